@@ -1,0 +1,68 @@
+// The layering rule: data goes one way, down this list, and a room imports only rooms further down (ARCHITECTURE.md).
+const rooms = [
+  "^src/cli/",
+  "^src/tools/",
+  "^src/(index|compile|check)\\.ts$",
+  "^codegen/(?!target)",
+  "^src/schedule/",
+  "^codegen/target\\.ts$",
+  "^src/cost/",
+  "^src/passes/",
+  "^src/model/",
+  "^src/manifolds/",
+  "^src/graph/",
+  "^src/kernel/",
+  "^grammar/(?!ast)",
+  "^src/diagnostics/",
+  "^grammar/ast\\.ts$",
+];
+
+/** A room may not import the rooms above it. */
+const downward = rooms.slice(1).map((room, i) => ({
+  name: `only-downward-from-${room.replace(/[^a-z]+/g, "-")}`,
+  severity: "error",
+  comment: "A room imports only rooms further down the list in ARCHITECTURE.md.",
+  from: { path: room },
+  to: { path: rooms.slice(0, i + 1).join("|") },
+}));
+
+module.exports = {
+  forbidden: [
+    ...downward,
+    {
+      name: "runtime-stands-alone",
+      severity: "error",
+      comment: "The runtime ships to browsers: it imports nothing of the compiler.",
+      from: { path: "^runtime/" },
+      to: { path: "^(src|codegen|grammar|specs)/" },
+    },
+    {
+      name: "compiler-sees-only-the-contract",
+      severity: "error",
+      comment: "The compiler knows of the runtime only the plan, and the one implementation of Threefry.",
+      from: { path: "^(src/(?!cli/|tools/)|codegen|grammar)" },
+      to: { path: "^runtime/(?!(plan|threefry)\\.ts$)" },
+    },
+    {
+      name: "pure-compiler",
+      severity: "error",
+      comment: "The compiler runs in a browser tab as it is: files come through `host`.",
+      from: { path: "^(src/(?!cli/|tools/)|codegen|grammar)" },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "grammar-alone-knows-chevrotain",
+      severity: "error",
+      from: { pathNot: "^grammar/" },
+      to: { path: "chevrotain" },
+    },
+    { name: "no-circles", severity: "error", from: {}, to: { circular: true } },
+  ],
+  options: {
+    parser: "swc",
+    doNotFollow: { path: "node_modules" },
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { extensions: [".ts", ".js"], exportsFields: ["exports"], conditionNames: ["import", "default"] },
+  },
+};

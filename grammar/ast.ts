@@ -1,0 +1,305 @@
+/**
+ * The syntax tree of a .mhc file: what the parser makes, the formatter prints and the model elaborates. Plain data with a
+ * span on every node; nothing here knows the parser. An expression tree is a small union, because meaning (which name
+ * is a dim, a block or a tensor) is decided by `src/model`, never by the grammar.
+ */
+
+/** A half-open range of UTF-16 offsets in one source file. */
+export interface Span {
+  readonly file: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A name with the place where it stands. */
+export interface Ident {
+  readonly name: string;
+  readonly span: Span;
+}
+
+/** A dotted path: `x`, `corpus.token`, `embed.table`, `M.free`. */
+export interface Path {
+  readonly kind: "path";
+  readonly parts: readonly Ident[];
+  readonly span: Span;
+}
+
+/** `10%` has value 0.1 and percent true. `text` is the number as written. */
+export interface NumberLiteral {
+  readonly kind: "number";
+  readonly value: number;
+  readonly percent: boolean;
+  readonly text: string;
+  readonly span: Span;
+}
+
+export interface StringLiteral {
+  readonly kind: "string";
+  readonly value: string;
+  readonly span: Span;
+}
+
+/** `(0.9, 0.99)`: two or more items. A parenthesised single expression is `group`. */
+export interface Tuple {
+  readonly kind: "tuple";
+  readonly items: readonly Expr[];
+  readonly span: Span;
+}
+
+export interface Group {
+  readonly kind: "group";
+  readonly inner: Expr;
+  readonly span: Span;
+}
+
+/** `base[a, b]`: the names of a tensor's axes, or index expressions as in `table[token[t], w]`. */
+export interface Indexed {
+  readonly kind: "index";
+  readonly base: Path;
+  readonly axes: readonly Expr[];
+  readonly span: Span;
+}
+
+export interface Arg {
+  /** `hidden` in `hidden = 4 * width`; null for a positional argument. */
+  readonly name: Ident | null;
+  readonly value: Expr;
+  readonly span: Span;
+}
+
+/** `callee[axes](list)(list) as name`; `axes` as in `softmax[u](…)`; most calls have one list. */
+export interface Call {
+  readonly kind: "call";
+  readonly callee: Path;
+  readonly axes: readonly Ident[] | null;
+  readonly lists: readonly (readonly Arg[])[];
+  readonly as: Ident | null;
+  readonly span: Span;
+}
+
+export type UnaryOp = "-";
+export type BinaryOp = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
+
+export interface Unary {
+  readonly kind: "unary";
+  readonly op: UnaryOp;
+  readonly operand: Expr;
+  readonly span: Span;
+}
+
+export interface Binary {
+  readonly kind: "binary";
+  readonly op: BinaryOp;
+  readonly left: Expr;
+  readonly right: Expr;
+  readonly span: Span;
+}
+
+/** `value where condition`: absent where the condition is false. Binds loosest. */
+export interface Where {
+  readonly kind: "where";
+  readonly value: Expr;
+  readonly condition: Expr;
+  readonly span: Span;
+}
+
+export type Expr =
+  | Path
+  | NumberLiteral
+  | StringLiteral
+  | Tuple
+  | Group
+  | Indexed
+  | Call
+  | Unary
+  | Binary
+  | Where;
+
+/** The `///` lines just above an item, without the slashes, joined by newlines; null when there are none. */
+export type Doc = string | null;
+
+/** `dim d = w / heads, u = t`: one per name. */
+export interface DimDecl {
+  readonly kind: "dim";
+  readonly name: Ident;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `data corpus = characters("…", window = context)` */
+export interface DataDecl {
+  readonly kind: "data";
+  readonly name: Ident;
+  readonly source: Call;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `adapt relax in 0 .. 1` */
+export interface AdaptClause {
+  readonly what: Ident;
+  readonly from: Expr;
+  readonly to: Expr;
+  readonly span: Span;
+}
+
+/** `manifold Mixing = birkhoff(iterations = 20) adapt relax in 0 .. 1` */
+export interface ManifoldDecl {
+  readonly kind: "manifold";
+  readonly name: Ident;
+  readonly value: Call;
+  readonly adapt: AdaptClause | null;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `stream x[lanes, context, width] = …` */
+export interface StreamDecl {
+  readonly kind: "stream";
+  readonly name: Ident;
+  readonly axes: readonly Ident[];
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `input u[n, t, w]` */
+export interface InputDecl {
+  readonly kind: "input";
+  readonly name: Ident;
+  readonly axes: readonly Ident[];
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `output v[n, t, w] = …` */
+export interface OutputDecl {
+  readonly kind: "output";
+  readonly name: Ident;
+  readonly axes: readonly Ident[];
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `q[t, heads, d] = y[t, w] * wq[w, heads, d]`; axes null when none are written. */
+export interface Let {
+  readonly kind: "let";
+  readonly name: Ident;
+  readonly axes: readonly Ident[] | null;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `x through attention(heads) via mhc(Mixing) as first`. `block` and `via` are a path or a call. */
+export interface Apply {
+  readonly kind: "apply";
+  readonly stream: Ident;
+  readonly block: Path | Call;
+  readonly via: Path | Call | null;
+  readonly as: Ident | null;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `repeat layers { … }` */
+export interface Repeat {
+  readonly kind: "repeat";
+  readonly count: Expr;
+  readonly body: readonly (Let | Apply | Repeat)[];
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+export interface LossDecl {
+  readonly kind: "loss";
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `param wq[w, heads, d] ~ normal(0.02) on stiefel`; one per name, those before a `~` share its start. */
+export interface ParamDecl {
+  readonly kind: "param";
+  readonly name: Ident;
+  readonly axes: readonly Ident[];
+  readonly start: Path | Call;
+  readonly on: Path | Call | null;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** One line of a section, kept as written: `batch = 12`, `energy <= 50%`, `mlp.up each hidden on sphere`, … */
+export type Clause =
+  /** `batch = 12` */
+  | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr; readonly span: Span }
+  /** `mlp.up each hidden on sphere` */
+  | { readonly kind: "on"; readonly path: Path; readonly each: readonly Ident[]; readonly manifold: Path | Call; readonly span: Span }
+  /** `gain(x) <= 1.6 monitored`, `energy <= 50%` */
+  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly monitored: boolean; readonly span: Span }
+  /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
+  | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span };
+
+/** `constrain { … }`, `cost { … }`, `train { … }` */
+export interface Section {
+  readonly kind: "section";
+  readonly name: Ident;
+  readonly clauses: readonly Clause[];
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+export type ModelItem =
+  | DimDecl | DataDecl | ManifoldDecl | StreamDecl | InputDecl | OutputDecl
+  | Let | Apply | Repeat | LossDecl | ParamDecl | Section;
+
+/** `model MobyDick { … }` */
+export interface Model {
+  readonly kind: "model";
+  readonly name: Ident;
+  readonly items: readonly ModelItem[];
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/**
+ * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a `connection`
+ * a bare name is the block it wraps; `M: manifold`, `norm: block`, `k: dim`, `out: start`, `p: number` say so.
+ */
+export interface Formal {
+  readonly name: Ident;
+  readonly axes: readonly Ident[] | null;
+  readonly type: Ident | null;
+  readonly default: Expr | null;
+  readonly span: Span;
+}
+
+/** `block attention(heads)(y[t, w]) { … return [t, w] = … }` */
+export interface Block {
+  readonly kind: "block" | "connection";
+  readonly name: Ident;
+  /** The first of two lists: configuration. Empty when the block is written with one list. */
+  readonly config: readonly Formal[];
+  /** The last list: data. */
+  readonly data: readonly Formal[];
+  readonly items: readonly (DimDecl | ParamDecl | Let)[];
+  readonly result: { readonly axes: readonly Ident[] | null; readonly value: Expr; readonly span: Span };
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `use "./mine.mhc"` */
+export interface Use {
+  readonly kind: "use";
+  readonly path: StringLiteral;
+  readonly span: Span;
+}
+
+export interface File {
+  readonly kind: "file";
+  readonly name: string;
+  readonly text: string;
+  readonly items: readonly (Use | Model | Block)[];
+}

@@ -1,0 +1,156 @@
+/**
+ * The contract between the compiler and the runtime: everything that a device needs to run a compiled model, as plain JSON.
+ * A plan has what is common to all devices (parameters, data, training settings) and, for each device it was compiled for,
+ * the code and the dispatch tables. The runtime decides nothing: it makes the pools, walks the tables and moves batches.
+ *
+ * Pools are flat arrays of 32-bit words: `state` (f32: parameters, optimizer state, constants; lives as long as the session), `work` (f32:
+ * everything within one run), `ints` (u32: step, seed, tokens, integer temporaries), `out` (f32: results that the host reads). Offsets and sizes are in words; ranges
+ * start at multiples of 64 words (256 bytes).
+ */
+
+export type PoolName = "state" | "work" | "ints" | "out";
+
+/** A tensor in a pool: row-major, dense. */
+export interface TensorRef {
+  readonly pool: PoolName;
+  /** In words. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly dtype: "f32" | "u32";
+}
+
+export interface Dispatch {
+  /** Index into the device's kernels. */
+  readonly kernel: number;
+  /** Word offset of each buffer of that kernel, in its pool. */
+  readonly offsets: readonly number[];
+}
+
+export interface Entry {
+  readonly dispatches: readonly Dispatch[];
+  /** What the host writes before a run: "step", "seed", "corpus.token", "cotangent:y", … */
+  readonly inputs: Readonly<Record<string, TensorRef>>;
+  /** What the host may read after it: "loss", "losses", "constraint:Mixing", "logits", "gradient:layers.0.mlp.up", … */
+  readonly outputs: Readonly<Record<string, TensorRef>>;
+}
+
+export interface KernelInfo {
+  readonly name: string;
+  /** See src/kernel/ir.ts: groups are split over threads on a CPU; on a GPU one is a workgroup. */
+  readonly groups: number;
+  readonly workgroup: number;
+  readonly buffers: readonly { readonly pool: PoolName; readonly access: "read" | "write" | "read_write" }[];
+}
+
+/** The code of all kernels for one device. */
+export type DeviceCode =
+  /** One module; entry points "k0", "k1", … Bindings: group 0, one storage buffer a used pool at binding state 0, work 1, ints 2, out 3; binding 4: uniform array<vec4<u32>> of the dispatch's offsets, dynamic offset. */
+  | { readonly kind: "wgsl"; readonly modules: readonly string[] }
+  /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). */
+  | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly sharedFlag: number; readonly scratchBytes: number }
+  /** A function body: (pools) => array of kernel functions (offsets, begin, end). */
+  | { readonly kind: "javascript"; readonly text: string }
+  /** A user's own target. */
+  | { readonly kind: "other"; readonly text: string };
+
+export interface DevicePlan {
+  readonly kernels: readonly KernelInfo[];
+  readonly code: DeviceCode;
+  readonly entries: Readonly<Record<string, Entry>>;
+  /** Size of each pool in words. */
+  readonly pools: Readonly<Record<PoolName, number>>;
+  /** Constant tensors that the host writes once at load. */
+  readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
+}
+
+/** How a parameter starts; values are made on the host in f64 and rounded (runtime/initialize.ts). */
+export type Start =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "normal"; readonly deviation: number }
+  | { readonly kind: "uniform"; readonly from: number; readonly to: number }
+  /** value * identity, over the last axis read as an n x n matrix (or the last two axes). */
+  | { readonly kind: "identity"; readonly value: number; readonly n: number }
+  /** center + spread * (2 i / (n - 1) - 1) over the last axis; center alone when n = 1. */
+  | { readonly kind: "ramp"; readonly center: number; readonly spread: number };
+
+export interface ParameterInfo {
+  readonly name: string;
+  /** As the text writes the axes. */
+  readonly shape: readonly number[];
+  readonly axes: readonly string[];
+  readonly start: Start;
+  readonly doc: string | null;
+  /** In the pool `state`, in words; the same on every device. */
+  readonly offset: number;
+  /** Whether weight decay applies. */
+  readonly decay: boolean;
+}
+
+/** Optimizer moments and the like; zero at the start. */
+export interface StateInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+}
+
+/** A source of batches. */
+export type DataInfo =
+  | {
+      readonly kind: "characters";
+      readonly name: string;
+      readonly location: string;
+      readonly window: number;
+      readonly holdout: number;
+      /** Token i is the character vocabulary[i] (a code point as a string), sorted by code point. */
+      readonly vocabulary: readonly string[];
+    }
+  | {
+      /** One file a class, in order of name: {"data": [numbers]} or [numbers], `features` numbers an example. */
+      readonly kind: "examples";
+      readonly name: string;
+      readonly location: string;
+      readonly features: number;
+      readonly holdout: number;
+      readonly classes: number;
+    };
+
+export interface TrainInfo {
+  readonly batch: number;
+  readonly steps: number;
+  readonly seed: number;
+}
+
+export interface Plan {
+  readonly format: 1;
+  /** The model's name as the spec writes it: `MobyDick`. */
+  readonly name: string;
+  readonly doc: string | null;
+  /** Dims of the model, resolved. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly dimDocs: Readonly<Record<string, string>>;
+  readonly data: readonly DataInfo[];
+  /** The spec's text and settings, so that a run can be repeated. */
+  readonly spec: string;
+  readonly parameters: readonly ParameterInfo[];
+  readonly states: readonly StateInfo[];
+  /** null when the spec has no loss. */
+  readonly train: TrainInfo | null;
+  /** For specs with input/output: their shapes without the batch axis; null otherwise. */
+  readonly inputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
+  readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
+  /** Constraint names and their tolerances: "Mixing". */
+  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number }[];
+  /** By device: "wasm", "webgpu", "javascript". */
+  readonly devices: Readonly<Record<string, DevicePlan>>;
+}
+
+/*
+ * Entries, by convention:
+ *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and state
+ *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME
+ *   gradients  batch tensors                            outputs loss, gradient:NAME
+ *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
+ *              or inputs by name                        outputs by name                         (specs with input/output)
+ *   vjp        inputs by name, cotangent:OUTPUT         outputs cotangent:INPUT, gradient:NAME
+ * A batch tensor is named as in the spec: "corpus.token" [batch, window], "corpus.next" [batch, window].
+ */

@@ -1,0 +1,24 @@
+/**
+ * What the compiler says instead of throwing. A diagnostic names one row of the table of codes, the place it is about and,
+ * where they help, a second place and a fix. Rendering (code frames) and JSON live beside this file; the rest of the
+ * compiler only makes these records.
+ */
+import type { Span } from "../../grammar/ast.js";
+
+export type Severity = "error" | "warning";
+
+/** A second place worth showing: "w is declared here". `span` null for a note without a place. */
+export interface Note {
+  readonly message: string;
+  readonly span: Span | null;
+}
+
+export interface Diagnostic {
+  readonly code: string;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly span: Span;
+  readonly notes: readonly Note[];
+  /** What to do about it, in one sentence; null when nothing better than the message is known. */
+  readonly fix: string | null;
+}

@@ -1,0 +1,126 @@
+/**
+ * An n-ary Einstein product as a tree of two-operand ones. The order is the compiler's choice: the cheapest by
+ * multiplications, found exhaustively for up to six factors and greedily above. What stands in one factor only is summed before
+ * it is multiplied; where nothing is summed a product is elementwise; scalars come last.
+ */
+import type { Builder } from "./builder.js";
+import type { Node } from "./node.js";
+
+/** A tensor with a label for each axis. Labels are any strings; equal labels mean the same index. */
+export interface Labelled {
+  readonly node: Node;
+  readonly labels: readonly string[];
+}
+
+const EXHAUSTIVE = 6;
+
+/** The product of `factors`, summed over every label that is not in `out`. Labels of `out` that no factor has are an error. */
+export function contractAll(b: Builder, factors: readonly Labelled[], out: readonly string[]): Labelled {
+  const sizes = new Map<string, number>();
+  for (const { node, labels } of factors) labels.forEach((label, i) => sizes.set(label, node.shape[i]!));
+  for (const label of out) if (!sizes.has(label)) throw new Error(`graph: no factor has the axis ${label}`);
+  const scalars = factors.filter(({ labels }) => labels.length === 0);
+  const tensors = factors.filter(({ labels }) => labels.length > 0);
+  const tree = tensors.length > 0 ? order(tensors.map(({ labels }) => new Set(labels)), new Set(out), sizes) : null;
+  let result: Labelled | null = tree ? build(b, tree, tensors, new Set(out)) : null;
+  if (result) result = sumTo(b, result, new Set(out));
+  for (const scalar of scalars) result = result ? multiply(b, result, scalar) : scalar;
+  if (!result) throw new Error("graph: a product of nothing");
+  return arrange(b, result, out);
+}
+
+/** Reorders the axes of a labelled tensor; every label of `out` must be there. */
+export function arrange(b: Builder, x: Labelled, out: readonly string[]): Labelled {
+  return { node: b.transpose(x.node, out.map((label) => x.labels.indexOf(label))), labels: out };
+}
+
+/** Repeats a labelled tensor over the labels that it lacks. */
+export function spread(b: Builder, x: Labelled, out: readonly string[], sizes: ReadonlyMap<string, number>): Node {
+  const shape = out.map((label) => {
+    const own = x.labels.indexOf(label);
+    return own >= 0 ? x.node.shape[own]! : sizes.get(label)!;
+  });
+  return b.broadcast(x.node, shape, x.labels.map((label) => out.indexOf(label)));
+}
+
+type Tree = number | readonly [Tree, Tree];
+
+const union = (a: ReadonlySet<string>, b: ReadonlySet<string>): Set<string> => new Set([...a, ...b]);
+const volume = (labels: Iterable<string>, sizes: ReadonlyMap<string, number>): number => [...labels].reduce((product, label) => product * sizes.get(label)!, 1);
+
+/** Labels that survive when the factors of `mask` are multiplied: those of the result or of another factor. */
+function surviving(mask: number, all: readonly ReadonlySet<string>[], out: ReadonlySet<string>): Set<string> {
+  const own = new Set<string>();
+  const needed = new Set(out);
+  all.forEach((labels, i) => labels.forEach((label) => (mask & (1 << i) ? own : needed).add(label)));
+  return new Set([...own].filter((label) => needed.has(label)));
+}
+
+function order(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, sizes: ReadonlyMap<string, number>): Tree {
+  if (all.length > EXHAUSTIVE) return greedy(all, out, sizes);
+  const best = new Map<number, { cost: number; tree: Tree }>();
+  all.forEach((_, i) => best.set(1 << i, { cost: 0, tree: i }));
+  const full = (1 << all.length) - 1;
+  for (let mask = 1; mask <= full; mask++) {
+    if (best.has(mask)) continue;
+    for (let left = (mask - 1) & mask; left > 0; left = (left - 1) & mask) {
+      const right = mask ^ left;
+      if (left > right) continue;
+      const a = best.get(left)!;
+      const c = best.get(right)!;
+      const work = volume(union(surviving(left, all, out), surviving(right, all, out)), sizes);
+      const cost = a.cost + c.cost + work;
+      const known = best.get(mask);
+      if (!known || cost < known.cost) best.set(mask, { cost, tree: [a.tree, c.tree] });
+    }
+  }
+  return best.get(full)!.tree;
+}
+
+function greedy(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, sizes: ReadonlyMap<string, number>): Tree {
+  let live = all.map((labels, i) => ({ labels: new Set(labels), tree: i as Tree }));
+  while (live.length > 1) {
+    let best = { cost: Number.POSITIVE_INFINITY, i: 0, j: 1 };
+    for (let i = 0; i < live.length; i++) {
+      for (let j = i + 1; j < live.length; j++) {
+        const cost = volume(union(live[i]!.labels, live[j]!.labels), sizes);
+        if (cost < best.cost) best = { cost, i, j };
+      }
+    }
+    const { i, j } = best;
+    const rest = live.filter((_, at) => at !== i && at !== j);
+    const needed = rest.reduce((labels, item) => union(labels, item.labels), new Set(out));
+    const labels = new Set([...union(live[i]!.labels, live[j]!.labels)].filter((label) => needed.has(label)));
+    live = [...rest, { labels, tree: [live[i]!.tree, live[j]!.tree] }];
+  }
+  return live[0]!.tree;
+}
+
+function build(b: Builder, tree: Tree, factors: readonly Labelled[], needed: ReadonlySet<string>): Labelled {
+  if (typeof tree === "number") return sumTo(b, factors[tree]!, needed);
+  const [left, right] = tree;
+  const labelsOf = (part: Tree): Set<string> => (typeof part === "number" ? new Set(factors[part]!.labels) : union(labelsOf(part[0]), labelsOf(part[1])));
+  const a = build(b, left, factors, union(needed, labelsOf(right)));
+  const c = build(b, right, factors, union(needed, labelsOf(left)));
+  const all = [...union(new Set(a.labels), new Set(c.labels))];
+  const kept = all.filter((label) => needed.has(label));
+  if (kept.length === all.length) return multiply(b, a, c);
+  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  const letter = (label: string): string => letters[all.indexOf(label)]!;
+  const spec = `${a.labels.map(letter).join("")},${c.labels.map(letter).join("")}->${kept.map(letter).join("")}`;
+  return { node: b.contract(spec, a.node, c.node), labels: kept };
+}
+
+/** Sums what is not needed. */
+function sumTo(b: Builder, x: Labelled, needed: ReadonlySet<string>): Labelled {
+  const axes = x.labels.flatMap((label, i) => (needed.has(label) ? [] : [i]));
+  return axes.length ? { node: b.sum(x.node, axes), labels: x.labels.filter((label) => needed.has(label)) } : x;
+}
+
+/** Elementwise product over all labels of both. */
+export function multiply(b: Builder, x: Labelled, y: Labelled): Labelled {
+  const labels = [...x.labels, ...y.labels.filter((label) => !x.labels.includes(label))];
+  const sizes = new Map<string, number>();
+  for (const part of [x, y]) part.labels.forEach((label, i) => sizes.set(label, part.node.shape[i]!));
+  return { node: b.mul(spread(b, x, labels, sizes), spread(b, y, labels, sizes)), labels };
+}

@@ -1,0 +1,110 @@
+/**
+ * The tensor graph's nodes: what every room between the model and the kernels talks about. A node is an immutable record in
+ * one discriminated union, made only by the builder (`builder.ts`), which hash-conses: two nodes with the same op,
+ * attributes, inputs, site and epoch are one object. Shapes are positional and fully static (symbolic dims end in
+ * `src/model`); the implicit batch axis is an ordinary leading axis here. Broadcasting is never implicit: elementwise ops
+ * take operands of one shape, and `broadcast` says where each axis goes.
+ *
+ * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator and
+ * in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
+ */
+import type { Span } from "../../grammar/ast.js";
+
+export type DType = "f32" | "u32" | "bool";
+export type Shape = readonly number[];
+
+/** Attributes of each op. The op table (`ops.ts`) has one record for every key here, checked by the type system. */
+export interface Attributes {
+  // Leaves. `parameter` and `state` persist between steps (`state` holds moments and the like); `input` is a batch tensor or a scalar of the step.
+  parameter: { readonly name: string };
+  state: { readonly name: string };
+  /** Fed by the host on every run: batch tensors, and the scalars "step" and "seed" (u32, shape []). */
+  input: { readonly name: string };
+  /** A scalar `[]`; broadcast it to use it elsewhere. */
+  constant: { readonly value: number };
+  /** A constant tensor with data (permutation matrices, …), at most a few thousand values. */
+  literal: { readonly data: readonly number[] };
+  /** u32: the index along `axis` of `shape`. */
+  iota: { readonly axis: number };
+
+  // Elementwise, one shape.
+  neg: {}; exp: {}; log: {}; sqrt: {}; tanh: {}; erf: {}; abs: {}; sin: {}; cos: {}; sigmoid: {};
+  add: {}; sub: {}; mul: {}; div: {}; min: {}; max: {};
+  /** x^y with x > 0, or y a constant integer. */
+  pow: {};
+  lt: {}; le: {}; eq: {};
+  and: {}; or: {}; not: {};
+  /** inputs: condition (bool), then, else. */
+  select: {};
+  /** u32 -> f32 by value; bool -> f32 as 0 or 1; f32 -> u32 truncating (domain [0, 2^32)). */
+  cast: { readonly to: DType };
+  /** Threefry-2x32-20; inputs k0, k1, c0, c1 (u32, one shape); output word 0 or 1. */
+  threefry: { readonly word: 0 | 1 };
+
+  // Layout.
+  /** Input axis i becomes axis `axes[i]` of `shape` (any order: it transposes too); the other axes of `shape` repeat. */
+  broadcast: { readonly axes: readonly number[] };
+  /** Same number of values, row-major order kept. */
+  reshape: {};
+
+  // Reductions over `axes` (ascending), which disappear from the shape.
+  sum: { readonly axes: readonly number[] };
+  /** Largest value. Its gradient goes to all largest entries in equal parts. */
+  reduce_max: { readonly axes: readonly number[] };
+
+  /**
+   * Product of two tensors, as two-operand Einstein text: "bthd,buhd->bhtu". One letter an axis. A summed letter stands in both
+   * operands; every letter of the result stands in an operand; no operand has a letter that is neither summed nor in the result; no letter twice in one term.
+   */
+  contract: { readonly spec: string };
+
+  /** inputs: table [v, ...rest] f32, index [...i] u32 -> [...i, ...rest]. */
+  gather: {};
+  /** inputs: index [...i] u32, values [...i, ...rest] -> [rows, ...rest]: sums of the values whose index is the row. */
+  scatter_add: { readonly rows: number };
+
+  // Composites: each has an expansion into the ops above, which is its definition.
+  /** Along the last axis. */
+  softmax: {};
+  gelu: {}; silu: {}; softplus: {};
+  /** inputs: logits [...i, v], target [...i] u32 -> [...i]: logsumexp(logits) - logits[target], in nats. */
+  cross_entropy: {};
+  /**
+   * logits [..., n, n] -> doubly stochastic. `paper`: exp, then `iterations` times (columns to 1, then rows to 1), the first pass in
+   * the log domain. `deepseek`: row softmax + eps, columns / (sum + eps), then iterations - 1 times (rows, columns), each / (sum + eps). Rows are
+   * indexed by the second to last axis: "rows to 1" makes sums over the LAST axis 1.
+   */
+  sinkhorn: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
+  /** inputs: logits, cotangent of the result -> cotangent of the logits. Its expansion is the derivative of sinkhorn's expansion. */
+  sinkhorn_vjp: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
+}
+
+export type Op = keyof Attributes;
+
+export interface NodeOf<K extends Op> {
+  readonly op: K;
+  readonly attrs: Attributes[K];
+  readonly inputs: readonly Node[];
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Rises in order of creation; inputs have smaller ids. Only unique within one builder. */
+  readonly id: number;
+  /** Which use of a random op this is ("layers.2.mlp.dropout"); "" elsewhere. Part of the key. */
+  readonly site: string;
+  /** 0, or the number of the recompute segment that cloned it. Part of the key. */
+  readonly epoch: number;
+  /** Where in the spec this came from; not part of the key. */
+  readonly spans: readonly Span[];
+}
+
+export type Node = { readonly [K in Op]: NodeOf<K> }[Op];
+export type NodeWith<K extends Op> = Extract<Node, { readonly op: K }>;
+
+/** One compiled entry: named results, and the new values of parameters and states (an entry without updates changes nothing). */
+export interface Graph {
+  readonly name: string;
+  /** Named results in order: "loss", "gradient:layers.0.attention.wq", "constraint:Mixing", … */
+  readonly outputs: ReadonlyMap<string, Node>;
+  /** Leaf (op `parameter` or `state`) -> its value after the step. All reads see the old values. */
+  readonly updates: ReadonlyMap<Node, Node>;
+}

@@ -1,0 +1,18 @@
+/** Orders of nodes. Ids rise with creation, so ordering what is reachable by id puts producers first. */
+import type { Graph, Node } from "./node.js";
+
+/** All nodes that `roots` need, producers first. */
+export function topological(roots: Iterable<Node>): Node[] {
+  const seen = new Set<Node>();
+  const stack = [...roots];
+  while (stack.length) {
+    const node = stack.pop()!;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    stack.push(...node.inputs);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/** All nodes of a graph, the leaves that it updates included. */
+export const nodesOf = (graph: Graph): Node[] => topological([...graph.outputs.values(), ...graph.updates.keys(), ...graph.updates.values()]);

@@ -1,0 +1,26 @@
+/** Replaces composites by their expansions, the definitions in the op table, until none of those asked for is left. */
+import type { Builder } from "../graph/builder.js";
+import type { Graph, Node } from "../graph/node.js";
+import { opTable } from "../graph/ops.js";
+import { topological } from "../graph/topology.js";
+import { remake, rewrite } from "./rewrite.js";
+
+const expansion = (node: Node): ((b: Builder, node: Node) => Node) | undefined => opTable[node.op].expand as ((b: Builder, node: Node) => Node) | undefined;
+
+/** Expands every composite for which `which` holds. */
+export function expand(graph: Graph, which: (node: Node) => boolean): Graph {
+  return rewrite(graph, (b, node) => expandNode(b, node, which));
+}
+
+function expandNode(b: Builder, node: Node, which: (node: Node) => boolean): Node | null {
+  const rule = which(node) ? expansion(node) : undefined;
+  if (!rule) return null;
+  const expanded = rule(b, node);
+  // An expansion may hold composites itself (sinkhorn's softmax): they are expanded in turn.
+  const done = new Map<Node, Node>();
+  for (const inner of topological([expanded])) {
+    const same = inner.inputs.some((input) => done.get(input) !== input) ? remake(b, inner, inner.inputs.map((input) => done.get(input)!)) : inner;
+    done.set(inner, inner === node ? inner : (expandNode(b, same, which) ?? same));
+  }
+  return done.get(expanded)!;
+}

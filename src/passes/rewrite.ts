@@ -1,0 +1,29 @@
+/** The one loop behind every pass: rebuilds a graph node by node, letting a function replace any node. */
+import { createBuilder, type Builder } from "../graph/builder.js";
+import type { Graph, Node } from "../graph/node.js";
+import { nodesOf } from "../graph/topology.js";
+
+/** Given a node whose inputs are already rewritten, its replacement, or null to keep it. */
+export type Rule = (b: Builder, node: Node) => Node | null;
+
+/** The same node with other inputs, in `b`. */
+export function remake(b: Builder, node: Node, inputs: readonly Node[]): Node {
+  const layout = inputs.length === 0 || node.op === "broadcast" || node.op === "reshape";
+  return b.make(node.op, inputs, node.attrs, {
+    ...(layout ? { shape: node.shape, dtype: node.dtype } : {}), site: node.site, epoch: node.epoch, spans: node.spans,
+  });
+}
+
+export function rewrite(graph: Graph, rule: Rule): Graph {
+  const b = createBuilder();
+  const done = new Map<Node, Node>();
+  for (const node of nodesOf(graph)) {
+    const same = remake(b, node, node.inputs.map((input) => done.get(input)!));
+    done.set(node, rule(b, same) ?? same);
+  }
+  return {
+    name: graph.name,
+    outputs: new Map([...graph.outputs].map(([name, node]) => [name, done.get(node)!])),
+    updates: new Map([...graph.updates].map(([leaf, node]) => [done.get(leaf)!, done.get(node)!])),
+  };
+}

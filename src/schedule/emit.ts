@@ -1,0 +1,384 @@
+/**
+ * Emits the value of a graph node at given coordinates, as kernel IR. Emission is driven by demand: a skeleton opens its
+ * loops and asks for its roots; whatever the roots need is computed in place or loaded. Every expression is bound in the
+ * outermost scope where its coordinates exist and is remembered there, so loop-invariant values (addresses, the maximum of a
+ * softmax, a gate per token) leave the inner loops by themselves: a reduction asked for inside a loop over columns becomes a
+ * loop of its own in the scope of its row.
+ *
+ * A coordinate may step by lane: in vector mode lane l stands for `at + l * lane`. What cannot be vectorised (a gather by
+ * lane, a reshape that breaks the run) is computed lane by lane and packed.
+ */
+import type { Node, NodeWith } from "../graph/node.js";
+import * as k from "../kernel/build.js";
+import type { Expr, Stmt, Type } from "../kernel/ir.js";
+import { random } from "./random.js";
+import { rowMajor, sizeOf } from "./views.js";
+
+export interface Coord {
+  /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
+  readonly at: Expr;
+  readonly lane: number;
+  /** Scope in which `at` exists. */
+  readonly depth: number;
+}
+
+interface Scope {
+  readonly stmts: Stmt[];
+  readonly memo: Map<string, Expr>;
+}
+
+/** How a workgroup shares a reduction (GPU): invocations stride over it and combine through shared memory. */
+export interface Cooperation {
+  readonly depth: number;
+  readonly workgroup: number;
+}
+
+export interface EmitterOptions {
+  readonly lanes: 1 | 4;
+  /** The buffer of a tensor in memory, or null when the node is computed in this kernel. */
+  readonly bufferOf: (node: Node) => string | null;
+  readonly cooperation?: Cooperation;
+}
+
+export type Emitter = ReturnType<typeof createEmitter>;
+
+const UNROLLED = 8;
+const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
+
+export const constant = (value: number): Coord => ({ at: k.idx(value), lane: 0, depth: 0 });
+const key = (coord: Coord): string =>
+  (coord.at.kind === "const" ? `${coord.at.value}` : coord.at.kind === "ref" ? coord.at.name : fail("an unbound coordinate")) +
+  (coord.lane ? `+${coord.lane}` : "");
+
+function fail(what: string): never {
+  throw new Error(`schedule: ${what}`);
+}
+
+export function createEmitter(options: EmitterOptions) {
+  const scopes: Scope[] = [{ stmts: [], memo: new Map() }];
+  let names = 0;
+  const fresh = (stem: string): string => `${stem}${names++}`;
+  const depth = (): number => scopes.length - 1;
+  const push = (stmt: Stmt): void => void scopes[depth()]!.stmts.push(stmt);
+
+  /** Names an expression in scope `at`, unless it is a constant or a name already. */
+  function bind(value: Expr, at = depth(), stem = "v"): Expr {
+    if (value.kind === "const" || value.kind === "ref") return value;
+    const name = fresh(stem);
+    scopes[at]!.stmts.push(k.letS(name, value));
+    return k.ref(name, value.type);
+  }
+
+  function remember(at: number, id: string, make: () => Expr): Expr {
+    const memo = scopes[at]!.memo;
+    const known = memo.get(id);
+    if (known) return known;
+    const made = make();
+    memo.set(id, made);
+    return made;
+  }
+
+  /** Runs `body` in a new scope and returns its statements. */
+  function scoped(body: () => void): Stmt[] {
+    scopes.push({ stmts: [], memo: new Map() });
+    body();
+    return scopes.pop()!.stmts;
+  }
+
+  /** Runs `body` as if only the scopes down to `at` were open. */
+  function within<T>(at: number, body: () => T): T {
+    const inner = scopes.splice(at + 1);
+    const result = body();
+    scopes.push(...inner);
+    return result;
+  }
+
+  function loop(from: Expr, to: Expr, step: number, body: (coord: Coord) => void): void {
+    const name = fresh("i");
+    const stmts = scoped(() => body({ at: k.ref(name, k.INDEX), lane: 0, depth: depth() }));
+    push(k.forS(name, from, to, step, stmts));
+  }
+
+  function guard(condition: Expr, body: () => void): void {
+    const stmts = scoped(body);
+    push(k.ifS(condition, stmts));
+  }
+
+  /** A new coordinate for an index expression, bound in the current scope. */
+  const coord = (at: Expr, lane = 0): Coord => ({ at: bind(at), lane, depth: at.kind === "const" ? 0 : depth() });
+
+  /** Sum of coordinate * stride, each part bound in the scope of its coordinates; and the step from lane to lane. */
+  function address(coords: readonly Coord[], strides: readonly number[]): { at: Expr; lane: number; depth: number } {
+    const terms = coords.map((c, i) => ({ c, stride: strides[i]! })).filter(({ c, stride }) => stride !== 0 && !(c.at.kind === "const" && c.at.value === 0));
+    terms.sort((a, b) => a.c.depth - b.c.depth);
+    const lane = coords.reduce((sum, c, i) => sum + c.lane * strides[i]!, 0);
+    let at: Expr = k.idx(0);
+    let id = "address";
+    let reached = 0;
+    terms.forEach(({ c, stride }, i) => {
+      at = k.add(at, k.mul(c.at, k.idx(stride)));
+      id += `|${key({ ...c, lane: 0 })}*${stride}`;
+      reached = c.depth;
+      if (i + 1 < terms.length && terms[i + 1]!.c.depth === c.depth) return;
+      const value = at;
+      at = remember(c.depth, id, () => bind(value, c.depth, "a"));
+    });
+    return { at, lane, depth: reached };
+  }
+
+  function load(buffer: string, coords: readonly Coord[], strides: readonly number[], of: "f32" | "u32"): Expr {
+    const { at, lane } = address(coords, strides);
+    if (lane === 0) return k.load(buffer, at, { of, lanes: 1 });
+    if (lane === 1) return k.load(buffer, at, { of, lanes: 4 });
+    const one = (l: number): Expr => k.load(buffer, k.add(at, k.idx(l * lane)), { of, lanes: 1 });
+    return k.lanes([one(0), one(1), one(2), one(3)]);
+  }
+
+  const inLane = (coords: readonly Coord[], l: number): Coord[] =>
+    coords.map((c) => (c.lane === 0 ? c : within(c.depth, () => {
+      const at = remember(c.depth, `lane|${key({ ...c, lane: 0 })}|${l * c.lane}`, () => bind(k.add(c.at, k.idx(l * c.lane)), c.depth, "i"));
+      return { at, lane: 0, depth: c.depth };
+    })));
+
+  /** Computes each lane by itself. */
+  const byLane = (node: Node, coords: readonly Coord[]): Expr =>
+    k.lanes([0, 1, 2, 3].map((l) => emit(node, inLane(coords, l))) as [Expr, Expr, Expr, Expr]);
+
+  function reshapeCoords(node: NodeWith<"reshape">, coords: readonly Coord[]): Coord[] | null {
+    const from = node.shape;
+    const to = node.inputs[0]!.shape;
+    const result = new Array<Coord>(to.length).fill(constant(0));
+    let i = 0;
+    for (let j = 0; j < to.length; ) {
+      let inner = to[j]!;
+      let outer = from[i] ?? 1;
+      let endJ = j + 1;
+      let endI = Math.min(i + 1, from.length);
+      while (inner !== outer) {
+        if (inner < outer) inner *= to[endJ++]!;
+        else outer *= from[endI++]!;
+      }
+      if (endJ - j === 1 && endI - i === 1) result[j] = coords[i]!;
+      else if (endJ - j === 1) {
+        const { at, lane, depth: reached } = address(coords.slice(i, endI), rowMajor(from.slice(i, endI)));
+        result[j] = { at, lane, depth: reached };
+      } else {
+        const sizes = to.slice(j, endJ);
+        const strides = rowMajor(sizes);
+        const flat = address(coords.slice(i, endI), rowMajor(from.slice(i, endI)));
+        // A run of four lanes stays in the last axis when that axis holds whole runs and the run starts at a multiple of four.
+        const runs = flat.lane === 0 || (flat.lane === 1 && sizes[sizes.length - 1]! % 4 === 0 && (from[endI - 1] ?? 1) % 4 === 0 && coords[endI - 1]?.lane === 1);
+        if (!runs) return null;
+        sizes.forEach((size, s) => {
+          if (size === 1) return;
+          const at = remember(flat.depth, `split|${key({ at: flat.at, lane: 0, depth: 0 })}|${strides[s]}|${size}|${s}`, () => {
+            const quotient = k.div(flat.at, k.idx(strides[s]!));
+            return bind(s === 0 ? quotient : k.rem(quotient, k.idx(size)), flat.depth, "i");
+          });
+          result[j + s] = { at, lane: s === sizes.length - 1 ? flat.lane : 0, depth: flat.depth };
+        });
+      }
+      j = endJ;
+      i = endI;
+    }
+    return result;
+  }
+
+  function emit(node: Node, coords: readonly Coord[]): Expr {
+    if (coords.length !== node.shape.length) fail(`${node.op} has rank ${node.shape.length}, asked at ${coords.length}`);
+    const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
+    return remember(reached, `${node.id}|${coords.map(key).join(",")}`, () => {
+      const buffer = options.bufferOf(node);
+      const value = buffer === null ? compute(node, coords, reached) : load(buffer, coords, rowMajor(node.shape), node.dtype === "u32" ? "u32" : "f32");
+      return bind(value, reached);
+    });
+  }
+
+  /** Operands at the same coordinates, all of one width. */
+  function operands(node: Node, coords: readonly Coord[]): Expr[] {
+    return widen(node.inputs.map((input) => emit(input, coords)));
+  }
+
+  function compute(node: Node, coords: readonly Coord[], reached: number): Expr {
+    switch (node.op) {
+      case "constant":
+        return node.dtype === "u32" ? k.u32(node.attrs.value) : k.f32(node.attrs.value);
+      case "iota": {
+        const c = coords[node.attrs.axis]!;
+        const at = k.cast(c.at, k.U32);
+        return c.lane === 0 ? at : k.add(k.splat(at), k.lanes([k.u32(0), k.u32(c.lane), k.u32(2 * c.lane), k.u32(3 * c.lane)]));
+      }
+      case "neg": case "exp": case "log": case "sqrt": case "tanh": case "erf": case "abs": case "sin": case "cos": case "not":
+        return k.unary(node.op, operands(node, coords)[0]!);
+      case "sigmoid": {
+        // exp only of non-positive numbers, so that nothing overflows.
+        const x = operands(node, coords)[0]!;
+        const one = like(x, 1);
+        const e = bind(k.unary("exp", k.unary("neg", k.unary("abs", x))), reached);
+        const r = bind(k.div(one, k.add(one, e)), reached);
+        return k.select(k.lt(x, like(x, 0)), k.mul(e, r), r);
+      }
+      case "add": case "sub": case "mul": case "div": case "min": case "max": case "pow":
+      case "lt": case "le": case "eq": case "and": case "or": {
+        const [a, b] = operands(node, coords) as [Expr, Expr];
+        return k.binary(node.op, a, b);
+      }
+      case "select": {
+        const [condition, then, otherwise] = operands(node, coords) as [Expr, Expr, Expr];
+        return k.select(condition, then, otherwise);
+      }
+      case "cast": {
+        const a = operands(node, coords)[0]!;
+        const to = node.attrs.to;
+        return a.type.of === to ? a : k.cast(a, { of: to, lanes: a.type.lanes });
+      }
+      case "threefry": {
+        const [k0, k1, c0, c1] = operands(node, coords) as [Expr, Expr, Expr, Expr];
+        return random(k0, k1, c0, c1, (value) => bind(value, reached))[node.attrs.word];
+      }
+      case "broadcast": {
+        const input = node.inputs[0]!;
+        return emit(input, node.attrs.axes.map((axis, i) => (input.shape[i] === 1 ? constant(0) : coords[axis]!)));
+      }
+      case "reshape": {
+        const inner = reshapeCoords(node, coords);
+        return inner ? emit(node.inputs[0]!, inner) : byLane(node, coords);
+      }
+      case "gather": {
+        const [table, index] = node.inputs as [Node, Node];
+        const rank = index.shape.length;
+        if (coords.slice(0, rank).some((c) => c.lane !== 0)) return byLane(node, coords);
+        const row = emit(index, coords.slice(0, rank));
+        const rowDepth = coords.slice(0, rank).reduce((deepest, c) => Math.max(deepest, c.depth), 0);
+        const at = remember(rowDepth, `row|${index.id}|${coords.slice(0, rank).map(key).join(",")}`, () => bind(k.cast(row, k.INDEX), rowDepth, "i"));
+        return emit(table, [{ at, lane: 0, depth: rowDepth }, ...coords.slice(rank)]);
+      }
+      case "sum": case "reduce_max":
+        return within(reached, () => reduce(node, coords));
+      default:
+        return fail(`no lowering for ${node.op} at this place`);
+    }
+  }
+
+  /** The coordinates of a reduction's input: the kept ones, and those of the loop. */
+  function merge(node: NodeWith<"sum"> | NodeWith<"reduce_max">, kept: readonly Coord[], reduced: readonly Coord[]): Coord[] {
+    let i = 0;
+    let j = 0;
+    return node.inputs[0]!.shape.map((_, axis) => (node.attrs.axes.includes(axis) ? reduced[j++]! : kept[i++]!));
+  }
+
+  function reduce(node: NodeWith<"sum"> | NodeWith<"reduce_max">, coords: readonly Coord[]): Expr {
+    const input = node.inputs[0]!;
+    const sizes = node.attrs.axes.map((axis) => input.shape[axis]!);
+    const total = sizeOf(sizes);
+    const combine = (a: Expr, b: Expr): Expr => (node.op === "sum" ? k.add(a, b) : k.max(a, b));
+    const neutral = node.op === "sum" ? 0 : -3.4028234663852886e38;
+    const item = (reduced: readonly Coord[]): Expr => emit(input, merge(node, coords, reduced));
+
+    if (options.cooperation && depth() === options.cooperation.depth && total > UNROLLED) {
+      return cooperate(options.cooperation.workgroup);
+    }
+    if (total <= UNROLLED) {
+      const items = Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)));
+      const wide = widen(items);
+      return wide.reduce(combine);
+    }
+    const wide = coords.some((c) => c.lane !== 0);
+    const last = sizes[sizes.length - 1]!;
+    if (wide || options.lanes === 1 || last < 4) {
+      const lanes = wide ? 4 : 1;
+      const name = accumulator(neutral, lanes);
+      nest(sizes, (reduced) => accumulate(name, lanes, item(reduced)));
+      return k.ref(name, f32(lanes));
+    }
+    // Four partial results along the last axis, then what is left of it.
+    const vector = accumulator(neutral, 4);
+    const main = last - (last % 4);
+    const tail = last === main ? null : accumulator(neutral, 1);
+    nest(sizes.slice(0, -1), (outer) => {
+      loop(k.idx(0), k.idx(main), 4, (c) => accumulate(vector, 4, item([...outer, { ...c, lane: 1 }])));
+      if (tail) loop(k.idx(main), k.idx(last), 1, (c) => accumulate(tail, 1, item([...outer, c])));
+    });
+    const v = k.ref(vector, f32(4));
+    const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
+    return tail ? combine(folded, k.ref(tail, f32(1))) : folded;
+
+    function accumulator(value: number, lanes: 1 | 4): string {
+      const name = fresh("acc");
+      push(k.varS(name, lanes === 4 ? k.splat(k.f32(value)) : k.f32(value)));
+      return name;
+    }
+    function accumulate(name: string, lanes: 1 | 4, value: Expr): void {
+      push(k.assign(name, combine(k.ref(name, f32(lanes)), lanes === 4 && value.type.lanes === 1 ? k.splat(value) : value)));
+    }
+    function cooperate(workgroup: number): Expr {
+      const name = accumulator(neutral, 1);
+      loop(k.ref("local", k.INDEX), k.idx(total), workgroup, (flat) => accumulate(name, 1, item(split(flat, sizes))));
+      const shared = fresh("shared");
+      scopes[0]!.stmts.unshift(k.sharedS(shared, "f32", workgroup));
+      const local = k.ref("local", k.INDEX);
+      push(k.store(shared, local, k.ref(name, f32(1))));
+      push(k.barrier());
+      for (let half = workgroup / 2; half >= 1; half /= 2) {
+        guard(k.lt(local, k.idx(half)), () =>
+          push(k.store(shared, local, combine(k.load(shared, local, f32(1)), k.load(shared, k.add(local, k.idx(half)), f32(1))))));
+        push(k.barrier());
+      }
+      return k.load(shared, k.idx(0), f32(1));
+    }
+  }
+
+  /** Loops over all of `sizes`, the last innermost. */
+  function nest(sizes: readonly number[], body: (coords: Coord[]) => void, outer: Coord[] = []): void {
+    const [size, ...rest] = sizes;
+    if (size === undefined) body(outer);
+    else if (size === 1) nest(rest, body, [...outer, constant(0)]);
+    else loop(k.idx(0), k.idx(size), 1, (c) => nest(rest, body, [...outer, c]));
+  }
+
+  /** Coordinates of a flat index, by division, bound in the current scope. */
+  function split(flat: Coord, sizes: readonly number[]): Coord[] {
+    const strides = rowMajor(sizes);
+    const leading = sizes.findIndex((size) => size !== 1);
+    return sizes.map((size, i) => {
+      if (size === 1) return constant(0);
+      const quotient = k.div(flat.at, k.idx(strides[i]!));
+      return coord(i === leading ? quotient : k.rem(quotient, k.idx(size)));
+    });
+  }
+
+  /** Fixes the value of an anchor at coordinates: its accumulators. */
+  function define(node: Node, coords: readonly Coord[], value: Expr): void {
+    const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
+    scopes[reached]!.memo.set(`${node.id}|${coords.map(key).join(",")}`, value);
+  }
+
+  /** Stores `value` of `node` at coordinates into `buffer`; four words when a coordinate steps by lane. */
+  function store(buffer: string, node: Node, coords: readonly Coord[], value: Expr): void {
+    const { at, lane } = address(coords, rowMajor(node.shape));
+    if (lane === 0) push(k.store(buffer, at, value));
+    else if (lane === 1) push(k.store(buffer, at, value.type.lanes === 4 ? value : k.splat(value)));
+    else {
+      for (const l of [0, 1, 2, 3] as const) {
+        push(k.store(buffer, k.add(at, k.idx(l * lane)), value.type.lanes === 4 ? k.extract(value, l) : value));
+      }
+    }
+  }
+
+  return { emit, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, fresh, depth, body: (): Stmt[] => scopes[0]!.stmts };
+}
+
+/** A constant of the type of `x`. */
+export const like = (x: Expr, value: number): Expr => {
+  const scalar = x.type.of === "u32" ? k.u32(value) : k.f32(value);
+  return x.type.lanes === 4 ? k.splat(scalar) : scalar;
+};
+
+/** The same values, all with four lanes if one of them has. */
+export const widen = (values: readonly Expr[]): Expr[] =>
+  values.some((value) => value.type.lanes === 4) ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value))) : [...values];
+
+function unflatten(flat: number, sizes: readonly number[]): number[] {
+  const strides = rowMajor(sizes);
+  return sizes.map((size, i) => Math.floor(flat / strides[i]!) % size);
+}

@@ -1,0 +1,92 @@
+/**
+ * From a cluster to a kernel: collects the buffers that the emitted body touches, in order of first use, so that two clusters
+ * of one shape give the same kernel text whatever tensors they read. The skeletons (`rows.ts`, `matmul.ts`, `sinkhorn.ts`)
+ * make bodies; this file knows where values live only by asking `Places`.
+ */
+import type { KernelProfile } from "../../codegen/target.js";
+import type { Node } from "../graph/node.js";
+import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
+import type { PoolName } from "../../runtime/plan.js";
+import { createEmitter, type Cooperation, type Emitter } from "./emit.js";
+import type { Cluster } from "./partition.js";
+
+/** One tensor in memory: nodes that share storage have the same object. */
+export interface Place {
+  readonly pool: PoolName;
+}
+
+export interface Places {
+  /** Where a leaf or stored node lives, or null when it is emitted in place. */
+  readonly of: (node: Node) => Place | null;
+  /** Whether a node is readable where `access` ends. */
+  readonly isBase: (node: Node) => boolean;
+}
+
+/** A kernel and the place of each of its buffers. */
+export interface Bound {
+  readonly kernel: Kernel;
+  readonly places: readonly Place[];
+}
+
+export interface Workbench {
+  readonly profile: KernelProfile;
+  readonly places: Places;
+  readonly emitter: Emitter;
+  /** The name of the buffer for reading or writing the place of a stored node. */
+  readonly read: (node: Node) => string;
+  readonly write: (node: Node) => string;
+}
+
+interface Use {
+  readonly name: string;
+  readonly place: Place;
+  reads: boolean;
+  writes: boolean;
+}
+
+/**
+ * Runs `body`, which emits into the workbench and returns the number of groups, and wraps up the kernel.
+ */
+export function kernelize(
+  name: string,
+  cluster: Cluster,
+  profile: KernelProfile,
+  places: Places,
+  lanes: 1 | 4,
+  workgroup: number,
+  body: (bench: Workbench) => number,
+  cooperation?: Cooperation,
+): Bound {
+  const uses = new Map<Place, Use>();
+  const use = (node: Node): Use => {
+    const place = places.of(node);
+    if (!place) throw new Error(`schedule: ${node.op} is not stored`);
+    let found = uses.get(place);
+    if (!found) {
+      found = { name: `b${uses.size}`, place, reads: false, writes: false };
+      uses.set(place, found);
+    }
+    return found;
+  };
+  const read = (node: Node): string => {
+    const found = use(node);
+    found.reads = true;
+    return found.name;
+  };
+  const write = (node: Node): string => {
+    const found = use(node);
+    found.writes = true;
+    return found.name;
+  };
+  const bufferOf = (node: Node): string | null => (cluster.members.has(node) || !places.isBase(node) ? null : read(node));
+  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}) });
+  const groups = body({ profile, places, emitter, read, write });
+  const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
+    name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
+  }));
+  const stmts: readonly Stmt[] = emitter.body();
+  return {
+    kernel: { name, groups, workgroup, buffers, body: stmts },
+    places: [...uses.values()].map(({ place }) => place),
+  };
+}

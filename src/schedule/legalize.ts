@@ -1,0 +1,47 @@
+/**
+ * Makes a graph schedulable: composites without a kernel are expanded, and products that would starve the matmul skeleton
+ * become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch axis (nothing to
+ * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix).
+ */
+import type { Graph, Node, NodeWith } from "../graph/node.js";
+import { letters } from "../graph/ops/structure.js";
+import { expand } from "../passes/expand.js";
+import { rewrite } from "../passes/rewrite.js";
+import type { Builder } from "../graph/builder.js";
+import { access, sizeOf } from "./views.js";
+
+/** Fewer columns than this fill no vector block. */
+const FEW_COLUMNS = 8;
+
+export function legalize(graph: Graph): Graph {
+  const expanded = expand(graph, (node) => node.op !== "sinkhorn");
+  return rewrite(expanded, (b, node) => (node.op === "contract" && isStarved(node) ? multiplyAndSum(b, node) : null));
+}
+
+function isStarved(node: NodeWith<"contract">): boolean {
+  const l = letters(node.attrs.spec)!;
+  const last = l.out[l.out.length - 1];
+  if (last === undefined || (l.a.includes(last) && l.b.includes(last))) return true;
+  const summed = [...l.a].filter((letter) => !l.out.includes(letter));
+  if (summed.length === 0) return true;
+  const size = (letter: string): number => (l.a.includes(letter) ? node.inputs[0]!.shape[l.a.indexOf(letter)]! : node.inputs[1]!.shape[l.b.indexOf(letter)]!);
+  const [owner, other] = l.a.includes(last) ? [l.a, l.b] : [l.b, l.a];
+  const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
+  const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
+  if (columns >= FEW_COLUMNS || rows >= 64) return false;
+  const stride = (operand: Node, term: string): number[] => {
+    const found = access(operand, (n) => n.op !== "broadcast" && n.op !== "reshape");
+    return summed.map((letter) => found?.strides[term.indexOf(letter)] ?? 0);
+  };
+  return stride(node.inputs[0]!, l.a).includes(1) && stride(node.inputs[1]!, l.b).includes(1);
+}
+
+function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
+  const l = letters(node.attrs.spec)!;
+  const summed = [...l.a].filter((letter) => !l.out.includes(letter));
+  const all = [...l.out, ...summed];
+  const [x, y] = node.inputs as [Node, Node];
+  const shape = all.map((letter) => (l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!));
+  const over = (operand: Node, term: string): Node => b.broadcast(operand, shape, [...term].map((letter) => all.indexOf(letter)));
+  return b.sum(b.mul(over(x, l.a), over(y, l.b)), summed.map((_, i) => l.out.length + i));
+}

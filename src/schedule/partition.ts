@@ -1,0 +1,236 @@
+/**
+ * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes its
+ * reductions remove) and perhaps an anchor (a matrix product or a Sinkhorn projection). Nodes are taken in topological
+ * order; a node joins the newest cluster among its producers when it fits that cluster's loops, so that dependencies only
+ * run from older to newer clusters and no circle can form. Inside a cluster nothing is stored but what another cluster or
+ * the host reads. Views, constants, conditions, and the single-use operands of reductions are never stored: they are
+ * emitted where they are used (`emit.ts`), so a wrong guess here costs time, never correctness.
+ */
+import type { Graph, Node, Shape } from "../graph/node.js";
+import { access, behindReshapes, isView, sameShape, sizeOf } from "./views.js";
+
+export interface Cluster {
+  /** Position in the schedule; producers have smaller ones. */
+  readonly order: number;
+  readonly kind: "map" | "matmul" | "sinkhorn";
+  /** The full domain. For an anchor, its own shape. */
+  readonly shape: Shape;
+  /** Axes of `shape` that the cluster's reductions remove; null when it has none. */
+  axes: readonly number[] | null;
+  readonly anchor: Node | null;
+  readonly members: Set<Node>;
+  /** Members that are stored, in order of their ids. */
+  roots: Node[];
+}
+
+export interface Partition {
+  readonly clusters: readonly Cluster[];
+  /** Every stored node that is not a leaf, with the cluster that stores it. */
+  readonly stored: ReadonlyMap<Node, Cluster>;
+  /** What a kernel can load: leaves and stored nodes. */
+  readonly isBase: (node: Node) => boolean;
+}
+
+export const isLeaf = (node: Node): boolean =>
+  node.op === "parameter" || node.op === "state" || node.op === "input" || node.op === "literal";
+
+const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
+const isAnchor = (node: Node): boolean =>
+  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp";
+
+/** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
+const FEW_ROWS = 64;
+const LARGE = 4096;
+
+export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
+
+/** Every node that `graph` needs, producers first. */
+export function reachable(graph: Graph): Node[] {
+  const seen = new Set<Node>();
+  const order: Node[] = [];
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    node.inputs.forEach(visit);
+    order.push(node);
+  };
+  for (const node of graph.outputs.values()) visit(node);
+  for (const [leaf, node] of graph.updates) {
+    visit(leaf);
+    visit(node);
+  }
+  return order.sort((a, b) => a.id - b.id);
+}
+
+export function partition(graph: Graph): Partition {
+  const nodes = reachable(graph);
+  const results = [...graph.outputs.values(), ...graph.updates.values()];
+  const uses = countUses(nodes, results);
+  const floating = findFloating(nodes, uses, new Set(results));
+  const never = (node: Node): boolean =>
+    isView(node) || node.op === "constant" || node.op === "iota" || node.dtype === "bool" || floating.has(node);
+  const forced = findForced(nodes, results, never);
+  const inline = (node: Node): boolean => never(node) && !forced.has(node);
+
+  const clusters: Cluster[] = [];
+  const home = new Map<Node, Cluster>();
+  /** Clusters that read a node, newest last: where siblings meet. */
+  const readers = new Map<Node, Cluster[]>();
+
+  for (const node of nodes) {
+    if (isLeaf(node) || inline(node)) continue;
+    const producers = producersOf(node, inline);
+    const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
+    const cluster = (isAnchor(node) ? null : findHome(node, producers, newest)) ?? open(node);
+    cluster.members.add(node);
+    if (isReduction(node)) cluster.axes ??= reducedAxes(node);
+    home.set(node, cluster);
+    for (const producer of producers) {
+      const list = readers.get(producer) ?? [];
+      if (list[list.length - 1] !== cluster) list.push(cluster);
+      readers.set(producer, list);
+    }
+  }
+
+  const stored = new Map<Node, Cluster>();
+  const store = (node: Node): void => {
+    const cluster = home.get(node);
+    if (cluster) stored.set(node, cluster);
+  };
+  for (const [node, cluster] of home) {
+    for (const producer of producersOf(node, inline)) {
+      if (home.get(producer) !== cluster) store(producer);
+    }
+  }
+  for (const result of results) store(behindReshapes(result, (node) => forced.has(node)));
+  for (const cluster of clusters) cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
+  return {
+    clusters: clusters.filter((cluster) => cluster.roots.length > 0),
+    stored,
+    isBase: (node) => isLeaf(node) || stored.has(node),
+  };
+
+  function open(node: Node): Cluster {
+    const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
+    const kind = node.op === "contract" ? "matmul" : isAnchor(node) ? "sinkhorn" : "map";
+    const cluster: Cluster = {
+      order: clusters.length, kind, shape, axes: null,
+      anchor: isAnchor(node) ? node : null, members: new Set(), roots: [],
+    };
+    clusters.push(cluster);
+    return cluster;
+  }
+
+  /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
+  function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
+    const first = clusters[newest];
+    if (first && fits(node, first)) return first;
+    for (const producer of producers) {
+      const list = readers.get(producer) ?? [];
+      for (let i = list.length - 1; i >= 0 && list[i]!.order >= newest; i--) {
+        if (list[i]!.kind === "map" && fits(node, list[i]!)) return list[i]!;
+      }
+    }
+    return null;
+  }
+
+  function fits(node: Node, cluster: Cluster): boolean {
+    if (cluster.kind === "sinkhorn") return false;
+    if (isReduction(node)) {
+      const axes = reducedAxes(node);
+      const input = node.inputs[0]!;
+      if (cluster.kind === "matmul" || !sameShape(input.shape, cluster.shape)) return false;
+      if (cluster.axes ? !sameShape(axes, cluster.axes) : !keepsCoresBusy(cluster.shape, axes)) return false;
+      return axes.includes(input.shape.length - 1) && aligned(input, cluster, true);
+    }
+    if (sameShape(node.shape, cluster.shape)) {
+      if (cluster.axes && !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))) return false;
+      return node.inputs.every((input) => aligned(input, cluster, true));
+    }
+    return cluster.axes !== null && sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
+      node.inputs.every((input) => aligned(input, cluster, false));
+  }
+
+  /** Whether all members of the cluster that `node` reads are read at the cluster's own loop variables. */
+  function aligned(node: Node, cluster: Cluster, full: boolean): boolean {
+    if (cluster.members.has(node)) return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, cluster.axes ?? []));
+    if (!inline(node) || isLeaf(node)) return true;
+    if (node.op === "broadcast" && full && cluster.axes) {
+      const kept = node.shape.map((_, axis) => axis).filter((axis) => !cluster.axes!.includes(axis));
+      if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept)) return aligned(node.inputs[0]!, cluster, false);
+    }
+    if (isView(node)) return node.inputs.every((input) => isForeign(input, cluster));
+    return node.inputs.every((input) => aligned(input, cluster, full));
+  }
+
+  function isForeign(node: Node, cluster: Cluster): boolean {
+    return !cluster.members.has(node) && (!inline(node) || node.inputs.every((input) => isForeign(input, cluster)));
+  }
+}
+
+const reducedAxes = (node: Node): readonly number[] =>
+  node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
+
+const keepsCoresBusy = (shape: Shape, axes: readonly number[]): boolean =>
+  sizeOf(without(shape, axes)) >= FEW_ROWS || sizeOf(shape) <= LARGE;
+
+/** The nearest nodes behind `node` that are not emitted in place. */
+function producersOf(node: Node, inline: (node: Node) => boolean): Node[] {
+  const found = new Set<Node>();
+  const visit = (input: Node): void => {
+    if (inline(input)) input.inputs.forEach(visit);
+    else found.add(input);
+  };
+  node.inputs.forEach(visit);
+  return [...found];
+}
+
+function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
+  const uses = new Map<Node, Node[]>(nodes.map((node) => [node, []]));
+  for (const node of nodes) for (const input of new Set(node.inputs)) uses.get(input)!.push(node);
+  for (const result of results) uses.get(result)!.push(result);
+  return uses;
+}
+
+/** Elementwise nodes whose only reader is a reduction, over a chain that never grows: emitted inside the reduction's loop. */
+function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: ReadonlySet<Node>): Set<Node> {
+  const floating = new Set<Node>();
+  for (const node of [...nodes].reverse()) {
+    if (isLeaf(node) || isAnchor(node) || isReduction(node) || isView(node) || node.op === "gather" || results.has(node)) continue;
+    let reader: Node = node;
+    let grows = false;
+    do {
+      const next: readonly Node[] = uses.get(reader)!;
+      if (next.length !== 1 || results.has(reader)) break;
+      reader = next[0]!;
+      grows ||= sizeOf(reader.shape) > sizeOf(node.shape);
+    } while (isView(reader));
+    if (reader === node || isView(reader) || grows) continue;
+    if (isReduction(reader) || floating.has(reader)) floating.add(node);
+  }
+  return floating;
+}
+
+/** Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does the host. */
+function findForced(nodes: readonly Node[], results: readonly Node[], never: (node: Node) => boolean): Set<Node> {
+  const forced = new Set<Node>();
+  const isBase = (node: Node): boolean => isLeaf(node) || forced.has(node) || !never(node);
+  const force = (node: Node): void => {
+    if (!isLeaf(node)) forced.add(node);
+  };
+  for (const node of nodes) {
+    if (node.op === "contract") {
+      for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
+    } else if (isAnchor(node)) {
+      for (const operand of node.inputs) {
+        const base = behindReshapes(operand, isBase);
+        if (!isBase(base)) force(base);
+      }
+    } else if (node.op === "gather" && !access(node.inputs[0]!, isBase)) force(node.inputs[0]!);
+  }
+  for (const result of results) {
+    const base = behindReshapes(result, isBase);
+    if (!isBase(base)) force(base);
+  }
+  return forced;
+}
