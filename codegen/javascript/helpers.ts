@@ -1,0 +1,22 @@
+/** What `Math` lacks, as JavaScript text that stands before the kernels: bit casts and erf. */
+export const helpers = `const convert = new DataView(new ArrayBuffer(4));
+const bits_f32 = (x) => (convert.setUint32(0, x), convert.getFloat32(0));
+const bits_u32 = (x) => (convert.setFloat32(0, x), convert.getUint32(0));
+// erf by its series for small arguments and Lentz's continued fraction of erfc beyond: to f64 accuracy.
+const erf = (x) => {
+  const y = Math.abs(x);
+  if (y > 6) return Math.sign(x);
+  if (y < 2.5) {
+    let term = y, sum = y;
+    for (let n = 1; n < 60; n++) {
+      term *= (-y * y) / n;
+      const next = sum + term / (2 * n + 1);
+      if (next === sum) break;
+      sum = next;
+    }
+    return Math.sign(x) * sum * ${2 / Math.sqrt(Math.PI)};
+  }
+  let f = 0;
+  for (let n = 40; n >= 1; n--) f = n / 2 / (y + f);
+  return Math.sign(x) * (1 - Math.exp(-y * y) / ((y + f) * ${Math.sqrt(Math.PI)}));
+};`;

@@ -1,0 +1,130 @@
+/**
+ * Prints kernels as plain JavaScript: the smallest target, the reference for tests, and the proof that a target is small. The
+ * code is the body of a function of the pools that returns one function (offsets, begin, end) a kernel. Arithmetic is in
+ * f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one lane.
+ */
+import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
+import type { KernelPrinter } from "../target.js";
+import { helpers } from "./helpers.js";
+
+export function printKernels(kernels: readonly Kernel[]): string {
+  return [
+    `"use strict";`,
+    `const { state, work, ints, out } = pools;`,
+    helpers,
+    "return [",
+    ...kernels.map((kernel, i) => `${printKernel(kernel, i)},`),
+    "];",
+  ].join("\n");
+}
+
+function printKernel(kernel: Kernel, i: number): string {
+  const pools = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer.pool]));
+  const offsets = kernel.buffers.map(({ name }, slot) => `o_${name} = offsets[${slot}]`).join(", ");
+  const lines = [
+    `// ${kernel.name}: ${kernel.groups} groups`,
+    `function k${i}(offsets, begin, end) {`,
+    ...(offsets ? [`  const ${offsets};`] : []),
+    ...arraysOf(kernel.body).map((array) => `  const ${array.name} = new ${array.of === "f32" ? "Float32Array" : "Uint32Array"}(${array.size});`),
+    `  for (let group = begin; group < end; group++) {`,
+    ...stmts(kernel.body, "    "),
+    "  }",
+    "}",
+  ];
+  return lines.join("\n");
+
+  function place(name: string, index: Expr): string {
+    const pool = pools.get(name);
+    return pool ? `${pool}[o_${name} + ${expr(index)}]` : `${name}[${expr(index)}]`;
+  }
+
+  function expr(e: Expr): string {
+    switch (e.kind) {
+      case "const": return e.type.of === "bool" ? `${e.value !== 0}` : e.value < 0 || Object.is(e.value, -0) ? `(${Object.is(e.value, -0) ? "-0" : e.value})` : `${e.value}`;
+      case "ref": return e.name;
+      case "unary": return unary(e.op, expr(e.a));
+      case "binary": return binary(e, expr(e.a), expr(e.b));
+      case "fma": return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
+      case "select": return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
+      case "load": return place(e.from, e.index);
+      case "cast": return e.type.of === "f32" ? (e.a.type.of === "bool" ? `(${expr(e.a)} ? 1 : 0)` : expr(e.a)) : e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
+      case "bitcast": return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
+      case "splat": case "lanes": case "extract":
+        throw new Error("codegen: the JavaScript target takes kernels of one lane");
+      default: return e satisfies never;
+    }
+  }
+
+  function stmts(list: readonly Stmt[], indent: string): string[] {
+    return list.flatMap((s): string[] => {
+      switch (s.kind) {
+        case "let": return [`${indent}const ${s.name} = ${expr(s.value)};`];
+        case "var": return [`${indent}let ${s.name} = ${expr(s.value)};`];
+        case "assign": return [`${indent}${s.name} = ${expr(s.value)};`];
+        case "store": return [`${indent}${place(s.to, s.index)} = ${expr(s.value)};`];
+        case "for":
+          return [
+            `${indent}for (let ${s.name} = ${expr(s.from)}, ${s.name}_end = ${expr(s.to)}; ${s.name} < ${s.name}_end; ${s.name} += ${s.step}) {`,
+            ...stmts(s.body, `${indent}  `), `${indent}}`,
+          ];
+        case "if":
+          return [
+            `${indent}if (${expr(s.condition)}) {`, ...stmts(s.then, `${indent}  `),
+            ...(s.else.length ? [`${indent}} else {`, ...stmts(s.else, `${indent}  `)] : []), `${indent}}`,
+          ];
+        case "array": return [];
+        case "shared": case "barrier":
+          throw new Error("codegen: the JavaScript target takes kernels of a CPU");
+        default: return s satisfies never;
+      }
+    });
+  }
+}
+
+type ArrayStmt = Extract<Stmt, { readonly kind: "array" }>;
+
+/** All private arrays of a body: they are made once a call, not once a group. */
+const arraysOf = (list: readonly Stmt[]): ArrayStmt[] =>
+  list.flatMap((s): ArrayStmt[] => (s.kind === "array" ? [s] : s.kind === "for" ? arraysOf(s.body) : s.kind === "if" ? [...arraysOf(s.then), ...arraysOf(s.else)] : []));
+
+function unary(op: Extract<Expr, { readonly kind: "unary" }>["op"], a: string): string {
+  switch (op) {
+    case "neg": return `(-${a})`;
+    case "not": return `(!${a})`;
+    case "erf": return `erf(${a})`;
+    case "exp": case "log": case "sqrt": case "tanh": case "abs": case "sin": case "cos": case "floor":
+      return `Math.${op}(${a})`;
+    default: return op satisfies never;
+  }
+}
+
+function binary(e: Extract<Expr, { readonly kind: "binary" }>, a: string, b: string): string {
+  const word = e.a.type.of === "u32";
+  switch (e.op) {
+    case "add": return word ? `((${a} + ${b}) >>> 0)` : `(${a} + ${b})`;
+    case "sub": return word ? `((${a} - ${b}) >>> 0)` : `(${a} - ${b})`;
+    case "mul": return word ? `(Math.imul(${a}, ${b}) >>> 0)` : `(${a} * ${b})`;
+    case "div": return e.a.type.of === "f32" ? `(${a} / ${b})` : word ? `Math.floor(${a} / ${b})` : `((${a} / ${b}) | 0)`;
+    case "rem": return `(${a} % ${b})`;
+    case "min": case "max": return `Math.${e.op}(${a}, ${b})`;
+    case "pow": return `(${a} ** ${b})`;
+    case "lt": return `(${a} < ${b})`;
+    case "le": return `(${a} <= ${b})`;
+    case "eq": return `(${a} === ${b})`;
+    case "ne": return `(${a} !== ${b})`;
+    case "and": return word ? `((${a} & ${b}) >>> 0)` : `(${a} && ${b})`;
+    case "or": return word ? `((${a} | ${b}) >>> 0)` : `(${a} || ${b})`;
+    case "xor": return `((${a} ^ ${b}) >>> 0)`;
+    case "shl": return `((${a} << ${b}) >>> 0)`;
+    case "shr": return `(${a} >>> ${b})`;
+    default: return e.op satisfies never;
+  }
+}
+
+export const javascript: KernelPrinter = {
+  kind: "kernels",
+  name: "javascript",
+  profile: { kind: "cpu", lanes: 1, workgroup: 1 },
+  print: (kernels) => Promise.resolve({ kind: "javascript", text: printKernels(kernels) }),
+  files: (stem, code) => (code.kind === "javascript" ? [{ path: `${stem}.kernels.js`, content: code.text }] : []),
+};

@@ -1,0 +1,35 @@
+/**
+ * The function that every thread runs for an entry: walks `count` records of 16 bytes (kernel, groups, address of its arguments,
+ * unused), takes its share of each dispatch's groups, and waits for the others after each. The barrier counts arrivals at
+ * `barrier` and generations at `barrier + 4`; the last to arrive opens the next generation. Waiting spins first, since a
+ * dispatch is short, and sleeps when it is not.
+ */
+const SPINS = 20_000;
+
+export const driver = `(func (export "run") (param $table i32) (param $count i32) (param $threads i32) (param $thread i32) (param $scratch i32) (param $barrier i32)
+(local $last i32) (local $groups i32) (local $from i32) (local $to i32) (local $generation i32) (local $spins i32)
+(local.set $last (i32.add (local.get $table) (i32.shl (local.get $count) (i32.const 4))))
+(block $done (loop $next
+(br_if $done (i32.ge_u (local.get $table) (local.get $last)))
+(local.set $groups (i32.load offset=4 (local.get $table)))
+(local.set $from (i32.div_u (i32.mul (local.get $groups) (local.get $thread)) (local.get $threads)))
+(local.set $to (i32.div_u (i32.mul (local.get $groups) (i32.add (local.get $thread) (i32.const 1))) (local.get $threads)))
+(if (i32.lt_u (local.get $from) (local.get $to)) (then
+(call_indirect (type $kernel) (i32.load offset=8 (local.get $table)) (local.get $scratch) (local.get $from) (local.get $to) (i32.load (local.get $table)))))
+(if (i32.gt_u (local.get $threads) (i32.const 1)) (then
+(local.set $generation (i32.atomic.load offset=4 (local.get $barrier)))
+(if (i32.eq (i32.atomic.rmw.add (local.get $barrier) (i32.const 1)) (i32.sub (local.get $threads) (i32.const 1)))
+(then
+(i32.atomic.store (local.get $barrier) (i32.const 0))
+(drop (i32.atomic.rmw.add offset=4 (local.get $barrier) (i32.const 1)))
+(drop (memory.atomic.notify offset=4 (local.get $barrier) (i32.const -1))))
+(else
+(local.set $spins (i32.const 0))
+(block $open (loop $wait
+(br_if $open (i32.ne (i32.atomic.load offset=4 (local.get $barrier)) (local.get $generation)))
+(local.set $spins (i32.add (local.get $spins) (i32.const 1)))
+(if (i32.gt_u (local.get $spins) (i32.const ${SPINS})) (then
+(drop (memory.atomic.wait32 offset=4 (local.get $barrier) (local.get $generation) (i64.const -1)))))
+(br $wait)))))))
+(local.set $table (i32.add (local.get $table) (i32.const 16)))
+(br $next))))`;

@@ -1,0 +1,278 @@
+/**
+ * Prints kernels as WebAssembly text. A kernel is a function (args, scratch, begin, end): at `args` stand the byte addresses of
+ * its buffers, `scratch` is memory private to the calling thread for its arrays. Elementary functions become functions of the
+ * module, made from src/kernel/mathematics.ts and included when used. `run` walks a table of dispatches and meets the other
+ * threads after each, without leaving WebAssembly.
+ */
+import { elementary, isElementary, type Elementary } from "../../src/kernel/mathematics.js";
+import * as k from "../../src/kernel/build.js";
+import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
+import { driver } from "./driver.js";
+
+export interface WasmText {
+  readonly text: string;
+  /** Private memory that a thread needs, in bytes. */
+  readonly scratchBytes: number;
+}
+
+const valueType = (type: Type): string => (type.lanes === 4 ? "v128" : type.of === "f32" ? "f32" : "i32");
+
+export function printModule(kernels: readonly Kernel[]): WasmText {
+  const used = new Set<string>();
+  let scratchBytes = 0;
+  const functions = kernels.map((kernel, i) => {
+    const printed = printFunction(`(func $k${i} (export "k${i}") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)`, used, (f) => {
+      kernel.buffers.forEach((buffer, slot) => {
+        f.declare(`$${buffer.name}`, "i32");
+        f.line(`(local.set $${buffer.name} (i32.load offset=${4 * slot} (local.get $args)))`);
+        f.bases.set(buffer.name, `(local.get $${buffer.name})`);
+      });
+      f.declare("$group", "i32");
+      f.names.set("group", "$group");
+      f.line("(local.set $group (local.get $begin))");
+      f.line("(block $done (loop $next");
+      f.line("(br_if $done (i32.ge_u (local.get $group) (local.get $end)))");
+      f.stmts(kernel.body);
+      f.line("(local.set $group (i32.add (local.get $group) (i32.const 1)))");
+      f.line("(br $next)))");
+    });
+    scratchBytes = Math.max(scratchBytes, printed.scratch);
+    return `;; ${kernel.name}\n${printed.text}`;
+  });
+  // A helper may use another one (erf uses exp inline, so this ends at once, but need not).
+  const helpers = new Map<string, string>();
+  for (let open = [...used]; open.length > 0; open = [...used].filter((name) => !helpers.has(name))) {
+    for (const name of open) helpers.set(name, printHelper(name, used));
+  }
+  const text = [
+    "(module",
+    `(import "env" "memory" (memory 1 65536 shared))`,
+    "(type $kernel (func (param i32 i32 i32 i32)))",
+    `(table ${kernels.length} funcref)`,
+    `(elem (i32.const 0) ${kernels.map((_, i) => `$k${i}`).join(" ")})`,
+    ...helpers.values(),
+    ...functions,
+    driver,
+    ")",
+  ].join("\n");
+  return { text, scratchBytes: Math.ceil(scratchBytes / 16) * 16 };
+}
+
+function printHelper(name: string, used: Set<string>): string {
+  const [, op, of] = /^\$(\w+)_(f32(?:x4)?)$/.exec(name) ?? [];
+  const type: Type = { of: "f32", lanes: of === "f32x4" ? 4 : 1 };
+  const value = valueType(type);
+  return printFunction(`(func ${name} (param $x ${value}) (result ${value})`, used, (f) => {
+    f.names.set("x", "$x");
+    let count = 0;
+    const result = elementary[op as Elementary](k.ref("x", type), (bound) => {
+      if (bound.kind === "ref" || bound.kind === "const") return bound;
+      const local = `t${count++}`;
+      f.stmts([k.letS(local, bound)]);
+      return k.ref(local, bound.type);
+    });
+    f.line(f.expr(result));
+  }).text;
+}
+
+interface FunctionPrinter {
+  readonly names: Map<string, string>;
+  /** Byte address of a buffer or array. */
+  readonly bases: Map<string, string>;
+  declare(local: string, type: string): void;
+  line(text: string): void;
+  stmts(list: readonly Stmt[]): void;
+  expr(e: Expr): string;
+}
+
+function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinter) => void): { text: string; scratch: number } {
+  const locals: string[] = [];
+  const lines: string[] = [];
+  const names = new Map<string, string>();
+  const bases = new Map<string, string>();
+  let count = 0;
+  let scratch = 0;
+  const declare = (local: string, type: string): void => void locals.push(`(local ${local} ${type})`);
+  const local = (name: string, type: Type): string => {
+    const fresh = `$${name}_${count++}`;
+    declare(fresh, valueType(type));
+    names.set(name, fresh);
+    return fresh;
+  };
+  const line = (text: string): void => void lines.push(text);
+
+  /** Address expression and immediate offset of word `index` of a buffer or array. */
+  function address(base: string, index: Expr): { at: string; offset: number } {
+    if (index.kind === "const") return { at: base, offset: 4 * index.value };
+    if (index.kind === "binary" && index.op === "add" && index.b.kind === "const") {
+      const inner = address(base, index.a);
+      return { at: inner.at, offset: inner.offset + 4 * index.b.value };
+    }
+    return { at: `(i32.add ${base} (i32.shl ${expr(index)} (i32.const 2)))`, offset: 0 };
+  }
+
+  function memory(op: string, name: string, index: Expr, value: string): string {
+    const base = bases.get(name);
+    if (base === undefined) throw new Error(`codegen: ${name} is not declared`);
+    const { at, offset } = address(base, index);
+    return `(${op}${offset ? ` offset=${offset}` : ""} ${at}${value})`;
+  }
+
+  function expr(e: Expr): string {
+    const v = e.type.lanes === 4;
+    switch (e.kind) {
+      case "const": return e.type.of === "f32" ? `(f32.const ${float(e.value)})` : `(i32.const ${e.value | 0})`;
+      case "ref": return `(local.get ${names.get(e.name) ?? missing(e.name)})`;
+      case "unary": {
+        const a = expr(e.a);
+        if (isElementary(e.op)) {
+          const name = `$${e.op}_${v ? "f32x4" : "f32"}`;
+          used.add(name);
+          return `(call ${name} ${a})`;
+        }
+        if (e.op === "not") return v ? `(v128.not ${a})` : `(i32.eqz ${a})`;
+        return `(${v ? "f32x4" : "f32"}.${e.op} ${a})`;
+      }
+      case "binary": return binary(e);
+      case "fma": {
+        const s = v ? "f32x4" : "f32";
+        return `(${s}.add (${s}.mul ${expr(e.a)} ${expr(e.b)}) ${expr(e.c)})`;
+      }
+      case "select":
+        return v
+          ? `(v128.bitselect ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`
+          : `(select ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`;
+      case "load": return memory(v ? "v128.load align=4".split(" ")[0]! : e.type.of === "f32" ? "f32.load" : "i32.load", e.from, e.index, "");
+      case "cast": return cast(e.a, e.type);
+      case "bitcast": return v ? expr(e.a) : e.type.of === "f32" ? `(f32.reinterpret_i32 ${expr(e.a)})` : `(i32.reinterpret_f32 ${expr(e.a)})`;
+      case "splat":
+        // A splat of a load is one instruction.
+        if (e.a.kind === "load") return memory("v128.load32_splat", e.a.from, e.a.index, "");
+        if (e.type.of === "bool") return `(i32x4.splat (i32.sub (i32.const 0) ${expr(e.a)}))`;
+        return `(${e.type.of === "f32" ? "f32x4" : "i32x4"}.splat ${expr(e.a)})`;
+      case "lanes": {
+        const shape = e.type.of === "f32" ? "f32x4" : "i32x4";
+        const [first, ...rest] = e.items.map(expr);
+        const packed = rest.reduce<string>((vector, item, i) => `(${shape}.replace_lane ${i + 1} ${vector} ${item})`, `(${shape}.splat ${first})`);
+        return e.type.of === "bool" ? `(i32x4.ne ${packed} (v128.const i32x4 0 0 0 0))` : packed;
+      }
+      case "extract": {
+        const lane = `(${e.type.of === "f32" ? "f32x4" : "i32x4"}.extract_lane ${e.lane} ${expr(e.a)})`;
+        return e.type.of === "bool" ? `(i32.and ${lane} (i32.const 1))` : lane;
+      }
+      default: return e satisfies never;
+    }
+  }
+
+  function cast(a: Expr, to: Type): string {
+    const from = a.type.of;
+    const inner = expr(a);
+    if (to.lanes === 4) {
+      if (to.of === "f32") return from === "bool" ? `(v128.and ${inner} (v128.const f32x4 1 1 1 1))` : `(f32x4.convert_i32x4_u ${inner})`;
+      if (from === "f32") return `(i32x4.trunc_sat_f32x4_u ${inner})`;
+      return from === "bool" ? `(v128.and ${inner} (v128.const i32x4 1 1 1 1))` : inner;
+    }
+    if (to.of === "f32") return `(f32.convert_i32_u ${inner})`;
+    return from === "f32" ? `(i32.trunc_sat_f32_u ${inner})` : inner;
+  }
+
+  function binary(e: Extract<Expr, { readonly kind: "binary" }>): string {
+    const a = expr(e.a);
+    const b = expr(e.b);
+    const v = e.a.type.lanes === 4;
+    if (e.a.type.of === "f32") {
+      const s = v ? "f32x4" : "f32";
+      if (e.op === "pow") {
+        used.add(`$log_${s}`).add(`$exp_${s}`);
+        return `(call $exp_${s} (${s}.mul ${b} (call $log_${s} ${a})))`;
+      }
+      return `(${s}.${e.op} ${a} ${b})`;
+    }
+    if (v) {
+      // Vectors of words, and masks.
+      switch (e.op) {
+        case "and": case "or": case "xor": return `(v128.${e.op} ${a} ${b})`;
+        case "add": case "sub": case "mul": case "eq": case "ne": return `(i32x4.${e.op} ${a} ${b})`;
+        case "lt": case "le": case "min": case "max": return `(i32x4.${e.op}_u ${a} ${b})`;
+        case "shl": case "shr": {
+          const by = e.b.kind === "splat" ? e.b.a : null;
+          if (!by) throw new Error("codegen: lanes shift by one distance");
+          return `(i32x4.${e.op === "shl" ? "shl" : "shr_u"} ${a} ${expr(by)})`;
+        }
+        case "div": case "rem": case "pow": throw new Error(`codegen: WebAssembly has no ${e.op} of four words`);
+        default: return e.op satisfies never;
+      }
+    }
+    switch (e.op) {
+      case "lt": case "le": case "div": case "rem": case "shr": return `(i32.${e.op}_u ${a} ${b})`;
+      case "min": return `(select ${a} ${b} (i32.lt_u ${a} ${b}))`;
+      case "max": return `(select ${b} ${a} (i32.lt_u ${a} ${b}))`;
+      case "add": case "sub": case "mul": case "eq": case "ne": case "and": case "or": case "xor": case "shl": return `(i32.${e.op} ${a} ${b})`;
+      case "pow": throw new Error("codegen: no power of words");
+      default: return e.op satisfies never;
+    }
+  }
+
+  function stmts(list: readonly Stmt[]): void {
+    for (const s of list) {
+      switch (s.kind) {
+        case "let": case "var": {
+          const value = expr(s.value);
+          line(`(local.set ${local(s.name, s.value.type)} ${value})`);
+          break;
+        }
+        case "assign": line(`(local.set ${names.get(s.name) ?? missing(s.name)} ${expr(s.value)})`); break;
+        case "store": {
+          const value = expr(s.value);
+          line(memory(s.value.type.lanes === 4 ? "v128.store" : s.value.type.of === "f32" ? "f32.store" : "i32.store", s.to, s.index, ` ${value}`));
+          break;
+        }
+        case "for": {
+          const from = expr(s.from);
+          const to = expr(s.to);
+          const at = local(s.name, k.INDEX);
+          const constant = s.to.kind === "const";
+          const end = constant ? "" : local(`${s.name}_end`, k.INDEX);
+          line(`(local.set ${at} ${from})`);
+          if (!constant) line(`(local.set ${end} ${to})`);
+          const limit = constant ? to : `(local.get ${end})`;
+          const label = count++;
+          line(`(if (i32.lt_u (local.get ${at}) ${limit}) (then (loop $l${label}`);
+          stmts(s.body);
+          line(`(local.set ${at} (i32.add (local.get ${at}) (i32.const ${s.step})))`);
+          line(`(br_if $l${label} (i32.lt_u (local.get ${at}) ${limit})))))`);
+          break;
+        }
+        case "if":
+          line(`(if ${expr(s.condition)} (then`);
+          stmts(s.then);
+          if (s.else.length) {
+            line(") (else");
+            stmts(s.else);
+          }
+          line("))");
+          break;
+        case "array":
+          bases.set(s.name, scratch === 0 ? "(local.get $scratch)" : `(i32.add (local.get $scratch) (i32.const ${scratch}))`);
+          scratch += Math.ceil((4 * s.size) / 16) * 16;
+          break;
+        case "shared": case "barrier": throw new Error("codegen: the WebAssembly target takes kernels of a CPU");
+        default: s satisfies never;
+      }
+    }
+  }
+
+  body({ names, bases, declare, line, stmts, expr });
+  return { text: [head, ...locals, ...lines, ")"].join("\n"), scratch };
+}
+
+function missing(name: string): never {
+  throw new Error(`codegen: ${name} is not declared`);
+}
+
+/** A decimal that reads back as the same f32. */
+function float(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  return Object.is(value, -0) ? "-0" : `${Math.fround(value)}`;
+}

@@ -1,0 +1,59 @@
+/**
+ * The tokens of .mhc. Keywords are reserved words; everything else that looks like a word is a name. Newlines are whitespace:
+ * no item begins with an operator or a bracket, so an expression ends where the next item's first word stands.
+ */
+import { createToken, Lexer, type TokenType } from "chevrotain";
+
+export const Name = createToken({ name: "Name", label: "a name", pattern: /[A-Za-z_][A-Za-z0-9_]*/ });
+
+export const keywords = [
+  "use", "model", "block", "connection", "dim", "data", "manifold", "stream", "input", "output", "repeat", "loss", "param", "return",
+  "through", "via", "as", "on", "each", "where", "adapt", "in", "monitored", "constrain", "cost", "train", "and", "or",
+] as const;
+export type Keyword = (typeof keywords)[number];
+
+const keyword = (word: Keyword): TokenType =>
+  createToken({ name: word, label: `\`${word}\``, pattern: new RegExp(word), longer_alt: Name });
+
+export const word = Object.fromEntries(keywords.map((name) => [name, keyword(name)])) as Readonly<Record<Keyword, TokenType>>;
+
+const symbol = (name: string, text: string): TokenType =>
+  createToken({ name, label: `\`${text}\``, pattern: new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) });
+
+export const Range = symbol("Range", "..");
+export const Dot = symbol("Dot", ".");
+export const Comma = symbol("Comma", ",");
+export const Colon = symbol("Colon", ":");
+export const Tilde = symbol("Tilde", "~");
+export const LeftBrace = symbol("LeftBrace", "{");
+export const RightBrace = symbol("RightBrace", "}");
+export const LeftParen = symbol("LeftParen", "(");
+export const RightParen = symbol("RightParen", ")");
+export const LeftBracket = symbol("LeftBracket", "[");
+export const RightBracket = symbol("RightBracket", "]");
+export const LessEqual = symbol("LessEqual", "<=");
+export const GreaterEqual = symbol("GreaterEqual", ">=");
+export const EqualEqual = symbol("EqualEqual", "==");
+export const NotEqual = symbol("NotEqual", "!=");
+export const Less = symbol("Less", "<");
+export const Greater = symbol("Greater", ">");
+export const Equals = symbol("Equals", "=");
+export const Plus = symbol("Plus", "+");
+export const Minus = symbol("Minus", "-");
+export const Star = symbol("Star", "*");
+export const Slash = symbol("Slash", "/");
+export const Caret = symbol("Caret", "^");
+export const NumberToken = createToken({ name: "Number", label: "a number", pattern: /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?%?/ });
+export const StringToken = createToken({ name: "String", label: "a string", pattern: /"(?:[^"\\\n]|\\["\\nt])*"/ });
+
+export const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: "comments" });
+const Space = createToken({ name: "Space", pattern: /\s+/, group: Lexer.SKIPPED, line_breaks: true });
+
+export const tokens: TokenType[] = [
+  Space, Comment, NumberToken, StringToken,
+  Range, Dot, Comma, Colon, Tilde, LeftBrace, RightBrace, LeftParen, RightParen, LeftBracket, RightBracket,
+  LessEqual, GreaterEqual, EqualEqual, NotEqual, Less, Greater, Equals, Plus, Minus, Star, Slash, Caret,
+  ...keywords.map((name) => word[name]), Name,
+];
+
+export const lexer = new Lexer(tokens, { ensureOptimizations: false, positionTracking: "full" });

@@ -1,0 +1,57 @@
+/**
+ * Diagnostics for people and for programs: a code frame with the lines underlined, and the JSON of the command line's contract.
+ * `sources` gives the text of a file by name; a place in a file that is not at hand is named without its lines.
+ */
+import type { Span } from "../../grammar/ast.js";
+import type { Diagnostic } from "./diagnostic.js";
+
+export type Sources = (file: string) => string | undefined;
+
+export interface Position {
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+}
+
+export function positionOf(text: string, offset: number): Position {
+  const before = text.slice(0, offset);
+  const line = before.split("\n").length;
+  return { line, column: offset - (before.lastIndexOf("\n") + 1) + 1 };
+}
+
+export function render(diagnostic: Diagnostic, sources: Sources, { color = false }: { readonly color?: boolean } = {}): string {
+  const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const tone = diagnostic.severity === "error" ? "31;1" : "33;1";
+  const out = [`${paint(tone, `${diagnostic.severity} ${diagnostic.code}`)}${paint("1", `: ${diagnostic.message}`)}`, ...frame(diagnostic.span, sources, (text) => paint(tone, text))];
+  for (const note of diagnostic.notes) {
+    out.push(`${paint("36", "note")}: ${note.message}`);
+    if (note.span) out.push(...frame(note.span, sources, (text) => paint("36", text)));
+  }
+  if (diagnostic.fix) out.push(`${paint("32", "fix")}: ${diagnostic.fix}`);
+  return out.join("\n");
+}
+
+function frame(span: Span, sources: Sources, paint: (text: string) => string): string[] {
+  const text = sources(span.file);
+  if (text === undefined) return [`  --> ${span.file}`];
+  const { line, column } = positionOf(text, span.start);
+  const lines = text.split("\n");
+  const source = lines[line - 1] ?? "";
+  const gutter = `${line}`.length;
+  const width = Math.max(1, Math.min(span.end - span.start, source.length - column + 1));
+  return [
+    `${" ".repeat(gutter)}--> ${span.file}:${line}:${column}`,
+    `${line} | ${source}`,
+    `${" ".repeat(gutter)} | ${" ".repeat(column - 1)}${paint("^".repeat(width))}`,
+  ];
+}
+
+/** The keys that scripts may rely on: code, severity, message, file, start, end, notes, fix. */
+export function toJson(diagnostic: Diagnostic, sources: Sources): Readonly<Record<string, unknown>> {
+  const place = (span: Span): { file: string; start: Position | null; end: Position | null } => {
+    const text = sources(span.file);
+    return { file: span.file, start: text === undefined ? null : positionOf(text, span.start), end: text === undefined ? null : positionOf(text, span.end) };
+  };
+  const { code, severity, message, span, notes, fix } = diagnostic;
+  return { code, severity, message, ...place(span), notes: notes.map((note) => ({ message: note.message, ...(note.span ? place(note.span) : {}) })), fix };
+}

@@ -1,0 +1,61 @@
+/**
+ * The one table of codes. A diagnostic is made only through `diagnostic`, which takes a code of this table; the row says how
+ * severe it is and, in general terms, what it is about. 1xx syntax, 2xx names, dims and types, 3xx manifolds, 4xx data, 5xx
+ * training and cost, 6xx targets.
+ */
+import type { Span } from "../../grammar/ast.js";
+import type { Diagnostic, Note, Severity } from "./diagnostic.js";
+
+interface Row {
+  readonly severity: Severity;
+  readonly title: string;
+}
+
+const error = (title: string): Row => ({ severity: "error", title });
+
+export const table = {
+  MHC101: error("a character that no token begins with"),
+  MHC102: error("a string without an end"),
+  MHC103: error("a token that does not belong here"),
+  MHC104: error("a parameter without a start"),
+  MHC201: error("an unknown name"),
+  MHC202: error("a name defined twice"),
+  MHC203: error("two sizes that do not agree"),
+  MHC204: error("an axis that stands only once in a product"),
+  MHC205: error("an axis that is not in scope"),
+  MHC206: error("a wrong number of axes"),
+  MHC207: error("a wrong argument"),
+  MHC208: error("a size that cannot be known"),
+  MHC209: error("a division of sizes that leaves a remainder"),
+  MHC210: error("something of the wrong kind"),
+  MHC211: error("a second use of a block that needs a name"),
+  MHC212: error("a `where` that nothing reduces"),
+  MHC213: error("a model that computes nothing"),
+  MHC214: error("a result without an axis that it needs"),
+  MHC215: error("a size that is not a positive whole number"),
+  MHC216: error("a file without exactly one model"),
+  MHC217: error("a file that cannot be read"),
+  MHC218: error("blocks that contain each other"),
+  MHC299: error("a part of the language that is not there yet"),
+  MHC301: error("an unknown manifold"),
+  MHC302: error("a wrong option of a manifold"),
+  MHC303: error("a manifold on a shape it does not have"),
+  MHC401: error("an unknown data source"),
+  MHC402: error("a wrong option of a data source"),
+  MHC403: error("data that does not fit the spec"),
+  MHC501: error("an unknown setting"),
+  MHC502: error("a setting with a value that makes no sense"),
+  MHC503: error("a setting that is missing"),
+} as const satisfies Readonly<Record<string, Row>>;
+
+export type Code = keyof typeof table;
+
+/** A diagnostic with a code of the table. */
+export function diagnostic(
+  code: Code,
+  span: Span,
+  message: string,
+  { notes = [], fix = null }: { readonly notes?: readonly Note[]; readonly fix?: string | null } = {},
+): Diagnostic {
+  return { code, severity: table[code].severity, message, span, notes, fix };
+}

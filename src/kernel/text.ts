@@ -1,0 +1,63 @@
+/**
+ * Kernels as text: what `mhc compile --emit kernels` shows, what tests compare, and the key by which kernels are shared (two
+ * kernels with the same text, names aside, are one kernel). One statement a line, expressions in infix.
+ */
+import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
+
+const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
+  add: "+", sub: "-", mul: "*", div: "/", rem: "%", lt: "<", le: "<=", eq: "==", ne: "!=", and: "&", or: "|", xor: "^", shl: "<<", shr: ">>",
+};
+
+const typeName = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.of);
+
+export function printExpr(e: Expr): string {
+  switch (e.kind) {
+    case "const":
+      return e.type.of === "f32" ? (Number.isInteger(e.value) ? `${e.value}.0` : `${e.value}`) : e.type.of === "u32" ? `${e.value}u` : e.type.of === "bool" ? `${e.value !== 0}` : `${e.value}`;
+    case "ref": return e.name;
+    case "unary": return `${e.op}(${printExpr(e.a)})`;
+    case "binary": {
+      const symbol = SYMBOLS[e.op];
+      return symbol ? `(${printExpr(e.a)} ${symbol} ${printExpr(e.b)})` : `${e.op}(${printExpr(e.a)}, ${printExpr(e.b)})`;
+    }
+    case "fma": return `fma(${printExpr(e.a)}, ${printExpr(e.b)}, ${printExpr(e.c)})`;
+    case "select": return `(${printExpr(e.condition)} ? ${printExpr(e.then)} : ${printExpr(e.else)})`;
+    case "load": return `${e.from}[${printExpr(e.index)}]${e.type.lanes === 4 ? ".x4" : ""}`;
+    case "cast": return `${typeName(e.type)}(${printExpr(e.a)})`;
+    case "bitcast": return `bits_${typeName(e.type)}(${printExpr(e.a)})`;
+    case "splat": return `splat(${printExpr(e.a)})`;
+    case "lanes": return `lanes(${e.items.map(printExpr).join(", ")})`;
+    case "extract": return `${printExpr(e.a)}.${e.lane}`;
+    default: return e satisfies never;
+  }
+}
+
+function printStmts(stmts: readonly Stmt[], indent: string): string[] {
+  return stmts.flatMap((s): string[] => {
+    switch (s.kind) {
+      case "let": return [`${indent}let ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`];
+      case "var": return [`${indent}var ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`];
+      case "assign": return [`${indent}${s.name} = ${printExpr(s.value)}`];
+      case "store": return [`${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`];
+      case "for":
+        return [`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`, ...printStmts(s.body, `${indent}  `), `${indent}}`];
+      case "if":
+        return [
+          `${indent}if ${printExpr(s.condition)} {`, ...printStmts(s.then, `${indent}  `),
+          ...(s.else.length ? [`${indent}} else {`, ...printStmts(s.else, `${indent}  `)] : []), `${indent}}`,
+        ];
+      case "array": return [`${indent}array ${s.name}: ${s.of}[${s.size}]`];
+      case "shared": return [`${indent}shared ${s.name}: ${s.of}[${s.size}]`];
+      case "barrier": return [`${indent}barrier`];
+      default: return s satisfies never;
+    }
+  });
+}
+
+/** The kernel without its name. */
+export function structuralKey(kernel: Kernel): string {
+  const buffers = kernel.buffers.map(({ name, pool, access }) => `${name}: ${access} ${pool}`).join(", ");
+  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${printStmts(kernel.body, "  ").join("\n")}\n}`;
+}
+
+export const printKernel = (kernel: Kernel): string => `kernel ${kernel.name}${structuralKey(kernel)}`;
