@@ -44,7 +44,7 @@ export interface KernelInfo {
 
 /** The code of all kernels for one device. */
 export type DeviceCode =
-  /** One module; entry points "k0", "k1", … Bindings: group 0, one storage buffer a used pool at binding state 0, work 1, ints 2, out 3; binding 4: uniform array<vec4<u32>> of the dispatch's offsets, dynamic offset. */
+  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3), and at binding 4 the dispatch's offsets, a uniform with a dynamic offset. */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
   /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). */
   | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly sharedFlag: number; readonly scratchBytes: number }
@@ -68,8 +68,10 @@ export type Start =
   | { readonly kind: "constant"; readonly value: number }
   | { readonly kind: "normal"; readonly deviation: number }
   | { readonly kind: "uniform"; readonly from: number; readonly to: number }
-  /** value * identity, over the last axis read as an n x n matrix (or the last two axes). */
-  | { readonly kind: "identity"; readonly value: number; readonly n: number }
+  /** value * identity: over the last two axes when they are equal, else over the last one read as an n x n matrix. */
+  | { readonly kind: "identity"; readonly value: number }
+  /** value at the first place of the last axis, 0 elsewhere. */
+  | { readonly kind: "first"; readonly value: number }
   /** center + spread * (2 i / (n - 1) - 1) over the last axis; center alone when n = 1. */
   | { readonly kind: "ramp"; readonly center: number; readonly spread: number };
 
@@ -139,7 +141,7 @@ export interface Plan {
   readonly inputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   /** Constraint names and their tolerances: "Mixing". */
-  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number }[];
+  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null }[];
   /** By device: "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }

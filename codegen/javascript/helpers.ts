@@ -2,7 +2,7 @@
 export const helpers = `const convert = new DataView(new ArrayBuffer(4));
 const bits_f32 = (x) => (convert.setUint32(0, x), convert.getFloat32(0));
 const bits_u32 = (x) => (convert.setFloat32(0, x), convert.getUint32(0));
-// erf by its series for small arguments and Lentz's continued fraction of erfc beyond: to f64 accuracy.
+// erf by its series for small arguments and Lentz's continued fraction of erfc beyond: to 1e-13.
 const erf = (x) => {
   const y = Math.abs(x);
   if (y > 6) return Math.sign(x);

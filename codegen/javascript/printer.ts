@@ -4,8 +4,16 @@
  * f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one lane.
  */
 import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
+import { renamer } from "../../src/kernel/literals.js";
 import type { KernelPrinter } from "../target.js";
 import { helpers } from "./helpers.js";
+
+/** Words of JavaScript, and what the code around the kernels names. */
+const rename = renamer(new Set((
+  "arguments await begin bits_f32 bits_u32 break case catch class const continue convert debugger default delete do else end enum erf eval export extends " +
+  "false finally for function group if implements import in instanceof interface ints let Math new null offsets out package pools private protected " +
+  "public return state static super switch this throw true try typeof undefined var void while with work yield Float32Array Uint32Array DataView NaN Infinity"
+).split(" ")));
 
 export function printKernels(kernels: readonly Kernel[]): string {
   return [
@@ -20,14 +28,18 @@ export function printKernels(kernels: readonly Kernel[]): string {
 
 function printKernel(kernel: Kernel, i: number): string {
   const pools = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer.pool]));
-  const offsets = kernel.buffers.map(({ name }, slot) => `o_${name} = offsets[${slot}]`).join(", ");
+  const offsets = kernel.buffers.map(({ name }, slot) => `${rename(name)} = offsets[${slot}]`).join(", ");
+  // Arrays are made once a call, not once a group; sibling scopes may use a name for arrays of different sizes.
+  const arrays: string[] = [];
+  const arrayNames = new Map<string, string>();
+  const body = stmts(kernel.body, "    ");
   const lines = [
     `// ${kernel.name}: ${kernel.groups} groups`,
     `function k${i}(offsets, begin, end) {`,
     ...(offsets ? [`  const ${offsets};`] : []),
-    ...arraysOf(kernel.body).map((array) => `  const ${array.name} = new ${array.of === "f32" ? "Float32Array" : "Uint32Array"}(${array.size});`),
+    ...arrays,
     `  for (let group = begin; group < end; group++) {`,
-    ...stmts(kernel.body, "    "),
+    ...body,
     "  }",
     "}",
   ];
@@ -35,19 +47,22 @@ function printKernel(kernel: Kernel, i: number): string {
 
   function place(name: string, index: Expr): string {
     const pool = pools.get(name);
-    return pool ? `${pool}[o_${name} + ${expr(index)}]` : `${name}[${expr(index)}]`;
+    return pool ? `${pool}[${rename(name)} + ${expr(index)}]` : `${arrayNames.get(name) ?? rename(name)}[${expr(index)}]`;
   }
 
   function expr(e: Expr): string {
     switch (e.kind) {
-      case "const": return e.type.of === "bool" ? `${e.value !== 0}` : e.value < 0 || Object.is(e.value, -0) ? `(${Object.is(e.value, -0) ? "-0" : e.value})` : `${e.value}`;
-      case "ref": return e.name;
+      case "const": {
+        if (e.type.of === "bool") return `${e.value !== 0}`;
+        return e.value < 0 || Object.is(e.value, -0) ? `(-${Math.abs(e.value)})` : `${e.value}`;
+      }
+      case "ref": return e.name === "group" ? e.name : rename(e.name);
       case "unary": return unary(e.op, expr(e.a));
       case "binary": return binary(e, expr(e.a), expr(e.b));
       case "fma": return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
       case "select": return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
       case "load": return place(e.from, e.index);
-      case "cast": return e.type.of === "f32" ? (e.a.type.of === "bool" ? `(${expr(e.a)} ? 1 : 0)` : expr(e.a)) : e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
+      case "cast": return e.a.type.of === "bool" ? `(${expr(e.a)} ? 1 : 0)` : e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
       case "bitcast": return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
       case "splat": case "lanes": case "extract":
         throw new Error("codegen: the JavaScript target takes kernels of one lane");
@@ -58,21 +73,28 @@ function printKernel(kernel: Kernel, i: number): string {
   function stmts(list: readonly Stmt[], indent: string): string[] {
     return list.flatMap((s): string[] => {
       switch (s.kind) {
-        case "let": return [`${indent}const ${s.name} = ${expr(s.value)};`];
-        case "var": return [`${indent}let ${s.name} = ${expr(s.value)};`];
-        case "assign": return [`${indent}${s.name} = ${expr(s.value)};`];
+        case "let": return [`${indent}const ${rename(s.name)} = ${expr(s.value)};`];
+        case "var": return [`${indent}let ${rename(s.name)} = ${expr(s.value)};`];
+        case "assign": return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
         case "store": return [`${indent}${place(s.to, s.index)} = ${expr(s.value)};`];
-        case "for":
+        case "for": {
+          const i = rename(s.name);
           return [
-            `${indent}for (let ${s.name} = ${expr(s.from)}, ${s.name}_end = ${expr(s.to)}; ${s.name} < ${s.name}_end; ${s.name} += ${s.step}) {`,
+            `${indent}for (let ${i} = ${expr(s.from)}, ${i}$end = ${expr(s.to)}; ${i} < ${i}$end; ${i} += ${s.step}) {`,
             ...stmts(s.body, `${indent}  `), `${indent}}`,
           ];
+        }
         case "if":
           return [
             `${indent}if (${expr(s.condition)}) {`, ...stmts(s.then, `${indent}  `),
             ...(s.else.length ? [`${indent}} else {`, ...stmts(s.else, `${indent}  `)] : []), `${indent}}`,
           ];
-        case "array": return [];
+        case "array": {
+          const name = arrays.length === 0 ? rename(s.name) : `${s.name}$${arrays.length}`;
+          arrayNames.set(s.name, name);
+          arrays.push(`  const ${name} = new ${s.of === "f32" ? "Float32Array" : "Uint32Array"}(${s.size});`);
+          return [];
+        }
         case "shared": case "barrier":
           throw new Error("codegen: the JavaScript target takes kernels of a CPU");
         default: return s satisfies never;
@@ -80,12 +102,6 @@ function printKernel(kernel: Kernel, i: number): string {
     });
   }
 }
-
-type ArrayStmt = Extract<Stmt, { readonly kind: "array" }>;
-
-/** All private arrays of a body: they are made once a call, not once a group. */
-const arraysOf = (list: readonly Stmt[]): ArrayStmt[] =>
-  list.flatMap((s): ArrayStmt[] => (s.kind === "array" ? [s] : s.kind === "for" ? arraysOf(s.body) : s.kind === "if" ? [...arraysOf(s.then), ...arraysOf(s.else)] : []));
 
 function unary(op: Extract<Expr, { readonly kind: "unary" }>["op"], a: string): string {
   switch (op) {

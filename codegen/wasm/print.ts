@@ -4,9 +4,10 @@
  * module, made from src/kernel/mathematics.ts and included when used. `run` walks a table of dispatches and meets the other
  * threads after each, without leaving WebAssembly.
  */
-import { elementary, isElementary, type Elementary } from "../../src/kernel/mathematics.js";
+import { elementary, isElementary, power, type Elementary } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
+import { shortestF32 } from "../../src/kernel/literals.js";
 import { driver } from "./driver.js";
 
 export interface WasmText {
@@ -23,9 +24,9 @@ export function printModule(kernels: readonly Kernel[]): WasmText {
   const functions = kernels.map((kernel, i) => {
     const printed = printFunction(`(func $k${i} (export "k${i}") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)`, used, (f) => {
       kernel.buffers.forEach((buffer, slot) => {
-        f.declare(`$${buffer.name}`, "i32");
-        f.line(`(local.set $${buffer.name} (i32.load offset=${4 * slot} (local.get $args)))`);
-        f.bases.set(buffer.name, `(local.get $${buffer.name})`);
+        f.declare(`$${buffer.name}.at`, "i32");
+        f.line(`(local.set $${buffer.name}.at (i32.load offset=${4 * slot} (local.get $args)))`);
+        f.bases.set(buffer.name, `(local.get $${buffer.name}.at)`);
       });
       f.declare("$group", "i32");
       f.names.set("group", "$group");
@@ -39,7 +40,7 @@ export function printModule(kernels: readonly Kernel[]): WasmText {
     scratchBytes = Math.max(scratchBytes, printed.scratch);
     return `;; ${kernel.name}\n${printed.text}`;
   });
-  // A helper may use another one (erf uses exp inline, so this ends at once, but need not).
+  // A helper may ask for another one.
   const helpers = new Map<string, string>();
   for (let open = [...used]; open.length > 0; open = [...used].filter((name) => !helpers.has(name))) {
     for (const name of open) helpers.set(name, printHelper(name, used));
@@ -64,14 +65,7 @@ function printHelper(name: string, used: Set<string>): string {
   const value = valueType(type);
   return printFunction(`(func ${name} (param $x ${value}) (result ${value})`, used, (f) => {
     f.names.set("x", "$x");
-    let count = 0;
-    const result = elementary[op as Elementary](k.ref("x", type), (bound) => {
-      if (bound.kind === "ref" || bound.kind === "const") return bound;
-      const local = `t${count++}`;
-      f.stmts([k.letS(local, bound)]);
-      return k.ref(local, bound.type);
-    });
-    f.line(f.expr(result));
+    f.line(f.expr(elementary[op as Elementary](k.ref("x", type), f.bind)));
   }).text;
 }
 
@@ -83,6 +77,8 @@ interface FunctionPrinter {
   line(text: string): void;
   stmts(list: readonly Stmt[]): void;
   expr(e: Expr): string;
+  /** Computes an expression once, into a local. */
+  bind(e: Expr): Expr;
 }
 
 function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinter) => void): { text: string; scratch: number } {
@@ -100,6 +96,14 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
     return fresh;
   };
   const line = (text: string): void => void lines.push(text);
+  // Expressions read memory and write nothing, so that a part of one may be computed before the whole.
+  const bind = (e: Expr): Expr => {
+    if (e.kind === "ref" || e.kind === "const" || (e.kind === "splat" && e.a.kind === "const")) return e;
+    const name = `t${count}.`;
+    const value = expr(e);
+    line(`(local.set ${local(name, e.type)} ${value})`);
+    return k.ref(name, e.type);
+  };
 
   /** Address expression and immediate offset of word `index` of a buffer or array. */
   function address(base: string, index: Expr): { at: string; offset: number } {
@@ -115,7 +119,8 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
     const base = bases.get(name);
     if (base === undefined) throw new Error(`codegen: ${name} is not declared`);
     const { at, offset } = address(base, index);
-    return `(${op}${offset ? ` offset=${offset}` : ""} ${at}${value})`;
+    // Vectors stand anywhere: the natural alignment of 16 would be a false hint.
+    return `(${op}${offset ? ` offset=${offset}` : ""}${op === "v128.load" || op === "v128.store" ? " align=4" : ""} ${at}${value})`;
   }
 
   function expr(e: Expr): string {
@@ -142,7 +147,7 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
         return v
           ? `(v128.bitselect ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`
           : `(select ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`;
-      case "load": return memory(v ? "v128.load align=4".split(" ")[0]! : e.type.of === "f32" ? "f32.load" : "i32.load", e.from, e.index, "");
+      case "load": return memory(v ? "v128.load" : e.type.of === "f32" ? "f32.load" : "i32.load", e.from, e.index, "");
       case "cast": return cast(e.a, e.type);
       case "bitcast": return v ? expr(e.a) : e.type.of === "f32" ? `(f32.reinterpret_i32 ${expr(e.a)})` : `(i32.reinterpret_f32 ${expr(e.a)})`;
       case "splat":
@@ -177,15 +182,14 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
   }
 
   function binary(e: Extract<Expr, { readonly kind: "binary" }>): string {
-    const a = expr(e.a);
-    const b = expr(e.b);
+    if (e.op === "pow") return expr(power(e.a, e.b, bind));
     const v = e.a.type.lanes === 4;
+    // There is no minimum of words: each operand stands twice.
+    const twice = !v && e.a.type.of !== "f32" && (e.op === "min" || e.op === "max");
+    const a = expr(twice ? bind(e.a) : e.a);
+    const b = expr(twice ? bind(e.b) : e.b);
     if (e.a.type.of === "f32") {
       const s = v ? "f32x4" : "f32";
-      if (e.op === "pow") {
-        used.add(`$log_${s}`).add(`$exp_${s}`);
-        return `(call $exp_${s} (${s}.mul ${b} (call $log_${s} ${a})))`;
-      }
       return `(${s}.${e.op} ${a} ${b})`;
     }
     if (v) {
@@ -199,7 +203,7 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
           if (!by) throw new Error("codegen: lanes shift by one distance");
           return `(i32x4.${e.op === "shl" ? "shl" : "shr_u"} ${a} ${expr(by)})`;
         }
-        case "div": case "rem": case "pow": throw new Error(`codegen: WebAssembly has no ${e.op} of four words`);
+        case "div": case "rem": throw new Error(`codegen: WebAssembly has no ${e.op} of four words`);
         default: return e.op satisfies never;
       }
     }
@@ -208,7 +212,6 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
       case "min": return `(select ${a} ${b} (i32.lt_u ${a} ${b}))`;
       case "max": return `(select ${b} ${a} (i32.lt_u ${a} ${b}))`;
       case "add": case "sub": case "mul": case "eq": case "ne": case "and": case "or": case "xor": case "shl": return `(i32.${e.op} ${a} ${b})`;
-      case "pow": throw new Error("codegen: no power of words");
       default: return e.op satisfies never;
     }
   }
@@ -262,7 +265,7 @@ function printFunction(head: string, used: Set<string>, body: (f: FunctionPrinte
     }
   }
 
-  body({ names, bases, declare, line, stmts, expr });
+  body({ names, bases, declare, line, stmts, expr, bind });
   return { text: [head, ...locals, ...lines, ")"].join("\n"), scratch };
 }
 
@@ -274,5 +277,5 @@ function missing(name: string): never {
 function float(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  return Object.is(value, -0) ? "-0" : `${Math.fround(value)}`;
+  return shortestF32(value);
 }

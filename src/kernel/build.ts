@@ -40,12 +40,26 @@ function fold(op: BinaryOp, a: Expr, b: Expr): Expr | null {
       default: return null;
     }
   }
+  // Sums keep their constant last: (x + 3) + 5 is x + 8, and a printer finds it for an immediate offset.
+  const inner = y !== null && a.kind === "binary" && a.b.kind === "const" ? a : null;
   switch (op) {
-    case "add": return x === 0 ? b : y === 0 ? a : null;
+    case "add":
+      if (x === 0) return b;
+      if (y === 0) return a;
+      if (x !== null) return add(b, a);
+      if (inner?.op === "add" && inner.b.kind === "const") return add(inner.a, idx(inner.b.value + y!));
+      if (y === null && b.kind === "binary" && b.op === "add" && b.b.kind === "const") return add(add(a, b.a), b.b);
+      if (y === null && a.kind === "binary" && a.op === "add" && a.b.kind === "const") return add(add(a.a, b), a.b);
+      return null;
     case "sub": return y === 0 ? a : null;
-    case "mul": return x === 0 || y === 0 ? idx(0) : x === 1 ? b : y === 1 ? a : null;
-    case "div": return y === 1 ? a : null;
-    case "rem": return y === 1 ? idx(0) : null;
+    case "mul":
+      if (x === 0 || y === 0) return idx(0);
+      if (x === 1) return b;
+      if (y === 1) return a;
+      if (x !== null) return mul(b, a);
+      return inner?.op === "mul" && inner.b.kind === "const" ? mul(inner.a, idx(inner.b.value * y!)) : null;
+    case "div": return x === 0 ? idx(0) : y === 1 ? a : null;
+    case "rem": return x === 0 || y === 1 ? idx(0) : null;
     default: return null;
   }
 }
@@ -97,7 +111,7 @@ export const select = (condition: Expr, then: Expr, otherwise: Expr): Expr => ({
 export const load = (from: string, index: Expr, type: Type): Expr => ({ kind: "load", from, index, type });
 export const cast = (a: Expr, type: Type): Expr => {
   if (a.type.of === type.of) return a;
-  if (a.kind === "const" && a.type.of !== "f32" && type.of !== "bool") return { kind: "const", value: a.value, type };
+  if (a.kind === "const" && a.type.of !== "f32" && type.of !== "bool") return { kind: "const", value: a.value, type: scalar(type.of) };
   return { kind: "cast", a, type: { of: type.of, lanes: a.type.lanes } };
 };
 export const bitcast = (a: Expr, of: "f32" | "u32"): Expr => ({ kind: "bitcast", a, type: { of, lanes: a.type.lanes } });

@@ -15,19 +15,21 @@ const word = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.u
 const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
   coefficients.slice(1).reduce<Expr>((sum, c) => k.add(k.mul(sum, x), constant(x, c)), constant(x, coefficients[0]!));
 
-/** 2 ulp on [-87.3, 88.3]; 0 below, 2.4e38 above. */
+/** 2 ulp. Results below the smallest normal number are 0; above the largest, infinity. */
 function exp(x: Expr, bind: Bind): Expr {
-  const clamped = bind(k.max(k.min(x, constant(x, 88.37626)), constant(x, -87.336544)));
+  const clamped = bind(k.max(k.min(x, constant(x, 89)), constant(x, -87.336544)));
   const n = bind(k.floor(k.add(k.mul(clamped, constant(x, Math.LOG2E)), constant(x, 0.5))));
   const r = bind(k.sub(k.sub(clamped, k.mul(n, constant(x, 0.693359375))), k.mul(n, constant(x, -2.12194440e-4))));
   const p = polynomial(r, [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]);
   const y = k.add(k.add(k.mul(p, k.mul(r, r)), r), constant(x, 1));
-  const exponent = k.cast(k.add(n, constant(x, 127)), { of: "u32", lanes: x.type.lanes });
+  // 2^128 is no number: the last doubling comes after, and overflows only where the result does.
+  const exponent = k.cast(k.add(k.min(n, constant(x, 127)), constant(x, 127)), { of: "u32", lanes: x.type.lanes });
   const power = k.bitcast(k.shl(exponent, word(x, 23)), "f32");
-  return k.select(k.lt(x, constant(x, -87.336544)), constant(x, 0), k.mul(y, power));
+  const last = k.select(k.lt(constant(x, 127), n), constant(x, 2), constant(x, 1));
+  return k.select(k.lt(x, constant(x, -87.336544)), constant(x, 0), k.mul(k.mul(y, power), last));
 }
 
-/** 2 ulp on normal positive numbers; -inf at 0, NaN below. */
+/** 2 ulp on normal positive numbers; -inf at 0, NaN below; a number below the smallest normal one counts as about 2^-127. */
 function log(x: Expr, bind: Bind): Expr {
   const bits = bind(k.bitcast(x, "u32"));
   const mantissa = bind(k.bitcast(k.or(k.and(bits, word(x, 0x7fffff)), word(x, 0x3f800000)), "f32"));
@@ -42,7 +44,8 @@ function log(x: Expr, bind: Bind): Expr {
   const tail = k.sub(k.add(k.mul(k.mul(p, f), z), k.mul(e, constant(x, -2.12194440e-4))), k.mul(z, constant(x, 0.5)));
   const y = k.add(k.add(f, tail), k.mul(e, constant(x, 0.693359375)));
   const negative = k.select(k.lt(x, constant(x, 0)), constant(x, Number.NaN), constant(x, Number.NEGATIVE_INFINITY));
-  return k.select(k.lt(constant(x, 0), x), y, k.select(k.le(x, constant(x, 0)), negative, x));
+  const positive = k.select(k.eq(x, constant(x, Number.POSITIVE_INFINITY)), x, y);
+  return k.select(k.lt(constant(x, 0), x), positive, k.select(k.le(x, constant(x, 0)), negative, x));
 }
 
 /** 2 ulp. */
@@ -83,6 +86,33 @@ function sine(x: Expr, quarter: 0 | 1, bind: Bind): Expr {
   const odd = k.or(k.eq(turn, constant(x, 1)), k.eq(turn, constant(x, 3)));
   const value = bind(k.select(odd, c, s));
   return k.select(k.lt(turn, constant(x, 1.5)), value, k.neg(value));
+}
+
+/** The largest exponent that is done by multiplications. */
+const LARGEST_POWER = 16;
+
+const constantOf = (x: Expr): number | null => (x.kind === "splat" ? constantOf(x.a) : x.kind === "const" ? x.value : null);
+
+/**
+ * x to the power y. A small whole constant is done by squaring and multiplying, for any x; else it is exp(y log x) by the target's own
+ * exp and log, for x >= 0 (NaN below), with a relative error of about |y log x| ulp.
+ */
+export function power(x: Expr, y: Expr, bind: Bind): Expr {
+  const whole = constantOf(y);
+  if (whole !== null && Number.isInteger(whole) && Math.abs(whole) <= LARGEST_POWER) {
+    let result: Expr | null = null;
+    let square = bind(x);
+    for (let rest = Math.abs(whole); rest > 0; ) {
+      if (rest % 2 === 1) result = result === null ? square : bind(k.mul(result, square));
+      rest = Math.floor(rest / 2);
+      if (rest > 0) square = bind(k.mul(square, square));
+    }
+    const product = result ?? constant(x, 1);
+    return whole < 0 ? k.div(constant(x, 1), product) : product;
+  }
+  const exponent = bind(y);
+  const general = k.exp(k.mul(exponent, k.log(x)));
+  return k.select(k.eq(exponent, constant(x, 0)), constant(x, 1), general);
 }
 
 export type Elementary = Extract<UnaryOp, "exp" | "log" | "tanh" | "erf" | "sin" | "cos">;

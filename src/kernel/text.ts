@@ -1,19 +1,33 @@
 /**
  * Kernels as text: what `mhc compile --emit kernels` shows, what tests compare, and the key by which kernels are shared (two
- * kernels with the same text, names aside, are one kernel). One statement a line, expressions in infix.
+ * kernels with the same text, names aside, are one kernel). Expressions are infix with every pair of parentheses; types
+ * stand where they cannot be inferred, so that parse.ts reads back the same kernel. 5 is an index, 5u a u32, 5.0 a f32.
  */
 import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
 
-const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
+export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+", sub: "-", mul: "*", div: "/", rem: "%", lt: "<", le: "<=", eq: "==", ne: "!=", and: "&", or: "|", xor: "^", shl: "<<", shr: ">>",
 };
 
 const typeName = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.of);
 
+function number(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  const text = Object.is(value, -0) ? "-0" : `${value}`;
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
 export function printExpr(e: Expr): string {
   switch (e.kind) {
     case "const":
-      return e.type.of === "f32" ? (Number.isInteger(e.value) ? `${e.value}.0` : `${e.value}`) : e.type.of === "u32" ? `${e.value}u` : e.type.of === "bool" ? `${e.value !== 0}` : `${e.value}`;
+      switch (e.type.of) {
+        case "f32": return number(e.value);
+        case "u32": return `${e.value}u`;
+        case "bool": return `${e.value !== 0}`;
+        case "index": return `${e.value}`;
+        default: return e.type.of satisfies never;
+      }
     case "ref": return e.name;
     case "unary": return `${e.op}(${printExpr(e.a)})`;
     case "binary": {
@@ -23,8 +37,8 @@ export function printExpr(e: Expr): string {
     case "fma": return `fma(${printExpr(e.a)}, ${printExpr(e.b)}, ${printExpr(e.c)})`;
     case "select": return `(${printExpr(e.condition)} ? ${printExpr(e.then)} : ${printExpr(e.else)})`;
     case "load": return `${e.from}[${printExpr(e.index)}]${e.type.lanes === 4 ? ".x4" : ""}`;
-    case "cast": return `${typeName(e.type)}(${printExpr(e.a)})`;
-    case "bitcast": return `bits_${typeName(e.type)}(${printExpr(e.a)})`;
+    case "cast": return `${e.type.of}(${printExpr(e.a)})`;
+    case "bitcast": return `bits_${e.type.of}(${printExpr(e.a)})`;
     case "splat": return `splat(${printExpr(e.a)})`;
     case "lanes": return `lanes(${e.items.map(printExpr).join(", ")})`;
     case "extract": return `${printExpr(e.a)}.${e.lane}`;
@@ -57,7 +71,7 @@ function printStmts(stmts: readonly Stmt[], indent: string): string[] {
 /** The kernel without its name. */
 export function structuralKey(kernel: Kernel): string {
   const buffers = kernel.buffers.map(({ name, pool, access }) => `${name}: ${access} ${pool}`).join(", ");
-  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${printStmts(kernel.body, "  ").join("\n")}\n}`;
+  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${[...printStmts(kernel.body, "  "), ""].join("\n")}}`;
 }
 
 export const printKernel = (kernel: Kernel): string => `kernel ${kernel.name}${structuralKey(kernel)}`;

@@ -1,0 +1,171 @@
+/**
+ * The pipeline as one function: text to a plan. Pure: what is outside (other files, facts of the data) comes in as arguments, and
+ * a wrong spec gives diagnostics, never an exception. Each stage can be printed.
+ */
+import { standardLibrary } from "../specs/std.js";
+import { printers } from "../codegen/registry.js";
+import type { KernelPrinter } from "../codegen/target.js";
+import type { File } from "../grammar/ast.js";
+import { parse } from "../grammar/parse.js";
+import type { DataInfo, DevicePlan, ParameterInfo, Plan } from "../runtime/plan.js";
+import type { Diagnostic } from "./diagnostics/diagnostic.js";
+import { diagnostic } from "./diagnostics/table.js";
+import { buildEntries, decays, type Entries } from "./entries.js";
+import { printGraph } from "./graph/text.js";
+import { valueOf } from "./graph/sizes.js";
+import { printKernel } from "./kernel/text.js";
+import { elaborate, type Facts } from "./model/elaborate.js";
+import { printModel } from "./model/print.js";
+import type { TypedModel } from "./model/typed.js";
+import { layOutInOrder } from "./schedule/memory.js";
+import { schedule, type Scheduled } from "./schedule/plan.js";
+
+export type { Facts };
+
+export interface Host {
+  /** The text of a file named by `use`, or null when there is none. */
+  readonly read: (path: string) => string | null;
+}
+
+export interface CheckOptions {
+  /** The name of the file, for messages and for resolving `use`. */
+  readonly file: string;
+  readonly facts?: Facts | null;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly host?: Host;
+}
+
+export interface Checked {
+  readonly model: TypedModel | null;
+  readonly diagnostics: readonly Diagnostic[];
+  /** The text of every file that a diagnostic may point at. */
+  readonly sources: (file: string) => string | undefined;
+}
+
+export interface CompileOptions extends CheckOptions {
+  /** Names of built-in targets, or targets of the caller's own. */
+  readonly devices: readonly (DeviceName | KernelPrinter)[];
+}
+
+export type DeviceName = "wasm" | "webgpu" | "javascript";
+
+export interface Stages {
+  readonly model: () => string;
+  readonly graph: () => string;
+  readonly kernels: () => string;
+  readonly plan: () => string;
+}
+
+export interface Compiled {
+  readonly plan: Plan | null;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: (file: string) => string | undefined;
+  readonly stages: Stages | null;
+}
+
+/** Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. */
+export function check(text: string, options: CheckOptions): Checked {
+  const texts = new Map<string, string>();
+  const diagnostics: Diagnostic[] = [];
+  const files: File[] = [];
+  const read = (name: string, content: string): void => {
+    if (texts.has(name)) return;
+    texts.set(name, content);
+    const parsed = parse(content, name);
+    diagnostics.push(...parsed.diagnostics);
+    files.push(parsed.file);
+    for (const item of parsed.file.items) {
+      if (item?.kind !== "use") continue;
+      const path = relativeTo(name, item.path.value);
+      const used = options.host?.read(path) ?? null;
+      if (used === null) diagnostics.push(diagnostic("MHC217", item.path.span, `\`${item.path.value}\` cannot be read`, { fix: "paths are relative to the file that names them" }));
+      else read(path, used);
+    }
+  };
+  read(options.file, text);
+  const sources = (file: string): string | undefined => texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text;
+  if (diagnostics.length) return { model: null, diagnostics, sources };
+  const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
+  const { model, diagnostics: found } = elaborate([...files, ...std], { set: options.set ?? {}, data: options.data ?? {}, facts: options.facts ?? null });
+  return { model, diagnostics: found, sources };
+}
+
+function relativeTo(file: string, path: string): string {
+  if (path.startsWith("/")) return path;
+  const parts = [...file.split("/").slice(0, -1), ...path.split("/")];
+  const out: string[] = [];
+  for (const part of parts) {
+    if (part === "..") out.pop();
+    else if (part !== ".") out.push(part);
+  }
+  return out.join("/");
+}
+
+/** Compiles for some devices. `plan` is null when there are errors. */
+export async function compile(text: string, options: CompileOptions): Promise<Compiled> {
+  const { model, diagnostics, sources } = check(text, options);
+  if (!model) return { plan: null, diagnostics, sources, stages: null };
+  const missing = model.data.filter((source) => valueOf(source.range) === null);
+  if (missing.length) {
+    const reports = missing.map((source) => diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, { fix: `pass the data: \`--data ${source.name}=path\`` }));
+    return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null };
+  }
+  const entries = buildEntries(model);
+  const { parameters, states, layout, words } = stateOf(entries);
+  const devices: Record<string, DevicePlan> = {};
+  const scheduled: [string, Scheduled][] = [];
+  for (const device of options.devices) {
+    const printer = typeof device === "string" ? await printers[device]() : device;
+    const name = typeof device === "string" ? device : device.name;
+    const result = schedule(entries.graphs, printer.profile, layout, words);
+    scheduled.push([name, result]);
+    devices[name] = { kernels: result.infos, code: await printer.print(result.kernels), entries: result.entries, pools: result.pools, constants: result.constants };
+  }
+  const plan: Plan = {
+    format: 1, name: model.name, doc: model.doc,
+    dims: Object.fromEntries(model.dims.map(({ name, size }) => [name, valueOf(size)!])),
+    dimDocs: Object.fromEntries(model.dims.flatMap(({ name, doc }) => (doc ? [[name, doc]] : []))),
+    data: model.data.map((source) => dataOf(source, options.facts ?? {})),
+    spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
+    inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
+    outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
+    constraints: model.manifolds.map(({ name, manifold }) => ({ name, manifold: manifold.manifold.name, tolerance: manifold.manifold.tolerance(manifold.options) })),
+    devices,
+  };
+  const stages: Stages = {
+    model: () => printModel(model),
+    graph: () => entries.graphs.map(printGraph).join("\n\n"),
+    kernels: () => scheduled.map(([name, result]) => `// ${name}\n${result.kernels.map(printKernel).join("\n\n")}`).join("\n\n"),
+    plan: () => scheduled.map(([name, result]) => `// ${name}\n${printPlan(result)}`).join("\n\n"),
+  };
+  return { plan, diagnostics, sources, stages };
+}
+
+const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({
+  shape: axes.map((axis) => valueOf(axis.size)!), axes: axes.map((axis) => axis.name),
+});
+
+/** Parameters and states in the pool `state`, in the order of the page. */
+function stateOf({ lowered, states }: Entries): { parameters: ParameterInfo[]; states: Plan["states"]; layout: Map<string, number>; words: number } {
+  const sizes = [...lowered.parameters, ...states].map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+  const { offsets, words } = layOutInOrder(sizes);
+  const parameters = lowered.parameters.map(({ name, shape, axes, start, doc }, i) => ({ name, shape, axes, start, doc, offset: offsets[i]!, decay: decays(shape) }));
+  const rest = states.map(({ name, shape }, i) => ({ name, shape, offset: offsets[parameters.length + i]! }));
+  return { parameters, states: rest, layout: new Map([...parameters, ...rest].map(({ name, offset }) => [name, offset])), words };
+}
+
+function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
+  const { name, location, holdout } = source;
+  const fact = facts[name];
+  const length = valueOf(source.length)!;
+  if (source.kind === "characters") return { kind: "characters", name, location, window: length, holdout, vocabulary: fact && "vocabulary" in fact ? fact.vocabulary : [] };
+  return { kind: "examples", name, location, features: length, holdout, classes: valueOf(source.range)! };
+}
+
+function printPlan({ entries, infos, pools }: Scheduled): string {
+  const bytes = Object.entries(pools).map(([name, words]) => `${name} ${4 * words} bytes`).join(", ");
+  const tables = Object.entries(entries).map(([name, { dispatches }]) =>
+    [`entry ${name}: ${dispatches.length} dispatches`, ...dispatches.map(({ kernel, offsets }) => `  ${infos[kernel]!.name} (${infos[kernel]!.groups} groups) at ${offsets.join(", ")}`)].join("\n"));
+  return [`pools: ${bytes}`, `kernels: ${infos.length}`, ...tables].join("\n");
+}

@@ -1,0 +1,75 @@
+/**
+ * The entries of a model, one graph each: what the runtime can ask of it. `train` makes a step, `loss` evaluates a batch example by
+ * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
+ * outputs of a spec that has no loss.
+ */
+import { createBuilder } from "./graph/builder.js";
+import type { Graph, Node } from "./graph/node.js";
+import { lower, type Lowered } from "./model/lower.js";
+import type { RateSettings } from "./model/train.js";
+import type { TrainSettings, TypedModel } from "./model/typed.js";
+import { gradients, vjp } from "./passes/differentiate.js";
+import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+
+export interface Entries {
+  readonly graphs: readonly Graph[];
+  /** Parameters in the order of the page, as lowered for training. */
+  readonly lowered: Lowered;
+  readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+}
+
+const none: ReadonlyMap<Node, Node> = new Map();
+
+/** Decay is for matrices and embeddings; gates' a and b, gains and biases have rank 0 or 1. */
+export const decays = (shape: readonly number[]): boolean => shape.length >= 2;
+
+export function buildEntries(model: TypedModel): Entries {
+  const batch = model.train?.batch ?? 1;
+  const graphs: Graph[] = [];
+  let states: Entries["states"] = [];
+  let first: Lowered | null = null;
+
+  if (model.loss && model.train) {
+    const b = createBuilder();
+    const lowered = lower(model, b, batch);
+    first = lowered;
+    const nodes = lowered.parameters.map(({ node }) => node);
+    const found = gradients(b, lowered.loss!, nodes);
+    const update = applyOptimizer(
+      b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip,
+    );
+    states = update.states;
+    const constraints = constraintOutputs(lowered);
+    graphs.push({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates });
+    graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
+    graphs.push({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none });
+    if (lowered.predicts !== null) {
+      const single = lower(model, createBuilder(), 1);
+      graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
+    }
+  }
+  if (model.outputs.length) {
+    const b = createBuilder();
+    const lowered = lower(model, b, batch);
+    first ??= lowered;
+    const outputs = [...lowered.outputs];
+    const constraints = constraintOutputs(lowered);
+    const cotangents = outputs.map(([name, node]) => b.input(`cotangent:${name}`, node.shape, "f32"));
+    const inputs = [...lowered.inputs].filter(([, node]) => node.dtype === "f32");
+    const wrt = [...inputs.map(([, node]) => node), ...lowered.parameters.map(({ node }) => node)];
+    const found = vjp(b, outputs.map(([, node]) => node), cotangents, wrt);
+    const names = [...inputs.map(([name]) => `cotangent:${name}`), ...lowered.parameters.map(({ name }) => `gradient:${name}`)];
+    const forward = model.loss ? "outputs" : "forward";
+    graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
+    graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
+  }
+  return { graphs, lowered: first!, states };
+}
+
+const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>
+  [...lowered.constraints].map(([name, node]) => [`constraint:${name}`, node] as const);
+
+function optimizerOf({ optimizer, steps }: TrainSettings): OptimizerSpec {
+  const schedule = (rate: RateSettings): Schedule => (rate.kind === "constant" ? rate : { ...rate, steps });
+  return { ...optimizer, rate: schedule(optimizer.rate) };
+}

@@ -1,0 +1,353 @@
+/**
+ * A page to its typed model. Items are taken in order; what is wrong is reported at its place, its name is poisoned so that it
+ * causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that come from it stay
+ * symbolic unless `facts` are given.
+ */
+import type { Apply, Block, Call, DataDecl, Expr, File, Ident, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { nearest } from "../diagnostics/suggest.js";
+import { diagnostic } from "../diagnostics/table.js";
+import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
+import { manifolds, type OptionValue } from "../manifolds/registry.js";
+import { axisNamed, expression, expressionOn } from "./expressions.js";
+import { blockValue, instantiate } from "./instances.js";
+import { scalarOf, sizeOf, startOf } from "./numbers.js";
+import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
+import { settle } from "./einstein.js";
+import { readTrain } from "./train.js";
+import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+
+/** What only the data can tell, by the name of the source. */
+export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number }>>;
+
+export interface ElaborateOptions {
+  /** Dims and settings from outside: `width` -> `256`, `train.steps` -> `50`. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Locations from outside, by the name of the data source. */
+  readonly data: Readonly<Record<string, string>>;
+  readonly facts: Facts | null;
+}
+
+export interface Elaborated {
+  readonly model: TypedModel | null;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Elaborates the one model of `files[0]`, with the blocks of all files. */
+export function elaborate(files: readonly File[], options: ElaborateOptions): Elaborated {
+  const diagnostics: Diagnostic[] = [];
+  const report = (d: Diagnostic): void => {
+    // One error a place is enough: a block that is wrong is instantiated many times.
+    if (!diagnostics.some((other) => other.span.file === d.span.file && other.span.start === d.span.start && other.message === d.message)) diagnostics.push(d);
+  };
+  const blocks = new Map<string, Block>();
+  for (const file of [...files].reverse()) {
+    for (const item of file.items) if (item.kind === "block" || item.kind === "connection") {
+      const before = blocks.get(item.name.name);
+      if (before && before.span.file === item.span.file) {
+        report(diagnostic("MHC202", item.name.span, `\`${item.name.name}\` is defined twice`, { notes: [{ message: "it is defined here first", span: before.name.span }] }));
+      } else blocks.set(item.name.name, item);
+    }
+  }
+  const models = files[0]!.items.filter((item): item is Model => item.kind === "model");
+  const state: Elaboration = { blocks, parameters: [], report, stack: [], pending: [] };
+  if (models.length !== 1) {
+    const span = models[1]?.name.span ?? { file: files[0]!.name, start: 0, end: 1 };
+    report(diagnostic("MHC216", span, models.length ? "a file holds one model, and this is a second one" : "there is no model in this file", { fix: models.length ? "put it in a file of its own" : "begin with `model Name { … }`" }));
+    return { model: null, diagnostics };
+  }
+  const model = new ModelElaboration(state, models[0]!, options).run();
+  return { model: diagnostics.some((d) => d.severity === "error") ? null : model, diagnostics };
+}
+
+/** The state of one page: private to this file, gone when `run` returns. */
+class ModelElaboration {
+  private readonly scope: Scope = childScope(null, "");
+  private readonly dims: Dim[] = [];
+  private readonly data: DataSource[] = [];
+  private readonly inputs: Tensor[] = [];
+  private readonly statements: Statement[] = [];
+  private readonly outputs: { name: string; axes: readonly Axis[]; value: Typed }[] = [];
+  private readonly used = new Set<string>();
+  private loss: Typed | null = null;
+  private readonly sections = new Map<string, Section>();
+
+  constructor(
+    private readonly state: Elaboration,
+    private readonly page: Model,
+    private readonly options: ElaborateOptions,
+  ) {}
+
+  run(): TypedModel {
+    for (const item of this.page.items) {
+      // What a repeat changes is known only once it is made; everything else is independent.
+      this.attempt("name" in item ? item.name : null, () => this.item(item));
+    }
+    for (const { size, span, what } of this.state.pending) {
+      if (resolve(size).kind === "variable") this.state.report(diagnostic("MHC208", span, what, { fix: "pass a tensor that has this axis, or name the axes on the left" }));
+    }
+    const section = this.sections.get("train");
+    const overrides: Record<string, string> = {};
+    for (const [name, value] of Object.entries(this.options.set)) {
+      if (name.startsWith("train.") && ["batch", "steps", "seed", "clip"].includes(name.slice(6))) overrides[name.slice(6)] = value;
+      else if (!this.used.has(name)) this.unknownSetting(name);
+    }
+    for (const name of Object.keys(this.options.data)) {
+      if (!this.data.some((source) => source.name === name)) this.state.report(diagnostic("MHC401", this.page.name.span, `the spec has no data \`${name}\``));
+    }
+    const train = section ? this.attempt(null, () => readTrain(section, overrides, {
+      number: (e) => this.attempt(null, () => scalarOf(this.state, e, this.scope).value()),
+      report: this.state.report,
+    })) : null;
+    if (!this.loss && this.outputs.length === 0) {
+      this.state.report(diagnostic("MHC213", this.page.name.span, `\`${this.page.name.name}\` has neither a loss nor an output`, { fix: "add `loss = …` or `output y[…] = …`" }));
+    }
+    if (this.loss && !section) this.state.report(diagnostic("MHC503", this.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
+    return {
+      name: this.page.name.name, doc: this.page.doc, dims: this.dims, data: this.data, inputs: this.inputs, parameters: this.state.parameters,
+      statements: this.statements, outputs: this.outputs, loss: this.loss,
+      manifolds: [...this.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
+      train,
+    };
+  }
+
+  /** Runs a part; when it is given up, its name is poisoned and null returned. */
+  private attempt<T>(name: Ident | null, part: () => T, scope = this.scope): T | null {
+    try {
+      return part();
+    } catch (error) {
+      if (!(error instanceof Abandoned)) throw error;
+      if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
+      this.state.stack.length = 0;
+      return null;
+    }
+  }
+
+  private unknownSetting(name: string): void {
+    const names = [...this.dims.map((dim) => dim.name), "train.batch", "train.steps", "train.seed", "train.clip"];
+    const guess = nearest(name, names);
+    this.state.report(diagnostic("MHC501", this.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
+  }
+
+  private item(item: Model["items"][number]): void {
+    const { state, scope } = this;
+    switch (item.kind) {
+      case "dim": {
+        const override = this.options.set[item.name.name];
+        this.used.add(item.name.name);
+        const size = override === undefined ? sizeOf(state, item.value, scope) : this.overridden(item.name.name, override, item.name.span);
+        const value = valueOf(size);
+        if (value !== null && value < 1) fail(state, "MHC215", item.span, `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
+        // In messages a dim goes by its own name, whatever it was computed from.
+        const own = atom(item.name.name, value);
+        this.dims.push({ name: item.name.name, size: own, doc: item.doc });
+        define(state, scope, item.name.name, { kind: "dim", axis: { name: item.name.name, size: isPlain(item.value) || override !== undefined ? own : size }, span: item.name.span });
+        return;
+      }
+      case "data": return this.dataSource(item);
+      case "manifold": return this.manifold(item);
+      case "stream": {
+        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+        const tensor: Tensor = { name: item.name.name, kind: "stream", axes, dtype: "f32", range: null, span: item.name.span };
+        const value = expressionOn(state, item.value, scope, axes);
+        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+        this.statements.push({ kind: "let", tensor, value });
+        return;
+      }
+      case "input": {
+        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+        const tensor: Tensor = { name: item.name.name, kind: "input", axes, dtype: "f32", range: null, span: item.name.span };
+        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+        this.inputs.push(tensor);
+        return;
+      }
+      case "output": {
+        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+        this.outputs.push({ name: item.name.name, axes, value: expressionOn(state, item.value, scope, axes) });
+        return;
+      }
+      case "let":
+        this.statements.push(this.define(item, scope));
+        return;
+      case "param": {
+        if (item.on) fail(state, "MHC299", item.on.span, "parameters on a manifold (`on`) are not there yet");
+        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+        const tensor: Tensor = { name: item.name.name, kind: "parameter", axes, dtype: "f32", range: null, span: item.name.span };
+        const parameter: Parameter = { tensor, name: item.name.name, start: startOf(state, item.start, scope), doc: item.doc };
+        state.parameters.push(parameter);
+        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+        return;
+      }
+      case "apply":
+        this.statements.push(this.apply(item, scope));
+        return;
+      case "repeat":
+        this.statements.push(this.repeat(item, scope));
+        return;
+      case "loss": {
+        if (this.loss) fail(state, "MHC202", item.span, "a model has one loss, and this is a second one");
+        this.loss = expressionOn(state, item.value, scope, []);
+        return;
+      }
+      case "section": {
+        if (this.sections.has(item.name.name)) fail(state, "MHC202", item.name.span, `\`${item.name.name}\` stands twice`);
+        this.sections.set(item.name.name, item);
+        if (item.name.name !== "train") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
+        return;
+      }
+      default: item satisfies never;
+    }
+  }
+
+  private overridden(name: string, text: string, span: Span): Polynomial {
+    const value = Number(text);
+    return Number.isInteger(value) && value >= 1 ? known(value) : fail(this.state, "MHC215", span, `--set ${name}=${text}: a dim is a whole number of at least 1`);
+  }
+
+  private define(item: Extract<Model["items"][number], { kind: "let" }>, scope: Scope): Statement {
+    const { state } = this;
+    const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
+    const raw = expression(state, item.value, scope, axes);
+    const value = settle(raw, axes ?? axesOf(raw), state.report);
+    const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
+    define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+    return { kind: "let", tensor, value };
+  }
+
+  private apply(item: Apply, scope: Scope): Statement {
+    const { state } = this;
+    const entity = lookup(scope, item.stream.name);
+    if (entity?.kind === "poison") throw new Abandoned();
+    if (!entity) unknownName(state, "MHC201", item.stream.span, `there is no stream \`${item.stream.name}\``, item.stream.name, namesIn(scope));
+    const found = entity as Entity;
+    if (found.kind !== "tensor" || found.tensor.kind !== "stream") fail(state, "MHC210", item.stream.span, `\`${item.stream.name}\` is not a stream`, { notes: [{ message: "it is defined here", span: found.span }], fix: `declare it with \`stream ${item.stream.name}[…] = …\`` });
+    const stream = (found as Extract<Entity, { kind: "tensor" }>).tensor;
+    const wrapped = blockValue(state, item.block, scope);
+    const via: Path | Call = item.via ?? { kind: "path", parts: [{ name: "residual", span: item.span }], span: item.span };
+    const connection = blockValue(state, via, scope);
+    if (connection.decl.kind !== "connection") fail(state, "MHC210", via.span, `\`${connection.decl.name.name}\` is a block, not a connection`, { notes: [{ message: "it is declared here", span: connection.decl.name.span }] });
+    const name = item.as?.name ?? wrapped.decl.name.name;
+    const before = scope.instances.get(name);
+    if (before) {
+      fail(state, "MHC211", item.as?.span ?? item.block.span, `\`${name}\` is used a second time here, and its parameters need a name of their own`, { notes: [{ message: "the first use", span: before }], fix: `write \`${item.stream.name} through ${wrapped.decl.name.name}(…) as another\`` });
+    }
+    scope.instances.set(name, item.span);
+    const path = scope.prefix + name;
+    const inner: Scope = { ...childScope(scope, `${path}.`), instances: new Map() };
+    const value = instantiate(
+      state, { ...connection, path: `${path}.${connection.decl.name.name}` },
+      [{ kind: "tensor", value: { kind: "tensor", tensor: stream, axes: stream.axes, span: item.stream.span }, span: item.stream.span }, { kind: "block", block: { ...wrapped, path }, span: item.block.span }],
+      inner, stream.axes, null, item.span,
+    );
+    return { kind: "apply", stream, value: settle(value, stream.axes, state.report), path };
+  }
+
+  private repeat(item: Repeat, scope: Scope): Statement {
+    const { state } = this;
+    const count = sizeOf(state, item.count, scope);
+    const name = item.count.kind === "path" && item.count.parts.length === 1 ? item.count.parts[0]!.name : "repeat";
+    const inner = childScope(scope, `${scope.prefix}${name}.*.`);
+    const body: Statement[] = [];
+    for (const part of item.body) {
+      const made = this.attempt("name" in part ? part.name : null, () => (part.kind === "let" ? this.define(part, inner) : part.kind === "apply" ? this.apply(part, inner) : this.repeat(part, inner)), inner);
+      if (made) body.push(made);
+    }
+    return { kind: "repeat", name, count, body };
+  }
+
+  private dataSource(item: DataDecl): void {
+    const { state, scope } = this;
+    const kind = item.source.callee.parts.map((part) => part.name).join(".");
+    if (kind !== "characters" && kind !== "examples") {
+      unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
+    }
+    const known_ = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
+    const args = item.source.lists.flat();
+    const options = new Map<string, Expr>();
+    let location: string | null = null;
+    for (const arg of args) {
+      if (!arg.name) {
+        if (arg.value.kind !== "string" || location !== null) fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
+        else location = arg.value.value;
+      } else if (!known_.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${known_.join(", ")}`, arg.name.name, known_);
+      else options.set(arg.name.name, arg.value);
+    }
+    location = this.options.data[item.name.name] ?? location;
+    if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.txt", …)\`` });
+    const holdoutExpr = options.get("holdout");
+    const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : 0.1;
+    if (!(holdout > 0 && holdout < 1)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
+
+    const facts = this.options.facts?.[item.name.name] ?? null;
+    const name = item.name.name;
+    const required = (option: string): Axis => {
+      const e = options.get(option);
+      if (!e) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, { fix: `add \`${option} = …\`` });
+      if (e.kind === "path" && e.parts.length === 1) {
+        const entity = lookup(scope, e.parts[0]!.name);
+        if (entity?.kind === "dim") return entity.axis;
+      }
+      return { name: option, size: sizeOf(state, e, scope) };
+    };
+    const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
+      [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];
+    let source: DataSource;
+    let fields: Map<string, Tensor>;
+    if (kind === "characters") {
+      const window = required("window");
+      const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
+      source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
+      fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
+    } else {
+      const features = required("features");
+      const classes = required("classes");
+      source = { name, kind: "examples", location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
+      fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
+      if (facts && "features" in facts) {
+        for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {
+          if (!unify(axis.size, known(found))) fail(state, "MHC403", item.span, `the data has ${found} ${axis.name === features.name ? "numbers an example" : "classes"}, and the spec says ${valueOf(axis.size)}`);
+        }
+      }
+    }
+    this.data.push(source);
+    define(state, scope, name, { kind: "data", source, fields, span: item.name.span });
+  }
+
+  private manifold(item: ManifoldDecl): void {
+    const { state, scope } = this;
+    if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
+    const kind = item.value.callee.parts.map((part) => part.name).join(".");
+    const manifold = Object.hasOwn(manifolds, kind) ? manifolds[kind]! : null;
+    if (!manifold) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(manifolds).join(", ")}`, kind, Object.keys(manifolds));
+    const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(manifold.options).map(([name, option]) => [name, option.default]));
+    for (const arg of item.value.lists.flat()) {
+      const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
+      const option = Object.hasOwn(manifold.options, name) ? manifold.options[name]! : null;
+      if (!option || (!arg.name && option.kind !== "flag")) {
+        return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(manifold.options).join(", ") || "none"}`, name, Object.keys(manifold.options));
+      }
+      options[name] = !arg.name ? true : this.option(arg.value, name, option);
+    }
+    define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { manifold, options }, span: item.name.span });
+  }
+
+  private option(e: Expr, name: string, option: (typeof manifolds)[string]["options"][string]): OptionValue {
+    const { state, scope } = this;
+    const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
+    switch (option.kind) {
+      case "flag":
+        return named === "true" || named === "false" ? named === "true" : fail(state, "MHC302", e.span, `\`${name}\` is true or false`);
+      case "choice":
+        return named && option.choices.includes(named) ? named : fail(state, "MHC302", e.span, `\`${name}\` is ${option.choices.join(" or ")}`);
+      case "integer": {
+        const value = scalarOf(state, e, scope).value();
+        return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
+      }
+      default: return option satisfies never;
+    }
+  }
+}
+
+/** Whether a dim is given as a number, and so goes by its own name. */
+const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));
+

@@ -1,0 +1,295 @@
+/**
+ * Expressions to typed expressions: names become tensors, indices become axes, calls become instances. A tensor without indices
+ * takes the axes that its place expects, by position, or else its own. Sums are not made explicit here: `einstein.ts` does that
+ * once the wanted axes are known.
+ */
+import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
+import { describe, resolve, unify, variable, type Size } from "../graph/sizes.js";
+import { settle } from "./einstein.js";
+import { instantiate, type DataArg } from "./instances.js";
+import { rangeName, sizeOf, scalarOf } from "./numbers.js";
+import { childScope, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
+import { axesOf, union, type Axis, type BinaryFunction, type Factor, type Reducer, type Tensor, type Typed, type UnaryFunction } from "./typed.js";
+
+const UNARY: ReadonlySet<string> = new Set(["exp", "log", "sqrt", "sigmoid", "tanh", "gelu", "silu", "relu", "softplus", "erf", "abs", "sin", "cos", "logit"]);
+const REDUCERS: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax", "rms"]);
+/** Reducers that know what to make of an absent value. */
+const ABSENT: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax"]);
+
+export const builtins: readonly string[] = [...UNARY, ...REDUCERS, "min", "cross_entropy"];
+
+export type Expected = readonly Axis[] | null;
+const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
+
+/** Elaborates and settles an expression whose result has the axes `wanted`. */
+export function expressionOn(state: Elaboration, e: Expr, scope: Scope, wanted: readonly Axis[]): Typed {
+  return settle(expression(state, e, scope, wanted), wanted, state.report);
+}
+
+export function expression(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
+  const span = e.span;
+  switch (e.kind) {
+    case "number": return { kind: "number", value: e.value, span };
+    case "string": return fail(state, "MHC210", span, "text has no place in an expression");
+    case "tuple": return fail(state, "MHC210", span, "a tuple has no place in an expression");
+    case "group": return expression(state, e.inner, scope, expected);
+    case "path": return reference(state, e, scope, expected);
+    case "index": return indexed(state, e, scope);
+    case "unary": return { kind: "unary", f: "neg", a: expression(state, e.operand, scope, expected), span };
+    case "where": return fail(state, "MHC212", span, "`where` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do without a value");
+    case "call": return call(state, e, scope, expected);
+    case "binary": {
+      if (e.op === "*" || e.op === "/") return product(state, e, scope, expected);
+      if (e.op === ">" || e.op === ">=" || e.op === "<" || e.op === "<=" || e.op === "==" || e.op === "!=" || e.op === "and" || e.op === "or") {
+        return fail(state, "MHC210", span, "a comparison stands only in the condition of a `where`");
+      }
+      return { kind: "binary", f: e.op, a: expression(state, e.left, scope, expected), b: expression(state, e.right, scope, expected), span };
+    }
+    default: return e satisfies never;
+  }
+}
+
+/** A chain of * and / as one product. */
+function product(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
+  const factors: Factor[] = [];
+  const collect = (part: Expr, inverse: boolean): void => {
+    if (part.kind === "group") collect(part.inner, inverse);
+    else if (part.kind === "binary" && part.op === "*" && !inverse) {
+      collect(part.left, false);
+      collect(part.right, false);
+    } else if (part.kind === "binary" && part.op === "/" && !inverse) {
+      collect(part.left, false);
+      collect(part.right, true);
+    } else factors.push({ e: expression(state, part, scope, expected), inverse });
+  };
+  collect(e, false);
+  return { kind: "product", factors, summed: [], span: e.span };
+}
+
+function reference(state: Elaboration, e: Path, scope: Scope, expected: Expected): Typed {
+  const span = e.span;
+  const first = e.parts[0]!;
+  const entity = lookup(scope, first.name);
+  if (e.parts.length > 1) {
+    const parameter = state.parameters.find(({ name }) => name === scope.prefix + dotted(e));
+    if (parameter) return placed(state, parameter.tensor, expected, span);
+  }
+  if (!entity) {
+    const candidates = [...namesIn(scope), ...state.blocks.keys(), ...builtins];
+    return unknownName(state, "MHC201", first.span, e.parts.length > 1 ? `there is no \`${dotted(e)}\`` : `\`${first.name}\` is not defined here`, first.name, candidates);
+  }
+  switch (entity.kind) {
+    case "tensor":
+      if (e.parts.length === 1) return placed(state, entity.tensor, expected, span);
+      break;
+    case "dim":
+      if (e.parts.length === 1) return { kind: "size", size: entity.axis.size, span };
+      break;
+    case "number":
+      if (e.parts.length === 1) return { kind: "scalar", scalar: entity.scalar, span };
+      break;
+    case "data": {
+      const field = e.parts[1] && entity.fields.get(e.parts[1].name);
+      if (field && e.parts.length === 2) return placed(state, field, expected, span);
+      if (e.parts[1]?.name === rangeName(entity.source.kind) && e.parts.length === 2) return { kind: "size", size: entity.source.range, span };
+      if (e.parts[1]) return unknownName(state, "MHC201", e.parts[1].span, `\`${first.name}\` has no \`${e.parts[1].name}\`; it has ${[...entity.fields.keys()].join(" and ")}`, e.parts[1].name, entity.fields.keys());
+      return fail(state, "MHC210", span, `\`${first.name}\` is a source of data`, { fix: `use one of its tensors: ${[...entity.fields.keys()].map((name) => `\`${first.name}.${name}\``).join(", ")}` });
+    }
+    case "manifold":
+      if (e.parts[1]?.name === "free") return { kind: "size", size: sizeOf(state, e, scope), span };
+      break;
+    case "poison":
+      return giveUp();
+    case "block": case "start":
+      break;
+    default:
+      entity satisfies never;
+  }
+  return fail(state, "MHC210", span, `\`${dotted(e)}\` is not a tensor or a number`, { notes: [{ message: "it is defined here", span: entity.span }] });
+}
+
+/** The definition was reported already: nothing more to say. */
+function giveUp(): never {
+  // An empty report: the first error stands.
+  return fail({ report: () => undefined } as unknown as Elaboration, "MHC201", { file: "", start: 0, end: 0 }, "");
+}
+
+/** A tensor without indices: takes the expected axes by position when the ranks agree. */
+function placed(state: Elaboration, tensor: Tensor, expected: Expected, span: Span): Typed {
+  if (!expected || expected.length !== tensor.axes.length || expected.length === 0) return { kind: "tensor", tensor, axes: tensor.axes, span };
+  const moved = tensor.axes.some((axis, i) => expected[i] !== axis && expected.includes(axis));
+  if (moved) return fail(state, "MHC203", span, `\`${tensor.name}\` has the axes ${listed(tensor.axes)}, and ${listed(expected)} is expected`, { fix: `name its axes: \`${tensor.name}[…]\`` });
+  tensor.axes.forEach((axis, i) => agree(state, axis.size, expected[i]!.size, span, tensor, axis, expected[i]!));
+  return { kind: "tensor", tensor, axes: expected, span };
+}
+
+function agree(state: Elaboration, own: Size, wanted: Size, span: Span, tensor: Tensor, axis: Axis, other: Axis): void {
+  const before = [describe(own), describe(wanted)];
+  if (unify(own, wanted)) return;
+  fail(state, "MHC203", span, `axis \`${axis.name}\` of \`${tensor.name}\` has size ${before[0]}, and \`${other.name}\` here is ${before[1]}`, {
+    notes: [{ message: `\`${tensor.name}\` is declared here with axes ${listed(tensor.axes)}`, span: tensor.span }],
+  });
+}
+
+/** The axis that a name in brackets stands for. */
+export function axisNamed(state: Elaboration, name: string, span: Span, scope: Scope): Axis {
+  const entity = lookup(scope, name);
+  if (entity?.kind === "dim") return entity.axis;
+  if (entity?.kind === "poison") return giveUp();
+  if (entity) return fail(state, "MHC205", span, `\`${name}\` is not an axis`, { notes: [{ message: "it is defined here", span: entity.span }] });
+  const dims = namesIn(scope).filter((candidate) => lookup(scope, candidate)?.kind === "dim");
+  return unknownName(state, "MHC205", span, `there is no axis \`${name}\` here`, name, dims);
+}
+
+function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
+  const base = reference(state, e.base, scope, null);
+  if (base.kind !== "tensor") return fail(state, "MHC210", e.base.span, `\`${dotted(e.base)}\` has no axes`);
+  const { tensor } = base;
+  if (e.axes.length !== tensor.axes.length) {
+    return fail(state, "MHC206", e.span, `\`${tensor.name}\` has ${tensor.axes.length} axes, ${listed(tensor.axes)}, and ${e.axes.length} are named here`, { notes: [{ message: "it is declared here", span: tensor.span }] });
+  }
+  const isAxis = (axis: Expr): axis is Path => axis.kind === "path" && axis.parts.length === 1 && lookup(scope, axis.parts[0]!.name)?.kind !== "tensor";
+  const [first, ...others] = e.axes;
+  if (first && !isAxis(first)) {
+    const index = expression(state, first, scope, null);
+    const from = kindOf(index);
+    if (from.dtype !== "u32" || !from.range) return fail(state, "MHC210", first.span, "an index is the name of an axis or a tensor of whole numbers from the data");
+    const row = tensor.axes[0]!;
+    agree(state, row.size, from.range, e.span, tensor, row, { name: "the range of the index", size: from.range });
+    const rest = others.map((axis, i) => {
+      if (!isAxis(axis)) return fail(state, "MHC210", axis.span, "only the first axis can be indexed by a tensor");
+      const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope);
+      agree(state, tensor.axes[i + 1]!.size, found.size, axis.span, tensor, tensor.axes[i + 1]!, found);
+      return found;
+    });
+    return { kind: "gather", table: tensor, index, axes: rest, span: e.span };
+  }
+  const axes = e.axes.map((axis, i) => {
+    if (!isAxis(axis)) return fail(state, "MHC210", axis.span, "only the first axis can be indexed by a tensor");
+    const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope);
+    agree(state, tensor.axes[i]!.size, found.size, axis.span, tensor, tensor.axes[i]!, found);
+    return found;
+  });
+  const twice = axes.find((axis, i) => axes.indexOf(axis) !== i);
+  if (twice) return fail(state, "MHC206", e.span, `the axis \`${twice.name}\` stands twice in \`${tensor.name}\``, { fix: `declare a second name for it: \`dim other = ${twice.name}\`` });
+  return { kind: "tensor", tensor, axes, span: e.span };
+}
+
+/** What a typed expression holds: floats, or whole numbers below a size. */
+export function kindOf(e: Typed): { readonly dtype: "f32" | "u32"; readonly range: Size | null } {
+  if (e.kind === "tensor") return e.tensor;
+  if (e.kind === "relabel") return kindOf(e.a);
+  return { dtype: "f32", range: null };
+}
+
+function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Typed {
+  const name = dotted(e.callee);
+  const span = e.span;
+  const entity: Entity | null = e.callee.parts.length === 1 ? lookup(scope, name) : null;
+  if (entity?.kind === "poison") return giveUp();
+  if (e.axes) return reduction(state, e, name, scope);
+  if (entity?.kind === "manifold") return mapped(state, e, entity, scope, expected);
+  const args = e.lists.flat();
+  if (!entity && !state.blocks.has(name)) {
+    if (UNARY.has(name) || name === "min" || name === "max") {
+      const arity = UNARY.has(name) ? 1 : 2;
+      if (args.length !== arity || e.lists.length !== 1) return fail(state, "MHC207", span, `\`${name}\` takes ${arity} argument${arity === 1 ? "" : "s"}`);
+      const values = args.map((arg) => expression(state, arg.value, scope, expected));
+      return arity === 1
+        ? { kind: "unary", f: name as UnaryFunction, a: values[0]!, span }
+        : { kind: "binary", f: name as BinaryFunction, a: values[0]!, b: values[1]!, span };
+    }
+    if (REDUCERS.has(name)) return fail(state, "MHC207", span, `\`${name}\` needs the axes that it works along`, { fix: `write \`${name}[axis](…)\`` });
+    if (name === "cross_entropy") return crossEntropy(state, e, scope);
+    return unknownName(state, "MHC201", e.callee.span, `there is no block or function \`${name}\``, name, [...state.blocks.keys(), ...builtins, ...namesIn(scope)]);
+  }
+  if (entity && entity.kind !== "block") return fail(state, "MHC210", e.callee.span, `\`${name}\` is not a block or a function`, { notes: [{ message: "it is defined here", span: entity.span }] });
+  const decl = entity?.block.decl ?? state.blocks.get(name)!;
+  const split = e.lists.length > 1;
+  const config = split ? e.lists[0]! : [];
+  const data: DataArg[] = (e.lists[e.lists.length - 1] ?? []).map((arg) => ({ kind: "written", arg, scope }));
+  const block = entity?.block ?? { decl, config, scope, path: null, span };
+  if (entity && split) return fail(state, "MHC207", span, `\`${name}\` has its configuration already`);
+  return instantiate(state, block, data, scope, expected, e.as, span);
+}
+
+function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typed {
+  const args = e.lists.flat();
+  if (!REDUCERS.has(name)) return unknownName(state, "MHC201", e.callee.span, `\`${name}\` does not work along axes`, name, REDUCERS);
+  if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one argument`);
+  const axes = e.axes!.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+  if (axes.length === 0) return fail(state, "MHC207", e.span, `\`${name}\` needs at least one axis`);
+  let inner: Expr = args[0]!.value;
+  while (inner.kind === "group") inner = inner.inner;
+  let a: Typed;
+  if (inner.kind === "where") {
+    if (!ABSENT.has(name)) return fail(state, "MHC212", inner.span, `\`${name}\` does not know what to do without a value`);
+    const value = expression(state, inner.value, scope, null);
+    const present = condition(state, inner.condition, scope, union(axesOf(value), axes));
+    a = { kind: "where", a: value, condition: present, span: inner.span };
+  } else a = expression(state, inner, scope, null);
+  const missing = axes.find((axis) => !axesOf(a).includes(axis));
+  if (missing) return fail(state, "MHC205", e.span, `\`${name}\` works along \`${missing.name}\`, which its argument does not have`, { fix: `its axes are ${listed(axesOf(a))}` });
+  return { kind: "reduce", f: name as Reducer, axes, a, span: e.span };
+}
+
+/** A condition: an axis of the guarded value is its position, any other dim its size. */
+function condition(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axis[]): Typed {
+  const span = e.span;
+  const inner = (part: Expr): Typed => condition(state, part, scope, axes);
+  switch (e.kind) {
+    case "group": return inner(e.inner);
+    case "path": {
+      const entity = e.parts.length === 1 ? lookup(scope, e.parts[0]!.name) : null;
+      if (entity?.kind === "dim" && axes.includes(entity.axis)) return { kind: "position", axis: entity.axis, span };
+      return reference(state, e, scope, null);
+    }
+    case "binary": {
+      switch (e.op) {
+        case "<": case "<=": case "==": case "!=": case "and": case "or": case "+": case "-":
+          return { kind: "binary", f: e.op, a: inner(e.left), b: inner(e.right), span };
+        case ">": case ">=":
+          return { kind: "binary", f: e.op === ">" ? "<" : "<=", a: inner(e.right), b: inner(e.left), span };
+        case "*":
+          return { kind: "product", factors: [{ e: inner(e.left), inverse: false }, { e: inner(e.right), inverse: false }], summed: [], span };
+        default:
+          return fail(state, "MHC210", span, `\`${e.op}\` has no place in a condition`);
+      }
+    }
+    default: return expression(state, e, scope, null);
+  }
+}
+
+function mapped(state: Elaboration, e: Call, entity: Extract<Entity, { readonly kind: "manifold" }>, scope: Scope, expected: Expected): Typed {
+  const name = dotted(e.callee);
+  const args = e.lists.flat();
+  if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}(…)\` takes the free coordinates: one argument`);
+  if (!expected || expected.length < 2) return fail(state, "MHC208", e.span, `the size of the matrix that \`${name}\` makes is not known here`, { fix: `define it with its axes: \`mix[t, n, m] = ${name}(…)\`` });
+  const [n, m] = expected.slice(-2) as [Axis, Axis];
+  if (!unify(n.size, m.size)) return fail(state, "MHC303", e.span, `a matrix on \`${name}\` is square, and \`${n.name}\` is ${describe(n.size)} while \`${m.name}\` is ${describe(m.size)}`);
+  const size = resolve(n.size);
+  if (size.kind === "variable") return fail(state, "MHC208", e.span, `the size of \`${n.name}\` is not known here`);
+  const free = entity.manifold.manifold.free(size, entity.manifold.options);
+  if ("error" in free) return fail(state, "MHC303", e.span, `${entity.manifold.manifold.name} ${free.error}`);
+  const axis: Axis = { name: "free", size: free };
+  const inner: Scope = { ...childScope(scope, scope.prefix), instances: scope.instances, mapping: { manifold: entity.manifold, n: n.size } };
+  // Without free coordinates the argument is not made: its parameters would have no effect.
+  const a = free.value === 0 ? null : expression(state, args[0]!.value, inner, [...expected.slice(0, -2), axis]);
+  return { kind: "map", name: entity.name, manifold: entity.manifold, a: a && settle(a, [...expected.slice(0, -2), axis], state.report), free: axis, axes: expected, span: e.span };
+}
+
+function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {
+  const args = e.lists.flat();
+  if (args.length !== 2) return fail(state, "MHC207", e.span, "`cross_entropy` takes logits and targets");
+  const target = expression(state, args[1]!.value, scope, null);
+  const { dtype, range } = kindOf(target);
+  if (dtype !== "u32" || !range) return fail(state, "MHC210", args[1]!.span, "the targets of `cross_entropy` are whole numbers from the data, such as `corpus.next`");
+  const classes: Axis = { name: "class", size: variable("class") };
+  unify(classes.size, range);
+  const axes = [...axesOf(target), classes];
+  const logits = expressionOn(state, args[0]!.value, scope, axes);
+  return { kind: "cross_entropy", logits, target, classes, span: e.span };
+}
+
+export { scalarOf };

@@ -1,0 +1,298 @@
+/**
+ * Typed model to graph: `repeat` is unrolled, sizes become numbers, labelled tensors become nodes. While lowering, a value is a node
+ * with a label for each axis; the batch axis is a label of its own and always comes first. What comes from the data has it,
+ * parameters do not.
+ */
+import type { Builder } from "../graph/builder.js";
+import { arrange, contractAll, spread, type Labelled } from "../graph/contraction.js";
+import type { Node } from "../graph/node.js";
+import { show, valueOf, type Size } from "../graph/sizes.js";
+import type { Start } from "../../runtime/plan.js";
+import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { activation, compared } from "./functions.js";
+
+export interface LoweredParameter {
+  readonly name: string;
+  readonly axes: readonly string[];
+  readonly shape: readonly number[];
+  readonly start: Start;
+  readonly doc: string | null;
+  readonly node: Node;
+}
+
+export interface Lowered {
+  readonly parameters: readonly LoweredParameter[];
+  /** Mean over the batch; null without a loss. */
+  readonly loss: Node | null;
+  /** [batch] */
+  readonly losses: Node | null;
+  /** [batch, …axes, classes]: the first argument of the loss's cross_entropy, for generation. */
+  readonly logits: Node | null;
+  /** The data source whose next tokens `logits` predicts. */
+  readonly predicts: string | null;
+  readonly inputs: ReadonlyMap<string, Node>;
+  readonly outputs: ReadonlyMap<string, Node>;
+  /** Largest violation over all uses, by the name of the manifold. */
+  readonly constraints: ReadonlyMap<string, Node>;
+}
+
+const BATCH = "batch";
+const ABSENT = -3.4028234663852886e38;
+const RMS_EPSILON = 1e-6;
+
+export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
+  const ids = new Map<Axis, string>();
+  const label = (axis: Axis): string => {
+    let id = ids.get(axis);
+    if (id === undefined) {
+      id = `a${ids.size}`;
+      ids.set(axis, id);
+    }
+    return id;
+  };
+  const sizes = new Map<string, number>([[BATCH, batch]]);
+  const number = (size: Size): number => {
+    const value = valueOf(size);
+    if (value === null) throw new Error(`model: the size ${show(size)} is not known`);
+    return value;
+  };
+  const labelsOf = (axes: readonly Axis[]): string[] =>
+    axes.map((axis) => {
+      sizes.set(label(axis), number(axis.size));
+      return label(axis);
+    });
+
+  const values = new Map<Tensor, Labelled>();
+  const parameters = new Map<string, LoweredParameter>();
+  const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
+  const inputs = new Map<string, Node>();
+  const violations = new Map<string, Node[]>();
+  let indices: number[] = [];
+  let logits: Node | null = null;
+  let predicts: string | null = null;
+
+  for (const statement of model.statements) run(statement);
+  const perExample = model.loss ? evaluate(model.loss) : null;
+  const losses = perExample ? onto(perExample, [BATCH]) : null;
+  const outputs = new Map(model.outputs.map(({ name, axes, value }) => [name, onto(evaluate(value), [BATCH, ...labelsOf(axes)])]));
+  // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
+  return {
+    parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
+    constraints: new Map([...violations].map(([name, nodes]) => [name, nodes.reduce((x, y) => b.max(x, y))])),
+  };
+
+  function run(statement: Statement): void {
+    switch (statement.kind) {
+      case "let":
+        values.set(statement.tensor, labelled(statement.value, statement.tensor.axes));
+        return;
+      case "apply":
+        values.set(statement.stream, labelled(statement.value, statement.stream.axes));
+        return;
+      case "repeat": {
+        const count = number(statement.count);
+        for (let i = 0; i < count; i++) {
+          indices.push(i);
+          statement.body.forEach(run);
+          indices.pop();
+        }
+        return;
+      }
+      default: statement satisfies never;
+    }
+  }
+
+  /** A value on exactly these axes, and the batch if it has it. */
+  function labelled(e: Typed, axes: readonly Axis[]): Labelled {
+    const value = evaluate(e);
+    const labels = [...(value.labels.includes(BATCH) ? [BATCH] : []), ...labelsOf(axes)];
+    return { node: onto(value, labels), labels };
+  }
+
+  /** Repeats and reorders to exactly these labels. */
+  function onto(value: Labelled, labels: readonly string[]): Node {
+    const all = [...value.labels, ...labels.filter((own) => !value.labels.includes(own))];
+    return arrange(b, { node: spread(b, value, all, sizes), labels: all }, labels).node;
+  }
+
+  function tensor(t: Tensor): Labelled {
+    const parameter = byTensor.get(t);
+    if (parameter) return fromParameter(parameter);
+    const known = values.get(t);
+    if (known) return known;
+    if (t.kind !== "data" && t.kind !== "input") throw new Error(`model: ${t.name} has no value`);
+    const labels = [BATCH, ...labelsOf(t.axes)];
+    const node = b.input(t.name, labels.map((own) => sizes.get(own)!), t.dtype);
+    inputs.set(t.name, node);
+    const value = { node, labels };
+    values.set(t, value);
+    return value;
+  }
+
+  function fromParameter(parameter: Parameter): Labelled {
+    let at = 0;
+    const name = parameter.name.replace(/\*/g, () => `${indices[at++]}`);
+    const labels = labelsOf(parameter.tensor.axes);
+    const shape = labels.map((own) => sizes.get(own)!);
+    const node = b.parameter(name, shape);
+    if (!parameters.has(name)) {
+      parameters.set(name, {
+        name, shape, node, axes: parameter.tensor.axes.map((axis) => axis.name), start: startOf(parameter.start), doc: parameter.doc,
+      });
+    }
+    return { node, labels };
+  }
+
+  function evaluate(e: Typed): Labelled {
+    switch (e.kind) {
+      case "number": return { node: b.constant(e.value), labels: [] };
+      case "scalar": return { node: b.constant(e.scalar.value()), labels: [] };
+      case "size": return { node: b.constant(number(e.size)), labels: [] };
+      case "position": {
+        const labels = labelsOf([e.axis]);
+        return { node: b.cast(b.iota(labels.map((own) => sizes.get(own)!), 0), "f32"), labels };
+      }
+      case "tensor": return renamed(tensor(e.tensor), e.axes);
+      case "relabel": return renamed(labelled(e.a, e.from), e.axes);
+      case "gather": {
+        const index = evaluate(e.index);
+        const table = tensor(e.table);
+        if (table.labels.includes(BATCH)) throw new Error("model: a table that comes from the data cannot be indexed");
+        return { node: b.gather(table.node, index.node), labels: [...index.labels, ...labelsOf(e.axes)] };
+      }
+      case "unary": {
+        const a = evaluate(e.a);
+        return { node: activation(b, e.f, a.node), labels: a.labels };
+      }
+      case "binary": {
+        const [x, y] = together(evaluate(e.a), evaluate(e.b));
+        const labels = x.labels;
+        if (e.f === "^") return { node: power(x.node, y.node), labels };
+        return { node: compared(b, e.f, x.node, y.node), labels };
+      }
+      case "product": return product(e);
+      case "reduce": return reduction(e);
+      case "where": throw new Error("model: a `where` stands under a reducer");
+      case "call": return renamed(instance(e.instance, e.args), e.axes);
+      case "map": {
+        const mapped = map(e);
+        const largest = e.manifold.manifold.violation(b, mapped.node);
+        violations.set(e.name, [...(violations.get(e.name) ?? []), largest]);
+        return mapped;
+      }
+      case "cross_entropy": return crossEntropy(e);
+      default: return e satisfies never;
+    }
+  }
+
+  /** The same node under the labels of other axes; the batch label stays. */
+  function renamed(value: Labelled, axes: readonly Axis[]): Labelled {
+    const own = labelsOf(axes);
+    let i = 0;
+    return { node: value.node, labels: value.labels.map((old) => (old === BATCH ? BATCH : own[i++]!)) };
+  }
+
+  function together(x: Labelled, y: Labelled): [Labelled, Labelled] {
+    const all = [...new Set([...x.labels, ...y.labels])];
+    const labels = all.includes(BATCH) ? [BATCH, ...all.filter((own) => own !== BATCH)] : all;
+    return [{ node: onto(x, labels), labels }, { node: onto(y, labels), labels }];
+  }
+
+  function power(x: Node, y: Node): Node {
+    const exponent = y.op === "constant" ? y : y.op === "broadcast" && y.inputs[0]!.op === "constant" ? y.inputs[0]! : null;
+    const value = exponent?.op === "constant" ? exponent.attrs.value : null;
+    if (value !== null && Number.isInteger(value) && value >= 1 && value <= 4) return Array.from({ length: value - 1 }).reduce<Node>((product) => b.mul(product, x), x);
+    return b.pow(x, y);
+  }
+
+  function product(e: Extract<Typed, { readonly kind: "product" }>): Labelled {
+    const factors = e.factors.map(({ e: factor, inverse }): Labelled => {
+      const value = evaluate(factor);
+      return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
+    });
+    const gone = new Set(labelsOf(e.summed));
+    const all = [...new Set(factors.flatMap(({ labels }) => labels))].filter((own) => !gone.has(own));
+    const out = all.includes(BATCH) ? [BATCH, ...all.filter((own) => own !== BATCH)] : all;
+    return contractAll(b, factors, out);
+  }
+
+  function reduction(e: Extract<Typed, { readonly kind: "reduce" }>): Labelled {
+    const guarded = e.a.kind === "where";
+    let value = evaluate(guarded ? (e.a as Extract<Typed, { kind: "where" }>).a : e.a);
+    let present: Node | null = null;
+    if (e.a.kind === "where") {
+      const condition = evaluate(e.a.condition);
+      const [x, y] = together(value, condition);
+      value = x;
+      present = y.node;
+    }
+    const axes = labelsOf(e.axes).map((own) => value.labels.indexOf(own));
+    const labels = value.labels.filter((_, axis) => !axes.includes(axis));
+    const kept = value.labels.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+    const masked = (neutral: number): Node => (present ? b.select(present, value.node, b.fill(neutral, value.node.shape)) : value.node);
+    switch (e.f) {
+      case "sum": return { node: b.sum(masked(0), axes), labels };
+      case "max": return { node: b.reduceMax(masked(ABSENT), axes), labels };
+      case "mean": {
+        if (!present) return { node: b.mean(value.node, axes), labels };
+        return { node: b.div(b.sum(masked(0), axes), b.sum(b.cast(present, "f32"), axes)), labels };
+      }
+      case "rms": {
+        const mean = b.mean(b.mul(value.node, value.node), axes);
+        return { node: b.sqrt(b.add(mean, b.fill(RMS_EPSILON, mean.shape))), labels };
+      }
+      case "softmax": {
+        // The table's softmax works along the last axis: the softened axes go last, as one.
+        const x = masked(ABSENT);
+        const order = [...kept, ...axes];
+        const moved = b.transpose(x, order);
+        const outer = kept.map((axis) => x.shape[axis]!);
+        const flat = b.reshape(moved, [...outer, axes.reduce((size, axis) => size * x.shape[axis]!, 1)]);
+        const back = b.reshape(b.softmax(flat), moved.shape);
+        return { node: b.transpose(back, order.map((_, axis) => order.indexOf(axis))), labels: value.labels };
+      }
+      default: return e.f satisfies never;
+    }
+  }
+
+  function instance(made: Instance, args: readonly Typed[]): Labelled {
+    const bound = args.map((arg, i) => labelled(arg, made.formals[i]!.axes));
+    // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
+    made.formals.forEach((formal, i) => values.set(formal, bound[i]!));
+    for (const { tensor: own, value } of made.body) values.set(own, labelled(value, own.axes));
+    return labelled(made.result, made.axes);
+  }
+
+  function map(e: Extract<Typed, { readonly kind: "map" }>): Labelled {
+    const axes = labelsOf(e.axes);
+    const free = e.a ? labelled(e.a, [...e.axes.slice(0, -2), e.free]) : null;
+    const labels = [...(free?.labels.includes(BATCH) ? [BATCH] : []), ...axes];
+    const shape = labels.map((own) => sizes.get(own)!);
+    return { node: e.manifold.manifold.map(b, free?.node ?? null, shape, e.manifold.options), labels };
+  }
+
+  function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {
+    const target = evaluate(e.target);
+    const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
+    const labels = [...batched, ...labelsOf([e.classes])];
+    const scores = onto(evaluate(e.logits), labels);
+    logits = scores;
+    if (e.target.kind === "tensor" && e.target.tensor.name.endsWith(".next")) predicts = e.target.tensor.name.slice(0, -5);
+    const loss = b.crossEntropy(scores, onto(target, batched));
+    return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
+  }
+}
+
+function startOf(start: StartValue): Start {
+  const [first, second] = start.args.map((arg) => arg.value());
+  switch (start.kind) {
+    case "constant": return { kind: "constant", value: first! };
+    case "normal": return { kind: "normal", deviation: first! };
+    case "uniform": return { kind: "uniform", from: first!, to: second! };
+    case "identity": return { kind: "identity", value: first! };
+    case "first": return { kind: "first", value: first! };
+    case "ramp": return { kind: "ramp", center: first!, spread: second! };
+    default: return start.kind satisfies never;
+  }
+}
+

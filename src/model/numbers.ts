@@ -1,0 +1,147 @@
+/**
+ * Expressions that are numbers rather than tensors: dims (`4 * width`), settings and starts (`0.02 / sqrt(2 * layers)`). Dims are
+ * evaluated symbolically; other numbers are kept as functions, since they may depend on facts that come later.
+ */
+import type { Call, Expr, Path } from "../../grammar/ast.js";
+import { add, describe, divide, known, multiply, resolve, show, subtract, valueOf, type Polynomial } from "../graph/sizes.js";
+import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { Scalar, StartValue } from "./typed.js";
+
+const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+
+/** The size that an expression stands for. */
+export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
+  switch (e.kind) {
+    case "number":
+      return e.percent || !Number.isInteger(e.value) ? fail(state, "MHC215", e.span, `a size is a whole number, and this is ${e.text}`) : known(e.value);
+    case "group":
+      return sizeOf(state, e.inner, scope);
+    case "path":
+      return sizeOfPath(state, e, scope);
+    case "binary": {
+      const a = sizeOf(state, e.left, scope);
+      const b = sizeOf(state, e.right, scope);
+      switch (e.op) {
+        case "+": return add(a, b);
+        case "-": return subtract(a, b);
+        case "*": return multiply(a, b);
+        case "/":
+          if (b.value === 0) return fail(state, "MHC209", e.span, `${describe(a)} is divided by zero`);
+          return divide(a, b) ?? fail(state, "MHC209", e.span, `${describe(a)} is not divisible by ${describe(b)}`, { fix: `choose ${show(a)} as a multiple of ${show(b)}` });
+        case "^": {
+          if (b.value === null || b.value < 0) return fail(state, "MHC215", e.span, "the power of a size must be a number");
+          return Array.from({ length: b.value }, () => a).reduce(multiply, known(1));
+        }
+        default: return fail(state, "MHC210", e.span, "a comparison is not a size");
+      }
+    }
+    default:
+      return fail(state, "MHC210", e.span, "this is not a size", { fix: "sizes are whole numbers, dims, and their sums, products and quotients" });
+  }
+}
+
+function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
+  const [first, second, ...rest] = e.parts;
+  const entity = lookup(scope, first!.name);
+  if (!entity) return unknownName(state, "MHC201", first!.span, `there is no dim \`${first!.name}\` here`, first!.name, namesIn(scope));
+  if (second && !rest.length) {
+    if (entity.kind === "data" && second.name === rangeName(entity.source.kind)) return entity.source.range as Polynomial;
+    if (entity.kind === "manifold" && second.name === "free") {
+      if (!scope.mapping || scope.mapping.manifold !== entity.manifold) {
+        return fail(state, "MHC303", e.span, `\`${dotted(e)}\` is known only inside \`${first!.name}(…)\`, where the size of the matrix is`);
+      }
+      const n = resolve(scope.mapping.n);
+      if (n.kind === "variable") return fail(state, "MHC208", e.span, `the size of the matrix that \`${first!.name}\` makes is not known here`, { fix: "name its axes on the left" });
+      const free = entity.manifold.manifold.free(n, entity.manifold.options);
+      return "error" in free ? fail(state, "MHC303", e.span, `${entity.manifold.manifold.name} ${free.error}`) : free;
+    }
+    return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`);
+  }
+  if (entity.kind !== "dim" || second) return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, { notes: [{ message: "it is defined here", span: entity.span }] });
+  const size = resolve(entity.axis.size);
+  if (size.kind === "variable") return fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`);
+  return size;
+}
+
+export const rangeName = (kind: "characters" | "examples"): string => (kind === "characters" ? "vocab" : "classes");
+
+const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
+  sqrt: Math.sqrt, log: Math.log, exp: Math.exp,
+  // Kept away from 0 and 1, where it is infinite: a gate over one lane is wide open, not undefined.
+  logit: (p) => {
+    const q = Math.min(0.999, Math.max(0.001, p));
+    return Math.log(q / (1 - q));
+  },
+};
+
+/** A number, evaluated when it is asked for. */
+export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
+  switch (e.kind) {
+    case "number":
+      return { text: e.text, value: () => e.value };
+    case "group": {
+      const inner = scalarOf(state, e.inner, scope);
+      return { text: `(${inner.text})`, value: inner.value };
+    }
+    case "unary": {
+      const a = scalarOf(state, e.operand, scope);
+      return { text: `-${a.text}`, value: () => -a.value() };
+    }
+    case "binary": {
+      const a = scalarOf(state, e.left, scope);
+      const b = scalarOf(state, e.right, scope);
+      const f = { "+": (x: number, y: number) => x + y, "-": (x: number, y: number) => x - y, "*": (x: number, y: number) => x * y, "/": (x: number, y: number) => x / y, "^": (x: number, y: number) => x ** y }[e.op as "+"];
+      if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
+      return { text: `${a.text} ${e.op} ${b.text}`, value: () => f(a.value(), b.value()) };
+    }
+    case "call": {
+      const name = dotted(e.callee);
+      const f = FUNCTIONS[name];
+      const args = e.lists[0] ?? [];
+      if (!f) return unknownName(state, "MHC201", e.callee.span, `\`${name}\` is not a function of numbers`, name, Object.keys(FUNCTIONS));
+      if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
+      const a = scalarOf(state, args[0]!.value, scope);
+      return { text: `${name}(${a.text})`, value: () => f(a.value()) };
+    }
+    case "path": {
+      const entity = e.parts.length === 1 ? lookup(scope, e.parts[0]!.name) : null;
+      if (entity?.kind === "number") return entity.scalar;
+      if (entity?.kind === "dim") {
+        const { size } = entity.axis;
+        return { text: dotted(e), value: () => valueOf(size) ?? Number.NaN };
+      }
+      const size = sizeOf(state, e, scope);
+      return { text: show(size), value: () => valueOf(size) ?? Number.NaN };
+    }
+    default:
+      return fail(state, "MHC210", e.span, "this is not a number");
+  }
+}
+
+const STARTS: Readonly<Record<string, { readonly kind: StartValue["kind"]; readonly arity: number; readonly fixed?: number }>> = {
+  normal: { kind: "normal", arity: 1 }, uniform: { kind: "uniform", arity: 2 }, constant: { kind: "constant", arity: 1 },
+  zeros: { kind: "constant", arity: 0, fixed: 0 }, ones: { kind: "constant", arity: 0, fixed: 1 },
+  identity: { kind: "identity", arity: 1 }, ramp: { kind: "ramp", arity: 2 },
+};
+
+/** How a parameter starts: `normal(0.02)`, `zeros`, `M.start`, or the name of an argument that is a start. */
+export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope): StartValue {
+  if (e.kind === "path") {
+    const entity = lookup(scope, e.parts[0]!.name);
+    if (entity?.kind === "start" && e.parts.length === 1) return entity.start;
+    if (entity?.kind === "manifold" && e.parts[1]?.name === "start" && e.parts.length === 2) {
+      const { kind, value } = entity.manifold.manifold.start(entity.manifold.options);
+      return { kind, args: [{ text: `${value}`, value: () => value }] };
+    }
+  }
+  if (e.kind !== "path" && e.kind !== "call") return fail(state, "MHC210", e.span, "this does not say how a parameter starts", { fix: "write `normal(0.02)`, `zeros` or the like" });
+  const callee = e.kind === "path" ? e : e.callee;
+  const name = dotted(callee);
+  const args = e.kind === "call" ? e.lists.flat() : [];
+  const start = STARTS[name];
+  if (!start) return unknownName(state, "MHC201", callee.span, `\`${name}\` is not a way to start; there are ${Object.keys(STARTS).join(", ")}`, name, Object.keys(STARTS));
+  if (args.length !== start.arity) return fail(state, "MHC207", e.span, `\`${name}\` takes ${start.arity} number${start.arity === 1 ? "" : "s"}, not ${args.length}`);
+  const fixed = start.fixed;
+  if (fixed !== undefined) return { kind: start.kind, args: [{ text: `${fixed}`, value: () => fixed }] };
+  return { kind: start.kind, args: args.map((arg) => scalarOf(state, arg.value, scope)) };
+}

@@ -1,0 +1,95 @@
+/**
+ * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is given up
+ * after its error has been reported (so that the rest of the page is still checked).
+ */
+import type { Arg, Block, Span } from "../../grammar/ast.js";
+import type { ManifoldInstance } from "../manifolds/registry.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { nearest } from "../diagnostics/suggest.js";
+import { diagnostic, type Code } from "../diagnostics/table.js";
+import type { Size } from "../graph/sizes.js";
+import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor } from "./typed.js";
+
+/** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
+export interface BlockValue {
+  readonly decl: Block;
+  readonly config: readonly Arg[];
+  /** Where the configuration was written. */
+  readonly scope: Scope;
+  /** The path of its instance when that is decided already (the block that a connection wraps). */
+  readonly path: string | null;
+  readonly span: Span;
+}
+
+export type Entity =
+  | { readonly kind: "dim"; readonly axis: Axis; readonly span: Span }
+  | { readonly kind: "tensor"; readonly tensor: Tensor; readonly span: Span }
+  | { readonly kind: "data"; readonly source: DataSource; readonly fields: ReadonlyMap<string, Tensor>; readonly span: Span }
+  | { readonly kind: "manifold"; readonly name: string; readonly manifold: ManifoldInstance; readonly span: Span }
+  | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span }
+  | { readonly kind: "start"; readonly start: StartValue; readonly span: Span }
+  | { readonly kind: "number"; readonly scalar: Scalar; readonly span: Span }
+  /** Its definition was wrong and has been reported. */
+  | { readonly kind: "poison"; readonly span: Span };
+
+export interface Scope {
+  readonly parent: Scope | null;
+  readonly names: Map<string, Entity>;
+  /** "" in a model, `layers.*.` in a repeat, `layers.*.attention.` in an instance. */
+  readonly prefix: string;
+  /** Names of the instances made here. */
+  readonly instances: Map<string, Span>;
+  /** Inside the argument of a manifold's map: which manifold, and the size n of its matrices. */
+  readonly mapping: { readonly manifold: ManifoldInstance; readonly n: Size } | null;
+}
+
+export const childScope = (parent: Scope | null, prefix: string): Scope => ({ parent, names: new Map(), prefix, instances: new Map(), mapping: parent?.mapping ?? null });
+
+/** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
+export class Abandoned extends Error {}
+
+export interface Elaboration {
+  readonly blocks: ReadonlyMap<string, Block>;
+  readonly parameters: Parameter[];
+  readonly report: (d: Diagnostic) => void;
+  /** Blocks being instantiated, innermost last: a block may not contain itself. */
+  readonly stack: string[];
+  /** Sizes that must be known in the end, with what to say if they are not. */
+  readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
+}
+
+export function lookup(scope: Scope, name: string): Entity | null {
+  for (let at: Scope | null = scope; at; at = at.parent) {
+    const found = at.names.get(name);
+    if (found) return found;
+  }
+  return null;
+}
+
+export function namesIn(scope: Scope): string[] {
+  const names: string[] = [];
+  for (let at: Scope | null = scope; at; at = at.parent) names.push(...at.names.keys());
+  return names;
+}
+
+/** Reports an error and gives the statement up. */
+export function fail(state: Elaboration, code: Code, span: Span, message: string, extra: { readonly notes?: Diagnostic["notes"]; readonly fix?: string | null } = {}): never {
+  state.report(diagnostic(code, span, message, extra));
+  throw new Abandoned();
+}
+
+/** "unknown name", with a suggestion. */
+export function unknownName(state: Elaboration, code: Code, span: Span, message: string, name: string, candidates: Iterable<string>): never {
+  const guess = nearest(name, candidates);
+  return fail(state, code, span, message, { fix: guess ? `did you mean \`${guess}\`?` : null });
+}
+
+/** Adds a name; a second definition is an error that shows the first. */
+export function define(state: Elaboration, scope: Scope, name: string, entity: Entity): void {
+  const before = scope.names.get(name);
+  if (before) {
+    state.report(diagnostic("MHC202", entity.span, `\`${name}\` is defined twice`, { notes: [{ message: "it is defined here first", span: before.span }], fix: "give one of them another name" }));
+    return;
+  }
+  scope.names.set(name, entity);
+}

@@ -1,0 +1,173 @@
+/**
+ * The `train` section: settings with their meaning, their limits and their defaults, in one table, so that an unknown or
+ * senseless one is an error at its place. `--set train.steps=50` goes through the same table.
+ */
+import type { Arg, Call, Expr, Path, Section, Span } from "../../grammar/ast.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { nearest } from "../diagnostics/suggest.js";
+import { diagnostic } from "../diagnostics/table.js";
+import type { TrainSettings } from "./typed.js";
+
+/** A rate over the steps; `steps` of a falling one is the length of the run. */
+export type RateSettings =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
+
+export type OptimizerSettings =
+  | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
+  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number };
+
+const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip"] as const;
+
+interface Limits {
+  readonly integer?: boolean;
+  readonly from: number;
+  readonly to: number;
+}
+
+const positive: Limits = { from: Number.MIN_VALUE, to: Number.MAX_VALUE };
+const count: Limits = { integer: true, from: 1, to: 1e9 };
+const LIMITS: Readonly<Record<string, Limits>> = {
+  batch: { integer: true, from: 1, to: 1e6 }, steps: count, seed: { integer: true, from: 0, to: 4294967295 }, clip: positive,
+  rate: positive, from: positive, to: { from: 0, to: Number.MAX_VALUE }, warmup: { integer: true, from: 0, to: 1e9 },
+  beta: { from: 0, to: 1 - 1e-9 }, epsilon: positive, decay: { from: 0, to: 1e6 }, momentum: { from: 0, to: 1 - 1e-9 },
+};
+
+/** Reads numbers out of expressions; the caller knows the dims. */
+export interface Reader {
+  readonly number: (e: Expr) => number | null;
+  readonly report: (d: Diagnostic) => void;
+}
+
+export function readTrain(section: Section, overrides: Readonly<Record<string, string>>, reader: Reader): TrainSettings | null {
+  const found = new Map<string, Expr>();
+  for (const clause of section.clauses) {
+    if (clause.kind !== "setting") {
+      reader.report(diagnostic("MHC501", clause.span, "a setting has the form `name = value`"));
+      continue;
+    }
+    const { name } = clause;
+    if (!(SETTINGS as readonly string[]).includes(name.name)) unknown(reader, name.name, name.span, SETTINGS, "setting of `train`");
+    else if (found.has(name.name)) reader.report(diagnostic("MHC202", name.span, `\`${name.name}\` is set twice`));
+    else found.set(name.name, clause.value);
+  }
+  for (const name of ["batch", "steps", "optimizer"]) {
+    if (!found.has(name) && overrides[name] === undefined) {
+      reader.report(diagnostic("MHC503", section.name.span, `\`train\` does not say \`${name}\``, { fix: `add \`${name} = ${name === "optimizer" ? "adamw(rate = 1e-3)" : name === "batch" ? "12" : "1000"}\`` }));
+      return null;
+    }
+  }
+  const setting = (name: string, otherwise: number | null): number | null => {
+    const override = overrides[name];
+    const e = found.get(name);
+    if (override !== undefined) return within(reader, name, Number(override), e?.span ?? section.name.span);
+    return e ? limited(reader, name, e) : otherwise;
+  };
+  const batch = setting("batch", null);
+  const steps = setting("steps", null);
+  const seed = setting("seed", 1337);
+  const clip = setting("clip", null);
+  const optimizer = readOptimizer(found.get("optimizer")!, reader);
+  if (batch === null || steps === null || seed === null || !optimizer) return null;
+  return { batch, steps, seed, clip, optimizer };
+}
+
+function unknown(reader: Reader, name: string, span: Span, options: readonly string[], what: string): void {
+  const guess = nearest(name, options);
+  reader.report(diagnostic("MHC501", span, `\`${name}\` is not a ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${options.map((option) => `\`${option}\``).join(", ")}` }));
+}
+
+function within(reader: Reader, name: string, value: number, span: Span): number | null {
+  const limits = LIMITS[name]!;
+  if (Number.isNaN(value) || value < limits.from || value > limits.to || (limits.integer && !Number.isInteger(value))) {
+    const low = limits.from === Number.MIN_VALUE ? "above 0" : `at least ${limits.from}`;
+    const high = limits.to < 1 ? " and below 1" : "";
+    reader.report(diagnostic("MHC502", span, `\`${name}\` must be ${limits.integer ? "a whole number " : ""}${low}${high}, and is ${value}`));
+    return null;
+  }
+  return value;
+}
+
+function limited(reader: Reader, name: string, e: Expr): number | null {
+  const value = reader.number(e);
+  return value === null ? null : within(reader, name, value, e.span);
+}
+
+/** Arguments by name; positional ones take the names in order. */
+function named(args: readonly Arg[], order: readonly string[], names: readonly string[], what: string, reader: Reader): Map<string, Expr> {
+  const result = new Map<string, Expr>();
+  args.forEach((arg, i) => {
+    const name = arg.name?.name ?? order[i];
+    if (name === undefined) reader.report(diagnostic("MHC207", arg.span, `${what} takes ${order.length} positional argument${order.length === 1 ? "" : "s"}`));
+    else if (!names.includes(name)) unknown(reader, name, arg.name?.span ?? arg.span, names, `setting of ${what}`);
+    else result.set(name, arg.value);
+  });
+  return result;
+}
+
+const calleeOf = (e: Path | Call): string => (e.kind === "path" ? e : e.callee).parts.map((part) => part.name).join(".");
+
+function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
+  if (e.kind !== "call" && e.kind !== "path") {
+    reader.report(diagnostic("MHC502", e.span, "an optimizer is `adamw(…)` or `sgd(…)`"));
+    return null;
+  }
+  const kind = calleeOf(e);
+  if (kind !== "adamw" && kind !== "sgd") {
+    unknown(reader, kind, e.span, ["adamw", "sgd"], "optimizer");
+    return null;
+  }
+  const names = kind === "adamw" ? ["rate", "betas", "epsilon", "decay"] : ["rate", "momentum", "decay"];
+  const args = named(e.kind === "call" ? e.lists.flat() : [], ["rate"], names, `\`${kind}\``, reader);
+  const rateExpr = args.get("rate");
+  if (!rateExpr) {
+    reader.report(diagnostic("MHC503", e.span, `\`${kind}\` needs a rate`, { fix: `write \`${kind}(rate = 1e-3)\` or \`${kind}(rate = cosine(1e-3, 1e-4, warmup = 100))\`` }));
+    return null;
+  }
+  const rate = readRate(rateExpr, reader);
+  const get = (name: string, otherwise: number): number | null => {
+    const value = args.get(name);
+    return value ? limited(reader, name, value) : otherwise;
+  };
+  const decay = get("decay", 0);
+  if (kind === "sgd") {
+    const momentum = get("momentum", 0);
+    return rate && decay !== null && momentum !== null ? { kind, rate, momentum, decay } : null;
+  }
+  const epsilon = get("epsilon", 1e-8);
+  const betas = args.get("betas");
+  let pair: readonly (number | null)[] = [0.9, 0.999];
+  if (betas) {
+    if (betas.kind !== "tuple" || betas.items.length !== 2) {
+      reader.report(diagnostic("MHC502", betas.span, "`betas` are two numbers: `betas = (0.9, 0.99)`"));
+      return null;
+    }
+    pair = betas.items.map((item) => limited(reader, "beta", item));
+  }
+  const [first, second] = pair;
+  if (!rate || decay === null || epsilon === null || first === null || first === undefined || second === null || second === undefined) return null;
+  return { kind, rate, betas: [first, second], epsilon, decay };
+}
+
+function readRate(e: Expr, reader: Reader): RateSettings | null {
+  const falling = e.kind === "call" ? calleeOf(e) : null;
+  if (e.kind !== "call" || (falling !== "cosine" && falling !== "linear")) {
+    if (e.kind === "call") {
+      unknown(reader, falling!, e.callee.span, ["cosine", "linear"], "schedule of rates");
+      return null;
+    }
+    const value = limited(reader, "rate", e);
+    return value === null ? null : { kind: "constant", value };
+  }
+  const args = named(e.lists.flat(), ["from", "to"], ["from", "to", "warmup"], `\`${falling}\``, reader);
+  for (const name of ["from", "to"]) {
+    if (!args.has(name)) {
+      reader.report(diagnostic("MHC503", e.span, `\`${falling}\` needs \`${name}\``, { fix: `write \`${falling}(1e-3, 1e-4, warmup = 100)\`` }));
+      return null;
+    }
+  }
+  const from = limited(reader, "from", args.get("from")!);
+  const to = limited(reader, "to", args.get("to")!);
+  const warmup = args.has("warmup") ? limited(reader, "warmup", args.get("warmup")!) : 0;
+  return from === null || to === null || warmup === null ? null : { kind: falling, from, to, warmup };
+}

@@ -1,0 +1,157 @@
+/**
+ * The typed model: what a page means, before anything is unrolled. Names are resolved, every axis is an object with a symbolic
+ * size, every sum that Einstein's rule implies is explicit, blocks are instances with their own parameters, and `repeat` is
+ * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
+ */
+import type { Span } from "../../grammar/ast.js";
+import type { ManifoldInstance } from "../manifolds/registry.js";
+import type { OptimizerSettings } from "./train.js";
+import type { Size } from "../graph/sizes.js";
+
+/** One index of tensors in one scope. Identity is what counts; the name is for people. */
+export interface Axis {
+  readonly name: string;
+  readonly size: Size;
+}
+
+/** Something that is looked up by name and holds numbers. */
+export interface Tensor {
+  readonly name: string;
+  readonly kind: "parameter" | "let" | "formal" | "stream" | "data" | "input";
+  readonly axes: readonly Axis[];
+  readonly dtype: "f32" | "u32";
+  /** For u32: values are below this size. */
+  readonly range: Size | null;
+  readonly span: Span;
+}
+
+/** A number that may depend on facts: evaluated when the model is lowered. */
+export interface Scalar {
+  readonly text: string;
+  readonly value: () => number;
+}
+
+export interface StartValue {
+  readonly kind: "constant" | "normal" | "uniform" | "identity" | "first" | "ramp";
+  readonly args: readonly Scalar[];
+}
+
+export interface Parameter {
+  readonly tensor: Tensor;
+  /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat`. */
+  readonly name: string;
+  readonly start: StartValue;
+  readonly doc: string | null;
+}
+
+/** A block with its arguments bound: everything but the values of its tensors. */
+export interface Instance {
+  readonly block: string;
+  /** `layers.*.attention` */
+  readonly path: string;
+  readonly parameters: readonly Parameter[];
+  readonly formals: readonly Tensor[];
+  readonly body: readonly { readonly tensor: Tensor; readonly value: Typed }[];
+  readonly result: Typed;
+  readonly axes: readonly Axis[];
+}
+
+export type UnaryFunction =
+  | "neg" | "exp" | "log" | "sqrt" | "sigmoid" | "tanh" | "gelu" | "silu" | "relu" | "softplus" | "erf" | "abs" | "sin" | "cos" | "logit";
+export type Reducer = "sum" | "max" | "mean" | "softmax" | "rms";
+export type BinaryFunction = "+" | "-" | "^" | "min" | "max" | "<" | "<=" | "==" | "!=" | "and" | "or";
+
+interface At {
+  readonly span: Span;
+}
+
+export type Typed =
+  | (At & { readonly kind: "number"; readonly value: number })
+  | (At & { readonly kind: "size"; readonly size: Size })
+  | (At & { readonly kind: "scalar"; readonly scalar: Scalar })
+  /** The position along an axis; in conditions. */
+  | (At & { readonly kind: "position"; readonly axis: Axis })
+  | (At & { readonly kind: "tensor"; readonly tensor: Tensor; readonly axes: readonly Axis[] })
+  | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })
+  | (At & { readonly kind: "unary"; readonly f: UnaryFunction; readonly a: Typed })
+  | (At & { readonly kind: "binary"; readonly f: BinaryFunction; readonly a: Typed; readonly b: Typed })
+  | (At & { readonly kind: "product"; readonly factors: readonly Factor[]; readonly summed: readonly Axis[] })
+  | (At & { readonly kind: "reduce"; readonly f: Reducer; readonly axes: readonly Axis[]; readonly a: Typed })
+  | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
+  | (At & { readonly kind: "call"; readonly instance: Instance; readonly args: readonly Typed[]; readonly axes: readonly Axis[] })
+  /** The map of a manifold: `a` has axes [...rest, free], or is null when there are no free coordinates. */
+  | (At & { readonly kind: "map"; readonly name: string; readonly manifold: ManifoldInstance; readonly a: Typed | null; readonly free: Axis; readonly axes: readonly Axis[] })
+  /** Mean over the target's axes of -log softmax(logits)[target]. */
+  | (At & { readonly kind: "cross_entropy"; readonly logits: Typed; readonly target: Typed; readonly classes: Axis })
+  /** The same values under other names, axis by axis. */
+  | (At & { readonly kind: "relabel"; readonly a: Typed; readonly from: readonly Axis[]; readonly axes: readonly Axis[] });
+
+export interface Factor {
+  readonly e: Typed;
+  readonly inverse: boolean;
+}
+
+export type Statement =
+  | { readonly kind: "let"; readonly tensor: Tensor; readonly value: Typed }
+  /** The stream's value from here on. */
+  | { readonly kind: "apply"; readonly stream: Tensor; readonly value: Typed; readonly path: string }
+  | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly body: readonly Statement[] };
+
+export interface DataSource {
+  readonly name: string;
+  readonly kind: "characters" | "examples";
+  readonly location: string;
+  readonly holdout: number;
+  /** Window for characters, features for examples. */
+  readonly length: Size;
+  /** Vocabulary or classes. */
+  readonly range: Size;
+  readonly doc: string | null;
+  readonly span: Span;
+}
+
+export interface Dim {
+  readonly name: string;
+  readonly size: Size;
+  readonly doc: string | null;
+}
+
+export interface TypedModel {
+  readonly name: string;
+  readonly doc: string | null;
+  readonly dims: readonly Dim[];
+  readonly data: readonly DataSource[];
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Parameter[];
+  readonly statements: readonly Statement[];
+  readonly outputs: readonly { readonly name: string; readonly axes: readonly Axis[]; readonly value: Typed }[];
+  readonly loss: Typed | null;
+  readonly manifolds: readonly { readonly name: string; readonly manifold: ManifoldInstance }[];
+  readonly train: TrainSettings | null;
+}
+
+export interface TrainSettings {
+  readonly batch: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly clip: number | null;
+  readonly optimizer: OptimizerSettings;
+}
+
+/** The axes that a typed expression carries, in order of first appearance. */
+export function axesOf(e: Typed): readonly Axis[] {
+  switch (e.kind) {
+    case "number": case "size": case "scalar": case "cross_entropy": return [];
+    case "position": return [e.axis];
+    case "tensor": case "call": case "map": case "relabel": return e.axes;
+    case "gather": return union(axesOf(e.index), e.axes);
+    case "unary": return axesOf(e.a);
+    case "binary": return union(axesOf(e.a), axesOf(e.b));
+    case "product": return e.factors.reduce<readonly Axis[]>((all, factor) => union(all, axesOf(factor.e)), []).filter((axis) => !e.summed.includes(axis));
+    case "reduce": return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
+    case "where": return union(axesOf(e.a), axesOf(e.condition));
+    default: return e satisfies never;
+  }
+}
+
+export const union = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [...a, ...b.filter((axis) => !a.includes(axis))];
