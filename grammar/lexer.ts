@@ -13,7 +13,7 @@ export const keywords = [
 export type Keyword = (typeof keywords)[number];
 
 const keyword = (word: Keyword): TokenType =>
-  createToken({ name: word, label: `\`${word}\``, pattern: new RegExp(word), longer_alt: Name });
+  createToken({ name: `Keyword${word[0]!.toUpperCase()}${word.slice(1)}`, label: `\`${word}\``, pattern: new RegExp(word), longer_alt: Name });
 
 export const word = Object.fromEntries(keywords.map((name) => [name, keyword(name)])) as Readonly<Record<Keyword, TokenType>>;
 

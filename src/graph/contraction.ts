@@ -22,7 +22,7 @@ export function contractAll(b: Builder, factors: readonly Labelled[], out: reado
   const scalars = factors.filter(({ labels }) => labels.length === 0);
   const tensors = factors.filter(({ labels }) => labels.length > 0);
   const tree = tensors.length > 0 ? order(tensors.map(({ labels }) => new Set(labels)), new Set(out), sizes) : null;
-  let result: Labelled | null = tree ? build(b, tree, tensors, new Set(out)) : null;
+  let result: Labelled | null = tree !== null ? build(b, tree, tensors, new Set(out)) : null;
   if (result) result = sumTo(b, result, new Set(out));
   for (const scalar of scalars) result = result ? multiply(b, result, scalar) : scalar;
   if (!result) throw new Error("graph: a product of nothing");

@@ -29,19 +29,24 @@ function isStarved(node: NodeWith<"contract">): boolean {
   const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
   const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
   if (columns >= FEW_COLUMNS || rows >= 64) return false;
-  const stride = (operand: Node, term: string): number[] => {
-    const found = access(operand, (n) => n.op !== "broadcast" && n.op !== "reshape");
-    return summed.map((letter) => found?.strides[term.indexOf(letter)] ?? 0);
-  };
-  return stride(node.inputs[0]!, l.a).includes(1) && stride(node.inputs[1]!, l.b).includes(1);
+  return summed.some((letter) => strideOf(node.inputs[0]!, l.a, letter) === 1) && summed.some((letter) => strideOf(node.inputs[1]!, l.b, letter) === 1);
+}
+
+/** The stride of a letter in an operand, in words; 0 when the operand repeats along it. */
+function strideOf(operand: Node, term: string, letter: string): number {
+  const found = access(operand, (node) => node.op !== "broadcast" && node.op !== "reshape");
+  return found?.strides[term.indexOf(letter)] ?? 0;
 }
 
 function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
   const l = letters(node.attrs.spec)!;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
-  const all = [...l.out, ...summed];
   const [x, y] = node.inputs as [Node, Node];
+  // Neighbouring results are lanes when they are neighbours in memory; otherwise the summed axis is, and goes last.
+  const last = l.out[l.out.length - 1];
+  const columns = last !== undefined && (strideOf(x, l.a, last) === 1 || strideOf(y, l.b, last) === 1);
+  const all = columns ? [...summed, ...l.out] : [...l.out, ...summed];
   const shape = all.map((letter) => (l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!));
   const over = (operand: Node, term: string): Node => b.broadcast(operand, shape, [...term].map((letter) => all.indexOf(letter)));
-  return b.sum(b.mul(over(x, l.a), over(y, l.b)), summed.map((_, i) => l.out.length + i));
+  return b.sum(b.mul(over(x, l.a), over(y, l.b)), summed.map((letter) => all.indexOf(letter)));
 }

@@ -1,0 +1,192 @@
+/**
+ * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
+ * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access. The offsets of the
+ * dispatch come in a uniform of eight vec4<u32>, at a dynamic offset that the runtime chooses.
+ *
+ * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
+ * and those past the last group return at once, all invocations together.
+ */
+import * as k from "../../src/kernel/build.js";
+import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
+import { shortestF32 } from "../../src/kernel/literals.js";
+import { elementary, power } from "../../src/kernel/mathematics.js";
+import { rename } from "./words.js";
+
+const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
+const OFFSETS_BINDING = 4;
+export const GROUPS_IN_X = 65535;
+
+const typeName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
+
+/** A function that WGSL lacks, from its arithmetic. */
+function helper(op: "erf"): string {
+  const names = new Map<string, string>([["x", "x"]]);
+  const printer = createPrinter(new Map(), names, () => undefined);
+  const result = elementary[op](k.ref("x", k.F32), printer.bind("  "));
+  return [`fn ${op}(x: f32) -> f32 {`, ...printer.lines, `  return ${printer.expr(result)};`, "}"].join("\n");
+}
+
+export function printModule(kernel: Kernel): string {
+  const pools = new Map(kernel.buffers.map(({ name, pool }) => [name, pool]));
+  const helpers = new Set<"erf">();
+  const printer = createPrinter(pools, new Map([["group", "group"], ["local", "local"]]), (op) => void helpers.add(op));
+  printer.stmts(kernel.body, "  ");
+  const bindings = (Object.keys(BINDINGS) as PoolName[]).flatMap((pool) => {
+    const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
+    if (own.length === 0) return [];
+    const access = own.every((buffer) => buffer.access === "read") ? "read" : "read_write";
+    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${poolType[pool]}>;`];
+  });
+  const two = kernel.groups > GROUPS_IN_X;
+  return [
+    `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
+    ...bindings,
+    ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, 8>;`] : []),
+    ...printer.shared,
+    ...[...helpers].map(helper),
+    `@compute @workgroup_size(${kernel.workgroup})`,
+    "fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
+    two ? `  let group = workgroup.x + workgroup.y * ${GROUPS_IN_X}u;` : "  let group = workgroup.x;",
+    ...(two ? [`  if (group >= ${kernel.groups}u) { return; }`] : []),
+    ...kernel.buffers.map(({ name }, slot) => `  let ${rename(name)} = offsets[${slot >> 2}][${slot & 3}];`),
+    ...printer.lines,
+    "}",
+    "",
+  ].join("\n");
+}
+
+function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<string, string>, need: (op: "erf") => void) {
+  const lines: string[] = [];
+  const shared: string[] = [];
+  let temporaries = 0;
+  let indent = "  ";
+  const nameOf = (name: string): string => fixed.get(name) ?? rename(name);
+
+  /** Names the value of an expression; temporaries end in `_`, which no name of a kernel does. */
+  const bind = (at: string) => (e: Expr): Expr => {
+    if (e.kind === "ref" || e.kind === "const") return e;
+    const name = `t${temporaries++}_`;
+    lines.push(`${at}let ${name} = ${expr(e)};`);
+    return k.ref(name, e.type);
+  };
+
+  const place = (name: string, index: Expr): string => {
+    const pool = pools.get(name);
+    if (pool === undefined) return `${nameOf(name)}[${expr(index)}]`;
+    return index.kind === "const" && index.value === 0 ? `${pool}[${nameOf(name)}]` : `${pool}[${nameOf(name)} + ${expr(index)}]`;
+  };
+
+  function expr(e: Expr): string {
+    switch (e.kind) {
+      case "const": return literal(e.value, e.type);
+      case "ref": return nameOf(e.name);
+      case "unary": return unary(e);
+      case "binary": return binary(e);
+      // Not the built-in fma: adapters without the instruction emulate it, slowly.
+      case "fma": return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
+      case "select": return `select(${expr(e.else)}, ${expr(e.then)}, ${expr(e.condition)})`;
+      case "load": return place(e.from, e.index);
+      case "cast": return typeName(e.type) === typeName(e.a.type) ? expr(e.a) : `${typeName(e.type)}(${expr(e.a)})`;
+      case "bitcast": return `bitcast<${typeName(e.type)}>(${expr(e.a)})`;
+      case "splat": case "lanes": case "extract":
+        throw new Error("codegen: the WGSL target takes kernels of one lane");
+      default: return e satisfies never;
+    }
+  }
+
+  function unary(e: Extract<Expr, { readonly kind: "unary" }>): string {
+    switch (e.op) {
+      case "neg": return `(-${expr(e.a)})`;
+      case "not": return `(!${expr(e.a)})`;
+      // Some drivers compute tanh from exp(2x), which overflows; beyond 15 it is 1 anyway.
+      case "tanh": return `tanh(clamp(${expr(e.a)}, -15.0f, 15.0f))`;
+      case "erf":
+        need("erf");
+        return `erf(${expr(e.a)})`;
+      case "exp": case "log": case "sqrt": case "abs": case "sin": case "cos": case "floor":
+        return `${e.op}(${expr(e.a)})`;
+      default: return e.op satisfies never;
+    }
+  }
+
+  function binary(e: Extract<Expr, { readonly kind: "binary" }>): string {
+    if (e.op === "pow") return expr(power(e.a, e.b, bind(indent)));
+    const a = expr(e.a);
+    const b = expr(e.b);
+    switch (e.op) {
+      case "min": case "max": return `${e.op}(${a}, ${b})`;
+      case "add": return `(${a} + ${b})`;
+      case "sub": return `(${a} - ${b})`;
+      case "mul": return `(${a} * ${b})`;
+      case "div": return `(${a} / ${b})`;
+      case "rem": return `(${a} % ${b})`;
+      case "lt": return `(${a} < ${b})`;
+      case "le": return `(${a} <= ${b})`;
+      case "eq": return `(${a} == ${b})`;
+      case "ne": return `(${a} != ${b})`;
+      case "and": return `(${a} & ${b})`;
+      case "or": return `(${a} | ${b})`;
+      case "xor": return `(${a} ^ ${b})`;
+      case "shl": return `(${a} << ${b})`;
+      case "shr": return `(${a} >> ${b})`;
+      default: return e.op satisfies never;
+    }
+  }
+
+  function stmts(list: readonly Stmt[], at: string): void {
+    const line = (text: string): void => void lines.push(`${at}${text}`);
+    for (const s of list) {
+      indent = at;
+      switch (s.kind) {
+        case "let": line(`let ${nameOf(s.name)} = ${expr(s.value)};`); break;
+        case "var": line(`var ${nameOf(s.name)} = ${expr(s.value)};`); break;
+        case "assign": line(`${nameOf(s.name)} = ${expr(s.value)};`); break;
+        case "store": {
+          const to = place(s.to, s.index);
+          line(`${to} = ${expr(s.value)};`);
+          break;
+        }
+        case "for": {
+          // The bound is evaluated once: in a block of its own, unless it is a constant.
+          const constant = s.to.kind === "const";
+          const name = nameOf(s.name);
+          const end = constant ? expr(s.to) : `${s.name}_end_`;
+          const from = expr(s.from);
+          if (!constant) line(`{ let ${end} = ${expr(s.to)};`);
+          line(`for (var ${name} = ${from}; ${name} < ${end}; ${name} += ${s.step}u) {`);
+          stmts(s.body, `${at}  `);
+          line(constant ? "}" : "} }");
+          break;
+        }
+        case "if":
+          line(`if (${expr(s.condition)}) {`);
+          stmts(s.then, `${at}  `);
+          if (s.else.length) {
+            line("} else {");
+            stmts(s.else, `${at}  `);
+          }
+          line("}");
+          break;
+        case "array": line(`var ${nameOf(s.name)}: array<${s.of}, ${s.size}>;`); break;
+        case "shared": shared.push(`var<workgroup> ${nameOf(s.name)}: array<${s.of}, ${s.size}>;`); break;
+        case "barrier": line("workgroupBarrier();"); break;
+        default: s satisfies never;
+      }
+    }
+  }
+
+  return { lines, shared, bind, expr, stmts };
+}
+
+function literal(value: number, { of }: Type): string {
+  switch (of) {
+    case "f32": {
+      if (!Number.isFinite(Math.fround(value))) throw new Error("codegen: WGSL has no literal for infinity or NaN");
+      const text = shortestF32(value);
+      return text.startsWith("-") ? `(${text}f)` : `${text}f`;
+    }
+    case "u32": case "index": return `${value}u`;
+    case "bool": return `${value !== 0}`;
+    default: return of satisfies never;
+  }
+}
