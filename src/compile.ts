@@ -3,7 +3,7 @@
  * a wrong spec gives diagnostics, never an exception. Each stage can be printed.
  */
 import { standardLibrary } from "../specs/std.js";
-import { printers } from "../codegen/registry.js";
+import { loadTarget } from "../codegen/registry.js";
 import type { KernelPrinter } from "../codegen/target.js";
 import type { File } from "../grammar/ast.js";
 import { parse } from "../grammar/parse.js";
@@ -49,6 +49,9 @@ export interface CompileOptions extends CheckOptions {
 }
 
 export type DeviceName = "wasm" | "webgpu" | "javascript";
+
+/** The target whose kernels a device runs. */
+export const targetOf = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const satisfies Readonly<Record<DeviceName, string>>;
 
 export interface Stages {
   readonly model: () => string;
@@ -116,7 +119,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   const devices: Record<string, DevicePlan> = {};
   const scheduled: [string, Scheduled][] = [];
   for (const device of options.devices) {
-    const printer = typeof device === "string" ? await printers[device]() : device;
+    const printer = typeof device === "string" ? await loadTarget(targetOf[device]) : device;
     const name = typeof device === "string" ? device : device.name;
     const result = schedule(entries.graphs, printer.profile, layout, words);
     scheduled.push([name, result]);

@@ -1,7 +1,7 @@
 /**
  * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
  * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access. The offsets of the
- * dispatch come in a uniform of eight vec4<u32>, at a dynamic offset that the runtime chooses.
+ * dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, eight or as many as the buffers need.
  *
  * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
  * and those past the last group return at once, all invocations together.
@@ -15,6 +15,9 @@ import { rename } from "./words.js";
 const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
 const OFFSETS_BINDING = 4;
 export const GROUPS_IN_X = 65535;
+
+/** Elements of the uniform array of offsets. */
+export const offsetVectors = (buffers: number): number => Math.max(8, Math.ceil(buffers / 4));
 
 const typeName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
 
@@ -41,7 +44,7 @@ export function printModule(kernel: Kernel): string {
   return [
     `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
     ...bindings,
-    ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, 8>;`] : []),
+    ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${offsetVectors(kernel.buffers.length)}>;`] : []),
     ...printer.shared,
     ...[...helpers].map(helper),
     `@compute @workgroup_size(${kernel.workgroup})`,

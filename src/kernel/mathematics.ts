@@ -111,8 +111,10 @@ export function power(x: Expr, y: Expr, bind: Bind): Expr {
     return whole < 0 ? k.div(constant(x, 1), product) : product;
   }
   const exponent = bind(y);
-  const general = k.exp(k.mul(exponent, k.log(x)));
-  return k.select(k.eq(exponent, constant(x, 0)), constant(x, 1), general);
+  // Adapters disagree about log 0.
+  const base = bind(x);
+  const general = k.exp(k.mul(exponent, k.select(k.eq(base, constant(x, 0)), constant(x, -1e30), k.log(base))));
+  return whole !== null ? general : k.select(k.eq(exponent, constant(x, 0)), constant(x, 1), general);
 }
 
 export type Elementary = Extract<UnaryOp, "exp" | "log" | "tanh" | "erf" | "sin" | "cos">;

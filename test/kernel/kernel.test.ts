@@ -1,5 +1,5 @@
 /** The IR itself: what build.ts folds, that text reads back as the same kernel, and that the verifier finds each kind of fault. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import * as k from "../../src/kernel/build.js";
 import type { Buffer, Expr, Kernel, Stmt } from "../../src/kernel/ir.js";

@@ -1,0 +1,74 @@
+/**
+ * Checkpoints are safetensors: eight bytes with the length of a JSON header, the header (name -> dtype, shape, offsets), the data.
+ * Parameters go by name with the axes in the order of the text, whatever the physical layout; optimizer state as `state:NAME`;
+ * the step and the seed in the metadata. Reading checks everything, since files come from anywhere.
+ */
+import { DataError } from "./errors.js";
+
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+interface Header {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
+}
+
+export function encode({ tensors, metadata }: Checkpoint): Uint8Array<ArrayBuffer> {
+  const header: Record<string, Header | Readonly<Record<string, string>>> = { __metadata__: metadata };
+  let at = 0;
+  for (const [name, { shape, data }] of tensors) {
+    header[name] = { dtype: "F32", shape, data_offsets: [at, at + data.byteLength] };
+    at += data.byteLength;
+  }
+  const text = JSON.stringify(header);
+  // The data begins at a multiple of eight bytes; the header is padded with spaces.
+  const bytes = new TextEncoder().encode(text + " ".repeat((8 - (new TextEncoder().encode(text).length % 8)) % 8));
+  const out = new Uint8Array(8 + bytes.length + at);
+  new DataView(out.buffer).setBigUint64(0, BigInt(bytes.length), true);
+  out.set(bytes, 8);
+  let offset = 8 + bytes.length;
+  for (const { data } of tensors.values()) {
+    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+    offset += data.byteLength;
+  }
+  return out;
+}
+
+export function decode(bytes: Uint8Array): Checkpoint {
+  const bad = (what: string): never => {
+    throw new DataError(`this is not a whole safetensors file: ${what}`, "the file may have been cut off or be of another kind");
+  };
+  if (bytes.length < 8) return bad(`it has ${bytes.length} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  if (length > bytes.length - 8) return bad("its header is longer than the file");
+  let header: Record<string, unknown>;
+  try {
+    const parsed: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)));
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return bad("its header is not an object");
+    header = parsed as Record<string, unknown>;
+  } catch {
+    return bad("its header cannot be read");
+  }
+  const data = bytes.subarray(8 + length);
+  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  let metadata: Record<string, string> = {};
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      metadata = Object.fromEntries(Object.entries(entry as object).map(([key, value]) => [key, String(value)]));
+      continue;
+    }
+    const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<Header>;
+    if (dtype !== "F32") return bad(`\`${name}\` has the dtype ${String(dtype)}, and F32 is expected`);
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && n >= 0)) return bad(`\`${name}\` has no shape`);
+    if (!Array.isArray(offsets) || offsets.length !== 2) return bad(`\`${name}\` has no offsets`);
+    const [from, to] = offsets as [number, number];
+    const size = (shape as readonly number[]).reduce((product, n) => product * n, 1);
+    if (!Number.isInteger(from) || from < 0 || to - from !== 4 * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
+    tensors.set(name, { shape: shape as readonly number[], data: new Float32Array(data.slice(from, to).buffer) });
+  }
+  return { tensors, metadata };
+}

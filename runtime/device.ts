@@ -1,0 +1,30 @@
+/**
+ * What a device is to the rest of the runtime: something that loads a plan once and then runs its entries. Sessions are
+ * independent; each owns its pools.
+ */
+import type { DevicePlan, TensorRef } from "./plan.js";
+
+export type DeviceName = "wasm" | "webgpu" | "javascript";
+
+export type Words = Float32Array | Uint32Array;
+
+export interface Session {
+  /** Runs one entry to its end. Runs of one session do not overlap. */
+  run(entry: string): Promise<void>;
+  /** Writes a tensor, or `data.length` words of it from word `at`. */
+  write(ref: TensorRef, data: Words, at?: number): void;
+  /** A copy of a tensor's values. */
+  read(ref: TensorRef): Promise<Words>;
+  close(): Promise<void>;
+}
+
+export interface Device {
+  readonly name: DeviceName;
+  /** What it is, for people: "SwiftShader", "2 threads, SIMD", … */
+  readonly adapter: string;
+  readonly threads: number;
+  load(plan: DevicePlan): Promise<Session>;
+  close(): Promise<void>;
+}
+
+export const sizeOf = (ref: { readonly shape: readonly number[] }): number => ref.shape.reduce((product, size) => product * size, 1);

@@ -1,0 +1,10 @@
+/** The runtime's front door: `import { load } from "mhc-lang/runtime"`. It imports nothing of the compiler. */
+export { load } from "./model.js";
+export type { GenerateOptions, LoadOptions, Model, ParameterAccess, StepMetrics } from "./model.js";
+export { deviceNames, openDevice } from "./open.js";
+export type { OpenOptions } from "./open.js";
+export type { Device, DeviceName, Session } from "./device.js";
+export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
+export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
+export type { Batch, Source } from "./data.js";
+export type { Plan } from "./plan.js";

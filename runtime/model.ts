@@ -1,0 +1,291 @@
+/**
+ * A compiled model on a device: its parameters, its training, its use. `load` makes the session, writes the initial values
+ * and hands out this object; generated modules are thin types around it.
+ */
+import { decode, encode, type Checkpoint } from "./checkpoint.js";
+import { decodeTokens, encodeText, textSource, type Batch, type Source } from "./data.js";
+import { sizeOf, type Device, type DeviceName, type Session, type Words } from "./device.js";
+import { DataError, DeviceError, NumericError } from "./errors.js";
+import { initialValues } from "./initialize.js";
+import { openDevice } from "./open.js";
+import type { DataInfo, Entry, ParameterInfo, Plan, TensorRef } from "./plan.js";
+import { siteHash, threefry2x32, unit } from "./threefry.js";
+
+export interface LoadOptions {
+  /** "auto" takes a hardware GPU, else WebAssembly. */
+  readonly device?: DeviceName | "auto" | Device | undefined;
+  /** Of initial values and batches; the spec's when not given. */
+  readonly seed?: number | undefined;
+  readonly threads?: number | undefined;
+}
+
+export interface StepMetrics {
+  /** 1 after the first step. */
+  readonly step: number;
+  /** Mean over the batch, in nats a token or an example, before the step's update. */
+  readonly loss: number;
+  readonly ms: number;
+  readonly tokensPerSecond: number;
+  /** Distance from each manifold: the largest violation over all its uses in this batch. */
+  readonly constraints: Readonly<Record<string, number>>;
+}
+
+export interface GenerateOptions {
+  readonly tokens?: number | undefined;
+  /** 0 takes the likeliest token. */
+  readonly temperature?: number | undefined;
+  /** Only the k likeliest tokens. */
+  readonly topK?: number | undefined;
+  readonly seed?: number | undefined;
+}
+
+export interface ParameterAccess {
+  readonly shape: readonly number[];
+  readonly axes: readonly string[];
+  readonly get: () => Promise<Float32Array>;
+  readonly set: (values: ArrayLike<number>) => void;
+}
+
+export interface Model {
+  readonly plan: Plan;
+  readonly device: Device;
+  /** Steps trained so far. */
+  readonly step: number;
+  readonly seed: number;
+  /** Trains `steps` more steps on a source, or on text; yields after each. */
+  train(data: Source | string, options?: { readonly steps?: number | undefined }): AsyncIterableIterator<StepMetrics>;
+  /** Mean loss over all held-out examples. */
+  holdout(data: Source | string): Promise<number>;
+  /** Mean loss of one batch, nothing changed. */
+  evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
+  /** Loss and gradients of one batch, by parameter, nothing changed. */
+  gradients(batch: Batch): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
+  /** Outputs of a spec with inputs, by name; inputs are [batch, …axes]. */
+  forward(inputs: Batch): Promise<Readonly<Record<string, Float32Array>>>;
+  /** Cotangents of inputs and gradients of parameters, for cotangents of the outputs. */
+  vjp(inputs: Batch, cotangents: Batch): Promise<{ readonly inputs: Readonly<Record<string, Float32Array>>; readonly parameters: Readonly<Record<string, Float32Array>> }>;
+  /** Continues a text. */
+  generate(prompt: string, options?: GenerateOptions): Promise<string>;
+  parameters(): Readonly<Record<string, ParameterAccess>>;
+  /** All parameters and optimizer state, as a safetensors file. */
+  checkpoint(): Promise<Uint8Array<ArrayBuffer>>;
+  /** Writes `checkpoint()` to a file, atomically (Node only). */
+  save(path: string): Promise<void>;
+  /** Restores a checkpoint, from a file (Node only) or from its bytes. */
+  load(from: string | Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Puts a compiled model on a device. */
+export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model> {
+  const given = options.device ?? "auto";
+  const device = typeof given === "object" ? given : await openFor(plan, given, options);
+  const devicePlan = plan.devices[device.name];
+  if (!devicePlan) throw new DeviceError(`${plan.name} was not compiled for ${device.name}; it has ${Object.keys(plan.devices).join(", ")}`, "compile it with that target");
+  const session = await device.load(devicePlan);
+  const seed = options.seed ?? plan.train?.seed ?? 0;
+  for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
+  return makeModel(plan, device, session, devicePlan.entries, seed);
+}
+
+/** `auto` takes the best device that the plan was compiled for. */
+async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptions): Promise<Device> {
+  if (name !== "auto") return openDevice(name, options);
+  if (plan.devices["webgpu"]) {
+    const device = await openDevice("auto", options);
+    if (plan.devices[device.name]) return device;
+    await device.close();
+  }
+  return openDevice(plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
+}
+
+const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
+
+function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number): Model {
+  let step = 0;
+  const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
+
+  const entryOf = (name: string, what: string): Entry => {
+    const entry = entries[name];
+    if (!entry) throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
+    return entry;
+  };
+  const feed = (entry: Entry, values: Readonly<Record<string, ArrayLike<number>>>): void => {
+    for (const [name, ref] of Object.entries(entry.inputs)) {
+      const given = values[name];
+      if (!given) throw new DataError(`\`${name}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
+      const size = sizeOf(ref);
+      if (given.length !== size) throw new DataError(`\`${name}\` has ${given.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`);
+      session.write(ref, ref.dtype === "u32" ? Uint32Array.from(given) : Float32Array.from(given));
+    }
+    for (const name of Object.keys(values)) {
+      if (!entry.inputs[name] && name !== "step" && name !== "seed") throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
+    }
+  };
+  const read = async (entry: Entry, name: string): Promise<Words> => session.read(entry.outputs[name]!);
+  const scalar = async (entry: Entry, name: string): Promise<number> => (await read(entry, name))[0]!;
+  const constraintsOf = async (entry: Entry): Promise<Record<string, number>> => {
+    const found: Record<string, number> = {};
+    for (const name of Object.keys(entry.outputs)) if (name.startsWith("constraint:")) found[name.slice(11)] = await scalar(entry, name);
+    return found;
+  };
+  const collect = async (entry: Entry, prefix: string): Promise<Record<string, Float32Array>> => {
+    const found: Record<string, Float32Array> = {};
+    for (const name of Object.keys(entry.outputs)) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = (await read(entry, name)) as Float32Array;
+    return found;
+  };
+  const sourceOf = (data: Source | string): Source => {
+    if (typeof data !== "string") return data;
+    if (!text) throw new DataError(`${plan.name} does not train on text`);
+    return textSource(text, data);
+  };
+
+  const model: Model = {
+    plan, device, seed,
+    get step() {
+      return step;
+    },
+    async *train(data, { steps } = {}) {
+      const entry = entryOf("train", "be trained");
+      const source = sourceOf(data);
+      const { batch: size, steps: all } = plan.train!;
+      const end = step + (steps ?? Math.max(0, all - step));
+      const tokens = size * (text?.window ?? 1);
+      while (step < end) {
+        const begun = performance.now();
+        feed(entry, { ...source.batch(size, seed, step), step: [step], seed: [seed] });
+        await session.run("train");
+        const loss = await scalar(entry, "loss");
+        const constraints = await constraintsOf(entry);
+        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, "lower the rate, or clip the gradients");
+        step++;
+        const ms = performance.now() - begun;
+        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints };
+      }
+    },
+    async holdout(data) {
+      const entry = entryOf("loss", "be evaluated");
+      const source = sourceOf(data);
+      let total = 0;
+      let examples = 0;
+      for (const { batch, count } of source.holdout(plan.train!.batch)) {
+        feed(entry, batch);
+        await session.run("loss");
+        const losses = await read(entry, "losses");
+        for (let i = 0; i < count; i++) total += losses[i]!;
+        examples += count;
+      }
+      return total / examples;
+    },
+    async evaluate(batch) {
+      const entry = entryOf("loss", "be evaluated");
+      feed(entry, batch);
+      await session.run("loss");
+      const losses = await read(entry, "losses");
+      return { loss: Array.from(losses).reduce((sum, loss) => sum + loss, 0) / losses.length, constraints: await constraintsOf(entry) };
+    },
+    async gradients(batch) {
+      const entry = entryOf("gradients", "be differentiated");
+      feed(entry, { ...batch });
+      await session.run("gradients");
+      return { loss: await scalar(entry, "loss"), gradients: await collect(entry, "gradient:") };
+    },
+    async forward(inputs) {
+      const name = plan.train ? "outputs" : "forward";
+      const entry = entryOf(name, "compute outputs");
+      feed(entry, inputs);
+      await session.run(name);
+      return Object.fromEntries(await Promise.all(Object.keys(plan.outputs).map(async (output) => [output, (await read(entry, output)) as Float32Array] as const)));
+    },
+    async vjp(inputs, cotangents) {
+      const entry = entryOf("vjp", "be differentiated");
+      feed(entry, { ...inputs, ...Object.fromEntries(Object.entries(cotangents).map(([name, values]) => [`cotangent:${name}`, values])) });
+      await session.run("vjp");
+      return { inputs: await collect(entry, "cotangent:"), parameters: await collect(entry, "gradient:") };
+    },
+    async generate(prompt, { tokens = 200, temperature = 0.8, topK, seed: sampling = seed } = {}) {
+      const entry = entryOf("forward", "generate text");
+      if (!text || !entry.outputs["logits"]) throw new DataError(`${plan.name} does not generate text`);
+      if (!(temperature >= 0)) throw new DataError(`a temperature is at least 0, and is ${temperature}`);
+      const vocab = text.vocabulary.length;
+      const known = [...encodeText(prompt, text.vocabulary)];
+      const start = known.length;
+      // Without a prompt the text begins after a newline, or after the first character there is.
+      if (known.length === 0) known.push(Math.max(0, text.vocabulary.indexOf("\n")));
+      const begin = known.length;
+      for (let i = 0; i < tokens; i++) {
+        const recent = known.slice(-text.window);
+        const window = new Uint32Array(text.window);
+        window.set(recent);
+        feed(entry, { [`${text.name}.token`]: window });
+        await session.run("forward");
+        const logits = (await read(entry, "logits")).subarray((recent.length - 1) * vocab, recent.length * vocab);
+        known.push(pick(logits as Float32Array, temperature, topK, unit(threefry2x32([sampling >>> 0, siteHash("generate")], [0, i]))));
+      }
+      return prompt + decodeTokens(known.slice(start === 0 ? begin : start), text.vocabulary);
+    },
+    parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
+    async checkpoint() {
+      const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+      for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+      for (const info of plan.states) tensors.set(`state:${info.name}`, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+      return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
+    },
+    async save(path) {
+      const { writeAtomically } = await import("./node/files.js");
+      await writeAtomically(path, await model.checkpoint());
+    },
+    async load(from) {
+      const bytes = typeof from === "string" ? await (await import("./node/files.js")).readBytes(from) : from;
+      restore(decode(bytes));
+    },
+    async close() {
+      await session.close();
+      await device.close();
+    },
+  };
+  return model;
+
+  function accessTo(info: ParameterInfo): ParameterAccess {
+    return {
+      shape: info.shape, axes: info.axes,
+      get: async () => (await session.read(stateRef(info))) as Float32Array,
+      set(values) {
+        if (values.length !== sizeOf(info)) throw new DataError(`\`${info.name}\` has ${sizeOf(info)} values, not ${values.length}`);
+        session.write(stateRef(info), Float32Array.from(values));
+      },
+    };
+  }
+
+  function restore({ tensors, metadata }: Checkpoint): void {
+    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name })), ...plan.states.map((info) => ({ info, name: `state:${info.name}` }))];
+    // Everything is checked before anything is written, so that a wrong file leaves the model as it was.
+    for (const { info, name } of wanted) {
+      const found = tensors.get(name);
+      if (!found) {
+        if (name.startsWith("state:")) continue;
+        throw new DataError(`the checkpoint has no \`${name}\``, `it is of ${metadata["model"] ?? "another model"}`);
+      }
+      if (found.shape.join() !== info.shape.join()) throw new DataError(`\`${name}\` is [${found.shape.join(", ")}] in the checkpoint, and [${info.shape.join(", ")}] in the model`);
+    }
+    for (const { info, name } of wanted) {
+      const found = tensors.get(name);
+      session.write(stateRef(info), found ? found.data : new Float32Array(sizeOf(info)));
+    }
+    step = Number(metadata["step"] ?? 0);
+  }
+}
+
+/** Draws a token: softmax at a temperature over the k likeliest, by one uniform number. */
+export function pick(logits: Float32Array, temperature: number, topK: number | undefined, uniform: number): number {
+  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
+  if (temperature === 0) return order[0]!;
+  const kept = order.slice(0, topK ?? order.length);
+  const weights = kept.map((token) => Math.exp((logits[token]! - logits[kept[0]!]!) / temperature));
+  let left = uniform * weights.reduce((sum, weight) => sum + weight, 0);
+  for (const [i, weight] of weights.entries()) {
+    left -= weight;
+    if (left < 0) return kept[i]!;
+  }
+  return kept[kept.length - 1]!;
+}

@@ -1,0 +1,121 @@
+/** Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving half a file. */
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
+import { DataError } from "../errors.js";
+import type { DataInfo } from "../plan.js";
+
+/** A name in order of reading: chapter_2 before chapter_10. */
+const natural = new Intl.Collator("en", { numeric: true });
+
+/** Writes to a temporary name, syncs, and renames: the file is the old one or the new one, never half. */
+export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(resolve(path)), { recursive: true });
+  const temporary = `${path}.${process.pid}.tmp`;
+  const handle = await open(temporary, "w");
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+}
+
+export async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new DataError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/**
+ * The files of a location, in natural order: "npm:package/path/*.txt" is looked up in the node_modules folders above `from` and above
+ * this file; anything else is a path or glob relative to `from`.
+ */
+export async function filesAt(location: string, from: string): Promise<string[]> {
+  const { glob } = await import("tinyglobby");
+  let cwd = resolve(from);
+  let pattern = location;
+  if (location.startsWith("npm:")) {
+    const parts = location.slice(4).split("/");
+    const name = parts.slice(0, location[4] === "@" ? 2 : 1).join("/");
+    const found = packageFolder(name, [cwd, dirname(new URL(import.meta.url).pathname)]);
+    if (!found) throw new DataError(`the npm package ${name} is not installed`, `run \`npm install ${name}\``);
+    cwd = found;
+    pattern = location.slice(5 + name.length);
+  }
+  if (existsSync(resolve(cwd, pattern))) return [resolve(cwd, pattern)];
+  const found = await glob([pattern], { cwd, absolute: true, onlyFiles: true });
+  if (found.length === 0) throw new DataError(`no file matches ${location}`, `paths are relative to ${cwd}`);
+  return found.sort(natural.compare);
+}
+
+function packageFolder(name: string, starts: readonly string[]): string | null {
+  for (const start of starts) {
+    for (let at = start; ; at = dirname(at)) {
+      const folder = join(at, "node_modules", name);
+      if (existsSync(folder)) return folder;
+      if (dirname(at) === at) break;
+    }
+  }
+  return null;
+}
+
+/** What was read at a location, with the facts that the compiler needs. */
+export type Loaded =
+  | { readonly kind: "characters"; readonly text: string; readonly facts: { readonly vocabulary: readonly string[] } }
+  | { readonly kind: "examples"; readonly classes: readonly Labelled[]; readonly facts: { readonly features: number; readonly classes: number } };
+
+export interface DataRequest {
+  readonly name: string;
+  readonly kind: "characters" | "examples";
+  readonly location: string;
+  readonly features: number | null;
+}
+
+/** Reads a data source. Relative locations are relative to `from`. */
+export async function readData({ name, kind, location, features }: DataRequest, from: string): Promise<Loaded> {
+  const files = await filesAt(location, from);
+  if (kind === "characters") {
+    const texts = await Promise.all(files.map((file) => readText(file)));
+    const text = texts.join("\n");
+    if (text.length === 0) throw new DataError(`the text of \`${name}\` is empty`, `look at ${location}`);
+    return { kind, text, facts: { vocabulary: vocabularyOf(text) } };
+  }
+  if (features === null) throw new DataError(`the number of features of \`${name}\` is not known`);
+  const classes = await Promise.all(files.map((file) => readExamples(file, features)));
+  return { kind, classes, facts: { features, classes: classes.length } };
+}
+
+async function readText(file: string): Promise<string> {
+  const bytes = await readBytes(file);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new DataError(`${file} is not UTF-8 text`);
+  }
+}
+
+async function readExamples(file: string, features: number): Promise<Labelled> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readText(file));
+  } catch {
+    throw new DataError(`${file} is not JSON`, "a class is a file with a list of numbers, or an object with such a list as `data`");
+  }
+  const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown }).data;
+  if (!Array.isArray(list) || !list.every((value) => typeof value === "number")) throw new DataError(`${file} does not hold a list of numbers`);
+  // What is left after the last whole example is not one.
+  const count = Math.floor(list.length / features);
+  if (count === 0) throw new DataError(`${file} has ${list.length} numbers, and an example takes ${features}`);
+  return { values: Float32Array.from(list.slice(0, count * features) as number[]), count };
+}
+
+export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
+  if (info.kind === "characters" && loaded.kind === "characters") return textSource(info, loaded.text);
+  if (info.kind === "examples" && loaded.kind === "examples") return examplesSource(info, loaded.classes);
+  throw new DataError(`\`${info.name}\` is not data of the kind ${info.kind}`);
+}

@@ -1,0 +1,26 @@
+/** Opens a device by name. `auto` takes a hardware GPU, else WebAssembly: a GPU emulated in software is slower than the CPU it runs on. */
+import type { Device, DeviceName } from "./device.js";
+import { DeviceError } from "./errors.js";
+
+export interface OpenOptions {
+  /** Worker threads of the wasm device; all cores, at most 8, when not given. */
+  readonly threads?: number | undefined;
+}
+
+export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
+
+export async function openDevice(name: DeviceName | "auto" = "auto", options: OpenOptions = {}): Promise<Device> {
+  switch (name) {
+    case "wasm": return (await import("./wasm/device.js")).wasmDevice(options);
+    case "javascript": return (await import("./javascript/device.js")).javascriptDevice();
+    case "webgpu": return (await import("./webgpu/device.js")).webgpuDevice();
+    case "auto": {
+      const { hardwareDevice } = await import("./webgpu/device.js");
+      return (await hardwareDevice()) ?? openDevice("wasm", options);
+    }
+    default: {
+      name satisfies never;
+      throw new DeviceError(`there is no device ${String(name)}`, `there are auto, ${deviceNames.join(", ")}`);
+    }
+  }
+}

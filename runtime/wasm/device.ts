@@ -1,0 +1,79 @@
+/**
+ * WebAssembly with SIMD: the device of machines without a GPU. With shared memory (Node, and pages that are cross-origin
+ * isolated) a few workers walk the dispatch table together and meet at a barrier inside WebAssembly; a run costs one
+ * message a worker. Without it the same code runs in the calling thread, on a memory of its own.
+ */
+import { DeviceError } from "../errors.js";
+import { sizeOf, type Device, type Session, type Words } from "../device.js";
+import type { DevicePlan, PoolName } from "../plan.js";
+import { BARRIER, layOut } from "./layout.js";
+import { isNode, openPool, type WorkerPool } from "./pool.js";
+
+/** More threads than this do not pay on the models that fit one memory. */
+const MOST_THREADS = 8;
+
+export interface WasmOptions {
+  readonly threads?: number | undefined;
+}
+
+const mayShare = (): boolean => typeof SharedArrayBuffer !== "undefined" && (isNode() || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true);
+
+async function cores(): Promise<number> {
+  if (!isNode()) return navigator.hardwareConcurrency || 1;
+  const { availableParallelism } = await import("node:os");
+  return availableParallelism();
+}
+
+export async function wasmDevice({ threads }: WasmOptions = {}): Promise<Device> {
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`${threads} threads`, "ask for 1 to 64");
+  const shared = mayShare();
+  const count = shared ? (threads ?? Math.min(MOST_THREADS, await cores())) : 1;
+  return {
+    name: "wasm", adapter: `WebAssembly SIMD, ${count} thread${count === 1 ? "" : "s"}`, threads: count,
+    load: (plan) => load(plan, count, shared),
+    close: () => Promise.resolve(),
+  };
+}
+
+function decode(text: string): Uint8Array<ArrayBuffer> {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+async function load(plan: DevicePlan, threads: number, shared: boolean): Promise<Session> {
+  const { code } = plan;
+  if (code.kind !== "wasm") throw new DeviceError("this plan has no WebAssembly kernels", "compile it with `--target wasm`");
+  const layout = layOut(plan, code.scratchBytes, threads);
+  const bytes = decode(code.binary);
+  if (!shared) bytes[code.sharedFlag] = 1;
+  const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: 65536, shared });
+  const module = await WebAssembly.compile(bytes);
+  new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
+  const view = (pool: PoolName): Words => new (pool === "ints" ? Uint32Array : Float32Array)(memory.buffer, layout.pools[pool], plan.pools[pool]);
+  const pools = { state: view("state"), work: view("work"), ints: view("ints"), out: view("out") };
+  for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
+
+  let workers: WorkerPool | null = null;
+  let inline: ((table: number, count: number) => void) | null = null;
+  if (shared) {
+    workers = await openPool(threads);
+    await workers.all(Array.from({ length: threads }, (_, thread) => ({ module, memory, thread, threads, scratch: layout.scratch[thread] })));
+  } else {
+    const instance = await WebAssembly.instantiate(module, { env: { memory } });
+    const run = instance.exports["run"] as (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
+    inline = (table, count) => run(table, count, 1, 0, layout.scratch[0]!, BARRIER);
+  }
+  return {
+    async run(name) {
+      const table = layout.tables[name];
+      if (!table) throw new DeviceError(`the plan has no entry ${name}`);
+      if (inline) inline(table.address, table.count);
+      else await workers!.all(Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER })));
+    },
+    write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
+    read: (ref) => Promise.resolve(pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref))),
+    close: async () => workers?.close(),
+  };
+}

@@ -1,0 +1,64 @@
+/**
+ * The one memory of a WebAssembly session: control words (the barrier), the dispatch tables of all entries with their arguments,
+ * private scratch for each thread, then the pools. Everything is laid out and written once, at load.
+ */
+import { DeviceError } from "../errors.js";
+import type { DevicePlan, PoolName } from "../plan.js";
+
+export interface Layout {
+  readonly pages: number;
+  /** Byte address of each pool. */
+  readonly pools: Readonly<Record<PoolName, number>>;
+  readonly scratch: readonly number[];
+  readonly tables: Readonly<Record<string, { readonly address: number; readonly count: number }>>;
+  /** Words to be written at byte address 0: the tables and arguments. */
+  readonly words: Uint32Array;
+}
+
+export const BARRIER = 64;
+const CONTROL = 256;
+const ALIGN = 256;
+const PAGE = 65536;
+const LIMIT = 2 ** 32;
+
+const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
+
+export function layOut(plan: DevicePlan, scratchBytes: number, threads: number): Layout {
+  const entries = Object.entries(plan.entries);
+  let at = CONTROL;
+  const tables: Record<string, { address: number; count: number }> = {};
+  for (const [name, { dispatches }] of entries) {
+    tables[name] = { address: at, count: dispatches.length };
+    at += 16 * dispatches.length;
+  }
+  const args: Record<string, number[]> = {};
+  for (const [name, { dispatches }] of entries) {
+    args[name] = dispatches.map(({ offsets }) => {
+      const address = at;
+      at += 4 * offsets.length;
+      return address;
+    });
+  }
+  const tablesEnd = at;
+  at = align(at);
+  const scratch = Array.from({ length: threads }, () => {
+    const address = at;
+    at = align(at + scratchBytes);
+    return address;
+  });
+  const pools = { state: 0, work: 0, ints: 0, out: 0 };
+  for (const name of ["state", "work", "ints", "out"] as const) {
+    pools[name] = at;
+    at = align(at + 4 * plan.pools[name]);
+    if (at > LIMIT) throw new DeviceError(`the pool \`${name}\` ends at ${(at / 2 ** 30).toFixed(1)} GiB, and a WebAssembly memory has 4`, "make the batch or the model smaller");
+  }
+  const words = new Uint32Array(Math.ceil(tablesEnd / 4));
+  for (const [name, { dispatches }] of entries) {
+    dispatches.forEach(({ kernel, offsets }, i) => {
+      const info = plan.kernels[kernel]!;
+      words.set([kernel, info.groups, args[name]![i]!, 0], tables[name]!.address / 4 + 4 * i);
+      words.set(offsets.map((offset, slot) => pools[info.buffers[slot]!.pool] + 4 * offset), args[name]![i]! / 4);
+    });
+  }
+  return { pages: Math.ceil(at / PAGE) + 1, pools, scratch, tables, words };
+}

@@ -1,0 +1,31 @@
+/**
+ * What a worker runs, as text, since one source must serve Node's worker threads and the browser's workers without a file of its
+ * own. It instantiates the module on the shared memory and walks its part of an entry at every message.
+ */
+export const workerSource = `
+const start = (post) => {
+  let instance = null, thread = 0, threads = 1, scratch = 0;
+  return (message) => {
+    try {
+      if (message.module) {
+        ({ thread, threads, scratch } = message);
+        instance = new WebAssembly.Instance(message.module, { env: { memory: message.memory } });
+        post({ ready: true });
+      } else {
+        instance.exports.run(message.address, message.count, threads, thread, scratch, message.barrier);
+        post({ done: true });
+      }
+    } catch (error) {
+      post({ error: String(error && error.message || error) });
+    }
+  };
+};
+if (typeof self !== "undefined" && typeof importScripts === "function") {
+  const receive = start((message) => self.postMessage(message));
+  self.onmessage = (event) => receive(event.data);
+} else {
+  const { parentPort } = require("node:worker_threads");
+  const receive = start((message) => parentPort.postMessage(message));
+  parentPort.on("message", receive);
+}
+`;

@@ -1,0 +1,167 @@
+/**
+ * WebGPU. Everything is made at load: a buffer a pool, a pipeline a kernel, a bind group for each set of pools, one uniform buffer
+ * with the offsets of every dispatch at multiples of 256 bytes. A run is one command buffer and one submit; nothing is read back
+ * but what is asked for. WebGPU tracks usage by whole buffer, so a kernel sees each pool once, writable if any of its buffers is.
+ */
+import { DeviceError } from "../errors.js";
+import { sizeOf, type Device, type Session, type Words } from "../device.js";
+import type { DevicePlan, KernelInfo, PoolName } from "../plan.js";
+import { findAdapter, isSoftware, nameOf } from "./adapter.js";
+
+const POOLS: readonly PoolName[] = ["state", "work", "ints", "out"];
+const ARGS = 4;
+/** Bytes of one dispatch's arguments: the offset alignment that every adapter grants. */
+const STRIDE = 256;
+/** Most workgroups along one axis; kernels read their group as x + y * this. */
+const MOST_GROUPS = 65535;
+
+export async function webgpuDevice(): Promise<Device> {
+  return deviceOn(await findAdapter());
+}
+
+/** The device of a hardware adapter, or null when there is none. */
+export async function hardwareDevice(): Promise<Device | null> {
+  try {
+    const adapter = await findAdapter();
+    return isSoftware(adapter) ? null : await deviceOn(adapter);
+  } catch (error) {
+    if (error instanceof DeviceError) return null;
+    throw error;
+  }
+}
+
+async function deviceOn(adapter: GPUAdapter): Promise<Device> {
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const gpu = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
+  const failure: { error: DeviceError | null } = { error: null };
+  gpu.addEventListener("uncapturederror", (event) => {
+    failure.error ??= new DeviceError(`WebGPU: ${(event as GPUUncapturedErrorEvent).error.message}`);
+  });
+  void gpu.lost.then(({ message, reason }) => {
+    if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
+  });
+  return {
+    name: "webgpu", adapter: nameOf(adapter), threads: 1,
+    load: (plan) => load(gpu, plan, failure),
+    close() {
+      gpu.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** How a kernel uses each pool: its bind group layout is decided by this alone. */
+const usageOf = (kernel: KernelInfo): string =>
+  POOLS.map((pool) => {
+    const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
+    return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
+  }).join("");
+
+async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }): Promise<Session> {
+  const { code } = plan;
+  if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
+  const check = (): void => {
+    if (failure.error) throw failure.error;
+  };
+  const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
+  const pools = Object.fromEntries(POOLS.map((pool) => {
+    const size = Math.max(16, 4 * plan.pools[pool]);
+    if (size > most) throw new DeviceError(`the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ${(most / 2 ** 20).toFixed(0)} MiB`, "make the batch or the model smaller, or use the device wasm");
+    return [pool, gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC })];
+  })) as Record<PoolName, GPUBuffer>;
+  for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, Float32Array.from(data));
+
+  const words = new Map<string, number>();
+  let count = 0;
+  for (const [name, { dispatches }] of Object.entries(plan.entries)) {
+    words.set(name, count);
+    count += dispatches.length;
+  }
+  const args = new Uint32Array((count * STRIDE) / 4);
+  Object.values(plan.entries).flatMap(({ dispatches }) => dispatches).forEach(({ offsets }, i) => args.set(offsets, (i * STRIDE) / 4));
+  const uniform = gpu.createBuffer({ size: Math.max(STRIDE, args.byteLength), usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  gpu.queue.writeBuffer(uniform, 0, args);
+
+  const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup }>();
+  const bindings = (usage: string): { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup } => {
+    let found = layouts.get(usage);
+    if (!found) {
+      const used = POOLS.flatMap((pool, binding) => (usage[binding] === "-" ? [] : [{ pool, binding, type: usage[binding] === "r" ? "read-only-storage" as const : "storage" as const }]));
+      const layout = gpu.createBindGroupLayout({
+        entries: [
+          ...used.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+          { binding: ARGS, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: 128 } },
+        ],
+      });
+      const group = gpu.createBindGroup({
+        layout,
+        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: ARGS, resource: { buffer: uniform, size: 128 } }],
+      });
+      found = { layout, group };
+      layouts.set(usage, found);
+    }
+    return found;
+  };
+  const kernels = await Promise.all(plan.kernels.map(async (kernel, i) => {
+    const { layout, group } = bindings(usageOf(kernel));
+    const module = gpu.createShaderModule({ label: kernel.name, code: code.modules[i]! });
+    const pipeline = await gpu.createComputePipelineAsync({ label: kernel.name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: "main" } })
+      .catch((error: unknown) => {
+        throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
+      });
+    return { pipeline, group, x: Math.min(kernel.groups, MOST_GROUPS), y: Math.ceil(kernel.groups / MOST_GROUPS) };
+  }));
+  check();
+  const largest = Math.max(16, ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))));
+  let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  /** Reads share the staging buffer, one after another. */
+  let reading: Promise<unknown> = Promise.resolve();
+
+  return {
+    async run(name) {
+      check();
+      const entry = plan.entries[name];
+      if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
+      const first = words.get(name)!;
+      const encoder = gpu.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      entry.dispatches.forEach(({ kernel }, i) => {
+        const { pipeline, group, x, y } = kernels[kernel]!;
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group, [(first + i) * STRIDE]);
+        pass.dispatchWorkgroups(x, y);
+      });
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+      await gpu.queue.onSubmittedWorkDone();
+      check();
+    },
+    write(ref, data, at = 0) {
+      gpu.queue.writeBuffer(pools[ref.pool], 4 * (ref.offset + at), data as Words & { buffer: ArrayBuffer });
+    },
+    read(ref) {
+      const next = reading.then(async () => {
+        check();
+        const bytes = 4 * sizeOf(ref);
+        if (bytes > staging.size) {
+          staging.destroy();
+          staging = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+        }
+        const encoder = gpu.createCommandEncoder();
+        encoder.copyBufferToBuffer(pools[ref.pool], 4 * ref.offset, staging, 0, bytes);
+        gpu.queue.submit([encoder.finish()]);
+        await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+        const copy = staging.getMappedRange(0, bytes).slice(0);
+        staging.unmap();
+        check();
+        return ref.pool === "ints" ? new Uint32Array(copy) : new Float32Array(copy);
+      });
+      reading = next.catch(() => undefined);
+      return next;
+    },
+    close() {
+      for (const buffer of [...Object.values(pools), uniform, staging]) buffer.destroy();
+      return Promise.resolve();
+    },
+  };
+}

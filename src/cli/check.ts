@@ -1,0 +1,19 @@
+/** mhc check: is the page right? Needs no data: sizes that come from it stay symbolic. */
+import { Command } from "commander";
+import * as options from "./options.js";
+import { openProject, report, type SpecOptions } from "./project.js";
+
+export const checkCommand = (): Command =>
+  new Command("check")
+    .description("check a spec, without its data")
+    .argument("<spec>", "a .mhc file")
+    .addOption(options.set())
+    .addOption(options.json())
+    .action(async (file: string, given: SpecOptions) => {
+      const project = openProject(file, given);
+      const { check } = await import("../compile.js");
+      const checked = check(project.text, project.options);
+      await report(checked, given.json === true);
+      const model = checked.model!;
+      if (!given.json) process.stdout.write(`${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as written\n`);
+    });

@@ -1,0 +1,83 @@
+/** mhc compile: a spec to files for an app, or a stage as text. */
+import { basename, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Command, Option } from "commander";
+import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
+import type { DeviceName } from "../compile.js";
+import * as options from "./options.js";
+import { UsageError } from "./outcome.js";
+import { openProject, readFacts, report, type SpecOptions } from "./project.js";
+
+const STAGES = ["model", "graph", "kernels", "plan"] as const;
+type Stage = (typeof STAGES)[number];
+
+interface CompileFlags extends SpecOptions {
+  readonly emit?: string;
+  readonly target: string;
+  readonly out?: string;
+}
+
+const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = { wasm: "wasm", wgsl: "webgpu", javascript: "javascript", typescript: "typescript" };
+
+export const compileCommand = (): Command =>
+  new Command("compile")
+    .description("compile a spec to a typed module, or print a stage")
+    .argument("<spec>", "a .mhc file")
+    .option("-o, --out <folder>", "where to write files")
+    .addOption(new Option("--emit <stages>", "print stages instead: model, graph, kernels, plan (comma-separated)"))
+    .addOption(new Option("--target <names>", "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)").default("typescript,wasm,wgsl"))
+    .addOption(options.set())
+    .addOption(options.data())
+    .addOption(options.json())
+    .action(async (file: string, given: CompileFlags) => {
+      const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
+      const unknown = stages.find((name) => !(STAGES as readonly string[]).includes(name));
+      if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
+      if (!given.emit && !given.out) throw new UsageError("error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)");
+      const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
+      const project = openProject(file, given);
+      const { options: full } = await readFacts(project, given.json === true);
+      const { compile } = await import("../compile.js");
+      const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));
+      const compiled = await compile(project.text, { ...full, devices: devices.length ? devices : ["wasm", "webgpu"] });
+      await report(compiled, given.json === true);
+      const plan = compiled.plan!;
+      for (const stage of stages) process.stdout.write(`${compiled.stages![stage as Stage]()}\n`);
+      if (given.out === undefined) return;
+
+      const { loadTarget, loadEmitter } = await import("../../codegen/registry.js");
+      const stem = basename(file).replace(/\.mhc$/, "");
+      const files: OutputFile[] = [];
+      for (const target of targets) {
+        if (target === "typescript") files.push(...(await (await loadEmitter("typescript")).emit(stem, plan)));
+        else if (typeof target === "string") {
+          const printer = await loadTarget(target === "webgpu" ? "wgsl" : target);
+          files.push(...printer.files(stem, plan.devices[target]!.code));
+        } else if (target.kind === "kernels") files.push(...target.files(stem, plan.devices[target.name]!.code));
+        else files.push(...(await target.emit(stem, plan)));
+      }
+      const { writeAtomically } = await import("../../runtime/node/files.js");
+      for (const { path, content } of files) {
+        await writeAtomically(resolve(given.out, path), content);
+        const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;
+        process.stdout.write(given.json ? `${JSON.stringify({ file: resolve(given.out, path), bytes })}\n` : `${given.out}/${path}  ${bytes.toLocaleString("en")} bytes\n`);
+      }
+    });
+
+/** A built-in target by name, or the default export of the user's module. */
+async function targetNamed(name: string): Promise<DeviceName | "typescript" | KernelPrinter | ModuleEmitter> {
+  const builtIn = Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name] : undefined;
+  if (builtIn) return builtIn;
+  if (!/[./\\]/.test(name)) throw new UsageError(`error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`);
+  let module: { default?: unknown };
+  try {
+    module = (await import(pathToFileURL(resolve(name)).href)) as { default?: unknown };
+  } catch (error) {
+    throw new UsageError(`error: --target ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const target = module.default as Partial<Target> | undefined;
+  const fine = (target?.kind === "kernels" && typeof target.print === "function" && typeof target.files === "function" && target.profile !== undefined) ||
+    (target?.kind === "module" && typeof target.emit === "function");
+  if (!fine || typeof target?.name !== "string") throw new UsageError(`error: --target ${name}: its default export is neither a KernelPrinter nor a ModuleEmitter (see codegen/target.ts)`);
+  return target as Target;
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/**
+ * The command line: one file a command, no logic of its own. Exit codes: 0 done, 1 the spec or the data is wrong, 2 usage, 3 the
+ * device failed. Commands load what they need when they run, since imports are most of the time a small command takes.
+ */
+import { Command, CommanderError } from "commander";
+import { devicesCommand } from "./devices.js";
+import { checkCommand } from "./check.js";
+import { compileCommand } from "./compile.js";
+import { fmtCommand } from "./fmt.js";
+import { sampleCommand } from "./sample.js";
+import { trainCommand } from "./train.js";
+import { exitCodeOf, explain } from "./outcome.js";
+
+const program = new Command("mhc")
+  .description("A language and compiler for networks on manifolds: a page of .mhc becomes a whole training step.")
+  .version("0.1.0")
+  .option("--debug", "print the stack of an unexpected error")
+  .exitOverride()
+  .showHelpAfterError("(mhc --help lists the commands)");
+
+for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, devicesCommand]) {
+  program.addCommand(command().exitOverride());
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    process.exitCode = exitCodeOf(error);
+    process.stderr.write(`${explain(error, program.opts<{ debug?: boolean }>().debug === true)}\n`);
+  }
+}

@@ -1,0 +1,24 @@
+/** Options that several commands have, spelt once. */
+import { InvalidArgumentError, Option } from "commander";
+
+export const json = (): Option => new Option("--json", "print JSON only, one object a line");
+export const set = (): Option => new Option("--set <name=value>", "override a dim or a setting: width=256, train.steps=50 (repeatable)").argParser(gather);
+export const data = (): Option => new Option("--data <path>", "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)").argParser(gather);
+export const device = (): Option => new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
+export const threads = (): Option => new Option("--threads <n>", "worker threads of the wasm device").argParser(whole);
+
+function gather(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+export function whole(value: string): number {
+  const parsed = Number(value);
+  if (!Number.isInteger(parsed) || parsed < 0) throw new InvalidArgumentError("a whole number is expected.");
+  return parsed;
+}
+
+export function decimal(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0) throw new InvalidArgumentError("a number of at least 0 is expected.");
+  return parsed;
+}

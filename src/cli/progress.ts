@@ -1,0 +1,47 @@
+/** Progress for people: one line rewritten on a terminal, a line every tenth of the way elsewhere. With --json, a line a step and nothing else. */
+
+export interface StepLine {
+  readonly step: number;
+  readonly loss: number;
+  readonly ms: number;
+  readonly tokens_per_s: number;
+  readonly constraints: Readonly<Record<string, number>>;
+  readonly holdout?: number;
+}
+
+export class Progress {
+  private readonly terminal = process.stdout.isTTY === true;
+  private readonly begun = performance.now();
+  private shown = 0;
+
+  constructor(private readonly steps: number, private readonly json: boolean) {}
+
+  say(text: string): void {
+    if (!this.json) process.stdout.write(`${text}\n`);
+  }
+
+  step(line: StepLine): void {
+    if (this.json) {
+      process.stdout.write(`${JSON.stringify(line)}\n`);
+      return;
+    }
+    const now = performance.now();
+    const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
+    if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
+    this.shown = now;
+    const left = ((now - this.begun) / line.step) * (this.steps - line.step);
+    const constraints = Object.entries(line.constraints).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
+    const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
+    const text = `step ${line.step}/${this.steps}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s  ${clock(left)} left${constraints}`;
+    process.stdout.write(this.terminal ? `\r\u001b[K${text}` : `${text}\n`);
+  }
+
+  end(text: string): void {
+    process.stdout.write(`${this.terminal ? "\n" : ""}${text}\n`);
+  }
+}
+
+function clock(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

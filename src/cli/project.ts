@@ -1,0 +1,98 @@
+/**
+ * What all commands that read a spec share: the file, settings from outside, data and its facts, diagnostics on the terminal. This
+ * is the compiler's host: the only place where it meets the file system.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import type { Loaded } from "../../runtime/node/files.js";
+import type { DataInfo, Plan } from "../../runtime/plan.js";
+import type { CheckOptions, Checked, DeviceName } from "../compile.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { valueOf } from "../graph/sizes.js";
+import { SpecError, UsageError } from "./outcome.js";
+
+export interface SpecOptions {
+  readonly set?: readonly string[];
+  readonly data?: readonly string[];
+  readonly json?: boolean;
+}
+
+export interface Project {
+  readonly file: string;
+  readonly text: string;
+  readonly options: CheckOptions;
+}
+
+/** `a=b` pairs of a repeatable option. */
+export function pairs(list: readonly string[] | undefined, option: string): Record<string, string> {
+  return Object.fromEntries((list ?? []).map((item) => {
+    const at = item.indexOf("=");
+    if (at < 1) throw new UsageError(`error: --${option} ${item}: write --${option} name=value`);
+    return [item.slice(0, at).trim(), item.slice(at + 1).trim()];
+  }));
+}
+
+export function openProject(file: string, { set, data }: SpecOptions): Project {
+  if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);
+  const text = readFileSync(file, "utf8");
+  const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
+  const named = (data ?? []).filter((item) => item.includes("="));
+  const plain = (data ?? []).filter((item) => !item.includes("="));
+  if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
+  const locations = Object.fromEntries(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
+  return { file, text, options: { file, set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+}
+
+/** Paths on the command line are relative to where it is called, those of a spec to the spec. */
+const fromHere = (path: string): string => (path.startsWith("npm:") || isAbsolute(path) ? path : resolve(path));
+
+/** Prints diagnostics; throws when one is an error. */
+export async function report(found: { readonly diagnostics: readonly Diagnostic[]; readonly sources: (file: string) => string | undefined }, json: boolean): Promise<void> {
+  const { render, toJson } = await import("../diagnostics/render.js");
+  for (const diagnostic of found.diagnostics) {
+    if (json) process.stdout.write(`${JSON.stringify(toJson(diagnostic, found.sources))}\n`);
+    else process.stderr.write(`${render(diagnostic, found.sources, { color: process.stderr.isTTY === true })}\n\n`);
+  }
+  const errors = found.diagnostics.filter(({ severity }) => severity === "error").length;
+  if (errors) throw new SpecError(json ? "" : `${errors} error${errors === 1 ? "" : "s"}`);
+}
+
+export interface WithData {
+  readonly options: CheckOptions;
+  readonly loaded: ReadonlyMap<string, Loaded>;
+}
+
+/** Checks the spec, reads the data it names, and returns the options with the facts. */
+export async function readFacts(project: Project, json: boolean): Promise<WithData> {
+  const { check } = await import("../compile.js");
+  const plain = project.options.data?.[""];
+  const data = { ...project.options.data };
+  delete data[""];
+  let checked: Checked = check(project.text, { ...project.options, data });
+  await report(checked, json);
+  if (plain !== undefined) {
+    const sources = checked.model!.data;
+    if (sources.length !== 1) throw new UsageError(`error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`);
+    data[sources[0]!.name] = plain;
+    checked = check(project.text, { ...project.options, data });
+    await report(checked, json);
+  }
+  const { readData } = await import("../../runtime/node/files.js");
+  const loaded = new Map<string, Loaded>();
+  for (const { name, kind, location, length } of checked.model!.data) {
+    loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, dirname(resolve(project.file))));
+  }
+  const facts = Object.fromEntries([...loaded].map(([name, { facts: found }]) => [name, found]));
+  return { options: { ...project.options, data, facts }, loaded };
+}
+
+/** Checks, reads the data and compiles for one device. */
+export async function compileFor(project: Project, devices: readonly DeviceName[], json: boolean): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
+  const { options, loaded } = await readFacts(project, json);
+  const { compile } = await import("../compile.js");
+  const compiled = await compile(project.text, { ...options, devices });
+  await report(compiled, json);
+  return { plan: compiled.plan!, loaded };
+}
+
+export const dataNamed = (plan: Plan, name: string): DataInfo => plan.data.find((info) => info.name === name)!;

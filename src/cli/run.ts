@@ -1,0 +1,60 @@
+/**
+ * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
+ * where the data is, so that the run can be sampled from and repeated.
+ */
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { DataError } from "../../runtime/errors.js";
+import { writeAtomically } from "../../runtime/node/files.js";
+import type { Model } from "../../runtime/model.js";
+
+export interface RunInfo {
+  readonly format: 1;
+  /** The spec's file when it ran: what its relative paths are relative to. */
+  readonly file: string;
+  readonly set: Readonly<Record<string, string>>;
+  readonly data: Readonly<Record<string, string>>;
+  readonly seed: number;
+  readonly device: string;
+  readonly step: number;
+}
+
+export const SPEC = "spec.mhc";
+export const CHECKPOINT = "model.safetensors";
+const INFO = "run.json";
+
+export interface Run {
+  readonly folder: string;
+  log(line: Readonly<Record<string, unknown>>): void;
+  save(model: Model, info: RunInfo): Promise<void>;
+}
+
+export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
+  const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
+  let path = folder ?? join("runs", `${stem}-${time}`);
+  for (let i = 2; folder === undefined && existsSync(path); i++) path = join("runs", `${stem}-${time}-${i}`);
+  mkdirSync(path, { recursive: true });
+  await writeAtomically(join(path, SPEC), spec);
+  const metrics = join(path, "metrics.jsonl");
+  await writeAtomically(metrics, "");
+  return {
+    folder: path,
+    log: (line) => appendFileSync(metrics, `${JSON.stringify(line)}\n`),
+    async save(model, info) {
+      await model.save(join(path, CHECKPOINT));
+      await writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
+    },
+  };
+}
+
+export function readRun(folder: string): { readonly info: RunInfo; readonly spec: string; readonly checkpoint: string } {
+  const path = resolve(folder);
+  for (const file of [INFO, SPEC, CHECKPOINT]) {
+    if (!existsSync(join(path, file))) throw new DataError(`${folder} is not a run: it has no ${file}`, "give the folder that `mhc train` printed");
+  }
+  try {
+    return { info: JSON.parse(readFileSync(join(path, INFO), "utf8")) as RunInfo, spec: readFileSync(join(path, SPEC), "utf8"), checkpoint: join(path, CHECKPOINT) };
+  } catch {
+    throw new DataError(`${join(folder, INFO)} cannot be read`);
+  }
+}

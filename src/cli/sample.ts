@@ -1,0 +1,46 @@
+/** mhc sample: continues a text with the model of a run. */
+import { dirname, resolve } from "node:path";
+import { Command } from "commander";
+import { load } from "../../runtime/model.js";
+import { openDevice } from "../../runtime/open.js";
+import type { DeviceName } from "../../runtime/device.js";
+import * as options from "./options.js";
+import { compileFor } from "./project.js";
+import { readRun } from "./run.js";
+import { existsSync, readFileSync } from "node:fs";
+
+interface SampleFlags {
+  readonly prompt: string;
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly topK?: number;
+  readonly seed?: number;
+  readonly device: DeviceName | "auto";
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export const sampleCommand = (): Command =>
+  new Command("sample")
+    .description("continue a text with a trained run")
+    .argument("<run>", "a run folder")
+    .option("--prompt <text>", "the text to continue", "")
+    .option("--tokens <n>", "how many characters", options.whole, 300)
+    .option("--temperature <t>", "0 takes the likeliest", options.decimal, 0.8)
+    .option("--top-k <k>", "draw from the k likeliest only", options.whole)
+    .option("--seed <n>", "seed of the draw", options.whole)
+    .addOption(options.device())
+    .addOption(options.threads())
+    .addOption(options.json())
+    .action(async (folder: string, given: SampleFlags) => {
+      const { info, spec, checkpoint } = readRun(folder);
+      const device = await openDevice(given.device, { threads: given.threads });
+      const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
+      const project = { file: info.file, text: spec, options: { file: resolve(dirname(info.file), "spec.mhc"), set: info.set, data: info.data, host } };
+      const { plan } = await compileFor(project, [device.name], given.json === true);
+      const model = await load(plan, { device });
+      await model.load(checkpoint);
+      const text = await model.generate(given.prompt, { tokens: given.tokens, temperature: given.temperature, topK: given.topK, seed: given.seed });
+      process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);
+      await model.close();
+    });

@@ -1,0 +1,94 @@
+/** mhc train: compiles the spec for a device, trains it, and leaves a run folder. */
+import { basename, resolve } from "node:path";
+import { Command } from "commander";
+import { NumericError } from "../../runtime/errors.js";
+import { load } from "../../runtime/model.js";
+import { openDevice } from "../../runtime/open.js";
+import { sourceFrom } from "../../runtime/node/files.js";
+import type { DeviceName } from "../../runtime/device.js";
+import * as options from "./options.js";
+import { SpecError } from "./outcome.js";
+import { Progress } from "./progress.js";
+import { compileFor, dataNamed, openProject, pairs, type SpecOptions } from "./project.js";
+import { openRun } from "./run.js";
+
+interface TrainFlags extends SpecOptions {
+  readonly device: DeviceName | "auto";
+  readonly steps?: number;
+  readonly seed?: number;
+  readonly threads?: number;
+  readonly out?: string;
+  readonly sample?: number;
+}
+
+/** Steps between two evaluations on the held-out data; there is always one at the end. */
+const EVALUATE = 500;
+
+export const trainCommand = (): Command =>
+  new Command("train")
+    .description("train a spec and keep the run")
+    .argument("<spec>", "a .mhc file")
+    .addOption(options.device())
+    .option("--steps <n>", "train this many steps; schedules still end where the spec says", options.whole)
+    .option("--seed <n>", "seed of initial values and batches", options.whole)
+    .addOption(options.threads())
+    .addOption(options.set())
+    .addOption(options.data())
+    .option("--out <folder>", "the run folder (default: runs/NAME-TIME)")
+    .option("--sample <n>", "print this many characters sampled at the end", options.whole)
+    .addOption(options.json())
+    .action(async (file: string, given: TrainFlags) => {
+      const json = given.json === true;
+      const project = openProject(file, given);
+      const device = await openDevice(given.device, { threads: given.threads });
+      const { plan, loaded } = await compileFor(project, [device.name], json);
+      if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
+      const info = plan.data[0];
+      if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
+      const source = sourceFrom(dataNamed(plan, info.name), loaded.get(info.name)!);
+      const model = await load(plan, { device, seed: given.seed });
+      const stem = basename(file).replace(/\.mhc$/, "");
+      const run = await openRun(given.out, stem, project.text);
+      const steps = given.steps ?? plan.train.steps;
+      const count = plan.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+      const progress = new Progress(steps, json);
+      progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${plan.train.batch} x ${info.kind === "characters" ? `${info.window} characters` : "1 example"}`);
+
+      const begun = performance.now();
+      let loss = Number.NaN;
+      let evaluated: number | null = null;
+      const describe = { format: 1, file: resolve(file), set: pairs(given.set, "set"), data: dataOf(project.options.data, info.name), seed: model.seed, device: device.name } as const;
+      try {
+        for await (const metrics of model.train(source, { steps })) {
+          loss = metrics.loss;
+          evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await model.holdout(source) : null;
+          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(evaluated === null ? {} : { holdout: evaluated }) };
+          run.log(line);
+          progress.step(line);
+          if (evaluated !== null) await run.save(model, { ...describe, step: model.step });
+        }
+      } catch (error) {
+        if (error instanceof NumericError) throw new NumericError(`${error.message}; the last good checkpoint is in ${run.folder}`, error.fix);
+        throw error;
+      }
+      const seconds = (performance.now() - begun) / 1000;
+      const holdout = await model.holdout(source);
+      await run.save(model, { ...describe, step: model.step });
+      const done = { done: true, run: run.folder, steps: model.step, seconds, loss, holdout, device: device.name };
+      run.log(done);
+      if (json) process.stdout.write(`${JSON.stringify(done)}\n`);
+      else {
+        const unit = info.kind === "characters" ? "nats a character" : "nats an example";
+        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; hold-out loss ${holdout.toFixed(4)} ${unit} (${source.holdoutExamples.toLocaleString("en")} held-out ${info.kind === "characters" ? "windows" : "examples"})`);
+        if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
+        process.stdout.write(`the run is in ${run.folder}\n`);
+        const next = info.kind === "characters" ? [`mhc sample ${run.folder} --prompt "Call me "`] : [];
+        process.stdout.write(`try next: ${[...next, `mhc train ${file} --set train.batch=${2 * plan.train.batch}`, `mhc compile ${file} -o out`].join("\n          ")}\n`);
+      }
+      await model.close();
+    });
+
+/** Locations from the command line, by the name of their source. */
+function dataOf(data: Readonly<Record<string, string>> | undefined, first: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
+}

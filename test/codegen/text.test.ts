@@ -1,0 +1,267 @@
+/** What the three printers write for small kernels: pinned, so that a change shows. */
+import { describe, expect, it } from "vitest";
+import { javascript } from "../../codegen/javascript/printer.js";
+import { wasm } from "../../codegen/wasm/printer.js";
+import { wgsl } from "../../codegen/wgsl/printer.js";
+import * as k from "../../src/kernel/build.js";
+import type { Kernel } from "../../src/kernel/ir.js";
+import * as kernels from "../kernel/kernels.js";
+
+const js = async (kernel: Kernel): Promise<string> => {
+  const code = await javascript.print([kernel]);
+  if (code.kind !== "javascript") throw new Error(code.kind);
+  return code.text.slice(code.text.indexOf("return ["));
+};
+/** The module's own kernel, without what every module has. */
+const wat = async (kernel: Kernel): Promise<string> => {
+  const code = await wasm.print([kernel]);
+  if (code.kind !== "wasm") throw new Error(code.kind);
+  return code.text.slice(code.text.indexOf(`;; ${kernel.name}`), code.text.indexOf(`(func (export "run")`));
+};
+const shader = async (kernel: Kernel): Promise<string> => {
+  const code = await wgsl.print([kernel]);
+  if (code.kind !== "wgsl") throw new Error(code.kind);
+  return code.modules[0]!;
+};
+
+describe("javascript", () => {
+  it("saxpy", async () => expect(await js(kernels.saxpy(1000))).toMatchInlineSnapshot(`
+    "return [
+    // saxpy: 16 groups
+    function k0(offsets, begin, end) {
+      const x = offsets[0], y = offsets[1], result = offsets[2];
+      for (let group = begin; group < end; group++) {
+        const from = (group * 64);
+        const end_ = Math.min((from + 64), 1000);
+        for (let i = from, i$end = end_; i < i$end; i += 1) {
+          out[result + i] = (2.5 * work[x + i] + state[y + i]);
+        }
+      }
+    },
+    ];"
+  `));
+  it("names", async () => expect(await js(kernels.names)).toMatchInlineSnapshot(`
+    "return [
+    // names: 3 groups
+    function k0(offsets, begin, end) {
+      const state_ = offsets[0], out_ = offsets[1];
+      const new_ = new Float32Array(2);
+      const new$1 = new Float32Array(5);
+      for (let group = begin; group < end; group++) {
+        const fn = work[state_ + group];
+        let in_ = 0;
+        for (let work_ = 0, work_$end = 2; work_ < work_$end; work_ += 1) {
+          const min = work_;
+          new_[work_] = min;
+          in_ = (in_ + new_[work_]);
+        }
+        for (let work_ = 0, work_$end = (group + 1); work_ < work_$end; work_ += 1) {
+          const min = fn;
+          new$1[4] = Math.min(min, 100);
+          in_ = (in_ + new$1[4]);
+        }
+        out[out_ + group] = in_;
+      }
+    },
+    ];"
+  `));
+  it("takes no lanes and no workgroups", async () => {
+    await expect(async () => javascript.print([kernels.vector(4)])).rejects.toThrow(/one lane/);
+    await expect(async () => javascript.print([kernels.sharedSum])).rejects.toThrow(/of a CPU/);
+  });
+});
+
+describe("wasm", () => {
+  it("saxpy", async () => expect(await wat(kernels.saxpy(1000))).toMatchInlineSnapshot(`
+    ";; saxpy
+    (func $k0 (export "k0") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)
+    (local $x.at i32)
+    (local $y.at i32)
+    (local $result.at i32)
+    (local $group i32)
+    (local $from_0 i32)
+    (local $t1._1 i32)
+    (local $end_2 i32)
+    (local $i_3 i32)
+    (local $i_end_4 i32)
+    (local.set $x.at (i32.load offset=0 (local.get $args)))
+    (local.set $y.at (i32.load offset=4 (local.get $args)))
+    (local.set $result.at (i32.load offset=8 (local.get $args)))
+    (local.set $group (local.get $begin))
+    (block $done (loop $next
+    (br_if $done (i32.ge_u (local.get $group) (local.get $end)))
+    (local.set $from_0 (i32.mul (local.get $group) (i32.const 64)))
+    (local.set $t1._1 (i32.add (local.get $from_0) (i32.const 64)))
+    (local.set $end_2 (select (local.get $t1._1) (i32.const 1000) (i32.lt_u (local.get $t1._1) (i32.const 1000))))
+    (local.set $i_3 (local.get $from_0))
+    (local.set $i_end_4 (local.get $end_2))
+    (if (i32.lt_u (local.get $i_3) (local.get $i_end_4)) (then (loop $l5
+    (f32.store (i32.add (local.get $result.at) (i32.shl (local.get $i_3) (i32.const 2))) (f32.add (f32.mul (f32.const 2.5) (f32.load (i32.add (local.get $x.at) (i32.shl (local.get $i_3) (i32.const 2))))) (f32.load (i32.add (local.get $y.at) (i32.shl (local.get $i_3) (i32.const 2))))))
+    (local.set $i_3 (i32.add (local.get $i_3) (i32.const 1)))
+    (br_if $l5 (i32.lt_u (local.get $i_3) (local.get $i_end_4))))))
+    (local.set $group (i32.add (local.get $group) (i32.const 1)))
+    (br $next)))
+    )
+    "
+  `));
+  it("vector", async () => expect(await wat(kernels.vector(4))).toMatchInlineSnapshot(`
+    ";; vector
+    (func $k0 (export "k0") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)
+    (local $input.at i32)
+    (local $result.at i32)
+    (local $group i32)
+    (local $x_0 v128)
+    (local $positive_1 v128)
+    (local $y_2 v128)
+    (local.set $input.at (i32.load offset=0 (local.get $args)))
+    (local.set $result.at (i32.load offset=4 (local.get $args)))
+    (local.set $group (local.get $begin))
+    (block $done (loop $next
+    (br_if $done (i32.ge_u (local.get $group) (local.get $end)))
+    (local.set $x_0 (v128.load offset=4 align=4 (i32.add (local.get $input.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2)))))
+    (local.set $positive_1 (f32x4.lt (f32x4.splat (f32.const 0)) (local.get $x_0)))
+    (local.set $y_2 (v128.bitselect (f32x4.mul (local.get $x_0) (local.get $x_0)) (f32x4.replace_lane 3 (f32x4.replace_lane 2 (f32x4.replace_lane 1 (f32x4.splat (f32.const 0)) (f32.const 1)) (f32.const 2)) (f32.const 3)) (local.get $positive_1)))
+    (if (i32.eq (local.get $group) (i32.const 3)) (then
+    (f32.store (i32.add (local.get $result.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2))) (f32x4.extract_lane 0 (local.get $y_2)))
+    (f32.store offset=4 (i32.add (local.get $result.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2))) (f32x4.extract_lane 1 (local.get $y_2)))
+    (f32.store offset=8 (i32.add (local.get $result.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2))) (f32x4.extract_lane 2 (local.get $y_2)))
+    (f32.store offset=12 (i32.add (local.get $result.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2))) (f32x4.extract_lane 3 (local.get $y_2)))
+    ) (else
+    (v128.store align=4 (i32.add (local.get $result.at) (i32.shl (i32.mul (local.get $group) (i32.const 4)) (i32.const 2))) (local.get $y_2))
+    ))
+    (local.set $group (i32.add (local.get $group) (i32.const 1)))
+    (br $next)))
+    )
+    "
+  `));
+  it("takes no workgroups", async () => await expect(async () => wasm.print([kernels.sharedSum])).rejects.toThrow(/of a CPU/));
+  it("includes a helper once, and only when it is used", async () => {
+    const code = await wasm.print([kernels.softmax(2, 3), { ...kernels.softmax(2, 4), name: "other" }]);
+    if (code.kind !== "wasm") throw new Error(code.kind);
+    expect(code.text.match(/\(func \$exp_f32 /g)).toHaveLength(1);
+    expect(code.text).not.toMatch(/\$exp_f32x4|\$log/);
+    expect(code.scratchBytes).toBe(16);
+    const twice = await wasm.print([{ ...kernels.softmax(2, 5) }]);
+    expect(twice.kind === "wasm" && twice.scratchBytes).toBe(32);
+  });
+  it("writes both forms as files", async () => {
+    const files = wasm.files("x", await wasm.print([kernels.saxpy(10)]));
+    expect(files.map(({ path }) => path)).toEqual(["x.wasm", "x.wat"]);
+    expect(WebAssembly.validate(files[0]!.content as Uint8Array<ArrayBuffer>)).toBe(true);
+  });
+});
+
+describe("wgsl", () => {
+  it("a sum in shared memory", async () => expect(await shader(kernels.sharedSum)).toMatchInlineSnapshot(`
+    "// shared_sum: 3 groups of 64
+    @group(0) @binding(1) var<storage, read> work: array<f32>;
+    @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+    var<workgroup> partial: array<f32, 64>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+      let group = workgroup.x;
+      let x = offsets[0][0];
+      let result = offsets[0][1];
+      partial[local] = work[x + ((group * 64u) + local)];
+      workgroupBarrier();
+      if ((local < 32u)) {
+        partial[local] = (partial[local] + partial[(local + 32u)]);
+      }
+      workgroupBarrier();
+      if ((local < 16u)) {
+        partial[local] = (partial[local] + partial[(local + 16u)]);
+      }
+      workgroupBarrier();
+      if ((local < 8u)) {
+        partial[local] = (partial[local] + partial[(local + 8u)]);
+      }
+      workgroupBarrier();
+      if ((local < 4u)) {
+        partial[local] = (partial[local] + partial[(local + 4u)]);
+      }
+      workgroupBarrier();
+      if ((local < 2u)) {
+        partial[local] = (partial[local] + partial[(local + 2u)]);
+      }
+      workgroupBarrier();
+      if ((local < 1u)) {
+        partial[local] = (partial[local] + partial[(local + 1u)]);
+      }
+      workgroupBarrier();
+      if ((local == 0u)) {
+        out[result + group] = partial[0u];
+      }
+    }
+    "
+  `));
+  it("names, loops and arrays", async () => expect(await shader({ ...kernels.names, workgroup: 64 })).toMatchInlineSnapshot(`
+    "// names: 3 groups of 64
+    @group(0) @binding(1) var<storage, read> work: array<f32>;
+    @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+      let group = workgroup.x;
+      let state_ = offsets[0][0];
+      let out_ = offsets[0][1];
+      let fn_ = work[state_ + group];
+      var in = 0f;
+      for (var work_ = 0u; work_ < 2u; work_ += 1u) {
+        var new_: array<f32, 2>;
+        let min_ = f32(work_);
+        new_[work_] = min_;
+        in = (in + new_[work_]);
+      }
+      { let work_end_ = (group + 1u);
+      for (var work_ = 0u; work_ < work_end_; work_ += 1u) {
+        var new_: array<f32, 5>;
+        let min_ = fn_;
+        new_[4u] = min(min_, 100f);
+        in = (in + new_[4u]);
+      } }
+      out[out_ + group] = in;
+    }
+    "
+  `));
+  it("helpers, powers and many groups", async () => {
+    const x = k.load("x", k.ref("group", k.INDEX), k.F32);
+    const kernel: Kernel = {
+      name: "special", groups: 100_000, workgroup: 1,
+      buffers: [{ name: "x", pool: "work", access: "read_write" }, { name: "n", pool: "ints", access: "read" }],
+      body: [k.store("x", k.ref("group", k.INDEX), k.add(k.add(k.erf(x), k.pow(x, k.f32(3))), k.add(k.tanh(x), k.pow(x, k.f32(-0.5)))))],
+    };
+    expect(await shader(kernel)).toMatchInlineSnapshot(`
+      "// special: 100000 groups of 1
+      @group(0) @binding(1) var<storage, read_write> work: array<f32>;
+      @group(0) @binding(2) var<storage, read> ints: array<u32>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      fn erf(x: f32) -> f32 {
+        let t0_ = min(max(abs(x), 1f), 4.5f);
+        let t1_ = (x * x);
+        let t2_ = (1f / t0_);
+        let t3_ = (t2_ * t2_);
+        let t4_ = (-(t0_ * t0_));
+        let t5_ = max(min(t4_, 89f), (-87.33654f));
+        let t6_ = floor(((t5_ * 1.442695f) + 0.5f));
+        let t7_ = ((t5_ - (t6_ * 0.6933594f)) - (t6_ * (-0.00021219444f)));
+        let t8_ = (1f - ((select((((((((((((((((0.00019875691f * t7_) + 0.0013981999f) * t7_) + 0.008333452f) * t7_) + 0.041665796f) * t7_) + 0.16666666f) * t7_) + 0.5f) * (t7_ * t7_)) + t7_) + 1f) * bitcast<f32>((u32((min(t6_, 127f) + 127f)) << 23u))) * select(1f, 2f, (127f < t6_))), 0f, (t4_ < (-87.33654f))) * t2_) * select((((((((((((((((-10.477664f) * t3_) + 12.9772f) * t3_) + (-7.4955187f)) * t3_) + 2.921019f) * t3_) + (-1.0152652f)) * t3_) + 0.42184633f) * t3_) + (-0.28207675f)) * t3_) + 0.5641895f), ((((((((((((((((0.0232682f * t3_) + (-0.13870394f)) * t3_) + 0.36874247f) * t3_) + (-0.5824733f)) * t3_) + 0.62100047f) * t3_) + (-0.49445152f)) * t3_) + 0.340488f) * t3_) + (-0.2741127f)) * t3_) + 0.56382596f), (t0_ < 2f))));
+        return select(select(t8_, (-t8_), (x < 0f)), (x * ((((((((((((0.000078538615f * t1_) + (-0.00080101937f)) * t1_) + 0.0051883277f) * t1_) + (-0.026853813f)) * t1_) + 0.112835854f) * t1_) + (-0.37612626f)) * t1_) + 1.1283791f)), (abs(x) < 1f));
+      }
+      @compute @workgroup_size(1)
+      fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+        let group = workgroup.x + workgroup.y * 65535u;
+        if (group >= 100000u) { return; }
+        let x = offsets[0][0];
+        let n = offsets[0][1];
+        let t0_ = work[x + group];
+        let t1_ = (t0_ * t0_);
+        let t2_ = (t0_ * t1_);
+        let t3_ = work[x + group];
+        work[x + group] = ((erf(work[x + group]) + t2_) + (tanh(clamp(work[x + group], -15.0f, 15.0f)) + exp(((-0.5f) * select(log(t3_), (-1e+30f), (t3_ == 0f))))));
+      }
+      "
+    `);
+  });
+  it("takes no lanes", async () => await expect(async () => wgsl.print([kernels.vector(4)])).rejects.toThrow(/one lane/));
+});
