@@ -1,6 +1,6 @@
 /**
  * WebGPU. Everything is made at load: a buffer a pool, a pipeline a kernel, a bind group for each set of pools, one uniform buffer
- * with the offsets of every dispatch at multiples of 256 bytes. A run is one command buffer and one submit; nothing is read back
+ * with the offsets of every dispatch at aligned places. A run is one command buffer and one submit; nothing is read back
  * but what is asked for. WebGPU tracks usage by whole buffer, so a kernel sees each pool once, writable if any of its buffers is.
  */
 import { DeviceError } from "../errors.js";
@@ -10,8 +10,8 @@ import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
 const POOLS: readonly PoolName[] = ["state", "work", "ints", "out"];
 const ARGS = 4;
-/** Bytes of one dispatch's arguments: the offset alignment that every adapter grants. */
-const STRIDE = 256;
+/** The alignment of dynamic offsets that every adapter grants. */
+const ALIGNMENT = 256;
 /** Most workgroups along one axis; kernels read their group as x + y * this. */
 const MOST_GROUPS = 65535;
 
@@ -77,9 +77,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     words.set(name, count);
     count += dispatches.length;
   }
-  const args = new Uint32Array((count * STRIDE) / 4);
-  Object.values(plan.entries).flatMap(({ dispatches }) => dispatches).forEach(({ offsets }, i) => args.set(offsets, (i * STRIDE) / 4));
-  const uniform = gpu.createBuffer({ size: Math.max(STRIDE, args.byteLength), usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  // One dispatch's arguments are as long as the WGSL of the kernel with most buffers declares them: vec4s, at least 8.
+  const argsBytes = 16 * Math.max(8, ...plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4)));
+  const stride = Math.ceil(argsBytes / ALIGNMENT) * ALIGNMENT;
+  const args = new Uint32Array((count * stride) / 4);
+  Object.values(plan.entries).flatMap(({ dispatches }) => dispatches).forEach(({ offsets }, i) => args.set(offsets, (i * stride) / 4));
+  const uniform = gpu.createBuffer({ size: Math.max(stride, args.byteLength), usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   gpu.queue.writeBuffer(uniform, 0, args);
 
   const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup }>();
@@ -90,12 +93,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       const layout = gpu.createBindGroupLayout({
         entries: [
           ...used.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
-          { binding: ARGS, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: 128 } },
+          { binding: ARGS, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: argsBytes } },
         ],
       });
       const group = gpu.createBindGroup({
         layout,
-        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: ARGS, resource: { buffer: uniform, size: 128 } }],
+        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: ARGS, resource: { buffer: uniform, size: argsBytes } }],
       });
       found = { layout, group };
       layouts.set(usage, found);
@@ -128,7 +131,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       entry.dispatches.forEach(({ kernel }, i) => {
         const { pipeline, group, x, y } = kernels[kernel]!;
         pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group, [(first + i) * STRIDE]);
+        pass.setBindGroup(0, group, [(first + i) * stride]);
         pass.dispatchWorkgroups(x, y);
       });
       pass.end();

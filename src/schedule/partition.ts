@@ -19,6 +19,8 @@ export interface Cluster {
   axes: readonly number[] | null;
   readonly anchor: Node | null;
   readonly members: Set<Node>;
+  /** Leaves and other clusters' nodes that the members read. */
+  readonly reads: Set<Node>;
   /** Members that are stored, in order of their ids. */
   roots: Node[];
 }
@@ -29,6 +31,8 @@ export interface Partition {
   readonly stored: ReadonlyMap<Node, Cluster>;
   /** What a kernel can load: leaves and stored nodes. */
   readonly isBase: (node: Node) => boolean;
+  /** The clusters that read a leaf or a stored node, oldest first. */
+  readonly readersOf: (node: Node) => readonly Cluster[];
 }
 
 export const isLeaf = (node: Node): boolean =>
@@ -41,6 +45,11 @@ const isAnchor = (node: Node): boolean =>
 /** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
 const FEW_ROWS = 64;
 const LARGE = 4096;
+/**
+ * Tensors that one kernel reads at most. Without a limit the sum over all gradients' norms would be one kernel that grows with depth; with
+ * it the sum is a row of equal kernels.
+ */
+const MOST_READS = 12;
 
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
 
@@ -83,6 +92,7 @@ export function partition(graph: Graph): Partition {
     const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
     const cluster = (isAnchor(node) ? null : findHome(node, producers, newest)) ?? open(node);
     cluster.members.add(node);
+    for (const producer of producers) if (home.get(producer) !== cluster) cluster.reads.add(producer);
     if (isReduction(node)) cluster.axes ??= reducedAxes(node);
     home.set(node, cluster);
     for (const producer of producers) {
@@ -108,6 +118,7 @@ export function partition(graph: Graph): Partition {
     clusters: clusters.filter((cluster) => cluster.roots.length > 0),
     stored,
     isBase: (node) => isLeaf(node) || stored.has(node),
+    readersOf: (node) => readers.get(node) ?? [],
   };
 
   function open(node: Node): Cluster {
@@ -115,7 +126,7 @@ export function partition(graph: Graph): Partition {
     const kind = node.op === "contract" ? "matmul" : isAnchor(node) ? "sinkhorn" : "map";
     const cluster: Cluster = {
       order: clusters.length, kind, shape, axes: null,
-      anchor: isAnchor(node) ? node : null, members: new Set(), roots: [],
+      anchor: isAnchor(node) ? node : null, members: new Set(), reads: new Set(), roots: [],
     };
     clusters.push(cluster);
     return cluster;
@@ -123,12 +134,14 @@ export function partition(graph: Graph): Partition {
 
   /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
   function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
+    const room = (cluster: Cluster): boolean =>
+      cluster.reads.size + producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <= MOST_READS;
     const first = clusters[newest];
-    if (first && fits(node, first)) return first;
+    if (first && room(first) && fits(node, first)) return first;
     for (const producer of producers) {
       const list = readers.get(producer) ?? [];
       for (let i = list.length - 1; i >= 0 && list[i]!.order >= newest; i--) {
-        if (list[i]!.kind === "map" && fits(node, list[i]!)) return list[i]!;
+        if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
       }
     }
     return null;

@@ -178,26 +178,18 @@ const refTo = (place: Located, node: Node): TensorRef => ({
 function isInPlace(leaf: Node, value: Node, parts: Partition): boolean {
   const home = parts.stored.get(value);
   if (!home || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
-  for (const cluster of parts.clusters) {
-    const reads = readsOf(leaf, cluster, parts);
-    if (reads === "none") continue;
-    if (cluster.order > home.order || (cluster === home && reads === "anywhere")) return false;
-  }
-  return true;
+  return parts.readersOf(leaf).every((cluster) => cluster.order < home.order || (cluster === home && readsPointwise(leaf, cluster, parts)));
 }
 
-function readsOf(leaf: Node, cluster: Cluster, parts: Partition): "none" | "pointwise" | "anywhere" {
-  let found: "none" | "pointwise" | "anywhere" = "none";
-  const visit = (node: Node, pointwise: boolean): void => {
-    if (found === "anywhere") return;
-    if (node === leaf) {
-      found = pointwise ? "pointwise" : "anywhere";
-      return;
-    }
-    if (isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return;
+/** Whether the cluster reads `leaf` only at the element that it is computing. */
+function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): boolean {
+  const seen = new Set<Node>();
+  const visit = (node: Node, pointwise: boolean): boolean => {
+    if (node === leaf) return pointwise;
+    if (seen.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
+    if (pointwise) seen.add(node);
     const same = pointwise && !isView(node) && node !== cluster.anchor && node.op !== "sum" && node.op !== "reduce_max" && node.op !== "gather";
-    for (const input of node.inputs) visit(input, same && sameShape(input.shape, cluster.shape));
+    return node.inputs.every((input) => visit(input, same && sameShape(input.shape, cluster.shape)));
   };
-  for (const root of cluster.roots) visit(root, sameShape(root.shape, cluster.shape));
-  return found;
+  return cluster.roots.every((root) => visit(root, sameShape(root.shape, cluster.shape)));
 }

@@ -1,0 +1,143 @@
+/**
+ * Writes the module that an app imports: `import { MobyDick } from "./moby-dick.js"`. Two files: the module, with the spec's
+ * own names, shapes and doc comments as types, and the plan beside it as a string of JSON (a literal of that size would slow the
+ * type checker down). The module holds no logic: it gives types to `load` of mhc-lang/runtime. ts-morph is loaded when it is
+ * needed, since loading takes longer than emitting.
+ */
+import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
+import type { ParameterInfo, Plan } from "../../runtime/plan.js";
+import type { ModuleEmitter } from "../target.js";
+
+type Method = OptionalKind<MethodDeclarationStructure>;
+
+const RUNTIME = "mhc-lang/runtime";
+
+export const typescript: ModuleEmitter = {
+  kind: "module",
+  name: "typescript",
+  async emit(stem, plan) {
+    const { Project, IndentationText, Scope, VariableDeclarationKind } = await import("ts-morph");
+    const project = new Project({ useInMemoryFileSystem: true, manipulationSettings: { indentationText: IndentationText.TwoSpaces } });
+    const file = project.createSourceFile(`${stem}.ts`);
+    const generates = plan.data.some(({ kind }) => kind === "characters") && plan.train !== null;
+    const computes = Object.keys(plan.outputs).length > 0;
+
+    file.addStatements(`// Made by mhc from the model ${plan.name}. Do not edit: compile the spec again.`);
+    file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
+    file.addImportDeclaration({
+      moduleSpecifier: RUNTIME, isTypeOnly: true,
+      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", ...(plan.train ? ["Source", "StepMetrics"] : [])],
+    });
+    file.addImportDeclaration({ moduleSpecifier: `./${stem}.plan.js`, namedImports: ["plan"] });
+
+    file.addInterface({
+      name: `${plan.name}Dims`, isExported: true, docs: [`The dims of ${plan.name}.`],
+      properties: Object.entries(plan.dims).map(([name, value]) => ({ name, type: `${value}`, isReadonly: true, ...(plan.dimDocs[name] ? { docs: [plan.dimDocs[name]!] } : {}) })),
+    });
+    file.addInterface({
+      name: `${plan.name}Parameters`, isExported: true, docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
+      properties: plan.parameters.map((info) => ({ name: JSON.stringify(info.name), type: "ParameterAccess", isReadonly: true, docs: [describe(info)] })),
+    });
+    if (computes) {
+      for (const [kind, tensors] of [["Inputs", plan.inputs], ["Outputs", plan.outputs]] as const) {
+        file.addInterface({
+          name: `${plan.name}${kind}`, isExported: true, docs: [`${kind} of ${plan.name}: row-major, with a leading batch axis of ${plan.train?.batch ?? 1}.`],
+          properties: Object.entries(tensors).map(([name, { shape, axes }]) => ({ name, type: "Float32Array", isReadonly: true, docs: [shapeText(axes, shape)] })),
+        });
+      }
+    }
+
+    const methods: Method[] = [
+      {
+        name: "create", isStatic: true, isAsync: true, returnType: `Promise<${plan.name}>`,
+        docs: [`Puts the model on a device with initial values from a seed. Throws DeviceError when there is no such device.`],
+        parameters: [option("options", "LoadOptions", "{}")],
+        statements: [`return new ${plan.name}(await load(plan, options));`],
+      },
+      ...(plan.train ? training() : []),
+      ...(generates ? [method("generate", "Promise<string>", ["prompt: string", "options: GenerateOptions = {}"], "Continues a text with characters of the training text. Throws DataError on any other character.", "generate(prompt, options)")] : []),
+      ...(computes ? computing(plan) : []),
+      method("parameters", `${plan.name}Parameters`, [], "Every parameter by name: its shape, its values, and how to set them.", `parameters() as unknown as ${plan.name}Parameters`),
+      method("checkpoint", "Promise<Uint8Array<ArrayBuffer>>", [], "All parameters and optimizer state as a safetensors file.", "checkpoint()"),
+      method("save", "Promise<void>", ["path: string"], "Writes the checkpoint to a file, atomically. Node only.", "save(path)"),
+      method("load", "Promise<void>", ["from: string | Uint8Array"], "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this model.", "load(from)"),
+      method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
+    ];
+    file.addClass({
+      name: plan.name, isExported: true,
+      docs: [[plan.doc ?? `The model ${plan.name}.`, "", `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`].join("\n")],
+      properties: [
+        { name: "dims", isStatic: true, isReadonly: true, type: `${plan.name}Dims`, initializer: `plan.dims as unknown as ${plan.name}Dims`, docs: ["The dims that the model was compiled with."] },
+      ],
+      ctors: [{ scope: Scope.Private, parameters: [{ name: "model", type: "Model", scope: Scope.Private, isReadonly: true }] }],
+      getAccessors: [
+        { name: "step", returnType: "number", docs: ["Steps trained so far."], statements: ["return this.model.step;"] },
+        { name: "device", returnType: "string", docs: ["The device it runs on."], statements: ["return this.model.device.name;"] },
+      ],
+      methods,
+    });
+    file.formatText();
+
+    const planFile = project.createSourceFile(`${stem}.plan.ts`);
+    planFile.addStatements(`// Made by mhc: the compiled plan of ${plan.name}.`);
+    planFile.addImportDeclaration({ moduleSpecifier: RUNTIME, isTypeOnly: true, namedImports: ["Plan"] });
+    planFile.addVariableStatement({
+      isExported: true, declarationKind: VariableDeclarationKind.Const,
+      declarations: [{ name: "plan", type: "Plan", initializer: `JSON.parse(${JSON.stringify(JSON.stringify(withoutText(plan)))}) as Plan` }],
+    });
+    return [{ path: `${stem}.ts`, content: file.getFullText() }, { path: `${stem}.plan.ts`, content: planFile.getFullText() }];
+  },
+};
+
+/** The plan without the WebAssembly text, which is for people and four times as long as the rest. */
+function withoutText(plan: Plan): Plan {
+  const strip = (device: Plan["devices"][string]): Plan["devices"][string] => (device.code.kind === "wasm" ? { ...device, code: { ...device.code, text: "" } } : device);
+  return { ...plan, devices: Object.fromEntries(Object.entries(plan.devices).map(([name, device]) => [name, strip(device)])) };
+}
+
+function option(name: string, type: string, initializer: string): OptionalKind<ParameterDeclarationStructure> {
+  return { name, type, initializer };
+}
+
+/** A method that hands its arguments on to the runtime's model. */
+function method(name: string, returnType: string, parameters: readonly string[], doc: string, body: string): Method {
+  return {
+    name, returnType, docs: [doc],
+    parameters: parameters.map((text) => {
+      const [, own, type, initializer] = /^(\w+): (.*?)(?: = (.*))?$/.exec(text)!;
+      return { name: own!, type: type!, ...(initializer ? { initializer } : {}) };
+    }),
+    statements: [`return this.model.${body};`],
+  };
+}
+
+function training(): Method[] {
+  return [
+    method("train", "AsyncIterableIterator<StepMetrics>", ["data: Source | string", "options: { readonly steps?: number } = {}"], "Trains on a text or a source of batches; yields after every step. Throws NumericError when the loss is not finite.", "train(data, options)"),
+    method("holdout", "Promise<number>", ["data: Source | string"], "Mean loss over the held-out part of the data.", "holdout(data)"),
+    method("evaluate", "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>", ["batch: Batch"], "Mean loss of one batch; nothing changes.", "evaluate(batch)"),
+    method("gradients", "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>", ["batch: Batch"], "Loss and gradients of one batch, by parameter; nothing changes.", "gradients(batch)"),
+  ];
+}
+
+function computing({ name }: Plan): Method[] {
+  return [
+    {
+      name: "forward", isAsync: true, returnType: `Promise<${name}Outputs>`, docs: ["Computes the outputs."],
+      parameters: [{ name: "inputs", type: `${name}Inputs` }], statements: [`return (await this.model.forward({ ...inputs })) as unknown as ${name}Outputs;`],
+    },
+    {
+      name: "vjp", isAsync: true, returnType: `Promise<{ readonly inputs: ${name}Inputs; readonly parameters: Readonly<Record<keyof ${name}Parameters, Float32Array>> }>`,
+      docs: ["Vector-Jacobian product: cotangents of the inputs and of the parameters, for cotangents of the outputs."],
+      parameters: [{ name: "inputs", type: `${name}Inputs` }, { name: "cotangents", type: `${name}Outputs` }],
+      statements: [
+        "const back = await this.model.vjp({ ...inputs }, { ...cotangents });",
+        `return back as unknown as { readonly inputs: ${name}Inputs; readonly parameters: Readonly<Record<keyof ${name}Parameters, Float32Array>> };`,
+      ],
+    },
+  ];
+}
+
+const shapeText = (axes: readonly string[], shape: readonly number[]): string => `[${axes.map((axis, i) => `${axis} = ${shape[i]}`).join(", ")}]`;
+const describe = ({ axes, shape, doc }: ParameterInfo): string => `${shapeText(axes, shape)}${doc ? `: ${doc}` : ""}`;
+const count = (parameters: readonly ParameterInfo[]): number => parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);

@@ -1,0 +1,18 @@
+/** Tests run in forked processes, since the environment that finds SwiftShader must be set before a process starts. */
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
+
+Object.assign(process.env, swiftShaderEnvironment());
+
+export default defineConfig({
+  test: {
+    root: dirname(dirname(fileURLToPath(import.meta.url))),
+    include: ["test/**/*.test.ts"],
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
