@@ -68,7 +68,7 @@ export function decode(bytes: Uint8Array): Checkpoint {
     const [from, to] = offsets as [number, number];
     const size = (shape as readonly number[]).reduce((product, n) => product * n, 1);
     if (!Number.isInteger(from) || from < 0 || to - from !== 4 * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
-    tensors.set(name, { shape: shape as readonly number[], data: new Float32Array(data.slice(from, to).buffer) });
+    tensors.set(name, { shape: shape as readonly number[], data: new Float32Array(new Uint8Array(data.subarray(from, to)).buffer) });
   }
   return { tensors, metadata };
 }

@@ -1,0 +1,87 @@
+/**
+ * The package as a user gets it: packed, installed in a folder outside the repository, a spec compiled there with the installed
+ * command, and a small app around the generated module type-checked under --strict and run: create, train, generate, save, load.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const app = mkdtempSync(join(tmpdir(), "mhc-app-"));
+const run = (command: string, args: readonly string[], cwd = app): string => {
+  try {
+    return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+    throw new Error(`${command} ${args.join(" ")} failed:\n${stdout ?? ""}\n${stderr ?? ""}`);
+  }
+};
+
+const SPEC = `/// A small decoder.
+model Little {
+  /// Characters that it sees.
+  dim context = 8, width = 16, heads = 2, layers = 1, lanes = 2
+  data corpus = characters("text.txt", window = context, holdout = 20%)
+  manifold Mixing = birkhoff(iterations = 20)
+  stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
+  repeat layers {
+    x through attention(heads) via mhc(Mixing)
+    x through mlp(hidden = 2 * width) via mhc(Mixing)
+  }
+  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
+  train {
+    batch = 4, steps = 20, seed = 1
+    optimizer = adamw(rate = 1e-2)
+  }
+}
+`;
+
+const APP = `import { readFileSync } from "node:fs";
+import { Little, type LittleParameters } from "./out/little.js";
+
+const text = readFileSync("text.txt", "utf8");
+const model = await Little.create({ device: "wasm", seed: 1, threads: 2 });
+const losses: number[] = [];
+for await (const step of model.train(text, { steps: 20 })) losses.push(step.loss, step.constraints["Mixing"]!);
+const parameters: LittleParameters = model.parameters();
+const width: 16 = Little.dims.width;
+const table = await parameters["embed.table"].get();
+const said = await model.generate("the ", { tokens: 10, temperature: 0 });
+await model.save("little.safetensors");
+const again = await Little.create({ device: "wasm", seed: 2 });
+await again.load("little.safetensors");
+const repeated = await again.generate("the ", { tokens: 10, temperature: 0 });
+console.log(JSON.stringify({ first: losses[0], last: losses[losses.length - 2], said, repeated, width, step: again.step, values: table.length }));
+await model.close();
+await again.close();
+`;
+
+beforeAll(() => {
+  const packed = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], root)) as readonly { readonly filename: string }[];
+  writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
+  run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${packed[0]!.filename}`]);
+  writeFileSync(join(app, "text.txt"), "the whale and the sea and the ship and the whale. ".repeat(40));
+  writeFileSync(join(app, "little.mhc"), SPEC);
+  writeFileSync(join(app, "app.ts"), APP);
+  writeFileSync(join(app, "tsconfig.json"), JSON.stringify({
+    compilerOptions: { strict: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", outDir: "build", rootDir: ".", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
+    files: ["app.ts"],
+  }));
+}, 240_000);
+
+afterAll(() => rmSync(app, { recursive: true, force: true }));
+
+it("compiles, type-checks and runs from the packed tarball", () => {
+  run("npx", ["mhc", "compile", "little.mhc", "-o", "out"]);
+  run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]);
+  const said = JSON.parse(run(process.execPath, ["build/app.js"])) as { first: number; last: number; said: string; repeated: string; width: number; step: number; values: number };
+  expect(said.last).toBeLessThan(said.first);
+  expect(said.said).toMatch(/^the .{10}$/s);
+  expect(said.repeated).toBe(said.said);
+  expect(said.step).toBe(20);
+  expect(said.width).toBe(16);
+  expect(said.values % 16).toBe(0);
+}, 240_000);
