@@ -21,17 +21,23 @@ export const offsetVectors = (buffers: number): number => Math.max(8, Math.ceil(
 
 const typeName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
 
-/** A function that WGSL lacks, from its arithmetic. */
-function helper(op: "erf"): string {
+/**
+ * Functions that are made from their arithmetic: WGSL has no erf, and promises of sin and cos only an absolute error of 2^-11, which is
+ * not enough for a schedule of rates.
+ */
+const HELPERS = { erf: "erf", sin: "sine", cos: "cosine" } as const;
+type Helper = keyof typeof HELPERS;
+
+function helper(op: Helper): string {
   const names = new Map<string, string>([["x", "x"]]);
   const printer = createPrinter(new Map(), names, () => undefined);
   const result = elementary[op](k.ref("x", k.F32), printer.bind("  "));
-  return [`fn ${op}(x: f32) -> f32 {`, ...printer.lines, `  return ${printer.expr(result)};`, "}"].join("\n");
+  return [`fn ${HELPERS[op]}(x: f32) -> f32 {`, ...printer.lines, `  return ${printer.expr(result)};`, "}"].join("\n");
 }
 
 export function printModule(kernel: Kernel): string {
   const pools = new Map(kernel.buffers.map(({ name, pool }) => [name, pool]));
-  const helpers = new Set<"erf">();
+  const helpers = new Set<Helper>();
   const printer = createPrinter(pools, new Map([["group", "group"], ["local", "local"]]), (op) => void helpers.add(op));
   printer.stmts(kernel.body, "  ");
   const bindings = (Object.keys(BINDINGS) as PoolName[]).flatMap((pool) => {
@@ -58,7 +64,7 @@ export function printModule(kernel: Kernel): string {
   ].join("\n");
 }
 
-function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<string, string>, need: (op: "erf") => void) {
+function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<string, string>, need: (op: Helper) => void) {
   const lines: string[] = [];
   const shared: string[] = [];
   let temporaries = 0;
@@ -103,10 +109,10 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
       case "not": return `(!${expr(e.a)})`;
       // Some drivers compute tanh from exp(2x), which overflows; beyond 15 it is 1 anyway.
       case "tanh": return `tanh(clamp(${expr(e.a)}, -15.0f, 15.0f))`;
-      case "erf":
-        need("erf");
-        return `erf(${expr(e.a)})`;
-      case "exp": case "log": case "sqrt": case "abs": case "sin": case "cos": case "floor":
+      case "erf": case "sin": case "cos":
+        need(e.op);
+        return `${HELPERS[e.op]}(${expr(e.a)})`;
+      case "exp": case "log": case "sqrt": case "abs": case "floor":
         return `${e.op}(${expr(e.a)})`;
       default: return e.op satisfies never;
     }

@@ -1,0 +1,101 @@
+/** Tests that the op table writes itself: every case of every op against central differences, every composite against its expansion. */
+import { describe, expect, it } from "vitest";
+import { createBuilder } from "../../src/graph/builder.js";
+import { evaluate } from "../../src/graph/evaluate.js";
+import type { Graph, Node, Op } from "../../src/graph/node.js";
+import { opTable } from "../../src/graph/ops.js";
+import { sizeOf } from "../../src/graph/record.js";
+import { vjp } from "../../src/passes/differentiate.js";
+import { expand } from "../../src/passes/expand.js";
+import { allCases, build, random } from "../helpers/cases.js";
+
+/** Ops without a derivative, and why. */
+const NOT_DIFFERENTIATED: Readonly<Partial<Record<Op, string>>> = {
+  parameter: "a leaf", state: "a leaf", input: "a leaf",
+  lt: "a condition", le: "a condition", eq: "a condition", and: "a condition", or: "a condition", not: "a condition",
+  threefry: "random bits", sinkhorn_vjp: "second derivatives of Sinkhorn are not asked for",
+};
+
+const LEAVES: ReadonlySet<Op> = new Set(["parameter", "state", "input"]);
+const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({ name: "test", outputs: new Map(Object.entries(outputs)), updates: new Map() });
+
+describe("the table", () => {
+  it.each(Object.keys(opTable) as Op[])("%s has cases, and a derivative or a reason", (op) => {
+    if (!LEAVES.has(op)) expect(opTable[op].cases.length).toBeGreaterThan(0);
+    expect(opTable[op].vjp === null).toBe(op in NOT_DIFFERENTIATED);
+  });
+});
+
+describe("derivatives", () => {
+  const cases = allCases.filter(({ op, item }) => opTable[op].vjp !== null && item.inputs.some(({ dtype }) => dtype === "f32"));
+  it.each(cases)("$op, case $index, against central differences", ({ op, index, item }) => {
+    const next = random(1000 * index + op.length);
+    const b = createBuilder();
+    const { node, inputs, values } = build(b, op, item, "x", next);
+    if (node.dtype !== "f32" || inputs.length === 0) return;
+    const weights = Array.from({ length: sizeOf(node.shape) }, () => next() - 0.5);
+    const weighted = b.sum(b.mul(node, b.input("weights", node.shape, "f32")), node.shape.map((_, axis) => axis));
+    const found = vjp(b, [weighted], [b.constant(1)], inputs);
+    const bindings = new Map([...values, ["weights", weights] as const]);
+    const graph = graphOf({ loss: weighted, ...Object.fromEntries(found.map((gradient, i) => [`${i}`, gradient])) });
+    const { outputs } = evaluate(graph, bindings);
+    const lossAt = (name: string, at: number, shift: number): number => {
+      const moved = [...values.get(name)!];
+      moved[at]! += shift;
+      return evaluate(graphOf({ loss: weighted }), new Map([...bindings, [name, moved] as const])).outputs.get("loss")![0]!;
+    };
+    inputs.forEach((input, i) => {
+      const name = input.op === "input" ? input.attrs.name : "";
+      const gradient = outputs.get(`${i}`)!;
+      const h = 1e-4;
+      // Richardson's extrapolation of the central difference: error of order h^4.
+      const central = (at: number, step: number): number => (lossAt(name, at, step) - lossAt(name, at, -step)) / (2 * step);
+      const differences = values.get(name)!.map((_, at) => (4 * central(at, h / 2) - central(at, h)) / 3);
+      const scale = Math.max(1e-6, ...differences.map(Math.abs), ...Array.from(gradient, Math.abs));
+      differences.forEach((difference, at) => expect(Math.abs(difference - gradient[at]!) / scale, `${name}[${at}]`).toBeLessThanOrEqual(1e-6));
+    });
+  });
+});
+
+describe("composites", () => {
+  const cases = allCases.filter(({ op }) => opTable[op].expand !== undefined);
+  it.each(cases)("$op, case $index, is its expansion, and so is its derivative", ({ op, index, item }) => {
+    const next = random(77 * index + 5);
+    const b = createBuilder();
+    const { node, inputs, values } = build(b, op, item, "x", next);
+    const expansion = (opTable[op].expand as (b: unknown, node: Node) => Node)(b, node);
+    const cotangent = b.input("g", node.shape, "f32");
+    const direct = vjp(b, [node], [cotangent], inputs);
+    const through = vjp(b, [expansion], [cotangent], inputs);
+    const g = Array.from({ length: sizeOf(node.shape) }, () => next() - 0.5);
+    const { outputs } = evaluate(graphOf({
+      value: node, expanded: expansion,
+      ...Object.fromEntries(direct.map((d, i) => [`direct${i}`, d])), ...Object.fromEntries(through.map((d, i) => [`through${i}`, d])),
+    }), new Map([...values, ["g", g] as const]));
+    const close = (a: string, c: string): void => {
+      const x = outputs.get(a)!;
+      const y = outputs.get(c)!;
+      const scale = Math.max(1e-9, ...Array.from(y, Math.abs));
+      x.forEach((value: number, i: number) => expect(Math.abs(value - y[i]!) / scale, `${a}[${i}]`).toBeLessThanOrEqual(1e-9));
+    };
+    close("value", "expanded");
+    direct.forEach((_, i) => close(`direct${i}`, `through${i}`));
+  });
+
+  it("are gone after expand", () => {
+    const b = createBuilder();
+    const logits = b.input("z", [2, 4, 4], "f32");
+    const graph = graphOf({ y: b.gelu(b.softmax(b.sinkhorn(logits, { iterations: 3, convention: "deepseek", epsilon: 1e-6 }))) });
+    const flat = expand(graph, () => true);
+    const ops = new Set<string>();
+    const visit = (node: Node): void => {
+      ops.add(node.op);
+      node.inputs.forEach(visit);
+    };
+    flat.outputs.forEach(visit);
+    expect([...ops].filter((op) => opTable[op as Op].expand)).toEqual([]);
+    const z = new Map([["z", Array.from({ length: 32 }, (_, i) => Math.sin(i))]]);
+    const before = evaluate(graph, z).outputs.get("y")!;
+    evaluate(flat, z).outputs.get("y")!.forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 12));
+  });
+});
