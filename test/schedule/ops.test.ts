@@ -3,32 +3,13 @@
  * that a device compiles one plan. u32 results must be the same words; f32 results agree to a share of the largest entry.
  */
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/open.js";
-import type { DevicePlan } from "../../runtime/plan.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
-import { schedule } from "../../src/schedule/plan.js";
 import { allCases, build, random } from "../helpers/cases.js";
-
-const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
-
-async function runOn(device: Device, graph: Graph, values: ReadonlyMap<string, readonly number[]>): Promise<Map<string, Float32Array | Uint32Array>> {
-  const printer = await loadTarget(TARGETS[device.name]);
-  const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, new Map(), 0);
-  const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
-  const session = await device.load(plan);
-  const entry = entries[graph.name]!;
-  for (const [name, ref] of Object.entries(entry.inputs)) session.write(ref, ref.dtype === "u32" ? Uint32Array.from(values.get(name)!) : Float32Array.from(values.get(name)!));
-  await session.run(graph.name);
-  const results = new Map<string, Float32Array | Uint32Array>();
-  for (const [name, ref] of Object.entries(entry.outputs)) results.set(name, await session.read(ref));
-  await session.close();
-  return results;
-}
+import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. f32 has 6e-8; sums of n terms lose up to n of that, transcendentals a few. */
 const TOLERANCE = 2e-6;

@@ -1,0 +1,44 @@
+/** Compiling and loading specs in tests. */
+import { readFileSync } from "node:fs";
+import { compile, check, type Facts } from "../../src/compile.js";
+import { buildEntries, type Entries } from "../../src/entries.js";
+import { load, type Model } from "../../runtime/model.js";
+import type { DeviceName } from "../../runtime/device.js";
+import type { Plan } from "../../runtime/plan.js";
+
+export const readSpec = (name: string): string => readFileSync(new URL(`../../specs/${name}.mhc`, import.meta.url), "utf8");
+export const readFixture = (name: string): unknown => JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), "utf8"));
+
+export interface SpecOptions {
+  readonly set?: Readonly<Record<string, string>>;
+  readonly facts?: Facts;
+}
+
+export async function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {
+  const { plan, diagnostics } = await compile(text, { file: "test.mhc", devices, ...options });
+  if (!plan) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
+  return plan;
+}
+
+export function entriesOf(text: string, options: SpecOptions = {}): Entries {
+  const { model, diagnostics } = check(text, { file: "test.mhc", ...options });
+  if (!model) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
+  return buildEntries(model);
+}
+
+export async function loaded(text: string, device: DeviceName, options: SpecOptions & { readonly seed?: number; readonly threads?: number } = {}): Promise<Model> {
+  return load(await planOf(text, [device], options), { device, seed: options.seed, threads: options.threads });
+}
+
+/** Largest difference, as a share of the largest expected entry. */
+export function distance(got: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (got.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let scale = 0;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    scale = Math.max(scale, Math.abs(expected[i]!));
+    const off = Math.abs(got[i]! - expected[i]!);
+    worst = off <= worst ? worst : off;
+  }
+  return worst / Math.max(scale, 1e-30);
+}
