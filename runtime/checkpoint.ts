@@ -45,30 +45,43 @@ export function decode(bytes: Uint8Array): Checkpoint {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
   if (length > bytes.length - 8) return bad("its header is longer than the file");
-  let header: Record<string, unknown>;
+  let parsed: unknown;
   try {
-    const parsed: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)));
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return bad("its header is not an object");
-    header = parsed as Record<string, unknown>;
+    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)));
   } catch {
     return bad("its header cannot be read");
   }
+  if (!isRecord(parsed)) return bad("its header is not an object");
+  const header = parsed;
   const data = bytes.subarray(8 + length);
+  const ranges: (readonly [number, number])[] = [];
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") {
-      metadata = Object.fromEntries(Object.entries(entry as object).map(([key, value]) => [key, String(value)]));
+      if (!isRecord(entry)) return bad("its metadata is not an object");
+      metadata = Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, String(value)]));
       continue;
     }
-    const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<Header>;
+    if (!isRecord(entry)) return bad(`\`${name}\` is not described by an object`);
+    const { dtype, shape, data_offsets: offsets } = entry as Partial<Header>;
     if (dtype !== "F32") return bad(`\`${name}\` has the dtype ${String(dtype)}, and F32 is expected`);
     if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && n >= 0)) return bad(`\`${name}\` has no shape`);
     if (!Array.isArray(offsets) || offsets.length !== 2) return bad(`\`${name}\` has no offsets`);
     const [from, to] = offsets as [number, number];
     const size = (shape as readonly number[]).reduce((product, n) => product * n, 1);
-    if (!Number.isInteger(from) || from < 0 || to - from !== 4 * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
+    if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to - from !== 4 * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
+    ranges.push([from, to]);
     tensors.set(name, { shape: shape as readonly number[], data: new Float32Array(new Uint8Array(data.subarray(from, to)).buffer) });
   }
+  // The format allows neither overlaps nor holes, so that a file has one reading only.
+  let end = 0;
+  for (const [from, to] of ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+    if (from !== end) return bad("its tensors overlap or leave holes");
+    end = to;
+  }
+  if (end !== data.length) return bad(`it has ${data.length} bytes of data, and its tensors take ${end}`);
   return { tensors, metadata };
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);

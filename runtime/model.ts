@@ -207,6 +207,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       const entry = entryOf("forward", "generate text");
       if (!text || !entry.outputs["logits"]) throw new DataError(`${plan.name} does not generate text`);
       if (!(temperature >= 0)) throw new DataError(`a temperature is at least 0, and is ${temperature}`);
+      if (topK !== undefined && !(topK >= 1)) throw new DataError(`at least one token must be kept to draw from, and topK is ${topK}`);
       const vocab = text.vocabulary.length;
       const known = [...encodeText(prompt, text.vocabulary)];
       const start = known.length;
@@ -268,11 +269,13 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       }
       if (found.shape.join() !== info.shape.join()) throw new DataError(`\`${name}\` is [${found.shape.join(", ")}] in the checkpoint, and [${info.shape.join(", ")}] in the model`);
     }
+    const trained = Number(metadata["step"] ?? 0);
+    if (!Number.isInteger(trained) || trained < 0) throw new DataError(`the checkpoint's step is ${metadata["step"]}`);
     for (const { info, name } of wanted) {
       const found = tensors.get(name);
       session.write(stateRef(info), found ? found.data : new Float32Array(sizeOf(info)));
     }
-    step = Number(metadata["step"] ?? 0);
+    step = trained;
   }
 }
 

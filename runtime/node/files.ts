@@ -1,7 +1,8 @@
 /** Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving half a file. */
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
 import { DataError } from "../errors.js";
 import type { DataInfo } from "../plan.js";
@@ -11,17 +12,25 @@ const natural = new Intl.Collator("en", { numeric: true });
 
 /** Writes to a temporary name, syncs, and renames: the file is the old one or the new one, never half. */
 export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(resolve(path)), { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
-  const handle = await open(temporary, "w");
+  const temporary = `${path}.${process.pid}.${writes++}.tmp`;
   try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await mkdir(dirname(resolve(path)), { recursive: true });
+    const handle = await open(temporary, "w");
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new DataError(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
-  await rename(temporary, path);
 }
+
+/** Tells apart the temporary names of writes to one path that overlap. */
+let writes = 0;
 
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
@@ -42,7 +51,7 @@ export async function filesAt(location: string, from: string): Promise<string[]>
   if (location.startsWith("npm:")) {
     const parts = location.slice(4).split("/");
     const name = parts.slice(0, location[4] === "@" ? 2 : 1).join("/");
-    const found = packageFolder(name, [cwd, dirname(new URL(import.meta.url).pathname)]);
+    const found = packageFolder(name, [cwd, dirname(fileURLToPath(import.meta.url))]);
     if (!found) throw new DataError(`the npm package ${name} is not installed`, `run \`npm install ${name}\``);
     cwd = found;
     pattern = location.slice(5 + name.length);
@@ -106,7 +115,7 @@ async function readExamples(file: string, features: number): Promise<Labelled> {
   } catch {
     throw new DataError(`${file} is not JSON`, "a class is a file with a list of numbers, or an object with such a list as `data`");
   }
-  const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown }).data;
+  const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown } | null)?.data;
   if (!Array.isArray(list) || !list.every((value) => typeof value === "number")) throw new DataError(`${file} does not hold a list of numbers`);
   // What is left after the last whole example is not one.
   const count = Math.floor(list.length / features);

@@ -42,13 +42,21 @@ function decode(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+function memoryOf(pages: number, shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: 65536, shared });
+  } catch (error) {
+    throw new DeviceError(`${(pages / 16384).toFixed(1)} GiB of memory were refused: ${error instanceof Error ? error.message : String(error)}`, "make the batch or the model smaller");
+  }
+}
+
 async function load(plan: DevicePlan, threads: number, shared: boolean): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wasm") throw new DeviceError("this plan has no WebAssembly kernels", "compile it with `--target wasm`");
   const layout = layOut(plan, code.scratchBytes, threads);
   const bytes = decode(code.binary);
   if (!shared) bytes[code.sharedFlag] = 1;
-  const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: 65536, shared });
+  const memory = memoryOf(layout.pages, shared);
   const module = await WebAssembly.compile(bytes);
   new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
   const view = (pool: PoolName): Words => new (pool === "ints" ? Uint32Array : Float32Array)(memory.buffer, layout.pools[pool], plan.pools[pool]);

@@ -60,5 +60,5 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
       words.set(offsets.map((offset, slot) => pools[info.buffers[slot]!.pool] + 4 * offset), args[name]![i]! / 4);
     });
   }
-  return { pages: Math.ceil(at / PAGE) + 1, pools, scratch, tables, words };
+  return { pages: Math.ceil(at / PAGE), pools, scratch, tables, words };
 }

@@ -23,6 +23,7 @@ export interface WorkerPool {
 export async function openPool(threads: number): Promise<WorkerPool> {
   let waiting: { left: number; resolve: () => void; reject: (error: Error) => void } | null = null;
   let dead: DeviceError | null = null;
+  let ports: readonly Port[] = [];
   const answer = (message: Answer): void => {
     if (message.error !== undefined) return fail(new DeviceError(`a worker failed: ${message.error}`));
     if (waiting && --waiting.left === 0) {
@@ -36,9 +37,11 @@ export async function openPool(threads: number): Promise<WorkerPool> {
     dead = error;
     const before = waiting;
     waiting = null;
+    // The others may wait at the barrier for ever: they must not keep the process alive.
+    ports.forEach((port) => port.idle());
     before?.reject(error);
   };
-  const ports: Port[] = await Promise.all(Array.from({ length: threads }, () => openPort(answer, fail)));
+  ports = await Promise.all(Array.from({ length: threads }, () => openPort(answer, fail)));
   return {
     all(messages) {
       if (dead) return Promise.reject(dead);

@@ -32,7 +32,9 @@ export async function hardwareDevice(): Promise<Device | null> {
 
 async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const gpu = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
+  const gpu = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } }).catch((error: unknown) => {
+    throw new DeviceError(`the adapter ${nameOf(adapter)} gives no device: ${error instanceof Error ? error.message : String(error)}`, "use the device wasm");
+  });
   const failure: { error: DeviceError | null } = { error: null };
   gpu.addEventListener("uncapturederror", (event) => {
     failure.error ??= new DeviceError(`WebGPU: ${(event as GPUUncapturedErrorEvent).error.message}`);
@@ -69,7 +71,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     if (size > most) throw new DeviceError(`the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ${(most / 2 ** 20).toFixed(0)} MiB`, "make the batch or the model smaller, or use the device wasm");
     return [pool, gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC })];
   })) as Record<PoolName, GPUBuffer>;
-  for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, Float32Array.from(data));
+  for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, at.dtype === "u32" ? Uint32Array.from(data) : Float32Array.from(data));
 
   const words = new Map<string, number>();
   let count = 0;
@@ -119,9 +121,11 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
   /** Reads share the staging buffer, one after another. */
   let reading: Promise<unknown> = Promise.resolve();
+  let closed = false;
 
   return {
     async run(name) {
+      if (closed) throw new DeviceError("the session is closed");
       check();
       const entry = plan.entries[name];
       if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
@@ -144,6 +148,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     },
     read(ref) {
       const next = reading.then(async () => {
+        if (closed) throw new DeviceError("the session is closed");
         check();
         const bytes = 4 * sizeOf(ref);
         if (bytes > staging.size) {
@@ -153,7 +158,10 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
         const encoder = gpu.createCommandEncoder();
         encoder.copyBufferToBuffer(pools[ref.pool], 4 * ref.offset, staging, 0, bytes);
         gpu.queue.submit([encoder.finish()]);
-        await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+        await staging.mapAsync(GPUMapMode.READ, 0, bytes).catch((error: unknown) => {
+          check();
+          throw new DeviceError(`results cannot be read back: ${error instanceof Error ? error.message : String(error)}`);
+        });
         const copy = staging.getMappedRange(0, bytes).slice(0);
         staging.unmap();
         check();
@@ -163,6 +171,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       return next;
     },
     close() {
+      closed = true;
       for (const buffer of [...Object.values(pools), uniform, staging]) buffer.destroy();
       return Promise.resolve();
     },

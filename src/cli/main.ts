@@ -23,6 +23,12 @@ for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, s
   program.addCommand(command().exitOverride());
 }
 
+// A reader such as `head` may leave early; that is no error of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

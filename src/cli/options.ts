@@ -5,7 +5,7 @@ export const json = (): Option => new Option("--json", "print JSON only, one obj
 export const set = (): Option => new Option("--set <name=value>", "override a dim or a setting: width=256, train.steps=50 (repeatable)").argParser(gather);
 export const data = (): Option => new Option("--data <path>", "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)").argParser(gather);
 export const device = (): Option => new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
-export const threads = (): Option => new Option("--threads <n>", "worker threads of the wasm device").argParser(whole);
+export const threads = (): Option => new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
 
 function gather(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
@@ -14,6 +14,12 @@ function gather(value: string, before: readonly string[] | undefined): readonly 
 export function whole(value: string): number {
   const parsed = Number(value);
   if (!Number.isInteger(parsed) || parsed < 0) throw new InvalidArgumentError("a whole number is expected.");
+  return parsed;
+}
+
+export function positive(value: string): number {
+  const parsed = whole(value);
+  if (parsed === 0) throw new InvalidArgumentError("a whole number of at least 1 is expected.");
   return parsed;
 }
 

@@ -2,7 +2,7 @@
  * What all commands that read a spec share: the file, settings from outside, data and its facts, diagnostics on the terminal. This
  * is the compiler's host: the only place where it meets the file system.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
@@ -34,6 +34,7 @@ export function pairs(list: readonly string[] | undefined, option: string): Reco
 
 export function openProject(file: string, { set, data }: SpecOptions): Project {
   if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);
+  if (!statSync(file).isFile()) throw new UsageError(`error: ${file} is not a file`);
   const text = readFileSync(file, "utf8");
   const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
   const named = (data ?? []).filter((item) => item.includes("="));

@@ -2,7 +2,7 @@
  * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
  * where the data is, so that the run can be sampled from and repeated.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
@@ -33,7 +33,7 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
   const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
   let path = folder ?? join("runs", `${stem}-${time}`);
   for (let i = 2; folder === undefined && existsSync(path); i++) path = join("runs", `${stem}-${time}-${i}`);
-  mkdirSync(path, { recursive: true });
+  if (existsSync(path) && !statSync(path).isDirectory()) throw new DataError(`${path} is not a folder`, "give another --out");
   await writeAtomically(join(path, SPEC), spec);
   const metrics = join(path, "metrics.jsonl");
   await writeAtomically(metrics, "");

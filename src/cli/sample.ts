@@ -27,7 +27,7 @@ export const sampleCommand = (): Command =>
     .option("--prompt <text>", "the text to continue", "")
     .option("--tokens <n>", "how many characters", options.whole, 300)
     .option("--temperature <t>", "0 takes the likeliest", options.decimal, 0.8)
-    .option("--top-k <k>", "draw from the k likeliest only", options.whole)
+    .option("--top-k <k>", "draw from the k likeliest only", options.positive)
     .option("--seed <n>", "seed of the draw", options.whole)
     .addOption(options.device())
     .addOption(options.threads())

@@ -1,0 +1,178 @@
+/** What the Birkhoff manifold promises, for any logits: on compiled f32 kernels, many matrices a run, and in f64. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createBuilder } from "../../src/graph/builder.js";
+import { evaluate } from "../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../src/graph/node.js";
+import { known } from "../../src/graph/sizes.js";
+import { birkhoff, permutations } from "../../src/manifolds/birkhoff.js";
+import { manifolds, type Options } from "../../src/manifolds/registry.js";
+import { vjp } from "../../src/passes/differentiate.js";
+import { runGraph } from "../helpers/graphs.js";
+
+const MATRICES = 64;
+const options = (own: Partial<Options> = {}): Options => ({ iterations: 20, convention: "paper", exact: false, by: "sinkhorn", ...own } as Options);
+
+/** The map of many matrices as one graph; `product` multiplies them in rows of 60 first. */
+function graphOf(n: number, own: Options, free = n * n): Graph {
+  const b = createBuilder();
+  const z = b.input("z", [MATRICES, free], "f32");
+  return { name: "map", outputs: new Map([["p", birkhoff.map(b, z, [MATRICES, n, n], own)]]), updates: new Map() };
+}
+
+/** Logits within +-a: free ones, corners, and rows that want the same column. */
+const logits = (n: number, a: number, free = n * n): fc.Arbitrary<number[]> =>
+  fc.array(fc.oneof(fc.double({ min: -a, max: a, noNaN: true }), fc.constantFrom(-a, a, 0)), { minLength: MATRICES * free, maxLength: MATRICES * free });
+
+interface Sums {
+  readonly rows: number;
+  readonly columns: number;
+  readonly lowest: number;
+  readonly finite: boolean;
+  readonly columnRange: readonly [number, number];
+}
+
+function sums(p: ArrayLike<number>, n: number): Sums {
+  let rows = 0;
+  let columns = 0;
+  let lowest = 0;
+  let finite = true;
+  const range: [number, number] = [1, 1];
+  for (let start = 0; start < p.length; start += n * n) {
+    for (let i = 0; i < n; i++) {
+      let row = 0;
+      let column = 0;
+      for (let j = 0; j < n; j++) {
+        const value = p[start + i * n + j]!;
+        finite &&= Number.isFinite(value);
+        lowest = Math.min(lowest, value);
+        row += value;
+        column += p[start + j * n + i]!;
+      }
+      rows = Math.max(rows, Math.abs(row - 1));
+      columns = Math.max(columns, Math.abs(column - 1));
+      range[0] = Math.min(range[0], column);
+      range[1] = Math.max(range[1], column);
+    }
+  }
+  return { rows, columns, lowest, finite, columnRange: range };
+}
+
+/** Multiplies all matrices of a run, first to last. */
+function product(p: ArrayLike<number>, n: number, count: number): Float64Array {
+  let result = Float64Array.from({ length: n * n }, (_, i) => (Math.floor(i / n) === i % n ? 1 : 0));
+  for (let m = 0; m < count; m++) {
+    const next = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) for (let k = 0; k < n; k++) next[i * n + j]! += result[i * n + k]! * p[m * n * n + k * n + j]!;
+    result = next;
+  }
+  return result;
+}
+
+describe.each([2, 4, 5])("n = %i, logits within +-80", (n) => {
+  it.each(["paper", "deepseek"])("%s: finite, non-negative, and rows (paper) sum to 1, in f32", async (convention) => {
+    const graph = graphOf(n, options({ convention }));
+    await fc.assert(fc.asyncProperty(logits(n, 80), async (z) => {
+      const { rows, lowest, finite } = sums((await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!, n);
+      expect(finite).toBe(true);
+      expect(lowest).toBeGreaterThanOrEqual(0);
+      if (convention === "paper") expect(rows).toBeLessThanOrEqual(1e-5);
+    }), { numRuns: 5 });
+  });
+
+  it("exact: rows and columns sum to 1, and so do those of products of 60", async () => {
+    const graph = graphOf(n, options({ exact: true }));
+    await fc.assert(fc.asyncProperty(logits(n, 80), async (z) => {
+      const p = (await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!;
+      const single = sums(p, n);
+      expect(single.finite).toBe(true);
+      expect(single.lowest).toBeGreaterThanOrEqual(0);
+      expect(single.rows).toBeLessThanOrEqual(1e-5);
+      expect(single.columns).toBeLessThanOrEqual(1e-5);
+      const many = sums(product(p, n, 60), n);
+      expect(many.rows).toBeLessThanOrEqual(1e-4);
+      expect(many.columns).toBeLessThanOrEqual(1e-4);
+    }), { numRuns: 5 });
+  });
+
+  it("permutations: doubly stochastic", async () => {
+    const free = permutations(n).length;
+    const graph = graphOf(n, options({ by: "permutations" }), free);
+    await fc.assert(fc.asyncProperty(logits(n, 80, free), async (z) => {
+      const { rows, columns, lowest, finite } = sums((await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!, n);
+      expect(finite).toBe(true);
+      expect(lowest).toBeGreaterThanOrEqual(0);
+      expect(rows).toBeLessThanOrEqual(1e-5);
+      expect(columns).toBeLessThanOrEqual(1e-5);
+    }), { numRuns: 3 });
+  });
+});
+
+/** docs/birkhoff.md: the range of column sums after T iterations, for logits within +-a. */
+function columnRange(n: number, a: number, iterations: number): readonly [number, number] {
+  const b = Math.max(...Array.from({ length: n + 1 }, (_, k) => Math.log((k * Math.exp(a) + (n - k) * Math.exp(-a)) / n) - (a * (2 * k - n)) / n));
+  const e = (n * b) / (2 * iterations - 1);
+  const root = (low: number, high: number): number => {
+    const rising = high > 1;
+    for (let i = 0; i < 200; i++) {
+      const x = (low + high) / 2;
+      if (x - 1 - Math.log(x) > e === rising) high = x;
+      else low = x;
+    }
+    return (low + high) / 2;
+  };
+  const below = root(1e-12, 1);
+  const above = root(1, 1e6);
+  const least = Math.min(below, 1 / above);
+  return [least, Math.min(Math.max(above, 1 / below), n - (n - 1) * least)];
+}
+
+describe("logits within +-4", () => {
+  it("has the bound that the documentation states", () => {
+    const [least, most] = columnRange(4, 4, 20);
+    expect(least).toBeCloseTo(0.31, 2);
+    expect(most).toBeCloseTo(3.06, 2);
+  });
+
+  it.each([2, 3, 4, 5])("columns of n = %i stay within it after 20 iterations", async (n) => {
+    const graph = graphOf(n, options());
+    const [least, most] = columnRange(n, 4, 20);
+    await fc.assert(fc.asyncProperty(logits(n, 4), async (z) => {
+      const { columnRange: [low, high] } = sums((await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!, n);
+      expect(low).toBeGreaterThanOrEqual(least - 1e-5);
+      expect(high).toBeLessThanOrEqual(most + 1e-5);
+    }), { numRuns: 5 });
+  });
+});
+
+describe.each(Object.entries(manifolds))("%s, from the registry", (_, manifold) => {
+  const choices: Options[] = Object.entries(manifold.options).flatMap(([name, option]): Options[] =>
+    option.kind === "choice" ? option.choices.map((choice) => ({ [name]: choice })) : option.kind === "flag" ? [{ [name]: false }, { [name]: true }] : []);
+  const defaults = Object.fromEntries(Object.entries(manifold.options).map(([name, option]) => [name, option.default]));
+  const all = (choices.length ? choices : [{}]).map((own): Options => ({ ...defaults, ...own }));
+
+  it.each(all)("lands on the set within its tolerance, and is differentiable: %o", (own) => {
+    const n = 3;
+    const free = manifold.free(known(n), own);
+    if ("error" in free) throw new Error(free.error);
+    const b = createBuilder();
+    const z = free.value === 0 ? null : b.input("z", [4, free.value!], "f32");
+    const value = manifold.map(b, z, [4, n, n], own);
+    const g = b.input("g", [4, n, n], "f32");
+    const outputs = new Map<string, Node>([["value", value], ["violation", manifold.violation(b, value)], ["loss", b.sum(b.mul(value, g), [0, 1, 2])]]);
+    if (z) outputs.set("dz", vjp(b, [value], [g], [z])[0]!);
+    const graph: Graph = { name: "map", outputs, updates: new Map() };
+    const at = Array.from({ length: z ? 4 * free.value! : 0 }, (_, i) => 3 * Math.sin(7 * i + 1));
+    const cotangent = Array.from({ length: 4 * n * n }, (_, i) => Math.cos(3 * i));
+    const run = (values: readonly number[]) => evaluate(graph, new Map([["z", values], ["g", cotangent]])).outputs;
+    const found = run(at);
+    const tolerance = manifold.tolerance(own);
+    if (tolerance !== null) expect(found.get("violation")![0]).toBeLessThanOrEqual(Math.max(tolerance, 1e-9));
+    const dz = found.get("dz");
+    at.forEach((_, i) => {
+      const shifted = (h: number): number => run(at.map((x, j) => (j === i ? x + h : x))).get("loss")![0]!;
+      const difference = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+      expect(Math.abs(difference - dz![i]!)).toBeLessThan(1e-6);
+    });
+  });
+});
