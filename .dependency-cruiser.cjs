@@ -56,7 +56,13 @@ module.exports = {
       from: { pathNot: "^grammar/" },
       to: { path: "chevrotain" },
     },
-    { name: "no-circles", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "no-circles",
+      severity: "error",
+      comment: "In src/graph a row of the op table names the type of the builder that reads the table; circles of values there are the linter's affair (import/no-cycle).",
+      from: { pathNot: "^src/graph/" },
+      to: { circular: true },
+    },
   ],
   options: {
     parser: "swc",

@@ -40,13 +40,14 @@ export function parse(text: string, name: string): Parsed {
   parser.file = name;
   parser.docs = docsOf(text, comments);
   parser.unstarted = [];
+  parser.inClause = false;
   parser.input = tokens;
-  const items = parser.fileRule() ?? [];
+  const items = readItems(parser);
   for (const error of parser.errors) {
     const token: IToken = error.token;
     const end = token.tokenType === EOF;
     const at = end ? Math.max(0, text.trimEnd().length - 1) : token.startOffset;
-    diagnostics.push(diagnostic("MHC103", span(at, end ? 1 : token.image.length), error.message, { fix: suggest(token) }));
+    diagnostics.push(diagnostic("MHC103", span(at, end ? 1 : token.image.length), error.message, { fix: suggest(token, error.message) }));
   }
   for (const ident of parser.unstarted) {
     diagnostics.push(diagnostic("MHC104", ident.span, `the parameter \`${ident.name}\` has no start`, { fix: `say how it starts: \`param ${ident.name}[…] ~ normal(0.02)\`` }));
@@ -54,7 +55,18 @@ export function parse(text: string, name: string): Parsed {
   return { file: { kind: "file", name, text, items: diagnostics.length ? items.filter(Boolean) : items }, diagnostics, comments };
 }
 
-function suggest(token: IToken): string | null {
+/** After an error the parser goes on over holes in the tree; an action that falls into one ends the reading, with what was found so far. */
+function readItems(of: MhcParser): File["items"] {
+  try {
+    return of.fileRule() ?? [];
+  } catch (error) {
+    if (of.errors.length === 0) throw error;
+    return [];
+  }
+}
+
+function suggest(token: IToken, message: string): string | null {
+  if ((keywords as readonly string[]).includes(token.image) && /a name/.test(message)) return `\`${token.image}\` is a word of the language: choose another name`;
   if (token.tokenType !== Name) return null;
   const word = nearest(token.image, keywords);
   return word ? `did you mean \`${word}\`?` : null;

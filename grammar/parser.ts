@@ -123,7 +123,7 @@ export class MhcParser extends EmbeddedActionsParser {
   private group = this.RULE("group", (): Expr => {
     const items: Expr[] = [];
     const open = this.CONSUME(t.LeftParen);
-    this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => items.push(this.SUBRULE(this.expression)) });
+    this.AT_LEAST_ONE_SEP({ ERR_MSG: "an expression", SEP: t.Comma, DEF: () => items.push(this.SUBRULE(this.expression)) });
     const close = this.CONSUME(t.RightParen);
     const span = this.span(open, close);
     return items.length > 1 ? { kind: "tuple", items, span } : { kind: "group", inner: items[0]!, span };
@@ -203,7 +203,8 @@ export class MhcParser extends EmbeddedActionsParser {
     });
     return left;
   });
-  private inClause = false;
+  /** Whether a bound of a section is being read. Reset before every text: an error may leave it set. */
+  inClause = false;
 
   private conjunction = this.RULE("conjunction", (): Expr => {
     let left = this.SUBRULE(this.comparison);
@@ -246,6 +247,7 @@ export class MhcParser extends EmbeddedActionsParser {
     const doc = this.ACTION(() => this.docs(first.startOffset));
     const dims: DimDecl[] = [];
     this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
       SEP: t.Comma,
       DEF: () => {
         const name = this.SUBRULE(this.ident);
@@ -263,6 +265,7 @@ export class MhcParser extends EmbeddedActionsParser {
     const params: ParamDecl[] = [];
     let waiting: { name: Ident; axes: Ident[] }[] = [];
     this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
       SEP: t.Comma,
       DEF: () => {
         const name = this.SUBRULE(this.ident);
@@ -448,6 +451,7 @@ export class MhcParser extends EmbeddedActionsParser {
             const first = this.SUBRULE2(this.path);
             words.push(first);
             this.AT_LEAST_ONE({
+              ERR_MSG: "a word",
               GATE: () => this.LA(1).startLine === this.LA(0).startLine,
               DEF: () => {
                 this.OPTION(() => this.CONSUME(t.Comma));

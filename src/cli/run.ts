@@ -31,8 +31,7 @@ export interface Run {
 
 export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
   const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
-  let path = folder ?? join("runs", `${stem}-${time}`);
-  for (let i = 2; folder === undefined && existsSync(path); i++) path = join("runs", `${stem}-${time}-${i}`);
+  const path = folder ?? unused(join("runs", `${stem}-${time}`));
   if (existsSync(path) && !statSync(path).isDirectory()) throw new DataError(`${path} is not a folder`, "give another --out");
   await writeAtomically(join(path, SPEC), spec);
   const metrics = join(path, "metrics.jsonl");
@@ -45,6 +44,14 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
       await writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
     },
   };
+}
+
+/** The path, or the path with the first number that makes it new. */
+function unused(path: string): string {
+  for (let i = 1; ; i++) {
+    const tried = i === 1 ? path : `${path}-${i}`;
+    if (!existsSync(tried)) return tried;
+  }
 }
 
 export function readRun(folder: string): { readonly info: RunInfo; readonly spec: string; readonly checkpoint: string } {

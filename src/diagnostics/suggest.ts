@@ -4,7 +4,9 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   let best: { name: string; distance: number } | null = null;
   for (const candidate of candidates) {
     const distance = edits(name.toLowerCase(), candidate.toLowerCase());
-    if (distance <= Math.max(1, Math.floor(Math.max(name.length, candidate.length) / 3)) && (!best || distance < best.distance)) best = { name: candidate, distance };
+    const longest = Math.max(name.length, candidate.length);
+    // One letter for another is no slip.
+    if (distance <= (longest === 1 ? 0 : Math.max(1, Math.floor(longest / 3))) && (!best || distance < best.distance)) best = { name: candidate, distance };
   }
   return best && best.name !== name ? best.name : null;
 }

@@ -36,11 +36,15 @@ export interface Elaborated {
 /** Elaborates the one model of `files[0]`, with the blocks of all files. */
 export function elaborate(files: readonly File[], options: ElaborateOptions): Elaborated {
   const diagnostics: Diagnostic[] = [];
-  const report = (d: Diagnostic): void => {
+  const blocks = new Map<string, Block>();
+  const state: Elaboration = { instantiate, blocks, parameters: [], report: (d) => report(d), uses: [], pending: [] };
+  const report = (found: Diagnostic): void => {
+    // What goes wrong inside a block of the library is shown where this page uses it; the library's line is a note.
+    const use = found.span.file === files[0]!.name ? undefined : [...state.uses].reverse().find(({ span }) => span.file === files[0]!.name);
+    const d: Diagnostic = use ? { ...found, span: use.span, notes: [{ message: `in \`${state.uses[state.uses.length - 1]!.block}\`, here`, span: found.span }, ...found.notes] } : found;
     // One error a place is enough: a block that is wrong is instantiated many times.
     if (!diagnostics.some((other) => other.span.file === d.span.file && other.span.start === d.span.start && other.message === d.message)) diagnostics.push(d);
   };
-  const blocks = new Map<string, Block>();
   for (const file of [...files].reverse()) {
     for (const item of file.items) if (item.kind === "block" || item.kind === "connection") {
       const before = blocks.get(item.name.name);
@@ -50,8 +54,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     }
   }
   const models = files[0]!.items.filter((item): item is Model => item.kind === "model");
-  const state: Elaboration = { blocks, parameters: [], report, stack: [], pending: [] };
-  if (models.length !== 1) {
+    if (models.length !== 1) {
     const span = models[1]?.name.span ?? { file: files[0]!.name, start: 0, end: 1 };
     report(diagnostic("MHC216", span, models.length ? "a file holds one model, and this is a second one" : "there is no model in this file", { fix: models.length ? "put it in a file of its own" : "begin with `model Name { … }`" }));
     return { model: null, diagnostics };
@@ -99,10 +102,10 @@ class ModelElaboration {
       number: (e) => this.attempt(null, () => scalarOf(this.state, e, this.scope).value()),
       report: this.state.report,
     })) : null;
-    if (!this.loss && this.outputs.length === 0) {
+    if (!this.page.items.some(({ kind }) => kind === "loss" || kind === "output")) {
       this.state.report(diagnostic("MHC213", this.page.name.span, `\`${this.page.name.name}\` has neither a loss nor an output`, { fix: "add `loss = …` or `output y[…] = …`" }));
     }
-    if (this.loss && !section) this.state.report(diagnostic("MHC503", this.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
+    if (this.page.items.some(({ kind }) => kind === "loss") && !section) this.state.report(diagnostic("MHC503", this.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
     return {
       name: this.page.name.name, doc: this.page.doc, dims: this.dims, data: this.data, inputs: this.inputs, parameters: this.state.parameters,
       statements: this.statements, outputs: this.outputs, loss: this.loss,
@@ -113,12 +116,15 @@ class ModelElaboration {
 
   /** Runs a part; when it is given up, its name is poisoned and null returned. */
   private attempt<T>(name: Ident | null, part: () => T, scope = this.scope): T | null {
+    const { pending } = this.state;
     try {
       return part();
     } catch (error) {
       if (!(error instanceof Abandoned)) throw error;
       if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
-      this.state.stack.length = 0;
+      // Sizes that were still open are no errors of their own.
+      this.state.pending = pending;
+      this.state.uses.length = 0;
       return null;
     }
   }
@@ -261,7 +267,7 @@ class ModelElaboration {
     if (kind !== "characters" && kind !== "examples") {
       unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
     }
-    const known_ = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
+    const allowed = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
     const args = item.source.lists.flat();
     const options = new Map<string, Expr>();
     let location: string | null = null;
@@ -269,7 +275,7 @@ class ModelElaboration {
       if (!arg.name) {
         if (arg.value.kind !== "string" || location !== null) fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
         else location = arg.value.value;
-      } else if (!known_.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${known_.join(", ")}`, arg.name.name, known_);
+      } else if (!allowed.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`, arg.name.name, allowed);
       else options.set(arg.name.name, arg.value);
     }
     location = this.options.data[item.name.name] ?? location;

@@ -6,9 +6,8 @@
 import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, variable, type Size } from "../graph/sizes.js";
 import { settle } from "./einstein.js";
-import { instantiate, type DataArg } from "./instances.js";
-import { rangeName, sizeOf, scalarOf } from "./numbers.js";
-import { childScope, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
+import { rangeName, sizeOf } from "./numbers.js";
+import { childScope, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
 import { axesOf, union, type Axis, type BinaryFunction, type Factor, type Reducer, type Tensor, type Typed, type UnaryFunction } from "./typed.js";
 
 const UNARY: ReadonlySet<string> = new Set(["exp", "log", "sqrt", "sigmoid", "tanh", "gelu", "silu", "relu", "softplus", "erf", "abs", "sin", "cos", "logit"]);
@@ -18,7 +17,6 @@ const ABSENT: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax"]);
 
 export const builtins: readonly string[] = [...UNARY, ...REDUCERS, "min", "cross_entropy"];
 
-export type Expected = readonly Axis[] | null;
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
 
@@ -211,7 +209,7 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   const data: DataArg[] = (e.lists[e.lists.length - 1] ?? []).map((arg) => ({ kind: "written", arg, scope }));
   const block = entity?.block ?? { decl, config, scope, path: null, span };
   if (entity && split) return fail(state, "MHC207", span, `\`${name}\` has its configuration already`);
-  return instantiate(state, block, data, scope, expected, e.as, span);
+  return state.instantiate(state, block, data, scope, expected, e.as, span);
 }
 
 function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typed {
@@ -291,5 +289,3 @@ function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {
   const logits = expressionOn(state, args[0]!.value, scope, axes);
   return { kind: "cross_entropy", logits, target, classes, span: e.span };
 }
-
-export { scalarOf };

@@ -6,17 +6,11 @@
 import type { Arg, Block, Formal, Ident, Span } from "../../grammar/ast.js";
 import { describe, unify, variable } from "../graph/sizes.js";
 import { settle } from "./einstein.js";
-import { expression, expressionOn, kindOf, type Expected } from "./expressions.js";
+import { expression, expressionOn, kindOf } from "./expressions.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
-import { childScope, define, fail, lookup, namesIn, unknownName, type BlockValue, type Elaboration, type Scope } from "./scope.js";
+import { childScope, define, fail, lookup, namesIn, unknownName, type BlockValue, type DataArg, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { axesOf, type Axis, type Instance, type Parameter, type Tensor, type Typed } from "./typed.js";
-
-/** An argument of the last list: as written, or already made by an apply. */
-export type DataArg =
-  | { readonly kind: "written"; readonly arg: Arg; readonly scope: Scope }
-  | { readonly kind: "tensor"; readonly value: Typed; readonly span: Span }
-  | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span };
 
 /** What a formal takes. */
 type FormalKind = "tensor" | "dim" | "block" | "manifold" | "start" | "number";
@@ -58,14 +52,15 @@ export function instantiate(
 ): Typed {
   const { decl } = block;
   const name = decl.name.name;
-  if (state.stack.includes(name)) return fail(state, "MHC218", span, `\`${name}\` contains itself: ${[...state.stack.slice(state.stack.indexOf(name)), name].join(" -> ")}`);
+  if (caller.within.includes(name)) return fail(state, "MHC218", span, `\`${name}\` contains itself: ${[...caller.within.slice(caller.within.indexOf(name)), name].join(" -> ")}`);
   const own = as?.name ?? name;
   const path = block.path ?? caller.prefix + own;
   const before = block.path === null ? caller.instances.get(own) : undefined;
   const parameters = state.parameters.length;
-  state.stack.push(name);
+  if (block.path === null && !before) caller.instances.set(own, span);
+  state.uses.push({ block: name, span: block.span });
   try {
-    const made = build(state, block, data, expected, path, span);
+    const made = build(state, block, data, caller, expected, path, span);
     if (before && state.parameters.length > parameters) {
       return fail(state, "MHC211", span, `\`${own}\` is used a second time here, and its parameters need a name of their own`, {
         notes: [{ message: "the first use", span: before }], fix: `write \`${name}(…) as another\``,
@@ -73,15 +68,14 @@ export function instantiate(
     }
     return made;
   } finally {
-    state.stack.pop();
-    if (block.path === null) caller.instances.set(own, span);
+    state.uses.pop();
   }
 }
 
-function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], expected: Expected, path: string, span: Span): Typed {
+function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], caller: Scope, expected: Expected, path: string, span: Span): Typed {
   const { decl } = block;
   const name = decl.name.name;
-  const scope = childScope(null, `${path}.`);
+  const scope = childScope(null, `${path}.`, [...caller.within, name]);
   bindConfig(state, block, scope, span);
 
   // Axes that the header, parameters and the result name without declaring them are variables, to be found by unification.
@@ -91,7 +85,7 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
     const axis: Axis = { name: ident.name, size: variable(ident.name) };
     scope.names.set(ident.name, { kind: "dim", axis, span: ident.span });
     const guess = nearest(ident.name, [...declared, ...[...scope.names.keys()].filter((other) => other !== ident.name)]);
-    state.pending.push({ size: axis.size, span, what: `the size of axis \`${ident.name}\` of \`${name}\` cannot be known from this use${guess ? ` (is \`${guess}\` meant?)` : ""}` });
+    state.pending = [...state.pending, { size: axis.size, span, what: `the size of axis \`${ident.name}\` of \`${name}\` cannot be known from this use${guess ? ` (is \`${guess}\` meant?)` : ""}` }];
   };
   for (const formal of decl.data) {
     formal.axes?.forEach(implicit);

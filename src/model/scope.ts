@@ -2,13 +2,13 @@
  * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is given up
  * after its error has been reported (so that the rest of the page is still checked).
  */
-import type { Arg, Block, Span } from "../../grammar/ast.js";
+import type { Arg, Block, Ident, Span } from "../../grammar/ast.js";
 import type { ManifoldInstance } from "../manifolds/registry.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../diagnostics/table.js";
 import type { Size } from "../graph/sizes.js";
-import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor } from "./typed.js";
+import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor, Typed } from "./typed.js";
 
 /** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
 export interface BlockValue {
@@ -34,6 +34,8 @@ export type Entity =
 
 export interface Scope {
   readonly parent: Scope | null;
+  /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
+  readonly within: readonly string[];
   readonly names: Map<string, Entity>;
   /** "" in a model, `layers.*.` in a repeat, `layers.*.attention.` in an instance. */
   readonly prefix: string;
@@ -43,19 +45,30 @@ export interface Scope {
   readonly mapping: { readonly manifold: ManifoldInstance; readonly n: Size } | null;
 }
 
-export const childScope = (parent: Scope | null, prefix: string): Scope => ({ parent, names: new Map(), prefix, instances: new Map(), mapping: parent?.mapping ?? null });
+export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), prefix, instances: new Map(), mapping: parent?.mapping ?? null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
 
+/** The axes that a place expects of its expression, or null when it has no opinion. */
+export type Expected = readonly Axis[] | null;
+
+/** An argument of a block's last list: as written, or already made by an apply. */
+export type DataArg =
+  | { readonly kind: "written"; readonly arg: Arg; readonly scope: Scope }
+  | { readonly kind: "tensor"; readonly value: Typed; readonly span: Span }
+  | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span };
+
 export interface Elaboration {
+  /** Makes an instance of a block. Here, since expressions make instances and instances hold expressions: neither file can import the other. */
+  readonly instantiate: (state: Elaboration, block: BlockValue, data: readonly DataArg[], caller: Scope, expected: Expected, as: Ident | null, span: Span) => Typed;
   readonly blocks: ReadonlyMap<string, Block>;
   readonly parameters: Parameter[];
   readonly report: (d: Diagnostic) => void;
-  /** Blocks being instantiated, innermost last: a block may not contain itself. */
-  readonly stack: string[];
+  /** The instances being made, innermost last: what an error inside a library block is traced back through. */
+  readonly uses: { readonly block: string; readonly span: Span }[];
   /** Sizes that must be known in the end, with what to say if they are not. */
-  readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
+  pending: readonly { readonly size: Size; readonly span: Span; readonly what: string }[];
 }
 
 export function lookup(scope: Scope, name: string): Entity | null {

@@ -74,7 +74,7 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
 
 function unknown(reader: Reader, name: string, span: Span, options: readonly string[], what: string): void {
   const guess = nearest(name, options);
-  reader.report(diagnostic("MHC501", span, `\`${name}\` is not a ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${options.map((option) => `\`${option}\``).join(", ")}` }));
+  reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${options.map((option) => `\`${option}\``).join(", ")}` }));
 }
 
 function within(reader: Reader, name: string, value: number, span: Span): number | null {
