@@ -2,7 +2,7 @@
 const rooms = [
   "^src/cli/",
   "^src/tools/",
-  "^src/(index|compile|check)\\.ts$",
+  "^src/(index|compile|entries)\\.ts$",
   "^codegen/(?!target)",
   "^src/schedule/",
   "^codegen/target\\.ts$",

@@ -6,8 +6,7 @@
 import { createBuilder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
 import { lower, type Lowered } from "./model/lower.js";
-import type { RateSettings } from "./model/train.js";
-import type { TrainSettings, TypedModel } from "./model/typed.js";
+import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 

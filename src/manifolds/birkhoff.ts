@@ -8,7 +8,7 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, multiply } from "../graph/sizes.js";
-import type { Manifold } from "./registry.js";
+import type { Manifold } from "./manifold.js";
 
 const MOST_PERMUTED = 5;
 const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1));

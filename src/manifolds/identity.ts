@@ -1,6 +1,6 @@
 /** The set of one point, the identity matrix: no free coordinates, nothing to learn. The ablation that every claim about mixing needs. */
 import { known } from "../graph/sizes.js";
-import type { Manifold } from "./registry.js";
+import type { Manifold } from "./manifold.js";
 
 export const identity: Manifold = {
   name: "identity",

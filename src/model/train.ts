@@ -6,16 +6,7 @@ import type { Arg, Call, Expr, Path, Section, Span } from "../../grammar/ast.js"
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import type { TrainSettings } from "./typed.js";
-
-/** A rate over the steps; `steps` of a falling one is the length of the run. */
-export type RateSettings =
-  | { readonly kind: "constant"; readonly value: number }
-  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
-
-export type OptimizerSettings =
-  | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
-  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number };
+import type { OptimizerSettings, RateSettings, TrainSettings } from "./typed.js";
 
 const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip"] as const;
 

@@ -5,7 +5,6 @@
  */
 import type { Span } from "../../grammar/ast.js";
 import type { ManifoldInstance } from "../manifolds/registry.js";
-import type { OptimizerSettings } from "./train.js";
 import type { Size } from "../graph/sizes.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
@@ -129,6 +128,15 @@ export interface TypedModel {
   readonly manifolds: readonly { readonly name: string; readonly manifold: ManifoldInstance }[];
   readonly train: TrainSettings | null;
 }
+
+/** A rate over the steps; `steps` of a falling one is the length of the run. */
+export type RateSettings =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
+
+export type OptimizerSettings =
+  | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
+  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number };
 
 export interface TrainSettings {
   readonly batch: number;
