@@ -75,7 +75,7 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
     session.write(refs.x, new Float32Array(SIZE));
     session.write(refs.x, Float32Array.of(5, 6), 10);
     const before = await session.read(refs.x);
-    expect([...before.slice(9, 13)]).toEqual([0, 5, 6, 0]);
+    expect(Array.from(before.slice(9, 13))).toEqual([0, 5, 6, 0]);
     session.write(refs.x, Float32Array.of(9), 10);
     expect(before[10]).toBe(5);
     expect(before.length).toBe(SIZE);

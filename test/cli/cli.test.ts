@@ -1,0 +1,230 @@
+/**
+ * The command line as a user has it: built, run as a process, judged by its exit code, what it prints where, and what it leaves.
+ * It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decode } from "../../runtime/checkpoint.js";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const build = join(root, "node_modules", ".cache", `mhc-cli-${process.pid}`);
+const cwd = mkdtempSync(join(tmpdir(), "mhc cli "));
+
+const SPEC = `/// A small decoder.
+model Small {
+  dim context = 6, width = 8, heads = 2, lanes = 2
+
+  data corpus = characters("text.txt", window = context, holdout = 20%)
+
+  manifold Mixing = birkhoff(iterations = 20)
+
+  stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
+
+  x through attention(heads) via mhc(Mixing)
+
+  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
+
+  train {
+    batch = 3, steps = 20, seed = 5
+    optimizer = adamw(rate = 1e-2)
+  }
+}
+`;
+
+beforeAll(() => {
+  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", build], { cwd: root, stdio: "pipe" });
+  writeFileSync(join(build, "package.json"), '{"type": "module"}');
+  writeFileSync(join(cwd, "small.mhc"), SPEC);
+  writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
+  writeFileSync(join(cwd, "wrong.mhc"), SPEC.replace("total(x)", "totl(x)"));
+  writeFileSync(join(cwd, "tiny.txt"), "too short");
+});
+afterAll(() => {
+  rmSync(build, { recursive: true, force: true });
+  rmSync(cwd, { recursive: true, force: true });
+});
+
+interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the command; one that does not end by itself is killed and fails with the code null. */
+function mhc(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+    let out = "";
+    let err = "";
+    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+const rows = (out: string): Record<string, unknown>[] => out.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe("wrong usage ends with 2, in a line or two, without a stack", () => {
+  it.each<[string, string[], RegExp]>([
+    ["no command", [], /Usage: mhc/],
+    ["an unknown command", ["trian", "small.mhc"], /unknown command 'trian'/],
+    ["an unknown option", ["check", "small.mhc", "--fast"], /unknown option '--fast'/],
+    ["no spec", ["train"], /missing required argument 'spec'/],
+    ["a spec that is not there", ["check", "none.mhc"], /there is no file none\.mhc/],
+    ["a folder for a spec", ["check", "."], /\. is not a file/],
+    ["an unknown device", ["train", "small.mhc", "--device", "tpu"], /--device/],
+    ["steps that are no number", ["train", "small.mhc", "--steps", "many"], /whole number/],
+    ["no threads", ["train", "small.mhc", "--threads", "0"], /at least 1/],
+    ["a setting without a value", ["train", "small.mhc", "--set", "width"], /--set name=value/],
+    ["an unknown stage", ["compile", "small.mhc", "--emit", "soup"], /--emit soup/],
+    ["an unknown target", ["compile", "small.mhc", "-o", "out", "--target", "cobol"], /--target cobol/],
+    ["nothing to do", ["compile", "small.mhc"], /say where to write/],
+    ["a negative temperature", ["sample", "run", "--temperature", "-1"], /at least 0|temperature/],
+  ])("%s", async (_, args, message) => {
+    const { code, err } = await mhc(args);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/\n\s+at |bug of mhc/);
+    expect(code).toBe(2);
+  });
+});
+
+describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
+  it.each<[string, string[], RegExp]>([
+    ["a misspelt name", ["check", "wrong.mhc"], /totl[\s\S]*total[\s\S]*1 error/],
+    ["the same while training", ["train", "wrong.mhc"], /totl/],
+    ["a setting of nothing", ["train", "small.mhc", "--set", "depth=3"], /depth/],
+    ["data that is not there", ["train", "small.mhc", "--data", "none.txt"], /no file matches/],
+    ["a package that is not there", ["train", "small.mhc", "--data", "npm:@no/such/x.txt"], /npm install @no\/such/],
+    ["too little text", ["train", "small.mhc", "--data", "tiny.txt"], /tiny|characters/],
+    ["a run that is none", ["sample", "."], /is not a run/],
+    ["a place that cannot be written", ["compile", "small.mhc", "-o", "text.txt/below"], /cannot be written/],
+    ["a run folder that is a file", ["train", "small.mhc", "--out", "text.txt"], /not a folder/],
+  ])("%s", async (_, args, message) => {
+    const { code, out, err } = await mhc([...args, ...(args[0] === "train" ? ["--device", "wasm", "--threads", "2"] : [])]);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/\n\s+at |bug of mhc/);
+    expect(out).toBe("");
+    expect(code).toBe(1);
+  });
+
+  it("also on the GPU, which must not keep the process alive", async () => {
+    const { code, err } = await mhc(["train", "wrong.mhc", "--device", "webgpu"]);
+    expect(err).toMatch(/totl/);
+    expect(code).toBe(1);
+  });
+
+  it("as JSON: a diagnostic a line, with its place", async () => {
+    const { code, out } = await mhc(["check", "wrong.mhc", "--json"]);
+    expect(code).toBe(1);
+    const [diagnostic] = rows(out);
+    expect(Object.keys(diagnostic!)).toEqual(expect.arrayContaining(["code", "severity", "message", "file", "start", "end", "notes", "fix"]));
+    expect(diagnostic).toMatchObject({ severity: "error", file: "wrong.mhc", start: { line: 1 + SPEC.split("\n").findIndex((line) => line.includes("total(x)")) } });
+  });
+});
+
+describe("a device that fails ends with 3", () => {
+  it("when there is no Vulkan driver", async () => {
+    const nothing = join(cwd, "no-driver.json");
+    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "webgpu"], { LD_LIBRARY_PATH: "", VK_DRIVER_FILES: nothing, VK_ICD_FILENAMES: nothing });
+    expect(err).toMatch(/WebGPU[\s\S]*wasm/);
+    expect(err).not.toMatch(/bug of mhc/);
+    expect(out).toBe("");
+    expect(code).toBe(3);
+  });
+});
+
+describe("commands", () => {
+  it("check", async () => {
+    expect(await mhc(["check", "small.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("small.mhc is right: Small") as string });
+  });
+
+  it("fmt and fmt --check", async () => {
+    const untidy = SPEC.replace("  dim context = 6, width", "dim   context=6,width");
+    writeFileSync(join(cwd, "untidy.mhc"), untidy);
+    const checked = await mhc(["fmt", "--check", "untidy.mhc"]);
+    expect([checked.code, checked.out]).toEqual([1, "untidy.mhc is not formatted\n"]);
+    expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(untidy);
+    expect((await mhc(["fmt", "untidy.mhc"])).code).toBe(0);
+    expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(SPEC);
+    expect((await mhc(["fmt", "--check", "untidy.mhc"])).code).toBe(0);
+  });
+
+  it("compile --emit prints each stage, and a reader may leave early", async () => {
+    const { code, out } = await mhc(["compile", "small.mhc", "--emit", "model,graph,kernels,plan"]);
+    expect(code).toBe(0);
+    for (const part of ["model Small", "embed.table", "kernel "]) expect(out).toContain(part);
+    const early = execFileSync("sh", ["-c", `"${process.execPath}" "${join(build, "src/cli/main.js")}" compile small.mhc --emit graph,kernels,plan 2>&1 >&3 3>&- | cat; true`], { cwd, stdio: ["ignore", "pipe", "pipe", "ignore"], encoding: "utf8" });
+    expect(early).not.toMatch(/EPIPE|\n\s+at /);
+  });
+
+  it("compile -o writes each target's files", async () => {
+    const { code, out } = await mhc(["compile", "small.mhc", "-o", "out", "--json"]);
+    expect(code).toBe(0);
+    const files = readdirSync(join(cwd, "out")).sort();
+    expect(files.length).toBe(rows(out).length);
+    for (const ending of [".ts", ".wgsl", ".wat"]) expect(files.some((file) => file.endsWith(ending)), ending).toBe(true);
+  });
+
+  it("devices", async () => {
+    const { code, out } = await mhc(["devices", "--json"]);
+    expect(code).toBe(0);
+    const found = rows(out);
+    for (const row of found) expect(Object.keys(row).sort()).toEqual(["adapter", "default", "device", "features", "limits"]);
+    expect(found.map(({ device }) => device).sort()).toEqual(["javascript", "wasm", "webgpu"]);
+    expect(found.filter((row) => row["default"]).map(({ device }) => device)).toEqual(["wasm"]);
+  });
+
+  it("train leaves a run that sample continues, in words", async () => {
+    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "wasm", "--threads", "2", "--out", "first", "--sample", "40"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/Small: [\d,]+ parameters on wasm/);
+    expect(out).toMatch(/step 20\/20 {2}loss \d+\.\d+ .*tokens\/s .*left .*Mixing off by/);
+    expect(out).toMatch(/hold-out loss \d+\.\d{4} nats a character/);
+    expect(out).toMatch(/the run is in first\ntry next: mhc sample first/);
+    expect(readdirSync(join(cwd, "first")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+    expect(readFileSync(join(cwd, "first/spec.mhc"), "utf8")).toBe(SPEC);
+    const said = await mhc(["sample", "first", "--prompt", "the ", "--tokens", "12", "--device", "wasm"]);
+    expect([said.code, said.out.startsWith("the "), [...said.out.slice(0, -1)].length]).toEqual([0, true, 16]);
+    const unknown = await mhc(["sample", "first", "--prompt", "Ünder", "--device", "wasm"]);
+    expect(unknown.err).toContain('"Ü"');
+    expect(unknown.code).toBe(1);
+  });
+
+  it("train --json prints a line a step and a last one; settings and threads change what they should", async () => {
+    const run = async (out: string, ...more: string[]): Promise<Record<string, unknown>[]> => {
+      const { code, out: text, err } = await mhc(["train", "small.mhc", "--json", "--device", "wasm", "--steps", "4", "--out", out, ...more]);
+      expect([code, err]).toEqual([0, ""]);
+      return rows(text);
+    };
+    const lines = await run("second", "--threads", "1");
+    expect(lines.length).toBe(5);
+    lines.slice(0, 4).forEach((line, i) => expect(line).toEqual({ step: i + 1, loss: expect.any(Number) as number, ms: expect.any(Number) as number, tokens_per_s: expect.any(Number) as number, constraints: { Mixing: expect.any(Number) as number } }));
+    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, device: "wasm" });
+    expect(readFileSync(join(cwd, "second/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(lines);
+    const losses = (found: Record<string, unknown>[]): unknown[] => found.map(({ loss }) => loss);
+    expect(losses(await run("third", "--threads", "2"))).toEqual(losses(lines));
+    expect(losses(await run("fourth", "--seed", "6"))).not.toEqual(losses(lines));
+    await run("fifth", "--set", "width=12");
+    expect(decode(readFileSync(join(cwd, "fifth/model.safetensors"))).tensors.get("embed.table")!.shape[1]).toBe(12);
+    expect(decode(readFileSync(join(cwd, "second/model.safetensors"))).metadata["step"]).toBe("4");
+    // A run remembers its settings.
+    expect((await mhc(["sample", "fifth", "--tokens", "3", "--device", "wasm", "--json"])).code).toBe(0);
+  });
+
+  it("train on WebGPU ends, and agrees with WebAssembly", async () => {
+    const args = ["train", "small.mhc", "--json", "--steps", "3", "--device"];
+    const [gpu, wasm] = [await mhc([...args, "webgpu", "--out", "gpu"]), await mhc([...args, "wasm", "--out", "cpu"])];
+    expect([gpu.code, gpu.err]).toEqual([0, ""]);
+    rows(wasm.out).forEach((line, i) => expect(Math.abs((rows(gpu.out)[i]!["loss"] as number) / (line["loss"] as number) - 1)).toBeLessThan(1e-4));
+  });
+
+  it("writes nothing beside its run folder", () => {
+    mkdirSync(join(cwd, "runs"), { recursive: true });
+    expect(readdirSync(join(cwd, "runs"))).toEqual([]);
+    expect(existsSync(join(cwd, "first"))).toBe(true);
+  });
+});
