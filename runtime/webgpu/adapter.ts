@@ -15,6 +15,8 @@ async function gpu(): Promise<GPU> {
     return found;
   }
   if (!dawn) {
+    const { mayHaveVulkan } = await import("../node/vulkan.js");
+    if (!mayHaveVulkan()) throw new DeviceError("there is no Vulkan driver on this machine, and so no WebGPU adapter", "install a Vulkan driver, or use the device wasm");
     try {
       const { create, globals } = await import("webgpu");
       Object.assign(globalThis, globals);

@@ -2,11 +2,12 @@
  * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
  * where the data is, so that the run can be sampled from and repeated.
  */
-import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
+import type { Facts } from "../compile.js";
 
 export interface RunInfo {
   readonly format: 1;
@@ -14,6 +15,8 @@ export interface RunInfo {
   readonly file: string;
   readonly set: Readonly<Record<string, string>>;
   readonly data: Readonly<Record<string, string>>;
+  /** What the data told the compiler, so that the run can be used without its data, and by the vocabulary it was trained with. */
+  readonly facts: Facts;
   readonly seed: number;
   readonly device: string;
   readonly step: number;
@@ -31,7 +34,7 @@ export interface Run {
 
 export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
   const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
-  const path = folder ?? unused(join("runs", `${stem}-${time}`));
+  const path = folder ?? makeUnused(join("runs", `${stem}-${time}`));
   if (existsSync(path) && !statSync(path).isDirectory()) throw new DataError(`${path} is not a folder`, "give another --out");
   await writeAtomically(join(path, SPEC), spec);
   const metrics = join(path, "metrics.jsonl");
@@ -46,11 +49,17 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
   };
 }
 
-/** The path, or the path with the first number that makes it new. */
-function unused(path: string): string {
+/** Makes the folder, or the first with a number behind its name: two runs that begin in one second do not share one. */
+function makeUnused(path: string): string {
   for (let i = 1; ; i++) {
     const tried = i === 1 ? path : `${path}-${i}`;
-    if (!existsSync(tried)) return tried;
+    try {
+      mkdirSync(dirname(tried), { recursive: true });
+      mkdirSync(tried);
+      return tried;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw new DataError(`${tried} cannot be made: ${error instanceof Error ? error.message : String(error)}`, "give another --out");
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { load } from "../../runtime/model.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
-import { compileFor } from "./project.js";
+import { report } from "./project.js";
 import { readRun } from "./run.js";
 import { existsSync, readFileSync } from "node:fs";
 
@@ -36,9 +36,10 @@ export const sampleCommand = (): Command =>
       const { info, spec, checkpoint } = readRun(folder);
       const device = await openDevice(given.device, { threads: given.threads });
       const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
-      const project = { file: info.file, text: spec, options: { file: resolve(dirname(info.file), "spec.mhc"), set: info.set, data: info.data, host } };
-      const { plan } = await compileFor(project, [device.name], given.json === true);
-      const model = await load(plan, { device });
+      const { compile } = await import("../compile.js");
+      const compiled = await compile(spec, { file: resolve(dirname(info.file), "spec.mhc"), set: info.set, data: info.data, host, facts: info.facts, devices: [device.name] });
+      await report(compiled, given.json === true);
+      const model = await load(compiled.plan!, { device });
       await model.load(checkpoint);
       const text = await model.generate(given.prompt, { tokens: given.tokens, temperature: given.temperature, topK: given.topK, seed: given.seed });
       process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);

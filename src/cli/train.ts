@@ -57,7 +57,8 @@ export const trainCommand = (): Command =>
       const begun = performance.now();
       let loss = Number.NaN;
       let evaluated: number | null = null;
-      const describe = { format: 1, file: resolve(file), set: pairs(given.set, "set"), data: dataOf(project.options.data, info.name), seed: model.seed, device: device.name } as const;
+      let saved = 0;
+      const describe = { format: 1, file: resolve(file), set: pairs(given.set, "set"), data: dataOf(project.options.data, info.name), facts: Object.fromEntries([...loaded].map(([name, { facts }]) => [name, facts])), seed: model.seed, device: device.name } as const;
       try {
         for await (const metrics of model.train(source, { steps })) {
           loss = metrics.loss;
@@ -65,10 +66,13 @@ export const trainCommand = (): Command =>
           const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(evaluated === null ? {} : { holdout: evaluated }) };
           run.log(line);
           progress.step(line);
-          if (evaluated !== null) await run.save(model, { ...describe, step: model.step });
+          if (evaluated !== null) {
+            await run.save(model, { ...describe, step: model.step });
+            saved = model.step;
+          }
         }
       } catch (error) {
-        if (error instanceof NumericError) throw new NumericError(`${error.message}; the last good checkpoint is in ${run.folder}`, error.fix);
+        if (error instanceof NumericError && saved > 0) throw new NumericError(`${error.message}; the checkpoint of step ${saved} is in ${run.folder}`, error.fix);
         throw error;
       }
       const seconds = (performance.now() - begun) / 1000;

@@ -15,7 +15,7 @@ const text = "the sea was calm, and the whale went down. all hands! ".repeat(12)
 const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const page = (rate: string): string => `model Small {
   dim context = 6, width = 8, heads = 2, lanes = 2
-  data corpus = characters("text", window = context, holdout = 20%)
+  data corpus = characters("text", window = context, holdout = 18%)
   manifold Mixing = birkhoff(iterations = 20)
   stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
   x through attention(heads) via mhc(Mixing)
