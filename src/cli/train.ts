@@ -86,8 +86,8 @@ export const trainCommand = (): Command =>
         progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; hold-out loss ${holdout.toFixed(4)} ${unit} (${source.holdoutExamples.toLocaleString("en")} held-out ${info.kind === "characters" ? "windows" : "examples"})`);
         if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
         process.stdout.write(`the run is in ${run.folder}\n`);
-        const next = info.kind === "characters" ? [`mhc sample ${run.folder} --prompt "Call me "`] : [];
-        process.stdout.write(`try next: ${[...next, `mhc train ${file} --set train.batch=${2 * plan.train.batch}`, `mhc compile ${file} -o out`].join("\n          ")}\n`);
+        const next = info.kind === "characters" ? [`npx mhc sample ${run.folder} --prompt "Call me "`] : [];
+        process.stdout.write(`try next: ${[...next, `npx mhc train ${file} --set train.batch=${2 * plan.train.batch}`, `npx mhc compile ${file} -o out`].join("\n          ")}\n`);
       }
       await model.close();
     });

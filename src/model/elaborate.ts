@@ -213,7 +213,7 @@ class ModelElaboration {
   private define(item: Extract<Model["items"][number], { kind: "let" }>, scope: Scope): Statement {
     const { state } = this;
     const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
-    const raw = expression(state, item.value, scope, axes);
+    const raw = expression(state, item.value, { ...scope, wanted: axes ?? [] }, axes);
     const value = settle(raw, axes ?? axesOf(raw), state.report);
     const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
     define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });

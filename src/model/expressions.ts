@@ -22,7 +22,7 @@ const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => nam
 
 /** Elaborates and settles an expression whose result has the axes `wanted`. */
 export function expressionOn(state: Elaboration, e: Expr, scope: Scope, wanted: readonly Axis[]): Typed {
-  return settle(expression(state, e, scope, wanted), wanted, state.report);
+  return settle(expression(state, e, { ...scope, wanted }, wanted), wanted, state.report);
 }
 
 export function expression(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
@@ -224,7 +224,7 @@ function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typ
   if (inner.kind === "where") {
     if (!ABSENT.has(name)) return fail(state, "MHC212", inner.span, `\`${name}\` does not know what to do without a value`);
     const value = expression(state, inner.value, scope, null);
-    const present = condition(state, inner.condition, scope, union(axesOf(value), axes));
+    const present = condition(state, inner.condition, scope, union(union(axesOf(value), axes), scope.wanted));
     a = { kind: "where", a: value, condition: present, span: inner.span };
   } else a = expression(state, inner, scope, null);
   const missing = axes.find((axis) => !axesOf(a).includes(axis));
@@ -232,7 +232,7 @@ function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typ
   return { kind: "reduce", f: name as Reducer, axes, a, span: e.span };
 }
 
-/** A condition: an axis of the guarded value is its position, any other dim its size. */
+/** A condition: an axis of the guarded value, or of the left side, is its position; any other dim is its size. */
 function condition(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axis[]): Typed {
   const span = e.span;
   const inner = (part: Expr): Typed => condition(state, part, scope, axes);
@@ -271,7 +271,7 @@ function mapped(state: Elaboration, e: Call, entity: Extract<Entity, { readonly 
   const free = entity.manifold.manifold.free(size, entity.manifold.options);
   if ("error" in free) return fail(state, "MHC303", e.span, `${entity.manifold.manifold.name} ${free.error}`);
   const axis: Axis = { name: "free", size: free };
-  const inner: Scope = { ...childScope(scope, scope.prefix), instances: scope.instances, mapping: { manifold: entity.manifold, n: n.size } };
+  const inner: Scope = { ...childScope(scope, scope.prefix), instances: scope.instances, wanted: scope.wanted, mapping: { manifold: entity.manifold, n: n.size } };
   // Without free coordinates the argument is not made: its parameters would have no effect.
   const a = free.value === 0 ? null : expression(state, args[0]!.value, inner, [...expected.slice(0, -2), axis]);
   return { kind: "map", name: entity.name, manifold: entity.manifold, a: a && settle(a, [...expected.slice(0, -2), axis], state.report), free: axis, axes: expected, span: e.span };

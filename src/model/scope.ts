@@ -41,11 +41,13 @@ export interface Scope {
   readonly prefix: string;
   /** Names of the instances made here. */
   readonly instances: Map<string, Span>;
+  /** The axes on the left of the definition that is being read: in a condition they are positions. */
+  readonly wanted: readonly Axis[];
   /** Inside the argument of a manifold's map: which manifold, and the size n of its matrices. */
   readonly mapping: { readonly manifold: ManifoldInstance; readonly n: Size } | null;
 }
 
-export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), prefix, instances: new Map(), mapping: parent?.mapping ?? null });
+export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), prefix, instances: new Map(), wanted: [], mapping: parent?.mapping ?? null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}

@@ -192,7 +192,7 @@ describe("commands", () => {
     expect(out).toMatch(/Small: [\d,]+ parameters on wasm/);
     expect(out).toMatch(/step 20\/20 {2}loss \d+\.\d+ .*tokens\/s .*left .*Mixing off by/);
     expect(out).toMatch(/hold-out loss \d+\.\d{4} nats a character/);
-    expect(out).toMatch(/the run is in first\ntry next: mhc sample first/);
+    expect(out).toMatch(/the run is in first\ntry next: npx mhc sample first/);
     expect(readdirSync(join(cwd, "first")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
     expect(readFileSync(join(cwd, "first/spec.mhc"), "utf8")).toBe(SPEC);
     const said = await mhc(["sample", "first", "--prompt", "the ", "--tokens", "12", "--device", "wasm"]);
