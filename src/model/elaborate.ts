@@ -59,298 +59,300 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     report(diagnostic("MHC216", span, models.length ? "a file holds one model, and this is a second one" : "there is no model in this file", { fix: models.length ? "put it in a file of its own" : "begin with `model Name { … }`" }));
     return { model: null, diagnostics };
   }
-  const model = new ModelElaboration(state, models[0]!, options).run();
+  const model = readModel(newDraft(state, models[0]!, options));
   return { model: diagnostics.some((d) => d.severity === "error") ? null : model, diagnostics };
 }
 
-/** The state of one page: private to this file, gone when `run` returns. */
-class ModelElaboration {
-  private readonly scope: Scope = childScope(null, "");
-  private readonly dims: Dim[] = [];
-  private readonly data: DataSource[] = [];
-  private readonly inputs: Tensor[] = [];
-  private readonly statements: Statement[] = [];
-  private readonly outputs: { name: string; axes: readonly Axis[]; value: Typed }[] = [];
-  private readonly used = new Set<string>();
-  private loss: Typed | null = null;
-  private readonly sections = new Map<string, Section>();
+/** The typed model while its page is being read. */
+interface Draft {
+  readonly state: Elaboration;
+  readonly page: Model;
+  readonly options: ElaborateOptions;
+  readonly scope: Scope;
+  readonly dims: Dim[];
+  readonly data: DataSource[];
+  readonly inputs: Tensor[];
+  readonly statements: Statement[];
+  readonly outputs: { readonly name: string; readonly axes: readonly Axis[]; readonly value: Typed }[];
+  /** Names of `--set` that were met. */
+  readonly used: Set<string>;
+  readonly sections: Map<string, Section>;
+  loss: Typed | null;
+}
 
-  constructor(
-    private readonly state: Elaboration,
-    private readonly page: Model,
-    private readonly options: ElaborateOptions,
-  ) {}
+const newDraft = (state: Elaboration, page: Model, options: ElaborateOptions): Draft => ({
+  state, page, options, scope: childScope(null, ""), dims: [], data: [], inputs: [], statements: [], outputs: [], used: new Set(), sections: new Map(), loss: null,
+});
 
-  run(): TypedModel {
-    for (const item of this.page.items) {
-      // What a repeat changes is known only once it is made; everything else is independent.
-      this.attempt("name" in item ? item.name : null, () => this.item(item));
-    }
-    for (const { size, span, what } of this.state.pending) {
-      if (resolve(size).kind === "variable") this.state.report(diagnostic("MHC208", span, what, { fix: "pass a tensor that has this axis, or name the axes on the left" }));
-    }
-    const section = this.sections.get("train");
-    const overrides: Record<string, string> = {};
-    for (const [name, value] of Object.entries(this.options.set)) {
-      if (name.startsWith("train.") && ["batch", "steps", "seed", "clip"].includes(name.slice(6))) overrides[name.slice(6)] = value;
-      else if (!this.used.has(name)) this.unknownSetting(name);
-    }
-    for (const name of Object.keys(this.options.data)) {
-      if (!this.data.some((source) => source.name === name)) this.state.report(diagnostic("MHC401", this.page.name.span, `the spec has no data \`${name}\``));
-    }
-    const train = section ? this.attempt(null, () => readTrain(section, overrides, {
-      number: (e) => this.attempt(null, () => scalarOf(this.state, e, this.scope).value()),
-      report: this.state.report,
-    })) : null;
-    if (!this.page.items.some(({ kind }) => kind === "loss" || kind === "output")) {
-      this.state.report(diagnostic("MHC213", this.page.name.span, `\`${this.page.name.name}\` has neither a loss nor an output`, { fix: "add `loss = …` or `output y[…] = …`" }));
-    }
-    if (this.page.items.some(({ kind }) => kind === "loss") && !section) this.state.report(diagnostic("MHC503", this.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
-    return {
-      name: this.page.name.name, doc: this.page.doc, dims: this.dims, data: this.data, inputs: this.inputs, parameters: this.state.parameters,
-      statements: this.statements, outputs: this.outputs, loss: this.loss,
-      manifolds: [...this.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
-      train,
-    };
+function readModel(draft: Draft): TypedModel {
+  for (const item of draft.page.items) {
+    // What a repeat changes is known only once it is made; everything else is independent.
+    attempt(draft, "name" in item ? item.name : null, () => readItem(draft, item));
   }
+  for (const { size, span, what } of draft.state.pending) {
+    if (resolve(size).kind === "variable") draft.state.report(diagnostic("MHC208", span, what, { fix: "pass a tensor that has this axis, or name the axes on the left" }));
+  }
+  const section = draft.sections.get("train");
+  const overrides: Record<string, string> = {};
+  for (const [name, value] of Object.entries(draft.options.set)) {
+    if (name.startsWith("train.") && ["batch", "steps", "seed", "clip"].includes(name.slice(6))) overrides[name.slice(6)] = value;
+    else if (!draft.used.has(name)) unknownSetting(draft, name);
+  }
+  for (const name of Object.keys(draft.options.data)) {
+    if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
+  }
+  const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
+    number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
+    report: draft.state.report,
+  })) : null;
+  if (!draft.page.items.some(({ kind }) => kind === "loss" || kind === "output")) {
+    draft.state.report(diagnostic("MHC213", draft.page.name.span, `\`${draft.page.name.name}\` has neither a loss nor an output`, { fix: "add `loss = …` or `output y[…] = …`" }));
+  }
+  if (draft.page.items.some(({ kind }) => kind === "loss") && !section) draft.state.report(diagnostic("MHC503", draft.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
+  return {
+    name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters: draft.state.parameters,
+    statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
+    manifolds: [...draft.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
+    train,
+  };
+}
 
-  /** Runs a part; when it is given up, its name is poisoned and null returned. */
-  private attempt<T>(name: Ident | null, part: () => T, scope = this.scope): T | null {
-    const { pending } = this.state;
-    try {
-      return part();
-    } catch (error) {
-      if (!(error instanceof Abandoned)) throw error;
-      if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
-      // Sizes that were still open are no errors of their own.
-      this.state.pending = pending;
-      this.state.uses.length = 0;
-      return null;
+/** Runs a part; when it is given up, its name is poisoned and null returned. */
+function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = draft.scope): T | null {
+  const { pending } = draft.state;
+  try {
+    return part();
+  } catch (error) {
+    if (!(error instanceof Abandoned)) throw error;
+    if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
+    // Sizes that were still open are no errors of their own.
+    draft.state.pending = pending;
+    draft.state.uses.length = 0;
+    return null;
+  }
+}
+
+function unknownSetting(draft: Draft, name: string): void {
+  const names = [...draft.dims.map((dim) => dim.name), "train.batch", "train.steps", "train.seed", "train.clip"];
+  const guess = nearest(name, names);
+  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
+}
+
+function readItem(draft: Draft, item: Model["items"][number]): void {
+  const { state, scope } = draft;
+  switch (item.kind) {
+    case "dim": {
+      const override = draft.options.set[item.name.name];
+      draft.used.add(item.name.name);
+      const size = override === undefined ? sizeOf(state, item.value, scope) : overridden(draft, item.name.name, override, item.name.span);
+      const value = valueOf(size);
+      if (value !== null && value < 1) fail(state, "MHC215", item.span, `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
+      // In messages a dim goes by its own name, whatever it was computed from.
+      const own = atom(item.name.name, value);
+      draft.dims.push({ name: item.name.name, size: own, doc: item.doc });
+      define(state, scope, item.name.name, { kind: "dim", axis: { name: item.name.name, size: isPlain(item.value) || override !== undefined ? own : size }, span: item.name.span });
+      return;
+    }
+    case "data": return readData(draft, item);
+    case "manifold": return readManifold(draft, item);
+    case "stream": {
+      const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+      const tensor: Tensor = { name: item.name.name, kind: "stream", axes, dtype: "f32", range: null, span: item.name.span };
+      const value = expressionOn(state, item.value, scope, axes);
+      define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+      draft.statements.push({ kind: "let", tensor, value });
+      return;
+    }
+    case "input": {
+      const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+      const tensor: Tensor = { name: item.name.name, kind: "input", axes, dtype: "f32", range: null, span: item.name.span };
+      define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+      draft.inputs.push(tensor);
+      return;
+    }
+    case "output": {
+      const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+      draft.outputs.push({ name: item.name.name, axes, value: expressionOn(state, item.value, scope, axes) });
+      return;
+    }
+    case "let":
+      draft.statements.push(readLet(draft, item, scope));
+      return;
+    case "param": {
+      if (item.on) fail(state, "MHC299", item.on.span, "parameters on a manifold (`on`) are not there yet");
+      const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+      const tensor: Tensor = { name: item.name.name, kind: "parameter", axes, dtype: "f32", range: null, span: item.name.span };
+      const parameter: Parameter = { tensor, name: item.name.name, start: startOf(state, item.start, scope), doc: item.doc };
+      state.parameters.push(parameter);
+      define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+      return;
+    }
+    case "apply":
+      draft.statements.push(readApply(draft, item, scope));
+      return;
+    case "repeat":
+      draft.statements.push(readRepeat(draft, item, scope));
+      return;
+    case "loss": {
+      if (draft.loss) fail(state, "MHC202", item.span, "a model has one loss, and this is a second one");
+      draft.loss = expressionOn(state, item.value, scope, []);
+      return;
+    }
+    case "section": {
+      if (draft.sections.has(item.name.name)) fail(state, "MHC202", item.name.span, `\`${item.name.name}\` stands twice`);
+      draft.sections.set(item.name.name, item);
+      if (item.name.name !== "train") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
+      return;
+    }
+    default: item satisfies never;
+  }
+}
+
+function overridden(draft: Draft, name: string, text: string, span: Span): Polynomial {
+  const value = Number(text);
+  return Number.isInteger(value) && value >= 1 ? known(value) : fail(draft.state, "MHC215", span, `--set ${name}=${text}: a dim is a whole number of at least 1`);
+}
+
+function readLet(draft: Draft, item: Extract<Model["items"][number], { kind: "let" }>, scope: Scope): Statement {
+  const { state } = draft;
+  const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
+  const raw = expression(state, item.value, { ...scope, wanted: axes ?? [] }, axes);
+  const value = settle(raw, axes ?? axesOf(raw), state.report);
+  const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
+  define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
+  return { kind: "let", tensor, value };
+}
+
+function readApply(draft: Draft, item: Apply, scope: Scope): Statement {
+  const { state } = draft;
+  const entity = lookup(scope, item.stream.name);
+  if (entity?.kind === "poison") throw new Abandoned();
+  if (!entity) unknownName(state, "MHC201", item.stream.span, `there is no stream \`${item.stream.name}\``, item.stream.name, namesIn(scope));
+  const found = entity as Entity;
+  if (found.kind !== "tensor" || found.tensor.kind !== "stream") fail(state, "MHC210", item.stream.span, `\`${item.stream.name}\` is not a stream`, { notes: [{ message: "it is defined here", span: found.span }], fix: `declare it with \`stream ${item.stream.name}[…] = …\`` });
+  const stream = (found as Extract<Entity, { kind: "tensor" }>).tensor;
+  const wrapped = blockValue(state, item.block, scope);
+  const via: Path | Call = item.via ?? { kind: "path", parts: [{ name: "residual", span: item.span }], span: item.span };
+  const connection = blockValue(state, via, scope);
+  if (connection.decl.kind !== "connection") fail(state, "MHC210", via.span, `\`${connection.decl.name.name}\` is a block, not a connection`, { notes: [{ message: "it is declared here", span: connection.decl.name.span }] });
+  const name = item.as?.name ?? wrapped.decl.name.name;
+  const before = scope.instances.get(name);
+  if (before) {
+    fail(state, "MHC211", item.as?.span ?? item.block.span, `\`${name}\` is used a second time here, and its parameters need a name of their own`, { notes: [{ message: "the first use", span: before }], fix: `write \`${item.stream.name} through ${wrapped.decl.name.name}(…) as another\`` });
+  }
+  scope.instances.set(name, item.span);
+  const path = scope.prefix + name;
+  const inner: Scope = { ...childScope(scope, `${path}.`), instances: new Map() };
+  const value = instantiate(
+    state, { ...connection, path: `${path}.${connection.decl.name.name}` },
+    [{ kind: "tensor", value: { kind: "tensor", tensor: stream, axes: stream.axes, span: item.stream.span }, span: item.stream.span }, { kind: "block", block: { ...wrapped, path }, span: item.block.span }],
+    inner, stream.axes, null, item.span,
+  );
+  return { kind: "apply", stream, value: settle(value, stream.axes, state.report), path };
+}
+
+function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
+  const { state } = draft;
+  const count = sizeOf(state, item.count, scope);
+  const name = item.count.kind === "path" && item.count.parts.length === 1 ? item.count.parts[0]!.name : "repeat";
+  const inner = childScope(scope, `${scope.prefix}${name}.*.`);
+  const body: Statement[] = [];
+  for (const part of item.body) {
+    const made = attempt(draft, "name" in part ? part.name : null, () => (part.kind === "let" ? readLet(draft, part, inner) : part.kind === "apply" ? readApply(draft, part, inner) : readRepeat(draft, part, inner)), inner);
+    if (made) body.push(made);
+  }
+  return { kind: "repeat", name, count, body };
+}
+
+function readData(draft: Draft, item: DataDecl): void {
+  const { state, scope } = draft;
+  const kind = item.source.callee.parts.map((part) => part.name).join(".");
+  if (kind !== "characters" && kind !== "examples") {
+    unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
+  }
+  const allowed = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
+  const args = item.source.lists.flat();
+  const options = new Map<string, Expr>();
+  let location: string | null = null;
+  for (const arg of args) {
+    if (!arg.name) {
+      if (arg.value.kind !== "string" || location !== null) fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
+      else location = arg.value.value;
+    } else if (!allowed.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`, arg.name.name, allowed);
+    else options.set(arg.name.name, arg.value);
+  }
+  location = draft.options.data[item.name.name] ?? location;
+  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.txt", …)\`` });
+  const holdoutExpr = options.get("holdout");
+  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : 0.1;
+  if (!(holdout > 0 && holdout < 1)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
+
+  const facts = draft.options.facts?.[item.name.name] ?? null;
+  const name = item.name.name;
+  const required = (option: string): Axis => {
+    const e = options.get(option);
+    if (!e) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, { fix: `add \`${option} = …\`` });
+    if (e.kind === "path" && e.parts.length === 1) {
+      const entity = lookup(scope, e.parts[0]!.name);
+      if (entity?.kind === "dim") return entity.axis;
+    }
+    return { name: option, size: sizeOf(state, e, scope) };
+  };
+  const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
+    [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];
+  let source: DataSource;
+  let fields: Map<string, Tensor>;
+  if (kind === "characters") {
+    const window = required("window");
+    const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
+    source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
+    fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
+  } else {
+    const features = required("features");
+    const classes = required("classes");
+    source = { name, kind: "examples", location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
+    fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
+    if (facts && "features" in facts) {
+      for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {
+        if (!unify(axis.size, known(found))) fail(state, "MHC403", item.span, `the data has ${found} ${axis.name === features.name ? "numbers an example" : "classes"}, and the spec says ${valueOf(axis.size)}`);
+      }
     }
   }
+  draft.data.push(source);
+  define(state, scope, name, { kind: "data", source, fields, span: item.name.span });
+}
 
-  private unknownSetting(name: string): void {
-    const names = [...this.dims.map((dim) => dim.name), "train.batch", "train.steps", "train.seed", "train.clip"];
-    const guess = nearest(name, names);
-    this.state.report(diagnostic("MHC501", this.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
-  }
-
-  private item(item: Model["items"][number]): void {
-    const { state, scope } = this;
-    switch (item.kind) {
-      case "dim": {
-        const override = this.options.set[item.name.name];
-        this.used.add(item.name.name);
-        const size = override === undefined ? sizeOf(state, item.value, scope) : this.overridden(item.name.name, override, item.name.span);
-        const value = valueOf(size);
-        if (value !== null && value < 1) fail(state, "MHC215", item.span, `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
-        // In messages a dim goes by its own name, whatever it was computed from.
-        const own = atom(item.name.name, value);
-        this.dims.push({ name: item.name.name, size: own, doc: item.doc });
-        define(state, scope, item.name.name, { kind: "dim", axis: { name: item.name.name, size: isPlain(item.value) || override !== undefined ? own : size }, span: item.name.span });
-        return;
-      }
-      case "data": return this.dataSource(item);
-      case "manifold": return this.manifold(item);
-      case "stream": {
-        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
-        const tensor: Tensor = { name: item.name.name, kind: "stream", axes, dtype: "f32", range: null, span: item.name.span };
-        const value = expressionOn(state, item.value, scope, axes);
-        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
-        this.statements.push({ kind: "let", tensor, value });
-        return;
-      }
-      case "input": {
-        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
-        const tensor: Tensor = { name: item.name.name, kind: "input", axes, dtype: "f32", range: null, span: item.name.span };
-        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
-        this.inputs.push(tensor);
-        return;
-      }
-      case "output": {
-        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
-        this.outputs.push({ name: item.name.name, axes, value: expressionOn(state, item.value, scope, axes) });
-        return;
-      }
-      case "let":
-        this.statements.push(this.define(item, scope));
-        return;
-      case "param": {
-        if (item.on) fail(state, "MHC299", item.on.span, "parameters on a manifold (`on`) are not there yet");
-        const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
-        const tensor: Tensor = { name: item.name.name, kind: "parameter", axes, dtype: "f32", range: null, span: item.name.span };
-        const parameter: Parameter = { tensor, name: item.name.name, start: startOf(state, item.start, scope), doc: item.doc };
-        state.parameters.push(parameter);
-        define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
-        return;
-      }
-      case "apply":
-        this.statements.push(this.apply(item, scope));
-        return;
-      case "repeat":
-        this.statements.push(this.repeat(item, scope));
-        return;
-      case "loss": {
-        if (this.loss) fail(state, "MHC202", item.span, "a model has one loss, and this is a second one");
-        this.loss = expressionOn(state, item.value, scope, []);
-        return;
-      }
-      case "section": {
-        if (this.sections.has(item.name.name)) fail(state, "MHC202", item.name.span, `\`${item.name.name}\` stands twice`);
-        this.sections.set(item.name.name, item);
-        if (item.name.name !== "train") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
-        return;
-      }
-      default: item satisfies never;
+function readManifold(draft: Draft, item: ManifoldDecl): void {
+  const { state, scope } = draft;
+  if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
+  const kind = item.value.callee.parts.map((part) => part.name).join(".");
+  const manifold = Object.hasOwn(manifolds, kind) ? manifolds[kind]! : null;
+  if (!manifold) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(manifolds).join(", ")}`, kind, Object.keys(manifolds));
+  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(manifold.options).map(([name, option]) => [name, option.default]));
+  for (const arg of item.value.lists.flat()) {
+    const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
+    const option = Object.hasOwn(manifold.options, name) ? manifold.options[name]! : null;
+    if (!option || (!arg.name && option.kind !== "flag")) {
+      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(manifold.options).join(", ") || "none"}`, name, Object.keys(manifold.options));
     }
+    options[name] = !arg.name ? true : readOption(draft, arg.value, name, option);
   }
+  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { manifold, options }, span: item.name.span });
+}
 
-  private overridden(name: string, text: string, span: Span): Polynomial {
-    const value = Number(text);
-    return Number.isInteger(value) && value >= 1 ? known(value) : fail(this.state, "MHC215", span, `--set ${name}=${text}: a dim is a whole number of at least 1`);
-  }
-
-  private define(item: Extract<Model["items"][number], { kind: "let" }>, scope: Scope): Statement {
-    const { state } = this;
-    const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
-    const raw = expression(state, item.value, { ...scope, wanted: axes ?? [] }, axes);
-    const value = settle(raw, axes ?? axesOf(raw), state.report);
-    const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
-    define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
-    return { kind: "let", tensor, value };
-  }
-
-  private apply(item: Apply, scope: Scope): Statement {
-    const { state } = this;
-    const entity = lookup(scope, item.stream.name);
-    if (entity?.kind === "poison") throw new Abandoned();
-    if (!entity) unknownName(state, "MHC201", item.stream.span, `there is no stream \`${item.stream.name}\``, item.stream.name, namesIn(scope));
-    const found = entity as Entity;
-    if (found.kind !== "tensor" || found.tensor.kind !== "stream") fail(state, "MHC210", item.stream.span, `\`${item.stream.name}\` is not a stream`, { notes: [{ message: "it is defined here", span: found.span }], fix: `declare it with \`stream ${item.stream.name}[…] = …\`` });
-    const stream = (found as Extract<Entity, { kind: "tensor" }>).tensor;
-    const wrapped = blockValue(state, item.block, scope);
-    const via: Path | Call = item.via ?? { kind: "path", parts: [{ name: "residual", span: item.span }], span: item.span };
-    const connection = blockValue(state, via, scope);
-    if (connection.decl.kind !== "connection") fail(state, "MHC210", via.span, `\`${connection.decl.name.name}\` is a block, not a connection`, { notes: [{ message: "it is declared here", span: connection.decl.name.span }] });
-    const name = item.as?.name ?? wrapped.decl.name.name;
-    const before = scope.instances.get(name);
-    if (before) {
-      fail(state, "MHC211", item.as?.span ?? item.block.span, `\`${name}\` is used a second time here, and its parameters need a name of their own`, { notes: [{ message: "the first use", span: before }], fix: `write \`${item.stream.name} through ${wrapped.decl.name.name}(…) as another\`` });
+function readOption(draft: Draft, e: Expr, name: string, option: (typeof manifolds)[string]["options"][string]): OptionValue {
+  const { state, scope } = draft;
+  const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
+  switch (option.kind) {
+    case "flag":
+      return named === "true" || named === "false" ? named === "true" : fail(state, "MHC302", e.span, `\`${name}\` is true or false`);
+    case "choice":
+      return named && option.choices.includes(named) ? named : fail(state, "MHC302", e.span, `\`${name}\` is ${option.choices.join(" or ")}`);
+    case "integer": {
+      const value = scalarOf(state, e, scope).value();
+      return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
     }
-    scope.instances.set(name, item.span);
-    const path = scope.prefix + name;
-    const inner: Scope = { ...childScope(scope, `${path}.`), instances: new Map() };
-    const value = instantiate(
-      state, { ...connection, path: `${path}.${connection.decl.name.name}` },
-      [{ kind: "tensor", value: { kind: "tensor", tensor: stream, axes: stream.axes, span: item.stream.span }, span: item.stream.span }, { kind: "block", block: { ...wrapped, path }, span: item.block.span }],
-      inner, stream.axes, null, item.span,
-    );
-    return { kind: "apply", stream, value: settle(value, stream.axes, state.report), path };
-  }
-
-  private repeat(item: Repeat, scope: Scope): Statement {
-    const { state } = this;
-    const count = sizeOf(state, item.count, scope);
-    const name = item.count.kind === "path" && item.count.parts.length === 1 ? item.count.parts[0]!.name : "repeat";
-    const inner = childScope(scope, `${scope.prefix}${name}.*.`);
-    const body: Statement[] = [];
-    for (const part of item.body) {
-      const made = this.attempt("name" in part ? part.name : null, () => (part.kind === "let" ? this.define(part, inner) : part.kind === "apply" ? this.apply(part, inner) : this.repeat(part, inner)), inner);
-      if (made) body.push(made);
-    }
-    return { kind: "repeat", name, count, body };
-  }
-
-  private dataSource(item: DataDecl): void {
-    const { state, scope } = this;
-    const kind = item.source.callee.parts.map((part) => part.name).join(".");
-    if (kind !== "characters" && kind !== "examples") {
-      unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
-    }
-    const allowed = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
-    const args = item.source.lists.flat();
-    const options = new Map<string, Expr>();
-    let location: string | null = null;
-    for (const arg of args) {
-      if (!arg.name) {
-        if (arg.value.kind !== "string" || location !== null) fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
-        else location = arg.value.value;
-      } else if (!allowed.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`, arg.name.name, allowed);
-      else options.set(arg.name.name, arg.value);
-    }
-    location = this.options.data[item.name.name] ?? location;
-    if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.txt", …)\`` });
-    const holdoutExpr = options.get("holdout");
-    const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : 0.1;
-    if (!(holdout > 0 && holdout < 1)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
-
-    const facts = this.options.facts?.[item.name.name] ?? null;
-    const name = item.name.name;
-    const required = (option: string): Axis => {
-      const e = options.get(option);
-      if (!e) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, { fix: `add \`${option} = …\`` });
-      if (e.kind === "path" && e.parts.length === 1) {
-        const entity = lookup(scope, e.parts[0]!.name);
-        if (entity?.kind === "dim") return entity.axis;
-      }
-      return { name: option, size: sizeOf(state, e, scope) };
-    };
-    const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
-      [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];
-    let source: DataSource;
-    let fields: Map<string, Tensor>;
-    if (kind === "characters") {
-      const window = required("window");
-      const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
-      source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
-      fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
-    } else {
-      const features = required("features");
-      const classes = required("classes");
-      source = { name, kind: "examples", location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
-      fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
-      if (facts && "features" in facts) {
-        for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {
-          if (!unify(axis.size, known(found))) fail(state, "MHC403", item.span, `the data has ${found} ${axis.name === features.name ? "numbers an example" : "classes"}, and the spec says ${valueOf(axis.size)}`);
-        }
-      }
-    }
-    this.data.push(source);
-    define(state, scope, name, { kind: "data", source, fields, span: item.name.span });
-  }
-
-  private manifold(item: ManifoldDecl): void {
-    const { state, scope } = this;
-    if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
-    const kind = item.value.callee.parts.map((part) => part.name).join(".");
-    const manifold = Object.hasOwn(manifolds, kind) ? manifolds[kind]! : null;
-    if (!manifold) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(manifolds).join(", ")}`, kind, Object.keys(manifolds));
-    const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(manifold.options).map(([name, option]) => [name, option.default]));
-    for (const arg of item.value.lists.flat()) {
-      const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
-      const option = Object.hasOwn(manifold.options, name) ? manifold.options[name]! : null;
-      if (!option || (!arg.name && option.kind !== "flag")) {
-        return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(manifold.options).join(", ") || "none"}`, name, Object.keys(manifold.options));
-      }
-      options[name] = !arg.name ? true : this.option(arg.value, name, option);
-    }
-    define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { manifold, options }, span: item.name.span });
-  }
-
-  private option(e: Expr, name: string, option: (typeof manifolds)[string]["options"][string]): OptionValue {
-    const { state, scope } = this;
-    const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
-    switch (option.kind) {
-      case "flag":
-        return named === "true" || named === "false" ? named === "true" : fail(state, "MHC302", e.span, `\`${name}\` is true or false`);
-      case "choice":
-        return named && option.choices.includes(named) ? named : fail(state, "MHC302", e.span, `\`${name}\` is ${option.choices.join(" or ")}`);
-      case "integer": {
-        const value = scalarOf(state, e, scope).value();
-        return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
-      }
-      default: return option satisfies never;
-    }
+    default: return option satisfies never;
   }
 }
 

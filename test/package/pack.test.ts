@@ -3,7 +3,7 @@
  * command, and a small app around the generated module type-checked under --strict and run: create, train, generate, save, load.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -76,6 +76,10 @@ afterAll(() => rmSync(app, { recursive: true, force: true }));
 
 it("compiles, type-checks and runs from the packed tarball", () => {
   run("npx", ["mhc", "compile", "little.mhc", "-o", "out"]);
+  const module = readFileSync(join(app, "out/little.ts"), "utf8");
+  expect(module).toContain("A small decoder.");
+  expect(module).toContain("/** Characters that it sees. */");
+  expect(module).toContain('/** [w = 16, heads = 2, d = 8] */');
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]);
   const said = JSON.parse(run(process.execPath, ["build/app.js"])) as { first: number; last: number; said: string; repeated: string; width: number; step: number; values: number };
   expect(said.last).toBeLessThan(said.first);

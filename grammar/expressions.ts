@@ -1,0 +1,233 @@
+/**
+ * The half of the grammar that expressions need, by chevrotain, building the syntax tree as it goes; `parser.ts` adds declarations. Recovery is
+ * on, so that several errors are reported at once; after an error the tree is only partial, and callers use it no further than
+ * its diagnostics.
+ */
+import { EmbeddedActionsParser, type IToken } from "chevrotain";
+import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, Span, StringLiteral } from "./ast.js";
+import * as t from "./lexer.js";
+import { messages } from "./messages.js";
+
+const word = t.word;
+type Located = { readonly span: Span } | IToken | undefined | null;
+
+export class ExpressionParser extends EmbeddedActionsParser {
+  file = "";
+  /** The doc comment that ends just above an offset. */
+  docs: (start: number) => string | null = () => null;
+
+  constructor() {
+    super(t.tokens, { recoveryEnabled: true, maxLookahead: 3, errorMessageProvider: messages });
+  }
+
+  protected span(from: Located, to: Located = from): Span {
+    const start = !from ? 0 : "span" in from ? from.span.start : from.startOffset;
+    const end = !to ? start : "span" in to ? to.span.end : (to.endOffset ?? to.startOffset) + 1;
+    return { file: this.file, start, end: Math.max(start, end) };
+  }
+
+  protected ident = this.RULE("ident", (): Ident => {
+    const token = this.CONSUME(t.Name);
+    return { name: token.image, span: this.span(token) };
+  });
+
+  protected path = this.RULE("path", (): Path => {
+    const parts: Ident[] = [];
+    parts.push(this.SUBRULE(this.ident));
+    this.MANY(() => {
+      this.CONSUME(t.Dot);
+      parts.push(this.SUBRULE2(this.ident));
+    });
+    return { kind: "path", parts, span: this.span(parts[0], parts[parts.length - 1]) };
+  });
+
+  protected axes = this.RULE("axes", (): Ident[] => {
+    const axes: Ident[] = [];
+    this.CONSUME(t.LeftBracket);
+    this.MANY_SEP({ SEP: t.Comma, DEF: () => axes.push(this.SUBRULE(this.ident)) });
+    this.CONSUME(t.RightBracket);
+    return axes;
+  });
+
+  protected args = this.RULE("args", (): Arg[] => {
+    const args: Arg[] = [];
+    this.CONSUME(t.LeftParen);
+    this.MANY_SEP({
+      SEP: t.Comma,
+      DEF: () => {
+        const name = this.OPTION({
+          GATE: () => this.LA(2).tokenType === t.Equals,
+          DEF: () => {
+            const ident = this.SUBRULE(this.ident);
+            this.CONSUME(t.Equals);
+            return ident;
+          },
+        });
+        const value = this.SUBRULE(this.expression);
+        args.push({ name: name ?? null, value, span: this.span(name ?? value, value) });
+      },
+    });
+    this.CONSUME(t.RightParen);
+    return args;
+  });
+
+  /** A path, an indexed tensor, a call, or a reducer's call: `softmax[u](…)`. */
+  protected reference = this.RULE("reference", (): Expr => {
+    const base = this.SUBRULE(this.path);
+    let axes: Expr[] | null = null;
+    let close: Located = base;
+    this.OPTION(() => {
+      axes = [];
+      this.CONSUME(t.LeftBracket);
+      this.MANY_SEP({ SEP: t.Comma, DEF: () => axes!.push(this.SUBRULE(this.expression)) });
+      close = this.CONSUME(t.RightBracket);
+    });
+    const lists: Arg[][] = [];
+    this.MANY(() => {
+      lists.push(this.SUBRULE(this.args));
+      close = this.LA(0);
+    });
+    let as: Ident | null = null;
+    this.OPTION2({
+      GATE: () => lists.length > 0,
+      DEF: () => {
+        this.CONSUME(word.as);
+        as = this.SUBRULE(this.ident);
+        close = as;
+      },
+    });
+    return this.ACTION((): Expr => {
+      const span = this.span(base, close);
+      if (lists.length === 0) return axes ? { kind: "index", base, axes, span } : base;
+      const names = axes === null ? null : (axes as Expr[]).flatMap((axis) => (axis?.kind === "path" ? axis.parts.slice(0, 1) : []));
+      return { kind: "call", callee: base, axes: names, lists, as, span };
+    });
+  });
+
+  protected number = this.RULE("number", (): NumberLiteral => {
+    const token = this.CONSUME(t.NumberToken);
+    const percent = token.image.endsWith("%");
+    const value = Number.parseFloat(token.image);
+    return { kind: "number", value: percent ? value / 100 : value, percent, text: token.image, span: this.span(token) };
+  });
+
+  protected string = this.RULE("string", (): StringLiteral => {
+    const token = this.CONSUME(t.StringToken);
+    const value = token.image.slice(1, -1).replace(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c === "t" ? "\t" : c));
+    return { kind: "string", value, span: this.span(token) };
+  });
+
+  protected group = this.RULE("group", (): Expr => {
+    const items: Expr[] = [];
+    const open = this.CONSUME(t.LeftParen);
+    this.AT_LEAST_ONE_SEP({ ERR_MSG: "an expression", SEP: t.Comma, DEF: () => items.push(this.SUBRULE(this.expression)) });
+    const close = this.CONSUME(t.RightParen);
+    const span = this.span(open, close);
+    return items.length > 1 ? { kind: "tuple", items, span } : { kind: "group", inner: items[0]!, span };
+  });
+
+  protected atom = this.RULE("atom", (): Expr =>
+    this.OR({
+      ERR_MSG: "an expression",
+      DEF: [
+        { ALT: (): Expr => this.SUBRULE(this.reference) },
+        { ALT: (): Expr => this.SUBRULE(this.number) },
+        { ALT: (): Expr => this.SUBRULE(this.string) },
+        { ALT: (): Expr => this.SUBRULE(this.group) },
+      ],
+    }));
+
+  protected power = this.RULE("power", (): Expr => {
+    const left = this.SUBRULE(this.atom);
+    let right: Expr | null = null;
+    this.OPTION(() => {
+      this.CONSUME(t.Caret);
+      right = this.SUBRULE(this.unary);
+    });
+    return right ? { kind: "binary", op: "^", left, right, span: this.span(left, right) } : left;
+  });
+
+  protected unary = this.RULE("unary", (): Expr =>
+    this.OR({
+      ERR_MSG: "an expression",
+      DEF: [
+        {
+          ALT: (): Expr => {
+            const minus = this.CONSUME(t.Minus);
+            const operand = this.SUBRULE(this.unary);
+            return { kind: "unary", op: "-", operand, span: this.span(minus, operand) };
+          },
+        },
+        { ALT: (): Expr => this.SUBRULE(this.power) },
+      ],
+    }));
+
+  protected binary(left: Expr, op: IToken, right: Expr): Expr {
+    return { kind: "binary", op: op.image as BinaryOp, left, right, span: this.span(left, right) };
+  }
+
+  protected product = this.RULE("product", (): Expr => {
+    let left = this.SUBRULE(this.unary);
+    this.MANY(() => {
+      const op = this.OR([{ ALT: () => this.CONSUME(t.Star) }, { ALT: () => this.CONSUME(t.Slash) }]);
+      left = this.binary(left, op, this.SUBRULE2(this.unary));
+    });
+    return left;
+  });
+
+  protected sum = this.RULE("sum", (): Expr => {
+    let left = this.SUBRULE(this.product);
+    this.MANY(() => {
+      const op = this.OR([{ ALT: () => this.CONSUME(t.Plus) }, { ALT: () => this.CONSUME(t.Minus) }]);
+      left = this.binary(left, op, this.SUBRULE2(this.product));
+    });
+    return left;
+  });
+
+  protected comparison = this.RULE("comparison", (): Expr => {
+    let left = this.SUBRULE(this.sum);
+    this.OPTION({
+      // In a section, `energy <= 50%` is a bound: its `<=` is not part of an expression.
+      GATE: () => !this.inClause,
+      DEF: () => {
+        const op = this.OR([
+          { ALT: () => this.CONSUME(t.LessEqual) }, { ALT: () => this.CONSUME(t.Less) },
+          { ALT: () => this.CONSUME(t.GreaterEqual) }, { ALT: () => this.CONSUME(t.Greater) },
+          { ALT: () => this.CONSUME(t.EqualEqual) }, { ALT: () => this.CONSUME(t.NotEqual) },
+        ]);
+        left = this.binary(left, op, this.SUBRULE2(this.sum));
+      },
+    });
+    return left;
+  });
+  /** Whether a bound of a section is being read. Reset before every text: an error may leave it set. */
+  inClause = false;
+
+  protected conjunction = this.RULE("conjunction", (): Expr => {
+    let left = this.SUBRULE(this.comparison);
+    this.MANY(() => {
+      const op = this.CONSUME(word.and);
+      left = this.binary(left, op, this.SUBRULE2(this.comparison));
+    });
+    return left;
+  });
+
+  protected disjunction = this.RULE("disjunction", (): Expr => {
+    let left = this.SUBRULE(this.conjunction);
+    this.MANY(() => {
+      const op = this.CONSUME(word.or);
+      left = this.binary(left, op, this.SUBRULE2(this.conjunction));
+    });
+    return left;
+  });
+
+  protected expression: (idx?: number) => Expr = this.RULE("expression", (): Expr => {
+    const value = this.SUBRULE(this.disjunction);
+    let condition: Expr | null = null;
+    this.OPTION(() => {
+      this.CONSUME(word.where);
+      condition = this.SUBRULE2(this.disjunction);
+    });
+    return condition ? { kind: "where", value, condition, span: this.span(value, condition) } : value;
+  });
+}
