@@ -85,7 +85,7 @@ export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model
   const session = await device.load(devicePlan);
   const seed = options.seed ?? plan.train?.seed ?? 0;
   for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
-  return makeModel(plan, device, session, devicePlan.entries, seed);
+  return makeModel(plan, device, session, devicePlan.entries, seed, device !== given);
 }
 
 /** `auto` takes the best device that the plan was compiled for. */
@@ -101,7 +101,7 @@ async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptio
 
 const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
-function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number): Model {
+function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
   let step = 0;
   const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
@@ -175,6 +175,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         for (let i = 0; i < count; i++) total += losses[i]!;
         examples += count;
       }
+      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, "lower the rate, or clip the gradients");
       return total / examples;
     },
     async evaluate(batch) {
@@ -242,7 +243,8 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     },
     async close() {
       await session.close();
-      await device.close();
+      // A device that the caller opened is the caller's to close.
+      if (owned) await device.close();
     },
   };
   return model;

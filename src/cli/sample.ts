@@ -44,4 +44,5 @@ export const sampleCommand = (): Command =>
       const text = await model.generate(given.prompt, { tokens: given.tokens, temperature: given.temperature, topK: given.topK, seed: given.seed });
       process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);
       await model.close();
+      await device.close();
     });

@@ -90,6 +90,7 @@ export const trainCommand = (): Command =>
         process.stdout.write(`try next: ${[...next, `npx mhc train ${file} --set train.batch=${2 * plan.train.batch}`, `npx mhc compile ${file} -o out`].join("\n          ")}\n`);
       }
       await model.close();
+      await device.close();
     });
 
 /** Locations from the command line, by the name of their source. */
