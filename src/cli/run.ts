@@ -36,6 +36,8 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
   const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
   const path = folder ?? makeUnused(join("runs", `${stem}-${time}`));
   if (existsSync(path) && !statSync(path).isDirectory()) throw new DataError(`${path} is not a folder`, "give another --out");
+  const before = [INFO, CHECKPOINT, "metrics.jsonl"].find((file) => existsSync(join(path, file)));
+  if (before) throw new DataError(`${path} holds a run already (${before})`, "give another --out, or move the old run away");
   await writeAtomically(join(path, SPEC), spec);
   const metrics = join(path, "metrics.jsonl");
   await writeAtomically(metrics, "");

@@ -59,6 +59,10 @@ export const trainCommand = (): Command =>
       let evaluated: number | null = null;
       let saved = 0;
       const describe = { format: 1, file: resolve(file), set: pairs(given.set, "set"), data: dataOf(project.options.data, info.name), facts: Object.fromEntries([...loaded].map(([name, { facts }]) => [name, facts])), seed: model.seed, device: device.name } as const;
+      // Ctrl-C ends the run after the step under way, with a checkpoint; a second one ends the process at once.
+      let interrupted = false;
+      const interrupt = (): void => void (interrupted = true);
+      process.once("SIGINT", interrupt);
       try {
         for await (const metrics of model.train(source, { steps })) {
           loss = metrics.loss;
@@ -70,10 +74,22 @@ export const trainCommand = (): Command =>
             await run.save(model, { ...describe, step: model.step });
             saved = model.step;
           }
+          if (interrupted) break;
         }
       } catch (error) {
         if (error instanceof NumericError && saved > 0) throw new NumericError(`${error.message}; the checkpoint of step ${saved} is in ${run.folder}`, error.fix);
         throw error;
+      } finally {
+        process.off("SIGINT", interrupt);
+      }
+      if (interrupted) {
+        await run.save(model, { ...describe, step: model.step });
+        if (json) process.stdout.write(`${JSON.stringify({ done: false, run: run.folder, steps: model.step, loss, device: device.name })}\n`);
+        else progress.end(`stopped after step ${model.step}; the checkpoint is in ${run.folder}`);
+        process.exitCode = 130;
+        await model.close();
+        await device.close();
+        return;
       }
       const seconds = (performance.now() - begun) / 1000;
       const holdout = await model.holdout(source);

@@ -208,6 +208,30 @@ describe("commands", () => {
     expect(unknown.code).toBe(1);
   });
 
+  it("train keeps an old run, and ends with a checkpoint when it is interrupted", async () => {
+    const first = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "2", "--out", "kept"]);
+    expect(first.code).toBe(0);
+    const before = readFileSync(join(cwd, "kept/metrics.jsonl"), "utf8");
+    const second = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "2", "--out", "kept"]);
+    expect([second.code, second.err]).toEqual([1, expect.stringContaining("holds a run already")]);
+    expect(readFileSync(join(cwd, "kept/metrics.jsonl"), "utf8")).toBe(before);
+
+    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), "train", "small.mhc", "--device", "wasm", "--json", "--steps", "1000000", "--out", "stopped"], { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 });
+    let out = "";
+    let asked = false;
+    child.stdout.on("data", (part: Buffer) => {
+      out += part.toString();
+      if (!asked && out.includes('"step":5')) asked = child.kill("SIGINT");
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(code).toBe(130);
+    const last = rows(out).at(-1)!;
+    expect(last).toMatchObject({ done: false, run: "stopped" });
+    const { metadata } = decode(readFileSync(join(cwd, "stopped/model.safetensors")));
+    expect(metadata["step"]).toBe(`${String(last["steps"])}`);
+    expect((await mhc(["sample", "stopped", "--tokens", "5", "--device", "wasm"])).code).toBe(0);
+  });
+
   it("train --json prints a line a step and a last one; settings and threads change what they should", async () => {
     const run = async (out: string, ...more: string[]): Promise<Record<string, unknown>[]> => {
       const { code, out: text, err } = await mhc(["train", "small.mhc", "--json", "--device", "wasm", "--steps", "4", "--out", out, ...more]);
