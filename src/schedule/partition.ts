@@ -149,6 +149,8 @@ export function partition(graph: Graph): Partition {
 
   function fits(node: Node, cluster: Cluster): boolean {
     if (cluster.kind === "sinkhorn") return false;
+    // A view that is stored itself reads at other coordinates than it is stored at.
+    if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
     if (isReduction(node)) {
       const axes = reducedAxes(node);
       const input = node.inputs[0]!;

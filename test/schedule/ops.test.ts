@@ -40,6 +40,7 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   out["split"] = b.mul(b.reshape(x([3, 24]), [3, 4, 6]), b.reshape(x([6, 12]), [3, 4, 6]));
   out["copy"] = b.transpose(x([3, 5]), [1, 0]);
   out["reshape operand"] = b.contract("ab,bc->ac", b.reshape(b.transpose(x([4, 6]), [1, 0]), [8, 3]), x([3, 5]));
+  out["transposed product"] = b.transpose(b.contract("ij,kj->ik", x([12, 5]), x([12, 5])), [1, 0]);
   out["outer"] = b.contract("a,b->ab", x([5]), x([7]));
   out["batch last"] = b.contract("ka,ka->a", x([9, 14]), x([9, 14]));
   return out;
