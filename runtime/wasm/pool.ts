@@ -61,7 +61,8 @@ export async function openPool(threads: number): Promise<WorkerPool> {
 async function openPort(answer: (message: Answer) => void, fail: (error: DeviceError) => void): Promise<Port> {
   if (isNode()) {
     const { Worker } = await import("node:worker_threads");
-    const worker = new Worker(workerSource, { eval: true });
+    // Flags of the process (`--input-type=module`, say) are not for this source.
+    const worker = new Worker(workerSource, { eval: true, execArgv: [] });
     let closed = false;
     worker.on("message", answer);
     worker.on("error", (error) => fail(new DeviceError(`a worker died: ${error instanceof Error ? error.message : String(error)}`)));
