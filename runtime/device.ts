@@ -27,4 +27,13 @@ export interface Device {
   close(): Promise<void>;
 }
 
+/**
+ * Lets the event loop turn once. A device that runs in the calling thread waits for this after each run: promises alone never let
+ * a signal, a timer or a page's events through, so that a long training could not be stopped.
+ */
+export const turn = (): Promise<void> => new Promise((resolve) => {
+  if (typeof setImmediate === "function") setImmediate(resolve);
+  else setTimeout(resolve, 0);
+});
+
 export const sizeOf = (ref: { readonly shape: readonly number[] }): number => ref.shape.reduce((product, size) => product * size, 1);

@@ -80,12 +80,22 @@ export interface Model {
 export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model> {
   const given = options.device ?? "auto";
   const device = typeof given === "object" ? given : await openFor(plan, given, options);
+  try {
+    return await put(plan, device, options.seed, device !== given);
+  } catch (error) {
+    // A device that was opened here has no other owner.
+    if (device !== given) await device.close();
+    throw error;
+  }
+}
+
+async function put(plan: Plan, device: Device, wanted: number | undefined, owned: boolean): Promise<Model> {
   const devicePlan = plan.devices[device.name];
   if (!devicePlan) throw new DeviceError(`${plan.name} was not compiled for ${device.name}; it has ${Object.keys(plan.devices).join(", ")}`, "compile it with that target");
   const session = await device.load(devicePlan);
-  const seed = options.seed ?? plan.train?.seed ?? 0;
+  const seed = wanted ?? plan.train?.seed ?? 0;
   for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
-  return makeModel(plan, device, session, devicePlan.entries, seed, device !== given);
+  return makeModel(plan, device, session, devicePlan.entries, seed, owned);
 }
 
 /** `auto` takes the best device that the plan was compiled for. */
@@ -238,8 +248,14 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       await writeAtomically(path, await model.checkpoint());
     },
     async load(from) {
-      const bytes = typeof from === "string" ? await (await import("./node/files.js")).readBytes(from) : from;
-      restore(decode(bytes));
+      if (typeof from !== "string") return restore(decode(from));
+      const bytes = await (await import("./node/files.js")).readBytes(from);
+      try {
+        restore(decode(bytes));
+      } catch (error) {
+        if (error instanceof DataError) throw new DataError(`${from}: ${error.message}`, error.fix);
+        throw error;
+      }
     },
     async close() {
       await session.close();

@@ -1,6 +1,6 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
 import { DeviceError } from "../errors.js";
-import { sizeOf, type Device, type Session, type Words } from "../device.js";
+import { sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { DevicePlan, PoolName } from "../plan.js";
 
 type Pools = Readonly<Record<PoolName, Words>>;
@@ -18,15 +18,21 @@ function load(plan: DevicePlan): Session {
   // The text comes from our own printer, by way of the plan.
   const kernels = new Function("pools", plan.code.text)(pools) as KernelFunction[];
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
+  let closed = false;
   return {
-    run(name) {
+    // Async, so that an error is a rejection as on the other devices, never a throw of the call.
+    async run(name) {
+      if (closed) throw new DeviceError("the session is closed");
       const entry = plan.entries[name];
       if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
       for (const { kernel, offsets } of entry.dispatches) kernels[kernel]!(offsets, 0, plan.kernels[kernel]!.groups);
-      return Promise.resolve();
+      await turn();
     },
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
     read: (ref) => Promise.resolve(pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref))),
-    close: () => Promise.resolve(),
+    close() {
+      closed = true;
+      return Promise.resolve();
+    },
   };
 }

@@ -4,7 +4,7 @@
  * message a worker. Without it the same code runs in the calling thread, on a memory of its own.
  */
 import { DeviceError } from "../errors.js";
-import { sizeOf, type Device, type Session, type Words } from "../device.js";
+import { sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { DevicePlan, PoolName } from "../plan.js";
 import { BARRIER, layOut } from "./layout.js";
 import { isNode, openPool, type WorkerPool } from "./pool.js";
@@ -25,7 +25,7 @@ async function cores(): Promise<number> {
 }
 
 export async function wasmDevice({ threads }: WasmOptions = {}): Promise<Device> {
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`${threads} threads`, "ask for 1 to 64");
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
   const shared = mayShare();
   const count = shared ? (threads ?? Math.min(MOST_THREADS, await cores())) : 1;
   return {
@@ -67,21 +67,37 @@ async function load(plan: DevicePlan, threads: number, shared: boolean): Promise
   let inline: ((table: number, count: number) => void) | null = null;
   if (shared) {
     workers = await openPool(threads);
-    await workers.all(Array.from({ length: threads }, (_, thread) => ({ module, memory, thread, threads, scratch: layout.scratch[thread] })));
+    try {
+      await workers.all(Array.from({ length: threads }, (_, thread) => ({ module, memory, thread, threads, scratch: layout.scratch[thread] })));
+    } catch (error) {
+      await workers.close();
+      throw error;
+    }
   } else {
     const instance = await WebAssembly.instantiate(module, { env: { memory } });
     const run = instance.exports["run"] as (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
     inline = (table, count) => run(table, count, 1, 0, layout.scratch[0]!, BARRIER);
   }
+  let closed = false;
   return {
     async run(name) {
+      if (closed) throw new DeviceError("the session is closed");
       const table = layout.tables[name];
       if (!table) throw new DeviceError(`the plan has no entry ${name}`);
-      if (inline) inline(table.address, table.count);
-      else await workers!.all(Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER })));
+      if (inline) {
+        try {
+          inline(table.address, table.count);
+        } catch (error) {
+          throw new DeviceError(`the entry ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
+        }
+        await turn();
+      } else await workers!.all(Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER })));
     },
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
     read: (ref) => Promise.resolve(pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref))),
-    close: async () => workers?.close(),
+    async close() {
+      closed = true;
+      await workers?.close();
+    },
   };
 }

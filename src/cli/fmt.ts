@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import * as options from "./options.js";
+import { diagnostic } from "../diagnostics/table.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { SpecError } from "./outcome.js";
 import { openProject, report } from "./project.js";
 
@@ -13,6 +15,7 @@ export const fmtCommand = (): Command =>
     .addOption(options.json())
     .action(async (files: readonly string[], given: { readonly check?: boolean; readonly json?: boolean }) => {
       const { format } = await import("../../grammar/format.js");
+      const { toJson } = await import("../diagnostics/render.js");
       const { writeAtomically } = await import("../../runtime/node/files.js");
       let unformatted = 0;
       for (const file of files) {
@@ -21,8 +24,20 @@ export const fmtCommand = (): Command =>
         await report({ diagnostics, sources: (name) => (name === file ? readFileSync(file, "utf8") : undefined) }, given.json === true);
         if (formatted === null || formatted === text) continue;
         unformatted++;
-        if (given.check) process.stdout.write(given.json ? `${JSON.stringify({ file, formatted: false })}\n` : `${file} is not formatted\n`);
+        if (given.check && given.json) process.stdout.write(`${JSON.stringify(toJson(unlike(file, text, formatted), () => text))}\n`);
+        else if (given.check) process.stdout.write(`${file} is not formatted\n`);
         else await writeAtomically(file, formatted);
       }
       if (given.check && unformatted) throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
     });
+
+/** The first line that the layout would change. */
+function unlike(file: string, text: string, formatted: string): Diagnostic {
+  const lines = text.split("\n");
+  const wanted = formatted.split("\n");
+  const at = lines.findIndex((line, i) => line !== wanted[i]);
+  // All lines agree when only some at the end are missing.
+  const first = at < 0 ? lines.length - 1 : at;
+  const start = lines.slice(0, first).reduce((sum, line) => sum + line.length + 1, 0);
+  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, "this file is not formatted", { fix: `run \`mhc fmt ${file}\`` });
+}

@@ -13,6 +13,8 @@ export class Progress {
   private readonly terminal = process.stdout.isTTY === true;
   private readonly begun = performance.now();
   private shown = 0;
+  /** Whether the cursor stands behind a progress line. */
+  private open = false;
 
   constructor(private readonly steps: number, private readonly json: boolean) {}
 
@@ -33,11 +35,21 @@ export class Progress {
     const constraints = Object.entries(line.constraints).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
     const text = `step ${line.step}/${this.steps}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s  ${clock(left)} left${constraints}`;
-    process.stdout.write(this.terminal ? `\r\u001b[K${text}` : `${text}\n`);
+    // A line that wraps could not be rewritten in place; what does not fit is cut.
+    process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
+    this.open = this.terminal;
+  }
+
+  /** Leaves the progress line, so that what follows begins on its own. */
+  stop(): void {
+    if (this.open) process.stdout.write("\n");
+    this.open = false;
   }
 
   end(text: string): void {
-    process.stdout.write(`${this.terminal ? "\n" : ""}${text}\n`);
+    if (this.json) return;
+    this.stop();
+    process.stdout.write(`${text}\n`);
   }
 }
 

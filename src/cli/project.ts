@@ -35,7 +35,12 @@ export function pairs(list: readonly string[] | undefined, option: string): Reco
 export function openProject(file: string, { set, data }: SpecOptions): Project {
   if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);
   if (!statSync(file).isFile()) throw new UsageError(`error: ${file} is not a file`);
-  const text = readFileSync(file, "utf8");
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`error: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
   const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
   const named = (data ?? []).filter((item) => item.includes("="));
   const plain = (data ?? []).filter((item) => !item.includes("="));

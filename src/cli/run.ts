@@ -43,7 +43,13 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
   await writeAtomically(metrics, "");
   return {
     folder: path,
-    log: (line) => appendFileSync(metrics, `${JSON.stringify(line)}\n`),
+    log(line) {
+      try {
+        appendFileSync(metrics, `${JSON.stringify(line)}\n`);
+      } catch (error) {
+        throw new DataError(`${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    },
     async save(model, info) {
       await model.save(join(path, CHECKPOINT));
       await writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
@@ -70,9 +76,23 @@ export function readRun(folder: string): { readonly info: RunInfo; readonly spec
   for (const file of [INFO, SPEC, CHECKPOINT]) {
     if (!existsSync(join(path, file))) throw new DataError(`${folder} is not a run: it has no ${file}`, "give the folder that `mhc train` printed");
   }
+  let info: unknown;
+  let spec: string;
   try {
-    return { info: JSON.parse(readFileSync(join(path, INFO), "utf8")) as RunInfo, spec: readFileSync(join(path, SPEC), "utf8"), checkpoint: join(path, CHECKPOINT) };
-  } catch {
-    throw new DataError(`${join(folder, INFO)} cannot be read`);
+    info = JSON.parse(readFileSync(join(path, INFO), "utf8"));
+    spec = readFileSync(join(path, SPEC), "utf8");
+  } catch (error) {
+    throw new DataError(`the run ${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`, "train it again, or give another run");
   }
+  if (!isRunInfo(info)) throw new DataError(`${join(folder, INFO)} does not describe a run`, "it may have been changed by hand, or be of another version of mhc");
+  return { info, spec, checkpoint: join(path, CHECKPOINT) };
+}
+
+/** The fields that a run is used by; files come from anywhere. */
+function isRunInfo(value: unknown): value is RunInfo {
+  if (typeof value !== "object" || value === null) return false;
+  const { format, file, set, data, facts } = value as Partial<Record<keyof RunInfo, unknown>>;
+  const words = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((word) => typeof word === "string");
+  const known = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((fact: unknown) => typeof fact === "object" && fact !== null);
+  return format === 1 && typeof file === "string" && words(set) && words(data) && known(facts);
 }

@@ -2,6 +2,7 @@
 import { basename, resolve } from "node:path";
 import { Command } from "commander";
 import { NumericError } from "../../runtime/errors.js";
+import { vocabularyOf, type Source } from "../../runtime/data.js";
 import { load } from "../../runtime/model.js";
 import { openDevice } from "../../runtime/open.js";
 import { sourceFrom } from "../../runtime/node/files.js";
@@ -23,6 +24,9 @@ interface TrainFlags extends SpecOptions {
 
 /** Steps between two evaluations on the held-out data; there is always one at the end. */
 const EVALUATE = 500;
+
+/** Ends an evaluation at Ctrl-C. */
+class Interrupted extends Error {}
 
 export const trainCommand = (): Command =>
   new Command("train")
@@ -52,21 +56,38 @@ export const trainCommand = (): Command =>
       const steps = given.steps ?? plan.train.steps;
       const count = plan.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
       const progress = new Progress(steps, json);
+      const held = `${source.holdoutExamples.toLocaleString("en")} held-out ${info.kind === "characters" ? "windows" : "examples"}`;
       progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${plan.train.batch} x ${info.kind === "characters" ? `${info.window} characters` : "1 example"}`);
 
       const begun = performance.now();
       let loss = Number.NaN;
-      let evaluated: number | null = null;
       let saved = 0;
+      let holdout = Number.NaN;
+      let seconds = 0;
       const describe = { format: 1, file: resolve(file), set: pairs(given.set, "set"), data: dataOf(project.options.data, info.name), facts: Object.fromEntries([...loaded].map(([name, { facts }]) => [name, facts])), seed: model.seed, device: device.name } as const;
       // Ctrl-C ends the run after the step under way, with a checkpoint; a second one ends the process at once.
       let interrupted = false;
+      let stopped = false;
+      // Evaluation may take longer than many steps; it heeds Ctrl-C too. Null when it was broken off.
+      const watched: Source = {
+        ...source,
+        *holdout(size) {
+          for (const part of source.holdout(size)) {
+            if (interrupted) throw new Interrupted();
+            yield part;
+          }
+        },
+      };
+      const evaluate = (): Promise<number | null> => model.holdout(watched).catch((error: unknown) => {
+        if (error instanceof Interrupted) return null;
+        throw error;
+      });
       const interrupt = (): void => void (interrupted = true);
       process.once("SIGINT", interrupt);
       try {
         for await (const metrics of model.train(source, { steps })) {
           loss = metrics.loss;
-          evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await model.holdout(source) : null;
+          const evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await evaluate() : null;
           const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(evaluated === null ? {} : { holdout: evaluated }) };
           run.log(line);
           progress.step(line);
@@ -76,14 +97,20 @@ export const trainCommand = (): Command =>
           }
           if (interrupted) break;
         }
+        seconds = (performance.now() - begun) / 1000;
+        if (!interrupted) progress.end(`evaluating on ${held} …`);
+        const last = interrupted ? null : await evaluate();
+        stopped = last === null;
+        holdout = last ?? holdout;
+        await run.save(model, { ...describe, step: model.step });
       } catch (error) {
+        progress.stop();
         if (error instanceof NumericError && saved > 0) throw new NumericError(`${error.message}; the checkpoint of step ${saved} is in ${run.folder}`, error.fix);
         throw error;
       } finally {
         process.off("SIGINT", interrupt);
       }
-      if (interrupted) {
-        await run.save(model, { ...describe, step: model.step });
+      if (stopped) {
         if (json) process.stdout.write(`${JSON.stringify({ done: false, run: run.folder, steps: model.step, loss, device: device.name })}\n`);
         else progress.end(`stopped after step ${model.step}; the checkpoint is in ${run.folder}`);
         process.exitCode = 130;
@@ -91,23 +118,25 @@ export const trainCommand = (): Command =>
         await device.close();
         return;
       }
-      const seconds = (performance.now() - begun) / 1000;
-      const holdout = await model.holdout(source);
-      await run.save(model, { ...describe, step: model.step });
       const done = { done: true, run: run.folder, steps: model.step, seconds, loss, holdout, device: device.name };
       run.log(done);
       if (json) process.stdout.write(`${JSON.stringify(done)}\n`);
       else {
         const unit = info.kind === "characters" ? "nats a character" : "nats an example";
-        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; hold-out loss ${holdout.toFixed(4)} ${unit} (${source.holdoutExamples.toLocaleString("en")} held-out ${info.kind === "characters" ? "windows" : "examples"})`);
+        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; hold-out loss ${holdout.toFixed(4)} ${unit} (${held})`);
         if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
         process.stdout.write(`the run is in ${run.folder}\n`);
-        const next = info.kind === "characters" ? [`npx mhc sample ${run.folder} --prompt "Call me "`] : [];
-        process.stdout.write(`try next: ${[...next, `npx mhc train ${file} --set train.batch=${2 * plan.train.batch}`, `npx mhc compile ${file} -o out`].join("\n          ")}\n`);
+        const data = (given.data ?? []).map((location) => ` --data ${quoted(location)}`).join("");
+        const prompt = "Call me ";
+        const next = info.kind === "characters" ? [`npx mhc sample ${quoted(run.folder)}${vocabularyOf(prompt).every((character) => info.vocabulary.includes(character)) ? ` --prompt "${prompt}"` : ""}`] : [];
+        process.stdout.write(`try next: ${[...next, `npx mhc train ${quoted(file)}${data} --set train.batch=${2 * plan.train.batch}`, `npx mhc compile ${quoted(file)}${data} -o out`].join("\n          ")}\n`);
       }
       await model.close();
       await device.close();
     });
+
+/** As a shell takes it. */
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 /** Locations from the command line, by the name of their source. */
 function dataOf(data: Readonly<Record<string, string>> | undefined, first: string): Record<string, string> {

@@ -18,6 +18,7 @@ export const table = {
   MHC102: error("a string without an end"),
   MHC103: error("a token that does not belong here"),
   MHC104: error("a parameter without a start"),
+  MHC105: error("a page that is not in the one layout"),
   MHC201: error("an unknown name"),
   MHC202: error("a name defined twice"),
   MHC203: error("two sizes that do not agree"),

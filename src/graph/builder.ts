@@ -48,7 +48,8 @@ export function createBuilder() {
   const unary = (op: Op) => (x: Node): Node => make(op, [x], {});
   const binary = (op: Op) => (x: Node, y: Node): Node => make(op, [x, y], {});
 
-  const constant = (value: number, dtype: DType = "f32"): Node => make("constant", [], { value }, { dtype });
+  // -0 + 0 is 0: both zeros have one key and one text, so they must be one value.
+  const constant = (value: number, dtype: DType = "f32"): Node => make("constant", [], { value: value + 0 }, { dtype });
   const broadcast = (x: Node, shape: Shape, axes: readonly number[]): Node => {
     if (sameShape(x.shape, shape) && axes.every((axis, i) => axis === i)) return x;
     if (x.op === "broadcast" && x.shape.every((size, i) => size === shape[axes[i]!])) {

@@ -4,9 +4,8 @@
  * that the kernel vectorises is the last axis of the result, so operands are exchanged when that axis belongs to the first.
  * What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
  */
-import type { NodeWith } from "../graph/node.js";
+import type { Node, NodeWith, Shape } from "../graph/node.js";
 import { access, rowMajor, type Access } from "./views.js";
-import type { Node } from "../graph/node.js";
 
 /** One loop: its extent, its stride in each tensor (words), and which axes of the result it walks. */
 export interface Axis {
@@ -42,7 +41,7 @@ const NONE: Axis = { size: 1, a: 0, b: 0, out: [] };
 
 export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => boolean): Product {
   const spec = parseSpec(node.attrs.spec);
-  const last = spec.out[spec.out.length - 1]!;
+  const last = lastLetter(spec.out, node.shape)!;
   const exchanged = spec.a.includes(last) && !spec.b.includes(last);
   const [first, second] = exchanged ? [node.inputs[1]!, node.inputs[0]!] : [node.inputs[0]!, node.inputs[1]!];
   const [lettersA, lettersB] = exchanged ? [spec.b, spec.a] : [spec.a, spec.b];
@@ -73,19 +72,26 @@ export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => 
   const longest = rows.reduce((best, axis, i) => (axis.size > (rows[best]?.size ?? 0) ? i : best), 0);
   const m = rows[longest] ?? NONE;
   const others = rows.filter((_, i) => i !== longest);
-  return { a, b, outer: [...batch, ...others, ...columns].filter((axis) => axis.size > 1), m, n, k: summed.filter((axis) => axis.size > 1) };
+  return { a, b, outer: [...batch, ...others, ...columns], m, n, k: summed };
 }
 
-/** Merges neighbours (x, y) with x = size(y) * y in every tensor. Axes of size 1 vanish into their neighbours. */
+/**
+ * The letter along which the result is contiguous: the last that is longer than 1. Letters of size 1 move nothing, wherever they stand.
+ */
+export function lastLetter(out: string, shape: Shape): string | undefined {
+  return [...out].reverse().find((_, i) => shape[out.length - 1 - i]! > 1) ?? out[out.length - 1];
+}
+
+/**
+ * Merges neighbours (x, y) with x = size(y) * y in every tensor. Axes of size 1 vanish: their coordinate is 0, and their stride,
+ * which means nothing, must not become that of a neighbour.
+ */
 function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[] {
   const merged: (Axis & { readonly outStride: number })[] = [];
-  for (const axis of axes) {
+  for (const axis of axes.filter(({ size }) => size > 1)) {
     const before = merged[merged.length - 1];
-    const follows = before && (axis.size === 1 || before.size === 1 ||
-      (before.a === axis.a * axis.size && before.b === axis.b * axis.size && before.outStride === axis.outStride * axis.size));
+    const follows = before && before.a === axis.a * axis.size && before.b === axis.b * axis.size && before.outStride === axis.outStride * axis.size;
     if (!follows) merged.push(axis);
-    else if (axis.size === 1) merged[merged.length - 1] = { ...before, out: [...before.out, ...axis.out] };
-    else if (before.size === 1) merged[merged.length - 1] = { ...axis, out: [...before.out, ...axis.out] };
     else merged[merged.length - 1] = { size: before.size * axis.size, a: axis.a, b: axis.b, outStride: axis.outStride, out: [...before.out, ...axis.out] };
   }
   return merged;

@@ -8,6 +8,7 @@ import { letters } from "../graph/ops/structure.js";
 import { expand } from "../passes/expand.js";
 import { rewrite } from "../passes/rewrite.js";
 import type { Builder } from "../graph/builder.js";
+import { lastLetter } from "./contraction.js";
 import { access, sizeOf } from "./views.js";
 
 /** Fewer columns than this fill no vector block. */
@@ -20,7 +21,7 @@ export function legalize(graph: Graph): Graph {
 
 function isStarved(node: NodeWith<"contract">): boolean {
   const l = letters(node.attrs.spec)!;
-  const last = l.out[l.out.length - 1];
+  const last = lastLetter(l.out, node.shape);
   if (last === undefined || (l.a.includes(last) && l.b.includes(last))) return true;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   if (summed.length === 0) return true;
@@ -43,7 +44,7 @@ function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   const [x, y] = node.inputs as [Node, Node];
   // Neighbouring results are lanes when they are neighbours in memory; otherwise the summed axis is, and goes last.
-  const last = l.out[l.out.length - 1];
+  const last = lastLetter(l.out, node.shape);
   const columns = last !== undefined && (strideOf(x, l.a, last) === 1 || strideOf(y, l.b, last) === 1);
   const all = columns ? [...summed, ...l.out] : [...l.out, ...summed];
   const shape = all.map((letter) => (l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!));

@@ -49,7 +49,8 @@ function resultCoords(e: Emitter, node: NodeWith<"contract">, loops: readonly { 
 /** Whether the epilogue only ever asks for the result at its own flat position, so that merged axes need not be split. */
 const isPlain = (cluster: Cluster): boolean => cluster.roots.length === 1 && cluster.roots[0] === cluster.anchor;
 
-function finish(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, loops: readonly { readonly axis: Axis; readonly at: Coord }[], value: Expr): void {
+/** Stores what becomes of one value of the product; `home` is the depth of the scope that holds the accumulators. */
+function finish(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, loops: readonly { readonly axis: Axis; readonly at: Coord }[], value: Expr, home: number): void {
   const { emitter: e } = bench;
   if (isPlain(cluster)) {
     const strides = rowMajor(node.shape);
@@ -67,7 +68,7 @@ function finish(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, 
     if (last % 4 !== 0) {
       for (const l of [0, 1, 2, 3] as const) {
         const shifted = loops.map(({ axis: own, at }) => ({ axis: own, at: at.lane ? e.coord(k.add(at.at, k.idx(l))) : at }));
-        finish(bench, cluster, node, shifted, k.extract(value, l));
+        finish(bench, cluster, node, shifted, k.extract(value, l), home);
       }
       return;
     }
@@ -78,6 +79,8 @@ function finish(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, 
     const out = [...laned.axis.out].reverse().find((o) => node.shape[o]! > 1)!;
     coords[out] = { ...coords[out]!, lane: 1 };
   }
+  // A product of a single block has constant coordinates only, yet what is made of it must not leave the accumulators' scope.
+  if (coords.every(({ depth }) => depth < home)) coords[0] = { ...coords[0]!, depth: home };
   e.define(node, coords, value);
   const values = cluster.roots.map((root) => e.emit(root, coords));
   cluster.roots.forEach((root, i) => e.store(bench.write(root), root, coords, values[i]!));
@@ -120,6 +123,7 @@ function cpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, pro
     else e.loop(first.at, end, rows, (m0) => tile(m0, rows, rowsLeft !== 0 && m.size > ROWS));
 
     function tile(m0: Coord, height: number, ragged: boolean): void {
+      const home = e.depth();
       const type: Type = { of: "f32", lanes };
       const rowAt = Array.from({ length: height }, (_, r) => {
         const row = r === 0 ? m0.at : ragged ? k.min(k.add(m0.at, k.idx(r)), k.idx(m.size - 1)) : k.add(m0.at, k.idx(r));
@@ -144,28 +148,28 @@ function cpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, pro
       });
       names.forEach((row, r) => {
         const mAt: Coord = m.size === 1 ? constant(0) : r === 0 ? m0 : e.coord(k.add(m0.at, k.idx(r)));
-        const emitRow = (): void => row.forEach((name, v) => emitVector(mAt, v, k.ref(name, type)));
+        const emitRow = (): void => row.forEach((name, v) => emitVector(mAt, v, k.ref(name, type), home));
         if (ragged && r > 0) e.guard(k.lt(mAt.at, k.idx(m.size)), emitRow);
         else emitRow();
       });
     }
 
-    function emitVector(mAt: Coord, v: number, value: Expr): void {
+    function emitVector(mAt: Coord, v: number, value: Expr, home: number): void {
       const loops = (nAt: Coord): { axis: Axis; at: Coord }[] =>
         [...outer.map((axis, i) => ({ axis, at: at[i]! })), { axis: m, at: mAt }, { axis: n, at: nAt }];
       const start = v === 0 ? n0 : e.coord(k.add(n0.at, k.idx(v * lanes)));
       if (lanes === 1) {
-        if (whole) finish(bench, cluster, node, loops(start), value);
-        else e.guard(k.lt(start.at, k.idx(n.size)), () => finish(bench, cluster, node, loops(start), value));
+        if (whole) finish(bench, cluster, node, loops(start), value, home);
+        else e.guard(k.lt(start.at, k.idx(n.size)), () => finish(bench, cluster, node, loops(start), value, home));
         return;
       }
-      if (wholeVectors) return finish(bench, cluster, node, loops({ ...start, lane: 1 }), value);
-      if (n.size >= 4) e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => finish(bench, cluster, node, loops({ ...start, lane: 1 }), value));
+      if (wholeVectors) return finish(bench, cluster, node, loops({ ...start, lane: 1 }), value, home);
+      if (n.size >= 4) e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => finish(bench, cluster, node, loops({ ...start, lane: 1 }), value, home));
       e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
         for (const l of [0, 1, 2, 3] as const) {
           if ((n.size - l - 1) % 4 > 2 && n.size % 4 <= l) continue;
           e.guard(k.lt(k.add(start.at, k.idx(l)), k.idx(n.size)), () =>
-            finish(bench, cluster, node, loops(e.coord(k.add(start.at, k.idx(l)))), k.extract(value, l)));
+            finish(bench, cluster, node, loops(e.coord(k.add(start.at, k.idx(l)))), k.extract(value, l), home));
         }
       });
     }
@@ -241,12 +245,13 @@ function gpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, pro
       const y = columns.map((column) => e.bind(k.load(b, k.add(column, offB), F32)));
       x.forEach((left, r) => y.forEach((right, c) => e.push(k.assign(names[r]![c]!, k.fma(left, right, k.ref(names[r]![c]!, F32))))));
     });
+    const home = e.depth();
     names.forEach((row, r) => {
       row.forEach((name, c) => {
         const mAt = e.coord(k.add(m0.at, k.idx(r)));
         const nAt = e.coord(k.add(n0.at, k.idx(c)));
         const loops = [...outer.map((axis, x) => ({ axis, at: at[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }];
-        const emitOne = (): void => finish(bench, cluster, node, loops, k.ref(name, F32));
+        const emitOne = (): void => finish(bench, cluster, node, loops, k.ref(name, F32), home);
         const ragged = [
           ...(r > 0 && m.size % height !== 0 ? [k.lt(mAt.at, k.idx(m.size))] : []),
           ...(c > 0 && n.size % width !== 0 ? [k.lt(nAt.at, k.idx(n.size))] : []),

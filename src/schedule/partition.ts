@@ -151,6 +151,8 @@ export function partition(graph: Graph): Partition {
     if (cluster.kind === "sinkhorn") return false;
     // A view that is stored itself reads at other coordinates than it is stored at.
     if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
+    // So does a gather: its table must be in memory, whole.
+    if (node.op === "gather" && !isForeign(node.inputs[0]!, cluster)) return false;
     if (isReduction(node)) {
       const axes = reducedAxes(node);
       const input = node.inputs[0]!;

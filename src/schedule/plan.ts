@@ -106,29 +106,43 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       }
     }
     const base = (node: Node): Node => behindReshapes(node, parts.isBase);
+    // An output or a new value that is itself a leaf which this entry changes means the old value: it is set aside before any kernel runs.
+    const changed = (node: Node): boolean => graph.updates.has(node) && base(graph.updates.get(node)!) !== node;
+    const aside = new Map<Node, Located>();
+    const setAside = (leaf: Node, pool: PoolName): void => {
+      if (!aside.has(leaf)) aside.set(leaf, { pool, words: sizeOf(leaf.shape), offset: -1 });
+    };
     for (const node of graph.outputs.values()) {
       if (!places.has(base(node))) locate(base(node), node.dtype === "u32" ? "ints" : "out");
+      if (changed(base(node))) setAside(base(node), "out");
     }
     const copies: { readonly from: Node; readonly to: Node }[] = [];
     for (const [leaf, value] of graph.updates) {
       const node = base(value);
       if (node === leaf) continue;
       if (!places.has(node) && isInPlace(leaf, node, parts)) places.set(node, places.get(leaf)!);
-      else copies.push({ from: node, to: leaf });
+      else {
+        copies.push({ from: node, to: leaf });
+        if (changed(node)) setAside(node, "work");
+      }
     }
+    const old = (node: Node): Located => aside.get(node) ?? places.get(node)!;
     for (const node of parts.stored.keys()) if (!places.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
-    const bounds = parts.clusters.map((cluster) => kernelOf(cluster, profile, oracle));
-    for (const { from, to } of copies) bounds.push(copyKernel(places.get(from)!, places.get(to)!, sizeOf(to.shape), profile));
+    const bounds = [
+      ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
+      ...parts.clusters.map((cluster) => kernelOf(cluster, profile, oracle)),
+      ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
+    ];
 
-    const kept = new Set<Place>([...graph.outputs.values()].map((node) => places.get(base(node))!));
-    assignOffsets(bounds, [...new Set(places.values())], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
+    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
     const dispatches: Dispatch[] = bounds.map(({ kernel, places: used }) => ({
       kernel: share(kernel), offsets: used.map((place) => (place as Located).offset),
     }));
-    const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(places.get(base(node))!, node)] as const);
+    const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
       dispatches,
       inputs: Object.fromEntries([...inputs].map(([name, node]) => [name, refTo(places.get(node)!, node)])),

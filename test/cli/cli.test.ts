@@ -119,6 +119,33 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "spec.mhc"]);
   });
 
+  it("a loss that is no number later on leaves the last checkpoint, and says where", async () => {
+    // The decay is more than twice what would be stable: weights grow by 5% a step, and overflow between the checkpoint of step 500 and the end.
+    writeFileSync(join(cwd, "late.mhc"), SPEC.replace("rate = 1e-2", "rate = 1e-2, decay = 205").replace("steps = 20", "steps = 3000"));
+    const { code, err } = await mhc(["train", "late.mhc", "--device", "wasm", "--threads", "1", "--out", "late"]);
+    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+; the checkpoint of step 500 is in late\nfix: /);
+    expect(code).toBe(1);
+    const { tensors, metadata } = decode(readFileSync(join(cwd, "late/model.safetensors")));
+    expect(metadata["step"]).toBe("500");
+    for (const [name, { data }] of tensors) if (!name.startsWith("state:")) expect(data.every(Number.isFinite), name).toBe(true);
+  });
+
+  it("so does a run that was changed or cut off", async () => {
+    expect((await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--out", "torn"])).code).toBe(0);
+    const info = readFileSync(join(cwd, "torn/run.json"), "utf8");
+    for (const wrong of ["{", "{}", "null", info.replace('"format": 1', '"format": 2'), info.replace('"facts": {', '"facts": 3, "more": {'), info.replace('"file": "', '"other": "')]) {
+      writeFileSync(join(cwd, "torn/run.json"), wrong);
+      const { code, err } = await mhc(["sample", "torn", "--device", "wasm"]);
+      expect(err, wrong).toMatch(/^error: .*torn.*(cannot be read|does not describe a run)/);
+      expect([code, /bug of mhc/.test(err)], wrong).toEqual([1, false]);
+    }
+    writeFileSync(join(cwd, "torn/run.json"), info);
+    writeFileSync(join(cwd, "torn/model.safetensors"), readFileSync(join(cwd, "torn/model.safetensors")).subarray(0, 200));
+    const cut = await mhc(["sample", "torn", "--device", "wasm"]);
+    expect(cut.err).toMatch(/torn.model\.safetensors: this is not a whole safetensors file/);
+    expect(cut.code).toBe(1);
+  });
+
   it("also on the GPU, which must not keep the process alive", async () => {
     const { code, err } = await mhc(["train", "wrong.mhc", "--device", "webgpu"]);
     expect(err).toMatch(/totl/);
@@ -156,6 +183,16 @@ describe("commands", () => {
     const checked = await mhc(["fmt", "--check", "untidy.mhc"]);
     expect([checked.code, checked.out]).toEqual([1, "untidy.mhc is not formatted\n"]);
     expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(untidy);
+    const asJson = await mhc(["fmt", "--check", "--json", "small.mhc", "untidy.mhc"]);
+    expect([asJson.code, asJson.err.trim()]).toEqual([1, ""]);
+    const place = 1 + untidy.split("\n").findIndex((line) => line.includes("dim   context"));
+    expect(rows(asJson.out)).toEqual([{
+      code: "MHC105", severity: "error", message: "this file is not formatted", file: "untidy.mhc",
+      start: { line: place, column: 1 }, end: { line: place, column: 1 + untidy.split("\n")[place - 1]!.length }, notes: [], fix: "run `mhc fmt untidy.mhc`",
+    }]);
+    // Only the end of the file differs.
+    writeFileSync(join(cwd, "endless.mhc"), SPEC.trimEnd());
+    expect(rows((await mhc(["fmt", "--check", "--json", "endless.mhc"])).out)).toEqual([expect.objectContaining({ code: "MHC105", file: "endless.mhc", start: { line: SPEC.trimEnd().split("\n").length, column: 1 } })]);
     expect((await mhc(["fmt", "untidy.mhc"])).code).toBe(0);
     expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(SPEC);
     expect((await mhc(["fmt", "--check", "untidy.mhc"])).code).toBe(0);
@@ -208,6 +245,17 @@ describe("commands", () => {
     expect(unknown.code).toBe(1);
   });
 
+  it("train suggests commands that work as they are", async () => {
+    writeFileSync(join(cwd, "my text.txt"), `Call me Ishmael. ${readFileSync(join(cwd, "text.txt"), "utf8")}`);
+    const { out } = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--data", "my text.txt", "--out", "my run"]);
+    expect(out).toContain("npx mhc sample 'my run' --prompt \"Call me \"\n");
+    expect(out).toContain("npx mhc train small.mhc --data 'my text.txt' --set train.batch=6\n");
+    // Its own text has no capital C: no such prompt.
+    const plain = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--out", "plain"]);
+    expect(plain.out).toContain("try next: npx mhc sample plain\n");
+    expect((await mhc(["sample", "plain", "--tokens", "2", "--device", "wasm"])).code).toBe(0);
+  });
+
   it("train keeps an old run, and ends with a checkpoint when it is interrupted", async () => {
     const first = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "2", "--out", "kept"]);
     expect(first.code).toBe(0);
@@ -230,6 +278,22 @@ describe("commands", () => {
     const { metadata } = decode(readFileSync(join(cwd, "stopped/model.safetensors")));
     expect(metadata["step"]).toBe(`${String(last["steps"])}`);
     expect((await mhc(["sample", "stopped", "--tokens", "5", "--device", "wasm"])).code).toBe(0);
+  });
+
+  it("train heeds Ctrl-C while it evaluates, and keeps what was trained", async () => {
+    // So much is held out that evaluation takes far longer than this test waits.
+    writeFileSync(join(cwd, "long.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(100_000));
+    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), "train", "small.mhc", "--device", "javascript", "--steps", "3", "--data", "long.txt", "--out", "evaluated"], { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+    let out = "";
+    let asked = false;
+    child.stdout.on("data", (part: Buffer) => {
+      out += part.toString();
+      if (!asked && out.includes("evaluating on 179,999 held-out windows")) asked = child.kill("SIGINT");
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect([code, asked]).toEqual([130, true]);
+    expect(out).toMatch(/stopped after step 3; the checkpoint is in evaluated\n$/);
+    expect(decode(readFileSync(join(cwd, "evaluated/model.safetensors"))).metadata["step"]).toBe("3");
   });
 
   it("train --json prints a line a step and a last one; settings and threads change what they should", async () => {

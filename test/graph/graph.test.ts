@@ -5,7 +5,9 @@ import { createBuilder } from "../../src/graph/builder.js";
 import { contractAll, type Labelled } from "../../src/graph/contraction.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
+import { opTable } from "../../src/graph/ops.js";
 import { parseGraph, printGraph } from "../../src/graph/text.js";
+import { nodesOf } from "../../src/graph/topology.js";
 import { verifyGraph } from "../../src/graph/verify.js";
 import { legalize } from "../../src/schedule/legalize.js";
 import { expand } from "../../src/passes/expand.js";
@@ -62,6 +64,13 @@ it("the verifier names what is wrong", () => {
   expect(verifyGraph({ name: "g", outputs: new Map(), updates: new Map([[b.parameter("w", [3]), b.neg(x)]]) })[0]).toMatch(/its new value/);
 });
 
+it("a constant is a finite f32, with one zero", () => {
+  const b = createBuilder();
+  expect(b.constant(-0)).toBe(b.constant(0));
+  for (const value of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 1e39]) expect(() => b.constant(value)).toThrow(/not a finite f32/);
+  expect(b.constant(0xffffffff, "u32").dtype).toBe("u32");
+});
+
 it("equal nodes are one node; sites and epochs keep them apart", () => {
   const b = createBuilder();
   const x = b.input("x", [2], "f32");
@@ -99,5 +108,25 @@ describe("products of many factors", () => {
       expect(node.shape).toEqual(out.map((label) => sizes[label]!));
       expected.forEach((value, i) => expect(got[i]).toBeCloseTo(value, 8));
     }), { numRuns: 80 });
+  });
+
+  it("cost what the cheapest bracketing of a chain of matrices costs", () => {
+    fc.assert(fc.property(fc.array(fc.integer({ min: 2, max: 40 }), { minLength: 3, maxLength: 7 }), fc.nat(5), (dims, turn) => {
+      const b = createBuilder();
+      const label = (i: number): string => `l${i}`;
+      const chain = dims.slice(1).map((size, i): Labelled => ({ node: b.input(`m${i}`, [dims[i]!, size], "f32"), labels: [label(i), label(i + 1)] }));
+      // The order in which the factors are written is not the order in which they are multiplied.
+      const written = chain.map((_, i) => chain[(i * 5 + turn) % chain.length]!).filter((factor, i, all) => all.indexOf(factor) === i);
+      fc.pre(written.length === chain.length);
+      const { node } = contractAll(b, written, [label(0), label(dims.length - 1)]);
+      const products = nodesOf({ name: "g", outputs: new Map([["y", node]]), updates: new Map() }).filter((made) => made.op === "contract");
+      const cost = products.reduce((total, made) => total + opTable.contract.flops(made) / 2, 0);
+      // The textbook's dynamic programme over intervals.
+      const best = (from: number, to: number): number => (to - from < 2 ? 0 : Math.min(...Array.from({ length: to - from - 1 }, (_, i) => {
+        const at = from + 1 + i;
+        return best(from, at) + best(at, to) + dims[from]! * dims[at]! * dims[to]!;
+      })));
+      expect(cost).toBe(best(0, dims.length - 1));
+    }));
   });
 });

@@ -30,7 +30,7 @@ export async function loaded(text: string, device: DeviceName, options: SpecOpti
   return load(await planOf(text, [device], options), { device, seed: options.seed, threads: options.threads });
 }
 
-/** Largest difference, as a share of the largest expected entry. */
+/** Largest difference, as a share of the largest expected entry; infinite when anything is not a number. */
 export function distance(got: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (got.length !== expected.length) return Number.POSITIVE_INFINITY;
   let scale = 0;
@@ -38,7 +38,8 @@ export function distance(got: ArrayLike<number>, expected: ArrayLike<number>): n
   for (let i = 0; i < expected.length; i++) {
     scale = Math.max(scale, Math.abs(expected[i]!));
     const off = Math.abs(got[i]! - expected[i]!);
-    worst = off <= worst ? worst : off;
+    if (Number.isNaN(off)) return Number.POSITIVE_INFINITY;
+    worst = Math.max(worst, off);
   }
   return worst / Math.max(scale, 1e-30);
 }

@@ -1,4 +1,5 @@
 /** Every device on the hand-made plan: the same results, the same rules, the same errors. */
+import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device, DeviceName, Session } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
@@ -16,6 +17,15 @@ const closeTo = (got: ArrayLike<number>, expected: ArrayLike<number>): void => {
   const worst = Array.from(expected, (value, i) => Math.abs(value - got[i]!)).reduce((a, b) => Math.max(a, b), 0);
   expect(worst / scale).toBeLessThan(1e-6);
 };
+
+/** Whether a timer gets its turn while a session runs without pause. */
+async function timerRings(session: Session): Promise<boolean> {
+  const bell = { rang: false };
+  setTimeout(() => (bell.rang = true), 0);
+  const begun = performance.now();
+  while (!bell.rang && performance.now() - begun < 2000) await session.run("nothing");
+  return bell.rang;
+}
 
 describe.each(deviceNames)("%s", (name: DeviceName) => {
   let device: Device;
@@ -90,7 +100,13 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
 
   it("runs an entry of nothing, and refuses one that is not there", async () => {
     await session.run("nothing");
-    await expect(async () => session.run("walk")).rejects.toThrow("the plan has no entry walk");
+    // A rejection, as everywhere, and not a throw of the call itself.
+    await expect(session.run("walk")).rejects.toThrow(DeviceError);
+    await expect(session.run("walk")).rejects.toThrow("the plan has no entry walk");
+  });
+
+  it("lets timers and signals through while it runs again and again", async () => {
+    expect(await timerRings(session)).toBe(true);
   });
 
   it("keeps two sessions apart", async () => {
@@ -112,10 +128,10 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
   });
 
   it("refuses to run what is closed", async () => {
-    if (name === "javascript") return;
     const other = await device.load(plan);
     await other.close();
-    await expect(async () => other.run("update")).rejects.toThrow("closed");
+    await expect(other.run("update")).rejects.toThrow(DeviceError);
+    await expect(other.run("update")).rejects.toThrow("closed");
   });
 });
 
@@ -136,8 +152,12 @@ describe("wasm", () => {
     for (let i = 2; i < results.length; i++) expect(results[i]).toEqual(results[i % 2]);
   });
 
-  it("runs in the calling thread where memory cannot be shared", async () => {
+  it("runs in the calling thread where memory cannot be shared, with the bits of threads", async () => {
     const plan = await handMade("wasm");
+    const threaded = await (await openDevice("wasm", { threads: 2 })).load(plan);
+    threaded.write(refs.x, Float32Array.from(x));
+    threaded.write(refs.t, Uint32Array.from(t));
+    await threaded.run("fold");
     const given = globalThis.SharedArrayBuffer;
     Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
     try {
@@ -148,10 +168,16 @@ describe("wasm", () => {
       session.write(refs.t, Uint32Array.from(t));
       await session.run("fold");
       closeTo(await session.read(refs.y), folded(x, t).y);
+      expect(await session.read(refs.y)).toEqual(await threaded.read(refs.y));
+      expect(await session.read(refs.sum)).toEqual(await threaded.read(refs.sum));
+      await expect(session.run("walk")).rejects.toThrow("the plan has no entry walk");
+      expect(await timerRings(session)).toBe(true);
       await session.close();
+      await expect(session.run("fold")).rejects.toThrow("closed");
     } finally {
       globalThis.SharedArrayBuffer = given;
     }
+    await threaded.close();
   });
 
   it.each([0, -1, 1.5, 65])("refuses %d threads", async (threads) => {
@@ -194,6 +220,39 @@ describe("wasm", () => {
     await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow(DeviceError);
     await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow("a worker failed");
     await pool.close();
+  });
+});
+
+describe("a worker that dies", () => {
+  /** A module whose `run` never ends: (loop (br 0)). */
+  const endless = Uint8Array.of(
+    0, 97, 115, 109, 1, 0, 0, 0, // magic, version
+    1, 10, 1, 96, 6, 127, 127, 127, 127, 127, 127, 0, // type: six i32, no result
+    3, 2, 1, 0, // function 0 of type 0
+    7, 7, 1, 3, 114, 117, 110, 0, 0, // export "run"
+    10, 9, 1, 7, 0, 3, 64, 12, 0, 11, 11, // loop, br 0, end, end
+  );
+
+  it("rejects the run that waits for it, and every later one", async () => {
+    const workers: Worker[] = [];
+    const note = (worker: Worker): void => void workers.push(worker);
+    process.on("worker", note);
+    const pool = await openPool(2);
+    // Node tells of new workers a tick later.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("worker", note);
+    expect(workers.length).toBe(2);
+    const module = await WebAssembly.compile(endless);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    await pool.all([0, 1].map((thread) => ({ module, memory, thread, threads: 2, scratch: 0 })));
+    const run = pool.all([{ address: 0, count: 0, barrier: 0 }, { address: 0, count: 0, barrier: 0 }]);
+    const judged = expect(run).rejects.toThrow(new DeviceError("a worker ended before its work"));
+    await workers[1]!.terminate();
+    await judged;
+    await expect(pool.all([{}, {}])).rejects.toThrow("a worker ended before its work");
+    // The other one is in its loop still; closing ends it.
+    await pool.close();
+    expect(workers[0]!.threadId).toBe(-1);
   });
 });
 

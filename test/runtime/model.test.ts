@@ -1,5 +1,5 @@
 /** A model in use: training that can be stopped and gone on with, evaluation, text, checkpoints, and what is refused. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -200,6 +200,26 @@ describe("checkpoints of a model", () => {
     await expect(model.load(encode({ tensors, metadata: { ...metadata, step: "many" } }))).rejects.toThrow("step is many");
     await expect(model.load(join(folder, "none.safetensors"))).rejects.toThrow(DataError);
     expect(await model.checkpoint()).toEqual(before);
+    await model.close();
+  });
+
+  it("that are damaged change nothing, and the file is named", async () => {
+    const model = await open();
+    await train(model, 2);
+    const before = await model.checkpoint();
+    const path = join(folder, "damaged.safetensors");
+    const other = await open(99);
+    const foreign = await other.checkpoint();
+    await other.close();
+    const damaged = [foreign.subarray(0, foreign.length - 4), foreign.subarray(0, 100), Uint8Array.of(), new TextEncoder().encode("not a checkpoint at all")];
+    for (const bytes of damaged) {
+      writeFileSync(path, bytes);
+      await expect(model.load(bytes)).rejects.toThrow(DataError);
+      await expect(model.load(path)).rejects.toThrow(DataError);
+      await expect(model.load(path)).rejects.toThrow(path);
+      expect(await model.checkpoint()).toEqual(before);
+      expect(model.step).toBe(2);
+    }
     await model.close();
   });
 

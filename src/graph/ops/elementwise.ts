@@ -94,13 +94,18 @@ function winner(b: Builder, g: Node, wins: Node, loses: Node): Node {
 }
 
 const TRUTH: Sample = { shape: SHAPE, dtype: "bool", low: 0, high: 1 };
+/** The same six values in any order: two such operands are equal at some places. */
+const PERMUTED: Sample = { ...draw(-2, 2), distinct: true };
+/** Operands far from each other, where min and max have no kink. */
+const APART: readonly (readonly [Sample, Sample])[] = [[draw(-2, -0.1), draw(0.1, 2)], [draw(0.1, 2), draw(-2, -0.1)]];
 
 export const leaves = {
   parameter: leaf<"parameter">(["f32"]),
   state: leaf<"state">(["f32"]),
   input: leaf<"input">(["f32", "u32"]),
   constant: {
-    infer: (_, __, { dtype }) => ({ shape: [], dtype: dtype ?? "f32" }),
+    // Neither the text form nor WGSL can write what is not finite, and f32 is what kernels compute in.
+    infer: (_, { value }, { dtype }) => (Number.isFinite(Math.fround(value)) ? { shape: [], dtype: dtype ?? "f32" } : `${value} is not a finite f32`),
     evaluate: (node) => map(1, node.dtype, () => node.attrs.value),
     vjp: () => [],
     flops: () => 0,
@@ -144,21 +149,21 @@ export const elementwise = {
   cos: unary<"cos">(Math.cos, (b, x) => b.neg(b.sin(x)), draw(-6, 6)),
   sigmoid: unary<"sigmoid">((x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)), draw(-5, 5)),
   add: binary<"add">((x, y) => x + y, (_, g) => [g, g], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
-  sub: binary<"sub">((x, y) => x - y, (b, g) => [g, b.neg(g)], [[draw(-2, 2), draw(-2, 2)]], ["f32", "u32"]),
+  sub: binary<"sub">((x, y) => x - y, (b, g) => [g, b.neg(g)], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
   mul: {
     ...binary<"mul">((x, y) => x * y, (b, g, x, y) => [b.mul(g, y), b.mul(g, x)], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
     evaluate: (node, [x, y]) => map(sizeOf(node.shape), node.dtype, (i) => (node.dtype === "u32" ? Math.imul(x![i]!, y![i]!) : x![i]! * y![i]!)),
   } satisfies OpRecord<"mul">,
   div: binary<"div">((x, y) => x / y, (b, g, _, y, result) => [b.div(g, y), b.neg(b.mul(g, b.div(result, y)))], [[draw(-2, 2), draw(0.5, 2)]]),
-  min: binary<"min">(Math.min, (b, g, x, y) => [winner(b, g, b.lt(x, y), b.lt(y, x)), winner(b, g, b.lt(y, x), b.lt(x, y))], [[draw(-2, -0.1), draw(0.1, 2)], [draw(0.1, 2), draw(-2, -0.1)]], ["f32", "u32"]),
-  max: binary<"max">(Math.max, (b, g, x, y) => [winner(b, g, b.lt(y, x), b.lt(x, y)), winner(b, g, b.lt(x, y), b.lt(y, x))], [[draw(-2, -0.1), draw(0.1, 2)], [draw(0.1, 2), draw(-2, -0.1)]], ["f32", "u32"]),
+  min: binary<"min">(Math.min, (b, g, x, y) => [winner(b, g, b.lt(x, y), b.lt(y, x)), winner(b, g, b.lt(y, x), b.lt(x, y))], [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
+  max: binary<"max">(Math.max, (b, g, x, y) => [winner(b, g, b.lt(y, x), b.lt(x, y)), winner(b, g, b.lt(x, y), b.lt(y, x))], [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
   pow: binary<"pow">((x, y) => x ** y, (b, g, x, y, result) => [
     b.mul(g, b.mul(y, b.pow(x, b.sub(y, like(b, y, 1))))),
     b.mul(g, b.mul(result, b.log(x))),
   ], [[draw(0.5, 2), draw(-2, 3)]]),
   lt: condition<"lt">((x, y) => x < y, ["f32", "u32"], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 3), drawInteger(0, 3)]]),
-  le: condition<"le">((x, y) => x <= y, ["f32", "u32"], [[drawInteger(0, 3), drawInteger(0, 3)]]),
-  eq: condition<"eq">((x, y) => x === y, ["f32", "u32"], [[drawInteger(0, 2), drawInteger(0, 2)]]),
+  le: condition<"le">((x, y) => x <= y, ["f32", "u32"], [[PERMUTED, PERMUTED], [drawInteger(0, 3), drawInteger(0, 3)]]),
+  eq: condition<"eq">((x, y) => x === y, ["f32", "u32"], [[PERMUTED, PERMUTED], [drawInteger(0, 2), drawInteger(0, 2)]]),
   and: condition<"and">((x, y) => x !== 0 && y !== 0, ["bool"], [[TRUTH, TRUTH]]),
   or: condition<"or">((x, y) => x !== 0 || y !== 0, ["bool"], [[TRUTH, TRUTH]]),
   not: {
@@ -182,7 +187,10 @@ export const elementwise = {
       return [null, b.select(node.inputs[0]!, g, zero), b.select(node.inputs[0]!, zero, g)];
     },
     flops: (node) => sizeOf(node.shape),
-    cases: [{ attrs: {}, inputs: [TRUTH, draw(-2, 2), draw(-2, 2)] }],
+    cases: [
+      { attrs: {}, inputs: [TRUTH, draw(-2, 2), draw(-2, 2)] },
+      { attrs: {}, inputs: [TRUTH, drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)] },
+    ],
   } satisfies OpRecord<"select">,
   cast: {
     infer: (inputs, { to }) => {
@@ -197,6 +205,7 @@ export const elementwise = {
       { attrs: { to: "f32" }, inputs: [drawInteger(0, 1000)] },
       { attrs: { to: "f32" }, inputs: [TRUTH] },
       { attrs: { to: "u32" }, inputs: [{ ...draw(0.1, 90), kinks: [] }] },
+      { attrs: { to: "u32" }, inputs: [TRUTH] },
     ],
   } satisfies OpRecord<"cast">,
   threefry: {

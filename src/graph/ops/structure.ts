@@ -82,6 +82,8 @@ export const structure = {
       { attrs: { axes: [2, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 4, 2] } },
       { attrs: { axes: [] }, inputs: [draw([])], given: { shape: [2, 2] } },
       { attrs: { axes: [1, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 2] } },
+      { attrs: { axes: [2, 0] }, inputs: [{ shape: [5, 3], dtype: "u32", low: 0, high: 0xffffffff }], given: { shape: [3, 4, 5] } },
+      { attrs: { axes: [2, 0] }, inputs: [{ shape: [5, 3], dtype: "bool", low: 0, high: 1 }], given: { shape: [3, 4, 5] } },
     ],
   } satisfies OpRecord<"broadcast">,
   reshape: {
@@ -93,6 +95,8 @@ export const structure = {
     cases: [
       { attrs: {}, inputs: [draw([2, 6])], given: { shape: [3, 4] } },
       { attrs: {}, inputs: [draw([2, 4])], given: { shape: [2, 2, 2] } },
+      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "u32", low: 0, high: 0xffffffff }], given: { shape: [5, 6] } },
+      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "bool", low: 0, high: 1 }], given: { shape: [5, 6] } },
     ],
   } satisfies OpRecord<"reshape">,
   sum: {
