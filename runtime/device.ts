@@ -9,12 +9,20 @@ export type DeviceName = "wasm" | "webgpu" | "javascript";
 export type Words = Float32Array | Uint32Array;
 
 export interface Session {
-  /** Runs one entry to its end. Runs of one session do not overlap. */
-  run(entry: string): Promise<void>;
+  /**
+   * Runs one entry to its end, and reads copies of the tensors asked for in the same submission. Runs of one session do not overlap.
+   */
+  run(entry: string, read?: readonly TensorRef[]): Promise<readonly Words[]>;
+  /** Runs one entry dispatch by dispatch: the milliseconds of each, in order. Slower than `run`, and the same results. */
+  profile(entry: string): Promise<readonly number[]>;
   /** Writes a tensor, or `data.length` words of it from word `at`. */
   write(ref: TensorRef, data: Words, at?: number): void;
   /** A copy of a tensor's values. */
   read(ref: TensorRef): Promise<Words>;
+  /** Times that work was handed to the device: messages to the workers, or submissions to the queue. */
+  readonly submits: number;
+  /** Bytes of all pools. */
+  readonly bytes: number;
   close(): Promise<void>;
 }
 
@@ -35,5 +43,8 @@ export const turn = (): Promise<void> => new Promise((resolve) => {
   if (typeof setImmediate === "function") setImmediate(resolve);
   else setTimeout(resolve, 0);
 });
+
+/** Bytes of all pools of a plan. */
+export const bytesOf = ({ pools }: DevicePlan): number => 4 * Object.values(pools).reduce((sum, words) => sum + words, 0);
 
 export const sizeOf = (ref: { readonly shape: readonly number[] }): number => ref.shape.reduce((product, size) => product * size, 1);

@@ -161,12 +161,20 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       const { batch: size, steps: all } = plan.train!;
       const end = step + (steps ?? Math.max(0, all - step));
       const tokens = size * (text?.window ?? 1);
+      // What a step reads back: the loss and the distances, in the same submission.
+      const names = Object.keys(entry.outputs).filter((name) => name.startsWith("constraint:"));
+      const watched = [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!)];
+      let batch = step < end ? source.batch(size, seed, step) : {};
       while (step < end) {
         const begun = performance.now();
-        feed(entry, { ...source.batch(size, seed, step), step: [step], seed: [seed] });
-        await session.run("train");
-        const loss = await scalar(entry, "loss");
-        const constraints = await constraintsOf(entry);
+        feed(entry, { ...batch, step: [step], seed: [seed] });
+        const running = session.run("train", watched);
+        // The next batch is put together while this step runs.
+        if (step + 1 < end) batch = source.batch(size, seed, step + 1);
+        const read = await running;
+        const loss = read[0]![0]!;
+        const constraints: Record<string, number> = {};
+        names.forEach((name, i) => (constraints[name.slice(11)] = read[i + 1]![0]!));
         if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, "lower the rate, or clip the gradients");
         step++;
         const ms = performance.now() - begun;

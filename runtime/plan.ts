@@ -39,6 +39,9 @@ export interface KernelInfo {
   /** See src/kernel/ir.ts: groups are split over threads on a CPU; on a GPU one is a workgroup. */
   readonly groups: number;
   readonly workgroup: number;
+  /** Floating-point operations of one dispatch, by the op table; and its footprint: every tensor that it touches, once read and once written. */
+  readonly flops: number;
+  readonly bytes: number;
   readonly buffers: readonly { readonly pool: PoolName; readonly access: "read" | "write" | "read_write" }[];
 }
 

@@ -1,7 +1,7 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
 import { DeviceError } from "../errors.js";
-import { sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, PoolName } from "../plan.js";
+import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import type { DevicePlan, Dispatch, Entry, PoolName, TensorRef } from "../plan.js";
 
 type Pools = Readonly<Record<PoolName, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
@@ -19,17 +19,38 @@ function load(plan: DevicePlan): Session {
   const kernels = new Function("pools", plan.code.text)(pools) as KernelFunction[];
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
   let closed = false;
+  let submits = 0;
+  const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
+  const entryOf = (name: string): Entry => {
+    if (closed) throw new DeviceError("the session is closed");
+    const entry = plan.entries[name];
+    if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
+    submits++;
+    return entry;
+  };
+  const dispatch = ({ kernel, offsets }: Dispatch): void => kernels[kernel]!(offsets, 0, plan.kernels[kernel]!.groups);
   return {
+    bytes: bytesOf(plan),
+    get submits() {
+      return submits;
+    },
     // Async, so that an error is a rejection as on the other devices, never a throw of the call.
-    async run(name) {
-      if (closed) throw new DeviceError("the session is closed");
-      const entry = plan.entries[name];
-      if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
-      for (const { kernel, offsets } of entry.dispatches) kernels[kernel]!(offsets, 0, plan.kernels[kernel]!.groups);
+    async run(name, read = []) {
+      entryOf(name).dispatches.forEach(dispatch);
       await turn();
+      return read.map(copyOf);
+    },
+    async profile(name) {
+      const times = entryOf(name).dispatches.map((item) => {
+        const begun = performance.now();
+        dispatch(item);
+        return performance.now() - begun;
+      });
+      await turn();
+      return times;
     },
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
-    read: (ref) => Promise.resolve(pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref))),
+    read: (ref) => Promise.resolve(copyOf(ref)),
     close() {
       closed = true;
       return Promise.resolve();

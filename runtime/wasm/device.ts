@@ -4,8 +4,8 @@
  * message a worker. Without it the same code runs in the calling thread, on a memory of its own.
  */
 import { DeviceError } from "../errors.js";
-import { sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, PoolName } from "../plan.js";
+import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import type { DevicePlan, PoolName, TensorRef } from "../plan.js";
 import { BARRIER, layOut } from "./layout.js";
 import { isNode, openPool, type WorkerPool } from "./pool.js";
 
@@ -79,22 +79,49 @@ async function load(plan: DevicePlan, threads: number, shared: boolean): Promise
     inline = (table, count) => run(table, count, 1, 0, layout.scratch[0]!, BARRIER);
   }
   let closed = false;
+  let submits = 0;
+  const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
+  // Messages are made once: a step makes no garbage that it need not.
+  const messages = Object.fromEntries(Object.entries(layout.tables).map(([name, table]) => [name, Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER }))]));
+  const tableOf = (name: string): { readonly address: number; readonly count: number } => {
+    if (closed) throw new DeviceError("the session is closed");
+    const table = layout.tables[name];
+    if (!table) throw new DeviceError(`the plan has no entry ${name}`);
+    submits++;
+    return table;
+  };
+  const walk = (name: string, address: number, count: number): void => {
+    try {
+      inline!(address, count);
+    } catch (error) {
+      throw new DeviceError(`the entry ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
   return {
-    async run(name) {
-      if (closed) throw new DeviceError("the session is closed");
-      const table = layout.tables[name];
-      if (!table) throw new DeviceError(`the plan has no entry ${name}`);
-      if (inline) {
-        try {
-          inline(table.address, table.count);
-        } catch (error) {
-          throw new DeviceError(`the entry ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
-        }
+    bytes: bytesOf(plan),
+    get submits() {
+      return submits;
+    },
+    async run(name, read = []) {
+      const { address, count } = tableOf(name);
+      if (workers) await workers.all(messages[name]!);
+      else {
+        walk(name, address, count);
         await turn();
-      } else await workers!.all(Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER })));
+      }
+      return read.map(copyOf);
+    },
+    async profile(name) {
+      const { address, count } = tableOf(name);
+      if (workers) return (await workers.all(messages[name]!.map((message) => ({ ...message, profile: true })))).times!;
+      return Array.from({ length: count }, (_, i) => {
+        const begun = performance.now();
+        walk(name, address + 16 * i, 1);
+        return performance.now() - begun;
+      });
     },
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
-    read: (ref) => Promise.resolve(pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref))),
+    read: (ref) => Promise.resolve(copyOf(ref)),
     async close() {
       closed = true;
       await workers?.close();

@@ -4,6 +4,8 @@ import { workerSource } from "./worker.js";
 
 interface Answer {
   readonly error?: string;
+  /** Milliseconds of each dispatch, when they were asked for. */
+  readonly times?: readonly number[];
 }
 
 /** The little that Node's and the browser's workers have in common. */
@@ -15,13 +17,13 @@ interface Port {
 }
 
 export interface WorkerPool {
-  /** Sends message i to worker i and waits for all answers. */
-  all(messages: readonly unknown[]): Promise<void>;
+  /** Sends message i to worker i, waits for all answers and gives the last. */
+  all(messages: readonly unknown[]): Promise<Answer>;
   close(): Promise<void>;
 }
 
 export async function openPool(threads: number): Promise<WorkerPool> {
-  let waiting: { left: number; resolve: () => void; reject: (error: Error) => void } | null = null;
+  let waiting: { left: number; resolve: (answer: Answer) => void; reject: (error: Error) => void } | null = null;
   let dead: DeviceError | null = null;
   let ports: readonly Port[] = [];
   const answer = (message: Answer): void => {
@@ -30,7 +32,7 @@ export async function openPool(threads: number): Promise<WorkerPool> {
       const { resolve } = waiting;
       waiting = null;
       ports.forEach((port) => port.idle());
-      resolve();
+      resolve(message);
     }
   };
   const fail = (error: DeviceError): void => {

@@ -12,8 +12,20 @@ const start = (post) => {
         instance = new WebAssembly.Instance(message.module, { env: { memory: message.memory } });
         post({ ready: true });
       } else {
-        instance.exports.run(message.address, message.count, threads, thread, scratch, message.barrier);
-        post({ done: true });
+        const run = instance.exports.run;
+        if (message.profile) {
+          // Dispatch by dispatch; each ends at the barrier, so that any thread's clock will do.
+          const times = [];
+          for (let i = 0; i < message.count; i++) {
+            const begun = performance.now();
+            run(message.address + 16 * i, 1, threads, thread, scratch, message.barrier);
+            times.push(performance.now() - begun);
+          }
+          post({ times });
+        } else {
+          run(message.address, message.count, threads, thread, scratch, message.barrier);
+          post({ done: true });
+        }
       }
     } catch (error) {
       post({ error: String(error && error.message || error) });

@@ -4,14 +4,18 @@
  * but what is asked for. WebGPU tracks usage by whole buffer, so a kernel sees each pool once, writable if any of its buffers is.
  */
 import { DeviceError } from "../errors.js";
-import { sizeOf, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, KernelInfo, PoolName } from "../plan.js";
+import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
+import type { DevicePlan, Entry, KernelInfo, PoolName, TensorRef } from "../plan.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
 const POOLS: readonly PoolName[] = ["state", "work", "ints", "out"];
 const ARGS = 4;
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
+/** What is used where the adapter has it. */
+const FEATURES: readonly GPUFeatureName[] = ["timestamp-query"];
+/** Most timestamps in a query set. */
+const MOST_QUERIES = 4096;
 /** Most workgroups along one axis; kernels read their group as x + y * this. */
 const MOST_GROUPS = 65535;
 
@@ -32,7 +36,8 @@ export async function hardwareDevice(): Promise<Device | null> {
 
 async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const gpu = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } }).catch((error: unknown) => {
+  const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
+  const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } }).catch((error: unknown) => {
     throw new DeviceError(`the adapter ${nameOf(adapter)} gives no device: ${error instanceof Error ? error.message : String(error)}`, "use the device wasm");
   });
   const failure: { error: DeviceError | null } = { error: null };
@@ -122,58 +127,148 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   /** Reads share the staging buffer, one after another. */
   let reading: Promise<unknown> = Promise.resolve();
   let closed = false;
+  let submits = 0;
+  const entryOf = (name: string): { readonly entry: Entry; readonly first: number } => {
+    if (closed) throw new DeviceError("the session is closed");
+    check();
+    const entry = plan.entries[name];
+    if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
+    return { entry, first: words.get(name)! };
+  };
+  const dispatch = (pass: GPUComputePassEncoder, kernel: number, position: number): void => {
+    const { pipeline, group, x, y } = kernels[kernel]!;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group, [position * stride]);
+    pass.dispatchWorkgroups(x, y);
+  };
+  const submit = (encoder: GPUCommandEncoder): void => {
+    submits++;
+    gpu.queue.submit([encoder.finish()]);
+  };
+  /** Copies tensors to the staging buffer, one behind the other, submits, and reads them. */
+  const fetch = async (encoder: GPUCommandEncoder, refs: readonly TensorRef[]): Promise<readonly Words[]> => {
+    const sizes = refs.map((ref) => 4 * sizeOf(ref));
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    if (bytes > staging.size) {
+      staging.destroy();
+      staging = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    }
+    let at = 0;
+    refs.forEach((ref, i) => {
+      encoder.copyBufferToBuffer(pools[ref.pool], 4 * ref.offset, staging, at, sizes[i]!);
+      at += sizes[i]!;
+    });
+    submit(encoder);
+    await staging.mapAsync(GPUMapMode.READ, 0, bytes).catch((error: unknown) => {
+      check();
+      throw new DeviceError(`results cannot be read back: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    const copy = staging.getMappedRange(0, bytes).slice(0);
+    staging.unmap();
+    check();
+    at = 0;
+    return refs.map((ref, i) => {
+      const words = ref.pool === "ints" ? new Uint32Array(copy, at, sizes[i]! / 4) : new Float32Array(copy, at, sizes[i]! / 4);
+      at += sizes[i]!;
+      return words;
+    });
+  };
+  const queued = <T>(work: () => Promise<T>): Promise<T> => {
+    const next = reading.then(work);
+    reading = next.catch(() => undefined);
+    return next;
+  };
+  const longest = Math.max(1, ...Object.values(plan.entries).map(({ dispatches }) => dispatches.length));
+  const clock = gpu.features.has("timestamp-query") && 2 * longest <= MOST_QUERIES ? clockOf(gpu, longest) : null;
 
   return {
-    async run(name) {
-      if (closed) throw new DeviceError("the session is closed");
-      check();
-      const entry = plan.entries[name];
-      if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
-      const first = words.get(name)!;
-      const encoder = gpu.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      entry.dispatches.forEach(({ kernel }, i) => {
-        const { pipeline, group, x, y } = kernels[kernel]!;
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group, [(first + i) * stride]);
-        pass.dispatchWorkgroups(x, y);
+    bytes: bytesOf(plan),
+    get submits() {
+      return submits;
+    },
+    async run(name, read = []) {
+      const { entry, first } = entryOf(name);
+      return queued(async () => {
+        const encoder = gpu.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        entry.dispatches.forEach(({ kernel }, i) => dispatch(pass, kernel, first + i));
+        pass.end();
+        if (read.length) return fetch(encoder, read);
+        submit(encoder);
+        await gpu.queue.onSubmittedWorkDone();
+        check();
+        return [];
       });
-      pass.end();
-      gpu.queue.submit([encoder.finish()]);
-      await gpu.queue.onSubmittedWorkDone();
+    },
+    async profile(name) {
+      const { entry, first } = entryOf(name);
+      const times: number[] = [];
+      if (!clock) {
+        // Without timestamps: one submission a dispatch, timed to its end on the host.
+        for (const [i, { kernel }] of entry.dispatches.entries()) {
+          const encoder = gpu.createCommandEncoder();
+          const pass = encoder.beginComputePass();
+          dispatch(pass, kernel, first + i);
+          pass.end();
+          const begun = performance.now();
+          submit(encoder);
+          await gpu.queue.onSubmittedWorkDone();
+          times.push(performance.now() - begun);
+        }
+      } else {
+        const encoder = gpu.createCommandEncoder();
+        entry.dispatches.forEach(({ kernel }, i) => {
+          const pass = encoder.beginComputePass({ timestampWrites: { querySet: clock.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
+          dispatch(pass, kernel, first + i);
+          pass.end();
+        });
+        clock.resolve(encoder, entry.dispatches.length);
+        submit(encoder);
+        times.push(...(await clock.read(entry.dispatches.length)));
+      }
       check();
+      return times;
     },
     write(ref, data, at = 0) {
       gpu.queue.writeBuffer(pools[ref.pool], 4 * (ref.offset + at), data as Words & { buffer: ArrayBuffer });
     },
-    read(ref) {
-      const next = reading.then(async () => {
-        if (closed) throw new DeviceError("the session is closed");
-        check();
-        const bytes = 4 * sizeOf(ref);
-        if (bytes > staging.size) {
-          staging.destroy();
-          staging = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-        }
-        const encoder = gpu.createCommandEncoder();
-        encoder.copyBufferToBuffer(pools[ref.pool], 4 * ref.offset, staging, 0, bytes);
-        gpu.queue.submit([encoder.finish()]);
-        await staging.mapAsync(GPUMapMode.READ, 0, bytes).catch((error: unknown) => {
-          check();
-          throw new DeviceError(`results cannot be read back: ${error instanceof Error ? error.message : String(error)}`);
-        });
-        const copy = staging.getMappedRange(0, bytes).slice(0);
-        staging.unmap();
-        check();
-        return ref.pool === "ints" ? new Uint32Array(copy) : new Float32Array(copy);
-      });
-      reading = next.catch(() => undefined);
-      return next;
-    },
+    read: (ref) => queued(async () => {
+      if (closed) throw new DeviceError("the session is closed");
+      check();
+      return (await fetch(gpu.createCommandEncoder(), [ref]))[0]!;
+    }),
     close() {
       closed = true;
       for (const buffer of [...Object.values(pools), uniform, staging]) buffer.destroy();
+      clock?.close();
       return Promise.resolve();
+    },
+  };
+}
+
+/** Timestamps of up to `most` dispatches. */
+function clockOf(gpu: GPUDevice, most: number) {
+  const set = gpu.createQuerySet({ type: "timestamp", count: 2 * most });
+  const bytes = 16 * most;
+  const resolved = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const mapped = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  return {
+    set,
+    resolve(encoder: GPUCommandEncoder, count: number): void {
+      encoder.resolveQuerySet(set, 0, 2 * count, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, mapped, 0, 16 * count);
+    },
+    /** Milliseconds of each. */
+    async read(count: number): Promise<number[]> {
+      await mapped.mapAsync(GPUMapMode.READ, 0, 16 * count);
+      const stamps = new BigUint64Array(mapped.getMappedRange(0, 16 * count).slice(0));
+      mapped.unmap();
+      return Array.from({ length: count }, (_, i) => Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6);
+    },
+    close(): void {
+      set.destroy();
+      resolved.destroy();
+      mapped.destroy();
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { devicesCommand } from "./devices.js";
+import { benchCommand } from "./bench.js";
 import { checkCommand } from "./check.js";
 import { compileCommand } from "./compile.js";
 import { fmtCommand } from "./fmt.js";
@@ -19,7 +20,7 @@ const program = new Command("mhc")
   .exitOverride()
   .showHelpAfterError("(mhc --help lists the commands)");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, devicesCommand]) {
+for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, benchCommand, devicesCommand]) {
   program.addCommand(command().exitOverride());
 }
 

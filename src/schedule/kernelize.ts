@@ -5,6 +5,8 @@
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node } from "../graph/node.js";
+import { opTable } from "../graph/ops.js";
+import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { createEmitter, type Cooperation, type Emitter } from "./emit.js";
@@ -26,6 +28,8 @@ export interface Places {
 export interface Bound {
   readonly kernel: Kernel;
   readonly places: readonly Place[];
+  /** Floating-point operations of one run, by the op table: what is computed in several lanes or places counts once. */
+  readonly flops: number;
 }
 
 export interface Workbench {
@@ -88,5 +92,17 @@ export function kernelize(
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
+    flops: flopsOf(cluster, places),
   };
+}
+
+/** Everything between the roots and what is in memory. */
+function flopsOf(cluster: Cluster, places: Places): number {
+  const seen = new Set<Node>();
+  const visit = (node: Node): number => {
+    if (seen.has(node) || (places.isBase(node) && !cluster.members.has(node))) return 0;
+    seen.add(node);
+    return (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never) + node.inputs.reduce((sum, input) => sum + visit(input), 0);
+  };
+  return cluster.roots.reduce((sum, root) => sum + visit(root), 0);
 }

@@ -45,12 +45,15 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
   const entries: Record<string, Entry> = {};
 
-  const share = (kernel: Kernel): number => {
+  const work: { readonly flops: number; readonly bytes: number }[] = [];
+  const share = ({ kernel, places, flops }: Bound): number => {
     const text = structuralKey(kernel);
     const known = byText.get(text);
     if (known !== undefined) return known;
     byText.set(text, kernels.length);
     kernels.push(kernel);
+    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" ? 8 : 4) * (places[i] as Located).words, 0);
+    work.push({ flops, bytes });
     return kernels.length - 1;
   };
   const literal = (node: Node): Located => {
@@ -72,7 +75,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   return {
     kernels,
     infos: kernels.map((kernel, i) => ({
-      name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup,
+      name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
       buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })),
     })),
     entries,
@@ -139,8 +142,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
     assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
-    const dispatches: Dispatch[] = bounds.map(({ kernel, places: used }) => ({
-      kernel: share(kernel), offsets: used.map((place) => (place as Located).offset),
+    const dispatches: Dispatch[] = bounds.map((bound) => ({
+      kernel: share(bound), offsets: bound.places.map((place) => (place as Located).offset),
     }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {

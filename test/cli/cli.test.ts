@@ -177,6 +177,21 @@ describe("commands", () => {
     expect(await mhc(["check", "small.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("small.mhc is right: Small") as string });
   });
 
+  it("bench: whole steps, and kernels beside the ceilings of the machine", async () => {
+    const { code, out, err } = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "3", "--kernels", "--json"]);
+    expect([code, err]).toEqual([0, ""]);
+    const [found] = rows(out);
+    expect(found).toMatchObject({ device: "wasm", threads: expect.any(Number) as number, submits: 1 });
+    for (const name of ["median_ms", "min_ms", "tokens_per_s", "gflops", "dispatches", "arena_bytes", "parameters", "compile_ms", "first_step_ms"]) {
+      expect(found![name], name).toBeGreaterThan(0);
+    }
+    const kernels = found!["kernels"] as { readonly count: number; readonly flops: number; readonly bytes: number; readonly share: number }[];
+    expect(kernels.reduce((sum, { count }) => sum + count, 0)).toBe(found!["dispatches"]);
+    for (const { flops, bytes, share } of kernels) expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
+    const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
+    expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
+  });
+
   it("fmt and fmt --check", async () => {
     const untidy = SPEC.replace("  dim context = 6, width", "dim   context=6,width");
     writeFileSync(join(cwd, "untidy.mhc"), untidy);

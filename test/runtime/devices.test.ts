@@ -61,6 +61,25 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
     closeTo(await session.read(refs.sum), [expected.sum]);
   });
 
+  it("reads in the same submission what a run is asked for", async () => {
+    session.write(refs.x, Float32Array.from(x));
+    session.write(refs.t, Uint32Array.from(t));
+    const before = session.submits;
+    const [y, sum] = await session.run("fold", [refs.y, refs.sum]);
+    expect(session.submits - before).toBe(1);
+    expect([y, sum]).toEqual([await session.read(refs.y), await session.read(refs.sum)]);
+  });
+
+  it("times every dispatch of a profiled run, which gives the same results", async () => {
+    session.write(refs.x, Float32Array.from(x));
+    const [whole] = await session.run("fold", [refs.y]);
+    session.write(refs.x, Float32Array.from(x));
+    const times = await session.profile("fold");
+    expect(times).toHaveLength(plan.entries["fold"]!.dispatches.length);
+    expect(times.every((ms) => ms >= 0 && ms < 10_000)).toBe(true);
+    expect(await session.read(refs.y)).toEqual(whole);
+  });
+
   it("gives the same bits when run again", async () => {
     session.write(refs.x, Float32Array.from(x));
     await session.run("fold");
@@ -287,7 +306,7 @@ describe("webgpu", () => {
     const whole = { pool: "out", offset: 64, shape: [groups], dtype: "f32" } as const;
     const session = await device.load({
       ...plan, constants: [], pools: { state: 0, work: 0, ints: 0, out: groups + 128 }, code: { kind: "wgsl", modules: [module] },
-      kernels: [{ name: "count", groups, workgroup: 1, buffers: [{ pool: "out", access: "read_write" }] }],
+      kernels: [{ name: "count", groups, workgroup: 1, flops: 0, bytes: 0, buffers: [{ pool: "out", access: "read_write" }] }],
       entries: { count: { dispatches: [{ kernel: 0, offsets: [64] }], inputs: {}, outputs: { whole } } },
     });
     await session.run("count");

@@ -1,0 +1,74 @@
+/** mhc bench: times the training step of a spec on one device, and its kernels beside the machine's ceilings. */
+import { Command } from "commander";
+import type { DeviceName } from "../../runtime/device.js";
+import { openDevice } from "../../runtime/open.js";
+import { sourceFrom } from "../../runtime/node/files.js";
+import type { Benchmark } from "../tools/bench.js";
+import * as options from "./options.js";
+import { SpecError } from "./outcome.js";
+import { dataNamed, openProject, readFacts, report, type SpecOptions } from "./project.js";
+
+interface BenchFlags extends SpecOptions {
+  readonly device: DeviceName | "auto";
+  readonly threads?: number;
+  readonly steps: number;
+  readonly kernels?: boolean;
+}
+
+const WARMUP = 5;
+
+export const benchCommand = (): Command =>
+  new Command("bench")
+    .description("time the training step of a spec, and its kernels")
+    .argument("<spec>", "a .mhc file")
+    .addOption(options.device())
+    .addOption(options.threads())
+    .option("--steps <n>", "steps that are timed", options.positive, 20)
+    .option("--kernels", "time every kernel, beside the measured ceilings of the machine")
+    .addOption(options.set())
+    .addOption(options.data())
+    .addOption(options.json())
+    .action(async (file: string, given: BenchFlags) => {
+      const json = given.json === true;
+      const project = openProject(file, given);
+      const device = await openDevice(given.device, { threads: given.threads });
+      try {
+        const { options: full, loaded } = await readFacts(project, json);
+        const { compile } = await import("../compile.js");
+        const { loadTarget } = await import("../../codegen/registry.js");
+        const { targetOf } = await import("../compile.js");
+        await loadTarget(targetOf[device.name]);
+        const begun = performance.now();
+        const compiled = await compile(project.text, { ...full, devices: [device.name] });
+        const compileMs = performance.now() - begun;
+        await report(compiled, json);
+        const plan = compiled.plan!;
+        const info = plan.data[0];
+        if (!plan.train || !info) throw new SpecError(`error: ${plan.name} has no loss and data to train on`);
+        const { bench } = await import("../tools/bench.js");
+        const source = sourceFrom(dataNamed(plan, info.name), loaded.get(info.name)!);
+        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs });
+        process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
+      } finally {
+        await device.close();
+      }
+    });
+
+const whole = (value: number): string => Math.round(value).toLocaleString("en");
+
+function table(name: string, found: Benchmark): string {
+  const lines = [
+    `${name} on ${found.device} (${found.adapter}): ${found.median_ms.toFixed(1)} ms a step (least ${found.min_ms.toFixed(1)}), ${whole(found.tokens_per_s)} tokens/s, ${found.gflops.toFixed(1)} GFLOP/s`,
+    `${found.dispatches} dispatches and ${found.submits} submission${found.submits === 1 ? "" : "s"} a step; ${(found.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(found.parameters)} parameters`,
+    `compiled in ${whole(found.compile_ms)} ms; the first step ended ${whole(found.first_step_ms)} ms after loading began`,
+  ];
+  if (found.kernels && found.peak) {
+    const total = found.kernels.reduce((sum, { ms }) => sum + ms, 0);
+    lines.push("", `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${found.peak.gflops.toFixed(1)} GFLOP/s, ${found.peak.gbytes.toFixed(1)} GB/s`);
+    lines.push(`${"kernel".padEnd(34)}${"count".padStart(6)}${"ms".padStart(9)}${"%".padStart(6)}${"MFLOP".padStart(10)}${"MB".padStart(9)}${"GFLOP/s".padStart(9)}${"GB/s".padStart(8)}${"of peak".padStart(9)}`);
+    for (const { kernel, count, ms, flops, bytes, share, bound } of found.kernels) {
+      lines.push(`${kernel.padEnd(34)}${`${count}`.padStart(6)}${ms.toFixed(3).padStart(9)}${((100 * ms) / total).toFixed(1).padStart(6)}${(flops / 1e6).toFixed(1).padStart(10)}${(bytes / 1e6).toFixed(2).padStart(9)}${(flops / ms / 1e6).toFixed(1).padStart(9)}${(bytes / ms / 1e6).toFixed(1).padStart(8)}${`${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`.padStart(9)}`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}

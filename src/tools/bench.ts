@@ -1,0 +1,143 @@
+/**
+ * Times the training step of a compiled model: whole steps as `train` runs them, and, when asked, every kernel by itself beside what
+ * the machine can do at best (a roofline; Williams, Waterman and Patterson 2009). Both ceilings are measured with kernels of this
+ * compiler, in the same process: FLOPs by a large matrix product, bytes by a sum of two tensors that no cache holds.
+ */
+import type { Device, Session } from "../../runtime/device.js";
+import { load, type Model } from "../../runtime/model.js";
+import type { Source } from "../../runtime/data.js";
+import type { DevicePlan, Plan } from "../../runtime/plan.js";
+import { loadTarget } from "../../codegen/registry.js";
+import { targetOf } from "../compile.js";
+import { createBuilder } from "../graph/builder.js";
+import type { Graph } from "../graph/node.js";
+import { schedule } from "../schedule/plan.js";
+
+export interface KernelTime {
+  readonly kernel: string;
+  /** Dispatches a step. */
+  readonly count: number;
+  /** Milliseconds, FLOPs and bytes of all of them; the median over the profiled steps. */
+  readonly ms: number;
+  readonly flops: number;
+  readonly bytes: number;
+  /** Of the ceiling that binds it: the larger of its shares of peak FLOPs and of peak bytes. */
+  readonly share: number;
+  readonly bound: "compute" | "memory";
+}
+
+export interface Benchmark {
+  readonly device: string;
+  readonly adapter: string;
+  readonly threads: number;
+  readonly median_ms: number;
+  readonly min_ms: number;
+  readonly tokens_per_s: number;
+  readonly gflops: number;
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly arena_bytes: number;
+  readonly parameters: number;
+  readonly compile_ms: number;
+  readonly first_step_ms: number;
+  /** null unless asked for. */
+  readonly kernels: readonly KernelTime[] | null;
+  readonly peak: { readonly gflops: number; readonly gbytes: number } | null;
+}
+
+export interface BenchOptions {
+  readonly steps: number;
+  readonly warmup: number;
+  readonly kernels: boolean;
+  /** Milliseconds that compiling took. */
+  readonly compileMs: number;
+}
+
+export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs }: BenchOptions): Promise<Benchmark> {
+  const devicePlan = plan.devices[device.name]!;
+  const loading = performance.now();
+  let session: Session | null = null;
+  // The model owns its session; the clock of kernels needs it too.
+  const seen: Device = { ...device, load: async (own) => (session = await device.load(own)) };
+  const model = await load(plan, { device: seen });
+  const times: number[] = [];
+  let firstStep = 0;
+  let submitted = 0;
+  for await (const { ms } of model.train(source, { steps: 1 + warmup + steps })) {
+    if (firstStep === 0) firstStep = performance.now() - loading;
+    else times.push(ms);
+    if (times.length === warmup) submitted = session!.submits;
+  }
+  const measured = times.slice(warmup);
+  const median = medianOf(measured);
+  const { dispatches } = devicePlan.entries["train"]!;
+  const flops = dispatches.reduce((sum, { kernel }) => sum + devicePlan.kernels[kernel]!.flops, 0);
+  const peak = kernels ? await peakOf(device) : null;
+  const result: Benchmark = {
+    device: device.name, adapter: device.adapter, threads: device.threads,
+    median_ms: median, min_ms: Math.min(...measured), tokens_per_s: (1000 * tokensOf(plan)) / median, gflops: flops / median / 1e6,
+    dispatches: dispatches.length, submits: (session!.submits - submitted) / steps, arena_bytes: session!.bytes,
+    parameters: plan.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    compile_ms: compileMs, first_step_ms: firstStep,
+    kernels: peak ? await profile(session!, devicePlan, peak) : null, peak,
+  };
+  await close(model);
+  return result;
+}
+
+const close = (model: Model): Promise<void> => model.close();
+
+const tokensOf = (plan: Plan): number => {
+  const text = plan.data.find((info) => info.kind === "characters");
+  return plan.train!.batch * (text?.kind === "characters" ? text.window : 1);
+};
+
+const medianOf = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length / 2;
+  return sorted.length % 2 ? sorted[Math.floor(half)]! : (sorted[half - 1]! + sorted[half]!) / 2;
+};
+
+/** Steps that are profiled dispatch by dispatch. */
+const PROFILED = 7;
+
+async function profile(session: Session, plan: DevicePlan, peak: { readonly gflops: number; readonly gbytes: number }): Promise<KernelTime[]> {
+  const { dispatches } = plan.entries["train"]!;
+  const runs: (readonly number[])[] = [];
+  for (let i = 0; i < PROFILED; i++) runs.push(await session.profile("train"));
+  const byKernel = new Map<number, number[]>();
+  dispatches.forEach(({ kernel }, i) => byKernel.set(kernel, [...(byKernel.get(kernel) ?? []), i]));
+  return [...byKernel].map(([kernel, positions]): KernelTime => {
+    const info = plan.kernels[kernel]!;
+    const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + run[at]!, 0)));
+    const flops = info.flops * positions.length;
+    const bytes = info.bytes * positions.length;
+    const compute = flops / ms / 1e6 / peak.gflops;
+    const memory = bytes / ms / 1e6 / peak.gbytes;
+    return { kernel: info.name, count: positions.length, ms, flops, bytes, share: Math.max(compute, memory), bound: compute > memory ? "compute" : "memory" };
+  }).sort((a, b) => b.ms - a.ms);
+}
+
+/** What the device can do at best, by kernels of this compiler. */
+async function peakOf(device: Device): Promise<{ readonly gflops: number; readonly gbytes: number }> {
+  const software = device.name === "javascript";
+  const product = software ? 128 : 512;
+  const words = software ? 1 << 20 : 1 << 23;
+  const b = createBuilder();
+  const graph: Graph = { name: "product", outputs: new Map([["y", b.contract("ik,kj->ij", b.input("a", [product, product], "f32"), b.input("b", [product, product], "f32"))]]), updates: new Map() };
+  const c = createBuilder();
+  const stream: Graph = { name: "stream", outputs: new Map([["y", c.add(c.input("a", [words], "f32"), c.input("b", [words], "f32"))]]), updates: new Map() };
+  const printer = await loadTarget(targetOf[device.name]);
+  const { kernels, infos, entries, pools, constants } = schedule([graph, stream], printer.profile, new Map(), 0);
+  const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
+  for (const { inputs } of Object.values(entries)) for (const ref of Object.values(inputs)) session.write(ref, new Float32Array(ref.shape.reduce((n, size) => n * size, 1)).fill(1));
+  const best = async (name: string): Promise<number> => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < PROFILED; i++) least = Math.min(least, (await session.profile(name)).reduce((sum, ms) => sum + ms, 0));
+    return least;
+  };
+  const gflops = (2 * product ** 3) / (await best("product")) / 1e6;
+  const gbytes = (12 * words) / (await best("stream")) / 1e6;
+  await session.close();
+  return { gflops, gbytes };
+}
