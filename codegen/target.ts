@@ -6,6 +6,9 @@
 import type { Kernel } from "../src/kernel/ir.js";
 import type { DeviceCode, Plan } from "../runtime/plan.js";
 
+/** One member of a skeleton's family: its knobs by name. */
+export type Choice = Readonly<Record<string, number>>;
+
 /** What skeletons need to know of a device. Data, not code: cost and tuning read it too. */
 export interface KernelProfile {
   readonly kind: "cpu" | "gpu";
@@ -13,6 +16,8 @@ export interface KernelProfile {
   readonly lanes: 1 | 4;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
+  /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/choices.ts). */
+  readonly choices?: Readonly<Record<string, Choice>>;
 }
 
 export interface OutputFile {

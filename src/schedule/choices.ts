@@ -1,0 +1,13 @@
+/**
+ * The knobs of skeletons. A skeleton is a family of kernels that compute the same thing; which member is built is a `Choice`, a few
+ * named numbers. The profile of a device may carry choices, made by `mhc tune` or forced by a test; without one the skeleton's
+ * own default stands. A choice changes results by rounding only.
+ */
+import type { Choice, KernelProfile } from "../../codegen/target.js";
+
+export type { Choice };
+
+/** The choice for one kernel: that of its shape, else that of its skeleton, else the default; missing knobs are the default's. */
+export function chosen<C extends Choice>(profile: KernelProfile, skeleton: string, shape: string, fallback: C): C {
+  return { ...fallback, ...(profile.choices?.[`${skeleton}/${shape}`] ?? profile.choices?.[skeleton]) };
+}
