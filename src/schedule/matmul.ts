@@ -1,15 +1,17 @@
 /**
  * Matrix products. CPU: blocks of 4 rows by two vectors of columns (4 x 8 with f32x4: the only block that never spilled when
- * measured), the columns of B packed into a panel when enough rows share it or when they are not contiguous. GPU: a 4 x 4 tile of registers
- * an invocation. The elementwise epilogue of the cluster is emitted on the accumulators.
+ * measured), the columns of B packed into a panel when enough rows share it or when they are not contiguous. GPU: `matmul-gpu.ts`.
+ * The elementwise epilogue of the cluster is emitted on the accumulators (`epilogue.ts`).
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
 import { extentOfK, readProduct, type Axis, type Product } from "./contraction.js";
-import { constant, type Coord, type Emitter } from "./emit.js";
+import { constant, type Coord } from "./emit.js";
+import { finish } from "./epilogue.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
+import { matmulGpu } from "./matmul-gpu.js";
 import type { Cluster } from "./partition.js";
 import { rowMajor, sizeOf } from "./views.js";
 
@@ -28,62 +30,8 @@ export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: P
   const node = cluster.anchor as NodeWith<"contract">;
   const product = readProduct(node, places.isBase);
   return profile.kind === "gpu"
-    ? kernelize("matmul", cluster, profile, places, 1, profile.workgroup, (bench) => gpu(bench, cluster, node, product))
+    ? kernelize("matmul", cluster, profile, places, 1, profile.workgroup, (bench) => matmulGpu(bench, cluster, node, product))
     : kernelize("matmul", cluster, profile, places, profile.lanes, 1, (bench) => cpu(bench, cluster, node, product));
-}
-
-/** Coordinates of the result for given positions along the outer, m and n loops. */
-function resultCoords(e: Emitter, node: NodeWith<"contract">, loops: readonly { readonly axis: Axis; readonly at: Coord }[]): Coord[] {
-  const coords = node.shape.map(() => constant(0));
-  for (const { axis, at } of loops) {
-    const sizes = axis.out.map((out) => node.shape[out]!);
-    if (sizes.filter((size) => size > 1).length <= 1) {
-      axis.out.forEach((out, i) => {
-        if (sizes[i]! > 1) coords[out] = at;
-      });
-    } else e.split(at, sizes).forEach((part, i) => (coords[axis.out[i]!] = part));
-  }
-  return coords;
-}
-
-/** Whether the epilogue only ever asks for the result at its own flat position, so that merged axes need not be split. */
-const isPlain = (cluster: Cluster): boolean => cluster.roots.length === 1 && cluster.roots[0] === cluster.anchor;
-
-/** Stores what becomes of one value of the product; `home` is the depth of the scope that holds the accumulators. */
-function finish(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, loops: readonly { readonly axis: Axis; readonly at: Coord }[], value: Expr, home: number): void {
-  const { emitter: e } = bench;
-  if (isPlain(cluster)) {
-    const strides = rowMajor(node.shape);
-    const coords = loops.map(({ at }) => at);
-    const { at, lane } = e.address(coords, loops.map(({ axis }) => (axis.out.length ? strides[axis.out[axis.out.length - 1]!]! : 0)));
-    if (lane > 1) throw new Error("schedule: the result of a product is stored along its last axis");
-    e.push(k.store(bench.write(node), at, value));
-    return;
-  }
-  const vector = loops.some(({ at, axis }) => at.lane !== 0 && axis.out.filter((out) => node.shape[out]! > 1).length > 1);
-  if (vector) {
-    // A vector along merged axes: its lanes stay in the last one only when that holds whole vectors.
-    const axis = loops.find(({ at }) => at.lane !== 0)!.axis;
-    const last = node.shape[axis.out[axis.out.length - 1]!]!;
-    if (last % 4 !== 0) {
-      for (const l of [0, 1, 2, 3] as const) {
-        const shifted = loops.map(({ axis: own, at }) => ({ axis: own, at: at.lane ? e.coord(k.add(at.at, k.idx(l))) : at }));
-        finish(bench, cluster, node, shifted, k.extract(value, l), home);
-      }
-      return;
-    }
-  }
-  const coords = resultCoords(e, node, loops.map(({ axis, at }) => ({ axis, at: { ...at, lane: 0 } })));
-  const laned = loops.find(({ at }) => at.lane !== 0);
-  if (laned) {
-    const out = [...laned.axis.out].reverse().find((o) => node.shape[o]! > 1)!;
-    coords[out] = { ...coords[out]!, lane: 1 };
-  }
-  // A product of a single block has constant coordinates only, yet what is made of it must not leave the accumulators' scope.
-  if (coords.every(({ depth }) => depth < home)) coords[0] = { ...coords[0]!, depth: home };
-  e.define(node, coords, value);
-  const values = cluster.roots.map((root) => e.emit(root, coords));
-  cluster.roots.forEach((root, i) => e.store(bench.write(root), root, coords, values[i]!));
 }
 
 function cpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
@@ -208,58 +156,4 @@ function cpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, pro
     }
   });
   return Math.ceil(tasks / each);
-}
-
-function gpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
-  const { emitter: e, profile } = bench;
-  const { m, n, outer } = product;
-  const a = bench.read(product.a.base);
-  const b = bench.read(product.b.base);
-  const height = Math.min(4, m.size);
-  const width = Math.min(4, n.size);
-  const sizes = [sizeOf(outer.map((axis) => axis.size)), Math.ceil(m.size / height), Math.ceil(n.size / width)];
-  const tasks = sizeOf(sizes);
-  const flat = k.add(k.mul(group, k.idx(profile.workgroup)), k.ref("local", k.INDEX));
-  e.guard(k.lt(flat, k.idx(tasks)), () => {
-    const [o, i, j] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
-    const at = e.split(o, outer.map((axis) => axis.size));
-    const baseA = e.address(at, outer.map((axis) => axis.a)).at;
-    const baseB = e.address(at, outer.map((axis) => axis.b)).at;
-    const m0 = e.coord(k.mul(i.at, k.idx(height)));
-    const n0 = e.coord(k.mul(j.at, k.idx(width)));
-    const clamp = (start: Coord, offset: number, axis: Axis, step: number): Expr => {
-      const position = k.add(start.at, k.idx(offset));
-      return axis.size % step === 0 || offset === 0 ? position : k.min(position, k.idx(axis.size - 1));
-    };
-    const rows = Array.from({ length: height }, (_, r) => e.bind(k.add(baseA, k.mul(clamp(m0, r, m, height), k.idx(m.a)))));
-    const columns = Array.from({ length: width }, (_, c) => e.bind(k.add(baseB, k.mul(clamp(n0, c, n, width), k.idx(n.b)))));
-    const names = rows.map(() => columns.map(() => {
-      const name = e.fresh("acc");
-      e.push(k.varS(name, k.f32(0)));
-      return name;
-    }));
-    e.nest(product.k.map((axis) => axis.size), (kk) => {
-      const offA = e.address(kk, product.k.map((axis) => axis.a)).at;
-      const offB = e.address(kk, product.k.map((axis) => axis.b)).at;
-      const x = rows.map((row) => e.bind(k.load(a, k.add(row, offA), F32)));
-      const y = columns.map((column) => e.bind(k.load(b, k.add(column, offB), F32)));
-      x.forEach((left, r) => y.forEach((right, c) => e.push(k.assign(names[r]![c]!, k.fma(left, right, k.ref(names[r]![c]!, F32))))));
-    });
-    const home = e.depth();
-    names.forEach((row, r) => {
-      row.forEach((name, c) => {
-        const mAt = e.coord(k.add(m0.at, k.idx(r)));
-        const nAt = e.coord(k.add(n0.at, k.idx(c)));
-        const loops = [...outer.map((axis, x) => ({ axis, at: at[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }];
-        const emitOne = (): void => finish(bench, cluster, node, loops, k.ref(name, F32), home);
-        const ragged = [
-          ...(r > 0 && m.size % height !== 0 ? [k.lt(mAt.at, k.idx(m.size))] : []),
-          ...(c > 0 && n.size % width !== 0 ? [k.lt(nAt.at, k.idx(n.size))] : []),
-        ];
-        if (ragged.length) e.guard(ragged.reduce((x, y) => k.and(x, y)), emitOne);
-        else emitOne();
-      });
-    });
-  });
-  return Math.ceil(tasks / profile.workgroup);
 }
