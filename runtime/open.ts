@@ -5,6 +5,8 @@ import { DeviceError } from "./errors.js";
 export interface OpenOptions {
   /** Worker threads of the wasm device; all cores, at most 8, when not given. */
   readonly threads?: number | undefined;
+  /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
+  readonly relaxed?: boolean | undefined;
 }
 
 export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];

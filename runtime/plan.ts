@@ -49,8 +49,8 @@ export interface KernelInfo {
 export type DeviceCode =
   /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, max(8, ceil(buffers / 4))> with a dynamic offset. Groups: (min(groups, 65535), ceil(groups / 65535)) workgroups. */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
-  /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). */
-  | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly sharedFlag: number; readonly scratchBytes: number }
+  /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused multiply-add, for engines that validate relaxed SIMD. */
+  | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly relaxed: string; readonly sharedFlag: number; readonly scratchBytes: number }
   /** A function body: (pools) => array of kernel functions (offsets, begin, end). */
   | { readonly kind: "javascript"; readonly text: string }
   /** A user's own target. */

@@ -64,7 +64,7 @@ function printKernel(kernel: Kernel, i: number): string {
       case "load": return place(e.from, e.index);
       case "cast": return e.a.type.of === "bool" ? `(${expr(e.a)} ? 1 : 0)` : e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
       case "bitcast": return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
-      case "splat": case "lanes": case "extract":
+      case "splat": case "lanes": case "shuffle": case "extract":
         throw new Error("codegen: the JavaScript target takes kernels of one lane");
       default: return e satisfies never;
     }

@@ -25,16 +25,22 @@ export const wasm: KernelPrinter = {
   name: "wasm",
   profile: { kind: "cpu", lanes: 4, workgroup: 1 },
   async print(kernels) {
-    const { text, scratchBytes } = printModule(kernels);
     const { default: load } = await import("wabt");
     const wabt = await load();
-    const module = wabt.parseWat("kernels.wat", text, { simd: true, threads: true, bulk_memory: true, sat_float_to_int: true });
-    try {
-      const { buffer } = module.toBinary({});
-      return { kind: "wasm", text, binary: base64(buffer), sharedFlag: sharedFlagAt(buffer), scratchBytes };
-    } finally {
-      module.destroy();
-    }
+    const assemble = (text: string): Uint8Array => {
+      const module = wabt.parseWat("kernels.wat", text, { simd: true, relaxed_simd: true, threads: true, bulk_memory: true, sat_float_to_int: true });
+      try {
+        return module.toBinary({}).buffer;
+      } finally {
+        module.destroy();
+      }
+    };
+    const { text, scratchBytes } = printModule(kernels);
+    const binary = assemble(text);
+    const relaxed = assemble(printModule(kernels, true).text);
+    const sharedFlag = sharedFlagAt(binary);
+    if (sharedFlagAt(relaxed) !== sharedFlag) throw new Error("codegen: the two variants import memory at different places");
+    return { kind: "wasm", text, binary: base64(binary), relaxed: base64(relaxed), sharedFlag, scratchBytes };
   },
   files(stem, code) {
     if (code.kind !== "wasm") return [];

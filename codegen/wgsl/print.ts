@@ -97,7 +97,7 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
       case "load": return place(e.from, e.index);
       case "cast": return typeName(e.type) === typeName(e.a.type) ? expr(e.a) : `${typeName(e.type)}(${expr(e.a)})`;
       case "bitcast": return `bitcast<${typeName(e.type)}>(${expr(e.a)})`;
-      case "splat": case "lanes": case "extract":
+      case "splat": case "lanes": case "shuffle": case "extract":
         throw new Error("codegen: the WGSL target takes kernels of one lane");
       default: return e satisfies never;
     }

@@ -14,7 +14,15 @@ const MOST_THREADS = 8;
 
 export interface WasmOptions {
   readonly threads?: number | undefined;
+  /** Whether to run the variant with fused multiply-add; where the engine has it when not given. */
+  readonly relaxed?: boolean | undefined;
 }
+
+/** A module of one function that multiplies and adds with relaxed SIMD: engines without it refuse it. */
+const PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11);
+
+/** Whether this engine has relaxed SIMD. */
+export const hasRelaxedSimd = (): boolean => WebAssembly.validate(PROBE);
 
 const mayShare = (): boolean => typeof SharedArrayBuffer !== "undefined" && (isNode() || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true);
 
@@ -24,13 +32,14 @@ async function cores(): Promise<number> {
   return availableParallelism();
 }
 
-export async function wasmDevice({ threads }: WasmOptions = {}): Promise<Device> {
+export async function wasmDevice({ threads, relaxed = hasRelaxedSimd() }: WasmOptions = {}): Promise<Device> {
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
+  if (relaxed && !hasRelaxedSimd()) throw new DeviceError("this engine has no relaxed SIMD", "Node 22 and current browsers have it");
   const shared = mayShare();
   const count = shared ? (threads ?? Math.min(MOST_THREADS, await cores())) : 1;
   return {
-    name: "wasm", adapter: `WebAssembly SIMD, ${count} thread${count === 1 ? "" : "s"}`, threads: count,
-    load: (plan) => load(plan, count, shared),
+    name: "wasm", adapter: `WebAssembly ${relaxed ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`, threads: count,
+    load: (plan) => load(plan, count, shared, relaxed),
     close: () => Promise.resolve(),
   };
 }
@@ -50,11 +59,11 @@ function memoryOf(pages: number, shared: boolean): WebAssembly.Memory {
   }
 }
 
-async function load(plan: DevicePlan, threads: number, shared: boolean): Promise<Session> {
+async function load(plan: DevicePlan, threads: number, shared: boolean, relaxed: boolean): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wasm") throw new DeviceError("this plan has no WebAssembly kernels", "compile it with `--target wasm`");
   const layout = layOut(plan, code.scratchBytes, threads);
-  const bytes = decode(code.binary);
+  const bytes = decode(relaxed ? code.relaxed : code.binary);
   if (!shared) bytes[code.sharedFlag] = 1;
   const memory = memoryOf(layout.pages, shared);
   const module = await WebAssembly.compile(bytes);

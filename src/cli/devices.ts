@@ -16,6 +16,7 @@ export const devicesCommand = (): Command =>
     .addOption(options.json())
     .action(async ({ json }: { readonly json?: boolean }) => {
       const { openDevice } = await import("../../runtime/open.js");
+      const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
       const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
       const { MhcError } = await import("../../runtime/errors.js");
       const wasm = await openDevice("wasm");
@@ -29,7 +30,7 @@ export const devicesCommand = (): Command =>
         missing = `${error.message}${error.fix ? ` (${error.fix})` : ""}`;
       }
       const hardware = rows.some((row) => row.default);
-      rows.push({ device: "wasm", adapter: wasm.adapter, features: ["simd", ...(wasm.threads > 1 ? ["threads"] : [])], limits: { threads: wasm.threads, memory: 2 ** 32 }, default: !hardware });
+      rows.push({ device: "wasm", adapter: wasm.adapter, features: ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(wasm.threads > 1 ? ["threads"] : [])], limits: { threads: wasm.threads, memory: 2 ** 32 }, default: !hardware });
       rows.push({ device: "javascript", adapter: "JavaScript", features: [], limits: {}, default: false });
       for (const { device, adapter, features, limits, default: chosen } of rows) {
         if (json) process.stdout.write(`${JSON.stringify({ device, adapter, features, limits, default: chosen })}\n`);

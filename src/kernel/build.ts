@@ -119,6 +119,7 @@ export const splat = (a: Expr): Expr => ({ kind: "splat", a, type: { of: a.type.
 export const lanes = (items: readonly [Expr, Expr, Expr, Expr]): Expr => ({
   kind: "lanes", items, type: { of: items[0].type.of, lanes: 4 },
 });
+export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, number, number]): Expr => ({ kind: "shuffle", a, b, order, type: a.type });
 export const extract = (a: Expr, lane: 0 | 1 | 2 | 3): Expr => ({ kind: "extract", a, lane, type: scalar(a.type.of) });
 
 export const letS = (name: string, value: Expr): Stmt => ({ kind: "let", name, value });

@@ -67,6 +67,8 @@ export type Expr =
   | { readonly kind: "bitcast"; readonly a: Expr; readonly type: Type }
   | { readonly kind: "splat"; readonly a: Expr; readonly type: Type }
   | { readonly kind: "lanes"; readonly items: readonly [Expr, Expr, Expr, Expr]; readonly type: Type }
+  /** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
+  | { readonly kind: "shuffle"; readonly a: Expr; readonly b: Expr; readonly order: readonly [number, number, number, number]; readonly type: Type }
   | { readonly kind: "extract"; readonly a: Expr; readonly lane: 0 | 1 | 2 | 3; readonly type: Type };
 
 export type Stmt =

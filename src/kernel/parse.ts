@@ -105,7 +105,8 @@ export function parseKernel(text: string): Kernel {
       return k.load(word, index, { of: memories.get(word) ?? fail(`memory instead of ${word}`), lanes: wide() ? 4 : 1 });
     }
     if (tokens[at] !== "(") return k.ref(word, types.get(word) ?? fail(`a declared name instead of ${word}`));
-    const [a, b, c, d] = list();
+    const items = list();
+    const [a, b, c, d] = items;
     if (UNARY.has(word)) return k.unary(word as UnaryOp, a!);
     if (CALLED.has(word)) return raw(word as BinaryOp, a!, b ?? fail("two operands"));
     if (SCALARS.has(word)) return { kind: "cast", a: a!, type: { of: word as Scalar, lanes: a!.type.lanes } };
@@ -115,6 +116,11 @@ export function parseKernel(text: string): Kernel {
       case "splat": return k.splat(a!);
       case "fma": return k.fma(a!, b ?? fail("three operands"), c ?? fail("three operands"));
       case "lanes": return k.lanes([a!, b ?? fail("four items"), c ?? fail("four items"), d ?? fail("four items")]);
+      case "shuffle": {
+        const order = items.slice(2).map((lane) => (lane.kind === "const" ? lane.value : fail("a lane")));
+        if (order.length !== 4) fail("two vectors and four lanes");
+        return k.shuffle(a!, b!, order as [number, number, number, number]);
+      }
       default: return fail(`an operation instead of ${word}`);
     }
   }

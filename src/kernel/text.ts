@@ -41,6 +41,7 @@ export function printExpr(e: Expr): string {
     case "bitcast": return `bits_${e.type.of}(${printExpr(e.a)})`;
     case "splat": return `splat(${printExpr(e.a)})`;
     case "lanes": return `lanes(${e.items.map(printExpr).join(", ")})`;
+    case "shuffle": return `shuffle(${printExpr(e.a)}, ${printExpr(e.b)}, ${e.order.join(", ")})`;
     case "extract": return `${printExpr(e.a)}.${e.lane}`;
     default: return e satisfies never;
   }

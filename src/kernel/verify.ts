@@ -210,6 +210,12 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
       case "lanes":
         if (e.type.lanes !== 4 || !e.items.every(({ type }) => type.lanes === 1 && type.of === e.type.of)) bad();
         return e.items.map(expr).every(Boolean);
+      case "shuffle": {
+        const lanes = e.order.every((lane) => Number.isInteger(lane) && lane >= 0 && lane < 8);
+        if (!lanes || [e.a, e.b, e].some(({ type }) => type.lanes !== 4 || type.of !== e.type.of)) bad();
+        const a = expr(e.a);
+        return expr(e.b) && a;
+      }
       case "extract":
         if (e.a.type.lanes !== 4 || e.type.lanes !== 1 || e.a.type.of !== e.type.of) bad();
         return expr(e.a);

@@ -1,5 +1,6 @@
 /** Runs a graph of inputs and outputs on a device: scheduled, printed, loaded, run once. */
 import { loadTarget } from "../../codegen/registry.js";
+import type { Choice } from "../../codegen/target.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DevicePlan } from "../../runtime/plan.js";
@@ -8,9 +9,10 @@ import { schedule } from "../../src/schedule/plan.js";
 
 const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 
-export async function runOn(device: Device, graph: Graph, values: ReadonlyMap<string, readonly number[]>): Promise<Map<string, Float32Array | Uint32Array>> {
+/** `choices` force members of the skeletons' families. */
+export async function runOn(device: Device, graph: Graph, values: ReadonlyMap<string, readonly number[]>, choices: Readonly<Record<string, Choice>> = {}): Promise<Map<string, Float32Array | Uint32Array>> {
   const printer = await loadTarget(TARGETS[device.name]);
-  const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, new Map(), 0);
+  const { kernels, infos, entries, pools, constants } = schedule([graph], { ...printer.profile, choices }, new Map(), 0);
   const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
   const session = await device.load(plan);
   const entry = entries[graph.name]!;

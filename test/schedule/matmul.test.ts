@@ -1,0 +1,78 @@
+/**
+ * Every member of the family of matrix products, on every device that has it, against the f64 evaluator: shapes that are no multiple
+ * of anything, each operand lying either way, chunks that end in the middle of a product, several axes along k.
+ */
+import v8 from "node:v8";
+import { beforeAll, describe, expect, it } from "vitest";
+import type { Choice } from "../../codegen/target.js";
+import { openDevice } from "../../runtime/open.js";
+import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
+import { createBuilder } from "../../src/graph/builder.js";
+import { evaluate } from "../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../src/graph/node.js";
+import { cpuTiles } from "../../src/schedule/matmul-cpu.js";
+import { sizeOf } from "../../src/schedule/views.js";
+import { runOn } from "../helpers/graphs.js";
+
+/** Share of the largest entry. */
+const TOLERANCE = 2e-6;
+
+const products: readonly (readonly [spec: string, a: readonly number[], b: readonly number[]])[] = [
+  // batch 5, context 37, width 24, 3 heads: a projection with its two backward products, and scores with theirs.
+  ["btw,whd->bthd", [5, 37, 24], [24, 3, 8]],
+  ["bthd,whd->btw", [5, 37, 3, 8], [24, 3, 8]],
+  ["btw,bthd->whd", [5, 37, 24], [5, 37, 3, 8]],
+  ["bthd,buhd->bhtu", [5, 37, 3, 8], [5, 37, 3, 8]],
+  ["bhtu,buhd->bthd", [2, 3, 37, 37], [2, 37, 3, 8]],
+  ["bhtu,bthd->buhd", [2, 3, 37, 37], [2, 37, 3, 8]],
+  // Tails of every kind.
+  ["mk,kn->mn", [67, 13], [13, 85]],
+  ["km,kn->mn", [67, 45], [67, 85]],
+  ["mk,nk->mn", [21, 30], [35, 30]],
+  ["km,nk->mn", [31, 22], [43, 31]],
+  ["mk,kn->mn", [3, 70], [70, 130]],
+  ["mk,kn->mn", [130, 9], [9, 3]],
+  ["kalm,klan->mn", [3, 2, 4, 33], [3, 4, 2, 41]],
+];
+
+function graphOf(): { graph: Graph; values: Map<string, number[]> } {
+  const b = createBuilder();
+  const values = new Map<string, number[]>();
+  const input = (name: string, shape: readonly number[]): Node => {
+    values.set(name, Array.from({ length: sizeOf(shape) }, (_, i) => Math.fround(Math.sin(1.7 * i + name.length) + 0.3 * Math.cos(0.11 * i * i))));
+    return b.input(name, shape, "f32");
+  };
+  const outputs = products.flatMap(([spec, x, y], i): [string, Node][] => {
+    const product = b.contract(spec, input(`a${i}`, x), input(`b${i}`, y));
+    return [[`${i} ${spec}`, product], [`${i} ${spec}, epilogue`, b.tanh(b.contract(spec, b.input(`a${i}`, x, "f32"), b.neg(b.input(`b${i}`, y, "f32"))))]];
+  });
+  return { graph: { name: "products", outputs: new Map(outputs), updates: new Map() }, values };
+}
+
+const { graph, values } = graphOf();
+const expected = evaluate(graph, values);
+
+async function agrees(name: "wasm" | "javascript", options: { readonly relaxed?: boolean }, choice: Choice): Promise<void> {
+  const device = await openDevice(name, { threads: 2, ...options });
+  const found = await runOn(device, graph, values, { matmul: choice });
+  await device.close();
+  for (const [output, result] of found) {
+    const truth = Array.from(expected.outputs.get(output)!);
+    const largest = truth.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const worst = truth.reduce((most, value, i) => Math.max(most, Math.abs(value - result[i]!)), 0);
+    expect(worst / largest, output).toBeLessThan(TOLERANCE);
+  }
+}
+
+describe.each(cpuTiles)("%o", (tile) => {
+  it("javascript", () => agrees("javascript", {}, tile));
+  it("wasm", () => agrees("wasm", { relaxed: false }, tile));
+});
+
+describe("relaxed SIMD", () => {
+  // Older engines have it behind a flag.
+  beforeAll(() => {
+    if (!hasRelaxedSimd()) v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+  });
+  it.each(cpuTiles)("%o", (tile) => agrees("wasm", { relaxed: true }, tile));
+});
