@@ -1,5 +1,5 @@
 /**
- * The one memory of a WebAssembly session: control words (the barrier), the dispatch tables of all entries with their arguments,
+ * The one memory of a WebAssembly session: control words (the barrier, and a counter of each thread in a cache line of its own), the dispatch tables of all entries with their arguments,
  * private scratch for each thread, then the pools. Everything is laid out and written once, at load.
  */
 import { DeviceError } from "../errors.js";
@@ -16,7 +16,7 @@ export interface Layout {
 }
 
 export const BARRIER = 64;
-const CONTROL = 256;
+const LINE = 64;
 const ALIGN = 256;
 const PAGE = 65536;
 const LIMIT = 2 ** 32;
@@ -25,7 +25,7 @@ const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
 export function layOut(plan: DevicePlan, scratchBytes: number, threads: number): Layout {
   const entries = Object.entries(plan.entries);
-  let at = CONTROL;
+  let at = BARRIER + LINE * (1 + threads);
   const tables: Record<string, { address: number; count: number }> = {};
   for (const [name, { dispatches }] of entries) {
     tables[name] = { address: at, count: dispatches.length };

@@ -38,9 +38,9 @@ function expected(dispatches: number): number[] {
 }
 
 const BARRIER = 64;
-const DATA = [128, 256] as const;
-const ARGS = 384;
-const TABLE = 512;
+const DATA = [512, 640] as const;
+const ARGS = 768;
+const TABLE = 1024;
 
 function lay(memory: WebAssembly.Memory): void {
   const words = new Uint32Array(memory.buffer);
