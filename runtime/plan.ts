@@ -42,6 +42,8 @@ export interface KernelInfo {
   /** Floating-point operations of one dispatch, by the op table; and its footprint: every tensor that it touches, once read and once written. */
   readonly flops: number;
   readonly bytes: number;
+  /** `skeleton/shape`, when a choice of that name would change the kernel. */
+  readonly tuned: string | null;
   readonly buffers: readonly { readonly pool: PoolName; readonly access: "read" | "write" | "read_write" }[];
 }
 

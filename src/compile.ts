@@ -4,7 +4,7 @@
  */
 import { standardLibrary } from "../specs/std.js";
 import { loadTarget } from "../codegen/registry.js";
-import type { KernelPrinter } from "../codegen/target.js";
+import type { Choice, KernelPrinter } from "../codegen/target.js";
 import type { File } from "../grammar/ast.js";
 import { parse } from "../grammar/parse.js";
 import type { DataInfo, DevicePlan, ParameterInfo, Plan } from "../runtime/plan.js";
@@ -46,7 +46,12 @@ export interface Checked {
 export interface CompileOptions extends CheckOptions {
   /** Names of built-in targets, or targets of the caller's own. */
   readonly devices: readonly (DeviceName | KernelPrinter)[];
+  /** Choices of kernels by device, as `mhc tune` found them; defaults where there are none. */
+  readonly choices?: Readonly<Partial<Record<DeviceName, Choices>>>;
 }
+
+/** Choices by `skeleton` or `skeleton/shape`. */
+export type Choices = Readonly<Record<string, Choice>>;
 
 export type DeviceName = "wasm" | "webgpu" | "javascript";
 
@@ -121,7 +126,8 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   for (const device of options.devices) {
     const printer = typeof device === "string" ? await loadTarget(targetOf[device]) : device;
     const name = typeof device === "string" ? device : device.name;
-    const result = schedule(entries.graphs, printer.profile, layout, words);
+    const choices = typeof device === "string" ? options.choices?.[device] : undefined;
+    const result = schedule(entries.graphs, choices ? { ...printer.profile, choices } : printer.profile, layout, words);
     scheduled.push([name, result]);
     devices[name] = { kernels: result.infos, code: await printer.print(result.kernels), entries: result.entries, pools: result.pools, constants: result.constants };
   }

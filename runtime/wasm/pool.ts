@@ -17,23 +17,24 @@ interface Port {
 }
 
 export interface WorkerPool {
-  /** Sends message i to worker i, waits for all answers and gives the last. */
-  all(messages: readonly unknown[]): Promise<Answer>;
+  /** Sends message i to worker i, and waits for all answers. */
+  all(messages: readonly unknown[]): Promise<readonly Answer[]>;
   close(): Promise<void>;
 }
 
 export async function openPool(threads: number): Promise<WorkerPool> {
-  let waiting: { left: number; resolve: (answer: Answer) => void; reject: (error: Error) => void } | null = null;
+  let waiting: { all: number; answers: Answer[]; resolve: (answers: readonly Answer[]) => void; reject: (error: Error) => void } | null = null;
   let dead: DeviceError | null = null;
   let ports: readonly Port[] = [];
   const answer = (message: Answer): void => {
     if (message.error !== undefined) return fail(new DeviceError(`a worker failed: ${message.error}`));
-    if (waiting && --waiting.left === 0) {
-      const { resolve } = waiting;
-      waiting = null;
-      ports.forEach((port) => port.idle());
-      resolve(message);
-    }
+    if (!waiting) return;
+    waiting.answers.push(message);
+    if (waiting.answers.length < waiting.all) return;
+    const { resolve, answers } = waiting;
+    waiting = null;
+    ports.forEach((port) => port.idle());
+    resolve(answers);
   };
   const fail = (error: DeviceError): void => {
     dead = error;
@@ -49,7 +50,7 @@ export async function openPool(threads: number): Promise<WorkerPool> {
       if (dead) return Promise.reject(dead);
       if (waiting) return Promise.reject(new DeviceError("two runs of one session overlap", "wait for one run before the next"));
       return new Promise((resolve, reject) => {
-        waiting = { left: messages.length, resolve, reject };
+        waiting = { all: messages.length, answers: [], resolve, reject };
         messages.forEach((message, i) => ports[i]!.post(message));
       });
     },

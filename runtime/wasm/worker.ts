@@ -14,7 +14,7 @@ const start = (post) => {
       } else {
         const run = instance.exports.run;
         if (message.profile) {
-          // Dispatch by dispatch; each ends at the barrier, so that any thread's clock will do.
+          // Dispatch by dispatch; each ends at the barrier.
           const times = [];
           for (let i = 0; i < message.count; i++) {
             const begun = performance.now();

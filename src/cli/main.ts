@@ -11,16 +11,18 @@ import { compileCommand } from "./compile.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
 import { trainCommand } from "./train.js";
+import { tuneCommand } from "./tune.js";
+import { version } from "./version.js";
 import { exitCodeOf, explain } from "./outcome.js";
 
 const program = new Command("mhc")
   .description("A language and compiler for networks on manifolds: a page of .mhc becomes a whole training step.")
-  .version("0.1.0")
+  .version(version)
   .option("--debug", "print the stack of an unexpected error")
   .exitOverride()
   .showHelpAfterError("(mhc --help lists the commands)");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, benchCommand, devicesCommand]) {
+for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, benchCommand, tuneCommand, devicesCommand]) {
   program.addCommand(command().exitOverride());
 }
 

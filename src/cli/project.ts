@@ -4,12 +4,14 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import type { Device } from "../../runtime/device.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
-import type { CheckOptions, Checked, DeviceName } from "../compile.js";
+import type { CheckOptions, Checked } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import { SpecError, UsageError } from "./outcome.js";
+import { tunedFor } from "./tuned.js";
 
 export interface SpecOptions {
   readonly set?: readonly string[];
@@ -92,11 +94,11 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   return { options: { ...project.options, data, facts }, loaded };
 }
 
-/** Checks, reads the data and compiles for one device. */
-export async function compileFor(project: Project, devices: readonly DeviceName[], json: boolean): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
+/** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
+export async function compileFor(project: Project, device: Device, json: boolean): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
   const { options, loaded } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
-  const compiled = await compile(project.text, { ...options, devices });
+  const compiled = await compile(project.text, { ...options, devices: [device.name], choices: { [device.name]: tunedFor(device) } });
   await report(compiled, json);
   return { plan: compiled.plan!, loaded };
 }

@@ -45,7 +45,7 @@ export const trainCommand = (): Command =>
       const json = given.json === true;
       const project = openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
-      const { plan, loaded } = await compileFor(project, [device.name], json);
+      const { plan, loaded } = await compileFor(project, device, json);
       if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
       const info = plan.data[0];
       if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);

@@ -10,6 +10,7 @@ import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { createEmitter, type Cooperation, type Emitter } from "./emit.js";
+import { chosen, type Choice, type Tuned } from "./choices.js";
 import type { Cluster } from "./partition.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
@@ -30,6 +31,8 @@ export interface Bound {
   readonly places: readonly Place[];
   /** Floating-point operations of one run, by the op table: what is computed in several lanes or places counts once. */
   readonly flops: number;
+  /** The choice that was made for it, when it has one to make. */
+  readonly tuned: Tuned | null;
 }
 
 export interface Workbench {
@@ -39,6 +42,8 @@ export interface Workbench {
   /** The name of the buffer for reading or writing the place of a stored node. */
   readonly read: (node: Node) => string;
   readonly write: (node: Node) => string;
+  /** The member of a skeleton's family to build. */
+  readonly choose: <C extends Choice>(skeleton: string, shape: string, fallback: C) => C;
 }
 
 interface Use {
@@ -84,7 +89,13 @@ export function kernelize(
   };
   const bufferOf = (node: Node): string | null => (cluster.members.has(node) || !places.isBase(node) ? null : read(node));
   const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}) });
-  const groups = body({ profile, places, emitter, read, write });
+  let tuned: Tuned | null = null;
+  const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
+    const choice = chosen(profile, skeleton, shape, fallback);
+    tuned = { key: `${skeleton}/${shape}`, choice };
+    return choice;
+  };
+  const groups = body({ profile, places, emitter, read, write, choose });
   const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
     name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
@@ -93,6 +104,7 @@ export function kernelize(
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
     flops: flopsOf(cluster, places),
+    tuned,
   };
 }
 

@@ -8,7 +8,7 @@
 import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
-import { chosen, type Choice } from "./choices.js";
+import type { Choice } from "./choices.js";
 import { extentOfK, type Axis, type Product } from "./contraction.js";
 import { constant, type Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
@@ -40,11 +40,15 @@ const PANELS = 1 << 17;
 /** Rows that make packing B worth it. */
 const FEW = 8;
 
-/** The members of the family that tests force. */
+/** Members of the family: cuts that have been the best for some shape, and deeper turns for engines that allocate registers well. */
 export const cpuTiles: readonly CpuTile[] = [
-  { rows: 4, columns: 8, unroll: 1 },
-  { rows: 8, columns: 16, unroll: 4 },
-  { rows: 64, columns: 64, unroll: 2 },
+  { rows: 32, columns: 512, unroll: 1 },
+  { rows: 64, columns: 64, unroll: 1 },
+  { rows: 64, columns: 256, unroll: 2 },
+  { rows: 128, columns: 128, unroll: 1 },
+  { rows: 192, columns: 64, unroll: 1 },
+  { rows: 192, columns: 512, unroll: 1 },
+  { rows: 192, columns: 512, unroll: 4 },
 ];
 
 /** Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels once for every block of rows. */
@@ -75,7 +79,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const kSizes = product.k.map((axis) => axis.size);
   const vectors = lanes === 4 ? (n.size > 4 ? 2 : 1) : Math.min(4, n.size);
   const block = lanes * vectors;
-  const tile = chosen(profile, "matmul", shapeOf(product), defaultCpuTile(product));
+  const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product));
   const rows = Math.min(m.size, Math.ceil(tile.rows / ROWS) * ROWS);
   const columns = Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block);
   const packsA = m.a === 1 && m.size >= ROWS && n.size > 2 * block;

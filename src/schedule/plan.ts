@@ -45,15 +45,15 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
   const entries: Record<string, Entry> = {};
 
-  const work: { readonly flops: number; readonly bytes: number }[] = [];
-  const share = ({ kernel, places, flops }: Bound): number => {
+  const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
+  const share = ({ kernel, places, flops, tuned }: Bound): number => {
     const text = structuralKey(kernel);
     const known = byText.get(text);
     if (known !== undefined) return known;
     byText.set(text, kernels.length);
     kernels.push(kernel);
     const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" ? 8 : 4) * (places[i] as Located).words, 0);
-    work.push({ flops, bytes });
+    work.push({ flops, bytes, tuned: tuned?.key ?? null });
     return kernels.length - 1;
   };
   const literal = (node: Node): Located => {

@@ -37,7 +37,7 @@ model Small {
 
 beforeAll(() => {
   execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", build], { cwd: root, stdio: "pipe" });
-  writeFileSync(join(build, "package.json"), '{"type": "module"}');
+  writeFileSync(join(build, "package.json"), '{"type": "module", "version": "0.1.0"}');
   writeFileSync(join(cwd, "small.mhc"), SPEC);
   writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
   writeFileSync(join(cwd, "wrong.mhc"), SPEC.replace("total(x)", "totl(x)"));
@@ -57,7 +57,7 @@ interface Outcome {
 /** Runs the command; one that does not end by itself is killed and fails with the code null. */
 function mhc(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, env: { ...process.env, MHC_CACHE: join(cwd, "tune.json"), ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
     let out = "";
     let err = "";
     child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
@@ -190,6 +190,36 @@ describe("commands", () => {
     for (const { flops, bytes, share } of kernels) expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
     const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
     expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
+  });
+
+  it("tune keeps choices that later commands use; a cache that is stale or broken is ignored, and said so", async () => {
+    const args = ["train", "small.mhc", "--device", "wasm", "--steps", "5", "--json"];
+    const losses = (out: string): number[] => rows(out).filter((row) => row["step"] !== undefined).map((row) => row["loss"] as number);
+    const before = await mhc([...args, "--out", "untuned"]);
+    const tuned = await mhc(["tune", "small.mhc", "--device", "wasm", "--json"]);
+    expect([tuned.code, tuned.err]).toEqual([0, ""]);
+    for (const row of rows(tuned.out)) expect(row).toMatchObject({ kernel: expect.stringMatching(/^\w+\/\d/) as string, count: expect.any(Number) as number, ms: expect.any(Number) as number });
+    const cache = JSON.parse(readFileSync(join(cwd, "tune.json"), "utf8")) as { version: string; adapters: Record<string, Record<string, unknown>> };
+    const [adapter] = Object.keys(cache.adapters);
+    // Choices of our own: with these, tasks end in the middle of every product.
+    cache.adapters[adapter!] = { matmul: { rows: 4, columns: 8, unroll: 1 } };
+    writeFileSync(join(cwd, "tune.json"), JSON.stringify(cache));
+    const after = await mhc([...args, "--out", "tuned"]);
+    expect([after.code, after.err]).toEqual([0, ""]);
+    losses(after.out).forEach((loss, i) => expect(Math.abs(loss / losses(before.out)[i]! - 1)).toBeLessThan(1e-5));
+    const wrong: readonly [string, RegExp][] = [
+      ["{", /cannot be read and is ignored/], ["[]", /is not one and is ignored/],
+      [JSON.stringify({ ...cache, version: "0.0.1" }), /written by mhc 0\.0\.1 and is ignored/],
+      [JSON.stringify({ ...cache, adapters: { [adapter!]: { matmul: { rows: 4, colums: 8 } } } }), /choices for .* that no kernel has/],
+    ];
+    for (const [i, [text, message]] of wrong.entries()) {
+      writeFileSync(join(cwd, "tune.json"), text);
+      const { code, err, out } = await mhc([...args, "--out", `stale${i}`]);
+      expect(err).toMatch(message);
+      expect(err.trim().split("\n")).toHaveLength(1);
+      expect([code, losses(out)]).toEqual([0, losses(before.out)]);
+    }
+    rmSync(join(cwd, "tune.json"));
   });
 
   it("fmt and fmt --check", async () => {

@@ -1,0 +1,68 @@
+/**
+ * The cache of `mhc tune`: choices by adapter, kernel and shape, in one JSON file of the user's cache folder. It can only make kernels
+ * faster or slower, so whatever is wrong with it (cut off, of another version, with knobs that no longer exist) is a warning, and the
+ * defaults stand.
+ */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Device } from "../../runtime/device.js";
+import type { Choices } from "../compile.js";
+import { isMember } from "../schedule/families.js";
+import { version } from "./version.js";
+
+interface Cache {
+  readonly format: 1;
+  /** Of mhc: kernels may change with it. */
+  readonly version: string;
+  readonly adapters: Readonly<Record<string, Choices>>;
+}
+
+export const cachePath = (): string => process.env["MHC_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mhc", "tune.json");
+
+const adapterKey = (device: Device): string => `${device.name}: ${device.adapter}`;
+
+const warn = (text: string): void => void process.stderr.write(`warning: ${text}\n`);
+
+function readCache(): Cache | null {
+  const path = cachePath();
+  if (!existsSync(path)) return null;
+  let found: Partial<Cache> | null;
+  try {
+    found = JSON.parse(readFileSync(path, "utf8")) as Partial<Cache> | null;
+  } catch (error) {
+    warn(`the tuning cache ${path} cannot be read and is ignored (${error instanceof Error ? error.message : String(error)}); \`mhc tune\` writes it anew`);
+    return null;
+  }
+  if (found === null || typeof found !== "object" || found.format !== 1 || typeof found.adapters !== "object" || found.adapters === null) {
+    warn(`the tuning cache ${path} is not one and is ignored; \`mhc tune\` writes it anew`);
+    return null;
+  }
+  if (found.version !== version) {
+    warn(`the tuning cache ${path} was written by mhc ${found.version ?? "of no version"} and is ignored; \`mhc tune\` writes it anew`);
+    return null;
+  }
+  return found as Cache;
+}
+
+/** The choices that were tuned for a device; none when there are none that can be used. */
+export function tunedFor(device: Device): Choices {
+  const stored = readCache()?.adapters[adapterKey(device)];
+  if (stored === undefined) return {};
+  const kind = device.name === "webgpu" ? "gpu" : "cpu";
+  const good = Object.entries(typeof stored === "object" && stored !== null ? stored : {}).filter(([key, choice]) => isMember(kind, key, choice));
+  if (good.length < Object.keys(stored ?? {}).length || typeof stored !== "object") warn(`the tuning cache ${cachePath()} has choices for ${device.adapter} that no kernel has, and they are ignored; \`mhc tune\` writes it anew`);
+  return Object.fromEntries(good);
+}
+
+/** Adds choices for a device, atomically; other adapters and shapes stay. */
+export function keepTuned(device: Device, choices: Choices): string {
+  const path = cachePath();
+  const before = readCache();
+  const adapters = { ...before?.adapters, [adapterKey(device)]: { ...before?.adapters[adapterKey(device)], ...choices } };
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, `${JSON.stringify({ format: 1, version, adapters } satisfies Cache, null, 2)}\n`);
+  renameSync(temporary, path);
+  return path;
+}

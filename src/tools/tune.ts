@@ -1,0 +1,73 @@
+/**
+ * Times the members of every skeleton's family on the kernels of one training step, and keeps the fastest for each shape. All kernels take
+ * their next member together, so that a round costs one compilation a member, not one a kernel; rounds are repeated and the least time
+ * counts, since the machine is shared. A member must win by a margin, or the default stays.
+ */
+import type { Device } from "../../runtime/device.js";
+import type { DevicePlan } from "../../runtime/plan.js";
+import type { Choice } from "../../codegen/target.js";
+import type { Choices } from "../compile.js";
+import { families } from "../schedule/families.js";
+
+export interface TunedKernel {
+  /** `skeleton/shape`. */
+  readonly kernel: string;
+  /** Dispatches of a step, and their milliseconds by default and by the choice. */
+  readonly count: number;
+  readonly default_ms: number;
+  readonly ms: number;
+  /** null where the default won. */
+  readonly choice: Choice | null;
+}
+
+const ROUNDS = 3;
+const RUNS = 3;
+/** A choice must be faster by this share. */
+const MARGIN = 0.03;
+
+/** `compileWith` compiles the step for the device under given choices. */
+export async function tune(device: Device, compileWith: (choices: Choices) => Promise<DevicePlan>): Promise<TunedKernel[]> {
+  const family = families[device.name === "webgpu" ? "gpu" : "cpu"];
+  const most = Math.max(0, ...Object.values(family).map((members) => members.length));
+  /** The default, then the i-th member of every family that has one. */
+  const settings: readonly Choices[] = [{}, ...Array.from({ length: most }, (_, i) => Object.fromEntries(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))))];
+  const plans: DevicePlan[] = [];
+  for (const choices of settings) plans.push(await compileWith(choices));
+  const least = settings.map(() => new Map<string, number>());
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [i, plan] of plans.entries()) {
+      for (const [key, ms] of await timesOf(device, plan)) least[i]!.set(key, Math.min(ms, least[i]!.get(key) ?? Number.POSITIVE_INFINITY));
+    }
+  }
+  const { kernels, entries } = plans[0]!;
+  return [...least[0]!].map(([kernel, defaultMs]): TunedKernel => {
+    const skeleton = kernel.split("/")[0]!;
+    const candidates = settings.flatMap((choices, i) => (choices[skeleton] && least[i]!.has(kernel) ? [{ choice: choices[skeleton], ms: least[i]!.get(kernel)! }] : []));
+    const best = candidates.reduce<(typeof candidates)[number] | null>((found, item) => (found === null || item.ms < found.ms ? item : found), null);
+    const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
+    return {
+      kernel, count: entries["train"]!.dispatches.filter((dispatch) => kernels[dispatch.kernel]!.tuned === kernel).length,
+      default_ms: defaultMs, ms: wins ? best.ms : defaultMs, choice: wins ? best.choice : null,
+    };
+  }).sort((a, b) => b.default_ms - a.default_ms);
+}
+
+/** Milliseconds of a step by the key of what can be tuned: the least of a few runs. */
+async function timesOf(device: Device, plan: DevicePlan): Promise<Map<string, number>> {
+  const session = await device.load(plan);
+  const least = new Map<string, number>();
+  try {
+    for (let run = 0; run < RUNS; run++) {
+      const times = await session.profile("train");
+      const sums = new Map<string, number>();
+      plan.entries["train"]!.dispatches.forEach(({ kernel }, i) => {
+        const key = plan.kernels[kernel]!.tuned;
+        if (key !== null) sums.set(key, (sums.get(key) ?? 0) + times[i]!);
+      });
+      for (const [key, ms] of sums) least.set(key, Math.min(ms, least.get(key) ?? Number.POSITIVE_INFINITY));
+    }
+  } finally {
+    await session.close();
+  }
+  return least;
+}
