@@ -1,6 +1,7 @@
 /**
  * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
- * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access. The offsets of the
+ * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access; as words, or as vec4s
+ * (vectors.ts). The offsets of the
  * dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, eight or as many as the buffers need.
  *
  * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
@@ -10,6 +11,7 @@ import * as k from "../../src/kernel/build.js";
 import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { elementary, power } from "../../src/kernel/mathematics.js";
+import { vectorsOf, type Vectors } from "./vectors.js";
 import { rename } from "./words.js";
 
 const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
@@ -19,7 +21,12 @@ export const GROUPS_IN_X = 65535;
 /** Elements of the uniform array of offsets. */
 export const offsetVectors = (buffers: number): number => Math.max(8, Math.ceil(buffers / 4));
 
-const typeName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
+const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
+const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
+/** A literal for every lane of a type. */
+const wide = (text: string, type: Type): string => (type.lanes === 4 ? `${typeName(type)}(${text})` : text);
+const LANES = ["x", "y", "z", "w"] as const;
+const NO_VECTORS: Vectors = { pools: new Set(), aligned: new Set() };
 
 /**
  * Functions that are made from their arithmetic: WGSL has no erf, and promises of sin and cos only an absolute error of 2^-11, which is
@@ -28,23 +35,29 @@ const typeName = (type: Type): string => (type.of === "index" ? "u32" : type.of)
 const HELPERS = { erf: "erf", sin: "sine", cos: "cosine" } as const;
 type Helper = keyof typeof HELPERS;
 
-function helper(op: Helper): string {
+/** A function has one type, so four lanes have a function of their own. */
+const helperName = (op: Helper, lanes: 1 | 4): string => (lanes === 4 ? `${HELPERS[op]}_4` : HELPERS[op]);
+
+function helper(op: Helper, lanes: 1 | 4): string {
+  const type: Type = { of: "f32", lanes };
   const names = new Map<string, string>([["x", "x"]]);
-  const printer = createPrinter(new Map(), names, () => undefined);
-  const result = elementary[op](k.ref("x", k.F32), printer.bind("  "));
-  return [`fn ${HELPERS[op]}(x: f32) -> f32 {`, ...printer.lines, `  return ${printer.expr(result)};`, "}"].join("\n");
+  const printer = createPrinter(new Map(), NO_VECTORS, names, () => undefined);
+  const result = elementary[op](k.ref("x", type), printer.bind("  "));
+  return [`fn ${helperName(op, lanes)}(x: ${typeName(type)}) -> ${typeName(type)} {`, ...printer.lines, `  return ${printer.expr(result)};`, "}"].join("\n");
 }
 
 export function printModule(kernel: Kernel): string {
   const pools = new Map(kernel.buffers.map(({ name, pool }) => [name, pool]));
-  const helpers = new Set<Helper>();
-  const printer = createPrinter(pools, new Map([["group", "group"], ["local", "local"]]), (op) => void helpers.add(op));
+  const vectors = vectorsOf(kernel);
+  const helpers = new Map<string, string>();
+  const need = (op: Helper, lanes: 1 | 4): void => void (helpers.has(helperName(op, lanes)) || helpers.set(helperName(op, lanes), helper(op, lanes)));
+  const printer = createPrinter(pools, vectors, new Map([["group", "group"], ["local", "local"]]), need);
   printer.stmts(kernel.body, "  ");
   const bindings = (Object.keys(BINDINGS) as PoolName[]).flatMap((pool) => {
     const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
     if (own.length === 0) return [];
     const access = own.every((buffer) => buffer.access === "read") ? "read" : "read_write";
-    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${poolType[pool]}>;`];
+    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${typeName({ of: poolType[pool], lanes: vectors.pools.has(pool) ? 4 : 1 })}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
   return [
@@ -52,7 +65,7 @@ export function printModule(kernel: Kernel): string {
     ...bindings,
     ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${offsetVectors(kernel.buffers.length)}>;`] : []),
     ...printer.shared,
-    ...[...helpers].map(helper),
+    ...helpers.values(),
     `@compute @workgroup_size(${kernel.workgroup})`,
     "fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
     two ? `  let group = workgroup.x + workgroup.y * ${GROUPS_IN_X}u;` : "  let group = workgroup.x;",
@@ -64,7 +77,7 @@ export function printModule(kernel: Kernel): string {
   ].join("\n");
 }
 
-function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<string, string>, need: (op: Helper) => void) {
+function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, fixed: ReadonlyMap<string, string>, need: (op: Helper, lanes: 1 | 4) => void) {
   const lines: string[] = [];
   const shared: string[] = [];
   let temporaries = 0;
@@ -79,10 +92,22 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
     return k.ref(name, e.type);
   };
 
+  /** One word. */
   const place = (name: string, index: Expr): string => {
     const pool = pools.get(name);
     if (pool === undefined) return `${nameOf(name)}[${expr(index)}]`;
-    return index.kind === "const" && index.value === 0 ? `${pool}[${nameOf(name)}]` : `${pool}[${nameOf(name)} + ${expr(index)}]`;
+    const at = address(name, index);
+    return vectors.pools.has(pool) ? `${pool}[(${at}) >> 2u][(${at}) & 3u]` : `${pool}[${at}]`;
+  };
+  const address = (name: string, index: Expr): string => (index.kind === "const" && index.value === 0 ? nameOf(name) : `${nameOf(name)} + ${expr(index)}`);
+  /** Four words as one, where the pool is made of vec4 and they lie so. */
+  const whole = (name: string, index: Expr, at: Expr | Stmt): string | null => {
+    const pool = pools.get(name);
+    return pool !== undefined && vectors.pools.has(pool) && vectors.aligned.has(at) ? `${pool}[(${address(name, index)}) >> 2u]` : null;
+  };
+  const load = (e: Extract<Expr, { readonly kind: "load" }>): string => {
+    if (e.type.lanes === 1) return place(e.from, e.index);
+    return whole(e.from, e.index, e) ?? `${typeName(e.type)}(${LANES.map((_, l) => place(e.from, k.add(e.index, k.idx(l)))).join(", ")})`;
   };
 
   function expr(e: Expr): string {
@@ -94,11 +119,16 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
       // Not the built-in fma: adapters without the instruction emulate it, slowly.
       case "fma": return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
       case "select": return `select(${expr(e.else)}, ${expr(e.then)}, ${expr(e.condition)})`;
-      case "load": return place(e.from, e.index);
+      case "load": return load(e);
       case "cast": return typeName(e.type) === typeName(e.a.type) ? expr(e.a) : `${typeName(e.type)}(${expr(e.a)})`;
       case "bitcast": return `bitcast<${typeName(e.type)}>(${expr(e.a)})`;
-      case "splat": case "lanes": case "shuffle": case "extract":
-        throw new Error("codegen: the WGSL target takes kernels of one lane");
+      case "splat": return wide(expr(e.a), e.type);
+      case "lanes": return `${typeName(e.type)}(${e.items.map(expr).join(", ")})`;
+      case "shuffle": {
+        const [a, b] = [e.a, e.b].map(bind(indent)).map(expr);
+        return `${typeName(e.type)}(${e.order.map((lane) => `${lane < 4 ? a : b}.${LANES[lane & 3]}`).join(", ")})`;
+      }
+      case "extract": return `${expr(e.a)}.${LANES[e.lane]}`;
       default: return e satisfies never;
     }
   }
@@ -108,10 +138,10 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
       case "neg": return `(-${expr(e.a)})`;
       case "not": return `(!${expr(e.a)})`;
       // Some drivers compute tanh from exp(2x), which overflows; beyond 15 it is 1 anyway.
-      case "tanh": return `tanh(clamp(${expr(e.a)}, -15.0f, 15.0f))`;
+      case "tanh": return `tanh(clamp(${expr(e.a)}, ${wide("-15.0f", e.type)}, ${wide("15.0f", e.type)}))`;
       case "erf": case "sin": case "cos":
-        need(e.op);
-        return `${HELPERS[e.op]}(${expr(e.a)})`;
+        need(e.op, e.type.lanes);
+        return `${helperName(e.op, e.type.lanes)}(${expr(e.a)})`;
       case "exp": case "log": case "sqrt": case "abs": case "floor":
         return `${e.op}(${expr(e.a)})`;
       default: return e.op satisfies never;
@@ -151,8 +181,12 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, fixed: ReadonlyMap<
         case "var": line(`var ${nameOf(s.name)} = ${expr(s.value)};`); break;
         case "assign": line(`${nameOf(s.name)} = ${expr(s.value)};`); break;
         case "store": {
-          const to = place(s.to, s.index);
-          line(`${to} = ${expr(s.value)};`);
+          const to = s.value.type.lanes === 4 ? whole(s.to, s.index, s) : place(s.to, s.index);
+          if (to !== null) line(`${to} = ${expr(s.value)};`);
+          else {
+            const value = expr(bind(at)(s.value));
+            LANES.forEach((l, i) => line(`${place(s.to, k.add(s.index, k.idx(i)))} = ${value}.${l};`));
+          }
           break;
         }
         case "for": {

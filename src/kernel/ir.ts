@@ -8,7 +8,7 @@
  * over threads, in any way, without changing a bit of the result.
  *
  * Memory: a kernel has buffers; each is a range of a pool (32-bit words) that starts at an offset given at dispatch, in
- * words. `load`/`store` address buffer words from there. Two buffers of one kernel may be the same range only if every
+ * words, a multiple of 64. `load`/`store` address buffer words from there. Two buffers of one kernel may be the same range only if every
  * invocation reads its elements before it writes the same ones. Names (`let`, `var`, loops, arrays) are unique in a kernel, except
  * that printers must accept sibling scopes that reuse a name.
  */
@@ -21,7 +21,7 @@ export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = { state: "f32
 
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
 export type Scalar = "f32" | "u32" | "bool" | "index";
-/** Four lanes exist for f32, u32 and bool. GPU kernels and the JavaScript target use one lane only. */
+/** Four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four lanes are a vec4. */
 export interface Type {
   readonly of: Scalar;
   readonly lanes: 1 | 4;

@@ -155,7 +155,6 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
 
   /** Checks an expression; true when it is uniform. */
   function expr(e: Expr): boolean {
-    if (e.type.lanes === 4 && !cpu) fault(`${printExpr(e)} has lanes in a workgroup`);
     if (e.type.lanes === 4 && e.type.of === "index") fault(`${printExpr(e)} is an index of four lanes`);
     const bad = (): void => fault(`${printExpr(e)} is typed ${show(e.type)}`);
     switch (e.kind) {

@@ -5,7 +5,7 @@
  * What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
  */
 import type { Node, NodeWith, Shape } from "../graph/node.js";
-import { access, rowMajor, type Access } from "./views.js";
+import { access, rowMajor, sizeOf, type Access } from "./views.js";
 
 /** One loop: its extent, its stride in each tensor (words), and which axes of the result it walks. */
 export interface Axis {
@@ -98,3 +98,7 @@ function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[]
 }
 
 export const extentOfK = (product: Product): number => product.k.reduce((total, axis) => total * axis.size, 1);
+
+/** The key of a product for `choices`: outer x m x n x k, and how its operands lie. */
+export const shapeOf = ({ outer, m, n, k: summed }: Product): string =>
+  `${sizeOf(outer.map(({ size }) => size))}x${m.size}x${n.size}x${sizeOf(summed.map(({ size }) => size))}${m.a === 1 ? "t" : "n"}${n.b === 1 ? "n" : "t"}`;

@@ -9,7 +9,7 @@ import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
 import type { Choice } from "./choices.js";
-import { extentOfK, type Axis, type Product } from "./contraction.js";
+import { extentOfK, shapeOf, type Axis, type Product } from "./contraction.js";
 import { constant, type Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
@@ -283,7 +283,3 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   });
   return Math.ceil(tasks / each);
 }
-
-/** The key of a product for `choices`: outer x m x n x k, and how its operands lie. */
-export const shapeOf = ({ outer, m, n, k: summed }: Product): string =>
-  `${sizeOf(outer.map(({ size }) => size))}x${m.size}x${n.size}x${sizeOf(summed.map(({ size }) => size))}${m.a === 1 ? "t" : "n"}${n.b === 1 ? "n" : "t"}`;

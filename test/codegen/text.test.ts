@@ -263,5 +263,41 @@ describe("wgsl", () => {
       "
     `);
   });
-  it("takes no lanes", async () => await expect(async () => wgsl.print([kernels.vector(4)])).rejects.toThrow(/one lane/));
+  it("four lanes: a pool of vec4 where every store is one, else words", async () => {
+    const at = k.ref("at", k.INDEX);
+    const V = { of: "f32", lanes: 4 } as const;
+    const kernel: Kernel = {
+      name: "lanes", groups: 2, workgroup: 64,
+      buffers: [{ name: "x", pool: "work", access: "read" }, { name: "y", pool: "out", access: "write" }, { name: "z", pool: "state", access: "read_write" }],
+      body: [
+        k.letS("at", k.mul(k.add(k.mul(k.ref("group", k.INDEX), k.idx(64)), k.ref("local", k.INDEX)), k.idx(4))),
+        k.letS("v", k.tanh(k.mul(k.load("x", at, V), k.splat(k.load("x", k.ref("local", k.INDEX), k.F32))))),
+        k.store("y", at, k.ref("v", V)),
+        k.store("z", k.add(at, k.idx(1)), k.add(k.ref("v", V), k.load("z", at, V))),
+      ],
+    };
+    expect(await shader(kernel)).toMatchInlineSnapshot(`
+      "// lanes: 2 groups of 64
+      @group(0) @binding(0) var<storage, read_write> state: array<f32>;
+      @group(0) @binding(1) var<storage, read> work: array<vec4<f32>>;
+      @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @compute @workgroup_size(64)
+      fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+        let group = workgroup.x;
+        let x = offsets[0][0];
+        let y = offsets[0][1];
+        let z = offsets[0][2];
+        let at = (((group * 64u) + local) * 4u);
+        let v = tanh(clamp((work[(x + at) >> 2u] * vec4<f32>(work[(x + local) >> 2u][(x + local) & 3u])), vec4<f32>(-15.0f), vec4<f32>(15.0f)));
+        out[(y + at) >> 2u] = v;
+        let t0_ = (v + vec4<f32>(state[z + at], state[z + (at + 1u)], state[z + (at + 2u)], state[z + (at + 3u)]));
+        state[z + (at + 1u)] = t0_.x;
+        state[z + (at + 2u)] = t0_.y;
+        state[z + (at + 3u)] = t0_.z;
+        state[z + (at + 4u)] = t0_.w;
+      }
+      "
+    `);
+  });
 });

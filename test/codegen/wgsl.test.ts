@@ -6,12 +6,12 @@ import { describe, expect, it } from "vitest";
 import { GROUPS_IN_X, offsetVectors, printModule } from "../../codegen/wgsl/print.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
-import type { Expr, Kernel } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
 import * as kernels from "../kernel/kernels.js";
 import { gpuDevice } from "./gpu.js";
 import { ranges } from "./functions.js";
-import { makePools, POOLS, runJavaScript, ulps, type Pools } from "./run.js";
+import { makePools, POOLS, runJavaScript, runWasm, ulps, type Pools } from "./run.js";
 
 /** Runs one kernel once; the pools come back. */
 async function run(kernel: Kernel, pools: Pools, offsets: readonly number[]): Promise<Pools> {
@@ -131,6 +131,35 @@ describe("wgsl on an adapter", () => {
       expected!(offsets, 0, kernel.groups);
       out.forEach((value, i) => expect(Math.abs(value - reference.out[i]!)).toBeLessThan(1e-6));
       expect(out.some((value) => value !== 0)).toBe(true);
+    }
+  });
+
+  it("four lanes as WebAssembly has them, at multiples of four and elsewhere", async () => {
+    const at = k.add(k.mul(group, k.idx(256)), k.mul(k.ref("i", k.INDEX), k.idx(4)));
+    const V = { of: "f32", lanes: 4 } as const;
+    const x = k.load("x", at, V);
+    const y = k.load("y", k.add(at, k.idx(3)), V);
+    // Sums, a choice, functions, single lanes, a splat and a shuffle.
+    const value = k.add(k.select(k.lt(x, y), k.erf(x), k.mul(k.tanh(y), k.splat(k.load("x", k.ref("i", k.INDEX), k.F32)))), k.lanes([k.extract(x, 3), k.extract(y, 0), k.f32(1), k.cos(k.extract(x, 1))]));
+    const turned = k.add(value, k.shuffle(x, y, [3, 4, 0, 6]));
+    const store = (shift: number): Stmt => k.store("z", k.add(at, k.idx(shift)), turned);
+    const kernel = (workgroup: number, shift: number): Kernel => ({
+      name: "lanes", groups: 4, workgroup,
+      buffers: [{ name: "x", pool: "work", access: "read" }, { name: "y", pool: "state", access: "read" }, { name: "z", pool: "out", access: "write" }],
+      body: workgroup === 1 ? [k.forS("i", k.idx(0), k.idx(64), 1, [store(shift)])] : [k.letS("i", local), store(shift)],
+    });
+    for (const shift of [0, 1]) {
+      const pools = makePools(2048);
+      pools.work.forEach((_, i) => {
+        pools.work[i] = Math.sin(i * 12.9898) * 3;
+        pools.state[i] = Math.sin(i * 78.233) * 3;
+      });
+      const offsets = [64, 128, 192];
+      const { run: reference, pools: expected } = await runWasm([kernel(1, shift)], pools);
+      reference[0]!(offsets, 0, 4);
+      const { out } = await run(kernel(64, shift), pools, offsets);
+      out.forEach((got, i) => expect(Math.abs(got - expected.out[i]!)).toBeLessThan(2e-5));
+      expect(out.filter((got) => got !== 0).length).toBeGreaterThan(1000);
     }
   });
 
