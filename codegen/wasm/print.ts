@@ -1,10 +1,13 @@
 /**
  * Prints kernels as WebAssembly text. A kernel is a function (args, scratch, begin, end): at `args` stand the byte addresses of
- * its buffers, `scratch` is memory private to the calling thread for its arrays. Elementary functions become functions of the
- * module, made from src/kernel/mathematics.ts and included when used. `run` walks a table of dispatches and meets the other
+ * its buffers, `scratch` is memory private to the calling thread for its arrays. `run` walks a table of dispatches and meets the other
  * threads after each, without leaving WebAssembly.
+ *
+ * Elementary functions (src/kernel/mathematics.ts) are printed where they are used. As functions of the module they took two and a half
+ * times as long: V8 inlines no call, and inside a function it makes a dozen constants anew for every four elements; in place the
+ * constants leave the loop, provided that they are written as `v128.const` (a splat of a constant takes one and a half times as long).
  */
-import { elementary, isElementary, power, type Elementary } from "../../src/kernel/mathematics.js";
+import { elementary, isElementary, power } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
@@ -20,10 +23,9 @@ const valueType = (type: Type): string => (type.lanes === 4 ? "v128" : type.of =
 
 /** `relaxed`: multiply-add of four lanes is one instruction, rounded once or twice as the machine likes. */
 export function printModule(kernels: readonly Kernel[], relaxed = false): WasmText {
-  const used = new Set<string>();
   let scratchBytes = 0;
   const functions = kernels.map((kernel, i) => {
-    const printed = printFunction(`(func $k${i} (export "k${i}") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)`, { used, relaxed }, (f) => {
+    const printed = printFunction(`(func $k${i} (export "k${i}") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)`, relaxed, (f) => {
       kernel.buffers.forEach((buffer, slot) => {
         f.declare(`$${buffer.name}.at`, "i32");
         f.line(`(local.set $${buffer.name}.at (i32.load offset=${4 * slot} (local.get $args)))`);
@@ -41,40 +43,17 @@ export function printModule(kernels: readonly Kernel[], relaxed = false): WasmTe
     scratchBytes = Math.max(scratchBytes, printed.scratch);
     return `;; ${kernel.name}\n${printed.text}`;
   });
-  // A helper may ask for another one.
-  const helpers = new Map<string, string>();
-  for (let open = [...used]; open.length > 0; open = [...used].filter((name) => !helpers.has(name))) {
-    for (const name of open) helpers.set(name, printHelper(name, { used, relaxed }));
-  }
   const text = [
     "(module",
     `(import "env" "memory" (memory 1 65536 shared))`,
     "(type $kernel (func (param i32 i32 i32 i32)))",
     `(table ${kernels.length} funcref)`,
     `(elem (i32.const 0) ${kernels.map((_, i) => `$k${i}`).join(" ")})`,
-    ...helpers.values(),
     ...functions,
     driver,
     ")",
   ].join("\n");
   return { text, scratchBytes: Math.ceil(scratchBytes / 16) * 16 };
-}
-
-function printHelper(name: string, context: Context): string {
-  const [, op, of] = /^\$(\w+)_(f32(?:x4)?)$/.exec(name) ?? [];
-  const type: Type = { of: "f32", lanes: of === "f32x4" ? 4 : 1 };
-  const value = valueType(type);
-  return printFunction(`(func ${name} (param $x ${value}) (result ${value})`, context, (f) => {
-    f.names.set("x", "$x");
-    f.line(f.expr(elementary[op as Elementary](k.ref("x", type), f.bind)));
-  }).text;
-}
-
-/** What the functions of one module share. */
-interface Context {
-  /** Elementary functions that are called, by name. */
-  readonly used: Set<string>;
-  readonly relaxed: boolean;
 }
 
 interface FunctionPrinter {
@@ -84,12 +63,9 @@ interface FunctionPrinter {
   declare(local: string, type: string): void;
   line(text: string): void;
   stmts(list: readonly Stmt[]): void;
-  expr(e: Expr): string;
-  /** Computes an expression once, into a local. */
-  bind(e: Expr): Expr;
 }
 
-function printFunction(head: string, { used, relaxed }: Context, body: (f: FunctionPrinter) => void): { text: string; scratch: number } {
+function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter) => void): { text: string; scratch: number } {
   const locals: string[] = [];
   const lines: string[] = [];
   const names = new Map<string, string>();
@@ -104,7 +80,7 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
     return fresh;
   };
   const line = (text: string): void => void lines.push(text);
-  // Expressions read memory and write nothing, so that a part of one may be computed before the whole.
+  // Computes an expression once, into a local. Expressions read memory and write nothing, so that a part of one may be computed before the whole.
   const bind = (e: Expr): Expr => {
     if (e.kind === "ref" || e.kind === "const" || (e.kind === "splat" && e.a.kind === "const")) return e;
     const name = `t${count}.`;
@@ -137,12 +113,8 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
       case "const": return e.type.of === "f32" ? `(f32.const ${float(e.value)})` : `(i32.const ${e.value | 0})`;
       case "ref": return `(local.get ${names.get(e.name) ?? missing(e.name)})`;
       case "unary": {
+        if (isElementary(e.op)) return expr(elementary[e.op](bind(e.a), bind));
         const a = expr(e.a);
-        if (isElementary(e.op)) {
-          const name = `$${e.op}_${v ? "f32x4" : "f32"}`;
-          used.add(name);
-          return `(call ${name} ${a})`;
-        }
         if (e.op === "not") return v ? `(v128.not ${a})` : `(i32.eqz ${a})`;
         return `(${v ? "f32x4" : "f32"}.${e.op} ${a})`;
       }
@@ -153,6 +125,9 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
         return `(${s}.add (${s}.mul ${expr(e.a)} ${expr(e.b)}) ${expr(e.c)})`;
       }
       case "select":
+        // A blend costs three instructions, but one when a side is all zeros.
+        if (v && isZero(e.then)) return `(v128.andnot ${expr(e.else)} ${expr(e.condition)})`;
+        if (v && isZero(e.else)) return `(v128.and ${expr(e.then)} ${expr(e.condition)})`;
         return v
           ? `(v128.bitselect ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`
           : `(select ${expr(e.then)} ${expr(e.else)} ${expr(e.condition)})`;
@@ -162,6 +137,10 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
       case "splat":
         // A splat of a load is one instruction.
         if (e.a.kind === "load") return memory("v128.load32_splat", e.a.from, e.a.index, "");
+        if (e.a.kind === "const" && e.type.of !== "bool") {
+          const word = e.type.of === "f32" ? float(e.a.value) : `${e.a.value | 0}`;
+          return `(v128.const ${e.type.of === "f32" ? "f32x4" : "i32x4"} ${word} ${word} ${word} ${word})`;
+        }
         if (e.type.of === "bool") return `(i32x4.splat (i32.sub (i32.const 0) ${expr(e.a)}))`;
         return `(${e.type.of === "f32" ? "f32x4" : "i32x4"}.splat ${expr(e.a)})`;
       case "lanes": {
@@ -200,6 +179,10 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
     const a = expr(twice ? bind(e.a) : e.a);
     const b = expr(twice ? bind(e.b) : e.b);
     if (e.a.type.of === "f32") {
+      // Against a number that is neither zero nor NaN, the one instruction `pmin` gives what `min` gives in six: `b < a ? b : a` keeps a NaN in a.
+      if (v && (e.op === "min" || e.op === "max") && e.b.kind === "splat" && e.b.a.kind === "const" && Math.abs(e.b.a.value) > 0) {
+        return `(f32x4.p${e.op} ${a} ${b})`;
+      }
       const s = v ? "f32x4" : "f32";
       return `(${s}.${e.op} ${a} ${b})`;
     }
@@ -278,7 +261,7 @@ function printFunction(head: string, { used, relaxed }: Context, body: (f: Funct
     }
   }
 
-  body({ names, bases, declare, line, stmts, expr, bind });
+  body({ names, bases, declare, line, stmts });
   return { text: [head, ...locals, ...lines, ")"].join("\n"), scratch };
 }
 
@@ -294,6 +277,9 @@ function turnsOf({ from, to, step, body }: Extract<Stmt, { readonly kind: "for" 
 function missing(name: string): never {
   throw new Error(`codegen: ${name} is not declared`);
 }
+
+/** Whether all bits of a vector are known to be 0. */
+const isZero = (e: Expr): boolean => e.kind === "splat" && e.a.kind === "const" && Object.is(e.a.value, 0);
 
 /** A decimal that reads back as the same f32. */
 function float(value: number): string {

@@ -1,7 +1,12 @@
 /**
- * Elementary functions as arithmetic, for targets that lack them (all of them on WebAssembly, erf on WebGPU). Argument reduction after
- * Cody and Waite, with the single-precision minimax polynomials of S. Moshier's Cephes library. The code works on one lane or
- * four, without branches. Errors are stated per function and tested against f64.
+ * Elementary functions as arithmetic, for targets that lack them (all of them on WebAssembly, erf, sin and cos on WebGPU). The code works on
+ * one lane or four, without branches, and is made to be short where a processor is: few operations, because a loop over a tensor
+ * overlaps its iterations and waits for units, not for results; and few that cost several instructions (blends, floors,
+ * conversions between integers and floats, which are done by adding a number whose last bit counts ones). Polynomials are
+ * evaluated in pairs, since no two steps of a Horner chain can overlap. Coefficients are minimax, found by Remez exchange in 40 digits.
+ *
+ * Errors are stated per function and tested against f64, with products and sums rounded one by one; a fused multiply-add only
+ * makes them smaller. A square root and a division are exact to the last bit everywhere, so 1 / sqrt(x) needs no function.
  */
 import * as k from "./build.js";
 import type { Expr, UnaryOp } from "./ir.js";
@@ -13,65 +18,96 @@ const word = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.u
 
 /** Horner's rule, highest coefficient first. */
 const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
-  coefficients.slice(1).reduce<Expr>((sum, c) => k.add(k.mul(sum, x), constant(x, c)), constant(x, coefficients[0]!));
+  coefficients.slice(1).reduce<Expr>((sum, c) => k.fma(sum, x, constant(x, c)), constant(x, coefficients[0]!));
 
-/** 2 ulp. Results below the smallest normal number are 0; above the largest, infinity. */
+/** Lowest coefficient first: neighbours are joined by x, the pairs by Horner's rule in x^2. Two polynomials of one variable share its square. */
+function pairwise(x: Expr, square: Expr, coefficients: readonly number[]): Expr {
+  const pairs = coefficients.flatMap((low, i) => {
+    const high = coefficients[i + 1];
+    return i % 2 === 1 ? [] : [high === undefined ? constant(x, low) : k.fma(constant(x, high), x, constant(x, low))];
+  });
+  return pairs.reduceRight((sum, pair) => k.fma(sum, square, pair));
+}
+
+const SIGN_BIT = 0x80000000;
+/** Beside 3 * 2^22 a float's last bit counts ones: adding it rounds to the nearest integer, which then stands in the low bits. */
+const ROUNDER = 12582912;
+/** Exponents are stored with this bias; added to the rounder, it leaves an exponent's field in the low bits. */
+const BIAS = 127;
+/** ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact. */
+const LN2_HIGH = 0.693359375;
+const LN2_LOW = -2.12194440e-4;
+
+/** e^x = 2^n e^r with |r| <= ln 2 / 2, except that n stops at 127: `power` is 2^n. */
+function reduced(x: Expr, bind: Bind): { readonly power: Expr; readonly r: Expr } {
+  const rounder = constant(x, ROUNDER + BIAS);
+  const turned = bind(k.min(k.fma(x, constant(x, Math.LOG2E), rounder), constant(x, ROUNDER + BIAS + 127)));
+  const n = bind(k.sub(turned, rounder));
+  const r = bind(k.fma(n, constant(x, -LN2_LOW), k.fma(n, constant(x, -LN2_HIGH), x)));
+  return { power: bind(k.bitcast(k.shl(k.bitcast(turned, "u32"), word(x, 23)), "f32")), r };
+}
+
+/** r + r^2 P(r). */
+function expm1(r: Expr, coefficients: readonly number[], bind: Bind): Expr {
+  const square = bind(k.mul(r, r));
+  return k.fma(pairwise(r, square, coefficients), square, r);
+}
+
+/**
+ * 1.6 ulp. Results below the smallest normal number are 0, above the largest infinity. The polynomial is held to 4e-8 where |r| <= ln 2 / 2
+ * and to three times that up to ln 2, where the largest results need it: 2^128 is no number, so their n stops at 127.
+ */
 function exp(x: Expr, bind: Bind): Expr {
-  const clamped = bind(k.max(k.min(x, constant(x, 89)), constant(x, -87.336544)));
-  const n = bind(k.floor(k.add(k.mul(clamped, constant(x, Math.LOG2E)), constant(x, 0.5))));
-  const r = bind(k.sub(k.sub(clamped, k.mul(n, constant(x, 0.693359375))), k.mul(n, constant(x, -2.12194440e-4))));
-  const p = polynomial(r, [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]);
-  const y = k.add(k.add(k.mul(p, k.mul(r, r)), r), constant(x, 1));
-  // 2^128 is no number: the last doubling comes after, and overflows only where the result does.
-  const exponent = k.cast(k.add(k.min(n, constant(x, 127)), constant(x, 127)), { of: "u32", lanes: x.type.lanes });
-  const power = k.bitcast(k.shl(exponent, word(x, 23)), "f32");
-  const last = k.select(k.lt(constant(x, 127), n), constant(x, 2), constant(x, 1));
-  return k.select(k.lt(x, constant(x, -87.336544)), constant(x, 0), k.mul(k.mul(y, power), last));
+  const { power, r } = reduced(x, bind);
+  const mantissa = k.add(expm1(r, [5.00001848502e-1, 1.66667377537e-1, 4.16264929448e-2, 8.34608290312e-3, 1.59305003629e-3], bind), constant(x, 1));
+  return k.select(k.lt(x, constant(x, -87.336544)), constant(x, 0), k.mul(mantissa, power));
 }
 
-/** 2 ulp on normal positive numbers; -inf at 0, NaN below; a number below the smallest normal one counts as about 2^-127. */
+/** 1 ulp on normal positive numbers; -inf at 0, NaN below; a number below the smallest normal one counts as about 2^-127. */
 function log(x: Expr, bind: Bind): Expr {
-  const bits = bind(k.bitcast(x, "u32"));
-  const mantissa = bind(k.bitcast(k.or(k.and(bits, word(x, 0x7fffff)), word(x, 0x3f800000)), "f32"));
-  const large = bind(k.lt(constant(x, Math.SQRT2), mantissa));
-  const raw = k.sub(k.cast(k.shr(bits, word(x, 23)), { of: "f32", lanes: x.type.lanes }), constant(x, 127));
-  const e = bind(k.add(raw, k.select(large, constant(x, 1), constant(x, 0))));
-  const f = bind(k.sub(k.select(large, k.mul(mantissa, constant(x, 0.5)), mantissa), constant(x, 1)));
-  const z = bind(k.mul(f, f));
-  const p = polynomial(f, [
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-  ]);
-  const tail = k.sub(k.add(k.mul(k.mul(p, f), z), k.mul(e, constant(x, -2.12194440e-4))), k.mul(z, constant(x, 0.5)));
-  const y = k.add(k.add(f, tail), k.mul(e, constant(x, 0.693359375)));
-  const negative = k.select(k.lt(x, constant(x, 0)), constant(x, Number.NaN), constant(x, Number.NEGATIVE_INFINITY));
-  const positive = k.select(k.eq(x, constant(x, Number.POSITIVE_INFINITY)), x, y);
-  return k.select(k.lt(constant(x, 0), x), positive, k.select(k.le(x, constant(x, 0)), negative, x));
+  // x = 2^e (1 + f) with 1 + f from sqrt(1/2) to sqrt(2): the fields of x / sqrt(1/2) in integers.
+  const half = 0x3f3504f3;
+  const bits = bind(k.add(k.bitcast(x, "u32"), word(x, 0x3f800000 - half)));
+  const e = bind(k.sub(k.bitcast(k.or(k.shr(bits, word(x, 23)), word(x, 0x4b000000)), "f32"), constant(x, 0x800000 + BIAS)));
+  const f = bind(k.sub(k.bitcast(k.add(k.and(bits, word(x, 0x7fffff)), word(x, half)), "f32"), constant(x, 1)));
+  // log(1 + f) = 2 artanh(s) with s = f / (2 + f), arranged so that f stands alone (FreeBSD's msun does it so).
+  const s = bind(k.div(f, k.add(f, constant(x, 2))));
+  const z = bind(k.mul(s, s));
+  const hfsq = bind(k.mul(k.mul(f, f), constant(x, 0.5)));
+  const series = k.mul(z, polynomial(z, [2.98744204124e-1, 3.997744948e-1, 6.66667770536e-1]));
+  const tail = k.sub(k.fma(s, k.add(hfsq, series), k.mul(e, constant(x, LN2_LOW))), hfsq);
+  const y = k.fma(e, constant(x, LN2_HIGH), k.add(tail, f));
+  const infinite = k.select(k.eq(x, constant(x, Number.POSITIVE_INFINITY)), x, constant(x, 0));
+  const outside = k.select(k.eq(x, constant(x, 0)), constant(x, Number.NEGATIVE_INFINITY), constant(x, Number.NaN));
+  return k.select(k.lt(constant(x, 0), x), k.add(y, infinite), outside);
 }
 
-/** 2 ulp. */
+/** The magnitude of the first with the sign of the second. */
+const withSign = (magnitude: Expr, sign: Expr): Expr =>
+  k.bitcast(k.or(k.bitcast(magnitude, "u32"), k.and(k.bitcast(sign, "u32"), word(sign, SIGN_BIT))), "f32");
+
+/** 2.5 ulp: q / (q + 2) with q = e^(2|x|) - 1, which has no cancellation at 0. */
 function tanh(x: Expr, bind: Bind): Expr {
   const a = bind(k.min(k.abs(x), constant(x, 10)));
-  const z = bind(k.mul(x, x));
-  const p = polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
-  const small = k.add(k.mul(k.mul(p, z), x), x);
-  const e = exp(bind(k.mul(a, constant(x, 2))), bind);
-  const large = bind(k.sub(constant(x, 1), k.div(constant(x, 2), k.add(e, constant(x, 1)))));
-  return k.select(k.lt(a, constant(x, 0.625)), small, k.select(k.lt(x, constant(x, 0)), k.neg(large), large));
+  const { power, r } = reduced(bind(k.add(a, a)), bind);
+  const e = expm1(r, [4.99999934327e-1, 1.66665203953e-1, 4.1668390517e-2, 8.36874555924e-3, 1.38145631569e-3], bind);
+  const q = bind(k.fma(e, power, k.sub(power, constant(x, 1))));
+  return withSign(k.div(q, k.add(q, constant(x, 2))), x);
 }
 
-/** Absolute error below 2e-7. */
+/**
+ * Absolute error below 1.7e-7, 3.5 ulp: x (0.33 + P(x^2) / Q(x^2)). What is a third of the truth from 2 to 4 is taken out of the quotient, so
+ * that the roundings of P and Q count for less (P / Q alone: 3.5e-7), and the last bits of the coefficients were searched over the rounded
+ * evaluation. No exponential: beside the density of a GELU it would cost more than it shares. Beyond 4 the result is 1.
+ */
 function erf(x: Expr, bind: Bind): Expr {
-  const a = bind(k.min(k.max(k.abs(x), constant(x, 1)), constant(x, 4.5)));
-  const z = bind(k.mul(x, x));
-  const small = k.mul(x, polynomial(z, [7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2, 1.128358514861418e-1, -3.761262582423300e-1, 1.128379165726710]));
-  const q = bind(k.div(constant(x, 1), a));
-  const w = bind(k.mul(q, q));
-  const near = polynomial(w, [2.326819970068386e-2, -1.387039388740657e-1, 3.687424674597105e-1, -5.824733027278666e-1, 6.210004621745983e-1, -4.944515323274145e-1, 3.404879937665872e-1, -2.741127028184656e-1, 5.638259427386472e-1]);
-  const far = polynomial(w, [-1.047766399936249e1, 1.297719955372516e1, -7.495518717768503, 2.921019019210786, -1.015265279202700, 4.218463358204948e-1, -2.820767439740514e-1, 5.641895067754075e-1]);
-  const p = k.select(k.lt(a, constant(x, 2)), near, far);
-  const complement = k.mul(k.mul(exp(bind(k.neg(k.mul(a, a))), bind), q), p);
-  const large = bind(k.sub(constant(x, 1), complement));
-  return k.select(k.lt(k.abs(x), constant(x, 1)), small, k.select(k.lt(x, constant(x, 0)), k.neg(large), large));
+  const a = bind(k.max(k.min(x, constant(x, 4)), constant(x, -4)));
+  const z = bind(k.mul(a, a));
+  const square = bind(k.mul(z, z));
+  const p = pairwise(z, square, [0.7983791, 0.02294803, 0.015147128, -0.0012050489, -9.2346774e-5, -1.067322e-5]);
+  const q = pairwise(z, square, [1, 0.49985516, 0.11312995, 0.014785104, 0.0011455258, 3.8731716e-5]);
+  const y = k.fma(a, constant(x, 0.33), k.div(k.mul(a, p), q));
+  return k.max(k.min(y, constant(x, 1)), constant(x, -1));
 }
 
 /** Absolute error below 1e-6 for |x| < 8192. `quarter` turns ahead: 0 for sin, 1 for cos. */
