@@ -117,9 +117,10 @@ function sumTo(b: Builder, x: Labelled, needed: ReadonlySet<string>): Labelled {
   return axes.length ? { node: b.sum(x.node, axes), labels: x.labels.filter((label) => needed.has(label)) } : x;
 }
 
-/** Elementwise product over all labels of both. */
+/** Elementwise product over all labels of both, in the order of the one that has more: a gain times a tensor lies as the tensor does. */
 export function multiply(b: Builder, x: Labelled, y: Labelled): Labelled {
-  const labels = [...x.labels, ...y.labels.filter((label) => !x.labels.includes(label))];
+  const [most, least] = y.labels.length > x.labels.length ? [y, x] : [x, y];
+  const labels = [...most.labels, ...least.labels.filter((label) => !most.labels.includes(label))];
   const sizes = new Map<string, number>();
   for (const part of [x, y]) part.labels.forEach((label, i) => sizes.set(label, part.node.shape[i]!));
   return { node: b.mul(spread(b, x, labels, sizes), spread(b, y, labels, sizes)), labels };
