@@ -12,6 +12,7 @@ import type { Node, NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Stmt, Type } from "../kernel/ir.js";
 import { random } from "./random.js";
+import { letters } from "../graph/ops/structure.js";
 import { rowMajor, sizeOf } from "./views.js";
 
 export interface Coord {
@@ -33,10 +34,18 @@ export interface Cooperation {
   readonly workgroup: number;
 }
 
+/** The word of an element: the sum of coordinate * stride. */
+export interface Placed {
+  readonly coords: readonly Coord[];
+  readonly strides: readonly number[];
+}
+
 export interface EmitterOptions {
   readonly lanes: 1 | 4;
   /** The buffer of a tensor in memory, or null when the node is computed in this kernel. */
   readonly bufferOf: (node: Node) => string | null;
+  /** Where in its buffer an element of a node lies, when not in row-major order of the node's shape. */
+  readonly placed?: (node: Node, coords: readonly Coord[]) => Placed | null;
   readonly cooperation?: Cooperation;
 }
 
@@ -126,7 +135,9 @@ export function createEmitter(options: EmitterOptions) {
     return { at, lane, depth: reached };
   }
 
-  function load(buffer: string, coords: readonly Coord[], strides: readonly number[], of: "f32" | "u32"): Expr {
+  const placed = (node: Node, coords: readonly Coord[]): Placed => options.placed?.(node, coords) ?? { coords, strides: rowMajor(node.shape) };
+
+  function load(buffer: string, { coords, strides }: Placed, of: "f32" | "u32"): Expr {
     const { at, lane } = address(coords, strides);
     if (lane === 0) return k.load(buffer, at, { of, lanes: 1 });
     if (lane === 1) return k.load(buffer, at, { of, lanes: 4 });
@@ -189,7 +200,7 @@ export function createEmitter(options: EmitterOptions) {
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
     return remember(reached, `${node.id}|${coords.map(key).join(",")}`, () => {
       const buffer = options.bufferOf(node);
-      const value = buffer === null ? compute(node, coords, reached) : load(buffer, coords, rowMajor(node.shape), node.dtype === "u32" ? "u32" : "f32");
+      const value = buffer === null ? compute(node, coords, reached) : load(buffer, placed(node, coords), node.dtype === "u32" ? "u32" : "f32");
       return bind(value, reached);
     });
   }
@@ -253,8 +264,13 @@ export function createEmitter(options: EmitterOptions) {
         const at = remember(rowDepth, `row|${index.id}|${coords.slice(0, rank).map(key).join(",")}`, () => bind(k.cast(row, k.INDEX), rowDepth, "i"));
         return emit(table, [{ at, lane: 0, depth: rowDepth }, ...coords.slice(rank)]);
       }
-      case "sum": case "reduce_max":
-        return within(reached, () => reduce(node, coords));
+      case "sum": case "reduce_max": {
+        const input = node.inputs[0]!;
+        const sizes = node.attrs.axes.map((axis) => input.shape[axis]!);
+        return within(reached, () => reduce(node.op, sizes, coords, (reduced) => emit(input, merge(node, coords, reduced))));
+      }
+      case "contract":
+        return within(reached, () => innerProduct(node, coords));
       default:
         return fail(`no lowering for ${node.op} at this place`);
     }
@@ -267,13 +283,24 @@ export function createEmitter(options: EmitterOptions) {
     return node.inputs[0]!.shape.map((_, axis) => (node.attrs.axes.includes(axis) ? reduced[j++]! : kept[i++]!));
   }
 
-  function reduce(node: NodeWith<"sum"> | NodeWith<"reduce_max">, coords: readonly Coord[]): Expr {
-    const input = node.inputs[0]!;
-    const sizes = node.attrs.axes.map((axis) => input.shape[axis]!);
+  /** A product of two tensors at one element, as a sum over its own loop. */
+  function innerProduct(node: NodeWith<"contract">, coords: readonly Coord[]): Expr {
+    const l = letters(node.attrs.spec)!;
+    const summed = [...l.a].filter((letter) => !l.out.includes(letter));
+    const at = (term: string, reduced: readonly Coord[]): Coord[] =>
+      [...term].map((letter) => (l.out.includes(letter) ? coords[l.out.indexOf(letter)]! : reduced[summed.indexOf(letter)]!));
+    const [x, y] = node.inputs as [Node, Node];
+    return reduce("sum", summed.map((letter) => x.shape[l.a.indexOf(letter)]!), coords, (reduced) => {
+      const [left, right] = widen([emit(x, at(l.a, reduced)), emit(y, at(l.b, reduced))]) as [Expr, Expr];
+      return k.mul(left, right);
+    });
+  }
+
+  /** Combines `item` over all positions of `sizes`; `coords` are those of the result. */
+  function reduce(op: "sum" | "reduce_max", sizes: readonly number[], coords: readonly Coord[], item: (reduced: readonly Coord[]) => Expr): Expr {
     const total = sizeOf(sizes);
-    const combine = (a: Expr, b: Expr): Expr => (node.op === "sum" ? k.add(a, b) : k.max(a, b));
-    const neutral = node.op === "sum" ? 0 : -3.4028234663852886e38;
-    const item = (reduced: readonly Coord[]): Expr => emit(input, merge(node, coords, reduced));
+    const combine = (a: Expr, b: Expr): Expr => (op === "sum" ? k.add(a, b) : k.max(a, b));
+    const neutral = op === "sum" ? 0 : -3.4028234663852886e38;
 
     if (options.cooperation && depth() === options.cooperation.depth && total > UNROLLED) {
       return cooperate(options.cooperation.workgroup);
@@ -355,7 +382,8 @@ export function createEmitter(options: EmitterOptions) {
 
   /** Stores `value` of `node` at coordinates into `buffer`; four words when a coordinate steps by lane. */
   function store(buffer: string, node: Node, coords: readonly Coord[], value: Expr): void {
-    const { at, lane } = address(coords, rowMajor(node.shape));
+    const place = placed(node, coords);
+    const { at, lane } = address(place.coords, place.strides);
     if (lane === 0) push(k.store(buffer, at, value));
     else if (lane === 1) push(k.store(buffer, at, value.type.lanes === 4 ? value : k.splat(value)));
     else {

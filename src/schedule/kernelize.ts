@@ -9,8 +9,8 @@ import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import type { PoolName } from "../../runtime/plan.js";
-import { createEmitter, type Cooperation, type Emitter } from "./emit.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
+import { createEmitter, type Cooperation, type Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "./partition.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
@@ -53,18 +53,28 @@ interface Use {
   writes: boolean;
 }
 
+/** Memory of a kernel's own, for kernels of several stages: tensors that one stage makes and a later one reads. */
+export interface Chip {
+  /** Whether the stage that is being emitted computes the node, rather than an earlier one. */
+  readonly isMade: (node: Node) => boolean;
+  /** The array that holds a node, or null when it lives in memory. */
+  readonly arrayOf: (node: Node) => string | null;
+  readonly placed: NonNullable<EmitterOptions["placed"]>;
+}
+
 /**
  * Runs `body`, which emits into the workbench and returns the number of groups, and wraps up the kernel.
  */
 export function kernelize(
   name: string,
-  cluster: Cluster,
+  cluster: Pick<Cluster, "members" | "roots">,
   profile: KernelProfile,
   places: Places,
   lanes: 1 | 4,
   workgroup: number,
   body: (bench: Workbench) => number,
   cooperation?: Cooperation,
+  chip?: Chip,
 ): Bound {
   const uses = new Map<Place, Use>();
   const use = (node: Node): Use => {
@@ -87,15 +97,16 @@ export function kernelize(
     found.writes = true;
     return found.name;
   };
-  const bufferOf = (node: Node): string | null => (cluster.members.has(node) || !places.isBase(node) ? null : read(node));
-  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}) });
+  const isMade = chip?.isMade ?? ((node: Node): boolean => cluster.members.has(node));
+  const bufferOf = (node: Node): string | null => (isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node)));
+  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...(chip ? { placed: chip.placed } : {}) });
   let tuned: Tuned | null = null;
   const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
     const choice = chosen(profile, skeleton, shape, fallback);
     tuned = { key: `${skeleton}/${shape}`, choice };
     return choice;
   };
-  const groups = body({ profile, places, emitter, read, write, choose });
+  const groups = body({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
   const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
     name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
@@ -109,7 +120,7 @@ export function kernelize(
 }
 
 /** Everything between the roots and what is in memory. */
-function flopsOf(cluster: Cluster, places: Places): number {
+function flopsOf(cluster: Pick<Cluster, "members" | "roots">, places: Places): number {
   const seen = new Set<Node>();
   const visit = (node: Node): number => {
     if (seen.has(node) || (places.isBase(node) && !cluster.members.has(node))) return 0;

@@ -8,14 +8,17 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
+import type { AxisClasses } from "./axes.js";
 import { copyKernel } from "./copy.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
 import { layOut, layOutInOrder } from "./memory.js";
 import { isLeaf, partition, reachable, type Cluster, type Partition } from "./partition.js";
+import { arrange, type Region } from "./regions.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
+import { tokenKernel } from "./token.js";
 import { behindReshapes, isView, sameShape, sizeOf } from "./views.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
@@ -88,7 +91,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   };
 
   function entry(graph: Graph): Entry {
-    const parts = partition(graph);
+    const { parts, regions, classes } = arrange(graph, partition(graph), profile.kind === "cpu");
+    const onChip = new Set(regions.flatMap((region) => [...region.onChip]));
+    const alone = new Set(regions.flatMap(({ clusters }) => (clusters.length === 1 ? clusters : [])));
     const places = new Map<Node, Located>();
     const locate = (node: Node, pool: PoolName, offset = -1): Located => {
       const place: Located = { pool, words: sizeOf(node.shape), offset };
@@ -123,19 +128,19 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     for (const [leaf, value] of graph.updates) {
       const node = base(value);
       if (node === leaf) continue;
-      if (!places.has(node) && isInPlace(leaf, node, parts)) places.set(node, places.get(leaf)!);
+      if (!places.has(node) && isInPlace(leaf, node, parts, alone)) places.set(node, places.get(leaf)!);
       else {
         copies.push({ from: node, to: leaf });
         if (changed(node)) setAside(node, "work");
       }
     }
     const old = (node: Node): Located => aside.get(node) ?? places.get(node)!;
-    for (const node of parts.stored.keys()) if (!places.has(node)) locate(node, temporary(node));
+    for (const node of parts.stored.keys()) if (!places.has(node) && !onChip.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
     const bounds = [
       ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
-      ...parts.clusters.map((cluster) => kernelOf(cluster, profile, oracle)),
+      ...regions.map((region) => kernelOf(region, classes, profile, oracle)),
       ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
     ];
 
@@ -175,7 +180,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 }
 
-function kernelOf(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
+function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
+  if (region.clusters.length > 1) return tokenKernel(region, classes, profile, places);
+  const [cluster] = region.clusters as [Cluster];
   switch (cluster.kind) {
     case "map": return rowKernel(cluster, profile, places);
     case "matmul": return matmulKernel(cluster, profile, places);
@@ -190,11 +197,11 @@ const refTo = (place: Located, node: Node): TensorRef => ({
 
 /**
  * Whether `value` may be stored over the old value of `leaf`: no later kernel reads the old value, and the kernel that stores reads
- * it only at the element that it is about to write.
+ * it only at the element that it is about to write. A region goes tile by tile, so its clusters' order says nothing of that.
  */
-function isInPlace(leaf: Node, value: Node, parts: Partition): boolean {
+function isInPlace(leaf: Node, value: Node, parts: Partition, alone: ReadonlySet<Cluster>): boolean {
   const home = parts.stored.get(value);
-  if (!home || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
+  if (!home || !alone.has(home) || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
   return parts.readersOf(leaf).every((cluster) => cluster.order < home.order || (cluster === home && readsPointwise(leaf, cluster, parts)));
 }
 

@@ -60,7 +60,7 @@ function flatten(cluster: Cluster, places: Places): boolean {
 }
 
 /** Values first, then stores: a root may be stored over what another root reads. */
-function storeRoots(bench: Workbench, roots: readonly Node[], coords: readonly Coord[]): void {
+export function storeRoots(bench: Workbench, roots: readonly Node[], coords: readonly Coord[]): void {
   const values = roots.map((root): Expr => bench.emitter.emit(root, coords));
   roots.forEach((root, i) => bench.emitter.store(bench.write(root), root, coords, values[i]!));
 }
@@ -93,7 +93,7 @@ function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean
 }
 
 /** Loops over some axes with the last in lanes of four, and what is left of it one by one. */
-function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
+export function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
   const { emitter: e, profile } = bench;
   const last = sizes[sizes.length - 1];
   if (last === undefined) return body([]);
@@ -111,7 +111,7 @@ const merge = ({ shape, axes }: Split, kept: readonly Coord[], inner: readonly C
   return shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : kept[i++]!));
 };
 
-const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
+export const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
   if (!cluster.axes) return { full: cluster.roots, row: [] };
   const full = cluster.roots.filter((root) => sameShape(root.shape, cluster.shape));
   return { full, row: cluster.roots.filter((root) => !full.includes(root)) };

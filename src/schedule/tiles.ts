@@ -1,0 +1,43 @@
+/** Tokens inside a tile of a region's kernel: their coordinates, and their places in the arrays on the chip. */
+import type { Node } from "../graph/node.js";
+import * as k from "../kernel/build.js";
+import type { Expr } from "../kernel/ir.js";
+import type { Coord } from "./emit.js";
+import type { Workbench } from "./kernelize.js";
+
+/** One token inside a stage: its coordinates along the tokens' axes, and its place in the tile. */
+export interface Token {
+  readonly parts: readonly Coord[];
+  readonly local: Coord;
+}
+
+export interface Walk {
+  /** The tokens' axes of a node, in the order of a token's parts. */
+  readonly axes: (node: Node) => readonly number[];
+  /** Tokens in this tile. */
+  readonly count: Expr;
+  /** Whether every tile is whole. */
+  readonly whole: boolean;
+  /** Binds the token at a place of the tile, in the current scope. */
+  readonly token: (local: Coord) => Token;
+}
+
+/** Coordinates of a node: the token's along its own axes, `rest` along the others in order. */
+export function coordsAt(node: Node, axes: readonly number[], token: Token, rest: readonly Coord[]): Coord[] {
+  let i = 0;
+  return node.shape.map((_, axis) => {
+    const own = axes.indexOf(axis);
+    return own >= 0 ? token.parts[own]! : rest[i++]!;
+  });
+}
+
+/** Tokens of the tile from `first`, one after the other; past its end the last one again, whose results are stored again where they stand. */
+export function neighbours(bench: Workbench, walk: Walk, first: Coord, height: number, tile: number): Token[] {
+  const { emitter: e } = bench;
+  const clamped = !walk.whole || tile % height !== 0;
+  return Array.from({ length: height }, (_, r) => {
+    if (r === 0) return walk.token(first);
+    const at = k.add(first.at, k.idx(r));
+    return walk.token(e.coord(clamped ? k.min(at, k.sub(walk.count, k.idx(1))) : at));
+  });
+}

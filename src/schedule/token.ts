@@ -1,0 +1,187 @@
+/**
+ * The skeleton of a region (`regions.ts`): a group takes some tokens, and of these a tile at a time through every cluster of the
+ * region, stage after stage. What only the region reads lives in an array of the thread, `tile` tokens long, in the first-level
+ * cache; ranges of it are reused as soon as no later stage reads them (`memory.ts` plans this too). Stages are
+ *
+ *   maps and rows        token by token, four channels at a time
+ *   Sinkhorn             four tokens in the lanes
+ *   products per token   (mixing streams, their gradient) token by token
+ *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several products
+ *                        of one operand share the walk over it: a connection's three gates are one. The weights of a group are
+ *                        packed once, in the order in which the tile reads them.
+ *
+ * Kernels of a CPU only: a GPU runs the clusters of a region one by one.
+ */
+import type { KernelProfile } from "../../codegen/target.js";
+import type { Node, NodeWith } from "../graph/node.js";
+import * as k from "../kernel/build.js";
+import type { Expr } from "../kernel/ir.js";
+import type { AxisClasses } from "./axes.js";
+import { chosen } from "./choices.js";
+import { constant, type Coord, type Placed } from "./emit.js";
+import { kernelize, type Bound, type Chip, type Places, type Workbench } from "./kernelize.js";
+import { layOut } from "./memory.js";
+import type { Cluster } from "./partition.js";
+import { stagesOf, type ProductStage, type Stage } from "./stages.js";
+import type { Region } from "./regions.js";
+import { byLevel, lanes, storeRoots } from "./rows.js";
+import { createProjection, type Projection } from "./sinkhorn.js";
+import { createProducts } from "./token_products.js";
+import { coordsAt, neighbours, type Token, type Walk } from "./tiles.js";
+import { rowMajor, sizeOf } from "./views.js";
+
+/** Words of the widest tensor on the chip that a tile may hold. */
+const WIDEST = 8192;
+/** Tokens that share one packing of the weights: enough to hide it, few enough to balance threads. */
+const SPAN = 48;
+export const TOKEN_TILES: readonly number[] = [4, 8, 16];
+
+const group = k.ref("group", k.INDEX);
+
+export function tokenKernel(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
+  const axes = (node: Node): number[] => region.tokens.map((token) => classes(node).indexOf(token));
+  const sample = region.clusters[0]!.roots[0]!;
+  const sizes = axes(sample).map((axis) => sample.shape[axis]!);
+  const total = sizeOf(sizes);
+  const wordsOf = (node: Node): number => sizeOf(node.shape) / total;
+  const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
+  const shape = `${total}x${widest}`;
+  const tile = Math.min(total, chosen(profile, "token", shape, { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) }).tile!);
+  const span = Math.ceil(SPAN / tile) * tile;
+  const whole = total % tile === 0;
+
+  const stages = stagesOf(region, classes, places);
+  const offsets = planChip(stages, region, (node) => wordsOf(node) * tile);
+  let stage: Stage = stages[0]!;
+  const locals = new Map<string, Coord>();
+  const idOf = (parts: readonly Coord[]): string => parts.map(({ at }) => (at.kind === "ref" ? at.name : "")).join();
+  const chip: Chip = {
+    isMade: (node) => stage.clusters.some((cluster) => cluster.members.has(node)),
+    arrayOf: (node) => (offsets.has(node) ? "chip" : null),
+    placed: (node, coords): Placed | null => {
+      const offset = offsets.get(node);
+      if (offset === undefined) return null;
+      const own = axes(node);
+      const local = locals.get(idOf(own.map((axis) => coords[axis]!)));
+      if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
+      const strides = rowMajor(node.shape.map((size, axis) => (own.includes(axis) ? 1 : size))).map((stride, axis) => (own.includes(axis) ? 0 : stride));
+      return { coords: [...coords, local, constant(offset)], strides: [...strides, wordsOf(node), 1] };
+    },
+  };
+  const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap((cluster) => cluster.roots) };
+  return kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
+    const { emitter: e } = bench;
+    const words = [...offsets].reduce((end, [node, offset]) => Math.max(end, offset + wordsOf(node) * tile), 0);
+    if (words > 0) e.push(k.arrayS("chip", "f32", words));
+    const projections = new Map<Cluster, Projection>();
+    for (const { kind, clusters } of stages) {
+      if (kind === "sinkhorn") projections.set(clusters[0]!, createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes));
+    }
+    const products = createProducts(bench, axes);
+    for (const each of stages) {
+      stage = each;
+      if (each.kind === "product") products.pack(each);
+    }
+    const from = e.bind(k.mul(group, k.idx(span)));
+    const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
+    e.loop(from, to, tile, (start) => {
+      const walk: Walk = {
+        axes, whole,
+        count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
+        token: (local) => {
+          const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
+          locals.set(idOf(parts), local);
+          return { parts, local };
+        },
+      };
+      for (const each of stages) {
+        stage = each;
+        emitStage(bench, each, walk, products.run, projections);
+      }
+    });
+    return Math.ceil(total / span);
+  }, undefined, chip);
+}
+
+/** Offsets of the tensors on the chip, in words; ranges whose stages do not overlap share memory. */
+function planChip(stages: readonly Stage[], region: Region, words: (node: Node) => number): Map<Node, number> {
+  const made = (node: Node): number => stages.findIndex(({ clusters }) => clusters.some(({ roots }) => roots.includes(node)));
+  const read = (node: Node): number => stages.reduce((last, { clusters }, i) => (clusters.some(({ reads }) => reads.has(node)) ? i : last), made(node));
+  // What is read only in the stage that makes it is computed in place.
+  const nodes = [...region.onChip].filter((node) => read(node) > made(node));
+  const { offsets } = layOut(nodes.map((node) => ({ words: words(node), from: made(node), to: read(node) })));
+  return new Map(nodes.map((node, i) => [node, offsets[i]!]));
+}
+
+function emitStage(bench: Workbench, stage: Stage, walk: Walk, product: (stage: ProductStage, walk: Walk) => void, projections: ReadonlyMap<Cluster, Projection>): void {
+  switch (stage.kind) {
+    case "map": return mapStage(bench, stage.clusters[0]!, walk);
+    case "inner": return innerStage(bench, stage.clusters[0]!, stage.wide, walk);
+    case "product": return product(stage, walk);
+    case "sinkhorn": return sinkhornStage(bench, stage.clusters[0]!, projections.get(stage.clusters[0]!)!, walk);
+    default: return stage satisfies never;
+  }
+}
+
+const eachToken = (bench: Workbench, walk: Walk, body: (token: Token) => void): void =>
+  bench.emitter.loop(k.idx(0), walk.count, 1, (local) => body(walk.token(local)));
+
+/** A map, or a row with its reductions, of one token after the other. */
+function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
+  const { emitter: e } = bench;
+  const reduced = cluster.axes ?? [];
+  const reduction = [...cluster.members].find((node) => node.op === "sum" || node.op === "reduce_max");
+  const domain = reduced.length > 0 ? reduction!.inputs[0]! : cluster.roots[0]!;
+  const tokens = walk.axes(domain);
+  const own = domain.shape.map((_, axis) => axis).filter((axis) => !tokens.includes(axis));
+  const free = own.filter((axis) => !reduced.includes(axis));
+  const sizes = (list: readonly number[]): number[] => list.map((axis) => domain.shape[axis]!);
+  const trailing = reduced.includes(own[own.length - 1]!);
+  const { full, row } = byLevel(cluster);
+  eachToken(bench, walk, (token) => {
+    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] => coordsAt(domain, tokens, token, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
+    const outer = (kept: readonly Coord[]): Coord[] => inner(kept, reduced.map(() => constant(0))).filter((_, axis) => !reduced.includes(axis));
+    if (reduced.length === 0) return lanes(bench, sizes(free), (kept) => storeRoots(bench, full, inner(kept, [])));
+    const walkFree = trailing ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body) : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
+    walkFree((kept) => {
+      storeRoots(bench, row, outer(kept));
+      if (full.length === 0) return;
+      const store = (along: readonly Coord[]): void => storeRoots(bench, full, inner(kept, along));
+      if (trailing) lanes(bench, sizes(reduced), store);
+      else e.nest(sizes(reduced), store);
+    });
+  });
+}
+
+/** A product whose operands both belong to the token. */
+function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Walk): void {
+  const node = cluster.anchor!;
+  const tokens = walk.axes(node);
+  const sizes = node.shape.filter((_, axis) => !tokens.includes(axis));
+  eachToken(bench, walk, (token) => {
+    const store = (rest: Coord[]): void => storeRoots(bench, cluster.roots, coordsAt(node, tokens, token, rest));
+    if (wide) lanes(bench, sizes, store);
+    else bench.emitter.nest(sizes, store);
+  });
+}
+
+function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: Walk): void {
+  const { emitter: e, profile } = bench;
+  const node = cluster.anchor!;
+  const n = node.shape[node.shape.length - 1]!;
+  const tokens = walk.axes(node);
+  const others = node.shape.slice(0, -2).filter((_, axis) => !tokens.includes(axis));
+  e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
+    const block = neighbours(bench, walk, first, profile.lanes, walk.count.kind === "const" ? walk.count.value : 1);
+    e.nest(others, (rest) => {
+      const at = (token: Token, i: number): Coord[] => coordsAt(node, tokens, token, [...rest, constant(Math.floor(i / n)), constant(i % n)]);
+      projection(
+        (input, i) => {
+          const items = block.map((token) => e.emit(node.inputs[input]!, at(token, i)));
+          return items.length === 1 ? items[0]! : k.lanes(items as [Expr, Expr, Expr, Expr]);
+        },
+        (i, value) => block.forEach((token, l) => e.store(bench.write(node), node, at(token, i), block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))),
+      );
+    });
+  });
+}

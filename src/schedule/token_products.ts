@@ -1,0 +1,214 @@
+/**
+ * Products with weights, inside a region: blocks of four tokens by two vectors of columns. The weights are packed once a group, block
+ * of columns by block of columns in the order of the sum, so that a tile reads them in one run and no column is strided. Few columns (gates) are spelt
+ * out and may come from several products of one operand; many (the gradient of the streams) are a loop.
+ */
+import type { Node, NodeWith } from "../graph/node.js";
+import { letters } from "../graph/ops/structure.js";
+import * as k from "../kernel/build.js";
+import type { Expr } from "../kernel/ir.js";
+import { constant, type Coord } from "./emit.js";
+import type { Workbench } from "./kernelize.js";
+import type { Cluster } from "./partition.js";
+import type { ProductStage } from "./stages.js";
+import { neighbours, type Token, type Walk } from "./tiles.js";
+import { rowMajor, sizeOf } from "./views.js";
+
+const ROWS = 4;
+/** Vectors of columns in a register block. */
+const VECTORS = 2;
+/** More columns than this are a loop. */
+const SPELT_OUT = 64;
+
+interface Reading {
+  readonly cluster: Cluster;
+  readonly node: NodeWith<"contract">;
+  readonly weights: Node;
+  readonly streams: Node;
+  /** Letters of the weights that the result keeps, and those that are summed, in the order of the weights. */
+  readonly columns: string;
+  readonly summed: string;
+  readonly term: string;
+  readonly other: string;
+  readonly out: string;
+}
+
+function readStage(cluster: Cluster, operand: 0 | 1): Reading {
+  const node = cluster.anchor as NodeWith<"contract">;
+  const l = letters(node.attrs.spec)!;
+  const [term, other] = operand === 0 ? [l.a, l.b] : [l.b, l.a];
+  return {
+    cluster, node, term, other, out: l.out, weights: node.inputs[operand]!, streams: node.inputs[1 - operand]!,
+    columns: [...term].filter((letter) => l.out.includes(letter)).join(""), summed: [...other].filter((letter) => !l.out.includes(letter)).join(""),
+  };
+}
+
+/** One vector of columns, or a single one. */
+interface Column {
+  readonly of: Reading;
+  readonly at: readonly Coord[];
+  readonly lanes: 1 | 4;
+}
+
+interface Packed {
+  readonly stage: ProductStage;
+  readonly panel: string;
+  readonly blocks: readonly (readonly Column[])[] | null;
+}
+
+export function createProducts(bench: Workbench, axes: (node: Node) => readonly number[]) {
+  const { emitter: e, profile } = bench;
+  const packed = new Map<ProductStage, Packed>();
+  const widthOf = (block: readonly Column[]): number => block.reduce((sum, { lanes }) => sum + lanes, 0);
+  const sizeIn = (r: Reading, letter: string): number => r.weights.shape[r.term.indexOf(letter)]!;
+  const terms = (r: Reading): number[] => [...r.summed].map((letter) => sizeIn(r, letter));
+  const columnSizes = (r: Reading): number[] => [...r.columns].map((letter) => sizeIn(r, letter));
+  const weightAt = (r: Reading, columns: readonly Coord[], summed: readonly Coord[]): Expr =>
+    e.emit(r.weights, [...r.term].map((letter) => (r.columns.includes(letter) ? columns[r.columns.indexOf(letter)]! : summed[r.summed.indexOf(letter)]!)));
+
+  /** The columns of a product as vectors where four of the last axis remain, else one by one. */
+  function spellOut(r: Reading): Column[] {
+    const sizes = columnSizes(r);
+    const last = sizes[sizes.length - 1] ?? 1;
+    const outer = sizeOf(sizes) / last;
+    return Array.from({ length: outer }, (_, o) => {
+      const strides = rowMajor(sizes.slice(0, -1));
+      const at = strides.map((stride, i) => constant(Math.floor(o / stride) % sizes[i]!));
+      const found: Column[] = [];
+      for (let c = 0; c < last; ) {
+        const width = profile.lanes === 4 && last - c >= 4 ? 4 : 1;
+        found.push({ of: r, at: sizes.length ? [...at, { ...constant(c), lane: width === 4 ? 1 : 0 }] : [], lanes: width });
+        c += width;
+      }
+      return found;
+    }).flat();
+  }
+
+  function pack(stage: ProductStage): void {
+    const readings = stage.clusters.map((cluster) => readStage(cluster, stage.operand));
+    const [first] = readings as [Reading];
+    const k0 = sizeOf(terms(first));
+    const total = readings.reduce((sum, r) => sum + sizeOf(columnSizes(r)), 0);
+    const panel = e.fresh("panel");
+    e.push(k.arrayS(panel, "f32", k0 * total));
+    if (total > SPELT_OUT) {
+      // Many columns of one product: the panel has them in rows, one for each term of the sum.
+      packed.set(stage, { stage, panel, blocks: null });
+      const r = first;
+      const sizes = [...columnSizes(r), ...terms(r)];
+      const strides = [...rowMajor(columnSizes(r)), ...rowMajor(terms(r)).map((stride) => stride * total)];
+      e.nest(sizes, (all) => {
+        const columns = all.slice(0, r.columns.length);
+        const summed = all.slice(r.columns.length);
+        e.push(k.store(panel, e.address(all, strides).at, weightAt(r, columns, summed)));
+      });
+      return;
+    }
+    const units = readings.flatMap(spellOut);
+    const most = profile.lanes === 4 ? VECTORS : 4;
+    const blocks = Array.from({ length: Math.ceil(units.length / most) }, (_, i) => units.slice(i * most, (i + 1) * most));
+    packed.set(stage, { stage, panel, blocks });
+    let start = 0;
+    for (const block of blocks) {
+      const width = widthOf(block);
+      const from = start;
+      e.nest(terms(first), (summed) => {
+        const row = e.address(summed, rowMajor(terms(first)).map((stride) => stride * width)).at;
+        let offset = from;
+        for (const { of: r, at, lanes } of block) {
+          const value = weightAt(r, at, summed);
+          e.push(k.store(panel, k.add(row, k.idx(offset)), value.type.lanes === lanes ? value : k.splat(value)));
+          offset += lanes;
+        }
+      });
+      start += width * k0;
+    }
+  }
+
+  function run(stage: ProductStage, walk: Walk): void {
+    const found = packed.get(stage)!;
+    const height = walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS;
+    const tile = walk.count.kind === "const" ? walk.count.value : 1;
+    const readings = stage.clusters.map((cluster) => readStage(cluster, stage.operand));
+    const [first] = readings as [Reading];
+    if (found.blocks) {
+      let start = 0;
+      for (const block of found.blocks) {
+        const width = widthOf(block);
+        const from = start;
+        e.loop(k.idx(0), walk.count, height, (local) => {
+          const rows = neighbours(bench, walk, local, height, tile);
+          registers(rows, block, found.panel, rowMajor(terms(first)).map((stride) => stride * width), (c) => k.idx(from + widthOf(block.slice(0, c))));
+        });
+        start += width * sizeOf(terms(first));
+      }
+      return;
+    }
+    const sizes = columnSizes(first);
+    const last = sizes[sizes.length - 1]!;
+    const total = sizeOf(sizes);
+    const strides = rowMajor(terms(first)).map((stride) => stride * total);
+    e.loop(k.idx(0), walk.count, height, (local) => {
+      const rows = neighbours(bench, walk, local, height, tile);
+      e.nest(sizes.slice(0, -1), (outer) => {
+        const columns = (from: Coord, lanes: 1 | 4, vectors: number): void => {
+          const block = Array.from({ length: vectors }, (_, v): Column => {
+            const at = v === 0 ? from : e.coord(k.add(from.at, k.idx(v * lanes)));
+            return { of: first, at: [...outer, lanes === 4 ? { ...at, lane: 1 } : at], lanes };
+          });
+          const offset = (c: number): Expr => e.address(block[c]!.at.map((coord) => ({ ...coord, lane: 0 })), rowMajor(sizes)).at;
+          registers(rows, block, found.panel, strides, offset);
+        };
+        const wide = profile.lanes === 4;
+        const step = wide ? 4 * VECTORS : 4;
+        const main = last - (last % step);
+        if (main > 0) e.loop(k.idx(0), k.idx(main), step, (c) => columns(c, wide ? 4 : 1, wide ? VECTORS : 4));
+        if (wide && last - main >= 4) columns(constant(main), 4, 1);
+        const rest = wide ? last - (last % 4) : main;
+        if (rest < last) e.loop(k.idx(rest), k.idx(last), 1, (c) => columns(c, 1, 1));
+      });
+    });
+  }
+
+  /** Some tokens times some columns, in registers: the sum, and what becomes of it. */
+  function registers(rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offset: (c: number) => Expr): void {
+    const offsets = block.map((_, c) => e.bind(offset(c)));
+    const names = rows.map(() => block.map(({ lanes }) => {
+      const name = e.fresh("acc");
+      e.push(k.varS(name, lanes === 4 ? k.splat(k.f32(0)) : k.f32(0)));
+      return name;
+    }));
+    const [{ of: r }] = block as [Column];
+    e.nest(terms(r), (summed) => {
+      const row = e.address(summed, strides).at;
+      const columns = block.map(({ lanes }, c) => e.bind(k.load(panel, k.add(row, offsets[c]!), { of: "f32", lanes })));
+      rows.forEach((token, i) => {
+        const own = axes(r.streams);
+        const at = [...r.other].map((letter, axis) => {
+          const part = own.indexOf(axis);
+          return part >= 0 ? token.parts[part]! : summed[r.summed.indexOf(letter)]!;
+        });
+        const x = e.emit(r.streams, at);
+        const wide = block.some(({ lanes }) => lanes === 4) ? e.bind(k.splat(x)) : x;
+        block.forEach(({ lanes }, c) => {
+          const type = { of: "f32", lanes } as const;
+          e.push(k.assign(names[i]![c]!, k.fma(lanes === 4 ? wide : x, columns[c]!, k.ref(names[i]![c]!, type))));
+        });
+      });
+    });
+    block.forEach(({ of: own, at, lanes }, c) => {
+      const tokens = axes(own.node);
+      rows.forEach((token, i) => {
+        const coords = [...own.out].map((letter, axis) => {
+          const part = tokens.indexOf(axis);
+          return part >= 0 ? token.parts[part]! : at[own.columns.indexOf(letter)]!;
+        });
+        e.define(own.node, coords, k.ref(names[i]![c]!, { of: "f32", lanes }));
+        const values = own.cluster.roots.map((root) => e.emit(root, coords));
+        own.cluster.roots.forEach((root, j) => e.store(bench.write(root), root, coords, values[j]!));
+      });
+    });
+  }
+
+  return { pack, run };
+}
