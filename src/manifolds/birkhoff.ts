@@ -39,10 +39,11 @@ export const birkhoff: Manifold = {
     return exact ? rounded(b, p) : p;
   },
   violation: (b, p) => {
-    const rows = off(b, b.sum(p, [p.shape.length - 1]));
-    const columns = off(b, b.sum(p, [p.shape.length - 2]));
-    const negative = b.max(b.neg(p), b.fill(0, p.shape));
-    return [rows, columns, negative].map((x) => b.reduceMax(x, x.shape.map((_, axis) => axis))).reduce((x, y) => b.max(x, y));
+    const rank = p.shape.length;
+    const rows = b.reduceMax(off(b, b.sum(p, [rank - 1])), [rank - 2]);
+    const columns = b.reduceMax(off(b, b.sum(p, [rank - 2])), [rank - 2]);
+    const negative = b.reduceMax(b.max(b.neg(p), b.fill(0, p.shape)), [rank - 2, rank - 1]);
+    return b.max(b.max(rows, columns), negative);
   },
   tolerance: ({ exact, by }) => (exact || by === "permutations" ? 1e-5 : null),
   closedUnderProduct: true,

@@ -26,7 +26,7 @@ export interface Manifold {
   readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first"; readonly value: number };
   /** [..., free] -> [..., n, n]; `shape` is the shape of the result. `free` is null when there are no free coordinates. */
   readonly map: (b: Builder, free: Node | null, shape: readonly number[], options: Options) => Node;
-  /** Distance of [..., n, n] from the set: the largest violation, a scalar. */
+  /** Distances from the set of the matrices [..., n, n], one each: [...]. */
   readonly violation: (b: Builder, value: Node) => Node;
   /** What the map keeps in f32, in the unit of `violation`; null when the map only approaches the set. */
   readonly tolerance: (options: Options) => number | null;

@@ -78,7 +78,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
   return {
     parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
-    constraints: new Map([...violations].map(([name, nodes]) => [name, nodes.reduce((x, y) => b.max(x, y))])),
+    constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
   };
 
   function run(statement: Statement): void {
@@ -176,8 +176,8 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "call": return renamed(instance(e.instance, e.args), e.axes);
       case "map": {
         const mapped = map(e);
-        const largest = e.manifold.manifold.violation(b, mapped.node);
-        violations.set(e.name, [...(violations.get(e.name) ?? []), largest]);
+        const distances = e.manifold.manifold.violation(b, mapped.node);
+        violations.set(e.name, [...(violations.get(e.name) ?? []), distances]);
         return mapped;
       }
       case "cross_entropy": return crossEntropy(e);
@@ -281,6 +281,17 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const loss = b.crossEntropy(scores, onto(target, batched));
     return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
   }
+}
+
+/** The largest of all values. Tensors of one shape are compared place by place first, so that each comparison joins the kernel that makes the next tensor. */
+function largestOf(b: Builder, tensors: readonly Node[]): Node {
+  const byShape = new Map<string, Node>();
+  for (const tensor of tensors) {
+    const shape = tensor.shape.join("x");
+    const before = byShape.get(shape);
+    byShape.set(shape, before ? b.max(before, tensor) : tensor);
+  }
+  return [...byShape.values()].map((x) => (x.shape.length ? b.reduceMax(x, x.shape.map((_, axis) => axis)) : x)).reduce((x, y) => b.max(x, y));
 }
 
 function startOf(start: StartValue): Start {

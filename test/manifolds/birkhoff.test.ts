@@ -167,7 +167,7 @@ describe.each(Object.entries(manifolds))("%s, from the registry", (_, manifold) 
     const run = (values: readonly number[]) => evaluate(graph, new Map([["z", values], ["g", cotangent]])).outputs;
     const found = run(at);
     const tolerance = manifold.tolerance(own);
-    if (tolerance !== null) expect(found.get("violation")![0]).toBeLessThanOrEqual(Math.max(tolerance, 1e-9));
+    if (tolerance !== null) expect(Math.max(...found.get("violation")!)).toBeLessThanOrEqual(Math.max(tolerance, 1e-9));
     const dz = found.get("dz");
     at.forEach((_, i) => {
       const shifted = (h: number): number => run(at.map((x, j) => (j === i ? x + h : x))).get("loss")![0]!;
