@@ -145,6 +145,21 @@ export function createEmitter(options: EmitterOptions) {
     return k.lanes([one(0), one(1), one(2), one(3)]);
   }
 
+  /** The word at which a node behind views stands in memory; null when it is computed. */
+  function locate(node: Node, coords: readonly Coord[]): { readonly base: Node; readonly buffer: string; readonly at: Expr } | null {
+    const buffer = options.bufferOf(node);
+    if (buffer !== null) {
+      const place = placed(node, coords);
+      return { base: node, buffer, at: address(place.coords, place.strides).at };
+    }
+    if (node.op === "broadcast") return locate(node.inputs[0]!, behindBroadcast(node, coords));
+    const inner = node.op === "reshape" ? reshapeCoords(node, coords) : null;
+    return inner && locate(node.inputs[0]!, inner);
+  }
+
+  const behindBroadcast = (node: NodeWith<"broadcast">, coords: readonly Coord[]): Coord[] =>
+    node.attrs.axes.map((axis, i) => (node.inputs[0]!.shape[i] === 1 ? constant(0) : coords[axis]!));
+
   const inLane = (coords: readonly Coord[], l: number): Coord[] =>
     coords.map((c) => (c.lane === 0 ? c : within(c.depth, () => {
       const at = remember(c.depth, `lane|${key({ ...c, lane: 0 })}|${l * c.lane}`, () => bind(k.add(c.at, k.idx(l * c.lane)), c.depth, "i"));
@@ -247,10 +262,7 @@ export function createEmitter(options: EmitterOptions) {
         const [k0, k1, c0, c1] = operands(node, coords) as [Expr, Expr, Expr, Expr];
         return random(k0, k1, c0, c1, (value) => bind(value, reached))[node.attrs.word];
       }
-      case "broadcast": {
-        const input = node.inputs[0]!;
-        return emit(input, node.attrs.axes.map((axis, i) => (input.shape[i] === 1 ? constant(0) : coords[axis]!)));
-      }
+      case "broadcast": return emit(node.inputs[0]!, behindBroadcast(node, coords));
       case "reshape": {
         const inner = reshapeCoords(node, coords);
         return inner ? emit(node.inputs[0]!, inner) : byLane(node, coords);
@@ -393,7 +405,7 @@ export function createEmitter(options: EmitterOptions) {
     }
   }
 
-  return { emit, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, fresh, depth, body: (): Stmt[] => scopes[0]!.stmts };
+  return { emit, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, locate, fresh, depth, body: (): Stmt[] => scopes[0]!.stmts };
 }
 
 /** A constant of the type of `x`. */

@@ -14,6 +14,8 @@ export interface Token {
 export interface Walk {
   /** The tokens' axes of a node, in the order of a token's parts. */
   readonly axes: (node: Node) => readonly number[];
+  /** Words from a token to the next in a stored node, or null when they are not evenly spaced. */
+  readonly step: (node: Node) => number | null;
   /** Tokens in this tile. */
   readonly count: Expr;
   /** Whether every tile is whole. */
@@ -31,10 +33,13 @@ export function coordsAt(node: Node, axes: readonly number[], token: Token, rest
   });
 }
 
+/** Whether a block of `height` neighbours may reach past the end of its tile. */
+export const clamps = (walk: Walk, height: number): boolean => !walk.whole || walk.count.kind !== "const" || walk.count.value % height !== 0;
+
 /** Tokens of the tile from `first`, one after the other; past its end the last one again, whose results are stored again where they stand. */
-export function neighbours(bench: Workbench, walk: Walk, first: Coord, height: number, tile: number): Token[] {
+export function neighbours(bench: Workbench, walk: Walk, first: Coord, height: number): Token[] {
   const { emitter: e } = bench;
-  const clamped = !walk.whole || tile % height !== 0;
+  const clamped = clamps(walk, height);
   return Array.from({ length: height }, (_, r) => {
     if (r === 0) return walk.token(first);
     const at = k.add(first.at, k.idx(r));

@@ -68,6 +68,13 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
       return { coords: [...coords, local, constant(offset)], strides: [...strides, wordsOf(node), 1] };
     },
   };
+  const step = (node: Node): number | null => {
+    if (offsets.has(node)) return wordsOf(node);
+    const strides = rowMajor(node.shape);
+    const own = axes(node);
+    const even = own.every((axis, i) => i + 1 === own.length || strides[axis] === strides[own[i + 1]!]! * node.shape[own[i + 1]!]!);
+    return even ? strides[own[own.length - 1]!]! : null;
+  };
   const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap((cluster) => cluster.roots) };
   return kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
     const { emitter: e } = bench;
@@ -86,7 +93,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
     e.loop(from, to, tile, (start) => {
       const walk: Walk = {
-        axes, whole,
+        axes, step, whole,
         count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
         token: (local) => {
           const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
@@ -172,7 +179,7 @@ function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projectio
   const tokens = walk.axes(node);
   const others = node.shape.slice(0, -2).filter((_, axis) => !tokens.includes(axis));
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
-    const block = neighbours(bench, walk, first, profile.lanes, walk.count.kind === "const" ? walk.count.value : 1);
+    const block = neighbours(bench, walk, first, profile.lanes);
     e.nest(others, (rest) => {
       const at = (token: Token, i: number): Coord[] => coordsAt(node, tokens, token, [...rest, constant(Math.floor(i / n)), constant(i % n)]);
       projection(

@@ -11,7 +11,7 @@ import { constant, type Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
 import type { ProductStage } from "./stages.js";
-import { neighbours, type Token, type Walk } from "./tiles.js";
+import { clamps, neighbours, type Token, type Walk } from "./tiles.js";
 import { rowMajor, sizeOf } from "./views.js";
 
 const ROWS = 4;
@@ -19,6 +19,8 @@ const ROWS = 4;
 const VECTORS = 2;
 /** More columns than this are a loop. */
 const SPELT_OUT = 64;
+/** As many terms of a sum are spelt out. */
+const FEW_TERMS = 4;
 
 interface Reading {
   readonly cluster: Cluster;
@@ -128,7 +130,6 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
   function run(stage: ProductStage, walk: Walk): void {
     const found = packed.get(stage)!;
     const height = walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS;
-    const tile = walk.count.kind === "const" ? walk.count.value : 1;
     const readings = stage.clusters.map((cluster) => readStage(cluster, stage.operand));
     const [first] = readings as [Reading];
     if (found.blocks) {
@@ -137,8 +138,8 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
         const width = widthOf(block);
         const from = start;
         e.loop(k.idx(0), walk.count, height, (local) => {
-          const rows = neighbours(bench, walk, local, height, tile);
-          registers(rows, block, found.panel, rowMajor(terms(first)).map((stride) => stride * width), (c) => k.idx(from + widthOf(block.slice(0, c))));
+          const rows = neighbours(bench, walk, local, height);
+          registers(walk, rows, block, found.panel, rowMajor(terms(first)).map((stride) => stride * width), (c) => k.idx(from + widthOf(block.slice(0, c))));
         });
         start += width * sizeOf(terms(first));
       }
@@ -149,7 +150,7 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     const total = sizeOf(sizes);
     const strides = rowMajor(terms(first)).map((stride) => stride * total);
     e.loop(k.idx(0), walk.count, height, (local) => {
-      const rows = neighbours(bench, walk, local, height, tile);
+      const rows = neighbours(bench, walk, local, height);
       e.nest(sizes.slice(0, -1), (outer) => {
         const columns = (from: Coord, lanes: 1 | 4, vectors: number): void => {
           const block = Array.from({ length: vectors }, (_, v): Column => {
@@ -157,7 +158,7 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
             return { of: first, at: [...outer, lanes === 4 ? { ...at, lane: 1 } : at], lanes };
           });
           const offset = (c: number): Expr => e.address(block[c]!.at.map((coord) => ({ ...coord, lane: 0 })), rowMajor(sizes)).at;
-          registers(rows, block, found.panel, strides, offset);
+          registers(walk, rows, block, found.panel, strides, offset);
         };
         const wide = profile.lanes === 4;
         const step = wide ? 4 * VECTORS : 4;
@@ -170,8 +171,15 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     });
   }
 
+  /** All positions along the sum: spelt out when they are few. */
+  function walkTerms(sizes: readonly number[], body: (summed: readonly Coord[]) => void): void {
+    if (sizeOf(sizes) > FEW_TERMS) return e.nest(sizes, body);
+    const strides = rowMajor(sizes);
+    for (let flat = 0; flat < sizeOf(sizes); flat++) body(strides.map((stride, i) => constant(Math.floor(flat / stride) % sizes[i]!)));
+  }
+
   /** Some tokens times some columns, in registers: the sum, and what becomes of it. */
-  function registers(rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offset: (c: number) => Expr): void {
+  function registers(walk: Walk, rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offset: (c: number) => Expr): void {
     const offsets = block.map((_, c) => e.bind(offset(c)));
     const names = rows.map(() => block.map(({ lanes }) => {
       const name = e.fresh("acc");
@@ -179,17 +187,23 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
       return name;
     }));
     const [{ of: r }] = block as [Column];
-    e.nest(terms(r), (summed) => {
+    const own = axes(r.streams);
+    const vector = block.some(({ lanes }) => lanes === 4);
+    const scalar = block.some(({ lanes }) => lanes === 1);
+    walkTerms(terms(r), (summed) => {
       const row = e.address(summed, strides).at;
       const columns = block.map(({ lanes }, c) => e.bind(k.load(panel, k.add(row, offsets[c]!), { of: "f32", lanes })));
+      const at = (token: Token): Coord[] => [...r.other].map((letter, axis) => {
+        const part = own.indexOf(axis);
+        return part >= 0 ? token.parts[part]! : summed[r.summed.indexOf(letter)]!;
+      });
+      const place = clamps(walk, rows.length) ? null : e.locate(r.streams, at(rows[0]!));
+      const step = place && walk.step(place.base);
       rows.forEach((token, i) => {
-        const own = axes(r.streams);
-        const at = [...r.other].map((letter, axis) => {
-          const part = own.indexOf(axis);
-          return part >= 0 ? token.parts[part]! : summed[r.summed.indexOf(letter)]!;
-        });
-        const x = e.emit(r.streams, at);
-        const wide = block.some(({ lanes }) => lanes === 4) ? e.bind(k.splat(x)) : x;
+        // Evenly spaced tokens: one address for the block, and the rest are immediate offsets.
+        const one = place && step !== null ? k.load(place.buffer, k.add(place.at, k.idx(i * step)), k.F32) : e.emit(r.streams, at(token));
+        const x = scalar ? e.bind(one) : one;
+        const wide = vector ? e.bind(k.splat(x)) : x;
         block.forEach(({ lanes }, c) => {
           const type = { of: "f32", lanes } as const;
           e.push(k.assign(names[i]![c]!, k.fma(lanes === 4 ? wide : x, columns[c]!, k.ref(names[i]![c]!, type))));
