@@ -18,12 +18,12 @@ export function copyKernel(from: Place, to: Place, words: number, profile: Kerne
       k.letS("at", k.add(k.mul(group, k.idx(profile.workgroup)), k.ref("local", k.INDEX))),
       k.ifS(k.lt(at, k.idx(words)), [word(at)]),
     ];
-    return { kernel: { name: "copy", groups: Math.ceil(words / profile.workgroup), workgroup: profile.workgroup, buffers, body }, places: [from, to], flops: 0, tuned: null };
+    return { kernel: { name: "copy", groups: Math.ceil(words / profile.workgroup), workgroup: profile.workgroup, buffers, body }, places: [from, to], flops: 0, made: new Set<Place>(), tuned: null };
   }
   const body = [
     k.letS("from", k.mul(group, k.idx(GROUP))),
     k.letS("to", k.min(k.add(k.ref("from", k.INDEX), k.idx(GROUP)), k.idx(words))),
     k.forS("at", k.ref("from", k.INDEX), k.ref("to", k.INDEX), 1, [word(k.ref("at", k.INDEX))]),
   ];
-  return { kernel: { name: "copy", groups: Math.ceil(words / GROUP), workgroup: 1, buffers, body }, places: [from, to], flops: 0, tuned: null };
+  return { kernel: { name: "copy", groups: Math.ceil(words / GROUP), workgroup: 1, buffers, body }, places: [from, to], flops: 0, made: new Set<Place>(), tuned: null };
 }

@@ -2,9 +2,10 @@
 import type { Choice, KernelProfile } from "../../codegen/target.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
+import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
-  cpu: { matmul: cpuTiles },
+  cpu: { matmul: cpuTiles, token: tokenTiles },
   gpu: { matmul: gpuTiles },
 };
 

@@ -29,6 +29,8 @@ export interface Places {
 export interface Bound {
   readonly kernel: Kernel;
   readonly places: readonly Place[];
+  /** What the kernel writes before it reads it: such reads are not traffic. */
+  readonly made: ReadonlySet<Place>;
   /** Floating-point operations of one run, by the op table: what is computed in several lanes or places counts once. */
   readonly flops: number;
   /** The choice that was made for it, when it has one to make. */
@@ -51,6 +53,8 @@ interface Use {
   readonly place: Place;
   reads: boolean;
   writes: boolean;
+  /** Written before it was read. */
+  made: boolean;
 }
 
 /** Memory of a kernel's own, for kernels of several stages: tensors that one stage makes and a later one reads. */
@@ -82,7 +86,7 @@ export function kernelize(
     if (!place) throw new Error(`schedule: ${node.op} is not stored`);
     let found = uses.get(place);
     if (!found) {
-      found = { name: `b${uses.size}`, place, reads: false, writes: false };
+      found = { name: `b${uses.size}`, place, reads: false, writes: false, made: false };
       uses.set(place, found);
     }
     return found;
@@ -94,6 +98,7 @@ export function kernelize(
   };
   const write = (node: Node): string => {
     const found = use(node);
+    found.made ||= !found.reads;
     found.writes = true;
     return found.name;
   };
@@ -114,6 +119,7 @@ export function kernelize(
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
+    made: new Set([...uses.values()].filter(({ made }) => made).map(({ place }) => place)),
     flops: flopsOf(cluster, places),
     tuned,
   };

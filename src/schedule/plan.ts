@@ -9,6 +9,7 @@ import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
 import type { AxisClasses } from "./axes.js";
+import { batch } from "./batch.js";
 import { copyKernel } from "./copy.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
@@ -16,6 +17,7 @@ import { matmulKernel } from "./matmul.js";
 import { layOut, layOutInOrder } from "./memory.js";
 import { isLeaf, partition, reachable, type Cluster, type Partition } from "./partition.js";
 import { arrange, type Region } from "./regions.js";
+import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
 import { tokenKernel } from "./token.js";
@@ -49,13 +51,13 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const entries: Record<string, Entry> = {};
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
-  const share = ({ kernel, places, flops, tuned }: Bound): number => {
+  const share = ({ kernel, places, flops, tuned, made }: Bound): number => {
     const text = structuralKey(kernel);
     const known = byText.get(text);
     if (known !== undefined) return known;
     byText.set(text, kernels.length);
     kernels.push(kernel);
-    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" ? 8 : 4) * (places[i] as Located).words, 0);
+    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" && !made.has(places[i]!) ? 8 : 4) * (places[i] as Located).words, 0);
     work.push({ flops, bytes, tuned: tuned?.key ?? null });
     return kernels.length - 1;
   };
@@ -91,7 +93,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   };
 
   function entry(graph: Graph): Entry {
-    const { parts, regions, classes } = arrange(graph, partition(graph), profile.kind === "cpu");
+    const { parts, regions, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind === "cpu");
     const onChip = new Set(regions.flatMap((region) => [...region.onChip]));
     const alone = new Set(regions.flatMap(({ clusters }) => (clusters.length === 1 ? clusters : [])));
     const places = new Map<Node, Located>();
@@ -138,11 +140,11 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     for (const node of parts.stored.keys()) if (!places.has(node) && !onChip.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
-    const bounds = [
+    const bounds = batch([
       ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
       ...regions.map((region) => kernelOf(region, classes, profile, oracle)),
       ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
-    ];
+    ]);
 
     const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
     assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);

@@ -24,7 +24,10 @@ export function rematerialize(graph: Graph, parts: Partition): Partition {
     if (results.has(node) || isView(node) || node.dtype !== "f32") continue;
     const behind = basesOf(node, isBase);
     const own = readers.get(node) ?? new Set<Cluster>();
-    if (!behind || ![...own].every((cluster) => mayCompute(cluster, node, behind, reads.get(cluster)!, isBase))) continue;
+    if (!behind || ![...own].every((cluster) => mayCompute(cluster, node, isBase))) continue;
+    // One write and a read for each reader, against what the readers do not read yet.
+    const more = [...own].reduce((sum, cluster) => sum + [...behind].reduce((words, base) => words + (reads.get(cluster)!.has(base) ? 0 : sizeOf(base.shape)), 0), 0);
+    if (more > (1 + own.size) * sizeOf(node.shape)) continue;
     stored.delete(node);
     readers.delete(node);
     for (const cluster of own) {
@@ -65,13 +68,8 @@ function basesOf(node: Node, isBase: (node: Node) => boolean): Set<Node> | null 
   return visit(node) ? bases : null;
 }
 
-/** Whether a reader may compute the node itself: it needs no address of it, and reads no more than before. */
-function mayCompute(cluster: Cluster, node: Node, behind: ReadonlySet<Node>, reads: ReadonlySet<Node>, isBase: (node: Node) => boolean): boolean {
-  // Anchors and gathers take the addresses of their operands.
+/** Whether a reader may compute the node itself: anchors and gathers need the address of their operands. */
+function mayCompute(cluster: Cluster, node: Node, isBase: (node: Node) => boolean): boolean {
   const addressed = (operand: Node): boolean => operand === node || (!isBase(operand) && isView(operand) && operand.inputs.some(addressed));
-  for (const member of cluster.members) {
-    if ((member === cluster.anchor || member.op === "gather") && member.inputs.some(addressed)) return false;
-  }
-  const more = [...behind].filter((base) => !reads.has(base)).reduce((sum, base) => sum + sizeOf(base.shape), 0);
-  return more <= sizeOf(node.shape);
+  return [...cluster.members].every((member) => (member !== cluster.anchor && member.op !== "gather") || !member.inputs.some(addressed));
 }

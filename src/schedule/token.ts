@@ -17,7 +17,7 @@ import type { Node, NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
 import type { AxisClasses } from "./axes.js";
-import { chosen } from "./choices.js";
+import { chosen, type Choice } from "./choices.js";
 import { constant, type Coord, type Placed } from "./emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "./kernelize.js";
 import { layOut } from "./memory.js";
@@ -34,7 +34,14 @@ import { rowMajor, sizeOf } from "./views.js";
 const WIDEST = 8192;
 /** Tokens that share one packing of the weights: enough to hide it, few enough to balance threads. */
 const SPAN = 48;
-export const TOKEN_TILES: readonly number[] = [4, 8, 16];
+
+export interface TokenTile extends Choice {
+  /** Tokens that go through a stage before the next begins. */
+  readonly tile: number;
+}
+
+/** The members of the family that tests force. */
+export const tokenTiles: readonly TokenTile[] = [{ tile: 3 }, { tile: 4 }, { tile: 8 }, { tile: 16 }];
 
 const group = k.ref("group", k.INDEX);
 
@@ -46,7 +53,8 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const wordsOf = (node: Node): number => sizeOf(node.shape) / total;
   const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
   const shape = `${total}x${widest}`;
-  const tile = Math.min(total, chosen(profile, "token", shape, { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) }).tile!);
+  const fallback: TokenTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
+  const tile = Math.max(1, Math.min(total, chosen(profile, "token", shape, fallback).tile));
   const span = Math.ceil(SPAN / tile) * tile;
   const whole = total % tile === 0;
 
@@ -78,6 +86,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap((cluster) => cluster.roots) };
   return kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
     const { emitter: e } = bench;
+    bench.choose("token", shape, fallback);
     const words = [...offsets].reduce((end, [node, offset]) => Math.max(end, offset + wordsOf(node) * tile), 0);
     if (words > 0) e.push(k.arrayS("chip", "f32", words));
     const projections = new Map<Cluster, Projection>();

@@ -1,0 +1,74 @@
+/**
+ * Small kernels that do not wait for each other run as one: the groups of a batch are those of its members, one after the
+ * other, and a group looks up whose it is. A dispatch costs a barrier of all threads (or 20 us of a driver), more than most sums over
+ * tokens, of which a connection has seven. Every kernel goes into the latest batch that comes after all that it needs; one that is not
+ * small is a batch of its own. Kernels whose invocations share memory stay alone, since that is declared for a whole kernel.
+ */
+import * as k from "../kernel/build.js";
+import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
+import { rename } from "../kernel/rename.js";
+import type { Bound, Place } from "./kernelize.js";
+
+/** Floating-point operations up to which a kernel is small. */
+const SMALL = 1 << 22;
+/** Members of a batch, so that its text stays short. */
+const MOST = 16;
+
+interface Batch {
+  readonly members: Bound[];
+  readonly open: boolean;
+}
+
+export function batch(bounds: readonly Bound[]): Bound[] {
+  const batches: Batch[] = [];
+  /** The last batch that writes or reads a place. */
+  const written = new Map<Place, number>();
+  const read = new Map<Place, number>();
+  for (const bound of bounds) {
+    const touched = bound.kernel.buffers.map(({ access }, i) => ({ place: bound.places[i]!, access }));
+    const earliest = touched.reduce((after, { place, access }) =>
+      Math.max(after, (written.get(place) ?? -1) + 1, access === "read" ? 0 : (read.get(place) ?? -1) + 1), 0);
+    const joins = isSmall(bound);
+    let at = batches.length - 1;
+    while (joins && at >= earliest && !(batches[at]!.open && batches[at]!.members.length < MOST && batches[at]!.members[0]!.kernel.workgroup === bound.kernel.workgroup)) at--;
+    if (joins && at >= earliest) batches[at]!.members.push(bound);
+    else {
+      at = batches.length;
+      batches.push({ members: [bound], open: joins });
+    }
+    for (const { place, access } of touched) {
+      if (access !== "write") read.set(place, Math.max(at, read.get(place) ?? -1));
+      if (access !== "read") written.set(place, Math.max(at, written.get(place) ?? -1));
+    }
+  }
+  return batches.map(({ members }) => (members.length === 1 ? members[0]! : together(members)));
+}
+
+const isSmall = ({ kernel, flops }: Bound): boolean => flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
+
+/** One kernel whose groups are those of all members. */
+function together(members: readonly Bound[]): Bound {
+  const places = [...new Set(members.flatMap((member) => member.places))];
+  const used = places.map((place) => members.flatMap((member) => member.kernel.buffers.filter((_, i) => member.places[i] === place)));
+  const buffers = places.map((place, i): Buffer => {
+    const [reads, writes] = [used[i]!.some(({ access }) => access !== "write"), used[i]!.some(({ access }) => access !== "read")];
+    return { name: `b${i}`, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read" };
+  });
+  const group = k.ref("group", k.INDEX);
+  let start = 0;
+  const branches = members.map(({ kernel, places: own }, i) => {
+    const names = new Map(kernel.buffers.map(({ name }, b) => [name, `b${places.indexOf(own[b]!)}`]));
+    const member = `member${i}`;
+    const body: Stmt[] = [k.letS(member, k.sub(group, k.idx(start))), ...rename(kernel.body, new Map([...names, ["group", member]]))];
+    start += kernel.groups;
+    return { end: start, body };
+  });
+  const body = branches.reduceRight<readonly Stmt[]>((rest, { end, body: own }) => (rest.length ? [k.ifS(k.lt(group, k.idx(end)), own, rest)] : own), []);
+  const first = members[0]!.kernel;
+  const kernel: Kernel = { name: "batch", groups: start, workgroup: first.workgroup, buffers, body };
+  return {
+    kernel, places, tuned: null,
+    flops: members.reduce((sum, { flops }) => sum + flops, 0),
+    made: new Set(members.flatMap(({ made }) => [...made])),
+  };
+}
