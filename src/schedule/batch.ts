@@ -28,13 +28,13 @@ export function batch(bounds: readonly Bound[]): Bound[] {
     const touched = bound.kernel.buffers.map(({ access }, i) => ({ place: bound.places[i]!, access }));
     const earliest = touched.reduce((after, { place, access }) =>
       Math.max(after, (written.get(place) ?? -1) + 1, access === "read" ? 0 : (read.get(place) ?? -1) + 1), 0);
-    const joins = isSmall(bound);
-    let at = batches.length - 1;
-    while (joins && at >= earliest && !(batches[at]!.open && batches[at]!.members.length < MOST && batches[at]!.members[0]!.kernel.workgroup === bound.kernel.workgroup)) at--;
-    if (joins && at >= earliest) batches[at]!.members.push(bound);
+    const small = isSmall(bound);
+    let at = small ? batches.length - 1 : -1;
+    while (at >= earliest && !hasRoom(batches[at]!, bound)) at--;
+    if (small && at >= earliest) batches[at]!.members.push(bound);
     else {
       at = batches.length;
-      batches.push({ members: [bound], open: joins });
+      batches.push({ members: [bound], open: small });
     }
     for (const { place, access } of touched) {
       if (access !== "write") read.set(place, Math.max(at, read.get(place) ?? -1));
@@ -43,6 +43,9 @@ export function batch(bounds: readonly Bound[]): Bound[] {
   }
   return batches.map(({ members }) => (members.length === 1 ? members[0]! : together(members)));
 }
+
+const hasRoom = ({ members, open }: Batch, { kernel }: Bound): boolean =>
+  open && members.length < MOST && members[0]!.kernel.workgroup === kernel.workgroup;
 
 const isSmall = ({ kernel, flops }: Bound): boolean => flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
 

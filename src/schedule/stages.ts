@@ -16,7 +16,12 @@ export interface ProductStage {
   readonly clusters: readonly Cluster[];
   /** The operand with weights, the same for all clusters. */
   readonly operand: 0 | 1;
+  /** Columns of all results together. */
+  readonly columns: number;
 }
+
+/** Up to as many columns are spelt out in the kernel's text; more are a loop over those of one product. */
+export const SPELT_OUT = 64;
 
 export type Stage =
   /** The first cluster, and products that it computes where it reads them. */
@@ -45,9 +50,9 @@ export function stagesOf(region: Region, classes: AxisClasses, places: Places): 
       continue;
     }
     const before = stages[stages.length - 1];
-    if (before?.kind === "product" && sharesWalk(before, cluster, weights.operand)) {
-      stages[stages.length - 1] = { ...before, clusters: [...before.clusters, cluster] };
-    } else stages.push({ kind: "product", clusters: [cluster], operand: weights.operand });
+    if (before?.kind === "product" && before.columns + weights.columns <= SPELT_OUT && sharesWalk(before, cluster, weights.operand)) {
+      stages[stages.length - 1] = { ...before, clusters: [...before.clusters, cluster], columns: before.columns + weights.columns };
+    } else stages.push({ kind: "product", clusters: [cluster], operand: weights.operand, columns: weights.columns });
   }
   return stages;
 }

@@ -26,7 +26,7 @@ import { stagesOf, type ProductStage, type Stage } from "./stages.js";
 import type { Region } from "./regions.js";
 import { byLevel, lanes, storeRoots } from "./rows.js";
 import { createProjection, type Projection } from "./sinkhorn.js";
-import { createProducts } from "./token_products.js";
+import { createProducts } from "./token-products.js";
 import { coordsAt, neighbours, type Token, type Walk } from "./tiles.js";
 import { rowMajor, sizeOf } from "./views.js";
 

@@ -1,6 +1,6 @@
 /** Compiling and loading specs in tests. */
 import { readFileSync } from "node:fs";
-import { compile, check, type Facts } from "../../src/compile.js";
+import { compile, check, type CompileOptions, type Facts } from "../../src/compile.js";
 import { buildEntries, type Entries } from "../../src/entries.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { DeviceName } from "../../runtime/device.js";
@@ -12,6 +12,8 @@ export const readFixture = (name: string): unknown => JSON.parse(readFileSync(ne
 export interface SpecOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly facts?: Facts;
+  /** Members of the skeletons' families that are forced. */
+  readonly choices?: CompileOptions["choices"];
 }
 
 export async function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {

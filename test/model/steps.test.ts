@@ -26,7 +26,7 @@ const spec = (connection: "residual" | "hc" | "identity" | "mhc(Mixing)", optimi
       x through mlp(hidden = 2 * width) via ${connection}
     }
     loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
-    train { batch = 3, steps = 50, seed = 3, clip = 1.0, optimizer = ${optimizer} }
+    train { batch = 5, steps = 50, seed = 3, clip = 1.0, optimizer = ${optimizer} }
   }`;
 };
 
@@ -41,7 +41,7 @@ async function compare(page: string, device: "wasm" | "javascript" | "webgpu", t
   for (const { name, shape } of plan.states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));
   const exact: number[] = [];
   for (let step = 0; step < STEPS; step++) {
-    const { outputs, updates } = evaluate(graph, new Map([...values, ...Object.entries(source.batch(3, model.seed, step)), ["step", [step]], ["seed", [model.seed]]]));
+    const { outputs, updates } = evaluate(graph, new Map([...values, ...Object.entries(source.batch(5, model.seed, step)), ["step", [step]], ["seed", [model.seed]]]));
     exact.push(outputs.get("loss")![0]!);
     updates.forEach((value, name) => values.set(name, value));
   }

@@ -10,15 +10,13 @@ import type { Expr } from "../kernel/ir.js";
 import { constant, type Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
-import type { ProductStage } from "./stages.js";
+import { SPELT_OUT, type ProductStage } from "./stages.js";
 import { clamps, neighbours, type Token, type Walk } from "./tiles.js";
 import { rowMajor, sizeOf } from "./views.js";
 
 const ROWS = 4;
 /** Vectors of columns in a register block. */
 const VECTORS = 2;
-/** More columns than this are a loop. */
-const SPELT_OUT = 64;
 /** As many terms of a sum are spelt out. */
 const FEW_TERMS = 4;
 
@@ -90,7 +88,7 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     const readings = stage.clusters.map((cluster) => readStage(cluster, stage.operand));
     const [first] = readings as [Reading];
     const k0 = sizeOf(terms(first));
-    const total = readings.reduce((sum, r) => sum + sizeOf(columnSizes(r)), 0);
+    const total = stage.columns;
     const panel = e.fresh("panel");
     e.push(k.arrayS(panel, "f32", k0 * total));
     if (total > SPELT_OUT) {
