@@ -27,15 +27,16 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
   const n = node.shape[node.shape.length - 1]!;
   const count = sizeOf(node.shape) / (n * n);
   const gpu = profile.kind === "gpu";
-  return kernelize(node.op, cluster, profile, places, profile.lanes, gpu ? profile.workgroup : 1, (bench) => {
+  const lanes = gpu ? 1 : profile.lanes;
+  return kernelize(node.op, cluster, profile, places, lanes, gpu ? profile.workgroup : 1, (bench) => {
     const { emitter: e } = bench;
     const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
     const output = bench.write(node);
-    const project = createProjection(e, node, profile.lanes);
+    const project = createProjection(e, node, lanes);
     /** The matrices from `first`, one a lane. */
     const block = (first: Expr): void => {
-      const bases = Array.from({ length: profile.lanes }, (_, l) => {
-        const index = count % profile.lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
+      const bases = Array.from({ length: lanes }, (_, l) => {
+        const index = count % lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
         return e.bind(k.mul(index, k.idx(n * n)));
       });
       project(
@@ -50,7 +51,7 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
       return Math.ceil(count / profile.workgroup);
     }
     const from = e.bind(k.mul(group, k.idx(GROUP)));
-    e.loop(from, e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(count))), profile.lanes, (index) => block(index.at));
+    e.loop(from, e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(count))), lanes, (index) => block(index.at));
     return Math.ceil(count / GROUP);
   });
 }
