@@ -15,6 +15,8 @@ export interface Entries {
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
   readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** Names of parameters and states in the order of memory that suits the update; null when there is none. */
+  readonly order: readonly string[] | null;
 }
 
 const none: ReadonlyMap<Node, Node> = new Map();
@@ -26,6 +28,7 @@ export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
   const graphs: Graph[] = [];
   let states: Entries["states"] = [];
+  let order: Entries["order"] = null;
   let first: Lowered | null = null;
 
   if (model.loss && model.train) {
@@ -38,6 +41,7 @@ export function buildEntries(model: TypedModel): Entries {
       b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip,
     );
     states = update.states;
+    order = update.order;
     const constraints = constraintOutputs(lowered);
     graphs.push({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates });
     graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
@@ -62,7 +66,7 @@ export function buildEntries(model: TypedModel): Entries {
     graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
     graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
   }
-  return { graphs, lowered: first!, states };
+  return { graphs, lowered: first!, states, order };
 }
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>

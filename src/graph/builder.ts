@@ -90,6 +90,9 @@ export function createBuilder() {
       // Output axis i is input axis order[i].
       broadcast(x, order.map((axis) => x.shape[axis]!), order.map((_, axis) => order.indexOf(axis))),
     reshape,
+    pack: (inputs: readonly Node[]): Node => make("pack", inputs, {}),
+    slice: (x: Node, offset: number, shape: Shape): Node =>
+      offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
     sum,
     mean: (x: Node, axes: readonly number[]): Node => {
       const total = sum(x, axes);

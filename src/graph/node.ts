@@ -46,6 +46,10 @@ export interface Attributes {
   broadcast: { readonly axes: readonly number[] };
   /** Same number of values, row-major order kept. */
   reshape: {};
+  /** f32 tensors, row-major, one after the other as one vector: each starts at the next multiple of 64, with zeros between and at the end (`packing.ts`). */
+  pack: {};
+  /** The values from `offset` of a vector, as the given shape. `offset` and the vector's size are multiples of 64, as in a pack. */
+  slice: { readonly offset: number };
 
   // Reductions over `axes` (ascending), which disappear from the shape.
   sum: { readonly axes: readonly number[] };

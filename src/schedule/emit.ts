@@ -244,6 +244,13 @@ export function createEmitter(options: EmitterOptions) {
         const inner = reshapeCoords(node, coords);
         return inner ? emit(node.inputs[0]!, inner) : byLane(node, coords);
       }
+      case "slice": {
+        const { at, lane, depth: from } = address(coords, rowMajor(node.shape));
+        const { offset } = node.attrs;
+        if (offset === 0 || at.kind === "const") return emit(node.inputs[0]!, [{ at: at.kind === "const" ? k.idx(at.value + offset) : at, lane, depth: from }]);
+        const moved = remember(from, `slice|${key({ at, lane: 0, depth: 0 })}|${offset}`, () => bind(k.add(at, k.idx(offset)), from, "i"));
+        return emit(node.inputs[0]!, [{ at: moved, lane, depth: from }]);
+      }
       case "gather": {
         const [table, index] = node.inputs as [Node, Node];
         const rank = index.shape.length;

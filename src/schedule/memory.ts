@@ -3,8 +3,7 @@
  * the lowest offset where no range with an overlapping lifetime is (greedy by size; Pisarchyk and Lee, 2020). Ranges
  * start at multiples of 64 words, which is the offset alignment of WebGPU.
  */
-
-export const ALIGNMENT = 64;
+import { wholeSlots } from "../graph/packing.js";
 
 export interface Range {
   readonly words: number;
@@ -18,8 +17,6 @@ export interface Layout {
   readonly words: number;
 }
 
-const align = (words: number): number => Math.ceil(words / ALIGNMENT) * ALIGNMENT;
-
 export function layOut(ranges: readonly Range[]): Layout {
   const offsets = new Array<number>(ranges.length).fill(0);
   const order = ranges.map((_, i) => i).sort((a, b) => ranges[b]!.words - ranges[a]!.words || a - b);
@@ -28,7 +25,7 @@ export function layOut(ranges: readonly Range[]): Layout {
   let words = 0;
   for (const i of order) {
     const range = ranges[i]!;
-    const size = align(range.words);
+    const size = wholeSlots(range.words);
     let offset = 0;
     for (const other of placed) {
       if (other.from > range.to || range.from > other.to) continue;
@@ -48,7 +45,7 @@ export function layOutInOrder(words: readonly number[], start = 0): Layout {
   let end = start;
   const offsets = words.map((size) => {
     const offset = end;
-    end += align(size);
+    end += wholeSlots(size);
     return offset;
   });
   return { offsets, words: end };

@@ -8,15 +8,18 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
-import { copyKernel } from "./copy.js";
-import type { Bound, Place, Places } from "./kernelize.js";
+import { clearKernel, copyKernel } from "./copy.js";
+import { inPlace } from "./inplace.js";
+import type { Bound, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
 import { layOut, layOutInOrder } from "./memory.js";
-import { isLeaf, partition, reachable, type Cluster, type Partition } from "./partition.js";
+import { lyingAt, placePacks } from "./packs.js";
+import { countUses, partition, reachable, type Cluster } from "./partition.js";
+import { located, partOf, startOf, wholeOf, type Located } from "./places.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
-import { behindReshapes, isView, sameShape, sizeOf } from "./views.js";
+import { behindReshapes, rangeOf, sizeOf } from "./views.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -27,11 +30,6 @@ export interface Scheduled {
   readonly entries: Readonly<Record<string, Entry>>;
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
-}
-
-interface Located extends Place {
-  readonly words: number;
-  offset: number;
 }
 
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
@@ -62,7 +60,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     if (!known) {
       const words = sizeOf(node.shape);
       const { words: end, offsets } = layOutInOrder([words], literalsEnd);
-      known = { place: { pool: "state", words, offset: offsets[0]! }, node };
+      known = { place: located("state", words, offsets[0]!), node };
       literalsEnd = end;
       literals.set(id, known);
     }
@@ -89,15 +87,17 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
   function entry(graph: Graph): Entry {
     const parts = partition(graph);
+    const nodes = reachable(graph);
+    const uses = countUses(nodes, [...graph.outputs.values(), ...graph.updates.values()]);
     const places = new Map<Node, Located>();
     const locate = (node: Node, pool: PoolName, offset = -1): Located => {
-      const place: Located = { pool, words: sizeOf(node.shape), offset };
+      const place = located(pool, sizeOf(node.shape), offset);
       places.set(node, place);
       return place;
     };
     const temporary = (node: Node): PoolName => (node.dtype === "u32" ? "ints" : "work");
     const inputs = new Map<string, Node>();
-    for (const node of reachable(graph)) {
+    for (const node of nodes) {
       if (node.op === "parameter" || node.op === "state") {
         const offset = state.get(node.attrs.name);
         if (offset === undefined) throw new Error(`schedule: ${node.attrs.name} has no place in the state`);
@@ -109,41 +109,59 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       }
     }
     const base = (node: Node): Node => behindReshapes(node, parts.isBase);
+    const values = new Map([...graph.updates].map(([leaf, value]) => [leaf, rangeOf(value, parts.isBase)] as const));
+
+    // Packs that are the state as it lies. A result is none of them: it is read when the state has changed.
+    const results = new Set([...[...graph.outputs.values()].map(base), ...[...values.values()].map((value) => value.base)]);
+    const inState = new Map<Node, Located>();
+    for (const { kind, anchor } of parts.clusters) {
+      if (kind !== "pack" || results.has(anchor!)) continue;
+      const at = lyingAt(anchor!, (leaf) => (isState(leaf) ? places.get(leaf)!.offset : null), uses);
+      if (at !== null) inState.set(anchor!, locate(anchor!, "state", at));
+    }
+
     // An output or a new value that is itself a leaf which this entry changes means the old value: it is set aside before any kernel runs.
-    const changed = (node: Node): boolean => graph.updates.has(node) && base(graph.updates.get(node)!) !== node;
+    const changed = (node: Node): boolean => values.has(node) && values.get(node)!.base !== node;
     const aside = new Map<Node, Located>();
     const setAside = (leaf: Node, pool: PoolName): void => {
-      if (!aside.has(leaf)) aside.set(leaf, { pool, words: sizeOf(leaf.shape), offset: -1 });
+      if (!aside.has(leaf)) aside.set(leaf, located(pool, sizeOf(leaf.shape)));
     };
     for (const node of graph.outputs.values()) {
       if (!places.has(base(node))) locate(base(node), node.dtype === "u32" ? "ints" : "out");
       if (changed(base(node))) setAside(base(node), "out");
     }
-    const copies: { readonly from: Node; readonly to: Node }[] = [];
-    for (const [leaf, value] of graph.updates) {
-      const node = base(value);
-      if (node === leaf) continue;
-      if (!places.has(node) && isInPlace(leaf, node, parts)) places.set(node, places.get(leaf)!);
+    const late: { readonly leaf: Node; readonly base: Node; readonly offset: number }[] = [];
+    for (const [leaf, { base: value, offset }] of values) {
+      if (value === leaf) continue;
+      const known = places.get(value);
+      if (known && known.pool === "state" && known.offset + offset === places.get(leaf)!.offset) continue;
+      const over = known ? null : inPlace(leaf, value, offset, { parts, places, inState, values }, { layout: state, words: stateWords });
+      if (over) places.set(value, over);
       else {
-        copies.push({ from: node, to: leaf });
-        if (changed(node)) setAside(node, "work");
+        late.push({ leaf, base: value, offset });
+        if (changed(value)) setAside(value, "work");
       }
     }
     const old = (node: Node): Located => aside.get(node) ?? places.get(node)!;
+    const packs = placePacks(parts, places, inState, uses, (pack) => locate(pack, "work"));
     for (const node of parts.stored.keys()) if (!places.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
+    const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
     const bounds = [
-      ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
-      ...parts.clusters.map((cluster) => kernelOf(cluster, profile, oracle)),
-      ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
+      ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)),
+      ...parts.clusters.flatMap((cluster) => [
+        ...(packs.clears.get(cluster) ?? []).map((place) => clearKernel(place, place.words, profile)),
+        ...(cluster.kind === "pack" ? (packs.copies.get(cluster) ?? []).map(({ from, to }) => copy(from, to)) : [kernelOf(cluster, cluster.kind, profile, oracle)]),
+      ]),
+      ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)),
     ];
 
-    const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
-    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
+    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
     const dispatches: Dispatch[] = bounds.map((bound) => ({
-      kernel: share(bound), offsets: bound.places.map((place) => (place as Located).offset),
+      kernel: share(bound), offsets: bound.places.map((place) => startOf(place as Located)),
     }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
@@ -154,10 +172,10 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>): void {
-    const span = new Map<Place, { from: number; to: number }>();
+  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
+    const span = new Map<Located, { from: number; to: number }>();
     bounds.forEach((bound, position) => {
-      for (const place of bound.places) {
+      for (const place of bound.places.map((buffer) => wholeOf(buffer as Located))) {
         const known = span.get(place);
         if (known) known.to = position;
         else span.set(place, { from: fed.has(place) ? -1 : position, to: position });
@@ -175,38 +193,17 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 }
 
-function kernelOf(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
-  switch (cluster.kind) {
+const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
+
+function kernelOf(cluster: Cluster, kind: Exclude<Cluster["kind"], "pack">, profile: KernelProfile, places: Places): Bound {
+  switch (kind) {
     case "map": return rowKernel(cluster, profile, places);
     case "matmul": return matmulKernel(cluster, profile, places);
     case "sinkhorn": return sinkhornKernel(cluster, profile, places);
-    default: return cluster.kind satisfies never;
+    default: return kind satisfies never;
   }
 }
 
 const refTo = (place: Located, node: Node): TensorRef => ({
-  pool: place.pool, offset: place.offset, shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
+  pool: place.pool, offset: startOf(place), shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
 });
-
-/**
- * Whether `value` may be stored over the old value of `leaf`: no later kernel reads the old value, and the kernel that stores reads
- * it only at the element that it is about to write.
- */
-function isInPlace(leaf: Node, value: Node, parts: Partition): boolean {
-  const home = parts.stored.get(value);
-  if (!home || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
-  return parts.readersOf(leaf).every((cluster) => cluster.order < home.order || (cluster === home && readsPointwise(leaf, cluster, parts)));
-}
-
-/** Whether the cluster reads `leaf` only at the element that it is computing. */
-function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): boolean {
-  const seen = new Set<Node>();
-  const visit = (node: Node, pointwise: boolean): boolean => {
-    if (node === leaf) return pointwise;
-    if (seen.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
-    if (pointwise) seen.add(node);
-    const same = pointwise && !isView(node) && node !== cluster.anchor && node.op !== "sum" && node.op !== "reduce_max" && node.op !== "gather";
-    return node.inputs.every((input) => visit(input, same && sameShape(input.shape, cluster.shape)));
-  };
-  return cluster.roots.every((root) => visit(root, sameShape(root.shape, cluster.shape)));
-}
