@@ -7,7 +7,7 @@
  * padding of the state what the last update left there. So the first question is whether anybody can tell: a value computed element by
  * element from a pack has padding of its own, and a slice within a slot never shows it. Only where padding could be seen (by a sum, by the
  * host, by a view of another kind) is it cleared, by one kernel over the range from the first padding to the last, before the first operand
- * is stored; and a pack of leaves is then copied.
+ * is stored there; and a pack of leaves is then copied.
  */
 import type { Node } from "../graph/node.js";
 import { elementwise } from "../graph/ops/elementwise.js";
@@ -97,11 +97,17 @@ export function placePacks(
   for (const cluster of packs) {
     const pack = cluster.anchor!;
     const whole = places.get(pack)!;
-    const placed = pack.inputs.map((input) => behindReshapes(input, parts.isBase)).filter((base) => places.get(base)?.part?.of === whole);
-    const start = placed.reduce((order, base) => Math.min(order, first.get(base) ?? parts.stored.get(base)!.order), cluster.order);
-    first.set(pack, start);
+    const placed = pack.inputs.map((input) => behindReshapes(input, parts.isBase)).flatMap((base) => {
+      const { part, words } = places.get(base)!;
+      return part?.of === whole ? [{ at: part.at, words, order: first.get(base) ?? parts.stored.get(base)!.order }] : [];
+    });
+    /** The first cluster that stores into some words of the pack; at the latest that of the pack, where copies are made. */
+    const firstIn = (from: number, to: number): number =>
+      placed.filter(({ at, words }) => at < to && from < at + words).reduce((least, { order }) => Math.min(least, order), cluster.order);
+    first.set(pack, firstIn(0, whole.words));
     const padding = paddingOf(pack);
     if (!padding || !showsPadding(pack, uses)) continue;
+    const start = firstIn(padding.from, padding.to);
     const before = parts.clusters.find(({ order }) => order === start)!;
     clears.set(before, [...(clears.get(before) ?? []), partOf(whole, padding.from, padding.to - padding.from)]);
   }

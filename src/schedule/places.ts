@@ -20,4 +20,7 @@ export const partOf = (whole: Located, at: number, words: number): Located => ({
 /** The range that is planned, whatever it is a part of. */
 export const wholeOf = (place: Located): Located => (place.part ? wholeOf(place.part.of) : place);
 
-export const startOf = (place: Located): number => (place.part ? startOf(place.part.of) + place.part.at : place.offset);
+/** Where a place begins in the range that it is a part of. */
+export const inWhole = (place: Located): number => (place.part ? inWhole(place.part.of) + place.part.at : 0);
+
+export const startOf = (place: Located): number => wholeOf(place).offset + inWhole(place);

@@ -13,10 +13,10 @@ import { inPlace } from "./inplace.js";
 import type { Bound, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
-import { layOut, layOutInOrder } from "./memory.js";
+import { layOut, layOutInOrder, rangeOfUses, type Use } from "./memory.js";
 import { lyingAt, placePacks } from "./packs.js";
 import { countUses, partition, reachable, type Cluster } from "./partition.js";
-import { located, partOf, startOf, wholeOf, type Located } from "./places.js";
+import { inWhole, located, partOf, startOf, wholeOf, type Located } from "./places.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
 import { behindReshapes, rangeOf, sizeOf } from "./views.js";
@@ -173,19 +173,15 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
   function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
-    const span = new Map<Located, { from: number; to: number }>();
+    const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
     bounds.forEach((bound, position) => {
-      for (const place of bound.places.map((buffer) => wholeOf(buffer as Located))) {
-        const known = span.get(place);
-        if (known) known.to = position;
-        else span.set(place, { from: fed.has(place) ? -1 : position, to: position });
-      }
+      for (const buffer of bound.places as readonly Located[]) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
     for (const pool of ["work", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const layout = layOut(own.map((place) => {
-        const { from, to } = span.get(place) ?? { from: -1, to: -1 };
-        return { words: place.words, from: fed.has(place) ? -1 : from, to: kept.has(place) ? bounds.length : to };
+        const always = (position: number): Use => ({ at: 0, words: place.words, position });
+        return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(bounds.length)] : [])]);
       }));
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
