@@ -48,10 +48,7 @@ const isElementwise = (node: Node): boolean =>
 /** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
 const FEW_ROWS = 64;
 const LARGE = 4096;
-/**
- * Tensors that one kernel reads at most. Without a limit the sum over all gradients' norms would be one kernel that grows with depth; with
- * it the sum is a row of equal kernels.
- */
+/** Tensors that one kernel reads at most. Without a limit a sum over many tensors would be one kernel that grows with depth; with it the sum is a row of equal kernels. */
 const MOST_READS = 12;
 
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
