@@ -14,7 +14,16 @@ import { access, sizeOf } from "./views.js";
 /** Fewer columns than this fill no vector block. */
 const FEW_COLUMNS = 8;
 
+/** Several devices are scheduled from one graph, which is the same for all of them once it is legal. */
+const legal = new WeakMap<Graph, Graph>();
+
 export function legalize(graph: Graph): Graph {
+  const known = legal.get(graph) ?? legalized(graph);
+  legal.set(graph, known);
+  return known;
+}
+
+function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => node.op !== "sinkhorn");
   return rewrite(expanded, (b, node) => (node.op === "contract" && isStarved(node) ? multiplyAndSum(b, node) : null));
 }

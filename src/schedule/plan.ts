@@ -34,6 +34,12 @@ interface Located extends Place {
   offset: number;
 }
 
+/** A dispatch whose places have no offsets yet. */
+interface Run {
+  readonly kernel: number;
+  readonly places: Bound["places"];
+}
+
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
 const PADDING = 64;
 
@@ -133,18 +139,18 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     for (const node of parts.stored.keys()) if (!places.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
-    const bounds = [
-      ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
-      ...parts.clusters.map((cluster) => kernelOf(cluster, profile, oracle)),
-      ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
+    // A kernel is shared as soon as it is made, so that the trees of equal ones do not pile up.
+    const run = (bound: Bound): Run => ({ kernel: share(bound), places: bound.places });
+    const runs = [
+      ...[...aside].map(([leaf, place]) => run(copyKernel(places.get(leaf)!, place, place.words, profile))),
+      ...parts.clusters.map((cluster) => run(kernelOf(cluster, profile, oracle))),
+      ...copies.map(({ from, to }) => run(copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile))),
     ];
 
     const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
-    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    assignOffsets(runs, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
-    const dispatches: Dispatch[] = bounds.map((bound) => ({
-      kernel: share(bound), offsets: bound.places.map((place) => (place as Located).offset),
-    }));
+    const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map((place) => (place as Located).offset) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
       dispatches,
@@ -154,10 +160,10 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>): void {
+  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>): void {
     const span = new Map<Place, { from: number; to: number }>();
-    bounds.forEach((bound, position) => {
-      for (const place of bound.places) {
+    runs.forEach((one, position) => {
+      for (const place of one.places) {
         const known = span.get(place);
         if (known) known.to = position;
         else span.set(place, { from: fed.has(place) ? -1 : position, to: position });
@@ -167,7 +173,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const layout = layOut(own.map((place) => {
         const { from, to } = span.get(place) ?? { from: -1, to: -1 };
-        return { words: place.words, from: fed.has(place) ? -1 : from, to: kept.has(place) ? bounds.length : to };
+        return { words: place.words, from: fed.has(place) ? -1 : from, to: kept.has(place) ? runs.length : to };
       }));
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
