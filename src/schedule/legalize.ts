@@ -19,7 +19,16 @@ const FEW_COLUMNS = 8;
 const LONG_VECTOR = 16_384;
 const LONGEST_ROW = 4096;
 
+/** Several devices are scheduled from one graph, which is the same for all of them once it is legal. */
+const legal = new WeakMap<Graph, Graph>();
+
 export function legalize(graph: Graph): Graph {
+  const known = legal.get(graph) ?? legalized(graph);
+  legal.set(graph, known);
+  return known;
+}
+
+function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => node.op !== "sinkhorn");
   return rewrite(expanded, (b, node) => {
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;

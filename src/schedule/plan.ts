@@ -32,6 +32,12 @@ export interface Scheduled {
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
 }
 
+/** A dispatch whose places have no offsets yet. */
+interface Run {
+  readonly kernel: number;
+  readonly places: readonly Located[];
+}
+
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
 const PADDING = 64;
 
@@ -147,22 +153,22 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     for (const node of parts.stored.keys()) if (!places.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
-    const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
-    const bounds = [
+    // A kernel is shared as soon as it is made, so that the trees of equal ones do not pile up.
+    const run = (bound: Bound): Run => ({ kernel: share(bound), places: bound.places as readonly Located[] });
+    const copy = (from: Located, to: Located): Run => run(copyKernel(from, to, to.words, profile));
+    const runs = [
       ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)),
       ...parts.clusters.flatMap((cluster) => [
-        ...(packs.clears.get(cluster) ?? []).map((place) => clearKernel(place, place.words, profile)),
-        ...(cluster.kind === "pack" ? (packs.copies.get(cluster) ?? []).map(({ from, to }) => copy(from, to)) : [kernelOf(cluster, cluster.kind, profile, oracle)]),
+        ...(packs.clears.get(cluster) ?? []).map((place) => run(clearKernel(place, place.words, profile))),
+        ...(cluster.kind === "pack" ? (packs.copies.get(cluster) ?? []).map(({ from, to }) => copy(from, to)) : [run(kernelOf(cluster, cluster.kind, profile, oracle))]),
       ]),
       ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)),
     ];
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
-    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
-    const dispatches: Dispatch[] = bounds.map((bound) => ({
-      kernel: share(bound), offsets: bound.places.map((place) => startOf(place as Located)),
-    }));
+    const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map(startOf) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
       dispatches,
@@ -172,16 +178,16 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
+  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
     const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
-    bounds.forEach((bound, position) => {
-      for (const buffer of bound.places as readonly Located[]) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
+    runs.forEach((one, position) => {
+      for (const buffer of one.places) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
     for (const pool of ["work", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const layout = layOut(own.map((place) => {
         const always = (position: number): Use => ({ at: 0, words: place.words, position });
-        return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(bounds.length)] : [])]);
+        return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(runs.length)] : [])]);
       }));
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
