@@ -3,7 +3,7 @@
  * become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch axis (nothing to
  * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix).
  */
-import type { Graph, Node, NodeWith } from "../graph/node.js";
+import type { Graph, Node, NodeWith, Op } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
 import { expand } from "../passes/expand.js";
 import { rewrite } from "../passes/rewrite.js";
@@ -14,8 +14,11 @@ import { access, sizeOf } from "./views.js";
 /** Fewer columns than this fill no vector block. */
 const FEW_COLUMNS = 8;
 
+/** Composites with a skeleton of their own. */
+const KERNELS: ReadonlySet<Op> = new Set<Op>(["sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
+
 export function legalize(graph: Graph): Graph {
-  const expanded = expand(graph, (node) => node.op !== "sinkhorn");
+  const expanded = expand(graph, (node) => !KERNELS.has(node.op));
   return rewrite(expanded, (b, node) => (node.op === "contract" && isStarved(node) ? multiplyAndSum(b, node) : null));
 }
 

@@ -8,6 +8,7 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
+import { attentionKernel } from "./attention.js";
 import { copyKernel } from "./copy.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
@@ -180,6 +181,7 @@ function kernelOf(cluster: Cluster, profile: KernelProfile, places: Places): Bou
     case "map": return rowKernel(cluster, profile, places);
     case "matmul": return matmulKernel(cluster, profile, places);
     case "sinkhorn": return sinkhornKernel(cluster, profile, places);
+    case "attention": return attentionKernel(cluster, profile, places);
     default: return cluster.kind satisfies never;
   }
 }
@@ -194,7 +196,7 @@ const refTo = (place: Located, node: Node): TensorRef => ({
  */
 function isInPlace(leaf: Node, value: Node, parts: Partition): boolean {
   const home = parts.stored.get(value);
-  if (!home || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
+  if (!home || home.axes || home.kind === "sinkhorn" || home.kind === "attention" || !sameShape(value.shape, leaf.shape)) return false;
   return parts.readersOf(leaf).every((cluster) => cluster.order < home.order || (cluster === home && readsPointwise(leaf, cluster, parts)));
 }
 
