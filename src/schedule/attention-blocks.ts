@@ -1,24 +1,43 @@
 /**
  * What attention's kernels for a CPU are made of: loops over blocks of four rows by two vectors of columns, a product of two operands into
- * the registers of such a block, the transposed copy that turns the columns of a product into lanes, and what follows from edges.
- * Operands are addressed as one index that the inner loop moves and constant distances from it, so that WebAssembly's loads take
- * them as immediate offsets. Ragged edges are code of their own, with sizes known when it is made.
+ * the registers of such a block, copies of rows into scratch, and what follows from edges. Rows of one head lie a whole token
+ * apart, which would leave them a few sets of the cache; copied, plain or transposed, they are dense, and lanes are neighbours
+ * whatever the order of a tensor's axes. Operands are addressed as one index that the inner loop moves and constant distances from it, so
+ * that WebAssembly's loads take them as immediate offsets. Ragged edges are code of their own, with sizes known when it is made.
  */
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
+import { boundedExp } from "../kernel/mathematics.js";
+import type { Rows } from "./attention-operands.js";
 import type { Emitter } from "./emit.js";
 
 const F32: Type = { of: "f32", lanes: 1 };
 /** Rows of a block. */
 export const HEIGHT = 4;
 
-/** An operand of a product: at index i, and row or vector r, it is at `at + i * step + r * across`. */
+/** The left operand of a product: at index i and row r it is at `at + i * step + r * across`. */
 export interface Walk {
   readonly buffer: string;
   readonly at: Expr;
   readonly step: number;
   readonly across: number;
 }
+
+/** The right operand: neighbouring columns are neighbours in memory. */
+export interface Panel {
+  readonly buffer: string;
+  readonly at: Expr;
+  readonly step: number;
+}
+
+/** One row of a tensor. */
+export interface Row {
+  readonly buffer: string;
+  readonly at: Expr;
+  readonly column: number;
+}
+
+export const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): Row => ({ buffer, at: k.add(base, k.mul(r, k.idx(row))), column });
 
 export type Blocks = ReturnType<typeof createBlocks>;
 
@@ -27,6 +46,7 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
   /** Columns of a block. */
   const block = lanes === 4 ? 8 : 4;
   const wide = (x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
+  const exp = (x: Expr): Expr => (x.type.lanes === 4 ? boundedExp(x, (part) => e.bind(part)) : k.exp(x));
   const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, F32);
   const vector = (buffer: string, at: Expr): Expr => k.load(buffer, at, type);
 
@@ -97,13 +117,13 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
    * The sum over an index of x[r] * y[c], for `height` rows and a vector of columns for each of `used`, on top of `start`; the names
    * of the accumulators.
    */
-  function product(x: Walk, height: number, y: Walk, used: readonly number[], from: Expr, to: Expr, start?: (r: number, v: number) => Expr): string[][] {
+  function product(x: Walk, height: number, y: Panel, used: readonly number[], from: Expr, to: Expr, start?: (r: number, v: number) => Expr): string[][] {
     const sums = Array.from({ length: height }, (_, r) => used.map((_, v) => variable(start ? start(r, v) : wide(k.f32(0)))));
     indices(from, to, (i, count) => {
       const xAt = e.bind(k.add(x.at, k.mul(i, k.idx(x.step))));
       const yAt = e.bind(k.add(y.at, k.mul(i, k.idx(y.step))));
       for (let n = 0; n < count; n++) {
-        const right = used.map((words, v) => e.bind(gathered(y.buffer, k.add(yAt, k.idx(n * y.step + v * lanes * y.across)), y.across, words)));
+        const right = used.map((_, v) => e.bind(vector(y.buffer, k.add(yAt, k.idx(n * y.step + v * lanes)))));
         sums.forEach((row, r) => {
           const left = e.bind(wide(word(x.buffer, k.add(xAt, k.idx(n * x.step + r * x.across)))));
           row.forEach((name, v) => e.push(k.assign(name, k.fma(left, right[v]!, k.ref(name, type)))));
@@ -113,8 +133,20 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
     return sums;
   }
 
-  /** Copies rows `first` .. `first + count` of a tensor as columns of `to`, `pitch` words apart. Lanes beyond the tensor's last row repeat it. */
-  function transpose(from: { readonly buffer: string; readonly base: Expr; readonly row: number; readonly column: number }, depth: number, first: Expr, count: Expr, total: number, to: string, pitch: number): void {
+  /** Copies rows `first` .. `first + count` of a tensor to rows of `to`, `pitch` words apart. */
+  function copy(from: Rows, size: number, first: Expr, count: Expr, to: string, pitch: number): void {
+    e.loop(k.idx(0), count, 1, (r) => {
+      const source = e.bind(rowAt(from, k.add(first, r.at)).at);
+      const target = e.bind(k.mul(r.at, k.idx(pitch)));
+      columns(size, (c, used) => used.forEach((words, v) => {
+        const column = k.add(c, k.idx(v * lanes));
+        e.push(k.store(to, k.add(target, column), gathered(from.buffer, k.add(source, k.mul(column, k.idx(from.column))), from.column, words)));
+      }));
+    });
+  }
+
+  /** Copies rows `first` .. `first + count` of a tensor to columns of `to`, whose rows are `pitch` words apart. Lanes beyond the tensor's last row repeat it. */
+  function transpose(from: Rows, depth: number, first: Expr, count: Expr, total: number, to: string, pitch: number): void {
     e.loop(k.idx(0), count, lanes, (c) => {
       const row = e.bind(k.add(first, c.at));
       const starts = Array.from({ length: lanes }, (_, l) => {
@@ -142,7 +174,7 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
   }
 
   /** Sum over `size` columns of the products of two rows. */
-  function dot(a: { readonly buffer: string; readonly at: Expr; readonly column: number }, b: { readonly buffer: string; readonly at: Expr; readonly column: number }, size: number): Expr {
+  function dot(a: Row, b: Row, size: number): Expr {
     const contiguous = lanes === 4 && a.column === 1 && b.column === 1;
     const whole = contiguous ? size - (size % 4) : 0;
     const parts: Expr[] = [];
@@ -154,7 +186,7 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
     if (whole < size) {
       const sum = variable(k.f32(0));
       e.loop(k.idx(whole), k.idx(size), 1, (c) => {
-        const at = (x: { readonly buffer: string; readonly at: Expr; readonly column: number }): Expr => word(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))));
+        const at = (x: Row): Expr => word(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))));
         e.push(k.assign(sum, k.fma(at(a), at(b), k.ref(sum, F32))));
       });
       parts.push(k.ref(sum, F32));
@@ -162,5 +194,5 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
     return e.bind(parts.reduce(k.add));
   }
 
-  return { block, type, wide, word, vector, array, variable, scattered, rows, columns, product, transpose, fill, folded, dot };
+  return { block, type, wide, exp, word, vector, array, variable, scattered, rows, columns, product, copy, transpose, fill, folded, dot };
 }

@@ -11,17 +11,17 @@
 import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
-import { createBlocks, HEIGHT, type Blocks } from "./attention-blocks.js";
+import { createBlocks, HEIGHT, rowAt, type Blocks, type Row, type Walk } from "./attention-blocks.js";
 import type { Attention, Backward, Forward, Roles, Rows } from "./attention-operands.js";
 import { chosen } from "./choices.js";
 import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
 /** Knobs: queries and keys of a block (multiples of four), indices a turn of the inner loops, and (backward) whether tasks own blocks. */
-const FORWARD = { queries: 64, keys: 128, unroll: 4 };
-const BACKWARD = { queries: 32, keys: 64, unroll: 4 };
+const FORWARD = { queries: 64, keys: 128, unroll: 1 };
+const BACKWARD = { queries: 32, keys: 64, unroll: 1 };
 /** With fewer heads than this in all, the tasks of the derivative own blocks. */
-const FEW_HEADS = 8;
+const FEW_HEADS = 3;
 
 /** Members of the two families, for tests and tuning. */
 export const attentionChoices = [
@@ -33,9 +33,6 @@ export const attentionVjpChoices = attentionChoices.flatMap((choice) => [{ ...ch
 const group = k.ref("group", k.INDEX);
 const up = (size: number, to: number): number => Math.ceil(size / to) * to;
 const shapeOf = ({ batch, heads, queries, keys, depth, width, causal }: Attention): string => `${batch}x${heads}x${queries}x${keys}x${depth}x${width}${causal ? "c" : ""}`;
-const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): { readonly buffer: string; readonly at: Expr; readonly column: number } =>
-  ({ buffer, at: k.add(base, k.mul(r, k.idx(row))), column });
-
 export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord, h: Coord) => Forward): number {
   const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
@@ -48,12 +45,17 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
   const sizes = [batch, heads, Math.ceil(queries / rowsOf)];
   const panel = s.array("panel", depth * pitch);
   const scores = s.array("scores", HEIGHT * pitch);
-  // What rows carry from block to block: largest score, sum of exponentials, sum of weighted values.
-  const carried = single ? null : { largest: s.array("largest", rowsOf), total: s.array("total", rowsOf), sums: s.array("sums", rowsOf * up(width, s.block)) };
   const sumsPitch = up(width, s.block);
+  // What rows carry from block to block: largest score, sum of exponentials, sum of weighted values.
+  const carried = single ? null : { largest: s.array("largest", rowsOf), total: s.array("total", rowsOf), sums: s.array("sums", rowsOf * sumsPitch) };
 
   const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
   const { q, k: key, v, out, lse } = at(b, h);
+  const values = v && s.array("values", keysOf * sumsPitch);
+  const pack = (u0: Expr, count: Expr): void => {
+    s.transpose(key, depth, u0, count, keys, panel, pitch);
+    if (v && values) s.copy(v, width, u0, count, values, sumsPitch);
+  };
   const r0 = e.bind(k.mul(i.at, k.idx(rowsOf)));
   const r1 = e.bind(k.min(k.add(r0, k.idx(rowsOf)), k.idx(queries)));
   const keyEnd = e.bind(causal ? k.min(r1, k.idx(keys)) : k.idx(keys));
@@ -65,7 +67,7 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
     e.loop(k.idx(0), k.idx(rowsOf * sumsPitch), 1, (n) => e.push(k.store(carried.sums, n.at, k.f32(0))));
     e.loop(k.idx(0), keyEnd, keysOf, (u0) => {
       const count = e.bind(k.min(k.idx(keysOf), k.sub(keyEnd, u0.at)));
-      s.transpose(key, depth, u0.at, count, keys, panel, pitch);
+      pack(u0.at, count);
       s.rows(r0, r1, queries, (t, height) => {
         if (causal) e.guard(k.lt(u0.at, k.add(t, k.idx(height))), () => strip(t, height, u0.at, count));
         else strip(t, height, u0.at, count);
@@ -73,7 +75,7 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
     });
     s.rows(r0, r1, queries, finish);
   } else {
-    s.transpose(key, depth, k.idx(0), keyEnd, keys, panel, pitch);
+    pack(k.idx(0), keyEnd);
     s.rows(r0, r1, queries, (t, height) => strip(t, height, k.idx(0), keyEnd));
   }
   return sizes.reduce((x, y) => x * y);
@@ -81,9 +83,10 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
   /** Four queries and one block of keys. */
   function strip(t: Expr, height: number, u0: Expr, count: Expr): void {
     const edge = edgesOf(t, height, u0, count, attention, s);
-    e.loop(k.idx(0), edge.end, s.block, (j) => {
+    const seen = e.bind(edge.end);
+    e.loop(k.idx(0), seen, s.block, (j) => {
       const x = e.bind(rowAt(q, t).at);
-      const made = s.product({ buffer: q.buffer, at: x, step: q.column, across: q.row }, height, { buffer: panel, at: j.at, step: pitch, across: 1 }, vectors(s), k.idx(0), k.idx(depth));
+      const made = s.product({ buffer: q.buffer, at: x, step: q.column, across: q.row }, height, { buffer: panel, at: j.at, step: pitch }, vectors(s), k.idx(0), k.idx(depth));
       made.forEach((row, r) => row.forEach((name, c) =>
         e.push(k.store(scores, k.add(j.at, k.idx(r * pitch + c * s.type.lanes)), k.mul(k.ref(name, s.type), s.wide(k.f32(scale)))))));
     });
@@ -104,7 +107,7 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
     const wideTop = top.map((x) => e.bind(s.wide(x)));
     const sums = lines.map(() => s.variable(s.wide(k.f32(0))));
     e.loop(k.idx(0), end, s.type.lanes, (j) => lines.forEach((r) => {
-      const p = e.bind(k.exp(k.sub(s.vector(scores, scoresAt(j.at, r)), wideTop[r]!)));
+      const p = e.bind(s.exp(k.sub(s.vector(scores, scoresAt(j.at, r)), wideTop[r]!)));
       e.push(k.store(scores, scoresAt(j.at, r), p));
       e.push(k.assign(sums[r]!, k.add(k.ref(sums[r]!, s.type), p)));
     }));
@@ -117,13 +120,12 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
         e.push(k.store(carried.total, place, k.fma(s.word(carried.total, place), fade[r]!, total[r]!)));
       });
     } else if (lse) lines.forEach((r) => e.push(k.store(lse.buffer, k.add(e.bind(rowAt(lse, t).at), k.idx(r * lse.row)), k.add(top[r]!, k.log(total[r]!)))));
-    if (!v || !out) return;
+    if (!values || !out) return;
     const inverse = carried ? null : lines.map((r) => e.bind(k.div(k.f32(1), total[r]!)));
     s.columns(width, (c, used) => {
       const place = (r: number, n: number): Expr => k.add(c, k.add(k.mul(local, k.idx(sumsPitch)), k.idx(r * sumsPitch + n * s.type.lanes)));
       const start = carried && fade ? (r: number, n: number): Expr => k.mul(s.vector(carried.sums, place(r, n)), s.wide(fade[r]!)) : undefined;
-      const values = e.bind(k.add(rowAt(v, u0).at, k.mul(c, k.idx(v.column))));
-      const made = s.product({ buffer: scores, at: k.idx(0), step: 1, across: pitch }, height, { buffer: v.buffer, at: values, step: v.row, across: v.column }, used, k.idx(0), edge.end, start);
+      const made = s.product({ buffer: scores, at: k.idx(0), step: 1, across: pitch }, height, { buffer: values, at: c, step: sumsPitch }, used, k.idx(0), seen, start);
       const outAt = e.bind(k.add(rowAt(out, t).at, c));
       made.forEach((row, r) => row.forEach((name, n) => {
         const value = k.ref(name, s.type);
@@ -187,6 +189,11 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
   const valuePanel = s.array("panel", width * pitch);
   const weights = s.array("weights", rowsOf * pitch);
   const slopes = s.array("slopes", rowsOf * pitch);
+  const depthPitch = up(depth, s.block);
+  const widthPitch = up(width, s.block);
+  const keyRows = s.array("keys", keysOf * depthPitch);
+  const queryRows = s.array("queries", rowsOf * depthPitch);
+  const backRows = s.array("cotangents", rowsOf * widthPitch);
   const outer = batch * heads;
   const several = rowBlocks > 1 || keyBlocks > 1;
 
@@ -247,6 +254,7 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
   function pack(x: Backward, u0: Expr, count: Expr): void {
     s.transpose(x.k, depth, u0, count, keys, panel, pitch);
     s.transpose(x.v, width, u0, count, keys, valuePanel, pitch);
+    if (x.dq) s.copy(x.k, depth, u0, count, keyRows, depthPitch);
   }
 
   /** Zeros in what is summed over several blocks. */
@@ -264,6 +272,9 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
 
   /** A block of queries and a block of keys: the weights and their cotangents (slopes), and what they add to the results. */
   function pair(x: Backward, u0: Expr, count: Expr, i0: Expr, i1: Expr, own: Roles): void {
+    const rowCount = e.bind(k.sub(i1, i0));
+    s.copy(x.q, depth, i0, rowCount, queryRows, depthPitch);
+    s.copy(x.cotangent, width, i0, rowCount, backRows, widthPitch);
     s.rows(i0, i1, queries, (t, height) => {
       if (causal && several) e.guard(k.lt(u0, k.add(t, k.idx(height))), () => strip(x, u0, count, i0, t, height, own));
       else strip(x, u0, count, i0, t, height, own);
@@ -271,25 +282,22 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
     if (!own.keys) return;
     const end = e.bind(k.add(u0, count));
     s.rows(u0, end, keys, (u, height) => {
-      // The first query that sees one of these keys; the weights of the others are not there.
-      const from = e.bind(causal ? k.min(k.max(i0, u), i1) : i0);
-      const column = e.bind(k.sub(u, u0));
-      const sum = (target: Rows | null, columns: number, left: string, right: Rows): void => {
-        if (target) accumulate(target, u, height, columns, rowBlocks > 1, { buffer: left, at: e.bind(k.sub(k.add(column, k.mul(from, k.idx(pitch))), k.mul(i0, k.idx(pitch)))), step: pitch, across: 1 }, right, from, e.bind(k.sub(i1, from)));
-      };
-      sum(x.dv, width, weights, x.cotangent);
-      sum(x.dk, depth, slopes, x.q);
+      // The first query that sees one of these keys, counted from i0; the weights of those before it are not there.
+      const first = e.bind(causal ? k.sub(k.min(k.max(i0, u), i1), i0) : k.idx(0));
+      const left = (buffer: string): Walk => ({ buffer, at: k.sub(u, u0), step: pitch, across: 1 });
+      if (x.dv) accumulate(x.dv, u, height, width, rowBlocks > 1, left(weights), backRows, widthPitch, first, rowCount);
+      if (x.dk) accumulate(x.dk, u, height, depth, rowBlocks > 1, left(slopes), queryRows, depthPitch, first, rowCount);
     });
   }
 
-  /** Adds to (or sets) four rows of a result the product of `left` and the rows of `right` from `first` on. */
-  function accumulate(target: Rows, row: Expr, height: number, columns: number, add: boolean, left: { readonly buffer: string; readonly at: Expr; readonly step: number; readonly across: number }, right: Rows, first: Expr, count: Expr): void {
+  /** Sets four rows of a result to the product of `left` and rows of `right`, or adds it to them. */
+  function accumulate(target: Rows, row: Expr, height: number, size: number, add: boolean, left: Walk, right: string, rightPitch: number, from: Expr, to: Expr): void {
     const line = e.bind(rowAt(target, row).at);
-    const from = e.bind(rowAt(right, first).at);
-    s.columns(columns, (c, used) => {
+    const x = { ...left, at: e.bind(left.at) };
+    s.columns(size, (c, used) => {
       const place = (r: number, n: number): Expr => k.add(k.add(line, c), k.idx(r * target.row + n * s.type.lanes));
       const start = add ? (r: number, n: number): Expr => s.vector(target.buffer, place(r, n)) : undefined;
-      const made = s.product(left, height, { buffer: right.buffer, at: e.bind(k.add(from, k.mul(c, k.idx(right.column)))), step: right.row, across: right.column }, used, k.idx(0), count, start);
+      const made = s.product(x, height, { buffer: right, at: c, step: rightPitch }, used, from, to, start);
       made.forEach((names, r) => names.forEach((name, n) => s.scattered(target.buffer, place(r, n), used[n]!, k.ref(name, s.type))));
     });
   }
@@ -297,21 +305,22 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
   function strip(x: Backward, u0: Expr, count: Expr, i0: Expr, t: Expr, height: number, own: Roles): void {
     const edge = edgesOf(t, height, u0, count, attention, s);
     const lines = Array.from({ length: height }, (_, r) => r);
-    const local = e.bind(k.mul(k.sub(t, i0), k.idx(pitch)));
+    const row = e.bind(k.sub(t, i0));
+    const local = e.bind(k.mul(row, k.idx(pitch)));
     const logs = lines.map((r) => e.bind(s.wide(s.word(x.lse.buffer, k.add(rowAt(x.lse, t).at, k.idx(r * x.lse.row))))));
     const deltas = lines.map((r) => {
       const line = k.add(t, k.idx(r));
       return e.bind(s.wide(s.dot(bound(x.out, line), bound(x.cotangent, line), width)));
     });
-    const query = e.bind(rowAt(x.q, t).at);
-    const cotangent = e.bind(rowAt(x.cotangent, t).at);
+    const query = e.bind(k.mul(row, k.idx(depthPitch)));
+    const cotangent = e.bind(k.mul(row, k.idx(widthPitch)));
     const end = e.bind(edge.end);
     e.loop(k.idx(0), end, s.block, (j) => {
       const place = (r: number, n: number): Expr => k.add(k.add(local, j.at), k.idx(r * pitch + n * s.type.lanes));
-      const products = s.product({ buffer: x.q.buffer, at: query, step: x.q.column, across: x.q.row }, height, { buffer: panel, at: j.at, step: pitch, across: 1 }, vectors(s), k.idx(0), k.idx(depth));
+      const products = s.product({ buffer: queryRows, at: query, step: 1, across: depthPitch }, height, { buffer: panel, at: j.at, step: pitch }, vectors(s), k.idx(0), k.idx(depth));
       products.forEach((row, r) => row.forEach((name, n) =>
-        e.push(k.store(weights, place(r, n), k.exp(k.sub(k.mul(k.ref(name, s.type), s.wide(k.f32(scale))), logs[r]!))))));
-      const back = s.product({ buffer: x.cotangent.buffer, at: cotangent, step: x.cotangent.column, across: x.cotangent.row }, height, { buffer: valuePanel, at: j.at, step: pitch, across: 1 }, vectors(s), k.idx(0), k.idx(width));
+        e.push(k.store(weights, place(r, n), s.exp(k.sub(k.mul(k.ref(name, s.type), s.wide(k.f32(scale))), logs[r]!))))));
+      const back = s.product({ buffer: backRows, at: cotangent, step: 1, across: widthPitch }, height, { buffer: valuePanel, at: j.at, step: pitch }, vectors(s), k.idx(0), k.idx(width));
       back.forEach((row, r) => row.forEach((name, n) =>
         e.push(k.store(slopes, place(r, n), k.mul(k.mul(s.vector(weights, place(r, n)), s.wide(k.f32(scale))), k.sub(k.ref(name, s.type), deltas[r]!))))));
     });
@@ -319,14 +328,14 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
       const padded = e.bind(edge.padded);
       for (const r of lines) {
         const from = e.bind(edge.seen(r));
-        const row = e.bind(k.add(local, k.idx(r * pitch)));
-        for (const buffer of [weights, slopes]) s.fill(buffer, row, from, padded, 0);
+        const line = e.bind(k.add(local, k.idx(r * pitch)));
+        for (const buffer of [weights, slopes]) s.fill(buffer, line, from, padded, 0);
       }
     }
-    if (own.queries && x.dq) accumulate(x.dq, t, height, depth, keyBlocks > 1, { buffer: slopes, at: local, step: 1, across: pitch }, x.k, u0, end);
+    if (own.queries && x.dq) accumulate(x.dq, t, height, depth, keyBlocks > 1, { buffer: slopes, at: local, step: 1, across: pitch }, keyRows, depthPitch, k.idx(0), end);
   }
 
-  function bound(rows: Rows, r: Expr): { readonly buffer: string; readonly at: Expr; readonly column: number } {
+  function bound(rows: Rows, r: Expr): Row {
     const line = rowAt(rows, r);
     return { ...line, at: e.bind(line.at) };
   }
