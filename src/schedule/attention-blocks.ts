@@ -41,7 +41,7 @@ export const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): Row => ({ b
 
 export type Blocks = ReturnType<typeof createBlocks>;
 
-export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
+export function createBlocks(e: Emitter, lanes: 1 | 4) {
   const type: Type = { of: "f32", lanes };
   /** Columns of a block. */
   const block = lanes === 4 ? 8 : 4;
@@ -96,39 +96,20 @@ export function createBlocks(e: Emitter, lanes: 1 | 4, unroll: number) {
     if (left > 0) body(k.idx(whole), Array.from({ length: Math.ceil(left / lanes) }, (_, v) => Math.min(lanes, left - v * lanes)));
   }
 
-  /** Runs `body` with a few consecutive indices at a time, then with single ones. */
-  function indices(from: Expr, to: Expr, body: (at: Expr, count: number) => void): void {
-    if (from.kind === "const" && to.kind === "const") {
-      const size = to.value - from.value;
-      const whole = size - (size % unroll);
-      if (whole === unroll) body(from, unroll);
-      else if (whole > 0) e.loop(from, k.idx(from.value + whole), unroll, (c) => body(c.at, unroll));
-      if (size > whole) body(k.idx(from.value + whole), size - whole);
-      return;
-    }
-    if (unroll === 1) return e.loop(from, to, 1, (c) => body(c.at, 1));
-    const size = k.sub(to, from);
-    const end = e.bind(k.add(from, k.mul(k.div(size, k.idx(unroll)), k.idx(unroll))));
-    e.loop(from, end, unroll, (c) => body(c.at, unroll));
-    e.loop(end, to, 1, (c) => body(c.at, 1));
-  }
-
   /**
    * The sum over an index of x[r] * y[c], for `height` rows and a vector of columns for each of `used`, on top of `start`; the names
    * of the accumulators.
    */
   function product(x: Walk, height: number, y: Panel, used: readonly number[], from: Expr, to: Expr, start?: (r: number, v: number) => Expr): string[][] {
     const sums = Array.from({ length: height }, (_, r) => used.map((_, v) => variable(start ? start(r, v) : wide(k.f32(0)))));
-    indices(from, to, (i, count) => {
-      const xAt = e.bind(k.add(x.at, k.mul(i, k.idx(x.step))));
-      const yAt = e.bind(k.add(y.at, k.mul(i, k.idx(y.step))));
-      for (let n = 0; n < count; n++) {
-        const right = used.map((_, v) => e.bind(vector(y.buffer, k.add(yAt, k.idx(n * y.step + v * lanes)))));
-        sums.forEach((row, r) => {
-          const left = e.bind(wide(word(x.buffer, k.add(xAt, k.idx(n * x.step + r * x.across)))));
-          row.forEach((name, v) => e.push(k.assign(name, k.fma(left, right[v]!, k.ref(name, type)))));
-        });
-      }
+    e.loop(from, to, 1, (i) => {
+      const xAt = e.bind(k.add(x.at, k.mul(i.at, k.idx(x.step))));
+      const yAt = e.bind(k.add(y.at, k.mul(i.at, k.idx(y.step))));
+      const right = used.map((_, v) => e.bind(vector(y.buffer, k.add(yAt, k.idx(v * lanes)))));
+      sums.forEach((row, r) => {
+        const left = e.bind(wide(word(x.buffer, k.add(xAt, k.idx(r * x.across)))));
+        row.forEach((name, v) => e.push(k.assign(name, k.fma(left, right[v]!, k.ref(name, type)))));
+      });
     });
     return sums;
   }

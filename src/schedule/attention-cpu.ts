@@ -12,35 +12,32 @@ import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
 import { createBlocks, HEIGHT, rowAt, type Blocks, type Row, type Walk } from "./attention-blocks.js";
-import type { Attention, Backward, Forward, Roles, Rows } from "./attention-operands.js";
-import { chosen } from "./choices.js";
+import { shapeOf, type Attention, type Backward, type Forward, type Roles, type Rows } from "./attention-operands.js";
 import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
-/** Knobs: queries and keys of a block (multiples of four), indices a turn of the inner loops, and (backward) whether tasks own blocks. */
-const FORWARD = { queries: 64, keys: 128, unroll: 1 };
-const BACKWARD = { queries: 32, keys: 64, unroll: 1 };
+/** Knobs: queries and keys of a block, multiples of four; and whether the derivative's tasks own blocks. */
+const FORWARD = { queries: 64, keys: 128 };
+const BACKWARD = { queries: 32, keys: 64 };
 /** With fewer heads than this in all, the tasks of the derivative own blocks. */
 const FEW_HEADS = 3;
 
-/** Members of the two families, for tests and tuning. */
-export const attentionChoices = [
-  { queries: 4, keys: 4, unroll: 1 }, { queries: 16, keys: 8, unroll: 2 }, { queries: 8, keys: 32, unroll: 4 },
-  { queries: 32, keys: 64, unroll: 4 }, { queries: 64, keys: 64, unroll: 2 }, { queries: 64, keys: 128, unroll: 4 },
-];
-export const attentionVjpChoices = attentionChoices.flatMap((choice) => [{ ...choice, split: 0 }, { ...choice, split: 1 }]);
+const MEMBERS = [{ queries: 16, keys: 32 }, { queries: 32, keys: 64 }, { queries: 64, keys: 64 }, { queries: 64, keys: 128 }, { queries: 128, keys: 64 }];
+/** The two families, for tests and tuning. */
+export const cpuAttentions = MEMBERS;
+export const cpuAttentionVjps = MEMBERS.flatMap((member) => [{ ...member, split: 0 }, { ...member, split: 1 }]);
 
 const group = k.ref("group", k.INDEX);
+const blockOf = (knob: number, size: number): number => up(Math.max(1, Math.min(knob, size)), HEIGHT);
 const up = (size: number, to: number): number => Math.ceil(size / to) * to;
-const shapeOf = ({ batch, heads, queries, keys, depth, width, causal }: Attention): string => `${batch}x${heads}x${queries}x${keys}x${depth}x${width}${causal ? "c" : ""}`;
 export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord, h: Coord) => Forward): number {
   const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
-  const knobs = chosen(profile, "attention", shapeOf(attention), FORWARD);
-  const rowsOf = Math.min(knobs.queries, up(queries, HEIGHT));
-  const keysOf = Math.min(knobs.keys, up(keys, HEIGHT));
+  const knobs = bench.choose("attention", shapeOf(attention), FORWARD);
+  const rowsOf = blockOf(knobs.queries, queries);
+  const keysOf = blockOf(knobs.keys, keys);
   const single = keysOf >= keys;
-  const s = createBlocks(e, profile.lanes, knobs.unroll);
+  const s = createBlocks(e, profile.lanes);
   const pitch = up(keysOf, s.block);
   const sizes = [batch, heads, Math.ceil(queries / rowsOf)];
   const panel = s.array("panel", depth * pitch);
@@ -178,12 +175,12 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
   const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const split = batch * heads < FEW_HEADS && queries * keys > BACKWARD.queries * BACKWARD.keys ? 1 : 0;
-  const knobs = chosen(profile, "attention_vjp", shapeOf(attention), { ...BACKWARD, split });
-  const rowsOf = Math.min(knobs.queries, up(queries, HEIGHT));
-  const keysOf = Math.min(knobs.keys, up(keys, HEIGHT));
+  const knobs = bench.choose("attention_vjp", shapeOf(attention), { ...BACKWARD, split });
+  const rowsOf = blockOf(knobs.queries, queries);
+  const keysOf = blockOf(knobs.keys, keys);
   const rowBlocks = Math.ceil(queries / rowsOf);
   const keyBlocks = Math.ceil(keys / keysOf);
-  const s = createBlocks(e, profile.lanes, knobs.unroll);
+  const s = createBlocks(e, profile.lanes);
   const pitch = up(keysOf, s.block);
   const panel = s.array("panel", depth * pitch);
   const valuePanel = s.array("panel", width * pitch);

@@ -8,15 +8,14 @@
 import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
-import type { Attention, Backward, Forward, Roles, Rows } from "./attention-operands.js";
-import { chosen } from "./choices.js";
+import { shapeOf, type Attention, type Backward, type Forward, type Roles, type Rows } from "./attention-operands.js";
 import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
 /** Rows of a tile: a multiple of four. */
 const DEFAULT = { tile: 16 };
-/** Members of the family, for tests and tuning. */
-export const attentionGpuChoices = [{ tile: 4 }, { tile: 16 }, { tile: 32 }];
+/** The family, for tests and tuning; the derivative has the same. */
+export const gpuAttentions = [{ tile: 4 }, { tile: 16 }, { tile: 32 }];
 const SHARED_WORDS = 4096;
 /** Keys that update the largest score together: one rescaling for four. */
 const TOGETHER = 4;
@@ -31,9 +30,9 @@ interface Tile {
   readonly load: (j: Expr, column: number) => Expr;
 }
 
-function createRegisters({ emitter: e, profile }: Workbench, attention: Attention) {
+function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "attention" | "attention_vjp", attention: Attention) {
   const { depth, width } = attention;
-  const { tile } = chosen(profile, "attention_gpu", `${depth}x${width}`, DEFAULT);
+  const tile = Math.ceil(Math.max(1, choose(skeleton, shapeOf(attention), DEFAULT).tile) / TOGETHER) * TOGETHER;
   const words = tile * (depth + width + 2);
   const shared = words <= SHARED_WORDS ? tile : null;
   const names = shared ? { a: "tilea", b: "tileb", logs: "logs", deltas: "deltas" } : null;
@@ -89,7 +88,7 @@ function createRegisters({ emitter: e, profile }: Workbench, attention: Attentio
 export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord, h: Coord) => Forward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const r = createRegisters(bench, attention);
+  const r = createRegisters(bench, "attention", attention);
   const { e, get } = r;
   const sizes = [batch, heads, Math.ceil(queries / workgroup)];
   const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
@@ -128,7 +127,7 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord
 export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles, at: (b: Coord, h: Coord, accumulates: boolean) => Backward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const r = createRegisters(bench, attention);
+  const r = createRegisters(bench, "attention_vjp", attention);
   const { e, get } = r;
   const tasks = [
     ...(roles.queries ? [{ rows: queries, run: ownQueries }] : []),

@@ -26,6 +26,10 @@ export interface Attention {
   readonly causal: boolean;
 }
 
+/** What choices are kept by. */
+export const shapeOf = ({ batch, heads, queries, keys, depth, width, causal }: Attention): string =>
+  `${batch}x${heads}x${queries}x${keys}x${depth}x${width}${causal ? "-causal" : ""}`;
+
 /** Results that a cluster does not store are null, and so are values that nothing is made of. */
 export interface Forward {
   readonly q: Rows;
