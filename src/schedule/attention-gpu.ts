@@ -3,7 +3,7 @@
  * what is summed for it) stays in registers, one name a column, since arrays that a loop indexes would not; the rows that it is compared
  * with pass by in tiles of shared memory, loaded by all invocations together. No two invocations write to one place, so nothing is atomic
  * and sums have one order. Backward: workgroups that own queries and workgroups that own keys, in one dispatch; both make the weights again.
- * Tiles that would not fit the 16 KiB that every adapter has are read from memory instead.
+ * A tile is as tall as fits the 16 KiB that every adapter has; `legalize.ts` keeps rows away of which four would not.
  */
 import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
@@ -13,12 +13,14 @@ import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
 /** Rows of a tile: a multiple of four. */
-const DEFAULT = { tile: 16 };
+const DEFAULT = { tile: 32 };
 /** The family, for tests and tuning; the derivative has the same. */
 export const gpuAttentions = [{ tile: 4 }, { tile: 16 }, { tile: 32 }];
 const SHARED_WORDS = 4096;
 /** Keys that update the largest score together: one rescaling for four. */
 const TOGETHER = 4;
+/** Products that one expression sums. */
+const RUN = 16;
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
@@ -32,13 +34,10 @@ interface Tile {
 
 function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "attention" | "attention_vjp", attention: Attention) {
   const { depth, width } = attention;
-  const tile = Math.ceil(Math.max(1, choose(skeleton, shapeOf(attention), DEFAULT).tile) / TOGETHER) * TOGETHER;
-  const words = tile * (depth + width + 2);
-  const shared = words <= SHARED_WORDS ? tile : null;
-  const names = shared ? { a: "tilea", b: "tileb", logs: "logs", deltas: "deltas" } : null;
-  if (names) {
-    for (const [name, size] of [[names.a, tile * depth], [names.b, tile * width], [names.logs, tile], [names.deltas, tile]] as const) e.push(k.sharedS(name, "f32", Math.max(1, size)));
-  }
+  const wanted = Math.ceil(Math.max(1, choose(skeleton, shapeOf(attention), DEFAULT).tile) / TOGETHER) * TOGETHER;
+  const tile = Math.min(wanted, Math.floor(SHARED_WORDS / (depth + width + 2) / TOGETHER) * TOGETHER);
+  const names = { a: "tilea", b: "tileb", logs: "logs", deltas: "deltas" };
+  for (const [name, size] of [[names.a, tile * depth], [names.b, tile * width], [names.logs, tile], [names.deltas, tile]] as const) if (size > 0) e.push(k.sharedS(name, "f32", size));
   const variable = (value: Expr): string => {
     const name = e.fresh("r");
     e.push(k.varS(name, value));
@@ -51,8 +50,12 @@ function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "
     const at = row(rows, r);
     return times(count, (c) => e.bind(word(rows.buffer, k.add(at, k.idx(c * rows.column)))));
   };
+  /** In short runs: readers of WGSL refuse expressions that nest too deep. */
   const dot = (x: readonly Expr[], y: (column: number) => Expr): Expr =>
-    e.bind(x.slice(1).reduce((sum, value, i) => k.fma(value, y(i + 1), sum), k.mul(x[0]!, y(0))));
+    x.slice(1).reduce((sum, value, i) => {
+      const next = k.fma(value, y(i + 1), sum);
+      return (i + 1) % RUN === 0 || i + 2 === x.length ? e.bind(next) : next;
+    }, k.mul(x[0]!, y(0)));
   const accumulate = (into: readonly string[], factor: Expr, y: (column: number) => Expr): void =>
     into.forEach((name, c) => e.push(k.assign(name, k.fma(factor, y(c), get(name)))));
   const store = (rows: Rows, r: Expr, values: readonly Expr[]): void => {
@@ -60,14 +63,12 @@ function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "
     values.forEach((value, c) => e.push(k.store(rows.buffer, k.add(at, k.idx(c * rows.column)), value)));
   };
 
-  /** Rows `first` … of a tensor, in shared memory when there is room; rows beyond the last repeat it. */
-  function load(rows: Rows, name: string | undefined, first: Expr, total: number, columns: number): Tile {
-    const clamped = (j: Expr): Expr => k.min(k.add(first, j), k.idx(total - 1));
-    if (name === undefined) return { load: (j, c) => word(rows.buffer, k.add(k.add(rows.base, k.mul(clamped(j), k.idx(rows.row))), k.idx(c * rows.column))) };
+  /** Brings rows `first` … of a tensor to shared memory; rows beyond the last repeat it. */
+  function load(rows: Rows, name: string, first: Expr, total: number, columns: number): Tile {
     e.loop(local, k.idx(tile * columns), profile.workgroup, (n) => {
       const j = k.div(n.at, k.idx(columns));
       const c = k.rem(n.at, k.idx(columns));
-      e.push(k.store(name, n.at, word(rows.buffer, k.add(k.add(rows.base, k.mul(clamped(j), k.idx(rows.row))), k.mul(c, k.idx(rows.column))))));
+      e.push(k.store(name, n.at, word(rows.buffer, k.add(k.add(rows.base, k.mul(k.min(k.add(first, j), k.idx(total - 1)), k.idx(rows.row))), k.mul(c, k.idx(rows.column))))));
     });
     return { load: (j, c) => word(name, k.add(k.mul(j, k.idx(columns)), k.idx(c))) };
   }
@@ -75,9 +76,9 @@ function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "
   /** Walks over tiles of rows from `from`, a multiple of the tile, to `to`; both the same for the whole workgroup. */
   function tiles(from: Expr, to: Expr, fill: (first: Expr) => readonly Tile[], body: (first: Expr, tiles: readonly Tile[]) => void): void {
     e.loop(from, to, tile, (c) => {
-      if (names) e.push(k.barrier());
+      e.push(k.barrier());
       const filled = fill(c.at);
-      if (names) e.push(k.barrier());
+      e.push(k.barrier());
       body(c.at, filled);
     });
   }
@@ -100,7 +101,7 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord
   const total = r.variable(k.f32(0));
   const sums = r.sums(v ? width : 0);
   const end = e.bind(causal ? k.min(k.add(first, k.idx(workgroup)), k.idx(keys)) : k.idx(keys));
-  r.tiles(k.idx(0), end, (u0) => [r.load(key, r.names?.a, u0, keys, depth), ...(v ? [r.load(v, r.names?.b, u0, keys, width)] : [])], (u0, [keyTile, valueTile]) => {
+  r.tiles(k.idx(0), end, (u0) => [r.load(key, r.names.a, u0, keys, depth), ...(v ? [r.load(v, r.names.b, u0, keys, width)] : [])], (u0, [keyTile, valueTile]) => {
     e.loop(k.idx(0), k.idx(r.tile), TOGETHER, (c) => {
       const four = times(TOGETHER, (n) => e.bind(k.add(c.at, k.idx(n))));
       const scores = four.map((j) => {
@@ -157,7 +158,7 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
     const log = r.registers(x.lse, row, 1)[0]!;
     const sums = r.sums(depth);
     const end = e.bind(causal ? k.min(k.add(first, k.idx(workgroup)), k.idx(keys)) : k.idx(keys));
-    r.tiles(k.idx(0), end, (u0) => [r.load(x.k, r.names?.a, u0, keys, depth), r.load(x.v, r.names?.b, u0, keys, width)], (u0, [keyTile, valueTile]) => {
+    r.tiles(k.idx(0), end, (u0) => [r.load(x.k, r.names.a, u0, keys, depth), r.load(x.v, r.names.b, u0, keys, width)], (u0, [keyTile, valueTile]) => {
       e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
         const { slope } = weigh(query, (d) => keyTile!.load(j, d), cotangent, (c) => valueTile!.load(j, c), log, delta, t, e.bind(k.add(u0, j)));
         r.accumulate(sums, slope, (d) => keyTile!.load(j, d));
@@ -174,7 +175,7 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
     const dk = r.sums(x.dk ? depth : 0);
     const dv = r.sums(x.dv ? width : 0);
     const from = causal ? e.bind(k.mul(k.div(first, k.idx(r.tile)), k.idx(r.tile))) : k.idx(0);
-    r.tiles(from, k.idx(queries), (t0) => [r.load(x.q, r.names?.a, t0, queries, depth), r.load(x.cotangent, r.names?.b, t0, queries, width), logsOf(x, t0), deltasOf(x, t0)], (t0, [queryTile, backTile, logTile, deltaTile]) => {
+    r.tiles(from, k.idx(queries), (t0) => [r.load(x.q, r.names.a, t0, queries, depth), r.load(x.cotangent, r.names.b, t0, queries, width), logsOf(x, t0), deltasOf(x, t0)], (t0, [queryTile, backTile, logTile, deltaTile]) => {
       e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
         const { weight, slope } = weigh(key, (d) => queryTile!.load(j, d), value, (c) => backTile!.load(j, c), e.bind(logTile!.load(j, 0)), e.bind(deltaTile!.load(j, 0)), e.bind(k.add(t0, j)), u);
         r.accumulate(dv, weight, (c) => backTile!.load(j, c));
@@ -198,7 +199,7 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
   }
 
   function logsOf(x: Backward, t0: Expr): Tile {
-    return r.load(x.lse, r.names?.logs, t0, queries, 1);
+    return r.load(x.lse, r.names.logs, t0, queries, 1);
   }
 
   /** Sums of the result times its cotangent along the rows of a tile. */
@@ -208,8 +209,7 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
       const out = r.registers(x.out, row, width);
       return r.dot(out, (c) => word(x.cotangent.buffer, k.add(k.add(x.cotangent.base, k.mul(row, k.idx(x.cotangent.row))), k.idx(c * x.cotangent.column))));
     };
-    const name = r.names?.deltas;
-    if (name === undefined) return { load: (j) => sumOf(j) };
+    const name = r.names.deltas;
     e.loop(local, k.idx(r.tile), workgroup, (j) => e.push(k.store(name, j.at, sumOf(j.at))));
     return { load: (j) => word(name, j) };
   }

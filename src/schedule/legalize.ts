@@ -4,6 +4,7 @@
  * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix).
  */
 import type { Graph, Node, NodeWith, Op } from "../graph/node.js";
+import { attentionSizes } from "../graph/ops/attention.js";
 import { letters } from "../graph/ops/structure.js";
 import { expand } from "../passes/expand.js";
 import { rewrite } from "../passes/rewrite.js";
@@ -17,8 +18,17 @@ const FEW_COLUMNS = 8;
 /** Composites with a skeleton of their own. */
 const KERNELS: ReadonlySet<Op> = new Set<Op>(["sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
 
+/** Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first cache. */
+const WIDEST_HEAD = 1022;
+
+function isTooWide(node: Node): boolean {
+  if (node.op !== "attention" && node.op !== "attention_lse" && node.op !== "attention_vjp") return false;
+  const { depth, width } = attentionSizes(node.inputs);
+  return depth + width > WIDEST_HEAD;
+}
+
 export function legalize(graph: Graph): Graph {
-  const expanded = expand(graph, (node) => !KERNELS.has(node.op));
+  const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
   return rewrite(expanded, (b, node) => (node.op === "contract" && isStarved(node) ? multiplyAndSum(b, node) : null));
 }
 
