@@ -7,7 +7,6 @@
  */
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
-import { boundedExp } from "../kernel/mathematics.js";
 import type { Rows } from "./attention-operands.js";
 import type { Emitter } from "./emit.js";
 
@@ -46,7 +45,6 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
   /** Columns of a block. */
   const block = lanes === 4 ? 8 : 4;
   const wide = (x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
-  const exp = (x: Expr): Expr => (x.type.lanes === 4 ? boundedExp(x, (part) => e.bind(part)) : k.exp(x));
   const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, F32);
   const vector = (buffer: string, at: Expr): Expr => k.load(buffer, at, type);
 
@@ -175,5 +173,5 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     return e.bind(parts.reduce(k.add));
   }
 
-  return { block, type, wide, exp, word, vector, array, variable, scattered, rows, columns, product, copy, transpose, fill, folded, dot };
+  return { block, type, wide, word, vector, array, variable, scattered, rows, columns, product, copy, transpose, fill, folded, dot };
 }

@@ -104,7 +104,7 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: (b: Coord
     const wideTop = top.map((x) => e.bind(s.wide(x)));
     const sums = lines.map(() => s.variable(s.wide(k.f32(0))));
     e.loop(k.idx(0), end, s.type.lanes, (j) => lines.forEach((r) => {
-      const p = e.bind(s.exp(k.sub(s.vector(scores, scoresAt(j.at, r)), wideTop[r]!)));
+      const p = e.bind(k.exp(k.sub(s.vector(scores, scoresAt(j.at, r)), wideTop[r]!)));
       e.push(k.store(scores, scoresAt(j.at, r), p));
       e.push(k.assign(sums[r]!, k.add(k.ref(sums[r]!, s.type), p)));
     }));
@@ -316,7 +316,7 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles
       const place = (r: number, n: number): Expr => k.add(k.add(local, j.at), k.idx(r * pitch + n * s.type.lanes));
       const products = s.product({ buffer: queryRows, at: query, step: 1, across: depthPitch }, height, { buffer: panel, at: j.at, step: pitch }, vectors(s), k.idx(0), k.idx(depth));
       products.forEach((row, r) => row.forEach((name, n) =>
-        e.push(k.store(weights, place(r, n), s.exp(k.sub(k.mul(k.ref(name, s.type), s.wide(k.f32(scale))), logs[r]!))))));
+        e.push(k.store(weights, place(r, n), k.exp(k.sub(k.mul(k.ref(name, s.type), s.wide(k.f32(scale))), logs[r]!))))));
       const back = s.product({ buffer: backRows, at: cotangent, step: 1, across: widthPitch }, height, { buffer: valuePanel, at: j.at, step: pitch }, vectors(s), k.idx(0), k.idx(width));
       back.forEach((row, r) => row.forEach((name, n) =>
         e.push(k.store(slopes, place(r, n), k.mul(k.mul(s.vector(weights, place(r, n)), s.wide(k.f32(scale))), k.sub(k.ref(name, s.type), deltas[r]!))))));
