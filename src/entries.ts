@@ -3,10 +3,11 @@
  * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
  * outputs of a spec that has no loss.
  */
-import { createBuilder } from "./graph/builder.js";
+import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
+import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 
@@ -33,7 +34,7 @@ export function buildEntries(model: TypedModel): Entries {
 
   if (model.loss && model.train) {
     const b = createBuilder();
-    const lowered = lower(model, b, batch);
+    const lowered = fused(lower(model, b, batch), b);
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const found = gradients(b, lowered.loss!, nodes);
@@ -47,13 +48,14 @@ export function buildEntries(model: TypedModel): Entries {
     graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
     graphs.push({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none });
     if (lowered.predicts !== null) {
-      const single = lower(model, createBuilder(), 1);
+      const alone = createBuilder();
+      const single = fused(lower(model, alone, 1), alone);
       graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
     }
   }
   if (model.outputs.length) {
     const b = createBuilder();
-    const lowered = lower(model, b, batch);
+    const lowered = fused(lower(model, b, batch), b);
     first ??= lowered;
     const outputs = [...lowered.outputs];
     const constraints = constraintOutputs(lowered);
@@ -67,6 +69,19 @@ export function buildEntries(model: TypedModel): Entries {
     graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
   }
   return { graphs, lowered: first!, states, order };
+}
+
+/** The forward pass after the passes that come before differentiation. Leaves stay the nodes that they are, since the builder is the same. */
+function fused(lowered: Lowered, b: Builder): Lowered {
+  const { loss, losses, logits, outputs, constraints } = lowered;
+  const roots = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
+  const made = fuseAttention({ name: "forward", outputs: new Map(roots.map((node, i) => [`${i}`, node])), updates: none }, b);
+  const now = (node: Node): Node => made.outputs.get(`${roots.indexOf(node)}`)!;
+  const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
+  return {
+    ...lowered, outputs: all(outputs), constraints: all(constraints),
+    loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+  };
 }
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>

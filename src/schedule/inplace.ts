@@ -28,7 +28,7 @@ export interface Placing {
 export function inPlace(leaf: Node, value: Node, offset: number, placing: Placing, state: State): Located | null {
   const { parts, places, inState } = placing;
   const home = parts.stored.get(value);
-  if (!home || home.kind === "sinkhorn" || home.kind === "pack") return null;
+  if (!home || home.kind === "sinkhorn" || home.kind === "attention" || home.kind === "pack") return null;
   const start = places.get(leaf)!.offset - offset;
   const end = start + sizeOf(value.shape);
   // The leaves that become `value` are all that may lie in the range, and one of them begins it.

@@ -4,7 +4,8 @@
  * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix). A reduction of a
  * long vector to one number becomes two, so that more than one core works on it.
  */
-import type { Graph, Node, NodeWith } from "../graph/node.js";
+import type { Graph, Node, NodeWith, Op } from "../graph/node.js";
+import { attentionSizes } from "../graph/ops/attention.js";
 import { SLOT } from "../graph/packing.js";
 import { letters } from "../graph/ops/structure.js";
 import { expand } from "../passes/expand.js";
@@ -22,6 +23,18 @@ const LONGEST_ROW = 4096;
 /** Several devices are scheduled from one graph, which is the same for all of them once it is legal. */
 const legal = new WeakMap<Graph, Graph>();
 
+/** Composites with a skeleton of their own. */
+const KERNELS: ReadonlySet<Op> = new Set<Op>(["sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
+
+/** Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first cache. */
+const WIDEST_HEAD = 1022;
+
+function isTooWide(node: Node): boolean {
+  if (node.op !== "attention" && node.op !== "attention_lse" && node.op !== "attention_vjp") return false;
+  const { depth, width } = attentionSizes(node.inputs);
+  return depth + width > WIDEST_HEAD;
+}
+
 export function legalize(graph: Graph): Graph {
   const known = legal.get(graph) ?? legalized(graph);
   legal.set(graph, known);
@@ -29,7 +42,7 @@ export function legalize(graph: Graph): Graph {
 }
 
 function legalized(graph: Graph): Graph {
-  const expanded = expand(graph, (node) => node.op !== "sinkhorn");
+  const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
   return rewrite(expanded, (b, node) => {
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
     return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;

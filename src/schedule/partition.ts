@@ -1,6 +1,6 @@
 /**
  * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes its
- * reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, or a pack, whose kernels are copies if any). Nodes are taken in topological
+ * reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, attention, or a pack, whose kernels are copies if any). Nodes are taken in topological
  * order; a node joins the newest cluster among its producers when it fits that cluster's loops, so that dependencies only
  * run from older to newer clusters and no circle can form. Inside a cluster nothing is stored but what another cluster or
  * the host reads. Views, constants, conditions, and the single-use operands of reductions are never stored: they are
@@ -12,7 +12,7 @@ import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./vi
 export interface Cluster {
   /** Position in the schedule; producers have smaller ones. */
   readonly order: number;
-  readonly kind: "map" | "matmul" | "sinkhorn" | "pack";
+  readonly kind: "map" | "matmul" | "sinkhorn" | "attention" | "pack";
   /** The full domain. For an anchor, its own shape. */
   readonly shape: Shape;
   /** Axes of `shape` that the cluster's reductions remove; null when it has none. */
@@ -40,10 +40,21 @@ export const isLeaf = (node: Node): boolean =>
 
 const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
 const isAnchor = (node: Node): boolean =>
-  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp" || node.op === "pack";
+  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp" || node.op === "pack" || isAttention(node);
+const isAttention = (node: Node): boolean => node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
 
 const isElementwise = (node: Node): boolean =>
   node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
+
+/** Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the operands. */
+function isSibling(a: Node, b: Node): boolean {
+  if (a.op === "attention_vjp" && b.op === "attention_vjp") {
+    return a.attrs.wrt !== b.attrs.wrt && a.attrs.scale === b.attrs.scale && a.attrs.causal === b.attrs.causal && a.inputs.every((input, i) => input === b.inputs[i]);
+  }
+  const [result, logs] = a.op === "attention" ? [a, b] : [b, a];
+  return result.op === "attention" && logs.op === "attention_lse" && result.attrs.scale === logs.attrs.scale && result.attrs.causal === logs.attrs.causal &&
+    logs.inputs.every((input, i) => input === result.inputs[i]);
+}
 
 /** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
 const FEW_ROWS = 64;
@@ -94,7 +105,7 @@ export function partition(graph: Graph): Partition {
     if (isLeaf(node) || inline(node)) continue;
     const producers = producersOf(node, inline);
     const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
-    const found = isAnchor(node) ? null : findHome(node, producers, newest);
+    const found = isAnchor(node) ? findSiblings(node, newest) : findHome(node, producers, newest);
     if (!found && !forced.has(node) && waits(node, uses)) {
       waiting.add(node);
       continue;
@@ -133,13 +144,18 @@ export function partition(graph: Graph): Partition {
 
   function open(node: Node): Cluster {
     const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
-    const kind = node.op === "contract" ? "matmul" : node.op === "pack" ? "pack" : isAnchor(node) ? "sinkhorn" : "map";
+    const kind = node.op === "contract" ? "matmul" : node.op === "pack" ? "pack" : isAttention(node) ? "attention" : isAnchor(node) ? "sinkhorn" : "map";
     const cluster: Cluster = {
       order: clusters.length, kind, shape, axes: null,
       anchor: isAnchor(node) ? node : null, members: new Set(), reads: new Set(), roots: [],
     };
     clusters.push(cluster);
     return cluster;
+  }
+
+  /** The cluster of attention that gives this result too, when all that the node reads is there by then. */
+  function findSiblings(node: Node, newest: number): Cluster | null {
+    return isAttention(node) ? clusters.find(({ kind, members, order }) => kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node))) ?? null : null;
   }
 
   /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
@@ -160,7 +176,7 @@ export function partition(graph: Graph): Partition {
   }
 
   function fits(node: Node, cluster: Cluster): boolean {
-    if (cluster.kind === "sinkhorn" || cluster.kind === "pack") return false;
+    if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
     // A view that is stored itself reads at other coordinates than it is stored at.
     if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
     // So does a gather: its table must be in memory, whole.
@@ -259,7 +275,7 @@ function findForced(nodes: readonly Node[], outputs: readonly Node[], values: re
     if (!isLeaf(node)) forced.add(node);
   };
   for (const node of nodes) {
-    if (node.op === "contract") {
+    if (node.op === "contract" || isAttention(node)) {
       for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
     } else if (isAnchor(node)) {
       for (const operand of node.inputs) {

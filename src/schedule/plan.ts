@@ -8,6 +8,7 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
+import { attentionKernel } from "./attention.js";
 import { clearKernel, copyKernel } from "./copy.js";
 import { inPlace } from "./inplace.js";
 import type { Bound, Places } from "./kernelize.js";
@@ -202,6 +203,7 @@ function kernelOf(cluster: Cluster, kind: Exclude<Cluster["kind"], "pack">, prof
     case "map": return rowKernel(cluster, profile, places);
     case "matmul": return matmulKernel(cluster, profile, places);
     case "sinkhorn": return sinkhornKernel(cluster, profile, places);
+    case "attention": return attentionKernel(cluster, profile, places);
     default: return kind satisfies never;
   }
 }
