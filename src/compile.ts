@@ -12,12 +12,12 @@ import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { buildEntries, decays, type Entries } from "./entries.js";
 import { printGraph } from "./graph/text.js";
+import { slotsOf } from "./graph/packing.js";
 import { valueOf } from "./graph/sizes.js";
 import { printKernel } from "./kernel/text.js";
 import { elaborate, type Facts } from "./model/elaborate.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
-import { layOutInOrder } from "./schedule/memory.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
 
 export type { Facts };
@@ -155,13 +155,17 @@ const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly n
   shape: axes.map((axis) => valueOf(axis.size)!), axes: axes.map((axis) => axis.name),
 });
 
-/** Parameters and states in the pool `state`, in the order of the page. */
-function stateOf({ lowered, states }: Entries): { parameters: ParameterInfo[]; states: Plan["states"]; layout: Map<string, number>; words: number } {
-  const sizes = [...lowered.parameters, ...states].map(({ shape }) => shape.reduce((product, size) => product * size, 1));
-  const { offsets, words } = layOutInOrder(sizes);
-  const parameters = lowered.parameters.map(({ name, shape, axes, start, doc }, i) => ({ name, shape, axes, start, doc, offset: offsets[i]!, decay: decays(shape) }));
-  const rest = states.map(({ name, shape }, i) => ({ name, shape, offset: offsets[parameters.length + i]! }));
-  return { parameters, states: rest, layout: new Map([...parameters, ...rest].map(({ name, offset }) => [name, offset])), words };
+/** Parameters and states: listed in the order of the page, laid out in the pool `state` in the order of the update. */
+function stateOf({ lowered, states, order }: Entries): { parameters: ParameterInfo[]; states: Plan["states"]; layout: Map<string, number>; words: number } {
+  const shapes = new Map([...lowered.parameters, ...states].map(({ name, shape }) => [name, shape]));
+  const names = order ?? [...shapes.keys()];
+  const { offsets, words } = slotsOf(names.map((name) => shapes.get(name)!));
+  const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
+  return {
+    parameters: lowered.parameters.map(({ name, shape, axes, start, doc }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay: decays(shape) })),
+    states: states.map(({ name, shape }) => ({ name, shape, offset: layout.get(name)! })),
+    layout, words,
+  };
 }
 
 function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {

@@ -3,10 +3,11 @@
  * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
  * outputs of a spec that has no loss.
  */
-import { createBuilder } from "./graph/builder.js";
+import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
+import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 
@@ -15,6 +16,8 @@ export interface Entries {
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
   readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** Names of parameters and states in the order of memory that suits the update; null when there is none. */
+  readonly order: readonly string[] | null;
 }
 
 const none: ReadonlyMap<Node, Node> = new Map();
@@ -26,11 +29,12 @@ export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
   const graphs: Graph[] = [];
   let states: Entries["states"] = [];
+  let order: Entries["order"] = null;
   let first: Lowered | null = null;
 
   if (model.loss && model.train) {
     const b = createBuilder();
-    const lowered = lower(model, b, batch);
+    const lowered = fused(lower(model, b, batch), b);
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const found = gradients(b, lowered.loss!, nodes);
@@ -38,18 +42,20 @@ export function buildEntries(model: TypedModel): Entries {
       b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip,
     );
     states = update.states;
+    order = update.order;
     const constraints = constraintOutputs(lowered);
     graphs.push({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates });
     graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
     graphs.push({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none });
     if (lowered.predicts !== null) {
-      const single = lower(model, createBuilder(), 1);
+      const alone = createBuilder();
+      const single = fused(lower(model, alone, 1), alone);
       graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
     }
   }
   if (model.outputs.length) {
     const b = createBuilder();
-    const lowered = lower(model, b, batch);
+    const lowered = fused(lower(model, b, batch), b);
     first ??= lowered;
     const outputs = [...lowered.outputs];
     const constraints = constraintOutputs(lowered);
@@ -62,7 +68,20 @@ export function buildEntries(model: TypedModel): Entries {
     graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
     graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
   }
-  return { graphs, lowered: first!, states };
+  return { graphs, lowered: first!, states, order };
+}
+
+/** The forward pass after the passes that come before differentiation. Leaves stay the nodes that they are, since the builder is the same. */
+function fused(lowered: Lowered, b: Builder): Lowered {
+  const { loss, losses, logits, outputs, constraints } = lowered;
+  const roots = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
+  const made = fuseAttention({ name: "forward", outputs: new Map(roots.map((node, i) => [`${i}`, node])), updates: none }, b);
+  const now = (node: Node): Node => made.outputs.get(`${roots.indexOf(node)}`)!;
+  const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
+  return {
+    ...lowered, outputs: all(outputs), constraints: all(constraints),
+    loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+  };
 }
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>

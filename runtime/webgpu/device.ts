@@ -21,8 +21,6 @@ const MOST_QUERIES = 4096;
 const MOST_GROUPS = 65535;
 /** The share of the time that a run is known to take during which nobody asks whether it has ended. */
 const PATIENCE = 0.8;
-/** The runs that this time is the least of. */
-const REMEMBERED = 3;
 
 export async function webgpuDevice(): Promise<Device> {
   return deviceOn(await findAdapter());
@@ -67,17 +65,20 @@ type Wait = <T>(run: string, end: () => Promise<T>) => Promise<T>;
 
 /**
  * Dawn in Node asks for the end of a run in a busy loop, on a core that a software adapter computes with. Nobody asks before most
- * of the time is over that the same run took before: with two cores that makes a step about a third shorter.
+ * of the time is over that the same run took before: with two cores that makes a step about a third shorter. The first run counts
+ * for nothing, since it compiles; whoever finds a run ended on waking has slept too long and sleeps half of it next time.
  */
 function patient(): Wait {
-  const known = new Map<string, readonly number[]>();
+  const rests = new Map<string, number>();
   return async (run, end) => {
     const begun = performance.now();
-    const times = known.get(run) ?? [];
-    const rest = times.length ? PATIENCE * Math.min(...times) : 0;
+    const rest = rests.get(run) ?? 0;
     if (rest >= 1) await new Promise((resolve) => setTimeout(resolve, rest));
+    const woken = performance.now();
     const result = await end();
-    known.set(run, [...times.slice(1 - REMEMBERED), performance.now() - begun]);
+    const now = performance.now();
+    const overslept = rest >= 1 && now - woken < 1;
+    rests.set(run, !rests.has(run) ? 0 : overslept ? rest / 2 : PATIENCE * (now - begun));
     return result;
   };
 }

@@ -90,6 +90,9 @@ export function createBuilder() {
       // Output axis i is input axis order[i].
       broadcast(x, order.map((axis) => x.shape[axis]!), order.map((_, axis) => order.indexOf(axis))),
     reshape,
+    pack: (inputs: readonly Node[]): Node => make("pack", inputs, {}),
+    slice: (x: Node, offset: number, shape: Shape): Node =>
+      offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
     sum,
     mean: (x: Node, axes: readonly number[]): Node => {
       const total = sum(x, axes);
@@ -99,6 +102,7 @@ export function createBuilder() {
       axes.length === 0 ? x : make("reduce_max", [x], { axes: [...axes].sort((a, b) => a - b) }),
     contract: (spec: string, x: Node, y: Node): Node => make("contract", [x, y], { spec }),
     scatterAdd: (index: Node, values: Node, rows: number): Node => make("scatter_add", [index, values], { rows }),
+    attention: (q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node => make("attention", [q, k, v], attrs),
     sinkhorn: (logits: Node, attrs: Attributes["sinkhorn"]): Node => make("sinkhorn", [logits], attrs),
     sinkhornVjp: (logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node => make("sinkhorn_vjp", [logits, cotangent], attrs),
   };

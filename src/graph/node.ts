@@ -46,6 +46,10 @@ export interface Attributes {
   broadcast: { readonly axes: readonly number[] };
   /** Same number of values, row-major order kept. */
   reshape: {};
+  /** f32 tensors, row-major, one after the other as one vector: each starts at the next multiple of 64, with zeros between and at the end (`packing.ts`). */
+  pack: {};
+  /** The values from `offset` of a vector, as the given shape. `offset` and the vector's size are multiples of 64, as in a pack. */
+  slice: { readonly offset: number };
 
   // Reductions over `axes` (ascending), which disappear from the shape.
   sum: { readonly axes: readonly number[] };
@@ -77,6 +81,14 @@ export interface Attributes {
   sinkhorn: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
   /** inputs: logits, cotangent of the result -> cotangent of the logits. Its expansion is the derivative of sinkhorn's expansion. */
   sinkhorn_vjp: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
+  /**
+   * inputs: queries [b, t, h, d], keys [b, u, h, d], values [b, u, h, e] -> [b, t, h, e]: softmax over u of scale * (q . k), times the values; `causal`: over u <= t.
+   */
+  attention: { readonly scale: number; readonly causal: boolean };
+  /** inputs: queries, keys -> [b, h, t]: the log of the sum of exponentials of a row of attention's scores. */
+  attention_lse: { readonly scale: number; readonly causal: boolean };
+  /** inputs: queries, keys, values, attention's result, its lse, the cotangent of the result -> the cotangent of one of the first three. */
+  attention_vjp: { readonly scale: number; readonly causal: boolean; readonly wrt: "query" | "key" | "value" };
 }
 
 export type Op = keyof Attributes;

@@ -2,12 +2,13 @@
  * The op table: one record an op. The verifier, the evaluator, differentiation, cost and the generated tests are derived from it;
  * the type says that no op of `node.ts` may be missing.
  */
+import { attentions } from "./ops/attention.js";
 import { composites } from "./ops/composite.js";
 import { elementwise, leaves } from "./ops/elementwise.js";
 import { structure } from "./ops/structure.js";
 import type { Op } from "./node.js";
 import type { OpTable } from "./record.js";
 
-export const opTable: OpTable = { ...leaves, ...elementwise, ...structure, ...composites };
+export const opTable: OpTable = { ...leaves, ...elementwise, ...structure, ...composites, ...attentions };
 
 export const allOps = Object.keys(opTable) as readonly Op[];

@@ -50,6 +50,10 @@ export interface OpRecord<K extends Op> {
 
 export type OpTable = { readonly [K in Op]: OpRecord<K> };
 
+/** Whether the shape of a node is said where it is made: leaves and layout ops. */
+export const saysShape = (node: Node): boolean =>
+  node.inputs.length === 0 || node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
+
 export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 

@@ -1,13 +1,14 @@
 /** Orders of nodes. Ids rise with creation, so ordering what is reachable by id puts producers first. */
 import type { Graph, Node } from "./node.js";
 
-/** All nodes that `roots` need, producers first. */
-export function topological(roots: Iterable<Node>): Node[] {
+/** All nodes that `roots` need, producers first; what is in `known` is left out, and what only that needs. */
+export function topological(roots: Iterable<Node>, known: Iterable<Node> = []): Node[] {
+  const left = new Set(known);
   const seen = new Set<Node>();
   const stack = [...roots];
   while (stack.length) {
     const node = stack.pop()!;
-    if (seen.has(node)) continue;
+    if (seen.has(node) || left.has(node)) continue;
     seen.add(node);
     stack.push(...node.inputs);
   }

@@ -5,7 +5,7 @@
  */
 import type { Graph, Node } from "./node.js";
 import { opTable } from "./ops.js";
-import { sameShape, type OpRecord } from "./record.js";
+import { sameShape, saysShape, type OpRecord } from "./record.js";
 import { nodesOf } from "./topology.js";
 
 /** What is wrong, in words; nothing when the graph is sound. */
@@ -14,10 +14,9 @@ export function verifyGraph(graph: Graph): readonly string[] {
   const named = new Map<string, Node>();
   for (const node of nodesOf(graph)) {
     const at = `${graph.name}: %${node.id} ${node.op}`;
-    const leaf = node.inputs.length === 0 || node.op === "broadcast" || node.op === "reshape";
     const record = opTable[node.op] as OpRecord<typeof node.op>;
     const inferred = (record.infer as (inputs: readonly Node[], attrs: unknown, given: unknown) => ReturnType<typeof record.infer>)(
-      node.inputs, node.attrs, leaf ? { shape: node.shape, dtype: node.dtype } : {},
+      node.inputs, node.attrs, saysShape(node) ? { shape: node.shape, dtype: node.dtype } : {},
     );
     if (typeof inferred === "string") wrong.push(`${at}: ${inferred}`);
     else if (inferred.dtype !== node.dtype || !sameShape(inferred.shape, node.shape)) {

@@ -47,32 +47,41 @@ export function printExpr(e: Expr): string {
   }
 }
 
-function printStmts(stmts: readonly Stmt[], indent: string): string[] {
-  return stmts.flatMap((s): string[] => {
+/** Appends to `lines`: a kernel is printed to tell whether it is known, so this is called for every dispatch. */
+function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): string[] {
+  for (const s of stmts) {
     switch (s.kind) {
-      case "let": return [`${indent}let ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`];
-      case "var": return [`${indent}var ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`];
-      case "assign": return [`${indent}${s.name} = ${printExpr(s.value)}`];
-      case "store": return [`${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`];
+      case "let": lines.push(`${indent}let ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`); break;
+      case "var": lines.push(`${indent}var ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`); break;
+      case "assign": lines.push(`${indent}${s.name} = ${printExpr(s.value)}`); break;
+      case "store": lines.push(`${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`); break;
       case "for":
-        return [`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`, ...printStmts(s.body, `${indent}  `), `${indent}}`];
+        lines.push(`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`);
+        printStmts(s.body, `${indent}  `, lines);
+        lines.push(`${indent}}`);
+        break;
       case "if":
-        return [
-          `${indent}if ${printExpr(s.condition)} {`, ...printStmts(s.then, `${indent}  `),
-          ...(s.else.length ? [`${indent}} else {`, ...printStmts(s.else, `${indent}  `)] : []), `${indent}}`,
-        ];
-      case "array": return [`${indent}array ${s.name}: ${s.of}[${s.size}]`];
-      case "shared": return [`${indent}shared ${s.name}: ${s.of}[${s.size}]`];
-      case "barrier": return [`${indent}barrier`];
-      default: return s satisfies never;
+        lines.push(`${indent}if ${printExpr(s.condition)} {`);
+        printStmts(s.then, `${indent}  `, lines);
+        if (s.else.length) {
+          lines.push(`${indent}} else {`);
+          printStmts(s.else, `${indent}  `, lines);
+        }
+        lines.push(`${indent}}`);
+        break;
+      case "array": lines.push(`${indent}array ${s.name}: ${s.of}[${s.size}]`); break;
+      case "shared": lines.push(`${indent}shared ${s.name}: ${s.of}[${s.size}]`); break;
+      case "barrier": lines.push(`${indent}barrier`); break;
+      default: s satisfies never;
     }
-  });
+  }
+  return lines;
 }
 
 /** The kernel without its name. */
 export function structuralKey(kernel: Kernel): string {
   const buffers = kernel.buffers.map(({ name, pool, access }) => `${name}: ${access} ${pool}`).join(", ");
-  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${[...printStmts(kernel.body, "  "), ""].join("\n")}}`;
+  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${[...printStmts(kernel.body, "  ", []), ""].join("\n")}}`;
 }
 
 export const printKernel = (kernel: Kernel): string => `kernel ${kernel.name}${structuralKey(kernel)}`;

@@ -6,6 +6,7 @@
 import type { Builder } from "../graph/builder.js";
 import { arrange, contractAll, spread, type Labelled } from "../graph/contraction.js";
 import type { Node } from "../graph/node.js";
+import { ABSENT } from "../graph/ops/attention.js";
 import { show, valueOf, type Size } from "../graph/sizes.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
@@ -37,7 +38,6 @@ export interface Lowered {
 }
 
 const BATCH = "batch";
-const ABSENT = -3.4028234663852886e38;
 const RMS_EPSILON = 1e-6;
 
 export function lower(model: TypedModel, b: Builder, batch: number): Lowered {

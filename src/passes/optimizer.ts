@@ -2,9 +2,15 @@
  * The update as graph: gradients are clipped by their global norm, the rate is an expression of the input "step" (0 at the first
  * step), moments are states. AdamW is decoupled weight decay (Loshchilov and Hutter, ICLR 2019) with epsilon outside the
  * root, as PyTorch places it; clipping divides by norm + 1e-6, as PyTorch does. Decay applies where the parameter says so.
+ *
+ * All parameters are updated as one vector, and so are their moments: `pack` makes one of the leaves, `slice` gives each leaf its part of the
+ * new one. The graph does not grow with the number of parameters but for these, and the schedule makes of it one kernel in place
+ * (`src/schedule/packs.ts`, `inplace.ts`).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import { SLOT, slotsOf } from "../graph/packing.js";
+import { sizeOf } from "../graph/record.js";
 
 /** A rate over the steps. `warmup` steps rise linearly; then `from` falls to `to` at `steps`. */
 export type Schedule =
@@ -25,6 +31,8 @@ export interface Update {
   /** Parameter or state -> its new value. */
   readonly updates: ReadonlyMap<Node, Node>;
   readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** Names of parameters and states in the order in which the update works on them: so laid out, its vectors are the memory as it lies. */
+  readonly order: readonly string[];
   /** Norm of all gradients before clipping. */
   readonly norm: Node | null;
 }
@@ -36,48 +44,70 @@ export function applyOptimizer(
   spec: OptimizerSpec,
   clip: number | null,
 ): Update {
+  const order = inOrder(parameters);
+  const sorted = order.map((i) => parameters[i]!);
+  const { offsets } = slotsOf(sorted.map(({ node }) => node.shape));
   const updates = new Map<Node, Node>();
-  const states: { name: string; shape: readonly number[] }[] = [];
-  const state = (kind: string, { name, node }: Trained): Node => {
-    const full = `${kind}:${name}`;
-    states.push({ name: full, shape: node.shape });
-    return b.state(full, node.shape);
-  };
+  const kinds = spec.kind === "adamw" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
+  /** One vector of the tensors of `leaves`, and what to do with its new value. */
+  const vector = (leaves: readonly Node[]): { readonly before: Node; readonly becomes: (after: Node) => void } => ({
+    before: b.pack(leaves),
+    becomes: (after) => leaves.forEach((leaf, i) => updates.set(leaf, b.slice(after, offsets[i]!, leaf.shape))),
+  });
+  const all = vector(sorted.map(({ node }) => node));
+  const moments = kinds.map((kind) => vector(sorted.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape))));
+  const raw = b.pack(order.map((i) => gradients[i]!));
+  const over = (scalar: Node): Node => b.broadcast(scalar, raw.shape, []);
+  const scale = (value: number): Node => b.fill(value, raw.shape);
+
+  const norm = clip === null ? null : b.sqrt(b.sum(b.mul(raw, raw), [0]));
   const step = b.cast(b.input("step", [], "u32"), "f32");
   const rate = scheduled(b, spec.rate, step);
-  const norm = clip === null ? null : globalNorm(b, gradients);
-  const factor = norm === null ? null : b.min(b.constant(1), b.div(b.constant(clip!), b.add(norm, b.constant(1e-6))));
+  const g = norm === null ? raw : b.mul(raw, over(b.min(b.constant(1), b.div(b.constant(clip!), b.add(norm, b.constant(1e-6))))));
+  const decayed = (p: Node): Node => {
+    const plain = sorted.findIndex(({ decay }) => !decay);
+    if (spec.decay === 0 || plain === 0) return p;
+    const keep = over(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))));
+    if (plain < 0) return b.mul(p, keep);
+    return b.mul(p, b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[plain]!, p.shape, "u32")), keep, scale(1)));
+  };
 
-  const corrections = spec.kind === "adamw" ? spec.betas.map((beta) => correction(b, beta, step)) : [];
-  parameters.forEach((parameter, i) => {
-    const { node, decay } = parameter;
-    const over = (scalar: Node): Node => b.broadcast(scalar, node.shape, []);
-    const scale = (value: number): Node => b.fill(value, node.shape);
-    const g = factor ? b.mul(gradients[i]!, over(factor)) : gradients[i]!;
-    const decayed = decay && spec.decay !== 0 ? b.mul(node, over(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))))) : node;
-    if (spec.kind === "sgd") {
-      if (spec.momentum === 0) {
-        updates.set(node, b.sub(decayed, b.mul(over(rate), g)));
-        return;
-      }
-      const before = state("momentum", parameter);
-      const after = b.add(b.mul(before, scale(spec.momentum)), g);
-      updates.set(before, after);
-      updates.set(node, b.sub(decayed, b.mul(over(rate), after)));
-      return;
-    }
+  if (spec.kind === "sgd") {
+    const [momentum] = moments;
+    const direction = momentum ? b.add(b.mul(momentum.before, scale(spec.momentum)), g) : g;
+    momentum?.becomes(direction);
+    all.becomes(b.sub(decayed(all.before), b.mul(over(rate), direction)));
+  } else {
     const [beta1, beta2] = spec.betas;
-    const m = state("m", parameter);
-    const v = state("v", parameter);
-    const m1 = b.add(b.mul(m, scale(beta1)), b.mul(g, scale(1 - beta1)));
-    const v1 = b.add(b.mul(v, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
-    const denominator = b.add(b.sqrt(b.div(v1, over(corrections[1]!))), scale(spec.epsilon));
-    const direction = b.div(b.div(m1, over(corrections[0]!)), denominator);
-    updates.set(m, m1);
-    updates.set(v, v1);
-    updates.set(node, b.sub(decayed, b.mul(over(rate), direction)));
-  });
-  return { updates, states, norm };
+    const [m, v] = moments as [typeof all, typeof all];
+    const [correction1, correction2] = [correction(b, beta1, step), correction(b, beta2, step)];
+    const m1 = b.add(b.mul(m.before, scale(beta1)), b.mul(g, scale(1 - beta1)));
+    const v1 = b.add(b.mul(v.before, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
+    // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
+    const denominator = b.add(b.sqrt(b.mul(v1, over(b.div(b.constant(1), correction2)))), scale(spec.epsilon));
+    const moved = b.div(b.mul(m1, over(b.div(rate, correction1))), denominator);
+    m.becomes(m1);
+    v.becomes(v1);
+    all.becomes(b.sub(decayed(all.before), moved));
+  }
+  const names = sorted.map(({ name }) => name);
+  return {
+    updates, norm,
+    states: parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))),
+    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`))],
+  };
+}
+
+/**
+ * The order of the parameters in the vectors: those that decay first, so that decay is a comparison with one index; within each class the page's
+ * order, but with what fills its slot on the outside, so that all padding lies together in the middle.
+ */
+function inOrder(parameters: readonly Trained[]): number[] {
+  const rank = ({ decay, node }: Trained): number => {
+    const full = sizeOf(node.shape) % SLOT === 0;
+    return decay ? (full ? 0 : 1) : full ? 3 : 2;
+  };
+  return parameters.map((_, i) => i).sort((a, c) => rank(parameters[a]!) - rank(parameters[c]!) || a - c);
 }
 
 /** 1 - beta^(step + 1). For small exponents the series keeps what the subtraction would lose in f32. */
@@ -87,11 +117,6 @@ function correction(b: Builder, beta: number, step: Node): Node {
   const terms = [1, -1 / 2, 1 / 6, -1 / 24, 1 / 120, -1 / 720, 1 / 5040, -1 / 40320, 1 / 362880];
   const series = terms.reduceRight<Node>((sum, coefficient) => b.add(b.mul(sum, x), b.constant(coefficient)), b.constant(0));
   return b.select(b.lt(x, b.constant(0.1)), b.mul(x, series), b.sub(b.constant(1), b.exp(b.neg(x))));
-}
-
-function globalNorm(b: Builder, gradients: readonly Node[]): Node {
-  const squares = gradients.map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
-  return b.sqrt(squares.reduce((sum, square) => b.add(sum, square)));
 }
 
 /** The rate at `step`, as nanoGPT counts: warm-up is from * (step + 1) / (warmup + 1). */

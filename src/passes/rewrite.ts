@@ -1,6 +1,7 @@
 /** The one loop behind every pass: rebuilds a graph node by node, letting a function replace any node. */
 import { createBuilder, type Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
+import { saysShape } from "../graph/record.js";
 import { nodesOf } from "../graph/topology.js";
 
 /** Given a node whose inputs are already rewritten, its replacement, or null to keep it. */
@@ -8,9 +9,8 @@ export type Rule = (b: Builder, node: Node) => Node | null;
 
 /** The same node with other inputs, in `b`. */
 export function remake(b: Builder, node: Node, inputs: readonly Node[]): Node {
-  const layout = inputs.length === 0 || node.op === "broadcast" || node.op === "reshape";
   return b.make(node.op, inputs, node.attrs, {
-    ...(layout ? { shape: node.shape, dtype: node.dtype } : {}), site: node.site, epoch: node.epoch, spans: node.spans,
+    ...(saysShape(node) ? { shape: node.shape, dtype: node.dtype } : {}), site: node.site, epoch: node.epoch, spans: node.spans,
   });
 }
 

@@ -19,15 +19,26 @@ interface Batch {
   readonly open: boolean;
 }
 
-export function batch(bounds: readonly Bound[]): Bound[] {
+/** Words of a space; places overlap when their words in one space do. */
+export interface Span {
+  readonly space: unknown;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A range of words that a batch reads or writes. */
+interface Touch extends Span {
+  readonly writes: boolean;
+  readonly batch: number;
+}
+
+export function batch(bounds: readonly Bound[], spanOf: (place: Place) => Span): Bound[] {
   const batches: Batch[] = [];
-  /** The last batch that writes or reads a place. */
-  const written = new Map<Place, number>();
-  const read = new Map<Place, number>();
+  const touches = new Map<unknown, Touch[]>();
   for (const bound of bounds) {
-    const touched = bound.kernel.buffers.map(({ access }, i) => ({ place: bound.places[i]!, access }));
-    const earliest = touched.reduce((after, { place, access }) =>
-      Math.max(after, (written.get(place) ?? -1) + 1, access === "read" ? 0 : (read.get(place) ?? -1) + 1), 0);
+    const own = bound.kernel.buffers.map(({ access }, i) => ({ ...spanOf(bound.places[i]!), writes: access !== "read" }));
+    const earliest = own.reduce((after, { space, from, to, writes }) =>
+      (touches.get(space) ?? []).reduce((latest, other) => ((writes || other.writes) && other.from < to && from < other.to ? Math.max(latest, other.batch + 1) : latest), after), 0);
     const small = isSmall(bound);
     let at = small ? batches.length - 1 : -1;
     while (at >= earliest && !hasRoom(batches[at]!, bound)) at--;
@@ -36,9 +47,10 @@ export function batch(bounds: readonly Bound[]): Bound[] {
       at = batches.length;
       batches.push({ members: [bound], open: small });
     }
-    for (const { place, access } of touched) {
-      if (access !== "write") read.set(place, Math.max(at, read.get(place) ?? -1));
-      if (access !== "read") written.set(place, Math.max(at, written.get(place) ?? -1));
+    for (const span of own) {
+      const list = touches.get(span.space) ?? [];
+      list.push({ ...span, batch: at });
+      touches.set(span.space, list);
     }
   }
   return batches.map(({ members }) => (members.length === 1 ? members[0]! : together(members)));
@@ -68,7 +80,8 @@ function together(members: readonly Bound[]): Bound {
   });
   const body = branches.reduceRight<readonly Stmt[]>((rest, { end, body: own }) => (rest.length ? [k.ifS(k.lt(group, k.idx(end)), own, rest)] : own), []);
   const first = members[0]!.kernel;
-  const kernel: Kernel = { name: "batch", groups: start, workgroup: first.workgroup, buffers, body };
+  const name = [...new Set(members.map((member) => member.kernel.name))].join("+");
+  const kernel: Kernel = { name, groups: start, workgroup: first.workgroup, buffers, body };
   return {
     kernel, places, tuned: null,
     flops: members.reduce((sum, { flops }) => sum + flops, 0),

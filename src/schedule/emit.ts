@@ -267,6 +267,13 @@ export function createEmitter(options: EmitterOptions) {
         const inner = reshapeCoords(node, coords);
         return inner ? emit(node.inputs[0]!, inner) : byLane(node, coords);
       }
+      case "slice": {
+        const { at, lane, depth: from } = address(coords, rowMajor(node.shape));
+        const { offset } = node.attrs;
+        if (offset === 0 || at.kind === "const") return emit(node.inputs[0]!, [{ at: at.kind === "const" ? k.idx(at.value + offset) : at, lane, depth: from }]);
+        const moved = remember(from, `slice|${key({ at, lane: 0, depth: 0 })}|${offset}`, () => bind(k.add(at, k.idx(offset)), from, "i"));
+        return emit(node.inputs[0]!, [{ at: moved, lane, depth: from }]);
+      }
       case "gather": {
         const [table, index] = node.inputs as [Node, Node];
         const rank = index.shape.length;
@@ -353,17 +360,18 @@ export function createEmitter(options: EmitterOptions) {
     function cooperate(workgroup: number): Expr {
       const name = accumulator(neutral, 1);
       loop(k.ref("local", k.INDEX), k.idx(total), workgroup, (flat) => accumulate(name, 1, item(split(flat, sizes))));
-      const shared = fresh("shared");
-      scopes[0]!.stmts.unshift(k.sharedS(shared, "f32", workgroup));
+      // In two steps, so that all meet twice: some invocations combine their share of the partial results, then all combine theirs.
+      const few = 2 ** Math.ceil(Math.log2(workgroup) / 2);
+      const [partial, folded] = [fresh("shared"), fresh("shared")];
+      scopes[0]!.stmts.unshift(k.sharedS(partial, "f32", workgroup), k.sharedS(folded, "f32", few));
       const local = k.ref("local", k.INDEX);
-      push(k.store(shared, local, k.ref(name, f32(1))));
+      const all = (count: number, from: string, at: (i: number) => Expr): Expr =>
+        Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
+      push(k.store(partial, local, k.ref(name, f32(1))));
       push(k.barrier());
-      for (let half = workgroup / 2; half >= 1; half /= 2) {
-        guard(k.lt(local, k.idx(half)), () =>
-          push(k.store(shared, local, combine(k.load(shared, local, f32(1)), k.load(shared, k.add(local, k.idx(half)), f32(1))))));
-        push(k.barrier());
-      }
-      return k.load(shared, k.idx(0), f32(1));
+      guard(k.lt(local, k.idx(few)), () => push(k.store(folded, local, all(workgroup / few, partial, (i) => k.add(local, k.idx(i * few))))));
+      push(k.barrier());
+      return all(few, folded, k.idx);
     }
   }
 

@@ -1,12 +1,14 @@
 /** The members of each skeleton's family that tuning tries, by the kind of device. A choice with other knobs than these is stale. */
 import type { Choice, KernelProfile } from "../../codegen/target.js";
+import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
+import { gpuAttentions } from "./attention-gpu.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
 import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
-  cpu: { matmul: cpuTiles, token: tokenTiles },
-  gpu: { matmul: gpuTiles },
+  cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions },
 };
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */

@@ -1,9 +1,12 @@
 /**
  * Makes a graph schedulable: composites without a kernel are expanded, and products that would starve the matmul skeleton
  * become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch axis (nothing to
- * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix).
+ * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix). A reduction of a
+ * long vector to one number becomes two, so that more than one core works on it.
  */
-import type { Graph, Node, NodeWith } from "../graph/node.js";
+import type { Graph, Node, NodeWith, Op } from "../graph/node.js";
+import { attentionSizes } from "../graph/ops/attention.js";
+import { SLOT } from "../graph/packing.js";
 import { letters } from "../graph/ops/structure.js";
 import { expand } from "../passes/expand.js";
 import { rewrite } from "../passes/rewrite.js";
@@ -13,10 +16,53 @@ import { access, sizeOf } from "./views.js";
 
 /** Fewer columns than this fill no vector block. */
 const FEW_COLUMNS = 8;
+/** A vector of fewer elements is reduced by one core in less time than a second dispatch takes. */
+const LONG_VECTOR = 16_384;
+const LONGEST_ROW = 4096;
+
+/** Several devices are scheduled from one graph, which is the same for all of them once it is legal. */
+const legal = new WeakMap<Graph, Graph>();
+
+/** Composites with a skeleton of their own. */
+const KERNELS: ReadonlySet<Op> = new Set<Op>(["sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
+
+/** Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first cache. */
+const WIDEST_HEAD = 1022;
+
+function isTooWide(node: Node): boolean {
+  if (node.op !== "attention" && node.op !== "attention_lse" && node.op !== "attention_vjp") return false;
+  const { depth, width } = attentionSizes(node.inputs);
+  return depth + width > WIDEST_HEAD;
+}
 
 export function legalize(graph: Graph): Graph {
-  const expanded = expand(graph, (node) => node.op !== "sinkhorn");
-  return rewrite(expanded, (b, node) => (node.op === "contract" && isStarved(node) ? multiplyAndSum(b, node) : null));
+  const known = legal.get(graph) ?? legalized(graph);
+  legal.set(graph, known);
+  return known;
+}
+
+function legalized(graph: Graph): Graph {
+  const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
+  return rewrite(expanded, (b, node) => {
+    if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
+    return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
+  });
+}
+
+/** First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation everywhere. */
+function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
+  const x = node.inputs[0]!;
+  const row = x.shape.length === 1 ? rowOf(x.shape[0]!) : null;
+  if (row === null) return null;
+  const rows = b.reshape(x, [x.shape[0]! / row, row]);
+  return node.op === "sum" ? b.sum(b.sum(rows, [1]), [0]) : b.reduceMax(b.reduceMax(rows, [1]), [0]);
+}
+
+/** The longest row that a long vector is cut into without a rest; null for what is short, or has no such row. */
+function rowOf(size: number): number | null {
+  if (size < LONG_VECTOR) return null;
+  for (let row = LONGEST_ROW; row >= SLOT; row -= SLOT) if (size % row === 0) return row;
+  return null;
 }
 
 function isStarved(node: NodeWith<"contract">): boolean {

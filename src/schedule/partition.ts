@@ -1,18 +1,18 @@
 /**
  * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes its
- * reductions remove) and perhaps an anchor (a matrix product or a Sinkhorn projection). Nodes are taken in topological
+ * reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, attention, or a pack, whose kernels are copies if any). Nodes are taken in topological
  * order; a node joins the newest cluster among its producers when it fits that cluster's loops, so that dependencies only
  * run from older to newer clusters and no circle can form. Inside a cluster nothing is stored but what another cluster or
  * the host reads. Views, constants, conditions, and the single-use operands of reductions are never stored: they are
  * emitted where they are used (`emit.ts`), so a wrong guess here costs time, never correctness.
  */
 import type { Graph, Node, Shape } from "../graph/node.js";
-import { access, behindReshapes, isView, sameShape, sizeOf } from "./views.js";
+import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./views.js";
 
 export interface Cluster {
   /** Position in the schedule; producers have smaller ones. */
   readonly order: number;
-  readonly kind: "map" | "matmul" | "sinkhorn";
+  readonly kind: "map" | "matmul" | "sinkhorn" | "attention" | "pack";
   /** The full domain. For an anchor, its own shape. */
   readonly shape: Shape;
   /** Axes of `shape` that the cluster's reductions remove; null when it has none. */
@@ -40,15 +40,26 @@ export const isLeaf = (node: Node): boolean =>
 
 const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
 const isAnchor = (node: Node): boolean =>
-  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp";
+  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp" || node.op === "pack" || isAttention(node);
+const isAttention = (node: Node): boolean => node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
+
+const isElementwise = (node: Node): boolean =>
+  node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
+
+/** Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the operands. */
+function isSibling(a: Node, b: Node): boolean {
+  if (a.op === "attention_vjp" && b.op === "attention_vjp") {
+    return a.attrs.wrt !== b.attrs.wrt && a.attrs.scale === b.attrs.scale && a.attrs.causal === b.attrs.causal && a.inputs.every((input, i) => input === b.inputs[i]);
+  }
+  const [result, logs] = a.op === "attention" ? [a, b] : [b, a];
+  return result.op === "attention" && logs.op === "attention_lse" && result.attrs.scale === logs.attrs.scale && result.attrs.causal === logs.attrs.causal &&
+    logs.inputs.every((input, i) => input === result.inputs[i]);
+}
 
 /** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
 const FEW_ROWS = 64;
 const LARGE = 4096;
-/**
- * Tensors that one kernel reads at most. Without a limit the sum over all gradients' norms would be one kernel that grows with depth; with
- * it the sum is a row of equal kernels.
- */
+/** Tensors that one kernel reads at most. Without a limit a sum over many tensors would be one kernel that grows with depth; with it the sum is a row of equal kernels. */
 const MOST_READS = 12;
 
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
@@ -73,13 +84,17 @@ export function reachable(graph: Graph): Node[] {
 
 export function partition(graph: Graph): Partition {
   const nodes = reachable(graph);
-  const results = [...graph.outputs.values(), ...graph.updates.values()];
+  // The host reads an output whole; a new value may be a slice of what is in memory (`plan.ts` stores or copies it from there).
+  const outputs = [...graph.outputs.values()];
+  const results = [...outputs, ...graph.updates.values()];
   const uses = countUses(nodes, results);
   const floating = findFloating(nodes, uses, new Set(results));
   const never = (node: Node): boolean =>
     isView(node) || node.op === "constant" || node.op === "iota" || node.dtype === "bool" || floating.has(node);
-  const forced = findForced(nodes, results, never);
-  const inline = (node: Node): boolean => never(node) && !forced.has(node);
+  const forced = findForced(nodes, outputs, [...graph.updates.values()], never);
+  /** Elementwise nodes that fit no cluster and are read once: they wait for their reader, and are emitted there. */
+  const waiting = new Set<Node>();
+  const inline = (node: Node): boolean => (never(node) && !forced.has(node)) || waiting.has(node);
 
   const clusters: Cluster[] = [];
   const home = new Map<Node, Cluster>();
@@ -90,7 +105,12 @@ export function partition(graph: Graph): Partition {
     if (isLeaf(node) || inline(node)) continue;
     const producers = producersOf(node, inline);
     const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
-    const cluster = (isAnchor(node) ? null : findHome(node, producers, newest)) ?? open(node);
+    const found = isAnchor(node) ? findSiblings(node, newest) : findHome(node, producers, newest);
+    if (!found && !forced.has(node) && waits(node, uses)) {
+      waiting.add(node);
+      continue;
+    }
+    const cluster = found ?? open(node);
     cluster.members.add(node);
     for (const producer of producers) if (home.get(producer) !== cluster) cluster.reads.add(producer);
     if (isReduction(node)) cluster.axes ??= reducedAxes(node);
@@ -112,7 +132,8 @@ export function partition(graph: Graph): Partition {
       if (home.get(producer) !== cluster) store(producer);
     }
   }
-  for (const result of results) store(behindReshapes(result, (node) => forced.has(node)));
+  for (const output of outputs) store(behindReshapes(output, (node) => forced.has(node)));
+  for (const value of graph.updates.values()) store(rangeOf(value, (node) => isLeaf(node) || forced.has(node)).base);
   for (const cluster of clusters) cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
   return {
     clusters: clusters.filter((cluster) => cluster.roots.length > 0),
@@ -123,13 +144,18 @@ export function partition(graph: Graph): Partition {
 
   function open(node: Node): Cluster {
     const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
-    const kind = node.op === "contract" ? "matmul" : isAnchor(node) ? "sinkhorn" : "map";
+    const kind = node.op === "contract" ? "matmul" : node.op === "pack" ? "pack" : isAttention(node) ? "attention" : isAnchor(node) ? "sinkhorn" : "map";
     const cluster: Cluster = {
       order: clusters.length, kind, shape, axes: null,
       anchor: isAnchor(node) ? node : null, members: new Set(), reads: new Set(), roots: [],
     };
     clusters.push(cluster);
     return cluster;
+  }
+
+  /** The cluster of attention that gives this result too, when all that the node reads is there by then. */
+  function findSiblings(node: Node, newest: number): Cluster | null {
+    return isAttention(node) ? clusters.find(({ kind, members, order }) => kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node))) ?? null : null;
   }
 
   /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
@@ -144,11 +170,13 @@ export function partition(graph: Graph): Partition {
         if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
       }
     }
-    return null;
+    // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own costs more than it does.
+    const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
+    return numbers && room(numbers) && fits(node, numbers) ? numbers : null;
   }
 
   function fits(node: Node, cluster: Cluster): boolean {
-    if (cluster.kind === "sinkhorn") return false;
+    if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
     // A view that is stored itself reads at other coordinates than it is stored at.
     if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
     // So does a gather: its table must be in memory, whole.
@@ -188,6 +216,16 @@ export function partition(graph: Graph): Partition {
 const reducedAxes = (node: Node): readonly number[] =>
   node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
 
+/** Whether a cluster's rows are single numbers. */
+const makesNumbers = (cluster: Cluster): boolean => cluster.kind === "map" && without(cluster.shape, cluster.axes ?? []).length === 0;
+
+/** Whether the one reader of an elementwise node is elementwise too, over the same shape. A condition is no reader to wait for: it may be emitted at many places. */
+function waits(node: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
+  const [reader, ...others] = uses.get(node)!;
+  return reader !== undefined && others.length === 0 && reader !== node && reader.dtype !== "bool" &&
+    isElementwise(node) && isElementwise(reader) && sameShape(reader.shape, node.shape);
+}
+
 const keepsCoresBusy = (shape: Shape, axes: readonly number[]): boolean =>
   sizeOf(without(shape, axes)) >= FEW_ROWS || sizeOf(shape) <= LARGE;
 
@@ -202,7 +240,8 @@ function producersOf(node: Node, inline: (node: Node) => boolean): Node[] {
   return [...found];
 }
 
-function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
+/** The readers of every node; a result reads itself. */
+export function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
   const uses = new Map<Node, Node[]>(nodes.map((node) => [node, []]));
   for (const node of nodes) for (const input of new Set(node.inputs)) uses.get(input)!.push(node);
   for (const result of results) uses.get(result)!.push(result);
@@ -229,14 +268,14 @@ function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: 
 }
 
 /** Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does the host. */
-function findForced(nodes: readonly Node[], results: readonly Node[], never: (node: Node) => boolean): Set<Node> {
+function findForced(nodes: readonly Node[], outputs: readonly Node[], values: readonly Node[], never: (node: Node) => boolean): Set<Node> {
   const forced = new Set<Node>();
   const isBase = (node: Node): boolean => isLeaf(node) || forced.has(node) || !never(node);
   const force = (node: Node): void => {
     if (!isLeaf(node)) forced.add(node);
   };
   for (const node of nodes) {
-    if (node.op === "contract") {
+    if (node.op === "contract" || isAttention(node)) {
       for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
     } else if (isAnchor(node)) {
       for (const operand of node.inputs) {
@@ -245,9 +284,10 @@ function findForced(nodes: readonly Node[], results: readonly Node[], never: (no
       }
     } else if (node.op === "gather" && !access(node.inputs[0]!, isBase)) force(node.inputs[0]!);
   }
-  for (const result of results) {
-    const base = behindReshapes(result, isBase);
+  const ensure = (base: Node): void => {
     if (!isBase(base)) force(base);
-  }
+  };
+  for (const output of outputs) ensure(behindReshapes(output, isBase));
+  for (const value of values) ensure(rangeOf(value, isBase).base);
   return forced;
 }

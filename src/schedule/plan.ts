@@ -8,20 +8,24 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
+import { attentionKernel } from "./attention.js";
 import type { AxisClasses } from "./axes.js";
-import { batch } from "./batch.js";
-import { copyKernel } from "./copy.js";
+import { batch, type Span } from "./batch.js";
+import { clearKernel, copyKernel } from "./copy.js";
+import { inPlace } from "./inplace.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
-import { layOut, layOutInOrder } from "./memory.js";
-import { isLeaf, partition, reachable, type Cluster, type Partition } from "./partition.js";
+import { layOut, layOutInOrder, rangeOfUses, type Use } from "./memory.js";
+import { lyingAt, placePacks, type Packs } from "./packs.js";
+import { countUses, partition, reachable, type Cluster } from "./partition.js";
+import { inWhole, located, partOf, startOf, wholeOf, type Located } from "./places.js";
 import { arrange, type Region } from "./regions.js";
 import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
 import { tokenKernel } from "./token.js";
-import { behindReshapes, isView, sameShape, sizeOf } from "./views.js";
+import { behindReshapes, rangeOf, sizeOf } from "./views.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -34,9 +38,10 @@ export interface Scheduled {
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
 }
 
-interface Located extends Place {
-  readonly words: number;
-  offset: number;
+/** A dispatch whose places have no offsets yet. */
+interface Run {
+  readonly kernel: number;
+  readonly places: readonly Located[];
 }
 
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
@@ -45,16 +50,30 @@ const PADDING = 64;
 export function schedule(graphs: readonly Graph[], profile: KernelProfile, state: StateLayout, stateWords: number): Scheduled {
   const kernels: Kernel[] = [];
   const byText = new Map<string, number>();
+  const texts = new WeakMap<Kernel, string>();
+  const known = new Map<string, Kernel>();
   const literals = new Map<string, { readonly place: Located; readonly node: Node }>();
   let literalsEnd = stateWords;
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
   const entries: Record<string, Entry> = {};
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
+  const textOf = (kernel: Kernel): string => {
+    const text = texts.get(kernel) ?? structuralKey(kernel);
+    texts.set(kernel, text);
+    return text;
+  };
+  /** The same with the first kernel of that text, so that the trees of equal ones do not pile up. */
+  const interned = (bound: Bound): Bound => {
+    const text = textOf(bound.kernel);
+    const first = known.get(text) ?? bound.kernel;
+    known.set(text, first);
+    return { ...bound, kernel: first };
+  };
   const share = ({ kernel, places, flops, tuned, made }: Bound): number => {
-    const text = structuralKey(kernel);
-    const known = byText.get(text);
-    if (known !== undefined) return known;
+    const text = textOf(kernel);
+    const index = byText.get(text);
+    if (index !== undefined) return index;
     byText.set(text, kernels.length);
     kernels.push(kernel);
     const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" && !made.has(places[i]!) ? 8 : 4) * (places[i] as Located).words, 0);
@@ -67,7 +86,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     if (!known) {
       const words = sizeOf(node.shape);
       const { words: end, offsets } = layOutInOrder([words], literalsEnd);
-      known = { place: { pool: "state", words, offset: offsets[0]! }, node };
+      known = { place: located("state", words, offsets[0]!), node };
       literalsEnd = end;
       literals.set(id, known);
     }
@@ -96,15 +115,17 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const { parts, regions, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind === "cpu");
     const onChip = new Set(regions.flatMap((region) => [...region.onChip]));
     const alone = new Set(regions.flatMap(({ clusters }) => (clusters.length === 1 ? clusters : [])));
+    const nodes = reachable(graph);
+    const uses = countUses(nodes, [...graph.outputs.values(), ...graph.updates.values()]);
     const places = new Map<Node, Located>();
     const locate = (node: Node, pool: PoolName, offset = -1): Located => {
-      const place: Located = { pool, words: sizeOf(node.shape), offset };
+      const place = located(pool, sizeOf(node.shape), offset);
       places.set(node, place);
       return place;
     };
     const temporary = (node: Node): PoolName => (node.dtype === "u32" ? "ints" : "work");
     const inputs = new Map<string, Node>();
-    for (const node of reachable(graph)) {
+    for (const node of nodes) {
       if (node.op === "parameter" || node.op === "state") {
         const offset = state.get(node.attrs.name);
         if (offset === undefined) throw new Error(`schedule: ${node.attrs.name} has no place in the state`);
@@ -116,42 +137,59 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       }
     }
     const base = (node: Node): Node => behindReshapes(node, parts.isBase);
+    const values = new Map([...graph.updates].map(([leaf, value]) => [leaf, rangeOf(value, parts.isBase)] as const));
+
+    // Packs that are the state as it lies. A result is none of them: it is read when the state has changed.
+    const results = new Set([...[...graph.outputs.values()].map(base), ...[...values.values()].map((value) => value.base)]);
+    const inState = new Map<Node, Located>();
+    for (const { kind, anchor } of parts.clusters) {
+      if (kind !== "pack" || results.has(anchor!)) continue;
+      const at = lyingAt(anchor!, (leaf) => (isState(leaf) ? places.get(leaf)!.offset : null), uses);
+      if (at !== null) inState.set(anchor!, locate(anchor!, "state", at));
+    }
+
     // An output or a new value that is itself a leaf which this entry changes means the old value: it is set aside before any kernel runs.
-    const changed = (node: Node): boolean => graph.updates.has(node) && base(graph.updates.get(node)!) !== node;
+    const changed = (node: Node): boolean => values.has(node) && values.get(node)!.base !== node;
     const aside = new Map<Node, Located>();
     const setAside = (leaf: Node, pool: PoolName): void => {
-      if (!aside.has(leaf)) aside.set(leaf, { pool, words: sizeOf(leaf.shape), offset: -1 });
+      if (!aside.has(leaf)) aside.set(leaf, located(pool, sizeOf(leaf.shape)));
     };
     for (const node of graph.outputs.values()) {
       if (!places.has(base(node))) locate(base(node), node.dtype === "u32" ? "ints" : "out");
       if (changed(base(node))) setAside(base(node), "out");
     }
-    const copies: { readonly from: Node; readonly to: Node }[] = [];
-    for (const [leaf, value] of graph.updates) {
-      const node = base(value);
-      if (node === leaf) continue;
-      if (!places.has(node) && isInPlace(leaf, node, parts, alone)) places.set(node, places.get(leaf)!);
+    const late: { readonly leaf: Node; readonly base: Node; readonly offset: number }[] = [];
+    for (const [leaf, { base: value, offset }] of values) {
+      if (value === leaf) continue;
+      const known = places.get(value);
+      if (known && known.pool === "state" && known.offset + offset === places.get(leaf)!.offset) continue;
+      const over = known ? null : inPlace(leaf, value, offset, { parts, alone, places, inState, values }, { layout: state, words: stateWords });
+      if (over) places.set(value, over);
       else {
-        copies.push({ from: node, to: leaf });
-        if (changed(node)) setAside(node, "work");
+        late.push({ leaf, base: value, offset });
+        if (changed(value)) setAside(value, "work");
       }
     }
     const old = (node: Node): Located => aside.get(node) ?? places.get(node)!;
+    const packs = placePacks(parts, places, inState, uses, (pack) => locate(pack, "work"));
     for (const node of parts.stored.keys()) if (!places.has(node) && !onChip.has(node)) locate(node, temporary(node));
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
-    const bounds = batch([
-      ...[...aside].map(([leaf, place]) => copyKernel(places.get(leaf)!, place, place.words, profile)),
-      ...regions.map((region) => kernelOf(region, classes, profile, oracle)),
-      ...copies.map(({ from, to }) => copyKernel(old(from), places.get(to)!, sizeOf(to.shape), profile)),
-    ]);
+    const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
+    const bounds = [
+      ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)),
+      ...regions.flatMap((region) => [
+        ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => clearKernel(place, place.words, profile)),
+        ...kernelsOf(region, classes, packs.copies, copy, profile, oracle).map(interned),
+      ]),
+      ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)),
+    ];
+    const runs = batch(bounds, spanOf).map((bound): Run => ({ kernel: share(bound), places: bound.places as readonly Located[] }));
 
-    const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
-    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
+    assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
 
-    const dispatches: Dispatch[] = bounds.map((bound) => ({
-      kernel: share(bound), offsets: bound.places.map((place) => (place as Located).offset),
-    }));
+    const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map(startOf) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
       dispatches,
@@ -161,20 +199,16 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>): void {
-    const span = new Map<Place, { from: number; to: number }>();
-    bounds.forEach((bound, position) => {
-      for (const place of bound.places) {
-        const known = span.get(place);
-        if (known) known.to = position;
-        else span.set(place, { from: fed.has(place) ? -1 : position, to: position });
-      }
+  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
+    const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
+    runs.forEach((one, position) => {
+      for (const buffer of one.places) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
     for (const pool of ["work", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const layout = layOut(own.map((place) => {
-        const { from, to } = span.get(place) ?? { from: -1, to: -1 };
-        return { words: place.words, from: fed.has(place) ? -1 : from, to: kept.has(place) ? bounds.length : to };
+        const always = (position: number): Use => ({ at: 0, words: place.words, position });
+        return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(runs.length)] : [])]);
       }));
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
@@ -182,40 +216,30 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 }
 
-function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  if (region.clusters.length > 1) return tokenKernel(region, classes, profile, places);
+const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
+
+/** Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a whole. */
+function spanOf(place: Place): Span {
+  const own = place as Located;
+  const whole = wholeOf(own);
+  const planned = whole.offset >= 0;
+  const from = planned ? startOf(own) : inWhole(own);
+  return { space: planned ? whole.pool : whole, from, to: from + own.words };
+}
+
+function kernelsOf(region: Region, classes: AxisClasses, copies: Packs["copies"], copy: (from: Located, to: Located) => Bound, profile: KernelProfile, places: Places): Bound[] {
+  if (region.clusters.length > 1) return [tokenKernel(region, classes, profile, places)];
   const [cluster] = region.clusters as [Cluster];
   switch (cluster.kind) {
-    case "map": return rowKernel(cluster, profile, places);
-    case "matmul": return matmulKernel(cluster, profile, places);
-    case "sinkhorn": return sinkhornKernel(cluster, profile, places);
+    case "map": return [rowKernel(cluster, profile, places)];
+    case "matmul": return [matmulKernel(cluster, profile, places)];
+    case "sinkhorn": return [sinkhornKernel(cluster, profile, places)];
+    case "attention": return [attentionKernel(cluster, profile, places)];
+    case "pack": return (copies.get(cluster) ?? []).map(({ from, to }) => copy(from, to));
     default: return cluster.kind satisfies never;
   }
 }
 
 const refTo = (place: Located, node: Node): TensorRef => ({
-  pool: place.pool, offset: place.offset, shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
+  pool: place.pool, offset: startOf(place), shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
 });
-
-/**
- * Whether `value` may be stored over the old value of `leaf`: no later kernel reads the old value, and the kernel that stores reads
- * it only at the element that it is about to write. A region goes tile by tile, so its clusters' order says nothing of that.
- */
-function isInPlace(leaf: Node, value: Node, parts: Partition, alone: ReadonlySet<Cluster>): boolean {
-  const home = parts.stored.get(value);
-  if (!home || !alone.has(home) || home.axes || home.kind === "sinkhorn" || !sameShape(value.shape, leaf.shape)) return false;
-  return parts.readersOf(leaf).every((cluster) => cluster.order < home.order || (cluster === home && readsPointwise(leaf, cluster, parts)));
-}
-
-/** Whether the cluster reads `leaf` only at the element that it is computing. */
-function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): boolean {
-  const seen = new Set<Node>();
-  const visit = (node: Node, pointwise: boolean): boolean => {
-    if (node === leaf) return pointwise;
-    if (seen.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
-    if (pointwise) seen.add(node);
-    const same = pointwise && !isView(node) && node !== cluster.anchor && node.op !== "sum" && node.op !== "reduce_max" && node.op !== "gather";
-    return node.inputs.every((input) => visit(input, same && sameShape(input.shape, cluster.shape)));
-  };
-  return cluster.roots.every((root) => visit(root, sameShape(root.shape, cluster.shape)));
-}

@@ -12,7 +12,7 @@ import type { Graph, Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";
 import { isLeaf, reachable, type Cluster, type Partition } from "./partition.js";
-import { behindReshapes, sizeOf } from "./views.js";
+import { resultsOf, sizeOf } from "./views.js";
 
 export interface Region {
   /** In an order in which they can run. */
@@ -40,7 +40,7 @@ export function arrange(graph: Graph, parts: Partition, fuse: boolean): Arrangem
   const classes = axisClasses(nodes);
   const alone = (cluster: Cluster): Region => ({ clusters: [cluster], tokens: [], onChip: new Set() });
   if (!fuse) return { regions: parts.clusters.map(alone), parts, classes };
-  const results = new Set([...graph.outputs.values(), ...graph.updates.values()].map((node) => behindReshapes(node, parts.isBase)));
+  const results = resultsOf(graph, parts.isBase);
   const candidates = tokenClasses(nodes, classes);
   const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes)));
   const rootsOf = (clusters: readonly Cluster[]): Node[] => clusters.flatMap(({ roots }) => roots);

@@ -4,15 +4,16 @@
  * most of which they read already, and the kernel that made it writes one tensor less.
  */
 import type { Graph, Node, Op } from "../graph/node.js";
+import { elementwise } from "../graph/ops/elementwise.js";
 import { isLeaf, type Cluster, type Partition } from "./partition.js";
-import { behindReshapes, isView, sizeOf } from "./views.js";
+import { isView, resultsOf, sizeOf } from "./views.js";
 
 const CHEAP: ReadonlySet<Op> = new Set<Op>(["add", "sub", "mul", "neg", "max", "min", "abs", "broadcast", "reshape", "constant"]);
 /** Operations that one value may cost its reader. */
 const FEW = 4;
 
 export function rematerialize(graph: Graph, parts: Partition): Partition {
-  const results = new Set([...graph.outputs.values(), ...graph.updates.values()].map((node) => behindReshapes(node, parts.isBase)));
+  const results = resultsOf(graph, parts.isBase);
   const stored = new Map(parts.stored);
   const isBase = (node: Node): boolean => isLeaf(node) || stored.has(node);
   const reads = new Map(parts.clusters.map((cluster) => [cluster, new Set(cluster.reads)]));
@@ -68,8 +69,9 @@ function basesOf(node: Node, isBase: (node: Node) => boolean): Set<Node> | null 
   return visit(node) ? bases : null;
 }
 
-/** Whether a reader may compute the node itself: anchors and gathers need the address of their operands. */
+/** Whether a reader may compute the node itself: whatever is not computed element by element, or summed, needs the address of its operands. */
 function mayCompute(cluster: Cluster, node: Node, isBase: (node: Node) => boolean): boolean {
   const addressed = (operand: Node): boolean => operand === node || (!isBase(operand) && isView(operand) && operand.inputs.some(addressed));
-  return [...cluster.members].every((member) => (member !== cluster.anchor && member.op !== "gather") || !member.inputs.some(addressed));
+  const takesValues = (member: Node): boolean => member.op in elementwise || isView(member) || member.op === "sum" || member.op === "reduce_max";
+  return [...cluster.members].every((member) => takesValues(member) || !member.inputs.some(addressed));
 }

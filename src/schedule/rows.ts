@@ -52,7 +52,7 @@ function flatten(cluster: Cluster, places: Places): boolean {
   const plain = (node: Node): boolean => {
     if (places.isBase(node) && !cluster.members.has(node)) return sameShape(node.shape, cluster.shape);
     if (node.op === "broadcast") return sizeOf(node.inputs[0]!.shape) === 1 && node.inputs[0]!.shape.length === 0 && scalar(node.inputs[0]!);
-    if (node.op === "reshape" || node.op === "gather" || node.op === "iota") return false;
+    if (node.op === "reshape" || node.op === "slice" || node.op === "gather" || node.op === "iota") return false;
     return sameShape(node.shape, cluster.shape) && node.inputs.every(plain);
   };
   const scalar = (node: Node): boolean => node.shape.length === 0 && (places.isBase(node) || node.inputs.every(scalar));

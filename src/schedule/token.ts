@@ -20,7 +20,7 @@ import type { AxisClasses } from "./axes.js";
 import { chosen, type Choice } from "./choices.js";
 import { constant, type Coord, type Placed } from "./emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "./kernelize.js";
-import { layOut } from "./memory.js";
+import { layOut, rangeOfUses } from "./memory.js";
 import type { Cluster } from "./partition.js";
 import { stagesOf, type ProductStage, type Stage } from "./stages.js";
 import type { Region } from "./regions.js";
@@ -125,7 +125,7 @@ function planChip(stages: readonly Stage[], region: Region, words: (node: Node) 
   const read = (node: Node): number => stages.reduce((last, { clusters }, i) => (clusters.some(({ reads }) => reads.has(node)) ? i : last), made(node));
   // What is read only in the stage that makes it is computed in place.
   const nodes = [...region.onChip].filter((node) => read(node) > made(node));
-  const { offsets } = layOut(nodes.map((node) => ({ words: words(node), from: made(node), to: read(node) })));
+  const { offsets } = layOut(nodes.map((node) => rangeOfUses(words(node), [made(node), read(node)].map((position) => ({ at: 0, words: words(node), position })))));
   return new Map(nodes.map((node, i) => [node, offsets[i]!]));
 }
 

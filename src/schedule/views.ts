@@ -1,9 +1,9 @@
 /**
- * Looks through views. `broadcast` and `reshape` move no data, so a kernel reads the tensor behind them with other strides.
+ * Looks through views. `broadcast`, `reshape` and `slice` move no data, so a kernel reads the tensor behind them at other places.
  * This file answers one question: which stored tensor, and which stride for each axis, does a node read? A reshape that
  * would need a copy (its axes straddle the strides behind it) has no answer, and the partition stores it instead.
  */
-import type { Node, Shape } from "../graph/node.js";
+import type { Graph, Node, Shape } from "../graph/node.js";
 
 /** Reads of a node are reads of `base` at sum(coordinate[i] * strides[i]), in words. */
 export interface Access {
@@ -25,7 +25,7 @@ export function rowMajor(shape: Shape): number[] {
 
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
-export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape";
+export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
 
 /** The strides of `shape` over memory laid out as (`from`, `strides`), or null when that needs a copy. */
 export function reshapeStrides(from: Shape, strides: readonly number[], shape: Shape): number[] | null {
@@ -89,7 +89,18 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
   return null;
 }
 
+/** The words of `node` lie in those of `base`, from `offset` on, when `base` is in memory: what is behind a chain of reshapes and slices. */
+export function rangeOf(node: Node, stop: (node: Node) => boolean): { readonly base: Node; readonly offset: number } {
+  if (stop(node) || (node.op !== "reshape" && node.op !== "slice")) return { base: node, offset: 0 };
+  const { base, offset } = rangeOf(node.inputs[0]!, stop);
+  return { base, offset: offset + (node.op === "slice" ? node.attrs.offset : 0) };
+}
+
 /** The node behind a chain of reshapes: the same words in the same order. */
 export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node {
   return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0]!, stop) : node;
 }
+
+/** The stored tensors that outlive the kernels: those behind outputs, and those that new values are, or are ranges of. */
+export const resultsOf = (graph: Graph, isBase: (node: Node) => boolean): Set<Node> =>
+  new Set([...[...graph.outputs.values()].map((node) => behindReshapes(node, isBase)), ...[...graph.updates.values()].map((node) => rangeOf(node, isBase).base)]);

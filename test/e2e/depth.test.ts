@@ -5,18 +5,20 @@ import { compile } from "../../src/compile.js";
 
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(33 + i));
 
-async function sizes(spec: string, layers: number): Promise<{ wasm: number; wgsl: number; dispatches: number }> {
+async function sizes(spec: string, layers: number): Promise<{ wasm: number; wgsl: number; kernels: readonly number[]; dispatches: number }> {
   const text = readFileSync(new URL(`../../specs/${spec}.mhc`, import.meta.url), "utf8");
   const { plan } = await compile(text, { file: `${spec}.mhc`, facts: { corpus: { vocabulary } }, set: { layers: `${layers}` }, devices: ["wasm", "webgpu"] });
   const { wasm, webgpu } = plan!.devices;
   if (wasm?.code.kind !== "wasm" || webgpu?.code.kind !== "wgsl") throw new Error("the plan lacks a device");
-  return { wasm: atob(wasm.code.binary).length, wgsl: webgpu.code.modules.join("").length, dispatches: wasm.entries["train"]!.dispatches.length };
+  return { wasm: atob(wasm.code.binary).length, wgsl: webgpu.code.modules.join("").length, kernels: [wasm.kernels.length, webgpu.kernels.length], dispatches: wasm.entries["train"]!.dispatches.length };
 }
 
 it.each(["moby-dick", "nanogpt"])("%s has hardly more code at 24 layers than at 2", async (spec) => {
   const shallow = await sizes(spec, 2);
   const deep = await sizes(spec, 24);
   expect(deep.dispatches).toBeGreaterThan(6 * shallow.dispatches);
+  // A few more at the ends of long sums over all parameters, and no more with every layer.
+  deep.kernels.forEach((count, device) => expect(count / shallow.kernels[device]!).toBeLessThanOrEqual(1.1));
   expect(deep.wasm / shallow.wasm).toBeLessThanOrEqual(1.2);
   expect(deep.wgsl / shallow.wgsl).toBeLessThanOrEqual(1.2);
 }, 120_000);

@@ -17,12 +17,18 @@ const sizes = { matrix: 3 * N, bias: N } as const;
 type Name = keyof typeof shapes;
 const names: readonly Name[] = ["matrix", "bias"];
 
-function build(spec: OptimizerSpec, clip: number | null): { graph: Graph; states: readonly { name: string; shape: readonly number[] }[] } {
+interface BuiltUpdate {
+  readonly graph: Graph;
+  readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly order: readonly string[];
+}
+
+function build(spec: OptimizerSpec, clip: number | null): BuiltUpdate {
   const b = createBuilder();
   const parameters = names.map((name) => ({ node: b.parameter(name, shapes[name]), name, decay: name === "matrix" }));
   const gradients = names.map((name): Node => b.input(`g.${name}`, shapes[name], "f32"));
-  const { updates, states } = applyOptimizer(b, parameters, gradients, spec, clip);
-  return { graph: { name: "update", outputs: new Map(), updates }, states };
+  const { updates, states, order } = applyOptimizer(b, parameters, gradients, spec, clip);
+  return { graph: { name: "update", outputs: new Map(), updates }, states, order };
 }
 
 const start = (name: Name): Float64Array => Float64Array.from({ length: sizes[name] }, (_, i) => Math.fround(Math.sin(i + name.length)));
@@ -89,14 +95,19 @@ describe.each<[string, OptimizerSpec, number | null]>([
     for (const name of names) expect(distance(values.get(name)!, expected[name])).toBeLessThan(1e-12);
   });
 
-  it.each(["wasm", "javascript", "webgpu"] as const)("on given gradients on %s agrees to 1e-6", async (device) => {
-    const { graph, states } = build(spec, clip);
-    const all = [...names.map((name) => ({ name: name as string, shape: shapes[name] as readonly number[] })), ...states];
-    const layout = layOutInOrder(all.map(({ shape }) => shape.reduce((size, n) => size * n, 1)));
-    const places = new Map(all.map(({ name }, i) => [name, layout.offsets[i]!]));
+  const memories = (["wasm", "javascript", "webgpu"] as const).flatMap((device) => [[device, "the update's order"], [device, "another order"]] as const);
+  it.each(memories)("on given gradients on %s, with the leaves in %s, agrees to 1e-6", async (device, memory) => {
+    const { graph, states, order } = build(spec, clip);
+    const own = new Map([...names.map((name) => [name as string, shapes[name] as readonly number[]] as const), ...states.map(({ name, shape }) => [name, shape] as const)]);
+    const listed = memory === "another order" ? [...own.keys()].toReversed() : order;
+    const layout = layOutInOrder(listed.map((name) => own.get(name)!.reduce((size, n) => size * n, 1)));
+    const places = new Map(listed.map((name, i) => [name, layout.offsets[i]!]));
     const target = { wasm: "wasm", javascript: "javascript", webgpu: "wgsl" } as const;
     const printer = await loadTarget(target[device]);
     const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, places, layout.words);
+    // In its own order the update is one kernel in place; the gradients are inputs here, copied into their pack.
+    const run = entries["update"]!.dispatches.map(({ kernel }) => kernels[kernel]!);
+    if (memory === "the update's order") expect(run.filter(({ name, buffers }) => name !== "copy" && buffers.some(({ pool, access }) => pool === "state" && access !== "read")).length).toBe(1);
     const opened = await openDevice(device, { threads: 2 });
     const session = await opened.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
     const at = (name: Name) => ({ pool: "state", offset: places.get(name)!, shape: shapes[name], dtype: "f32" }) as const;

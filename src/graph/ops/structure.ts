@@ -1,6 +1,7 @@
 /** The rows of the op table that move, reduce and multiply: layout, reductions, contraction, gather and scatter. */
 import type { Builder } from "../builder.js";
 import type { Node, NodeWith } from "../node.js";
+import { SLOT, slotsOf, wholeSlots } from "../packing.js";
 import { allocate, sizeOf, stridesOf, walk, type OpRecord, type Sample, type Value } from "../record.js";
 
 const draw = (shape: readonly number[], low = -2, high = 2): Sample => ({ shape, dtype: "f32", low, high });
@@ -99,6 +100,50 @@ export const structure = {
       { attrs: {}, inputs: [{ shape: [3, 10], dtype: "bool", low: 0, high: 1 }], given: { shape: [5, 6] } },
     ],
   } satisfies OpRecord<"reshape">,
+  pack: {
+    infer: (inputs) => {
+      if (inputs.length === 0 || inputs.some(({ dtype }) => dtype !== "f32")) return "takes f32 operands";
+      return { shape: [slotsOf(inputs.map(({ shape }) => shape)).words], dtype: "f32" };
+    },
+    evaluate: (node, inputs) => {
+      const out = new Float64Array(sizeOf(node.shape));
+      const { offsets } = slotsOf(node.inputs.map(({ shape }) => shape));
+      inputs.forEach((input, i) => out.set(input, offsets[i]));
+      return out;
+    },
+    vjp: (b, node, g) => {
+      const { offsets } = slotsOf(node.inputs.map(({ shape }) => shape));
+      return node.inputs.map(({ shape }, i) => b.slice(g, offsets[i]!, shape));
+    },
+    flops: () => 0,
+    cases: [
+      { attrs: {}, inputs: [draw([3]), draw([64]), draw([5, 13])] },
+      { attrs: {}, inputs: [draw([])] },
+      { attrs: {}, inputs: [draw([2, 64]), draw([130])] },
+    ],
+  } satisfies OpRecord<"pack">,
+  slice: {
+    infer: ([x], { offset }, { shape }) => {
+      if (!x || !shape || x.dtype !== "f32" || x.shape.length !== 1) return "takes one f32 vector and a shape";
+      if (offset % SLOT !== 0 || x.shape[0]! % SLOT !== 0) return `the offset and the vector's size must be multiples of ${SLOT}`;
+      return offset < 0 || offset + sizeOf(shape) > x.shape[0]! ? "must lie in the vector" : { shape, dtype: "f32" };
+    },
+    evaluate: (node, [x]) => Float64Array.from(x!.subarray(node.attrs.offset, node.attrs.offset + sizeOf(node.shape))),
+    vjp: (b, node, g) => {
+      // A pack of g, between zeros.
+      const { offset } = node.attrs;
+      const after = node.inputs[0]!.shape[0]! - offset - wholeSlots(sizeOf(node.shape));
+      const zeros = (size: number): Node[] => (size > 0 ? [b.fill(0, [size])] : []);
+      return [b.pack([...zeros(offset), g, ...zeros(after)])];
+    },
+    flops: () => 0,
+    cases: [
+      { attrs: { offset: 64 }, inputs: [draw([192])], given: { shape: [5, 13] } },
+      { attrs: { offset: 0 }, inputs: [draw([64])], given: { shape: [7] } },
+      { attrs: { offset: 64 }, inputs: [draw([128])], given: { shape: [] } },
+      { attrs: { offset: 128 }, inputs: [draw([256])], given: { shape: [8, 16] } },
+    ],
+  } satisfies OpRecord<"slice">,
   sum: {
     infer: inferReduction,
     evaluate: (node, [x]) => {
