@@ -17,8 +17,8 @@ it.each(["moby-dick", "nanogpt"])("%s has hardly more code at 24 layers than at 
   const shallow = await sizes(spec, 2);
   const deep = await sizes(spec, 24);
   expect(deep.dispatches).toBeGreaterThan(6 * shallow.dispatches);
-  // A few more at the ends of long sums over all parameters, and no more with every layer.
-  deep.kernels.forEach((count, device) => expect(count / shallow.kernels[device]!).toBeLessThanOrEqual(1.1));
+  // A few more at the ends of long sums over all parameters and of batches of small kernels; with every layer, none.
+  deep.kernels.forEach((count, device) => expect(count - shallow.kernels[device]!).toBeLessThan(22));
   expect(deep.wasm / shallow.wasm).toBeLessThanOrEqual(1.2);
   expect(deep.wgsl / shallow.wgsl).toBeLessThanOrEqual(1.2);
 }, 120_000);
