@@ -3,7 +3,8 @@
  * matrix; on a CPU the four lanes take four matrices, which works for every n and needs no shuffles: entry (i, j) of
  * all four is one vector. (A last block of fewer than four repeats the last matrix, and stores it again where it stands.) The
  * first column-and-row pass runs in the log domain, so logits of +-80 do no harm; afterwards every denominator is at least
- * 1/n^2. The vjp recomputes the projection on chip: it keeps the 2 T n scaling sums, not the 2 T matrices, and walks back
+ * 1/n^2. What is done once (reading, the first pass, writing) goes line by line through small arrays, so that the text of a kernel does not
+ * hold an exponential for every entry; the iterations are in registers. The vjp recomputes the projection on chip: it keeps the 2 T n scaling sums, not the 2 T matrices, and walks back
  * from the result by multiplying with them. For P = Q / s with s the sum of Q along an axis (plus epsilon), the cotangent is
  * dQ = (dP - sum(dP * P)) / s, the sum along the same axis.
  */
@@ -11,7 +12,7 @@ import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
-import { like, type Emitter } from "./emit.js";
+import { like, type Coord, type Emitter } from "./emit.js";
 import { kernelize, type Bound, type Places } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
 import { behindReshapes, sizeOf } from "./views.js";
@@ -33,6 +34,7 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
     const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
     const output = bench.write(node);
     const project = createProjection(e, node, lanes);
+    const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n)), column.at);
     /** The matrices from `first`, one a lane. */
     const block = (first: Expr): void => {
       const bases = Array.from({ length: lanes }, (_, l) => {
@@ -40,8 +42,8 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
         return e.bind(k.mul(index, k.idx(n * n)));
       });
       project(
-        (input, i) => loadLanes(inputs[input]!, bases, i),
-        (i, value) => storeLanes(e, output, bases, i, value),
+        (input, row, column) => loadLanes(inputs[input]!, bases, entry(row, column)),
+        (row, column, value) => storeLanes(e, output, bases, entry(row, column), value),
       );
     };
     const group = k.ref("group", k.INDEX);
@@ -57,34 +59,55 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
 }
 
 /** Word `i` after each of the bases: a scalar for one, a vector for four. */
-export function loadLanes(buffer: string, bases: readonly Expr[], i: number): Expr {
-  const items = bases.map((base) => k.load(buffer, k.add(base, k.idx(i)), k.F32));
+function loadLanes(buffer: string, bases: readonly Expr[], i: Expr): Expr {
+  const items = bases.map((base) => k.load(buffer, k.add(base, i), k.F32));
   return items.length === 1 ? items[0]! : k.lanes(items as [Expr, Expr, Expr, Expr]);
 }
 
-export function storeLanes(e: Emitter, buffer: string, bases: readonly Expr[], i: number, value: Expr): void {
-  bases.forEach((base, l) => e.push(k.store(buffer, k.add(base, k.idx(i)), bases.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))));
+function storeLanes(e: Emitter, buffer: string, bases: readonly Expr[], i: Expr, value: Expr): void {
+  bases.forEach((base, l) => e.push(k.store(buffer, k.add(base, i), bases.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))));
 }
 
-/** Projects one matrix, or four in lanes: `read` gives entry i of an operand (logits; for the vjp also the cotangent), `write` takes that of the result. */
-export type Projection = (read: (input: number, i: number) => Expr, write: (i: number, value: Expr) => void) => void;
+/** Projects one matrix, or four in lanes: `read` gives an entry of an operand (logits; for the vjp also the cotangent), `write` takes that of the result. */
+export type Projection = (
+  read: (input: number, row: Coord, column: Coord) => Expr,
+  write: (row: Coord, column: Coord, value: Expr) => void,
+) => void;
 
-/** Declares what a projection keeps for the way back; to be called in the outermost scope. */
+/** Arrays of n x n entries, and the scaling sums. */
+interface Scratch {
+  /** The logits, and then their logarithmic first pass. */
+  readonly first: string;
+  /** The second half of that pass, in the paper's convention. */
+  readonly second: string;
+  readonly cotangent: string;
+  readonly scales: string | null;
+}
+
+/** Declares what a projection keeps; to be called in the outermost scope. */
 export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4): Projection {
   const n = node.shape[node.shape.length - 1]!;
-  const scales = node.op === "sinkhorn_vjp" ? e.fresh("scales") : null;
-  if (scales) e.push(k.arrayS(scales, "f32", 2 * node.attrs.iterations * n * lanes));
-  return (read, write) => project(e, node, lanes, scales, read, write);
+  const array = (stem: string, entries: number): string => {
+    const name = e.fresh(stem);
+    e.push(k.arrayS(name, "f32", entries * lanes));
+    return name;
+  };
+  const backwards = node.op === "sinkhorn_vjp";
+  const first = array("first", n * n);
+  const second = node.attrs.convention === "paper" ? array("second", n * n) : first;
+  const scratch: Scratch = {
+    first, second, cotangent: backwards ? array("cotangent", n * n) : second, scales: backwards ? array("scales", 2 * node.attrs.iterations * n) : null,
+  };
+  return (read, write) => project(e, node, lanes, scratch, read, write);
 }
 
-function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, scales: string | null, ...[read, write]: Parameters<Projection>): void {
+function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, { first, second, cotangent, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
   const n = node.shape[node.shape.length - 1]!;
   const type: Type = { of: "f32", lanes };
   const { iterations, convention, epsilon } = node.attrs;
   const all = Array.from({ length: n * n }, (_, i) => i);
   const line = (direction: Direction, i: number): number[] =>
     Array.from({ length: n }, (_, j) => (direction === "rows" ? i * n + j : j * n + i));
-  const z = all.map((i) => e.bind(read(0, i)));
   const variable = (value: Expr): string => {
     const name = e.fresh("p");
     e.push(k.varS(name, value));
@@ -92,18 +115,25 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, scales: string | null
   };
   const get = (name: string): Expr => k.ref(name, type);
   const sum = (items: readonly Expr[]): Expr => e.bind(items.reduce((a, b) => k.add(a, b)));
-  /** logits minus the log of the sum of their exponentials along a line: the largest is taken out first. */
-  const logNormalized = (values: readonly Expr[], direction: Direction): Expr[] => {
-    const result = [...values];
-    for (let i = 0; i < n; i++) {
-      const places = line(direction, i);
-      const largest = e.bind(places.map((p) => values[p]!).reduce((a, b) => k.max(a, b)));
-      const total = sum(places.map((p) => k.unary("exp", k.sub(values[p]!, largest))));
-      const shift = e.bind(k.add(largest, k.unary("log", total)));
-      for (const p of places) result[p] = e.bind(k.sub(values[p]!, shift));
-    }
-    return result;
-  };
+  const load = (array: string, at: Expr): Expr => e.bind(k.load(array, at, type));
+  /** Words of entry (row, column) in an array. */
+  const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n * lanes)), k.mul(column.at, k.idx(lanes)));
+  const eachEntry = (body: (row: Coord, column: Coord) => void): void => e.nest([n, n], ([row, column]) => body(row!, column!));
+  /** Runs `body` for every line, with the words of its n entries. */
+  const eachLine = (direction: Direction, body: (places: readonly Expr[]) => void): void =>
+    e.loop(k.idx(0), k.idx(n), 1, (i) => {
+      const start = e.bind(k.mul(i.at, k.idx(direction === "rows" ? n * lanes : lanes)));
+      body(Array.from({ length: n }, (_, j) => k.add(start, k.idx(j * (direction === "rows" ? lanes : n * lanes)))));
+    });
+  const keep = (array: string, values: readonly string[]): void => values.forEach((name, i) => e.push(k.store(array, k.idx(i * lanes), get(name))));
+  /** logits minus the log of the sum of their exponentials along every line: the largest is taken out first. */
+  const logNormalize = (from: string, to: string, direction: Direction): void => eachLine(direction, (places) => {
+    const values = places.map((place) => load(from, place));
+    const largest = e.bind(values.reduce((a, b) => k.max(a, b)));
+    const total = sum(values.map((value) => k.unary("exp", k.sub(value, largest))));
+    const shift = e.bind(k.add(largest, k.unary("log", total)));
+    places.forEach((place, j) => e.push(k.store(to, place, k.sub(values[j]!, shift))));
+  });
   /** Sums to 1 along every line, remembering the denominators at `at` when the vjp will need them. */
   const normalize = (p: readonly string[], direction: Direction, plus: number, at: Expr | null): void => {
     for (let i = 0; i < n; i++) {
@@ -133,9 +163,15 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, scales: string | null
   const order: readonly [Direction, Direction] = paper ? ["columns", "rows"] : ["rows", "columns"];
   const plus = paper ? 0 : epsilon;
   // The first pass. Paper: columns, then rows, both as logarithms. DeepSeek: softmax of rows plus epsilon, then columns.
-  const first = logNormalized(z, order[0]);
-  const second = paper ? logNormalized(first, "rows") : null;
-  const p = all.map((i) => variable(paper ? k.unary("exp", second![i]!) : k.add(k.unary("exp", first[i]!), like(first[i]!, epsilon))));
+  eachEntry((row, column) => e.push(k.store(first, entry(row, column), read(0, row, column))));
+  logNormalize(first, first, order[0]);
+  if (paper) logNormalize(first, second, "rows");
+  // The cotangent's array is free until it is read.
+  eachEntry((row, column) => {
+    const value = k.unary("exp", load(second, entry(row, column)));
+    e.push(k.store(cotangent, entry(row, column), paper ? value : k.add(value, like(value, epsilon))));
+  });
+  const p = all.map((i) => variable(k.load(cotangent, k.idx(i * lanes), type)));
   const slot = (t: Expr, half: 0 | 1): Expr => k.add(k.mul(t, k.idx(2 * n * lanes)), k.idx(half * n * lanes));
   if (!paper) normalize(p, "columns", plus, scales ? k.idx(0) : null);
   if (iterations > 1) {
@@ -144,12 +180,14 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, scales: string | null
       normalize(p, order[1], plus, scales ? e.bind(slot(t.at, 1)) : null);
     });
   }
+  const writeAll = (from: string): void => eachEntry((row, column) => write(row, column, load(from, entry(row, column))));
   if (!scales) {
-    all.forEach((i) => write(i, get(p[i]!)));
-    return;
+    keep(cotangent, p);
+    return writeAll(cotangent);
   }
 
-  const g = all.map((i) => variable(read(1, i)));
+  eachEntry((row, column) => e.push(k.store(cotangent, entry(row, column), read(1, row, column))));
+  const g = all.map((i) => variable(k.load(cotangent, k.idx(i * lanes), type)));
   if (iterations > 1) {
     e.loop(k.idx(1), k.idx(iterations), 1, (back) => {
       const t = e.bind(k.sub(k.idx(iterations), back.at));
@@ -159,20 +197,14 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, scales: string | null
   }
   if (!paper) pullBack(p, g, "columns", k.idx(0));
   // Softmax along a line: dz = q * (dq - sum(dq * q)) for q = exp(log-normalized); through logarithms: dz = dl - q * sum(dl).
-  const throughSoftmax = (logits: readonly Expr[], cotangent: readonly Expr[], direction: Direction, ofLogarithm: boolean): Expr[] => {
-    const result = [...cotangent];
-    for (let i = 0; i < n; i++) {
-      const places = line(direction, i);
-      const q = places.map((place) => e.bind(k.unary("exp", logits[place]!)));
-      const total = sum(places.map((place, j) => (ofLogarithm ? cotangent[place]! : k.mul(cotangent[place]!, q[j]!))));
-      places.forEach((place, j) => {
-        const value = ofLogarithm ? k.sub(cotangent[place]!, k.mul(q[j]!, total)) : k.mul(q[j]!, k.sub(cotangent[place]!, total));
-        result[place] = e.bind(value);
-      });
-    }
-    return result;
-  };
-  const outer = throughSoftmax(paper ? second! : first, g.map(get), "rows", false);
-  const dz = paper ? throughSoftmax(first, outer, "columns", true) : outer;
-  dz.forEach((value, i) => write(i, value));
+  const throughSoftmax = (logits: string, direction: Direction, ofLogarithm: boolean): void => eachLine(direction, (places) => {
+    const q = places.map((place) => e.bind(k.unary("exp", k.load(logits, place, type))));
+    const d = places.map((place) => load(cotangent, place));
+    const total = sum(d.map((value, j) => (ofLogarithm ? value : k.mul(value, q[j]!))));
+    places.forEach((place, j) => e.push(k.store(cotangent, place, ofLogarithm ? k.sub(d[j]!, k.mul(q[j]!, total)) : k.mul(q[j]!, k.sub(d[j]!, total)))));
+  });
+  keep(cotangent, g);
+  throughSoftmax(second, "rows", false);
+  if (paper) throughSoftmax(first, "columns", true);
+  writeAll(cotangent);
 }

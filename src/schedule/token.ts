@@ -184,19 +184,18 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Wal
 function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: Walk): void {
   const { emitter: e, profile } = bench;
   const node = cluster.anchor!;
-  const n = node.shape[node.shape.length - 1]!;
   const tokens = walk.axes(node);
   const others = node.shape.slice(0, -2).filter((_, axis) => !tokens.includes(axis));
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
     const block = neighbours(bench, walk, first, profile.lanes);
     e.nest(others, (rest) => {
-      const at = (token: Token, i: number): Coord[] => coordsAt(node, tokens, token, [...rest, constant(Math.floor(i / n)), constant(i % n)]);
+      const at = (token: Token, row: Coord, column: Coord): Coord[] => coordsAt(node, tokens, token, [...rest, row, column]);
       projection(
-        (input, i) => {
-          const items = block.map((token) => e.emit(node.inputs[input]!, at(token, i)));
+        (input, row, column) => {
+          const items = block.map((token) => e.emit(node.inputs[input]!, at(token, row, column)));
           return items.length === 1 ? items[0]! : k.lanes(items as [Expr, Expr, Expr, Expr]);
         },
-        (i, value) => block.forEach((token, l) => e.store(bench.write(node), node, at(token, i), block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))),
+        (row, column, value) => block.forEach((token, l) => e.store(bench.write(node), node, at(token, row, column), block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))),
       );
     });
   });
