@@ -11,8 +11,8 @@ import type { Bound, Place } from "./kernelize.js";
 
 /** Floating-point operations up to which a kernel is small. */
 const SMALL = 1 << 22;
-/** Members of a batch, so that its text stays short. */
-const MOST = 16;
+/** Members of a batch: with more, every depth would have texts of its own. */
+const MOST = 3;
 
 interface Batch {
   readonly members: Bound[];
