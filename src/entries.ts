@@ -5,6 +5,7 @@
  */
 import { createBuilder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
+import { activationsOf, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { gradients, vjp } from "./passes/differentiate.js";
@@ -12,6 +13,8 @@ import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/opti
 
 export interface Entries {
   readonly graphs: readonly Graph[];
+  /** By the name of a graph with a derivative in it, what the derivative was taken of: recompute starts from that. */
+  readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
   readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
@@ -25,6 +28,11 @@ export const decays = (shape: readonly number[]): boolean => shape.length >= 2;
 export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
   const graphs: Graph[] = [];
+  const forwards = new Map<string, Forward>();
+  const differentiated = (graph: Graph, { chains }: Lowered, results: Iterable<Node>): void => {
+    graphs.push({ ...graph, streams: activationsOf(chains) });
+    forwards.set(graph.name, { results: [...results], chains });
+  };
   let states: Entries["states"] = [];
   let first: Lowered | null = null;
 
@@ -39,9 +47,10 @@ export function buildEntries(model: TypedModel): Entries {
     );
     states = update.states;
     const constraints = constraintOutputs(lowered);
-    graphs.push({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates });
+    const ahead = [lowered.loss!, ...lowered.constraints.values()];
+    differentiated({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates }, lowered, ahead);
     graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
-    graphs.push({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none });
+    differentiated({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none }, lowered, ahead);
     if (lowered.predicts !== null) {
       const single = lower(model, createBuilder(), 1);
       graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
@@ -60,9 +69,9 @@ export function buildEntries(model: TypedModel): Entries {
     const names = [...inputs.map(([name]) => `cotangent:${name}`), ...lowered.parameters.map(({ name }) => `gradient:${name}`)];
     const forward = model.loss ? "outputs" : "forward";
     graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
-    graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
+    differentiated({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
   }
-  return { graphs, lowered: first!, states };
+  return { graphs, forwards, lowered: first!, states };
 }
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>

@@ -1,15 +1,16 @@
 /** Orders of nodes. Ids rise with creation, so ordering what is reachable by id puts producers first. */
 import type { Graph, Node } from "./node.js";
 
-/** All nodes that `roots` need, producers first. */
-export function topological(roots: Iterable<Node>): Node[] {
+/** All nodes that `roots` need, producers first; what stands behind `stops` is not visited. */
+export function topological(roots: Iterable<Node>, stops: Iterable<Node> = []): Node[] {
+  const ends = new Set(stops);
   const seen = new Set<Node>();
   const stack = [...roots];
   while (stack.length) {
     const node = stack.pop()!;
     if (seen.has(node)) continue;
     seen.add(node);
-    stack.push(...node.inputs);
+    if (!ends.has(node)) stack.push(...node.inputs);
   }
   return [...seen].sort((a, b) => a.id - b.id);
 }

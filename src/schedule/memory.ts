@@ -53,3 +53,9 @@ export function layOutInOrder(words: readonly number[], start = 0): Layout {
   });
   return { offsets, words: end };
 }
+
+/** Words of the ranges that live at the same time, where that is most. What a layout needs is this at least. */
+export function mostAtOnce(ranges: readonly Range[]): number {
+  const alive = (at: number): number => ranges.reduce((sum, { words, from, to }) => (from <= at && at <= to ? sum + words : sum), 0);
+  return ranges.reduce((most, { from }) => Math.max(most, alive(from)), 0);
+}

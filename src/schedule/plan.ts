@@ -12,11 +12,11 @@ import { copyKernel } from "./copy.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
-import { layOut, layOutInOrder } from "./memory.js";
+import { layOut, layOutInOrder, mostAtOnce } from "./memory.js";
 import { isLeaf, partition, reachable, type Cluster, type Partition } from "./partition.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
-import { behindReshapes, isView, sameShape, sizeOf } from "./views.js";
+import { behindReshapes, behindViews, isView, sameShape, sizeOf } from "./views.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -27,6 +27,13 @@ export interface Scheduled {
   readonly entries: Readonly<Record<string, Entry>>;
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
+  /** Words of the temporary pools, and of the streams' activations alone where they take most, by the name of the entry. */
+  readonly peaks: Readonly<Record<string, Peak>>;
+}
+
+export interface Peak {
+  readonly work: number;
+  readonly streams: number;
 }
 
 interface Located extends Place {
@@ -44,6 +51,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   let literalsEnd = stateWords;
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
   const entries: Record<string, Entry> = {};
+  const peaks: Record<string, Peak> = {};
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
   const share = ({ kernel, places, flops, tuned }: Bound): number => {
@@ -78,7 +86,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
       buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })),
     })),
-    entries,
+    entries, peaks,
     pools: {
       state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
     },
@@ -140,7 +148,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     ];
 
     const kept = new Set<Place>([...graph.outputs.values()].map((node) => old(base(node))));
-    assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));
+    peaks[graph.name] = assignOffsets(bounds, [...new Set([...places.values(), ...aside.values()])], new Set([...inputs.values()].map((node) => places.get(node)!)), kept, streams);
 
     const dispatches: Dispatch[] = bounds.map((bound) => ({
       kernel: share(bound), offsets: bound.places.map((place) => (place as Located).offset),
@@ -154,7 +163,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>): void {
+  function assignOffsets(bounds: readonly Bound[], all: readonly Located[], fed: ReadonlySet<Place>, kept: ReadonlySet<Place>, streams: ReadonlySet<Place | undefined>): Peak {
+    const peak = { work: 0, streams: 0 };
     const span = new Map<Place, { from: number; to: number }>();
     bounds.forEach((bound, position) => {
       for (const place of bound.places) {
@@ -165,13 +175,16 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     });
     for (const pool of ["work", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
-      const layout = layOut(own.map((place) => {
+      const ranges = own.map((place) => {
         const { from, to } = span.get(place) ?? { from: -1, to: -1 };
         return { words: place.words, from: fed.has(place) ? -1 : from, to: kept.has(place) ? bounds.length : to };
-      }));
+      });
+      const layout = layOut(ranges);
+      if (pool === "work") Object.assign(peak, { work: layout.words, streams: mostAtOnce(ranges.filter((_, i) => streams.has(own[i]!))) });
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
     }
+    return peak;
   }
 }
 

@@ -93,3 +93,8 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
 export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node {
   return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0]!, stop) : node;
 }
+
+/** The node that a chain of views shows. */
+export function behindViews(node: Node, stop: (node: Node) => boolean): Node {
+  return isView(node) && !stop(node) ? behindViews(node.inputs[0]!, stop) : node;
+}
