@@ -24,7 +24,7 @@ export interface Path {
   readonly span: Span;
 }
 
-/** `10%` has value 0.1 and percent true, `2 KiB` has value 2048 and bytes true. `text` is the number as written, with one blank before a unit. */
+/** `10%` has value 0.1 and percent true, `2 KiB` has value 2048 (NaN if there is no such unit) and bytes true. `text` is the number as written, with one blank before a unit. */
 export interface NumberLiteral {
   readonly kind: "number";
   readonly value: number;

@@ -5,13 +5,17 @@ const UNITS = {
 } as const satisfies Readonly<Record<string, number>>;
 type Unit = keyof typeof UNITS;
 
-/** As part of a regular expression. */
-export const unitPattern = Object.keys(UNITS).join("|");
+export const units = Object.keys(UNITS) as readonly Unit[];
 
-/** The bytes of a size, and the size as it is printed: a number, a blank, a unit. Null for anything else. */
+/** What looks like a unit, as part of a regular expression: a misspelt one is better named than taken for a name. */
+export const unitPattern = "[KMGTkmgt][iI]?[Bb]";
+
+/** A size as it is printed (a number, a blank, a unit) and its bytes, which are NaN if there is no such unit. Null for anything else. */
 export function parseBytes(text: string): { readonly bytes: number; readonly text: string } | null {
   const found = new RegExp(`^(\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)[ \\t]*(${unitPattern})$`).exec(text.trim());
-  return found ? { bytes: Number(found[1]) * UNITS[found[2] as Unit], text: `${found[1]} ${found[2]}` } : null;
+  if (!found) return null;
+  const unit = units.find((name) => name === found[2]);
+  return { bytes: unit ? Number(found[1]) * UNITS[unit] : Number.NaN, text: `${found[1]} ${found[2]}` };
 }
 
 /** In the largest binary unit that leaves a whole part, one decimal, rounded up: what is printed is enough. */

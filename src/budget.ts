@@ -46,7 +46,7 @@ export function fit(entries: Entries, train: Pick<TrainSettings, "recompute" | "
   if (memory && (wish === null || wish.kind === "auto")) return fastest(chains, made, memory);
   const fixed = made(wish === null || wish.kind === "off" ? off : wish.kind === "auto" ? paperLength : () => wish.count);
   if (!memory || bytesOf(fixed) <= memory.bytes) return fixed;
-  return tooLarge(fixed, memory, "`memory` chooses the segments itself when `recompute` is `auto` or left out");
+  return tooLarge(fixed, memory, "takes", "`memory` chooses the segments itself when `recompute` is `auto` or left out");
 }
 
 /** The fewest segments with which a plan fits. */
@@ -66,7 +66,7 @@ function fastest(chains: readonly Chain[], made: (every: Length) => Fitted, memo
     // The paper counts streams only: with all else that a plan holds, a few segments more or less may take less.
     const step = smaller(enough + 1, enough) ? 1 : -1;
     while (!fits(enough) && smaller(enough + step, enough)) enough += step;
-    return fits(enough) ? plan(enough) : tooLarge(plan(enough), memory, "a smaller batch, context or width needs less");
+    return fits(enough) ? plan(enough) : tooLarge(plan(enough), memory, "takes at least", "a smaller batch, context or width needs less");
   }
   let tooFew = 0;
   while (enough - tooFew > 1) {
@@ -85,12 +85,12 @@ function differentCuts(chains: readonly Chain[]): Length[] {
   return cuts.filter((_, i) => lengths.indexOf(lengths[i]!) === i);
 }
 
-function tooLarge(least: Fitted, memory: NonNullable<TrainSettings["memory"]>, fix: string): Diagnostic {
+function tooLarge(least: Fitted, memory: NonNullable<TrainSettings["memory"]>, takes: string, fix: string): Diagnostic {
   const bytes = bytesOf(least);
   const { pools } = least.scheduled.find((one) => bytesOf({ ...least, scheduled: [one] }) === bytes)!;
   const { state, ...rest } = pools;
   const temporary = Object.values(rest).reduce((sum, words) => sum + words);
-  return diagnostic("MHC504", memory.span, `the plan takes ${showBytes(bytes)} (recompute: ${least.recompute}), and ${showBytes(memory.bytes)} are allowed: ${showBytes(WORD * state)} are parameters and the optimizer's state, ${showBytes(WORD * temporary)} are what a step computes`, { fix });
+  return diagnostic("MHC504", memory.span, `the plan ${takes} ${showBytes(bytes)} (recompute: ${least.recompute}), and ${showBytes(memory.bytes)} are allowed: ${showBytes(WORD * state)} are parameters and the optimizer's state, ${showBytes(WORD * temporary)} are what a step computes`, { fix });
 }
 
 function inWords(chains: readonly Chain[], every: Length): string {

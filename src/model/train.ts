@@ -3,7 +3,7 @@
  * senseless one is an error at its place. `--set train.steps=50` goes through the same table.
  */
 import type { Arg, Call, Clause, Every, Expr, Path, Section, Span } from "../../grammar/ast.js";
-import { parseBytes } from "../../grammar/units.js";
+import { parseBytes, units } from "../../grammar/units.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -55,6 +55,8 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
     if (name.name === "recompute") {
       if (recompute) reader.report(diagnostic("MHC202", name.span, "`recompute` is set twice"));
       else recompute = value;
+    } else if (name.name === "memory") {
+      reader.report(diagnostic("MHC501", clause.span, "`memory` is a bound, not a setting", { fix: "write `memory <= 2 GiB`" }));
     } else if (value.kind === "every") {
       reader.report(diagnostic("MHC502", value.span, `\`every\` is for \`recompute\`, not for \`${name.name}\``));
     } else if (!(SETTINGS as readonly string[]).includes(name.name)) unknown(reader, name.name, name.span, SETTINGS, "setting of `train`");
@@ -105,30 +107,27 @@ function readRecompute(e: Expr | Every | null, override: string | undefined, oth
 
 /** `memory <= 2 GiB` */
 function readMemory(clause: Bound | null, override: string | undefined, otherwise: Span, reader: Reader): TrainSettings["memory"] {
-  const fix = "write a number and its unit: `memory <= 2 GiB`, or MiB, KiB, GB, MB, kB";
-  if (clause) {
-    const { right } = clause;
-    if (clause.monitored) {
-      reader.report(diagnostic("MHC502", clause.span, "`memory` is planned, so there is nothing to monitor", { fix: "take `monitored` out" }));
-      return null;
-    }
-    if (override === undefined) {
-      if (right.kind === "number" && right.bytes && right.value > 0) return { bytes: right.value, span: clause.span };
-      reader.report(diagnostic("MHC502", right.span, "`memory` is bounded by a size", { fix }));
-      return null;
-    }
+  if (!clause && override === undefined) return null;
+  if (clause?.monitored) {
+    reader.report(diagnostic("MHC502", clause.span, "`memory` is planned, so there is nothing to monitor", { fix: "take `monitored` out" }));
+    return null;
   }
-  if (override === undefined) return null;
-  const size = parseBytes(override);
-  const span = clause?.span ?? otherwise;
-  if (size && size.bytes > 0) return { bytes: size.bytes, span };
-  reader.report(diagnostic("MHC502", span, `--set train.memory=${override}: \`memory\` is bounded by a size`, { fix }));
+  const written = clause?.right.kind === "number" ? clause.right.text : "";
+  const text = override ?? written;
+  const size = parseBytes(text);
+  if (size && size.bytes > 0) return { bytes: size.bytes, span: clause?.span ?? otherwise };
+  const set = override === undefined ? "" : `--set train.memory=${override}: `;
+  const unit = size ? size.text.split(" ")[1]! : null;
+  const guess = unit === null ? null : nearest(unit, units);
+  const what = unit !== null && Number.isNaN(size!.bytes) ? `\`${unit}\` is not a unit of memory` : "`memory` is bounded by a size above 0";
+  const fix = guess ? `did you mean \`${guess}\`?` : "write a number and its unit: `memory <= 2 GiB`, or MiB, KiB, GB, MB, kB";
+  reader.report(diagnostic("MHC502", override === undefined ? clause!.right.span : (clause?.span ?? otherwise), `${set}${what}`, { fix }));
   return null;
 }
 
 function unknown(reader: Reader, name: string, span: Span, options: readonly string[], what: string): void {
   const guess = nearest(name, options);
-  reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${options.map((option) => `\`${option}\``).join(", ")}` }));
+  reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there ${options.length === 1 ? "is" : "are"} ${options.map((option) => `\`${option}\``).join(", ")}` }));
 }
 
 function within(reader: Reader, name: string, value: number, span: Span): number | null {
