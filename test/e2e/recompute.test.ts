@@ -54,6 +54,15 @@ describe("the memory of the streams", () => {
   }, 60_000);
 });
 
+it("without lanes, recompute leaves less than half of the streams' memory at 24 connections", async () => {
+  const entries = entriesOf(readSpec("nanogpt"), { set: { ...narrow, layers: "12" }, facts });
+  const plan = await planner(entries, "wasm");
+  const [off, auto] = (["off", "auto"] as const).map((kind) => fit(entries, { recompute: { kind }, memory: null }, plan));
+  if (!("scheduled" in off!) || !("scheduled" in auto!)) throw new Error("a plan without a bound always fits");
+  // A clone that joined a kernel of the forward pass would be kept from there on, and nothing would be saved.
+  expect(auto.scheduled[0]!.peaks["train"]!.streams).toBeLessThan(0.5 * off.scheduled[0]!.peaks["train"]!.streams);
+});
+
 async function tenSteps(plan: Plan, device: DeviceName): Promise<readonly number[]> {
   const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
   const model = await load(plan, { device, threads: 2 });

@@ -45,7 +45,7 @@ describe("recompute and memory", () => {
     const { text, diagnostics } = format(page("recompute=every   6,memory<=2GiB"), "m.mhc");
     expect(diagnostics).toEqual([]);
     expect(text).toContain("    recompute = every 6, memory <= 2 GiB\n");
-    expect(format(text, "m.mhc").text).toBe(text);
+    expect(format(text!, "m.mhc").text).toBe(text);
   });
 });
 
