@@ -24,11 +24,12 @@ export interface Path {
   readonly span: Span;
 }
 
-/** `10%` has value 0.1 and percent true. `text` is the number as written. */
+/** `10%` has value 0.1 and percent true, `2 KiB` has value 2048 (NaN if there is no such unit) and bytes true. `text` is the number as written, with one blank before a unit. */
 export interface NumberLiteral {
   readonly kind: "number";
   readonly value: number;
   readonly percent: boolean;
+  readonly bytes: boolean;
   readonly text: string;
   readonly span: Span;
 }
@@ -231,10 +232,17 @@ export interface ParamDecl {
   readonly span: Span;
 }
 
+/** `every 6`, as the value of a setting. */
+export interface Every {
+  readonly kind: "every";
+  readonly count: Expr;
+  readonly span: Span;
+}
+
 /** One line of a section, kept as written: `batch = 12`, `energy <= 50%`, `mlp.up each hidden on sphere`, … */
 export type Clause =
-  /** `batch = 12` */
-  | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr; readonly span: Span }
+  /** `batch = 12`, `recompute = every 6` */
+  | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr | Every; readonly span: Span }
   /** `mlp.up each hidden on sphere` */
   | { readonly kind: "on"; readonly path: Path; readonly each: readonly Ident[]; readonly manifold: Path | Call; readonly span: Span }
   /** `gain(x) <= 1.6 monitored`, `energy <= 50%` */

@@ -7,6 +7,7 @@ import { EmbeddedActionsParser, type IToken } from "chevrotain";
 import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, Span, StringLiteral } from "./ast.js";
 import * as t from "./lexer.js";
 import { messages } from "./messages.js";
+import { parseBytes } from "./units.js";
 
 const word = t.word;
 type Located = { readonly span: Span } | IToken | undefined | null;
@@ -107,8 +108,9 @@ export class ExpressionParser extends EmbeddedActionsParser {
   protected number = this.RULE("number", (): NumberLiteral => {
     const token = this.CONSUME(t.NumberToken);
     const percent = token.image.endsWith("%");
+    const size = parseBytes(token.image);
     const value = Number.parseFloat(token.image);
-    return { kind: "number", value: percent ? value / 100 : value, percent, text: token.image, span: this.span(token) };
+    return { kind: "number", value: size?.bytes ?? (percent ? value / 100 : value), percent, bytes: size !== null, text: size?.text ?? token.image, span: this.span(token) };
   });
 
   protected string = this.RULE("string", (): StringLiteral => {

@@ -181,7 +181,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
 
   function clause(item: Clause): string {
     switch (item.kind) {
-      case "setting": return `${item.name.name} = ${expr(item.value)}`;
+      case "setting": return `${item.name.name} = ${item.value.kind === "every" ? `every ${expr(item.value.count)}` : expr(item.value)}`;
       case "on": return `${expr(item.path)}${item.each.map((axis) => ` each ${axis.name}`).join("")} on ${expr(item.manifold)}`;
       case "bound": return `${expr(item.left)} <= ${expr(item.right)}${item.monitored ? " monitored" : ""}`;
       case "words":

@@ -3,6 +3,7 @@
  * no item begins with an operator or a bracket, so an expression ends where the next item's first word stands.
  */
 import { createToken, Lexer, type TokenType } from "chevrotain";
+import { unitPattern } from "./units.js";
 
 export const Name = createToken({ name: "Name", label: "a name", pattern: /[A-Za-z_][A-Za-z0-9_]*/ });
 
@@ -43,7 +44,7 @@ export const Minus = symbol("Minus", "-");
 export const Star = symbol("Star", "*");
 export const Slash = symbol("Slash", "/");
 export const Caret = symbol("Caret", "^");
-export const NumberToken = createToken({ name: "Number", label: "a number", pattern: /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?%?/ });
+export const NumberToken = createToken({ name: "Number", label: "a number", pattern: new RegExp(`\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?(?:%|[ \\t]*(?:${unitPattern})\\b)?`) });
 export const StringToken = createToken({ name: "String", label: "a string", pattern: /"(?:[^"\\\n]|\\["\\nt])*"/ });
 
 export const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: "comments" });

@@ -4,7 +4,7 @@
  */
 import { EOF, type TokenType } from "chevrotain";
 import type {
-  AdaptClause, Apply, Arg, Block, Call, Clause, DataDecl, DimDecl, Formal, Ident, InputDecl, Let, LossDecl,
+  AdaptClause, Apply, Arg, Block, Call, Clause, DataDecl, DimDecl, Every, Expr, Formal, Ident, InputDecl, Let, LossDecl,
   ManifoldDecl, Model, ModelItem, NumberLiteral, OutputDecl, ParamDecl, Path, Repeat, Section, StreamDecl, Use,
 } from "./ast.js";
 import { ExpressionParser } from "./expressions.js";
@@ -201,6 +201,19 @@ export class MhcParser extends ExpressionParser {
     return wordy && next.startLine === line ? "words" : "bound";
   }
 
+  /** `every` is a name like any other, unless a count follows on its line. */
+  private isEvery(): boolean {
+    const [first, next] = [this.LA(1), this.LA(2)];
+    const counted = next.tokenType === t.NumberToken || next.tokenType === t.Name;
+    return first.tokenType === t.Name && first.image === "every" && counted && next.startLine === first.startLine;
+  }
+
+  private every = this.RULE("every", (): Every => {
+    const first = this.CONSUME(t.Name);
+    const count = this.SUBRULE(this.expression);
+    return { kind: "every", count, span: this.span(first, count) };
+  });
+
   private clause = this.RULE("clause", (): Clause =>
     this.OR({
       ERR_MSG: "a clause",
@@ -210,7 +223,10 @@ export class MhcParser extends ExpressionParser {
           ALT: (): Clause => {
             const name = this.SUBRULE(this.ident);
             this.CONSUME(t.Equals);
-            const value = this.SUBRULE(this.expression);
+            const value = this.OR3([
+              { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
+              { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
+            ]);
             return { kind: "setting", name, value, span: this.span(name, value) };
           },
         },

@@ -10,6 +10,7 @@ import { parse } from "../grammar/parse.js";
 import type { DataInfo, DevicePlan, ParameterInfo, Plan } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
+import { fit, type Fitted } from "./budget.js";
 import { buildEntries, decays, type Entries } from "./entries.js";
 import { printGraph } from "./graph/text.js";
 import { slotsOf } from "./graph/packing.js";
@@ -121,13 +122,18 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   }
   const entries = buildEntries(model);
   const { parameters, states, layout, words } = stateOf(entries);
-  const devices: Record<string, DevicePlan> = {};
+  const printers = await Promise.all(options.devices.map(async (device) => {
+    if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
+    const printer = await loadTarget(targetOf[device]);
+    const choices = options.choices?.[device];
+    return { name: device, printer, profile: choices ? { ...printer.profile, choices } : printer.profile };
+  }));
+  const fitted = fit(entries, model.train, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
+  if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null };
   const scheduled: [string, Scheduled][] = [];
-  for (const device of options.devices) {
-    const printer = typeof device === "string" ? await loadTarget(targetOf[device]) : device;
-    const name = typeof device === "string" ? device : device.name;
-    const choices = typeof device === "string" ? options.choices?.[device] : undefined;
-    const result = schedule(entries.graphs, choices ? { ...printer.profile, choices } : printer.profile, layout, words);
+  const devices: Record<string, DevicePlan> = {};
+  for (const [i, { name, printer }] of printers.entries()) {
+    const result = fitted.scheduled[i]!;
     scheduled.push([name, result]);
     devices[name] = { kernels: result.infos, code: await printer.print(result.kernels), entries: result.entries, pools: result.pools, constants: result.constants };
   }
@@ -144,9 +150,9 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   };
   const stages: Stages = {
     model: () => printModel(model),
-    graph: () => entries.graphs.map(printGraph).join("\n\n"),
+    graph: () => fitted.graphs.map(printGraph).join("\n\n"),
     kernels: () => scheduled.map(([name, result]) => `// ${name}\n${result.kernels.map(printKernel).join("\n\n")}`).join("\n\n"),
-    plan: () => scheduled.map(([name, result]) => `// ${name}\n${printPlan(result)}`).join("\n\n"),
+    plan: () => scheduled.map(([name, result]) => `// ${name}\n${printPlan(result, fitted)}`).join("\n\n"),
   };
   return { plan, diagnostics, sources, stages };
 }
@@ -176,9 +182,12 @@ function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
   return { kind: "examples", name, location, features: length, holdout, classes: valueOf(source.range)! };
 }
 
-function printPlan({ entries, infos, pools }: Scheduled): string {
+function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: Fitted): string {
   const bytes = Object.entries(pools).map(([name, words]) => `${name} ${4 * words} bytes`).join(", ");
   const tables = Object.entries(entries).map(([name, { dispatches }]) =>
-    [`entry ${name}: ${dispatches.length} dispatches`, ...dispatches.map(({ kernel, offsets }) => `  ${infos[kernel]!.name} (${infos[kernel]!.groups} groups) at ${offsets.join(", ")}`)].join("\n"));
-  return [`pools: ${bytes}`, `kernels: ${infos.length}`, ...tables].join("\n");
+    [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(peaks[name]!)}`, ...dispatches.map(({ kernel, offsets }) => `  ${infos[kernel]!.name} (${infos[kernel]!.groups} groups) at ${offsets.join(", ")}`)].join("\n"));
+  return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");
 }
+
+const memoryOf = ({ work, streams }: Scheduled["peaks"][string]): string =>
+  `work ${4 * work} bytes${streams ? `, activations of the streams ${4 * streams} bytes at their peak` : ""}`;

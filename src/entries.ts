@@ -5,6 +5,7 @@
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
+import { activationsOf, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
@@ -13,6 +14,8 @@ import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/opti
 
 export interface Entries {
   readonly graphs: readonly Graph[];
+  /** By the name of a graph with a derivative in it, what the derivative was taken of: recompute starts from that. */
+  readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
   readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
@@ -28,13 +31,18 @@ export const decays = (shape: readonly number[]): boolean => shape.length >= 2;
 export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
   const graphs: Graph[] = [];
+  const forwards = new Map<string, Forward>();
+  const differentiated = (graph: Graph, { chains }: Lowered, results: Iterable<Node>): void => {
+    graphs.push({ ...graph, streams: activationsOf(chains) });
+    forwards.set(graph.name, { results: [...results], chains });
+  };
   let states: Entries["states"] = [];
   let order: Entries["order"] = null;
   let first: Lowered | null = null;
 
   if (model.loss && model.train) {
     const b = createBuilder();
-    const lowered = fused(lower(model, b, batch), b);
+    const lowered = fused(lower(model, createBuilder(), batch), b);
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const found = gradients(b, lowered.loss!, nodes);
@@ -44,18 +52,18 @@ export function buildEntries(model: TypedModel): Entries {
     states = update.states;
     order = update.order;
     const constraints = constraintOutputs(lowered);
-    graphs.push({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates });
+    const ahead = [lowered.loss!, ...lowered.constraints.values()];
+    differentiated({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates }, lowered, ahead);
     graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
-    graphs.push({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none });
+    differentiated({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none }, lowered, ahead);
     if (lowered.predicts !== null) {
-      const alone = createBuilder();
-      const single = fused(lower(model, alone, 1), alone);
+      const single = fused(lower(model, createBuilder(), 1), createBuilder());
       graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
     }
   }
   if (model.outputs.length) {
     const b = createBuilder();
-    const lowered = fused(lower(model, b, batch), b);
+    const lowered = fused(lower(model, createBuilder(), batch), b);
     first ??= lowered;
     const outputs = [...lowered.outputs];
     const constraints = constraintOutputs(lowered);
@@ -66,21 +74,30 @@ export function buildEntries(model: TypedModel): Entries {
     const names = [...inputs.map(([name]) => `cotangent:${name}`), ...lowered.parameters.map(({ name }) => `gradient:${name}`)];
     const forward = model.loss ? "outputs" : "forward";
     graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
-    graphs.push({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none });
+    differentiated({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
   }
-  return { graphs, lowered: first!, states, order };
+  return { graphs, forwards, lowered: first!, states, order };
 }
 
-/** The forward pass after the passes that come before differentiation. Leaves stay the nodes that they are, since the builder is the same. */
+/**
+ * The forward pass after the passes that come before differentiation, in a builder of its own: nodes are numbered in the order in which the page
+ * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
+ */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { loss, losses, logits, outputs, constraints } = lowered;
-  const roots = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
-  const made = fuseAttention({ name: "forward", outputs: new Map(roots.map((node, i) => [`${i}`, node])), updates: none }, b);
-  const now = (node: Node): Node => made.outputs.get(`${roots.indexOf(node)}`)!;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains } = lowered;
+  const streams = chains.flat().flatMap(({ before, after, blocks }) => [before, after, ...blocks.flatMap((block) => [...block.inputs, block.output])]);
+  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
+  const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
+  const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
+  const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
   const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
   return {
-    ...lowered, outputs: all(outputs), constraints: all(constraints),
+    ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints),
+    parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
     loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+    chains: chains.map((chain) => chain.map(({ before, after, blocks }) => ({
+      before: now(before), after: now(after), blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
+    }))),
   };
 }
 

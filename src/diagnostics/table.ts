@@ -47,6 +47,7 @@ export const table = {
   MHC501: error("an unknown setting"),
   MHC502: error("a setting with a value that makes no sense"),
   MHC503: error("a setting that is missing"),
+  MHC504: error("a budget that cannot be met"),
 } as const satisfies Readonly<Record<string, Row>>;
 
 export type Code = keyof typeof table;

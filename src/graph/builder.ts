@@ -22,6 +22,7 @@ export type Builder = ReturnType<typeof createBuilder>;
 export function createBuilder() {
   const known = new Map<string, Node>();
   let ids = 0;
+  let epoch = 0;
 
   function make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options: MakeOptions = {}): Node {
     const record = opTable[op] as OpRecord<K>;
@@ -30,15 +31,26 @@ export function createBuilder() {
       throw new Error(`graph: ${op}(${inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ")}): ${inferred}`);
     }
     const site = options.site ?? "";
-    const epoch = options.epoch ?? 0;
-    const id = `${op}|${inputs.map((input) => input.id).join(",")}|${JSON.stringify(attrs)}|${inferred.shape.join(",")}|${inferred.dtype}|${site}|${epoch}`;
+    const clone = options.epoch ?? (inputs.length ? epoch : 0);
+    const id = `${op}|${inputs.map((input) => input.id).join(",")}|${JSON.stringify(attrs)}|${inferred.shape.join(",")}|${inferred.dtype}|${site}|${clone}`;
     const found = known.get(id);
     if (found) return found;
     const node = {
-      op, attrs, inputs, shape: inferred.shape, dtype: inferred.dtype, id: ids++, site, epoch, spans: options.spans ?? [],
+      op, attrs, inputs, shape: inferred.shape, dtype: inferred.dtype, id: ids++, site, epoch: clone, spans: options.spans ?? [],
     } as unknown as Node;
     known.set(id, node);
     return node;
+  }
+
+  /** What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its original. */
+  function inEpoch<T>(number: number, part: () => T): T {
+    const before = epoch;
+    epoch = number;
+    try {
+      return part();
+    } finally {
+      epoch = before;
+    }
   }
 
   const isConstant = (node: Node, value: number): boolean =>
@@ -66,7 +78,7 @@ export function createBuilder() {
   const sum = (x: Node, axes: readonly number[]): Node => (axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) }));
 
   return {
-    make,
+    make, inEpoch,
     parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
     state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
     input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),

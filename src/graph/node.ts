@@ -119,4 +119,6 @@ export interface Graph {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Leaf (op `parameter` or `state`) -> its value after the step. All reads see the old values. */
   readonly updates: ReadonlyMap<Node, Node>;
+  /** Activations of the residual streams (`streams.ts`), for the plan's account of memory. They change nothing, and the text leaves them out. */
+  readonly streams?: ReadonlySet<Node>;
 }

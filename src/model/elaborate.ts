@@ -14,7 +14,7 @@ import { blockValue, instantiate } from "./instances.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
-import { readTrain } from "./train.js";
+import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
 /** What only the data can tell, by the name of the source. */
@@ -95,7 +95,7 @@ function readModel(draft: Draft): TypedModel {
   const section = draft.sections.get("train");
   const overrides: Record<string, string> = {};
   for (const [name, value] of Object.entries(draft.options.set)) {
-    if (name.startsWith("train.") && ["batch", "steps", "seed", "clip"].includes(name.slice(6))) overrides[name.slice(6)] = value;
+    if (name.startsWith("train.") && OVERRIDES.includes(name.slice(6))) overrides[name.slice(6)] = value;
     else if (!draft.used.has(name)) unknownSetting(draft, name);
   }
   for (const name of Object.keys(draft.options.data)) {
@@ -133,7 +133,7 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
 }
 
 function unknownSetting(draft: Draft, name: string): void {
-  const names = [...draft.dims.map((dim) => dim.name), "train.batch", "train.steps", "train.seed", "train.clip"];
+  const names = [...draft.dims.map((dim) => dim.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
   const guess = nearest(name, names);
   draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
 }

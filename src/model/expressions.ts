@@ -28,7 +28,7 @@ export function expressionOn(state: Elaboration, e: Expr, scope: Scope, wanted: 
 export function expression(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
   const span = e.span;
   switch (e.kind) {
-    case "number": return { kind: "number", value: e.value, span };
+    case "number": return e.bytes ? fail(state, "MHC210", span, `${e.text} is a size of memory, and has no place in an expression`) : { kind: "number", value: e.value, span };
     case "string": return fail(state, "MHC210", span, "text has no place in an expression");
     case "tuple": return fail(state, "MHC210", span, "a tuple has no place in an expression");
     case "group": return expression(state, e.inner, scope, expected);

@@ -8,6 +8,7 @@ import { arrange, contractAll, spread, type Labelled } from "../graph/contractio
 import type { Node } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import { show, valueOf, type Size } from "../graph/sizes.js";
+import type { Chain, Connection } from "../graph/streams.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
@@ -35,6 +36,8 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold. */
   readonly constraints: ReadonlyMap<string, Node>;
+  /** The connections of every stream that has some, in the order of the page. */
+  readonly chains: readonly Chain[];
 }
 
 const BATCH = "batch";
@@ -67,6 +70,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
   const inputs = new Map<string, Node>();
   const violations = new Map<string, Node[]>();
+  const chains = new Map<Tensor, Connection[]>();
+  /** The block that the connection being lowered wraps, and its uses so far. */
+  let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
   let indices: number[] = [];
   let logits: Node | null = null;
   let predicts: string | null = null;
@@ -79,6 +85,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   return {
     parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
+    chains: [...chains.values()],
   };
 
   function run(statement: Statement): void {
@@ -86,9 +93,17 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "let":
         values.set(statement.tensor, labelled(statement.value, statement.tensor.axes));
         return;
-      case "apply":
-        values.set(statement.stream, labelled(statement.value, statement.stream.axes));
+      case "apply": {
+        const { stream } = statement;
+        const before = tensor(stream).node;
+        const blocks: Connection["blocks"][number][] = [];
+        wrapped = { path: statement.path, uses: blocks };
+        const after = labelled(statement.value, stream.axes);
+        wrapped = null;
+        values.set(stream, after);
+        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks }]);
         return;
+      }
       case "repeat": {
         const count = number(statement.count);
         for (let i = 0; i < count; i++) {
@@ -260,7 +275,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
     made.formals.forEach((formal, i) => values.set(formal, bound[i]!));
     for (const { tensor: own, value } of made.body) values.set(own, labelled(value, own.axes));
-    return labelled(made.result, made.axes);
+    const result = labelled(made.result, made.axes);
+    if (wrapped?.path === made.path) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
+    return result;
   }
 
   function map(e: Extract<Typed, { readonly kind: "map" }>): Labelled {

@@ -13,7 +13,7 @@ const dotted = (path: Path): string => path.parts.map(({ name }) => name).join("
 export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
   switch (e.kind) {
     case "number":
-      return e.percent || !Number.isInteger(e.value) ? fail(state, "MHC215", e.span, `a size is a whole number, and this is ${e.text}`) : known(e.value);
+      return e.percent || e.bytes || !Number.isInteger(e.value) ? fail(state, "MHC215", e.span, `a size is a whole number, and this is ${e.text}`) : known(e.value);
     case "group":
       return sizeOf(state, e.inner, scope);
     case "path":
@@ -78,7 +78,7 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
 export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
   switch (e.kind) {
     case "number":
-      return { text: e.text, value: () => e.value };
+      return e.bytes ? fail(state, "MHC210", e.span, `${e.text} is a size of memory, and a number is expected`) : { text: e.text, value: () => e.value };
     case "group": {
       const inner = scalarOf(state, e.inner, scope);
       return { text: `(${inner.text})`, value: inner.value };

@@ -2,13 +2,17 @@
  * The `train` section: settings with their meaning, their limits and their defaults, in one table, so that an unknown or
  * senseless one is an error at its place. `--set train.steps=50` goes through the same table.
  */
-import type { Arg, Call, Expr, Path, Section, Span } from "../../grammar/ast.js";
+import type { Arg, Call, Clause, Every, Expr, Path, Section, Span } from "../../grammar/ast.js";
+import { parseBytes, units } from "../../grammar/units.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import type { OptimizerSettings, RateSettings, TrainSettings } from "./typed.js";
+import type { OptimizerSettings, RateSettings, RecomputeSettings, TrainSettings } from "./typed.js";
 
-const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip"] as const;
+const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip", "recompute"] as const;
+
+/** What `--set train.…` takes. */
+export const OVERRIDES: readonly string[] = ["batch", "steps", "seed", "clip", "recompute", "memory"];
 
 interface Limits {
   readonly integer?: boolean;
@@ -22,6 +26,7 @@ const LIMITS: Readonly<Record<string, Limits>> = {
   batch: { integer: true, from: 1, to: 1e6 }, steps: count, seed: { integer: true, from: 0, to: 4294967295 }, clip: positive,
   rate: positive, from: positive, to: { from: 0, to: Number.MAX_VALUE }, warmup: { integer: true, from: 0, to: 1e9 },
   beta: { from: 0, to: 1 - 1e-9 }, epsilon: positive, decay: { from: 0, to: 1e6 }, momentum: { from: 0, to: 1 - 1e-9 },
+  every: count,
 };
 
 /** Reads numbers out of expressions; the caller knows the dims. */
@@ -32,15 +37,31 @@ export interface Reader {
 
 export function readTrain(section: Section, overrides: Readonly<Record<string, string>>, reader: Reader): TrainSettings | null {
   const found = new Map<string, Expr>();
+  let recompute: Expr | Every | null = null;
+  let memory: Bound | null = null;
   for (const clause of section.clauses) {
+    if (clause.kind === "bound") {
+      const name = clause.left.kind === "path" ? calleeOf(clause.left) : "this";
+      if (name !== "memory") unknown(reader, name, clause.left.span, ["memory"], "bound of `train`");
+      else if (memory) reader.report(diagnostic("MHC202", clause.left.span, "`memory` is bounded twice"));
+      else memory = clause;
+      continue;
+    }
     if (clause.kind !== "setting") {
       reader.report(diagnostic("MHC501", clause.span, "a setting has the form `name = value`"));
       continue;
     }
-    const { name } = clause;
-    if (!(SETTINGS as readonly string[]).includes(name.name)) unknown(reader, name.name, name.span, SETTINGS, "setting of `train`");
+    const { name, value } = clause;
+    if (name.name === "recompute") {
+      if (recompute) reader.report(diagnostic("MHC202", name.span, "`recompute` is set twice"));
+      else recompute = value;
+    } else if (name.name === "memory") {
+      reader.report(diagnostic("MHC501", clause.span, "`memory` is a bound, not a setting", { fix: "write `memory <= 2 GiB`" }));
+    } else if (value.kind === "every") {
+      reader.report(diagnostic("MHC502", value.span, `\`every\` is for \`recompute\`, not for \`${name.name}\``));
+    } else if (!(SETTINGS as readonly string[]).includes(name.name)) unknown(reader, name.name, name.span, SETTINGS, "setting of `train`");
     else if (found.has(name.name)) reader.report(diagnostic("MHC202", name.span, `\`${name.name}\` is set twice`));
-    else found.set(name.name, clause.value);
+    else found.set(name.name, value);
   }
   for (const name of ["batch", "steps", "optimizer"]) {
     if (!found.has(name) && overrides[name] === undefined) {
@@ -59,13 +80,54 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
   const seed = setting("seed", 1337);
   const clip = setting("clip", null);
   const optimizer = readOptimizer(found.get("optimizer")!, reader);
+  const again = readRecompute(recompute, overrides["recompute"], section.name.span, reader);
+  const budget = readMemory(memory, overrides["memory"], section.name.span, reader);
   if (batch === null || steps === null || seed === null || !optimizer) return null;
-  return { batch, steps, seed, clip, optimizer };
+  return { batch, steps, seed, clip, optimizer, recompute: again, memory: budget };
+}
+
+type Bound = Extract<Clause, { readonly kind: "bound" }>;
+
+/** `auto`, `off` or `every 6`. */
+function readRecompute(e: Expr | Every | null, override: string | undefined, otherwise: Span, reader: Reader): RecomputeSettings | null {
+  const every = (value: number | null): RecomputeSettings | null => (value === null ? null : { kind: "every", count: value });
+  const word = override === undefined ? (e?.kind === "path" ? calleeOf(e) : "") : override.trim();
+  if (word === "auto" || word === "off") return { kind: word };
+  if (override === undefined) {
+    if (e === null) return null;
+    if (e.kind === "every") return every(limited(reader, "every", e.count));
+  }
+  const counted = /^every\s+(\S+)$/.exec(word);
+  const span = e?.span ?? otherwise;
+  if (counted) return every(within(reader, "every", Number(counted[1]), span));
+  const fix = word === "every" ? "say how many connections a segment has: `recompute = every 6`" : "there are `auto`, `off` and `every 6`: segments of six connections";
+  reader.report(diagnostic("MHC502", span, `${word ? `\`${word}\`` : "this"} does not say what to recompute`, { fix }));
+  return null;
+}
+
+/** `memory <= 2 GiB` */
+function readMemory(clause: Bound | null, override: string | undefined, otherwise: Span, reader: Reader): TrainSettings["memory"] {
+  if (!clause && override === undefined) return null;
+  if (clause?.monitored) {
+    reader.report(diagnostic("MHC502", clause.span, "`memory` is planned, so there is nothing to monitor", { fix: "take `monitored` out" }));
+    return null;
+  }
+  const written = clause?.right.kind === "number" ? clause.right.text : "";
+  const text = override ?? written;
+  const size = parseBytes(text);
+  if (size && size.bytes > 0) return { bytes: size.bytes, span: clause?.span ?? otherwise };
+  const set = override === undefined ? "" : `--set train.memory=${override}: `;
+  const unit = size ? size.text.split(" ")[1]! : null;
+  const guess = unit === null ? null : nearest(unit, units);
+  const what = unit !== null && Number.isNaN(size!.bytes) ? `\`${unit}\` is not a unit of memory` : "`memory` is bounded by a size above 0";
+  const fix = guess ? `did you mean \`${guess}\`?` : "write a number and its unit: `memory <= 2 GiB`, or MiB, KiB, GB, MB, kB";
+  reader.report(diagnostic("MHC502", override === undefined ? clause!.right.span : (clause?.span ?? otherwise), `${set}${what}`, { fix }));
+  return null;
 }
 
 function unknown(reader: Reader, name: string, span: Span, options: readonly string[], what: string): void {
   const guess = nearest(name, options);
-  reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${options.map((option) => `\`${option}\``).join(", ")}` }));
+  reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix: guess ? `did you mean \`${guess}\`?` : `there ${options.length === 1 ? "is" : "are"} ${options.map((option) => `\`${option}\``).join(", ")}` }));
 }
 
 function within(reader: Reader, name: string, value: number, span: Span): number | null {

@@ -138,12 +138,19 @@ export type OptimizerSettings =
   | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
   | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number };
 
+/** Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many connections. */
+export type RecomputeSettings = { readonly kind: "off" } | { readonly kind: "auto" } | { readonly kind: "every"; readonly count: number };
+
 export interface TrainSettings {
   readonly batch: number;
   readonly steps: number;
   readonly seed: number;
   readonly clip: number | null;
   readonly optimizer: OptimizerSettings;
+  /** Null when the page does not say: then nothing is recomputed, unless `memory` asks for it. */
+  readonly recompute: RecomputeSettings | null;
+  /** The most bytes that a device may take, and where the page says so. */
+  readonly memory: { readonly bytes: number; readonly span: Span } | null;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

@@ -19,11 +19,12 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
   const done = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {
     const same = remake(b, node, node.inputs.map((input) => done.get(input)!));
-    done.set(node, rule(b, same) ?? same);
+    done.set(node, b.inEpoch(node.epoch, () => rule(b, same)) ?? same);
   }
   return {
     name: graph.name,
     outputs: new Map([...graph.outputs].map(([name, node]) => [name, done.get(node)!])),
     updates: new Map([...graph.updates].map(([leaf, node]) => [done.get(leaf)!, done.get(node)!])),
+    ...(graph.streams ? { streams: new Set([...graph.streams].flatMap((node) => done.get(node) ?? [])) } : {}),
   };
 }

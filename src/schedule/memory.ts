@@ -87,3 +87,10 @@ export function layOutInOrder(words: readonly number[], start = 0): Layout {
   });
   return { offsets, words: end };
 }
+
+/** Words of the ranges that live at the same time, where that is most. What a layout needs is this at least. */
+export function mostAtOnce(ranges: readonly Range[]): number {
+  const segments = ranges.flatMap((range) => range.segments).filter(({ from, to }) => from <= to);
+  const alive = (at: number): number => segments.reduce((sum, { words, from, to }) => (from <= at && at <= to ? sum + words : sum), 0);
+  return segments.reduce((most, { from }) => Math.max(most, alive(from)), 0);
+}

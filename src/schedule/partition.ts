@@ -100,9 +100,15 @@ export function partition(graph: Graph): Partition {
   const home = new Map<Node, Cluster>();
   /** Clusters that read a node, newest last: where siblings meet. */
   const readers = new Map<Node, Cluster[]>();
+  /**
+   * The oldest cluster that a node of an epoch may join: none that was there when the epoch began. What recompute makes again from kept
+   * tensors would fit the kernels of the forward pass, and then live as long as if it had been kept.
+   */
+  const began = new Map<number, number>([[0, 0]]);
 
   for (const node of nodes) {
     if (isLeaf(node) || inline(node)) continue;
+    if (!began.has(node.epoch)) began.set(node.epoch, clusters.length);
     const producers = producersOf(node, inline);
     const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
     const found = isAnchor(node) ? findSiblings(node, newest) : findHome(node, producers, newest);
@@ -160,13 +166,14 @@ export function partition(graph: Graph): Partition {
 
   /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
   function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
+    const oldest = Math.max(newest, began.get(node.epoch)!);
     const room = (cluster: Cluster): boolean =>
       cluster.reads.size + producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <= MOST_READS;
     const first = clusters[newest];
-    if (first && room(first) && fits(node, first)) return first;
+    if (first && newest >= oldest && room(first) && fits(node, first)) return first;
     for (const producer of producers) {
       const list = readers.get(producer) ?? [];
-      for (let i = list.length - 1; i >= 0 && list[i]!.order >= newest; i--) {
+      for (let i = list.length - 1; i >= 0 && list[i]!.order >= oldest; i--) {
         if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
       }
     }

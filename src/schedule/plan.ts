@@ -16,7 +16,7 @@ import { inPlace } from "./inplace.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
-import { layOut, layOutInOrder, rangeOfUses, type Use } from "./memory.js";
+import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type Use } from "./memory.js";
 import { lyingAt, placePacks, type Packs } from "./packs.js";
 import { countUses, partition, reachable, type Cluster } from "./partition.js";
 import { inWhole, located, partOf, startOf, wholeOf, type Located } from "./places.js";
@@ -25,7 +25,7 @@ import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
 import { sinkhornKernel } from "./sinkhorn.js";
 import { tokenKernel } from "./token.js";
-import { behindReshapes, rangeOf, sizeOf } from "./views.js";
+import { behindReshapes, behindViews, rangeOf, sizeOf } from "./views.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -36,6 +36,13 @@ export interface Scheduled {
   readonly entries: Readonly<Record<string, Entry>>;
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
+  /** Words of the temporary pools, and of the streams' activations alone where they take most, by the name of the entry. */
+  readonly peaks: Readonly<Record<string, Peak>>;
+}
+
+export interface Peak {
+  readonly work: number;
+  readonly streams: number;
 }
 
 /** A dispatch whose places have no offsets yet. */
@@ -56,6 +63,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   let literalsEnd = stateWords;
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
   const entries: Record<string, Entry> = {};
+  const peaks: Record<string, Peak> = {};
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
   const textOf = (kernel: Kernel): string => {
@@ -102,7 +110,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
       buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })),
     })),
-    entries,
+    entries, peaks,
     pools: {
       state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
     },
@@ -187,7 +195,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const runs = batch(bounds, spanOf).map((bound): Run => ({ kernel: share(bound), places: bound.places as readonly Located[] }));
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
-    assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept);
+    const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));
+    peaks[graph.name] = assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept, streams);
 
     const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map(startOf) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
@@ -199,20 +208,25 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>): void {
+
+  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>, streams: ReadonlySet<Located | undefined>): Peak {
+    const peak = { work: 0, streams: 0 };
     const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
     runs.forEach((one, position) => {
       for (const buffer of one.places) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
     for (const pool of ["work", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
-      const layout = layOut(own.map((place) => {
+      const ranges = own.map((place) => {
         const always = (position: number): Use => ({ at: 0, words: place.words, position });
         return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(runs.length)] : [])]);
-      }));
+      });
+      const layout = layOut(ranges);
+      if (pool === "work") Object.assign(peak, { work: layout.words, streams: mostAtOnce(ranges.filter((_, i) => streams.has(own[i]!))) });
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
     }
+    return peak;
   }
 }
 

@@ -56,11 +56,15 @@ export function arrange(graph: Graph, parts: Partition, fuse: boolean): Arrangem
   /** The tokens of each region. */
   const tokens: number[][] = [];
   const home = new Map<Cluster, number>();
+  /** The oldest region that a cluster of an epoch may join, as in the partition: what is made again must not be made when it was made first. */
+  const began = new Map<number, number>([[0, 0]]);
   for (const cluster of parts.clusters) {
+    const epoch = [...cluster.members].reduce((latest, node) => Math.max(latest, node.epoch), 0);
+    if (!began.has(epoch)) began.set(epoch, regions.length);
     const producers = storedReads(cluster, parts);
     const newest = producers.reduce((latest, node) => Math.max(latest, home.get(parts.stored.get(node)!)!), -1);
     // Nothing older reads the newcomer: only its own locality is in question.
-    const shared = newest >= 0 && small.has(cluster) ? local([cluster], regions[newest]!, tokens[newest]!) : [];
+    const shared = newest >= began.get(epoch)! && newest >= 0 && small.has(cluster) ? local([cluster], regions[newest]!, tokens[newest]!) : [];
     if (shared.length > 0) {
       home.set(cluster, newest);
       regions[newest]!.push(cluster);

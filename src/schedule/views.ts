@@ -104,3 +104,8 @@ export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node 
 /** The stored tensors that outlive the kernels: those behind outputs, and those that new values are, or are ranges of. */
 export const resultsOf = (graph: Graph, isBase: (node: Node) => boolean): Set<Node> =>
   new Set([...[...graph.outputs.values()].map((node) => behindReshapes(node, isBase)), ...[...graph.updates.values()].map((node) => rangeOf(node, isBase).base)]);
+
+/** The node that a chain of views shows. */
+export function behindViews(node: Node, stop: (node: Node) => boolean): Node {
+  return isView(node) && !stop(node) ? behindViews(node.inputs[0]!, stop) : node;
+}

@@ -1,0 +1,99 @@
+/**
+ * Which activations are recomputed. Recompute costs time and changes nothing else, so a page that says nothing gets none: most models of
+ * this size fit as they are. `recompute = auto` takes the segments of the mHC paper, `every k` takes those that it names, and
+ * `memory <= X` takes the fastest plan that fits: the fewest segments, since all but the last are computed twice. Memory
+ * falls with the number of segments down to about the paper's number and rises after it; both halves are searched by planning, not by
+ * a formula, since a plan holds much besides streams. All devices get the same segments, and the largest of them must fit.
+ */
+import { showBytes } from "../grammar/units.js";
+import type { Diagnostic } from "./diagnostics/diagnostic.js";
+import { diagnostic } from "./diagnostics/table.js";
+import type { Entries } from "./entries.js";
+import type { Graph } from "./graph/node.js";
+import type { Chain } from "./graph/streams.js";
+import type { TrainSettings } from "./model/typed.js";
+import { paperLength, recompute } from "./passes/recompute.js";
+import type { Scheduled } from "./schedule/plan.js";
+
+export interface Fitted {
+  readonly graphs: readonly Graph[];
+  /** One for every device. */
+  readonly scheduled: readonly Scheduled[];
+  /** What was chosen, in words. */
+  readonly recompute: string;
+}
+
+type Length = (chain: Chain) => number;
+type Planner = (graphs: readonly Graph[]) => readonly Scheduled[];
+
+const WORD = 4;
+/** What the largest device must allocate. */
+const bytesOf = ({ scheduled }: Fitted): number => Math.max(...scheduled.map(({ pools }) => WORD * Object.values(pools).reduce((sum, words) => sum + words)));
+
+/** The plan that the page asks for, or why there is none. */
+export function fit(entries: Entries, train: Pick<TrainSettings, "recompute" | "memory"> | null, plan: Planner): Fitted | Diagnostic {
+  const chains = [...entries.forwards.values()].flatMap(({ chains: own }) => own);
+  const made = (every: Length): Fitted => {
+    const graphs = entries.graphs.map((graph) => {
+      const forward = entries.forwards.get(graph.name);
+      return forward?.chains.some((chain) => every(chain) < chain.length) ? recompute(graph, forward, every) : graph;
+    });
+    return { graphs, scheduled: plan(graphs), recompute: inWords(chains, every) };
+  };
+  const off: Length = (chain) => chain.length;
+  const wish = train?.recompute ?? null;
+  const memory = train?.memory ?? null;
+  if (memory && (wish === null || wish.kind === "auto")) return fastest(chains, made, memory);
+  const fixed = made(wish === null || wish.kind === "off" ? off : wish.kind === "auto" ? paperLength : () => wish.count);
+  if (!memory || bytesOf(fixed) <= memory.bytes) return fixed;
+  return tooLarge(fixed, memory, "takes", "`memory` chooses the segments itself when `recompute` is `auto` or left out");
+}
+
+/** The fewest segments with which a plan fits. */
+function fastest(chains: readonly Chain[], made: (every: Length) => Fitted, memory: NonNullable<TrainSettings["memory"]>): Fitted | Diagnostic {
+  const cuts = differentCuts(chains);
+  const known = new Map<number, Fitted>();
+  const plan = (at: number): Fitted => {
+    const found = known.get(at) ?? made(cuts[at]!);
+    known.set(at, found);
+    return found;
+  };
+  const fits = (at: number): boolean => bytesOf(plan(at)) <= memory.bytes;
+  const smaller = (at: number, than: number): boolean => at >= 0 && at < cuts.length && bytesOf(plan(at)) < bytesOf(plan(than));
+  if (fits(0)) return plan(0);
+  let enough = cuts.findIndex((every) => chains.every((chain) => every(chain) <= paperLength(chain)));
+  if (!fits(enough)) {
+    // The paper counts streams only: with all else that a plan holds, a few segments more or less may take less.
+    const step = smaller(enough + 1, enough) ? 1 : -1;
+    while (!fits(enough) && smaller(enough + step, enough)) enough += step;
+    return fits(enough) ? plan(enough) : tooLarge(plan(enough), memory, "takes at least", "a smaller batch, context or width needs less");
+  }
+  let tooFew = 0;
+  while (enough - tooFew > 1) {
+    const middle = (enough + tooFew) >> 1;
+    if (fits(middle)) enough = middle;
+    else tooFew = middle;
+  }
+  return plan(enough);
+}
+
+/** One segment a chain, two, three, … up to one a connection, without those that come to the same lengths. */
+function differentCuts(chains: readonly Chain[]): Length[] {
+  const longest = Math.max(1, ...chains.map((chain) => chain.length));
+  const cuts = Array.from({ length: longest }, (_, i): Length => (chain) => Math.ceil(chain.length / (i + 1)));
+  const lengths = cuts.map((every) => chains.map(every).join());
+  return cuts.filter((_, i) => lengths.indexOf(lengths[i]!) === i);
+}
+
+function tooLarge(least: Fitted, memory: NonNullable<TrainSettings["memory"]>, takes: string, fix: string): Diagnostic {
+  const bytes = bytesOf(least);
+  const { pools } = least.scheduled.find((one) => bytesOf({ ...least, scheduled: [one] }) === bytes)!;
+  const { state, ...rest } = pools;
+  const temporary = Object.values(rest).reduce((sum, words) => sum + words);
+  return diagnostic("MHC504", memory.span, `the plan ${takes} ${showBytes(bytes)} (recompute: ${least.recompute}), and ${showBytes(memory.bytes)} are allowed: ${showBytes(WORD * state)} are parameters and the optimizer's state, ${showBytes(WORD * temporary)} are what a step computes`, { fix });
+}
+
+function inWords(chains: readonly Chain[], every: Length): string {
+  const cut = new Set(chains.filter((chain) => every(chain) < chain.length).map((chain) => `every ${every(chain)} of ${chain.length} connections`));
+  return cut.size ? [...cut].join(", ") : "off";
+}

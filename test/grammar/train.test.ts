@@ -1,0 +1,60 @@
+/** What the train section says of memory: sizes with units, `every k`, and how both are printed. */
+import { describe, expect, it } from "vitest";
+import { format } from "../../grammar/format.js";
+import { parseBytes, showBytes } from "../../grammar/units.js";
+import { check } from "../../src/compile.js";
+
+const page = (clauses: string): string => `model M {
+  dim context = 8, width = 8, every = 3
+  data corpus = characters("data/*.txt", window = context)
+  stream x[context, width] = embed(corpus.token)
+  x through mlp(hidden = 8)
+  loss = cross_entropy(unembed(x), corpus.next)
+  train {
+    batch = every, steps = 3
+    ${clauses}
+    optimizer = sgd(0.1)
+  }
+}
+`;
+
+const settings = (clauses: string, set: Readonly<Record<string, string>> = {}): unknown => {
+  const { model, diagnostics } = check(page(clauses), { file: "m.mhc", set });
+  if (!model) throw new Error(diagnostics.map(({ message }) => message).join("\n"));
+  return { recompute: model.train!.recompute, memory: model.train!.memory?.bytes ?? null };
+};
+
+describe("recompute and memory", () => {
+  it.each([
+    ["clip = 1.0", null, null],
+    ["recompute = auto", { kind: "auto" }, null],
+    ["recompute = off", { kind: "off" }, null],
+    ["recompute = every 6", { kind: "every", count: 6 }, null],
+    // `every` is no reserved word: here it is a dim.
+    ["recompute = every every", { kind: "every", count: 3 }, null],
+    ["recompute = every 2 * every, memory <= 1.5 GiB", { kind: "every", count: 6 }, 1.5 * 1024 ** 3],
+    ["memory <= 512MB", null, 512e6],
+  ])("%s", (clauses, recompute, memory) => expect(settings(clauses)).toEqual({ recompute, memory }));
+
+  it("can be set from outside", () => {
+    expect(settings("recompute = off", { "train.recompute": "every 4", "train.memory": "64 MiB" })).toEqual({ recompute: { kind: "every", count: 4 }, memory: 64 * 1024 ** 2 });
+    expect(settings("recompute = every 2, memory <= 1 kB", { "train.recompute": "auto", "train.memory": "2kB" })).toEqual({ recompute: { kind: "auto" }, memory: 2000 });
+  });
+
+  it("are printed with one blank, and read again", () => {
+    const { text, diagnostics } = format(page("recompute=every   6,memory<=2GiB"), "m.mhc");
+    expect(diagnostics).toEqual([]);
+    expect(text).toContain("    recompute = every 6, memory <= 2 GiB\n");
+    expect(format(text!, "m.mhc").text).toBe(text);
+  });
+});
+
+describe("sizes of memory", () => {
+  it.each([["2 KiB", 2048], ["1.5 MiB", 1.5 * 1024 ** 2], ["3GB", 3e9], ["1e3 kB", 1e6], ["4\tTiB", 4 * 1024 ** 4]])("%s", (text, bytes) => expect(parseBytes(text)!.bytes).toBe(bytes));
+  it.each(["2", "KiB", "2 KiBi", "-2 KiB", "2 bytes", "10%"])("not %s", (text) => expect(parseBytes(text)).toBeNull());
+  it("has no bytes in a unit that there is not", () => expect(parseBytes("2 Gib")).toEqual({ bytes: Number.NaN, text: "2 Gib" }));
+  it("prints what is enough", () => {
+    expect([12, 1024, 1025, 5 * 1024 ** 2 + 1].map(showBytes)).toEqual(["12 bytes", "1 KiB", "1.1 KiB", "5.1 MiB"]);
+    for (const bytes of [1023, 1536, 123456789]) expect(parseBytes(showBytes(bytes))?.bytes ?? bytes).toBeGreaterThanOrEqual(bytes);
+  });
+});
