@@ -6,7 +6,7 @@ import { sourceFrom } from "../../runtime/node/files.js";
 import type { Benchmark } from "../tools/bench.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
-import { tunedFor } from "./tuned.js";
+import { choicesFor } from "./tuned.js";
 import { dataNamed, openProject, readFacts, report, type SpecOptions } from "./project.js";
 
 interface BenchFlags extends SpecOptions {
@@ -40,7 +40,7 @@ export const benchCommand = (): Command =>
         const { targetOf } = await import("../compile.js");
         await loadTarget(targetOf[device.name]);
         const begun = performance.now();
-        const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: tunedFor(device) } });
+        const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: choicesFor(device) } });
         const compileMs = performance.now() - begun;
         await report(compiled, json);
         const plan = compiled.plan!;

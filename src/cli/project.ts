@@ -11,7 +11,7 @@ import type { CheckOptions, Checked } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import { SpecError, UsageError } from "./outcome.js";
-import { tunedFor } from "./tuned.js";
+import { choicesFor } from "./tuned.js";
 
 export interface SpecOptions {
   readonly set?: readonly string[];
@@ -98,7 +98,7 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
 export async function compileFor(project: Project, device: Device, json: boolean): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
   const { options, loaded } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
-  const compiled = await compile(project.text, { ...options, devices: [device.name], choices: { [device.name]: tunedFor(device) } });
+  const compiled = await compile(project.text, { ...options, devices: [device.name], choices: { [device.name]: choicesFor(device) } });
   await report(compiled, json);
   return { plan: compiled.plan!, loaded };
 }

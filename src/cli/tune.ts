@@ -5,7 +5,7 @@ import { openDevice } from "../../runtime/open.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
 import { openProject, readFacts, report, type SpecOptions } from "./project.js";
-import { keepTuned } from "./tuned.js";
+import { engineChoices, keepTuned } from "./tuned.js";
 
 interface TuneFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -31,7 +31,7 @@ export const tuneCommand = (): Command =>
         const { tune } = await import("../tools/tune.js");
         let reported = false;
         const found = await tune(device, async (choices) => {
-          const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: choices } });
+          const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: { ...engineChoices(device), ...choices } } });
           if (!reported) await report(compiled, json);
           reported = true;
           if (!compiled.plan!.train) throw new SpecError(`error: ${compiled.plan!.name} has no loss to train`);

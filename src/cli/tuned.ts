@@ -7,8 +7,10 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Device } from "../../runtime/device.js";
+import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile.js";
 import { isMember } from "../schedule/families.js";
+import { FUSED } from "../schedule/matmul-cpu.js";
 import { version } from "./version.js";
 
 interface Cache {
@@ -45,8 +47,14 @@ function readCache(): Cache | null {
   return found as Cache;
 }
 
+/** What is better than the default on an engine, before anything is tuned. */
+export const engineChoices = (device: Device): Choices => (device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {});
+
+/** The choices for a device: what was tuned for it, on top of its engine's own. */
+export const choicesFor = (device: Device): Choices => ({ ...engineChoices(device), ...tunedFor(device) });
+
 /** The choices that were tuned for a device; none when there are none that can be used. */
-export function tunedFor(device: Device): Choices {
+function tunedFor(device: Device): Choices {
   const stored = readCache()?.adapters[adapterKey(device)];
   if (stored === undefined) return {};
   const kind = device.name === "webgpu" ? "gpu" : "cpu";

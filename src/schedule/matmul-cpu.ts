@@ -1,9 +1,9 @@
 /**
  * Matrix products on a CPU, after Goto and van de Geijn (2008): blocks of registers over panels that lie in memory in the order in which
  * they are read. A task is a block of rows by a block of columns of the result. For every 8 columns it packs B into a panel
- * [k][8]; A is packed into panels [k][4] only when its rows are neighbours in memory (the gradient of a weight), since rows that run
- * along k can be read as they lie. The block of registers is 4 rows by 2 vectors: the largest that V8 keeps in 16 registers together
- * with what it multiplies. All addresses of one step along k are one running index and constants, which become immediate offsets.
+ * [k][8]; A is packed into panels [k][4 or 6] only when its rows are neighbours in memory (the gradient of a weight), since rows that run
+ * along k can be read as they lie. The block of registers is 4 rows by 2 vectors, the largest that V8 keeps in 16 registers
+ * together with what it multiplies, or 6 rows where it multiplies and adds at once. All addresses of one step along k are one running index and constants, which become immediate offsets.
  */
 import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
@@ -16,8 +16,8 @@ import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
 import { rowMajor, sizeOf } from "./views.js";
 
-/** Rows of a block of registers. */
-const ROWS = 4;
+/** Rows of a block of registers, where multiplying and adding are two instructions. */
+const HEIGHT = 4;
 const F32: Type = { of: "f32", lanes: 1 };
 const group = k.ref("group", k.INDEX);
 
@@ -25,9 +25,14 @@ export interface CpuTile extends Choice {
   /** Rows and columns of a task. */
   readonly rows: number;
   readonly columns: number;
+  /** Rows of a block of registers. */
+  readonly height: number;
   /** Steps along k in one turn of the inner loop. */
   readonly unroll: number;
 }
+
+/** What is best where multiplying and adding are one instruction: nothing but sums, two vectors of B and a value of A needs a register. */
+export const FUSED: Choice = { height: 6 };
 
 /** Multiply-adds below which a task is not worth its call: small tasks share a group. */
 const GROUP = 1 << 17;
@@ -42,13 +47,15 @@ const FEW = 8;
 
 /** Members of the family: cuts that have been the best for some shape, and deeper turns for engines that allocate registers well. */
 export const cpuTiles: readonly CpuTile[] = [
-  { rows: 32, columns: 512, unroll: 1 },
-  { rows: 64, columns: 64, unroll: 1 },
-  { rows: 64, columns: 256, unroll: 2 },
-  { rows: 128, columns: 128, unroll: 1 },
-  { rows: 192, columns: 64, unroll: 1 },
-  { rows: 192, columns: 512, unroll: 1 },
-  { rows: 192, columns: 512, unroll: 4 },
+  { rows: 32, columns: 512, height: 4, unroll: 1 },
+  { rows: 64, columns: 64, height: 4, unroll: 1 },
+  { rows: 64, columns: 256, height: 4, unroll: 2 },
+  { rows: 128, columns: 128, height: 4, unroll: 1 },
+  { rows: 192, columns: 64, height: 4, unroll: 1 },
+  { rows: 192, columns: 512, height: 4, unroll: 1 },
+  { rows: 192, columns: 512, height: 6, unroll: 1 },
+  { rows: 66, columns: 256, height: 6, unroll: 1 },
+  { rows: 192, columns: 512, height: 4, unroll: 4 },
 ];
 
 /** Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels once for every block of rows. */
@@ -66,7 +73,7 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
       columns = Math.ceil(columns / 16) * 8;
     } else rows = Math.ceil(rows / 8) * 4;
   }
-  return { rows, columns, unroll: 1 };
+  return { rows, columns, height: HEIGHT, unroll: 1 };
 }
 
 export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
@@ -80,15 +87,16 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const vectors = lanes === 4 ? (n.size > 4 ? 2 : 1) : Math.min(4, n.size);
   const block = lanes * vectors;
   const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product));
-  const rows = Math.min(m.size, Math.ceil(tile.rows / ROWS) * ROWS);
+  const height = tile.height;
+  const rows = Math.min(m.size, Math.ceil(tile.rows / height) * height);
   const columns = Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block);
-  const packsA = m.a === 1 && m.size >= ROWS && n.size > 2 * block;
+  const packsA = m.a === 1 && m.size >= height && n.size > 2 * block;
   const contiguous = n.b === 1 || n.size === 1;
   const packsB = m.size > FEW || (!contiguous && m.size > 1) || (lanes === 4 && !contiguous) || (n.size % block !== 0 && m.size > 1);
   const sizes = [sizeOf(outer.map((axis) => axis.size)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)];
   const tasks = sizeOf(sizes);
   const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * depth))));
-  if (packsA) e.push(k.arrayS("panels", "f32", Math.ceil(rows / ROWS) * ROWS * depth));
+  if (packsA) e.push(k.arrayS("panels", "f32", Math.ceil(rows / height) * height * depth));
   if (packsB) e.push(k.arrayS("panel", "f32", depth * block));
 
   const from = e.bind(k.mul(group, k.idx(each)));
@@ -103,26 +111,26 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const firstColumn = e.coord(k.mul(j.at, k.idx(columns)));
     const endColumn = e.bind(k.min(k.add(firstColumn.at, k.idx(columns)), k.idx(n.size)));
     /** The last rows that are no whole block; they are in the last task only. */
-    const rest = m.size % ROWS;
+    const rest = m.size % height;
     const wholeRows = rest === 0 ? endRow : e.bind(k.min(endRow, k.idx(m.size - rest)));
     if (packsA) packA();
     e.loop(firstColumn.at, endColumn, block, (n0) => {
       if (packsB) packB(n0);
-      if (m.size >= ROWS) e.loop(firstRow.at, wholeRows, ROWS, (m0) => registers(m0, n0, ROWS));
+      if (m.size >= height) e.loop(firstRow.at, wholeRows, height, (m0) => registers(m0, n0, height));
       if (rest > 0) {
         const last = m.size === rest ? constant(0) : { at: k.idx(m.size - rest), lane: 0, depth: 0 };
         const tail = (): void => registers(last, n0, rest);
-        if (m.size < ROWS) tail();
+        if (m.size < height) tail();
         else e.guard(k.eq(endRow, k.idx(m.size)), tail);
       }
     });
 
-    /** A block of registers: `height` rows from m0 by `block` columns from n0. */
-    function registers(m0: Coord, n0: Coord, height: number): void {
+    /** A block of registers: `count` rows from m0 by `block` columns from n0. */
+    function registers(m0: Coord, n0: Coord, count: number): void {
       const home = e.depth();
       const type: Type = { of: "f32", lanes };
       const zero = lanes === 4 ? k.splat(k.f32(0)) : k.f32(0);
-      const names = Array.from({ length: height }, () => Array.from({ length: vectors }, () => {
+      const names = Array.from({ length: count }, () => Array.from({ length: vectors }, () => {
         const name = e.fresh("acc");
         e.push(k.varS(name, zero));
         return name;
@@ -133,10 +141,10 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       const columnB = packsB ? null : e.bind(k.add(baseB, k.mul(n0.at, k.idx(n.b))));
       alongK((kk, step) => {
         const left = packsA
-          ? e.bind(k.add(rowA, flat(kk, ROWS)))
+          ? e.bind(k.add(rowA, flat(kk, height)))
           : e.bind(k.add(rowA, e.address(kk, product.k.map((axis) => axis.a)).at));
         const right = columnB === null ? flat(kk, block) : e.bind(k.add(columnB, e.address(kk, product.k.map((axis) => axis.b)).at));
-        const innerA = packsA ? ROWS : product.k.at(-1)?.a ?? 0;
+        const innerA = packsA ? height : product.k.at(-1)?.a ?? 0;
         const innerB = columnB === null ? block : product.k.at(-1)?.b ?? 0;
         const values = columnB === null
           ? Array.from({ length: vectors }, (_, v) => k.load("panel", k.add(right, k.idx(step * innerB + v * lanes)), type))
@@ -257,28 +265,30 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     }
 
     /**
-     * Packs the task's rows: panel p holds [k][4]. Four panels at a time, so that a cache line of A is read once. Rows past the end of the
+     * Packs the task's rows: panel p holds [k][height]. Four panels at a time, so that a cache line of A is read once. Rows past the end of the
      * product are left as they are, and never used.
      */
     function packA(): void {
       const strides = product.k.map((axis) => axis.a);
-      const panels = (m0: Expr, count: number, height: number): void => {
+      const panels = (m0: Expr, count: number, full: boolean): void => {
         const panel = e.bind(k.mul(k.sub(m0, firstRow.at), k.idx(depth)));
         const origin = e.bind(k.add(baseA, m0));
         e.nest(kSizes, (kk) => {
           const address = e.bind(k.add(origin, e.address(kk, strides).at));
-          const to = e.bind(k.add(panel, flat(kk, ROWS)));
+          const to = e.bind(k.add(panel, flat(kk, height)));
           for (let p = 0; p < count; p++) {
-            const store = (r: number, value: Expr): void => e.push(k.store("panels", k.add(to, k.idx(p * ROWS * depth + r)), value));
-            const load = (r: number, width: 1 | 4): Expr => k.load(a, k.add(address, k.idx(p * ROWS + r)), { of: "f32", lanes: width });
-            if (lanes === 4 && height === ROWS) store(0, load(0, 4));
-            else for (let r = 0; r < height; r++) store(r, load(r, 1));
+            const store = (r: number, value: Expr): void => e.push(k.store("panels", k.add(to, k.idx(p * height * depth + r)), value));
+            const load = (r: number, width: 1 | 4): Expr => k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
+            if (lanes === 4 && full && height >= 4) {
+              // The last vector may begin within the one before.
+              for (let r = 0; r < height; r += 4) store(Math.min(r, height - 4), load(Math.min(r, height - 4), 4));
+            } else for (let r = 0; r < (full ? height : rest); r++) store(r, load(r, 1));
           }
         });
       };
-      const four = rows % (4 * ROWS) === 0 && m.size % (4 * ROWS) === 0 ? 4 : 1;
-      e.loop(firstRow.at, wholeRows, four * ROWS, (m0) => panels(m0.at, four, ROWS));
-      if (rest > 0) e.guard(k.eq(endRow, k.idx(m.size)), () => panels(k.idx(m.size - rest), 1, rest));
+      const four = rows % (4 * height) === 0 && m.size % (4 * height) === 0 ? 4 : 1;
+      e.loop(firstRow.at, wholeRows, four * height, (m0) => panels(m0.at, four, true));
+      if (rest > 0) e.guard(k.eq(endRow, k.idx(m.size)), () => panels(k.idx(m.size - rest), 1, false));
     }
   });
   return Math.ceil(tasks / each);

@@ -202,7 +202,7 @@ describe("commands", () => {
     const cache = JSON.parse(readFileSync(join(cwd, "tune.json"), "utf8")) as { version: string; adapters: Record<string, Record<string, unknown>> };
     const [adapter] = Object.keys(cache.adapters);
     // Choices of our own: with these, tasks end in the middle of every product.
-    cache.adapters[adapter!] = { matmul: { rows: 4, columns: 8, unroll: 1 } };
+    cache.adapters[adapter!] = { matmul: { rows: 4, columns: 8, height: 4, unroll: 1 } };
     writeFileSync(join(cwd, "tune.json"), JSON.stringify(cache));
     const after = await mhc([...args, "--out", "tuned"]);
     expect([after.code, after.err]).toEqual([0, ""]);

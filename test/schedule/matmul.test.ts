@@ -72,7 +72,7 @@ async function agrees(name: "wasm" | "javascript" | "webgpu", options: { readonl
 }
 
 /** The family, and blocks so small that every loop ends in the middle of these products. */
-const tiles: readonly Choice[] = [...cpuTiles, { rows: 4, columns: 8, unroll: 1 }, { rows: 8, columns: 16, unroll: 4 }];
+const tiles: readonly Choice[] = [...cpuTiles, { rows: 4, columns: 8, height: 4, unroll: 1 }, { rows: 8, columns: 16, height: 4, unroll: 4 }, { rows: 6, columns: 8, height: 6, unroll: 1 }];
 
 describe.each(tiles)("%o", (tile) => {
   it("javascript", () => agrees("javascript", {}, tile));
