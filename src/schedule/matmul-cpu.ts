@@ -5,7 +5,7 @@
  * along k can be read as they lie. The block of registers is 4 rows by 2 vectors, the largest that V8 keeps in 16 registers
  * together with what it multiplies, or 6 rows where it multiplies and adds at once. All addresses of one step along k are one running index and constants, which become immediate offsets.
  */
-import type { NodeWith } from "../graph/node.js";
+import type { NodeWith, Op } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
 import type { Choice } from "./choices.js";
@@ -76,6 +76,14 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
   return { rows, columns, height: HEIGHT, unroll: 1 };
 }
 
+const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
+
+/**
+ * Whether what becomes of a product has elementary functions in it. Their constants and intermediates leave no register to the sums, so the
+ * products of a panel of columns are stored on the chip first and taken up again one after the other.
+ */
+const hasLongEpilogue = (cluster: Cluster): boolean => [...cluster.members].some(({ op }) => LONG.has(op));
+
 export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
   const { emitter: e, profile } = bench;
   const { m, n, outer } = product;
@@ -98,6 +106,8 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * depth))));
   if (packsA) e.push(k.arrayS("panels", "f32", Math.ceil(rows / height) * height * depth));
   if (packsB) e.push(k.arrayS("panel", "f32", depth * block));
+  const deferred = hasLongEpilogue(cluster);
+  if (deferred) e.push(k.arrayS("products", "f32", rows * block));
 
   const from = e.bind(k.mul(group, k.idx(each)));
   const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(tasks)));
@@ -123,7 +133,19 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
         if (m.size < height) tail();
         else e.guard(k.eq(endRow, k.idx(m.size)), tail);
       }
+      if (deferred) {
+        e.loop(firstRow.at, endRow, 1, (mAt) => {
+          const from = e.bind(productAt(mAt));
+          const home = e.depth();
+          for (let v = 0; v < vectors; v++) result(mAt, n0, v, e.bind(k.load("products", k.add(from, k.idx(v * lanes)), { of: "f32", lanes })), home);
+        });
+      }
     });
+
+    /** Where a row of products waits for its epilogue. */
+    function productAt(mAt: Coord): Expr {
+      return k.mul(k.sub(mAt.at, firstRow.at), k.idx(block));
+    }
 
     /** A block of registers: `count` rows from m0 by `block` columns from n0. */
     function registers(m0: Coord, n0: Coord, count: number): void {
@@ -158,7 +180,8 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       });
       names.forEach((row, r) => {
         const mAt: Coord = m.size === 1 ? constant(0) : r === 0 ? m0 : e.coord(k.add(m0.at, k.idx(r)));
-        row.forEach((name, v) => result(mAt, n0, v, k.ref(name, type), home));
+        if (deferred) row.forEach((name, v) => e.push(k.store("products", k.add(productAt(mAt), k.idx(v * lanes)), k.ref(name, type))));
+        else row.forEach((name, v) => result(mAt, n0, v, k.ref(name, type), home));
       });
     }
 
