@@ -17,12 +17,13 @@ import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
 import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type Use } from "./memory.js";
-import { lyingAt, placePacks, type Packs } from "./packs.js";
+import { lyingAt, placePacks } from "./packs.js";
 import { countUses, partition, reachable, type Cluster } from "./partition.js";
 import { inWhole, located, partOf, startOf, wholeOf, type Located } from "./places.js";
 import { arrange, type Region } from "./regions.js";
 import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
+import { signatureOf, template } from "./signature.js";
 import { sinkhornKernel } from "./sinkhorn.js";
 import { tokenKernel } from "./token.js";
 import { behindReshapes, behindViews, rangeOf, sizeOf } from "./views.js";
@@ -59,6 +60,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const byText = new Map<string, number>();
   const texts = new WeakMap<Kernel, string>();
   const known = new Map<string, Kernel>();
+  const templates = new Map<string, ReturnType<typeof template>>();
   const literals = new Map<string, { readonly place: Located; readonly node: Node }>();
   let literalsEnd = stateWords;
   const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
@@ -77,6 +79,15 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const first = known.get(text) ?? bound.kernel;
     known.set(text, first);
     return { ...bound, kernel: first };
+  };
+  /** The kernel of a region: made once for all regions of its signature. */
+  const kernelFor = (region: Region, classes: AxisClasses, places: Places): Bound => {
+    const signature = signatureOf(region, classes, places);
+    const made = templates.get(signature.text);
+    if (made) return made(signature, places);
+    const bound = interned(kernelOf(region, classes, profile, places));
+    templates.set(signature.text, template(bound, signature, places));
+    return bound;
   };
   const share = ({ kernel, places, flops, tuned, made }: Bound): number => {
     const text = textOf(kernel);
@@ -188,7 +199,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)),
       ...regions.flatMap((region) => [
         ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => clearKernel(place, place.words, profile)),
-        ...kernelsOf(region, classes, packs.copies, copy, profile, oracle).map(interned),
+        ...(region.clusters[0]!.kind === "pack"
+          ? (packs.copies.get(region.clusters[0]!) ?? []).map(({ from, to }) => interned(copy(from, to)))
+          : [kernelFor(region, classes, oracle)]),
       ]),
       ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)),
     ];
@@ -208,7 +221,6 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-
   function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>, streams: ReadonlySet<Located | undefined>): Peak {
     const peak = { work: 0, streams: 0 };
     const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
@@ -241,15 +253,15 @@ function spanOf(place: Place): Span {
   return { space: planned ? whole.pool : whole, from, to: from + own.words };
 }
 
-function kernelsOf(region: Region, classes: AxisClasses, copies: Packs["copies"], copy: (from: Located, to: Located) => Bound, profile: KernelProfile, places: Places): Bound[] {
-  if (region.clusters.length > 1) return [tokenKernel(region, classes, profile, places)];
+function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
+  if (region.clusters.length > 1) return tokenKernel(region, classes, profile, places);
   const [cluster] = region.clusters as [Cluster];
   switch (cluster.kind) {
-    case "map": return [rowKernel(cluster, profile, places)];
-    case "matmul": return [matmulKernel(cluster, profile, places)];
-    case "sinkhorn": return [sinkhornKernel(cluster, profile, places)];
-    case "attention": return [attentionKernel(cluster, profile, places)];
-    case "pack": return (copies.get(cluster) ?? []).map(({ from, to }) => copy(from, to));
+    case "map": return rowKernel(cluster, profile, places);
+    case "matmul": return matmulKernel(cluster, profile, places);
+    case "sinkhorn": return sinkhornKernel(cluster, profile, places);
+    case "attention": return attentionKernel(cluster, profile, places);
+    case "pack": throw new Error("schedule: a pack is placement, and copies");
     default: return cluster.kind satisfies never;
   }
 }

@@ -1,0 +1,57 @@
+/**
+ * What a region's kernel depends on, as text: the nodes from its results to what lies in memory, numbered as they are met, with their ops,
+ * shapes and wiring, which of them share a place, which axes are tokens, and how the region is made of clusters. Regions of one
+ * signature have one kernel over different places, so a layer's kernels are emitted once and found again for every other
+ * layer. Names of leaves, ids and offsets are not in it.
+ */
+import type { Node } from "../graph/node.js";
+import type { AxisClasses } from "./axes.js";
+import type { Bound, Place, Places } from "./kernelize.js";
+import type { Region } from "./regions.js";
+
+export interface Signature {
+  readonly text: string;
+  /** The nodes in the order of their numbers. */
+  readonly nodes: readonly Node[];
+}
+
+export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisClasses, places: Places): Signature {
+  const numbers = new Map<Node, number>();
+  const placed = new Map<Place, number>();
+  const members = new Set(clusters.flatMap((cluster) => [...cluster.members]));
+  const parts: string[] = [];
+  const placeOf = (node: Node): string => {
+    const place = places.of(node);
+    if (!place) return onChip.has(node) ? "chip" : "";
+    if (!placed.has(place)) placed.set(place, placed.size);
+    return `${place.pool}${placed.get(place)!}`;
+  };
+  const visit = (node: Node): number => {
+    const known = numbers.get(node);
+    if (known !== undefined) return known;
+    const base = places.isBase(node) && !members.has(node);
+    const inputs = base ? [] : node.inputs.map(visit);
+    const number = numbers.size;
+    numbers.set(node, number);
+    const local = tokens.length ? tokens.map((token) => classes(node).indexOf(token)).join() : "";
+    const what = base ? "" : `${node.op}${JSON.stringify(node.attrs)}`;
+    parts.push(`${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${places.isBase(node) ? placeOf(node) : ""}|${local}`);
+    return number;
+  };
+  const list = (nodes: Iterable<Node>): string => Array.from(nodes, visit).join();
+  const wholes = clusters.map((cluster) =>
+    `${cluster.kind}(${list(cluster.roots)};${list(cluster.members)};${list(cluster.reads)};${cluster.anchor ? visit(cluster.anchor) : ""};${cluster.shape.join("x")};${cluster.axes?.join() ?? "none"})`);
+  return { text: `${parts.join("\n")}\n${wholes.join("\n")}`, nodes: [...numbers.keys()] };
+}
+
+/** A kernel that was made for one region, for any other of its signature. */
+export function template(bound: Bound, { nodes }: Signature, places: Places): (other: Signature, otherPlaces: Places) => Bound {
+  const numberOf = (place: Place): number => nodes.findIndex((node) => places.isBase(node) && places.of(node) === place);
+  const numbers = bound.places.map(numberOf);
+  const made = [...bound.made].map(numberOf);
+  if ([...numbers, ...made].includes(-1)) throw new Error("schedule: a kernel reads what its region does not name");
+  return (other, otherPlaces) => {
+    const at = (number: number): Place => otherPlaces.of(other.nodes[number]!)!;
+    return { ...bound, places: numbers.map(at), made: new Set(made.map(at)) };
+  };
+}

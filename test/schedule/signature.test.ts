@@ -1,0 +1,47 @@
+/** Regions of one signature share a kernel: what is shared is what would have been made for each. */
+import { expect, it } from "vitest";
+import { loadTarget } from "../../codegen/registry.js";
+import { structuralKey } from "../../src/kernel/text.js";
+import { legalize } from "../../src/schedule/legalize.js";
+import { partition, type Cluster } from "../../src/schedule/partition.js";
+import { arrange } from "../../src/schedule/regions.js";
+import { rematerialize } from "../../src/schedule/rematerialize.js";
+import { rowKernel } from "../../src/schedule/rows.js";
+import { matmulKernel } from "../../src/schedule/matmul.js";
+import { signatureOf } from "../../src/schedule/signature.js";
+import { tokenKernel } from "../../src/schedule/token.js";
+import type { Place, Places } from "../../src/schedule/kernelize.js";
+import type { Node } from "../../src/graph/node.js";
+import { entriesOf, readSpec } from "../helpers/specs.js";
+
+const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(40 + i));
+
+it.each(["moby-dick", "nanogpt"])("regions of %s with one signature would have been given the same kernel text", async (spec) => {
+  const graph = legalize(entriesOf(readSpec(spec), { facts: { corpus: { vocabulary } }, set: { layers: "3" } }).graphs.find(({ name }) => name === "gradients")!);
+  const { parts, regions, classes } = arrange(graph, rematerialize(graph, partition(graph)), true);
+  const { profile } = await loadTarget("wasm");
+  const chip = new Set(regions.flatMap(({ onChip }) => [...onChip]));
+  const made = new Map<Node, Place>();
+  const places: Places = {
+    isBase: parts.isBase,
+    of: (node) => {
+      if (!parts.isBase(node) || chip.has(node)) return null;
+      if (!made.has(node)) made.set(node, { pool: node.dtype === "u32" ? "ints" : node.op === "parameter" ? "state" : "work" });
+      return made.get(node)!;
+    },
+  };
+  const texts = new Map<string, Set<string>>();
+  let shared = 0;
+  for (const region of regions) {
+    const [cluster] = region.clusters as [Cluster];
+    const bound = region.clusters.length > 1 ? tokenKernel(region, classes, profile, places)
+      : cluster.kind === "map" ? rowKernel(cluster, profile, places)
+      : cluster.kind === "matmul" ? matmulKernel(cluster, profile, places) : null;
+    if (!bound) continue;
+    const { text } = signatureOf(region, classes, places);
+    if (texts.has(text)) shared++;
+    texts.set(text, (texts.get(text) ?? new Set()).add(structuralKey(bound.kernel)));
+  }
+  for (const kernels of texts.values()) expect(kernels.size).toBe(1);
+  expect(shared).toBeGreaterThan(20);
+});
