@@ -22,9 +22,15 @@ export interface TensorRef {
 export interface Dispatch {
   /** Index into the device's kernels. */
   readonly kernel: number;
-  /** Word offset of each buffer of that kernel, in its pool. */
+  /** Word offset of each buffer of that kernel, in its pool. A kernel may run on several sets of buffers at once, at most `COPIES`: they stand one behind the other. */
   readonly offsets: readonly number[];
 }
+
+/** Most copies of a kernel in one dispatch. */
+export const COPIES = 16;
+
+/** On how many sets of buffers a dispatch runs its kernel. */
+export const copiesOf = ({ offsets }: Dispatch, { buffers }: Pick<KernelInfo, "buffers">): number => Math.max(1, offsets.length / buffers.length || 0);
 
 export interface Entry {
   readonly dispatches: readonly Dispatch[];
@@ -39,7 +45,7 @@ export interface KernelInfo {
   /** See src/kernel/ir.ts: groups are split over threads on a CPU; on a GPU one is a workgroup. */
   readonly groups: number;
   readonly workgroup: number;
-  /** Floating-point operations of one dispatch, by the op table; and its footprint: every tensor that it touches, once read and once written. */
+  /** Floating-point operations of one copy, by the op table; and its footprint: every tensor that it touches, once read and once written. */
   readonly flops: number;
   readonly bytes: number;
   /** `skeleton/shape`, when a choice of that name would change the kernel. */
@@ -49,7 +55,7 @@ export interface KernelInfo {
 
 /** The code of all kernels for one device. */
 export type DeviceCode =
-  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, max(8, ceil(buffers / 4))> with a dynamic offset. Groups: (min(groups, 65535), ceil(groups / 65535)) workgroups. */
+  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, 65535), ceil(groups / 65535), copies) workgroups. */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
   /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused multiply-add, for engines that validate relaxed SIMD. */
   | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly relaxed: string; readonly sharedFlag: number; readonly scratchBytes: number }

@@ -7,7 +7,7 @@ import { loadTarget } from "../codegen/registry.js";
 import type { Choice, KernelPrinter } from "../codegen/target.js";
 import type { File } from "../grammar/ast.js";
 import { parse } from "../grammar/parse.js";
-import type { DataInfo, DevicePlan, ParameterInfo, Plan } from "../runtime/plan.js";
+import { copiesOf, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type ParameterInfo, type Plan } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { fit, type Fitted } from "./budget.js";
@@ -185,9 +185,11 @@ function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
 function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: Fitted): string {
   const bytes = Object.entries(pools).map(([name, words]) => `${name} ${4 * words} bytes`).join(", ");
   const tables = Object.entries(entries).map(([name, { dispatches }]) =>
-    [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(peaks[name]!)}`, ...dispatches.map(({ kernel, offsets }) => `  ${infos[kernel]!.name} (${infos[kernel]!.groups} groups) at ${offsets.join(", ")}`)].join("\n"));
+    [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(peaks[name]!)}`, ...dispatches.map((dispatch) => `  ${infos[dispatch.kernel]!.name} (${groupsOf(dispatch, infos[dispatch.kernel]!)} groups) at ${dispatch.offsets.join(", ")}`)].join("\n"));
   return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");
 }
+
+const groupsOf = (dispatch: Dispatch, info: KernelInfo): string => (copiesOf(dispatch, info) > 1 ? `${copiesOf(dispatch, info)} x ${info.groups}` : `${info.groups}`);
 
 const memoryOf = ({ work, streams }: Scheduled["peaks"][string]): string =>
   `work ${4 * work} bytes${streams ? `, activations of the streams ${4 * streams} bytes at their peak` : ""}`;

@@ -1,13 +1,14 @@
 /**
  * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
  * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access; as words, or as vec4s
- * (vectors.ts). The offsets of the
- * dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, eight or as many as the buffers need.
+ * (vectors.ts). The offsets of the dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, for each
+ * copy as many as the buffers need. The third axis of the dispatch counts copies.
  *
  * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
  * and those past the last group return at once, all invocations together.
  */
 import * as k from "../../src/kernel/build.js";
+import { COPIES } from "../../runtime/plan.js";
 import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { elementary, power } from "../../src/kernel/mathematics.js";
@@ -17,9 +18,6 @@ import { rename } from "./words.js";
 const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
 const OFFSETS_BINDING = 4;
 export const GROUPS_IN_X = 65535;
-
-/** Elements of the uniform array of offsets. */
-export const offsetVectors = (buffers: number): number => Math.max(8, Math.ceil(buffers / 4));
 
 const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
 const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
@@ -60,17 +58,19 @@ export function printModule(kernel: Kernel): string {
     return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${typeName({ of: poolType[pool], lanes: vectors.pools.has(pool) ? 4 : 1 })}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
+  const vec4s = Math.ceil(kernel.buffers.length / 4);
+  const first = vec4s === 1 ? "workgroup.z" : `workgroup.z * ${vec4s}u`;
   return [
     `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
     ...bindings,
-    ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${offsetVectors(kernel.buffers.length)}>;`] : []),
+    ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${COPIES * vec4s}>;`] : []),
     ...printer.shared,
     ...helpers.values(),
     `@compute @workgroup_size(${kernel.workgroup})`,
     "fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
     two ? `  let group = workgroup.x + workgroup.y * ${GROUPS_IN_X}u;` : "  let group = workgroup.x;",
     ...(two ? [`  if (group >= ${kernel.groups}u) { return; }`] : []),
-    ...kernel.buffers.map(({ name }, slot) => `  let ${rename(name)} = offsets[${slot >> 2}][${slot & 3}];`),
+    ...kernel.buffers.map(({ name }, slot) => `  let ${rename(name)} = offsets[${first}${slot >> 2 ? ` + ${slot >> 2}u` : ""}][${slot & 3}];`),
     ...printer.lines,
     "}",
     "",

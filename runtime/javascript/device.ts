@@ -1,7 +1,7 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, Dispatch, Entry, PoolName, TensorRef } from "../plan.js";
+import { copiesOf, type DevicePlan, type Dispatch, type Entry, type PoolName, type TensorRef } from "../plan.js";
 
 type Pools = Readonly<Record<PoolName, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
@@ -28,7 +28,11 @@ function load(plan: DevicePlan): Session {
     submits++;
     return entry;
   };
-  const dispatch = ({ kernel, offsets }: Dispatch): void => kernels[kernel]!(offsets, 0, plan.kernels[kernel]!.groups);
+  const dispatch = (item: Dispatch): void => {
+    const info = plan.kernels[item.kernel]!;
+    const own = info.buffers.length;
+    for (let copy = 0; copy < copiesOf(item, info); copy++) kernels[item.kernel]!(item.offsets.slice(copy * own, (copy + 1) * own), 0, info.groups);
+  };
   return {
     bytes: bytesOf(plan),
     get submits() {

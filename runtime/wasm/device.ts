@@ -6,7 +6,7 @@
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { DevicePlan, PoolName, TensorRef } from "../plan.js";
-import { BARRIER, layOut } from "./layout.js";
+import { BARRIER, layOut, RECORD } from "./layout.js";
 import { isNode, openPool, type WorkerPool } from "./pool.js";
 
 /** More threads than this do not pay on the models that fit one memory. */
@@ -129,7 +129,7 @@ async function load(plan: DevicePlan, threads: number, shared: boolean, relaxed:
       }
       return Array.from({ length: count }, (_, i) => {
         const begun = performance.now();
-        walk(name, address + 16 * i, 1);
+        walk(name, address + RECORD * i, 1);
         return performance.now() - begun;
       });
     },

@@ -3,7 +3,7 @@
  * private scratch for each thread, then the pools. Everything is laid out and written once, at load.
  */
 import { DeviceError } from "../errors.js";
-import type { DevicePlan, PoolName } from "../plan.js";
+import { copiesOf, type DevicePlan, type PoolName } from "../plan.js";
 
 export interface Layout {
   readonly pages: number;
@@ -16,6 +16,8 @@ export interface Layout {
 }
 
 export const BARRIER = 64;
+/** Bytes of a dispatch in a table: kernel, groups of all copies, address of the arguments, groups of a copy, bytes of a copy's arguments, and nothing. */
+export const RECORD = 32;
 const LINE = 64;
 const ALIGN = 256;
 const PAGE = 65536;
@@ -29,7 +31,7 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
   const tables: Record<string, { address: number; count: number }> = {};
   for (const [name, { dispatches }] of entries) {
     tables[name] = { address: at, count: dispatches.length };
-    at += 16 * dispatches.length;
+    at += RECORD * dispatches.length;
   }
   const args: Record<string, number[]> = {};
   for (const [name, { dispatches }] of entries) {
@@ -54,10 +56,11 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
   }
   const words = new Uint32Array(Math.ceil(tablesEnd / 4));
   for (const [name, { dispatches }] of entries) {
-    dispatches.forEach(({ kernel, offsets }, i) => {
-      const info = plan.kernels[kernel]!;
-      words.set([kernel, info.groups, args[name]![i]!, 0], tables[name]!.address / 4 + 4 * i);
-      words.set(offsets.map((offset, slot) => pools[info.buffers[slot]!.pool] + 4 * offset), args[name]![i]! / 4);
+    dispatches.forEach((dispatch, i) => {
+      const { kernel, offsets } = dispatch;
+      const { groups, buffers } = plan.kernels[kernel]!;
+      words.set([kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args[name]![i]!, groups, 4 * buffers.length], (tables[name]!.address + RECORD * i) / 4);
+      words.set(offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset), args[name]![i]! / 4);
     });
   }
   return { pages: Math.ceil(at / PAGE), pools, scratch, tables, words };

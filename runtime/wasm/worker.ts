@@ -1,3 +1,5 @@
+import { RECORD } from "./layout.js";
+
 /**
  * What a worker runs, as text, since one source must serve Node's worker threads and the browser's workers without a file of its
  * own. It instantiates the module on the shared memory and walks its part of an entry at every message.
@@ -18,7 +20,7 @@ const start = (post) => {
           const times = [];
           for (let i = 0; i < message.count; i++) {
             const begun = performance.now();
-            run(message.address + 16 * i, 1, threads, thread, scratch, message.barrier);
+            run(message.address + ${RECORD} * i, 1, threads, thread, scratch, message.barrier);
             times.push(performance.now() - begun);
           }
           post({ times });

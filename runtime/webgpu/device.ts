@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, Entry, KernelInfo, PoolName, TensorRef } from "../plan.js";
+import { COPIES, copiesOf, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
@@ -83,6 +83,14 @@ function patient(): Wait {
   };
 }
 
+/** A dispatch, and where its arguments lie in the uniform, in bytes. */
+interface Run {
+  readonly kernel: number;
+  readonly copies: number;
+  readonly offsets: readonly number[];
+  readonly at: readonly [number];
+}
+
 /** How a kernel uses each pool: its bind group layout is decided by this alone. */
 const usageOf = (kernel: KernelInfo): string =>
   POOLS.map((pool) => {
@@ -104,18 +112,23 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   })) as Record<PoolName, GPUBuffer>;
   for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, at.dtype === "u32" ? Uint32Array.from(data) : Float32Array.from(data));
 
-  const words = new Map<string, number>();
-  let count = 0;
-  for (const [name, { dispatches }] of Object.entries(plan.entries)) {
-    words.set(name, count);
-    count += dispatches.length;
+  const vec4s = plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4));
+  // Every dispatch binds as much as the WGSL of the kernel with most buffers declares; only its own copies are there.
+  const argsBytes = 16 * COPIES * Math.max(1, ...vec4s);
+  let end = 0;
+  const runs = Object.fromEntries(Object.entries(plan.entries).map(([name, { dispatches }]) => [name, dispatches.map((item): Run => {
+    const { kernel, offsets } = item;
+    const at = end;
+    const copies = copiesOf(item, plan.kernels[kernel]!);
+    end += Math.ceil((16 * copies * vec4s[kernel]!) / ALIGNMENT) * ALIGNMENT;
+    return { kernel, copies, offsets, at: [at] };
+  })]));
+  const args = new Uint32Array((end + argsBytes) / 4);
+  for (const { kernel, copies, offsets, at } of Object.values(runs).flat()) {
+    const own = offsets.length / copies;
+    for (let copy = 0; copy < copies; copy++) args.set(offsets.slice(copy * own, (copy + 1) * own), at[0] / 4 + 4 * copy * vec4s[kernel]!);
   }
-  // One dispatch's arguments are as long as the WGSL of the kernel with most buffers declares them: vec4s, at least 8.
-  const argsBytes = 16 * Math.max(8, ...plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4)));
-  const stride = Math.ceil(argsBytes / ALIGNMENT) * ALIGNMENT;
-  const args = new Uint32Array((count * stride) / 4);
-  Object.values(plan.entries).flatMap(({ dispatches }) => dispatches).forEach(({ offsets }, i) => args.set(offsets, (i * stride) / 4));
-  const uniform = gpu.createBuffer({ size: Math.max(stride, args.byteLength), usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  const uniform = gpu.createBuffer({ size: args.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   gpu.queue.writeBuffer(uniform, 0, args);
 
   const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup }>();
@@ -154,18 +167,18 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   let reading: Promise<unknown> = Promise.resolve();
   let closed = false;
   let submits = 0;
-  const entryOf = (name: string): { readonly entry: Entry; readonly first: number } => {
+  const runsOf = (name: string): readonly Run[] => {
     if (closed) throw new DeviceError("the session is closed");
     check();
-    const entry = plan.entries[name];
-    if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
-    return { entry, first: words.get(name)! };
+    const found = runs[name];
+    if (!found) throw new DeviceError(`the plan has no entry ${name}`);
+    return found;
   };
-  const dispatch = (pass: GPUComputePassEncoder, kernel: number, position: number): void => {
+  const dispatch = (pass: GPUComputePassEncoder, { kernel, copies, at }: Run): void => {
     const { pipeline, group, x, y } = kernels[kernel]!;
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group, [position * stride]);
-    pass.dispatchWorkgroups(x, y);
+    pass.setBindGroup(0, group, at);
+    pass.dispatchWorkgroups(x, y, copies);
   };
   const submit = (encoder: GPUCommandEncoder): void => {
     submits++;
@@ -213,11 +226,11 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       return submits;
     },
     async run(name, read = []) {
-      const { entry, first } = entryOf(name);
+      const own = runsOf(name);
       return queued(async () => {
         const encoder = gpu.createCommandEncoder();
         const pass = encoder.beginComputePass();
-        entry.dispatches.forEach(({ kernel }, i) => dispatch(pass, kernel, first + i));
+        for (const item of own) dispatch(pass, item);
         pass.end();
         if (read.length) return fetch(name, encoder, read);
         submit(encoder);
@@ -227,14 +240,14 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       });
     },
     async profile(name) {
-      const { entry, first } = entryOf(name);
+      const own = runsOf(name);
       const times: number[] = [];
       if (!clock) {
         // Without timestamps: one submission a dispatch, timed to its end on the host.
-        for (const [i, { kernel }] of entry.dispatches.entries()) {
+        for (const item of own) {
           const encoder = gpu.createCommandEncoder();
           const pass = encoder.beginComputePass();
-          dispatch(pass, kernel, first + i);
+          dispatch(pass, item);
           pass.end();
           const begun = performance.now();
           submit(encoder);
@@ -243,14 +256,14 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
         }
       } else {
         const encoder = gpu.createCommandEncoder();
-        entry.dispatches.forEach(({ kernel }, i) => {
+        own.forEach((item, i) => {
           const pass = encoder.beginComputePass({ timestampWrites: { querySet: clock.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
-          dispatch(pass, kernel, first + i);
+          dispatch(pass, item);
           pass.end();
         });
-        clock.resolve(encoder, entry.dispatches.length);
+        clock.resolve(encoder, own.length);
         submit(encoder);
-        times.push(...(await wait(`the clock of ${name}`, () => clock.read(entry.dispatches.length))));
+        times.push(...(await wait(`the clock of ${name}`, () => clock.read(own.length))));
       }
       check();
       return times;

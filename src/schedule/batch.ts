@@ -1,9 +1,13 @@
 /**
- * Small kernels that do not wait for each other run as one: the groups of a batch are those of its members, one after the
- * other, and a group looks up whose it is. A dispatch costs a barrier of all threads (or 20 us of a driver), more than most sums over
- * tokens, of which a connection has seven. Every kernel goes into the latest batch that comes after all that it needs; one that is not
- * small is a batch of its own. Kernels whose invocations share memory stay alone, since that is declared for a whole kernel.
+ * Kernels that do not wait for each other run as one dispatch, since a dispatch costs a barrier of all threads (or 20 us of a driver). Equal
+ * kernels become copies of one, whatever their depth in the network: the projections of a layer's queries, keys and values, or the sums
+ * over tokens of all its connections. Small kernels that differ become members of a new one, whose groups are theirs, one after the other;
+ * those whose invocations share memory do not, since that is declared for a whole kernel.
+ *
+ * Both by the same rule: a kernel goes into the latest batch that takes it and comes after all that it needs, none from before its epoch. Light kernels wait until
+ * they are needed, so that those of one kind, made layer by layer, meet: gradients of a connection's scalars, which nobody reads before the update.
  */
+import { COPIES } from "../../runtime/plan.js";
 import * as k from "../kernel/build.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { rename } from "../kernel/rename.js";
@@ -13,11 +17,10 @@ import type { Bound, Place } from "./kernelize.js";
 const SMALL = 1 << 22;
 /** Members of a batch: with more, every depth would have texts of its own. */
 const MOST = 3;
-
-interface Batch {
-  readonly members: Bound[];
-  readonly open: boolean;
-}
+/** Share of the largest tensor up to which all that a kernel touches is light: what it reads has to stay while it waits. */
+const LIGHT = 1 / 8;
+/** Largest tensors that all that waits may add up to. */
+const HELD = 1;
 
 /** Words of a space; places overlap when their words in one space do. */
 export interface Span {
@@ -26,40 +29,111 @@ export interface Span {
   readonly to: number;
 }
 
-/** A range of words that a batch reads or writes. */
 interface Touch extends Span {
   readonly writes: boolean;
-  readonly batch: number;
 }
 
-export function batch(bounds: readonly Bound[], spanOf: (place: Place) => Span): Bound[] {
-  const batches: Batch[] = [];
-  const touches = new Map<unknown, Touch[]>();
-  for (const bound of bounds) {
-    const own = bound.kernel.buffers.map(({ access }, i) => ({ ...spanOf(bound.places[i]!), writes: access !== "read" }));
-    const earliest = own.reduce((after, { space, from, to, writes }) =>
-      (touches.get(space) ?? []).reduce((latest, other) => ((writes || other.writes) && other.from < to && from < other.to ? Math.max(latest, other.batch + 1) : latest), after), 0);
-    const small = isSmall(bound);
-    let at = small ? batches.length - 1 : -1;
-    while (at >= earliest && !hasRoom(batches[at]!, bound)) at--;
-    if (small && at >= earliest) batches[at]!.members.push(bound);
-    else {
-      at = batches.length;
-      batches.push({ members: [bound], open: small });
-    }
-    for (const span of own) {
-      const list = touches.get(span.space) ?? [];
-      list.push({ ...span, batch: at });
-      touches.set(span.space, list);
-    }
-  }
-  return batches.map(({ members }) => (members.length === 1 ? members[0]! : together(members)));
+/** A kernel, and the epoch of what it computes: what is made again late (src/passes/recompute.ts) must not be made with what it was first. */
+export interface Due {
+  readonly bound: Bound;
+  readonly epoch: number;
 }
 
-const hasRoom = ({ members, open }: Batch, { kernel }: Bound): boolean =>
-  open && members.length < MOST && members[0]!.kernel.workgroup === kernel.workgroup;
+/** One dispatch: a kernel, and the places of each of its copies. */
+export interface Batch {
+  readonly bound: Bound;
+  readonly copies: readonly (readonly Place[])[];
+}
+
+export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
+  const touches = ({ bound: { kernel, places } }: Due): Touch[] => kernel.buffers.map(({ access }, i) => ({ ...spanOf(places[i]!), writes: access !== "read" }));
+  const copies = gather(late(dues, touches), touches, ({ epoch }) => epoch, (members, { bound }) => members.length < COPIES && members[0]!.bound.kernel === bound.kernel);
+  const joined = gather(copies, (members) => members.flatMap(touches), (members) => members[0]!.epoch, (groups, members) => {
+    const [first, one] = [groups[0]![0]!, members[0]!];
+    return groups.length < MOST && first.bound.kernel.workgroup === one.bound.kernel.workgroup && [groups[0]!, members].every((own) => own.length === 1 && isSmall(own[0]!.bound));
+  });
+  return joined.map((groups): Batch => {
+    const [members] = groups as [Due[]];
+    const bound = groups.length === 1 ? members[0]!.bound : together(groups.map(([only]) => only!.bound));
+    return { bound, copies: groups.length === 1 ? members.map(({ bound: { places } }) => places) : [bound.places] };
+  });
+}
 
 const isSmall = ({ kernel, flops }: Bound): boolean => flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
+
+const wordsOf = (touches: readonly Touch[]): number => touches.reduce((words, { from, to }) => words + to - from, 0);
+
+/** The same kernels, the light ones right before the first that has to come after them. */
+function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Due[] {
+  const own = dues.map(touches);
+  const largest = own.flat().reduce((most, { from, to }) => Math.max(most, to - from), 0);
+  const record = createRecord();
+  const needs = own.map((list, i) => {
+    const before = record.before(list);
+    record.add(list, i);
+    return before;
+  });
+  const done: number[] = [];
+  const waiting = new Set<number>();
+  let held = 0;
+  const release = (i: number): void => {
+    if (!waiting.delete(i)) return;
+    held -= wordsOf(own[i]!);
+    needs[i]!.forEach(release);
+    done.push(i);
+  };
+  own.forEach((list, i) => {
+    const words = wordsOf(list);
+    if (words <= LIGHT * largest) {
+      waiting.add(i);
+      held += words;
+      if (held > HELD * largest) waiting.forEach(release);
+      return;
+    }
+    needs[i]!.forEach(release);
+    done.push(i);
+  });
+  waiting.forEach(release);
+  return done.map((i) => dues[i]!);
+}
+
+/** Who touched what: answers which of the earlier ones have to run before a newcomer. */
+function createRecord() {
+  const seen = new Map<unknown, (Touch & { readonly by: number })[]>();
+  return {
+    before: (touches: readonly Touch[]): ReadonlySet<number> => new Set(touches.flatMap(({ space, from, to, writes }) =>
+      (seen.get(space) ?? []).flatMap((other) => ((writes || other.writes) && other.from < to && from < other.to ? [other.by] : [])))),
+    add(touches: readonly Touch[], by: number): void {
+      for (const touch of touches) {
+        const list = seen.get(touch.space) ?? [];
+        list.push({ ...touch, by });
+        seen.set(touch.space, list);
+      }
+    },
+  };
+}
+
+/** Puts items into groups that can run in turn: each into the latest that takes it and comes after all that it needs, or into one of its own. */
+function gather<T>(items: readonly T[], touches: (item: T) => readonly Touch[], epochOf: (item: T) => number, takes: (members: readonly T[], item: T) => boolean): T[][] {
+  const groups: T[][] = [];
+  const began = new Map<number, number>([[0, 0]]);
+  const record = createRecord();
+  for (const item of items) {
+    const own = touches(item);
+    const epoch = epochOf(item);
+    if (!began.has(epoch)) began.set(epoch, groups.length);
+    const earliest = Math.max(began.get(epoch)!, ...[...record.before(own)].map((group) => group + 1));
+    let at = groups.length - 1;
+    while (at >= earliest && !takes(groups[at]!, item)) at--;
+    if (at >= earliest) groups[at]!.push(item);
+    else {
+      at = groups.length;
+      groups.push([item]);
+    }
+    record.add(own, at);
+  }
+  return groups;
+}
 
 /** One kernel whose groups are those of all members. */
 function together(members: readonly Bound[]): Bound {

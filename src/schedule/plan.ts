@@ -10,7 +10,7 @@ import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
 import { attentionKernel } from "./attention.js";
 import type { AxisClasses } from "./axes.js";
-import { batch, type Span } from "./batch.js";
+import { batch, type Due, type Span } from "./batch.js";
 import { clearKernel, copyKernel } from "./copy.js";
 import { inPlace } from "./inplace.js";
 import type { Bound, Place, Places } from "./kernelize.js";
@@ -195,17 +195,19 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
     const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
-    const bounds = [
-      ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)),
+    const epochOf = ({ clusters }: Region): number => Math.max(...clusters.flatMap(({ members }) => [...members].map(({ epoch }) => epoch)));
+    const due = (epoch: number) => (bound: Bound): Due => ({ bound, epoch });
+    const dues = [
+      ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)).map(due(0)),
       ...regions.flatMap((region) => [
-        ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => clearKernel(place, place.words, profile)),
+        ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => interned(clearKernel(place, place.words, profile))),
         ...(region.clusters[0]!.kind === "pack"
           ? (packs.copies.get(region.clusters[0]!) ?? []).map(({ from, to }) => interned(copy(from, to)))
           : [kernelFor(region, classes, oracle)]),
-      ]),
-      ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)),
+      ].map(due(epochOf(region)))),
+      ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)).map(due(0)),
     ];
-    const runs = batch(bounds, spanOf).map((bound): Run => ({ kernel: share(bound), places: bound.places as readonly Located[] }));
+    const runs = batch(dues, spanOf).map(({ bound, copies }): Run => ({ kernel: share(bound), places: copies.flatMap((own) => own as readonly Located[]) }));
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
     const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));

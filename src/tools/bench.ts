@@ -6,7 +6,7 @@
 import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { Source } from "../../runtime/data.js";
-import type { DevicePlan, Plan } from "../../runtime/plan.js";
+import { copiesOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { targetOf } from "../compile.js";
 import { createBuilder } from "../graph/builder.js";
@@ -71,7 +71,7 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
   const measured = times.slice(warmup);
   const median = medianOf(measured);
   const { dispatches } = devicePlan.entries["train"]!;
-  const flops = dispatches.reduce((sum, { kernel }) => sum + devicePlan.kernels[kernel]!.flops, 0);
+  const flops = dispatches.reduce((sum, dispatch) => sum + copiesOf(dispatch, devicePlan.kernels[dispatch.kernel]!) * devicePlan.kernels[dispatch.kernel]!.flops, 0);
   const peak = kernels ? await peakOf(device) : null;
   const result: Benchmark = {
     device: device.name, adapter: device.adapter, threads: device.threads,
@@ -110,8 +110,9 @@ async function profile(session: Session, plan: DevicePlan, peak: { readonly gflo
   return [...byKernel].map(([kernel, positions]): KernelTime => {
     const info = plan.kernels[kernel]!;
     const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + run[at]!, 0)));
-    const flops = info.flops * positions.length;
-    const bytes = info.bytes * positions.length;
+    const copies = positions.reduce((sum, at) => sum + copiesOf(dispatches[at]!, info), 0);
+    const flops = info.flops * copies;
+    const bytes = info.bytes * copies;
     const compute = flops / ms / 1e6 / peak.gflops;
     const memory = bytes / ms / 1e6 / peak.gbytes;
     return { kernel: info.name, count: positions.length, ms, flops, bytes, share: Math.max(compute, memory), bound: compute > memory ? "compute" : "memory" };

@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import * as k from "../../src/kernel/build.js";
 import type { Kernel } from "../../src/kernel/ir.js";
+import { RECORD } from "../../runtime/wasm/layout.js";
 import { assemble } from "./run.js";
 
 const GROUPS = 12;
@@ -42,6 +43,9 @@ const DATA = [512, 640] as const;
 const ARGS = 768;
 const TABLE = 1024;
 
+/** A dispatch of one copy. */
+const recordOf = (kernel: number, groups: number, args: number): number[] => [kernel, groups, args, groups, 8];
+
 function lay(memory: WebAssembly.Memory): void {
   const words = new Uint32Array(memory.buffer);
   for (let i = 0; i < GROUPS; i++) words[DATA[0] / 4 + i] = i;
@@ -49,7 +53,7 @@ function lay(memory: WebAssembly.Memory): void {
   words.set([DATA[1], DATA[0]], ARGS / 4 + 8);
   for (let d = 0; d < DISPATCHES; d++) {
     const alone = d % 3 === 2;
-    words.set([alone ? 1 : 0, alone ? 1 : GROUPS, ARGS + (d % 2) * 32, 0], TABLE / 4 + 4 * d);
+    words.set(recordOf(alone ? 1 : 0, alone ? 1 : GROUPS, ARGS + (d % 2) * 32), (TABLE + RECORD * d) / 4);
   }
 }
 
@@ -99,7 +103,7 @@ describe("run", () => {
     const words = new Uint32Array(memory.buffer);
     for (let i = 0; i < GROUPS; i++) words[DATA[0] / 4 + i] = i;
     words.set([DATA[0], DATA[1]], ARGS / 4);
-    words.set([0, 1, ARGS, 0], TABLE / 4);
+    words.set(recordOf(0, 1, ARGS), TABLE / 4);
     const code = source.replace(`${DISPATCHES}`, "1");
     const workers = [0, 1].map((thread) => new Worker(code, { eval: true, workerData: { module, memory, threads: 2, thread } }));
     const next = (worker: Worker): Promise<unknown> => new Promise((resolve) => void worker.once("message", resolve));

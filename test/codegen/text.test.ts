@@ -155,13 +155,13 @@ describe("wgsl", () => {
     "// shared_sum: 3 groups of 64
     @group(0) @binding(1) var<storage, read> work: array<f32>;
     @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
     var<workgroup> partial: array<f32, 64>;
     @compute @workgroup_size(64)
     fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
       let group = workgroup.x;
-      let x = offsets[0][0];
-      let result = offsets[0][1];
+      let x = offsets[workgroup.z][0];
+      let result = offsets[workgroup.z][1];
       partial[local] = work[x + ((group * 64u) + local)];
       workgroupBarrier();
       if ((local < 32u)) {
@@ -198,12 +198,12 @@ describe("wgsl", () => {
     "// names: 3 groups of 64
     @group(0) @binding(1) var<storage, read> work: array<f32>;
     @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+    @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
     @compute @workgroup_size(64)
     fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
       let group = workgroup.x;
-      let state_ = offsets[0][0];
-      let out_ = offsets[0][1];
+      let state_ = offsets[workgroup.z][0];
+      let out_ = offsets[workgroup.z][1];
       let fn_ = work[state_ + group];
       var in = 0f;
       for (var work_ = 0u; work_ < 2u; work_ += 1u) {
@@ -234,7 +234,7 @@ describe("wgsl", () => {
       "// special: 100000 groups of 1
       @group(0) @binding(1) var<storage, read_write> work: array<f32>;
       @group(0) @binding(2) var<storage, read> ints: array<u32>;
-      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
       fn erf(x: f32) -> f32 {
         let t0_ = max(min(x, 4f), (-4f));
         let t1_ = (t0_ * t0_);
@@ -245,8 +245,8 @@ describe("wgsl", () => {
       fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
         let group = workgroup.x + workgroup.y * 65535u;
         if (group >= 100000u) { return; }
-        let x = offsets[0][0];
-        let n = offsets[0][1];
+        let x = offsets[workgroup.z][0];
+        let n = offsets[workgroup.z][1];
         let t0_ = work[x + group];
         let t1_ = (t0_ * t0_);
         let t2_ = (t0_ * t1_);
@@ -274,13 +274,13 @@ describe("wgsl", () => {
       @group(0) @binding(0) var<storage, read_write> state: array<f32>;
       @group(0) @binding(1) var<storage, read> work: array<vec4<f32>>;
       @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
       @compute @workgroup_size(64)
       fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
         let group = workgroup.x;
-        let x = offsets[0][0];
-        let y = offsets[0][1];
-        let z = offsets[0][2];
+        let x = offsets[workgroup.z][0];
+        let y = offsets[workgroup.z][1];
+        let z = offsets[workgroup.z][2];
         let at = (((group * 64u) + local) * 4u);
         let v = tanh(clamp((work[(x + at) >> 2u] * vec4<f32>(work[(x + local) >> 2u][(x + local) & 3u])), vec4<f32>(-15.0f), vec4<f32>(15.0f)));
         out[(y + at) >> 2u] = v;

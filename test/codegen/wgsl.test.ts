@@ -3,7 +3,8 @@
  * what only workgroups have. The dispatch is made by hand, as runtime/plan.ts says, so that a fault of the printer is not one of the runtime.
  */
 import { describe, expect, it } from "vitest";
-import { GROUPS_IN_X, offsetVectors, printModule } from "../../codegen/wgsl/print.js";
+import { COPIES } from "../../runtime/plan.js";
+import { GROUPS_IN_X, printModule } from "../../codegen/wgsl/print.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
@@ -28,7 +29,7 @@ async function run(kernel: Kernel, pools: Pools, offsets: readonly number[]): Pr
     device.queue.writeBuffer(buffer, 0, pools[pool] as Float32Array<ArrayBuffer>);
     return buffer;
   });
-  const words = 4 * offsetVectors(kernel.buffers.length);
+  const words = 4 * COPIES * Math.ceil(kernel.buffers.length / 4);
   const uniform = device.createBuffer({ size: 4 * words, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   device.queue.writeBuffer(uniform, 0, new Uint32Array(words).map((_, i) => offsets[i] ?? 0));
   const bindGroup = device.createBindGroup({

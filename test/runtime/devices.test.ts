@@ -7,7 +7,7 @@ import { deviceNames, openDevice } from "../../runtime/open.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import { layOut } from "../../runtime/wasm/layout.js";
 import { openPool } from "../../runtime/wasm/pool.js";
-import { constantC, folded, handMade, refs, SIZE } from "./plans.js";
+import { constantC, folded, FOLDS, handMade, refs, SIZE } from "./plans.js";
 
 const x = Array.from({ length: SIZE }, (_, i) => Math.fround(Math.sin(i)));
 const t = Array.from({ length: SIZE }, (_, i) => (i * 37) % 11);
@@ -59,6 +59,17 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
     const expected = folded(x, t);
     closeTo(await session.read(refs.y), expected.y);
     closeTo(await session.read(refs.sum), [expected.sum]);
+  });
+
+  it("runs a kernel on several sets of buffers at once", async () => {
+    session.write(refs.x, Float32Array.from(x));
+    session.write(refs.t, Uint32Array.from(t));
+    await session.run("fold");
+    const { a, b, c } = plan.entries["copies"]!.outputs;
+    const [first, second, third] = await session.run("copies", [a!, b!, c!]);
+    closeTo(first!, folded(x, t).y);
+    closeTo(second!, folded(x, t, FOLDS - 1).y);
+    expect(third).toEqual(first);
   });
 
   it("reads in the same submission what a run is asked for", async () => {

@@ -1,7 +1,7 @@
 /**
  * A plan made by hand, kernel by kernel, so that the devices are tested by themselves: everything that the contract in runtime/plan.ts
  * promises is in it (all four pools, constants, several entries, one pool bound twice, offsets that differ from dispatch to
- * dispatch, a chain of dispatches that is wrong if one begins before the last has ended).
+ * dispatch, several copies of a kernel in one dispatch, a chain of dispatches that is wrong if one begins before the last has ended).
  */
 import { loadTarget } from "../../codegen/registry.js";
 import type { DeviceName } from "../../runtime/device.js";
@@ -66,6 +66,8 @@ const entries: Record<string, Entry> = {
     inputs: { t: refs.t }, outputs: { sum: refs.sum, y: refs.y },
   },
   update: { dispatches: [{ kernel: 4, offsets: [0, 256] }], inputs: {}, outputs: {} },
+  // The last two folds and the last once more, in one dispatch.
+  copies: { dispatches: [{ kernel: 3, offsets: [0, 64, 256, 320, 0, 576] }], inputs: {}, outputs: { a: tensor("out", 64), b: tensor("out", 320), c: tensor("out", 576) } },
   nothing: { dispatches: [], inputs: {}, outputs: {} },
 };
 
@@ -77,14 +79,14 @@ export async function handMade(device: DeviceName): Promise<DevicePlan> {
     kernels: list.map(({ name, groups, workgroup, buffers }) => ({ name, groups, workgroup, flops: 0, bytes: 0, tuned: null, buffers: buffers.map(({ pool, access }) => ({ pool, access })) })),
     code: await (await loadTarget(TARGETS[device])).print(list),
     entries,
-    pools: { state: 512, work: 512, ints: 576, out: 320 },
+    pools: { state: 512, work: 512, ints: 576, out: 832 },
     constants: [{ at: refs.c, data: constantC }, { at: refs.table, data: [1, 4294967295, 7] }],
   };
 }
 
-/** What the entry `fold` must give, in f32. */
-export function folded(x: readonly number[], t: readonly number[]): { y: Float32Array; sum: number } {
+/** What the entry `fold` must give, in f32, after so many folds. */
+export function folded(x: readonly number[], t: readonly number[], folds = FOLDS): { y: Float32Array; sum: number } {
   let y = Float32Array.from(x, (value, i) => Math.fround(value * constantC[i]!) + t[i]!);
-  for (let round = 0; round < FOLDS; round++) y = y.map((value, i) => 0.5 * value + 0.25 * y[SIZE - 1 - i]!);
+  for (let round = 0; round < folds; round++) y = y.map((value, i) => 0.5 * value + 0.25 * y[SIZE - 1 - i]!);
   return { y, sum: y.reduce((sum, value) => Math.fround(sum + value), 0) };
 }
