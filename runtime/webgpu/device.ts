@@ -51,7 +51,7 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
     if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
   });
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1,
+    name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter),
     load: (plan) => load(gpu, plan, failure, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
     close() {
       gpu.destroy();

@@ -4,11 +4,19 @@ import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
 import { gpuAttentions } from "./attention-gpu.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
+import { gpuRows } from "./rows.js";
 import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows },
+};
+
+/** What is better than the defaults on a GPU that a CPU emulates: workgroup memory costs time there, and most of all to compile. */
+export const emulated: Readonly<Record<string, Choice>> = {
+  attention: { shared: 0 }, attention_vjp: { shared: 0 },
+  matmul: { rolled: 1 },
+  row: { shared: 0 },
 };
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */

@@ -19,6 +19,7 @@ import type { Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
+import { drain, fill } from "./rolled.js";
 import { sizeOf } from "./views.js";
 
 export interface GpuTile extends Choice {
@@ -29,22 +30,27 @@ export interface GpuTile extends Choice {
   readonly unroll: number;
   /** 1: tiles of A and B go through workgroup memory. */
   readonly shared: number;
+  /** 1: the epilogue, the store and loads along k are in the text once, in loops over registers (`rolled.ts`). */
+  readonly rolled: number;
 }
 
 /** The members that tuning tries. */
 export const gpuTiles: readonly GpuTile[] = [
-  { rows: 4, columns: 4, unroll: 1, shared: 0 },
-  { rows: 4, columns: 4, unroll: 4, shared: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 0 },
-  { rows: 4, columns: 8, unroll: 4, shared: 0 },
-  { rows: 8, columns: 4, unroll: 1, shared: 0 },
-  { rows: 8, columns: 8, unroll: 1, shared: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 1 },
-  { rows: 8, columns: 8, unroll: 1, shared: 1 },
+  { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 4, shared: 0, rolled: 0 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 1, rolled: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 1, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 1 },
+  { rows: 8, columns: 8, unroll: 4, shared: 0, rolled: 1 },
 ];
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
+const FOUR: Type = { of: "f32", lanes: 4 };
 /** Steps along k that workgroup memory holds. */
 const STEPS = 16;
 
@@ -55,6 +61,7 @@ interface Tile {
   readonly row: Coord;
   readonly height: number;
   /** The first column of each vector. */
+  readonly column: (v: Expr) => Expr;
   readonly columns: readonly Coord[];
   readonly names: readonly (readonly string[])[];
   readonly type: Type;
@@ -62,7 +69,7 @@ interface Tile {
 
 /** The best on lavapipe for every product of a transformer's step, or within a tenth of it; among equals, what compiles soonest. */
 export function defaultGpuTile(product: Product): GpuTile {
-  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0 };
+  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 };
 }
 
 /** Whether B is contiguous along k only, so that four words along k are what can be read at once. */
@@ -85,24 +92,24 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const flat = k.add(k.mul(group, k.idx(profile.workgroup)), local);
     const body = (): void => {
       const [o, i, j] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
-      const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) => {
-        const vector = k.add(j.at, k.idx(v * across));
-        return k.mul((v + 1) * across > all ? k.min(vector, k.idx(all - 1)) : vector, k.idx(lanes));
-      });
-      const a = rowsOfA(mine);
-      const b = columnsOfB(mine);
+      const vector = (v: Expr): Expr => k.add(j.at, k.mul(v, k.idx(across)));
+      const mayEnd = (v: Expr): boolean => (v.kind === "const" ? v.value + 1 : vectors) * across > all;
+      const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) =>
+        k.mul(mayEnd(v) ? k.min(vector(v), k.idx(all - 1)) : vector(v), k.idx(lanes)));
       const { summed, step } = loopOverK(tile.unroll);
+      const a = rowsOfA(mine, step);
+      const b = columnsOfB(mine, step);
       e.nest(summed.slice(0, -1).map((axis) => axis.size), (before) => {
         const last = summed[summed.length - 1];
         const turn = (kk: readonly Coord[]): void => {
-          const x = a(kk, step);
-          const y = b(kk, step);
+          const x = a(kk);
+          const y = b(kk);
           for (let s = 0; s < step; s++) multiply(mine, (r) => x(r, s), (v) => y(v, s));
         };
         if (last === undefined) turn(before);
         else e.loop(k.idx(0), k.idx(last.size), step, (at) => turn([...before, at]));
       });
-      store(mine, (v) => ((v + 1) * across > all ? k.lt(k.add(j.at, k.idx(v * across)), k.idx(all)) : null));
+      store(mine, (v) => (mayEnd(v) ? k.lt(vector(v), k.idx(all)) : null));
     };
     if (tasks % profile.workgroup === 0) body();
     else e.guard(k.lt(flat, k.idx(tasks)), body);
@@ -127,7 +134,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const [m0, n0] = [e.coord(k.mul(i.at, k.idx(high))), e.coord(k.mul(j.at, k.idx(wide)))];
     const firstVector = e.bind(k.mul(x.at, k.idx(lanes)));
     const firstRow = e.bind(k.mul(y.at, k.idx(height)));
-    const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.add(m0.at, firstRow)), (v) => k.add(k.add(n0.at, firstVector), k.idx(v * across * lanes)));
+    const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.add(m0.at, firstRow)), (v) => k.add(k.add(n0.at, firstVector), k.mul(v, k.idx(across * lanes))));
     const baseA = e.address(mine.outer, outer.map((axis) => axis.a)).at;
     const baseB = e.address(mine.outer, outer.map((axis) => axis.b)).at;
     e.loop(k.idx(0), k.idx(depth), STEPS, (k0) => {
@@ -143,7 +150,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       });
       e.push(k.barrier());
     });
-    store(mine, (v) => (n.size % wide === 0 ? null : k.lt(mine.columns[v]!.at, k.idx(n.size))), m.size % high !== 0);
+    store(mine, (_, start) => (n.size % wide === 0 ? null : k.lt(start.at, k.idx(n.size))), m.size % high !== 0);
     return sizeOf(sizes);
 
     /** Copies `extent` positions of an operand from `start` on, by STEPS along k from k0 on; what is past an end counts as 0. */
@@ -164,16 +171,16 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     }
   }
 
-  function tileAt(outer: readonly Coord[], row: Coord, column: (v: number) => Expr): Tile {
+  function tileAt(outer: readonly Coord[], row: Coord, column: (v: Expr) => Expr): Tile {
     const { emitter: e } = bench;
     const type: Type = { of: "f32", lanes };
-    const columns = Array.from({ length: vectors }, (_, v) => e.coord(column(v)));
+    const columns = Array.from({ length: vectors }, (_, v) => e.coord(column(k.idx(v))));
     const names = Array.from({ length: height }, () => columns.map(() => {
       const name = e.fresh("acc");
       e.push(k.varS(name, lanes === 4 ? k.splat(k.f32(0)) : k.f32(0)));
       return name;
     }));
-    return { outer, row, height, columns, names, type };
+    return { outer, row, height, column, columns, names, type };
   }
 
   function multiply({ names, type }: Tile, x: (row: number) => Expr, y: (vector: number) => Expr): void {
@@ -191,7 +198,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** Loads of A for one turn: of row r and step s. */
-  function rowsOfA({ outer, row }: Tile) {
+  function rowsOfA({ outer, row }: Tile, step: number): (kk: readonly Coord[]) => (r: number, s: number) => Expr {
     const { emitter: e } = bench;
     const { m, outer: axes } = product;
     const a = bench.read(product.a.base);
@@ -200,19 +207,29 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const base = e.address(outer, axes.map((axis) => axis.a)).at;
     const inRows = lanes === 4 && m.a === 1 && height % 4 === 0 && m.size % 4 === 0;
     const ragged = m.size % height !== 0;
-    const starts = Array.from({ length: height }, (_, r) => {
-      const position = k.add(row.at, k.idx(r));
-      return e.bind(k.add(base, k.mul(ragged && r > 0 ? k.min(position, k.idx(inRows ? m.size - 4 : m.size - 1)) : position, k.idx(m.a))));
-    });
-    return (kk: readonly Coord[], step: number): ((r: number, s: number) => Expr) => {
-      const offset = e.address(kk, summed.map((axis) => axis.a)).at;
+    const inK = !inRows && lanes === 4 && step === 4 && inner === 1;
+    const startOf = (r: Expr): Expr => {
+      const position = k.add(row.at, r);
+      return e.bind(k.add(base, k.mul(ragged && position !== row.at ? k.min(position, k.idx(inRows ? m.size - 4 : m.size - 1)) : position, k.idx(m.a))));
+    };
+    const offsetOf = (kk: readonly Coord[]): Expr => e.address(kk, summed.map((axis) => axis.a)).at;
+    if (inK && tile.rolled) {
+      return (kk) => {
+        const offset = offsetOf(kk);
+        const loaded = fill(e, height, FOUR, (r) => k.load(a, k.add(startOf(r.at), offset), FOUR));
+        return (r, s) => k.extract(loaded[r]!, s as 0 | 1 | 2 | 3);
+      };
+    }
+    const starts = Array.from({ length: height }, (_, r) => startOf(k.idx(r)));
+    return (kk) => {
+      const offset = offsetOf(kk);
       const at = (r: number, s: number): Expr => k.add(k.add(starts[r]!, offset), k.idx(s * inner));
       if (inRows) {
-        const loaded = Array.from({ length: step }, (_, s) => starts.filter((_start, r) => r % 4 === 0).map((_start, q) => e.bind(k.load(a, at(4 * q, s), { of: "f32", lanes: 4 }))));
+        const loaded = Array.from({ length: step }, (_, s) => starts.filter((_start, r) => r % 4 === 0).map((_start, q) => e.bind(k.load(a, at(4 * q, s), FOUR))));
         return (r, s) => k.extract(loaded[s]![r >> 2]!, (r & 3) as 0 | 1 | 2 | 3);
       }
-      if (lanes === 4 && step === 4 && inner === 1) {
-        const loaded = starts.map((_, r) => e.bind(k.load(a, at(r, 0), { of: "f32", lanes: 4 })));
+      if (inK) {
+        const loaded = starts.map((_, r) => e.bind(k.load(a, at(r, 0), FOUR)));
         return (r, s) => k.extract(loaded[r]!, s as 0 | 1 | 2 | 3);
       }
       const loaded = starts.map((_, r) => Array.from({ length: step }, (_step, s) => e.bind(k.load(a, at(r, s), F32))));
@@ -221,7 +238,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** Loads of B for one turn: of vector v and step s. */
-  function columnsOfB({ outer, columns, type }: Tile) {
+  function columnsOfB({ outer, columns, type }: Tile, step: number): (kk: readonly Coord[]) => (v: number, s: number) => Expr {
     const { emitter: e } = bench;
     const { n, outer: axes } = product;
     const b = bench.read(product.b.base);
@@ -230,19 +247,29 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const base = e.address(outer, axes.map((axis) => axis.b)).at;
     const whole = n.size % lanes === 0;
     const inColumns = lanes === 1 || (n.b === 1 && whole);
-    const starts = columns.map((column) => Array.from({ length: inColumns ? 1 : 4 }, (_, l) => {
-      const position = k.add(column.at, k.idx(l));
-      return e.bind(k.add(base, k.mul(whole || l === 0 ? position : k.min(position, k.idx(n.size - 1)), k.idx(n.b))));
-    }));
-    return (kk: readonly Coord[], step: number): ((v: number, s: number) => Expr) => {
-      const offset = e.address(kk, summed.map((axis) => axis.b)).at;
+    const startOf = (column: Coord, l: Expr): Expr => {
+      const position = k.add(column.at, l);
+      return e.bind(k.add(base, k.mul(whole || position === column.at ? position : k.min(position, k.idx(n.size - 1)), k.idx(n.b))));
+    };
+    const offsetOf = (kk: readonly Coord[]): Expr => e.address(kk, summed.map((axis) => axis.b)).at;
+    if (!inColumns && tile.rolled && step === 4 && inner === 1) {
+      return (kk) => {
+        const offset = offsetOf(kk);
+        const runs = columns.map((column) => fill(e, 4, FOUR, (l) => k.load(b, k.add(startOf(column, l.at), offset), FOUR)));
+        const loaded = runs.map((run) => [0, 1, 2, 3].map((s) => e.bind(k.lanes(run.map((one) => k.extract(one, s as 0 | 1 | 2 | 3)) as [Expr, Expr, Expr, Expr]))));
+        return (v, s) => loaded[v]![s]!;
+      };
+    }
+    const starts = columns.map((column) => Array.from({ length: inColumns ? 1 : 4 }, (_, l) => startOf(column, k.idx(l))));
+    return (kk) => {
+      const offset = offsetOf(kk);
       const at = (start: Expr, s: number): Expr => k.add(k.add(start, offset), k.idx(s * inner));
       const steps = Array.from({ length: step }, (_, s) => s);
       const packed = (items: readonly Expr[]): Expr => e.bind(k.lanes(items as unknown as [Expr, Expr, Expr, Expr]));
       const loaded = starts.map((lane) => {
         if (inColumns) return steps.map((s) => e.bind(k.load(b, at(lane[0]!, s), type)));
         if (step === 4 && inner === 1) {
-          const runs = lane.map((start) => e.bind(k.load(b, at(start, 0), { of: "f32", lanes: 4 })));
+          const runs = lane.map((start) => e.bind(k.load(b, at(start, 0), FOUR)));
           return steps.map((s) => packed(runs.map((run) => k.extract(run, s as 0 | 1 | 2 | 3))));
         }
         return steps.map((s) => packed(lane.map((start) => k.load(b, at(start, s), F32))));
@@ -252,32 +279,37 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** The epilogue and the stores; `within` says when a vector is one of the result at all. */
-  function store({ outer, row, columns, names, type }: Tile, within: (v: number) => Expr | null, checkFirst = false): void {
+  function store({ outer, row, column, columns, names, type }: Tile, within: (v: Expr, start: Coord) => Expr | null, checkFirst = false): void {
     const { emitter: e } = bench;
     const { m, n } = product;
-    const home = e.depth();
     const ragged = checkFirst || m.size % height !== 0;
     const when = (conditions: readonly (Expr | null)[], body: () => void): void => {
       const real = conditions.filter((condition) => condition !== null);
       if (real.length) e.guard(real.reduce((x, y) => k.and(x, y)), body);
       else body();
     };
-    names.forEach((list, r) => {
-      const mAt = r === 0 ? row : e.coord(k.add(row.at, k.idx(r)));
-      list.forEach((name, v) => {
-        const value = k.ref(name, type);
-        const one = (nAt: Coord, item: Expr): void =>
-          finish(bench, cluster, node, [...product.outer.map((axis, x) => ({ axis, at: outer[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }], item, home);
-        when([ragged && (checkFirst || r > 0) ? k.lt(mAt.at, k.idx(m.size)) : null, within(v)], () => {
-          const start = columns[v]!;
-          if (lanes === 1) return one(start, value);
-          if (n.size % 4 === 0) return one({ ...start, lane: 1 }, value);
-          e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => one({ ...start, lane: 1 }, value));
-          e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
-            for (let l = 0; l < n.size % 4; l++) one(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l as 0 | 1 | 2 | 3));
-          });
+    const write = (mAt: Coord, isFirst: boolean, start: Coord, v: Expr, value: Expr, home: number): void => {
+      const one = (nAt: Coord, item: Expr): void =>
+        finish(bench, cluster, node, [...product.outer.map((axis, x) => ({ axis, at: outer[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }], item, home);
+      when([ragged && (checkFirst || !isFirst) ? k.lt(mAt.at, k.idx(m.size)) : null, within(v, start)], () => {
+        if (lanes === 1) return one(start, value);
+        if (n.size % 4 === 0) return one({ ...start, lane: 1 }, value);
+        e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => one({ ...start, lane: 1 }, value));
+        e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
+          for (let l = 0; l < n.size % 4; l++) one(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l as 0 | 1 | 2 | 3));
         });
       });
+    };
+    if (tile.rolled) {
+      return drain(e, names.flat().map((name) => k.ref(name, type)), (at, value) => {
+        const [r, v] = e.split(at, [height, vectors]) as [Coord, Coord];
+        write(e.coord(k.add(row.at, r.at)), height === 1, e.coord(column(v.at)), v.at, value, e.depth());
+      });
+    }
+    const home = e.depth();
+    names.forEach((list, r) => {
+      const mAt = r === 0 ? row : e.coord(k.add(row.at, k.idx(r)));
+      list.forEach((name, v) => write(mAt, r === 0, columns[v]!, k.idx(v), k.ref(name, type), home));
     });
   }
 }

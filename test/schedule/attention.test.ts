@@ -127,7 +127,7 @@ it("heads of which four rows would not fit a workgroup's memory go the unfused w
     { batch: 1, queries: 9, keys: 37, heads: 1, depth: 60, width: 80, causal: true },
   ]);
   const device = await openDevice("webgpu", { threads: 1 });
-  expect(faults(await runOn(device, wide.graph, wide.values, { attention: { tile: 32 }, attention_vjp: { tile: 32 } }), evaluate(wide.graph, wide.values).outputs)).toEqual([]);
+  expect(faults(await runOn(device, wide.graph, wide.values, { attention: { shared: 1, tile: 32 }, attention_vjp: { shared: 1, tile: 32 } }), evaluate(wide.graph, wide.values).outputs)).toEqual([]);
   await device.close();
 }, 120_000);
 
