@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, Entry, KernelInfo, PoolName, TensorRef } from "../plan.js";
+import type { DevicePlan, KernelInfo, PoolName, TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
@@ -90,6 +90,14 @@ const usageOf = (kernel: KernelInfo): string =>
     return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
   }).join("");
 
+/** A kernel as it is dispatched: its pipeline, what it is bound to, its workgroups. */
+interface Made {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+}
+
 async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, wait: Wait): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
@@ -138,7 +146,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     }
     return found;
   };
-  const kernels = await Promise.all(plan.kernels.map(async (kernel, i) => {
+  // All are begun here, those of a training step first; what only other entries need is waited for when they run.
+  const kernels = plan.kernels.map(async (kernel, i): Promise<Made> => {
     const { layout, group } = bindings(usageOf(kernel));
     const module = gpu.createShaderModule({ label: kernel.name, code: code.modules[i]! });
     const pipeline = await gpu.createComputePipelineAsync({ label: kernel.name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: "main" } })
@@ -146,7 +155,15 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
         throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
       });
     return { pipeline, group, x: Math.min(kernel.groups, MOST_GROUPS), y: Math.ceil(kernel.groups / MOST_GROUPS) };
-  }));
+  });
+  for (const kernel of kernels) kernel.catch(() => undefined);
+  const pipelines = new Map<string, readonly Made[]>();
+  const pipelinesOf = async (name: string): Promise<readonly Made[]> => {
+    const found = pipelines.get(name) ?? await Promise.all(plan.entries[name]!.dispatches.map(({ kernel }) => kernels[kernel]!));
+    pipelines.set(name, found);
+    return found;
+  };
+  for (const name of plan.entries["train"] ? ["train"] : Object.keys(plan.entries)) await pipelinesOf(name);
   check();
   const largest = Math.max(16, ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))));
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
@@ -154,15 +171,15 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   let reading: Promise<unknown> = Promise.resolve();
   let closed = false;
   let submits = 0;
-  const entryOf = (name: string): { readonly entry: Entry; readonly first: number } => {
+  /** The place of the arguments of an entry's first dispatch. */
+  const firstOf = (name: string): number => {
     if (closed) throw new DeviceError("the session is closed");
     check();
-    const entry = plan.entries[name];
-    if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
-    return { entry, first: words.get(name)! };
+    const first = words.get(name);
+    if (first === undefined) throw new DeviceError(`the plan has no entry ${name}`);
+    return first;
   };
-  const dispatch = (pass: GPUComputePassEncoder, kernel: number, position: number): void => {
-    const { pipeline, group, x, y } = kernels[kernel]!;
+  const dispatch = (pass: GPUComputePassEncoder, { pipeline, group, x, y }: Made, position: number): void => {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group, [position * stride]);
     pass.dispatchWorkgroups(x, y);
@@ -213,11 +230,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       return submits;
     },
     async run(name, read = []) {
-      const { entry, first } = entryOf(name);
+      const first = firstOf(name);
       return queued(async () => {
+        const made = await pipelinesOf(name);
         const encoder = gpu.createCommandEncoder();
         const pass = encoder.beginComputePass();
-        entry.dispatches.forEach(({ kernel }, i) => dispatch(pass, kernel, first + i));
+        made.forEach((kernel, i) => dispatch(pass, kernel, first + i));
         pass.end();
         if (read.length) return fetch(name, encoder, read);
         submit(encoder);
@@ -227,11 +245,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       });
     },
     async profile(name) {
-      const { entry, first } = entryOf(name);
+      const first = firstOf(name);
+      const made = await pipelinesOf(name);
       const times: number[] = [];
       if (!clock) {
         // Without timestamps: one submission a dispatch, timed to its end on the host.
-        for (const [i, { kernel }] of entry.dispatches.entries()) {
+        for (const [i, kernel] of made.entries()) {
           const encoder = gpu.createCommandEncoder();
           const pass = encoder.beginComputePass();
           dispatch(pass, kernel, first + i);
@@ -243,14 +262,14 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
         }
       } else {
         const encoder = gpu.createCommandEncoder();
-        entry.dispatches.forEach(({ kernel }, i) => {
+        made.forEach((kernel, i) => {
           const pass = encoder.beginComputePass({ timestampWrites: { querySet: clock.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
           dispatch(pass, kernel, first + i);
           pass.end();
         });
-        clock.resolve(encoder, entry.dispatches.length);
+        clock.resolve(encoder, made.length);
         submit(encoder);
-        times.push(...(await wait(`the clock of ${name}`, () => clock.read(entry.dispatches.length))));
+        times.push(...(await wait(`the clock of ${name}`, () => clock.read(made.length))));
       }
       check();
       return times;

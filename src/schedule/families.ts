@@ -15,7 +15,7 @@ export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<st
 /** What is better than the defaults on a GPU that a CPU emulates: workgroup memory costs time there, and most of all to compile. */
 export const emulated: Readonly<Record<string, Choice>> = {
   attention: { shared: 0 }, attention_vjp: { shared: 0 },
-  matmul: { rolled: 1 },
+  matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   row: { shared: 0 },
 };
 

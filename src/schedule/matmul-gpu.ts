@@ -7,7 +7,9 @@
  *
  * Measured on lavapipe, where every load of a word is eight loads with a check each and arithmetic is nearly free: a load of four words
  * costs less than three single ones. In GFLOP/s over the products of nanogpt, forward, backward, weights: single words 4 x 4
- * 5-6; vec4s 4 x 4 7-14, 4 x 8 8-18, 8 x 8 11-18 at twice the time to compile; four along k 13-15 backward; workgroup memory 4-9.
+ * 5-6; vec4s 4 x 4 7-14, 4 x 8 8-18, 8 x 8 11-18 at twice the time to compile; four along k 13-15 backward; workgroup memory 4-9. There
+ * what is unrolled must be compiled before the first step (`rolled.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half
+ * the time of 4 x 8 without.
  */
 import type { Choice } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
@@ -19,7 +21,7 @@ import type { Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
-import { drain, fill } from "./rolled.js";
+import { drain } from "./rolled.js";
 import { sizeOf } from "./views.js";
 
 export interface GpuTile extends Choice {
@@ -30,7 +32,7 @@ export interface GpuTile extends Choice {
   readonly unroll: number;
   /** 1: tiles of A and B go through workgroup memory. */
   readonly shared: number;
-  /** 1: the epilogue, the store and loads along k are in the text once, in loops over registers (`rolled.ts`). */
+  /** 1: the epilogue and the store are in the text once, in a loop over the accumulators (`rolled.ts`). */
   readonly rolled: number;
 }
 
@@ -44,13 +46,12 @@ export const gpuTiles: readonly GpuTile[] = [
   { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0 },
   { rows: 4, columns: 8, unroll: 1, shared: 1, rolled: 0 },
   { rows: 8, columns: 8, unroll: 1, shared: 1, rolled: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 1 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   { rows: 8, columns: 8, unroll: 4, shared: 0, rolled: 1 },
 ];
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
-const FOUR: Type = { of: "f32", lanes: 4 };
 /** Steps along k that workgroup memory holds. */
 const STEPS = 16;
 
@@ -60,7 +61,7 @@ interface Tile {
   /** First row, and how many. */
   readonly row: Coord;
   readonly height: number;
-  /** The first column of each vector. */
+  /** The first column of each vector, by its number, and bound for all. */
   readonly column: (v: Expr) => Expr;
   readonly columns: readonly Coord[];
   readonly names: readonly (readonly string[])[];
@@ -96,14 +97,14 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       const mayEnd = (v: Expr): boolean => (v.kind === "const" ? v.value + 1 : vectors) * across > all;
       const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) =>
         k.mul(mayEnd(v) ? k.min(vector(v), k.idx(all - 1)) : vector(v), k.idx(lanes)));
+      const a = rowsOfA(mine);
+      const b = columnsOfB(mine);
       const { summed, step } = loopOverK(tile.unroll);
-      const a = rowsOfA(mine, step);
-      const b = columnsOfB(mine, step);
       e.nest(summed.slice(0, -1).map((axis) => axis.size), (before) => {
         const last = summed[summed.length - 1];
         const turn = (kk: readonly Coord[]): void => {
-          const x = a(kk);
-          const y = b(kk);
+          const x = a(kk, step);
+          const y = b(kk, step);
           for (let s = 0; s < step; s++) multiply(mine, (r) => x(r, s), (v) => y(v, s));
         };
         if (last === undefined) turn(before);
@@ -198,7 +199,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** Loads of A for one turn: of row r and step s. */
-  function rowsOfA({ outer, row }: Tile, step: number): (kk: readonly Coord[]) => (r: number, s: number) => Expr {
+  function rowsOfA({ outer, row }: Tile) {
     const { emitter: e } = bench;
     const { m, outer: axes } = product;
     const a = bench.read(product.a.base);
@@ -207,29 +208,19 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const base = e.address(outer, axes.map((axis) => axis.a)).at;
     const inRows = lanes === 4 && m.a === 1 && height % 4 === 0 && m.size % 4 === 0;
     const ragged = m.size % height !== 0;
-    const inK = !inRows && lanes === 4 && step === 4 && inner === 1;
-    const startOf = (r: Expr): Expr => {
-      const position = k.add(row.at, r);
-      return e.bind(k.add(base, k.mul(ragged && position !== row.at ? k.min(position, k.idx(inRows ? m.size - 4 : m.size - 1)) : position, k.idx(m.a))));
-    };
-    const offsetOf = (kk: readonly Coord[]): Expr => e.address(kk, summed.map((axis) => axis.a)).at;
-    if (inK && tile.rolled) {
-      return (kk) => {
-        const offset = offsetOf(kk);
-        const loaded = fill(e, height, FOUR, (r) => k.load(a, k.add(startOf(r.at), offset), FOUR));
-        return (r, s) => k.extract(loaded[r]!, s as 0 | 1 | 2 | 3);
-      };
-    }
-    const starts = Array.from({ length: height }, (_, r) => startOf(k.idx(r)));
-    return (kk) => {
-      const offset = offsetOf(kk);
+    const starts = Array.from({ length: height }, (_, r) => {
+      const position = k.add(row.at, k.idx(r));
+      return e.bind(k.add(base, k.mul(ragged && r > 0 ? k.min(position, k.idx(inRows ? m.size - 4 : m.size - 1)) : position, k.idx(m.a))));
+    });
+    return (kk: readonly Coord[], step: number): ((r: number, s: number) => Expr) => {
+      const offset = e.address(kk, summed.map((axis) => axis.a)).at;
       const at = (r: number, s: number): Expr => k.add(k.add(starts[r]!, offset), k.idx(s * inner));
       if (inRows) {
-        const loaded = Array.from({ length: step }, (_, s) => starts.filter((_start, r) => r % 4 === 0).map((_start, q) => e.bind(k.load(a, at(4 * q, s), FOUR))));
+        const loaded = Array.from({ length: step }, (_, s) => starts.filter((_start, r) => r % 4 === 0).map((_start, q) => e.bind(k.load(a, at(4 * q, s), { of: "f32", lanes: 4 }))));
         return (r, s) => k.extract(loaded[s]![r >> 2]!, (r & 3) as 0 | 1 | 2 | 3);
       }
-      if (inK) {
-        const loaded = starts.map((_, r) => e.bind(k.load(a, at(r, 0), FOUR)));
+      if (lanes === 4 && step === 4 && inner === 1) {
+        const loaded = starts.map((_, r) => e.bind(k.load(a, at(r, 0), { of: "f32", lanes: 4 })));
         return (r, s) => k.extract(loaded[r]!, s as 0 | 1 | 2 | 3);
       }
       const loaded = starts.map((_, r) => Array.from({ length: step }, (_step, s) => e.bind(k.load(a, at(r, s), F32))));
@@ -238,7 +229,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** Loads of B for one turn: of vector v and step s. */
-  function columnsOfB({ outer, columns, type }: Tile, step: number): (kk: readonly Coord[]) => (v: number, s: number) => Expr {
+  function columnsOfB({ outer, columns, type }: Tile) {
     const { emitter: e } = bench;
     const { n, outer: axes } = product;
     const b = bench.read(product.b.base);
@@ -247,29 +238,19 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const base = e.address(outer, axes.map((axis) => axis.b)).at;
     const whole = n.size % lanes === 0;
     const inColumns = lanes === 1 || (n.b === 1 && whole);
-    const startOf = (column: Coord, l: Expr): Expr => {
-      const position = k.add(column.at, l);
-      return e.bind(k.add(base, k.mul(whole || position === column.at ? position : k.min(position, k.idx(n.size - 1)), k.idx(n.b))));
-    };
-    const offsetOf = (kk: readonly Coord[]): Expr => e.address(kk, summed.map((axis) => axis.b)).at;
-    if (!inColumns && tile.rolled && step === 4 && inner === 1) {
-      return (kk) => {
-        const offset = offsetOf(kk);
-        const runs = columns.map((column) => fill(e, 4, FOUR, (l) => k.load(b, k.add(startOf(column, l.at), offset), FOUR)));
-        const loaded = runs.map((run) => [0, 1, 2, 3].map((s) => e.bind(k.lanes(run.map((one) => k.extract(one, s as 0 | 1 | 2 | 3)) as [Expr, Expr, Expr, Expr]))));
-        return (v, s) => loaded[v]![s]!;
-      };
-    }
-    const starts = columns.map((column) => Array.from({ length: inColumns ? 1 : 4 }, (_, l) => startOf(column, k.idx(l))));
-    return (kk) => {
-      const offset = offsetOf(kk);
+    const starts = columns.map((column) => Array.from({ length: inColumns ? 1 : 4 }, (_, l) => {
+      const position = k.add(column.at, k.idx(l));
+      return e.bind(k.add(base, k.mul(whole || l === 0 ? position : k.min(position, k.idx(n.size - 1)), k.idx(n.b))));
+    }));
+    return (kk: readonly Coord[], step: number): ((v: number, s: number) => Expr) => {
+      const offset = e.address(kk, summed.map((axis) => axis.b)).at;
       const at = (start: Expr, s: number): Expr => k.add(k.add(start, offset), k.idx(s * inner));
       const steps = Array.from({ length: step }, (_, s) => s);
       const packed = (items: readonly Expr[]): Expr => e.bind(k.lanes(items as unknown as [Expr, Expr, Expr, Expr]));
       const loaded = starts.map((lane) => {
         if (inColumns) return steps.map((s) => e.bind(k.load(b, at(lane[0]!, s), type)));
         if (step === 4 && inner === 1) {
-          const runs = lane.map((start) => e.bind(k.load(b, at(start, 0), FOUR)));
+          const runs = lane.map((start) => e.bind(k.load(b, at(start, 0), { of: "f32", lanes: 4 })));
           return steps.map((s) => packed(runs.map((run) => k.extract(run, s as 0 | 1 | 2 | 3))));
         }
         return steps.map((s) => packed(lane.map((start) => k.load(b, at(start, s), F32))));
