@@ -9,14 +9,15 @@ import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, loop: [{ kept: 0 }, { kept: 1 }] },
 };
 
-/** What is better than the defaults on a GPU that a CPU emulates: workgroup memory costs time there, and most of all to compile. */
+/** What is better than the defaults on a GPU that a CPU emulates, where workgroup memory has no use and all that is unrolled is slow to compile. */
 export const emulated: Readonly<Record<string, Choice>> = {
   attention: { shared: 0 }, attention_vjp: { shared: 0 },
   matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   row: { shared: 0 },
+  loop: { kept: 1 },
 };
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */

@@ -39,14 +39,14 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
 
 const { graph, values } = graphOf();
 
-it.each(families.gpu["row"]!)("%o", async (row) => {
+it.each(families.gpu["row"]!.flatMap((row) => families.gpu["loop"]!.map((loop) => [row, loop] as const)))("%o %o", async (row, loop) => {
   const { profile } = await loadTarget("wgsl");
-  const { infos } = schedule([graph], { ...profile, choices: { row } }, new Map(), 0);
+  const { infos } = schedule([graph], { ...profile, choices: { row, loop } }, new Map(), 0);
   const shared = infos.filter(({ name }) => name.startsWith("row_shared")).length;
   // Five rows are too few for an invocation each.
   expect(shared).toBe(row["shared"] ? infos.length : 1);
   const device = await openDevice("webgpu", { threads: 1 });
-  const found = await runOn(device, graph, values, { row });
+  const found = await runOn(device, graph, values, { row, loop });
   await device.close();
   for (const [name, want] of evaluate(graph, values).outputs) {
     const scale = Math.max(1e-3, ...Array.from(want, Math.abs));
