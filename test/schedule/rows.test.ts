@@ -39,7 +39,7 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
 
 const { graph, values } = graphOf();
 
-it.each(families.gpu["row"]!.flatMap((row) => families.gpu["loop"]!.map((loop) => [row, loop] as const)))("%o %o", async (row, loop) => {
+it.each(families.gpu["row"]!.flatMap((row) => [0, 1].map((kept) => [row, { kept }] as const)))("%o %o", async (row, loop) => {
   const { profile } = await loadTarget("wgsl");
   const { infos } = schedule([graph], { ...profile, choices: { row, loop } }, new Map(), 0);
   const shared = infos.filter(({ name }) => name.startsWith("row_shared")).length;
