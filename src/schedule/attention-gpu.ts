@@ -15,7 +15,7 @@ import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
 /** Through workgroup memory, with the rows of a tile, a multiple of four; or not, with the rows of an invocation (`attention-rows.ts`). */
-const DEFAULT = { shared: 1, tile: 32, rows: 2 };
+export const GPU_ATTENTION = { shared: 1, tile: 32, rows: 2 };
 /** The family, for tests and tuning; the derivative has the same. */
 export const gpuAttentions: readonly Choice[] = [{ shared: 1, tile: 4 }, { shared: 1, tile: 16 }, { shared: 1, tile: 32 }, { shared: 0, rows: 1 }, { shared: 0, rows: 2 }, { shared: 0, rows: 4 }];
 const SHARED_WORDS = 4096;
@@ -91,7 +91,7 @@ function createRegisters({ emitter: e, profile }: Workbench, attention: Attentio
 export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord, h: Coord) => Forward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const knobs = bench.choose("attention", shapeOf(attention), DEFAULT);
+  const knobs = bench.choose("attention", shapeOf(attention), GPU_ATTENTION);
   if (!knobs.shared) return forwardRows(bench, attention, Math.max(1, knobs.rows), at);
   const r = createRegisters(bench, attention, knobs.tile);
   const { e, get } = r;
@@ -132,7 +132,7 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord
 export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles, at: (b: Coord, h: Coord, accumulates: boolean) => Backward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const knobs = bench.choose("attention_vjp", shapeOf(attention), DEFAULT);
+  const knobs = bench.choose("attention_vjp", shapeOf(attention), GPU_ATTENTION);
   if (!knobs.shared) return backwardRows(bench, attention, roles, Math.max(1, knobs.rows), at);
   const r = createRegisters(bench, attention, knobs.tile);
   const { e, get } = r;

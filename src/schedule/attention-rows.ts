@@ -2,7 +2,8 @@
  * Attention for a GPU that a CPU emulates: an invocation owns a few neighbouring rows and reads all that they are compared with itself, four
  * words at a time. There is no memory of a workgroup and no barrier, which would make a coroutine of the kernel, with all registers in
  * its frame. A load is what costs on such a GPU, as much as sixty multiplications: each is used for all rows that the invocation owns, and
- * is in the text once (`rolled.ts`). Keys that none of the rows sees are not visited.
+ * is in the text once (`rolled.ts`). Keys that none of the rows sees are not visited. The cotangents of queries are a kernel, and those of keys and
+ * values another, since two texts are compiled in two thirds of the time of one that has both.
  */
 import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
@@ -86,11 +87,11 @@ function createRows(e: Emitter) {
   return { load, store, dot, sums, accumulate, one };
 }
 
-/** Runs `body` for the rows that each invocation owns, from the group `from` on. Returns the number of groups. */
-function owners({ emitter: e, profile }: Workbench, { batch, heads }: Attention, total: number, each: number, from: number, body: (b: Coord, h: Coord, own: Run) => void): number {
+/** Runs `body` for the rows that each invocation owns. Returns the number of groups. */
+function owners({ emitter: e, profile }: Workbench, { batch, heads }: Attention, total: number, each: number, body: (b: Coord, h: Coord, own: Run) => void): number {
   const sizes = [batch, heads, Math.ceil(total / each)];
   const tasks = sizes.reduce((x, y) => x * y);
-  const flat = e.bind(k.add(k.mul(k.sub(group, k.idx(from)), k.idx(profile.workgroup)), local));
+  const flat = e.bind(k.add(k.mul(group, k.idx(profile.workgroup)), local));
   const run = (): void => {
     const [b, h, i] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
     body(b, h, { first: e.bind(k.mul(i.at, k.idx(each))), count: each, total });
@@ -105,7 +106,7 @@ export function forwardRows(bench: Workbench, attention: Attention, rows: number
   const e = bench.emitter;
   const r = createRows(e);
   const each = Math.min(rows, queries);
-  return owners(bench, attention, queries, each, 0, (b, h, own) => {
+  return owners(bench, attention, queries, each, (b, h, own) => {
     const { q, k: key, v, out, lse } = at(b, h);
     const mine = r.load(q, own, depth).map((query, n) => ({
       query, t: e.bind(k.add(own.first, k.idx(n))), sums: r.sums(v ? width : 0), largest: register(e, k.f32(ABSENT)), total: register(e, k.f32(0)),
@@ -131,17 +132,12 @@ export function forwardRows(bench: Workbench, attention: Attention, rows: number
   });
 }
 
+/** Of one role (`rolesOf`). */
 export function backwardRows(bench: Workbench, attention: Attention, roles: Roles, rows: number, at: (b: Coord, h: Coord, accumulates: boolean) => Backward): number {
   const { queries, keys, depth, width, scale, causal } = attention;
   const e = bench.emitter;
   const r = createRows(e);
-  if (!roles.keys) return ownQueries(0);
-  if (!roles.queries) return ownKeys(0);
-  let [byQuery, byKey] = [0, 0];
-  const first = e.scoped(() => void (byQuery = ownQueries(0)));
-  const second = e.scoped(() => void (byKey = ownKeys(byQuery)));
-  e.push(k.ifS(k.lt(group, k.idx(byQuery)), first, second));
-  return byQuery + byKey;
+  return roles.queries ? ownQueries() : ownKeys();
 
   /** The weight of a query for a key, and the cotangent of its score. */
   function weigh(score: Expr, back: Expr, log: Expr, delta: Expr, seen: Expr | null): { readonly weight: Expr; readonly slope: Expr } {
@@ -150,9 +146,9 @@ export function backwardRows(bench: Workbench, attention: Attention, roles: Role
     return { weight, slope: e.bind(k.mul(k.mul(weight, k.f32(scale)), k.sub(back, delta))) };
   }
 
-  function ownQueries(from: number): number {
+  function ownQueries(): number {
     const each = Math.min(rows, queries);
-    return owners(bench, attention, queries, each, from, (b, h, own) => {
+    return owners(bench, attention, queries, each, (b, h, own) => {
       const x = at(b, h, false);
       const cotangents = r.load(x.cotangent, own, width);
       const deltas = r.load(x.out, own, width).map((out, n) => r.dot(cotangents[n]!, out));
@@ -169,9 +165,9 @@ export function backwardRows(bench: Workbench, attention: Attention, roles: Role
     });
   }
 
-  function ownKeys(from: number): number {
+  function ownKeys(): number {
     const each = Math.min(rows, keys);
-    return owners(bench, attention, keys, each, from, (b, h, own) => {
+    return owners(bench, attention, keys, each, (b, h, own) => {
       const x = at(b, h, false);
       const [mine, values] = [r.load(x.k, own, depth), r.load(x.v, own, width)];
       const [dk, dv] = [mine.map(() => r.sums(x.dk ? depth : 0)), mine.map(() => r.sums(x.dv ? width : 0))];
