@@ -31,6 +31,8 @@ export interface Device {
   /** What it is, for people: "SwiftShader", "2 threads, SIMD", … */
   readonly adapter: string;
   readonly threads: number;
+  /** Whether it is a GPU that a CPU emulates. */
+  readonly software: boolean;
   load(plan: DevicePlan): Promise<Session>;
   close(): Promise<void>;
 }

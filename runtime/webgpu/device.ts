@@ -51,7 +51,7 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
     if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
   });
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1,
+    name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter),
     load: (plan) => load(gpu, plan, failure, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
     close() {
       gpu.destroy();
@@ -97,6 +97,17 @@ const usageOf = (kernel: KernelInfo): string =>
     const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
     return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
   }).join("");
+
+/** A kernel as it is dispatched: its pipeline, what it is bound to, its workgroups. */
+interface Made {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A dispatch whose pipeline is there. */
+type Ready = Run & Made;
 
 async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, wait: Wait): Promise<Session> {
   const { code } = plan;
@@ -151,7 +162,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     }
     return found;
   };
-  const kernels = await Promise.all(plan.kernels.map(async (kernel, i) => {
+  // All are begun here, those of a training step first; what only other entries need is waited for when they run.
+  const kernels = plan.kernels.map(async (kernel, i): Promise<Made> => {
     const { layout, group } = bindings(usageOf(kernel));
     const module = gpu.createShaderModule({ label: kernel.name, code: code.modules[i]! });
     const pipeline = await gpu.createComputePipelineAsync({ label: kernel.name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: "main" } })
@@ -159,7 +171,15 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
         throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
       });
     return { pipeline, group, x: Math.min(kernel.groups, MOST_GROUPS), y: Math.ceil(kernel.groups / MOST_GROUPS) };
-  }));
+  });
+  for (const kernel of kernels) kernel.catch(() => undefined);
+  const ready = new Map<string, readonly Ready[]>();
+  const readyOf = async (name: string): Promise<readonly Ready[]> => {
+    const found = ready.get(name) ?? await Promise.all(runs[name]!.map(async (run) => ({ ...run, ...(await kernels[run.kernel]!) })));
+    ready.set(name, found);
+    return found;
+  };
+  for (const name of plan.entries["train"] ? ["train"] : Object.keys(plan.entries)) await readyOf(name);
   check();
   const largest = Math.max(16, ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))));
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
@@ -167,15 +187,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   let reading: Promise<unknown> = Promise.resolve();
   let closed = false;
   let submits = 0;
-  const runsOf = (name: string): readonly Run[] => {
+  const mustBe = (name: string): void => {
     if (closed) throw new DeviceError("the session is closed");
     check();
-    const found = runs[name];
-    if (!found) throw new DeviceError(`the plan has no entry ${name}`);
-    return found;
+    if (!plan.entries[name]) throw new DeviceError(`the plan has no entry ${name}`);
   };
-  const dispatch = (pass: GPUComputePassEncoder, { kernel, copies, at }: Run): void => {
-    const { pipeline, group, x, y } = kernels[kernel]!;
+  const dispatch = (pass: GPUComputePassEncoder, { pipeline, group, x, y, copies, at }: Ready): void => {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group, at);
     pass.dispatchWorkgroups(x, y, copies);
@@ -226,8 +243,9 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       return submits;
     },
     async run(name, read = []) {
-      const own = runsOf(name);
+      mustBe(name);
       return queued(async () => {
+        const own = await readyOf(name);
         const encoder = gpu.createCommandEncoder();
         const pass = encoder.beginComputePass();
         for (const item of own) dispatch(pass, item);
@@ -240,7 +258,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       });
     },
     async profile(name) {
-      const own = runsOf(name);
+      mustBe(name);
+      const own = await readyOf(name);
       const times: number[] = [];
       if (!clock) {
         // Without timestamps: one submission a dispatch, timed to its end on the host.

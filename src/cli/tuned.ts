@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { Device } from "../../runtime/device.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile.js";
-import { isMember } from "../schedule/families.js";
+import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/matmul-cpu.js";
 import { version } from "./version.js";
 
@@ -48,7 +48,10 @@ function readCache(): Cache | null {
 }
 
 /** What is better than the default on an engine, before anything is tuned. */
-export const engineChoices = (device: Device): Choices => (device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {});
+export function engineChoices(device: Device): Choices {
+  if (device.software) return emulated;
+  return device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {};
+}
 
 /** The choices for a device: what was tuned for it, on top of its engine's own. */
 export const choicesFor = (device: Device): Choices => ({ ...engineChoices(device), ...tunedFor(device) });

@@ -5,17 +5,19 @@
  * and sums have one order. Backward: workgroups that own queries and workgroups that own keys, in one dispatch; both make the weights again.
  * A tile is as tall as fits the 16 KiB that every adapter has; `legalize.ts` keeps rows away of which four would not.
  */
+import type { Choice } from "../../codegen/target.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
+import { backwardRows, forwardRows } from "./attention-rows.js";
 import { shapeOf, type Attention, type Backward, type Forward, type Roles, type Rows } from "./attention-operands.js";
 import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
-/** Rows of a tile: a multiple of four. */
-const DEFAULT = { tile: 32 };
+/** Through workgroup memory, with the rows of a tile, a multiple of four; or not, with the rows of an invocation (`attention-rows.ts`). */
+export const GPU_ATTENTION = { shared: 1, tile: 32, rows: 2 };
 /** The family, for tests and tuning; the derivative has the same. */
-export const gpuAttentions = [{ tile: 4 }, { tile: 16 }, { tile: 32 }];
+export const gpuAttentions: readonly Choice[] = [{ shared: 1, tile: 4 }, { shared: 1, tile: 16 }, { shared: 1, tile: 32 }, { shared: 0, rows: 1 }, { shared: 0, rows: 2 }, { shared: 0, rows: 4 }];
 const SHARED_WORDS = 4096;
 /** Keys that update the largest score together: one rescaling for four. */
 const TOGETHER = 4;
@@ -32,9 +34,9 @@ interface Tile {
   readonly load: (j: Expr, column: number) => Expr;
 }
 
-function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "attention" | "attention_vjp", attention: Attention) {
+function createRegisters({ emitter: e, profile }: Workbench, attention: Attention, rows: number) {
   const { depth, width } = attention;
-  const wanted = Math.ceil(Math.max(1, choose(skeleton, shapeOf(attention), DEFAULT).tile) / TOGETHER) * TOGETHER;
+  const wanted = Math.ceil(Math.max(1, rows) / TOGETHER) * TOGETHER;
   const tile = Math.min(wanted, Math.floor(SHARED_WORDS / (depth + width + 2) / TOGETHER) * TOGETHER);
   const names = { a: "tilea", b: "tileb", logs: "logs", deltas: "deltas" };
   for (const [name, size] of [[names.a, tile * depth], [names.b, tile * width], [names.logs, tile], [names.deltas, tile]] as const) if (size > 0) e.push(k.sharedS(name, "f32", size));
@@ -89,7 +91,9 @@ function createRegisters({ emitter: e, profile, choose }: Workbench, skeleton: "
 export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord, h: Coord) => Forward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const r = createRegisters(bench, "attention", attention);
+  const knobs = bench.choose("attention", shapeOf(attention), GPU_ATTENTION);
+  if (!knobs.shared) return forwardRows(bench, attention, Math.max(1, knobs.rows), at);
+  const r = createRegisters(bench, attention, knobs.tile);
   const { e, get } = r;
   const sizes = [batch, heads, Math.ceil(queries / workgroup)];
   const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
@@ -128,7 +132,9 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord
 export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles, at: (b: Coord, h: Coord, accumulates: boolean) => Backward): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
-  const r = createRegisters(bench, "attention_vjp", attention);
+  const knobs = bench.choose("attention_vjp", shapeOf(attention), GPU_ATTENTION);
+  if (!knobs.shared) return backwardRows(bench, attention, roles, Math.max(1, knobs.rows), at);
+  const r = createRegisters(bench, attention, knobs.tile);
   const { e, get } = r;
   const tasks = [
     ...(roles.queries ? [{ rows: queries, run: ownQueries }] : []),

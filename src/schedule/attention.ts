@@ -12,8 +12,9 @@ import type { Node, NodeWith } from "../graph/node.js";
 import { attentionSizes } from "../graph/ops/attention.js";
 import * as k from "../kernel/build.js";
 import { backwardCpu, forwardCpu } from "./attention-cpu.js";
-import { backwardGpu, forwardGpu } from "./attention-gpu.js";
-import type { Attention, Backward, Forward, Rows } from "./attention-operands.js";
+import { backwardGpu, forwardGpu, GPU_ATTENTION } from "./attention-gpu.js";
+import { shapeOf, type Attention, type Backward, type Forward, type Rows } from "./attention-operands.js";
+import { chosen } from "./choices.js";
 import type { Coord, Emitter } from "./emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
@@ -63,6 +64,19 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
     const [batch, heads, row] = (found?.strides ?? rowMajor(stored.shape)) as [number, number, number];
     return rowsOf(bench.emitter, found ? bench.read(found.base) : bench.write(stored), [batch, row, heads, 0], b, h);
   }
+}
+
+/** The parts of a cluster that are kernels of their own: without workgroup memory, what queries own and what keys own (`attention-rows.ts`). */
+export function rolesOf(cluster: Cluster, profile: KernelProfile): Cluster[] {
+  const node = cluster.anchor;
+  if (profile.kind !== "gpu" || node?.op !== "attention_vjp") return [cluster];
+  const { scale, causal } = node.attrs;
+  if (chosen(profile, "attention_vjp", shapeOf({ ...attentionSizes(node.inputs), scale, causal }), GPU_ATTENTION).shared) return [cluster];
+  const byQuery = (member: Node): boolean => member.op === "attention_vjp" && member.attrs.wrt === "query";
+  return [byQuery, (member: Node): boolean => !byQuery(member)].flatMap((isOwn) => {
+    const members = [...cluster.members].filter(isOwn);
+    return members.length ? [{ ...cluster, anchor: members[0] as NodeWith<"attention_vjp">, members: new Set(members), roots: cluster.roots.filter(isOwn) }] : [];
+  });
 }
 
 function rowsOf(e: Emitter, buffer: string, strides: readonly number[], b: Coord, h: Coord): Rows {

@@ -4,11 +4,23 @@ import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
 import { gpuAttentions } from "./attention-gpu.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
+import { gpuRows } from "./rows.js";
 import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows },
+};
+
+/**
+ * What is better than the defaults on a GPU that a CPU emulates, where workgroup memory has no use and all that is unrolled is slow to compile.
+ * Whether short loops are kept (`loops.ts`) changes nothing but that time, and so is no family to tune.
+ */
+export const emulated: Readonly<Record<string, Choice>> = {
+  attention: { shared: 0 }, attention_vjp: { shared: 0, rows: 1 },
+  matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
+  row: { shared: 0 },
+  loop: { kept: 1 },
 };
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */

@@ -8,6 +8,7 @@ import type { Node } from "../graph/node.js";
 import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
+import { keepLoops } from "../kernel/loops.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
 import { createEmitter, type Cooperation, type Emitter, type EmitterOptions } from "./emit.js";
@@ -115,7 +116,7 @@ export function kernelize(
   const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
     name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
-  const stmts: readonly Stmt[] = emitter.body();
+  const stmts: readonly Stmt[] = profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept ? keepLoops(emitter.body()) : emitter.body();
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),

@@ -7,7 +7,9 @@
  *
  * Measured on lavapipe, where every load of a word is eight loads with a check each and arithmetic is nearly free: a load of four words
  * costs less than three single ones. In GFLOP/s over the products of nanogpt, forward, backward, weights: single words 4 x 4
- * 5-6; vec4s 4 x 4 7-14, 4 x 8 8-18, 8 x 8 11-18 at twice the time to compile; four along k 13-15 backward; workgroup memory 4-9.
+ * 5-6; vec4s 4 x 4 7-14, 4 x 8 8-18, 8 x 8 11-18 at twice the time to compile; four along k 13-15 backward; workgroup memory 4-9. There
+ * what is unrolled must be compiled before the first step (`rolled.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half
+ * the time of 4 x 8 without.
  */
 import type { Choice } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
@@ -19,6 +21,7 @@ import type { Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
+import { drain } from "./rolled.js";
 import { sizeOf } from "./views.js";
 
 export interface GpuTile extends Choice {
@@ -29,18 +32,22 @@ export interface GpuTile extends Choice {
   readonly unroll: number;
   /** 1: tiles of A and B go through workgroup memory. */
   readonly shared: number;
+  /** 1: the epilogue and the store are in the text once, in a loop over the accumulators (`rolled.ts`). */
+  readonly rolled: number;
 }
 
 /** The members that tuning tries. */
 export const gpuTiles: readonly GpuTile[] = [
-  { rows: 4, columns: 4, unroll: 1, shared: 0 },
-  { rows: 4, columns: 4, unroll: 4, shared: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 0 },
-  { rows: 4, columns: 8, unroll: 4, shared: 0 },
-  { rows: 8, columns: 4, unroll: 1, shared: 0 },
-  { rows: 8, columns: 8, unroll: 1, shared: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 1 },
-  { rows: 8, columns: 8, unroll: 1, shared: 1 },
+  { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 4, shared: 0, rolled: 0 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 1, rolled: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 1, rolled: 0 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
+  { rows: 8, columns: 8, unroll: 4, shared: 0, rolled: 1 },
 ];
 
 const group = k.ref("group", k.INDEX);
@@ -54,7 +61,8 @@ interface Tile {
   /** First row, and how many. */
   readonly row: Coord;
   readonly height: number;
-  /** The first column of each vector. */
+  /** The first column of each vector, by its number, and bound for all. */
+  readonly column: (v: Expr) => Expr;
   readonly columns: readonly Coord[];
   readonly names: readonly (readonly string[])[];
   readonly type: Type;
@@ -62,7 +70,7 @@ interface Tile {
 
 /** The best on lavapipe for every product of a transformer's step, or within a tenth of it; among equals, what compiles soonest. */
 export function defaultGpuTile(product: Product): GpuTile {
-  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0 };
+  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 };
 }
 
 /** Whether B is contiguous along k only, so that four words along k are what can be read at once. */
@@ -85,10 +93,10 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const flat = k.add(k.mul(group, k.idx(profile.workgroup)), local);
     const body = (): void => {
       const [o, i, j] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
-      const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) => {
-        const vector = k.add(j.at, k.idx(v * across));
-        return k.mul((v + 1) * across > all ? k.min(vector, k.idx(all - 1)) : vector, k.idx(lanes));
-      });
+      const vector = (v: Expr): Expr => k.add(j.at, k.mul(v, k.idx(across)));
+      const mayEnd = (v: Expr): boolean => (v.kind === "const" ? v.value + 1 : vectors) * across > all;
+      const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) =>
+        k.mul(mayEnd(v) ? k.min(vector(v), k.idx(all - 1)) : vector(v), k.idx(lanes)));
       const a = rowsOfA(mine);
       const b = columnsOfB(mine);
       const { summed, step } = loopOverK(tile.unroll);
@@ -102,7 +110,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
         if (last === undefined) turn(before);
         else e.loop(k.idx(0), k.idx(last.size), step, (at) => turn([...before, at]));
       });
-      store(mine, (v) => ((v + 1) * across > all ? k.lt(k.add(j.at, k.idx(v * across)), k.idx(all)) : null));
+      store(mine, (v) => (mayEnd(v) ? k.lt(vector(v), k.idx(all)) : null));
     };
     if (tasks % profile.workgroup === 0) body();
     else e.guard(k.lt(flat, k.idx(tasks)), body);
@@ -127,7 +135,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     const [m0, n0] = [e.coord(k.mul(i.at, k.idx(high))), e.coord(k.mul(j.at, k.idx(wide)))];
     const firstVector = e.bind(k.mul(x.at, k.idx(lanes)));
     const firstRow = e.bind(k.mul(y.at, k.idx(height)));
-    const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.add(m0.at, firstRow)), (v) => k.add(k.add(n0.at, firstVector), k.idx(v * across * lanes)));
+    const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.add(m0.at, firstRow)), (v) => k.add(k.add(n0.at, firstVector), k.mul(v, k.idx(across * lanes))));
     const baseA = e.address(mine.outer, outer.map((axis) => axis.a)).at;
     const baseB = e.address(mine.outer, outer.map((axis) => axis.b)).at;
     e.loop(k.idx(0), k.idx(depth), STEPS, (k0) => {
@@ -143,7 +151,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       });
       e.push(k.barrier());
     });
-    store(mine, (v) => (n.size % wide === 0 ? null : k.lt(mine.columns[v]!.at, k.idx(n.size))), m.size % high !== 0);
+    store(mine, (_, start) => (n.size % wide === 0 ? null : k.lt(start.at, k.idx(n.size))), m.size % high !== 0);
     return sizeOf(sizes);
 
     /** Copies `extent` positions of an operand from `start` on, by STEPS along k from k0 on; what is past an end counts as 0. */
@@ -164,16 +172,16 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     }
   }
 
-  function tileAt(outer: readonly Coord[], row: Coord, column: (v: number) => Expr): Tile {
+  function tileAt(outer: readonly Coord[], row: Coord, column: (v: Expr) => Expr): Tile {
     const { emitter: e } = bench;
     const type: Type = { of: "f32", lanes };
-    const columns = Array.from({ length: vectors }, (_, v) => e.coord(column(v)));
+    const columns = Array.from({ length: vectors }, (_, v) => e.coord(column(k.idx(v))));
     const names = Array.from({ length: height }, () => columns.map(() => {
       const name = e.fresh("acc");
       e.push(k.varS(name, lanes === 4 ? k.splat(k.f32(0)) : k.f32(0)));
       return name;
     }));
-    return { outer, row, height, columns, names, type };
+    return { outer, row, height, column, columns, names, type };
   }
 
   function multiply({ names, type }: Tile, x: (row: number) => Expr, y: (vector: number) => Expr): void {
@@ -252,32 +260,37 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   }
 
   /** The epilogue and the stores; `within` says when a vector is one of the result at all. */
-  function store({ outer, row, columns, names, type }: Tile, within: (v: number) => Expr | null, checkFirst = false): void {
+  function store({ outer, row, column, columns, names, type }: Tile, within: (v: Expr, start: Coord) => Expr | null, checkFirst = false): void {
     const { emitter: e } = bench;
     const { m, n } = product;
-    const home = e.depth();
     const ragged = checkFirst || m.size % height !== 0;
     const when = (conditions: readonly (Expr | null)[], body: () => void): void => {
       const real = conditions.filter((condition) => condition !== null);
       if (real.length) e.guard(real.reduce((x, y) => k.and(x, y)), body);
       else body();
     };
-    names.forEach((list, r) => {
-      const mAt = r === 0 ? row : e.coord(k.add(row.at, k.idx(r)));
-      list.forEach((name, v) => {
-        const value = k.ref(name, type);
-        const one = (nAt: Coord, item: Expr): void =>
-          finish(bench, cluster, node, [...product.outer.map((axis, x) => ({ axis, at: outer[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }], item, home);
-        when([ragged && (checkFirst || r > 0) ? k.lt(mAt.at, k.idx(m.size)) : null, within(v)], () => {
-          const start = columns[v]!;
-          if (lanes === 1) return one(start, value);
-          if (n.size % 4 === 0) return one({ ...start, lane: 1 }, value);
-          e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => one({ ...start, lane: 1 }, value));
-          e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
-            for (let l = 0; l < n.size % 4; l++) one(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l as 0 | 1 | 2 | 3));
-          });
+    const write = (mAt: Coord, isFirst: boolean, start: Coord, v: Expr, value: Expr, home: number): void => {
+      const one = (nAt: Coord, item: Expr): void =>
+        finish(bench, cluster, node, [...product.outer.map((axis, x) => ({ axis, at: outer[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }], item, home);
+      when([ragged && (checkFirst || !isFirst) ? k.lt(mAt.at, k.idx(m.size)) : null, within(v, start)], () => {
+        if (lanes === 1) return one(start, value);
+        if (n.size % 4 === 0) return one({ ...start, lane: 1 }, value);
+        e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => one({ ...start, lane: 1 }, value));
+        e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
+          for (let l = 0; l < n.size % 4; l++) one(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l as 0 | 1 | 2 | 3));
         });
       });
+    };
+    if (tile.rolled) {
+      return drain(e, names.flat().map((name) => k.ref(name, type)), (at, value) => {
+        const [r, v] = e.split(at, [height, vectors]) as [Coord, Coord];
+        write(e.coord(k.add(row.at, r.at)), height === 1, e.coord(column(v.at)), v.at, value, e.depth());
+      });
+    }
+    const home = e.depth();
+    names.forEach((list, r) => {
+      const mAt = r === 0 ? row : e.coord(k.add(row.at, k.idx(r)));
+      list.forEach((name, v) => write(mAt, r === 0, columns[v]!, k.idx(v), k.ref(name, type), home));
     });
   }
 }

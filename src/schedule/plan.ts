@@ -8,7 +8,7 @@ import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../run
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
-import { attentionKernel } from "./attention.js";
+import { attentionKernel, rolesOf } from "./attention.js";
 import type { AxisClasses } from "./axes.js";
 import { batch, type Due, type Span } from "./batch.js";
 import { clearKernel, copyKernel } from "./copy.js";
@@ -80,6 +80,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     known.set(text, first);
     return { ...bound, kernel: first };
   };
+  const inRoles = (region: Region): Region[] =>
+    (region.clusters.length > 1 ? [region] : rolesOf(region.clusters[0]!, profile).map((cluster) => ({ ...region, clusters: [cluster] })));
   /** The kernel of a region: made once for all regions of its signature. */
   const kernelFor = (region: Region, classes: AxisClasses, places: Places): Bound => {
     const signature = signatureOf(region, classes, places);
@@ -203,7 +205,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
         ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => interned(clearKernel(place, place.words, profile))),
         ...(region.clusters[0]!.kind === "pack"
           ? (packs.copies.get(region.clusters[0]!) ?? []).map(({ from, to }) => interned(copy(from, to)))
-          : [kernelFor(region, classes, oracle)]),
+          : inRoles(region).map((part) => kernelFor(part, classes, oracle))),
       ].map(due(epochOf(region)))),
       ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)).map(due(0)),
     ];

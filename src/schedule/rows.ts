@@ -7,13 +7,15 @@
  *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
  *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked serially.
  *   GPU, map             an invocation an element.
- *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced.
+ *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU that a CPU emulates
+ *                        an invocation a row too.
  *   GPU, other rows      an invocation a row.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node, Shape } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
+import { chosen } from "./choices.js";
 import { constant, type Coord } from "./emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
 import { without, type Cluster } from "./partition.js";
@@ -21,8 +23,13 @@ import { sameShape, sizeOf } from "./views.js";
 
 /** Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call. */
 const GROUP = 8192;
-/** GPU rows of at least this length get a workgroup each. */
+/** GPU rows of at least this length get a workgroup each, which shares its memory, */
 const LONG_ROW = 32;
+/** or an invocation each, where there are this many. */
+const MANY_ROWS = 64;
+const DEFAULT = { shared: 1 };
+/** The family of long rows, for tests and tuning. */
+export const gpuRows = [{ shared: 0 }, { shared: 1 }];
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
@@ -175,11 +182,13 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
   const kept = without(shape, axes);
   const inner = shape.filter((_, axis) => axes.includes(axis));
   const { full, row } = byLevel(cluster);
-  const shared = cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
-  if (shared) {
+  const long = cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
+  const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
+  if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
     const split = { shape, axes };
     return kernelize(`${name}_shared`, cluster, profile, places, 1, workgroup, (bench) => {
-      const { emitter: e } = bench;
+      const { emitter: e, choose } = bench;
+      if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
       const r: Coord = { at: group, lane: 0, depth: 0 };
       const at = kept.length === 1 ? [r] : e.split(r, kept);
       const values = row.map((root): Expr => e.emit(root, at));
@@ -193,7 +202,8 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
   }
   const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
   return kernelize(name, cluster, profile, places, 1, workgroup, (bench) => {
-    const { emitter: e } = bench;
+    const { emitter: e, choose } = bench;
+    if (long) choose("row", key, DEFAULT);
     const flat = k.add(k.mul(group, k.idx(workgroup)), local);
     const body = (): void => {
       const at = e.split(e.coord(flat), cluster.axes ? kept : shape);

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import * as k from "../../src/kernel/build.js";
 import type { Buffer, Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
+import { keepLoops } from "../../src/kernel/loops.js";
 import { parseKernel } from "../../src/kernel/parse.js";
 import { printExpr, printKernel, structuralKey } from "../../src/kernel/text.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
@@ -54,6 +55,38 @@ describe("build", () => {
 
   it("leaves floats alone", () => {
     expect(printExpr(k.add(k.f32(0), k.mul(k.f32(0), k.ref("x", k.F32))))).toBe("(0.0 + (0.0 * x))");
+  });
+});
+
+describe("loops", () => {
+  it("that are short count from a number that no compiler knows, and alignment is still to be seen", () => {
+    const sum = (name: string, from: number, to: number, step: number): Stmt => k.forS(name, k.idx(from), k.idx(to), step, [k.assign("s", k.load("x", k.ref(name, k.INDEX), k.F32))]);
+    const kernel = (body: readonly Stmt[]): Kernel => ({ name: "short", groups: 2, workgroup: 64, buffers: [{ name: "x", pool: "work", access: "read" }], body });
+    const body = [k.varS("s", k.f32(0)), sum("i", 0, 4, 1), sum("j", 8, 24, 4), sum("long", 0, 33, 1), k.ifS(k.lt(k.ref("local", k.INDEX), k.idx(3)), [sum("l", 0, 2, 1)])];
+    const kept = kernel(keepLoops(body));
+    expect(verifyKernel(kept)).toEqual([]);
+    expect(printKernel(kept)).toMatchInlineSnapshot(`
+      "kernel short(x: read work) groups 2 workgroup 64 {
+        var s: f32 = 0.0
+        for i_turn = group to (group + 4) step 1 {
+          let i: index = (i_turn - group)
+          s = x[i]
+        }
+        for j_turn = group to (group + 4) step 1 {
+          let j: index = (((j_turn - group) * 4) + 8)
+          s = x[j]
+        }
+        for long = 0 to 33 step 1 {
+          s = x[long]
+        }
+        if (local < 3) {
+          for l_turn = group to (group + 2) step 1 {
+            let l: index = (l_turn - group)
+            s = x[l]
+          }
+        }
+      }"
+    `);
   });
 });
 
