@@ -10,8 +10,9 @@ import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
-import { createEmitter, type Cooperation, type Emitter, type EmitterOptions } from "./emit.js";
+import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "./partition.js";
+import type { Cooperation } from "./reductions.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
 export interface Place {
