@@ -11,13 +11,13 @@
 import type { Node, NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Stmt } from "../kernel/ir.js";
-import { constant, widen, type Coord } from "./coords.js";
+import { constant, key, laneOf, like, lookUp, valueId, widen, type Coord } from "./coords.js";
 import { random } from "./random.js";
-import { reduceAll, type Cooperation, type Loops, type Reduction } from "./reductions.js";
+import { reduceAll, walks, type Cooperation, type Loops, type Reduction } from "./reductions.js";
 import { letters } from "../graph/ops/structure.js";
 import { rowMajor } from "./views.js";
 
-export { constant, widen, type Coord };
+export { constant, like, widen, type Coord };
 
 interface Scope {
   readonly stmts: Stmt[];
@@ -37,6 +37,10 @@ export interface EmitterOptions {
   /** Where in its buffer an element of a node lies, when not in row-major order of the node's shape. */
   readonly placed?: (node: Node, coords: readonly Coord[]) => Placed | null;
   readonly cooperation?: Cooperation;
+  /** Terms of a sum that is spelt out, at most; eight, if nothing is said. */
+  readonly spelt?: number;
+  /** Whether what lies beside a constant coordinate is loaded with it, four words at once. */
+  readonly wideLoads?: boolean;
 }
 
 /** A node whose value is a walk over others. */
@@ -49,13 +53,6 @@ export interface Wanted {
 }
 
 export type Emitter = ReturnType<typeof createEmitter>;
-
-/** Reductions that share a walk at most. */
-const TOGETHER = 32;
-
-const key = (coord: Coord): string =>
-  (coord.at.kind === "const" ? `${coord.at.value}` : coord.at.kind === "ref" ? coord.at.name : fail("an unbound coordinate")) +
-  (coord.lane ? `+${coord.lane}` : "");
 
 function fail(what: string): never {
   throw new Error(`schedule: ${what}`);
@@ -114,7 +111,7 @@ export function createEmitter(options: EmitterOptions) {
   /** Memory of the workgroup, by name, in words. */
   const shared = new Map<string, number>();
   const loops: Loops = {
-    lanes: options.lanes, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value),
+    lanes: options.lanes, spelt: options.spelt ?? 8, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value),
     shared: (name, words) => void shared.set(name, Math.max(words, shared.get(name) ?? 0)),
   };
 
@@ -218,11 +215,20 @@ export function createEmitter(options: EmitterOptions) {
   function emit(node: Node, coords: readonly Coord[]): Expr {
     if (coords.length !== node.shape.length) fail(`${node.op} has rank ${node.shape.length}, asked at ${coords.length}`);
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
-    return remember(reached, `${node.id}|${coords.map(key).join(",")}`, () => {
+    return remember(reached, valueId(node, coords), () => {
+      const known = lookUp(scopes[reached]!.memo, node, coords) ?? withNeighbours(node, coords);
+      if (known) return known;
       const buffer = options.bufferOf(node);
       const value = buffer === null ? compute(node, coords, reached) : load(buffer, placed(node, coords), node.dtype === "u32" ? "u32" : "f32");
       return bind(value, reached);
     });
+  }
+
+  /** A word that is loaded with its neighbours. */
+  function withNeighbours(node: Node, coords: readonly Coord[]): Expr | null {
+    const lane = laneOf(coords);
+    const wide = options.wideLoads === true && lane && node.shape[node.shape.length - 1]! % 4 === 0 && coords.every((c) => c.lane === 0) && options.bufferOf(node) !== null;
+    return wide ? k.extract(emit(node, lane.vector), lane.lane) : null;
   }
 
   /** Operands at the same coordinates, all of one width. */
@@ -327,7 +333,7 @@ export function createEmitter(options: EmitterOptions) {
   function together(wanted: readonly Wanted[]): void {
     const groups = new Map<string, { readonly sizes: readonly number[]; readonly members: Map<string, Wanted & { readonly reduction: Reduction }> }>();
     for (const { node, coords } of wanted) {
-      const id = `${node.id}|${coords.map(key).join(",")}`;
+      const id = valueId(node, coords);
       if (scopes[depth()]!.memo.has(id)) continue;
       const { sizes, reduction } = reductionOf(node, coords);
       const extent = `${reduction.op} ${sizes.join()}`;
@@ -336,9 +342,7 @@ export function createEmitter(options: EmitterOptions) {
       group.members.set(id, { node, coords, reduction });
     }
     for (const { sizes, members } of groups.values()) {
-      const all = [...members];
-      for (let i = 0; i < all.length; i += TOGETHER) {
-        const some = all.slice(i, i + TOGETHER);
+      for (const some of walks([...members], ([, { reduction }]) => reduction, loops)) {
         const values = reduceAll(loops, sizes, some.map(([, { reduction }]) => reduction));
         some.forEach(([id], j) => scopes[depth()]!.memo.set(id, bind(values[j]!)));
       }
@@ -367,7 +371,7 @@ export function createEmitter(options: EmitterOptions) {
   /** Fixes the value of an anchor at coordinates: its accumulators. */
   function define(node: Node, coords: readonly Coord[], value: Expr): void {
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
-    scopes[reached]!.memo.set(`${node.id}|${coords.map(key).join(",")}`, value);
+    scopes[reached]!.memo.set(valueId(node, coords), value);
   }
 
   /** Stores `value` of `node` at coordinates into `buffer`; four words when a coordinate steps by lane. */
@@ -387,9 +391,3 @@ export function createEmitter(options: EmitterOptions) {
 
   return { emit, together, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, locate, fresh, depth, body };
 }
-
-/** A constant of the type of `x`. */
-export const like = (x: Expr, value: number): Expr => {
-  const scalar = x.type.of === "u32" ? k.u32(value) : k.f32(value);
-  return x.type.lanes === 4 ? k.splat(scalar) : scalar;
-};

@@ -4,11 +4,12 @@ import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
 import { gpuAttentions } from "./attention-gpu.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
+import { tokenTeams } from "./token-gpu.js";
 import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, token: tokenTeams },
 };
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */

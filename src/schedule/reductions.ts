@@ -24,6 +24,8 @@ export interface Reduction {
 /** What a reduction needs of the emitter. */
 export interface Loops {
   readonly lanes: 1 | 4;
+  /** Terms of a sum that is spelt out, at most. */
+  readonly spelt: number;
   readonly cooperation: Cooperation | undefined;
   readonly depth: () => number;
   readonly fresh: (stem: string) => string;
@@ -37,23 +39,42 @@ export interface Loops {
   readonly shared: (name: string, words: number) => void;
 }
 
-const UNROLLED = 8;
 /** With more accumulators than this, four of each would not stay in registers. */
 const FEW = 4;
+/** Words that walk together at most; and in how much memory of a workgroup they are combined. */
+const TOGETHER = 128;
+const SHARES = 2048;
 const local = k.ref("local", k.INDEX);
 const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
 
 const combiner = (op: Reduction["op"]) => (a: Expr, b: Expr): Expr => (op === "sum" ? k.add(a, b) : k.max(a, b));
 const neutral = (op: Reduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
 
+/** Cuts a list into parts that may share a walk. */
+export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reduction, { cooperation }: Loops): T[][] {
+  const most = cooperation ? Math.floor(SHARES / (cooperation.workgroup + 1)) : TOGETHER;
+  const parts: T[][] = [];
+  let words = most;
+  for (const item of items) {
+    const own = reductionOf(item).wide ? 4 : 1;
+    words += own;
+    if (words > most) {
+      parts.push([]);
+      words = own;
+    }
+    parts[parts.length - 1]!.push(item);
+  }
+  return parts;
+}
+
 /** The results of reductions over all positions of `sizes`; all of one op. */
 export function reduceAll(e: Loops, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
   const total = sizeOf(sizes);
-  if (e.cooperation && e.depth() === e.cooperation.depth && total > UNROLLED) return cooperate(e, e.cooperation.workgroup, sizes, reductions);
-  if (total <= UNROLLED) {
+  if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt) return cooperate(e, e.cooperation.workgroup, sizes, reductions);
+  const last = sizes[sizes.length - 1] ?? 1;
+  if (total <= e.spelt) {
     return reductions.map(({ op, item }) => widen(Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)))).reduce(combiner(op)));
   }
-  const last = sizes[sizes.length - 1]!;
   if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ wide }) => wide)) {
     const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
     e.nest(sizes, (reduced) => found.forEach(({ accumulate }) => accumulate(reduced)));
