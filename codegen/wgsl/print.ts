@@ -212,7 +212,7 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
           break;
         case "array": line(`var ${nameOf(s.name)}: array<${s.of}, ${s.size}>;`); break;
         case "shared": shared.push(`var<workgroup> ${nameOf(s.name)}: array<${s.of}, ${s.size}>;`); break;
-        case "barrier": line("workgroupBarrier();"); break;
+        case "barrier": line(s.storage ? "workgroupBarrier(); storageBarrier();" : "workgroupBarrier();"); break;
         default: s satisfies never;
       }
     }

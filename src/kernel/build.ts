@@ -134,4 +134,4 @@ export const ifS = (condition: Expr, then: readonly Stmt[], otherwise: readonly 
 });
 export const arrayS = (name: string, of: "f32" | "u32", size: number): Stmt => ({ kind: "array", name, of, size });
 export const sharedS = (name: string, of: "f32" | "u32", size: number): Stmt => ({ kind: "shared", name, of, size });
-export const barrier = (): Stmt => ({ kind: "barrier" });
+export const barrier = (storage = false): Stmt => ({ kind: "barrier", storage });

@@ -83,5 +83,5 @@ export type Stmt =
   | { readonly kind: "array"; readonly name: string; readonly of: "f32" | "u32"; readonly size: number }
   /** Memory shared by a workgroup (GPU kernels only), at the top of the body. */
   | { readonly kind: "shared"; readonly name: string; readonly of: "f32" | "u32"; readonly size: number }
-  /** All invocations of the workgroup meet, and see each other's shared stores (GPU kernels only; uniform control flow). */
-  | { readonly kind: "barrier" };
+  /** All invocations of the workgroup meet, and see each other's shared stores, and with `storage` those to buffers (GPU kernels only; uniform control flow). */
+  | { readonly kind: "barrier"; readonly storage: boolean };

@@ -186,7 +186,14 @@ export function parseKernel(text: string): Kernel {
         return k.ifS(condition, then, accept("else") ? block() : []);
       }
       case "array": case "shared": return memory(word);
-      case "barrier": return k.barrier();
+      case "barrier": {
+        const storage = accept("(");
+        if (storage) {
+          expect("storage");
+          expect(")");
+        }
+        return k.barrier(storage);
+      }
       default: {
         if (accept("=")) return k.assign(word, expr());
         expect("[");

@@ -71,7 +71,7 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
         break;
       case "array": lines.push(`${indent}array ${s.name}: ${s.of}[${s.size}]`); break;
       case "shared": lines.push(`${indent}shared ${s.name}: ${s.of}[${s.size}]`); break;
-      case "barrier": lines.push(`${indent}barrier`); break;
+      case "barrier": lines.push(`${indent}barrier${s.storage ? "(storage)" : ""}`); break;
       default: s satisfies never;
     }
   }

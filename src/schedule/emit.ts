@@ -10,28 +10,18 @@
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
-import type { Expr, Stmt, Type } from "../kernel/ir.js";
+import type { Expr, Stmt } from "../kernel/ir.js";
+import { constant, key, laneOf, like, lookUp, valueId, widen, type Coord } from "./coords.js";
 import { random } from "./random.js";
+import { reduceAll, walks, type Cooperation, type Loops, type Reduction } from "./reductions.js";
 import { letters } from "../graph/ops/structure.js";
-import { rowMajor, sizeOf } from "./views.js";
+import { rowMajor } from "./views.js";
 
-export interface Coord {
-  /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
-  readonly at: Expr;
-  readonly lane: number;
-  /** Scope in which `at` exists. */
-  readonly depth: number;
-}
+export { constant, like, widen, type Coord };
 
 interface Scope {
   readonly stmts: Stmt[];
   readonly memo: Map<string, Expr>;
-}
-
-/** How a workgroup shares a reduction (GPU): invocations stride over it and combine through shared memory. */
-export interface Cooperation {
-  readonly depth: number;
-  readonly workgroup: number;
 }
 
 /** The word of an element: the sum of coordinate * stride. */
@@ -47,17 +37,22 @@ export interface EmitterOptions {
   /** Where in its buffer an element of a node lies, when not in row-major order of the node's shape. */
   readonly placed?: (node: Node, coords: readonly Coord[]) => Placed | null;
   readonly cooperation?: Cooperation;
+  /** Terms of a sum that is spelt out, at most; eight, if nothing is said. */
+  readonly spelt?: number;
+  /** Whether what lies beside a constant coordinate is loaded with it, four words at once. */
+  readonly wideLoads?: boolean;
+}
+
+/** A node whose value is a walk over others. */
+export type Reducing = NodeWith<"sum"> | NodeWith<"reduce_max"> | NodeWith<"contract">;
+
+/** A reduction at coordinates of its result. */
+export interface Wanted {
+  readonly node: Reducing;
+  readonly coords: readonly Coord[];
 }
 
 export type Emitter = ReturnType<typeof createEmitter>;
-
-const UNROLLED = 8;
-const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
-
-export const constant = (value: number): Coord => ({ at: k.idx(value), lane: 0, depth: 0 });
-const key = (coord: Coord): string =>
-  (coord.at.kind === "const" ? `${coord.at.value}` : coord.at.kind === "ref" ? coord.at.name : fail("an unbound coordinate")) +
-  (coord.lane ? `+${coord.lane}` : "");
 
 function fail(what: string): never {
   throw new Error(`schedule: ${what}`);
@@ -112,6 +107,13 @@ export function createEmitter(options: EmitterOptions) {
     const stmts = scoped(body);
     push(k.ifS(condition, stmts));
   }
+
+  /** Memory of the workgroup, by name, in words. */
+  const shared = new Map<string, number>();
+  const loops: Loops = {
+    lanes: options.lanes, spelt: options.spelt ?? 8, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value),
+    shared: (name, words) => void shared.set(name, Math.max(words, shared.get(name) ?? 0)),
+  };
 
   /** A new coordinate for an index expression, bound in the current scope. */
   const coord = (at: Expr, lane = 0): Coord => ({ at: bind(at), lane, depth: at.kind === "const" ? 0 : depth() });
@@ -213,11 +215,20 @@ export function createEmitter(options: EmitterOptions) {
   function emit(node: Node, coords: readonly Coord[]): Expr {
     if (coords.length !== node.shape.length) fail(`${node.op} has rank ${node.shape.length}, asked at ${coords.length}`);
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
-    return remember(reached, `${node.id}|${coords.map(key).join(",")}`, () => {
+    return remember(reached, valueId(node, coords), () => {
+      const known = lookUp(scopes[reached]!.memo, node, coords) ?? withNeighbours(node, coords);
+      if (known) return known;
       const buffer = options.bufferOf(node);
       const value = buffer === null ? compute(node, coords, reached) : load(buffer, placed(node, coords), node.dtype === "u32" ? "u32" : "f32");
       return bind(value, reached);
     });
+  }
+
+  /** A word that is loaded with its neighbours. */
+  function withNeighbours(node: Node, coords: readonly Coord[]): Expr | null {
+    const lane = laneOf(coords);
+    const wide = options.wideLoads === true && lane && node.shape[node.shape.length - 1]! % 4 === 0 && coords.every((c) => c.lane === 0) && options.bufferOf(node) !== null;
+    return wide ? k.extract(emit(node, lane.vector), lane.lane) : null;
   }
 
   /** Operands at the same coordinates, all of one width. */
@@ -283,13 +294,10 @@ export function createEmitter(options: EmitterOptions) {
         const at = remember(rowDepth, `row|${index.id}|${coords.slice(0, rank).map(key).join(",")}`, () => bind(k.cast(row, k.INDEX), rowDepth, "i"));
         return emit(table, [{ at, lane: 0, depth: rowDepth }, ...coords.slice(rank)]);
       }
-      case "sum": case "reduce_max": {
-        const input = node.inputs[0]!;
-        const sizes = node.attrs.axes.map((axis) => input.shape[axis]!);
-        return within(reached, () => reduce(node.op, sizes, coords, (reduced) => emit(input, merge(node, coords, reduced))));
+      case "sum": case "reduce_max": case "contract": {
+        const { sizes, reduction } = reductionOf(node, coords);
+        return within(reached, () => reduceAll(loops, sizes, [reduction])[0]!);
       }
-      case "contract":
-        return within(reached, () => innerProduct(node, coords));
       default:
         return fail(`no lowering for ${node.op} at this place`);
     }
@@ -302,76 +310,42 @@ export function createEmitter(options: EmitterOptions) {
     return node.inputs[0]!.shape.map((_, axis) => (node.attrs.axes.includes(axis) ? reduced[j++]! : kept[i++]!));
   }
 
-  /** A product of two tensors at one element, as a sum over its own loop. */
-  function innerProduct(node: NodeWith<"contract">, coords: readonly Coord[]): Expr {
+  /** A sum, a maximum, or a product of two tensors, at one element: what is combined over which extent. */
+  function reductionOf(node: Reducing, coords: readonly Coord[]): { readonly sizes: readonly number[]; readonly reduction: Reduction } {
+    const wide = coords.some((c) => c.lane !== 0);
+    if (node.op !== "contract") {
+      const input = node.inputs[0]!;
+      return { sizes: node.attrs.axes.map((axis) => input.shape[axis]!), reduction: { op: node.op, wide, item: (reduced) => emit(input, merge(node, coords, reduced)) } };
+    }
     const l = letters(node.attrs.spec)!;
     const summed = [...l.a].filter((letter) => !l.out.includes(letter));
     const at = (term: string, reduced: readonly Coord[]): Coord[] =>
       [...term].map((letter) => (l.out.includes(letter) ? coords[l.out.indexOf(letter)]! : reduced[summed.indexOf(letter)]!));
     const [x, y] = node.inputs as [Node, Node];
-    return reduce("sum", summed.map((letter) => x.shape[l.a.indexOf(letter)]!), coords, (reduced) => {
+    const item = (reduced: readonly Coord[]): Expr => {
       const [left, right] = widen([emit(x, at(l.a, reduced)), emit(y, at(l.b, reduced))]) as [Expr, Expr];
       return k.mul(left, right);
-    });
+    };
+    return { sizes: summed.map((letter) => x.shape[l.a.indexOf(letter)]!), reduction: { op: "sum", wide, item } };
   }
 
-  /** Combines `item` over all positions of `sizes`; `coords` are those of the result. */
-  function reduce(op: "sum" | "reduce_max", sizes: readonly number[], coords: readonly Coord[], item: (reduced: readonly Coord[]) => Expr): Expr {
-    const total = sizeOf(sizes);
-    const combine = (a: Expr, b: Expr): Expr => (op === "sum" ? k.add(a, b) : k.max(a, b));
-    const neutral = op === "sum" ? 0 : -3.4028234663852886e38;
-
-    if (options.cooperation && depth() === options.cooperation.depth && total > UNROLLED) {
-      return cooperate(options.cooperation.workgroup);
+  /** Reductions that will be asked for in this scope: those of one extent share a walk, and their values are remembered. */
+  function together(wanted: readonly Wanted[]): void {
+    const groups = new Map<string, { readonly sizes: readonly number[]; readonly members: Map<string, Wanted & { readonly reduction: Reduction }> }>();
+    for (const { node, coords } of wanted) {
+      const id = valueId(node, coords);
+      if (scopes[depth()]!.memo.has(id)) continue;
+      const { sizes, reduction } = reductionOf(node, coords);
+      const extent = `${reduction.op} ${sizes.join()}`;
+      const group = groups.get(extent) ?? { sizes, members: new Map() };
+      groups.set(extent, group);
+      group.members.set(id, { node, coords, reduction });
     }
-    if (total <= UNROLLED) {
-      const items = Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)));
-      const wide = widen(items);
-      return wide.reduce(combine);
-    }
-    const wide = coords.some((c) => c.lane !== 0);
-    const last = sizes[sizes.length - 1]!;
-    if (wide || options.lanes === 1 || last < 4) {
-      const lanes = wide ? 4 : 1;
-      const name = accumulator(neutral, lanes);
-      nest(sizes, (reduced) => accumulate(name, lanes, item(reduced)));
-      return k.ref(name, f32(lanes));
-    }
-    // Four partial results along the last axis, then what is left of it.
-    const vector = accumulator(neutral, 4);
-    const main = last - (last % 4);
-    const tail = last === main ? null : accumulator(neutral, 1);
-    nest(sizes.slice(0, -1), (outer) => {
-      loop(k.idx(0), k.idx(main), 4, (c) => accumulate(vector, 4, item([...outer, { ...c, lane: 1 }])));
-      if (tail) loop(k.idx(main), k.idx(last), 1, (c) => accumulate(tail, 1, item([...outer, c])));
-    });
-    const v = k.ref(vector, f32(4));
-    const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
-    return tail ? combine(folded, k.ref(tail, f32(1))) : folded;
-
-    function accumulator(value: number, lanes: 1 | 4): string {
-      const name = fresh("acc");
-      push(k.varS(name, lanes === 4 ? k.splat(k.f32(value)) : k.f32(value)));
-      return name;
-    }
-    function accumulate(name: string, lanes: 1 | 4, value: Expr): void {
-      push(k.assign(name, combine(k.ref(name, f32(lanes)), lanes === 4 && value.type.lanes === 1 ? k.splat(value) : value)));
-    }
-    function cooperate(workgroup: number): Expr {
-      const name = accumulator(neutral, 1);
-      loop(k.ref("local", k.INDEX), k.idx(total), workgroup, (flat) => accumulate(name, 1, item(split(flat, sizes))));
-      // In two steps, so that all meet twice: some invocations combine their share of the partial results, then all combine theirs.
-      const few = 2 ** Math.ceil(Math.log2(workgroup) / 2);
-      const [partial, folded] = [fresh("shared"), fresh("shared")];
-      scopes[0]!.stmts.unshift(k.sharedS(partial, "f32", workgroup), k.sharedS(folded, "f32", few));
-      const local = k.ref("local", k.INDEX);
-      const all = (count: number, from: string, at: (i: number) => Expr): Expr =>
-        Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
-      push(k.store(partial, local, k.ref(name, f32(1))));
-      push(k.barrier());
-      guard(k.lt(local, k.idx(few)), () => push(k.store(folded, local, all(workgroup / few, partial, (i) => k.add(local, k.idx(i * few))))));
-      push(k.barrier());
-      return all(few, folded, k.idx);
+    for (const { sizes, members } of groups.values()) {
+      for (const some of walks([...members], ([, { reduction }]) => reduction, loops)) {
+        const values = reduceAll(loops, sizes, some.map(([, { reduction }]) => reduction));
+        some.forEach(([id], j) => scopes[depth()]!.memo.set(id, bind(values[j]!)));
+      }
     }
   }
 
@@ -397,7 +371,7 @@ export function createEmitter(options: EmitterOptions) {
   /** Fixes the value of an anchor at coordinates: its accumulators. */
   function define(node: Node, coords: readonly Coord[], value: Expr): void {
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
-    scopes[reached]!.memo.set(`${node.id}|${coords.map(key).join(",")}`, value);
+    scopes[reached]!.memo.set(valueId(node, coords), value);
   }
 
   /** Stores `value` of `node` at coordinates into `buffer`; four words when a coordinate steps by lane. */
@@ -413,20 +387,7 @@ export function createEmitter(options: EmitterOptions) {
     }
   }
 
-  return { emit, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, locate, fresh, depth, body: (): Stmt[] => scopes[0]!.stmts };
-}
+  const body = (): Stmt[] => [...Array.from(shared, ([name, words]) => k.sharedS(name, "f32", words)), ...scopes[0]!.stmts];
 
-/** A constant of the type of `x`. */
-export const like = (x: Expr, value: number): Expr => {
-  const scalar = x.type.of === "u32" ? k.u32(value) : k.f32(value);
-  return x.type.lanes === 4 ? k.splat(scalar) : scalar;
-};
-
-/** The same values, all with four lanes if one of them has. */
-export const widen = (values: readonly Expr[]): Expr[] =>
-  values.some((value) => value.type.lanes === 4) ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value))) : [...values];
-
-function unflatten(flat: number, sizes: readonly number[]): number[] {
-  const strides = rowMajor(sizes);
-  return sizes.map((size, i) => Math.floor(flat / strides[i]!) % size);
+  return { emit, together, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, locate, fresh, depth, body };
 }

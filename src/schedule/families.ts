@@ -5,11 +5,12 @@ import { gpuAttentions } from "./attention-gpu.js";
 import { cpuTiles } from "./matmul-cpu.js";
 import { gpuTiles } from "./matmul-gpu.js";
 import { gpuRows } from "./rows.js";
+import { tokenTeams } from "./token-gpu.js";
 import { tokenTiles } from "./token.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, token: tokenTeams },
 };
 
 /**
@@ -20,6 +21,7 @@ export const emulated: Readonly<Record<string, Choice>> = {
   attention: { shared: 0 }, attention_vjp: { shared: 0, rows: 1 },
   matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   row: { shared: 0 },
+  token: { threads: 1 },
   loop: { kept: 1 },
 };
 

@@ -11,8 +11,9 @@ import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { keepLoops } from "../kernel/loops.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
-import { createEmitter, type Cooperation, type Emitter, type EmitterOptions } from "./emit.js";
+import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "./partition.js";
+import type { Cooperation } from "./reductions.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
 export interface Place {
@@ -64,7 +65,7 @@ export interface Chip {
   readonly isMade: (node: Node) => boolean;
   /** The array that holds a node, or null when it lives in memory. */
   readonly arrayOf: (node: Node) => string | null;
-  readonly placed: NonNullable<EmitterOptions["placed"]>;
+  readonly emission: Pick<EmitterOptions, "placed" | "spelt" | "wideLoads">;
 }
 
 /**
@@ -105,7 +106,7 @@ export function kernelize(
   };
   const isMade = chip?.isMade ?? ((node: Node): boolean => cluster.members.has(node));
   const bufferOf = (node: Node): string | null => (isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node)));
-  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...(chip ? { placed: chip.placed } : {}) });
+  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
   let tuned: Tuned | null = null;
   const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
     const choice = chosen(profile, skeleton, shape, fallback);

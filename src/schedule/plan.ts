@@ -25,6 +25,7 @@ import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
 import { signatureOf, template } from "./signature.js";
 import { sinkhornKernel } from "./sinkhorn.js";
+import { fitChip, tokenGpu } from "./token-gpu.js";
 import { tokenKernel } from "./token.js";
 import { behindReshapes, behindViews, rangeOf, sizeOf } from "./views.js";
 
@@ -133,7 +134,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   };
 
   function entry(graph: Graph): Entry {
-    const { parts, regions, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind === "cpu");
+    const { parts, regions: arranged, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind);
+    const regions = profile.kind === "gpu" ? arranged.map((region) => fitChip(region, classes, profile, parts.isBase)) : arranged;
     const onChip = new Set(regions.flatMap((region) => [...region.onChip]));
     const alone = new Set(regions.flatMap(({ clusters }) => (clusters.length === 1 ? clusters : [])));
     const nodes = reachable(graph);
@@ -258,7 +260,7 @@ function spanOf(place: Place): Span {
 }
 
 function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  if (region.clusters.length > 1) return tokenKernel(region, classes, profile, places);
+  if (region.clusters.length > 1) return (profile.kind === "gpu" ? tokenGpu : tokenKernel)(region, classes, profile, places);
   const [cluster] = region.clusters as [Cluster];
   switch (cluster.kind) {
     case "map": return rowKernel(cluster, profile, places);

@@ -8,6 +8,7 @@
  * so that dependencies only run from older to newer regions. Then clusters sink: one that is read by a single later region moves
  * there when that saves traffic (the mix of the streams is computed where the new streams are written, not where Sinkhorn ended).
  */
+import type { KernelProfile } from "../../codegen/target.js";
 import type { Graph, Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";
@@ -30,16 +31,15 @@ export interface Arrangement {
   readonly classes: AxisClasses;
 }
 
-/** With fewer tokens a region would leave cores idle. */
-const FEW_TOKENS = 64;
+/** With fewer tokens than this a region would leave cores idle. */
+const FEWEST = { cpu: 64, gpu: 128 } as const;
 /** A product with weights belongs into a region when it has at most so many columns, or sums at most so many terms: more is work for a matmul kernel. */
 const NARROW = 64;
 
-export function arrange(graph: Graph, parts: Partition, fuse: boolean): Arrangement {
+export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kind"]): Arrangement {
   const nodes = reachable(graph);
   const classes = axisClasses(nodes);
   const alone = (cluster: Cluster): Region => ({ clusters: [cluster], tokens: [], onChip: new Set() });
-  if (!fuse) return { regions: parts.clusters.map(alone), parts, classes };
   const results = resultsOf(graph, parts.isBase);
   const candidates = tokenClasses(nodes, classes);
   const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes)));
@@ -49,7 +49,7 @@ export function arrange(graph: Graph, parts: Partition, fuse: boolean): Arrangem
     const inside = new Set(rootsOf([...region, ...clusters]));
     const shared = tokens.filter((token) => clusters.every((cluster) => isLocal(cluster, token, inside, classes, parts)));
     const [root] = clusters[0]!.roots as [Node];
-    return shared.length > 0 && sizeOf(shared.map((token) => root.shape[classes(root).indexOf(token)]!)) >= FEW_TOKENS ? shared : [];
+    return shared.length > 0 && sizeOf(shared.map((token) => root.shape[classes(root).indexOf(token)]!)) >= FEWEST[kind] ? shared : [];
   };
 
   const regions: Cluster[][] = [];

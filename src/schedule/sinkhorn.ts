@@ -12,7 +12,7 @@ import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
-import { like, type Coord, type Emitter } from "./emit.js";
+import { constant, like, type Coord, type Emitter } from "./emit.js";
 import { kernelize, type Bound, type Places } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
 import { behindReshapes, sizeOf } from "./views.js";
@@ -33,7 +33,7 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
     const { emitter: e } = bench;
     const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
     const output = bench.write(node);
-    const project = createProjection(e, node, lanes);
+    const project = createProjection(e, node, lanes, false);
     const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n)), column.at);
     /** The matrices from `first`, one a lane. */
     const block = (first: Expr): void => {
@@ -84,8 +84,8 @@ interface Scratch {
   readonly scales: string | null;
 }
 
-/** Declares what a projection keeps; to be called in the outermost scope. */
-export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4): Projection {
+/** Declares what a projection keeps; to be called in the outermost scope. `spelt`: whether it reads and writes at constant coordinates, for entries that are at hand. */
+export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean): Projection {
   const n = node.shape[node.shape.length - 1]!;
   const array = (stem: string, entries: number): string => {
     const name = e.fresh(stem);
@@ -98,10 +98,10 @@ export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4): Proj
   const scratch: Scratch = {
     first, second, cotangent: backwards ? array("cotangent", n * n) : second, scales: backwards ? array("scales", 2 * node.attrs.iterations * n) : null,
   };
-  return (read, write) => project(e, node, lanes, scratch, read, write);
+  return (read, write) => project(e, node, lanes, spelt, scratch, read, write);
 }
 
-function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, { first, second, cotangent, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
+function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { first, second, cotangent, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
   const n = node.shape[node.shape.length - 1]!;
   const type: Type = { of: "f32", lanes };
   const { iterations, convention, epsilon } = node.attrs;
@@ -119,6 +119,7 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, { first, second, cota
   /** Words of entry (row, column) in an array. */
   const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n * lanes)), k.mul(column.at, k.idx(lanes)));
   const eachEntry = (body: (row: Coord, column: Coord) => void): void => e.nest([n, n], ([row, column]) => body(row!, column!));
+  const outside = spelt ? (body: (row: Coord, column: Coord) => void): void => all.forEach((i) => body(constant(Math.floor(i / n)), constant(i % n))) : eachEntry;
   /** Runs `body` for every line, with the words of its n entries. */
   const eachLine = (direction: Direction, body: (places: readonly Expr[]) => void): void =>
     e.loop(k.idx(0), k.idx(n), 1, (i) => {
@@ -163,7 +164,7 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, { first, second, cota
   const order: readonly [Direction, Direction] = paper ? ["columns", "rows"] : ["rows", "columns"];
   const plus = paper ? 0 : epsilon;
   // The first pass. Paper: columns, then rows, both as logarithms. DeepSeek: softmax of rows plus epsilon, then columns.
-  eachEntry((row, column) => e.push(k.store(first, entry(row, column), read(0, row, column))));
+  outside((row, column) => e.push(k.store(first, entry(row, column), read(0, row, column))));
   logNormalize(first, first, order[0]);
   if (paper) logNormalize(first, second, "rows");
   // The cotangent's array is free until it is read.
@@ -180,13 +181,13 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, { first, second, cota
       normalize(p, order[1], plus, scales ? e.bind(slot(t.at, 1)) : null);
     });
   }
-  const writeAll = (from: string): void => eachEntry((row, column) => write(row, column, load(from, entry(row, column))));
+  const writeAll = (from: string): void => outside((row, column) => write(row, column, load(from, entry(row, column))));
   if (!scales) {
     keep(cotangent, p);
     return writeAll(cotangent);
   }
 
-  eachEntry((row, column) => e.push(k.store(cotangent, entry(row, column), read(1, row, column))));
+  outside((row, column) => e.push(k.store(cotangent, entry(row, column), read(1, row, column))));
   const g = all.map((i) => variable(k.load(cotangent, k.idx(i * lanes), type)));
   if (iterations > 1) {
     e.loop(k.idx(1), k.idx(iterations), 1, (back) => {

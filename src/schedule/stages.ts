@@ -1,7 +1,8 @@
 /**
  * The stages of a region: its clusters in order, each with the way in which a tile of tokens goes through it. Neighbouring products
  * of one operand are one stage; a product of a token's own operands that a single map reads as it is joins that map, so that the
- * streams are mixed and written in one pass.
+ * streams are mixed and written in one pass. Where register blocks of several tokens gain nothing (GPU), so do products with weights that
+ * have more columns than terms: the gradient of the streams is one pass then.
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
@@ -9,7 +10,7 @@ import type { AxisClasses } from "./axes.js";
 import type { Places } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
 import { weightsOf, type Region } from "./regions.js";
-import { access, sameShape, sizeOf } from "./views.js";
+import { access, behindViews, sameShape, sizeOf } from "./views.js";
 
 export interface ProductStage {
   readonly kind: "product";
@@ -28,11 +29,19 @@ export type Stage =
   | { readonly kind: "map"; readonly clusters: readonly [Cluster, ...Cluster[]] }
   | { readonly kind: "sinkhorn"; readonly clusters: readonly [Cluster] }
   /** `wide`: an operand lies along the result's last axis, so four results are a vector; else the sum is. */
-  | { readonly kind: "inner"; readonly clusters: readonly [Cluster]; readonly wide: boolean }
+  | { readonly kind: "inner"; readonly clusters: readonly [Cluster, ...Cluster[]]; readonly wide: boolean }
   | ProductStage;
 
-export function stagesOf(region: Region, classes: AxisClasses, places: Places): Stage[] {
+/** `wideJoin`: whether products with weights that have more columns than terms are computed where they are read. */
+export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): Stage[] {
   const tokensOf = (node: Node): number[] => region.tokens.map((token) => classes(node).indexOf(token)).filter((axis) => axis >= 0);
+  const shapeOf = (node: NodeWith<"contract">): ReturnType<typeof weightsOf> => weightsOf(node, (operand) => tokensOf(operand).length > 0);
+  /** Whether a product may be computed where its result is read, in one pass over it. */
+  const isPass = (node: NodeWith<"contract">): boolean => {
+    if (!wideJoin) return shapeOf(node) === null;
+    const own = tokensOf(node);
+    return sizeOf(node.shape.filter((_, axis) => !own.includes(axis))) > sizeOf(termsOf(node));
+  };
   const joined = new Map<Cluster, Cluster[]>();
   const stages: Stage[] = [];
   for (const cluster of region.clusters) {
@@ -42,11 +51,12 @@ export function stagesOf(region: Region, classes: AxisClasses, places: Places): 
       else stages.push({ kind: "map", clusters: [cluster, ...(joined.get(cluster) ?? [])] });
       continue;
     }
-    const weights = weightsOf(anchor, (node) => tokensOf(node).length > 0);
-    if (!weights || !isPlain(anchor, weights.operand, tokensOf(anchor.inputs[1 - weights.operand]!))) {
-      const reader = weights ? null : readerToJoin(cluster, region);
-      if (reader) joined.set(reader, [...(joined.get(reader) ?? []), cluster]);
-      else stages.push({ kind: "inner", clusters: [cluster], wide: isWide(anchor, places) });
+    const weights = shapeOf(anchor);
+    if (!weights || isPass(anchor) || !isPlain(anchor, weights.operand, tokensOf(anchor.inputs[1 - weights.operand]!))) {
+      const reader = isPass(anchor) ? readerToJoin(cluster) : null;
+      const own = [cluster, ...(joined.get(cluster) ?? [])] as const;
+      if (reader) joined.set(reader, [...(joined.get(reader) ?? []), ...own]);
+      else stages.push({ kind: "inner", clusters: own, wide: isWide(anchor, places) });
       continue;
     }
     const before = stages[stages.length - 1];
@@ -55,6 +65,23 @@ export function stagesOf(region: Region, classes: AxisClasses, places: Places): 
     } else stages.push({ kind: "product", clusters: [cluster], operand: weights.operand, columns: weights.columns });
   }
   return stages;
+
+  /** The one map without reductions that reads the product, at its own coordinates, when nothing else does; or that product's epilogue. */
+  function readerToJoin(cluster: Cluster): Cluster | null {
+    const [root] = cluster.roots;
+    if (cluster.roots.length !== 1 || (root !== cluster.anchor && !wideJoin) || !region.onChip.has(root!)) return null;
+    const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root!));
+    if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root!.shape) !== sizeOf(reader.shape)) return null;
+    if (reader.kind === "map") return reader;
+    if (!wideJoin || reader.anchor?.op !== "contract" || !isPass(reader.anchor)) return null;
+    return reader.anchor.inputs.some((input) => behindViews(input, places.isBase) === root) ? null : reader;
+  }
+}
+
+/** The extent of the sum of a product. */
+export function termsOf(node: NodeWith<"contract">): number[] {
+  const l = letters(node.attrs.spec)!;
+  return [...l.a].flatMap((letter, axis) => (l.out.includes(letter) ? [] : [node.inputs[0]!.shape[axis]!]));
 }
 
 /** Whether every letter is a token's, a column's or summed: one row of the result a token, and the weights not indexed by it. */
@@ -62,14 +89,6 @@ function isPlain(node: NodeWith<"contract">, operand: 0 | 1, tokens: readonly nu
   const l = letters(node.attrs.spec)!;
   const [term, other] = operand === 0 ? [l.a, l.b] : [l.b, l.a];
   return [...other].every((letter, axis) => tokens.includes(axis) || !l.out.includes(letter)) && [...term].every((letter) => !l.out.includes(letter) || !other.includes(letter));
-}
-
-/** The one map without reductions that reads the product, at its own coordinates, when nothing else does. */
-function readerToJoin(cluster: Cluster, region: Region): Cluster | null {
-  const [root] = cluster.roots;
-  if (cluster.roots.length !== 1 || root !== cluster.anchor || !region.onChip.has(root!)) return null;
-  const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root!));
-  return reader && others.length === 0 && reader.kind === "map" && reader.axes === null && sizeOf(root!.shape) === sizeOf(reader.shape) ? reader : null;
 }
 
 function isWide(node: NodeWith<"contract">, places: Places): boolean {

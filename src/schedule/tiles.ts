@@ -2,8 +2,35 @@
 import type { Node } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
-import type { Coord } from "./emit.js";
+import type { AxisClasses } from "./axes.js";
+import type { Coord } from "./coords.js";
 import type { Workbench } from "./kernelize.js";
+import type { Region } from "./regions.js";
+import { rowMajor, sizeOf } from "./views.js";
+
+/** The tokens of a region. */
+export interface Tokens {
+  /** The tokens' axes of a node, in the order of a token's parts. */
+  readonly axes: (node: Node) => readonly number[];
+  readonly sizes: readonly number[];
+  readonly total: number;
+  /** Words of a node that belong to one token. */
+  readonly wordsOf: (node: Node) => number;
+}
+
+export function tokensOf({ tokens, clusters }: Region, classes: AxisClasses): Tokens {
+  const axes = (node: Node): number[] => tokens.map((token) => classes(node).indexOf(token));
+  const sample = clusters[0]!.roots[0]!;
+  const sizes = axes(sample).map((axis) => sample.shape[axis]!);
+  const total = sizeOf(sizes);
+  return { axes, sizes, total, wordsOf: (node) => sizeOf(node.shape) / total };
+}
+
+/** The strides of a node's own axes in a place where one token's values lie side by side; the tokens' axes have none. */
+export function stridesInside(node: Node, axes: readonly number[]): number[] {
+  const strides = rowMajor(node.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)));
+  return strides.map((stride, axis) => (axes.includes(axis) ? 0 : stride));
+}
 
 /** One token inside a stage: its coordinates along the tokens' axes, and its place in the tile. */
 export interface Token {
@@ -25,11 +52,11 @@ export interface Walk {
 }
 
 /** Coordinates of a node: the token's along its own axes, `rest` along the others in order. */
-export function coordsAt(node: Node, axes: readonly number[], token: Token, rest: readonly Coord[]): Coord[] {
+export function coordsAt(node: Node, axes: readonly number[], parts: readonly Coord[], rest: readonly Coord[]): Coord[] {
   let i = 0;
   return node.shape.map((_, axis) => {
     const own = axes.indexOf(axis);
-    return own >= 0 ? token.parts[own]! : rest[i++]!;
+    return own >= 0 ? parts[own]! : rest[i++]!;
   });
 }
 

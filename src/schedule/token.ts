@@ -10,25 +10,26 @@
  *                        of one operand share the walk over it: a connection's three gates are one. The weights of a group are
  *                        packed once, in the order in which the tile reads them.
  *
- * Kernels of a CPU only: a GPU runs the clusters of a region one by one.
+ * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node, NodeWith } from "../graph/node.js";
+import { SLOT } from "../graph/packing.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
 import type { AxisClasses } from "./axes.js";
+import { planChip } from "./chip.js";
 import { chosen, type Choice } from "./choices.js";
 import { constant, type Coord, type Placed } from "./emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "./kernelize.js";
-import { layOut, rangeOfUses } from "./memory.js";
 import type { Cluster } from "./partition.js";
 import { stagesOf, type ProductStage, type Stage } from "./stages.js";
 import type { Region } from "./regions.js";
 import { byLevel, lanes, storeRoots } from "./rows.js";
 import { createProjection, type Projection } from "./sinkhorn.js";
 import { createProducts } from "./token-products.js";
-import { coordsAt, neighbours, type Token, type Walk } from "./tiles.js";
-import { rowMajor, sizeOf } from "./views.js";
+import { coordsAt, neighbours, stridesInside, tokensOf, type Token, type Walk } from "./tiles.js";
+import { rowMajor } from "./views.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
@@ -46,11 +47,7 @@ export const tokenTiles: readonly TokenTile[] = [{ tile: 3 }, { tile: 4 }, { til
 const group = k.ref("group", k.INDEX);
 
 export function tokenKernel(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  const axes = (node: Node): number[] => region.tokens.map((token) => classes(node).indexOf(token));
-  const sample = region.clusters[0]!.roots[0]!;
-  const sizes = axes(sample).map((axis) => sample.shape[axis]!);
-  const total = sizeOf(sizes);
-  const wordsOf = (node: Node): number => sizeOf(node.shape) / total;
+  const { axes, sizes, total, wordsOf } = tokensOf(region, classes);
   const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
   const shape = `${total}x${widest}`;
   const fallback: TokenTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
@@ -58,22 +55,23 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const span = Math.ceil(SPAN / tile) * tile;
   const whole = total % tile === 0;
 
-  const stages = stagesOf(region, classes, places);
-  const offsets = planChip(stages, region, (node) => wordsOf(node) * tile);
+  const stages = stagesOf(region, classes, places, false);
+  const { offsets, words } = planChip(stages, region.onChip, (node) => wordsOf(node) * tile, SLOT);
   let stage: Stage = stages[0]!;
   const locals = new Map<string, Coord>();
   const idOf = (parts: readonly Coord[]): string => parts.map(({ at }) => (at.kind === "ref" ? at.name : "")).join();
   const chip: Chip = {
     isMade: (node) => stage.clusters.some((cluster) => cluster.members.has(node)),
     arrayOf: (node) => (offsets.has(node) ? "chip" : null),
-    placed: (node, coords): Placed | null => {
-      const offset = offsets.get(node);
-      if (offset === undefined) return null;
-      const own = axes(node);
-      const local = locals.get(idOf(own.map((axis) => coords[axis]!)));
-      if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
-      const strides = rowMajor(node.shape.map((size, axis) => (own.includes(axis) ? 1 : size))).map((stride, axis) => (own.includes(axis) ? 0 : stride));
-      return { coords: [...coords, local, constant(offset)], strides: [...strides, wordsOf(node), 1] };
+    emission: {
+      placed: (node, coords): Placed | null => {
+        const offset = offsets.get(node);
+        if (offset === undefined) return null;
+        const own = axes(node);
+        const local = locals.get(idOf(own.map((axis) => coords[axis]!)));
+        if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
+        return { coords: [...coords, local, constant(offset)], strides: [...stridesInside(node, own), wordsOf(node), 1] };
+      },
     },
   };
   const step = (node: Node): number | null => {
@@ -87,11 +85,10 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   return kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
     const { emitter: e } = bench;
     bench.choose("token", shape, fallback);
-    const words = [...offsets].reduce((end, [node, offset]) => Math.max(end, offset + wordsOf(node) * tile), 0);
     if (words > 0) e.push(k.arrayS("chip", "f32", words));
     const projections = new Map<Cluster, Projection>();
     for (const { kind, clusters } of stages) {
-      if (kind === "sinkhorn") projections.set(clusters[0]!, createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes));
+      if (kind === "sinkhorn") projections.set(clusters[0]!, createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes, false));
     }
     const products = createProducts(bench, axes);
     for (const each of stages) {
@@ -117,16 +114,6 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     });
     return Math.ceil(total / span);
   }, undefined, chip);
-}
-
-/** Offsets of the tensors on the chip, in words; ranges whose stages do not overlap share memory. */
-function planChip(stages: readonly Stage[], region: Region, words: (node: Node) => number): Map<Node, number> {
-  const made = (node: Node): number => stages.findIndex(({ clusters }) => clusters.some(({ roots }) => roots.includes(node)));
-  const read = (node: Node): number => stages.reduce((last, { clusters }, i) => (clusters.some(({ reads }) => reads.has(node)) ? i : last), made(node));
-  // What is read only in the stage that makes it is computed in place.
-  const nodes = [...region.onChip].filter((node) => read(node) > made(node));
-  const { offsets } = layOut(nodes.map((node) => rangeOfUses(words(node), [made(node), read(node)].map((position) => ({ at: 0, words: words(node), position })))));
-  return new Map(nodes.map((node, i) => [node, offsets[i]!]));
 }
 
 function emitStage(bench: Workbench, stage: Stage, walk: Walk, product: (stage: ProductStage, walk: Walk) => void, projections: ReadonlyMap<Cluster, Projection>): void {
@@ -155,7 +142,7 @@ function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
   const trailing = reduced.includes(own[own.length - 1]!);
   const { full, row } = byLevel(cluster);
   eachToken(bench, walk, (token) => {
-    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] => coordsAt(domain, tokens, token, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
+    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] => coordsAt(domain, tokens, token.parts, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
     const outer = (kept: readonly Coord[]): Coord[] => inner(kept, reduced.map(() => constant(0))).filter((_, axis) => !reduced.includes(axis));
     if (reduced.length === 0) return lanes(bench, sizes(free), (kept) => storeRoots(bench, full, inner(kept, [])));
     const walkFree = trailing ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body) : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
@@ -175,7 +162,7 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Wal
   const tokens = walk.axes(node);
   const sizes = node.shape.filter((_, axis) => !tokens.includes(axis));
   eachToken(bench, walk, (token) => {
-    const store = (rest: Coord[]): void => storeRoots(bench, cluster.roots, coordsAt(node, tokens, token, rest));
+    const store = (rest: Coord[]): void => storeRoots(bench, cluster.roots, coordsAt(node, tokens, token.parts, rest));
     if (wide) lanes(bench, sizes, store);
     else bench.emitter.nest(sizes, store);
   });
@@ -189,7 +176,7 @@ function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projectio
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
     const block = neighbours(bench, walk, first, profile.lanes);
     e.nest(others, (rest) => {
-      const at = (token: Token, row: Coord, column: Coord): Coord[] => coordsAt(node, tokens, token, [...rest, row, column]);
+      const at = (token: Token, row: Coord, column: Coord): Coord[] => coordsAt(node, tokens, token.parts, [...rest, row, column]);
       projection(
         (input, row, column) => {
           const items = block.map((token) => e.emit(node.inputs[input]!, at(token, row, column)));

@@ -186,6 +186,13 @@ describe("wgsl on an adapter", () => {
     for (let g = 0; g < 3; g++) expect(out[3 + g]).toBe(pools.work.slice(64 + 64 * g, 128 + 64 * g).reduce((sum, value) => sum + value));
   });
 
+  it("an exchange through a buffer", async () => {
+    const pools = makePools(256);
+    pools.work.forEach((_, i) => (pools.work[i] = i));
+    const { out } = await run(kernels.exchange, pools, [0, 0]);
+    expect(out.slice(0, 192)).toEqual(Float32Array.from({ length: 192 }, (_, i) => 2 * (64 * Math.floor(i / 64) + 63 - (i % 64))));
+  });
+
   it("more groups than one axis holds: each once, and none past the last", async () => {
     const groups = 70_000;
     const kernel: Kernel = {

@@ -11,7 +11,7 @@ import { verifyKernel } from "../../src/kernel/verify.js";
 import * as kernels from "./kernels.js";
 
 const corpus: readonly Kernel[] = [
-  kernels.saxpy(1000), kernels.softmax(4, 7), kernels.vector(3), kernels.threefry(5), kernels.integers, kernels.names, kernels.sharedSum,
+  kernels.saxpy(1000), kernels.softmax(4, 7), kernels.vector(3), kernels.threefry(5), kernels.integers, kernels.names, kernels.sharedSum, kernels.exchange,
 ];
 
 describe("build", () => {

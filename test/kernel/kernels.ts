@@ -149,3 +149,18 @@ export const sharedSum: Kernel = (() => {
     ],
   };
 })();
+
+/** Every invocation stores a number and reads that of another, through the same buffer. GPU only. */
+export const exchange: Kernel = (() => {
+  const local = k.ref("local", k.INDEX);
+  const at = (i: Expr): Expr => k.add(k.mul(k.ref("group", k.INDEX), k.idx(64)), i);
+  return {
+    name: "exchange", groups: 3, workgroup: 64,
+    buffers: [{ name: "x", pool: "work", access: "read_write" }, { name: "result", pool: "out", access: "write" }],
+    body: [
+      k.store("x", at(local), k.mul(k.load("x", at(local), k.F32), k.f32(2))),
+      k.barrier(true),
+      k.store("result", at(local), k.load("x", at(k.sub(k.idx(63), local)), k.F32)),
+    ],
+  };
+})();

@@ -3,6 +3,7 @@
  * multiple of four, and all numbers of lanes. And what they are for, counted from the plan: how often the streams cross memory.
  */
 import { describe, expect, it } from "vitest";
+import type { Choice } from "../../codegen/target.js";
 import { load } from "../../runtime/model.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { initialValues } from "../../runtime/initialize.js";
@@ -10,6 +11,7 @@ import { legalize } from "../../src/schedule/legalize.js";
 import { partition } from "../../src/schedule/partition.js";
 import { arrange } from "../../src/schedule/regions.js";
 import { rematerialize } from "../../src/schedule/rematerialize.js";
+import { tokenTeams } from "../../src/schedule/token-gpu.js";
 import { tokenTiles } from "../../src/schedule/token.js";
 import { distance, entriesOf, planOf, readSpec } from "../helpers/specs.js";
 
@@ -28,8 +30,8 @@ const spec = (lanes: number, width: number, connection = "mhc(Mixing)"): string 
 
 const batch = { "corpus.token": Uint32Array.from({ length: 5 * 37 }, (_, i) => (7 * i + i * i) % 11), "corpus.next": Uint32Array.from({ length: 5 * 37 }, (_, i) => (3 * i + 1) % 11) };
 
-async function worst(page: string, device: "wasm" | "javascript", tile: number): Promise<number> {
-  const plan = await planOf(page, [device], { facts, choices: { [device]: { token: { tile } } } });
+async function worst(page: string, device: "wasm" | "javascript" | "webgpu", token: Choice): Promise<number> {
+  const plan = await planOf(page, [device], { facts, choices: { [device]: { token } } });
   expect(plan.devices[device]!.kernels.some(({ name }) => name.startsWith("token"))).toBe(true);
   const graph = entriesOf(page, { facts }).graphs.find(({ name }) => name === "gradients")!;
   const model = await load(plan, { device, threads: 2 });
@@ -48,16 +50,24 @@ async function worst(page: string, device: "wasm" | "javascript", tile: number):
 }
 
 describe.each(tokenTiles)("tiles of $tile tokens", ({ tile }) => {
-  it("wasm", async () => expect(await worst(spec(4, 24), "wasm", tile)).toBeLessThan(2e-5));
-  it("javascript", async () => expect(await worst(spec(4, 24), "javascript", tile)).toBeLessThan(2e-5));
+  it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile })).toBeLessThan(2e-5));
+  it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile })).toBeLessThan(2e-5));
+});
+
+describe.each(tokenTeams)("$threads threads a token", (team) => {
+  it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5), 120_000);
 });
 
 it.each([[1, 21], [2, 27], [3, 24], [5, 9], [8, 15], [16, 12]])("%i lanes of width %i", async (lanes, width) => {
-  expect(await worst(spec(lanes, width), "wasm", 8)).toBeLessThan(5e-5);
+  expect(await worst(spec(lanes, width), "wasm", { tile: 8 })).toBeLessThan(5e-5);
 });
 
+it.each([[1, 21, 1], [3, 24, 32], [8, 15, 32]])("%i lanes of width %i, %i threads a token", async (lanes, width, threads) => {
+  expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
+}, 120_000);
+
 it.each(["hc", "identity"])("the connection %s", async (connection) => {
-  expect(await worst(spec(4, 24, connection), "wasm", 8)).toBeLessThan(2e-5);
+  expect(await worst(spec(4, 24, connection), "wasm", { tile: 8 })).toBeLessThan(2e-5);
 });
 
 describe("a connection at four lanes", () => {
@@ -80,9 +90,14 @@ describe("a connection at four lanes", () => {
     for (const values of boundaries) expect(values).toBeLessThanOrEqual(1.15 * 10 * width);
   });
 
+  it.each([1, 32])("leaves at most 190 dispatches of a whole step on a GPU, %i threads a token", async (threads) => {
+    const plan = await planOf(readSpec("moby-dick"), ["webgpu"], { facts: { corpus: { vocabulary } }, set: sizes, choices: { webgpu: { token: { threads } } } });
+    expect(plan.devices.webgpu!.entries.train!.dispatches.length).toBeLessThanOrEqual(190);
+  });
+
   it("is one kernel forward and one backward, between two sublayers", () => {
     const graph = legalize(entriesOf(readSpec("moby-dick"), { facts: { corpus: { vocabulary } }, set: sizes }).graphs.find(({ name }) => name === "gradients")!);
-    const { regions } = arrange(graph, rematerialize(graph, partition(graph)), true);
+    const { regions } = arrange(graph, rematerialize(graph, partition(graph)), "cpu");
     const has = (op: string): number => regions.filter(({ clusters }) => clusters.length > 1 && clusters.some(({ anchor }) => anchor?.op === op)).length;
     expect(has("sinkhorn")).toBe(8);
     expect(has("sinkhorn_vjp")).toBe(8);

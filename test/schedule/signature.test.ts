@@ -1,6 +1,7 @@
 /** Regions of one signature share a kernel: what is shared is what would have been made for each. */
 import { expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
+import type { KernelPrinter } from "../../codegen/target.js";
 import { structuralKey } from "../../src/kernel/text.js";
 import { legalize } from "../../src/schedule/legalize.js";
 import { partition, type Cluster } from "../../src/schedule/partition.js";
@@ -9,6 +10,7 @@ import { rematerialize } from "../../src/schedule/rematerialize.js";
 import { rowKernel } from "../../src/schedule/rows.js";
 import { matmulKernel } from "../../src/schedule/matmul.js";
 import { signatureOf } from "../../src/schedule/signature.js";
+import { fitChip, tokenGpu } from "../../src/schedule/token-gpu.js";
 import { tokenKernel } from "../../src/schedule/token.js";
 import type { Place, Places } from "../../src/schedule/kernelize.js";
 import type { Node } from "../../src/graph/node.js";
@@ -16,10 +18,13 @@ import { entriesOf, readSpec } from "../helpers/specs.js";
 
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(40 + i));
 
-it.each(["moby-dick", "nanogpt"])("regions of %s with one signature would have been given the same kernel text", async (spec) => {
+const devices = [["wasm", tokenKernel], ["wgsl", tokenGpu]] as const;
+
+it.each(["moby-dick", "nanogpt"].flatMap((spec) => devices.map(([target, make]) => [spec, target, make] as const)))("regions of %s with one signature would have been given the same kernel text, in %s", async (spec, target, make) => {
   const graph = legalize(entriesOf(readSpec(spec), { facts: { corpus: { vocabulary } }, set: { layers: "3" } }).graphs.find(({ name }) => name === "gradients")!);
-  const { parts, regions, classes } = arrange(graph, rematerialize(graph, partition(graph)), true);
-  const { profile } = await loadTarget("wasm");
+  const { profile } = (await loadTarget(target)) as KernelPrinter;
+  const { parts, regions: arranged, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind);
+  const regions = arranged.map((region) => (profile.kind === "gpu" ? fitChip(region, classes, profile, parts.isBase) : region));
   const chip = new Set(regions.flatMap(({ onChip }) => [...onChip]));
   const made = new Map<Node, Place>();
   const places: Places = {
@@ -34,7 +39,7 @@ it.each(["moby-dick", "nanogpt"])("regions of %s with one signature would have b
   let shared = 0;
   for (const region of regions) {
     const [cluster] = region.clusters as [Cluster];
-    const bound = region.clusters.length > 1 ? tokenKernel(region, classes, profile, places)
+    const bound = region.clusters.length > 1 ? make(region, classes, profile, places)
       : cluster.kind === "map" ? rowKernel(cluster, profile, places)
       : cluster.kind === "matmul" ? matmulKernel(cluster, profile, places) : null;
     if (!bound) continue;
