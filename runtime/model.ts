@@ -95,6 +95,7 @@ async function put(plan: Plan, device: Device, wanted: number | undefined, owned
   const session = await device.load(devicePlan);
   const seed = wanted ?? plan.train?.seed ?? 0;
   for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
+  for (const state of plan.states) if (state.start) session.write(stateRef(state), filled(state, state.start));
   return makeModel(plan, device, session, devicePlan.entries, seed, owned);
 }
 
@@ -108,6 +109,8 @@ async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptio
   }
   return openDevice(plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
 }
+
+const filled = (tensor: { readonly shape: readonly number[] }, value: number): Float32Array => new Float32Array(sizeOf(tensor)).fill(value);
 
 const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
@@ -285,7 +288,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   }
 
   function restore({ tensors, metadata }: Checkpoint): void {
-    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name })), ...plan.states.map((info) => ({ info, name: `state:${info.name}` }))];
+    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name, start: 0 })), ...plan.states.map((info) => ({ info, name: `state:${info.name}`, start: info.start ?? 0 }))];
     // Everything is checked before anything is written, so that a wrong file leaves the model as it was.
     for (const { info, name } of wanted) {
       const found = tensors.get(name);
@@ -297,9 +300,9 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     }
     const trained = Number(metadata["step"] ?? 0);
     if (!Number.isInteger(trained) || trained < 0) throw new DataError(`the checkpoint's step is ${metadata["step"]}`);
-    for (const { info, name } of wanted) {
+    for (const { info, name, start } of wanted) {
       const found = tensors.get(name);
-      session.write(stateRef(info), found ? found.data : new Float32Array(sizeOf(info)));
+      session.write(stateRef(info), found ? found.data : filled(info, start));
     }
     step = trained;
   }

@@ -1,7 +1,7 @@
 /**
  * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
  * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access; as words, or as vec4s
- * (vectors.ts). The offsets of the
+ * (vectors.ts). The pool `half` is f16 in memory: a load widens to f32, a store rounds. The offsets of the
  * dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, eight or as many as the buffers need.
  *
  * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
@@ -14,7 +14,7 @@ import { elementary, power } from "../../src/kernel/mathematics.js";
 import { vectorsOf, type Vectors } from "./vectors.js";
 import { rename } from "./words.js";
 
-const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
+const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
 const OFFSETS_BINDING = 4;
 export const GROUPS_IN_X = 65535;
 
@@ -25,6 +25,8 @@ const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.o
 const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
 /** A literal for every lane of a type. */
 const wide = (text: string, type: Type): string => (type.lanes === 4 ? `${typeName(type)}(${text})` : text);
+/** The type of what lies in a pool. */
+const storedName = (pool: PoolName, lanes: 1 | 4): string => (pool !== "half" ? typeName({ of: poolType[pool], lanes }) : lanes === 4 ? "vec4<f16>" : "f16");
 const LANES = ["x", "y", "z", "w"] as const;
 const NO_VECTORS: Vectors = { pools: new Set(), aligned: new Set() };
 
@@ -57,11 +59,12 @@ export function printModule(kernel: Kernel): string {
     const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
     if (own.length === 0) return [];
     const access = own.every((buffer) => buffer.access === "read") ? "read" : "read_write";
-    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${typeName({ of: poolType[pool], lanes: vectors.pools.has(pool) ? 4 : 1 })}>;`];
+    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${storedName(pool, vectors.pools.has(pool) ? 4 : 1)}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
   return [
     `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
+    ...(kernel.buffers.some(({ pool }) => pool === "half") ? ["enable f16;"] : []),
     ...bindings,
     ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${offsetVectors(kernel.buffers.length)}>;`] : []),
     ...printer.shared,
@@ -106,9 +109,13 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
     return pool !== undefined && vectors.pools.has(pool) && vectors.aligned.has(at) ? `${pool}[(${address(name, index)}) >> 2u]` : null;
   };
   const load = (e: Extract<Expr, { readonly kind: "load" }>): string => {
-    if (e.type.lanes === 1) return place(e.from, e.index);
-    return whole(e.from, e.index, e) ?? `${typeName(e.type)}(${LANES.map((_, l) => place(e.from, k.add(e.index, k.idx(l)))).join(", ")})`;
+    const half = pools.get(e.from) === "half";
+    const stored = half ? storedName("half", e.type.lanes) : typeName(e.type);
+    const value = e.type.lanes === 1 ? place(e.from, e.index) : whole(e.from, e.index, e) ?? `${stored}(${LANES.map((_, l) => place(e.from, k.add(e.index, k.idx(l)))).join(", ")})`;
+    return half ? `${typeName(e.type)}(${value})` : value;
   };
+  /** As it is stored to a buffer. */
+  const rounded = (to: string, value: Expr): string => (pools.get(to) === "half" ? `${storedName("half", value.type.lanes)}(${expr(value)})` : expr(value));
 
   function expr(e: Expr): string {
     switch (e.kind) {
@@ -182,10 +189,10 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
         case "assign": line(`${nameOf(s.name)} = ${expr(s.value)};`); break;
         case "store": {
           const to = s.value.type.lanes === 4 ? whole(s.to, s.index, s) : place(s.to, s.index);
-          if (to !== null) line(`${to} = ${expr(s.value)};`);
+          if (to !== null) line(`${to} = ${rounded(s.to, s.value)};`);
           else {
-            const value = expr(bind(at)(s.value));
-            LANES.forEach((l, i) => line(`${place(s.to, k.add(s.index, k.idx(i)))} = ${value}.${l};`));
+            const value = bind(at)(s.value);
+            LANES.forEach((_, i) => line(`${place(s.to, k.add(s.index, k.idx(i)))} = ${rounded(s.to, k.extract(value, i as 0 | 1 | 2 | 3))};`));
           }
           break;
         }

@@ -1,9 +1,9 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, Dispatch, Entry, PoolName, TensorRef } from "../plan.js";
+import type { DevicePlan, Dispatch, Entry, HostPool, TensorRef } from "../plan.js";
 
-type Pools = Readonly<Record<PoolName, Words>>;
+type Pools = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
 
 export function javascriptDevice(): Device {
