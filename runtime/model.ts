@@ -116,6 +116,7 @@ const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: 
 
 function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
   let step = 0;
+  const calmer = plan.devices[device.name]!.pools.half > 0 ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504" : "lower the rate, or clip the gradients";
   const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
   const entryOf = (name: string, what: string): Entry => {
@@ -178,7 +179,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         const loss = read[0]![0]!;
         const constraints: Record<string, number> = {};
         names.forEach((name, i) => (constraints[name.slice(11)] = read[i + 1]![0]!));
-        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, "lower the rate, or clip the gradients");
+        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
         step++;
         const ms = performance.now() - begun;
         yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints };
@@ -196,7 +197,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         for (let i = 0; i < count; i++) total += losses[i]!;
         examples += count;
       }
-      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, "lower the rate, or clip the gradients");
+      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, calmer);
       return total / examples;
     },
     async evaluate(batch) {
