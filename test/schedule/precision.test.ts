@@ -21,8 +21,8 @@ const planOf = async (spec: string, precision: string, set: Readonly<Record<stri
 };
 
 /** The tensors of the training step that are stored: in half precision, and in f32, as op and shape. */
-function storedOf(spec: string): { readonly half: readonly string[]; readonly full: readonly string[] } {
-  const { graphs } = entriesOf(readSpec(spec), { facts, set: { ...small, "train.precision": "f16" } });
+function storedOf(spec: string, set: Readonly<Record<string, string>> = small): { readonly half: readonly string[]; readonly full: readonly string[] } {
+  const { graphs } = entriesOf(readSpec(spec), { facts, set: { ...set, "train.precision": "f16" } });
   const graph = legalize(graphs.find(({ name }) => name === "train")!);
   const nodes = reachable(graph);
   const isHalf = halves(graph, nodes, axisClasses(nodes));
@@ -46,6 +46,13 @@ describe("in half precision", () => {
     expect(half.some((tensor) => tensor.endsWith(" 3x4x16x32"))).toBe(true);
     expect(full).toEqual(expect.arrayContaining(["sinkhorn 3x16x4x4"]));
     for (const tensor of half) expect(tensor).not.toMatch(/ 3x16x4(x4)?$/);
+  });
+
+  it("are none of them, however many there are beside what a block reads", () => {
+    const { half, full } = storedOf("moby-dick", { ...small, lanes: "8" });
+    expect(full).toEqual(expect.arrayContaining(["sinkhorn 3x16x8x8", "sinkhorn_vjp 3x16x8x8", "contract 3x16x8x8"]));
+    expect(half.some((tensor) => tensor.endsWith(" 3x8x16x32"))).toBe(true);
+    for (const tensor of half) expect(tensor).not.toMatch(/ 3x16x8(x8)?$/);
   });
 
   it("are hidden layers of a page without streams, and no scores that are narrower", () => {
