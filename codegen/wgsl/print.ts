@@ -25,8 +25,9 @@ const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.o
 const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
 /** A literal for every lane of a type. */
 const wide = (text: string, type: Type): string => (type.lanes === 4 ? `${typeName(type)}(${text})` : text);
-/** The type of what lies in a pool. */
-const storedName = (pool: PoolName, lanes: 1 | 4): string => (pool !== "half" ? typeName({ of: poolType[pool], lanes }) : lanes === 4 ? "vec4<f16>" : "f16");
+/** The type of what lies in a pool. Four of half precision are two words, since drivers that load word by word take half as long for them. */
+const storedName = (pool: PoolName, lanes: 1 | 4): string => (pool !== "half" ? typeName({ of: poolType[pool], lanes }) : lanes === 4 ? "vec2<u32>" : "f16");
+const fourHalves = (words: string): string => `bitcast<vec4<f16>>(${words})`;
 const LANES = ["x", "y", "z", "w"] as const;
 const NO_VECTORS: Vectors = { pools: new Set(), aligned: new Set() };
 
@@ -100,7 +101,9 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
     const pool = pools.get(name);
     if (pool === undefined) return `${nameOf(name)}[${expr(index)}]`;
     const at = address(name, index);
-    return vectors.pools.has(pool) ? `${pool}[(${at}) >> 2u][(${at}) & 3u]` : `${pool}[${at}]`;
+    if (!vectors.pools.has(pool)) return `${pool}[${at}]`;
+    const four = `${pool}[(${at}) >> 2u]`;
+    return pool === "half" ? `bitcast<vec2<f16>>(${four}[((${at}) >> 1u) & 1u])[(${at}) & 1u]` : `${four}[(${at}) & 3u]`;
   };
   const address = (name: string, index: Expr): string => (index.kind === "const" && index.value === 0 ? nameOf(name) : `${nameOf(name)} + ${expr(index)}`);
   /** Four words as one, where the pool is made of vec4 and they lie so. */
@@ -110,12 +113,17 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
   };
   const load = (e: Extract<Expr, { readonly kind: "load" }>): string => {
     const half = pools.get(e.from) === "half";
-    const stored = half ? storedName("half", e.type.lanes) : typeName(e.type);
-    const value = e.type.lanes === 1 ? place(e.from, e.index) : whole(e.from, e.index, e) ?? `${stored}(${LANES.map((_, l) => place(e.from, k.add(e.index, k.idx(l)))).join(", ")})`;
-    return half ? `${typeName(e.type)}(${value})` : value;
+    if (e.type.lanes === 1) return half ? `f32(${place(e.from, e.index)})` : place(e.from, e.index);
+    const four = whole(e.from, e.index, e);
+    const one = (l: number): string => place(e.from, k.add(e.index, k.idx(l)));
+    if (half) return `${typeName(e.type)}(${four === null ? `vec4<f16>(${LANES.map((_, l) => one(l)).join(", ")})` : fourHalves(four)})`;
+    return four ?? `${typeName(e.type)}(${LANES.map((_, l) => one(l)).join(", ")})`;
   };
   /** As it is stored to a buffer. */
-  const rounded = (to: string, value: Expr): string => (pools.get(to) === "half" ? `${storedName("half", value.type.lanes)}(${expr(value)})` : expr(value));
+  const rounded = (to: string, value: Expr): string => {
+    if (pools.get(to) !== "half") return expr(value);
+    return value.type.lanes === 4 ? `bitcast<vec2<u32>>(vec4<f16>(${expr(value)}))` : `f16(${expr(value)})`;
+  };
 
   function expr(e: Expr): string {
     switch (e.kind) {

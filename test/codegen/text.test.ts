@@ -300,7 +300,7 @@ describe("wgsl", () => {
     expect(await shader(half("let at: index = (4 * local)\nb1[at].x4 = (b0[at].x4 + b0[(at + 1)].x4)"))).toMatchInlineSnapshot(`
       "// half: 1 groups of 64
       enable f16;
-      @group(0) @binding(5) var<storage, read_write> half: array<vec4<f16>>;
+      @group(0) @binding(5) var<storage, read_write> half: array<vec2<u32>>;
       @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
       @compute @workgroup_size(64)
       fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -308,7 +308,7 @@ describe("wgsl", () => {
         let b0 = offsets[0][0];
         let b1 = offsets[0][1];
         let at = (4u * local);
-        half[(b1 + at) >> 2u] = vec4<f16>((vec4<f32>(half[(b0 + at) >> 2u]) + vec4<f32>(vec4<f16>(half[(b0 + (at + 1u)) >> 2u][(b0 + (at + 1u)) & 3u], half[(b0 + (at + 2u)) >> 2u][(b0 + (at + 2u)) & 3u], half[(b0 + (at + 3u)) >> 2u][(b0 + (at + 3u)) & 3u], half[(b0 + (at + 4u)) >> 2u][(b0 + (at + 4u)) & 3u]))));
+        half[(b1 + at) >> 2u] = bitcast<vec2<u32>>(vec4<f16>((vec4<f32>(bitcast<vec4<f16>>(half[(b0 + at) >> 2u])) + vec4<f32>(vec4<f16>(bitcast<vec2<f16>>(half[(b0 + (at + 1u)) >> 2u][((b0 + (at + 1u)) >> 1u) & 1u])[(b0 + (at + 1u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 2u)) >> 2u][((b0 + (at + 2u)) >> 1u) & 1u])[(b0 + (at + 2u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 3u)) >> 2u][((b0 + (at + 3u)) >> 1u) & 1u])[(b0 + (at + 3u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 4u)) >> 2u][((b0 + (at + 4u)) >> 1u) & 1u])[(b0 + (at + 4u)) & 1u])))));
       }
       "
     `);
