@@ -10,8 +10,8 @@ import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
-import { lossScale } from "./passes/scaling.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+import { lossScale } from "./passes/scaling.js";
 
 export interface Entries {
   readonly graphs: readonly Graph[];
