@@ -16,6 +16,8 @@ export interface KernelProfile {
   readonly lanes: 1 | 4;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
+  /** Whether the pool `half` may be used: memory of 16-bit floats. */
+  readonly half?: boolean;
   /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/choices.ts). */
   readonly choices?: Readonly<Record<string, Choice>>;
 }

@@ -2,7 +2,7 @@
  * What a device is to the rest of the runtime: something that loads a plan once and then runs its entries. Sessions are
  * independent; each owns its pools.
  */
-import type { DevicePlan, TensorRef } from "./plan.js";
+import { bytesOfPools, type DevicePlan, type TensorRef } from "./plan.js";
 
 export type DeviceName = "wasm" | "webgpu" | "javascript";
 
@@ -47,6 +47,6 @@ export const turn = (): Promise<void> => new Promise((resolve) => {
 });
 
 /** Bytes of all pools of a plan. */
-export const bytesOf = ({ pools }: DevicePlan): number => 4 * Object.values(pools).reduce((sum, words) => sum + words, 0);
+export const bytesOf = ({ pools }: DevicePlan): number => bytesOfPools(pools);
 
 export const sizeOf = (ref: { readonly shape: readonly number[] }): number => ref.shape.reduce((product, size) => product * size, 1);

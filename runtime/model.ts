@@ -95,6 +95,7 @@ async function put(plan: Plan, device: Device, wanted: number | undefined, owned
   const session = await device.load(devicePlan);
   const seed = wanted ?? plan.train?.seed ?? 0;
   for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
+  for (const state of plan.states) if (state.start) session.write(stateRef(state), filled(state, state.start));
   return makeModel(plan, device, session, devicePlan.entries, seed, owned);
 }
 
@@ -109,10 +110,13 @@ async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptio
   return openDevice(plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
 }
 
+const filled = (tensor: { readonly shape: readonly number[] }, value: number): Float32Array => new Float32Array(sizeOf(tensor)).fill(value);
+
 const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
 function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
   let step = 0;
+  const calmer = plan.devices[device.name]!.pools.half > 0 ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504" : "lower the rate, or clip the gradients";
   const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
   const entryOf = (name: string, what: string): Entry => {
@@ -175,7 +179,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         const loss = read[0]![0]!;
         const constraints: Record<string, number> = {};
         names.forEach((name, i) => (constraints[name.slice(11)] = read[i + 1]![0]!));
-        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, "lower the rate, or clip the gradients");
+        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
         step++;
         const ms = performance.now() - begun;
         yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints };
@@ -193,7 +197,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         for (let i = 0; i < count; i++) total += losses[i]!;
         examples += count;
       }
-      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, "lower the rate, or clip the gradients");
+      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, calmer);
       return total / examples;
     },
     async evaluate(batch) {
@@ -285,7 +289,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   }
 
   function restore({ tensors, metadata }: Checkpoint): void {
-    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name })), ...plan.states.map((info) => ({ info, name: `state:${info.name}` }))];
+    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name, start: 0 })), ...plan.states.map((info) => ({ info, name: `state:${info.name}`, start: info.start ?? 0 }))];
     // Everything is checked before anything is written, so that a wrong file leaves the model as it was.
     for (const { info, name } of wanted) {
       const found = tensors.get(name);
@@ -297,9 +301,9 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     }
     const trained = Number(metadata["step"] ?? 0);
     if (!Number.isInteger(trained) || trained < 0) throw new DataError(`the checkpoint's step is ${metadata["step"]}`);
-    for (const { info, name } of wanted) {
+    for (const { info, name, start } of wanted) {
       const found = tensors.get(name);
-      session.write(stateRef(info), found ? found.data : new Float32Array(sizeOf(info)));
+      session.write(stateRef(info), found ? found.data : filled(info, start));
     }
     step = trained;
   }

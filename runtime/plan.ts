@@ -4,15 +4,25 @@
  * the code and the dispatch tables. The runtime decides nothing: it makes the pools, walks the tables and moves batches.
  *
  * Pools are flat arrays of 32-bit words: `state` (f32: parameters, optimizer state, constants; lives as long as the session), `work` (f32:
- * everything within one run), `ints` (u32: step, seed, tokens, integer temporaries), `out` (f32: results that the host reads). Offsets and sizes are in words; ranges
- * start at multiples of 64 words (256 bytes).
+ * everything within one run), `ints` (u32: step, seed, tokens, integer temporaries), `out` (f32: results that the host reads). A fifth, `half`, has
+ * words of 16 bits: f16, activations where the page asks for half precision; the host never looks into it. Offsets and sizes are in words;
+ * ranges start at multiples of 64 words.
  */
 
-export type PoolName = "state" | "work" | "ints" | "out";
+/** A pool that the host may read and write. */
+export type HostPool = "state" | "work" | "ints" | "out";
+export type PoolName = HostPool | "half";
+
+/** Bytes of a word of each pool. */
+export const wordBytes: Readonly<Record<PoolName, number>> = { state: 4, work: 4, ints: 4, out: 4, half: 2 };
+
+/** The bytes that pools of so many words take. */
+export const bytesOfPools = (pools: Readonly<Record<PoolName, number>>): number =>
+  (Object.keys(wordBytes) as PoolName[]).reduce((sum, pool) => sum + wordBytes[pool] * pools[pool], 0);
 
 /** A tensor in a pool: row-major, dense. */
 export interface TensorRef {
-  readonly pool: PoolName;
+  readonly pool: HostPool;
   /** In words. */
   readonly offset: number;
   readonly shape: readonly number[];
@@ -55,7 +65,7 @@ export interface KernelInfo {
 
 /** The code of all kernels for one device. */
 export type DeviceCode =
-  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, 65535), ceil(groups / 65535), copies) workgroups. */
+  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3, half 5), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, 65535), ceil(groups / 65535), copies) workgroups. */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
   /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused multiply-add, for engines that validate relaxed SIMD. */
   | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly relaxed: string; readonly sharedFlag: number; readonly scratchBytes: number }
@@ -99,11 +109,13 @@ export interface ParameterInfo {
   readonly decay: boolean;
 }
 
-/** Optimizer moments and the like; zero at the start. */
+/** Optimizer moments and the like. */
 export interface StateInfo {
   readonly name: string;
   readonly shape: readonly number[];
   readonly offset: number;
+  /** What all its values are at the start; 0 when it does not say. */
+  readonly start?: number;
 }
 
 /** A source of batches. */

@@ -6,6 +6,7 @@
  * a formula, since a plan holds much besides streams. All devices get the same segments, and the largest of them must fit.
  */
 import { showBytes } from "../grammar/units.js";
+import { bytesOfPools, wordBytes } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import type { Entries } from "./entries.js";
@@ -26,9 +27,8 @@ export interface Fitted {
 type Length = (chain: Chain) => number;
 type Planner = (graphs: readonly Graph[]) => readonly Scheduled[];
 
-const WORD = 4;
 /** What the largest device must allocate. */
-const bytesOf = ({ scheduled }: Fitted): number => Math.max(...scheduled.map(({ pools }) => WORD * Object.values(pools).reduce((sum, words) => sum + words)));
+const bytesOf = ({ scheduled }: Fitted): number => Math.max(...scheduled.map(({ pools }) => bytesOfPools(pools)));
 
 /** The plan that the page asks for, or why there is none. */
 export function fit(entries: Entries, train: Pick<TrainSettings, "recompute" | "memory"> | null, plan: Planner): Fitted | Diagnostic {
@@ -88,9 +88,8 @@ function differentCuts(chains: readonly Chain[]): Length[] {
 function tooLarge(least: Fitted, memory: NonNullable<TrainSettings["memory"]>, takes: string, fix: string): Diagnostic {
   const bytes = bytesOf(least);
   const { pools } = least.scheduled.find((one) => bytesOf({ ...least, scheduled: [one] }) === bytes)!;
-  const { state, ...rest } = pools;
-  const temporary = Object.values(rest).reduce((sum, words) => sum + words);
-  return diagnostic("MHC504", memory.span, `the plan ${takes} ${showBytes(bytes)} (recompute: ${least.recompute}), and ${showBytes(memory.bytes)} are allowed: ${showBytes(WORD * state)} are parameters and the optimizer's state, ${showBytes(WORD * temporary)} are what a step computes`, { fix });
+  const state = wordBytes.state * pools.state;
+  return diagnostic("MHC504", memory.span, `the plan ${takes} ${showBytes(bytes)} (recompute: ${least.recompute}), and ${showBytes(memory.bytes)} are allowed: ${showBytes(state)} are parameters and the optimizer's state, ${showBytes(bytes - state)} are what a step computes`, { fix });
 }
 
 function inWords(chains: readonly Chain[], every: Length): string {

@@ -7,7 +7,7 @@ import { loadTarget } from "../codegen/registry.js";
 import type { Choice, KernelPrinter } from "../codegen/target.js";
 import type { File } from "../grammar/ast.js";
 import { parse } from "../grammar/parse.js";
-import { copiesOf, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type ParameterInfo, type Plan } from "../runtime/plan.js";
+import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type ParameterInfo, type Plan, type PoolName } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { fit, type Fitted } from "./budget.js";
@@ -120,14 +120,20 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     const reports = missing.map((source) => diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, { fix: `pass the data: \`--data ${source.name}=path\`` }));
     return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null };
   }
-  const entries = buildEntries(model);
-  const { parameters, states, layout, words } = stateOf(entries);
   const printers = await Promise.all(options.devices.map(async (device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
     const printer = await loadTarget(targetOf[device]);
     const choices = options.choices?.[device];
     return { name: device, printer, profile: choices ? { ...printer.profile, choices } : printer.profile };
   }));
+  const half = model.train?.half ?? null;
+  const lacking = half && printers.find(({ profile }) => !profile.half);
+  if (lacking) {
+    const fix = `take WebGPU alone (\`--device webgpu\`, \`--target typescript,wgsl\`), or \`precision = f32\` (\`--set train.precision=f32\`)`;
+    return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null };
+  }
+  const entries = buildEntries(model);
+  const { parameters, states, layout, words } = stateOf(entries);
   const fitted = fit(entries, model.train, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
   if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null };
   const scheduled: [string, Scheduled][] = [];
@@ -169,7 +175,7 @@ function stateOf({ lowered, states, order }: Entries): { parameters: ParameterIn
   const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
   return {
     parameters: lowered.parameters.map(({ name, shape, axes, start, doc }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay: decays(shape) })),
-    states: states.map(({ name, shape }) => ({ name, shape, offset: layout.get(name)! })),
+    states: states.map((state) => ({ ...state, offset: layout.get(state.name)! })),
     layout, words,
   };
 }
@@ -183,7 +189,7 @@ function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
 }
 
 function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: Fitted): string {
-  const bytes = Object.entries(pools).map(([name, words]) => `${name} ${4 * words} bytes`).join(", ");
+  const bytes = (Object.keys(wordBytes) as PoolName[]).map((name) => `${name} ${wordBytes[name] * pools[name]} bytes`).join(", ");
   const tables = Object.entries(entries).map(([name, { dispatches }]) =>
     [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(peaks[name]!)}`, ...dispatches.map((dispatch) => `  ${infos[dispatch.kernel]!.name} (${groupsOf(dispatch, infos[dispatch.kernel]!)} groups) at ${dispatch.offsets.join(", ")}`)].join("\n"));
   return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");
@@ -192,4 +198,4 @@ function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: F
 const groupsOf = (dispatch: Dispatch, info: KernelInfo): string => (copiesOf(dispatch, info) > 1 ? `${copiesOf(dispatch, info)} x ${info.groups}` : `${info.groups}`);
 
 const memoryOf = ({ work, streams }: Scheduled["peaks"][string]): string =>
-  `work ${4 * work} bytes${streams ? `, activations of the streams ${4 * streams} bytes at their peak` : ""}`;
+  `work ${work} bytes${streams ? `, activations of the streams ${streams} bytes at their peak` : ""}`;

@@ -5,12 +5,13 @@
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
-import { activationsOf, type Forward } from "./graph/streams.js";
+import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+import { lossScale } from "./passes/scaling.js";
 
 export interface Entries {
   readonly graphs: readonly Graph[];
@@ -18,7 +19,7 @@ export interface Entries {
   readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
-  readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly states: readonly { readonly name: string; readonly shape: readonly number[]; readonly start?: number }[];
   /** Names of parameters and states in the order of memory that suits the update; null when there is none. */
   readonly order: readonly string[] | null;
 }
@@ -30,12 +31,14 @@ export const decays = (shape: readonly number[]): boolean => shape.length >= 2;
 
 export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
+  const half = model.train?.half ?? null;
   const graphs: Graph[] = [];
   const forwards = new Map<string, Forward>();
   const differentiated = (graph: Graph, { chains }: Lowered, results: Iterable<Node>): void => {
     graphs.push({ ...graph, streams: activationsOf(chains) });
     forwards.set(graph.name, { results: [...results], chains });
   };
+  const inHalf = (graph: Graph, { chains }: Lowered, results: readonly Node[]): Graph => (half ? { ...graph, half: narrowestRead({ results, chains }) } : graph);
   let states: Entries["states"] = [];
   let order: Entries["order"] = null;
   let first: Lowered | null = null;
@@ -45,20 +48,25 @@ export function buildEntries(model: TypedModel): Entries {
     const lowered = fused(lower(model, createBuilder(), batch), b);
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
-    const found = gradients(b, lowered.loss!, nodes);
+    const scaling = half ? lossScale(b) : null;
+    const found = gradients(b, lowered.loss!, nodes, scaling?.scale);
     const update = applyOptimizer(
-      b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip,
+      b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip, scaling,
     );
     states = update.states;
     order = update.order;
     const constraints = constraintOutputs(lowered);
     const ahead = [lowered.loss!, ...lowered.constraints.values()];
-    differentiated({ name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates }, lowered, ahead);
-    graphs.push({ name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none });
-    differentiated({ name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, found[i]!] as const)]), updates: none }, lowered, ahead);
+    const unscaled = (gradient: Node): Node => (scaling ? b.div(gradient, b.broadcast(scaling.scale, gradient.shape, [])) : gradient);
+    const train: Graph = { name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates };
+    const loss: Graph = { name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none };
+    const gradient: Graph = { name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, unscaled(found[i]!)] as const)]), updates: none };
+    differentiated(inHalf(train, lowered, ahead), lowered, ahead);
+    graphs.push(inHalf(loss, lowered, ahead));
+    differentiated(inHalf(gradient, lowered, ahead), lowered, ahead);
     if (lowered.predicts !== null) {
       const single = fused(lower(model, createBuilder(), 1), createBuilder());
-      graphs.push({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none });
+      graphs.push(inHalf({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none }, single, [single.logits!]));
     }
   }
   if (model.outputs.length) {

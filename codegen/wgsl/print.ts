@@ -1,8 +1,8 @@
 /**
  * Prints a kernel as a WGSL module with the entry point "main". A pool that the kernel uses is bound once, whole: `read` when the kernel
  * writes to no buffer of it, else `read_write`, since a range may not be bound twice with different access; as words, or as vec4s
- * (vectors.ts). The offsets of the dispatch come in a uniform at a dynamic offset that the runtime chooses: an array of vec4<u32>, for each
- * copy as many as the buffers need. The third axis of the dispatch counts copies.
+ * (vectors.ts). The pool `half` is f16 in memory: a load widens to f32, a store rounds. The offsets of the dispatch come in a uniform at a
+ * dynamic offset that the runtime chooses: an array of vec4<u32>, for each copy as many as the buffers need. The third axis of the dispatch counts copies.
  *
  * Groups beyond 65535 (a limit of every adapter) run on two axes: the runtime dispatches (min(groups, 65535), ceil(groups / 65535)) workgroups,
  * and those past the last group return at once, all invocations together.
@@ -15,7 +15,7 @@ import { elementary, power } from "../../src/kernel/mathematics.js";
 import { vectorsOf, type Vectors } from "./vectors.js";
 import { rename } from "./words.js";
 
-const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3 };
+const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
 const OFFSETS_BINDING = 4;
 export const GROUPS_IN_X = 65535;
 
@@ -23,6 +23,9 @@ const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.o
 const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
 /** A literal for every lane of a type. */
 const wide = (text: string, type: Type): string => (type.lanes === 4 ? `${typeName(type)}(${text})` : text);
+/** The type of what lies in a pool. Four of half precision are two words, since drivers that load word by word take half as long for them. */
+const storedName = (pool: PoolName, lanes: 1 | 4): string => (pool !== "half" ? typeName({ of: poolType[pool], lanes }) : lanes === 4 ? "vec2<u32>" : "f16");
+const fourHalves = (words: string): string => `bitcast<vec4<f16>>(${words})`;
 const LANES = ["x", "y", "z", "w"] as const;
 const NO_VECTORS: Vectors = { pools: new Set(), aligned: new Set() };
 
@@ -55,13 +58,14 @@ export function printModule(kernel: Kernel): string {
     const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
     if (own.length === 0) return [];
     const access = own.every((buffer) => buffer.access === "read") ? "read" : "read_write";
-    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${typeName({ of: poolType[pool], lanes: vectors.pools.has(pool) ? 4 : 1 })}>;`];
+    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${storedName(pool, vectors.pools.has(pool) ? 4 : 1)}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
   const vec4s = Math.ceil(kernel.buffers.length / 4);
   const first = vec4s === 1 ? "workgroup.z" : `workgroup.z * ${vec4s}u`;
   return [
     `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
+    ...(kernel.buffers.some(({ pool }) => pool === "half") ? ["enable f16;"] : []),
     ...bindings,
     ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${COPIES * vec4s}>;`] : []),
     ...printer.shared,
@@ -97,7 +101,9 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
     const pool = pools.get(name);
     if (pool === undefined) return `${nameOf(name)}[${expr(index)}]`;
     const at = address(name, index);
-    return vectors.pools.has(pool) ? `${pool}[(${at}) >> 2u][(${at}) & 3u]` : `${pool}[${at}]`;
+    if (!vectors.pools.has(pool)) return `${pool}[${at}]`;
+    const four = `${pool}[(${at}) >> 2u]`;
+    return pool === "half" ? `bitcast<vec2<f16>>(${four}[((${at}) >> 1u) & 1u])[(${at}) & 1u]` : `${four}[(${at}) & 3u]`;
   };
   const address = (name: string, index: Expr): string => (index.kind === "const" && index.value === 0 ? nameOf(name) : `${nameOf(name)} + ${expr(index)}`);
   /** Four words as one, where the pool is made of vec4 and they lie so. */
@@ -106,8 +112,17 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
     return pool !== undefined && vectors.pools.has(pool) && vectors.aligned.has(at) ? `${pool}[(${address(name, index)}) >> 2u]` : null;
   };
   const load = (e: Extract<Expr, { readonly kind: "load" }>): string => {
-    if (e.type.lanes === 1) return place(e.from, e.index);
-    return whole(e.from, e.index, e) ?? `${typeName(e.type)}(${LANES.map((_, l) => place(e.from, k.add(e.index, k.idx(l)))).join(", ")})`;
+    const half = pools.get(e.from) === "half";
+    if (e.type.lanes === 1) return half ? `f32(${place(e.from, e.index)})` : place(e.from, e.index);
+    const four = whole(e.from, e.index, e);
+    const one = (l: number): string => place(e.from, k.add(e.index, k.idx(l)));
+    if (half) return `${typeName(e.type)}(${four === null ? `vec4<f16>(${LANES.map((_, l) => one(l)).join(", ")})` : fourHalves(four)})`;
+    return four ?? `${typeName(e.type)}(${LANES.map((_, l) => one(l)).join(", ")})`;
+  };
+  /** As it is stored to a buffer. */
+  const rounded = (to: string, value: Expr): string => {
+    if (pools.get(to) !== "half") return expr(value);
+    return value.type.lanes === 4 ? `bitcast<vec2<u32>>(vec4<f16>(${expr(value)}))` : `f16(${expr(value)})`;
   };
 
   function expr(e: Expr): string {
@@ -182,10 +197,10 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
         case "assign": line(`${nameOf(s.name)} = ${expr(s.value)};`); break;
         case "store": {
           const to = s.value.type.lanes === 4 ? whole(s.to, s.index, s) : place(s.to, s.index);
-          if (to !== null) line(`${to} = ${expr(s.value)};`);
+          if (to !== null) line(`${to} = ${rounded(s.to, s.value)};`);
           else {
-            const value = expr(bind(at)(s.value));
-            LANES.forEach((l, i) => line(`${place(s.to, k.add(s.index, k.idx(i)))} = ${value}.${l};`));
+            const value = bind(at)(s.value);
+            LANES.forEach((_, i) => line(`${place(s.to, k.add(s.index, k.idx(i)))} = ${rounded(s.to, k.extract(value, i as 0 | 1 | 2 | 3))};`));
           }
           break;
         }

@@ -5,7 +5,7 @@ import { printModule } from "./print.js";
 export const wgsl: KernelPrinter = {
   kind: "kernels",
   name: "wgsl",
-  profile: { kind: "gpu", lanes: 4, workgroup: 64 },
+  profile: { kind: "gpu", lanes: 4, workgroup: 64, half: true },
   print: (kernels) => Promise.resolve({ kind: "wgsl", modules: kernels.map(printModule) }),
   files: (stem, code) => (code.kind === "wgsl" ? [{ path: `${stem}.wgsl`, content: code.modules.join("\n") }] : []),
 };

@@ -2,7 +2,7 @@
  * Which pools a kernel sees as an array of vec4. Four words at a multiple of four are one access then, where single words would be
  * four, each with its own check of bounds. A pool is bound once with one type, so the choice is the pool's: it is made of vec4
  * when the kernel has such an access and every store to the pool is one. (A single word of a vec4 may be read; a store to one
- * may rewrite the other three, which belong to other invocations.)
+ * may rewrite the other three, which belong to other invocations.) Four values of the pool `half` are two words, likewise.
  *
  * Ranges start at multiples of 64 words. The rest is found by walking the kernel: a sum or remainder of multiples of four is one, so is a
  * product with one, so is a name or a loop variable made of them.

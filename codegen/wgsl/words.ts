@@ -16,9 +16,9 @@ const RESERVED =
   "type typedef typeid typename typeof union unless unorm unsafe unsized use using varying virtual volatile wgsl where with writeonly yield";
 
 const BUILT_IN =
-  "array vec3 vec4 f32 u32 i32 bool abs bitcast clamp exp floor log max min select sqrt tanh workgroupBarrier read read_write storage uniform";
+  "array vec3 vec4 f16 f32 u32 i32 bool abs bitcast clamp exp floor log max min select sqrt tanh workgroupBarrier read read_write storage uniform";
 
 /** Pools, the helper functions and main's parameters. */
-const DECLARED = "state work ints out offsets erf sine cosine main group local workgroup";
+const DECLARED = "state work ints out half offsets erf sine cosine main group local workgroup";
 
 export const rename = renamer(new Set([KEYWORDS, RESERVED, BUILT_IN, DECLARED].join(" ").split(" ")));

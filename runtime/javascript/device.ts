@@ -1,9 +1,9 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import { copiesOf, type DevicePlan, type Dispatch, type Entry, type PoolName, type TensorRef } from "../plan.js";
+import { copiesOf, type DevicePlan, type Dispatch, type Entry, type HostPool, type TensorRef } from "../plan.js";
 
-type Pools = Readonly<Record<PoolName, Words>>;
+type Pools = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
 
 export function javascriptDevice(): Device {

@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
-import type { DevicePlan, PoolName, TensorRef } from "../plan.js";
+import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
 import { BARRIER, layOut, RECORD } from "./layout.js";
 import { isNode, openPool, type WorkerPool } from "./pool.js";
 
@@ -68,7 +68,7 @@ async function load(plan: DevicePlan, threads: number, shared: boolean, relaxed:
   const memory = memoryOf(layout.pages, shared);
   const module = await WebAssembly.compile(bytes);
   new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
-  const view = (pool: PoolName): Words => new (pool === "ints" ? Uint32Array : Float32Array)(memory.buffer, layout.pools[pool], plan.pools[pool]);
+  const view = (pool: HostPool): Words => new (pool === "ints" ? Uint32Array : Float32Array)(memory.buffer, layout.pools[pool], plan.pools[pool]);
   const pools = { state: view("state"), work: view("work"), ints: view("ints"), out: view("out") };
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
 

@@ -48,7 +48,8 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
     at = align(at + scratchBytes);
     return address;
   });
-  const pools = { state: 0, work: 0, ints: 0, out: 0 };
+  // Nothing is in half precision here.
+  const pools = { state: 0, work: 0, ints: 0, out: 0, half: 0 };
   for (const name of ["state", "work", "ints", "out"] as const) {
     pools[name] = at;
     at = align(at + 4 * plan.pools[name]);

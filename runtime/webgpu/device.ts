@@ -5,16 +5,17 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
-import { COPIES, copiesOf, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
+import { COPIES, copiesOf, wordBytes, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
-const POOLS: readonly PoolName[] = ["state", "work", "ints", "out"];
+const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
+const POOLS = Object.keys(BINDINGS) as readonly PoolName[];
 const ARGS = 4;
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
 /** What is used where the adapter has it. */
-const FEATURES: readonly GPUFeatureName[] = ["timestamp-query"];
+const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
 /** Most timestamps in a query set. */
 const MOST_QUERIES = 4096;
 /** Most workgroups along one axis; kernels read their group as x + y * this. */
@@ -115,9 +116,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const check = (): void => {
     if (failure.error) throw failure.error;
   };
+  if (plan.pools.half > 0 && !gpu.features.has("shader-f16")) {
+    throw new DeviceError("the plan is in half precision (`precision = f16`), and this adapter has no `shader-f16`", "compile it with `--set train.precision=f32`, or use another adapter (`mhc devices` shows what each has)");
+  }
   const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
   const pools = Object.fromEntries(POOLS.map((pool) => {
-    const size = Math.max(16, 4 * plan.pools[pool]);
+    const size = Math.max(16, wordBytes[pool] * plan.pools[pool]);
     if (size > most) throw new DeviceError(`the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ${(most / 2 ** 20).toFixed(0)} MiB`, "make the batch or the model smaller, or use the device wasm");
     return [pool, gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC })];
   })) as Record<PoolName, GPUBuffer>;
@@ -146,7 +150,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const bindings = (usage: string): { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup } => {
     let found = layouts.get(usage);
     if (!found) {
-      const used = POOLS.flatMap((pool, binding) => (usage[binding] === "-" ? [] : [{ pool, binding, type: usage[binding] === "r" ? "read-only-storage" as const : "storage" as const }]));
+      const used = POOLS.flatMap((pool, i) => (usage[i] === "-" ? [] : [{ pool, binding: BINDINGS[pool], type: usage[i] === "r" ? "read-only-storage" as const : "storage" as const }]));
       const layout = gpu.createBindGroupLayout({
         entries: [
           ...used.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),

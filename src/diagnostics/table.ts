@@ -48,6 +48,7 @@ export const table = {
   MHC502: error("a setting with a value that makes no sense"),
   MHC503: error("a setting that is missing"),
   MHC504: error("a budget that cannot be met"),
+  MHC601: error("something that a target does not have"),
 } as const satisfies Readonly<Record<string, Row>>;
 
 export type Code = keyof typeof table;

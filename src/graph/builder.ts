@@ -87,7 +87,7 @@ export function createBuilder() {
     iota: (shape: Shape, axis: number): Node => make("iota", [], { axis }, { shape }),
     fill,
     neg: unary("neg"), exp: unary("exp"), log: unary("log"), sqrt: unary("sqrt"), tanh: unary("tanh"), erf: unary("erf"),
-    abs: unary("abs"), sin: unary("sin"), cos: unary("cos"), sigmoid: unary("sigmoid"), not: unary("not"),
+    abs: unary("abs"), sin: unary("sin"), cos: unary("cos"), sigmoid: unary("sigmoid"), not: unary("not"), finite: unary("finite"),
     gelu: unary("gelu"), silu: unary("silu"), softplus: unary("softplus"), softmax: unary("softmax"),
     add, mul,
     sub: (x: Node, y: Node): Node => (isConstant(y, 0) ? x : make("sub", [x, y], {})),

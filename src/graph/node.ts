@@ -34,6 +34,8 @@ export interface Attributes {
   pow: {};
   lt: {}; le: {}; eq: {};
   and: {}; or: {}; not: {};
+  /** Whether a value is neither infinite nor NaN: a question about bits, which no compiler may answer beforehand. */
+  finite: {};
   /** inputs: condition (bool), then, else. */
   select: {};
   /** u32 -> f32 by value; bool -> f32 as 0 or 1; f32 -> u32 truncating (domain [0, 2^32)). */
@@ -121,4 +123,6 @@ export interface Graph {
   readonly updates: ReadonlyMap<Node, Node>;
   /** Activations of the residual streams (`streams.ts`), for the plan's account of memory. They change nothing, and the text leaves them out. */
   readonly streams?: ReadonlySet<Node>;
+  /** Activations of at least so many values are kept in half precision (`src/schedule/precision.ts`); all in f32 when it does not say. */
+  readonly half?: number;
 }

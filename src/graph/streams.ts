@@ -60,6 +60,23 @@ function between(inputs: readonly Node[], output: Node): Node[] {
 }
 
 /**
+ * Values of the narrowest activation that a block reads of the streams, or, where there are none, that a product with parameters reads. Coefficients
+ * of connections have fewer.
+ */
+export function narrowestRead({ results, chains }: Forward): number {
+  const blocks = chains.flat().flatMap((connection) => connection.blocks);
+  if (blocks.length) return Math.min(...blocks.map(({ inputs }) => Math.max(...inputs.map(({ shape }) => sizeOf(shape)))));
+  const fed = new Set<Node>();
+  const read: Node[] = [];
+  for (const node of topological(results)) {
+    const operands = node.inputs.filter((input) => fed.has(input));
+    if (node.op === "input" || operands.length) fed.add(node);
+    if (node.op === "contract" && operands.length === 1) read.push(operands[0]!);
+  }
+  return Math.min(...read.map(({ shape }) => sizeOf(shape)));
+}
+
+/**
  * The activations that the paper's formula counts: the stream before and after every connection, what the blocks read of it, and what they
  * make of that before their first product. Coefficients are left out, as in the paper, and so is what the blocks return.
  */

@@ -7,7 +7,7 @@
  * printer makes a function (args, begin, end) that runs the body for group = begin .. end - 1; the caller splits the groups
  * over threads, in any way, without changing a bit of the result.
  *
- * Memory: a kernel has buffers; each is a range of a pool (32-bit words) that starts at an offset given at dispatch, in
+ * Memory: a kernel has buffers; each is a range of a pool that starts at an offset given at dispatch, in
  * words, a multiple of 64. `load`/`store` address buffer words from there. Two buffers of one kernel may be the same range only if every
  * invocation reads its elements before it writes the same ones. Names (`let`, `var`, loops, arrays) are unique in a kernel, except
  * that printers must accept sibling scopes that reuse a name.
@@ -16,8 +16,11 @@
 import type { PoolName } from "../../runtime/plan.js";
 export type { PoolName };
 
-/** What a pool's words are: `ints` is u32, the others f32. */
-export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = { state: "f32", work: "f32", ints: "u32", out: "f32" };
+/**
+ * What is loaded from a pool and stored to it: u32 for `ints`, f32 for the others. Words of `half` are f16 in memory and nowhere else: a load widens
+ * them and a store rounds, so that all arithmetic, and every sum, is in f32.
+ */
+export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = { state: "f32", work: "f32", ints: "u32", out: "f32", half: "f32" };
 
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
 export type Scalar = "f32" | "u32" | "bool" | "index";

@@ -210,7 +210,7 @@ export function parseKernel(text: string): Kernel {
     const of = name();
     expect(":");
     const access = oneOf("read", "write", "read_write");
-    const pool = oneOf<PoolName>("state", "work", "ints", "out");
+    const pool = oneOf<PoolName>("state", "work", "ints", "out", "half");
     memories.set(of, poolType[pool]);
     return { name: of, pool, access };
   }

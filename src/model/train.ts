@@ -9,10 +9,10 @@ import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { OptimizerSettings, RateSettings, RecomputeSettings, TrainSettings } from "./typed.js";
 
-const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip", "recompute"] as const;
+const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip", "precision", "recompute"] as const;
 
 /** What `--set train.…` takes. */
-export const OVERRIDES: readonly string[] = ["batch", "steps", "seed", "clip", "recompute", "memory"];
+export const OVERRIDES: readonly string[] = ["batch", "steps", "seed", "clip", "precision", "recompute", "memory"];
 
 interface Limits {
   readonly integer?: boolean;
@@ -81,12 +81,21 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
   const clip = setting("clip", null);
   const optimizer = readOptimizer(found.get("optimizer")!, reader);
   const again = readRecompute(recompute, overrides["recompute"], section.name.span, reader);
+  const half = readPrecision(found.get("precision") ?? null, overrides["precision"], section.name.span, reader);
   const budget = readMemory(memory, overrides["memory"], section.name.span, reader);
   if (batch === null || steps === null || seed === null || !optimizer) return null;
-  return { batch, steps, seed, clip, optimizer, recompute: again, memory: budget };
+  return { batch, steps, seed, clip, optimizer, recompute: again, memory: budget, half };
 }
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
+
+/** `f16` or `f32`; where it says f16, else null. */
+function readPrecision(e: Expr | null, override: string | undefined, otherwise: Span, reader: Reader): Span | null {
+  const span = e?.span ?? otherwise;
+  const word = override === undefined ? (e === null ? "f32" : e.kind === "path" ? calleeOf(e) : "") : override.trim();
+  if (word !== "f16" && word !== "f32") reader.report(diagnostic("MHC502", span, `${word ? `\`${word}\`` : "this"} is not a precision`, { fix: "there are `f32`, and `f16`: activations in half precision, sums and parameters in f32" }));
+  return word === "f16" ? span : null;
+}
 
 /** `auto`, `off` or `every 6`. */
 function readRecompute(e: Expr | Every | null, override: string | undefined, otherwise: Span, reader: Reader): RecomputeSettings | null {

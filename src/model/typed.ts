@@ -151,6 +151,8 @@ export interface TrainSettings {
   readonly recompute: RecomputeSettings | null;
   /** The most bytes that a device may take, and where the page says so. */
   readonly memory: { readonly bytes: number; readonly span: Span } | null;
+  /** Where the page asks for half precision; null for f32. */
+  readonly half: Span | null;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

@@ -35,5 +35,5 @@ export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly N
   return wrt.map((node) => found.get(node) ?? b.fill(0, node.shape));
 }
 
-/** Gradients of a scalar. */
-export const gradients = (b: Builder, loss: Node, wrt: readonly Node[]): Node[] => vjp(b, [loss], [b.constant(1)], wrt);
+/** Gradients of a scalar, times `scale`. */
+export const gradients = (b: Builder, loss: Node, wrt: readonly Node[], scale = b.constant(1)): Node[] => vjp(b, [loss], [scale], wrt);

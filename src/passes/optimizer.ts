@@ -11,6 +11,7 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT, slotsOf } from "../graph/packing.js";
 import { sizeOf } from "../graph/record.js";
+import type { LossScale } from "./scaling.js";
 
 /** A rate over the steps. `warmup` steps rise linearly; then `from` falls to `to` at `steps`. */
 export type Schedule =
@@ -30,10 +31,10 @@ export interface Trained {
 export interface Update {
   /** Parameter or state -> its new value. */
   readonly updates: ReadonlyMap<Node, Node>;
-  readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly states: readonly { readonly name: string; readonly shape: readonly number[]; readonly start?: number }[];
   /** Names of parameters and states in the order in which the update works on them: so laid out, its vectors are the memory as it lies. */
   readonly order: readonly string[];
-  /** Norm of all gradients before clipping. */
+  /** Norm of all gradients, unscaled, before clipping; null when nobody needs it. */
   readonly norm: Node | null;
 }
 
@@ -43,6 +44,7 @@ export function applyOptimizer(
   gradients: readonly Node[],
   spec: OptimizerSpec,
   clip: number | null,
+  scaling: LossScale | null = null,
 ): Update {
   const order = inOrder(parameters);
   const sorted = order.map((i) => parameters[i]!);
@@ -52,7 +54,10 @@ export function applyOptimizer(
   /** One vector of the tensors of `leaves`, and what to do with its new value. */
   const vector = (leaves: readonly Node[]): { readonly before: Node; readonly becomes: (after: Node) => void } => ({
     before: b.pack(leaves),
-    becomes: (after) => leaves.forEach((leaf, i) => updates.set(leaf, b.slice(after, offsets[i]!, leaf.shape))),
+    becomes: (after) => {
+      const kept = good === null ? after : b.select(over(good), after, b.pack(leaves));
+      leaves.forEach((leaf, i) => updates.set(leaf, b.slice(kept, offsets[i]!, leaf.shape)));
+    },
   });
   const all = vector(sorted.map(({ node }) => node));
   const moments = kinds.map((kind) => vector(sorted.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape))));
@@ -60,10 +65,13 @@ export function applyOptimizer(
   const over = (scalar: Node): Node => b.broadcast(scalar, raw.shape, []);
   const scale = (value: number): Node => b.fill(value, raw.shape);
 
-  const norm = clip === null ? null : b.sqrt(b.sum(b.mul(raw, raw), [0]));
+  const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
+  const norm = clip === null && !scaling ? null : b.mul(b.sqrt(b.sum(b.mul(raw, raw), [0])), unscaled);
+  const good = scaling ? b.finite(norm!) : null;
   const step = b.cast(b.input("step", [], "u32"), "f32");
   const rate = scheduled(b, spec.rate, step);
-  const g = norm === null ? raw : b.mul(raw, over(b.min(b.constant(1), b.div(b.constant(clip!), b.add(norm, b.constant(1e-6))))));
+  const clipped = clip === null ? b.constant(1) : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm!, b.constant(1e-6))));
+  const g = b.mul(raw, over(b.mul(clipped, unscaled)));
   const decayed = (p: Node): Node => {
     const plain = sorted.findIndex(({ decay }) => !decay);
     if (spec.decay === 0 || plain === 0) return p;
@@ -80,7 +88,9 @@ export function applyOptimizer(
   } else {
     const [beta1, beta2] = spec.betas;
     const [m, v] = moments as [typeof all, typeof all];
-    const [correction1, correction2] = [correction(b, beta1, step), correction(b, beta2, step)];
+    // Moments know of the steps that changed them.
+    const made = scaling ? b.sub(step, scaling.skipped) : step;
+    const [correction1, correction2] = [correction(b, beta1, made), correction(b, beta2, made)];
     const m1 = b.add(b.mul(m.before, scale(beta1)), b.mul(g, scale(1 - beta1)));
     const v1 = b.add(b.mul(v.before, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
     // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
@@ -90,11 +100,12 @@ export function applyOptimizer(
     v.becomes(v1);
     all.becomes(b.sub(decayed(all.before), moved));
   }
+  if (scaling) for (const [leaf, value] of scaling.after(good!)) updates.set(leaf, value);
   const names = sorted.map(({ name }) => name);
   return {
     updates, norm,
-    states: parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))),
-    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`))],
+    states: [...parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))), ...(scaling?.states ?? [])],
+    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`)), ...(scaling?.states ?? []).map(({ name }) => name)],
   };
 }
 

@@ -60,6 +60,7 @@ export function recompute(graph: Graph, forward: Forward, every: (chain: Chain) 
     outputs: new Map([...graph.outputs].map(([name, node]) => [name, first.get(node)!])),
     updates: new Map([...graph.updates].map(([leaf, node]) => [first.get(leaf)!, first.get(node)!])),
     ...(graph.streams ? { streams: new Set([...graph.streams].flatMap((node) => [first.get(node) ?? [], again.get(node) ?? []].flat())) } : {}),
+    ...(graph.half === undefined ? {} : { half: graph.half }),
   };
 }
 

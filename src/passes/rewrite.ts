@@ -26,5 +26,6 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
     outputs: new Map([...graph.outputs].map(([name, node]) => [name, done.get(node)!])),
     updates: new Map([...graph.updates].map(([leaf, node]) => [done.get(leaf)!, done.get(node)!])),
     ...(graph.streams ? { streams: new Set([...graph.streams].flatMap((node) => done.get(node) ?? [])) } : {}),
+    ...(graph.half === undefined ? {} : { half: graph.half }),
   };
 }

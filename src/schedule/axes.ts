@@ -50,7 +50,7 @@ function carried(node: Node): Edge[] {
   switch (node.op) {
     case "neg": case "exp": case "log": case "sqrt": case "tanh": case "erf": case "abs": case "sin": case "cos": case "sigmoid":
     case "add": case "sub": case "mul": case "div": case "min": case "max": case "pow": case "lt": case "le": case "eq":
-    case "and": case "or": case "not": case "select": case "cast": case "threefry":
+    case "and": case "or": case "not": case "finite": case "select": case "cast": case "threefry":
       return node.inputs.flatMap((_, input) => along(input, node.shape.map((__, axis) => axis)));
     case "broadcast": return along(0, node.attrs.axes);
     case "reshape": return unsplit(node.inputs[0]!.shape, node.shape);

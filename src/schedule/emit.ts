@@ -260,6 +260,11 @@ export function createEmitter(options: EmitterOptions) {
         const [a, b] = operands(node, coords) as [Expr, Expr];
         return k.binary(node.op, a, b);
       }
+      case "finite": {
+        const bits = k.bitcast(operands(node, coords)[0]!, "u32");
+        const largest = like(bits, 0x7f800000);
+        return k.ne(k.and(bits, largest), largest);
+      }
       case "select": {
         const [condition, then, otherwise] = operands(node, coords) as [Expr, Expr, Expr];
         return k.select(condition, then, otherwise);

@@ -4,7 +4,7 @@
  * pool `state` is the same for all devices and comes from the caller.
  */
 import type { KernelProfile } from "../../codegen/target.js";
-import type { Dispatch, Entry, KernelInfo, PoolName, TensorRef } from "../../runtime/plan.js";
+import { wordBytes, type Dispatch, type Entry, type HostPool, type KernelInfo, type PoolName, type TensorRef } from "../../runtime/plan.js";
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
 import { structuralKey } from "../kernel/text.js";
@@ -20,6 +20,7 @@ import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type Use } from "./memo
 import { lyingAt, placePacks } from "./packs.js";
 import { countUses, partition, reachable, type Cluster } from "./partition.js";
 import { inWhole, located, partOf, startOf, wholeOf, type Located } from "./places.js";
+import { halves } from "./precision.js";
 import { arrange, type Region } from "./regions.js";
 import { rematerialize } from "./rematerialize.js";
 import { rowKernel } from "./rows.js";
@@ -38,7 +39,7 @@ export interface Scheduled {
   readonly entries: Readonly<Record<string, Entry>>;
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
-  /** Words of the temporary pools, and of the streams' activations alone where they take most, by the name of the entry. */
+  /** Bytes of the temporary floats, and of the streams' activations alone where they take most, by the name of the entry. */
   readonly peaks: Readonly<Record<string, Peak>>;
 }
 
@@ -64,7 +65,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const templates = new Map<string, ReturnType<typeof template>>();
   const literals = new Map<string, { readonly place: Located; readonly node: Node }>();
   let literalsEnd = stateWords;
-  const pools = { state: stateWords, work: 0, ints: 0, out: 0 };
+  const pools = { state: stateWords, work: 0, ints: 0, out: 0, half: 0 };
   const entries: Record<string, Entry> = {};
   const peaks: Record<string, Peak> = {};
 
@@ -98,7 +99,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     if (index !== undefined) return index;
     byText.set(text, kernels.length);
     kernels.push(kernel);
-    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" && !made.has(places[i]!) ? 8 : 4) * (places[i] as Located).words, 0);
+    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * bytesOf(places[i] as Located), 0);
     work.push({ flops, bytes, tuned: tuned?.key ?? null });
     return kernels.length - 1;
   };
@@ -127,6 +128,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     entries, peaks,
     pools: {
       state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
+      half: pools.half === 0 ? 0 : pools.half + PADDING,
     },
     constants: [...literals.values()].map(({ place, node }) => ({
       at: refTo(place, node), data: node.op === "literal" ? node.attrs.data : [],
@@ -146,7 +148,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       places.set(node, place);
       return place;
     };
-    const temporary = (node: Node): PoolName => (node.dtype === "u32" ? "ints" : "work");
+    const fed = (node: Node): PoolName => (node.dtype === "u32" ? "ints" : "work");
+    const isHalf = profile.half === true ? halves(graph, nodes, classes) : () => false;
+    const temporary = (node: Node): PoolName => (isHalf(node) ? "half" : fed(node));
     const inputs = new Map<string, Node>();
     for (const node of nodes) {
       if (node.op === "parameter" || node.op === "state") {
@@ -155,7 +159,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
         locate(node, "state", offset);
       } else if (node.op === "literal") places.set(node, literal(node));
       else if (node.op === "input") {
-        locate(node, temporary(node));
+        locate(node, fed(node));
         inputs.set(node.attrs.name, node);
       }
     }
@@ -233,20 +237,25 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     runs.forEach((one, position) => {
       for (const buffer of one.places) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
-    for (const pool of ["work", "ints", "out"] as const) {
+    for (const pool of ["work", "half", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const ranges = own.map((place) => {
         const always = (position: number): Use => ({ at: 0, words: place.words, position });
         return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(runs.length)] : [])]);
       });
       const layout = layOut(ranges);
-      if (pool === "work") Object.assign(peak, { work: layout.words, streams: mostAtOnce(ranges.filter((_, i) => streams.has(own[i]!))) });
+      if (pool === "work" || pool === "half") {
+        peak.work += wordBytes[pool] * layout.words;
+        peak.streams += wordBytes[pool] * mostAtOnce(ranges.filter((_, i) => streams.has(own[i]!)));
+      }
       own.forEach((place, i) => (place.offset = layout.offsets[i]!));
       pools[pool] = Math.max(pools[pool], layout.words);
     }
     return peak;
   }
 }
+
+const bytesOf = ({ pool, words }: Located): number => wordBytes[pool] * words;
 
 const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
 
@@ -273,5 +282,5 @@ function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, 
 }
 
 const refTo = (place: Located, node: Node): TensorRef => ({
-  pool: place.pool, offset: startOf(place), shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
+  pool: place.pool as HostPool, offset: startOf(place), shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
 });

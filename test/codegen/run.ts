@@ -4,7 +4,7 @@
  */
 import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
-import type { PoolName } from "../../runtime/plan.js";
+import type { HostPool } from "../../runtime/plan.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
 
@@ -15,7 +15,7 @@ export interface Pools {
   readonly ints: Uint32Array;
 }
 
-export const POOLS: readonly PoolName[] = ["state", "work", "ints", "out"];
+export const POOLS: readonly HostPool[] = ["state", "work", "ints", "out"];
 
 export const makePools = (words: number): Pools => ({
   state: new Float32Array(words), work: new Float32Array(words), out: new Float32Array(words), ints: new Uint32Array(words),
@@ -60,7 +60,7 @@ export async function runWasm(kernels: readonly Kernel[], given: Pools): Promise
   const starts = POOLS.map((_, i) => 1024 + i * 4 * words);
   const scratch = Math.ceil((1024 + 16 * words) / 16) * 16;
   const memory = new WebAssembly.Memory({ initial: Math.ceil((scratch + scratchBytes) / 65536) + 1, maximum: 65536 });
-  const view = (name: PoolName): Float32Array | Uint32Array => {
+  const view = (name: HostPool): Float32Array | Uint32Array => {
     const start = starts[POOLS.indexOf(name)]!;
     return name === "ints" ? new Uint32Array(memory.buffer, start, words) : new Float32Array(memory.buffer, start, words);
   };
@@ -68,7 +68,7 @@ export async function runWasm(kernels: readonly Kernel[], given: Pools): Promise
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const run = kernels.map((kernel, i) => (offsets: readonly number[], begin: number, end: number): void => {
     const args = new Uint32Array(memory.buffer, 0, 32);
-    kernel.buffers.forEach(({ pool }, slot) => (args[slot] = starts[POOLS.indexOf(pool)]! + 4 * offsets[slot]!));
+    kernel.buffers.forEach(({ pool }, slot) => (args[slot] = starts[POOLS.indexOf(pool as HostPool)]! + 4 * offsets[slot]!));
     (exports[`k${i}`] as (args: number, scratch: number, begin: number, end: number) => void)(0, scratch, begin, end);
   });
   return {

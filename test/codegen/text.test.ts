@@ -5,6 +5,7 @@ import { wasm } from "../../codegen/wasm/printer.js";
 import { wgsl } from "../../codegen/wgsl/printer.js";
 import * as k from "../../src/kernel/build.js";
 import type { Kernel } from "../../src/kernel/ir.js";
+import { parseKernel } from "../../src/kernel/parse.js";
 import * as kernels from "../kernel/kernels.js";
 
 const js = async (kernel: Kernel): Promise<string> => {
@@ -289,6 +290,43 @@ describe("wgsl", () => {
         state[z + (at + 2u)] = t0_.y;
         state[z + (at + 3u)] = t0_.z;
         state[z + (at + 4u)] = t0_.w;
+      }
+      "
+    `);
+  });
+
+  it("half precision: a load widens, a store rounds, by the word and by the vector", async () => {
+    const half = (body: string): Kernel => parseKernel(`kernel half(b0: read half, b1: write half) groups 1 workgroup 64 {\n${body}\n}`);
+    expect(await shader(half("let at: index = (4 * local)\nb1[at].x4 = (b0[at].x4 + b0[(at + 1)].x4)"))).toMatchInlineSnapshot(`
+      "// half: 1 groups of 64
+      enable f16;
+      @group(0) @binding(5) var<storage, read_write> half: array<vec2<u32>>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @compute @workgroup_size(64)
+      fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+        let group = workgroup.x;
+        let b0 = offsets[0][0];
+        let b1 = offsets[0][1];
+        let at = (4u * local);
+        half[(b1 + at) >> 2u] = bitcast<vec2<u32>>(vec4<f16>((vec4<f32>(bitcast<vec4<f16>>(half[(b0 + at) >> 2u])) + vec4<f32>(vec4<f16>(bitcast<vec2<f16>>(half[(b0 + (at + 1u)) >> 2u][((b0 + (at + 1u)) >> 1u) & 1u])[(b0 + (at + 1u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 2u)) >> 2u][((b0 + (at + 2u)) >> 1u) & 1u])[(b0 + (at + 2u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 3u)) >> 2u][((b0 + (at + 3u)) >> 1u) & 1u])[(b0 + (at + 3u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 4u)) >> 2u][((b0 + (at + 4u)) >> 1u) & 1u])[(b0 + (at + 4u)) & 1u])))));
+      }
+      "
+    `);
+    expect(await shader(half("b1[(local + 1)].x4 = splat(b0[local])"))).toMatchInlineSnapshot(`
+      "// half: 1 groups of 64
+      enable f16;
+      @group(0) @binding(5) var<storage, read_write> half: array<f16>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @compute @workgroup_size(64)
+      fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+        let group = workgroup.x;
+        let b0 = offsets[0][0];
+        let b1 = offsets[0][1];
+        let t0_ = vec4<f32>(f32(half[b0 + local]));
+        half[b1 + (local + 1u)] = f16(t0_.x);
+        half[b1 + (local + 2u)] = f16(t0_.y);
+        half[b1 + (local + 3u)] = f16(t0_.z);
+        half[b1 + (local + 4u)] = f16(t0_.w);
       }
       "
     `);

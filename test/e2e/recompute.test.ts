@@ -44,8 +44,8 @@ describe("the memory of the streams", () => {
       if (!("scheduled" in made)) throw new Error(made.message);
       return made.scheduled[0]!.peaks["train"]!.streams;
     };
-    // One tensor of C values a token is what a block reads.
-    const unit = sizeOf(chain[0]!.blocks[0]!.inputs[0]!.shape);
+    // One tensor of C values a token is what a block reads; in bytes.
+    const unit = 4 * sizeOf(chain[0]!.blocks[0]!.inputs[0]!.shape);
     const formula = unit * footprint(lanesOf(chain), chain.length, paperLength(chain));
     const auto = streams({ kind: "auto" });
     expect(Math.abs(auto / formula - 1)).toBeLessThan(0.1);

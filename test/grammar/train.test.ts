@@ -1,8 +1,8 @@
-/** What the train section says of memory: sizes with units, `every k`, and how both are printed. */
+/** What the train section says of memory and precision: sizes with units, `every k`, and how they are printed. */
 import { describe, expect, it } from "vitest";
 import { format } from "../../grammar/format.js";
 import { parseBytes, showBytes } from "../../grammar/units.js";
-import { check } from "../../src/compile.js";
+import { check, compile } from "../../src/compile.js";
 
 const page = (clauses: string): string => `model M {
   dim context = 8, width = 8, every = 3
@@ -46,6 +46,28 @@ describe("recompute and memory", () => {
     expect(diagnostics).toEqual([]);
     expect(text).toContain("    recompute = every 6, memory <= 2 GiB\n");
     expect(format(text!, "m.mhc").text).toBe(text);
+  });
+});
+
+describe("precision", () => {
+  const half = (clauses: string, set: Readonly<Record<string, string>> = {}): string | null => {
+    const { model, sources } = check(page(clauses), { file: "m.mhc", set });
+    const span = model!.train!.half;
+    return span && sources(span.file)!.slice(span.start, span.end);
+  };
+  it.each([["clip = 1.0", null], ["precision = f32", null], ["precision = f16", "f16"]])("%s", (clauses, where) => expect(half(clauses)).toBe(where));
+  it("can be set from outside", () => {
+    expect(half("precision = f16", { "train.precision": "f32" })).toBeNull();
+    expect(half("clip = 1.0", { "train.precision": "f16" })).toBe("train");
+  });
+
+  it.each([["wasm", ["wasm", "webgpu"]], ["javascript", ["javascript"]]] as const)("f16 is an error for %s, at compile time", async (lacking, devices) => {
+    const text = page("precision = f16");
+    const { plan, diagnostics } = await compile(text, { file: "m.mhc", facts: { corpus: { vocabulary: ["a", "b"] } }, devices });
+    expect(plan).toBeNull();
+    expect(diagnostics).toMatchObject([{ code: "MHC601", message: `\`precision = f16\` needs memory of 16-bit floats, which ${lacking} does not have` }]);
+    expect(diagnostics[0]!.fix).toContain("--set train.precision=f32");
+    expect(text.slice(diagnostics[0]!.span.start, diagnostics[0]!.span.end)).toBe("f16");
   });
 });
 

@@ -16,7 +16,7 @@ import { allCases, build, random } from "../helpers/cases.js";
 /** Ops without a derivative, and why. */
 const NOT_DIFFERENTIATED: Readonly<Partial<Record<Op, string>>> = {
   parameter: "a leaf", state: "a leaf", input: "a leaf",
-  lt: "a condition", le: "a condition", eq: "a condition", and: "a condition", or: "a condition", not: "a condition",
+  lt: "a condition", le: "a condition", eq: "a condition", and: "a condition", or: "a condition", not: "a condition", finite: "a condition",
   threefry: "random bits", sinkhorn_vjp: "second derivatives of Sinkhorn are not asked for",
   attention_lse: "made by a derivative, for a derivative", attention_vjp: "second derivatives of attention are not asked for",
 };

@@ -241,7 +241,7 @@ describe("wasm", () => {
   it("names the pool that does not fit in 4 GiB", async () => {
     const plan = await handMade("wasm");
     expect(() => layOut({ ...plan, pools: { ...plan.pools, work: 2 ** 30 } }, 0, 1)).toThrow(/the pool `work` ends at 4\.0 GiB/);
-    expect(layOut({ ...plan, pools: { state: 64, work: 2 ** 30 - 4096, ints: 64, out: 64 } }, 0, 1).pages).toBeLessThanOrEqual(65536);
+    expect(layOut({ ...plan, pools: { state: 64, work: 2 ** 30 - 4096, ints: 64, out: 64, half: 0 } }, 0, 1).pages).toBeLessThanOrEqual(65536);
   });
 
   it("rejects all that waits when a worker fails, and everything after", async () => {
@@ -316,7 +316,7 @@ describe("webgpu", () => {
       }`;
     const whole = { pool: "out", offset: 64, shape: [groups], dtype: "f32" } as const;
     const session = await device.load({
-      ...plan, constants: [], pools: { state: 0, work: 0, ints: 0, out: groups + 128 }, code: { kind: "wgsl", modules: [module] },
+      ...plan, constants: [], pools: { state: 0, work: 0, ints: 0, out: groups + 128, half: 0 }, code: { kind: "wgsl", modules: [module] },
       kernels: [{ name: "count", groups, workgroup: 1, flops: 0, bytes: 0, tuned: null, buffers: [{ pool: "out", access: "read_write" }] }],
       entries: { count: { dispatches: [{ kernel: 0, offsets: [64] }], inputs: {}, outputs: { whole } } },
     });

@@ -235,6 +235,19 @@ describe("checkpoints of a model", () => {
     }
     await model.close();
   });
+
+  it("a state that starts at a value does, and does again where a checkpoint has none", async () => {
+    const [first, ...others] = plan.states;
+    const model = await load({ ...plan, states: [{ ...first!, start: 3 }, ...others] }, { device: "wasm", threads: 1 });
+    const values = async (): Promise<Float32Array> => decode(await model.checkpoint()).tensors.get(`state:${first!.name}`)!.data;
+    expect((await values()).every((value) => value === 3)).toBe(true);
+    await train(model, 1);
+    expect((await values()).some((value) => value !== 3)).toBe(true);
+    const { tensors } = decode(await model.checkpoint());
+    await model.load(encode({ tensors: new Map([...tensors].filter(([name]) => !name.startsWith("state:"))), metadata: {} }));
+    expect((await values()).every((value) => value === 3)).toBe(true);
+    await model.close();
+  });
 });
 
 it("a plan is refused on a device that it was not compiled for", async () => {

@@ -1,11 +1,11 @@
 /**
  * A plan made by hand, kernel by kernel, so that the devices are tested by themselves: everything that the contract in runtime/plan.ts
- * promises is in it (all four pools, constants, several entries, one pool bound twice, offsets that differ from dispatch to
+ * promises is in it (all pools of the host, constants, several entries, one pool bound twice, offsets that differ from dispatch to
  * dispatch, several copies of a kernel in one dispatch, a chain of dispatches that is wrong if one begins before the last has ended).
  */
 import { loadTarget } from "../../codegen/registry.js";
 import type { DeviceName } from "../../runtime/device.js";
-import type { DevicePlan, Entry, PoolName, TensorRef } from "../../runtime/plan.js";
+import type { DevicePlan, Entry, HostPool, PoolName, TensorRef } from "../../runtime/plan.js";
 import * as k from "../../src/kernel/build.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 
@@ -45,7 +45,7 @@ function kernels(gpu: boolean): Kernel[] {
   ];
 }
 
-const tensor = (pool: PoolName, offset: number, shape: readonly number[] = [SIZE]): TensorRef => ({ pool, offset, shape, dtype: pool === "ints" ? "u32" : "f32" });
+const tensor = (pool: HostPool, offset: number, shape: readonly number[] = [SIZE]): TensorRef => ({ pool, offset, shape, dtype: pool === "ints" ? "u32" : "f32" });
 
 export const refs = {
   x: tensor("state", 0), c: tensor("state", 256), t: tensor("ints", 0), n: tensor("ints", 256), table: tensor("ints", 512, [3]),
@@ -79,7 +79,7 @@ export async function handMade(device: DeviceName): Promise<DevicePlan> {
     kernels: list.map(({ name, groups, workgroup, buffers }) => ({ name, groups, workgroup, flops: 0, bytes: 0, tuned: null, buffers: buffers.map(({ pool, access }) => ({ pool, access })) })),
     code: await (await loadTarget(TARGETS[device])).print(list),
     entries,
-    pools: { state: 512, work: 512, ints: 576, out: 832 },
+    pools: { state: 512, work: 512, ints: 576, out: 832, half: 0 },
     constants: [{ at: refs.c, data: constantC }, { at: refs.table, data: [1, 4294967295, 7] }],
   };
 }

@@ -173,6 +173,13 @@ export const elementwise = {
     flops: (node) => sizeOf(node.shape),
     cases: [{ attrs: {}, inputs: [TRUTH] }],
   } satisfies OpRecord<"not">,
+  finite: {
+    infer: (inputs) => same(inputs, 1, ["f32"], "bool"),
+    evaluate: (node, [x]) => map(sizeOf(node.shape), "bool", (i) => (Number.isFinite(x![i]!) ? 1 : 0)),
+    vjp: null,
+    flops: (node) => sizeOf(node.shape),
+    cases: [{ attrs: {}, inputs: [draw(-2, 2)] }],
+  } satisfies OpRecord<"finite">,
   select: {
     infer: (inputs) => {
       const [test, then, otherwise] = inputs;
