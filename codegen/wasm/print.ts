@@ -5,7 +5,8 @@
  *
  * Elementary functions (src/kernel/mathematics.ts) are printed where they are used. As functions of the module they took two and a half
  * times as long: V8 inlines no call, and inside a function it makes a dozen constants anew for every four elements; in place the
- * constants leave the loop, provided that they are written as `v128.const` (a splat of a constant takes one and a half times as long).
+ * constants leave the loop, provided that they are vectors (a splat of a constant takes one and a half times as long) and stand before it:
+ * newer engines keep an instruction where it is written, and make a constant in four. So each is a local that is set at the start.
  */
 import { elementary, isElementary, power } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";
@@ -80,6 +81,15 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
     return fresh;
   };
   const line = (text: string): void => void lines.push(text);
+  const constants = new Map<string, string>();
+  /** A vector of four equal words. Zero is one instruction anywhere. */
+  const vector = (shape: "f32x4" | "i32x4", word: string): string => {
+    const text = `(v128.const ${shape} ${word} ${word} ${word} ${word})`;
+    if (word === "0") return text;
+    const known = constants.get(text) ?? `$constant_${constants.size}`;
+    constants.set(text, known);
+    return `(local.get ${known})`;
+  };
   // Computes an expression once, into a local. Expressions read memory and write nothing, so that a part of one may be computed before the whole.
   const bind = (e: Expr): Expr => {
     if (e.kind === "ref" || e.kind === "const" || (e.kind === "splat" && e.a.kind === "const")) return e;
@@ -139,7 +149,7 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
         if (e.a.kind === "load") return memory("v128.load32_splat", e.a.from, e.a.index, "");
         if (e.a.kind === "const" && e.type.of !== "bool") {
           const word = e.type.of === "f32" ? float(e.a.value) : `${e.a.value | 0}`;
-          return `(v128.const ${e.type.of === "f32" ? "f32x4" : "i32x4"} ${word} ${word} ${word} ${word})`;
+          return vector(e.type.of === "f32" ? "f32x4" : "i32x4", word);
         }
         if (e.type.of === "bool") return `(i32x4.splat (i32.sub (i32.const 0) ${expr(e.a)}))`;
         return `(${e.type.of === "f32" ? "f32x4" : "i32x4"}.splat ${expr(e.a)})`;
@@ -163,9 +173,9 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
     const from = a.type.of;
     const inner = expr(a);
     if (to.lanes === 4) {
-      if (to.of === "f32") return from === "bool" ? `(v128.and ${inner} (v128.const f32x4 1 1 1 1))` : `(f32x4.convert_i32x4_u ${inner})`;
+      if (to.of === "f32") return from === "bool" ? `(v128.and ${inner} ${vector("f32x4", "1")})` : `(f32x4.convert_i32x4_u ${inner})`;
       if (from === "f32") return `(i32x4.trunc_sat_f32x4_u ${inner})`;
-      return from === "bool" ? `(v128.and ${inner} (v128.const i32x4 1 1 1 1))` : inner;
+      return from === "bool" ? `(v128.and ${inner} ${vector("i32x4", "1")})` : inner;
     }
     if (to.of === "f32") return `(f32.convert_i32_u ${inner})`;
     return from === "f32" ? `(i32.trunc_sat_f32_u ${inner})` : inner;
@@ -262,7 +272,9 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
   }
 
   body({ names, bases, declare, line, stmts });
-  return { text: [head, ...locals, ...lines, ")"].join("\n"), scratch };
+  const set = [...constants].map(([text, name]) => `(local.set ${name} ${text})`);
+  const declared = [...constants.values()].map((name) => `(local ${name} v128)`);
+  return { text: [head, ...locals, ...declared, ...set, ...lines, ")"].join("\n"), scratch };
 }
 
 /**
