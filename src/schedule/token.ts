@@ -35,6 +35,8 @@ import { rowMajor } from "./views.js";
 const WIDEST = 8192;
 /** Tokens that share one packing of the weights: enough to hide it, few enough to balance threads. */
 const SPAN = 48;
+/** Groups that a region has at least, where there are as many tiles. */
+const SPANS = 8;
 
 export interface TokenTile extends Choice {
   /** Tokens that go through a stage before the next begins. */
@@ -52,7 +54,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const shape = `${total}x${widest}`;
   const fallback: TokenTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
   const tile = Math.max(1, Math.min(total, chosen(profile, "token", shape, fallback).tile));
-  const span = Math.ceil(SPAN / tile) * tile;
+  const span = Math.ceil(Math.min(SPAN, total / SPANS) / tile) * tile;
   const whole = total % tile === 0;
 
   const stages = stagesOf(region, classes, places, false);
