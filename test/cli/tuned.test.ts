@@ -24,7 +24,7 @@ it("an emulated GPU gets kernels without workgroup memory, all of their families
     // A few long rows still share their memory: an invocation each would leave cores idle.
     return kernels.flatMap(({ name, groups }, i) => (code.modules[i]!.includes("workgroupBarrier") && (groups >= 64 || !name.startsWith("row")) ? [name.replace(/_\d+$/, "")] : []));
   };
-  expect(new Set(await waiting({}))).toEqual(new Set(["attention", "attention_vjp", "row_shared"]));
+  expect(new Set(await waiting({}))).toEqual(new Set(["attention", "token", "attention_vjp", "row_shared"]));
   expect(await waiting(choices)).toEqual([]);
   vi.unstubAllEnvs();
 });

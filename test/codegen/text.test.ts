@@ -301,12 +301,12 @@ describe("wgsl", () => {
       "// half: 1 groups of 64
       enable f16;
       @group(0) @binding(5) var<storage, read_write> half: array<vec2<u32>>;
-      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
       @compute @workgroup_size(64)
       fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
         let group = workgroup.x;
-        let b0 = offsets[0][0];
-        let b1 = offsets[0][1];
+        let b0 = offsets[workgroup.z][0];
+        let b1 = offsets[workgroup.z][1];
         let at = (4u * local);
         half[(b1 + at) >> 2u] = bitcast<vec2<u32>>(vec4<f16>((vec4<f32>(bitcast<vec4<f16>>(half[(b0 + at) >> 2u])) + vec4<f32>(vec4<f16>(bitcast<vec2<f16>>(half[(b0 + (at + 1u)) >> 2u][((b0 + (at + 1u)) >> 1u) & 1u])[(b0 + (at + 1u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 2u)) >> 2u][((b0 + (at + 2u)) >> 1u) & 1u])[(b0 + (at + 2u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 3u)) >> 2u][((b0 + (at + 3u)) >> 1u) & 1u])[(b0 + (at + 3u)) & 1u], bitcast<vec2<f16>>(half[(b0 + (at + 4u)) >> 2u][((b0 + (at + 4u)) >> 1u) & 1u])[(b0 + (at + 4u)) & 1u])))));
       }
@@ -316,12 +316,12 @@ describe("wgsl", () => {
       "// half: 1 groups of 64
       enable f16;
       @group(0) @binding(5) var<storage, read_write> half: array<f16>;
-      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 8>;
+      @group(0) @binding(4) var<uniform> offsets: array<vec4<u32>, 16>;
       @compute @workgroup_size(64)
       fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
         let group = workgroup.x;
-        let b0 = offsets[0][0];
-        let b1 = offsets[0][1];
+        let b0 = offsets[workgroup.z][0];
+        let b1 = offsets[workgroup.z][1];
         let t0_ = vec4<f32>(f32(half[b0 + local]));
         half[b1 + (local + 1u)] = f16(t0_.x);
         half[b1 + (local + 2u)] = f16(t0_.y);
