@@ -12,7 +12,7 @@ import { COPIES } from "../../runtime/plan.js";
 import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { elementary, power } from "../../src/kernel/mathematics.js";
-import { vectorsOf, type Vectors } from "./vectors.js";
+import { vectorsOf, type Vectors } from "../../src/kernel/vectors.js";
 import { rename } from "./words.js";
 
 const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };

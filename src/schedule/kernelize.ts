@@ -9,6 +9,7 @@ import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { keepLoops } from "../kernel/loops.js";
+import { rollAccesses } from "../kernel/rolls.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
 import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
@@ -69,7 +70,7 @@ export interface Chip {
 }
 
 /**
- * Runs `body`, which emits into the workbench and returns the number of groups, and wraps up the kernel.
+ * Runs `emit`, which emits into the workbench and returns the number of groups, and wraps up the kernel.
  */
 export function kernelize(
   name: string,
@@ -78,7 +79,7 @@ export function kernelize(
   places: Places,
   lanes: 1 | 4,
   workgroup: number,
-  body: (bench: Workbench) => number,
+  emit: (bench: Workbench) => number,
   cooperation?: Cooperation,
   chip?: Chip,
 ): Bound {
@@ -113,11 +114,12 @@ export function kernelize(
     tuned = { key: `${skeleton}/${shape}`, choice };
     return choice;
   };
-  const groups = body({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
+  const groups = emit({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
   const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
     name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
-  const stmts: readonly Stmt[] = profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept ? keepLoops(emitter.body()) : emitter.body();
+  const body: readonly Stmt[] = emitter.body();
+  const stmts = profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept ? keepLoops(rollAccesses({ name, groups, workgroup, buffers, body })) : body;
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),

@@ -7,7 +7,7 @@
  * Ranges start at multiples of 64 words. The rest is found by walking the kernel: a sum or remainder of multiples of four is one, so is a
  * product with one, so is a name or a loop variable made of them.
  */
-import type { Expr, Kernel, PoolName, Stmt } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, PoolName, Stmt } from "./ir.js";
 
 export interface Vectors {
   readonly pools: ReadonlySet<PoolName>;

@@ -1,0 +1,39 @@
+/** Addresses as sums of multiples of what is no sum, so that two can be told to differ by a constant. */
+import type { Expr } from "./ir.js";
+import { printExpr } from "./text.js";
+
+export interface Linear {
+  readonly terms: ReadonlyMap<string, number>;
+  readonly constant: number;
+  /** The terms as text: equal for addresses that differ by a constant. */
+  readonly key: string;
+}
+
+/** What names of index values stand for. */
+export type Names = Map<string, Linear>;
+
+const make = (terms: ReadonlyMap<string, number>, constant: number): Linear =>
+  ({ terms, constant, key: [...terms].filter(([, times]) => times !== 0).map(([term, times]) => `${times} ${term}`).sort().join(" + ") });
+
+const scaled = ({ terms, constant }: Linear, by: number): Linear => make(new Map([...terms].map(([term, times]) => [term, by * times])), by * constant);
+
+function sum(a: Linear, b: Linear): Linear {
+  const terms = new Map(a.terms);
+  for (const [term, times] of b.terms) terms.set(term, (terms.get(term) ?? 0) + times);
+  return make(terms, a.constant + b.constant);
+}
+
+export function linear(e: Expr, names: Names): Linear {
+  if (e.kind === "const") return make(new Map(), e.value);
+  if (e.kind === "ref") return names.get(e.name) ?? make(new Map([[e.name, 1]]), 0);
+  if (e.kind === "binary") {
+    if (e.op === "add") return sum(linear(e.a, names), linear(e.b, names));
+    if (e.op === "sub") return sum(linear(e.a, names), scaled(linear(e.b, names), -1));
+    if (e.op === "mul") {
+      const [a, b] = [linear(e.a, names), linear(e.b, names)];
+      if (b.terms.size === 0) return scaled(a, b.constant);
+      if (a.terms.size === 0) return scaled(b, a.constant);
+    }
+  }
+  return make(new Map([[printExpr(e), 1]]), 0);
+}
