@@ -18,8 +18,6 @@ const ALIGNMENT = 256;
 const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
 /** Most timestamps in a query set. */
 const MOST_QUERIES = 4096;
-/** Bytes for a pool in a kernel's trial run: WebGPU keeps every access inside. */
-const TRIAL = 256;
 /** Most workgroups along one axis; kernels read their group as x + y * this. */
 const MOST_GROUPS = 65535;
 /** The share of the time that a run is known to take during which nobody asks whether it has ended. */
@@ -55,7 +53,7 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   });
   return {
     name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter),
-    load: (plan) => load(gpu, plan, failure, isSoftware(adapter), isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
+    load: (plan) => load(gpu, plan, failure, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
     close() {
       gpu.destroy();
       return Promise.resolve();
@@ -101,13 +99,6 @@ const usageOf = (kernel: KernelInfo): string =>
     return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
   }).join("");
 
-interface Bindings {
-  readonly layout: GPUBindGroupLayout;
-  readonly group: GPUBindGroup;
-  /** The same with a few words for each pool. */
-  readonly trial: GPUBindGroup;
-}
-
 /** A kernel as it is dispatched: its pipeline, what it is bound to, its workgroups. */
 interface Made {
   readonly pipeline: GPUComputePipeline;
@@ -119,8 +110,7 @@ interface Made {
 /** A dispatch whose pipeline is there. */
 type Ready = Run & Made;
 
-/** `software`: whether the driver may compile a kernel when it first runs. */
-async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, software: boolean, wait: Wait): Promise<Session> {
+async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, wait: Wait): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
   const check = (): void => {
@@ -156,14 +146,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const uniform = gpu.createBuffer({ size: args.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   gpu.queue.writeBuffer(uniform, 0, args);
 
-  const trials = new Map<PoolName, GPUBuffer>();
-  const trialOf = (pool: PoolName): GPUBuffer => {
-    const found = trials.get(pool) ?? gpu.createBuffer({ size: TRIAL, usage: GPUBufferUsage.STORAGE });
-    trials.set(pool, found);
-    return found;
-  };
-  const layouts = new Map<string, Bindings>();
-  const bindings = (usage: string): Bindings => {
+  const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup }>();
+  const bindings = (usage: string): { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup } => {
     let found = layouts.get(usage);
     if (!found) {
       const used = POOLS.flatMap((pool, i) => (usage[i] === "-" ? [] : [{ pool, binding: BINDINGS[pool], type: usage[i] === "r" ? "read-only-storage" as const : "storage" as const }]));
@@ -173,39 +157,23 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
           { binding: ARGS, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: argsBytes } },
         ],
       });
-      const groupOf = (bufferOf: (pool: PoolName) => GPUBuffer): GPUBindGroup => gpu.createBindGroup({
+      const group = gpu.createBindGroup({
         layout,
-        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: bufferOf(pool) } })), { binding: ARGS, resource: { buffer: uniform, size: argsBytes } }],
+        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: ARGS, resource: { buffer: uniform, size: argsBytes } }],
       });
-      found = { layout, group: groupOf((pool) => pools[pool]), trial: groupOf(trialOf) };
+      found = { layout, group };
       layouts.set(usage, found);
     }
     return found;
   };
-  let closed = false;
-  /**
-   * Lets a kernel run once, on a few words that nobody reads: a driver that compiles a kernel when it first runs begins while other pipelines and
-   * the first values of the parameters are made.
-   */
-  const tryOut = (pipeline: GPUComputePipeline, trial: GPUBindGroup): void => {
-    const encoder = gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, trial, [0]);
-    pass.dispatchWorkgroups(1);
-    pass.end();
-    gpu.queue.submit([encoder.finish()]);
-  };
-  const early = new Set(software ? plan.entries["train"]?.dispatches.map(({ kernel }) => kernel) : []);
   // All are begun here, those of a training step first; what only other entries need is waited for when they run.
   const kernels = plan.kernels.map(async (kernel, i): Promise<Made> => {
-    const { layout, group, trial } = bindings(usageOf(kernel));
+    const { layout, group } = bindings(usageOf(kernel));
     const module = gpu.createShaderModule({ label: kernel.name, code: code.modules[i]! });
     const pipeline = await gpu.createComputePipelineAsync({ label: kernel.name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: "main" } })
       .catch((error: unknown) => {
         throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
       });
-    if (early.has(i) && !closed) tryOut(pipeline, trial);
     return { pipeline, group, x: Math.min(kernel.groups, MOST_GROUPS), y: Math.ceil(kernel.groups / MOST_GROUPS) };
   });
   for (const kernel of kernels) kernel.catch(() => undefined);
@@ -221,6 +189,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
   /** Reads share the staging buffer, one after another. */
   let reading: Promise<unknown> = Promise.resolve();
+  let closed = false;
   let submits = 0;
   const mustBe = (name: string): void => {
     if (closed) throw new DeviceError("the session is closed");
@@ -332,7 +301,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     }),
     close() {
       closed = true;
-      for (const buffer of [...Object.values(pools), ...trials.values(), uniform, staging]) buffer.destroy();
+      for (const buffer of [...Object.values(pools), uniform, staging]) buffer.destroy();
       clock?.close();
       return Promise.resolve();
     },

@@ -18,7 +18,7 @@ export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<st
  * Whether short loops are kept (`loops.ts`) changes nothing but that time, and so is no family to tune.
  */
 export const emulated: Readonly<Record<string, Choice>> = {
-  attention: { shared: 0 }, attention_vjp: { shared: 0, rows: 1 },
+  attention: { shared: 0 }, attention_vjp: { shared: 0, rows: 2 },
   matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   row: { shared: 0 },
   token: { threads: 1 },
