@@ -63,9 +63,15 @@ export interface KernelInfo {
   readonly buffers: readonly { readonly pool: PoolName; readonly access: "read" | "write" | "read_write" }[];
 }
 
+/** Where a WGSL kernel finds its pools, and the offsets of its dispatch. */
+export const poolBindings: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
+export const OFFSETS_BINDING = 4;
+/** Workgroups along the first axis of a dispatch, a limit of every adapter; those beyond go on the second. */
+export const GROUPS_IN_X = 65535;
+
 /** The code of all kernels for one device. */
 export type DeviceCode =
-  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (state 0, work 1, ints 2, out 3, half 5), and at binding 4 the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, 65535), ceil(groups / 65535), copies) workgroups. */
+  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (`poolBindings`), and at `OFFSETS_BINDING` the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, GROUPS_IN_X), ceil(groups / GROUPS_IN_X), copies) workgroups. */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
   /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused multiply-add, for engines that validate relaxed SIMD. */
   | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly relaxed: string; readonly sharedFlag: number; readonly scratchBytes: number }

@@ -11,7 +11,7 @@ import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
-import { lossScale } from "./passes/scaling.js";
+import { lossScale, type State } from "./passes/scaling.js";
 
 export interface Entries {
   readonly graphs: readonly Graph[];
@@ -19,7 +19,7 @@ export interface Entries {
   readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
-  readonly states: readonly { readonly name: string; readonly shape: readonly number[]; readonly start?: number }[];
+  readonly states: readonly State[];
   /** Names of parameters and states in the order of memory that suits the update; null when there is none. */
   readonly order: readonly string[] | null;
 }

@@ -6,7 +6,7 @@
  * Elementary functions (src/kernel/mathematics.ts) are printed where they are used. As functions of the module they took two and a half
  * times as long: V8 inlines no call, and inside a function it makes a dozen constants anew for every four elements; in place the
  * constants leave the loop, provided that they are vectors (a splat of a constant takes one and a half times as long) and stand before it:
- * newer engines keep an instruction where it is written, and make a constant in four. So each is a local that is set at the start.
+ * newer engines seem to keep an instruction where it is written (docs/performance.md). So each is a local that is set at the start.
  */
 import { elementary, isElementary, power } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";

@@ -8,16 +8,12 @@
  * and those past the last group return at once, all invocations together.
  */
 import * as k from "../../src/kernel/build.js";
-import { COPIES } from "../../runtime/plan.js";
+import { COPIES, GROUPS_IN_X, OFFSETS_BINDING, poolBindings } from "../../runtime/plan.js";
 import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { elementary, power } from "../../src/kernel/mathematics.js";
 import { vectorsOf, type Vectors } from "../../src/kernel/vectors.js";
 import { rename } from "./words.js";
-
-const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
-const OFFSETS_BINDING = 4;
-export const GROUPS_IN_X = 65535;
 
 const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
 const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
@@ -54,11 +50,11 @@ export function printModule(kernel: Kernel): string {
   const need = (op: Helper, lanes: 1 | 4): void => void (helpers.has(helperName(op, lanes)) || helpers.set(helperName(op, lanes), helper(op, lanes)));
   const printer = createPrinter(pools, vectors, new Map([["group", "group"], ["local", "local"]]), need);
   printer.stmts(kernel.body, "  ");
-  const bindings = (Object.keys(BINDINGS) as PoolName[]).flatMap((pool) => {
+  const bindings = (Object.keys(poolBindings) as PoolName[]).flatMap((pool) => {
     const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
     if (own.length === 0) return [];
     const access = own.every((buffer) => buffer.access === "read") ? "read" : "read_write";
-    return [`@group(0) @binding(${BINDINGS[pool]}) var<storage, ${access}> ${pool}: array<${storedName(pool, vectors.pools.has(pool) ? 4 : 1)}>;`];
+    return [`@group(0) @binding(${poolBindings[pool]}) var<storage, ${access}> ${pool}: array<${storedName(pool, vectors.pools.has(pool) ? 4 : 1)}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
   const vec4s = Math.ceil(kernel.buffers.length / 4);

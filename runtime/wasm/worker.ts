@@ -1,9 +1,9 @@
-import { RECORD } from "./layout.js";
-
 /**
  * What a worker runs, as text, since one source must serve Node's worker threads and the browser's workers without a file of its
  * own. It instantiates the module on the shared memory and walks its part of an entry at every message.
  */
+import { RECORD } from "./layout.js";
+
 export const workerSource = `
 const start = (post) => {
   let instance = null, thread = 0, threads = 1, scratch = 0;

@@ -5,21 +5,17 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
-import { COPIES, copiesOf, wordBytes, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
+import { COPIES, copiesOf, GROUPS_IN_X, OFFSETS_BINDING, poolBindings, wordBytes, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
-const BINDINGS: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
-const POOLS = Object.keys(BINDINGS) as readonly PoolName[];
-const ARGS = 4;
+const POOLS = Object.keys(poolBindings) as readonly PoolName[];
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
 /** What is used where the adapter has it. */
 const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
 /** Most timestamps in a query set. */
 const MOST_QUERIES = 4096;
-/** Most workgroups along one axis; kernels read their group as x + y * this. */
-const MOST_GROUPS = 65535;
 /** The share of the time that a run is known to take during which nobody asks whether it has ended. */
 const PATIENCE = 0.8;
 
@@ -150,16 +146,16 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const bindings = (usage: string): { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup } => {
     let found = layouts.get(usage);
     if (!found) {
-      const used = POOLS.flatMap((pool, i) => (usage[i] === "-" ? [] : [{ pool, binding: BINDINGS[pool], type: usage[i] === "r" ? "read-only-storage" as const : "storage" as const }]));
+      const used = POOLS.flatMap((pool, i) => (usage[i] === "-" ? [] : [{ pool, binding: poolBindings[pool], type: usage[i] === "r" ? "read-only-storage" as const : "storage" as const }]));
       const layout = gpu.createBindGroupLayout({
         entries: [
           ...used.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
-          { binding: ARGS, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: argsBytes } },
+          { binding: OFFSETS_BINDING, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: argsBytes } },
         ],
       });
       const group = gpu.createBindGroup({
         layout,
-        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: ARGS, resource: { buffer: uniform, size: argsBytes } }],
+        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: OFFSETS_BINDING, resource: { buffer: uniform, size: argsBytes } }],
       });
       found = { layout, group };
       layouts.set(usage, found);
@@ -174,7 +170,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       .catch((error: unknown) => {
         throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
       });
-    return { pipeline, group, x: Math.min(kernel.groups, MOST_GROUPS), y: Math.ceil(kernel.groups / MOST_GROUPS) };
+    return { pipeline, group, x: Math.min(kernel.groups, GROUPS_IN_X), y: Math.ceil(kernel.groups / GROUPS_IN_X) };
   });
   for (const kernel of kernels) kernel.catch(() => undefined);
   const ready = new Map<string, readonly Ready[]>();

@@ -17,6 +17,11 @@ export const u32 = (value: number): Expr => constant(value >>> 0, "u32");
 export const idx = (value: number): Expr => constant(value, "index");
 export const bool = (value: boolean): Expr => constant(value ? 1 : 0, "bool");
 export const ref = (name: string, type: Type): Expr => ({ kind: "ref", name, type });
+/** The name of a variable, to assign to it. */
+export const nameOf = (e: Expr): string => {
+  if (e.kind !== "ref") throw new Error(`kernel: a ${e.kind} is no variable`);
+  return e.name;
+};
 
 const COMPARISONS: ReadonlySet<BinaryOp> = new Set(["lt", "le", "eq", "ne"]);
 

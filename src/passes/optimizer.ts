@@ -11,7 +11,7 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT, slotsOf } from "../graph/packing.js";
 import { sizeOf } from "../graph/record.js";
-import type { LossScale } from "./scaling.js";
+import type { LossScale, State } from "./scaling.js";
 
 /** A rate over the steps. `warmup` steps rise linearly; then `from` falls to `to` at `steps`. */
 export type Schedule =
@@ -31,7 +31,7 @@ export interface Trained {
 export interface Update {
   /** Parameter or state -> its new value. */
   readonly updates: ReadonlyMap<Node, Node>;
-  readonly states: readonly { readonly name: string; readonly shape: readonly number[]; readonly start?: number }[];
+  readonly states: readonly State[];
   /** Names of parameters and states in the order in which the update works on them: so laid out, its vectors are the memory as it lies. */
   readonly order: readonly string[];
   /** Norm of all gradients, unscaled, before clipping; null when nobody needs it. */

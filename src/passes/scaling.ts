@@ -6,13 +6,17 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import type { StateInfo } from "../../runtime/plan.js";
+
+/** A state that has no place yet. */
+export type State = Omit<StateInfo, "offset">;
 
 export interface LossScale {
   /** What the derivative starts from. */
   readonly scale: Node;
   /** Steps so far that changed nothing. */
   readonly skipped: Node;
-  readonly states: readonly { readonly name: string; readonly shape: readonly number[]; readonly start?: number }[];
+  readonly states: readonly State[];
   /** The new values of the states, by whether this step's gradients are finite. */
   readonly after: (good: Node) => ReadonlyMap<Node, Node>;
 }

@@ -2,7 +2,7 @@
  * Attention for a GPU that a CPU emulates: an invocation owns a few neighbouring rows and reads all that they are compared with itself, four
  * words at a time. There is no memory of a workgroup and no barrier, which would make a coroutine of the kernel, with all registers in
  * its frame. A load is what costs on such a GPU, as much as sixty multiplications: each is used for all rows that the invocation owns, and
- * is in the text once (`rolled.ts`). Keys that none of the rows sees are not visited. The cotangents of queries are a kernel, and those of keys and
+ * is in the text once (`shift-registers.ts`). Keys that none of the rows sees are not visited. The cotangents of queries are a kernel, and those of keys and
  * values another, since two texts are compiled in two thirds of the time of one that has both.
  */
 import { ABSENT } from "../graph/ops/attention.js";
@@ -11,7 +11,7 @@ import type { Expr } from "../kernel/ir.js";
 import type { Attention, Backward, Forward, Roles, Rows } from "./attention-operands.js";
 import type { Coord, Emitter } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
-import { drain, fill, register, set } from "./rolled.js";
+import { drain, fill, register, set } from "./shift-registers.js";
 
 /** Neighbouring rows; those beyond the last of `total` repeat it when they are read, and are not written. */
 interface Run {

@@ -9,7 +9,7 @@ import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { keepLoops } from "../kernel/loops.js";
-import { rollAccesses } from "../kernel/rolls.js";
+import { rollAccesses } from "../kernel/rolled-accesses.js";
 import type { PoolName } from "../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
 import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";

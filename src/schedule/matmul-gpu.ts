@@ -8,7 +8,7 @@
  * Measured on lavapipe, where every load of a word is eight loads with a check each and arithmetic is nearly free: a load of four words
  * costs less than three single ones. In GFLOP/s over the products of nanogpt, forward, backward, weights: single words 4 x 4
  * 5-6; vec4s 4 x 4 7-14, 4 x 8 8-18, 8 x 8 11-18 at twice the time to compile; four along k 13-15 backward; workgroup memory 4-9. There
- * what is unrolled must be compiled before the first step (`rolled.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half
+ * what is unrolled must be compiled before the first step (`shift-registers.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half
  * the time of 4 x 8 without.
  */
 import type { Choice } from "../../codegen/target.js";
@@ -21,7 +21,7 @@ import type { Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
-import { drain } from "./rolled.js";
+import { drain } from "./shift-registers.js";
 import { sizeOf } from "./views.js";
 
 export interface GpuTile extends Choice {
@@ -32,7 +32,7 @@ export interface GpuTile extends Choice {
   readonly unroll: number;
   /** 1: tiles of A and B go through workgroup memory. */
   readonly shared: number;
-  /** 1: the epilogue and the store are in the text once, in a loop over the accumulators (`rolled.ts`). */
+  /** 1: the epilogue and the store are in the text once, in a loop over the accumulators (`shift-registers.ts`). */
   readonly rolled: number;
 }
 

@@ -158,7 +158,8 @@ function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Redu
   return shares.map((_, s) => e.bind(k.load("folded", k.idx(s), f32(1))));
 }
 
-function unflatten(flat: number, sizes: readonly number[]): number[] {
+/** The coordinates of an element by its number. */
+export function unflatten(flat: number, sizes: readonly number[]): number[] {
   const strides = rowMajor(sizes);
   return sizes.map((size, i) => Math.floor(flat / strides[i]!) % size);
 }

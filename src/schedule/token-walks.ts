@@ -5,10 +5,11 @@ import { constant, type Coord } from "./coords.js";
 import type { Reducing, Wanted } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
+import { unflatten } from "./reductions.js";
 import { byLevel, storeRoots } from "./rows.js";
 import { termsOf, type Stage } from "./stages.js";
 import { coordsAt, type Tokens } from "./tiles.js";
-import { rowMajor, sizeOf } from "./views.js";
+import { sizeOf } from "./views.js";
 
 /** How the invocations of a kernel share the work on a token. */
 export interface Team {
@@ -74,7 +75,7 @@ export function positions(sizes: readonly number[], vectors: boolean): Coord[][]
   const outer = sizes.slice(0, -1);
   const found: Coord[][] = [];
   for (let o = 0; o < sizeOf(outer); o++) {
-    const at = rowMajor(outer).map((stride, i) => constant(Math.floor(o / stride) % outer[i]!));
+    const at = unflatten(o, outer).map(constant);
     for (let c = 0; c < last; ) {
       const width = vectors && last - c >= 4 ? 4 : 1;
       found.push(sizes.length ? [...at, { ...constant(c), lane: width === 4 ? 1 : 0 }] : []);

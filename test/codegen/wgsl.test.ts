@@ -3,8 +3,8 @@
  * what only workgroups have. The dispatch is made by hand, as runtime/plan.ts says, so that a fault of the printer is not one of the runtime.
  */
 import { describe, expect, it } from "vitest";
-import { COPIES } from "../../runtime/plan.js";
-import { GROUPS_IN_X, printModule } from "../../codegen/wgsl/print.js";
+import { COPIES, GROUPS_IN_X } from "../../runtime/plan.js";
+import { printModule } from "../../codegen/wgsl/print.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { parseKernel } from "../../src/kernel/parse.js";
-import { rollAccesses } from "../../src/kernel/rolls.js";
+import { rollAccesses } from "../../src/kernel/rolled-accesses.js";
 import { printKernel } from "../../src/kernel/text.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
 

@@ -8,15 +8,13 @@ import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
 import { constant, type Coord, type Emitter } from "./emit.js";
 
-const nameOf = (register: Expr): string => (register as Extract<Expr, { readonly kind: "ref" }>).name;
-
 export function register(e: Emitter, value: Expr): Expr {
   const name = e.fresh("r");
   e.push(k.varS(name, value));
   return k.ref(name, value.type);
 }
 
-export const set = (e: Emitter, to: Expr, value: Expr): void => e.push(k.assign(nameOf(to), value));
+export const set = (e: Emitter, to: Expr, value: Expr): void => e.push(k.assign(k.nameOf(to), value));
 
 /** As many registers as `count`, of the values at 0, 1, … */
 export function fill(e: Emitter, count: number, type: Type, value: (i: Coord) => Expr): Expr[] {

@@ -8,6 +8,7 @@
 import * as k from "./build.js";
 import type { Expr, Kernel, PoolName, Stmt, Type } from "./ir.js";
 import { linear, type Names } from "./linear.js";
+import { turnsOf } from "./loops.js";
 import { vectorsOf } from "./vectors.js";
 
 const LANES = 4;
@@ -68,7 +69,7 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
     return body.flatMap((s): Stmt[] => {
       if (s.kind === "for") {
         names.delete(s.name);
-        return [{ ...s, body: roll(s.body, often || !(turnsOf(s) <= FEW)) }];
+        return [{ ...s, body: roll(s.body, often || (turnsOf(s) ?? Number.POSITIVE_INFINITY) > FEW) }];
       }
       if (s.kind === "if") return [{ ...s, then: roll(s.then, often), else: roll(s.else, often) }];
       const load = loads.get(s);
@@ -157,15 +158,15 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
       group,
       fill: (): Stmt[] => runs.flatMap(({ run, registers }) => {
         const load = (turn: Expr): Expr => k.load(site.buffer, placeOf(site, run, turn), type);
-        if (run.length === 1) return [k.letS(nameOf(registers[0]!), load(k.idx(0)))];
+        if (run.length === 1) return [k.letS(k.nameOf(registers[0]!), load(k.idx(0)))];
         return [
-          ...registers.map((own) => k.varS(nameOf(own), k.splat(zero))),
+          ...registers.map((own) => k.varS(k.nameOf(own), k.splat(zero))),
           turns(run.length, (turn) => {
             const name = `word${rolled++}`;
             const next = k.ref(name, type);
             return [k.letS(name, load(turn)), ...registers.map((own, i) => {
               const after = registers[i + 1] ?? (type.lanes === LANES ? next : k.splat(next));
-              return k.assign(nameOf(own), type.lanes === LANES ? after : k.shuffle(own, after, [1, 2, 3, 4]));
+              return k.assign(k.nameOf(own), type.lanes === LANES ? after : k.shuffle(own, after, [1, 2, 3, 4]));
             })];
           }),
         ];
@@ -192,7 +193,7 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
         const { at } = group.sites.get(s)!;
         const own = k.ref(`${name}v${values.size}`, value.type);
         at.forEach((word, i) => values.set(word, at.length === 1 ? own : k.extract(own, i as 0 | 1 | 2 | 3)));
-        return [k.letS(nameOf(own), value)];
+        return [k.letS(k.nameOf(own), value)];
       },
       drain: (): Stmt[] => runsOf([...values.keys()]).flatMap((run) => {
         const store = (turn: Expr, value: Expr): Stmt => k.store(last.buffer, placeOf(last, run, turn), value);
@@ -203,10 +204,10 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
         const word = (i: number): Expr => values.get(run[Math.min(i, run.length - 1)]!)!;
         const lanesAt = (i: number): Expr => k.lanes([word(i), word(i + 1), word(i + 2), word(i + 3)]);
         return [
-          ...registers.map((own, i) => k.varS(nameOf(own), four ? word(i) : lanesAt(LANES * i))),
+          ...registers.map((own, i) => k.varS(k.nameOf(own), four ? word(i) : lanesAt(LANES * i))),
           turns(run.length, (turn) => [
             store(turn, four ? registers[0]! : k.extract(registers[0]!, 0)),
-            ...registers.map((own, i) => k.assign(nameOf(own), four ? (registers[i + 1] ?? own) : k.shuffle(own, registers[i + 1] ?? own, [1, 2, 3, 4]))),
+            ...registers.map((own, i) => k.assign(k.nameOf(own), four ? (registers[i + 1] ?? own) : k.shuffle(own, registers[i + 1] ?? own, [1, 2, 3, 4]))),
           ]),
         ];
       }),
@@ -215,8 +216,6 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
 
   return roll(kernel.body, false);
 }
-
-const nameOf = (register: Expr): string => (register as Extract<Expr, { readonly kind: "ref" }>).name;
 
 /** The place of an element of a run, by the index of a site of its group. */
 function placeOf(site: Site, run: readonly number[], turn: Expr): Expr {
@@ -236,10 +235,6 @@ function runsOf(words: readonly number[], alone = false): number[][] {
   }
   return runs;
 }
-
-/** Turns of a loop, as far as they are known. */
-const turnsOf = ({ from, to, step }: Extract<Stmt, { readonly kind: "for" }>): number =>
-  (from.kind === "const" && to.kind === "const" ? (to.value - from.value) / step : NaN);
 
 type Pools = ReadonlyMap<string, PoolName>;
 
