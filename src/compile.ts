@@ -151,7 +151,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
     inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
-    constraints: model.manifolds.map(({ name, manifold }) => ({ name, manifold: manifold.manifold.name, tolerance: manifold.manifold.tolerance(manifold.options) })),
+    constraints: model.manifolds.map(({ name, manifold }) => ({ name, manifold: manifold.set.name, tolerance: manifold.set.tolerance(manifold.options) })),
     devices,
   };
   const stages: Stages = {

@@ -1,43 +1,50 @@
 /**
- * The Birkhoff polytope: doubly stochastic n x n matrices, the convex hull of the permutations. Two maps: Sinkhorn's (free
- * coordinates are n x n logits), which makes rows exact and columns nearly so, and a softmax-weighted sum of all permutations
- * (n! weights, n <= 5), which is exact. `exact` ends Sinkhorn with the rounding of Altschuler, Weed and Rigollet
+ * The Birkhoff polytope: doubly stochastic n x n matrices, the convex hull of the permutations. Four maps. Sinkhorn's (free
+ * coordinates are n x n logits) makes rows exact and columns nearly so. A softmax-weighted sum of all permutations
+ * (n! weights, n <= 5) is exact. So is the Kronecker product of log2 n matrices [a, 1 - a; 1 - a, a] (one number each), and the squared entries of an
+ * orthogonal matrix (`orthostochastic`); both reach a part of the set only. `exact` ends Sinkhorn with the rounding of Altschuler, Weed and Rigollet
  * (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2): scale rows
- * down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing.
+ * down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing. The same rounding, of the positive part,
+ * is the projection: it leaves members alone and moves others by at most twice the sum of what is missing, which is near, not nearest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { known, multiply } from "../graph/sizes.js";
-import type { Manifold } from "./manifold.js";
+import { known, type Polynomial } from "../graph/sizes.js";
+import { atLeast } from "./algebra.js";
+import type { ConvexSet, Options, Piece } from "./set.js";
+import { stiefel } from "./stiefel.js";
 
 const MOST_PERMUTED = 5;
+/** What may be missing of all sums together: less than the tolerance. */
+const FLOOR = 1e-6;
 const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1));
 
-export const birkhoff: Manifold = {
+export const birkhoff: ConvexSet = {
+  kind: "convex",
   name: "birkhoff",
   summary: "doubly stochastic matrices: no negative entry, every row and every column sums to 1",
+  source: "Sinkhorn 1967; Altschuler, Weed and Rigollet, NeurIPS 2017; DeepSeek, arXiv 2512.24880",
+  point: "square",
   options: {
     iterations: { kind: "integer", default: 20, from: 1, to: 1000 },
     convention: { kind: "choice", default: "paper", choices: ["paper", "deepseek"] },
     exact: { kind: "flag", default: false },
-    by: { kind: "choice", default: "sinkhorn", choices: ["sinkhorn", "permutations"] },
+    by: { kind: "choice", default: "sinkhorn", choices: ["sinkhorn", "permutations", "kronecker", "orthostochastic"] },
   },
-  free: (n, { by }) => {
-    if (by !== "permutations") return multiply(n, n);
-    if (n.value === null) return { error: "needs a known size to count permutations" };
-    return n.value <= MOST_PERMUTED ? known(factorial(n.value)) : { error: `has ${n.value}! permutations at n = ${n.value}; at most n = ${MOST_PERMUTED} are spelt out` };
-  },
+  free,
   // Near the identity: a start at 0 would average the lanes away.
-  start: ({ by }) => ({ kind: by === "permutations" ? "first" : "identity", value: 4 }),
-  map: (b, free, shape, { iterations, convention, exact, by }) => {
-    if (!free) throw new Error("manifolds: birkhoff has free coordinates");
+  start: ({ by }) => (by === "permutations" ? { kind: "first", value: 4 } : by === "kronecker" ? { kind: "constant", value: 4 } : { kind: "identity", value: 4 }),
+  map: (b, pieces, shape, { options: { iterations, convention, exact, by } }) => {
+    const [free] = pieces;
     const n = shape[shape.length - 1]!;
-    if (by === "permutations") return permuted(b, free, shape, n);
-    const logits = b.reshape(free, shape);
+    if (by === "permutations") return permuted(b, free!, shape, n);
+    if (by === "kronecker") return kronecker(b, free, shape, n);
+    if (by === "orthostochastic") return orthostochastic(b, free!, shape);
     const paper = convention === "paper";
-    const p = b.sinkhorn(logits, { iterations: iterations as number, convention: paper ? "paper" : "deepseek", epsilon: paper ? 0 : 1e-6 });
+    const p = b.sinkhorn(free!, { iterations: iterations as number, convention: paper ? "paper" : "deepseek", epsilon: paper ? 0 : 1e-6 });
     return exact ? rounded(b, p) : p;
   },
+  project: (b, value) => rounded(b, atLeast(b, value, 0)),
   violation: (b, p) => {
     const rank = p.shape.length;
     const rows = b.reduceMax(off(b, b.sum(p, [rank - 1])), [rank - 2]);
@@ -45,9 +52,23 @@ export const birkhoff: Manifold = {
     const negative = b.reduceMax(b.max(b.neg(p), b.fill(0, p.shape)), [rank - 2, rank - 1]);
     return b.max(b.max(rows, columns), negative);
   },
-  tolerance: ({ exact, by }) => (exact || by === "permutations" ? 1e-5 : null),
-  closedUnderProduct: true,
+  tolerance: ({ exact, by }) => (exact || by !== "sinkhorn" ? 1e-5 : null),
+  closed: "product",
+  adapts: [],
+  cases: [{ shape: [1, 1], extreme: 80 }, { shape: [2, 2], extreme: 80 }, { shape: [4, 4], extreme: 80 }],
 };
+
+function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] | { readonly error: string } {
+  const n = point[0]!;
+  const weights = (count: number): readonly Piece[] => [{ name: "free", shape: [known(count)] }];
+  if (by === "sinkhorn" || by === "orthostochastic") return [{ name: "free", shape: point }];
+  if (n.value === null) return { error: `needs a known size to be made by ${by as string}` };
+  if (by === "kronecker") {
+    const factors = Math.log2(n.value);
+    return Number.isInteger(factors) ? (factors ? weights(factors) : []) : { error: `by kronecker takes sizes that are powers of 2, and n is ${n.value}` };
+  }
+  return n.value <= MOST_PERMUTED ? weights(factorial(n.value)) : { error: `has ${n.value}! permutations at n = ${n.value}; at most n = ${MOST_PERMUTED} are spelt out` };
+}
 
 const off = (b: Builder, sums: Node): Node => b.abs(b.sub(sums, b.fill(1, sums.shape)));
 
@@ -62,6 +83,28 @@ function permuted(b: Builder, free: Node, shape: readonly number[], n: number): 
   const data = all.flatMap((order) => Array.from({ length: n * n }, (_, at) => (order[Math.floor(at / n)] === at % n ? 1 : 0)));
   const letters = "abcdefghijkl".slice(0, free.shape.length - 1);
   return b.reshape(b.contract(`${letters}p,pxy->${letters}xy`, b.softmax(free), b.literal([all.length, n, n], data)), shape);
+}
+
+/** The Kronecker product of matrices [a, 1 - a; 1 - a, a]: entry i, j is the product over the bits of i xor j, which choose a or 1 - a. */
+function kronecker(b: Builder, free: Node | undefined, shape: readonly number[], n: number): Node {
+  if (!free) return b.fill(1, shape);
+  const outer = shape.length - 2;
+  let p: Node | null = null;
+  const bits = Math.log2(n);
+  for (let bit = 0; bit < bits; bit++) {
+    const one = b.cast(b.eq(b.iota(free.shape, outer), b.fill(bit, free.shape, "u32")), "f32");
+    const logit = b.broadcast(b.sum(b.mul(free, one), [outer]), shape, shape.slice(0, outer).map((_, axis) => axis));
+    const differ = Array.from({ length: n * n }, (_, at) => (((Math.floor(at / n) ^ at % n) >> bit) & 1 ? -1 : 1));
+    const factor = b.sigmoid(b.mul(logit, b.broadcast(b.literal([n, n], differ), shape, [outer, outer + 1])));
+    p = p ? b.mul(p, factor) : factor;
+  }
+  return p!;
+}
+
+/** Squares of the entries of an orthogonal matrix, by Cayley's transform: near the identity where the skew part of the coordinates is small. */
+function orthostochastic(b: Builder, free: Node, shape: readonly number[]): Node {
+  const q = stiefel.map(b, [free], shape, { options: { by: "cayley" }, adapted: {} });
+  return b.mul(q, q);
 }
 
 function rounded(b: Builder, p: Node): Node {
@@ -81,8 +124,8 @@ function rounded(b: Builder, p: Node): Node {
   const rows = missing(rank - 1);
   const columns = missing(rank - 2);
   const total = b.sum(rows, [rank - 2]);
-  // When nothing is missing the correction is 0 / 0: the denominator is kept away from it, the numerator is then 0.
-  const safe = b.max(total, b.fill(1e-30, total.shape));
+  // When nothing is missing but rounding, the correction is 0 / 0: below FLOOR it fades, since its derivative would grow as 1 / total.
+  const safe = b.max(total, b.fill(FLOOR, total.shape));
   const share = b.div(rows, b.broadcast(safe, rows.shape, total.shape.map((_, axis) => axis)));
   return b.add(q, b.mul(b.broadcast(share, p.shape, rowAxes), b.broadcast(columns, p.shape, columnAxes)));
 }

@@ -1,23 +1,21 @@
 /** The set of one point, the identity matrix: no free coordinates, nothing to learn. The ablation that every claim about mixing needs. */
-import { known } from "../graph/sizes.js";
-import type { Manifold } from "./manifold.js";
+import { apart, eye } from "./algebra.js";
+import type { ConvexSet } from "./set.js";
 
-export const identity: Manifold = {
+export const identity: ConvexSet = {
+  kind: "convex",
   name: "identity",
   summary: "the identity matrix alone",
+  source: "by definition",
+  point: "square",
   options: {},
-  free: () => known(0),
+  free: () => [],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, _, shape) => {
-    const rank = shape.length;
-    const hit = b.eq(b.iota(shape, rank - 2), b.iota(shape, rank - 1));
-    return b.cast(hit, "f32");
-  },
-  violation: (b, value) => {
-    const rank = value.shape.length;
-    const hit = b.cast(b.eq(b.iota(value.shape, rank - 2), b.iota(value.shape, rank - 1)), "f32");
-    return b.reduceMax(b.abs(b.sub(value, hit)), [rank - 2, rank - 1]);
-  },
+  map: (b, _, shape) => eye(b, shape),
+  project: (b, value) => eye(b, value.shape),
+  violation: (b, value) => apart(b, value, eye(b, value.shape), 2),
   tolerance: () => 0,
-  closedUnderProduct: true,
+  closed: "product",
+  adapts: [],
+  cases: [{ shape: [1, 1], extreme: 0 }, { shape: [5, 5], extreme: 0 }],
 };

@@ -1,11 +1,13 @@
 /**
- * The registry of manifolds: one record each, in a file of its own. The language, the monitors and the generated tests read only this:
- * a manifold that is added here is tested.
+ * The registry of sets: one record each, in a file of its own. The language, the monitors, the documentation and the generated tests read only
+ * this: a set that is added here is tested.
  */
 import { birkhoff } from "./birkhoff.js";
 import { identity } from "./identity.js";
-import type { Manifold } from "./manifold.js";
+import type { ConstraintSet } from "./set.js";
+import { sphere } from "./sphere.js";
+import { stiefel } from "./stiefel.js";
 
-export type { Manifold, ManifoldInstance, OptionKind, Options, OptionValue } from "./manifold.js";
+export type { ConstraintSet, ConvexSet, Manifold, OptionKind, Options, OptionValue, SetInstance } from "./set.js";
 
-export const manifolds: Readonly<Record<string, Manifold>> = { birkhoff, identity };
+export const sets: Readonly<Record<string, ConstraintSet>> = { birkhoff, identity, sphere, stiefel };

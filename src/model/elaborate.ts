@@ -8,7 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
-import { manifolds, type OptionValue } from "../manifolds/registry.js";
+import { sets, type OptionKind, type OptionValue } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
@@ -326,21 +326,21 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
   const kind = item.value.callee.parts.map((part) => part.name).join(".");
-  const manifold = Object.hasOwn(manifolds, kind) ? manifolds[kind]! : null;
-  if (!manifold) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(manifolds).join(", ")}`, kind, Object.keys(manifolds));
-  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(manifold.options).map(([name, option]) => [name, option.default]));
+  const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
+  if (!set) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
+  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
   for (const arg of item.value.lists.flat()) {
     const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
-    const option = Object.hasOwn(manifold.options, name) ? manifold.options[name]! : null;
+    const option = Object.hasOwn(set.options, name) ? set.options[name]! : null;
     if (!option || (!arg.name && option.kind !== "flag")) {
-      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(manifold.options).join(", ") || "none"}`, name, Object.keys(manifold.options));
+      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(set.options).join(", ") || "none"}`, name, Object.keys(set.options));
     }
     options[name] = !arg.name ? true : readOption(draft, arg.value, name, option);
   }
-  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { manifold, options }, span: item.name.span });
+  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { set, options }, span: item.name.span });
 }
 
-function readOption(draft: Draft, e: Expr, name: string, option: (typeof manifolds)[string]["options"][string]): OptionValue {
+function readOption(draft: Draft, e: Expr, name: string, option: OptionKind): OptionValue {
   const { state, scope } = draft;
   const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
   switch (option.kind) {
@@ -351,6 +351,10 @@ function readOption(draft: Draft, e: Expr, name: string, option: (typeof manifol
     case "integer": {
       const value = scalarOf(state, e, scope).value();
       return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
+    }
+    case "real": {
+      const value = scalarOf(state, e, scope).value();
+      return value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a number from ${option.from} to ${option.to}`);
     }
     default: return option satisfies never;
   }

@@ -4,9 +4,10 @@
  * once the wanted axes are known.
  */
 import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
-import { describe, resolve, unify, variable, type Size } from "../graph/sizes.js";
+import { describe, resolve, unify, variable, type Polynomial, type Size } from "../graph/sizes.js";
+import { rankOf } from "../manifolds/set.js";
 import { settle } from "./einstein.js";
-import { rangeName, sizeOf } from "./numbers.js";
+import { coordinates, rangeName, sizeOf } from "./numbers.js";
 import { childScope, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
 import { axesOf, union, type Axis, type BinaryFunction, type Factor, type Reducer, type Tensor, type Typed, type UnaryFunction } from "./typed.js";
 
@@ -262,19 +263,28 @@ function condition(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axi
 function mapped(state: Elaboration, e: Call, entity: Extract<Entity, { readonly kind: "manifold" }>, scope: Scope, expected: Expected): Typed {
   const name = dotted(e.callee);
   const args = e.lists.flat();
+  const { set, options } = entity.manifold;
+  const rank = rankOf(set.point);
   if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}(…)\` takes the free coordinates: one argument`);
-  if (!expected || expected.length < 2) return fail(state, "MHC208", e.span, `the size of the matrix that \`${name}\` makes is not known here`, { fix: `define it with its axes: \`mix[t, n, m] = ${name}(…)\`` });
-  const [n, m] = expected.slice(-2) as [Axis, Axis];
-  if (!unify(n.size, m.size)) return fail(state, "MHC303", e.span, `a matrix on \`${name}\` is square, and \`${n.name}\` is ${describe(n.size)} while \`${m.name}\` is ${describe(m.size)}`);
-  const size = resolve(n.size);
-  if (size.kind === "variable") return fail(state, "MHC208", e.span, `the size of \`${n.name}\` is not known here`);
-  const free = entity.manifold.manifold.free(size, entity.manifold.options);
-  if ("error" in free) return fail(state, "MHC303", e.span, `${entity.manifold.manifold.name} ${free.error}`);
-  const axis: Axis = { name: "free", size: free };
-  const inner: Scope = { ...childScope(scope, scope.prefix), instances: scope.instances, wanted: scope.wanted, mapping: { manifold: entity.manifold, n: n.size } };
+  if (!expected || expected.length < rank) return fail(state, "MHC208", e.span, `the size of the ${rank === 2 ? "matrix" : "vector"} that \`${name}\` makes is not known here`, { fix: `define it with its axes: \`mix[t, n, m] = ${name}(…)\`` });
+  const outer = expected.slice(0, expected.length - rank);
+  const point = expected.slice(outer.length);
+  const [n, m] = point;
+  if (set.point === "square" && !unify(n!.size, m!.size)) return fail(state, "MHC303", e.span, `a matrix on \`${name}\` is square, and \`${n!.name}\` is ${describe(n!.size)} while \`${m!.name}\` is ${describe(m!.size)}`);
+  const sizes = point.map((axis): Polynomial => {
+    const size = resolve(axis.size);
+    return size.kind === "variable" ? fail(state, "MHC208", e.span, `the size of \`${axis.name}\` is not known here`) : size;
+  });
+  const pieces = set.free(sizes, options);
+  if ("error" in pieces) return fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`);
+  if (pieces.length > 1) return fail(state, "MHC303", e.span, `a member of ${set.name} is made of ${pieces.map((piece) => `\`${piece.name}\``).join(", ")}, so only a parameter can be one`, { fix: `write \`param w[…] ~ normal(0.02) on ${name}\`` });
+  const [piece] = pieces;
+  // Coordinates of a vector go by its own axes; those of a matrix are one axis.
+  const free: readonly Axis[] = !piece ? [] : rank < 2 ? point : [{ name: "free", size: coordinates(pieces) }];
+  const inner: Scope = { ...childScope(scope, scope.prefix), instances: scope.instances, wanted: scope.wanted, mapping: { manifold: entity.manifold, point: sizes } };
   // Without free coordinates the argument is not made: its parameters would have no effect.
-  const a = free.value === 0 ? null : expression(state, args[0]!.value, inner, [...expected.slice(0, -2), axis]);
-  return { kind: "map", name: entity.name, manifold: entity.manifold, a: a && settle(a, [...expected.slice(0, -2), axis], state.report), free: axis, axes: expected, span: e.span };
+  const a = piece ? expression(state, args[0]!.value, inner, [...outer, ...free]) : null;
+  return { kind: "map", name: entity.name, manifold: entity.manifold, a: a && settle(a, [...outer, ...free], state.report), free, axes: expected, span: e.span };
 }
 
 function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {

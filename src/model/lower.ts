@@ -7,8 +7,9 @@ import type { Builder } from "../graph/builder.js";
 import { arrange, contractAll, spread, type Labelled } from "../graph/contraction.js";
 import type { Node } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
-import { show, valueOf, type Size } from "../graph/sizes.js";
+import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
+import { fixed, rankOf } from "../manifolds/set.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
@@ -191,7 +192,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "call": return renamed(instance(e.instance, e.args), e.axes);
       case "map": {
         const mapped = map(e);
-        const distances = e.manifold.manifold.violation(b, mapped.node);
+        const distances = e.manifold.set.violation(b, mapped.node, fixed(e.manifold.options));
         violations.set(e.name, [...(violations.get(e.name) ?? []), distances]);
         return mapped;
       }
@@ -282,10 +283,16 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
 
   function map(e: Extract<Typed, { readonly kind: "map" }>): Labelled {
     const axes = labelsOf(e.axes);
-    const free = e.a ? labelled(e.a, [...e.axes.slice(0, -2), e.free]) : null;
+    const { set, options } = e.manifold;
+    const outer = e.axes.slice(0, e.axes.length - rankOf(set.point));
+    const free = e.a ? labelled(e.a, [...outer, ...e.free]) : null;
     const labels = [...(free?.labels.includes(BATCH) ? [BATCH] : []), ...axes];
     const shape = labels.map((own) => sizes.get(own)!);
-    return { node: e.manifold.manifold.map(b, free?.node ?? null, shape, e.manifold.options), labels };
+    const pieces = set.free(e.axes.slice(outer.length).map((axis) => known(number(axis.size))), options);
+    if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
+    const many = shape.slice(0, shape.length - rankOf(set.point));
+    const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
+    return { node: set.map(b, nodes, shape, fixed(options)), labels };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {

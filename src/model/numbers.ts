@@ -4,6 +4,7 @@
  */
 import type { Call, Expr, Path } from "../../grammar/ast.js";
 import { add, describe, divide, known, multiply, resolve, show, subtract, valueOf, type Polynomial } from "../graph/sizes.js";
+import type { Piece } from "../manifolds/set.js";
 import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Scalar, StartValue } from "./typed.js";
 
@@ -48,12 +49,11 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
     if (entity.kind === "data" && second.name === rangeName(entity.source.kind)) return entity.source.range as Polynomial;
     if (entity.kind === "manifold" && second.name === "free") {
       if (!scope.mapping || scope.mapping.manifold !== entity.manifold) {
-        return fail(state, "MHC303", e.span, `\`${dotted(e)}\` is known only inside \`${first!.name}(…)\`, where the size of the matrix is`);
+        return fail(state, "MHC303", e.span, `\`${dotted(e)}\` is known only inside \`${first!.name}(…)\`, where the size of its argument is`);
       }
-      const n = resolve(scope.mapping.n);
-      if (n.kind === "variable") return fail(state, "MHC208", e.span, `the size of the matrix that \`${first!.name}\` makes is not known here`, { fix: "name its axes on the left" });
-      const free = entity.manifold.manifold.free(n, entity.manifold.options);
-      return "error" in free ? fail(state, "MHC303", e.span, `${entity.manifold.manifold.name} ${free.error}`) : free;
+      const { set, options } = entity.manifold;
+      const pieces = set.free(scope.mapping.point, options);
+      return "error" in pieces ? fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`) : coordinates(pieces);
     }
     return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`);
   }
@@ -62,6 +62,9 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
   if (size.kind === "variable") return fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`);
   return size;
 }
+
+/** How many free coordinates there are in all. */
+export const coordinates = (pieces: readonly Piece[]): Polynomial => pieces.map(({ shape }) => shape.reduce(multiply, known(1))).reduce(add, known(0));
 
 export const rangeName = (kind: "characters" | "examples"): string => (kind === "characters" ? "vocab" : "classes");
 
@@ -130,7 +133,7 @@ export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope)
     const entity = lookup(scope, e.parts[0]!.name);
     if (entity?.kind === "start" && e.parts.length === 1) return entity.start;
     if (entity?.kind === "manifold" && e.parts[1]?.name === "start" && e.parts.length === 2) {
-      const { kind, value } = entity.manifold.manifold.start(entity.manifold.options);
+      const { kind, value } = entity.manifold.set.start(entity.manifold.options);
       return { kind, args: [{ text: `${value}`, value: () => value }] };
     }
   }

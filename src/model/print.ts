@@ -10,7 +10,7 @@ export function printModel(model: TypedModel): string {
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
     ...model.data.map(({ name, kind, length, range }) => `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`),
-    ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${manifold.manifold.name}(${Object.entries(manifold.options).map(([key, value]) => `${key} = ${value}`).join(", ")})`),
+    ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${manifold.set.name}(${Object.entries(manifold.options).map(([key, value]) => `${key} = ${value}`).join(", ")})`),
     ...model.inputs.map(({ name, axes: own }) => `  input ${name}${sized(own)}`),
     ...model.parameters.map(({ name, tensor, start }) => `  param ${name}${sized(tensor.axes)} ~ ${start.kind}(${start.args.map((arg) => arg.text).join(", ")})`),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),

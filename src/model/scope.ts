@@ -3,11 +3,11 @@
  * after its error has been reported (so that the rest of the page is still checked).
  */
 import type { Arg, Block, Ident, Span } from "../../grammar/ast.js";
-import type { ManifoldInstance } from "../manifolds/registry.js";
+import type { SetInstance } from "../manifolds/registry.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../diagnostics/table.js";
-import type { Size } from "../graph/sizes.js";
+import type { Polynomial, Size } from "../graph/sizes.js";
 import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor, Typed } from "./typed.js";
 
 /** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
@@ -25,7 +25,7 @@ export type Entity =
   | { readonly kind: "dim"; readonly axis: Axis; readonly span: Span }
   | { readonly kind: "tensor"; readonly tensor: Tensor; readonly span: Span }
   | { readonly kind: "data"; readonly source: DataSource; readonly fields: ReadonlyMap<string, Tensor>; readonly span: Span }
-  | { readonly kind: "manifold"; readonly name: string; readonly manifold: ManifoldInstance; readonly span: Span }
+  | { readonly kind: "manifold"; readonly name: string; readonly manifold: SetInstance; readonly span: Span }
   | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span }
   | { readonly kind: "start"; readonly start: StartValue; readonly span: Span }
   | { readonly kind: "number"; readonly scalar: Scalar; readonly span: Span }
@@ -43,8 +43,8 @@ export interface Scope {
   readonly instances: Map<string, Span>;
   /** The axes on the left of the definition that is being read: in a condition they are positions. */
   readonly wanted: readonly Axis[];
-  /** Inside the argument of a manifold's map: which manifold, and the size n of its matrices. */
-  readonly mapping: { readonly manifold: ManifoldInstance; readonly n: Size } | null;
+  /** Inside the argument of a set's map: which set, and the sizes of its points. */
+  readonly mapping: { readonly manifold: SetInstance; readonly point: readonly Polynomial[] } | null;
 }
 
 export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), prefix, instances: new Map(), wanted: [], mapping: parent?.mapping ?? null });

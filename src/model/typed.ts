@@ -4,7 +4,7 @@
  * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
-import type { ManifoldInstance } from "../manifolds/registry.js";
+import type { SetInstance } from "../manifolds/registry.js";
 import type { Size } from "../graph/sizes.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
@@ -78,8 +78,8 @@ export type Typed =
   | (At & { readonly kind: "reduce"; readonly f: Reducer; readonly axes: readonly Axis[]; readonly a: Typed })
   | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
   | (At & { readonly kind: "call"; readonly instance: Instance; readonly args: readonly Typed[]; readonly axes: readonly Axis[] })
-  /** The map of a manifold: `a` has axes [...rest, free], or is null when there are no free coordinates. */
-  | (At & { readonly kind: "map"; readonly name: string; readonly manifold: ManifoldInstance; readonly a: Typed | null; readonly free: Axis; readonly axes: readonly Axis[] })
+  /** The map of a set: `a` has axes [...rest, ...free], or is null when there are no free coordinates. */
+  | (At & { readonly kind: "map"; readonly name: string; readonly manifold: SetInstance; readonly a: Typed | null; readonly free: readonly Axis[]; readonly axes: readonly Axis[] })
   /** Mean over the target's axes of -log softmax(logits)[target]. */
   | (At & { readonly kind: "cross_entropy"; readonly logits: Typed; readonly target: Typed; readonly classes: Axis })
   /** The same values under other names, axis by axis. */
@@ -125,7 +125,7 @@ export interface TypedModel {
   readonly statements: readonly Statement[];
   readonly outputs: readonly { readonly name: string; readonly axes: readonly Axis[]; readonly value: Typed }[];
   readonly loss: Typed | null;
-  readonly manifolds: readonly { readonly name: string; readonly manifold: ManifoldInstance }[];
+  readonly manifolds: readonly { readonly name: string; readonly manifold: SetInstance }[];
   readonly train: TrainSettings | null;
 }
 

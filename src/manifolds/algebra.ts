@@ -1,0 +1,148 @@
+/**
+ * Linear algebra over many small matrices at once, as graph: what the maps and projections are written in. Matrices are the last two axes of
+ * a tensor, vectors its last. Iterations have a fixed count, so that the graph is static; each says what it needs of its argument.
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+
+/** Below this a norm is taken for zero: its square would leave f32. */
+export const TINY = 1e-18;
+
+const LETTERS = "abcdefghijklmnopqrstuv";
+
+const leading = (x: Node, rank: number): readonly number[] => x.shape.slice(0, x.shape.length - rank);
+
+/** Products of matrices [..., m, k] and [..., k, n]. */
+export function product(b: Builder, x: Node, y: Node): Node {
+  const many = LETTERS.slice(0, x.shape.length - 2);
+  return b.contract(`${many}xy,${many}yz->${many}xz`, x, y);
+}
+
+/** x^T y of matrices [..., k, m] and [..., k, n]. */
+export function transposedProduct(b: Builder, x: Node, y: Node): Node {
+  const many = LETTERS.slice(0, x.shape.length - 2);
+  return b.contract(`${many}yx,${many}yz->${many}xz`, x, y);
+}
+
+/** x y^T of matrices [..., m, k] and [..., n, k]. */
+export function productTransposed(b: Builder, x: Node, y: Node): Node {
+  const many = LETTERS.slice(0, x.shape.length - 2);
+  return b.contract(`${many}xy,${many}zy->${many}xz`, x, y);
+}
+
+export function transposed(b: Builder, x: Node): Node {
+  const rank = x.shape.length;
+  return b.transpose(x, x.shape.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis)));
+}
+
+/** Identity matrices; of a matrix that is not square, ones where the indices are equal. */
+export function eye(b: Builder, shape: readonly number[]): Node {
+  const rank = shape.length;
+  return b.cast(b.eq(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), "f32");
+}
+
+/** One number a point, [...], repeated over the points' axes. */
+export function over(b: Builder, x: Node, shape: readonly number[]): Node {
+  return b.broadcast(x, shape, x.shape.map((_, axis) => axis));
+}
+
+/** Axes of the points of this rank. */
+const last = (x: Node, rank: number): readonly number[] => Array.from({ length: rank }, (_, i) => x.shape.length - rank + i);
+
+/** Sums over points of `rank` axes: [...]. */
+export const total = (b: Builder, x: Node, rank: number): Node => b.sum(x, last(x, rank));
+
+/** Largest values of points: [...]. */
+export const largest = (b: Builder, x: Node, rank: number): Node => b.reduceMax(x, last(x, rank));
+
+/** Inner products of points: [...]. */
+export const dot = (b: Builder, x: Node, y: Node, rank: number): Node => total(b, b.mul(x, y), rank);
+
+/** Frobenius norms, [...]; of zero, TINY, so that the derivative there is zero and not 0 / 0. */
+export function norm(b: Builder, x: Node, rank: number): Node {
+  const square = dot(b, x, x, rank);
+  return b.sqrt(b.add(square, b.fill(TINY * TINY, square.shape)));
+}
+
+export const scaled = (b: Builder, x: Node, factor: number): Node => b.mul(x, b.fill(factor, x.shape));
+
+export const symmetric = (b: Builder, x: Node): Node => scaled(b, b.add(x, transposed(b, x)), 0.5);
+export const skew = (b: Builder, x: Node): Node => scaled(b, b.sub(x, transposed(b, x)), 0.5);
+
+/** x clipped to at most / at least a number. */
+export const atLeast = (b: Builder, x: Node, least: number): Node => b.max(x, b.fill(least, x.shape));
+export const atMost = (b: Builder, x: Node, most: number): Node => b.min(x, b.fill(most, x.shape));
+
+/** Largest entry of |x - y|, one a point: [...]. */
+export const apart = (b: Builder, x: Node, y: Node, rank: number): Node => largest(b, b.abs(b.sub(x, y)), rank);
+
+/**
+ * Upper bounds of spectral norms, [...], by Gram iteration (Delattre, Barthélemy, Araujo and Allauzen, Efficient bound of Lipschitz constant
+ * for convolutional layers by Gram iteration, ICML 2023): with G_0 = x and G_(k+1) = G_k^T G_k, |G_k|_F^(2^-k) falls to the norm from
+ * above, by a factor of at most rank^(2^-k / 2). Every G is scaled to norm 1 and the scales are kept as logarithms.
+ */
+export function spectralBound(b: Builder, x: Node, iterations: number): Node {
+  const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+  const unit = (g: Node): { readonly g: Node; readonly log: Node } => {
+    const size = atLeast(b, norm(b, g, 2), TINY);
+    return { g: b.div(g, over(b, size, g.shape)), log: b.log(size) };
+  };
+  let { g, log } = unit(x);
+  for (let k = 1; k <= iterations; k++) {
+    const next = unit(k === 1 && wide ? productTransposed(b, g, g) : transposedProduct(b, g, g));
+    g = next.g;
+    log = b.add(log, scaled(b, next.log, 2 ** -k));
+  }
+  return b.exp(log);
+}
+
+/**
+ * Polar factors of matrices [..., m, n]: the nearest matrices with orthonormal columns (m >= n) or rows. The Newton-Schulz iteration
+ * x (3 I - x^T x) / 2 (Higham, Functions of matrices, 2008, chapter 8) grows a small singular value by 3/2 a turn and then doubles its digits: a
+ * smallest singular value of 10^-3 of the largest takes 22 turns.
+ */
+export function polar(b: Builder, x: Node, iterations: number): Node {
+  const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+  let y = b.div(x, over(b, atLeast(b, spectralBound(b, x, 4), TINY), x.shape));
+  for (let i = 0; i < iterations; i++) {
+    const gram = wide ? productTransposed(b, y, y) : transposedProduct(b, y, y);
+    const half = b.sub(scaled(b, eye(b, gram.shape), 1.5), scaled(b, gram, 0.5));
+    y = wide ? product(b, half, y) : product(b, y, half);
+  }
+  return y;
+}
+
+/**
+ * Inverses of square matrices: y (2 I - x y), from y = x^T / (|x|_1 |x|_inf) (Schulz 1933; Ben-Israel and Cohen 1966), which converges for every
+ * regular matrix in about 2 log2(condition) + 5 turns.
+ */
+export function inverse(b: Builder, x: Node, iterations: number): Node {
+  const rank = x.shape.length;
+  const sums = (axis: number): Node => b.reduceMax(b.sum(b.abs(x), [axis]), [rank - 2]);
+  let y = b.div(transposed(b, x), over(b, atLeast(b, b.mul(sums(rank - 1), sums(rank - 2)), TINY), x.shape));
+  for (let i = 0; i < iterations; i++) y = product(b, y, b.sub(scaled(b, eye(b, x.shape), 2), product(b, x, y)));
+  return y;
+}
+
+/** The same number of points, each as one vector: [..., n]. */
+export function flat(b: Builder, x: Node, rank: number): Node {
+  const outer = leading(x, rank);
+  return b.reshape(x, [...outer, x.shape.slice(outer.length).reduce((size, n) => size * n, 1)]);
+}
+
+const HALVINGS = 3;
+const TERMS = 10;
+
+/**
+ * The inverse tangent of numbers of any sign: three times atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), after which |x| <= tan(pi / 16), and the
+ * series to x^19, which then ends below 10^-14.
+ */
+export function arctangent(b: Builder, x: Node): Node {
+  const one = b.fill(1, x.shape);
+  let y = x;
+  for (let i = 0; i < HALVINGS; i++) y = b.div(y, b.add(one, b.sqrt(b.add(one, b.mul(y, y)))));
+  const square = b.mul(y, y);
+  let series = b.fill(0, x.shape);
+  for (let k = TERMS - 1; k >= 0; k--) series = b.add(b.mul(series, square), b.fill((k % 2 ? -1 : 1) / (2 * k + 1), x.shape));
+  return scaled(b, b.mul(y, series), 2 ** HALVINGS);
+}

@@ -1,0 +1,113 @@
+/**
+ * What a set of values is to the rest of the compiler: a record that says what a point of it is, which free coordinates describe one, the
+ * map from them onto the set, a projection of any value, and how far a value is from it. There are two kinds, with the names that geoopt
+ * and Pymanopt use. A `ConvexSet` has no more than that. A `Manifold` is smooth, and has what Riemannian optimizers need: tangent vectors,
+ * retraction and transport, and the distance where it has a closed form. All of it is graph, so that it is compiled, differentiated and
+ * planned like everything else; tests and documentation are generated from the records.
+ *
+ * A value is [..., …point]: its last axes are a point, those before it are many of them.
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import type { Polynomial } from "../graph/sizes.js";
+
+export type OptionValue = number | boolean | string;
+
+export type OptionKind =
+  | { readonly kind: "integer"; readonly default: number; readonly from: number; readonly to: number }
+  | { readonly kind: "real"; readonly default: number; readonly from: number; readonly to: number }
+  | { readonly kind: "flag"; readonly default: boolean }
+  | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[] };
+
+export type Options = Readonly<Record<string, OptionValue>>;
+
+/** How a set is meant where it is used: its options, and scalars that take the place of some (`adapt`). */
+export interface Setting {
+  readonly options: Options;
+  readonly adapted: Readonly<Record<string, Node>>;
+}
+
+/** The setting in which nothing is adapted. */
+export const fixed = (options: Options): Setting => ({ options, adapted: {} });
+
+/** A number of the setting as a scalar node. */
+export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node => adapted[name] ?? b.constant(options[name] as number);
+
+/** What a point is: a number, a vector, a matrix, or a square matrix. */
+export type Point = "entry" | "vector" | "matrix" | "square";
+
+/** How many axes a point has. */
+export const rankOf = (point: Point): 0 | 1 | 2 => (point === "entry" ? 0 : point === "vector" ? 1 : 2);
+
+/** One tensor of free coordinates. A set with several can be kept by parameters only, not by values computed for a token. */
+export interface Piece {
+  readonly name: string;
+  readonly shape: readonly Polynomial[];
+}
+
+/** What products of members are: members; members where the matrices are square; or in a set of the product of the radii. */
+export type Closure = "product" | "square" | "radii";
+
+interface Common {
+  readonly name: string;
+  /** One sentence: the set. */
+  readonly summary: string;
+  /** Where the formulas are from. */
+  readonly source: string;
+  readonly point: Point;
+  readonly options: Readonly<Record<string, OptionKind>>;
+  /** Free coordinates of a point of this shape; a reason when there are none for it. */
+  readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
+  /** How the free coordinates start when the page takes `M.start`, over the last axis. */
+  readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first"; readonly value: number };
+  /** Free coordinates, [..., …piece] each, -> a member [..., …point]; `shape` is that of the result. */
+  readonly map: (b: Builder, free: readonly Node[], shape: readonly number[], setting: Setting) => Node;
+  /** Any value -> a member near it. Members stay where they are, within the tolerance. Not always the nearest member: the file says. */
+  readonly project: (b: Builder, value: Node, setting: Setting) => Node;
+  /** Distances of the points [..., …point] from the set, in the largest norm unless the file says otherwise: [...]. */
+  readonly violation: (b: Builder, value: Node, setting: Setting) => Node;
+  /** What map and project keep in f32, in the unit of `violation`; null when the map only approaches the set. */
+  readonly tolerance: (options: Options) => number | null;
+  /** What is known of products of members; null: nothing. */
+  readonly closed: Closure | null;
+  /** Options of real numbers that `adapt` may learn. */
+  readonly adapts: readonly string[];
+  /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
+  readonly cases: readonly Case[];
+}
+
+export interface Case {
+  readonly shape: readonly number[];
+  readonly options?: Options;
+  /** Free coordinates within +- this must be mapped onto the set. */
+  readonly extreme: number;
+}
+
+export interface ConvexSet extends Common {
+  readonly kind: "convex";
+}
+
+/** x: points, v: vectors of the ambient space of x's shape. */
+export interface Manifold extends Common {
+  readonly kind: "manifold";
+  /** The nearest tangent vector at x. */
+  readonly tangent: (b: Builder, x: Node, v: Node, setting: Setting) => Node;
+  /** The Riemannian gradient at x of a function whose Euclidean gradient is g. */
+  readonly gradient: (b: Builder, x: Node, g: Node, setting: Setting) => Node;
+  /** Inner products of tangent vectors u and v at x, one a point: [...]. */
+  readonly inner: (b: Builder, x: Node, u: Node, v: Node, setting: Setting) => Node;
+  /** The point that is reached from x along the tangent vector v: a retraction, so right to first order at least. */
+  readonly retract: (b: Builder, x: Node, v: Node, setting: Setting) => Node;
+  /** The tangent vector v at x, carried to y. */
+  readonly transport: (b: Builder, x: Node, y: Node, v: Node, setting: Setting) => Node;
+  /** Geodesic distances, [...], where they have a closed form. */
+  readonly distance: ((b: Builder, x: Node, y: Node, setting: Setting) => Node) | null;
+}
+
+export type ConstraintSet = ConvexSet | Manifold;
+
+/** A set with its options, as a page declares it. */
+export interface SetInstance {
+  readonly set: ConstraintSet;
+  readonly options: Options;
+}

@@ -1,0 +1,91 @@
+/**
+ * Matrices with orthonormal columns (rows, where a matrix is wide), with the metric of the space around them; square ones are the orthogonal
+ * matrices. Three maps. `polar` takes the member nearest to the free coordinates, by Newton-Schulz, after adding a twentieth of their mean singular
+ * value to the diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix to (I + A)^-1 (I - A). `householder` is a product of n reflections,
+ * exact for any numbers. Retraction is the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is
+ * the projection (Absil, Mahony and Sepulchre, 2008, examples 4.1.3 and 8.1.3).
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import { apart, dot, eye, inverse, norm, over, polar, product, productTransposed, scaled, skew, symmetric, TINY, transposed, transposedProduct, atLeast } from "./algebra.js";
+import type { Manifold } from "./set.js";
+
+/** Turns of the map: enough for a smallest singular value of 10^-3 of the largest. */
+const MAPPED = 24;
+/** Of the mean singular value, on the diagonal. */
+const LEAN = 0.05;
+/** Of the retraction: the singular values of x + v, scaled by their bound, are 1 / sqrt(1 + |v|^2) and more. */
+const RETRACTED = 12;
+/** Turns of an inverse, for a condition up to about 10^3, and of the iteration that removes its rounding. */
+const INVERTED = 26;
+const POLISHED = 2;
+
+export const stiefel: Manifold = {
+  kind: "manifold",
+  name: "stiefel",
+  summary: "matrices whose columns are orthonormal, or whose rows are when there are more columns than rows",
+  source: "Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds, 2008; Higham, Functions of matrices, 2008",
+  point: "matrix",
+  options: { by: { kind: "choice", default: "polar", choices: ["polar", "householder", "cayley"] } },
+  free: (point, { by }) =>
+    by === "cayley" && point[0]!.value !== point[1]!.value ? { error: "by cayley takes square matrices" } : [{ name: "free", shape: point }],
+  start: () => ({ kind: "identity", value: 1 }),
+  map: (b, [free], _, { options: { by } }) => (by === "cayley" ? cayley(b, free!) : by === "householder" ? householder(b, free!) : polar(b, leaning(b, free!), MAPPED)),
+  project: (b, value) => polar(b, value, MAPPED),
+  violation: (b, x) => {
+    const gram = isWide(x) ? productTransposed(b, x, x) : transposedProduct(b, x, x);
+    return apart(b, gram, eye(b, gram.shape), 2);
+  },
+  tolerance: () => 1e-5,
+  closed: "square",
+  adapts: [],
+  cases: [{ shape: [3, 3], extreme: 3 }, { shape: [8, 5], extreme: 3 }, { shape: [3, 8], extreme: 3 }],
+
+  tangent,
+  gradient: tangent,
+  inner: (b, _, u, v) => dot(b, u, v, 2),
+  retract: (b, x, v) => polar(b, b.add(x, v), RETRACTED),
+  transport: (b, _, y, v) => tangent(b, y, v),
+  distance: null,
+};
+
+const isWide = (x: Node): boolean => x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+
+/** v - x sym(x^T v); of wide matrices, the same with the other side. */
+function tangent(b: Builder, x: Node, v: Node): Node {
+  return isWide(x)
+    ? b.sub(v, product(b, symmetric(b, productTransposed(b, v, x)), x))
+    : b.sub(v, product(b, x, symmetric(b, transposedProduct(b, x, v))));
+}
+
+/** Free coordinates with something on the diagonal, in proportion to them; the identity for zeros. */
+function leaning(b: Builder, free: Node): Node {
+  const least = Math.min(...free.shape.slice(-2));
+  const mean = b.add(scaled(b, norm(b, free, 2), LEAN / Math.sqrt(least)), b.fill(TINY, free.shape.slice(0, -2)));
+  return b.add(free, b.mul(eye(b, free.shape), over(b, mean, free.shape)));
+}
+
+function cayley(b: Builder, free: Node): Node {
+  const a = skew(b, free);
+  const one = eye(b, free.shape);
+  let q = product(b, inverse(b, b.add(one, a), INVERTED), b.sub(one, a));
+  for (let i = 0; i < POLISHED; i++) q = product(b, q, b.sub(scaled(b, one, 1.5), scaled(b, transposedProduct(b, q, q), 0.5)));
+  return q;
+}
+
+/** (I - 2 v1 v1^T / |v1|^2) … (I - 2 vn vn^T / |vn|^2) applied to the first columns of I; a v of zeros reflects nothing. */
+function householder(b: Builder, free: Node): Node {
+  if (isWide(free)) return transposed(b, householder(b, transposed(b, free)));
+  const rank = free.shape.length;
+  const columns = free.shape[rank - 1]!;
+  const outer = free.shape.slice(0, -2);
+  let q = eye(b, free.shape);
+  for (let j = columns - 1; j >= 0; j--) {
+    const hit = b.cast(b.eq(b.iota(free.shape, rank - 1), b.fill(j, free.shape, "u32")), "f32");
+    const v = b.sum(b.mul(free, hit), [rank - 1]);
+    const size = atLeast(b, norm(b, v, 1), TINY);
+    const unit = b.reshape(b.div(v, over(b, size, v.shape)), [...outer, free.shape[rank - 2]!, 1]);
+    q = b.sub(q, scaled(b, product(b, unit, transposedProduct(b, unit, q)), 2));
+  }
+  return q;
+}
