@@ -227,6 +227,8 @@ export interface ParamDecl {
   readonly name: Ident;
   readonly axes: readonly Ident[];
   readonly start: Path | Call;
+  /** `~ normal(0.02) each hidden on sphere`: the set, and the axes whose every index is a point of it. */
+  readonly each: readonly Ident[];
   readonly on: Path | Call | null;
   readonly doc: Doc;
   readonly span: Span;

@@ -142,7 +142,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
     if (item.kind === "dim") return `${item.name.name} = ${expr(item.value)}`;
     // `wq[…], wk[…] ~ start`: the start stands once, after the last that shares it.
     const shared = following?.kind === "param" && following.start === item.start;
-    return `${item.name.name}${names(item.axes)}${shared ? "" : ` ~ ${expr(item.start)}${item.on ? ` on ${expr(item.on)}` : ""}`}`;
+    return `${item.name.name}${names(item.axes)}${shared ? "" : ` ~ ${expr(item.start)}${item.on ? `${item.each.map(({ name }) => ` each ${name}`).join("")} on ${expr(item.on)}` : ""}`}`;
   }
 
   function single(item: Exclude<ModelItem, { kind: "dim" | "param" }>): void {

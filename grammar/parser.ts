@@ -59,12 +59,17 @@ export class MhcParser extends ExpressionParser {
           this.CONSUME(t.Tilde);
           const start = this.SUBRULE(this.application);
           let on: Path | Call | null = null;
+          const each: Ident[] = [];
           this.OPTION2(() => {
+            this.MANY(() => {
+              this.CONSUME(word.each);
+              each.push(this.SUBRULE2(this.ident));
+            });
             this.CONSUME(word.on);
             on = this.SUBRULE2(this.application);
           });
           for (const item of waiting) {
-            params.push({ kind: "param", ...item, start, on, doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc), span: this.span(item.name, on ?? start) });
+            params.push({ kind: "param", ...item, start, each, on, doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc), span: this.span(item.name, on ?? start) });
           }
           waiting = [];
         });

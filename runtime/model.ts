@@ -96,6 +96,7 @@ async function put(plan: Plan, device: Device, wanted: number | undefined, owned
   const seed = wanted ?? plan.train?.seed ?? 0;
   for (const parameter of plan.parameters) session.write(stateRef(parameter), initialValues(parameter, seed));
   for (const state of plan.states) if (state.start) session.write(stateRef(state), filled(state, state.start));
+  if (devicePlan.entries["start"]) await session.run("start");
   return makeModel(plan, device, session, devicePlan.entries, seed, owned);
 }
 

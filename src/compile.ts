@@ -11,7 +11,7 @@ import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, typ
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { fit, type Fitted } from "./budget.js";
-import { buildEntries, decays, type Entries } from "./entries.js";
+import { buildEntries, type Entries } from "./entries.js";
 import { printGraph } from "./graph/text.js";
 import { slotsOf } from "./graph/packing.js";
 import { valueOf } from "./graph/sizes.js";
@@ -151,7 +151,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
     inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
-    constraints: model.manifolds.map(({ name, manifold }) => ({ name, manifold: manifold.set.name, tolerance: manifold.set.tolerance(manifold.options) })),
+    constraints: constraintsOf(model),
     devices,
   };
   const stages: Stages = {
@@ -162,6 +162,12 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   };
   return { plan, diagnostics, sources, stages };
 }
+
+/** What is watched: manifolds of the page, and parameters on a set. */
+const constraintsOf = ({ manifolds, parameters }: TypedModel): Plan["constraints"] => {
+  const members = parameters.flatMap(({ name, on }) => (on ? [{ name, manifold: on.manifold }] : []));
+  return [...manifolds, ...members].map(({ name, manifold: { set, options } }) => ({ name, manifold: set.name, tolerance: set.tolerance(options) }));
+};
 
 const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({
   shape: axes.map((axis) => valueOf(axis.size)!), axes: axes.map((axis) => axis.name),
@@ -174,7 +180,7 @@ function stateOf({ lowered, states, order }: Entries): { parameters: ParameterIn
   const { offsets, words } = slotsOf(names.map((name) => shapes.get(name)!));
   const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
   return {
-    parameters: lowered.parameters.map(({ name, shape, axes, start, doc }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay: decays(shape) })),
+    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay })),
     states: states.map((state) => ({ ...state, offset: layout.get(state.name)! })),
     layout, words,
   };

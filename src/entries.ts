@@ -6,11 +6,12 @@
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
-import { lower, type Lowered } from "./model/lower.js";
+import { lower, type Lowered, type LoweredParameter } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+import type { OnManifold } from "./passes/riemannian.js";
 import { lossScale, type State } from "./passes/scaling.js";
 
 export interface Entries {
@@ -25,9 +26,6 @@ export interface Entries {
 }
 
 const none: ReadonlyMap<Node, Node> = new Map();
-
-/** Decay is for matrices and embeddings; gates' a and b, gains and biases have rank 0 or 1. */
-export const decays = (shape: readonly number[]): boolean => shape.length >= 2;
 
 export function buildEntries(model: TypedModel): Entries {
   const batch = model.train?.batch ?? 1;
@@ -51,7 +49,7 @@ export function buildEntries(model: TypedModel): Entries {
     const scaling = half ? lossScale(b) : null;
     const found = gradients(b, lowered.loss!, nodes, scaling?.scale);
     const update = applyOptimizer(
-      b, lowered.parameters.map(({ node, name, shape }) => ({ node, name, decay: decays(shape) })), found, optimizerOf(model.train), model.train.clip, scaling,
+      b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling,
     );
     states = update.states;
     order = update.order;
@@ -63,6 +61,8 @@ export function buildEntries(model: TypedModel): Entries {
     const gradient: Graph = { name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, unscaled(found[i]!)] as const)]), updates: none };
     differentiated(inHalf(train, lowered, ahead), lowered, ahead);
     graphs.push(inHalf(loss, lowered, ahead));
+    const start = startOf(b, lowered.parameters);
+    if (start) graphs.push(start);
     differentiated(inHalf(gradient, lowered, ahead), lowered, ahead);
     if (lowered.predicts !== null) {
       const single = fused(lower(model, createBuilder(), 1), createBuilder());
@@ -111,6 +111,17 @@ function fused(lowered: Lowered, b: Builder): Lowered {
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>
   [...lowered.constraints].map(([name, node]) => [`constraint:${name}`, node] as const);
+
+/** Where a parameter moves, under a Riemannian optimizer. */
+function onManifold({ name, node, points }: LoweredParameter): OnManifold | null {
+  return points && points.set.kind === "manifold" ? { ...points, name, node, manifold: points.set } : null;
+}
+
+/** Puts what has just been drawn onto its manifold, as the map would; null when nothing is on one. */
+function startOf(b: Builder, parameters: readonly LoweredParameter[]): Graph | null {
+  const updates = parameters.flatMap(({ node, points }): [Node, Node][] => (points ? [[node, points.alike ? points.map(b, [node]) : points.tensor(b, points.set.project(b, points.of(b, node), points.setting))]] : []));
+  return updates.length ? { name: "start", outputs: new Map(), updates: new Map(updates) } : null;
+}
 
 function optimizerOf({ optimizer, steps }: TrainSettings): OptimizerSpec {
   const schedule = (rate: RateSettings): Schedule => (rate.kind === "constant" ? rate : { ...rate, steps });

@@ -8,9 +8,9 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
-import { sets, type OptionKind, type OptionValue } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
+import { constrained, membershipOf, setOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
@@ -101,6 +101,8 @@ function readModel(draft: Draft): TypedModel {
   for (const name of Object.keys(draft.options.data)) {
     if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
   }
+  const claims = draft.sections.get("constrain");
+  const parameters = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
     report: draft.state.report,
@@ -110,7 +112,7 @@ function readModel(draft: Draft): TypedModel {
   }
   if (draft.page.items.some(({ kind }) => kind === "loss") && !section) draft.state.report(diagnostic("MHC503", draft.page.name.span, "a model with a loss says how it is trained", { fix: "add `train { batch = 12, steps = 1000, optimizer = adamw(rate = 1e-3) }`" }));
   return {
-    name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters: draft.state.parameters,
+    name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters,
     statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
     manifolds: [...draft.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
     train,
@@ -179,10 +181,9 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
       draft.statements.push(readLet(draft, item, scope));
       return;
     case "param": {
-      if (item.on) fail(state, "MHC299", item.on.span, "parameters on a manifold (`on`) are not there yet");
       const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
       const tensor: Tensor = { name: item.name.name, kind: "parameter", axes, dtype: "f32", range: null, span: item.name.span };
-      const parameter: Parameter = { tensor, name: item.name.name, start: startOf(state, item.start, scope), doc: item.doc };
+      const parameter: Parameter = { tensor, name: item.name.name, start: startOf(state, item.start, scope), on: item.on && membershipOf(state, tensor, item.each, item.on, scope), doc: item.doc };
       state.parameters.push(parameter);
       define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
       return;
@@ -201,7 +202,7 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
     case "section": {
       if (draft.sections.has(item.name.name)) fail(state, "MHC202", item.name.span, `\`${item.name.name}\` stands twice`);
       draft.sections.set(item.name.name, item);
-      if (item.name.name !== "train") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
+      if (item.name.name === "cost") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
       return;
     }
     default: item satisfies never;
@@ -325,39 +326,7 @@ function readData(draft: Draft, item: DataDecl): void {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
-  const kind = item.value.callee.parts.map((part) => part.name).join(".");
-  const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
-  if (!set) return unknownName(state, "MHC301", item.value.callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
-  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
-  for (const arg of item.value.lists.flat()) {
-    const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
-    const option = Object.hasOwn(set.options, name) ? set.options[name]! : null;
-    if (!option || (!arg.name && option.kind !== "flag")) {
-      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(set.options).join(", ") || "none"}`, name, Object.keys(set.options));
-    }
-    options[name] = !arg.name ? true : readOption(draft, arg.value, name, option);
-  }
-  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: { set, options }, span: item.name.span });
-}
-
-function readOption(draft: Draft, e: Expr, name: string, option: OptionKind): OptionValue {
-  const { state, scope } = draft;
-  const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
-  switch (option.kind) {
-    case "flag":
-      return named === "true" || named === "false" ? named === "true" : fail(state, "MHC302", e.span, `\`${name}\` is true or false`);
-    case "choice":
-      return named && option.choices.includes(named) ? named : fail(state, "MHC302", e.span, `\`${name}\` is ${option.choices.join(" or ")}`);
-    case "integer": {
-      const value = scalarOf(state, e, scope).value();
-      return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
-    }
-    case "real": {
-      const value = scalarOf(state, e, scope).value();
-      return value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a number from ${option.from} to ${option.to}`);
-    }
-    default: return option satisfies never;
-  }
+  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: setOf(state, item.value, scope), span: item.name.span });
 }
 
 /** Whether a dim is given as a number, and so goes by its own name. */

@@ -7,6 +7,7 @@ import type { Arg, Block, Formal, Ident, Span } from "../../grammar/ast.js";
 import { describe, unify, variable } from "../graph/sizes.js";
 import { settle } from "./einstein.js";
 import { expression, expressionOn, kindOf } from "./expressions.js";
+import { membershipOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { childScope, define, fail, lookup, namesIn, unknownName, type BlockValue, type DataArg, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { nearest } from "../diagnostics/suggest.js";
@@ -125,9 +126,8 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
         break;
       }
       case "param": {
-        if (item.on) return fail(state, "MHC299", item.on.span, "parameters on a manifold (`on`) are not there yet");
         const tensor: Tensor = { name: item.name.name, kind: "parameter", axes: item.axes.map(axisOf), dtype: "f32", range: null, span: item.name.span };
-        const parameter = { tensor, name: `${path}.${item.name.name}`, start: startOf(state, item.start, scope), doc: item.doc };
+        const parameter = { tensor, name: `${path}.${item.name.name}`, start: startOf(state, item.start, scope), on: item.on && membershipOf(state, tensor, item.each, item.on, scope), doc: item.doc };
         parameters.push(parameter);
         state.parameters.push(parameter);
         define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });

@@ -13,6 +13,7 @@ import { fixed, rankOf } from "../manifolds/set.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
+import { pointsOf, type Points } from "./points.js";
 
 export interface LoweredParameter {
   readonly name: string;
@@ -21,6 +22,10 @@ export interface LoweredParameter {
   readonly start: Start;
   readonly doc: string | null;
   readonly node: Node;
+  /** Whether weight decay would be of any sense: not for gates, gains and biases, nor for what a set holds. */
+  readonly decay: boolean;
+  /** Of a parameter that is a point of a manifold itself, and is moved on it. */
+  readonly points: Points | null;
 }
 
 export interface Lowered {
@@ -35,7 +40,7 @@ export interface Lowered {
   readonly predicts: string | null;
   readonly inputs: ReadonlyMap<string, Node>;
   readonly outputs: ReadonlyMap<string, Node>;
-  /** Largest violation over all uses, by the name of the manifold. */
+  /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
   readonly constraints: ReadonlyMap<string, Node>;
   /** The connections of every stream that has some, in the order of the page. */
   readonly chains: readonly Chain[];
@@ -71,6 +76,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
   const inputs = new Map<string, Node>();
   const violations = new Map<string, Node[]>();
+  /** Parameters on sets whose violation is counted. */
+  const watched = new Set<string>();
+  const riemannian = model.train?.optimizer.riemannian ?? false;
   const chains = new Map<Tensor, Connection[]>();
   /** The block that the connection being lowered wraps, and its uses so far. */
   let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
@@ -150,11 +158,24 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const name = parameter.name.replace(/\*/g, () => `${indices[at++]}`);
     const labels = labelsOf(parameter.tensor.axes);
     const shape = labels.map((own) => sizes.get(own)!);
-    const node = b.parameter(name, shape);
-    if (!parameters.has(name)) {
-      parameters.set(name, {
-        name, shape, node, axes: parameter.tensor.axes.map((axis) => axis.name), start: startOf(parameter.start), doc: parameter.doc,
-      });
+    const axes = parameter.tensor.axes.map((axis) => axis.name);
+    const declare = (own: string, size: readonly number[], names: readonly string[], points: Points | null): Node => {
+      const node = b.parameter(own, size);
+      if (!parameters.has(own)) {
+        parameters.set(own, { name: own, shape: size, node, axes: names, start: startOf(parameter.start), doc: parameter.doc, decay: !parameter.on && size.length >= 2, points });
+      }
+      return node;
+    };
+    if (!parameter.on) return { node: declare(name, shape, axes, null), labels };
+    const { manifold, each } = parameter.on;
+    const points = pointsOf(manifold, shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
+    const moves = riemannian && points.set.kind === "manifold";
+    const node = moves
+      ? declare(name, shape, axes, points)
+      : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, piece.shape, piece.axes, null)));
+    if (!watched.has(name)) {
+      watched.add(name);
+      violations.set(parameter.name, [...(violations.get(parameter.name) ?? []), points.set.violation(b, points.of(b, node), points.setting)]);
     }
     return { node, labels };
   }

@@ -1,18 +1,21 @@
 /** The typed model as text: `mhc compile --emit model`. Sums are explicit, sizes symbolic, `repeat` kept. */
 import { describe } from "../graph/sizes.js";
+import type { SetInstance } from "../manifolds/registry.js";
 import type { Axis, Instance, Statement, Typed, TypedModel } from "./typed.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
 const sized = (list: readonly Axis[]): string => `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
+
+const printSet = ({ set, options }: SetInstance): string => `${set.name}(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})`;
 
 export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
     ...model.data.map(({ name, kind, length, range }) => `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`),
-    ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${manifold.set.name}(${Object.entries(manifold.options).map(([key, value]) => `${key} = ${value}`).join(", ")})`),
+    ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map(({ name, axes: own }) => `  input ${name}${sized(own)}`),
-    ...model.parameters.map(({ name, tensor, start }) => `  param ${name}${sized(tensor.axes)} ~ ${start.kind}(${start.args.map((arg) => arg.text).join(", ")})`),
+    ...model.parameters.map(({ name, tensor, start, on }) => `  param ${name}${sized(tensor.axes)} ~ ${start.kind}(${start.args.map((arg) => arg.text).join(", ")})${on ? `${on.each.map((axis) => ` each ${axis.name}`).join("")} on ${printSet(on.manifold)}` : ""}`),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),
     ...model.outputs.map(({ name, axes: own, value }) => `  output ${name}${axes(own)} = ${printTyped(value)}`),
     ...(model.loss ? [`  loss = ${printTyped(model.loss)}`] : []),

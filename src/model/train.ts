@@ -169,21 +169,28 @@ function named(args: readonly Arg[], order: readonly string[], names: readonly s
 
 const calleeOf = (e: Path | Call): string => (e.kind === "path" ? e : e.callee).parts.map((part) => part.name).join(".");
 
+/** Adam with decoupled decay, and stochastic descent with momentum; `r`: on manifolds (Bécigneul and Ganea, ICLR 2019). */
+const OPTIMIZERS: Readonly<Record<string, { readonly kind: "adamw" | "sgd"; readonly riemannian: boolean }>> = {
+  adamw: { kind: "adamw", riemannian: false }, sgd: { kind: "sgd", riemannian: false }, radam: { kind: "adamw", riemannian: true }, rsgd: { kind: "sgd", riemannian: true },
+};
+
 function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
   if (e.kind !== "call" && e.kind !== "path") {
-    reader.report(diagnostic("MHC502", e.span, "an optimizer is `adamw(…)` or `sgd(…)`"));
+    reader.report(diagnostic("MHC502", e.span, "an optimizer is `adamw(…)`, `sgd(…)`, `radam(…)` or `rsgd(…)`"));
     return null;
   }
-  const kind = calleeOf(e);
-  if (kind !== "adamw" && kind !== "sgd") {
-    unknown(reader, kind, e.span, ["adamw", "sgd"], "optimizer");
+  const name = calleeOf(e);
+  const found = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name]! : null;
+  if (!found) {
+    unknown(reader, name, e.span, Object.keys(OPTIMIZERS), "optimizer");
     return null;
   }
+  const { kind, riemannian } = found;
   const names = kind === "adamw" ? ["rate", "betas", "epsilon", "decay"] : ["rate", "momentum", "decay"];
-  const args = named(e.kind === "call" ? e.lists.flat() : [], ["rate"], names, `\`${kind}\``, reader);
+  const args = named(e.kind === "call" ? e.lists.flat() : [], ["rate"], names, `\`${name}\``, reader);
   const rateExpr = args.get("rate");
   if (!rateExpr) {
-    reader.report(diagnostic("MHC503", e.span, `\`${kind}\` needs a rate`, { fix: `write \`${kind}(rate = 1e-3)\` or \`${kind}(rate = cosine(1e-3, 1e-4, warmup = 100))\`` }));
+    reader.report(diagnostic("MHC503", e.span, `\`${name}\` needs a rate`, { fix: `write \`${name}(rate = 1e-3)\` or \`${name}(rate = cosine(1e-3, 1e-4, warmup = 100))\`` }));
     return null;
   }
   const rate = readRate(rateExpr, reader);
@@ -194,7 +201,7 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
   const decay = get("decay", 0);
   if (kind === "sgd") {
     const momentum = get("momentum", 0);
-    return rate && decay !== null && momentum !== null ? { kind, rate, momentum, decay } : null;
+    return rate && decay !== null && momentum !== null ? { kind, riemannian, rate, momentum, decay } : null;
   }
   const epsilon = get("epsilon", 1e-8);
   const betas = args.get("betas");
@@ -208,7 +215,7 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
   }
   const [first, second] = pair;
   if (!rate || decay === null || epsilon === null || first === null || first === undefined || second === null || second === undefined) return null;
-  return { kind, rate, betas: [first, second], epsilon, decay };
+  return { kind, riemannian, rate, betas: [first, second], epsilon, decay };
 }
 
 function readRate(e: Expr, reader: Reader): RateSettings | null {

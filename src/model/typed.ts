@@ -35,11 +35,20 @@ export interface StartValue {
   readonly args: readonly Scalar[];
 }
 
+/** A parameter on a set. */
+export interface Membership {
+  readonly manifold: SetInstance;
+  /** Axes whose every index is a point; the others are a point's. */
+  readonly each: readonly Axis[];
+  readonly span: Span;
+}
+
 export interface Parameter {
   readonly tensor: Tensor;
   /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat`. */
   readonly name: string;
   readonly start: StartValue;
+  readonly on: Membership | null;
   readonly doc: string | null;
 }
 
@@ -134,9 +143,10 @@ export type RateSettings =
   | { readonly kind: "constant"; readonly value: number }
   | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
 
-export type OptimizerSettings =
+/** `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free coordinates. */
+export type OptimizerSettings = { readonly riemannian: boolean } & (
   | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
-  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number };
+  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number });
 
 /** Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many connections. */
 export type RecomputeSettings = { readonly kind: "off" } | { readonly kind: "auto" } | { readonly kind: "every"; readonly count: number };

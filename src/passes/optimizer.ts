@@ -5,12 +5,13 @@
  *
  * All parameters are updated as one vector, and so are their moments: `pack` makes one of the leaves, `slice` gives each leaf its part of the
  * new one. The graph does not grow with the number of parameters but for these, and the schedule makes of it one kernel in place
- * (`src/schedule/packs.ts`, `inplace.ts`).
+ * (`src/schedule/packs.ts`, `inplace.ts`). Parameters that move on a manifold are updated one by one (`riemannian.ts`).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT, slotsOf } from "../graph/packing.js";
 import { sizeOf } from "../graph/record.js";
+import { move, type OnManifold } from "./riemannian.js";
 import type { LossScale, State } from "./scaling.js";
 
 /** A rate over the steps. `warmup` steps rise linearly; then `from` falls to `to` at `steps`. */
@@ -26,6 +27,8 @@ export interface Trained {
   readonly node: Node;
   readonly name: string;
   readonly decay: boolean;
+  /** The manifold that it moves on; nothing when it is free. */
+  readonly manifold?: OnManifold | null;
 }
 
 export interface Update {
@@ -38,74 +41,97 @@ export interface Update {
   readonly norm: Node | null;
 }
 
+interface Vector {
+  readonly before: Node;
+  readonly becomes: (after: Node) => void;
+}
+
 export function applyOptimizer(
   b: Builder,
-  parameters: readonly Trained[],
-  gradients: readonly Node[],
+  trained: readonly Trained[],
+  allGradients: readonly Node[],
   spec: OptimizerSpec,
   clip: number | null,
   scaling: LossScale | null = null,
 ): Update {
+  const free = trained.map((_, i) => i).filter((i) => !trained[i]!.manifold);
+  const moving = trained.flatMap(({ manifold }, i) => (manifold ? [{ manifold, gradient: allGradients[i]! }] : []));
+  const parameters = free.map((i) => trained[i]!);
+  const gradients = free.map((i) => allGradients[i]!);
   const order = inOrder(parameters);
   const sorted = order.map((i) => parameters[i]!);
   const { offsets } = slotsOf(sorted.map(({ node }) => node.shape));
   const updates = new Map<Node, Node>();
   const kinds = spec.kind === "adamw" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
   /** One vector of the tensors of `leaves`, and what to do with its new value. */
-  const vector = (leaves: readonly Node[]): { readonly before: Node; readonly becomes: (after: Node) => void } => ({
+  const vector = (leaves: readonly Node[]): Vector => ({
     before: b.pack(leaves),
     becomes: (after) => {
-      const kept = good === null ? after : b.select(over(good), after, b.pack(leaves));
+      const kept = good === null ? after : b.select(b.broadcast(good, after.shape, []), after, b.pack(leaves));
       leaves.forEach((leaf, i) => updates.set(leaf, b.slice(kept, offsets[i]!, leaf.shape)));
     },
   });
-  const all = vector(sorted.map(({ node }) => node));
-  const moments = kinds.map((kind) => vector(sorted.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape))));
-  const raw = b.pack(order.map((i) => gradients[i]!));
-  const over = (scalar: Node): Node => b.broadcast(scalar, raw.shape, []);
-  const scale = (value: number): Node => b.fill(value, raw.shape);
+  const packed = order.length ? {
+    all: vector(sorted.map(({ node }) => node)),
+    moments: kinds.map((kind) => vector(sorted.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape)))),
+    raw: b.pack(order.map((i) => gradients[i]!)),
+  } : null;
 
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
-  const norm = clip === null && !scaling ? null : b.mul(b.sqrt(b.sum(b.mul(raw, raw), [0])), unscaled);
+  const squares = [...(packed ? [packed.raw] : []), ...moving.map(({ gradient }) => gradient)].map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
+  const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   const good = scaling ? b.finite(norm!) : null;
   const step = b.cast(b.input("step", [], "u32"), "f32");
   const rate = scheduled(b, spec.rate, step);
   const clipped = clip === null ? b.constant(1) : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm!, b.constant(1e-6))));
-  const g = b.mul(raw, over(b.mul(clipped, unscaled)));
-  const decayed = (p: Node): Node => {
-    const plain = sorted.findIndex(({ decay }) => !decay);
-    if (spec.decay === 0 || plain === 0) return p;
-    const keep = over(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))));
-    if (plain < 0) return b.mul(p, keep);
-    return b.mul(p, b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[plain]!, p.shape, "u32")), keep, scale(1)));
-  };
+  const factor = b.mul(clipped, unscaled);
+  // Moments know of the steps that changed them.
+  const made = scaling ? b.sub(step, scaling.skipped) : step;
+  const corrections = spec.kind === "adamw" ? ([correction(b, spec.betas[0], made), correction(b, spec.betas[1], made)] as const) : null;
 
-  if (spec.kind === "sgd") {
-    const [momentum] = moments;
-    const direction = momentum ? b.add(b.mul(momentum.before, scale(spec.momentum)), g) : g;
-    momentum?.becomes(direction);
-    all.becomes(b.sub(decayed(all.before), b.mul(over(rate), direction)));
-  } else {
-    const [beta1, beta2] = spec.betas;
-    const [m, v] = moments as [typeof all, typeof all];
-    // Moments know of the steps that changed them.
-    const made = scaling ? b.sub(step, scaling.skipped) : step;
-    const [correction1, correction2] = [correction(b, beta1, made), correction(b, beta2, made)];
-    const m1 = b.add(b.mul(m.before, scale(beta1)), b.mul(g, scale(1 - beta1)));
-    const v1 = b.add(b.mul(v.before, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
-    // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
-    const denominator = b.add(b.sqrt(b.mul(v1, over(b.div(b.constant(1), correction2)))), scale(spec.epsilon));
-    const moved = b.div(b.mul(m1, over(b.div(rate, correction1))), denominator);
-    m.becomes(m1);
-    v.becomes(v1);
-    all.becomes(b.sub(decayed(all.before), moved));
+  if (packed) {
+    const { all, moments, raw } = packed;
+    const over = (scalar: Node): Node => b.broadcast(scalar, raw.shape, []);
+    const scale = (value: number): Node => b.fill(value, raw.shape);
+    const g = b.mul(raw, over(factor));
+    const decayed = (p: Node): Node => {
+      const plain = sorted.findIndex(({ decay }) => !decay);
+      if (spec.decay === 0 || plain === 0) return p;
+      const keep = over(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))));
+      if (plain < 0) return b.mul(p, keep);
+      return b.mul(p, b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[plain]!, p.shape, "u32")), keep, scale(1)));
+    };
+    if (spec.kind === "sgd") {
+      const [momentum] = moments;
+      const direction = momentum ? b.add(b.mul(momentum.before, scale(spec.momentum)), g) : g;
+      momentum?.becomes(direction);
+      all.becomes(b.sub(decayed(all.before), b.mul(over(rate), direction)));
+    } else {
+      const [beta1, beta2] = spec.betas;
+      const [m, v] = moments as [Vector, Vector];
+      const [correction1, correction2] = corrections!;
+      const m1 = b.add(b.mul(m.before, scale(beta1)), b.mul(g, scale(1 - beta1)));
+      const v1 = b.add(b.mul(v.before, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
+      // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
+      const denominator = b.add(b.sqrt(b.mul(v1, over(b.div(b.constant(1), correction2)))), scale(spec.epsilon));
+      const moved = b.div(b.mul(m1, over(b.div(rate, correction1))), denominator);
+      m.becomes(m1);
+      v.becomes(v1);
+      all.becomes(b.sub(decayed(all.before), moved));
+    }
   }
+  const steps = moving.map(({ manifold, gradient }) => move(b, manifold, gradient, {
+    factor, rate, good,
+    moments: spec.kind === "sgd" ? { kind: "momentum", momentum: spec.momentum } : { kind: "adam", betas: spec.betas, epsilon: spec.epsilon, corrections: corrections! },
+  }));
+  for (const one of steps) for (const [leaf, value] of one.updates) updates.set(leaf, value);
   if (scaling) for (const [leaf, value] of scaling.after(good!)) updates.set(leaf, value);
   const names = sorted.map(({ name }) => name);
+  const rest = [...steps.flatMap((one) => one.states), ...(scaling?.states ?? [])];
   return {
     updates, norm,
-    states: [...parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))), ...(scaling?.states ?? [])],
-    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`)), ...(scaling?.states ?? []).map(({ name }) => name)],
+    states: [...parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))), ...rest],
+    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`)), ...moving.map(({ manifold }) => manifold.name), ...rest.map(({ name }) => name)],
   };
 }
 

@@ -3,13 +3,9 @@
  * to 1e-4, under AdamW losses to 1e-3 (the gradient of a first mix of equal lanes is zero, and Adam makes noise of it).
  */
 import { describe, expect, it } from "vitest";
-import { evaluate } from "../../src/graph/evaluate.js";
-import { initialValues } from "../../runtime/initialize.js";
-import { textSource } from "../../runtime/data.js";
-import { distance, entriesOf, planOf, type SpecOptions } from "../helpers/specs.js";
-import { load } from "../../runtime/model.js";
+import type { SpecOptions } from "../helpers/specs.js";
+import { compareSteps } from "../helpers/steps.js";
 
-const STEPS = 10;
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 const vocabulary = [...new Set(text)].sort();
 
@@ -32,26 +28,8 @@ const spec = (connection: "residual" | "hc" | "identity" | "mhc(Mixing)", optimi
 
 const facts = { corpus: { vocabulary } };
 
-async function compare(page: string, device: "wasm" | "javascript" | "webgpu", threads: number, batch = 5, choices: SpecOptions["choices"] = {}): Promise<{ losses: number; parameters: number; fell: boolean }> {
-  const plan = await planOf(page, [device], { facts, choices });
-  const graph = entriesOf(page, { facts }).graphs.find(({ name }) => name === "train")!;
-  const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
-  const model = await load(plan, { device, threads });
-  const values = new Map<string, ArrayLike<number>>(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]));
-  for (const { name, shape } of plan.states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));
-  const exact: number[] = [];
-  for (let step = 0; step < STEPS; step++) {
-    const { outputs, updates } = evaluate(graph, new Map([...values, ...Object.entries(source.batch(batch, model.seed, step)), ["step", [step]], ["seed", [model.seed]]]));
-    exact.push(outputs.get("loss")![0]!);
-    updates.forEach((value, name) => values.set(name, value));
-  }
-  const found: number[] = [];
-  for await (const { loss } of model.train(source, { steps: STEPS })) found.push(loss);
-  let worst = 0;
-  for (const [name, { get }] of Object.entries(model.parameters())) worst = Math.max(worst, distance(await get(), values.get(name)!));
-  await model.close();
-  return { losses: Math.max(...found.map((loss, i) => Math.abs(loss - exact[i]!) / exact[i]!)), parameters: worst, fell: exact[STEPS - 1]! < exact[0]! };
-}
+const compare = (page: string, device: "wasm" | "javascript" | "webgpu", threads: number, batch = 5, choices: SpecOptions["choices"] = {}) =>
+  compareSteps(page, text, facts, device, threads, batch, choices);
 
 const connections = ["residual", "hc", "identity", "mhc(Mixing)"] as const;
 

@@ -1,0 +1,114 @@
+/**
+ * Sets on a page: `manifold Mixing = birkhoff(exact)` names one, and parameters are put on one, where they are declared (`param up[w, hidden] ~ normal(0.02) each
+ * hidden on sphere`) or from outside, in `constrain` (`mlp.up each hidden on sphere`). An axis after `each` counts points; the axes that are left
+ * are a point's: all of them are one vector, or two are a matrix, or every entry is a point of its own.
+ */
+import type { Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
+import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
+import { sets, type OptionKind, type OptionValue, type SetInstance } from "../manifolds/registry.js";
+import { rankOf } from "../manifolds/set.js";
+import { nearest } from "../diagnostics/suggest.js";
+import { scalarOf } from "./numbers.js";
+import { fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { Axis, Membership, Parameter, Tensor } from "./typed.js";
+
+const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+
+/** A set with its options: `birkhoff`, `birkhoff(iterations = 20)`. */
+export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInstance {
+  const callee = e.kind === "path" ? e : e.callee;
+  const kind = dotted(callee);
+  const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
+  if (!set) return unknownName(state, "MHC301", callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
+  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
+  for (const arg of e.kind === "path" ? [] : e.lists.flat()) {
+    const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
+    const option = Object.hasOwn(set.options, name) ? set.options[name]! : null;
+    if (!option || (!arg.name && option.kind !== "flag")) {
+      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(set.options).join(", ") || "none"}`, name, Object.keys(set.options));
+    }
+    options[name] = !arg.name ? true : optionOf(state, arg.value, name, option, scope);
+  }
+  return { set, options };
+}
+
+function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind, scope: Scope): OptionValue {
+  const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
+  switch (option.kind) {
+    case "flag":
+      return named === "true" || named === "false" ? named === "true" : fail(state, "MHC302", e.span, `\`${name}\` is true or false`);
+    case "choice":
+      return named && option.choices.includes(named) ? named : fail(state, "MHC302", e.span, `\`${name}\` is ${option.choices.join(" or ")}`);
+    case "integer": {
+      const value = scalarOf(state, e, scope).value();
+      return Number.isInteger(value) && value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a whole number from ${option.from} to ${option.to}`);
+    }
+    case "real": {
+      const value = scalarOf(state, e, scope).value();
+      return value >= option.from && value <= option.to ? value : fail(state, "MHC302", e.span, `\`${name}\` is a number from ${option.from} to ${option.to}`);
+    }
+    default: return option satisfies never;
+  }
+}
+
+/** A parameter on a set: a manifold of the model by its name, or a set as it is written there. */
+export function membershipOf(state: Elaboration, tensor: Tensor, each: readonly Ident[], on: Path | Call, scope: Scope): Membership {
+  const entity = on.kind === "path" && on.parts.length === 1 ? lookup(scope, on.parts[0]!.name) : null;
+  const manifold = entity?.kind === "manifold" ? entity.manifold : setOf(state, on, scope);
+  const { set, options } = manifold;
+  const counted = each.map((ident): Axis => {
+    const axis = tensor.axes.find(({ name }) => name === ident.name);
+    return axis ?? unknownName(state, "MHC205", ident.span, `\`${tensor.name}\` has no axis \`${ident.name}\`; its axes are ${listed(tensor.axes)}`, ident.name, tensor.axes.map(({ name }) => name));
+  });
+  const twice = each.find((ident, i) => each.findIndex(({ name }) => name === ident.name) !== i);
+  if (twice) fail(state, "MHC205", twice.span, `\`each ${twice.name}\` stands twice`);
+  const left = tensor.axes.filter((axis) => !counted.includes(axis));
+  const rank = rankOf(set.point);
+  if (rank > 0 && left.length < rank) fail(state, "MHC303", on.span, `a member of ${set.name} is a ${rank === 2 ? "matrix" : "vector"}, and \`${tensor.name}\` has ${left.length ? `only ${listed(left)}` : "no axis"} left for it`);
+  if (rank === 2 && left.length > 2) {
+    fail(state, "MHC303", on.span, `a member of ${set.name} is a matrix, and \`${tensor.name}\` has the axes ${listed(left)}`, { fix: `say which axes count matrices: \`each ${left[0]!.name} on ${set.name}\`` });
+  }
+  const [n, m] = left;
+  if (set.point === "square" && !unify(n!.size, m!.size)) fail(state, "MHC303", on.span, `a matrix on ${set.name} is square, and \`${n!.name}\` is ${describe(n!.size)} while \`${m!.name}\` is ${describe(m!.size)}`);
+  const sizes = rank === 2 ? left.map((axis) => resolve(axis.size)) : [];
+  if (sizes.every((size): size is Polynomial => size.kind === "polynomial") && rank === 2) {
+    const pieces = set.free(sizes as readonly Polynomial[], options);
+    if ("error" in pieces) fail(state, "MHC303", on.span, `${set.name} ${pieces.error}`);
+    else if (pieces.length === 0) fail(state, "MHC303", on.span, `${set.name} has one member, so there is nothing to learn`, { fix: "compute the value instead of declaring a parameter" });
+  }
+  return { manifold, each: counted, span: on.span };
+}
+
+const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
+
+/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
+const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
+
+/** Puts parameters on the sets that `constrain` names for them. What else stands there is reported. */
+export function constrained(state: Elaboration, section: Section, scope: Scope, attempt: <T>(part: () => T) => T | null): readonly Parameter[] {
+  const members = new Map<Parameter, Membership>();
+  for (const clause of section.clauses) {
+    attempt(() => {
+      if (clause.kind === "bound") return fail(state, "MHC299", clause.span, "claims about the whole model are not there yet", { fix: "take it out; a later version of mhc will read it" });
+      if (clause.kind !== "on") return fail(state, "MHC501", clause.span, "a constraint has the form `mlp.up each hidden on sphere`");
+      const path = dotted(clause.path);
+      const found = state.parameters.filter(({ name }) => matches(written(name), path) || matches(name, path));
+      if (found.length === 0) return unknown(state, path, clause.path.span);
+      for (const parameter of found) {
+        const before = parameter.on ?? members.get(parameter);
+        if (before) return fail(state, "MHC304", clause.span, `\`${written(parameter.name)}\` is on ${before.manifold.set.name} already`, { notes: [{ message: "it is put there here", span: before.span }] });
+        members.set(parameter, membershipOf(state, parameter.tensor, clause.each, clause.manifold, scope));
+      }
+    });
+  }
+  return state.parameters.map((parameter) => (members.has(parameter) ? { ...parameter, on: members.get(parameter)! } : parameter));
+}
+
+/** Whether a path names this parameter: it is the name, or its end. */
+const matches = (name: string, path: string): boolean => name === path || name.endsWith(`.${path}`);
+
+function unknown(state: Elaboration, path: string, span: Span): never {
+  const names = [...new Set(state.parameters.map(({ name }) => written(name)))];
+  const guess = nearest(path, names);
+  return fail(state, "MHC201", span, `there is no parameter \`${path}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` });
+}
