@@ -28,6 +28,11 @@ export interface StepMetrics {
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
+  /**
+   * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what
+   * passes through them; `columns:x`, `entropy:x`, `second:x`, what they are like; `diversity:x`, how much the lanes differ. Null at other steps.
+   */
+  readonly monitors: Readonly<Record<string, number>> | null;
 }
 
 export interface GenerateOptions {
@@ -52,8 +57,8 @@ export interface Model {
   /** Steps trained so far. */
   readonly step: number;
   readonly seed: number;
-  /** Trains `steps` more steps on a source, or on text; yields after each. */
-  train(data: Source | string, options?: { readonly steps?: number | undefined }): AsyncIterableIterator<StepMetrics>;
+  /** Trains `steps` more steps on a source, or on text; yields after each. Every `monitor` steps what the spec lets be watched is measured too (0: never). */
+  train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
   /** Mean loss over all held-out examples. */
   holdout(data: Source | string): Promise<number>;
   /** Mean loss of one batch, nothing changed. */
@@ -149,6 +154,14 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     for (const name of Object.keys(entry.outputs)) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = (await read(entry, name)) as Float32Array;
     return found;
   };
+  const monitored = async (batch: Batch): Promise<Record<string, number>> => {
+    const entry = entries["monitor"];
+    if (!entry) throw new DataError(`${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
+    feed(entry, Object.fromEntries(Object.keys(entry.inputs).map((name) => [name, batch[name]!])));
+    const outputs = Object.entries(entry.outputs);
+    const read = await session.run("monitor", outputs.map(([, ref]) => ref));
+    return Object.fromEntries(outputs.map(([name], i) => [name.slice("monitor:".length), read[i]![0]!]));
+  };
   const sourceOf = (data: Source | string): Source => {
     if (typeof data !== "string") return data;
     if (!text) throw new DataError(`${plan.name} does not train on text`);
@@ -160,7 +173,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     get step() {
       return step;
     },
-    async *train(data, { steps } = {}) {
+    async *train(data, { steps, monitor = 0 } = {}) {
       const entry = entryOf("train", "be trained");
       const source = sourceOf(data);
       const { batch: size, steps: all } = plan.train!;
@@ -183,7 +196,8 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
         step++;
         const ms = performance.now() - begun;
-        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints };
+        const monitors = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : null;
+        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints, monitors };
       }
     },
     async holdout(data) {

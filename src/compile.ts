@@ -49,6 +49,8 @@ export interface CompileOptions extends CheckOptions {
   readonly devices: readonly (DeviceName | KernelPrinter)[];
   /** Choices of kernels by device, as `mhc tune` found them; defaults where there are none. */
   readonly choices?: Readonly<Partial<Record<DeviceName, Choices>>>;
+  /** Whether the plan can measure gains and mixes while it trains: one more entry, `monitor`, where there is something to measure. */
+  readonly monitors?: boolean;
 }
 
 /** Choices by `skeleton` or `skeleton/shape`. */
@@ -132,7 +134,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     const fix = `take WebGPU alone (\`--device webgpu\`, \`--target typescript,wgsl\`), or \`precision = f32\` (\`--set train.precision=f32\`)`;
     return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null };
   }
-  const entries = buildEntries(model);
+  const entries = buildEntries(model, { monitors: options.monitors ?? false });
   const { parameters, states, layout, words } = stateOf(entries);
   const fitted = fit(entries, model.train, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
   if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null };

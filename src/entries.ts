@@ -1,7 +1,7 @@
 /**
  * The entries of a model, one graph each: what the runtime can ask of it. `train` makes a step, `loss` evaluates a batch example by
  * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
- * outputs of a spec that has no loss.
+ * outputs of a spec that has no loss. `monitor` measures gains and mixes, and `start` puts what was drawn onto manifolds; neither is there unless needed.
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
@@ -10,6 +10,7 @@ import { lower, type Lowered, type LoweredParameter } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
+import { monitors } from "./passes/monitors.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 import type { OnManifold } from "./passes/riemannian.js";
 import { lossScale, type State } from "./passes/scaling.js";
@@ -27,7 +28,7 @@ export interface Entries {
 
 const none: ReadonlyMap<Node, Node> = new Map();
 
-export function buildEntries(model: TypedModel): Entries {
+export function buildEntries(model: TypedModel, options: { readonly monitors: boolean }): Entries {
   const batch = model.train?.batch ?? 1;
   const half = model.train?.half ?? null;
   const graphs: Graph[] = [];
@@ -61,6 +62,8 @@ export function buildEntries(model: TypedModel): Entries {
     const gradient: Graph = { name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, unscaled(found[i]!)] as const)]), updates: none };
     differentiated(inHalf(train, lowered, ahead), lowered, ahead);
     graphs.push(inHalf(loss, lowered, ahead));
+    const watched = options.monitors ? monitors(b, lowered.chains) : new Map<string, Node>();
+    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: new Map([...watched].map(([name, node]) => [`monitor:${name}`, node])), updates: none }, lowered, ahead));
     const start = startOf(b, lowered.parameters);
     if (start) graphs.push(start);
     differentiated(inHalf(gradient, lowered, ahead), lowered, ahead);
@@ -93,7 +96,7 @@ export function buildEntries(model: TypedModel): Entries {
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
   const { parameters, loss, losses, logits, inputs, outputs, constraints, chains } = lowered;
-  const streams = chains.flat().flatMap(({ before, after, blocks }) => [before, after, ...blocks.flatMap((block) => [...block.inputs, block.output])]);
+  const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
   const results = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
@@ -103,8 +106,8 @@ function fused(lowered: Lowered, b: Builder): Lowered {
     ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
     loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
-    chains: chains.map((chain) => chain.map(({ before, after, blocks }) => ({
-      before: now(before), after: now(after), blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
+    chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
+      stream, before: now(before), after: now(after), mix: mix.kind === "matrix" ? { ...mix, node: now(mix.node) } : mix, blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
     }))),
   };
 }

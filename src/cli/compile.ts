@@ -15,6 +15,7 @@ interface CompileFlags extends SpecOptions {
   readonly emit?: string;
   readonly target: string;
   readonly out?: string;
+  readonly monitors?: boolean;
 }
 
 const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = { wasm: "wasm", wgsl: "webgpu", javascript: "javascript", typescript: "typescript" };
@@ -26,6 +27,7 @@ export const compileCommand = (): Command =>
     .option("-o, --out <folder>", "where to write files")
     .addOption(new Option("--emit <stages>", "print stages instead: model, graph, kernels, plan (comma-separated)"))
     .addOption(new Option("--target <names>", "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)").default("typescript,wasm,wgsl"))
+    .option("--monitors", "let the module measure gains and mixes while it trains")
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
@@ -39,7 +41,7 @@ export const compileCommand = (): Command =>
       const { options: full } = await readFacts(project, given.json === true);
       const { compile } = await import("../compile.js");
       const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));
-      const compiled = await compile(project.text, { ...full, devices: devices.length ? devices : ["wasm", "webgpu"] });
+      const compiled = await compile(project.text, { ...full, devices: devices.length ? devices : ["wasm", "webgpu"], monitors: given.monitors ?? false });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
       for (const stage of stages) process.stdout.write(`${compiled.stages![stage as Stage]()}\n`);

@@ -7,7 +7,11 @@ export interface StepLine {
   readonly tokens_per_s: number;
   readonly constraints: Readonly<Record<string, number>>;
   readonly holdout?: number;
+  readonly monitors?: Readonly<Record<string, number>>;
 }
+
+/** With more constraints than this, only the one that is furthest off is shown. */
+const SHOWN = 2;
 
 export class Progress {
   private readonly terminal = process.stdout.isTTY === true;
@@ -15,6 +19,8 @@ export class Progress {
   private shown = 0;
   /** Whether the cursor stands behind a progress line. */
   private open = false;
+  /** The gains that were measured last, forward and backward. */
+  private gain = "";
 
   constructor(private readonly steps: number, private readonly json: boolean) {}
 
@@ -32,9 +38,12 @@ export class Progress {
     if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
     this.shown = now;
     const left = ((now - this.begun) / line.step) * (this.steps - line.step);
-    const constraints = Object.entries(line.constraints).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
+    const all = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
+    const constraints = (all.length > SHOWN ? all.slice(0, 1) : all).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
+    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
+    if (gains.length) this.gain = `  gain ${gains.join(" / ")}`;
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
-    const text = `step ${line.step}/${this.steps}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s  ${clock(left)} left${constraints}`;
+    const text = `step ${line.step}/${this.steps}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s  ${clock(left)} left${this.gain}${constraints}`;
     // A line that wraps could not be rewritten in place; what does not fit is cut.
     process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
     this.open = this.terminal;

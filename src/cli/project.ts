@@ -95,10 +95,10 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
-export async function compileFor(project: Project, device: Device, json: boolean): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
+export async function compileFor(project: Project, device: Device, json: boolean, monitors = false): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
   const { options, loaded } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
-  const compiled = await compile(project.text, { ...options, devices: [device.name], choices: { [device.name]: choicesFor(device) } });
+  const compiled = await compile(project.text, { ...options, devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } });
   await report(compiled, json);
   return { plan: compiled.plan!, loaded };
 }

@@ -19,11 +19,15 @@ interface TrainFlags extends SpecOptions {
   readonly seed?: number;
   readonly threads?: number;
   readonly out?: string;
+  readonly monitor?: number;
   readonly sample?: number;
 }
 
 /** Steps between two evaluations on the held-out data; there is always one at the end. */
 const EVALUATE = 500;
+
+/** Steps between two looks at the gains and the mixes: a forward pass each. */
+const MONITOR = 50;
 
 /** Ends an evaluation at Ctrl-C. */
 class Interrupted extends Error {}
@@ -39,13 +43,15 @@ export const trainCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .option("--out <folder>", "the run folder (default: runs/NAME-TIME)")
+    .option("--monitor <k>", `measure gains and mixes every k steps, 0 for never (default: ${MONITOR})`, options.whole)
     .option("--sample <n>", "print this many characters sampled at the end", options.whole)
     .addOption(options.json())
     .action(async (file: string, given: TrainFlags) => {
       const json = given.json === true;
       const project = openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
-      const { plan, loaded } = await compileFor(project, device, json);
+      const every = given.monitor ?? MONITOR;
+      const { plan, loaded } = await compileFor(project, device, json, every > 0);
       if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
       const info = plan.data[0];
       if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
@@ -85,10 +91,10 @@ export const trainCommand = (): Command =>
       const interrupt = (): void => void (interrupted = true);
       process.once("SIGINT", interrupt);
       try {
-        for await (const metrics of model.train(source, { steps })) {
+        for await (const metrics of model.train(source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? every : 0 })) {
           loss = metrics.loss;
           const evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await evaluate() : null;
-          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(evaluated === null ? {} : { holdout: evaluated }) };
+          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(metrics.monitors ? { monitors: metrics.monitors } : {}), ...(evaluated === null ? {} : { holdout: evaluated }) };
           run.log(line);
           progress.step(line);
           if (evaluated !== null) {

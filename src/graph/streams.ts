@@ -15,6 +15,10 @@ export interface Connection {
   readonly after: Node;
   /** The uses of the block that it wraps: what F read and what it made. */
   readonly blocks: readonly { readonly inputs: readonly Node[]; readonly output: Node }[];
+  /** The name of the stream. */
+  readonly stream: string;
+  /** What it does to the lanes beside its block: [...tokens, n, n], or nothing, or something else. */
+  readonly mix: { readonly kind: "identity" } | { readonly kind: "unknown" } | { readonly kind: "matrix"; readonly node: Node; /** The lanes' place among the stream's axes. */ readonly lane: number };
 }
 
 /** The connections of one stream, from the first to the last: each reads what the one before made. */

@@ -13,6 +13,7 @@ import { fixed, rankOf } from "../manifolds/set.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
+import { mixingOf } from "./mixing.js";
 import { pointsOf, type Points } from "./points.js";
 
 export interface LoweredParameter {
@@ -110,7 +111,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
         const after = labelled(statement.value, stream.axes);
         wrapped = null;
         values.set(stream, after);
-        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks }]);
+        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks, stream: stream.name, mix: mixOf(statement.value) }]);
         return;
       }
       case "repeat": {
@@ -124,6 +125,16 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       }
       default: statement satisfies never;
     }
+  }
+
+  /** The mix of the connection that has just been lowered. */
+  function mixOf(value: Typed): Connection["mix"] {
+    const call = value.kind === "relabel" ? value.a : value;
+    const mixing = call.kind === "call" ? mixingOf(call.instance) : ({ kind: "unknown" } as const);
+    if (mixing.kind !== "matrix") return mixing;
+    const { matrix, axes, row, column, lane } = mixing;
+    const outer = axes.filter((axis) => axis !== row && axis !== column);
+    return { kind: "matrix", lane, node: onto(renamed(tensor(matrix), axes), [BATCH, ...labelsOf([...outer, row, column])]) };
   }
 
   /** A value on exactly these axes, and the batch if it has it. */

@@ -14,6 +14,7 @@ export interface SpecOptions {
   readonly facts?: Facts;
   /** Members of the skeletons' families that are forced. */
   readonly choices?: CompileOptions["choices"];
+  readonly monitors?: boolean;
 }
 
 export async function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {
@@ -25,7 +26,7 @@ export async function planOf(text: string, devices: readonly DeviceName[], optio
 export function entriesOf(text: string, options: SpecOptions = {}): Entries {
   const { model, diagnostics } = check(text, { file: "test.mhc", ...options });
   if (!model) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
-  return buildEntries(model);
+  return buildEntries(model, { monitors: options.monitors ?? false });
 }
 
 export async function loaded(text: string, device: DeviceName, options: SpecOptions & { readonly seed?: number; readonly threads?: number } = {}): Promise<Model> {

@@ -25,7 +25,7 @@ function chained(count: number): { graph: Graph; forward: Forward } {
     const w = b.parameter(`w${i}`, [3, 3]);
     const y = b.contract("ab,bc->ac", b.sin(x), w);
     const after = b.add(x, y);
-    chain.push({ before: x, after, blocks: [{ inputs: [x], output: y }] });
+    chain.push({ before: x, after, stream: "x", mix: { kind: "unknown" }, blocks: [{ inputs: [x], output: y }] });
     weights.push(w);
     x = after;
   }
@@ -119,7 +119,7 @@ describe("the pass", () => {
       const kept = b.mul(b.sin(x), b.cast(b.lt(b.cast(bits, "f32"), b.fill(2 ** 31, shape)), "f32"));
       const y = b.contract("ab,bc->ac", kept, w);
       const after = b.add(x, y);
-      chain.push({ before: x, after, blocks: [{ inputs: [x], output: y }] });
+      chain.push({ before: x, after, stream: "x", mix: { kind: "unknown" }, blocks: [{ inputs: [x], output: y }] });
       x = after;
     }
     const loss = b.sum(x, [0, 1]);

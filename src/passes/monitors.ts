@@ -1,0 +1,81 @@
+/**
+ * What is watched while a model trains, as graph: of every stream whose connections mix lanes, how much the product of the mixes can grow what passes through
+ * (arXiv 2512.24880, section 3: the composite mapping), and what the mixes are like. All numbers are over the tokens of a batch.
+ *
+ * - `gain:x:forward`: over every depth l, the largest row sum of |M_l … M_1|; `gain:x:backward`: the largest column sum of |M_L … M_l|. Of doubly stochastic mixes both are 1.
+ * - `columns:x`: the largest |log of a column sum| of a mix: the error that Sinkhorn's projection leaves.
+ * - `entropy:x`: the mean entropy of a row, in nats: 0 for a permutation, log n when lanes are averaged.
+ * - `second:x`: the mean norm of a mix on differences between lanes; of doubly stochastic ones, the second singular value.
+ * - `diversity:x`: the share of the last stream that is not common to its lanes, in squares.
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import type { Chain } from "../graph/streams.js";
+import { over, product, scaled, spectralBound } from "../manifolds/algebra.js";
+
+/** Gram iterations: the bound is then above the norm by a factor of at most n^(2^-13). */
+const SHARP = 12;
+
+/** Scalars by name. */
+export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node> {
+  const found = new Map<string, Node>();
+  for (const chain of chains) {
+    const name = chain[0]?.stream;
+    if (name === undefined || chain.some(({ mix }) => mix.kind === "unknown")) continue;
+    const mixes = chain.flatMap(({ mix }) => (mix.kind === "matrix" ? [mix] : []));
+    const last = mixes[mixes.length - 1];
+    if (!last) continue;
+    const matrices = mixes.map(({ node }) => node);
+    found.set(`gain:${name}:forward`, gain(b, matrices, -1, (product_, mix) => product(b, mix, product_)));
+    found.set(`gain:${name}:backward`, gain(b, matrices.toReversed(), -2, (product_, mix) => product(b, product_, mix)));
+    found.set(`columns:${name}`, most(b, matrices.map((mix) => all(b, b.abs(b.log(tiny(b, b.abs(b.sum(mix, [mix.shape.length - 2])))))))));
+    found.set(`entropy:${name}`, mean(b, matrices.map((mix) => entropy(b, mix))));
+    found.set(`second:${name}`, mean(b, matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP))));
+    found.set(`diversity:${name}`, diversity(b, chain[chain.length - 1]!.after, last.lane + 1));
+  }
+  return found;
+}
+
+/** The largest sum of absolute values along an axis (counted from the end) of all partial products. */
+function gain(b: Builder, mixes: readonly Node[], axis: -1 | -2, join: (product: Node, mix: Node) => Node): Node {
+  let composite: Node | null = null;
+  const sums: Node[] = [];
+  for (const mix of mixes) {
+    composite = composite ? join(composite, mix) : mix;
+    sums.push(all(b, b.sum(b.abs(composite), [composite.shape.length + axis])));
+  }
+  return most(b, sums);
+}
+
+/** The mean over the columns: what a mix does to what all lanes share, M 1 1^T / n. */
+function average(b: Builder, mix: Node): Node {
+  const rank = mix.shape.length;
+  const n = mix.shape[rank - 1]!;
+  const rows = scaled(b, b.sum(mix, [rank - 1]), 1 / n);
+  return over(b, rows, mix.shape);
+}
+
+function entropy(b: Builder, mix: Node): Node {
+  const last = mix.shape.length - 1;
+  const size = b.abs(mix);
+  const p = b.div(size, over(b, tiny(b, b.sum(size, [last])), mix.shape));
+  return b.neg(b.sum(b.mul(p, b.log(tiny(b, p))), [last]));
+}
+
+function diversity(b: Builder, x: Node, lane: number): Node {
+  const n = x.shape[lane]!;
+  const others = x.shape.map((_, axis) => axis).filter((axis) => axis !== lane);
+  const common = scaled(b, b.sum(x, [lane]), 1 / n);
+  const off = b.sub(x, b.broadcast(common, x.shape, others));
+  const axes = x.shape.map((_, axis) => axis);
+  return b.div(b.sum(b.mul(off, off), axes), tiny(b, b.sum(b.mul(x, x), axes)));
+}
+
+const tiny = (b: Builder, x: Node): Node => b.max(x, b.fill(1e-30, x.shape));
+const all = (b: Builder, x: Node): Node => b.reduceMax(x, x.shape.map((_, axis) => axis));
+const most = (b: Builder, scalars: readonly Node[]): Node => scalars.reduce((x, y) => b.max(x, y));
+function mean(b: Builder, tensors: readonly Node[]): Node {
+  const means = tensors.map((x) => b.mean(x, x.shape.map((_, axis) => axis)));
+  return b.mul(means.reduce((x, y) => b.add(x, y)), b.constant(1 / means.length));
+}
+
