@@ -11,6 +11,9 @@ import { openDevice } from "./open.js";
 import type { DataInfo, Entry, ParameterInfo, Plan, TensorRef } from "./plan.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
+/** Steps between two looks at the monitors, which take a forward pass. */
+const MONITOR = 50;
+
 export interface LoadOptions {
   /** "auto" takes a hardware GPU, else WebAssembly. */
   readonly device?: DeviceName | "auto" | Device | undefined;
@@ -33,6 +36,15 @@ export interface StepMetrics {
    * passes through them; `columns:x`, `entropy:x`, `second:x`, what they are like; `diversity:x`, how much the lanes differ. Null at other steps.
    */
   readonly monitors: Readonly<Record<string, number>> | null;
+  /** At the same steps, the monitored claims of the page, with what was measured; null at others. */
+  readonly claims: readonly ClaimMetrics[] | null;
+}
+
+export interface ClaimMetrics {
+  /** `gain(x) <= 1.6` */
+  readonly text: string;
+  readonly value: number;
+  readonly holds: boolean;
 }
 
 export interface GenerateOptions {
@@ -57,7 +69,7 @@ export interface Model {
   /** Steps trained so far. */
   readonly step: number;
   readonly seed: number;
-  /** Trains `steps` more steps on a source, or on text; yields after each. Every `monitor` steps what the spec lets be watched is measured too (0: never). */
+  /** Trains `steps` more steps on a source, or on text; yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too. */
   train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
   /** Mean loss over all held-out examples. */
   holdout(data: Source | string): Promise<number>;
@@ -154,13 +166,20 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     for (const name of Object.keys(entry.outputs)) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = (await read(entry, name)) as Float32Array;
     return found;
   };
-  const monitored = async (batch: Batch): Promise<Record<string, number>> => {
+  const monitored = async (batch: Batch): Promise<Pick<StepMetrics, "monitors" | "claims">> => {
     const entry = entries["monitor"];
     if (!entry) throw new DataError(`${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
     feed(entry, Object.fromEntries(Object.keys(entry.inputs).map((name) => [name, batch[name]!])));
     const outputs = Object.entries(entry.outputs);
     const read = await session.run("monitor", outputs.map(([, ref]) => ref));
-    return Object.fromEntries(outputs.map(([name], i) => [name.slice("monitor:".length), read[i]![0]!]));
+    const values = new Map(outputs.map(([name], i) => [name, read[i]![0]!]));
+    return {
+      monitors: Object.fromEntries([...values].flatMap(([name, value]) => (name.startsWith("monitor:") ? [[name.slice("monitor:".length), value]] : []))),
+      claims: plan.claims.flatMap(({ text: claim, bound }) => {
+        const value = values.get(`claim:${claim}`);
+        return value === undefined ? [] : [{ text: claim, value, holds: value <= bound }];
+      }),
+    };
   };
   const sourceOf = (data: Source | string): Source => {
     if (typeof data !== "string") return data;
@@ -173,7 +192,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     get step() {
       return step;
     },
-    async *train(data, { steps, monitor = 0 } = {}) {
+    async *train(data, { steps, monitor = entries["monitor"] ? MONITOR : 0 } = {}) {
       const entry = entryOf("train", "be trained");
       const source = sourceOf(data);
       const { batch: size, steps: all } = plan.train!;
@@ -196,8 +215,8 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
         step++;
         const ms = performance.now() - begun;
-        const monitors = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : null;
-        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints, monitors };
+        const seen = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
+        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints, ...seen };
       }
     },
     async holdout(data) {

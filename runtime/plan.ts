@@ -171,6 +171,8 @@ export interface Plan {
   readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   /** Constraint names and their tolerances: "Mixing". */
   readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null }[];
+  /** What the page claims: `gain(x) <= 1.6`. Proved, with the steps, or monitored, or both. */
+  readonly claims: readonly { readonly text: string; readonly bound: number; readonly monitored: boolean; readonly proof: readonly string[] | null }[];
   /** By device: "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }
@@ -179,6 +181,8 @@ export interface Plan {
  * Entries, by convention:
  *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and state
  *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME
+ *   start      -                                        updates parameters that are points of a manifold: run once, after they were drawn
+ *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT
  *   gradients  batch tensors                            outputs loss, gradient:NAME
  *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
  *              or inputs by name                        outputs by name                         (specs with input/output)

@@ -153,7 +153,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
     inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
-    constraints: constraintsOf(model),
+    constraints: constraintsOf(model), claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
     devices,
   };
   const stages: Stages = {

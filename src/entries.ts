@@ -10,6 +10,7 @@ import { lower, type Lowered, type LoweredParameter } from "./model/lower.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
+import { claimed } from "./passes/claims.js";
 import { monitors } from "./passes/monitors.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 import type { OnManifold } from "./passes/riemannian.js";
@@ -62,8 +63,8 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
     const gradient: Graph = { name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, unscaled(found[i]!)] as const)]), updates: none };
     differentiated(inHalf(train, lowered, ahead), lowered, ahead);
     graphs.push(inHalf(loss, lowered, ahead));
-    const watched = options.monitors ? monitors(b, lowered.chains) : new Map<string, Node>();
-    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: new Map([...watched].map(([name, node]) => [`monitor:${name}`, node])), updates: none }, lowered, ahead));
+    const watched = watch(b, model, lowered, options.monitors);
+    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: watched, updates: none }, lowered, ahead));
     const start = startOf(b, lowered.parameters);
     if (start) graphs.push(start);
     differentiated(inHalf(gradient, lowered, ahead), lowered, ahead);
@@ -95,15 +96,15 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains } = lowered;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
-  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values()].filter((node) => node !== null);
+  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
   const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
   return {
-    ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints),
+    ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
     loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
@@ -114,6 +115,21 @@ function fused(lowered: Lowered, b: Builder): Lowered {
 
 const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>
   [...lowered.constraints].map(([name, node]) => [`constraint:${name}`, node] as const);
+
+/** What is measured: gains and mixes when they are asked for, and what the page's claims are about when they are monitored. */
+function watch(b: Builder, { claims }: TypedModel, { chains, weights, repeats }: Lowered, asked: boolean): Map<string, Node> {
+  if (!asked && !claims.some(({ monitored }) => monitored)) return new Map();
+  const found = monitors(b, chains);
+  const gains = new Map<string, Node[]>();
+  for (const [name, node] of found) {
+    const [kind, stream] = name.split(":");
+    if (kind === "gain") gains.set(stream!, [...(gains.get(stream!) ?? []), node]);
+  }
+  return new Map([
+    ...(asked ? [...found].map(([name, node]) => [`monitor:${name}`, node] as const) : []),
+    ...[...claimed(b, claims, { gains, weights, repeats })].map(([text, node]) => [`claim:${text}`, node] as const),
+  ]);
+}
 
 /** Where a parameter moves, under a Riemannian optimizer. */
 function onManifold({ name, node, points }: LoweredParameter): OnManifold | null {

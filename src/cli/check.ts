@@ -1,5 +1,6 @@
 /** mhc check: is the page right? Needs no data: sizes that come from it stay symbolic. */
 import { Command } from "commander";
+import type { Claim } from "../model/typed.js";
 import * as options from "./options.js";
 import { openProject, report, type SpecOptions } from "./project.js";
 
@@ -15,5 +16,8 @@ export const checkCommand = (): Command =>
       const checked = check(project.text, project.options);
       await report(checked, given.json === true);
       const model = checked.model!;
-      if (!given.json) process.stdout.write(`${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as written\n`);
+      if (!given.json) process.stdout.write(`${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as written\n${model.claims.map(explained).join("")}`);
     });
+
+/** A claim and why it holds. */
+const explained = ({ text, proof }: Claim): string => (proof ? `${text} is proved:\n${proof.map((step) => `  ${step}\n`).join("")}` : `${text} does not follow, and is monitored\n`);

@@ -8,6 +8,7 @@ export interface StepLine {
   readonly constraints: Readonly<Record<string, number>>;
   readonly holdout?: number;
   readonly monitors?: Readonly<Record<string, number>>;
+  readonly claims?: readonly { readonly text: string; readonly value: number; readonly holds: boolean }[];
 }
 
 /** With more constraints than this, only the one that is furthest off is shown. */
@@ -19,6 +20,8 @@ export class Progress {
   private shown = 0;
   /** Whether the cursor stands behind a progress line. */
   private open = false;
+  /** Claims that were broken when they were last measured: each is told once. */
+  private readonly broken = new Set<string>();
   /** The gains that were measured last, forward and backward. */
   private gain = "";
 
@@ -32,6 +35,11 @@ export class Progress {
     if (this.json) {
       process.stdout.write(`${JSON.stringify(line)}\n`);
       return;
+    }
+    for (const { text, value, holds } of line.claims ?? []) {
+      if (!holds && !this.broken.has(text)) this.end(`step ${line.step}: the claim ${text} is broken, it is ${value.toPrecision(4)}`);
+      if (holds) this.broken.delete(text);
+      else this.broken.add(text);
     }
     const now = performance.now();
     const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;

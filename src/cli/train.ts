@@ -26,9 +26,6 @@ interface TrainFlags extends SpecOptions {
 /** Steps between two evaluations on the held-out data; there is always one at the end. */
 const EVALUATE = 500;
 
-/** Steps between two looks at the gains and the mixes: a forward pass each. */
-const MONITOR = 50;
-
 /** Ends an evaluation at Ctrl-C. */
 class Interrupted extends Error {}
 
@@ -43,15 +40,14 @@ export const trainCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .option("--out <folder>", "the run folder (default: runs/NAME-TIME)")
-    .option("--monitor <k>", `measure gains and mixes every k steps, 0 for never (default: ${MONITOR})`, options.whole)
+    .option("--monitor <k>", "measure gains, mixes and monitored claims every k steps, 0 for never (default: 50)", options.whole)
     .option("--sample <n>", "print this many characters sampled at the end", options.whole)
     .addOption(options.json())
     .action(async (file: string, given: TrainFlags) => {
       const json = given.json === true;
       const project = openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
-      const every = given.monitor ?? MONITOR;
-      const { plan, loaded } = await compileFor(project, device, json, every > 0);
+      const { plan, loaded } = await compileFor(project, device, json, given.monitor !== 0);
       if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
       const info = plan.data[0];
       if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
@@ -91,10 +87,10 @@ export const trainCommand = (): Command =>
       const interrupt = (): void => void (interrupted = true);
       process.once("SIGINT", interrupt);
       try {
-        for await (const metrics of model.train(source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? every : 0 })) {
+        for await (const metrics of model.train(source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0 })) {
           loss = metrics.loss;
           const evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await evaluate() : null;
-          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(metrics.monitors ? { monitors: metrics.monitors } : {}), ...(evaluated === null ? {} : { holdout: evaluated }) };
+          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(metrics.monitors ? { monitors: metrics.monitors } : {}), ...(metrics.claims?.length ? { claims: metrics.claims } : {}), ...(evaluated === null ? {} : { holdout: evaluated }) };
           run.log(line);
           progress.step(line);
           if (evaluated !== null) {

@@ -42,6 +42,7 @@ export const table = {
   MHC302: error("a wrong option of a manifold"),
   MHC303: error("a manifold on a shape it does not have"),
   MHC304: error("a parameter on two sets"),
+  MHC305: error("a claim that does not follow"),
   MHC401: error("an unknown data source"),
   MHC402: error("a wrong option of a data source"),
   MHC403: error("data that does not fit the spec"),

@@ -53,6 +53,12 @@ export const birkhoff: ConvexSet = {
     return b.max(b.max(rows, columns), negative);
   },
   tolerance: ({ exact, by }) => (exact || by !== "sinkhorn" ? 1e-5 : null),
+  bound: (of, _, { exact, by, iterations, convention }) => {
+    if (exact || by !== "sinkhorn") return 1;
+    if (of === "row" && convention === "paper") return 1;
+    const sums = convention === "paper" ? "the sums of the columns" : "the sums of rows and columns";
+    return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff(exact)\` has one` };
+  },
   closed: "product",
   adapts: [],
   cases: [{ shape: [1, 1], extreme: 80 }, { shape: [2, 2], extreme: 80 }, { shape: [4, 4], extreme: 80 }],

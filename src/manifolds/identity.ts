@@ -15,6 +15,7 @@ export const identity: ConvexSet = {
   project: (b, value) => eye(b, value.shape),
   violation: (b, value) => apart(b, value, eye(b, value.shape), 2),
   tolerance: () => 0,
+  bound: () => 1,
   closed: "product",
   adapts: [],
   cases: [{ shape: [1, 1], extreme: 0 }, { shape: [5, 5], extreme: 0 }],

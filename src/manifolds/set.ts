@@ -68,6 +68,11 @@ interface Common {
   readonly violation: (b: Builder, value: Node, setting: Setting) => Node;
   /** What map and project keep in f32, in the unit of `violation`; null when the map only approaches the set. */
   readonly tolerance: (options: Options) => number | null;
+  /**
+   * What is certain of every member of this shape: the largest sum of absolute values of a `row` or a `column`, or the largest singular value, `norm` (of a
+   * vector, its length); or why nothing is, as the end of a sentence. Rounding is not counted: `tolerance` says it.
+   */
+  readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
   /** What is known of products of members; null: nothing. */
   readonly closed: Closure | null;
   /** Options of real numbers that `adapt` may learn. */
@@ -75,6 +80,9 @@ interface Common {
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
   readonly cases: readonly Case[];
 }
+
+/** Quantities of matrices that claims are about. */
+export type Bounded = "row" | "column" | "norm";
 
 export interface Case {
   readonly shape: readonly number[];

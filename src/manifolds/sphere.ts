@@ -23,6 +23,7 @@ export const sphere: Manifold = {
   // Relative to the radius: a long vector is as far off as a short one.
   violation: (b, x, setting) => b.abs(b.sub(b.div(norm(b, x, 1), radii(b, x, setting)), b.fill(1, x.shape.slice(0, -1)))),
   tolerance: () => 1e-6,
+  bound: (of, _, { radius }) => (of === "norm" ? (radius as number) : { none: "has no rows or columns" }),
   closed: null,
   adapts: ["radius"],
   cases: [{ shape: [1], extreme: 10 }, { shape: [7], extreme: 1e6 }, { shape: [24], options: { radius: 3 }, extreme: 1e6 }],

@@ -10,6 +10,7 @@ import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
+import { claimOf } from "./claims.js";
 import { constrained, membershipOf, setOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
@@ -103,6 +104,8 @@ function readModel(draft: Draft): TypedModel {
   }
   const claims = draft.sections.get("constrain");
   const parameters = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
+  const facts = { state: draft.state, scope: draft.scope, parameters, statements: draft.statements };
+  const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
     report: draft.state.report,
@@ -115,7 +118,7 @@ function readModel(draft: Draft): TypedModel {
     name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters,
     statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
     manifolds: [...draft.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
-    train,
+    claims: claimed, train,
   };
 }
 

@@ -11,7 +11,7 @@ import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
 import { fixed, rankOf } from "../manifolds/set.js";
 import type { Start } from "../../runtime/plan.js";
-import { type Axis, type Instance, type Parameter, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { type Axis, type Instance, type Parameter, type Quantity, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
 import { mixingOf } from "./mixing.js";
 import { pointsOf, type Points } from "./points.js";
@@ -43,6 +43,10 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
   readonly constraints: ReadonlyMap<string, Node>;
+  /** Values of the parameters whose norms are watched, by name. */
+  readonly weights: ReadonlyMap<string, Node>;
+  /** Layers by the name of their `repeat`. */
+  readonly repeats: ReadonlyMap<string, number>;
   /** The connections of every stream that has some, in the order of the page. */
   readonly chains: readonly Chain[];
 }
@@ -81,6 +85,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const watched = new Set<string>();
   const riemannian = model.train?.optimizer.riemannian ?? false;
   const chains = new Map<Tensor, Connection[]>();
+  const weights = new Map<string, Node>();
+  const repeats = new Map<string, number>();
+  const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
   /** The block that the connection being lowered wraps, and its uses so far. */
   let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
   let indices: number[] = [];
@@ -95,7 +102,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   return {
     parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
-    chains: [...chains.values()],
+    chains: [...chains.values()], weights, repeats,
   };
 
   function run(statement: Statement): void {
@@ -116,6 +123,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       }
       case "repeat": {
         const count = number(statement.count);
+        repeats.set(statement.name, count);
         for (let i = 0; i < count; i++) {
           indices.push(i);
           statement.body.forEach(run);
@@ -177,13 +185,18 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       }
       return node;
     };
-    if (!parameter.on) return { node: declare(name, shape, axes, null), labels };
+    if (!parameter.on) {
+      const node = declare(name, shape, axes, null);
+      if (normed.has(parameter)) weights.set(name, node);
+      return { node, labels };
+    }
     const { manifold, each } = parameter.on;
     const points = pointsOf(manifold, shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
     const moves = riemannian && points.set.kind === "manifold";
     const node = moves
       ? declare(name, shape, axes, points)
       : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, piece.shape, piece.axes, null)));
+    if (normed.has(parameter)) weights.set(name, node);
     if (!watched.has(name)) {
       watched.add(name);
       violations.set(parameter.name, [...(violations.get(parameter.name) ?? []), points.set.violation(b, points.of(b, node), points.setting)]);
@@ -348,6 +361,17 @@ function largestOf(b: Builder, tensors: readonly Node[]): Node {
     byShape.set(shape, before ? b.max(before, tensor) : tensor);
   }
   return [...byShape.values()].map((x) => (x.shape.length ? b.reduceMax(x, x.shape.map((_, axis) => axis)) : x)).reduce((x, y) => b.max(x, y));
+}
+
+/** The parameters whose norms a claim is about. */
+function normsIn(quantity: Quantity): readonly Parameter[] {
+  switch (quantity.kind) {
+    case "norm": return [quantity.parameter];
+    case "product": return quantity.factors.flatMap(normsIn);
+    case "over": return normsIn(quantity.quantity);
+    case "gain": case "number": return [];
+    default: return quantity satisfies never;
+  }
 }
 
 function startOf(start: StartValue): Start {

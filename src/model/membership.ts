@@ -8,6 +8,7 @@ import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
 import { sets, type OptionKind, type OptionValue, type SetInstance } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
 import { nearest } from "../diagnostics/suggest.js";
+import { matches, written } from "./claims.js";
 import { scalarOf } from "./numbers.js";
 import { fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Membership, Parameter, Tensor } from "./typed.js";
@@ -81,18 +82,15 @@ export function membershipOf(state: Elaboration, tensor: Tensor, each: readonly 
 
 const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
 
-/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
-const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
-
-/** Puts parameters on the sets that `constrain` names for them. What else stands there is reported. */
+/** Puts parameters on the sets that `constrain` names for them. */
 export function constrained(state: Elaboration, section: Section, scope: Scope, attempt: <T>(part: () => T) => T | null): readonly Parameter[] {
   const members = new Map<Parameter, Membership>();
   for (const clause of section.clauses) {
     attempt(() => {
-      if (clause.kind === "bound") return fail(state, "MHC299", clause.span, "claims about the whole model are not there yet", { fix: "take it out; a later version of mhc will read it" });
-      if (clause.kind !== "on") return fail(state, "MHC501", clause.span, "a constraint has the form `mlp.up each hidden on sphere`");
+      if (clause.kind === "bound") return;
+      if (clause.kind !== "on") return fail(state, "MHC501", clause.span, "a constraint has the form `mlp.up each hidden on sphere`, a claim the form `gain(x) <= 1.6`");
       const path = dotted(clause.path);
-      const found = state.parameters.filter(({ name }) => matches(written(name), path) || matches(name, path));
+      const found = state.parameters.filter(({ name }) => matches(name, path));
       if (found.length === 0) return unknown(state, path, clause.path.span);
       for (const parameter of found) {
         const before = parameter.on ?? members.get(parameter);
@@ -103,9 +101,6 @@ export function constrained(state: Elaboration, section: Section, scope: Scope, 
   }
   return state.parameters.map((parameter) => (members.has(parameter) ? { ...parameter, on: members.get(parameter)! } : parameter));
 }
-
-/** Whether a path names this parameter: it is the name, or its end. */
-const matches = (name: string, path: string): boolean => name === path || name.endsWith(`.${path}`);
 
 function unknown(state: Elaboration, path: string, span: Span): never {
   const names = [...new Set(state.parameters.map(({ name }) => written(name)))];

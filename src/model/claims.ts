@@ -1,0 +1,291 @@
+/**
+ * Claims: `gain(x) <= 1.6` of a stream, `norm(mlp.up) <= 2` of a parameter, `product[layers](norm(mlp.up) * norm(mlp.down)) <= 16` of all layers. What is claimed of
+ * the large follows from what its parts are on, by a few rules: a member of a set has the bounds that the set states; k blocks of norm r make a
+ * matrix of norm at most r sqrt(k); row sums, column sums and norms of a product are at most the products of those of its factors.
+ * The checker either proves a claim and says how, or refuses it with the reasons, or leaves it to be `monitored`.
+ */
+import type { Call, Clause, Expr, Path, Span } from "../../grammar/ast.js";
+import { describe, valueOf, type Size } from "../graph/sizes.js";
+import { nearest } from "../diagnostics/suggest.js";
+import { rankOf, type Bounded } from "../manifolds/set.js";
+import { mixingOf } from "./mixing.js";
+import { scalarOf } from "./numbers.js";
+import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor, Typed } from "./typed.js";
+
+type Bound = Extract<Clause, { readonly kind: "bound" }>;
+
+/** What claims are read against: the page as it has been read. */
+export interface Facts {
+  readonly state: Elaboration;
+  readonly scope: Scope;
+  readonly parameters: readonly Parameter[];
+  readonly statements: readonly Statement[];
+}
+
+/** A bound with the steps to it, or the reason why there is none. */
+type Proof =
+  | { readonly at: number; readonly steps: readonly string[] }
+  /** `odd`: what it is about cannot even be measured. */
+  | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[]; readonly odd?: boolean };
+
+const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+
+/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
+export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
+
+/** Whether a path names this parameter: it is the name, or its end. */
+export const matches = (name: string, path: string): boolean => [name, written(name)].some((own) => own === path || own.endsWith(`.${path}`));
+
+export function claimOf(facts: Facts, clause: Bound): Claim {
+  const { state, scope } = facts;
+  const quantity = quantityOf(facts, clause.left);
+  const bound = scalarOf(state, clause.right, scope).value();
+  if (!(bound > 0)) fail(state, "MHC502", clause.right.span, `a claim bounds by a number above 0, and this is ${bound}`);
+  const text = `${show(quantity)} <= ${bound}`;
+  const found = prove(facts, quantity);
+  const proved = "at" in found && found.at <= bound;
+  if (!proved && !clause.monitored) refuse(state, clause, text, found);
+  const odd = unmeasured(facts, quantity);
+  if (clause.monitored && odd) fail(state, "MHC305", clause.span, `\`${text}\` cannot be measured: ${odd.reason}`, { notes: [{ message: "here", span: odd.span }] });
+  return { text, quantity, bound, monitored: clause.monitored, proof: proved ? found.steps : null };
+}
+
+function refuse(state: Elaboration, clause: Bound, text: string, found: Proof): never {
+  const reason = "at" in found ? `no more than ${exactly(found.at)} can be proved` : found.none;
+  return fail(state, "MHC305", clause.span, `\`${text}\` does not follow`, {
+    notes: [...found.steps.map((message) => ({ message, span: null })), { message: `so: ${reason}`, span: "at" in found ? null : found.span }],
+    fix: "at" in found ? `claim \`<= ${Math.ceil(found.at * 1000) / 1000}\`, or write \`monitored\` after it: then it is measured while training` : "write `monitored` after it: then it is measured while training",
+  });
+}
+
+function quantityOf(facts: Facts, e: Expr): Quantity {
+  const { state, scope } = facts;
+  switch (e.kind) {
+    case "group": return quantityOf(facts, e.inner);
+    case "number": return { kind: "number", value: scalarOf(state, e, scope).value() };
+    case "binary":
+      if (e.op === "*") return { kind: "product", factors: [quantityOf(facts, e.left), quantityOf(facts, e.right)] };
+      break;
+    case "call": {
+      const name = dotted(e.callee);
+      if (name === "gain") return gainOf(facts, e);
+      if (name === "norm") return normOf(facts, e);
+      if (name === "product") return overOf(facts, e);
+      return unknownName(state, "MHC201", e.callee.span, `\`${name}\` is nothing that a claim can be about; there are gain, norm and product`, name, ["gain", "norm", "product"]);
+    }
+    default:
+  }
+  return fail(state, "MHC210", e.span, "a claim is about `gain(stream)`, `norm(parameter)`, products of these, and `product[layers](…)`");
+}
+
+/** The one argument of a quantity, which is a name. */
+function named({ state }: Facts, e: Call, what: string): Path {
+  const args = e.lists.flat();
+  const [arg] = args;
+  if (args.length !== 1 || arg!.name || arg!.value.kind !== "path") return fail(state, "MHC207", e.span, `\`${dotted(e.callee)}\` takes ${what}`);
+  return arg!.value;
+}
+
+function gainOf(facts: Facts, e: Call): Quantity {
+  const path = named(facts, e, "the name of a stream");
+  const entity = lookup(facts.scope, dotted(path));
+  if (entity?.kind === "tensor" && entity.tensor.kind === "stream") return { kind: "gain", stream: entity.tensor };
+  const streams = namesIn(facts.scope).filter((name) => {
+    const found = lookup(facts.scope, name);
+    return found?.kind === "tensor" && found.tensor.kind === "stream";
+  });
+  return unknownName(facts.state, "MHC201", path.span, `there is no stream \`${dotted(path)}\``, dotted(path), streams);
+}
+
+function normOf(facts: Facts, e: Call): Quantity {
+  const { state } = facts;
+  const path = named(facts, e, "the name of a parameter");
+  const parameter = parameterNamed(facts, path);
+  const { axes } = parameter.tensor;
+  if (!e.axes && axes.length !== 2) fail(state, "MHC206", e.span, `\`${written(parameter.name)}\` has the axes ${listed(axes)}, and a norm is that of a matrix`, { fix: `say which axes are its rows: \`norm[${axes[0]?.name ?? "…"}](${dotted(path)})\`` });
+  const rows = e.axes?.map((ident) => axes.find(({ name }) => name === ident.name) ?? unknownName(state, "MHC205", ident.span, `\`${written(parameter.name)}\` has no axis \`${ident.name}\`; its axes are ${listed(axes)}`, ident.name, axes.map(({ name }) => name))) ?? [axes[0]!];
+  if (rows.length === axes.length) fail(state, "MHC206", e.span, `all axes of \`${written(parameter.name)}\` are rows: leave one for the columns`);
+  return { kind: "norm", parameter, rows };
+}
+
+function overOf(facts: Facts, e: Call): Quantity {
+  const { state } = facts;
+  const args = e.lists.flat();
+  if (e.axes?.length !== 1 || args.length !== 1) return fail(state, "MHC207", e.span, "`product` names the layers that it is over, and takes one quantity: `product[layers](norm(mlp.up))`");
+  const repeat = e.axes[0]!;
+  const repeats = repeatsIn(facts.statements);
+  if (!repeats.has(repeat.name)) return unknownName(state, "MHC201", repeat.span, `there is no \`repeat ${repeat.name}\``, repeat.name, repeats.keys());
+  const quantity = quantityOf(facts, args[0]!.value);
+  if (!mentions(quantity, repeat.name)) fail(state, "MHC210", args[0]!.value.span, `nothing here is of a layer of \`repeat ${repeat.name}\``);
+  return { kind: "over", repeat: repeat.name, quantity };
+}
+
+function parameterNamed({ state, parameters }: Facts, path: Path): Parameter {
+  const found = parameters.filter(({ name }) => matches(name, dotted(path)));
+  if (found.length > 1) return fail(state, "MHC201", path.span, `\`${dotted(path)}\` may be ${found.map(({ name }) => `\`${written(name)}\``).join(" or ")}`, { fix: "write more of its name" });
+  if (found[0]) return found[0];
+  const names = parameters.map(({ name }) => written(name));
+  const guess = nearest(dotted(path), names);
+  return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` });
+}
+
+/** Whether a quantity is one of each layer of this `repeat`. */
+function mentions(quantity: Quantity, repeat: string): boolean {
+  switch (quantity.kind) {
+    case "norm": return quantity.parameter.name.includes(`${repeat}.*.`);
+    case "product": return quantity.factors.some((factor) => mentions(factor, repeat));
+    case "over": return mentions(quantity.quantity, repeat);
+    case "gain": case "number": return false;
+    default: return quantity satisfies never;
+  }
+}
+
+function prove(facts: Facts, quantity: Quantity): Proof {
+  switch (quantity.kind) {
+    case "number": return { at: quantity.value, steps: [] };
+    case "gain": return proveGain(facts, quantity.stream);
+    case "norm": return proveNorm(quantity);
+    case "product": {
+      const proofs = quantity.factors.map((factor) => prove(facts, factor));
+      const steps = proofs.flatMap((proof) => proof.steps);
+      const missing = proofs.find((proof): proof is Extract<Proof, { readonly none: string }> => "none" in proof);
+      if (missing) return { ...missing, steps };
+      const at = proofs.reduce((product, proof) => product * (proof as { readonly at: number }).at, 1);
+      return { at, steps: [...steps, `${show(quantity)} is at most the product of these, ${exactly(at)}`] };
+    }
+    case "over": {
+      const inner = prove(facts, quantity.quantity);
+      if ("none" in inner) return inner;
+      const size = repeatsIn(facts.statements).get(quantity.repeat)!;
+      const count = valueOf(size);
+      if (count === null) return { none: `the number of layers, ${describe(size)}, is not known yet`, span: null, steps: inner.steps };
+      const at = inner.at ** count;
+      return { at, steps: [...inner.steps, `over ${count} layers the product is at most ${exactly(inner.at)}^${count} = ${exactly(at)}`] };
+    }
+    default: return quantity satisfies never;
+  }
+}
+
+/** Why a gain has no value to be measured: a connection that does not mix. */
+function unmeasured(facts: Facts, quantity: Quantity): { readonly reason: string; readonly span: Span } | null {
+  switch (quantity.kind) {
+    case "gain": {
+      const found = proveGain(facts, quantity.stream);
+      return "none" in found && found.odd && found.span ? { reason: found.none, span: found.span } : null;
+    }
+    case "product": return quantity.factors.map((factor) => unmeasured(facts, factor)).find((odd) => odd !== null) ?? null;
+    case "over": return unmeasured(facts, quantity.quantity);
+    case "norm": case "number": return null;
+    default: return quantity satisfies never;
+  }
+}
+
+/** Row sums of a product of matrices are at most the products of their row sums, and so for columns. */
+function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
+  const steps: string[] = [];
+  let [rows, columns] = [1, 1];
+  const missing = (none: string, span: Span | null): Proof => ({ none, span, steps });
+  const walk = (list: readonly Statement[], times: number | null): Proof | null => {
+    for (const statement of list) {
+      if (statement.kind === "let") continue;
+      if (statement.kind === "repeat") {
+        const count = valueOf(statement.count);
+        const stopped = walk(statement.body, times === null || count === null ? null : times * count);
+        if (stopped) return stopped;
+        continue;
+      }
+      if (statement.stream !== stream) continue;
+      const name = `\`${written(statement.path)}\``;
+      const call = statement.value.kind === "relabel" ? statement.value.a : statement.value;
+      const mixing = call.kind === "call" ? mixingOf(call.instance) : ({ kind: "unknown" } as const);
+      if (mixing.kind === "identity") {
+        steps.push(`${name} passes the stream on beside its block: factor 1`);
+        continue;
+      }
+      if (mixing.kind === "unknown") return { ...missing(`the connection of ${name} does something else with its stream than mixing its lanes`, call.span), odd: true };
+      const member = memberOf((call as Extract<Typed, { readonly kind: "call" }>).instance, mixing.matrix, parameters);
+      if (!member) return missing(`the mix of ${name}, \`${mixing.matrix.name}\`, is a free matrix`, mixing.matrix.span);
+      const shape = [mixing.row, mixing.column].map(({ size }) => valueOf(size));
+      if (shape.some((size) => size === null)) return missing(`the number of lanes is not known yet`, mixing.matrix.span);
+      const [row, column] = (["row", "column"] as const).map((of) => bounded(member, of, shape as number[]));
+      for (const bound of [row!, column!]) if (typeof bound !== "number") return missing(`the mix of ${name} is on \`${member.set.name}\`, which ${bound.none}`, mixing.matrix.span);
+      if (times === null) return missing("the number of layers is not known yet", null);
+      rows *= (row as number) ** times;
+      columns *= (column as number) ** times;
+      const rounding = member.set.tolerance(member.options) ?? 0;
+      steps.push(`the mix of ${name} is on \`${member.set.name}\`: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (rounding of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
+    }
+    return null;
+  };
+  const stopped = walk(statements, 1);
+  if (stopped) return stopped;
+  if (steps.length === 0) return missing(`nothing goes through \`${stream.name}\``, stream.span);
+  const at = Math.max(rows, columns);
+  return { at, steps: [...steps, `gain(${stream.name}) is at most the product of these, ${exactly(at)}`] };
+}
+
+/** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
+function bounded({ set, options }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
+  const bound = set.bound(of, shape, options);
+  return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;
+}
+
+type Member = NonNullable<Parameter["on"]>["manifold"];
+
+/** The set that a mix is on: by the map that makes it, or as a parameter. */
+function memberOf(instance: Instance, matrix: Tensor, parameters: readonly Parameter[]): Member | null {
+  const value = instance.body.find(({ tensor }) => tensor === matrix)?.value;
+  if (value?.kind === "map") return value.manifold;
+  return parameters.find(({ tensor }) => tensor === matrix)?.on?.manifold ?? null;
+}
+
+function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proof {
+  const { parameter, rows } = quantity;
+  const name = `\`${written(parameter.name)}\``;
+  const missing = (none: string): Proof => ({ none, span: parameter.tensor.span, steps: [] });
+  if (!parameter.on) return missing(`${name} is free`);
+  const { manifold, each } = parameter.on;
+  const { set } = manifold;
+  const rank = rankOf(set.point);
+  const rest = parameter.tensor.axes.filter((axis) => !each.includes(axis));
+  if (rank === 0) return missing(`${name} is on \`${set.name}\`, which bounds entries, not norms`);
+  if (rank === 2 && rows.includes(rest[0]!) === rows.includes(rest[1]!)) return missing(`the matrix that \`${set.name}\` bounds has the axes ${listed(rest)}, and this one puts both on one side`);
+  const sizes = (axes: readonly Axis[]): readonly (number | null)[] => axes.map(({ size }) => valueOf(size));
+  const point = sizes(rest);
+  const counted = sizes(each);
+  if ([...point, ...counted].some((size) => size === null)) return missing(`the sizes of ${name} are not known yet`);
+  const shape = rank === 1 ? [(point as number[]).reduce((size, n) => size * n, 1)] : (point as number[]);
+  const own = bounded(manifold, "norm", shape);
+  if (typeof own !== "number") return missing(`${name} is on \`${set.name}\`, which ${own.none}`);
+  const steps = [`${each.length ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on \`${set.name}\`: its norm is at most ${exactly(own)}`];
+  const blocks = (counted as number[]).reduce((product, n) => product * n, 1);
+  if (blocks === 1) return { at: own, steps };
+  const at = own * Math.sqrt(blocks);
+  return { at, steps: [...steps, `${blocks} blocks of that norm make a matrix of norm at most ${exactly(own)} * sqrt(${blocks}) = ${exactly(at)}`] };
+}
+
+/** The repeats of a page, by name, with their sizes. */
+function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
+  return new Map(statements.flatMap((statement) => (statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [])));
+}
+
+const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
+/** To seven digits, so that a rounding of 10^-6 shows. */
+const exactly = (x: number): string => `${Number(x.toPrecision(7))}`;
+
+/** A quantity as a page writes it. */
+export function show(quantity: Quantity): string {
+  switch (quantity.kind) {
+    case "number": return `${quantity.value}`;
+    case "gain": return `gain(${quantity.stream.name})`;
+    case "norm": {
+      const { parameter, rows } = quantity;
+      const plain = parameter.tensor.axes.length === 2 && rows[0] === parameter.tensor.axes[0];
+      return `norm${plain ? "" : listed(rows)}(${written(parameter.name)})`;
+    }
+    case "product": return quantity.factors.map(show).join(" * ");
+    case "over": return `product[${quantity.repeat}](${show(quantity.quantity)})`;
+    default: return quantity satisfies never;
+  }
+}

@@ -1,0 +1,68 @@
+/** Monitored claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is about their product. */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import { spectralBound } from "../manifolds/algebra.js";
+import type { Claim, Quantity } from "../model/typed.js";
+
+/** Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13). */
+const SHARP = 12;
+
+/** What claims are measured of. */
+export interface Measured {
+  /** Gains by stream, of both directions. */
+  readonly gains: ReadonlyMap<string, readonly Node[]>;
+  /** Values of parameters by name: `layers.2.mlp.up`. */
+  readonly weights: ReadonlyMap<string, Node>;
+  /** Layers by the name of the `repeat`. */
+  readonly repeats: ReadonlyMap<string, number>;
+}
+
+/** Scalars by the text of the claim. */
+export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): Map<string, Node> {
+  return new Map(claims.filter(({ monitored }) => monitored).map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map())]));
+}
+
+const most = (b: Builder, nodes: readonly Node[]): Node => nodes.reduce((x, y) => b.max(x, y));
+
+/** The largest over the layers that the quantity is one of each of. */
+function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node {
+  const free = layersOf(quantity).find((repeat) => !layers.has(repeat));
+  if (free === undefined) return measure(b, quantity, measured, layers);
+  return most(b, Array.from({ length: measured.repeats.get(free)! }, (_, i) => worst(b, quantity, measured, new Map([...layers, [free, i]]))));
+}
+
+function measure(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node {
+  switch (quantity.kind) {
+    case "number": return b.constant(quantity.value);
+    case "gain":
+      // Without any mix there is nothing to grow.
+      return most(b, measured.gains.get(quantity.stream.name) ?? [b.constant(1)]);
+    case "product": return quantity.factors.map((factor) => measure(b, factor, measured, layers)).reduce((x, y) => b.mul(x, y));
+    case "over": {
+      const own = Array.from({ length: measured.repeats.get(quantity.repeat)! }, (_, i) => worst(b, quantity.quantity, measured, new Map([...layers, [quantity.repeat, i]])));
+      return own.reduce((x, y) => b.mul(x, y));
+    }
+    case "norm": {
+      const { parameter, rows } = quantity;
+      const { axes } = parameter.tensor;
+      const name = parameter.name.replace(/([^.]+)\.\*/g, (_, repeat: string) => `${repeat}.${layers.get(repeat)!}`);
+      const node = measured.weights.get(name)!;
+      const order = [...rows.map((axis) => axes.indexOf(axis)), ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i]))];
+      const moved = b.transpose(node, order);
+      const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);
+      return spectralBound(b, b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]), SHARP);
+    }
+    default: return quantity satisfies never;
+  }
+}
+
+/** The repeats of which the quantity has one value a layer. */
+function layersOf(quantity: Quantity): readonly string[] {
+  switch (quantity.kind) {
+    case "norm": return [...quantity.parameter.name.matchAll(/([^.]+)\.\*/g)].map(([, repeat]) => repeat!);
+    case "product": return [...new Set(quantity.factors.flatMap(layersOf))];
+    case "over": return layersOf(quantity.quantity).filter((repeat) => repeat !== quantity.repeat);
+    case "gain": case "number": return [];
+    default: return quantity satisfies never;
+  }
+}
