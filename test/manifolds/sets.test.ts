@@ -4,7 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
+import { initialValues } from "../../runtime/initialize.js";
 import { openDevice } from "../../runtime/open.js";
+import type { Start } from "../../runtime/plan.js";
 import { sets, type Manifold } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { vjp } from "../../src/passes/differentiate.js";
@@ -51,6 +53,19 @@ describe.each(subjects)("$title", (subject) => {
       expect(worst(violation!)).toBeLessThanOrEqual(allowed(subject));
       expect(difference(twice!, once!) / largestOf(once!)).toBeLessThanOrEqual(4 * allowed(subject));
     }
+  });
+
+  it("training can leave the start: the derivative there is not nothing beside that elsewhere", () => {
+    const graph = graphOf((b) => {
+      const { pieces, x } = mapped(b, subject);
+      return Object.fromEntries(vjp(b, [x], [ambient(b, "g", subject)], pieces).map((node, i) => [`free.${i}`, node]));
+    });
+    const { kind, value } = set.start(options);
+    const start: Start = kind === "normal" ? { kind, deviation: value } : { kind, value };
+    const atStart = new Map(subject.free.map((shape, i) => [`free.${i}`, Array.from(initialValues({ name: `free.${i}`, shape: [MANY, ...shape], axes: [], start, doc: null, offset: 0, decay: false }, 1))]));
+    const g = vectors(subject, 59);
+    const [first, elsewhere] = [atStart, coordinates(subject, 61, false)].map((at) => run(graph, new Map([...at, ["g", g]])));
+    for (const name of atStart.keys()) expect(worst(first![name]!)).toBeGreaterThanOrEqual(0.01 * worst(elsewhere![name]!) - 1e-12);
   });
 
   it("the map's gradient matches differences", () => {
