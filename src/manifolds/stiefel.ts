@@ -1,7 +1,7 @@
 /**
  * Matrices with orthonormal columns (rows, where a matrix is wide), with the metric of the space around them; square ones are the orthogonal
- * matrices. Three maps. `polar` takes the member nearest to the free coordinates, after adding a twentieth of their mean singular value to the
- * diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix
+ * matrices. Three maps. `polar` takes the member nearest to the free coordinates, after adding a twentieth of their root mean square singular value to
+ * the diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix
  * to (I + A)^-1 (I - A). `householder` is a product of n reflections of -I, exact for any numbers, and the identity at the identity. Retraction is
  * the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is the projection (Absil, Mahony and
  * Sepulchre, 2008, examples 4.1.3 and 8.1.3).
@@ -13,7 +13,7 @@ import type { Manifold } from "./set.js";
 
 /** Smallest singular value of the largest that the map brings to 1; one in a thousand random square matrices has one below 10^-3. */
 const MAPPED = 1e-6;
-/** Of the mean singular value, on the diagonal. */
+/** Of the root mean square singular value, on the diagonal. */
 const LEAN = 0.05;
 /** Of the retraction: the singular values of x + v, scaled by their bound, are 1 / sqrt(1 + |v|^2) and more. */
 const RETRACTED = 1e-2;
