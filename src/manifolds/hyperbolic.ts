@@ -49,7 +49,7 @@ export const hyperbolic: Manifold = {
   },
   transport: (b, x, y, v, setting) => {
     const ratio = b.div(beside(b, y, setting), beside(b, x, setting));
-    return b.mul(gyration(b, y, b.neg(x), v, setting), over(b, ratio, v.shape));
+    return b.mul(gyration(b, x, y, v, setting), over(b, ratio, v.shape));
   },
   distance: (b, x, y, setting) => {
     const root = b.sqrt(curvatures(b, x, setting));
@@ -76,27 +76,32 @@ function inside(b: Builder, x: Node, setting: Setting): Node {
   return b.mul(x, over(b, atMost(b, b.div(b.fill(1 - MARGIN, size.shape), size), 1), x.shape));
 }
 
-/** Möbius addition of x and y: (1 + 2 c <x, y> + c |y|^2) x + (1 - c |x|^2) y, over 1 + 2 c <x, y> + c^2 |x|^2 |y|^2. */
+/**
+ * Möbius addition, ((1 + 2 c <x, y> + c |y|^2) x + (1 - c |x|^2) y) / (1 + 2 c <x, y> + c^2 |x|^2 |y|^2), with nothing that cancels: where x is close
+ * to the border and y to -x, both coefficients and the denominator are small differences of numbers near 1. With X and Y what `beside` is of
+ * x and y it is x + X (x + y - Y x) / (X Y + c |x + y|^2).
+ */
 function moebius(b: Builder, x: Node, y: Node, setting: Setting): Node {
-  const c = curvatures(b, x, setting);
-  const [xx, yy, xy] = [b.mul(c, dot(b, x, x, 1)), b.mul(c, dot(b, y, y, 1)), scaled(b, b.mul(c, dot(b, x, y, 1)), 2)];
-  const one = b.fill(1, c.shape);
-  const below = b.add(b.add(one, xy), b.mul(xx, yy));
-  const weighted = (point: Node, weight: Node): Node => b.mul(point, over(b, b.div(weight, below), point.shape));
-  return b.add(weighted(x, b.add(b.add(one, xy), yy)), weighted(y, b.sub(one, xx)));
+  const [c, besideX, besideY] = [curvatures(b, x, setting), beside(b, x, setting), beside(b, y, setting)];
+  const sum = b.add(x, y);
+  const below = b.add(b.mul(besideX, besideY), b.mul(c, dot(b, sum, sum, 1)));
+  const step = b.sub(sum, b.mul(x, over(b, besideY, x.shape)));
+  return b.add(x, b.mul(step, over(b, b.div(besideX, below), x.shape)));
 }
 
 /**
- * gyr[u, v] w, which is -(u + v) + (u + (v + w)) with Möbius addition, in the linear form of Ungar (Analytic hyperbolic geometry, 2005, section 3.5):
- * w + 2 (p u + q v) / d.
+ * gyr[y, -x] w: a turn in the plane of x and y (Ungar, Analytic hyperbolic geometry, 2005, section 3.5; in a disk of complex numbers by twice
+ * the argument of 1 - y x*). With A w = x <d, w> - d <x, w>, d = y - x, it is w + 2 c (k A w + c A A w) / (X Y + c |d|^2), and k = 1 - c <x, y> is
+ * (X + Y + c |d|^2) / 2: sums of positive numbers again.
  */
-function gyration(b: Builder, u: Node, v: Node, w: Node, setting: Setting): Node {
-  const c = curvatures(b, u, setting);
-  const by = (x: Node, y: Node): Node => b.mul(c, dot(b, x, y, 1));
-  const [uu, vv, uv, uw, vw] = [by(u, u), by(v, v), by(u, v), by(u, w), by(v, w)];
-  const p = b.add(b.sub(vw, b.mul(uw, vv)), scaled(b, b.mul(uv, vw), 2));
-  const q = b.neg(b.add(b.mul(vw, uu), uw));
-  const d = b.add(b.add(b.fill(1, c.shape), scaled(b, uv, 2)), b.mul(uu, vv));
-  const part = (point: Node, weight: Node): Node => b.mul(point, over(b, b.div(scaled(b, weight, 2), d), point.shape));
-  return b.add(w, b.add(part(u, p), part(v, q)));
+function gyration(b: Builder, x: Node, y: Node, w: Node, setting: Setting): Node {
+  const [c, besideX, besideY] = [curvatures(b, x, setting), beside(b, x, setting), beside(b, y, setting)];
+  const d = b.sub(y, x);
+  const square = b.mul(c, dot(b, d, d, 1));
+  const times = (point: Node, factor: Node): Node => b.mul(point, over(b, factor, point.shape));
+  const turn = (v: Node): Node => b.sub(times(x, dot(b, d, v, 1)), times(d, dot(b, x, v, 1)));
+  const once = turn(w);
+  const k = scaled(b, b.add(b.add(besideX, besideY), square), 0.5);
+  const factor = b.div(scaled(b, c, 2), b.add(b.mul(besideX, besideY), square));
+  return b.add(w, times(b.add(times(once, k), times(turn(once), c)), factor));
 }

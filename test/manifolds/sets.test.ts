@@ -91,6 +91,39 @@ describe.each(subjects)("$title", (subject) => {
   });
 });
 
+const adapting = subjects.flatMap((subject) => subject.set.adapts.map((name) => ({ ...subject, name })));
+
+it("what adapts is an option that is a real number", () => {
+  for (const { set, name } of adapting) expect(set.options[name]!.kind, `${set.name} ${name}`).toBe("real");
+});
+
+describe.each(adapting)("$title, $name adapted", (subject) => {
+  const { set, options, name } = subject;
+  const graph = graphOf((b) => {
+    const scalar = b.input("scalar", [], "f32");
+    const setting = { options, adapted: { [name]: scalar } };
+    const pieces = subject.free.map((shape, i) => b.input(`free.${i}`, [MANY, ...shape], "f32"));
+    const x = set.map(b, pieces, [MANY, ...subject.point], setting);
+    const g = ambient(b, "g", subject);
+    const [slope] = vjp(b, [x], [g], [scalar]);
+    return { x, violation: set.violation(b, x, setting), projected: set.violation(b, set.project(b, g, setting), setting), slope: slope!, value: b.sum(b.mul(x, g), g.shape.map((_, axis) => axis)) };
+  });
+  const at = (scalar: number) => run(graph, new Map([...coordinates(subject, 73, false), ["g", vectors(subject, 79, 3)], ["scalar", [scalar]]]));
+
+  it("a scalar is what the option would be, and has a gradient", () => {
+    const own = options[name] as number;
+    const { x: plain } = run(graphOf((b) => ({ x: mapped(b, subject).x })), coordinates(subject, 73, false));
+    expect(difference(at(own).x!, plain!)).toBeLessThanOrEqual(1e-12);
+    for (const scalar of [own, own / 2]) {
+      const { violation, projected, slope } = at(scalar);
+      expect(worst(violation!)).toBeLessThanOrEqual(allowed(subject));
+      expect(worst(projected!)).toBeLessThanOrEqual(allowed(subject));
+      const numeric = (at(scalar + 1e-6).value![0]! - at(scalar - 1e-6).value![0]!) / 2e-6;
+      expect(Math.abs(numeric - slope![0]!)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(numeric)));
+    }
+  });
+});
+
 describe.each(subjects.filter(({ set }) => set.kind === "manifold"))("$title as a manifold", (subject) => {
   const set = subject.set as Manifold;
   const setting = fixed(subject.options);
