@@ -5,7 +5,7 @@
  * orthogonal matrix (`orthostochastic`); both reach a part of the set only. `exact` ends Sinkhorn with the rounding of Altschuler, Weed and Rigollet
  * (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2): scale rows
  * down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing. The same rounding, of the positive part,
- * is the projection: it leaves members alone and moves others by at most twice the sum of what is missing, which is near, not nearest.
+ * is the projection: it leaves members alone and moves others by at most twice what all their sums are off, which is near, not nearest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
