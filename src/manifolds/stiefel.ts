@@ -11,7 +11,7 @@ import type { Node } from "../graph/node.js";
 import { apart, dot, eye, indicator, inverse, norm, over, polar, product, productTransposed, scaled, skew, symmetric, TINY, transposed, transposedProduct, atLeast } from "./algebra.js";
 import type { Manifold } from "./set.js";
 
-/** Smallest singular value of the largest that the map brings to 1; one in a thousand random square matrices has one below 10^-3. */
+/** Smallest singular value, of the largest, that the map brings to 1: of random 8 x 8 matrices 1.4% have one below 10^-3. */
 const MAPPED = 1e-6;
 /** Of the root mean square singular value, on the diagonal. */
 const LEAN = 0.05;
