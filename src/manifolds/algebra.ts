@@ -41,6 +41,9 @@ export function eye(b: Builder, shape: readonly number[]): Node {
   return b.cast(b.eq(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), "f32");
 }
 
+/** Ones where the index along the axis is this one, zeros elsewhere. */
+export const indicator = (b: Builder, shape: readonly number[], axis: number, index: number): Node => b.cast(b.eq(b.iota(shape, axis), b.fill(index, shape, "u32")), "f32");
+
 /** One number a point, [...], repeated over the points' axes. */
 export function over(b: Builder, x: Node, shape: readonly number[]): Node {
   return b.broadcast(x, shape, x.shape.map((_, axis) => axis));
@@ -79,7 +82,8 @@ export const apart = (b: Builder, x: Node, y: Node, rank: number): Node => large
 /**
  * Upper bounds of spectral norms, [...], by Gram iteration (Delattre, Barthélemy, Araujo and Allauzen, Efficient bound of Lipschitz constant
  * for convolutional layers by Gram iteration, ICML 2023): with G_0 = x and G_(k+1) = G_k^T G_k, |G_k|_F^(2^-k) falls to the norm from
- * above, by a factor of at most rank^(2^-k / 2). Every G is scaled to norm 1 and the scales are kept as logarithms.
+ * above, by a factor of at most rank^(2^-k / 2): it is the norm of order 2^(k + 1) of the singular values. Every G is scaled to norm 1 and
+ * the scales are kept as logarithms.
  */
 export function spectralBound(b: Builder, x: Node, iterations: number): Node {
   const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
@@ -96,18 +100,31 @@ export function spectralBound(b: Builder, x: Node, iterations: number): Node {
   return b.exp(log);
 }
 
+/** a + b s^2 + c s^4 times s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a. */
+const QUINTIC = [3.4445, -4.775, 2.0315] as const;
+/** Newton-Schulz from there to 10^-12. */
+const FINISHED = 5;
+
 /**
- * Polar factors of matrices [..., m, n]: the nearest matrices with orthonormal columns (m >= n) or rows. The Newton-Schulz iteration
- * x (3 I - x^T x) / 2 (Higham, Functions of matrices, 2008, chapter 8) grows a small singular value by 3/2 a turn and then doubles its digits: a
- * smallest singular value of 10^-3 of the largest takes 22 turns.
+ * Polar factors of matrices [..., m, n]: the nearest matrices with orthonormal columns (m >= n) or rows, right to rounding for singular values down
+ * to `reach` of the largest. Odd polynomials of the matrix change its singular values only. First a quintic of large slope at 0 (Jordan and others,
+ * Muon, 2024), which brings them near 1; then the Newton-Schulz iteration x (3 I - x^T x) / 2 (Higham, Functions of matrices, 2008, chapter 8),
+ * which doubles their digits. Newton-Schulz alone would grow small ones by 3/2 a turn: half as many again products for a reach of a thousandth.
  */
-export function polar(b: Builder, x: Node, iterations: number): Node {
+export function polar(b: Builder, x: Node, reach: number): Node {
   const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+  const times = (y: Node, factor: Node): Node => (wide ? product(b, factor, y) : product(b, y, factor));
+  const gramOf = (y: Node): Node => (wide ? productTransposed(b, y, y) : transposedProduct(b, y, y));
+  const turns = Math.ceil(Math.log(1 / reach) / Math.log(QUINTIC[0]));
   let y = b.div(x, over(b, atLeast(b, spectralBound(b, x, 4), TINY), x.shape));
-  for (let i = 0; i < iterations; i++) {
-    const gram = wide ? productTransposed(b, y, y) : transposedProduct(b, y, y);
-    const half = b.sub(scaled(b, eye(b, gram.shape), 1.5), scaled(b, gram, 0.5));
-    y = wide ? product(b, half, y) : product(b, y, half);
+  for (let i = 0; i < turns; i++) {
+    const gram = gramOf(y);
+    const [first, second, third] = QUINTIC;
+    y = times(y, b.add(scaled(b, eye(b, gram.shape), first), b.add(scaled(b, gram, second), scaled(b, product(b, gram, gram), third))));
+  }
+  for (let i = 0; i < FINISHED; i++) {
+    const gram = gramOf(y);
+    y = times(y, b.sub(scaled(b, eye(b, gram.shape), 1.5), scaled(b, gram, 0.5)));
   }
   return y;
 }
@@ -122,6 +139,51 @@ export function inverse(b: Builder, x: Node, iterations: number): Node {
   let y = b.div(transposed(b, x), over(b, atLeast(b, b.mul(sums(rank - 1), sums(rank - 2)), TINY), x.shape));
   for (let i = 0; i < iterations; i++) y = product(b, y, b.sub(scaled(b, eye(b, x.shape), 2), product(b, x, y)));
   return y;
+}
+
+/**
+ * Inverses of symmetric positive definite matrices, by n sweeps (Beaton 1964; Goodnight, A tutorial on the SWEEP operator, 1979): each is a
+ * change of rank one by a pivot that is positive, so none has to be looked for, and the rounding is that of a Cholesky factorization.
+ */
+export function inversePositive(b: Builder, x: Node): Node {
+  const rank = x.shape.length;
+  const n = x.shape[rank - 1]!;
+  const many = x.shape.slice(0, -2);
+  let y = x;
+  for (let k = 0; k < n; k++) {
+    const hit = indicator(b, x.shape, rank - 1, k);
+    const column = b.sum(b.mul(y, hit), [rank - 1]);
+    const pivot = over(b, b.sum(b.mul(column, indicator(b, column.shape, rank - 2, k)), [rank - 2]), x.shape);
+    const [rows, columns] = [b.reshape(column, [...many, n, 1]), b.reshape(column, [...many, 1, n])];
+    const inRow = indicator(b, x.shape, rank - 2, k);
+    const half = b.fill(0.5, x.shape);
+    const [one, both] = [b.lt(half, b.max(hit, inRow)), b.lt(half, b.mul(hit, inRow))];
+    const rest = b.sub(y, b.div(product(b, rows, columns), pivot));
+    y = b.select(both, b.div(b.fill(-1, x.shape), pivot), b.select(one, b.div(y, pivot), rest));
+  }
+  return b.neg(y);
+}
+
+/**
+ * Orthonormal columns that span those of matrices [..., m, r], by Gram and Schmidt, each made orthogonal twice: once is enough for any condition
+ * but of the rounding (Giraud, Langou and Rozložník 2005). Of a column that depends on those before it only rounding is left, and that is made a
+ * direction too, which does no harm to a span; of zeros, zeros.
+ */
+export function orthonormal(b: Builder, x: Node): Node {
+  const rank = x.shape.length;
+  const r = x.shape[rank - 1]!;
+  const column = x.shape.slice(0, -1);
+  const unit = (v: Node): Node => b.div(v, over(b, atLeast(b, norm(b, v, 2), TINY), v.shape));
+  let q: Node | null = null;
+  for (let j = 0; j < r; j++) {
+    const hit = indicator(b, x.shape, rank - 1, j);
+    let v = unit(b.reshape(b.sum(b.mul(x, hit), [rank - 1]), [...column, 1]));
+    const beside = (w: Node, basis: Node): Node => unit(b.sub(w, product(b, basis, transposedProduct(b, basis, w))));
+    if (q) v = beside(beside(v, q), q);
+    const placed = b.mul(over(b, b.reshape(v, column), x.shape), hit);
+    q = q ? b.add(q, placed) : placed;
+  }
+  return q!;
 }
 
 /** The same number of points, each as one vector: [..., n]. */
@@ -145,4 +207,20 @@ export function arctangent(b: Builder, x: Node): Node {
   let series = b.fill(0, x.shape);
   for (let k = TERMS - 1; k >= 0; k--) series = b.add(b.mul(series, square), b.fill((k % 2 ? -1 : 1) / (2 * k + 1), x.shape));
   return scaled(b, b.mul(y, series), 2 ** HALVINGS);
+}
+
+/** Below this the logarithm loses digits, and the series has them. */
+const SMALL = 0.1;
+
+/** The inverse hyperbolic sine of numbers of at least 0: 2 artanh(t) = log((1 + t) / (1 - t)) with t = x / (1 + sqrt(1 + x^2)), for small t as a series. */
+export function areaSine(b: Builder, x: Node): Node {
+  const one = b.fill(1, x.shape);
+  const below = b.add(one, b.sqrt(b.add(one, b.mul(x, x))));
+  const t = b.div(x, below);
+  const square = b.mul(t, t);
+  let series = b.fill(0, x.shape);
+  for (let k = 6; k >= 0; k--) series = b.add(b.mul(series, square), b.fill(2 / (2 * k + 1), x.shape));
+  // 1 - t is (1 + r - x) / (1 + r), with r the root: never zero in f32.
+  const large = b.log(b.div(b.add(below, x), b.sub(below, x)));
+  return b.select(b.lt(t, b.fill(SMALL, x.shape)), b.mul(t, series), large);
 }

@@ -5,18 +5,20 @@
  * orthogonal matrix (`orthostochastic`); both reach a part of the set only. `exact` ends Sinkhorn with the rounding of Altschuler, Weed and Rigollet
  * (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2): scale rows
  * down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing. The same rounding, of the positive part,
- * is the projection: it leaves members alone and moves others by at most twice the sum of what is missing, which is near, not nearest.
+ * is the projection: it leaves members alone and moves others by at most twice what all their sums are off, which is near, not nearest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, type Polynomial } from "../graph/sizes.js";
-import { atLeast } from "./algebra.js";
+import { atLeast, indicator, scaled } from "./algebra.js";
 import type { ConvexSet, Options, Piece } from "./set.js";
 import { stiefel } from "./stiefel.js";
 
 const MOST_PERMUTED = 5;
 /** What may be missing of all sums together: less than the tolerance. */
 const FLOOR = 1e-6;
+/** Off the diagonal, squares of an eighth: what Sinkhorn's start has there. */
+const LEAN = 1 / 16;
 const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1));
 
 export const birkhoff: ConvexSet = {
@@ -98,7 +100,7 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
   let p: Node | null = null;
   const bits = Math.log2(n);
   for (let bit = 0; bit < bits; bit++) {
-    const one = b.cast(b.eq(b.iota(free.shape, outer), b.fill(bit, free.shape, "u32")), "f32");
+    const one = indicator(b, free.shape, outer, bit);
     const logit = b.broadcast(b.sum(b.mul(free, one), [outer]), shape, shape.slice(0, outer).map((_, axis) => axis));
     const differ = Array.from({ length: n * n }, (_, at) => (((Math.floor(at / n) ^ at % n) >> bit) & 1 ? -1 : 1));
     const factor = b.sigmoid(b.mul(logit, b.broadcast(b.literal([n, n], differ), shape, [outer, outer + 1])));
@@ -107,9 +109,14 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
   return p!;
 }
 
-/** Squares of the entries of an orthogonal matrix, by Cayley's transform: near the identity where the skew part of the coordinates is small. */
+/**
+ * Squares of the entries of an orthogonal matrix, by Cayley's transform. At the identity all their derivatives are zero, and training would never
+ * leave it: so coordinates whose skew part is zero stand for the matrix of a skew part +-LEAN, whose squares off the diagonal are about (2 LEAN)^2.
+ */
 function orthostochastic(b: Builder, free: Node, shape: readonly number[]): Node {
-  const q = stiefel.map(b, [free], shape, { options: { by: "cayley" }, adapted: {} });
+  const rank = shape.length;
+  const above = b.cast(b.lt(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), "f32");
+  const q = stiefel.map(b, [b.add(free, scaled(b, above, 2 * LEAN))], shape, { options: { by: "cayley" }, adapted: {} });
   return b.mul(q, q);
 }
 

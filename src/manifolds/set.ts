@@ -1,7 +1,7 @@
 /**
  * What a set of values is to the rest of the compiler: a record that says what a point of it is, which free coordinates describe one, the
- * map from them onto the set, a projection of any value, and how far a value is from it. There are two kinds, with the names that geoopt
- * and Pymanopt use. A `ConvexSet` has no more than that. A `Manifold` is smooth, and has what Riemannian optimizers need: tangent vectors,
+ * map from them onto the set, a projection of any value, and how far a value is from it. There are three kinds. A `ConvexSet` has no more
+ * than that, nor has a `Variety`, which is neither convex nor smooth everywhere. A `Manifold` (the names are those of geoopt and Pymanopt) is smooth, and has what Riemannian optimizers need: tangent vectors,
  * retraction and transport, and the distance where it has a closed form. All of it is graph, so that it is compiled, differentiated and
  * planned like everything else; tests and documentation are generated from the records.
  *
@@ -59,7 +59,7 @@ interface Common {
   /** Free coordinates of a point of this shape; a reason when there are none for it. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
   /** How the free coordinates start when the page takes `M.start`, over the last axis. */
-  readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first"; readonly value: number };
+  readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first" | "normal"; readonly value: number };
   /** Free coordinates, [..., …piece] each, -> a member [..., …point]; `shape` is that of the result. */
   readonly map: (b: Builder, free: readonly Node[], shape: readonly number[], setting: Setting) => Node;
   /** Any value -> a member near it. Members stay where they are, within the tolerance. Not always the nearest member: the file says. */
@@ -95,6 +95,11 @@ export interface ConvexSet extends Common {
   readonly kind: "convex";
 }
 
+/** Closed, and the zeros of polynomials: mixtures of members are not members, and there are points without a tangent space. */
+export interface Variety extends Common {
+  readonly kind: "variety";
+}
+
 /** x: points, v: vectors of the ambient space of x's shape. */
 export interface Manifold extends Common {
   readonly kind: "manifold";
@@ -112,7 +117,7 @@ export interface Manifold extends Common {
   readonly distance: ((b: Builder, x: Node, y: Node, setting: Setting) => Node) | null;
 }
 
-export type ConstraintSet = ConvexSet | Manifold;
+export type ConstraintSet = ConvexSet | Variety | Manifold;
 
 /** A set with its options, as a page declares it. */
 export interface SetInstance {

@@ -6,7 +6,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { arctangent, atLeast, dot, norm, over, scaled, TINY } from "./algebra.js";
+import { arctangent, atLeast, dot, indicator, norm, over, scaled, TINY } from "./algebra.js";
 import { quantity, type Manifold, type Setting } from "./set.js";
 
 export const sphere: Manifold = {
@@ -45,7 +45,7 @@ function normalized(b: Builder, x: Node, setting: Setting): Node {
   const square = dot(b, x, x, 1);
   const nothing = b.le(square, b.fill(TINY * TINY, square.shape));
   const factor = b.div(radii(b, x, setting), b.sqrt(b.select(nothing, b.fill(1, square.shape), square)));
-  const first = b.cast(b.eq(b.iota(x.shape, x.shape.length - 1), b.fill(0, x.shape, "u32")), "f32");
+  const first = indicator(b, x.shape, x.shape.length - 1, 0);
   return b.mul(b.select(over(b, nothing, x.shape), first, x), over(b, factor, x.shape));
 }
 

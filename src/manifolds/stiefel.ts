@@ -1,21 +1,22 @@
 /**
  * Matrices with orthonormal columns (rows, where a matrix is wide), with the metric of the space around them; square ones are the orthogonal
- * matrices. Three maps. `polar` takes the member nearest to the free coordinates, by Newton-Schulz, after adding a twentieth of their mean singular
- * value to the diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix to (I + A)^-1 (I - A). `householder` is a product of n reflections,
- * exact for any numbers. Retraction is the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is
- * the projection (Absil, Mahony and Sepulchre, 2008, examples 4.1.3 and 8.1.3).
+ * matrices. Three maps. `polar` takes the member nearest to the free coordinates, after adding a twentieth of their root mean square singular value to
+ * the diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix
+ * to (I + A)^-1 (I - A). `householder` is a product of n reflections of -I, exact for any numbers, and the identity at the identity. Retraction is
+ * the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is the projection (Absil, Mahony and
+ * Sepulchre, 2008, examples 4.1.3 and 8.1.3).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { apart, dot, eye, inverse, norm, over, polar, product, productTransposed, scaled, skew, symmetric, TINY, transposed, transposedProduct, atLeast } from "./algebra.js";
+import { apart, dot, eye, indicator, inverse, norm, over, polar, product, productTransposed, scaled, skew, symmetric, TINY, transposed, transposedProduct, atLeast } from "./algebra.js";
 import type { Manifold } from "./set.js";
 
-/** Turns of the map: enough for a smallest singular value of 10^-3 of the largest. */
-const MAPPED = 24;
-/** Of the mean singular value, on the diagonal. */
+/** Smallest singular value, of the largest, that the map brings to 1: of random 8 x 8 matrices 1.4% have one below 10^-3. */
+const MAPPED = 1e-6;
+/** Of the root mean square singular value, on the diagonal. */
 const LEAN = 0.05;
 /** Of the retraction: the singular values of x + v, scaled by their bound, are 1 / sqrt(1 + |v|^2) and more. */
-const RETRACTED = 12;
+const RETRACTED = 1e-2;
 /** Turns of an inverse, for a condition up to about 10^3, and of the iteration that removes its rounding. */
 const INVERTED = 26;
 const POLISHED = 2;
@@ -29,7 +30,8 @@ export const stiefel: Manifold = {
   options: { by: { kind: "choice", default: "polar", choices: ["polar", "householder", "cayley"] } },
   free: (point, { by }) =>
     by === "cayley" && point[0]!.value !== point[1]!.value ? { error: "by cayley takes square matrices" } : [{ name: "free", shape: point }],
-  start: () => ({ kind: "identity", value: 1 }),
+  // Of matrices that are not square no identity is a start: random orthonormal columns (Saxe, McClelland and Ganguli, ICLR 2014).
+  start: ({ by }) => (by === "cayley" ? { kind: "constant", value: 0 } : { kind: "normal", value: 1 }),
   map: (b, [free], _, { options: { by } }) => (by === "cayley" ? cayley(b, free!) : by === "householder" ? householder(b, free!) : polar(b, leaning(b, free!), MAPPED)),
   project: (b, value) => polar(b, value, MAPPED),
   violation: (b, x) => {
@@ -75,16 +77,15 @@ function cayley(b: Builder, free: Node): Node {
   return q;
 }
 
-/** (I - 2 v1 v1^T / |v1|^2) … (I - 2 vn vn^T / |vn|^2) applied to the first columns of I; a v of zeros reflects nothing. */
+/** (I - 2 v1 v1^T / |v1|^2) … (I - 2 vn vn^T / |vn|^2) applied to the first columns of -I; a v of zeros reflects nothing. */
 function householder(b: Builder, free: Node): Node {
   if (isWide(free)) return transposed(b, householder(b, transposed(b, free)));
   const rank = free.shape.length;
   const columns = free.shape[rank - 1]!;
   const outer = free.shape.slice(0, -2);
-  let q = eye(b, free.shape);
+  let q = b.neg(eye(b, free.shape));
   for (let j = columns - 1; j >= 0; j--) {
-    const hit = b.cast(b.eq(b.iota(free.shape, rank - 1), b.fill(j, free.shape, "u32")), "f32");
-    const v = b.sum(b.mul(free, hit), [rank - 1]);
+    const v = b.sum(b.mul(free, indicator(b, free.shape, rank - 1, j)), [rank - 1]);
     const size = atLeast(b, norm(b, v, 1), TINY);
     const unit = b.reshape(b.div(v, over(b, size, v.shape)), [...outer, free.shape[rank - 2]!, 1]);
     q = b.sub(q, scaled(b, product(b, unit, transposedProduct(b, unit, q)), 2));

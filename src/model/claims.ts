@@ -214,7 +214,7 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
       rows *= (row as number) ** times;
       columns *= (column as number) ** times;
       const rounding = member.set.tolerance(member.options) ?? 0;
-      steps.push(`the mix of ${name} is on \`${member.set.name}\`: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (rounding of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
+      steps.push(`the mix of ${name} is on \`${member.set.name}\`: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
     }
     return null;
   };
@@ -249,17 +249,17 @@ function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proo
   const { set } = manifold;
   const rank = rankOf(set.point);
   const rest = parameter.tensor.axes.filter((axis) => !each.includes(axis));
-  if (rank === 0) return missing(`${name} is on \`${set.name}\`, which bounds entries, not norms`);
   if (rank === 2 && rows.includes(rest[0]!) === rows.includes(rest[1]!)) return missing(`the matrix that \`${set.name}\` bounds has the axes ${listed(rest)}, and this one puts both on one side`);
   const sizes = (axes: readonly Axis[]): readonly (number | null)[] => axes.map(({ size }) => valueOf(size));
   const point = sizes(rest);
   const counted = sizes(each);
   if ([...point, ...counted].some((size) => size === null)) return missing(`the sizes of ${name} are not known yet`);
-  const shape = rank === 1 ? [(point as number[]).reduce((size, n) => size * n, 1)] : (point as number[]);
+  const area = (axes: readonly Axis[]): number => (sizes(axes) as number[]).reduce((size, n) => size * n, 1);
+  const shape = rank === 0 ? [area(rows), area(parameter.tensor.axes.filter((axis) => !rows.includes(axis)))] : rank === 1 ? [area(rest)] : (point as number[]);
   const own = bounded(manifold, "norm", shape);
   if (typeof own !== "number") return missing(`${name} is on \`${set.name}\`, which ${own.none}`);
-  const steps = [`${each.length ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on \`${set.name}\`: its norm is at most ${exactly(own)}`];
-  const blocks = (counted as number[]).reduce((product, n) => product * n, 1);
+  const steps = [`${each.length && rank > 0 ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on \`${set.name}\`: its norm is at most ${exactly(own)}`];
+  const blocks = rank === 0 ? 1 : area(each);
   if (blocks === 1) return { at: own, steps };
   const at = own * Math.sqrt(blocks);
   return { at, steps: [...steps, `${blocks} blocks of that norm make a matrix of norm at most ${exactly(own)} * sqrt(${blocks}) = ${exactly(at)}`] };

@@ -4,7 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
+import { initialValues } from "../../runtime/initialize.js";
 import { openDevice } from "../../runtime/open.js";
+import type { Start } from "../../runtime/plan.js";
 import { sets, type Manifold } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { vjp } from "../../src/passes/differentiate.js";
@@ -53,6 +55,19 @@ describe.each(subjects)("$title", (subject) => {
     }
   });
 
+  it("training can leave the start: the derivative there is not nothing beside that elsewhere", () => {
+    const graph = graphOf((b) => {
+      const { pieces, x } = mapped(b, subject);
+      return Object.fromEntries(vjp(b, [x], [ambient(b, "g", subject)], pieces).map((node, i) => [`free.${i}`, node]));
+    });
+    const { kind, value } = set.start(options);
+    const start: Start = kind === "normal" ? { kind, deviation: value } : { kind, value };
+    const atStart = new Map(subject.free.map((shape, i) => [`free.${i}`, Array.from(initialValues({ name: `free.${i}`, shape: [MANY, ...shape], axes: [], start, doc: null, offset: 0, decay: false }, 1))]));
+    const g = vectors(subject, 59);
+    const [first, elsewhere] = [atStart, coordinates(subject, 61, false)].map((at) => run(graph, new Map([...at, ["g", g]])));
+    for (const name of atStart.keys()) expect(worst(first![name]!)).toBeGreaterThanOrEqual(0.01 * worst(elsewhere![name]!) - 1e-12);
+  });
+
   it("the map's gradient matches differences", () => {
     const graph = graphOf((b) => {
       const { pieces, x } = mapped(b, subject);
@@ -72,6 +87,39 @@ describe.each(subjects)("$title", (subject) => {
         const numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
         expect(Math.abs(numeric - found[name]![i]!)).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(numeric)));
       }
+    }
+  });
+});
+
+const adapting = subjects.flatMap((subject) => subject.set.adapts.map((name) => ({ ...subject, name })));
+
+it("what adapts is an option that is a real number", () => {
+  for (const { set, name } of adapting) expect(set.options[name]!.kind, `${set.name} ${name}`).toBe("real");
+});
+
+describe.each(adapting)("$title, $name adapted", (subject) => {
+  const { set, options, name } = subject;
+  const graph = graphOf((b) => {
+    const scalar = b.input("scalar", [], "f32");
+    const setting = { options, adapted: { [name]: scalar } };
+    const pieces = subject.free.map((shape, i) => b.input(`free.${i}`, [MANY, ...shape], "f32"));
+    const x = set.map(b, pieces, [MANY, ...subject.point], setting);
+    const g = ambient(b, "g", subject);
+    const [slope] = vjp(b, [x], [g], [scalar]);
+    return { x, violation: set.violation(b, x, setting), projected: set.violation(b, set.project(b, g, setting), setting), slope: slope!, value: b.sum(b.mul(x, g), g.shape.map((_, axis) => axis)) };
+  });
+  const at = (scalar: number) => run(graph, new Map([...coordinates(subject, 73, false), ["g", vectors(subject, 79, 3)], ["scalar", [scalar]]]));
+
+  it("a scalar is what the option would be, and has a gradient", () => {
+    const own = options[name] as number;
+    const { x: plain } = run(graphOf((b) => ({ x: mapped(b, subject).x })), coordinates(subject, 73, false));
+    expect(difference(at(own).x!, plain!)).toBeLessThanOrEqual(1e-12);
+    for (const scalar of [own, own / 2]) {
+      const { violation, projected, slope } = at(scalar);
+      expect(worst(violation!)).toBeLessThanOrEqual(allowed(subject));
+      expect(worst(projected!)).toBeLessThanOrEqual(allowed(subject));
+      const numeric = (at(scalar + 1e-6).value![0]! - at(scalar - 1e-6).value![0]!) / 2e-6;
+      expect(Math.abs(numeric - slope![0]!)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(numeric)));
     }
   });
 });
