@@ -33,6 +33,8 @@ export interface Device {
   readonly threads: number;
   /** Whether it is a GPU that a CPU emulates. */
   readonly software: boolean;
+  /** The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none. */
+  readonly subgroup: number;
   load(plan: DevicePlan): Promise<Session>;
   close(): Promise<void>;
 }

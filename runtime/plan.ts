@@ -61,6 +61,8 @@ export interface KernelInfo {
   /** `skeleton/shape`, when a choice of that name would change the kernel. */
   readonly tuned: string | null;
   readonly buffers: readonly { readonly pool: PoolName; readonly access: "read" | "write" | "read_write" }[];
+  /** Invocations that follow each other and must lie in one subgroup; 0 when the kernel does not exchange values. */
+  readonly cluster: number;
 }
 
 /** Where a WGSL kernel finds its pools, and the offsets of its dispatch. */

@@ -66,6 +66,7 @@ function printKernel(kernel: Kernel, i: number): string {
       case "bitcast": return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
       case "splat": case "lanes": case "shuffle": case "extract":
         throw new Error("codegen: the JavaScript target takes kernels of one lane");
+      case "exchange": throw new Error("codegen: the JavaScript target takes kernels of a CPU");
       default: return e satisfies never;
     }
   }

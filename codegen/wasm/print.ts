@@ -165,6 +165,7 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
         const lane = `(${e.type.of === "f32" ? "f32x4" : "i32x4"}.extract_lane ${e.lane} ${expr(e.a)})`;
         return e.type.of === "bool" ? `(i32.and ${lane} (i32.const 1))` : lane;
       }
+      case "exchange": throw new Error("codegen: the WebAssembly target takes kernels of a CPU");
       default: return e satisfies never;
     }
   }

@@ -10,6 +10,7 @@
 import * as k from "../../src/kernel/build.js";
 import { COPIES, GROUPS_IN_X, OFFSETS_BINDING, poolBindings } from "../../runtime/plan.js";
 import { poolType, type Expr, type Kernel, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
+import { clusterOf } from "../../src/kernel/clusters.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { elementary, power } from "../../src/kernel/mathematics.js";
 import { vectorsOf, type Vectors } from "../../src/kernel/vectors.js";
@@ -57,17 +58,19 @@ export function printModule(kernel: Kernel): string {
     return [`@group(0) @binding(${poolBindings[pool]}) var<storage, ${access}> ${pool}: array<${storedName(pool, vectors.pools.has(pool) ? 4 : 1)}>;`];
   });
   const two = kernel.groups > GROUPS_IN_X;
+  const exchanges = clusterOf(kernel.body) > 0;
   const vec4s = Math.ceil(kernel.buffers.length / 4);
   const first = vec4s === 1 ? "workgroup.z" : `workgroup.z * ${vec4s}u`;
   return [
     `// ${kernel.name}: ${kernel.groups} groups of ${kernel.workgroup}`,
     ...(kernel.buffers.some(({ pool }) => pool === "half") ? ["enable f16;"] : []),
+    ...(exchanges ? ["enable subgroups;"] : []),
     ...bindings,
     ...(kernel.buffers.length ? [`@group(0) @binding(${OFFSETS_BINDING}) var<uniform> offsets: array<vec4<u32>, ${COPIES * vec4s}>;`] : []),
     ...printer.shared,
     ...helpers.values(),
     `@compute @workgroup_size(${kernel.workgroup})`,
-    "fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
+    `fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32${exchanges ? ", @builtin(subgroup_invocation_id) subgroup_lane: u32" : ""}) {`,
     two ? `  let group = workgroup.x + workgroup.y * ${GROUPS_IN_X}u;` : "  let group = workgroup.x;",
     ...(two ? [`  if (group >= ${kernel.groups}u) { return; }`] : []),
     ...kernel.buffers.map(({ name }, slot) => `  let ${rename(name)} = offsets[${first}${slot >> 2 ? ` + ${slot >> 2}u` : ""}][${slot & 3}];`),
@@ -140,6 +143,7 @@ function createPrinter(pools: ReadonlyMap<string, PoolName>, vectors: Vectors, f
         return `${typeName(e.type)}(${e.order.map((lane) => `${lane < 4 ? a : b}.${LANES[lane & 3]}`).join(", ")})`;
       }
       case "extract": return `${expr(e.a)}.${LANES[e.lane]}`;
+      case "exchange": return `subgroupShuffle(${expr(e.a)}, (subgroup_lane & ${(~(e.width - 1)) >>> 0}u) | ${expr(e.lane)})`;
       default: return e satisfies never;
     }
   }

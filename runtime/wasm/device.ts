@@ -38,7 +38,7 @@ export async function wasmDevice({ threads, relaxed = hasRelaxedSimd() }: WasmOp
   const shared = mayShare();
   const count = shared ? (threads ?? Math.min(MOST_THREADS, await cores())) : 1;
   return {
-    name: "wasm", adapter: `WebAssembly ${relaxed ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`, threads: count, software: false,
+    name: "wasm", adapter: `WebAssembly ${relaxed ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`, threads: count, software: false, subgroup: 0,
     load: (plan) => load(plan, count, shared, relaxed),
     close: () => Promise.resolve(),
   };

@@ -54,6 +54,9 @@ export async function describeAdapter(): Promise<{ adapter: string; software: bo
   return {
     adapter: nameOf(adapter), software: isSoftware(adapter),
     features: [...adapter.features].filter((feature) => /f16|subgroups|timestamp/.test(feature)).sort(),
-    limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup },
+    limits: {
+      maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup,
+      ...(adapter.features.has("subgroups") ? { subgroupMinSize: adapter.info.subgroupMinSize, subgroupMaxSize: adapter.info.subgroupMaxSize } : {}),
+    },
   };
 }

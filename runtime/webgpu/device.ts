@@ -7,13 +7,14 @@ import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
 import { COPIES, copiesOf, GROUPS_IN_X, OFFSETS_BINDING, poolBindings, wordBytes, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
+import { checkSubgroups } from "./subgroups.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 
 const POOLS = Object.keys(poolBindings) as readonly PoolName[];
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
 /** What is used where the adapter has it. */
-const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16", "subgroups"];
 /** Most timestamps in a query set. */
 const MOST_QUERIES = 4096;
 /** The share of the time that a run is known to take during which nobody asks whether it has ended. */
@@ -47,9 +48,10 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   void gpu.lost.then(({ message, reason }) => {
     if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
   });
+  const least = gpu.features.has("subgroups") ? adapter.info.subgroupMinSize : 0;
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter),
-    load: (plan) => load(gpu, plan, failure, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
+    name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter), subgroup: least,
+    load: (plan) => load(gpu, plan, failure, least, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
     close() {
       gpu.destroy();
       return Promise.resolve();
@@ -106,7 +108,7 @@ interface Made {
 /** A dispatch whose pipeline is there. */
 type Ready = Run & Made;
 
-async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, wait: Wait): Promise<Session> {
+async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, subgroup: number, wait: Wait): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
   const check = (): void => {
@@ -115,6 +117,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   if (plan.pools.half > 0 && !gpu.features.has("shader-f16")) {
     throw new DeviceError("the plan is in half precision (`precision = f16`), and this adapter has no `shader-f16`", "compile it with `--set train.precision=f32`, or use another adapter (`mhc devices` shows what each has)");
   }
+  const cluster = Math.max(0, ...plan.kernels.map((kernel) => kernel.cluster));
+  if (cluster > 0) await checkSubgroups(gpu, cluster, subgroup);
   const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
   const pools = Object.fromEntries(POOLS.map((pool) => {
     const size = Math.max(16, wordBytes[pool] * plan.pools[pool]);

@@ -126,6 +126,7 @@ export const lanes = (items: readonly [Expr, Expr, Expr, Expr]): Expr => ({
 });
 export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, number, number]): Expr => ({ kind: "shuffle", a, b, order, type: a.type });
 export const extract = (a: Expr, lane: 0 | 1 | 2 | 3): Expr => ({ kind: "extract", a, lane, type: scalar(a.type.of) });
+export const exchange = (a: Expr, lane: Expr, width: number): Expr => ({ kind: "exchange", a, lane, width, type: a.type });
 
 export const letS = (name: string, value: Expr): Stmt => ({ kind: "let", name, value });
 export const varS = (name: string, value: Expr): Stmt => ({ kind: "var", name, value });

@@ -72,7 +72,12 @@ export type Expr =
   | { readonly kind: "lanes"; readonly items: readonly [Expr, Expr, Expr, Expr]; readonly type: Type }
   /** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
   | { readonly kind: "shuffle"; readonly a: Expr; readonly b: Expr; readonly order: readonly [number, number, number, number]; readonly type: Type }
-  | { readonly kind: "extract"; readonly a: Expr; readonly lane: 0 | 1 | 2 | 3; readonly type: Type };
+  | { readonly kind: "extract"; readonly a: Expr; readonly lane: 0 | 1 | 2 | 3; readonly type: Type }
+  /**
+   * The value of `a` in the invocation `lane` of the own cluster: `width` invocations (a power of two) that follow each other in a workgroup and lie in one
+   * subgroup, whatever that one's size is. GPU kernels only; uniform control flow.
+   */
+  | { readonly kind: "exchange"; readonly a: Expr; readonly lane: Expr; readonly width: number; readonly type: Type };
 
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }

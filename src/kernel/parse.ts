@@ -121,6 +121,7 @@ export function parseKernel(text: string): Kernel {
         if (order.length !== 4) fail("two vectors and four lanes");
         return k.shuffle(a!, b!, order as [number, number, number, number]);
       }
+      case "exchange": return k.exchange(a!, b ?? fail("a lane"), c?.kind === "const" ? c.value : fail("a width"));
       default: return fail(`an operation instead of ${word}`);
     }
   }

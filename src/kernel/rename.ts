@@ -10,6 +10,7 @@ export function renameExpr(e: Expr, names: Names): Expr {
     case "ref": return names.has(e.name) ? { ...e, name: names.get(e.name)! } : e;
     case "unary": case "cast": case "bitcast": case "splat": case "extract": return { ...e, a: go(e.a) };
     case "binary": case "shuffle": return { ...e, a: go(e.a), b: go(e.b) };
+    case "exchange": return { ...e, a: go(e.a), lane: go(e.lane) };
     case "fma": return { ...e, a: go(e.a), b: go(e.b), c: go(e.c) };
     case "select": return { ...e, condition: go(e.condition), then: go(e.then), else: go(e.else) };
     case "load": return { ...e, from: names.get(e.from) ?? e.from, index: go(e.index) };

@@ -43,6 +43,7 @@ export function printExpr(e: Expr): string {
     case "lanes": return `lanes(${e.items.map(printExpr).join(", ")})`;
     case "shuffle": return `shuffle(${printExpr(e.a)}, ${printExpr(e.b)}, ${e.order.join(", ")})`;
     case "extract": return `${printExpr(e.a)}.${e.lane}`;
+    case "exchange": return `exchange(${printExpr(e.a)}, ${printExpr(e.lane)}, ${e.width})`;
     default: return e satisfies never;
   }
 }

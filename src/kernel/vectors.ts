@@ -51,6 +51,7 @@ export function vectorsOf(kernel: Kernel): Vectors {
       case "const": case "ref": return;
       case "unary": case "cast": case "bitcast": case "splat": case "extract": return expr(e.a);
       case "binary": case "shuffle": expr(e.a); return expr(e.b);
+      case "exchange": expr(e.a); return expr(e.lane);
       case "fma": expr(e.a); expr(e.b); return expr(e.c);
       case "select": expr(e.condition); expr(e.then); return expr(e.else);
       case "lanes": return e.items.forEach(expr);

@@ -52,6 +52,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
   const names = new Map<string, Name>();
   const memories = new Map<string, Memory>();
   const cpu = kernel.workgroup === 1;
+  /** Whether all invocations run the statement that is looked at. */
+  let together = true;
   const fault = (text: string): void => void faults.push(`${kernel.name}: ${text}`);
 
   if (!Number.isInteger(kernel.groups) || kernel.groups < 1) fault(`${kernel.groups} groups`);
@@ -80,6 +82,7 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
   }
 
   function stmt(s: Stmt, uniform: boolean, top: boolean): void {
+    together = uniform;
     switch (s.kind) {
       case "let": case "var": {
         const value = expr(s.value);
@@ -218,6 +221,15 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
       case "extract":
         if (e.a.type.lanes !== 4 || e.type.lanes !== 1 || e.a.type.of !== e.type.of) bad();
         return expr(e.a);
+      case "exchange":
+        if (cpu) fault(`${printExpr(e)} in a workgroup of one`);
+        else if (e.width < 2 || (e.width & (e.width - 1)) !== 0 || kernel.workgroup % e.width !== 0) fault(`${printExpr(e)}: a workgroup of ${kernel.workgroup} has no clusters of ${e.width}`);
+        if (!together) fault(`${printExpr(e)} is not reached by all invocations`);
+        if (!same(e.type, e.a.type) || e.type.of === "bool") bad();
+        want(e.lane, "index");
+        if (!expr(e.lane)) fault(`${printExpr(e)} takes a lane that differs between invocations`);
+        expr(e.a);
+        return false;
       default: return e satisfies never;
     }
   }

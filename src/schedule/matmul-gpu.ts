@@ -3,7 +3,8 @@
  * that lie apart, so that neighbours in a workgroup read neighbouring vec4s of B; the rows of A are the same for a run of neighbours. What
  * is read has three forms: four words along the operand's own axis, four along k (`unroll` 4), or single words. With `shared` a
  * workgroup first copies its tiles of A and B to its own memory, where every word is read by many; that is what GPUs with little
- * cache want. The epilogue of the cluster is emitted on the accumulators.
+ * cache want. With `subgroup` neighbours share rows, and each loads another step along k of them: what was loaded once is then
+ * exchanged, without memory or barriers. The epilogue of the cluster is emitted on the accumulators.
  *
  * Measured on lavapipe, where every load of a word is eight loads with a check each and arithmetic is nearly free: a load of four words
  * costs less than three single ones. In GFLOP/s over the products of nanogpt, forward, backward, weights: single words 4 x 4
@@ -34,20 +35,27 @@ export interface GpuTile extends Choice {
   readonly shared: number;
   /** 1: the epilogue and the store are in the text once, in a loop over the accumulators (`shift-registers.ts`). */
   readonly rolled: number;
+  /** 0, or how many neighbours in a subgroup load one step along k of A each and hand it to the others. */
+  readonly subgroup: number;
 }
 
 /** The members that tuning tries. */
 export const gpuTiles: readonly GpuTile[] = [
-  { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0 },
-  { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 },
-  { rows: 4, columns: 8, unroll: 4, shared: 0, rolled: 0 },
-  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 0 },
-  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0 },
-  { rows: 4, columns: 8, unroll: 1, shared: 1, rolled: 0 },
-  { rows: 8, columns: 8, unroll: 1, shared: 1, rolled: 0 },
-  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
-  { rows: 8, columns: 8, unroll: 4, shared: 0, rolled: 1 },
+  { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 4, columns: 8, unroll: 4, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 0 },
+  { rows: 4, columns: 8, unroll: 1, shared: 1, rolled: 0, subgroup: 0 },
+  { rows: 8, columns: 8, unroll: 1, shared: 1, rolled: 0, subgroup: 0 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1, subgroup: 0 },
+  { rows: 8, columns: 8, unroll: 4, shared: 0, rolled: 1, subgroup: 0 },
+  { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0, subgroup: 4 },
+  { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1, subgroup: 8 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 8 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 16 },
+  { rows: 8, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 32 },
 ];
 
 const group = k.ref("group", k.INDEX);
@@ -70,7 +78,7 @@ interface Tile {
 
 /** The best on lavapipe for every product of a transformer's step, or within a tenth of it; among equals, what compiles soonest. */
 export function defaultGpuTile(product: Product): GpuTile {
-  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0 };
+  return alongK(product) ? { rows: 4, columns: 4, unroll: 4, shared: 0, rolled: 0, subgroup: 0 } : { rows: 4, columns: 8, unroll: 1, shared: 0, rolled: 0, subgroup: 0 };
 }
 
 /** Whether B is contiguous along k only, so that four words along k are what can be read at once. */
@@ -81,7 +89,7 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const lanes = bench.profile.lanes === 4 && product.n.size >= 4 ? 4 : 1;
   const height = Math.max(1, Math.min(tile.rows, product.m.size));
   const vectors = Math.max(1, Math.min(Math.floor(tile.columns / lanes), Math.ceil(product.n.size / lanes)));
-  return tile.shared ? shared() : registers();
+  return tile.shared ? shared() : tile.subgroup ? subgroups() : registers();
 
   function registers(): number {
     const { emitter: e, profile } = bench;
@@ -115,6 +123,49 @@ export function matmulGpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     if (tasks % profile.workgroup === 0) body();
     else e.guard(k.lt(flat, k.idx(tasks)), body);
     return Math.ceil(tasks / profile.workgroup);
+  }
+
+  /** Clusters of neighbours that have their rows in common: lane l of a cluster loads the steps l, l + width, … of A, and has the l-th of every `width` vectors. */
+  function subgroups(): number {
+    const { emitter: e, profile } = bench;
+    const { m, n, outer } = product;
+    const width = tile.subgroup;
+    const all = Math.ceil(n.size / lanes);
+    const across = Math.ceil(all / (vectors * width));
+    const sizes = [sizeOf(outer.map((axis) => axis.size)), Math.ceil(m.size / height), across];
+    const clusters = sizeOf(sizes);
+    const mate = e.coord(k.rem(local, k.idx(width)));
+    const cluster = e.bind(k.div(k.add(k.mul(group, k.idx(profile.workgroup)), local), k.idx(width)));
+    // Clusters past the end do the work of the last one again, since all must meet, and store nothing.
+    const spare = (clusters * width) % profile.workgroup !== 0;
+    const [o, i, j] = e.split(e.coord(spare ? k.min(cluster, k.idx(clusters - 1)) : cluster), sizes) as [Coord, Coord, Coord];
+    const vector = (v: Expr): Expr => k.add(k.mul(k.add(k.mul(j.at, k.idx(vectors)), v), k.idx(width)), mate.at);
+    const mayEnd = across * vectors * width > all;
+    const mine = tileAt(e.split(o, outer.map((axis) => axis.size)), e.coord(k.mul(i.at, k.idx(height))), (v) =>
+      k.mul(mayEnd ? k.min(vector(v), k.idx(all - 1)) : vector(v), k.idx(lanes)));
+    const a = rowsOfA(mine);
+    const b = columnsOfB(mine);
+    const { summed } = loopOverK(1);
+    const last = summed[summed.length - 1]?.size ?? 1;
+    const clamped = (at: Expr): Coord => e.coord(last % width === 0 ? at : k.min(at, k.idx(last - 1)));
+    e.nest(summed.slice(0, -1).map((axis) => axis.size), (before) => {
+      e.loop(k.idx(0), k.idx(last), width, (at) => {
+        const own = e.bind(k.add(at.at, mate.at));
+        const x = a(summed.length ? [...before, clamped(own)] : before, 1);
+        // Past the end of k, zeros.
+        const held = Array.from({ length: height }, (_, r) => e.bind(last % width === 0 ? x(r, 0) : k.select(k.lt(own, k.idx(last)), x(r, 0), k.f32(0))));
+        e.loop(k.idx(0), k.idx(width), 1, (lane) => {
+          const y = b(summed.length ? [...before, clamped(k.add(at.at, lane.at))] : before, 1);
+          const given = held.map((value) => e.bind(k.exchange(value, lane.at, width)));
+          multiply(mine, (r) => given[r]!, (v) => y(v, 0));
+        });
+      });
+    });
+    store(mine, (v) => {
+      const conditions = [...(mayEnd ? [k.lt(vector(v), k.idx(all))] : []), ...(spare ? [k.lt(cluster, k.idx(clusters))] : [])];
+      return conditions.length ? conditions.reduce((x, y) => k.and(x, y)) : null;
+    });
+    return Math.ceil((clusters * width) / profile.workgroup);
   }
 
   /** Workgroups of `across` invocations by the rest; all of them copy, none leaves before the last barrier. */

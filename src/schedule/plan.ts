@@ -3,6 +3,7 @@
  * dispatches for every entry. Kernels with the same text are one kernel, so code does not grow with depth. The layout of the
  * pool `state` is the same for all devices and comes from the caller.
  */
+import { clusterOf } from "../kernel/clusters.js";
 import type { KernelProfile } from "../../codegen/target.js";
 import { wordBytes, type Dispatch, type Entry, type HostPool, type KernelInfo, type PoolName, type TensorRef } from "../../runtime/plan.js";
 import type { Graph, Node } from "../graph/node.js";
@@ -123,7 +124,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     kernels,
     infos: kernels.map((kernel, i) => ({
       name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
-      buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })),
+      buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })), cluster: clusterOf(kernel.body),
     })),
     entries, peaks,
     pools: {

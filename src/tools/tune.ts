@@ -27,7 +27,7 @@ const MARGIN = 0.03;
 
 /** `compileWith` compiles the step for the device under given choices. */
 export async function tune(device: Device, compileWith: (choices: Choices) => Promise<DevicePlan>): Promise<TunedKernel[]> {
-  const family = families[device.name === "webgpu" ? "gpu" : "cpu"];
+  const family = Object.fromEntries(Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [skeleton, members.filter((member) => runsOn(device, member))]));
   const most = Math.max(0, ...Object.values(family).map((members) => members.length));
   /** The default, then the i-th member of every family that has one. */
   const settings: readonly Choices[] = [{}, ...Array.from({ length: most }, (_, i) => Object.fromEntries(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))))];
@@ -51,6 +51,9 @@ export async function tune(device: Device, compileWith: (choices: Choices) => Pr
     };
   }).sort((a, b) => b.default_ms - a.default_ms);
 }
+
+/** Whether a device has what a member needs: subgroups as large as its clusters. */
+const runsOn = (device: Device, { subgroup = 0 }: Choice): boolean => subgroup <= device.subgroup;
 
 /** Milliseconds of a step by the key of what can be tuned: the least of a few runs. */
 async function timesOf(device: Device, plan: DevicePlan): Promise<Map<string, number>> {

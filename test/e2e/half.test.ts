@@ -1,6 +1,6 @@
 /**
  * Half precision on an adapter. SwiftShader, which the suite runs on, has no `shader-f16`: there the error is tested, and the rest is skipped.
- * `npm run test:half` runs this file on the machine's own driver, where being skipped is a failure.
+ * `npm run test:driver` runs this file on the machine's own driver, where being skipped is a failure.
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { decode, encode } from "../../runtime/checkpoint.js";

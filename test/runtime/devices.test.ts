@@ -317,7 +317,7 @@ describe("webgpu", () => {
     const whole = { pool: "out", offset: 64, shape: [groups], dtype: "f32" } as const;
     const session = await device.load({
       ...plan, constants: [], pools: { state: 0, work: 0, ints: 0, out: groups + 128, half: 0 }, code: { kind: "wgsl", modules: [module] },
-      kernels: [{ name: "count", groups, workgroup: 1, flops: 0, bytes: 0, tuned: null, buffers: [{ pool: "out", access: "read_write" }] }],
+      kernels: [{ name: "count", groups, workgroup: 1, flops: 0, bytes: 0, tuned: null, cluster: 0, buffers: [{ pool: "out", access: "read_write" }] }],
       entries: { count: { dispatches: [{ kernel: 0, offsets: [64] }], inputs: {}, outputs: { whole } } },
     });
     await session.run("count");

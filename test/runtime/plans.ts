@@ -76,7 +76,7 @@ export const constantC = Array.from({ length: SIZE }, (_, i) => Math.fround(1 + 
 export async function handMade(device: DeviceName): Promise<DevicePlan> {
   const list = kernels(device === "webgpu");
   return {
-    kernels: list.map(({ name, groups, workgroup, buffers }) => ({ name, groups, workgroup, flops: 0, bytes: 0, tuned: null, buffers: buffers.map(({ pool, access }) => ({ pool, access })) })),
+    kernels: list.map(({ name, groups, workgroup, buffers }) => ({ name, groups, workgroup, flops: 0, bytes: 0, tuned: null, cluster: 0, buffers: buffers.map(({ pool, access }) => ({ pool, access })) })),
     code: await (await loadTarget(TARGETS[device])).print(list),
     entries,
     pools: { state: 512, work: 512, ints: 576, out: 832, half: 0 },

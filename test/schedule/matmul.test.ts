@@ -88,5 +88,5 @@ describe("relaxed SIMD", () => {
 });
 
 describe("webgpu", () => {
-  it.each(gpuTiles)("%o", (tile) => agrees("webgpu", {}, tile), 60_000);
+  it.each(gpuTiles.filter(({ subgroup }) => subgroup === 0))("%o", (tile) => agrees("webgpu", {}, tile), 60_000);
 });
