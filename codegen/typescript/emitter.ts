@@ -11,6 +11,8 @@ import type { ModuleEmitter } from "../target.js";
 type Method = OptionalKind<MethodDeclarationStructure>;
 
 const RUNTIME = "mhc-lang/runtime";
+/** Where the plan will stand. */
+const PLACE = "PLAN";
 
 export const typescript: ModuleEmitter = {
   kind: "module",
@@ -83,9 +85,11 @@ export const typescript: ModuleEmitter = {
     planFile.addImportDeclaration({ moduleSpecifier: RUNTIME, isTypeOnly: true, namedImports: ["Plan"] });
     planFile.addVariableStatement({
       isExported: true, declarationKind: VariableDeclarationKind.Const,
-      declarations: [{ name: "plan", type: "Plan", initializer: `JSON.parse(${JSON.stringify(JSON.stringify(withoutText(plan)))}) as Plan` }],
+      declarations: [{ name: "plan", type: "Plan", initializer: `JSON.parse(${PLACE}) as Plan` }],
     });
-    return [{ path: `${stem}.ts`, content: file.getFullText() }, { path: `${stem}.plan.ts`, content: planFile.getFullText() }];
+    // The plan is put in last: a writer that keeps account of indentation looks at every character of it.
+    const content = planFile.getFullText().replace(PLACE, () => JSON.stringify(JSON.stringify(withoutText(plan))));
+    return [{ path: `${stem}.ts`, content: file.getFullText() }, { path: `${stem}.plan.ts`, content }];
   },
 };
 

@@ -99,15 +99,27 @@ function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Du
 
 /** Who touched what: answers which of the earlier ones have to run before a newcomer. */
 function createRecord() {
-  const seen = new Map<unknown, (Touch & { readonly by: number })[]>();
+  interface Seen extends Span {
+    readonly by: number;
+  }
+  const all = new Map<unknown, Seen[]>();
+  /** Whoever only reads waits for writers alone, which are few. */
+  const written = new Map<unknown, Seen[]>();
   return {
-    before: (touches: readonly Touch[]): ReadonlySet<number> => new Set(touches.flatMap(({ space, from, to, writes }) =>
-      (seen.get(space) ?? []).flatMap((other) => ((writes || other.writes) && other.from < to && from < other.to ? [other.by] : [])))),
+    before(touches: readonly Touch[]): ReadonlySet<number> {
+      const found = new Set<number>();
+      for (const { space, from, to, writes } of touches) {
+        for (const other of (writes ? all : written).get(space) ?? []) if (other.from < to && from < other.to) found.add(other.by);
+      }
+      return found;
+    },
     add(touches: readonly Touch[], by: number): void {
-      for (const touch of touches) {
-        const list = seen.get(touch.space) ?? [];
-        list.push({ ...touch, by });
-        seen.set(touch.space, list);
+      for (const { space, from, to, writes } of touches) {
+        for (const lists of writes ? [all, written] : [all]) {
+          const list = lists.get(space);
+          if (list) list.push({ space, from, to, by });
+          else lists.set(space, [{ space, from, to, by }]);
+        }
       }
     },
   };
