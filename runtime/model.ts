@@ -31,6 +31,8 @@ export interface StepMetrics {
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
+  /** Options of manifolds that are learned (`adapt relax in 0 .. 1`), by name, before the step's update: `Mixing.relax`. */
+  readonly adapted: Readonly<Record<string, number>>;
   /**
    * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what
    * passes through them; `columns:x`, `entropy:x`, `second:x`, what they are like; `diversity:x`, how much the lanes differ. Null at other steps.
@@ -199,7 +201,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       const end = step + (steps ?? Math.max(0, all - step));
       const tokens = size * (text?.window ?? 1);
       // What a step reads back: the loss and the distances, in the same submission.
-      const names = Object.keys(entry.outputs).filter((name) => name.startsWith("constraint:"));
+      const names = Object.keys(entry.outputs).filter((name) => name.startsWith("constraint:") || name.startsWith("adapted:"));
       const watched = [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!)];
       let batch = step < end ? source.batch(size, seed, step) : {};
       while (step < end) {
@@ -210,13 +212,12 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         if (step + 1 < end) batch = source.batch(size, seed, step + 1);
         const read = await running;
         const loss = read[0]![0]!;
-        const constraints: Record<string, number> = {};
-        names.forEach((name, i) => (constraints[name.slice(11)] = read[i + 1]![0]!));
+        const named = (prefix: string): Record<string, number> => Object.fromEntries(names.flatMap((name, i) => (name.startsWith(prefix) ? [[name.slice(prefix.length), read[i + 1]![0]!]] : [])));
         if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
         step++;
         const ms = performance.now() - begun;
         const seen = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
-        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints, ...seen };
+        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints: named("constraint:"), adapted: named("adapted:"), ...seen };
       }
     },
     async holdout(data) {

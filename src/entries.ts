@@ -96,15 +96,15 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights } = lowered;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights, adapted } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
-  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values()].filter((node) => node !== null);
+  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
   const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
   return {
-    ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights),
+    ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights), adapted: all(adapted),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
     loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
@@ -113,8 +113,8 @@ function fused(lowered: Lowered, b: Builder): Lowered {
   };
 }
 
-const constraintOutputs = (lowered: Lowered): (readonly [string, Node])[] =>
-  [...lowered.constraints].map(([name, node]) => [`constraint:${name}`, node] as const);
+const constraintOutputs = ({ constraints, adapted }: Lowered): (readonly [string, Node])[] =>
+  [...[...constraints].map(([name, node]) => [`constraint:${name}`, node] as const), ...[...adapted].map(([name, node]) => [`adapted:${name}`, node] as const)];
 
 /** What is measured: gains and mixes when they are asked for, and what the page's claims are about when they are monitored. */
 function watch(b: Builder, { claims }: TypedModel, { chains, weights, repeats }: Lowered, asked: boolean): Map<string, Node> {

@@ -90,7 +90,7 @@ export const trainCommand = (): Command =>
         for await (const metrics of model.train(source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0 })) {
           loss = metrics.loss;
           const evaluated = metrics.step % EVALUATE === 0 && metrics.step < steps ? await evaluate() : null;
-          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(metrics.monitors ? { monitors: metrics.monitors } : {}), ...(metrics.claims?.length ? { claims: metrics.claims } : {}), ...(evaluated === null ? {} : { holdout: evaluated }) };
+          const line = { step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...(Object.keys(metrics.adapted).length ? { adapted: metrics.adapted } : {}), ...(metrics.monitors ? { monitors: metrics.monitors } : {}), ...(metrics.claims?.length ? { claims: metrics.claims } : {}), ...(evaluated === null ? {} : { holdout: evaluated }) };
           run.log(line);
           progress.step(line);
           if (evaluated !== null) {

@@ -11,7 +11,7 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, type Polynomial } from "../graph/sizes.js";
 import { atLeast, indicator, scaled } from "./algebra.js";
-import type { ConvexSet, Options, Piece } from "./set.js";
+import { relax, relaxed, type ConvexSet, type Options, type Piece } from "./set.js";
 import { stiefel } from "./stiefel.js";
 
 const MOST_PERMUTED = 5;
@@ -32,20 +32,12 @@ export const birkhoff: ConvexSet = {
     convention: { kind: "choice", default: "paper", choices: ["paper", "deepseek"] },
     exact: { kind: "flag", default: false },
     by: { kind: "choice", default: "sinkhorn", choices: ["sinkhorn", "permutations", "kronecker", "orthostochastic"] },
+    relax,
   },
   free,
   // Near the identity: a start at 0 would average the lanes away.
   start: ({ by }) => (by === "permutations" ? { kind: "first", value: 4 } : by === "kronecker" ? { kind: "constant", value: 4 } : { kind: "identity", value: 4 }),
-  map: (b, pieces, shape, { options: { iterations, convention, exact, by } }) => {
-    const [free] = pieces;
-    const n = shape[shape.length - 1]!;
-    if (by === "permutations") return permuted(b, free!, shape, n);
-    if (by === "kronecker") return kronecker(b, free, shape, n);
-    if (by === "orthostochastic") return orthostochastic(b, free!, shape);
-    const paper = convention === "paper";
-    const p = b.sinkhorn(free!, { iterations: iterations as number, convention: paper ? "paper" : "deepseek", epsilon: paper ? 0 : 1e-6 });
-    return exact ? rounded(b, p) : p;
-  },
+  map: (b, pieces, shape, setting) => relaxed(b, doublyStochastic(b, pieces, shape, setting.options), setting),
   project: (b, value) => rounded(b, atLeast(b, value, 0)),
   violation: (b, p) => {
     const rank = p.shape.length;
@@ -62,9 +54,21 @@ export const birkhoff: ConvexSet = {
     return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff(exact)\` has one` };
   },
   closed: "product",
-  adapts: [],
+  adapts: ["relax"],
   cases: [{ shape: [1, 1], extreme: 80 }, { shape: [2, 2], extreme: 80 }, { shape: [4, 4], extreme: 80 }],
 };
+
+/** A member, by one of the four maps. */
+function doublyStochastic(b: Builder, pieces: readonly Node[], shape: readonly number[], { iterations, convention, exact, by }: Options): Node {
+  const [free] = pieces;
+  const n = shape[shape.length - 1]!;
+  if (by === "permutations") return permuted(b, free!, shape, n);
+  if (by === "kronecker") return kronecker(b, free, shape, n);
+  if (by === "orthostochastic") return orthostochastic(b, free!, shape);
+  const paper = convention === "paper";
+  const p = b.sinkhorn(free!, { iterations: iterations as number, convention: paper ? "paper" : "deepseek", epsilon: paper ? 0 : 1e-6 });
+  return exact ? rounded(b, p) : p;
+}
 
 function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] | { readonly error: string } {
   const n = point[0]!;

@@ -7,7 +7,7 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { apart, scaled } from "./algebra.js";
-import type { ConvexSet } from "./set.js";
+import { relax, relaxed, type ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 
 export const circulant: ConvexSet = {
@@ -16,11 +16,11 @@ export const circulant: ConvexSet = {
   summary: "averages of the cyclic shifts: doubly stochastic matrices whose entries depend on j - i modulo n only",
   source: "Davis, Circulant matrices, 1979",
   point: "square",
-  options: {},
+  options: { relax },
   free: (point) => [{ name: "free", shape: [point[0]!] }],
   // Near the identity, the shift by 0.
   start: () => ({ kind: "first", value: 4 }),
-  map: (b, [free]) => placed(b, b.softmax(free!)),
+  map: (b, [free], _, setting) => relaxed(b, placed(b, b.softmax(free!)), setting),
   project: (b, value) => placed(b, nearestOnSimplex(b, means(b, value))),
   violation: (b, x) => {
     const w = means(b, x);
@@ -29,7 +29,7 @@ export const circulant: ConvexSet = {
   tolerance: () => 2e-6,
   bound: () => 1,
   closed: "product",
-  adapts: [],
+  adapts: ["relax"],
   cases: [{ shape: [1, 1], extreme: 80 }, { shape: [5, 5], extreme: 80 }],
 };
 

@@ -4,7 +4,7 @@
  * members: the rows of a product are averages of rows.
  */
 import { largest } from "./algebra.js";
-import type { ConvexSet } from "./set.js";
+import { relax, relaxed, type ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 
 export const stochastic: ConvexSet = {
@@ -13,17 +13,17 @@ export const stochastic: ConvexSet = {
   summary: "row-stochastic matrices: no negative entry, every row sums to 1",
   source: "Seneta, Non-negative matrices and Markov chains, 1981; Duchi, Shalev-Shwartz, Singer and Chandra, ICML 2008",
   point: "matrix",
-  options: {},
+  options: { relax },
   free: (point) => [{ name: "free", shape: point }],
   // Near the identity, as birkhoff.
   start: () => ({ kind: "identity", value: 4 }),
-  map: (b, [free]) => b.softmax(free!),
+  map: (b, [free], _, setting) => relaxed(b, b.softmax(free!), setting),
   project: (b, value) => nearestOnSimplex(b, value),
   violation: (b, x) => largest(b, offSimplex(b, x), 1),
   tolerance: () => 2e-6,
   // The square of a norm is at most the product of the row sums' and the column sums' bounds.
   bound: (of, [rows]) => (of === "row" ? 1 : of === "column" ? rows! : Math.sqrt(rows!)),
   closed: "product",
-  adapts: [],
+  adapts: ["relax"],
   cases: [{ shape: [4, 4], extreme: 80 }, { shape: [3, 5], extreme: 80 }],
 };

@@ -226,8 +226,10 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
 }
 
 /** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
-function bounded({ set, options }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
-  const bound = set.bound(of, shape, options);
+function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
+  // Of what adapts, the larger of the bounds at its ends: all of them rise or fall with their options.
+  const bounds = (adapt ? [adapt.from, adapt.to] : [null]).map((end) => set.bound(of, shape, end === null ? options : { ...options, [adapt!.what]: end }));
+  const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
   return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;
 }
 

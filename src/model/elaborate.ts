@@ -11,7 +11,7 @@ import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
-import { constrained, membershipOf, setOf } from "./membership.js";
+import { adaptationOf, constrained, membershipOf, setOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
@@ -328,9 +328,21 @@ function readData(draft: Draft, item: DataDecl): void {
 
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
-  if (item.adapt) fail(state, "MHC299", item.adapt.span, "`adapt` is not there yet", { fix: "take it out; a later version of mhc will read it" });
-  define(state, scope, item.name.name, { kind: "manifold", name: item.name.name, manifold: setOf(state, item.value, scope), span: item.name.span });
+  const name = item.name.name;
+  const set = setOf(state, item.value, scope);
+  const adapting = item.adapt && adaptationOf(state, name, set, item.adapt, scope);
+  if (item.adapt && adapting) {
+    // At an end a sigmoid has no slope: it starts a fiftieth of the way off.
+    const at = Math.min(1 - OFF_END, Math.max(OFF_END, adapting.at));
+    const start = Math.log(at / (1 - at));
+    const tensor: Tensor = { name: item.adapt.what.name, kind: "parameter", axes: [], dtype: "f32", range: null, span: item.adapt.span };
+    state.parameters.push({ tensor, name: adapting.adapt.name, start: { kind: "constant", args: [{ text: `${start}`, value: () => start }] }, on: null, doc: null });
+  }
+  define(state, scope, name, { kind: "manifold", name, manifold: { ...set, adapt: adapting?.adapt ?? null }, span: item.name.span });
 }
+
+/** How far from the ends what adapts starts, of the way between them. */
+const OFF_END = 0.02;
 
 /** Whether a dim is given as a number, and so goes by its own name. */
 const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));

@@ -9,7 +9,8 @@ import type { Node } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
-import { fixed, rankOf } from "../manifolds/set.js";
+import type { SetInstance } from "../manifolds/registry.js";
+import { fixed, rankOf, type Setting } from "../manifolds/set.js";
 import type { Start } from "../../runtime/plan.js";
 import { type Axis, type Instance, type Parameter, type Quantity, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
@@ -43,6 +44,8 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
   readonly constraints: ReadonlyMap<string, Node>;
+  /** Options that are learned, by name: `Mixing.relax`. */
+  readonly adapted: ReadonlyMap<string, Node>;
   /** Values of the parameters whose norms are watched, by name. */
   readonly weights: ReadonlyMap<string, Node>;
   /** Layers by the name of their `repeat`. */
@@ -86,6 +89,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const riemannian = model.train?.optimizer.riemannian ?? false;
   const chains = new Map<Tensor, Connection[]>();
   const weights = new Map<string, Node>();
+  const adapted = new Map<string, Node>();
   const repeats = new Map<string, number>();
   const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
   /** The block that the connection being lowered wraps, and its uses so far. */
@@ -102,7 +106,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   return {
     parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
-    chains: [...chains.values()], weights, repeats,
+    chains: [...chains.values()], weights, repeats, adapted,
   };
 
   function run(statement: Statement): void {
@@ -172,6 +176,19 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     return value;
   }
 
+  /** How a set is meant: with its options, and what is learned in their place. */
+  function settingOf({ options, adapt }: SetInstance): Setting {
+    if (!adapt) return fixed(options);
+    const { what, from, to, name } = adapt;
+    let value = adapted.get(name);
+    if (!value) {
+      const raw = fromParameter(model.parameters.find((parameter) => parameter.name === name)!).node;
+      value = b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
+      adapted.set(name, value);
+    }
+    return { options, adapted: { [what]: value } };
+  }
+
   function fromParameter(parameter: Parameter): Labelled {
     let at = 0;
     const name = parameter.name.replace(/\*/g, () => `${indices[at++]}`);
@@ -191,8 +208,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       return { node, labels };
     }
     const { manifold, each } = parameter.on;
-    const points = pointsOf(manifold, shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
-    const moves = riemannian && points.set.kind === "manifold";
+    const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
+    // What adapts would have no gradient: a point that moves by itself does not depend on it.
+    const moves = riemannian && points.set.kind === "manifold" && !manifold.adapt;
     const node = moves
       ? declare(name, shape, axes, points)
       : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, piece.shape, piece.axes, null)));
@@ -237,7 +255,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "call": return renamed(instance(e.instance, e.args), e.axes);
       case "map": {
         const mapped = map(e);
-        const distances = e.manifold.set.violation(b, mapped.node, fixed(e.manifold.options));
+        const distances = e.manifold.set.violation(b, mapped.node, settingOf(e.manifold));
         violations.set(e.name, [...(violations.get(e.name) ?? []), distances]);
         return mapped;
       }
@@ -337,7 +355,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
-    return { node: set.map(b, nodes, shape, fixed(options)), labels };
+    return { node: set.map(b, nodes, shape, settingOf(e.manifold)), labels };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {

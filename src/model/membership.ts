@@ -3,14 +3,14 @@
  * hidden on sphere`) or from outside, in `constrain` (`mlp.up each hidden on sphere`). An axis after `each` counts points; the axes that are left
  * are a point's: all of them are one vector, or two are a matrix, or every entry is a point of its own.
  */
-import type { Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
+import type { AdaptClause, Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
 import { sets, type OptionKind, type OptionValue, type SetInstance } from "../manifolds/registry.js";
-import { rankOf } from "../manifolds/set.js";
+import { rankOf, type Adaptation } from "../manifolds/set.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { matches, written } from "./claims.js";
 import { scalarOf } from "./numbers.js";
-import { fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { Abandoned, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Membership, Parameter, Tensor } from "./typed.js";
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
@@ -30,7 +30,7 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
     }
     options[name] = !arg.name ? true : optionOf(state, arg.value, name, option, scope);
   }
-  return { set, options };
+  return { set, options, adapt: null };
 }
 
 function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind, scope: Scope): OptionValue {
@@ -52,9 +52,26 @@ function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind,
   }
 }
 
+/** `adapt relax in 0 .. 1`: checked against the set, with where the option starts between the ends. */
+export function adaptationOf(state: Elaboration, name: string, { set, options }: SetInstance, clause: AdaptClause, scope: Scope): { readonly adapt: Adaptation; readonly at: number } {
+  const what = clause.what.name;
+  if (!set.adapts.includes(what)) {
+    if (what === "temperature") fail(state, "MHC302", clause.what.span, "a temperature over free coordinates is redundant: they can grow by themselves", { fix: "take it out" });
+    unknownName(state, "MHC302", clause.what.span, `${set.name} cannot adapt \`${what}\`; it adapts ${set.adapts.join(", ") || "nothing"}`, what, set.adapts);
+  }
+  const option = set.options[what] as Extract<OptionKind, { readonly kind: "real" }>;
+  const [from, to] = [clause.from, clause.to].map((e) => optionOf(state, e, what, option, scope) as number) as [number, number];
+  if (!(from < to)) fail(state, "MHC302", clause.span, `\`${what}\` adapts from a number to a larger one, not from ${from} to ${to}`);
+  const start = options[what] as number;
+  if (start < from || start > to) fail(state, "MHC302", clause.span, `\`${what}\` is ${start} at first, and that is not in ${from} .. ${to}`, { fix: `write \`${set.name}(${what} = …)\` with a number from ${from} to ${to}` });
+  return { adapt: { what, from, to, name: `${name}.${what}` }, at: (start - from) / (to - from) };
+}
+
 /** A parameter on a set: a manifold of the model by its name, or a set as it is written there. */
 export function membershipOf(state: Elaboration, tensor: Tensor, each: readonly Ident[], on: Path | Call, scope: Scope): Membership {
   const entity = on.kind === "path" && on.parts.length === 1 ? lookup(scope, on.parts[0]!.name) : null;
+  // What is wrong with it has been said.
+  if (entity?.kind === "poison") throw new Abandoned();
   const manifold = entity?.kind === "manifold" ? entity.manifold : setOf(state, on, scope);
   const { set, options } = manifold;
   const counted = each.map((ident): Axis => {

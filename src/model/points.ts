@@ -8,7 +8,7 @@ import type { Node } from "../graph/node.js";
 import { sizeOf } from "../graph/record.js";
 import { known, valueOf } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
-import { fixed, rankOf, type Setting } from "../manifolds/set.js";
+import { rankOf, type Setting } from "../manifolds/set.js";
 
 export interface Points {
   readonly set: SetInstance["set"];
@@ -28,8 +28,7 @@ export interface Points {
 }
 
 /** `each`: the positions of the axes that count points. */
-export function pointsOf({ set, options }: SetInstance, shape: readonly number[], axes: readonly string[], each: readonly number[]): Points {
-  const setting = fixed(options);
+export function pointsOf({ set, options }: SetInstance, setting: Setting, shape: readonly number[], axes: readonly string[], each: readonly number[]): Points {
   const rank = rankOf(set.point);
   const rest = shape.map((_, axis) => axis).filter((axis) => !each.includes(axis));
   const order = rank === 0 ? shape.map((_, axis) => axis) : [...each, ...rest];

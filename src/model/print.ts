@@ -6,7 +6,8 @@ import type { Axis, Instance, Statement, Typed, TypedModel } from "./typed.js";
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
 const sized = (list: readonly Axis[]): string => `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
 
-const printSet = ({ set, options }: SetInstance): string => `${set.name}(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})`;
+const printSet = ({ set, options, adapt }: SetInstance): string =>
+  `${set.name}(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})${adapt ? ` adapt ${adapt.what} in ${adapt.from} .. ${adapt.to}` : ""}`;
 
 export function printModel(model: TypedModel): string {
   const lines = [

@@ -1,0 +1,129 @@
+/** What adapts: that it is found where the best value is known by construction, that it starts where it would be without, and that it is logged. */
+import { describe, expect, it } from "vitest";
+import { textSource } from "../../runtime/data.js";
+import type { Model } from "../../runtime/model.js";
+import { check } from "../../src/compile.js";
+import { printModel } from "../../src/model/print.js";
+import { random } from "../helpers/cases.js";
+import { loaded } from "../helpers/specs.js";
+
+/** Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back what adapts. */
+async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, target: Float32Array, held: (name: string) => boolean, steps: number): Promise<number> {
+  const parameters = Object.entries(model.parameters()).filter(([name]) => !held(name));
+  const values = await Promise.all(parameters.map(([, { get }]) => get()));
+  const moments = values.map((value) => ({ m: new Float64Array(value.length), v: new Float64Array(value.length) }));
+  for (let step = 1; step <= steps; step++) {
+    const y = Object.values(await model.forward(input))[0]!;
+    const { parameters: gradients } = await model.vjp(input, { y: y.map((value, i) => (2 * (value - target[i]!)) / y.length) });
+    const rate = 0.05 * (1 - step / (steps + 1));
+    parameters.forEach(([name, { set }], p) => {
+      const { m, v } = moments[p]!;
+      const g = gradients[name]!;
+      values[p]!.forEach((_, i) => {
+        m[i] = 0.9 * m[i]! + 0.1 * g[i]!;
+        v[i] = 0.99 * v[i]! + 0.01 * g[i]! ** 2;
+        values[p]![i]! -= (rate * m[i]!) / (1 - 0.9 ** step) / (Math.sqrt(v[i]! / (1 - 0.99 ** step)) + 1e-12);
+      });
+      set(values[p]!);
+    });
+  }
+  const at = parameters.findIndex(([name]) => name.startsWith("M."));
+  return 1 / (1 + Math.exp(-values[at]![0]!));
+}
+
+const drawn = (size: number, seed: number): Float32Array => {
+  const next = random(seed);
+  return Float32Array.from({ length: size }, () => 2 * next() - 1);
+};
+
+describe("what is best by construction is found within a tenth", () => {
+  it.each([0.4, 3])("the radius %f of a sphere, with the direction learned beside it", async (radius) => {
+    const page = "model R {\n dim n = 6\n input u[n]\n manifold M = sphere adapt radius in 0.1 .. 5\n param w[n] ~ normal(1) on M\n output y[n] = u[n] * w[n]\n}";
+    const model = await loaded(page, "javascript");
+    const direction = drawn(6, 3);
+    const size = Math.hypot(...direction);
+    const found = 0.1 + 4.9 * await fit(model, { u: new Float32Array(6).fill(1) }, direction.map((x) => (radius * x) / size), () => false, 400);
+    expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
+    await model.close();
+  });
+
+  it.each([0.5, 2])("the radius %f of a spectral ball, from a matrix of that norm", async (radius) => {
+    const page = "model R {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n manifold M = spectral_ball(iterations = 12) adapt radius in 0.1 .. 5\n param w[n, m] ~ identity(20) on M\n output y[n, k] = u[n, m] * w[k, m]\n}";
+    const model = await loaded(page, "javascript");
+    // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be learned.
+    const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
+    const found = 0.1 + 4.9 * await fit(model, { u: eye }, eye.map((x) => radius * x), (name) => name === "w", 400);
+    expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
+    await model.close();
+  });
+
+  it.each([0.5, 4])("the curvature %f, from where tangent vectors of known length end", async (curvature) => {
+    const page = "model C {\n dim k = 20, n = 3\n input u[k, n]\n manifold M = hyperbolic adapt curvature in 0.1 .. 8\n output y[k, n] = M(u)\n}";
+    const model = await loaded(page, "javascript");
+    const u = drawn(60, 5);
+    const target = Float32Array.from({ length: 60 }, (_, i) => {
+      const size = Math.hypot(...u.subarray(i - (i % 3), i - (i % 3) + 3)) * Math.sqrt(curvature);
+      return (Math.tanh(size) / size) * u[i]!;
+    });
+    const found = 0.1 + 7.9 * await fit(model, { u }, target, () => false, 400);
+    expect(Math.abs(found / curvature - 1)).toBeLessThan(0.1);
+    await model.close();
+  });
+
+  it.each([["birkhoff(exact)", 0.3], ["birkhoff(exact)", 0.8], ["circulant", 0.5], ["stochastic", 0.5]] as const)("how far %s is relaxed towards the identity: %f", async (set, relax) => {
+    const page = `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = ${set} adapt relax in 0 .. 1\n mix[n, m] = M(free(u, M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ normal(1)\n return [k] = z[k] + sum[n, m](u)\n}`;
+    const model = await loaded(page, "javascript");
+    const u = { u: new Float32Array(16) };
+    const raw = model.parameters()["M.relax"]!;
+    raw.set([40]);
+    const member = Object.values(await model.forward(u))[0]!;
+    raw.set([3.9]);
+    const target = member.map((value, i) => (1 - relax) * (i % 5 === 0 ? 1 : 0) + relax * value);
+    expect(Math.abs(await fit(model, u, target, (name) => name !== "M.relax", 400) / relax - 1)).toBeLessThan(0.1);
+    await model.close();
+  });
+});
+
+const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
+const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
+const page = (mixing: string): string => `model Small {
+  dim context = 13, width = 24, layers = 2, lanes = 4
+  data corpus = characters("text", window = context)
+  manifold Mixing = ${mixing}
+  stream x[lanes, context, width] = copies(embed(corpus.token))
+  repeat layers {
+    x through mlp(hidden = 2 * width) via mhc(Mixing)
+  }
+  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
+  constrain { gain(x) <= 1.001 }
+  train { batch = 5, steps = 50, seed = 3, optimizer = adamw(rate = 1e-2) }
+}`;
+
+describe("on a page", () => {
+  it("starts near where it would be without, is logged, and stays on the set while it moves", async () => {
+    const plain = await loaded(page("birkhoff(exact)"), "wasm", { facts });
+    const model = await loaded(page("birkhoff(exact) adapt relax in 0 .. 1"), "wasm", { facts });
+    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+    const batch = source.batch(5, 3, 0);
+    expect((await model.evaluate(batch)).loss).toBeCloseTo((await plain.evaluate(batch)).loss, 3);
+    const seen: number[] = [];
+    for await (const { adapted, constraints } of model.train(source, { steps: 40 })) {
+      seen.push(adapted["Mixing.relax"]!);
+      expect(constraints["Mixing"]).toBeLessThan(1e-5);
+    }
+    expect(seen[0]).toBeCloseTo(0.98, 5);
+    // Lanes that start as copies hardly feel their mix, so it moves little yet.
+    expect(seen[39]).not.toBe(seen[0]);
+    await plain.close();
+    await model.close();
+  });
+
+  it("is printed, and claims count the worst of its range", () => {
+    const { model } = check(page("birkhoff(exact) adapt relax in 0.2 .. 1"), { file: "page.mhc", facts });
+    expect(printModel(model!)).toContain("manifold Mixing = birkhoff(iterations = 20, convention = paper, exact = true, by = sinkhorn, relax = 1) adapt relax in 0.2 .. 1");
+    expect(model!.claims[0]!.proof).not.toBeNull();
+    const ball = "model B {\n dim n = 3, m = 2\n input u[n]\n manifold M = spectral_ball adapt radius in 0.5 .. 2\n param w[n, m] ~ normal(1) on M\n output y[m] = u[n] * w[n, m]\n constrain { norm(w) <= BOUND }\n}";
+    expect(check(ball.replace("BOUND", "2.001"), { file: "b.mhc" }).diagnostics).toEqual([]);
+    expect(check(ball.replace("BOUND", "1.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+  });
+});
