@@ -179,6 +179,16 @@ export interface Plan {
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }
 
+/** Numbers in all parameters. */
+export const parametersOf = ({ parameters }: Pick<Plan, "parameters">): number =>
+  parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+
+/** Tokens that a training step sees; examples, when the data is not text. */
+export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number {
+  const text = data.find((info) => info.kind === "characters");
+  return train!.batch * (text?.kind === "characters" ? text.window : 1);
+}
+
 /*
  * Entries, by convention:
  *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and state

@@ -2,12 +2,10 @@
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/open.js";
-import { sourceFrom } from "../../runtime/node/files.js";
 import type { Benchmark } from "../tools/bench.js";
 import * as options from "./options.js";
-import { SpecError } from "./outcome.js";
 import { choicesFor } from "./tuned.js";
-import { dataNamed, openProject, readFacts, report, type SpecOptions } from "./project.js";
+import { openProject, readFacts, report, trainable, type SpecOptions } from "./project.js";
 
 interface BenchFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -44,10 +42,8 @@ export const benchCommand = (): Command =>
         const compileMs = performance.now() - begun;
         await report(compiled, json);
         const plan = compiled.plan!;
-        const info = plan.data[0];
-        if (!plan.train || !info) throw new SpecError(`error: ${plan.name} has no loss and data to train on`);
+        const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const source = sourceFrom(dataNamed(plan, info.name), loaded.get(info.name)!);
         const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs });
         process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
       } finally {

@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { devicesCommand } from "./devices.js";
 import { benchCommand } from "./bench.js";
 import { checkCommand } from "./check.js";
+import { compareCommand } from "./compare.js";
 import { compileCommand } from "./compile.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
@@ -22,7 +23,7 @@ const program = new Command("mhc")
   .exitOverride()
   .showHelpAfterError("(mhc --help lists the commands)");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, sampleCommand, benchCommand, tuneCommand, devicesCommand]) {
+for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, devicesCommand]) {
   program.addCommand(command().exitOverride());
 }
 

@@ -28,3 +28,6 @@ export function decimal(value: string): number {
   if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0) throw new InvalidArgumentError("a number of at least 0 is expected.");
   return parsed;
 }
+
+/** A word as a shell takes it. */
+export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

@@ -1,15 +1,6 @@
 /** Progress for people: one line rewritten on a terminal, a line every tenth of the way elsewhere. With --json, a line a step and nothing else. */
 
-export interface StepLine {
-  readonly step: number;
-  readonly loss: number;
-  readonly ms: number;
-  readonly tokens_per_s: number;
-  readonly constraints: Readonly<Record<string, number>>;
-  readonly holdout?: number;
-  readonly monitors?: Readonly<Record<string, number>>;
-  readonly claims?: readonly { readonly text: string; readonly value: number; readonly holds: boolean }[];
-}
+import type { StepLine } from "../tools/train.js";
 
 /** With more constraints than this, only the one that is furthest off is shown. */
 const SHOWN = 2;
@@ -25,7 +16,8 @@ export class Progress {
   /** The gains that were measured last, forward and backward. */
   private gain = "";
 
-  constructor(private readonly steps: number, private readonly json: boolean) {}
+  /** Without a limit of steps time ends the run; `prefix` says which of several runs it is. */
+  constructor(private readonly steps: number, private readonly json: boolean, private readonly prefix = "") {}
 
   say(text: string): void {
     if (!this.json) process.stdout.write(`${text}\n`);
@@ -45,13 +37,14 @@ export class Progress {
     const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
     if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
     this.shown = now;
-    const left = ((now - this.begun) / line.step) * (this.steps - line.step);
+    const limited = Number.isFinite(this.steps);
+    const left = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
     const all = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
     const constraints = (all.length > SHOWN ? all.slice(0, 1) : all).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
     const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
     if (gains.length) this.gain = `  gain ${gains.join(" / ")}`;
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
-    const text = `step ${line.step}/${this.steps}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s  ${clock(left)} left${this.gain}${constraints}`;
+    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${this.gain}${constraints}`;
     // A line that wraps could not be rewritten in place; what does not fit is cut.
     process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
     this.open = this.terminal;

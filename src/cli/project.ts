@@ -4,12 +4,14 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
-import type { Loaded } from "../../runtime/node/files.js";
+import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
 import type { CheckOptions, Checked } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
+import type { RunInfo } from "../tools/run.js";
 import { SpecError, UsageError } from "./outcome.js";
 import { choicesFor } from "./tuned.js";
 
@@ -23,6 +25,8 @@ export interface Project {
   readonly file: string;
   readonly text: string;
   readonly options: CheckOptions;
+  /** The texts of the files that the spec uses, as they are read. */
+  readonly used: ReadonlyMap<string, string>;
 }
 
 /** `a=b` pairs of a repeatable option. */
@@ -43,12 +47,20 @@ export function openProject(file: string, { set, data }: SpecOptions): Project {
   } catch (error) {
     throw new UsageError(`error: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
+  const used = new Map<string, string>();
+  const host = {
+    read(path: string): string | null {
+      if (!existsSync(path)) return null;
+      const found = readFileSync(path, "utf8");
+      used.set(path, found);
+      return found;
+    },
+  };
   const named = (data ?? []).filter((item) => item.includes("="));
   const plain = (data ?? []).filter((item) => !item.includes("="));
   if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
   const locations = Object.fromEntries(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
-  return { file, text, options: { file, set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+  return { file, text, used, options: { file, set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
 }
 
 /** Paths on the command line are relative to where it is called, those of a spec to the spec. */
@@ -103,4 +115,16 @@ export async function compileFor(project: Project, device: Device, json: boolean
   return { plan: compiled.plan!, loaded };
 }
 
-export const dataNamed = (plan: Plan, name: string): DataInfo => plan.data.find((info) => info.name === name)!;
+/** What training needs of a plan; an error when its spec has no loss, or no data. */
+export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): { readonly settings: NonNullable<Plan["train"]>; readonly info: DataInfo; readonly source: Source } {
+  if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
+  const info = plan.data[0];
+  if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
+  return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
+}
+
+/** What a run's folder says about it; `first` is the data source that a location without a name is for. */
+export function describeRun({ file, options }: Project, loaded: ReadonlyMap<string, Loaded>, first: string, seed: number, device: string): Omit<RunInfo, "step"> {
+  const data = Object.fromEntries(Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
+  return { format: 1, file: resolve(file), set: options.set ?? {}, data, facts: Object.fromEntries([...loaded].map(([name, { facts }]) => [name, facts])), seed, device };
+}

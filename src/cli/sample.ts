@@ -6,7 +6,7 @@ import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
 import { report } from "./project.js";
-import { readRun } from "./run.js";
+import { readRun } from "../tools/run.js";
 import { existsSync, readFileSync } from "node:fs";
 
 interface SampleFlags {

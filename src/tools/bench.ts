@@ -6,12 +6,13 @@
 import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { Source } from "../../runtime/data.js";
-import { copiesOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { targetOf } from "../compile.js";
 import { createBuilder } from "../graph/builder.js";
 import type { Graph } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
+import { medianOf } from "./statistics.js";
 
 export interface KernelTime {
   readonly kernel: string;
@@ -77,7 +78,7 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
     device: device.name, adapter: device.adapter, threads: device.threads,
     median_ms: median, min_ms: Math.min(...measured), tokens_per_s: (1000 * tokensOf(plan)) / median, gflops: flops / median / 1e6,
     dispatches: dispatches.length, submits: (session!.submits - submitted) / steps, arena_bytes: session!.bytes,
-    parameters: plan.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    parameters: parametersOf(plan),
     compile_ms: compileMs, first_step_ms: firstStep,
     kernels: peak ? await profile(session!, devicePlan, peak) : null, peak,
   };
@@ -86,17 +87,6 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
 }
 
 const close = (model: Model): Promise<void> => model.close();
-
-const tokensOf = (plan: Plan): number => {
-  const text = plan.data.find((info) => info.kind === "characters");
-  return plan.train!.batch * (text?.kind === "characters" ? text.window : 1);
-};
-
-const medianOf = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length / 2;
-  return sorted.length % 2 ? sorted[Math.floor(half)]! : (sorted[half - 1]! + sorted[half]!) / 2;
-};
 
 /** Steps that are profiled dispatch by dispatch. */
 const PROFILED = 7;

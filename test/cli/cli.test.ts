@@ -5,13 +5,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decode } from "../../runtime/checkpoint.js";
+import { buildCommand, buildFolder, commandIn, rows } from "../helpers/command.js";
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const build = join(root, "node_modules", ".cache", `mhc-cli-${process.pid}`);
+const build = buildFolder();
 const cwd = mkdtempSync(join(tmpdir(), "mhc cli "));
 
 const SPEC = `/// A small decoder.
@@ -36,8 +35,7 @@ model Small {
 `;
 
 beforeAll(() => {
-  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", build], { cwd: root, stdio: "pipe" });
-  writeFileSync(join(build, "package.json"), '{"type": "module", "version": "0.1.0"}');
+  buildCommand(build);
   writeFileSync(join(cwd, "small.mhc"), SPEC);
   writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
   writeFileSync(join(cwd, "wrong.mhc"), SPEC.replace("total(x)", "totl(x)"));
@@ -48,25 +46,7 @@ afterAll(() => {
   rmSync(cwd, { recursive: true, force: true });
 });
 
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the command; one that does not end by itself is killed and fails with the code null. */
-function mhc(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, env: { ...process.env, MHC_CACHE: join(cwd, "tune.json"), ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
-    let out = "";
-    let err = "";
-    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
-    child.on("close", (code) => resolve({ code, out, err }));
-  });
-}
-
-const rows = (out: string): Record<string, unknown>[] => out.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+const mhc = commandIn(build, cwd);
 
 describe("wrong usage ends with 2, in a line or two, without a stack", () => {
   it.each<[string, string[], RegExp]>([

@@ -1,6 +1,7 @@
 /** Progress on a terminal: one line rewritten in place that never wraps, and whatever follows begins on a line of its own. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Progress, type StepLine } from "../../src/cli/progress.js";
+import { Progress } from "../../src/cli/progress.js";
+import type { StepLine } from "../../src/tools/train.js";
 
 const line = (step: number): StepLine => ({ step, loss: 2.5, ms: 3, tokens_per_s: 12345.6, constraints: { Mixing: 1.5e-5, Another: 2e-6 } });
 const given = { isTTY: process.stdout.isTTY, columns: process.stdout.columns };
@@ -53,6 +54,13 @@ it("elsewhere a line every tenth of the way, without control characters", () => 
   const lines = written.trimEnd().split("\n");
   expect(lines.map((text) => /^step (\d+)/.exec(text)?.[1] ?? text)).toEqual(["1", "10", "20", "30", "40", "50", "60", "70", "80", "90", "100", "done"]);
   for (const control of ["\r", "\u001b"]) expect(written).not.toContain(control);
+});
+
+it("says which run it is, and counts no steps down when only time ends the run", () => {
+  Object.assign(process.stdout, { isTTY: false });
+  const progress = new Progress(Number.POSITIVE_INFINITY, false, "deep, seed 5: ");
+  for (let step = 1; step <= 100; step++) progress.step(line(step));
+  expect(written).toBe("deep, seed 5: step 1  loss 2.5000  12,346 tokens/s  Mixing off by 1.5e-5  Another off by 2.0e-6\n");
 });
 
 it("as JSON a line a step and no words", () => {

@@ -2,7 +2,7 @@
  * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
  * where the data is, so that the run can be sampled from and repeated.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
@@ -20,27 +20,36 @@ export interface RunInfo {
   readonly seed: number;
   readonly device: string;
   readonly step: number;
+  /** Under what a run of a comparison was trained, so that a comparison that goes on takes no other. */
+  readonly conditions?: Conditions;
 }
+
+/** All that a run's losses and times depend on, by name. */
+export type Conditions = Readonly<Record<string, string | number | null>>;
 
 export const SPEC = "spec.mhc";
 export const CHECKPOINT = "model.safetensors";
 const INFO = "run.json";
+const METRICS = "metrics.jsonl";
+
+export type Line = Readonly<Record<string, unknown>>;
 
 export interface Run {
   readonly folder: string;
-  log(line: Readonly<Record<string, unknown>>): void;
+  log(line: Line): void;
+  /** Says what the run is, before there is a checkpoint. */
+  describe(info: RunInfo): Promise<void>;
   save(model: Model, info: RunInfo): Promise<void>;
 }
 
 export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
-  const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
-  const path = folder ?? makeUnused(join("runs", `${stem}-${time}`));
-  if (existsSync(path) && !statSync(path).isDirectory()) throw new DataError(`${path} is not a folder`, "give another --out");
-  const before = [INFO, CHECKPOINT, "metrics.jsonl"].find((file) => existsSync(join(path, file)));
+  const path = folderFor(folder, stem);
+  const before = [INFO, CHECKPOINT, METRICS].find((file) => existsSync(join(path, file)));
   if (before) throw new DataError(`${path} holds a run already (${before})`, "give another --out, or move the old run away");
   await writeAtomically(join(path, SPEC), spec);
-  const metrics = join(path, "metrics.jsonl");
+  const metrics = join(path, METRICS);
   await writeAtomically(metrics, "");
+  const describe = (info: RunInfo): Promise<void> => writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
   return {
     folder: path,
     log(line) {
@@ -50,11 +59,46 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
         throw new DataError(`${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
       }
     },
+    describe,
     async save(model, info) {
       await model.save(join(path, CHECKPOINT));
-      await writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
+      await describe(info);
     },
   };
+}
+
+/** The folder that is asked for, or a new one that is named by what runs and when. */
+export function folderFor(folder: string | undefined, stem: string): string {
+  if (folder !== undefined && existsSync(folder) && !statSync(folder).isDirectory()) throw new DataError(`${folder} is not a folder`, "give another --out");
+  const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
+  return folder ?? makeUnused(join("runs", `${stem}-${time}`));
+}
+
+/** The lines of a run that came to its end; null when there is none, or it was broken off. */
+export function finishedLines(folder: string): readonly Line[] | null {
+  const path = join(folder, METRICS);
+  if (!existsSync(path) || !existsSync(join(folder, INFO))) return null;
+  try {
+    const lines = readFileSync(path, "utf8").trim().split("\n").map((line) => JSON.parse(line) as Line);
+    return lines.at(-1)?.["done"] === true ? lines : null;
+  } catch {
+    // A line that was cut off: the run was, too.
+    return null;
+  }
+}
+
+/** Takes away what a run that was broken off has left. */
+export function clearRun(folder: string): void {
+  for (const file of [SPEC, INFO, METRICS, CHECKPOINT]) rmSync(join(folder, file), { force: true });
+}
+
+/** The conditions of a finished run. */
+export function conditionsOf(folder: string): Conditions {
+  try {
+    return (JSON.parse(readFileSync(join(folder, INFO), "utf8")) as Partial<RunInfo>).conditions ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** Makes the folder, or the first with a number behind its name: two runs that begin in one second do not share one. */

@@ -1,0 +1,142 @@
+/** mhc compare: trains several specs under the same conditions, and says how far apart they are. */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import { Command } from "commander";
+import { DataError } from "../../runtime/errors.js";
+import { openDevice } from "../../runtime/open.js";
+import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
+import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
+import { folderFor } from "../tools/run.js";
+import * as options from "./options.js";
+import { UsageError } from "./outcome.js";
+import { Progress } from "./progress.js";
+import { compileFor, describeRun, openProject, trainable, type Project, type SpecOptions } from "./project.js";
+import { version } from "./version.js";
+
+interface CompareFlags extends SpecOptions, Asked {
+  readonly device: DeviceName | "auto";
+  readonly seeds: number;
+  readonly seed?: number;
+  readonly threads?: number;
+  readonly out?: string;
+  readonly unequal?: boolean;
+}
+
+export const compareCommand = (): Command =>
+  new Command("compare")
+    .description("train several specs with the same data and budget, and compare them")
+    .argument("<specs...>", "files; page.mhc@layers=4,width=32 is the page with these settings")
+    .option("--seeds <k>", "runs of each spec, with seeds that follow one another", options.positive, 3)
+    .option("--seed <n>", "the first seed (default: that of the first spec)", options.whole)
+    .option("--steps <n>", "train each run this many steps; schedules still end where the spec says", options.positive)
+    .option("--seconds <s>", "train each run this long", options.decimal)
+    .option("--unequal", "compare although data or budgets differ")
+    .addOption(options.device())
+    .addOption(options.threads())
+    .addOption(options.set())
+    .addOption(options.data())
+    .option("--out <folder>", "the folder of runs and report; runs that it holds are taken (default: runs/compare-TIME)")
+    .addOption(options.json())
+    .action(async (words: string[], given: CompareFlags) => {
+      const json = given.json === true;
+      const projects = namesOf(words).map(({ name, file, set }) => ({ name, project: openProject(file, { ...given, set: [...(given.set ?? []), ...set] }) }));
+      const device = await openDevice(given.device, { threads: given.threads });
+      const interrupt = new AbortController();
+      const interrupted = (): void => interrupt.abort();
+      let progress = new Progress(0, json);
+      try {
+        const contenders: Contender[] = [];
+        for (const { name, project } of projects) contenders.push(await contenderOf(name, project, device, json));
+        const found = differences(contenders, given);
+        if (found.length && !given.unequal) throw new DataError(`these specs cannot be compared as they are\n  ${found.join("\n  ")}`, "give them one source of data (--data) and one budget (--set train.batch=12, --steps 500), or compare all the same with --unequal");
+        const first = given.seed ?? contenders[0]!.plan.train!.seed;
+        const seeds = Array.from({ length: given.seeds }, (_, i) => first + i);
+        const out = folderFor(given.out, "compare");
+        const total = contenders.length * seeds.length;
+        for (const note of found) progress.say(`not the same: ${note}`);
+        progress.say(`${total} runs on ${device.name} (${device.adapter}), ${contenders.map((contender) => `${contender.name}: ${budgetWords(contender, given)}`).join("; ")}`);
+        process.once("SIGINT", interrupted);
+        let ended = 0;
+        const comparison = await compare(contenders, seeds, given, device, out, interrupt.signal, {
+          begin({ name }, seed, steps) {
+            progress = new Progress(steps, json, `${name}, seed ${seed} (${ended + 1} of ${total}): `);
+          },
+          // With --json there is one object, at the end.
+          step: (line) => (json ? undefined : progress.step(line)),
+          end({ name }, { seed, steps, holdout, seconds, failure, folder }, taken) {
+            ended++;
+            progress.end(`${name}, seed ${seed} (${ended} of ${total}): ${failure ?? `hold-out loss ${holdout!.toFixed(4)} after ${steps} steps in ${seconds!.toFixed(1)} s`}${taken ? `; taken from ${folder}` : ""}`);
+          },
+        });
+        const again = `npx mhc compare ${repeated(words, given, out)}`;
+        if (!comparison) {
+          if (json) process.stdout.write(`${JSON.stringify({ done: false, out, runs: ended })}\n`);
+          else progress.end(`stopped after ${ended} of ${total} runs; go on with: ${again}`);
+          process.exitCode = 130;
+          return;
+        }
+        const { page, tableText, toJson } = await import("../tools/report.js");
+        const unit = contenders[0]!.plan.data[0]!.kind === "characters" ? "nats a character" : "nats an example";
+        const report = join(out, "report.html");
+        await writeAtomically(report, page(comparison, { command: again, version, time: new Date().toISOString().slice(0, 16).replace("T", " "), unit }));
+        const result = JSON.stringify({ ...toJson(comparison), report });
+        await writeAtomically(join(out, "comparison.json"), `${result}\n`);
+        process.stdout.write(json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`);
+      } finally {
+        progress.stop();
+        process.off("SIGINT", interrupted);
+        await device.close();
+      }
+    });
+
+/** `page.mhc@layers=4,width=32`: a page with settings. Names are as short as they can be while they differ. */
+function namesOf(words: readonly string[]): { readonly name: string; readonly file: string; readonly set: readonly string[] }[] {
+  const parts = words.map((word) => {
+    const at = existsSync(word) ? -1 : word.lastIndexOf("@");
+    // An @ before a slash is a folder's.
+    if (at < 1 || word.includes("/", at)) return { word, file: word, set: [] };
+    const set = word.slice(at + 1).split(",");
+    if (!set.every((setting) => /^[^=]+=./.test(setting))) throw new UsageError(`error: ${word}: write ${word.slice(0, at)}@name=value,name=value`);
+    return { word, file: word.slice(0, at), set };
+  });
+  const short = parts.map(({ file, set }) => [basename(file).replace(/\.mhc$/, ""), ...(set.length ? [set.join(",")] : [])].join("@"));
+  return parts.map(({ word, file, set }, i) => {
+    if (words.indexOf(word) !== i) throw new UsageError(`error: ${word} is given twice; settings tell two of one page apart: ${file}@name=value`);
+    return { name: short.filter((name) => name === short[i]).length > 1 ? word : short[i]!, file, set };
+  });
+}
+
+async function contenderOf(name: string, project: Project, device: Device, json: boolean): Promise<Contender> {
+  const { plan, loaded } = await compileFor(project, device, json, true);
+  const { info, source } = trainable(plan, loaded);
+  const data = digestOf(loaded.get(info.name)!);
+  const spec = digest([project.text, ...[...project.used].flat()]);
+  const set = JSON.stringify(project.options.set ?? {});
+  return { name, text: project.text, plan, source, data, describe: (seed) => describeRun(project, loaded, info.name, seed, device.name), conditions: { mhc: version, spec, set, data } };
+}
+
+/** Short, for people compare it when it differs. */
+function digest(parts: Iterable<string | Uint8Array>): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part).update("\0");
+  return hash.digest("hex").slice(0, 16);
+}
+
+const digestOf = (loaded: Loaded): string =>
+  digest(loaded.kind === "characters" ? [loaded.text] : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
+
+function budgetWords(contender: Contender, asked: Asked): string {
+  const { steps, seconds } = budgetOf(contender, asked);
+  return [...(Number.isFinite(steps) ? [`${steps} steps`] : []), ...(seconds === undefined ? [] : [`${seconds} s`])].join(", at most ");
+}
+
+/** The arguments that make the comparison go on, or say what made it. */
+function repeated(words: readonly string[], { seeds, seed, steps, seconds, unequal, device, threads, set = [], data = [] }: CompareFlags, out: string): string {
+  const option = (name: string, value: string | number | undefined): string[] => (value === undefined ? [] : [`--${name}`, `${value}`]);
+  return [
+    ...words, ...option("seeds", seeds), ...option("seed", seed), ...option("steps", steps), ...option("seconds", seconds), ...(unequal ? ["--unequal"] : []),
+    ...(device === "auto" ? [] : option("device", device)), ...option("threads", threads), ...set.flatMap((one) => option("set", one)), ...data.flatMap((one) => option("data", one)), ...option("out", out),
+  ].map(options.quoted).join(" ");
+}

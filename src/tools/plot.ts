@@ -1,0 +1,172 @@
+/**
+ * Plots as SVG text for a page that needs nothing else: lines over steps, and rows of values with their mean. Colours are classes (`s0` to
+ * `s7`) that the page defines for light and dark; every mark carries a title, which browsers show under the pointer. Names stand in the
+ * page's own legend or at the left of their row, never inside the plot, so that no label can cover a mark or another label.
+ */
+
+export interface Xy {
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface Series {
+  readonly name: string;
+  /** Drawn thin, one a seed. */
+  readonly lines: readonly (readonly Xy[])[];
+  /** Drawn thick. */
+  readonly mean: readonly Xy[];
+  readonly dots: readonly Xy[];
+}
+
+export interface Row {
+  readonly name: string;
+  /** Its number among all specs. */
+  readonly colour: number;
+  readonly values: readonly number[];
+  readonly mean: number;
+  /** Ends of the whisker; null for one value. */
+  readonly whisker: readonly [number, number] | null;
+  /** What the pointer is told. */
+  readonly title: string;
+}
+
+interface Scale {
+  readonly at: (value: number) => number;
+  readonly ticks: readonly { readonly value: number; readonly text: string }[];
+}
+
+const WIDTH = 760;
+const HEIGHT = 320;
+const BOTTOM = 44;
+const RIGHT = 26;
+const TOP = 12;
+const ROW = 30;
+/** Of a character, at the size of the labels. */
+const CHARACTER = 6.8;
+const NAME = 32;
+export const COLOURS = 8;
+
+export const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+
+/** The classes of the i-th series: colours repeat with dashes. */
+export const colourOf = (i: number): string => `s${i % COLOURS}${i >= COLOURS ? " again" : ""}`;
+
+/** About `count` round values from `low` to `high`. */
+export function ticksOf(low: number, high: number, count: number): number[] {
+  const rough = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
+  const ticks: number[] = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i === 0 ? 0 : i * step);
+  return ticks;
+}
+
+/** Numbers of one axis, with the decimals that tell them apart. */
+export function labelsOf(values: readonly number[]): string[] {
+  const step = values.length > 1 ? Math.abs(values[1]! - values[0]!) : Math.abs(values[0] ?? 1) || 1;
+  const decimals = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  return values.map((value) => value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+}
+
+function linear(low: number, high: number, from: number, to: number, count: number): Scale {
+  const span = high - low || 1;
+  const values = ticksOf(low, high, count);
+  const texts = labelsOf(values);
+  return { at: (value) => from + ((value - low) / span) * (to - from), ticks: values.map((value, i) => ({ value, text: texts[i]! })) };
+}
+
+function logarithmic(low: number, high: number, from: number, to: number): Scale {
+  const span = Math.log(high / low) || 1;
+  const values: number[] = [];
+  const sparse = Math.log10(high / low) > 2.5;
+  const stride = Math.max(1, Math.ceil(Math.log10(high / low) / 6));
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+    if (power % stride === 0) values.push(...(sparse ? [1] : [1, 2, 5]).map((factor) => factor * 10 ** power).filter((value) => value >= low * 0.999 && value <= high * 1.001));
+  }
+  return { at: (value) => from + (Math.log(Math.max(value, low) / low) / span) * (to - from), ticks: values.map((value) => ({ value, text: value >= 1e5 || value < 1e-3 ? value.toExponential(0) : value.toLocaleString("en", { maximumFractionDigits: 3 }) })) };
+}
+
+const at = (value: number): string => value.toFixed(1);
+
+const path = (points: readonly Xy[], x: Scale, y: Scale): string => points.map((point, i) => `${i ? "L" : "M"}${at(x.at(point.x))} ${at(y.at(point.y))}`).join("");
+
+export interface LineOptions {
+  readonly id: string;
+  readonly label: string;
+  readonly x: string;
+  readonly y: string;
+  readonly series: readonly Series[];
+  /** Values above it are cut off: what diverges must not flatten the rest. */
+  readonly ceiling?: number | undefined;
+}
+
+/** Beyond this ratio of largest and least a linear axis shows the largest only. */
+const LOGARITHMIC = 30;
+
+export function lineChart({ id, label, x: xLabel, y: yLabel, series, ceiling = Number.POSITIVE_INFINITY }: LineOptions): string {
+  const points = series.flatMap(({ lines, mean, dots }) => [...lines.flat(), ...mean, ...dots]).filter(({ y }) => Number.isFinite(y));
+  const ys = points.map(({ y }) => Math.min(y, ceiling));
+  const low = ys.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const high = ys.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const last = points.reduce((most, point) => Math.max(most, point.x), 0);
+  const first = points.reduce((least, point) => Math.min(least, point.x), last);
+  const pad = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
+  const log = low > 0 && high / low > LOGARITHMIC;
+  const floor = HEIGHT - BOTTOM;
+  const y = log ? logarithmic(low / 1.1, high * 1.1, floor, TOP) : linear(low - pad, high + pad, floor, TOP, 6);
+  const left = 34 + CHARACTER * y.ticks.reduce((most, { text }) => Math.max(most, text.length), 1);
+  const x = linear(first === last ? first - 1 : first, last, left + 4, WIDTH - RIGHT, 8);
+  const grid = y.ticks.map(({ value, text }) => `<line class="grid" x1="${at(left)}" x2="${WIDTH - RIGHT}" y1="${at(y.at(value))}" y2="${at(y.at(value))}"/><text class="tick" x="${at(left - 6)}" y="${at(y.at(value) + 4)}" text-anchor="end">${text}</text>`);
+  const below = x.ticks.map(({ value, text }) => `<line class="axis" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${floor}" y2="${floor + 4}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
+  // No spec's thin lines may lie over another's mean.
+  const thin = series.flatMap(({ lines }, i) => (lines.length > 1 ? [`<g class="${colourOf(i)}">${lines.map((line) => `<path class="thin" d="${path(line, x, y)}"/>`).join("")}</g>`] : []));
+  const marks = series.map(({ name, mean, dots }, i) => {
+    const thick = mean.length ? [`<path class="mean" d="${path(mean, x, y)}"/>`] : [];
+    const round = dots.map((dot) => `<circle r="3.5" cx="${at(x.at(dot.x))}" cy="${at(y.at(dot.y))}"><title>${escape(`${name}: ${dot.y.toPrecision(5)} at ${dot.x.toLocaleString("en")}`)}</title></circle>`);
+    return `<g class="${colourOf(i)}"><title>${escape(name)}</title>${thick.join("")}${round.join("")}</g>`;
+  });
+  return [
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(label)}">`,
+    `<clipPath id="${id}"><rect x="${at(left)}" y="${TOP - 6}" width="${at(WIDTH - RIGHT + 6 - left)}" height="${floor - TOP + 12}"/></clipPath>`,
+    ...grid, `<line class="axis" x1="${at(left)}" x2="${WIDTH - RIGHT}" y1="${floor}" y2="${floor}"/>`, ...below,
+    `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${HEIGHT - 6}" text-anchor="middle">${escape(xLabel)}</text>`,
+    `<text class="label" transform="translate(12 ${at((TOP + floor) / 2)}) rotate(-90)" text-anchor="middle">${escape(yLabel)}${log ? ", logarithmic" : ""}</text>`,
+    `<g clip-path="url(#${id})">${[...thin, ...marks].join("\n")}</g>`, "</svg>",
+  ].join("\n");
+}
+
+export interface RowOptions {
+  readonly label: string;
+  readonly x: string;
+  readonly rows: readonly Row[];
+  /** Bars begin at zero, as lengths must; dots stand where their values are. */
+  readonly kind: "bars" | "dots";
+  /** Whether zero is on the axis, and marked. */
+  readonly zero?: boolean;
+}
+
+/** A row a spec: each seed as a small dot, the mean as a bar or a large dot, and a whisker. */
+export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOptions): string {
+  const all = rows.flatMap(({ values, mean, whisker }) => [...values, mean, ...(whisker ?? [])]).concat(zero ? [0] : []);
+  const least = all.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = all.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const pad = (most - least) * 0.06 || Math.abs(most) * 0.02 || 1;
+  const left = 14 + CHARACTER * rows.reduce((longest, { name }) => Math.max(longest, Math.min(NAME, name.length)), 1);
+  const floor = TOP + ROW * rows.length;
+  const x = kind === "bars" ? linear(0, most * 1.04 || 1, left, WIDTH - RIGHT, 7) : linear(least - pad, most + pad, left, WIDTH - RIGHT, 7);
+  const grid = x.ticks.map(({ value, text }) => `<line class="grid" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${TOP}" y2="${floor}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
+  const marks = rows.map(({ name, colour, values, mean, whisker, title }, i) => {
+    const middle = TOP + ROW * (i + 0.5);
+    const shown = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
+    const bar = kind === "bars" ? `<rect class="bar" x="${at(left)}" y="${middle - 7}" width="${at(Math.max(0.5, x.at(mean) - left))}" height="14"/>` : "";
+    const line = whisker ? `<path class="whisker" d="M${at(x.at(whisker[0]))} ${middle}H${at(x.at(whisker[1]))}M${at(x.at(whisker[0]))} ${middle - 5}v10M${at(x.at(whisker[1]))} ${middle - 5}v10"/>` : "";
+    const seeds = kind === "dots" && values.length > 1 ? values.map((value) => `<circle class="seed" r="3.5" cx="${at(x.at(value))}" cy="${middle}"/>`).join("") : "";
+    const centre = kind === "dots" ? `<circle class="centre" r="5" cx="${at(x.at(mean))}" cy="${middle}"/>` : "";
+    return `<g class="${colourOf(colour)}"><title>${escape(title)}</title><text class="name" x="${at(left - 8)}" y="${middle + 4}" text-anchor="end">${escape(shown)}</text>${bar}${line}${seeds}${centre}</g>`;
+  });
+  return [
+    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...grid,
+    `<line class="axis" x1="${at(left)}" x2="${kind === "bars" ? at(left) : WIDTH - RIGHT}" y1="${kind === "bars" ? TOP : floor}" y2="${floor}"/>`,
+    ...(zero ? [`<line class="axis" x1="${at(x.at(0))}" x2="${at(x.at(0))}" y1="${TOP}" y2="${floor}"/>`] : []), ...marks, `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" text-anchor="middle">${escape(xLabel)}</text>`, "</svg>",
+  ].join("\n");
+}

@@ -1,0 +1,92 @@
+/**
+ * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and at the end, a
+ * checkpoint after each. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
+ * so a run of a comparison is the run that `train` would have made.
+ */
+import type { Source } from "../../runtime/data.js";
+import type { ClaimMetrics, Model, StepMetrics } from "../../runtime/model.js";
+
+/** A logged step. */
+export interface StepLine {
+  readonly step: number;
+  readonly loss: number;
+  readonly ms: number;
+  readonly tokens_per_s: number;
+  readonly constraints: Readonly<Record<string, number>>;
+  readonly holdout?: number;
+  /** What is learned in place of an option of a manifold. */
+  readonly adapted?: Readonly<Record<string, number>>;
+  /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
+  readonly monitors?: Readonly<Record<string, number>>;
+  readonly claims?: readonly ClaimMetrics[];
+}
+
+export interface Budget {
+  /** Infinite when only time ends the run. */
+  readonly steps: number;
+  /** Of training itself: evaluations and checkpoints take none of it. */
+  readonly seconds?: number | undefined;
+  /** Steps between two looks at the monitors; the model's own choice when it does not say, 0 for never. */
+  readonly monitor?: number | undefined;
+}
+
+export interface TrainingHost {
+  /** Ends the run after the step or the batch of an evaluation that is under way. */
+  readonly signal: AbortSignal;
+  readonly step: (line: StepLine) => void;
+  readonly save: () => Promise<void>;
+  /** The last step is done, and the evaluation begins. */
+  readonly evaluating?: () => void;
+}
+
+export interface Trained {
+  readonly loss: number;
+  /** Null when the run was ended before it could be evaluated. */
+  readonly holdout: number | null;
+  readonly seconds: number;
+}
+
+/** Steps between two evaluations on the held-out data; there is always one at the end. */
+const EVALUATE = 500;
+
+/** Ends an evaluation that is no longer wanted. */
+class Interrupted extends Error {}
+
+/** What is there at some steps only, or for some models. */
+const measured = ({ adapted, monitors, claims }: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims"> => ({
+  ...(Object.keys(adapted).length ? { adapted } : {}), ...(monitors && Object.keys(monitors).length ? { monitors } : {}), ...(claims?.length ? { claims } : {}),
+});
+
+export async function trainModel(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+  // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
+  const watched: Source = {
+    ...source,
+    *holdout(size) {
+      for (const part of source.holdout(size)) {
+        if (signal.aborted) throw new Interrupted();
+        yield part;
+      }
+    },
+  };
+  const evaluate = (): Promise<number | null> => model.holdout(watched).catch((error: unknown) => {
+    if (error instanceof Interrupted) return null;
+    throw error;
+  });
+  const begun = performance.now();
+  let loss = Number.NaN;
+  let spent = 0;
+  for await (const metrics of model.train(source, { steps, monitor })) {
+    loss = metrics.loss;
+    spent += metrics.ms / 1000;
+    const last = metrics.step >= steps || spent >= seconds;
+    const evaluated = metrics.step % EVALUATE === 0 && !last ? await evaluate() : null;
+    step({ step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...measured(metrics), ...(evaluated === null ? {} : { holdout: evaluated }) });
+    if (evaluated !== null) await save();
+    if (last || signal.aborted) break;
+  }
+  const took = (performance.now() - begun) / 1000;
+  if (!signal.aborted) evaluating?.();
+  const holdout = signal.aborted ? null : await evaluate();
+  await save();
+  return { loss, holdout, seconds: took };
+}
