@@ -78,7 +78,7 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
   const timed = budget.seconds !== undefined;
   const x = timed ? "seconds of training" : "step";
   const starts = specs.flatMap(({ runs }) => runs.flatMap(({ losses }) => losses.slice(0, 1).map(({ value }) => value)));
-  const legend = `<ul class="legend">${specs.map(({ spec }, i) => `<li><svg class="${colourOf(i)}" viewBox="0 0 26 10" aria-hidden="true"><path class="mean" d="M1 5H25"/></svg>${escape(spec)}</li>`).join("")}</ul>`;
+  const legendOf = (shown: (spec: Compared) => boolean): string => `<ul class="legend">${specs.map((spec, i) => (shown(spec) ? `<li><svg class="${colourOf(i)}" viewBox="0 0 26 10" aria-hidden="true"><path class="mean" d="M1 5H25"/></svg>${escape(spec.spec)}</li>` : "")).join("")}</ul>`;
   const failures = specs.flatMap(({ spec, runs }) => runs.flatMap(({ seed, failure }) => (failure === null ? [] : [`${spec} with seed ${seed}: ${failure}`])));
   const several = seeds.length > 1 ? "; each seed thin, the mean of all thick" : "";
   const section = (title: string, text: string, ...parts: readonly string[]): string => `<section>\n<h2>${escape(title)}</h2>\n<p>${escape(text)}</p>\n${parts.join("\n")}\n</section>`;
@@ -105,8 +105,8 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
 ${[...notes.map((note) => `Not the same: ${note}.`), ...failures.map((failure) => `Broke off: ${failure}.`)].map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}
 ${holdouts.length ? section("Hold-out loss at the end", `In ${unit}: each seed, the mean, and its 95% confidence interval. Less is better.`, rowChart({ label: "hold-out loss", x: unit, rows: holdouts, kind: "dots" })) : ""}
 ${apart.length ? section(`Hold-out loss less that of ${specs[0]!.spec}`, "Seed by seed, which takes out what the seed does to all specs alike. An interval without 0 tells a spec from the first.", rowChart({ label: "differences of hold-out losses", x: unit, rows: apart, kind: "dots", zero: true })) : ""}
-${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legend, lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts), ceiling: starts.length ? 1.2 * Math.max(...starts) : undefined }))}
-${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legend, lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: curves((run) => run.gains, () => []) })) : ""}
+${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts), ceiling: starts.length ? 1.2 * Math.max(...starts) : undefined }))}
+${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legendOf(({ gain }) => gain !== null), lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: curves((run) => run.gains, () => []) })) : ""}
 ${section("Time", `The median of a run's steps, and whole runs; bars are means over seeds, whiskers one deviation to each side.`, rowChart({ label: "milliseconds a step", x: "milliseconds a step", rows: steps, kind: "bars" }), totals.length ? rowChart({ label: "seconds a run", x: "seconds a run", rows: totals, kind: "bars" }) : "")}
 <section>
 <h2>Table</h2>

@@ -108,6 +108,8 @@ describe("the page", () => {
     expect([paths("thin"), paths("mean"), all(loss!, "circle").length]).toEqual([6, 2, 12]);
     expect([gain!.text.includes("logarithmic"), loss!.text.includes("logarithmic")]).toEqual([true, false]);
     expect(page(comparisonOf({ a: [linesOf(2, null)] }), options)).not.toContain("<h2>Gain</h2>");
+    const [ofLoss, ofGain] = all(parseMarkup(page(comparisonOf({ a: [linesOf(2, null)], b: [linesOf(2, 3)] }), options)), "ul");
+    expect([ofLoss!.text, ofGain!.text]).toEqual(["ab", "b"]);
   });
 });
 
