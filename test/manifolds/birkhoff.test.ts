@@ -9,7 +9,7 @@ import { fixed } from "../../src/manifolds/set.js";
 import { runGraph } from "../helpers/graphs.js";
 
 const MATRICES = 64;
-const options = (own: Partial<Options> = {}): Options => ({ iterations: 20, convention: "paper", exact: false, by: "sinkhorn", ...own } as Options);
+const options = (own: Partial<Options> = {}): Options => ({ iterations: 20, convention: "paper", exact: false, by: "sinkhorn", relax: 1, ...own } as Options);
 
 /** The map of many matrices as one graph; `product` multiplies them in rows of 60 first. */
 function graphOf(n: number, own: Options, free = n * n): Graph {
