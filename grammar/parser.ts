@@ -43,6 +43,17 @@ export class MhcParser extends ExpressionParser {
     return dims;
   });
 
+  /** `each hidden on sphere`, of a parameter where it is declared or of a path. */
+  private membership = this.RULE("membership", (): { each: Ident[]; manifold: Path | Call } => {
+    const each: Ident[] = [];
+    this.MANY(() => {
+      this.CONSUME(word.each);
+      each.push(this.SUBRULE(this.ident));
+    });
+    this.CONSUME(word.on);
+    return { each, manifold: this.SUBRULE(this.application) };
+  });
+
   private params = this.RULE("params", (): ParamDecl[] => {
     const first = this.CONSUME(word.param);
     const doc = this.ACTION(() => this.docs(first.startOffset));
@@ -58,16 +69,8 @@ export class MhcParser extends ExpressionParser {
         this.OPTION(() => {
           this.CONSUME(t.Tilde);
           const start = this.SUBRULE(this.application);
-          let on: Path | Call | null = null;
-          const each: Ident[] = [];
-          this.OPTION2(() => {
-            this.MANY(() => {
-              this.CONSUME(word.each);
-              each.push(this.SUBRULE2(this.ident));
-            });
-            this.CONSUME(word.on);
-            on = this.SUBRULE2(this.application);
-          });
+          const found = this.OPTION2(() => this.SUBRULE(this.membership));
+          const [each, on] = found ? [found.each, found.manifold] : [[], null];
           for (const item of waiting) {
             params.push({ kind: "param", ...item, start, each, on, doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc), span: this.span(item.name, on ?? start) });
           }
@@ -239,14 +242,8 @@ export class MhcParser extends ExpressionParser {
           GATE: () => this.clauseKind() === "on",
           ALT: (): Clause => {
             const path = this.SUBRULE(this.path);
-            const each: Ident[] = [];
-            this.MANY(() => {
-              this.CONSUME(word.each);
-              each.push(this.SUBRULE2(this.ident));
-            });
-            this.CONSUME(word.on);
-            const manifold = this.SUBRULE(this.application);
-            return { kind: "on", path, each, manifold, span: this.span(path, manifold) };
+            const found = this.SUBRULE(this.membership);
+            return { kind: "on", path, ...found, span: this.span(path, found?.manifold) };
           },
         },
         {

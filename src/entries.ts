@@ -6,7 +6,8 @@
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
-import { lower, type Lowered, type LoweredParameter } from "./model/lower.js";
+import { lower, type Lowered } from "./model/lower.js";
+import type { LoweredParameter } from "./model/parameters.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
@@ -138,7 +139,7 @@ function onManifold({ name, node, points }: LoweredParameter): OnManifold | null
 
 /** Puts what has just been drawn onto its manifold, as the map would; null when nothing is on one. */
 function startOf(b: Builder, parameters: readonly LoweredParameter[]): Graph | null {
-  const updates = parameters.flatMap(({ node, points }): [Node, Node][] => (points ? [[node, points.alike ? points.map(b, [node]) : points.tensor(b, points.set.project(b, points.of(b, node), points.setting))]] : []));
+  const updates = parameters.flatMap(({ node, points }): [Node, Node][] => (points ? [[node, points.map(b, [node])]] : []));
   return updates.length ? { name: "start", outputs: new Map(), updates: new Map(updates) } : null;
 }
 

@@ -10,8 +10,6 @@ export const TINY = 1e-18;
 
 const LETTERS = "abcdefghijklmnopqrstuv";
 
-const leading = (x: Node, rank: number): readonly number[] => x.shape.slice(0, x.shape.length - rank);
-
 /** Products of matrices [..., m, k] and [..., k, n]. */
 export function product(b: Builder, x: Node, y: Node): Node {
   const many = LETTERS.slice(0, x.shape.length - 2);
@@ -184,12 +182,6 @@ export function orthonormal(b: Builder, x: Node): Node {
     q = q ? b.add(q, placed) : placed;
   }
   return q!;
-}
-
-/** The same number of points, each as one vector: [..., n]. */
-export function flat(b: Builder, x: Node, rank: number): Node {
-  const outer = leading(x, rank);
-  return b.reshape(x, [...outer, x.shape.slice(outer.length).reduce((size, n) => size * n, 1)]);
 }
 
 const HALVINGS = 3;

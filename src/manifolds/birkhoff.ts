@@ -11,7 +11,8 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, type Polynomial } from "../graph/sizes.js";
 import { atLeast, indicator, scaled } from "./algebra.js";
-import { relax, relaxed, type ConvexSet, type Options, type Piece } from "./set.js";
+import { relax, relaxed } from "./relax.js";
+import type { ConvexSet, Options, Piece } from "./set.js";
 import { stiefel } from "./stiefel.js";
 
 const MOST_PERMUTED = 5;

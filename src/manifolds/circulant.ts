@@ -7,7 +7,8 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { apart, scaled } from "./algebra.js";
-import { relax, relaxed, type ConvexSet } from "./set.js";
+import { relax, relaxed } from "./relax.js";
+import type { ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 
 export const circulant: ConvexSet = {

@@ -4,7 +4,8 @@
  * members: the rows of a product are averages of rows.
  */
 import { largest } from "./algebra.js";
-import { relax, relaxed, type ConvexSet } from "./set.js";
+import { relax, relaxed } from "./relax.js";
+import type { ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 
 export const stochastic: ConvexSet = {

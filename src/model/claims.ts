@@ -10,8 +10,9 @@ import { nearest } from "../diagnostics/suggest.js";
 import { rankOf, type Bounded } from "../manifolds/set.js";
 import { mixingOf } from "./mixing.js";
 import { scalarOf } from "./numbers.js";
+import { layersOf, listed, show, written } from "./quantities.js";
 import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor, Typed } from "./typed.js";
+import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor } from "./typed.js";
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
 
@@ -30,9 +31,6 @@ type Proof =
   | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[]; readonly odd?: boolean };
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
-
-/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
-export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
 
 /** Whether a path names this parameter: it is the name, or its end. */
 export const matches = (name: string, path: string): boolean => [name, written(name)].some((own) => own === path || own.endsWith(`.${path}`));
@@ -117,7 +115,7 @@ function overOf(facts: Facts, e: Call): Quantity {
   const repeats = repeatsIn(facts.statements);
   if (!repeats.has(repeat.name)) return unknownName(state, "MHC201", repeat.span, `there is no \`repeat ${repeat.name}\``, repeat.name, repeats.keys());
   const quantity = quantityOf(facts, args[0]!.value);
-  if (!mentions(quantity, repeat.name)) fail(state, "MHC210", args[0]!.value.span, `nothing here is of a layer of \`repeat ${repeat.name}\``);
+  if (!layersOf(quantity).includes(repeat.name)) fail(state, "MHC210", args[0]!.value.span, `nothing here is of a layer of \`repeat ${repeat.name}\``);
   return { kind: "over", repeat: repeat.name, quantity };
 }
 
@@ -128,17 +126,6 @@ function parameterNamed({ state, parameters }: Facts, path: Path): Parameter {
   const names = parameters.map(({ name }) => written(name));
   const guess = nearest(dotted(path), names);
   return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` });
-}
-
-/** Whether a quantity is one of each layer of this `repeat`. */
-function mentions(quantity: Quantity, repeat: string): boolean {
-  switch (quantity.kind) {
-    case "norm": return quantity.parameter.name.includes(`${repeat}.*.`);
-    case "product": return quantity.factors.some((factor) => mentions(factor, repeat));
-    case "over": return mentions(quantity.quantity, repeat);
-    case "gain": case "number": return false;
-    default: return quantity satisfies never;
-  }
 }
 
 function prove(facts: Facts, quantity: Quantity): Proof {
@@ -197,14 +184,13 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
       }
       if (statement.stream !== stream) continue;
       const name = `\`${written(statement.path)}\``;
-      const call = statement.value.kind === "relabel" ? statement.value.a : statement.value;
-      const mixing = call.kind === "call" ? mixingOf(call.instance) : ({ kind: "unknown" } as const);
+      const mixing = mixingOf(statement.value);
       if (mixing.kind === "identity") {
         steps.push(`${name} passes the stream on beside its block: factor 1`);
         continue;
       }
-      if (mixing.kind === "unknown") return { ...missing(`the connection of ${name} does something else with its stream than mixing its lanes`, call.span), odd: true };
-      const member = memberOf((call as Extract<Typed, { readonly kind: "call" }>).instance, mixing.matrix, parameters);
+      if (mixing.kind === "unknown") return { ...missing(`the connection of ${name} does something else with its stream than mixing its lanes`, statement.value.span), odd: true };
+      const member = memberOf(mixing.instance, mixing.matrix, parameters);
       if (!member) return missing(`the mix of ${name}, \`${mixing.matrix.name}\`, is a free matrix`, mixing.matrix.span);
       const shape = [mixing.row, mixing.column].map(({ size }) => valueOf(size));
       if (shape.some((size) => size === null)) return missing(`the number of lanes is not known yet`, mixing.matrix.span);
@@ -272,22 +258,5 @@ function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
   return new Map(statements.flatMap((statement) => (statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [])));
 }
 
-const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
 /** To seven digits, so that a rounding of 10^-6 shows. */
 const exactly = (x: number): string => `${Number(x.toPrecision(7))}`;
-
-/** A quantity as a page writes it. */
-export function show(quantity: Quantity): string {
-  switch (quantity.kind) {
-    case "number": return `${quantity.value}`;
-    case "gain": return `gain(${quantity.stream.name})`;
-    case "norm": {
-      const { parameter, rows } = quantity;
-      const plain = parameter.tensor.axes.length === 2 && rows[0] === parameter.tensor.axes[0];
-      return `norm${plain ? "" : listed(rows)}(${written(parameter.name)})`;
-    }
-    case "product": return quantity.factors.map(show).join(" * ");
-    case "over": return `product[${quantity.repeat}](${show(quantity.quantity)})`;
-    default: return quantity satisfies never;
-  }
-}

@@ -259,6 +259,13 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
   const { state } = draft;
   const count = sizeOf(state, item.count, scope);
   const name = item.count.kind === "path" && item.count.parts.length === 1 ? item.count.parts[0]!.name : "repeat";
+  const before = scope.instances.get(name);
+  if (before) {
+    fail(state, "MHC211", item.count.span, `the layers of this \`repeat\` would be called \`${name}\` as those of another, and share their parameters`, {
+      notes: [{ message: "the first use", span: before }], fix: "declare a dim for it, `dim others = 3`, and write `repeat others { … }`",
+    });
+  }
+  scope.instances.set(name, item.count.span);
   const inner = childScope(scope, `${scope.prefix}${name}.*.`);
   const body: Statement[] = [];
   for (const part of item.body) {

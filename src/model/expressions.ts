@@ -8,6 +8,7 @@ import { describe, resolve, unify, variable, type Polynomial, type Size } from "
 import { rankOf } from "../manifolds/set.js";
 import { settle } from "./einstein.js";
 import { coordinates, rangeName, sizeOf } from "./numbers.js";
+import { listed } from "./quantities.js";
 import { childScope, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
 import { axesOf, union, type Axis, type BinaryFunction, type Factor, type Reducer, type Tensor, type Typed, type UnaryFunction } from "./typed.js";
 
@@ -19,7 +20,6 @@ const ABSENT: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax"]);
 export const builtins: readonly string[] = [...UNARY, ...REDUCERS, "min", "cross_entropy"];
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
-const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
 
 /** Elaborates and settles an expression whose result has the axes `wanted`. */
 export function expressionOn(state: Elaboration, e: Expr, scope: Scope, wanted: readonly Axis[]): Typed {

@@ -9,26 +9,12 @@ import type { Node } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
-import type { SetInstance } from "../manifolds/registry.js";
-import { fixed, rankOf, type Setting } from "../manifolds/set.js";
-import type { Start } from "../../runtime/plan.js";
-import { type Axis, type Instance, type Parameter, type Quantity, type StartValue, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { rankOf } from "../manifolds/set.js";
+import { type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
 import { mixingOf } from "./mixing.js";
-import { pointsOf, type Points } from "./points.js";
-
-export interface LoweredParameter {
-  readonly name: string;
-  readonly axes: readonly string[];
-  readonly shape: readonly number[];
-  readonly start: Start;
-  readonly doc: string | null;
-  readonly node: Node;
-  /** Whether weight decay would be of any sense: not for gates, gains and biases, nor for what a set holds. */
-  readonly decay: boolean;
-  /** Of a parameter that is a point of a manifold itself, and is moved on it. */
-  readonly points: Points | null;
-}
+import { createParameters, type LoweredParameter } from "./parameters.js";
+import { repeatsOf } from "./quantities.js";
 
 export interface Lowered {
   readonly parameters: readonly LoweredParameter[];
@@ -80,18 +66,13 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     });
 
   const values = new Map<Tensor, Labelled>();
-  const parameters = new Map<string, LoweredParameter>();
   const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
   const inputs = new Map<string, Node>();
   const violations = new Map<string, Node[]>();
-  /** Parameters on sets whose violation is counted. */
-  const watched = new Set<string>();
-  const riemannian = model.train?.optimizer.riemannian ?? false;
+  const violate = (name: string, distances: Node): void => void violations.set(name, [...(violations.get(name) ?? []), distances]);
+  const parameters = createParameters(model, b, violate);
   const chains = new Map<Tensor, Connection[]>();
-  const weights = new Map<string, Node>();
-  const adapted = new Map<string, Node>();
   const repeats = new Map<string, number>();
-  const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
   /** The block that the connection being lowered wraps, and its uses so far. */
   let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
   let indices: number[] = [];
@@ -103,10 +84,11 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const losses = perExample ? onto(perExample, [BATCH]) : null;
   const outputs = new Map(model.outputs.map(({ name, axes, value }) => [name, onto(evaluate(value), [BATCH, ...labelsOf(axes)])]));
   // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
+  for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => fromParameter(parameter));
   return {
-    parameters: [...parameters.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
+    parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
-    chains: [...chains.values()], weights, repeats, adapted,
+    chains: [...chains.values()], weights: parameters.weights, repeats, adapted: parameters.adapted,
   };
 
   function run(statement: Statement): void {
@@ -139,10 +121,19 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     }
   }
 
+  /** Runs a part once for every layer of these repeats, the outermost first. */
+  function inEveryLayer([repeat, ...inner]: readonly string[], part: () => void): void {
+    if (repeat === undefined) return part();
+    for (let i = 0; i < repeats.get(repeat)!; i++) {
+      indices.push(i);
+      inEveryLayer(inner, part);
+      indices.pop();
+    }
+  }
+
   /** The mix of the connection that has just been lowered. */
   function mixOf(value: Typed): Connection["mix"] {
-    const call = value.kind === "relabel" ? value.a : value;
-    const mixing = call.kind === "call" ? mixingOf(call.instance) : ({ kind: "unknown" } as const);
+    const mixing = mixingOf(value);
     if (mixing.kind !== "matrix") return mixing;
     const { matrix, axes, row, column, lane } = mixing;
     const outer = axes.filter((axis) => axis !== row && axis !== column);
@@ -176,50 +167,11 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     return value;
   }
 
-  /** How a set is meant: with its options, and what is learned in their place. */
-  function settingOf({ options, adapt }: SetInstance): Setting {
-    if (!adapt) return fixed(options);
-    const { what, from, to, name } = adapt;
-    let value = adapted.get(name);
-    if (!value) {
-      const raw = fromParameter(model.parameters.find((parameter) => parameter.name === name)!).node;
-      value = b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
-      adapted.set(name, value);
-    }
-    return { options, adapted: { [what]: value } };
-  }
-
   function fromParameter(parameter: Parameter): Labelled {
     let at = 0;
     const name = parameter.name.replace(/\*/g, () => `${indices[at++]}`);
     const labels = labelsOf(parameter.tensor.axes);
-    const shape = labels.map((own) => sizes.get(own)!);
-    const axes = parameter.tensor.axes.map((axis) => axis.name);
-    const declare = (own: string, size: readonly number[], names: readonly string[], points: Points | null): Node => {
-      const node = b.parameter(own, size);
-      if (!parameters.has(own)) {
-        parameters.set(own, { name: own, shape: size, node, axes: names, start: startOf(parameter.start), doc: parameter.doc, decay: !parameter.on && size.length >= 2, points });
-      }
-      return node;
-    };
-    if (!parameter.on) {
-      const node = declare(name, shape, axes, null);
-      if (normed.has(parameter)) weights.set(name, node);
-      return { node, labels };
-    }
-    const { manifold, each } = parameter.on;
-    const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
-    // What adapts would have no gradient: a point that moves by itself does not depend on it.
-    const moves = riemannian && points.set.kind === "manifold" && !manifold.adapt;
-    const node = moves
-      ? declare(name, shape, axes, points)
-      : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, piece.shape, piece.axes, null)));
-    if (normed.has(parameter)) weights.set(name, node);
-    if (!watched.has(name)) {
-      watched.add(name);
-      violations.set(parameter.name, [...(violations.get(parameter.name) ?? []), points.set.violation(b, points.of(b, node), points.setting)]);
-    }
-    return { node, labels };
+    return { node: parameters.value(parameter, name, labels.map((own) => sizes.get(own)!)), labels };
   }
 
   function evaluate(e: Typed): Labelled {
@@ -255,8 +207,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "call": return renamed(instance(e.instance, e.args), e.axes);
       case "map": {
         const mapped = map(e);
-        const distances = e.manifold.set.violation(b, mapped.node, settingOf(e.manifold));
-        violations.set(e.name, [...(violations.get(e.name) ?? []), distances]);
+        violate(e.name, e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)));
         return mapped;
       }
       case "cross_entropy": return crossEntropy(e);
@@ -355,7 +306,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
-    return { node: set.map(b, nodes, shape, settingOf(e.manifold)), labels };
+    return { node: set.map(b, nodes, shape, parameters.settingOf(e.manifold)), labels };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {
@@ -380,28 +331,3 @@ function largestOf(b: Builder, tensors: readonly Node[]): Node {
   }
   return [...byShape.values()].map((x) => (x.shape.length ? b.reduceMax(x, x.shape.map((_, axis) => axis)) : x)).reduce((x, y) => b.max(x, y));
 }
-
-/** The parameters whose norms a claim is about. */
-function normsIn(quantity: Quantity): readonly Parameter[] {
-  switch (quantity.kind) {
-    case "norm": return [quantity.parameter];
-    case "product": return quantity.factors.flatMap(normsIn);
-    case "over": return normsIn(quantity.quantity);
-    case "gain": case "number": return [];
-    default: return quantity satisfies never;
-  }
-}
-
-function startOf(start: StartValue): Start {
-  const [first, second] = start.args.map((arg) => arg.value());
-  switch (start.kind) {
-    case "constant": return { kind: "constant", value: first! };
-    case "normal": return { kind: "normal", deviation: first! };
-    case "uniform": return { kind: "uniform", from: first!, to: second! };
-    case "identity": return { kind: "identity", value: first! };
-    case "first": return { kind: "first", value: first! };
-    case "ramp": return { kind: "ramp", center: first!, spread: second! };
-    default: return start.kind satisfies never;
-  }
-}
-

@@ -8,8 +8,9 @@ import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
 import { sets, type OptionKind, type OptionValue, type SetInstance } from "../manifolds/registry.js";
 import { rankOf, type Adaptation } from "../manifolds/set.js";
 import { nearest } from "../diagnostics/suggest.js";
-import { matches, written } from "./claims.js";
+import { matches } from "./claims.js";
 import { scalarOf } from "./numbers.js";
+import { listed, written } from "./quantities.js";
 import { Abandoned, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Membership, Parameter, Tensor } from "./typed.js";
 
@@ -96,8 +97,6 @@ export function membershipOf(state: Elaboration, tensor: Tensor, each: readonly 
   }
   return { manifold, each: counted, span: on.span };
 }
-
-const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
 
 /** Puts parameters on the sets that `constrain` names for them. */
 export function constrained(state: Elaboration, section: Section, scope: Scope, attempt: <T>(part: () => T) => T | null): readonly Parameter[] {

@@ -8,13 +8,20 @@ import type { Axis, Instance, Tensor, Typed } from "./typed.js";
 export type Mixing =
   | { readonly kind: "identity" }
   /** x'[row] = sum over column of matrix[…, row, column] x[column]; `lane`: the position of the row among the stream's axes. */
-  | { readonly kind: "matrix"; readonly matrix: Tensor; readonly axes: readonly Axis[]; readonly row: Axis; readonly column: Axis; readonly lane: number }
+  | { readonly kind: "matrix"; readonly instance: Instance; readonly matrix: Tensor; readonly axes: readonly Axis[]; readonly row: Axis; readonly column: Axis; readonly lane: number }
   | { readonly kind: "unknown" };
 
 const unknown: Mixing = { kind: "unknown" };
 
-/** The mix of a connection, by its instance: the first formal is the stream. */
-export function mixingOf({ formals, result, axes }: Instance): Mixing {
+/** The mix of a connection, by the value that it gives its stream. */
+export function mixingOf(value: Typed): Mixing {
+  const call = value.kind === "relabel" ? value.a : value;
+  return call.kind === "call" ? within(call.instance) : unknown;
+}
+
+/** The first formal of a connection is the stream. */
+function within(instance: Instance): Mixing {
+  const { formals, result, axes } = instance;
   const stream = formals[0]!;
   const terms = termsOf(result).filter((term) => mentions(term, stream));
   const [term] = terms;
@@ -30,7 +37,7 @@ export function mixingOf({ formals, result, axes }: Instance): Mixing {
   const row = axes[lane];
   const rest = x.axes.every((axis, i) => i === lane || axis === axes[i]);
   if (!row || !rest || !matrix.axes.includes(row) || !matrix.axes.includes(column!)) return unknown;
-  return { kind: "matrix", matrix: matrix.tensor, axes: matrix.axes, row, column: column!, lane };
+  return { kind: "matrix", instance, matrix: matrix.tensor, axes: matrix.axes, row, column: column!, lane };
 }
 
 const isStream = (e: Typed, stream: Tensor): e is Extract<Typed, { readonly kind: "tensor" }> => e.kind === "tensor" && e.tensor === stream;

@@ -2,7 +2,9 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { spectralBound } from "../manifolds/algebra.js";
+import { layersOf } from "../model/quantities.js";
 import type { Claim, Quantity } from "../model/typed.js";
+import { most } from "./monitors.js";
 
 /** Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13). */
 const SHARP = 12;
@@ -21,8 +23,6 @@ export interface Measured {
 export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): Map<string, Node> {
   return new Map(claims.filter(({ monitored }) => monitored).map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map())]));
 }
-
-const most = (b: Builder, nodes: readonly Node[]): Node => nodes.reduce((x, y) => b.max(x, y));
 
 /** The largest over the layers that the quantity is one of each of. */
 function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node {
@@ -52,17 +52,6 @@ function measure(b: Builder, quantity: Quantity, measured: Measured, layers: Rea
       const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);
       return spectralBound(b, b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]), SHARP);
     }
-    default: return quantity satisfies never;
-  }
-}
-
-/** The repeats of which the quantity has one value a layer. */
-function layersOf(quantity: Quantity): readonly string[] {
-  switch (quantity.kind) {
-    case "norm": return [...quantity.parameter.name.matchAll(/([^.]+)\.\*/g)].map(([, repeat]) => repeat!);
-    case "product": return [...new Set(quantity.factors.flatMap(layersOf))];
-    case "over": return layersOf(quantity.quantity).filter((repeat) => repeat !== quantity.repeat);
-    case "gain": case "number": return [];
     default: return quantity satisfies never;
   }
 }

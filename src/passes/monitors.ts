@@ -11,7 +11,7 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import type { Chain } from "../graph/streams.js";
-import { over, product, scaled, spectralBound } from "../manifolds/algebra.js";
+import { atLeast, over, product, scaled, spectralBound } from "../manifolds/algebra.js";
 
 /** Gram iterations: the bound is then above the norm by a factor of at most n^(2^-13). */
 const SHARP = 12;
@@ -26,9 +26,9 @@ export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node
     const last = mixes[mixes.length - 1];
     if (!last) continue;
     const matrices = mixes.map(({ node }) => node);
-    found.set(`gain:${name}:forward`, gain(b, matrices, -1, (product_, mix) => product(b, mix, product_)));
-    found.set(`gain:${name}:backward`, gain(b, matrices.toReversed(), -2, (product_, mix) => product(b, product_, mix)));
-    found.set(`columns:${name}`, most(b, matrices.map((mix) => all(b, b.abs(b.log(tiny(b, b.abs(b.sum(mix, [mix.shape.length - 2])))))))));
+    found.set(`gain:${name}:forward`, gain(b, matrices, -1, (before, mix) => product(b, mix, before)));
+    found.set(`gain:${name}:backward`, gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)));
+    found.set(`columns:${name}`, most(b, matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2])))))))));
     found.set(`entropy:${name}`, mean(b, matrices.map((mix) => entropy(b, mix))));
     found.set(`second:${name}`, mean(b, matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP))));
     found.set(`diversity:${name}`, diversity(b, chain[chain.length - 1]!.after, last.lane + 1));
@@ -37,7 +37,7 @@ export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node
 }
 
 /** The largest sum of absolute values along an axis (counted from the end) of all partial products. */
-function gain(b: Builder, mixes: readonly Node[], axis: -1 | -2, join: (product: Node, mix: Node) => Node): Node {
+function gain(b: Builder, mixes: readonly Node[], axis: -1 | -2, join: (composite: Node, mix: Node) => Node): Node {
   let composite: Node | null = null;
   const sums: Node[] = [];
   for (const mix of mixes) {
@@ -58,8 +58,8 @@ function average(b: Builder, mix: Node): Node {
 function entropy(b: Builder, mix: Node): Node {
   const last = mix.shape.length - 1;
   const size = b.abs(mix);
-  const p = b.div(size, over(b, tiny(b, b.sum(size, [last])), mix.shape));
-  return b.neg(b.sum(b.mul(p, b.log(tiny(b, p))), [last]));
+  const p = b.div(size, over(b, positive(b, b.sum(size, [last])), mix.shape));
+  return b.neg(b.sum(b.mul(p, b.log(positive(b, p))), [last]));
 }
 
 function diversity(b: Builder, x: Node, lane: number): Node {
@@ -68,14 +68,16 @@ function diversity(b: Builder, x: Node, lane: number): Node {
   const common = scaled(b, b.sum(x, [lane]), 1 / n);
   const off = b.sub(x, b.broadcast(common, x.shape, others));
   const axes = x.shape.map((_, axis) => axis);
-  return b.div(b.sum(b.mul(off, off), axes), tiny(b, b.sum(b.mul(x, x), axes)));
+  return b.div(b.sum(b.mul(off, off), axes), positive(b, b.sum(b.mul(x, x), axes)));
 }
 
-const tiny = (b: Builder, x: Node): Node => b.max(x, b.fill(1e-30, x.shape));
+/** Kept from where a logarithm or a quotient ends. */
+const positive = (b: Builder, x: Node): Node => atLeast(b, x, 1e-30);
+/** The largest value of a tensor. */
 const all = (b: Builder, x: Node): Node => b.reduceMax(x, x.shape.map((_, axis) => axis));
-const most = (b: Builder, scalars: readonly Node[]): Node => scalars.reduce((x, y) => b.max(x, y));
+/** The largest of scalars. */
+export const most = (b: Builder, scalars: readonly Node[]): Node => scalars.reduce((x, y) => b.max(x, y));
 function mean(b: Builder, tensors: readonly Node[]): Node {
   const means = tensors.map((x) => b.mean(x, x.shape.map((_, axis) => axis)));
   return b.mul(means.reduce((x, y) => b.add(x, y)), b.constant(1 / means.length));
 }
-

@@ -6,7 +6,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { over } from "../manifolds/algebra.js";
+import { over, scaled } from "../manifolds/algebra.js";
 import { rankOf, type Manifold, type Setting } from "../manifolds/set.js";
 import type { State } from "./scaling.js";
 
@@ -50,7 +50,6 @@ export function move(b: Builder, parameter: OnManifold, gradient: Node, { factor
     return b.state(`${kind}:${name}`, size);
   };
   const times = (x: Node, scalar: Node): Node => b.mul(x, b.broadcast(scalar, x.shape, []));
-  const scaled = (x: Node, value: number): Node => b.mul(x, b.fill(value, x.shape));
 
   const x = parameter.of(b, node);
   const g = manifold.gradient(b, x, times(parameter.of(b, gradient), factor), setting);
@@ -65,7 +64,7 @@ export function move(b: Builder, parameter: OnManifold, gradient: Node, { factor
       return { updates, states };
     }
     const leaf = state("momentum", node.shape);
-    const direction = b.add(scaled(parameter.of(b, leaf), moments.momentum), g);
+    const direction = b.add(scaled(b, parameter.of(b, leaf), moments.momentum), g);
     const y = arrive(b.neg(times(direction, rate)));
     become(leaf, parameter.tensor(b, manifold.transport(b, x, y, direction, setting)));
     return { updates, states };
@@ -74,8 +73,8 @@ export function move(b: Builder, parameter: OnManifold, gradient: Node, { factor
   const [correction1, correction2] = moments.corrections;
   const first = state("m", node.shape);
   const second = state("v", shape.slice(0, shape.length - rankOf(manifold.point)));
-  const m = b.add(scaled(parameter.of(b, first), beta1), scaled(g, 1 - beta1));
-  const v = b.add(scaled(second, beta2), scaled(manifold.inner(b, x, g, g, setting), 1 - beta2));
+  const m = b.add(scaled(b, parameter.of(b, first), beta1), scaled(b, g, 1 - beta1));
+  const v = b.add(scaled(b, second, beta2), scaled(b, manifold.inner(b, x, g, g, setting), 1 - beta2));
   const length = b.add(b.sqrt(b.div(v, b.broadcast(correction2, v.shape, []))), b.fill(moments.epsilon, v.shape));
   const y = arrive(b.neg(b.div(times(m, b.div(rate, correction1)), over(b, length, shape))));
   become(first, parameter.tensor(b, manifold.transport(b, x, y, m, setting)));

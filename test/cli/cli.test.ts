@@ -8,31 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decode } from "../../runtime/checkpoint.js";
-import { buildCommand, buildFolder, commandIn, rows } from "../helpers/command.js";
+import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
 
 const build = buildFolder();
 const cwd = mkdtempSync(join(tmpdir(), "mhc cli "));
-
-const SPEC = `/// A small decoder.
-model Small {
-  dim context = 6, width = 8, heads = 2, lanes = 2
-
-  data corpus = characters("text.txt", window = context, holdout = 20%)
-
-  manifold Mixing = birkhoff(iterations = 20)
-
-  stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
-
-  x through attention(heads) via mhc(Mixing)
-
-  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
-
-  train {
-    batch = 3, steps = 20, seed = 5
-    optimizer = adamw(rate = 1e-2)
-  }
-}
-`;
 
 beforeAll(() => {
   buildCommand(build);

@@ -5,33 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Summary } from "../../src/tools/statistics.js";
-import { buildCommand, buildFolder, commandIn, rows } from "../helpers/command.js";
+import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
 import { parseMarkup } from "../helpers/markup.js";
 
 const build = buildFolder();
 const cwd = mkdtempSync(join(tmpdir(), "mhc compare "));
 const mhc = commandIn(build, cwd);
-
-const SPEC = `/// A small decoder.
-model Small {
-  dim context = 6, width = 8, heads = 2, lanes = 2
-
-  data corpus = characters("text.txt", window = context, holdout = 20%)
-
-  manifold Mixing = birkhoff(iterations = 20)
-
-  stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
-
-  x through attention(heads) via mhc(Mixing)
-
-  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
-
-  train {
-    batch = 3, steps = 20, seed = 5
-    optimizer = adamw(rate = 1e-2)
-  }
-}
-`;
 
 const DEVICE = ["--device", "wasm", "--threads", "1"];
 

@@ -33,3 +33,25 @@ export const commandIn = (build: string, cwd: string) => (args: readonly string[
 
 /** JSON, one object a line. */
 export const rows = (out: string): Record<string, unknown>[] => out.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+
+/** A page that trains on `text.txt` in no time. */
+export const SPEC = `/// A small decoder.
+model Small {
+  dim context = 6, width = 8, heads = 2, lanes = 2
+
+  data corpus = characters("text.txt", window = context, holdout = 20%)
+
+  manifold Mixing = birkhoff(iterations = 20)
+
+  stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
+
+  x through attention(heads) via mhc(Mixing)
+
+  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
+
+  train {
+    batch = 3, steps = 20, seed = 5
+    optimizer = adamw(rate = 1e-2)
+  }
+}
+`;

@@ -134,3 +134,14 @@ it("a broken claim is told while training", async () => {
   }
   await model.close();
 });
+
+it("a parameter that nothing reads is there all the same, and can be watched", async () => {
+  const idle = page({ constrain: ["norm(idle) <= 1 monitored"] }).replace("  stream x", "  param idle[layers, width] ~ constant(0.5)\n  stream x");
+  const { plan } = await compile(idle, { file: "claims.mhc", devices: ["wasm"], facts });
+  expect(plan!.parameters.map(({ name }) => name)).toContain("idle");
+  const model = await load(plan!, { device: "wasm" });
+  const source = textSource(plan!.data[0] as Parameters<typeof textSource>[0], text);
+  // Without a gradient it stays at 3 x 16 entries of a half: a matrix of rank one and norm 0.5 sqrt(48).
+  for await (const { claims } of model.train(source, { steps: 1, monitor: 1 })) expect(claims![0]!.value).toBeCloseTo(0.5 * Math.sqrt(48), 4);
+  await model.close();
+});

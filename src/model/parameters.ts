@@ -1,0 +1,93 @@
+/**
+ * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from what is stored, or as points
+ * that move on a manifold themselves; and what is learned in place of an option of a set, which is a parameter like any other.
+ */
+import type { Start } from "../../runtime/plan.js";
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import type { SetInstance } from "../manifolds/registry.js";
+import { fixed, type Setting } from "../manifolds/set.js";
+import { pointsOf, type Points } from "./points.js";
+import { normsIn } from "./quantities.js";
+import type { Parameter, StartValue, TypedModel } from "./typed.js";
+
+export interface LoweredParameter {
+  readonly name: string;
+  readonly axes: readonly string[];
+  readonly shape: readonly number[];
+  readonly start: Start;
+  readonly doc: string | null;
+  readonly node: Node;
+  /** Whether weight decay would be of any sense: not for gates, gains and biases, nor for what a set holds. */
+  readonly decay: boolean;
+  /** Of a parameter that is a point of a manifold itself, and is moved on it. */
+  readonly points: Points | null;
+}
+
+/** `violate` is told, once a parameter, how far points are from the set that it is on, under its name with stars for layers. */
+export function createParameters(model: TypedModel, b: Builder, violate: (name: string, distances: Node) => void) {
+  const declared = new Map<string, LoweredParameter>();
+  /** Values of parameters on sets. */
+  const members = new Map<string, Node>();
+  const weights = new Map<string, Node>();
+  const adapted = new Map<string, Node>();
+  const riemannian = model.train?.optimizer.riemannian ?? false;
+  const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
+
+  function declare(name: string, { start, doc, on }: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null): Node {
+    const node = b.parameter(name, shape);
+    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points });
+    return node;
+  }
+
+  /** The value of a parameter under the name that it has in one layer. */
+  function value(parameter: Parameter, name: string, shape: readonly number[]): Node {
+    const axes = parameter.tensor.axes.map((axis) => axis.name);
+    const node = parameter.on ? member(parameter, name, shape, axes) : declare(name, parameter, shape, axes, null);
+    if (normed.has(parameter)) weights.set(name, node);
+    return node;
+  }
+
+  function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[]): Node {
+    const before = members.get(name);
+    if (before) return before;
+    const { manifold, each } = parameter.on!;
+    const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
+    // What adapts would have no gradient: a point that moves by itself does not depend on it.
+    const moves = riemannian && points.set.kind === "manifold" && points.alike && !manifold.adapt;
+    const node = moves
+      ? declare(name, parameter, shape, axes, points)
+      : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null)));
+    members.set(name, node);
+    violate(parameter.name, points.set.violation(b, points.of(b, node), points.setting));
+    return node;
+  }
+
+  /** How a set is meant: with its options, and what is learned in their place. */
+  function settingOf({ options, adapt }: SetInstance): Setting {
+    if (!adapt) return fixed(options);
+    const { what, from, to, name } = adapt;
+    let learned = adapted.get(name);
+    if (!learned) {
+      const raw = value(model.parameters.find((parameter) => parameter.name === name)!, name, []);
+      learned = b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
+      adapted.set(name, learned);
+    }
+    return { options, adapted: { [what]: learned } };
+  }
+
+  return { declared, weights, adapted, value, settingOf };
+}
+
+function startOf(start: StartValue): Start {
+  const [first, second] = start.args.map((arg) => arg.value());
+  switch (start.kind) {
+    case "constant": return { kind: "constant", value: first! };
+    case "normal": return { kind: "normal", deviation: first! };
+    case "uniform": return { kind: "uniform", from: first!, to: second! };
+    case "identity": return { kind: "identity", value: first! };
+    case "first": return { kind: "first", value: first! };
+    case "ramp": return { kind: "ramp", center: first!, spread: second! };
+    default: return start.kind satisfies never;
+  }
+}
