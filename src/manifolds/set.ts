@@ -119,6 +119,9 @@ export interface Manifold extends Common {
 
 export type ConstraintSet = ConvexSet | Variety | Manifold;
 
+/** Free coordinates within +- this are mapped onto the set, whatever its options: the generated tests hold every case to it. */
+export const reachOf = ({ cases }: ConstraintSet): number => Math.min(...cases.map(({ extreme }) => extreme));
+
 /** An option that is learned: a number from one end to another. */
 export interface Adaptation {
   /** The option. */
