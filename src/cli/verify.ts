@@ -60,7 +60,7 @@ export const verifyCommand = (): Command =>
         });
         const broken = found.filter(({ ok }) => !ok).length;
         if (found.length === 0) say("it has no constraints, no claims, and no lanes that are mixed: there is nothing to verify");
-        else say(`\n${broken ? `${broken} of ${found.length} properties ${broken === 1 ? "does" : "do"} not hold` : `all ${found.length} properties hold`}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+        else say(`\n${broken ? `${broken} of ${found.length} properties ${broken === 1 ? "does" : "do"} not hold` : found.length === 1 ? "the property holds" : `all ${found.length} properties hold`}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
         if (broken) process.exitCode = 1;
       } finally {
         await device.close();
@@ -110,7 +110,20 @@ const TITLES = {
   nearby: (run: string) => `near that: the parameters of ${run}, moved at random`,
 } as const satisfies Readonly<Record<When, (run: string) => string>>;
 
-const number = (value: number): string => (!Number.isFinite(value) ? "no number" : value === 0 || (value >= 0.01 && value < 1e4) ? `${Number(value.toPrecision(4))}` : value.toExponential(1));
+const number = (value: number): string => (!Number.isFinite(value) ? "no number" : value === 0 || (value >= 0.01 && value < 1e4) ? `${Number(value.toPrecision(4))}` : value.toExponential(1).replace(".0e", "e"));
+
+/** A line within 80 columns, broken between words. */
+function wrapped(line: string): string[] {
+  const lines: string[] = [];
+  for (const word of line.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= COLUMNS) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`${lines.length ? "      " : "    "}${word}`);
+  }
+  return lines;
+}
+
+const COLUMNS = 80;
 
 /** A phase as a table of properties, and below it what broke. */
 function phaseText(when: When, findings: readonly Finding[], again: string, run: string | null): string {
@@ -121,11 +134,12 @@ function phaseText(when: When, findings: readonly Finding[], again: string, run:
     const words = { tolerance: () => number(limit!), proved: () => `${number(limit!)}, proved`, monitored: () => `${number(limit!)}, monitored`, nothing: () => "nothing: measured" }[promised]();
     lines.push(`${ok ? "  ok    " : "  BROKEN"} ${names[i]!.padEnd(width)}${`${runs}`.padStart(6)}${(runs ? number(worst) : "-").padStart(11)}  ${words}`);
   });
-  findings.forEach(({ counterexample, ok, promised, limit, beyond }, i) => {
-    if (beyond && limit !== null && Number.isFinite(beyond.reach) && beyond.worst > limit) lines.push(`  ${names[i]}: coordinates beyond ${beyond.reach}, of which nothing is promised, came to ${number(beyond.worst)}`);
+  const far = findings.flatMap(({ beyond }, i) => (beyond && beyond.from !== null ? [`  ${names[i]}: ${number(beyond.worst)} with coordinates of ${number(beyond.from)}; promised up to ${number(beyond.reach)}`] : []));
+  if (far.length) lines.push("", ...far);
+  findings.forEach(({ counterexample, ok, promised }, i) => {
     if (!counterexample) return;
     const { state, measured } = counterexample;
-    lines.push("", `  ${names[i]} ${ok ? "is only monitored, and" : "does not hold:"} it comes to ${number(measured)} with`, ...state.map((line) => `    ${line}`));
+    lines.push("", `  ${names[i]} ${ok ? "is only monitored, and" : "does not hold:"} it comes to ${number(measured)} with`, ...state.flatMap((line) => wrapped(line)));
     if (state.length === 1 && when !== "training") lines.push(`    and parameters ${when === "drawn" ? "as they start" : "as trained"}`);
     if (!ok && (promised === "proved" || when === "drawn")) lines.push(`    ${promised === "proved" ? "It was proved, so this" : "This"} is a bug of mhc: please report it with the spec.`);
     if (!ok) lines.push(`    again: ${again}`);

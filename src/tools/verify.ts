@@ -16,7 +16,7 @@ import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
 import { reachOf } from "../manifolds/set.js";
 import { sets } from "../manifolds/registry.js";
 import { BEYOND } from "../passes/reach.js";
-import { batchWords, even, sizeOf, states, valuesOf, whole, wordsOf, type BatchChoice, type Change, type Slot, type State } from "./states.js";
+import { batchWords, even, sizeOf, states, valuesOf, whole, wordsOf, type BatchChoice, type Change, type Fill, type Slot, type State } from "./states.js";
 
 /** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */
 export type When = "drawn" | "training" | "trained" | "nearby";
@@ -38,10 +38,19 @@ export interface Finding {
   readonly ok: boolean;
   /** The largest distance or value; infinite when it was not a number, or overflowed. */
   readonly worst: number;
-  /** Free coordinates beyond which a set promises nothing, and the largest distance of the states there; null when there was none. */
-  readonly beyond: { readonly reach: number; readonly worst: number } | null;
+  /** What was seen where a set promises nothing; null when no state went there. */
+  readonly beyond: Beyond | null;
   /** A state in which the limit is passed, as simple as could be found. Also of a monitored claim that holds no promise there. */
   readonly counterexample: Counterexample | null;
+}
+
+export interface Beyond {
+  /** Free coordinates within this are promised to be mapped onto the set. */
+  readonly reach: number;
+  /** The largest distance beyond. */
+  readonly worst: number;
+  /** The least coordinate with which the tolerance was passed; null when it never was. */
+  readonly from: number | null;
 }
 
 export interface Counterexample {
@@ -87,6 +96,8 @@ interface Subject {
   readonly of: (measured: Measured) => number;
   /** Whether the state asks for what is promised: "over" when it goes beyond that, null when it overflows before. */
   readonly asked: (measured: Measured) => Asked;
+  /** Of a set: its largest free coordinate. */
+  readonly free: ((measured: Measured) => number) | null;
   readonly reach: number;
 }
 
@@ -227,12 +238,13 @@ function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subje
   const members = plan.constraints.filter(({ name }) => entries[mainEntry(plan)]!.outputs[`constraint:${name}`]).map(({ name, manifold, tolerance }): Subject => {
     const reach = reachOf(sets[manifold]!);
     const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
+    const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
     return {
-      property: `on ${manifold}`, tensor: name, promised: tolerance === null ? "nothing" : "tolerance", limit: tolerance, reach,
+      property: `on ${manifold}`, tensor: name, promised: tolerance === null ? "nothing" : "tolerance", limit: tolerance, reach, free,
       of: (measured) => ((measured.get(`lost:${name}`) ?? 0) > 0 ? Number.NaN : measured.get(`constraint:${name}`)!),
       asked(measured) {
-        const free = Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
-        return free >= BEYOND ? null : free > reach ? "over" : "in";
+        const far = free(measured);
+        return far >= BEYOND ? null : far > reach ? "over" : "in";
       },
     };
   });
@@ -241,7 +253,7 @@ function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subje
     const all = members.map((member) => member.asked(measured));
     return all.includes(null) ? null : all.includes("over") ? "over" : "in";
   };
-  const within = { asked, reach: Number.POSITIVE_INFINITY };
+  const within = { asked, free: null, reach: Number.POSITIVE_INFINITY };
   const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => ({
     property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
     promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of: (measured) => measured.get(`claim:${text}`)!, ...within,
@@ -272,7 +284,7 @@ const passes = (subject: Subject, value: number): boolean => subject.limit !== n
 /** Whether passing the limit in such states is a failure. */
 const fails = ({ promised }: Subject, when: When): boolean => promised === "tolerance" || promised === "proved" || (promised === "monitored" && when === "trained");
 
-/** States that are always tried: the base, nothing but zeros, and every parameter on a set with numbers that sets are sensitive to. */
+/** States that are always tried: the base, nothing but zeros, and every parameter on a set with what sets are sensitive to: numbers that have no square in f32, equal ones, and the ends. */
 function extremes(plan: Plan, slots: readonly Slot[]): State[] {
   const batch: BatchChoice = { kind: "random", seed: 0 };
   const parameters = slots.filter(({ kind }) => kind === "parameter");
@@ -280,7 +292,11 @@ function extremes(plan: Plan, slots: readonly Slot[]): State[] {
     const stored = new Set(storedOf(plan, name).map((info) => info.name));
     const own = parameters.filter((slot) => stored.has(slot.name));
     const reach = reachOf(sets[manifold]!);
-    return own.length ? [0, 1e-40, 1e-20, 1, reach, -reach].map((value) => own.map((slot) => whole(slot, { kind: "all", value }))) : [];
+    const fills: Fill[] = [
+      ...[0, 1e-40, 1e-20, 1, reach, -reach].map((value): Fill => ({ kind: "all", value })),
+      ...(["spread", "signs", "rows"] as const).flatMap((kind) => [1e-18, reach].map((scale): Fill => ({ kind, scale, seed: 1 }))),
+    ];
+    return own.length ? fills.map((fill) => own.map((slot) => whole(slot, fill))) : [];
   });
   return [[], parameters.map((slot) => whole(slot, { kind: "all", value: 0 })), ...on].map((changes: Change[]) => ({ batch, changes }));
 }
@@ -289,7 +305,7 @@ function extremes(plan: Plan, slots: readonly Slot[]): State[] {
 interface Tally {
   runs: number;
   worst: number;
-  beyond: number | null;
+  beyond: Beyond | null;
   failed: State | null;
 }
 
@@ -317,7 +333,7 @@ async function explore(bench: Bench, when: When, wanted: number | undefined, fir
       if (kind === null) continue;
       const value = known(subject.of(measured));
       if (kind === "over") {
-        tally.beyond = Math.max(tally.beyond ?? 0, value);
+        if (subject.free) tally.beyond = further(subject, tally.beyond, value, subject.free(measured));
         continue;
       }
       tally.runs++;
@@ -346,12 +362,17 @@ async function explore(bench: Bench, when: When, wanted: number | undefined, fir
   }
 }
 
+function further(subject: Subject, before: Beyond | null, value: number, coordinate: number): Beyond {
+  const from = passes(subject, value) ? Math.min(before?.from ?? Number.POSITIVE_INFINITY, coordinate) : (before?.from ?? null);
+  return { reach: subject.reach, worst: Math.max(before?.worst ?? 0, value), from };
+}
+
 /** What is no number is as far off as can be. */
 const known = (value: number): number => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
 
 function findingOf(subject: Subject, when: When, { runs, worst, beyond }: Omit<Tally, "failed">, counterexample: Counterexample | null): Finding {
-  const { property, tensor, promised, limit, reach } = subject;
-  return { property, tensor, when, promised, limit, runs, ok: counterexample === null || !fails(subject, when), worst, beyond: beyond === null ? null : { reach, worst: beyond }, counterexample };
+  const { property, tensor, promised, limit } = subject;
+  return { property, tensor, when, promised, limit, runs, ok: counterexample === null || !fails(subject, when), worst, beyond, counterexample };
 }
 
 /** A few steps as training makes them, at the rate of the page: its own kernels and optimizer. */
