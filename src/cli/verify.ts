@@ -140,7 +140,6 @@ function phaseText(when: When, findings: readonly Finding[], again: string, run:
     if (!counterexample) return;
     const { state, measured } = counterexample;
     lines.push("", `  ${names[i]} ${ok ? "is only monitored, and" : "does not hold:"} it comes to ${number(measured)} with`, ...state.flatMap((line) => wrapped(line)));
-    if (state.length === 1 && when !== "training") lines.push(`    and parameters ${when === "drawn" ? "as they start" : "as trained"}`);
     if (!ok && (promised === "proved" || when === "drawn")) lines.push(`    ${promised === "proved" ? "It was proved, so this" : "This"} is a bug of mhc: please report it with the spec.`);
     if (!ok) lines.push(`    again: ${again}`);
   });

@@ -8,6 +8,9 @@ import type { Node } from "../graph/node.js";
 /** Below this a norm is taken for zero: its square would leave f32. */
 export const TINY = 1e-18;
 
+/** Shorter vectors have no direction: of their squares f32 does not hold all digits, and a GPU may take those below 1.2e-38 for zero. */
+export const SHORT = 1e-14;
+
 const LETTERS = "abcdefghijklmnopqrstuv";
 
 /** Products of matrices [..., m, k] and [..., k, n]. */

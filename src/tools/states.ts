@@ -10,7 +10,8 @@ import { Arbitrary, limitShrink, stream, Value, type Random, type Stream } from 
 export interface Slot {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly kind: "parameter" | "input";
+  /** `point`: a parameter that is a point of a manifold itself, of which no part can be what it was elsewhere. */
+  readonly kind: "parameter" | "point" | "input";
 }
 
 export type Fill =
@@ -97,16 +98,23 @@ function entriesOf(fill: Exclude<Fill, { readonly kind: "these" }>, { shape }: S
 export const SIZES = [0, 1e-40, 1e-30, 1e-20, 1e-10, 1e-3, 0.02, 0.3, 1, 3, 10, 30, 79, 100, 1e3, 1e6, 1e12, 1e19, 1e38] as const;
 /** Of many tensors at once: larger ones, multiplied with each other, leave f32 before they reach a set. */
 const MODEST = SIZES.filter((size) => size <= 10);
+/** Of what is added to a coordinate: from where maps begin to saturate to where they have. */
+const LOUD = [1, 3, 10, 30, 79, 100, 1e3] as const;
 /** Nudges, as a share of a tensor's root mean square. */
 const NUDGES = [1e-3, 1e-2, 0.1, 0.3, 1] as const;
-/** Tensors of at most so many numbers, which are often what is added to a coordinate, are drawn alone as often as all others. */
+/** Tensors of at most so many numbers are often what is added to a coordinate. */
 const SMALL = 64;
+/** What they are set to, to see whether they are, and how far coordinates are then. */
+const PROBE = 40;
+const MOVED = 10;
 /** Of a step of the data. */
 const STEPS = 10_000;
 const SEEDS = 2 ** 30;
 
 export interface Drawing {
   readonly slots: readonly Slot[];
+  /** Tensors that free coordinates follow, which are drawn as often as all others. */
+  readonly drivers: readonly (readonly Slot[])[];
   /** `far`: numbers of every size in place of the base's. `near`: the base, nudged. */
   readonly about: "far" | "near";
   readonly data: boolean;
@@ -117,23 +125,34 @@ export interface Drawing {
 /** States at random; one that fails gives at most `shrinks` simpler ones. `baseOf` is what a tensor holds where nothing is changed. */
 export const states = (drawing: Drawing, baseOf: (name: string) => Float32Array, shrinks: number): Arbitrary<State> => limitShrink(new States(drawing, baseOf), shrinks);
 
+/** Tensors that differ in their layer only. */
+export function groupsOf(slots: readonly Slot[]): readonly (readonly Slot[])[] {
+  const groups = new Map<string, Slot[]>();
+  for (const slot of slots) {
+    const stem = slot.name.replace(/\.\d+(?=\.)/g, ".*");
+    groups.set(stem, [...(groups.get(stem) ?? []), slot]);
+  }
+  return [...groups.values()];
+}
+
+/** States in which small tensors, one group each, are set far from 0; and whether the coordinates followed, by the largest of them. */
+export const probes = (slots: readonly Slot[], batch: BatchChoice): { readonly group: readonly Slot[]; readonly state: State; readonly followed: (coordinate: number) => boolean }[] =>
+  groupsOf(slots.filter(({ kind }) => kind !== "input")).filter(([slot]) => sizeOf(slot!.shape) <= SMALL).map((group) => ({
+    group, followed: (coordinate) => coordinate > MOVED,
+    state: { batch, changes: group.map((slot, i) => whole(slot, { kind: "signs", scale: PROBE, seed: i + 1 })) },
+  }));
+
 class States extends Arbitrary<State> {
-  /** Tensors that differ in their layer only. */
   private readonly groups: readonly (readonly Slot[])[];
 
   constructor(private readonly drawing: Drawing, private readonly baseOf: (name: string) => Float32Array) {
     super();
-    const groups = new Map<string, Slot[]>();
-    for (const slot of drawing.slots) {
-      const stem = slot.name.replace(/\.\d+(?=\.)/g, ".*");
-      groups.set(stem, [...(groups.get(stem) ?? []), slot]);
-    }
-    this.groups = [...groups.values()];
+    this.groups = groupsOf(drawing.slots);
   }
 
   generate(random: Random): Value<State> {
     const pick = <T>(list: readonly T[]): T => list[random.nextInt(0, list.length - 1)]!;
-    const { about, data, vocabulary } = this.drawing;
+    const { about, data, vocabulary, drivers } = this.drawing;
     const changes: Change[] = [];
     const change = (group: readonly Slot[], sizes: readonly number[]): void => {
       const scale = pick(about === "near" ? NUDGES : sizes);
@@ -142,12 +161,14 @@ class States extends Arbitrary<State> {
       for (const slot of group) changes.push(whole(slot, kind === "all" ? { kind, value: random.nextInt(0, 1) ? scale : -scale } : { kind, scale, seed: random.nextInt(1, SEEDS) }));
     };
     const way = random.nextInt(0, 9);
-    const small = this.groups.filter((group) => sizeOf(group[0]!.shape) <= SMALL);
-    if (this.groups.length === 0) changes.length = 0;
-    else if (way < 3) change(pick(small.length ? small : this.groups), SIZES);
-    else if (way < 6) change(pick(this.groups), SIZES);
-    else if (way < 8) for (const group of new Set([pick(this.groups), pick(small.length ? small : this.groups), pick(this.groups)])) change(group, SIZES);
-    else for (const group of this.groups) if (way === 9 || random.nextInt(0, 1)) change(group, MODEST);
+    if (this.groups.length > 0) {
+      if (way < 3 && drivers.length) change(pick(drivers), LOUD);
+      else if (way < 6) change(pick(this.groups), SIZES);
+      else if (way < 8) {
+        for (const group of new Set([pick(this.groups), pick(this.groups)])) change(group, SIZES);
+        if (drivers.length) for (const group of drivers) if (random.nextInt(0, 1) && !changes.some(({ slot }) => group.includes(slot))) change(group, LOUD);
+      } else for (const group of this.groups) if (way === 9 || random.nextInt(0, 1)) change(group, MODEST);
+    }
     const one = random.nextInt(0, 7);
     const batch: BatchChoice = data && one < 4 ? { kind: "data", step: random.nextInt(0, STEPS) }
       : one === 7 && vocabulary ? { kind: "same", token: random.nextInt(0, vocabulary - 1) } : { kind: "random", seed: random.nextInt(1, SEEDS) };
@@ -192,12 +213,15 @@ function* simplerChanges(change: Change, base: Float32Array): Generator<Change> 
   }
   if (fill.kind === "spread" || fill.kind === "signs" || fill.kind === "rows") for (const value of [0, 1, fill.scale]) yield { ...change, fill: { kind: "all", value } };
   const length = to - from;
+  if (fill.kind === "trained" && slot.kind === "point") return;
   if (length > 1) {
     const middle = from + Math.ceil(length / 2);
     const quarter = Math.floor(length / 4);
     const parts = [[from, middle], [middle, to], ...(quarter ? [[from + quarter, to], [from, to - quarter]] : []), ...(length <= SPELT ? [[from + 1, to], [from, to - 1]] : [])] as const;
     for (const [begin, end] of parts) yield { ...change, from: begin!, to: end! };
   }
+  // What was trained is told as it is.
+  if (fill.kind === "trained") return;
   if (length <= SPELT && (fill.kind !== "all" || length < sizeOf(slot.shape))) {
     const values = valuesOf(change, base);
     yield { ...change, fill: { kind: "these", entries: Array.from({ length }, (_, i) => [from + i, values[from + i]!] as const) } };
@@ -210,7 +234,6 @@ function* simplerChanges(change: Change, base: Float32Array): Generator<Change> 
     case "spread": case "signs": case "rows": case "nudge":
       for (const scale of simplerNumbers(fill.scale)) yield { ...change, fill: { ...fill, scale } };
       return;
-    case "trained": return;
     default: fill satisfies never;
   }
 }
@@ -261,7 +284,7 @@ export function changeWords({ slot, fill, from, to }: Change): string {
     case "signs": return `${part} = +-${short(fill.scale)} at random (draw ${fill.seed})`;
     case "rows": return `${part} with equal rows, within ${short(fill.scale)} of 0 (draw ${fill.seed})`;
     case "nudge": return `${part} moved by up to ${short(fill.scale)} of its size (draw ${fill.seed})`;
-    case "trained": return `${part} as trained`;
+    case "trained": return to - from === 1 ? `${part} = ${short(fill.values[from]!)}, as trained` : `${part} as trained`;
     default: return fill satisfies never;
   }
 }

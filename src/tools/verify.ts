@@ -16,7 +16,7 @@ import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
 import { reachOf } from "../manifolds/set.js";
 import { sets } from "../manifolds/registry.js";
 import { BEYOND } from "../passes/reach.js";
-import { batchWords, even, sizeOf, states, valuesOf, whole, wordsOf, type BatchChoice, type Change, type Fill, type Slot, type State } from "./states.js";
+import { batchWords, even, probes, sizeOf, states, valuesOf, whole, wordsOf, type BatchChoice, type Change, type Fill, type Slot, type State } from "./states.js";
 
 /** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */
 export type When = "drawn" | "training" | "trained" | "nearby";
@@ -54,7 +54,7 @@ export interface Beyond {
 }
 
 export interface Counterexample {
-  /** What is set to what, a line each; everything else is as at the start, or as trained. */
+  /** What is set to what, the batch, and what everything else is as: a line each. */
   readonly state: readonly string[];
   readonly measured: number;
   readonly seed: number;
@@ -128,7 +128,7 @@ export async function verify(plan: Plan, device: Device, { seed: wanted, runs, s
     if (checkpoint === undefined) return found;
     await model.load(checkpoint);
     const trained = await bench.parameters();
-    const changes = bench.slots.flatMap((slot) => (slot.kind === "parameter" ? [whole(slot, { kind: "trained", values: trained.get(slot.name)! })] : []));
+    const changes = bench.slots.flatMap((slot) => (slot.kind !== "input" ? [whole(slot, { kind: "trained", values: trained.get(slot.name)! })] : []));
     await bench.base(start, false);
     end("trained", await explore(bench, "trained", undefined, Array.from({ length: given ? BATCHES : 1 }, (_, step): State => ({ batch: given ? { kind: "data", step } : { kind: "random", seed: 0 }, changes }))));
     await bench.base(trained, false);
@@ -143,7 +143,6 @@ export async function verify(plan: Plan, device: Device, { seed: wanted, runs, s
 interface Bench {
   readonly subjects: readonly Subject[];
   readonly slots: readonly Slot[];
-  readonly points: ReadonlySet<string>;
   readonly source: Source;
   readonly seed: number;
   readonly data: boolean;
@@ -172,11 +171,11 @@ function createBench(plan: Plan, model: Model, session: Session, given: Source |
   const random = (seed: number): Batch => madeUp(seed, (draw) => Math.floor(draw * vocabulary));
   const source: Source = given ?? { batch: (_, seed, step) => random(seed + step), *holdout() {}, holdoutExamples: 0 };
   const slots: Slot[] = [
-    ...plan.parameters.map(({ name, shape }): Slot => ({ name, shape, kind: "parameter" })),
+    ...plan.parameters.map(({ name, shape, point }): Slot => ({ name, shape, kind: point ? "point" : "parameter" })),
     ...refs.flatMap(([name, { shape, dtype }]): Slot[] => (dtype === "f32" ? [{ name, shape, kind: "input" }] : [])),
   ];
   const access = model.parameters();
-  const points = new Set(plan.parameters.flatMap(({ name, point }) => (point ? [name] : [])));
+  const points = new Set(slots.flatMap(({ name, kind }) => (kind === "point" ? [name] : [])));
   let base: ReadonlyMap<string, Float32Array> = new Map();
   let drawn = false;
   let changed: readonly string[] = [];
@@ -199,7 +198,7 @@ function createBench(plan: Plan, model: Model, session: Session, given: Source |
   }
 
   return {
-    subjects: subjectsOf(plan, entries), slots, points, source, seed: model.seed, data: given !== null, vocabulary,
+    subjects: subjectsOf(plan, entries), slots, source, seed: model.seed, data: given !== null, vocabulary,
     parameters: async () => new Map(await Promise.all(plan.parameters.map(async ({ name }) => [name, await access[name]!.get()] as const))),
     async base(values, throughMaps) {
       for (const [name, value] of values) access[name]!.set(value);
@@ -287,7 +286,7 @@ const fails = ({ promised }: Subject, when: When): boolean => promised === "tole
 /** States that are always tried: the base, nothing but zeros, and every parameter on a set with what sets are sensitive to: numbers that have no square in f32, equal ones, and the ends. */
 function extremes(plan: Plan, slots: readonly Slot[]): State[] {
   const batch: BatchChoice = { kind: "random", seed: 0 };
-  const parameters = slots.filter(({ kind }) => kind === "parameter");
+  const parameters = slots.filter(({ kind }) => kind !== "input");
   const on = plan.constraints.flatMap(({ name, manifold }) => {
     const stored = new Set(storedOf(plan, name).map((info) => info.name));
     const own = parameters.filter((slot) => stored.has(slot.name));
@@ -313,7 +312,7 @@ interface Tally {
 const judged = (subject: Subject, measured: Measured, when: When): Asked => (when === "trained" ? "in" : subject.asked(measured));
 
 async function explore(bench: Bench, when: When, wanted: number | undefined, first: readonly State[]): Promise<Finding[]> {
-  const { subjects, slots, points, seed, data, vocabulary, baseOf, measure } = bench;
+  const { subjects, slots, seed, data, vocabulary, baseOf, measure } = bench;
   const batch: BatchChoice = data ? { kind: "data", step: 0 } : { kind: "random", seed: 0 };
   await measure({ batch, changes: [] });
   const begun = performance.now();
@@ -322,11 +321,9 @@ async function explore(bench: Bench, when: When, wanted: number | undefined, fir
   const runs = wanted ?? Math.max(FEWEST, Math.min(RUNS, Math.floor(BUDGET / ms)));
   const shrinks = Math.max(SHRINKS.least, Math.min(SHRINKS.most, Math.floor(SHRINKING / ms)));
   // Near a run, points stay where training moved them: a nudge would leave the manifold.
-  const drawing = { slots: when === "drawn" ? slots : slots.filter(({ name }) => !points.has(name)), about: when === "drawn" ? "far" : "near", data, vocabulary } as const;
-  const arbitrary = states(drawing, baseOf, shrinks);
-  const drawn = when === "trained" ? first : [...first.slice(0, Math.ceil(runs / 2)), ...sample(arbitrary, { seed, numRuns: runs })].slice(0, runs);
+  const drawing = { slots: when === "drawn" ? slots : slots.filter(({ kind }) => kind !== "point"), about: when === "drawn" ? "far" : "near", data, vocabulary } as const;
   const tallies = new Map(subjects.map((subject): [Subject, Tally] => [subject, { runs: 0, worst: 0, beyond: null, failed: null }]));
-  for (const state of drawn) {
+  async function visit(state: State): Promise<Measured> {
     const measured = await measure(state);
     for (const [subject, tally] of tallies) {
       const kind = judged(subject, measured, when);
@@ -340,7 +337,19 @@ async function explore(bench: Bench, when: When, wanted: number | undefined, fir
       tally.worst = Math.max(tally.worst, value);
       if (passes(subject, value)) tally.failed ??= state;
     }
+    return measured;
   }
+
+  const own = when === "trained" ? first : first.slice(0, Math.ceil(runs / 2));
+  for (const state of own) await visit(state);
+  const drivers: (readonly Slot[])[] = [];
+  const probed = when === "drawn" ? probes(slots, batch).slice(0, Math.ceil((runs - own.length) / 2)) : [];
+  for (const { group, state, followed } of probed) {
+    const measured = await visit(state);
+    if (subjects.some(({ free }) => free && followed(free(measured)))) drivers.push(group);
+  }
+  const arbitrary = states({ ...drawing, drivers }, baseOf, shrinks);
+  if (when !== "trained") for (const state of sample(arbitrary, { seed, numRuns: Math.max(0, runs - own.length - probed.length) })) await visit(state);
   const findings: Finding[] = [];
   for (const [subject, tally] of tallies) {
     const counterexample = tally.failed ? await shrunk(subject, tally.failed) : null;
@@ -358,7 +367,7 @@ async function explore(bench: Bench, when: When, wanted: number | undefined, fir
       if (broken) last = { state: tried, measured: value };
       return !broken;
     }), { seed, numRuns: 1, examples: [[state]] });
-    return { state: wordsOf(last.state), measured: last.measured, seed };
+    return { state: [...wordsOf(last.state), `everything else as ${when === "nearby" ? "trained" : "it starts"}`], measured: last.measured, seed };
   }
 }
 
