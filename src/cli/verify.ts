@@ -40,7 +40,7 @@ export const verifyCommand = (): Command =>
       const project = openProject(file, run ? ofRun(given, run.info) : given);
       const device = await openDevice(given.device, { threads: given.threads });
       try {
-        const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, json);
+        const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
         const { compile } = await import("../compile.js");
         const compiled = await compile(project.text, { ...full, devices: [device.name], monitors: "all", choices: { [device.name]: choicesFor(device) } });
         await report(compiled, json);
@@ -73,14 +73,14 @@ const ofRun = (given: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
   data: given.data ?? Object.entries(data).map(([name, location]) => `${name}=${location}`),
 });
 
-/** The facts of a run are those that it was trained with; its data may have gone. */
-async function factsOf(project: Project, run: RunInfo | null, json: boolean): Promise<{ readonly options: CheckOptions; readonly loaded: ReadonlyMap<string, Loaded>; readonly missing: string | null }> {
+/** The facts of a run are those that it was trained with; its data may have gone, unless it is `named` on the command line. */
+async function factsOf(project: Project, run: RunInfo | null, named: boolean, json: boolean): Promise<{ readonly options: CheckOptions; readonly loaded: ReadonlyMap<string, Loaded>; readonly missing: string | null }> {
   if (!run) return { ...(await readFacts(project, json)), missing: null };
   try {
     const { options: full, loaded } = await readFacts(project, json);
     return { options: { ...full, facts: run.facts }, loaded, missing: null };
   } catch (error) {
-    if (!(error instanceof DataError)) throw error;
+    if (!(error instanceof DataError) || named) throw error;
     return { options: { ...project.options, facts: run.facts }, loaded: new Map(), missing: error.message };
   }
 }

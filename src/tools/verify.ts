@@ -121,13 +121,12 @@ export async function verify(plan: Plan, device: Device, { seed: wanted, runs, s
     };
     if (subjects.length === 0) return [];
     const start = await bench.parameters();
+    const trained = checkpoint === undefined ? null : await trainedBy(model, bench, checkpoint);
     await bench.base(new Map(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)])), true);
     end("drawn", await explore(bench, "drawn", runs, extremes(plan, bench.slots)));
     await bench.base(start, false);
     if (plan.train) end("training", await steps(plan, model, subjects, source));
-    if (checkpoint === undefined) return found;
-    await model.load(checkpoint);
-    const trained = await bench.parameters();
+    if (!trained) return found;
     const changes = bench.slots.flatMap((slot) => (slot.kind !== "input" ? [whole(slot, { kind: "trained", values: trained.get(slot.name)! })] : []));
     await bench.base(start, false);
     end("trained", await explore(bench, "trained", undefined, Array.from({ length: given ? BATCHES : 1 }, (_, step): State => ({ batch: given ? { kind: "data", step } : { kind: "random", seed: 0 }, changes }))));
@@ -137,6 +136,15 @@ export async function verify(plan: Plan, device: Device, { seed: wanted, runs, s
   } finally {
     await model.close();
   }
+}
+
+/** The parameters of a checkpoint, which is read first, since it may be wrong; the model is what it was then. */
+async function trainedBy(model: Model, bench: Bench, checkpoint: string): Promise<Map<string, Float32Array>> {
+  const before = await model.checkpoint();
+  await model.load(checkpoint);
+  const trained = await bench.parameters();
+  await model.load(before);
+  return trained;
 }
 
 /** A model in which states are put and measured. */
