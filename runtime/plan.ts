@@ -115,6 +115,8 @@ export interface ParameterInfo {
   readonly offset: number;
   /** Whether weight decay applies. */
   readonly decay: boolean;
+  /** There when what is stored is a point of a manifold itself, which the entry `start` puts there and the optimizer moves along it. */
+  readonly point?: true;
 }
 
 /** Optimizer moments and the like. */
@@ -194,7 +196,7 @@ export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number 
  *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and state
  *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME
  *   start      -                                        updates parameters that are points of a manifold: run once, after they were drawn
- *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT
+ *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT; to be verified: free:NAME, lost:NAME (src/passes/reach.ts)
  *   gradients  batch tensors                            outputs loss, gradient:NAME
  *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
  *              or inputs by name                        outputs by name                         (specs with input/output)

@@ -11,7 +11,7 @@ import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, typ
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { fit, type Fitted } from "./budget.js";
-import { buildEntries, type Entries } from "./entries.js";
+import { buildEntries, type Entries, type Monitors } from "./entries.js";
 import { printGraph } from "./graph/text.js";
 import { slotsOf } from "./graph/packing.js";
 import { valueOf } from "./graph/sizes.js";
@@ -49,8 +49,8 @@ export interface CompileOptions extends CheckOptions {
   readonly devices: readonly (DeviceName | KernelPrinter)[];
   /** Choices of kernels by device, as `mhc tune` found them; defaults where there are none. */
   readonly choices?: Readonly<Partial<Record<DeviceName, Choices>>>;
-  /** Whether the plan can measure gains and mixes while it trains: one more entry, `monitor`, where there is something to measure. */
-  readonly monitors?: boolean;
+  /** Whether the plan can measure gains and mixes while it trains: one more entry, `monitor`, where there is something to measure. "all": proved claims too, and what `mhc verify` judges sets by. */
+  readonly monitors?: Monitors;
 }
 
 /** Choices by `skeleton` or `skeleton/shape`. */
@@ -182,7 +182,7 @@ function stateOf({ lowered, states, order }: Entries): { parameters: ParameterIn
   const { offsets, words } = slotsOf(names.map((name) => shapes.get(name)!));
   const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
   return {
-    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay })),
+    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay, ...(points ? { point: true as const } : {}) })),
     states: states.map((state) => ({ ...state, offset: layout.get(state.name)! })),
     layout, words,
   };

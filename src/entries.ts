@@ -1,7 +1,7 @@
 /**
  * The entries of a model, one graph each: what the runtime can ask of it. `train` makes a step, `loss` evaluates a batch example by
  * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
- * outputs of a spec that has no loss. `monitor` measures gains and mixes, and `start` puts what was drawn onto manifolds; neither is there unless needed.
+ * outputs of a spec that has no loss. `monitor` measures gains, mixes and claims, and `start` puts what was drawn onto manifolds; neither is there unless needed.
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
@@ -11,8 +11,9 @@ import type { LoweredParameter } from "./model/parameters.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
-import { claimed } from "./passes/claims.js";
+import { claimed, SHARPER } from "./passes/claims.js";
 import { monitors } from "./passes/monitors.js";
+import { reach } from "./passes/reach.js";
 import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
 import type { OnManifold } from "./passes/riemannian.js";
 import { lossScale, type State } from "./passes/scaling.js";
@@ -30,7 +31,10 @@ export interface Entries {
 
 const none: ReadonlyMap<Node, Node> = new Map();
 
-export function buildEntries(model: TypedModel, options: { readonly monitors: boolean }): Entries {
+/** What the entry `monitor` measures: monitored claims alone, gains and mixes too, or all that can be measured of what the page promises. */
+export type Monitors = boolean | "all";
+
+export function buildEntries(model: TypedModel, options: { readonly monitors: Monitors }): Entries {
   const batch = model.train?.batch ?? 1;
   const half = model.train?.half ?? null;
   const graphs: Graph[] = [];
@@ -86,6 +90,8 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
     const found = vjp(b, outputs.map(([, node]) => node), cotangents, wrt);
     const names = [...inputs.map(([name]) => `cotangent:${name}`), ...lowered.parameters.map(({ name }) => `gradient:${name}`)];
     const forward = model.loss ? "outputs" : "forward";
+    const watched = !model.loss && options.monitors === "all" ? watch(b, model, lowered, "all") : null;
+    if (watched?.size) graphs.push({ name: "monitor", outputs: watched, updates: none });
     graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
     differentiated({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
   }
@@ -97,15 +103,17 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights, adapted } = lowered;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, uses, chains, weights, adapted } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
+  const used = [...uses.values()].flat().flatMap(({ distances, points, free }) => [distances, points, ...free]);
   const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
-  const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
+  const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams, ...used])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
   const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> => new Map([...nodes].map(([name, node]) => [name, now(node)]));
   return {
     ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights), adapted: all(adapted),
+    uses: new Map([...uses].map(([name, own]) => [name, own.map(({ distances, points, free }) => ({ distances: now(distances), points: now(points), free: free.map(now) }))])),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
     loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
@@ -117,9 +125,10 @@ function fused(lowered: Lowered, b: Builder): Lowered {
 const constraintOutputs = ({ constraints, adapted }: Lowered): (readonly [string, Node])[] =>
   [...[...constraints].map(([name, node]) => [`constraint:${name}`, node] as const), ...[...adapted].map(([name, node]) => [`adapted:${name}`, node] as const)];
 
-/** What is measured: gains and mixes when they are asked for, and what the page's claims are about when they are monitored. */
-function watch(b: Builder, { claims }: TypedModel, { chains, weights, repeats }: Lowered, asked: boolean): Map<string, Node> {
-  if (!asked && !claims.some(({ monitored }) => monitored)) return new Map();
+/** What is measured: gains and mixes when they are asked for, and what the page's claims are about when they are monitored; proved ones, and how far the sets are reached into, when all is. */
+function watch(b: Builder, { claims }: TypedModel, { chains, uses, weights, repeats }: Lowered, asked: Monitors): Map<string, Node> {
+  const own = asked === "all" ? claims : claims.filter(({ monitored }) => monitored);
+  if (!asked && !own.length) return new Map();
   const found = monitors(b, chains);
   const gains = new Map<string, Node[]>();
   for (const [name, node] of found) {
@@ -128,7 +137,8 @@ function watch(b: Builder, { claims }: TypedModel, { chains, weights, repeats }:
   }
   return new Map([
     ...(asked ? [...found].map(([name, node]) => [`monitor:${name}`, node] as const) : []),
-    ...[...claimed(b, claims, { gains, weights, repeats })].map(([text, node]) => [`claim:${text}`, node] as const),
+    ...[...claimed(b, own, { gains, weights, repeats, ...(asked === "all" ? { turns: SHARPER } : {}) })].map(([text, node]) => [`claim:${text}`, node] as const),
+    ...(asked === "all" ? reach(b, uses) : []),
   ]);
 }
 

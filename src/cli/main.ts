@@ -13,6 +13,7 @@ import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
 import { trainCommand } from "./train.js";
 import { tuneCommand } from "./tune.js";
+import { verifyCommand } from "./verify.js";
 import { version } from "./version.js";
 import { exitCodeOf, explain } from "./outcome.js";
 
@@ -23,7 +24,7 @@ const program = new Command("mhc")
   .exitOverride()
   .showHelpAfterError("(mhc --help lists the commands)");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, devicesCommand]) {
+for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, verifyCommand, devicesCommand]) {
   program.addCommand(command().exitOverride());
 }
 

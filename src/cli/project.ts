@@ -8,7 +8,7 @@ import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
-import type { CheckOptions, Checked } from "../compile.js";
+import type { CheckOptions, Checked, CompileOptions } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import type { RunInfo } from "../tools/run.js";
@@ -107,7 +107,7 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
-export async function compileFor(project: Project, device: Device, json: boolean, monitors = false): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
+export async function compileFor(project: Project, device: Device, json: boolean, monitors: CompileOptions["monitors"] = false): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
   const { options, loaded } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
   const compiled = await compile(project.text, { ...options, devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } });

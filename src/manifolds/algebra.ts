@@ -8,6 +8,9 @@ import type { Node } from "../graph/node.js";
 /** Below this a norm is taken for zero: its square would leave f32. */
 export const TINY = 1e-18;
 
+/** Shorter vectors have no direction: of their squares f32 does not hold all digits, and a GPU may take those below 1.2e-38 for zero. */
+export const SHORT = 1e-14;
+
 const LETTERS = "abcdefghijklmnopqrstuv";
 
 /** Products of matrices [..., m, k] and [..., k, n]. */
@@ -162,10 +165,13 @@ export function inversePositive(b: Builder, x: Node): Node {
   return b.neg(y);
 }
 
+/** Of a direction that was made orthogonal once, what is left when that is done again: all of it, unless it was rounding along the others. */
+const MOST = 0.5;
+
 /**
  * Orthonormal columns that span those of matrices [..., m, r], by Gram and Schmidt, each made orthogonal twice: once is enough for any condition
  * but of the rounding (Giraud, Langou and Rozložník 2005). Of a column that depends on those before it only rounding is left, and that is made a
- * direction too, which does no harm to a span; of zeros, zeros.
+ * direction too, which does no harm to a span, unless it lies along the others again (of equal rows it does): then it is zeros, as that of zeros is.
  */
 export function orthonormal(b: Builder, x: Node): Node {
   const rank = x.shape.length;
@@ -176,8 +182,13 @@ export function orthonormal(b: Builder, x: Node): Node {
   for (let j = 0; j < r; j++) {
     const hit = indicator(b, x.shape, rank - 1, j);
     let v = unit(b.reshape(b.sum(b.mul(x, hit), [rank - 1]), [...column, 1]));
-    const beside = (w: Node, basis: Node): Node => unit(b.sub(w, product(b, basis, transposedProduct(b, basis, w))));
-    if (q) v = beside(beside(v, q), q);
+    const beside = (w: Node, basis: Node): Node => b.sub(w, product(b, basis, transposedProduct(b, basis, w)));
+    if (q) {
+      const rest = beside(unit(beside(v, q)), q);
+      const size = norm(b, rest, 2);
+      const kept = b.cast(b.le(b.fill(MOST, size.shape), size), "f32");
+      v = b.mul(rest, over(b, b.div(kept, atLeast(b, size, MOST)), rest.shape));
+    }
     const placed = b.mul(over(b, b.reshape(v, column), x.shape), hit);
     q = q ? b.add(q, placed) : placed;
   }

@@ -42,7 +42,8 @@ export const lowRank: Variety = {
   // Of the (r + 1)st singular value relative to the norm an upper bound: no matrix of rank r is nearer than that value (Eckart and Young).
   violation: (b, x, { options }) => {
     const y = b.div(x, sizes(b, x));
-    return b.div(norm(b, b.sub(y, truncated(b, y, options)), 2), norm(b, y, 2));
+    // A matrix whose largest entry is SMALLEST is one of norm 1 at least; what is smaller, zeros too, has too few digits to have a rank.
+    return b.div(norm(b, b.sub(y, truncated(b, y, options)), 2), atLeast(b, norm(b, y, 2), 1));
   },
   tolerance: () => 1e-5,
   bound: () => ({ none: "bounds the rank, and no size" }),

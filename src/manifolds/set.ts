@@ -39,6 +39,9 @@ export type Point = "entry" | "vector" | "matrix" | "square";
 /** How many axes a point has. */
 export const rankOf = (point: Point): 0 | 1 | 2 => (point === "entry" ? 0 : point === "vector" ? 1 : 2);
 
+/** Free coordinates within +- this are mapped onto the set, whatever its options: the generated tests hold every case to it. */
+export const reachOf = ({ cases }: ConstraintSet): number => Math.min(...cases.map(({ extreme }) => extreme));
+
 /** One tensor of free coordinates. A set with several can be kept by parameters only, not by values computed for a token. */
 export interface Piece {
   readonly name: string;

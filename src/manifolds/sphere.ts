@@ -1,12 +1,12 @@
 /**
- * The sphere of vectors of norm `radius`, with the metric of the space around it. The map is x / |x| times the radius; zero, which has no direction,
+ * The sphere of vectors of norm `radius`, with the metric of the space around it. The map is x / |x| times the radius; zero, which has no direction (nor has what is SHORT),
  * goes to the first axis. Retraction is the same projection of x + v, transport the projection onto the tangent space of the end: both
  * of first order and cheap (Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds, 2008, sections 4.1 and 8.1).
  * Distances are arcs: 2 r atan(|x - y| / |x + y|), which keeps its digits where the arc cosine loses them.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { arctangent, atLeast, dot, indicator, norm, over, scaled, TINY } from "./algebra.js";
+import { arctangent, atLeast, dot, indicator, norm, over, scaled, SHORT, TINY } from "./algebra.js";
 import { quantity, type Manifold, type Setting } from "./set.js";
 
 export const sphere: Manifold = {
@@ -43,7 +43,7 @@ const radii = (b: Builder, x: Node, setting: Setting): Node => over(b, quantity(
 
 function normalized(b: Builder, x: Node, setting: Setting): Node {
   const square = dot(b, x, x, 1);
-  const nothing = b.le(square, b.fill(TINY * TINY, square.shape));
+  const nothing = b.le(square, b.fill(SHORT * SHORT, square.shape));
   const factor = b.div(radii(b, x, setting), b.sqrt(b.select(nothing, b.fill(1, square.shape), square)));
   const first = indicator(b, x.shape, x.shape.length - 1, 0);
   return b.mul(b.select(over(b, nothing, x.shape), first, x), over(b, factor, x.shape));

@@ -13,7 +13,7 @@ import { rankOf } from "../manifolds/set.js";
 import { type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
 import { mixingOf } from "./mixing.js";
-import { createParameters, type LoweredParameter } from "./parameters.js";
+import { createParameters, type LoweredParameter, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
 
 export interface Lowered {
@@ -30,9 +30,11 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
   readonly constraints: ReadonlyMap<string, Node>;
+  /** All uses, by the same names. */
+  readonly uses: ReadonlyMap<string, readonly Use[]>;
   /** Options that are learned, by name: `Mixing.relax`. */
   readonly adapted: ReadonlyMap<string, Node>;
-  /** Values of the parameters whose norms are watched, by name. */
+  /** Values of the parameters whose norms are claimed, by name. */
   readonly weights: ReadonlyMap<string, Node>;
   /** Layers by the name of their `repeat`. */
   readonly repeats: ReadonlyMap<string, number>;
@@ -68,9 +70,9 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const values = new Map<Tensor, Labelled>();
   const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
   const inputs = new Map<string, Node>();
-  const violations = new Map<string, Node[]>();
-  const violate = (name: string, distances: Node): void => void violations.set(name, [...(violations.get(name) ?? []), distances]);
-  const parameters = createParameters(model, b, violate);
+  const uses = new Map<string, Use[]>();
+  const use = (name: string, own: Use): void => void uses.set(name, [...(uses.get(name) ?? []), own]);
+  const parameters = createParameters(model, b, use);
   const chains = new Map<Tensor, Connection[]>();
   const repeats = new Map<string, number>();
   /** The block that the connection being lowered wraps, and its uses so far. */
@@ -87,7 +89,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => fromParameter(parameter));
   return {
     parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
-    constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
+    constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
     chains: [...chains.values()], weights: parameters.weights, repeats, adapted: parameters.adapted,
   };
 
@@ -206,8 +208,8 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       case "where": throw new Error("model: a `where` stands under a reducer");
       case "call": return renamed(instance(e.instance, e.args), e.axes);
       case "map": {
-        const mapped = map(e);
-        violate(e.name, e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)));
+        const { free, mapped } = map(e);
+        use(e.name, { distances: e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)), points: mapped.node, free });
         return mapped;
       }
       case "cross_entropy": return crossEntropy(e);
@@ -295,7 +297,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     return result;
   }
 
-  function map(e: Extract<Typed, { readonly kind: "map" }>): Labelled {
+  function map(e: Extract<Typed, { readonly kind: "map" }>): { readonly free: readonly Node[]; readonly mapped: Labelled } {
     const axes = labelsOf(e.axes);
     const { set, options } = e.manifold;
     const outer = e.axes.slice(0, e.axes.length - rankOf(set.point));
@@ -306,7 +308,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
-    return { node: set.map(b, nodes, shape, parameters.settingOf(e.manifold)), labels };
+    return { free: nodes, mapped: { node: set.map(b, nodes, shape, parameters.settingOf(e.manifold)), labels } };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {
@@ -322,7 +324,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
 }
 
 /** The largest of all values. Tensors of one shape are compared place by place first, so that each comparison joins the kernel that makes the next tensor. */
-function largestOf(b: Builder, tensors: readonly Node[]): Node {
+export function largestOf(b: Builder, tensors: readonly Node[]): Node {
   const byShape = new Map<string, Node>();
   for (const tensor of tensors) {
     const shape = tensor.shape.join("x");

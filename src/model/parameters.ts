@@ -24,15 +24,22 @@ export interface LoweredParameter {
   readonly points: Points | null;
 }
 
-/** `violate` is told, once a parameter, how far points are from the set that it is on, under its name with stars for layers. */
-export function createParameters(model: TypedModel, b: Builder, violate: (name: string, distances: Node) => void) {
+/** A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of (none where the points themselves are kept). */
+export interface Use {
+  readonly distances: Node;
+  readonly points: Node;
+  readonly free: readonly Node[];
+}
+
+/** `use` is told of each parameter on a set, once, under its name with stars for layers. */
+export function createParameters(model: TypedModel, b: Builder, use: (name: string, use: Use) => void) {
   const declared = new Map<string, LoweredParameter>();
   /** Values of parameters on sets. */
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
   const adapted = new Map<string, Node>();
   const riemannian = model.train?.optimizer.riemannian ?? false;
-  const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
+  const normed = new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity)));
 
   function declare(name: string, { start, doc, on }: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null): Node {
     const node = b.parameter(name, shape);
@@ -55,11 +62,10 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
     const moves = riemannian && points.set.kind === "manifold" && points.alike && !manifold.adapt;
-    const node = moves
-      ? declare(name, parameter, shape, axes, points)
-      : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null)));
+    const free = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null));
+    const node = moves ? declare(name, parameter, shape, axes, points) : points.map(b, free);
     members.set(name, node);
-    violate(parameter.name, points.set.violation(b, points.of(b, node), points.setting));
+    use(parameter.name, { distances: points.set.violation(b, points.of(b, node), points.setting), points: node, free });
     return node;
   }
 

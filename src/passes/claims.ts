@@ -1,4 +1,4 @@
-/** Monitored claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is about their product. */
+/** Claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is about their product. */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { spectralBound } from "../manifolds/algebra.js";
@@ -6,8 +6,9 @@ import { layersOf } from "../model/quantities.js";
 import type { Claim, Quantity } from "../model/typed.js";
 import { most } from "./monitors.js";
 
-/** Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13). */
+/** Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13), which is half a thousandth; and rank^(2^-19), for what is held against a proof. */
 const SHARP = 12;
+export const SHARPER = 18;
 
 /** What claims are measured of. */
 export interface Measured {
@@ -17,11 +18,13 @@ export interface Measured {
   readonly weights: ReadonlyMap<string, Node>;
   /** Layers by the name of the `repeat`. */
   readonly repeats: ReadonlyMap<string, number>;
+  /** Gram iterations of a norm. */
+  readonly turns?: number;
 }
 
 /** Scalars by the text of the claim. */
 export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): Map<string, Node> {
-  return new Map(claims.filter(({ monitored }) => monitored).map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map())]));
+  return new Map(claims.map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map())]));
 }
 
 /** The largest over the layers that the quantity is one of each of. */
@@ -50,7 +53,7 @@ function measure(b: Builder, quantity: Quantity, measured: Measured, layers: Rea
       const order = [...rows.map((axis) => axes.indexOf(axis)), ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i]))];
       const moved = b.transpose(node, order);
       const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);
-      return spectralBound(b, b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]), SHARP);
+      return spectralBound(b, b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]), measured.turns ?? SHARP);
     }
     default: return quantity satisfies never;
   }

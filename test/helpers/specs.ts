@@ -14,7 +14,7 @@ export interface SpecOptions {
   readonly facts?: Facts;
   /** Members of the skeletons' families that are forced. */
   readonly choices?: CompileOptions["choices"];
-  readonly monitors?: boolean;
+  readonly monitors?: CompileOptions["monitors"];
 }
 
 export async function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {

@@ -1,0 +1,101 @@
+/**
+ * A model in which states are put and measured. A state is written over a base, tensor by tensor; points of manifolds, where they are drawn, are then put on
+ * them by the entry `start`, as those of a start are. What is measured is every scalar of two entries: `loss` (or `forward`), the kernels that training and
+ * use evaluate the page by, and `monitor`, which has the claims.
+ */
+import type { Batch, Source } from "../../runtime/data.js";
+import type { Session } from "../../runtime/device.js";
+import type { Model } from "../../runtime/model.js";
+import type { Entry, Plan } from "../../runtime/plan.js";
+import { mainEntry, type Measured } from "./promises.js";
+import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
+
+export interface Bench {
+  readonly slots: readonly Slot[];
+  readonly source: Source;
+  readonly seed: number;
+  readonly data: boolean;
+  readonly vocabulary: number;
+  /** The parameters as they are. */
+  readonly parameters: () => Promise<Map<string, Float32Array>>;
+  /** What states differ from; `drawn`: points of manifolds are put there by their maps, as those of a start are. */
+  readonly base: (values: ReadonlyMap<string, Float32Array>, drawn: boolean) => void;
+  readonly baseOf: (name: string) => Float32Array;
+  readonly measure: (state: State) => Promise<Measured>;
+}
+
+export function createBench(plan: Plan, model: Model, session: Session, given: Source | null): Bench {
+  const { entries } = plan.devices[model.device.name]!;
+  const main = mainEntry(plan);
+  const entry = entries[main]!;
+  const text = plan.data[0] ?? null;
+  const vocabulary = text === null ? 0 : text.kind === "characters" ? text.vocabulary.length : text.classes;
+  const refs = Object.entries(entry.inputs);
+  const size = plan.train?.batch ?? 1;
+  /** A batch that is made up: tokens of the vocabulary, or labels, and numbers within +-1. */
+  const madeUp = (seed: number, tokenOf: (draw: number) => number): Batch => Object.fromEntries(refs.map(([name, { shape, dtype }], input) => {
+    const draws = Array.from({ length: sizeOf(shape) }, (_, i) => even(refs.length * seed + input + 1, i));
+    return [name, dtype === "u32" ? Uint32Array.from(draws, tokenOf) : Float32Array.from(draws, (draw) => 2 * draw - 1)];
+  }));
+  const random = (seed: number): Batch => madeUp(seed, (draw) => Math.floor(draw * vocabulary));
+  const source: Source = given ?? { batch: (_, seed, step) => random(seed + step), *holdout() {}, holdoutExamples: 0 };
+  const slots: Slot[] = [
+    ...plan.parameters.map(({ name, shape, point }): Slot => ({ name, shape, kind: point ? "point" : "parameter" })),
+    ...refs.flatMap(([name, { shape, dtype }]): Slot[] => (dtype === "f32" ? [{ name, shape, kind: "input" }] : [])),
+  ];
+  const access = model.parameters();
+  const points = new Set(slots.flatMap(({ name, kind }) => (kind === "point" ? [name] : [])));
+  let base: ReadonlyMap<string, Float32Array> = new Map();
+  let drawn = false;
+  let changed: readonly string[] = [];
+  let current: Batch = {};
+
+  const batchOf = (choice: BatchChoice): Batch => {
+    switch (choice.kind) {
+      case "data": return source.batch(size, model.seed, choice.step);
+      case "random": return random(choice.seed);
+      case "same": return madeUp(0, () => choice.token);
+      default: return choice satisfies never;
+    }
+  };
+
+  async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
+    for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, batch[input]!);
+    const outputs = Object.entries(own.outputs).filter(([output, { shape }]) => shape.length === 0 || output === "losses");
+    const read = await session.run(name, outputs.map(([, ref]) => ref));
+    return outputs.map(([output], i) => [output, read[i]![0]!]);
+  }
+
+  return {
+    slots, source, seed: model.seed, data: given !== null, vocabulary,
+    parameters: async () => new Map(await Promise.all(plan.parameters.map(async ({ name }) => [name, await access[name]!.get()] as const))),
+    base(values, throughMaps) {
+      for (const [name, value] of values) access[name]!.set(value);
+      [base, drawn, changed] = [values, throughMaps, []];
+    },
+    baseOf: (name) => base.get(name) ?? (current[name] as Float32Array),
+    async measure({ batch: choice, changes }) {
+      current = batchOf(choice);
+      const batch: Record<string, Float32Array | Uint32Array> = { ...current };
+      const own = new Map(changes.map((change) => [change.slot.name, change]));
+      const measured = new Map<string, number>();
+      // Points are where their map has put them: what was drawn is written anew.
+      for (const name of new Set([...changed, ...own.keys(), ...(drawn ? points : [])])) {
+        const change = own.get(name);
+        if (change?.slot.kind === "input") {
+          batch[name] = valuesOf(change, batch[name] as Float32Array);
+          continue;
+        }
+        if (!access[name]) continue;
+        const values = change ? valuesOf(change, base.get(name)!) : base.get(name)!;
+        access[name].set(values);
+        if (drawn && points.has(name)) measured.set(`point:${name}`, values.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
+      }
+      changed = [...own.keys()];
+      if (drawn && points.size) await session.run("start");
+      for (const [name, value] of await run(main, entry, batch)) measured.set(name, value);
+      if (entries["monitor"]) for (const [name, value] of await run("monitor", entries["monitor"], batch)) measured.set(name, value);
+      return measured;
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * What a compiled page promises, as subjects that can be measured: that values and parameters are on their sets, that claims hold, and gains, of which
+ * nothing may be claimed. Each says what it is of the scalars that entries give out, and whether a state asks for what is promised at all.
+ */
+import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
+import { sets } from "../manifolds/registry.js";
+import { reachOf } from "../manifolds/set.js";
+import { BEYOND } from "../passes/reach.js";
+
+/** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */
+export type When = "drawn" | "training" | "trained" | "nearby";
+
+/** What is promised: a distance within a tolerance, a claim that is proved, a claim that is monitored, or nothing. */
+export type Promised = "tolerance" | "proved" | "monitored" | "nothing";
+
+export interface Beyond {
+  /** Free coordinates within this are promised to be mapped onto the set. */
+  readonly reach: number;
+  /** The largest distance beyond. */
+  readonly worst: number;
+  /** The least coordinate with which the tolerance was passed; null when it never was. */
+  readonly from: number | null;
+}
+
+/** Proofs are of exact arithmetic; a norm is measured from above by Gram iteration, by less than a hundred-thousandth each, and in f32. */
+const ROUNDING = 1e-3;
+
+/** One thing that is verified. */
+export interface Subject {
+  readonly property: string;
+  readonly tensor: string;
+  readonly promised: Promised;
+  readonly limit: number | null;
+  /** What it is, of what was measured. */
+  readonly of: (measured: Measured) => number;
+  /** Whether the state asks for what is promised: "over" when it goes beyond that, null when it overflows before. */
+  readonly asked: (measured: Measured) => Asked;
+  /** Of a set: its largest free coordinate. */
+  readonly free: ((measured: Measured) => number) | null;
+  readonly reach: number;
+}
+
+export type Asked = "in" | "over" | null;
+
+/** Scalars by the names that entries give them, with the largest drawn coordinate of a point as `point:NAME`. */
+export type Measured = ReadonlyMap<string, number>;
+
+/** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
+export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
+  const watched = Object.keys(entries["monitor"]?.outputs ?? {});
+  const members = plan.constraints.filter(({ name }) => entries[mainEntry(plan)]!.outputs[`constraint:${name}`]).map(({ name, manifold, tolerance }): Subject => {
+    const reach = reachOf(sets[manifold]!);
+    const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
+    const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
+    return {
+      property: `on ${manifold}`, tensor: name, promised: tolerance === null ? "nothing" : "tolerance", limit: tolerance, reach, free,
+      of: (measured) => ((measured.get(`lost:${name}`) ?? 0) > 0 ? Number.NaN : measured.get(`constraint:${name}`)!),
+      asked(measured) {
+        const far = free(measured);
+        return far >= BEYOND ? null : far > reach ? "over" : "in";
+      },
+    };
+  });
+  // A claim is proved of members: it says nothing of a state in which a set is not asked for what it promises.
+  const asked = (measured: Measured): Asked => {
+    const all = members.map((member) => member.asked(measured));
+    return all.includes(null) ? null : all.includes("over") ? "over" : "in";
+  };
+  const within = { asked, free: null, reach: Number.POSITIVE_INFINITY };
+  const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => ({
+    property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
+    promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of: (measured) => measured.get(`claim:${text}`)!, ...within,
+  }));
+  const streams = [...new Set(watched.flatMap((name) => (name.startsWith("monitor:gain:") ? [name.split(":")[2]!] : [])))];
+  const gains = streams.filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`))).map((stream): Subject => ({
+    property: "gain", tensor: stream, promised: "nothing", limit: null, ...within,
+    of: (measured) => Math.max(measured.get(`monitor:gain:${stream}:forward`)!, measured.get(`monitor:gain:${stream}:backward`)!),
+  }));
+  return [...members, ...claims, ...gains];
+}
+
+/** The entry that measures distances: of a page with inputs it is that which makes its outputs. */
+export const mainEntry = (plan: Plan): string => (plan.train ? "loss" : "forward");
+
+/** What is stored of a parameter on a set, in all its layers: itself, or its pieces. */
+export function storedOf({ parameters }: Plan, constraint: string): readonly ParameterInfo[] {
+  const pattern = new RegExp(`^${constraint.replaceAll(".", "\\.").replaceAll("*", "\\d+")}(\\.\\w+)?$`);
+  return parameters.filter(({ name }) => pattern.test(name));
+}
+
+/** By how much a limit may be passed. */
+const allowed = ({ promised, limit }: Subject): number => limit! * (promised === "proved" ? 1 + ROUNDING : 1);
+
+/** Whether a value passes its limit; what is no number does. */
+export const passes = (subject: Subject, value: number): boolean => subject.limit !== null && !(value <= allowed(subject));
+
+/** Whether passing the limit in such states is a failure. */
+export const fails = ({ promised }: Subject, when: When): boolean => promised === "tolerance" || promised === "proved" || (promised === "monitored" && when === "trained");
+
+/** Whether a state is judged: what was trained always is. */
+export const judged = (subject: Subject, measured: Measured, when: When): Asked => (when === "trained" ? "in" : subject.asked(measured));
+
+export function further(subject: Subject, before: Beyond | null, value: number, coordinate: number): Beyond {
+  const from = passes(subject, value) ? Math.min(before?.from ?? Number.POSITIVE_INFINITY, coordinate) : (before?.from ?? null);
+  return { reach: subject.reach, worst: Math.max(before?.worst ?? 0, value), from };
+}
+
+/** What is no number is as far off as can be. */
+export const known = (value: number): number => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
