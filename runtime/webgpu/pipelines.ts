@@ -35,7 +35,7 @@ export function rehearsedOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly 
   const begun = new Set<number>();
   const prepare = async (kernels: readonly number[]): Promise<readonly GPUComputePipeline[]> => {
     // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device idle.
-    const queue = kernels.filter((kernel) => !begun.has(kernel)).sort((a, b) => modules[b]!.length - modules[a]!.length);
+    const queue = [...new Set(kernels)].filter((kernel) => !begun.has(kernel)).sort((a, b) => modules[b]!.length - modules[a]!.length);
     for (const kernel of queue) begun.add(kernel);
     let help: Promise<void> | null = null;
     const late = (): void => {
