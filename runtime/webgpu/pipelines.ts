@@ -16,7 +16,7 @@ export interface Pipelines {
   close(): void;
 }
 
-/** Kernels that a device has on its way at once: the front end of one is done while the queue compiles another. */
+/** Kernels that a device has on its way at once, so that its queue has the next when it has compiled one. */
 const LANES = 2;
 /** Bytes of a pool in a rehearsal: whatever lies beyond is clamped to it. */
 const SCRATCH = 256;
@@ -36,7 +36,11 @@ export function rehearsedOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly 
   const prepare = async (kernels: readonly number[]): Promise<readonly GPUComputePipeline[]> => {
     // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device idle.
     const queue = [...new Set(kernels)].filter((kernel) => !begun.has(kernel)).sort((a, b) => modules[b]!.length - modules[a]!.length);
-    for (const kernel of queue) begun.add(kernel);
+    for (const kernel of queue) {
+      begun.add(kernel);
+      // All front ends are begun now, since each is needed here, whoever compiles the kernel. Who rehearses it says what is wrong with it.
+      own.make(kernel).catch(() => undefined);
+    }
     let help: Promise<void> | null = null;
     const late = (): void => {
       if (queue.length) help ??= helped(queue, plan, modules, openHelper);
