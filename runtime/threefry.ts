@@ -4,27 +4,38 @@
  * reference, used for initial values, batches, sampling and the evaluator. Kernels emit the same rounds.
  */
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24];
 const PARITY = 0x1bd11bda;
 
 export type Words = readonly [number, number];
 
-/** Two random words for a key and a counter. */
+const rotate = (word: number, by: number): number => (word << by) | (word >>> (32 - by));
+
+/** Two random words for a key and a counter. Signed words throughout, since an engine keeps unsigned ones as floats: that takes twice as long. */
 export function threefry2x32(key: Words, counter: Words): [number, number] {
-  const keys = [key[0] >>> 0, key[1] >>> 0, (key[0] ^ key[1] ^ PARITY) >>> 0];
-  let a = (counter[0] + keys[0]!) >>> 0;
-  let b = (counter[1] + keys[1]!) >>> 0;
-  for (let round = 0; round < 20; round++) {
-    const by = ROTATIONS[round % 8]!;
-    a = (a + b) >>> 0;
-    b = (((b << by) | (b >>> (32 - by))) ^ a) >>> 0;
-    if (round % 4 === 3) {
-      const injection = (round + 1) / 4;
-      a = (a + keys[injection % 3]!) >>> 0;
-      b = (b + keys[(injection + 1) % 3]! + injection) >>> 0;
-    }
+  let now = key[0] | 0;
+  let next = key[1] | 0;
+  let last = now ^ next ^ PARITY;
+  let a = (counter[0] + now) | 0;
+  let b = (counter[1] + next) | 0;
+  for (let four = 1; four <= 5; four++) {
+    const odd = (four & 1) === 1;
+    a = (a + b) | 0;
+    b = rotate(b, odd ? 13 : 17) ^ a;
+    a = (a + b) | 0;
+    b = rotate(b, odd ? 15 : 29) ^ a;
+    a = (a + b) | 0;
+    b = rotate(b, odd ? 26 : 16) ^ a;
+    a = (a + b) | 0;
+    b = rotate(b, odd ? 6 : 24) ^ a;
+    // The next two of the three words of the key, in turn.
+    const first = now;
+    now = next;
+    next = last;
+    last = first;
+    a = (a + now) | 0;
+    b = (b + next + four) | 0;
   }
-  return [a, b];
+  return [a >>> 0, b >>> 0];
 }
 
 /** A number in [0, 1) from two words: 53 bits. */

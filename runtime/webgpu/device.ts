@@ -1,24 +1,27 @@
 /**
- * WebGPU. Everything is made at load: a buffer a pool, a pipeline a kernel, a bind group for each set of pools, one uniform buffer
+ * WebGPU. Everything that training needs is made at load: a buffer a pool, a pipeline a kernel, a bind group for each set of pools, one uniform buffer
  * with the offsets of every dispatch at aligned places. A run is one command buffer and one submit; nothing is read back
- * but what is asked for. WebGPU tracks usage by whole buffer, so a kernel sees each pool once, writable if any of its buffers is.
+ * but what is asked for.
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
-import { COPIES, copiesOf, GROUPS_IN_X, OFFSETS_BINDING, poolBindings, wordBytes, type DevicePlan, type KernelInfo, type PoolName, type TensorRef } from "../plan.js";
+import { copiesOf, GROUPS_IN_X, wordBytes, type DevicePlan, type PoolName, type TensorRef } from "../plan.js";
 import { isNode } from "../wasm/pool.js";
-import { checkSubgroups } from "./subgroups.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
+import { argsBytesOf, bindingsOf, POOLS, usageOf } from "./bindings.js";
+import { helperFor, type OpenHelper } from "./helper.js";
+import { pipelinesOn, rehearsedOn } from "./pipelines.js";
+import { checkSubgroups } from "./subgroups.js";
+import { eager, patient, type Wait } from "./wait.js";
 
-const POOLS = Object.keys(poolBindings) as readonly PoolName[];
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
 /** What is used where the adapter has it. */
 const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16", "subgroups"];
 /** Most timestamps in a query set. */
 const MOST_QUERIES = 4096;
-/** The share of the time that a run is known to take during which nobody asks whether it has ended. */
-const PATIENCE = 0.8;
+/** Entries that every training runs: `start` once, `train` at each step. */
+const FIRST: readonly string[] = ["start", "train"];
 
 export async function webgpuDevice(): Promise<Device> {
   return deviceOn(await findAdapter());
@@ -48,10 +51,12 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   void gpu.lost.then(({ message, reason }) => {
     if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
   });
+  const software = isSoftware(adapter);
+  const manners: Manners = { wait: isNode() && software ? patient() : eager, lazy: software, openHelper: await helperFor(adapter, requiredFeatures) };
   const least = gpu.features.has("subgroups") ? adapter.info.subgroupMinSize : 0;
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1, software: isSoftware(adapter), subgroup: least,
-    load: (plan) => load(gpu, plan, failure, least, isNode() && isSoftware(adapter) ? patient() : (_, end) => end()),
+    name: "webgpu", adapter: nameOf(adapter), threads: 1, software, subgroup: least,
+    load: (plan) => load(gpu, plan, failure, least, manners),
     close() {
       gpu.destroy();
       return Promise.resolve();
@@ -59,27 +64,12 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
   };
 }
 
-/** Waits for the end of a run, by the name of what is run. */
-type Wait = <T>(run: string, end: () => Promise<T>) => Promise<T>;
-
-/**
- * Dawn in Node asks for the end of a run in a busy loop, on a core that a software adapter computes with. Nobody asks before most
- * of the time is over that the same run took before: with two cores that makes a step about a third shorter. The first run counts
- * for nothing, since it compiles; whoever finds a run ended on waking has slept too long and sleeps half of it next time.
- */
-function patient(): Wait {
-  const rests = new Map<string, number>();
-  return async (run, end) => {
-    const begun = performance.now();
-    const rest = rests.get(run) ?? 0;
-    if (rest >= 1) await new Promise((resolve) => setTimeout(resolve, rest));
-    const woken = performance.now();
-    const result = await end();
-    const now = performance.now();
-    const overslept = rest >= 1 && now - woken < 1;
-    rests.set(run, !rests.has(run) ? 0 : overslept ? rest / 2 : PATIENCE * (now - begun));
-    return result;
-  };
+/** How an adapter wants to be waited for and compiled for. */
+interface Manners {
+  readonly wait: Wait;
+  /** Whether entries other than `FIRST` are left alone until they are asked for: what is compiled meanwhile takes cores from the first step. */
+  readonly lazy: boolean;
+  readonly openHelper: OpenHelper | null;
 }
 
 /** A dispatch, and where its arguments lie in the uniform, in bytes. */
@@ -89,13 +79,6 @@ interface Run {
   readonly offsets: readonly number[];
   readonly at: readonly [number];
 }
-
-/** How a kernel uses each pool: its bind group layout is decided by this alone. */
-const usageOf = (kernel: KernelInfo): string =>
-  POOLS.map((pool) => {
-    const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
-    return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
-  }).join("");
 
 /** A kernel as it is dispatched: its pipeline, what it is bound to, its workgroups. */
 interface Made {
@@ -108,7 +91,7 @@ interface Made {
 /** A dispatch whose pipeline is there. */
 type Ready = Run & Made;
 
-async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, subgroup: number, wait: Wait): Promise<Session> {
+async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, subgroup: number, { wait, lazy, openHelper }: Manners): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
   const check = (): void => {
@@ -128,8 +111,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, at.dtype === "u32" ? Uint32Array.from(data) : Float32Array.from(data));
 
   const vec4s = plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4));
-  // Every dispatch binds as much as the WGSL of the kernel with most buffers declares; only its own copies are there.
-  const argsBytes = 16 * COPIES * Math.max(1, ...vec4s);
+  const argsBytes = argsBytesOf(plan);
   let end = 0;
   const runs = Object.fromEntries(Object.entries(plan.entries).map(([name, { dispatches }]) => [name, dispatches.map((item): Run => {
     const { kernel, offsets } = item;
@@ -146,44 +128,26 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const uniform = gpu.createBuffer({ size: args.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   gpu.queue.writeBuffer(uniform, 0, args);
 
-  const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup }>();
-  const bindings = (usage: string): { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup } => {
-    let found = layouts.get(usage);
-    if (!found) {
-      const used = POOLS.flatMap((pool, i) => (usage[i] === "-" ? [] : [{ pool, binding: poolBindings[pool], type: usage[i] === "r" ? "read-only-storage" as const : "storage" as const }]));
-      const layout = gpu.createBindGroupLayout({
-        entries: [
-          ...used.map(({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
-          { binding: OFFSETS_BINDING, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: argsBytes } },
-        ],
-      });
-      const group = gpu.createBindGroup({
-        layout,
-        entries: [...used.map(({ pool, binding }) => ({ binding, resource: { buffer: pools[pool] } })), { binding: OFFSETS_BINDING, resource: { buffer: uniform, size: argsBytes } }],
-      });
-      found = { layout, group };
-      layouts.set(usage, found);
-    }
-    return found;
-  };
-  // All are begun here, those of a training step first; what only other entries need is waited for when they run.
-  const kernels = plan.kernels.map(async (kernel, i): Promise<Made> => {
-    const { layout, group } = bindings(usageOf(kernel));
-    const module = gpu.createShaderModule({ label: kernel.name, code: code.modules[i]! });
-    const pipeline = await gpu.createComputePipelineAsync({ label: kernel.name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), compute: { module, entryPoint: "main" } })
-      .catch((error: unknown) => {
-        throw new DeviceError(`the kernel ${kernel.name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
-      });
-    return { pipeline, group, x: Math.min(kernel.groups, GROUPS_IN_X), y: Math.ceil(kernel.groups / GROUPS_IN_X) };
-  });
-  for (const kernel of kernels) kernel.catch(() => undefined);
+  const { layout, group } = bindingsOf(gpu, pools, uniform, argsBytes);
+  const groups = plan.kernels.map((kernel) => group(usageOf(kernel)));
+  const pipelines = openHelper ? rehearsedOn(gpu, plan, code.modules, openHelper) : pipelinesOn(gpu, plan, code.modules, layout);
   const ready = new Map<string, readonly Ready[]>();
   const readyOf = async (name: string): Promise<readonly Ready[]> => {
-    const found = ready.get(name) ?? await Promise.all(runs[name]!.map(async (run) => ({ ...run, ...(await kernels[run.kernel]!) })));
-    ready.set(name, found);
-    return found;
+    const found = ready.get(name);
+    if (found) return found;
+    const made = await pipelines.of(runs[name]!.map(({ kernel }) => kernel));
+    const own = runs[name]!.map((run, i): Ready => {
+      const count = plan.kernels[run.kernel]!.groups;
+      return { ...run, pipeline: made[i]!, group: groups[run.kernel]!, x: Math.min(count, GROUPS_IN_X), y: Math.ceil(count / GROUPS_IN_X) };
+    });
+    ready.set(name, own);
+    return own;
   };
-  for (const name of plan.entries["train"] ? ["train"] : Object.keys(plan.entries)) await readyOf(name);
+  const names = Object.keys(plan.entries);
+  const first = plan.entries["train"] ? FIRST.filter((name) => plan.entries[name]) : names;
+  for (const name of first) await readyOf(name);
+  // What only other entries need is begun now, and waited for when they run.
+  if (!lazy) for (const name of names) readyOf(name).catch(() => undefined);
   check();
   const largest = Math.max(16, ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))));
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
@@ -301,6 +265,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     }),
     close() {
       closed = true;
+      pipelines.close();
       for (const buffer of [...Object.values(pools), uniform, staging]) buffer.destroy();
       clock?.close();
       return Promise.resolve();

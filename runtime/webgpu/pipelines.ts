@@ -1,0 +1,137 @@
+/**
+ * The pipelines of a plan, made when an entry first needs them. Most drivers have compiled a kernel when its pipeline is there. Mesa's llvmpipe compiles it
+ * when it is first run, 70 to 400 ms each and one after another on the thread of the device's queue, while the other cores have nothing to do. There
+ * each kernel is rehearsed: one workgroup of it runs on scratch memory, and a helper (`helper.ts`), a second device whose queue is another
+ * thread, takes kernels from the same list. What either compiles the other finds in the driver's shader cache, within 2 ms.
+ */
+import { DeviceError } from "../errors.js";
+import type { DevicePlan, PoolName } from "../plan.js";
+import { argsBytesOf, bindingsOf, POOLS, usageOf, type Bindings } from "./bindings.js";
+import type { OpenHelper } from "./helper.js";
+import { drowsily } from "./wait.js";
+
+export interface Pipelines {
+  /** The pipelines of these kernels, in this order; an error names the kernel that was refused. Where kernels are rehearsed, the driver has compiled them. */
+  of(kernels: readonly number[]): Promise<readonly GPUComputePipeline[]>;
+  close(): void;
+}
+
+/** Kernels that a device has on its way at once, so that its queue has the next when it has compiled one. */
+const LANES = 2;
+/** Bytes of a pool in a rehearsal: whatever lies beyond is clamped to it. */
+const SCRATCH = 256;
+/** Milliseconds after which a kernel that is rehearsed is known to be compiled rather than found in the cache: 1 to 5 are usual there, and 30 the least for compiling. */
+const FOUND = 20;
+
+/** Pipelines as they are asked for, all at once: the driver orders its own work. */
+export function pipelinesOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], layout: Bindings["layout"]): Pipelines {
+  const make = makerOn(gpu, plan, modules, layout);
+  return { of: (kernels) => Promise.all(kernels.map(make)), close: () => undefined };
+}
+
+/** Pipelines that are rehearsed, the longest kernel first, with the helper if the cache turns out to have them not. */
+export function rehearsedOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], openHelper: OpenHelper): Pipelines {
+  const own = stageOn(gpu, plan, modules);
+  const begun = new Set<number>();
+  const prepare = async (kernels: readonly number[]): Promise<readonly GPUComputePipeline[]> => {
+    // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device idle.
+    const queue = [...new Set(kernels)].filter((kernel) => !begun.has(kernel)).sort((a, b) => modules[b]!.length - modules[a]!.length);
+    for (const kernel of queue) {
+      begun.add(kernel);
+      // All front ends are begun now, since each is needed here, whoever compiles the kernel. Who rehearses it says what is wrong with it.
+      own.make(kernel).catch(() => undefined);
+    }
+    let help: Promise<void> | null = null;
+    const late = (): void => {
+      if (queue.length) help ??= helped(queue, plan, modules, openHelper);
+    };
+    try {
+      await work(queue, async (kernel) => own.rehearse(await own.make(kernel), kernel, late));
+    } finally {
+      queue.length = 0;
+    }
+    await help;
+    return Promise.all(kernels.map(own.make));
+  };
+  return { of: (kernels) => drowsily(prepare(kernels)), close: own.close };
+}
+
+/** Lets a second device take kernels from the queue. Whatever goes wrong with it costs time alone: every pipeline is made on the first device too. */
+async function helped(queue: number[], plan: DevicePlan, modules: readonly string[], openHelper: OpenHelper): Promise<void> {
+  const helper = await openHelper();
+  if (!helper) return;
+  try {
+    const stage = stageOn(helper, plan, modules);
+    await work(queue, async (kernel) => stage.rehearse(await stage.make(kernel), kernel));
+  } catch {
+    // The first device says what is wrong with a kernel, in the words of its user.
+  } finally {
+    helper.destroy();
+  }
+}
+
+/** Takes from the queue until it is empty, or until one fails. */
+async function work(queue: number[], one: (kernel: number) => Promise<void>): Promise<void> {
+  const state = { failed: false };
+  const lane = async (): Promise<void> => {
+    for (let kernel = queue.shift(); kernel !== undefined; kernel = state.failed ? undefined : queue.shift()) {
+      await one(kernel).catch((error: unknown) => {
+        state.failed = true;
+        throw error;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+/** Makes a pipeline a kernel, each once. */
+function makerOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], layout: Bindings["layout"]): (kernel: number) => Promise<GPUComputePipeline> {
+  const made = new Map<number, Promise<GPUComputePipeline>>();
+  const make = (index: number): Promise<GPUComputePipeline> => {
+    const kernel = plan.kernels[index]!;
+    const { name } = kernel;
+    const module = gpu.createShaderModule({ label: name, code: modules[index]! });
+    return gpu.createComputePipelineAsync({ label: name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout(usageOf(kernel))] }), compute: { module, entryPoint: "main" } })
+      .catch((error: unknown) => {
+        throw new DeviceError(`the kernel ${name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
+      });
+  };
+  return (index) => {
+    const found = made.get(index) ?? make(index);
+    made.set(index, found);
+    return found;
+  };
+}
+
+/** Where a device makes pipelines and rehearses them. */
+interface Stage {
+  readonly make: (kernel: number) => Promise<GPUComputePipeline>;
+  /** Runs one workgroup on scratch memory, and says when it takes long. */
+  readonly rehearse: (pipeline: GPUComputePipeline, kernel: number, late?: () => void) => Promise<void>;
+  readonly close: () => void;
+}
+
+function stageOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): Stage {
+  const scratch = Object.fromEntries(POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })])) as Record<PoolName, GPUBuffer>;
+  const argsBytes = argsBytesOf(plan);
+  const uniform = gpu.createBuffer({ size: argsBytes, usage: GPUBufferUsage.UNIFORM });
+  const { layout, group } = bindingsOf(gpu, scratch, uniform, argsBytes);
+  return {
+    make: makerOn(gpu, plan, modules, layout),
+    async rehearse(pipeline, kernel, late) {
+      const encoder = gpu.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group(usageOf(plan.kernels[kernel]!)), [0]);
+      pass.dispatchWorkgroups(1);
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+      const timer = late && setTimeout(late, FOUND);
+      await gpu.queue.onSubmittedWorkDone();
+      clearTimeout(timer);
+    },
+    close() {
+      for (const buffer of [...Object.values(scratch), uniform]) buffer.destroy();
+    },
+  };
+}
