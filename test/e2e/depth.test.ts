@@ -25,7 +25,7 @@ it.each(["moby-dick", "nanogpt"])("%s has hardly more code at 24 layers than at 
   expect(deep.wgsl / shallow.wgsl).toBeLessThanOrEqual(1.2);
 }, 120_000);
 
-it("Muon takes as many dispatches more than AdamW at 8 layers as at 2, and as many kernels", async () => {
+it("Muon takes no more dispatches beyond AdamW's at 8 layers than at 2, and no more kernels", async () => {
   const counts = async (text: string, layers: number): Promise<readonly [number, number]> => {
     const { plan } = await compile(text, { file: "nanogpt.mhc", facts: { corpus: { vocabulary } }, set: { layers: `${layers}` }, devices: ["wasm"] });
     const { entries, kernels } = plan!.devices["wasm"]!;
@@ -38,5 +38,5 @@ it("Muon takes as many dispatches more than AdamW at 8 layers as at 2, and as ma
     return ours.map((count, i) => count - theirs[i]!);
   }));
   expect(more[0]![0]).toBeGreaterThan(45);
-  expect(more[1]).toEqual(more[0]);
+  more[1]!.forEach((count, i) => expect(count).toBeLessThanOrEqual(more[0]![i]!));
 });
