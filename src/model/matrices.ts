@@ -1,14 +1,13 @@
 /**
  * Which parameters are matrices, and how. An array such as `out[heads, d, w]` is one by the product in which the page uses it: in
- * `p[heads, t, u] * v[u, heads, d] * out[heads, d, w]` the axes heads and d are summed, which makes them its rows, and w is left, which makes it its column. An
- * axis that is left but that what it is summed with has too counts matrices: `y[t, heads, d] * w[heads, d, e]` has one for every head. It is read off the
- * page rather than off the graph, where the order of contractions is the compiler's choice: with v * out first, heads would seem to count.
+ * `p[heads, t, u] * v[u, heads, d] * out[heads, d, w]` the axes heads and d are summed, which makes them its rows, and w is left, which makes it its
+ * column. An axis that is left but that what it is summed with has too counts matrices: `y[t, heads, d] * w[heads, d, e]` has one for every head. It
+ * is read off the page rather than off the graph, where the order of contractions is the compiler's choice: with v * out first, heads would seem to count.
  *
- * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix. The head is told apart too: the
- * parameter whose product makes the logits of a `cross_entropy`.
+ * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix. Nor is the head: the parameter
+ * whose product makes the logits of a `cross_entropy`.
  */
-import type { Axis, Parameter, Statement, Tensor, Typed, TypedModel } from "./typed.js";
-import { axesOf } from "./typed.js";
+import { axesOf, type Axis, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
 /** The positions of a parameter's axes: those that count matrices, and those that are the rows and the columns of each. */
 export interface Sides {

@@ -5,8 +5,8 @@
 import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import type { SetInstance } from "../manifolds/registry.js";
 import { sizeOf } from "../graph/record.js";
+import type { SetInstance } from "../manifolds/registry.js";
 import { fixed, type Setting } from "../manifolds/set.js";
 import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";

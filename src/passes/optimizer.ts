@@ -32,7 +32,7 @@ export interface Trained {
   readonly node: Node;
   readonly name: string;
   readonly decay: boolean;
-  /** How it is a matrix, for Muon; nothing when it is none. */
+  /** How it is a matrix, for Muon; nothing when it is none. Matrices decay. */
   readonly matrix?: Sides | null;
   /** The manifold that it moves on; nothing when it is free. */
   readonly manifold?: OnManifold | null;
@@ -47,8 +47,6 @@ export interface Update {
   /** Norm of all gradients, unscaled, before clipping; null when nobody needs it. */
   readonly norm: Node | null;
 }
-
-const asMatrix = ({ node, matrix }: Trained): Matrix => matrixOf({ shape: node.shape, sides: matrix! });
 
 interface Vector {
   readonly before: Node;
@@ -102,7 +100,7 @@ export function applyOptimizer(
   const matrices = packed(inBatches(byMuon.map(asMatrix)).map((i) => byMuon[i]!), ["momentum"]);
 
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
-  const squares = [vectors, matrices].flatMap((own) => (own ? [own.raw] : [])).concat(moving.map(({ gradient }) => gradient)).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
+  const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)].filter((g) => g !== undefined).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
   const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   const good = scaling ? b.finite(norm!) : null;
   const step = b.cast(b.input("step", [], "u32"), "f32");
@@ -171,6 +169,8 @@ export function applyOptimizer(
     ],
   };
 }
+
+const asMatrix = ({ node, matrix }: Trained): Matrix => matrixOf({ shape: node.shape, sides: matrix! });
 
 /**
  * The order of the parameters in the vectors: those that decay first, so that decay is a comparison with one index; within each class the page's
