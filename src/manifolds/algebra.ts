@@ -102,7 +102,7 @@ export function spectralBound(b: Builder, x: Node, iterations: number): Node {
 }
 
 /** a + b s^2 + c s^4 times s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a. */
-const QUINTIC = [3.4445, -4.775, 2.0315] as const;
+export const QUINTIC = [3.4445, -4.775, 2.0315] as const;
 /** Newton-Schulz from there to 10^-12. */
 const FINISHED = 5;
 

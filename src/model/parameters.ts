@@ -5,8 +5,10 @@
 import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import { sizeOf } from "../graph/record.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import { fixed, type Setting } from "../manifolds/set.js";
+import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
 import type { Parameter, StartValue, TypedModel } from "./typed.js";
@@ -22,6 +24,8 @@ export interface LoweredParameter {
   readonly decay: boolean;
   /** Of a parameter that is a point of a manifold itself, and is moved on it. */
   readonly points: Points | null;
+  /** How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set. */
+  readonly matrix: Sides | null;
 }
 
 /** A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of (none where the points themselves are kept). */
@@ -38,12 +42,20 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
   const adapted = new Map<string, Node>();
+  const matrices = matricesOf(model);
   const riemannian = model.train?.optimizer.riemannian ?? false;
   const normed = new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity)));
 
-  function declare(name: string, { start, doc, on }: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null): Node {
+  function matrixOf(parameter: Parameter, shape: readonly number[]): Sides | null {
+    const sides = matrices.get(parameter);
+    const size = (axes: readonly number[]): number => sizeOf(axes.map((axis) => shape[axis]!));
+    return sides && Math.min(size(sides.rows), size(sides.columns)) > 1 ? sides : null;
+  }
+
+  function declare(name: string, parameter: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null): Node {
+    const { start, doc, on } = parameter;
     const node = b.parameter(name, shape);
-    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points });
+    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, matrix: matrixOf(parameter, shape) });
     return node;
   }
 

@@ -169,14 +169,22 @@ function named(args: readonly Arg[], order: readonly string[], names: readonly s
 
 const calleeOf = (e: Path | Call): string => (e.kind === "path" ? e : e.callee).parts.map((part) => part.name).join(".");
 
-/** Adam with decoupled decay, and stochastic descent with momentum; `r`: on manifolds (Bécigneul and Ganea, ICLR 2019). */
-const OPTIMIZERS: Readonly<Record<string, { readonly kind: "adamw" | "sgd"; readonly riemannian: boolean }>> = {
-  adamw: { kind: "adamw", riemannian: false }, sgd: { kind: "sgd", riemannian: false }, radam: { kind: "adamw", riemannian: true }, rsgd: { kind: "sgd", riemannian: true },
+/**
+ * Adam with decoupled decay, stochastic descent with momentum, and Muon for matrices with AdamW for the rest; `r`: on manifolds (Bécigneul and Ganea, ICLR 2019).
+ * `docs/optimizers.md` has the formulas.
+ */
+const OPTIMIZERS: Readonly<Record<string, { readonly kind: OptimizerSettings["kind"]; readonly riemannian: boolean }>> = {
+  adamw: { kind: "adamw", riemannian: false }, sgd: { kind: "sgd", riemannian: false }, muon: { kind: "muon", riemannian: false },
+  radam: { kind: "adamw", riemannian: true }, rsgd: { kind: "sgd", riemannian: true },
+};
+
+const OPTIMIZER_SETTINGS: Readonly<Record<OptimizerSettings["kind"], readonly string[]>> = {
+  adamw: ["rate", "betas", "epsilon", "decay"], sgd: ["rate", "momentum", "decay"], muon: ["rate", "momentum", "nesterov", "betas", "epsilon", "decay"],
 };
 
 function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
   if (e.kind !== "call" && e.kind !== "path") {
-    reader.report(diagnostic("MHC502", e.span, "an optimizer is `adamw(…)`, `sgd(…)`, `radam(…)` or `rsgd(…)`"));
+    reader.report(diagnostic("MHC502", e.span, "an optimizer is `adamw(…)`, `sgd(…)`, `muon(…)`, `radam(…)` or `rsgd(…)`"));
     return null;
   }
   const name = calleeOf(e);
@@ -186,8 +194,7 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
     return null;
   }
   const { kind, riemannian } = found;
-  const names = kind === "adamw" ? ["rate", "betas", "epsilon", "decay"] : ["rate", "momentum", "decay"];
-  const args = named(e.kind === "call" ? e.lists.flat() : [], ["rate"], names, `\`${name}\``, reader);
+  const args = named(e.kind === "call" ? e.lists.flat() : [], ["rate"], OPTIMIZER_SETTINGS[kind], `\`${name}\``, reader);
   const rateExpr = args.get("rate");
   if (!rateExpr) {
     reader.report(diagnostic("MHC503", e.span, `\`${name}\` needs a rate`, { fix: `write \`${name}(rate = 1e-3)\` or \`${name}(rate = cosine(1e-3, 1e-4, warmup = 100))\`` }));
@@ -204,18 +211,29 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
     return rate && decay !== null && momentum !== null ? { kind, riemannian, rate, momentum, decay } : null;
   }
   const epsilon = get("epsilon", 1e-8);
-  const betas = args.get("betas");
-  let pair: readonly (number | null)[] = [0.9, 0.999];
-  if (betas) {
-    if (betas.kind !== "tuple" || betas.items.length !== 2) {
-      reader.report(diagnostic("MHC502", betas.span, "`betas` are two numbers: `betas = (0.9, 0.99)`"));
-      return null;
-    }
-    pair = betas.items.map((item) => limited(reader, "beta", item));
+  const betas = readBetas(args.get("betas"), kind === "muon" ? [0.9, 0.95] : [0.9, 0.999], reader);
+  if (kind === "adamw") return rate && decay !== null && epsilon !== null && betas ? { kind, riemannian, rate, betas, epsilon, decay } : null;
+  const momentum = get("momentum", 0.95);
+  const nesterov = readTruth("nesterov", args.get("nesterov"), true, reader);
+  return rate && decay !== null && epsilon !== null && betas && momentum !== null && nesterov !== null ? { kind, riemannian, rate, momentum, nesterov, betas, epsilon, decay } : null;
+}
+
+function readBetas(e: Expr | undefined, otherwise: readonly [number, number], reader: Reader): readonly [number, number] | null {
+  if (!e) return otherwise;
+  if (e.kind !== "tuple" || e.items.length !== 2) {
+    reader.report(diagnostic("MHC502", e.span, "`betas` are two numbers: `betas = (0.9, 0.99)`"));
+    return null;
   }
-  const [first, second] = pair;
-  if (!rate || decay === null || epsilon === null || first === null || first === undefined || second === null || second === undefined) return null;
-  return { kind, riemannian, rate, betas: [first, second], epsilon, decay };
+  const [first, second] = e.items.map((item) => limited(reader, "beta", item)) as [number | null, number | null];
+  return first === null || second === null ? null : [first, second];
+}
+
+function readTruth(name: string, e: Expr | undefined, otherwise: boolean, reader: Reader): boolean | null {
+  if (!e) return otherwise;
+  const word = e.kind === "path" ? calleeOf(e) : "";
+  if (word === "true" || word === "false") return word === "true";
+  reader.report(diagnostic("MHC502", e.span, `\`${name}\` is \`true\` or \`false\``));
+  return null;
 }
 
 function readRate(e: Expr, reader: Reader): RateSettings | null {

@@ -170,7 +170,9 @@ export type RateSettings =
 /** `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free coordinates. */
 export type OptimizerSettings = { readonly riemannian: boolean } & (
   | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
-  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number });
+  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number }
+  /** Matrices by Muon, what is none by AdamW with these betas and this epsilon. */
+  | { readonly kind: "muon"; readonly rate: RateSettings; readonly momentum: number; readonly nesterov: boolean; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number });
 
 /** Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many connections. */
 export type RecomputeSettings = { readonly kind: "off" } | { readonly kind: "auto" } | { readonly kind: "every"; readonly count: number };

@@ -5,12 +5,15 @@
  *
  * All parameters are updated as one vector, and so are their moments: `pack` makes one of the leaves, `slice` gives each leaf its part of the
  * new one. The graph does not grow with the number of parameters but for these, and the schedule makes of it one kernel in place
- * (`src/schedule/packs.ts`, `inplace.ts`). Parameters that move on a manifold are updated one by one (`riemannian.ts`).
+ * (`src/schedule/packs.ts`, `inplace.ts`). Under Muon the matrices are a vector of their own, and the others are left to AdamW; between the momentum and the
+ * step stand products of what is the same matrix in every layer, all at once (`muon.ts`). Parameters that move on a manifold are updated one by one (`riemannian.ts`).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT, slotsOf } from "../graph/packing.js";
 import { sizeOf } from "../graph/record.js";
+import type { Sides } from "../model/matrices.js";
+import { batchesOf, direction, inBatches, matrixOf, type Matrix } from "./muon.js";
 import { move, type OnManifold } from "./riemannian.js";
 import type { LossScale, State } from "./scaling.js";
 
@@ -21,12 +24,16 @@ export type Schedule =
 
 export type OptimizerSpec =
   | { readonly kind: "adamw"; readonly rate: Schedule; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
-  | { readonly kind: "sgd"; readonly rate: Schedule; readonly momentum: number; readonly decay: number };
+  | { readonly kind: "sgd"; readonly rate: Schedule; readonly momentum: number; readonly decay: number }
+  /** Betas and epsilon are those of AdamW, for what is no matrix. */
+  | { readonly kind: "muon"; readonly rate: Schedule; readonly momentum: number; readonly nesterov: boolean; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number };
 
 export interface Trained {
   readonly node: Node;
   readonly name: string;
   readonly decay: boolean;
+  /** How it is a matrix, for Muon; nothing when it is none. Matrices decay. */
+  readonly matrix?: Sides | null;
   /** The manifold that it moves on; nothing when it is free. */
   readonly manifold?: OnManifold | null;
 }
@@ -43,7 +50,18 @@ export interface Update {
 
 interface Vector {
   readonly before: Node;
-  readonly becomes: (after: Node) => void;
+  /** Says what the new value is, and returns it: that before where the step is skipped. */
+  readonly becomes: (after: Node) => Node;
+}
+
+/** Parameters that are updated as one vector. */
+interface Packed {
+  readonly members: readonly Trained[];
+  readonly offsets: readonly number[];
+  readonly all: Vector;
+  readonly moments: readonly Vector[];
+  /** Their gradients, as they come. */
+  readonly raw: Node;
 }
 
 export function applyOptimizer(
@@ -54,31 +72,35 @@ export function applyOptimizer(
   clip: number | null,
   scaling: LossScale | null = null,
 ): Update {
-  const free = trained.map((_, i) => i).filter((i) => !trained[i]!.manifold);
-  const moving = trained.flatMap(({ manifold }, i) => (manifold ? [{ manifold, gradient: allGradients[i]! }] : []));
-  const parameters = free.map((i) => trained[i]!);
-  const gradients = free.map((i) => allGradients[i]!);
-  const order = inOrder(parameters);
-  const sorted = order.map((i) => parameters[i]!);
-  const { offsets } = slotsOf(sorted.map(({ node }) => node.shape));
+  const byMuon = spec.kind === "muon" ? trained.filter(({ manifold, matrix }) => !manifold && matrix) : [];
+  const plain = trained.filter((one) => !one.manifold && !byMuon.includes(one));
+  const gradients = new Map(trained.map((one, i) => [one, allGradients[i]!]));
+  const moving = trained.flatMap((one) => (one.manifold ? [{ manifold: one.manifold, gradient: gradients.get(one)! }] : []));
   const updates = new Map<Node, Node>();
-  const kinds = spec.kind === "adamw" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
-  /** One vector of the tensors of `leaves`, and what to do with its new value. */
-  const vector = (leaves: readonly Node[]): Vector => ({
-    before: b.pack(leaves),
-    becomes: (after) => {
-      const kept = good === null ? after : b.select(b.broadcast(good, after.shape, []), after, b.pack(leaves));
-      leaves.forEach((leaf, i) => updates.set(leaf, b.slice(kept, offsets[i]!, leaf.shape)));
-    },
-  });
-  const packed = order.length ? {
-    all: vector(sorted.map(({ node }) => node)),
-    moments: kinds.map((kind) => vector(sorted.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape)))),
-    raw: b.pack(order.map((i) => gradients[i]!)),
-  } : null;
+  const packed = (members: readonly Trained[], kinds: readonly string[]): Packed | null => {
+    if (members.length === 0) return null;
+    const { offsets } = slotsOf(members.map(({ node }) => node.shape));
+    /** One vector of the tensors of `leaves`, and what to do with its new value. */
+    const vector = (leaves: readonly Node[]): Vector => ({
+      before: b.pack(leaves),
+      becomes: (after) => {
+        const kept = good === null ? after : b.select(b.broadcast(good, after.shape, []), after, b.pack(leaves));
+        leaves.forEach((leaf, i) => updates.set(leaf, b.slice(kept, offsets[i]!, leaf.shape)));
+        return kept;
+      },
+    });
+    return {
+      members, offsets, all: vector(members.map(({ node }) => node)),
+      moments: kinds.map((kind) => vector(members.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape)))),
+      raw: b.pack(members.map((one) => gradients.get(one)!)),
+    };
+  };
+  const kinds = spec.kind !== "sgd" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
+  const vectors = packed(inOrder(plain).map((i) => plain[i]!), kinds);
+  const matrices = packed(inBatches(byMuon.map(asMatrix)).map((i) => byMuon[i]!), ["momentum"]);
 
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
-  const squares = [...(packed ? [packed.raw] : []), ...moving.map(({ gradient }) => gradient)].map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
+  const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)].filter((g) => g !== undefined).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
   const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   const good = scaling ? b.finite(norm!) : null;
   const step = b.cast(b.input("step", [], "u32"), "f32");
@@ -87,38 +109,47 @@ export function applyOptimizer(
   const factor = b.mul(clipped, unscaled);
   // Moments know of the steps that changed them.
   const made = scaling ? b.sub(step, scaling.skipped) : step;
-  const corrections = spec.kind === "adamw" ? ([correction(b, spec.betas[0], made), correction(b, spec.betas[1], made)] as const) : null;
+  const corrections = spec.kind !== "sgd" ? ([correction(b, spec.betas[0], made), correction(b, spec.betas[1], made)] as const) : null;
+  const times = (x: Node, scalar: Node): Node => b.mul(x, b.broadcast(scalar, x.shape, []));
+  const scale = (x: Node, value: number): Node => b.mul(x, b.fill(value, x.shape));
+  const decayed = ({ members, offsets, all: { before: p } }: Packed): Node => {
+    const first = members.findIndex(({ decay }) => !decay);
+    if (spec.decay === 0 || first === 0) return p;
+    const keep = b.broadcast(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))), p.shape, []);
+    if (first < 0) return b.mul(p, keep);
+    return b.mul(p, b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[first]!, p.shape, "u32")), keep, b.fill(1, p.shape)));
+  };
 
-  if (packed) {
-    const { all, moments, raw } = packed;
-    const over = (scalar: Node): Node => b.broadcast(scalar, raw.shape, []);
-    const scale = (value: number): Node => b.fill(value, raw.shape);
-    const g = b.mul(raw, over(factor));
-    const decayed = (p: Node): Node => {
-      const plain = sorted.findIndex(({ decay }) => !decay);
-      if (spec.decay === 0 || plain === 0) return p;
-      const keep = over(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))));
-      if (plain < 0) return b.mul(p, keep);
-      return b.mul(p, b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[plain]!, p.shape, "u32")), keep, scale(1)));
-    };
+  if (vectors) {
+    const { all, moments, raw } = vectors;
+    const g = times(raw, factor);
     if (spec.kind === "sgd") {
       const [momentum] = moments;
-      const direction = momentum ? b.add(b.mul(momentum.before, scale(spec.momentum)), g) : g;
-      momentum?.becomes(direction);
-      all.becomes(b.sub(decayed(all.before), b.mul(over(rate), direction)));
+      const along = momentum ? b.add(scale(momentum.before, spec.momentum), g) : g;
+      momentum?.becomes(along);
+      all.becomes(b.sub(decayed(vectors), times(along, rate)));
     } else {
       const [beta1, beta2] = spec.betas;
       const [m, v] = moments as [Vector, Vector];
       const [correction1, correction2] = corrections!;
-      const m1 = b.add(b.mul(m.before, scale(beta1)), b.mul(g, scale(1 - beta1)));
-      const v1 = b.add(b.mul(v.before, scale(beta2)), b.mul(b.mul(g, g), scale(1 - beta2)));
+      const m1 = b.add(scale(m.before, beta1), scale(g, 1 - beta1));
+      const v1 = b.add(scale(v.before, beta2), scale(b.mul(g, g), 1 - beta2));
       // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
-      const denominator = b.add(b.sqrt(b.mul(v1, over(b.div(b.constant(1), correction2)))), scale(spec.epsilon));
-      const moved = b.div(b.mul(m1, over(b.div(rate, correction1))), denominator);
+      const denominator = b.add(b.sqrt(times(v1, b.div(b.constant(1), correction2))), b.fill(spec.epsilon, raw.shape));
+      const moved = b.div(times(m1, b.div(rate, correction1)), denominator);
       m.becomes(m1);
       v.becomes(v1);
-      all.becomes(b.sub(decayed(all.before), moved));
+      all.becomes(b.sub(decayed(vectors), moved));
     }
+  }
+  if (matrices && spec.kind === "muon") {
+    const { members, offsets, all, moments: [momentum], raw } = matrices;
+    const g = times(raw, factor);
+    // What is kept is what is used, so that nothing but this kernel asks for the momentum before.
+    const m1 = momentum!.becomes(b.add(scale(momentum!.before, spec.momentum), g));
+    const ahead = spec.nesterov ? b.add(g, scale(m1, spec.momentum)) : m1;
+    const along = batchesOf(members.map(asMatrix)).map((batch) => direction(b, b.slice(ahead, offsets[batch.first]!, [batch.count, ...batch.shape]), batch));
+    all.becomes(b.sub(decayed(matrices), times(b.pack(along), rate)));
   }
   const steps = moving.map(({ manifold, gradient }) => move(b, manifold, gradient, {
     factor, rate, good,
@@ -126,14 +157,20 @@ export function applyOptimizer(
   }));
   for (const one of steps) for (const [leaf, value] of one.updates) updates.set(leaf, value);
   if (scaling) for (const [leaf, value] of scaling.after(good!)) updates.set(leaf, value);
-  const names = sorted.map(({ name }) => name);
   const rest = [...steps.flatMap((one) => one.states), ...(scaling?.states ?? [])];
+  const kindsOf = (one: Trained): readonly string[] => (one.manifold ? [] : byMuon.includes(one) ? ["momentum"] : kinds);
+  const names = (own: Packed | null, kind = ""): string[] => (own?.members ?? []).map(({ name }) => `${kind}${name}`);
   return {
     updates, norm,
-    states: [...parameters.flatMap(({ name, node }) => kinds.map((kind) => ({ name: `${kind}:${name}`, shape: node.shape }))), ...rest],
-    order: [...names, ...kinds.flatMap((kind) => names.map((name) => `${kind}:${name}`)), ...moving.map(({ manifold }) => manifold.name), ...rest.map(({ name }) => name)],
+    states: [...trained.flatMap((one) => kindsOf(one).map((kind) => ({ name: `${kind}:${one.name}`, shape: one.node.shape }))), ...rest],
+    order: [
+      ...names(vectors), ...kinds.flatMap((kind) => names(vectors, `${kind}:`)), ...names(matrices), ...names(matrices, "momentum:"),
+      ...moving.map(({ manifold }) => manifold.name), ...rest.map(({ name }) => name),
+    ],
   };
 }
+
+const asMatrix = ({ node, matrix }: Trained): Matrix => matrixOf({ shape: node.shape, sides: matrix! });
 
 /**
  * The order of the parameters in the vectors: those that decay first, so that decay is a comparison with one index; within each class the page's

@@ -5,7 +5,7 @@
  *
  * Padding is the one thing to prove. A pack is zero between its operands, but a range of the pool `work` holds what was there before, and
  * padding of the state what the last update left there. So the first question is whether anybody can tell: a value computed element by
- * element from a pack has padding of its own, and a slice within a slot never shows it. Only where padding could be seen (by a sum, by the
+ * element from a pack has padding of its own, and a slice of full slots, or within one, never shows it. Only where padding could be seen (by a sum, by the
  * host, by a view of another kind) is it cleared, by one kernel over the range from the first padding to the last, before the first operand
  * is stored there; and a pack of leaves is then copied.
  */
@@ -28,29 +28,38 @@ export interface Packs {
   readonly clears: ReadonlyMap<Cluster, readonly Located[]>;
 }
 
-/** From the first word of padding to the last; null when all slots are full. */
-export function paddingOf(pack: Node): { readonly from: number; readonly to: number } | null {
+interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The words between the operands, and after the last. */
+function gapsOf(pack: Node): Gap[] {
   const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
-  const gaps = pack.inputs.flatMap(({ shape }, i) => {
+  return pack.inputs.flatMap(({ shape }, i) => {
     const words = sizeOf(shape);
     return words === wholeSlots(words) ? [] : [{ from: offsets[i]! + words, to: offsets[i]! + wholeSlots(words) }];
   });
+}
+
+/** From the first word of padding to the last; null when all slots are full. */
+export function paddingOf(pack: Node): Gap | null {
+  const gaps = gapsOf(pack);
   return gaps.length ? { from: gaps[0]!.from, to: gaps[gaps.length - 1]!.to } : null;
 }
 
 /** Whether any result can depend on what the padding of `pack` holds. */
 export function showsPadding(pack: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
-  if (!paddingOf(pack)) return false;
-  const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
-  const inSlot = (from: number, words: number): boolean =>
-    offsets.some((offset, i) => offset <= from && from + words <= offset + sizeOf(pack.inputs[i]!.shape));
+  const gaps = gapsOf(pack);
+  if (gaps.length === 0) return false;
+  const inSlots = (start: number, words: number): boolean => gaps.every(({ from, to }) => to <= start || start + words <= from);
   const seen = new Set<Node>();
   const shows = (node: Node): boolean => {
     if (seen.has(node)) return false;
     seen.add(node);
     return uses.get(node)!.some((reader) => {
       if (reader === node) return true;
-      if (reader.op === "slice") return !inSlot(reader.attrs.offset, sizeOf(reader.shape));
+      if (reader.op === "slice") return !inSlots(reader.attrs.offset, sizeOf(reader.shape));
       return reader.op in elementwise ? shows(reader) : true;
     });
   };

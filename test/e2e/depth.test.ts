@@ -5,8 +5,10 @@ import { compile } from "../../src/compile.js";
 
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(33 + i));
 
+const read = (spec: string): string => readFileSync(new URL(`../../specs/${spec}.mhc`, import.meta.url), "utf8");
+
 async function sizes(spec: string, layers: number): Promise<{ wasm: number; wgsl: number; kernels: readonly number[]; dispatches: number }> {
-  const text = readFileSync(new URL(`../../specs/${spec}.mhc`, import.meta.url), "utf8");
+  const text = read(spec);
   const { plan } = await compile(text, { file: `${spec}.mhc`, facts: { corpus: { vocabulary } }, set: { layers: `${layers}` }, devices: ["wasm", "webgpu"] });
   const { wasm, webgpu } = plan!.devices;
   if (wasm?.code.kind !== "wasm" || webgpu?.code.kind !== "wgsl") throw new Error("the plan lacks a device");
@@ -22,3 +24,19 @@ it.each(["moby-dick", "nanogpt"])("%s has hardly more code at 24 layers than at 
   expect(deep.wasm / shallow.wasm).toBeLessThanOrEqual(1.2);
   expect(deep.wgsl / shallow.wgsl).toBeLessThanOrEqual(1.2);
 }, 120_000);
+
+it("Muon takes no more dispatches beyond AdamW's at 8 layers than at 2, and no more kernels", async () => {
+  const counts = async (text: string, layers: number): Promise<readonly [number, number]> => {
+    const { plan } = await compile(text, { file: "nanogpt.mhc", facts: { corpus: { vocabulary } }, set: { layers: `${layers}` }, devices: ["wasm"] });
+    const { entries, kernels } = plan!.devices["wasm"]!;
+    return [entries["train"]!.dispatches.length, kernels.length];
+  };
+  const adamw = read("nanogpt");
+  const muon = adamw.replace("adamw(", "muon(");
+  const more = await Promise.all([2, 8].map(async (layers) => {
+    const [ours, theirs] = [await counts(muon, layers), await counts(adamw, layers)];
+    return ours.map((count, i) => count - theirs[i]!);
+  }));
+  expect(more[0]![0]).toBeGreaterThan(45);
+  more[1]!.forEach((count, i) => expect(count).toBeLessThanOrEqual(more[0]![i]!));
+});

@@ -80,3 +80,25 @@ describe("sizes of memory", () => {
     for (const bytes of [1023, 1536, 123456789]) expect(parseBytes(showBytes(bytes))?.bytes ?? bytes).toBeGreaterThanOrEqual(bytes);
   });
 });
+
+describe("muon", () => {
+  const optimizer = (written: string): unknown => {
+    const { model, diagnostics } = check(page("").replace("sgd(0.1)", written), { file: "m.mhc" });
+    if (!model) throw new Error(diagnostics.map(({ message }) => message).join("\n"));
+    return model.train!.optimizer;
+  };
+  const usual = { kind: "muon", riemannian: false, rate: { kind: "constant", value: 0.02 }, momentum: 0.95, nesterov: true, betas: [0.9, 0.95], epsilon: 1e-8, decay: 0 };
+
+  it.each([
+    ["muon(0.02)", usual],
+    ["muon(rate = 0.02, nesterov = false, momentum = 0.9)", { ...usual, nesterov: false, momentum: 0.9 }],
+    ["muon(rate = cosine(2e-3, 2e-4, warmup = 10), nesterov = true, betas = (0.8, 0.99), epsilon = 1e-9, decay = 0.1)", { ...usual, rate: { kind: "cosine", from: 2e-3, to: 2e-4, warmup: 10 }, betas: [0.8, 0.99], epsilon: 1e-9, decay: 0.1 }],
+  ])("%s", (written, settings) => expect(optimizer(written)).toEqual(settings));
+
+  it("is kept by the formatter", () => {
+    const { text, diagnostics } = format(page("").replace("sgd(0.1)", "muon( rate=cosine(2e-3,2e-4), momentum=0.9,nesterov=false,betas=(0.9,0.95),decay=0.1 )"), "m.mhc");
+    expect(diagnostics).toEqual([]);
+    expect(text).toContain("optimizer = muon(rate = cosine(2e-3, 2e-4), momentum = 0.9, nesterov = false, betas = (0.9, 0.95), decay = 0.1)\n");
+    expect(format(text!, "m.mhc").text).toBe(text);
+  });
+});

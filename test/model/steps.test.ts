@@ -48,6 +48,15 @@ describe.each(connections)("ten steps with %s", (connection) => {
   });
 });
 
+// An even width fills slots, so that layers are worked on at once; 24 does not, and every matrix is a batch of its own.
+it.each([["wasm", 3, 32], ["javascript", 1, 24]] as const)("ten steps under Muon on %s", async (device, threads, width) => {
+  const page = spec("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)").replace("width = 24", `width = ${width}`).replace("heads = 3", "heads = 4");
+  const { losses, parameters, fell } = await compare(page, device, threads);
+  expect(fell).toBe(true);
+  expect(losses).toBeLessThan(1e-4);
+  expect(parameters).toBeLessThan(1e-3);
+});
+
 // 65 tokens are too few for regions, 130 are not.
 it.each([5, 10])("ten steps with mhc on webgpu, under SGD, of %i sequences", async (batch) => {
   const { losses, parameters } = await compare(spec("mhc(Mixing)", "sgd(rate = 0.2)", batch), "webgpu", 1, batch, { webgpu: { token: { threads: 1 }, loop: { kept: 1 } } });
