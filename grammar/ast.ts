@@ -137,20 +137,18 @@ export interface DataDecl {
   readonly span: Span;
 }
 
-/** `adapt relax in 0 .. 1` */
-export interface AdaptClause {
-  readonly what: Ident;
-  readonly from: Expr;
-  readonly to: Expr;
-  readonly span: Span;
-}
+export type AdaptClause =
+  /** `adapt relax in 0 .. 1` */
+  | { readonly kind: "learned"; readonly what: Ident; readonly from: Expr; readonly to: Expr; readonly span: Span }
+  /** `adapt temperature = cosine(4, 1, warmup = 100)` */
+  | { readonly kind: "scheduled"; readonly what: Ident; readonly value: Expr; readonly span: Span };
 
 /** `manifold Mixing = birkhoff(iterations = 20) adapt relax in 0 .. 1` */
 export interface ManifoldDecl {
   readonly kind: "manifold";
   readonly name: Ident;
   readonly value: Call;
-  readonly adapt: AdaptClause | null;
+  readonly adapt: readonly AdaptClause[];
   readonly doc: Doc;
   readonly span: Span;
 }

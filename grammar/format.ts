@@ -5,7 +5,7 @@
  * changes nothing, and the tree after formatting is the tree before.
  */
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import type { Arg, Block, Call, Clause, Expr, Formal, Ident, Model, ModelItem, Path, Repeat, Section, Span, Use } from "./ast.js";
+import type { AdaptClause, Arg, Block, Call, Clause, Expr, Formal, Ident, Model, ModelItem, Path, Repeat, Section, Span, Use } from "./ast.js";
 import { parse, type Comment } from "./parse.js";
 
 export interface Formatted {
@@ -150,8 +150,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
       case "data": return push(`data ${item.name.name} = ${expr(item.source)}`);
       case "manifold": {
         const bare = item.value.lists[0]!.length === 0 && !text.slice(item.value.callee.span.end).trimStart().startsWith("(");
-        const adapt = item.adapt ? ` adapt ${item.adapt.what.name} in ${expr(item.adapt.from)} .. ${expr(item.adapt.to)}` : "";
-        return push(`manifold ${item.name.name} = ${bare ? expr(item.value.callee) : expr(item.value)}${adapt}`);
+        return push(`manifold ${item.name.name} = ${bare ? expr(item.value.callee) : expr(item.value)}${item.adapt.map(adapting).join("")}`);
       }
       case "stream": return push(`stream ${item.name.name}${names(item.axes)} = ${expr(item.value)}`);
       case "input": return push(`input ${item.name.name}${names(item.axes)}`);
@@ -162,6 +161,14 @@ function createPrinter(text: string, comments: readonly Comment[]) {
       case "loss": return push(`loss = ${expr(item.value)}`);
       case "section": return section(item);
       default: item satisfies never;
+    }
+  }
+
+  function adapting(clause: AdaptClause): string {
+    switch (clause.kind) {
+      case "learned": return ` adapt ${clause.what.name} in ${expr(clause.from)} .. ${expr(clause.to)}`;
+      case "scheduled": return ` adapt ${clause.what.name} = ${expr(clause.value)}`;
+      default: return clause satisfies never;
     }
   }
 

@@ -150,18 +150,36 @@ export class MhcParser extends ExpressionParser {
     const name = this.SUBRULE(this.ident);
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.application);
-    let adapt: AdaptClause | null = null;
-    this.OPTION(() => {
-      const start = this.CONSUME(word.adapt);
-      const what = this.SUBRULE2(this.ident);
-      this.CONSUME(word.in);
-      const from = this.SUBRULE(this.expression);
-      this.CONSUME(t.Range);
-      const to = this.SUBRULE2(this.expression);
-      adapt = { what, from, to, span: this.span(start, to) };
-    });
+    const adapt: AdaptClause[] = [];
+    this.MANY(() => adapt.push(this.SUBRULE(this.adapting)));
     const call: Call = this.ACTION(() => (value?.kind === "call" ? value : { kind: "call", callee: value as Path, axes: null, lists: [[]], as: null, span: this.span(value) }));
-    return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt ?? value) };
+    return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt[adapt.length - 1] ?? value) };
+  });
+
+  private adapting = this.RULE("adapting", (): AdaptClause => {
+    const first = this.CONSUME(word.adapt);
+    const what = this.SUBRULE(this.ident);
+    return this.OR({
+      ERR_MSG: "`in` and two ends, or `=` and a schedule",
+      DEF: [
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(word.in);
+            const from = this.SUBRULE(this.expression);
+            this.CONSUME(t.Range);
+            const to = this.SUBRULE2(this.expression);
+            return { kind: "learned", what, from, to, span: this.span(first, to) };
+          },
+        },
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(t.Equals);
+            const value = this.SUBRULE3(this.expression);
+            return { kind: "scheduled", what, value, span: this.span(first, value) };
+          },
+        },
+      ],
+    });
   });
 
   private streamDecl = this.RULE("streamDecl", (): StreamDecl => {

@@ -5,6 +5,7 @@
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
+import type { Schedule } from "./graph/schedules.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { LoweredParameter } from "./model/parameters.js";
@@ -13,7 +14,7 @@ import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { claimed } from "./passes/claims.js";
 import { monitors } from "./passes/monitors.js";
-import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+import { applyOptimizer, type OptimizerSpec } from "./passes/optimizer.js";
 import type { OnManifold } from "./passes/riemannian.js";
 import { lossScale, type State } from "./passes/scaling.js";
 

@@ -47,7 +47,7 @@ export const lowRank: Variety = {
   tolerance: () => 1e-5,
   bound: () => ({ none: "bounds the rank, and no size" }),
   closed: "product",
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [3, 3], extreme: 10 }, { shape: [6, 4], options: { rank: 2 }, extreme: 10 }],
 };
 

@@ -9,6 +9,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import type { Falling } from "../graph/schedules.js";
 import type { Polynomial } from "../graph/sizes.js";
 
 export type OptionValue = number | boolean | string;
@@ -75,8 +76,8 @@ interface Common {
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
   /** What is known of products of members; null: nothing. */
   readonly closed: Closure | null;
-  /** Options of real numbers that `adapt` may learn. */
-  readonly adapts: readonly string[];
+  /** Options of real numbers that `adapt` may learn or schedule; some have a meaning only beside certain others. */
+  readonly adapts: (options: Options) => readonly string[];
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
   readonly cases: readonly Case[];
 }
@@ -119,19 +120,24 @@ export interface Manifold extends Common {
 
 export type ConstraintSet = ConvexSet | Variety | Manifold;
 
-/** An option that is learned: a number from one end to another. */
-export interface Adaptation {
-  /** The option. */
-  readonly what: string;
-  readonly from: number;
-  readonly to: number;
-  /** The parameter that says where it is: `from + (to - from) sigmoid(parameter)`. One for all that is on the set. */
-  readonly name: string;
+/** An option that changes while training: `what` is the option, `name` what it is called in the metrics, one for all that is on the set. */
+export type Adaptation = { readonly what: string; readonly name: string } & (
+  /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
+  | { readonly kind: "learned"; readonly from: number; readonly to: number }
+  | { readonly kind: "scheduled"; readonly schedule: Falling });
+
+/** The numbers that an option stays between. */
+export function endsOf(adaptation: Adaptation): readonly [number, number] {
+  switch (adaptation.kind) {
+    case "learned": return [adaptation.from, adaptation.to];
+    case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
+    default: return adaptation satisfies never;
+  }
 }
 
 /** A set with its options, as a page declares it. */
 export interface SetInstance {
   readonly set: ConstraintSet;
   readonly options: Options;
-  readonly adapt: Adaptation | null;
+  readonly adapt: readonly Adaptation[];
 }

@@ -7,7 +7,7 @@
 import type { Call, Clause, Expr, Path, Span } from "../../grammar/ast.js";
 import { describe, valueOf, type Size } from "../graph/sizes.js";
 import { nearest } from "../diagnostics/suggest.js";
-import { rankOf, type Bounded } from "../manifolds/set.js";
+import { endsOf, rankOf, type Bounded, type Options } from "../manifolds/set.js";
 import { mixingOf } from "./mixing.js";
 import { scalarOf } from "./numbers.js";
 import { layersOf, listed, show, written } from "./quantities.js";
@@ -213,8 +213,9 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
 
 /** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
 function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
-  // Of what adapts, the larger of the bounds at its ends: all of them rise or fall with their options.
-  const bounds = (adapt ? [adapt.from, adapt.to] : [null]).map((end) => set.bound(of, shape, end === null ? options : { ...options, [adapt!.what]: end }));
+  // Of what adapts, the largest of the bounds at its ends: all of them rise or fall with their options.
+  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one).map((end) => ({ ...own, [one.what]: end }))), [options]);
+  const bounds = settings.map((own) => set.bound(of, shape, own));
   const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
   return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;
 }

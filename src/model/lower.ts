@@ -30,7 +30,7 @@ export interface Lowered {
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
   readonly constraints: ReadonlyMap<string, Node>;
-  /** Options that are learned, by name: `Mixing.relax`. */
+  /** Options that are learned or scheduled, by name: `Mixing.relax`. */
   readonly adapted: ReadonlyMap<string, Node>;
   /** Values of the parameters whose norms are watched, by name. */
   readonly weights: ReadonlyMap<string, Node>;

@@ -1,12 +1,13 @@
 /**
  * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from what is stored, or as points
- * that move on a manifold themselves; and what is learned in place of an option of a set, which is a parameter like any other.
+ * that move on a manifold themselves; and what stands in place of an option of a set: learned, then it is a parameter like any other, or a function of the step.
  */
 import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import { held, stepOf } from "../graph/schedules.js";
 import type { SetInstance } from "../manifolds/registry.js";
-import { fixed, type Setting } from "../manifolds/set.js";
+import type { Adaptation, Setting } from "../manifolds/set.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
 import type { Parameter, StartValue, TypedModel } from "./typed.js";
@@ -54,7 +55,7 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     const { manifold, each } = parameter.on!;
     const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
-    const moves = riemannian && points.set.kind === "manifold" && points.alike && !manifold.adapt;
+    const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
     const node = moves
       ? declare(name, parameter, shape, axes, points)
       : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null)));
@@ -63,17 +64,30 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     return node;
   }
 
-  /** How a set is meant: with its options, and what is learned in their place. */
+  /** How a set is meant: with its options, and what is learned or scheduled in their place. */
   function settingOf({ options, adapt }: SetInstance): Setting {
-    if (!adapt) return fixed(options);
-    const { what, from, to, name } = adapt;
-    let learned = adapted.get(name);
-    if (!learned) {
-      const raw = value(model.parameters.find((parameter) => parameter.name === name)!, name, []);
-      learned = b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
-      adapted.set(name, learned);
+    return { options, adapted: Object.fromEntries(adapt.map((one) => [one.what, numberOf(one)])) };
+  }
+
+  function numberOf(adaptation: Adaptation): Node {
+    const { name } = adaptation;
+    const before = adapted.get(name);
+    if (before) return before;
+    const made = adapting(adaptation);
+    adapted.set(name, made);
+    return made;
+  }
+
+  function adapting(adaptation: Adaptation): Node {
+    switch (adaptation.kind) {
+      case "learned": {
+        const { name, from, to } = adaptation;
+        const raw = value(model.parameters.find((parameter) => parameter.name === name)!, name, []);
+        return b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
+      }
+      case "scheduled": return held(b, { ...adaptation.schedule, steps: model.train!.steps }, stepOf(b));
+      default: return adaptation satisfies never;
     }
-    return { options, adapted: { [what]: learned } };
   }
 
   return { declared, weights, adapted, value, settingOf };

@@ -4,8 +4,9 @@
  * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
-import type { SetInstance } from "../manifolds/registry.js";
+import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
+import type { SetInstance } from "../manifolds/registry.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -162,10 +163,8 @@ export interface Claim {
   readonly proof: readonly string[] | null;
 }
 
-/** A rate over the steps; `steps` of a falling one is the length of the run. */
-export type RateSettings =
-  | { readonly kind: "constant"; readonly value: number }
-  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
+/** A rate over the steps; a falling one ends with the run. */
+export type RateSettings = { readonly kind: "constant"; readonly value: number } | Falling;
 
 /** `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free coordinates. */
 export type OptimizerSettings = { readonly riemannian: boolean } & (

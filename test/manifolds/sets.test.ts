@@ -91,7 +91,7 @@ describe.each(subjects)("$title", (subject) => {
   });
 });
 
-const adapting = subjects.flatMap((subject) => subject.set.adapts.map((name) => ({ ...subject, name })));
+const adapting = subjects.flatMap((subject) => subject.set.adapts(subject.options).map((name) => ({ ...subject, name })));
 
 it("what adapts is an option that is a real number", () => {
   for (const { set, name } of adapting) expect(set.options[name]!.kind, `${set.name} ${name}`).toBe("real");
@@ -116,7 +116,8 @@ describe.each(adapting)("$title, $name adapted", (subject) => {
     expect(difference(at(own).x!, plain!)).toBeLessThanOrEqual(1e-12);
     for (const scalar of [own, own / 2]) {
       const { violation, projected, slope } = at(scalar);
-      expect(worst(violation!)).toBeLessThanOrEqual(allowed(subject));
+      // What only approaches its set is farther off at a low temperature.
+      if (set.tolerance(options) !== null) expect(worst(violation!)).toBeLessThanOrEqual(allowed(subject));
       expect(worst(projected!)).toBeLessThanOrEqual(allowed(subject));
       const numeric = (at(scalar + 1e-6).value![0]! - at(scalar - 1e-6).value![0]!) / 2e-6;
       expect(Math.abs(numeric - slope![0]!)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(numeric)));

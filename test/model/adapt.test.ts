@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
 import { check } from "../../src/compile.js";
+import { render } from "../../src/diagnostics/render.js";
 import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
-import { loaded } from "../helpers/specs.js";
+import { distance, loaded } from "../helpers/specs.js";
 
 /** Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back what adapts. */
 async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, target: Float32Array, held: (name: string) => boolean, steps: number): Promise<number> {
@@ -120,10 +121,105 @@ describe("on a page", () => {
 
   it("is printed, and claims count the worst of its range", () => {
     const { model } = check(page("birkhoff(exact) adapt relax in 0.2 .. 1"), { file: "page.mhc", facts });
-    expect(printModel(model!)).toContain("manifold Mixing = birkhoff(iterations = 20, convention = paper, exact = true, by = sinkhorn, relax = 1) adapt relax in 0.2 .. 1");
+    expect(printModel(model!)).toContain("manifold Mixing = birkhoff(iterations = 20, convention = paper, exact = true, by = sinkhorn, relax = 1, temperature = 1) adapt relax in 0.2 .. 1");
     expect(model!.claims[0]!.proof).not.toBeNull();
     const ball = "model B {\n dim n = 3, m = 2\n input u[n]\n manifold M = spectral_ball adapt radius in 0.5 .. 2\n param w[n, m] ~ normal(1) on M\n output y[m] = u[n] * w[n, m]\n constrain { norm(w) <= BOUND }\n}";
     expect(check(ball.replace("BOUND", "2.001"), { file: "b.mhc" }).diagnostics).toEqual([]);
     expect(check(ball.replace("BOUND", "1.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
   });
+});
+
+describe("scheduled", () => {
+  /** Everything that it computes hangs on the length of `s`. */
+  const scaled = (set: string): string => `model Scaled {
+    dim context = 7, width = 12, one = 1
+    data corpus = characters("text", window = context)
+    input u[width]
+    manifold M = ${set}
+    param s[width, one] ~ normal(1) on M
+    h[context, width] = norm(embed(corpus.token))
+    scaled[context, width] = h[context, width] * sum[one](s[width, one])
+    loss = cross_entropy(unembed(scaled), corpus.next)
+    output y[one] = u[width] * s[width, one]
+    constrain { norm(s) <= 100 monitored }
+    train { batch = 4, steps = 12, seed = 5, optimizer = sgd(rate = 0.1) }
+  }`;
+  const at = (kind: string, step: number): number => {
+    const progress = Math.min(1, Math.max(0, step - 2) / 10);
+    return 4 + (0.5 - 4) * (kind === "linear" ? 1 - progress : 0.5 * (1 + Math.cos(Math.PI * progress)));
+  };
+
+  it.each(["linear", "cosine"])("by %s, every entry knows the value at the step that was trained to", async (kind) => {
+    const model = await loaded(scaled(`sphere adapt radius = ${kind}(0.5, 4, warmup = 2)`), "wasm", { facts });
+    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+    const u = drawn(4 * 12, 9);
+    const batch = source.batch(4, 3, 0);
+    for await (const { step, adapted, claims } of model.train(source, { monitor: 4 })) {
+      expect(adapted["M.radius"]).toBeCloseTo(at(kind, step - 1), 5);
+      if (claims) expect(claims[0]!.value).toBeCloseTo(at(kind, step), 2);
+      if (step !== 7 && step !== 12) continue;
+      // The same parameters with the option set to what it is now.
+      const twin = await loaded(scaled(`sphere(radius = ${at(kind, step)})`), "wasm", { facts });
+      const access = twin.parameters();
+      for (const [name, { get }] of Object.entries(model.parameters())) access[name]!.set(await get());
+      expect(await model.holdout(source)).toBeCloseTo(await twin.holdout(source), 5);
+      expect((await model.evaluate(batch)).loss).toBeCloseTo((await twin.evaluate(batch)).loss, 5);
+      expect(await model.generate("the sea ", { tokens: 40, temperature: 2 })).toBe(await twin.generate("the sea ", { tokens: 40, temperature: 2 }));
+      expect(distance((await model.forward({ u }))["y"]!, (await twin.forward({ u }))["y"]!)).toBeLessThan(1e-5);
+      const cotangents = { y: drawn(4, 1) };
+      expect(distance((await model.vjp({ u }, cotangents)).inputs["u"]!, (await twin.vjp({ u }, cotangents)).inputs["u"]!)).toBeLessThan(1e-5);
+      expect(distance((await model.gradients(batch)).gradients["s"]!, (await twin.gradients(batch)).gradients["s"]!)).toBeLessThan(1e-4);
+      await twin.close();
+    }
+    // And a checkpoint brings the step back.
+    const [bytes, loss] = [await model.checkpoint(), (await model.evaluate(batch)).loss];
+    const again = await loaded(scaled(`sphere adapt radius = ${kind}(0.5, 4, warmup = 2)`), "wasm", { facts, seed: 8 });
+    expect((await again.evaluate(batch)).loss).not.toBeCloseTo(loss, 3);
+    await again.load(bytes);
+    expect((await again.evaluate(batch)).loss).toBe(loss);
+    await again.close();
+    await model.close();
+  });
+
+  it.each(["birkhoff(exact)", "circulant"])("the temperature of %s divides its logits, and may stand beside what is learned", async (set) => {
+    const mixed = page(`${set} adapt temperature = cosine(4, 1) adapt relax in 0 .. 1`).replace("gain(x) <= 1.001", "gain(x) <= 17");
+    const model = await loaded(mixed, "wasm", { facts, monitors: true });
+    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+    const entropies: number[] = [];
+    for await (const { adapted, monitors, step } of model.train(source, { steps: 50, monitor: 25 })) {
+      expect(adapted["Mixing.temperature"]).toBeCloseTo(1 + 3 * 0.5 * (1 + Math.cos((Math.PI * (step - 1)) / 50)), 4);
+      expect(adapted["Mixing.relax"]).toBeGreaterThan(0.9);
+      if (monitors) entropies.push(monitors["entropy:x"]!);
+    }
+    // It cools down: rows come nearer to corners.
+    expect(entropies[1]!).toBeLessThan(0.7 * entropies[0]!);
+    await model.close();
+  });
+
+  it("is printed, and claims count the worst of its ends", () => {
+    const { model } = check(page("birkhoff(exact) adapt temperature = cosine(4, 1, warmup = 10)"), { file: "page.mhc", facts });
+    expect(printModel(model!)).toContain("temperature = 1) adapt temperature = cosine(4, 1, warmup = 10)");
+    expect(model!.claims[0]!.proof).not.toBeNull();
+    const bounded = scaled("sphere adapt radius = linear(3, 2)").replace("<= 100 monitored", "<= BOUND");
+    expect(check(bounded.replace("BOUND", "3.001"), { file: "b.mhc" }).diagnostics).toEqual([]);
+    expect(check(bounded.replace("BOUND", "2.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+  });
+});
+
+it("a learned temperature is redundant: the page is told, and it is learned", async () => {
+  const learned = "model T {\n dim n = 3\n input u[n]\n manifold M = simplex adapt temperature in 0.5 .. 2\n param w[n] ~ normal(1) on M\n output y[n] = u[n] * w[n]\n}";
+  const { diagnostics, sources } = check(learned, { file: "page.mhc" });
+  expect(diagnostics.map((found) => render(found, sources))).toEqual([[
+    "warning MHC306: a temperature of `M` is redundant when it is learned: it divides free logits, which reach the same by growing or shrinking",
+    " --> page.mhc:4:23", "4 |  manifold M = simplex adapt temperature in 0.5 .. 2", `  | ${" ".repeat(22)}${"^".repeat(29)}`,
+    "fix: take it out, or schedule it: `adapt temperature = cosine(4, 1)`",
+  ].join("\n")]);
+  const model = await loaded(learned, "javascript");
+  const input = { u: new Float32Array(3).fill(1) };
+  model.parameters()["w"]!.set([0, 1, 2]);
+  const { parameters } = await model.vjp(input, { y: Float32Array.of(1, 0, 0) });
+  // At 1 the weight of the first is p = e^0 / (e^0 + e^1 + e^2), and its slope along the temperature p (p_1 + 2 p_2); the sigmoid is a third of the way from 0.5 to 2.
+  const p = [0, 1, 2].map((x) => Math.exp(x) / (1 + Math.E + Math.E ** 2));
+  expect(parameters["M.temperature"]![0]).toBeCloseTo(p[0]! * (p[1]! + 2 * p[2]!) * 1.5 * (1 / 3) * (2 / 3), 5);
+  await model.close();
 });
