@@ -138,8 +138,8 @@ export interface DataDecl {
 }
 
 export type AdaptClause =
-  /** `adapt relax in 0 .. 1` */
-  | { readonly kind: "learned"; readonly what: Ident; readonly from: Expr; readonly to: Expr; readonly span: Span }
+  /** `adapt relax in 0 .. 1`, `adapt rank in 1 .. 16 weight 1e-3` */
+  | { readonly kind: "learned"; readonly what: Ident; readonly from: Expr; readonly to: Expr; readonly weight: Expr | null; readonly span: Span }
   /** `adapt temperature = cosine(4, 1, warmup = 100)` */
   | { readonly kind: "scheduled"; readonly what: Ident; readonly value: Expr; readonly span: Span };
 

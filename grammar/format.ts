@@ -166,7 +166,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
 
   function adapting(clause: AdaptClause): string {
     switch (clause.kind) {
-      case "learned": return ` adapt ${clause.what.name} in ${expr(clause.from)} .. ${expr(clause.to)}`;
+      case "learned": return ` adapt ${clause.what.name} in ${expr(clause.from)} .. ${expr(clause.to)}${clause.weight ? ` weight ${expr(clause.weight)}` : ""}`;
       case "scheduled": return ` adapt ${clause.what.name} = ${expr(clause.value)}`;
       default: return clause satisfies never;
     }

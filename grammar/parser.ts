@@ -156,6 +156,12 @@ export class MhcParser extends ExpressionParser {
     return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt[adapt.length - 1] ?? value) };
   });
 
+  /** Whether the next word on this line is a name that means something here only. */
+  private says(own: string): boolean {
+    const next = this.LA(1);
+    return next.tokenType === t.Name && next.image === own && next.startLine === this.LA(0).endLine;
+  }
+
   private adapting = this.RULE("adapting", (): AdaptClause => {
     const first = this.CONSUME(word.adapt);
     const what = this.SUBRULE(this.ident);
@@ -168,7 +174,15 @@ export class MhcParser extends ExpressionParser {
             const from = this.SUBRULE(this.expression);
             this.CONSUME(t.Range);
             const to = this.SUBRULE2(this.expression);
-            return { kind: "learned", what, from, to, span: this.span(first, to) };
+            let weight: Expr | null = null;
+            this.OPTION({
+              GATE: () => this.says("weight"),
+              DEF: () => {
+                this.CONSUME(t.Name);
+                weight = this.SUBRULE4(this.expression);
+              },
+            });
+            return { kind: "learned", what, from, to, weight, span: this.span(first, weight ?? to) };
           },
         },
         {

@@ -51,7 +51,7 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const scaling = half ? lossScale(b) : null;
-    const found = gradients(b, lowered.loss!, nodes, scaling?.scale);
+    const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, nodes, scaling?.scale);
     const update = applyOptimizer(
       b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling,
     );
@@ -98,9 +98,9 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: bo
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights, adapted } = lowered;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, chains, weights, adapted, pull } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
-  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
+  const results = [loss, losses, logits, pull, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
@@ -108,7 +108,7 @@ function fused(lowered: Lowered, b: Builder): Lowered {
   return {
     ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights), adapted: all(adapted),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
-    loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+    pull: pull && now(pull), loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
       stream, before: now(before), after: now(after), mix: mix.kind === "matrix" ? { ...mix, node: now(mix.node) } : mix, blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
     }))),

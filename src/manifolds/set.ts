@@ -49,6 +49,16 @@ export interface Piece {
 /** What products of members are: members; members where the matrices are square; or in a set of the product of the radii. */
 export type Closure = "product" | "square" | "radii";
 
+/** Members that are sums of parts, as the free coordinates make them. */
+export interface Parts {
+  /** The norms of the parts: [..., parts]. */
+  readonly sizes: (b: Builder, free: readonly Node[]) => Node;
+  /** What grows with each part and is least when it is nothing, [..., parts]: at most its norm to the power 2/3 when the coordinates are as small as they can be. */
+  readonly pull: (b: Builder, free: readonly Node[]) => Node;
+  /** The coordinates with every part multiplied by a gate: [..., parts]. */
+  readonly gated: (b: Builder, free: readonly Node[], gates: Node) => readonly Node[];
+}
+
 interface Common {
   readonly name: string;
   /** One sentence: the set. */
@@ -76,7 +86,9 @@ interface Common {
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
   /** What is known of products of members; null: nothing. */
   readonly closed: Closure | null;
-  /** Options of real numbers that `adapt` may learn or schedule; some have a meaning only beside certain others. */
+  /** Of a set whose members are sums of parts: what `adapt rank` needs. */
+  readonly parts?: Parts;
+  /** Options of real numbers that `adapt` may learn or schedule, and `rank` of a set with parts; some have a meaning only beside certain others. */
   readonly adapts: (options: Options) => readonly string[];
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
   readonly cases: readonly Case[];
@@ -124,12 +136,14 @@ export type ConstraintSet = ConvexSet | Variety | Manifold;
 export type Adaptation = { readonly what: string; readonly name: string } & (
   /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
   | { readonly kind: "learned"; readonly from: number; readonly to: number }
-  | { readonly kind: "scheduled"; readonly schedule: Falling });
+  | { readonly kind: "scheduled"; readonly schedule: Falling }
+  /** How many parts there are: `weight` times what pulls them is added to what training descends, except for the first `from`. */
+  | { readonly kind: "rank"; readonly from: number; readonly to: number; readonly weight: number });
 
 /** The numbers that an option stays between. */
 export function endsOf(adaptation: Adaptation): readonly [number, number] {
   switch (adaptation.kind) {
-    case "learned": return [adaptation.from, adaptation.to];
+    case "learned": case "rank": return [adaptation.from, adaptation.to];
     case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
     default: return adaptation satisfies never;
   }

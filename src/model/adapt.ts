@@ -1,9 +1,10 @@
 /**
  * What adapts of a manifold of the page: an option that is learned between two ends (`adapt radius in 0.5 .. 2`), which is one parameter for all that is on
- * the manifold, or one that is scheduled over the run (`adapt temperature = cosine(4, 1)`), which is a function of the step. Each is checked against
+ * the manifold; one that is scheduled over the run (`adapt temperature = cosine(4, 1)`), which is a function of the step; or a rank, which is learned by parts that close
+ * when a weight pulls them (`adapt rank in 1 .. 16 weight 1e-3`). Each is checked against
  * the set here; what it is in the graph says `parameters.ts`.
  */
-import type { AdaptClause, ManifoldDecl } from "../../grammar/ast.js";
+import type { AdaptClause, ManifoldDecl, Span } from "../../grammar/ast.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { OptionKind, SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
@@ -29,10 +30,12 @@ export function adaptationsOf(state: Elaboration, item: ManifoldDecl, { set, opt
     if (!adapts.includes(what)) unknownName(state, "MHC302", clause.what.span, `${set.name} cannot adapt \`${what}\`; it adapts ${adapts.join(", ") || "nothing"}`, what, adapts);
     const before = item.adapt.slice(0, i).find((other) => other.what.name === what);
     if (before) fail(state, "MHC202", clause.what.span, `\`${what}\` adapts twice`, { notes: [{ message: "it adapts here first", span: before.span }] });
-    const option = set.options[what] as Real;
     const name = `${item.name.name}.${what}`;
+    if (set.parts && what === "rank") return { kind: "rank", what, name, ...rankOf(state, clause, written.get(what) ?? null, set.options[what]!, options[what] as number, scope) };
+    const option = set.options[what] as Real;
     switch (clause.kind) {
       case "learned": {
+        if (clause.weight) fail(state, "MHC302", clause.weight.span, `a weight pulls a rank down, and \`${what}\` is a number that the task learns`, { fix: "take `weight` out" });
         const { from, to, at } = learnedOf(state, clause, set.name, option, options[what] as number, scope);
         if (what === "temperature") {
           state.report(diagnostic("MHC306", clause.span, `a temperature of \`${item.name.name}\` is redundant when it is learned: it divides free logits, which reach the same by growing or shrinking`, {
@@ -59,6 +62,18 @@ function learnedOf(state: Elaboration, clause: Learned, set: string, option: Rea
   if (!(from < to)) fail(state, "MHC302", clause.span, `\`${what}\` adapts from a number to a larger one, not from ${from} to ${to}`);
   if (start < from || start > to) fail(state, "MHC302", clause.span, `\`${what}\` is ${start} at first, and that is not in ${from} .. ${to}`, { fix: `write \`${set}(${what} = …)\` with a number from ${from} to ${to}` });
   return { from, to, at: (start - from) / (to - from) };
+}
+
+/** The ends of a rank, and its weight. All parts are there at the start: the upper end, which a rank that the page sets must be. */
+function rankOf(state: Elaboration, clause: AdaptClause, set: Span | null, option: OptionKind, rank: number, scope: Scope): { readonly from: number; readonly to: number; readonly weight: number } {
+  if (clause.kind !== "learned") return fail(state, "MHC302", clause.span, "a rank is learned, not scheduled", { fix: "write `adapt rank in 1 .. 16 weight 1e-3`" });
+  const [from, to] = [clause.from, clause.to].map((e) => optionOf(state, e, "rank", option, scope) as number) as [number, number];
+  if (!(from < to)) fail(state, "MHC302", clause.span, `\`rank\` adapts from a number to a larger one, not from ${from} to ${to}`);
+  if (set && rank !== to) fail(state, "MHC302", set, `the rank is ${rank} here and adapts from ${to} down`, { notes: [{ message: "it adapts here", span: clause.span }], fix: `take one of them out, or write \`rank = ${to}\`` });
+  if (!clause.weight) fail(state, "MHC503", clause.span, "nothing pulls this rank down: a loss alone never asks for a smaller one", { fix: `write \`adapt rank in ${from} .. ${to} weight 1e-3\`: what a part may cost for the loss to keep it` });
+  const weight = scalarOf(state, clause.weight!, scope).value();
+  if (!(weight > 0)) fail(state, "MHC302", clause.weight!.span, `a weight is above 0, and this is ${weight}`);
+  return { from, to, weight };
 }
 
 function scheduleOf(state: Elaboration, clause: Scheduled, option: Real, scope: Scope) {

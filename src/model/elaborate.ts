@@ -340,12 +340,20 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   const name = item.name.name;
   const set = setOf(state, item.value, scope);
   const adapt = adaptationsOf(state, item, set, scope);
-  define(state, scope, name, { kind: "manifold", name, manifold: { ...set, adapt }, span: item.name.span });
+  // A rank that adapts begins with all its parts.
+  const rank = adapt.find((one) => one.kind === "rank");
+  const options = rank ? { ...set.options, rank: rank.to } : set.options;
+  define(state, scope, name, { kind: "manifold", name, manifold: { ...set, options, adapt }, span: item.name.span });
 }
 
-/** A schedule is over the steps of a run. */
+/** A schedule is over the steps of a run, and a rank falls during one. */
 function overRun({ page, sections, state, inputs }: Draft): void {
-  const clause = page.items.flatMap((item) => (item.kind === "manifold" ? item.adapt : [])).find(({ kind }) => kind === "scheduled");
+  const clauses = page.items.flatMap((item) => (item.kind === "manifold" ? item.adapt : []));
+  const rank = clauses.find(({ what }) => what.name === "rank");
+  if (rank && !page.items.some(({ kind }) => kind === "loss")) {
+    state.report(diagnostic("MHC503", rank.span, "a rank is pulled down while training, and this page has no loss", { fix: "add `loss = …` and `train { … }`, or set the rank: `low_rank(rank = 4)`" }));
+  }
+  const clause = clauses.find(({ kind }) => kind === "scheduled");
   if (!clause) return;
   if (!sections.has("train")) state.report(diagnostic("MHC503", clause.span, "a schedule is over the steps of a run, and this page does not train", { fix: "add `train { … }`, or give the option one value" }));
   const clash = inputs.find(({ name }) => name === "step");

@@ -32,6 +32,8 @@ export interface Lowered {
   readonly constraints: ReadonlyMap<string, Node>;
   /** Options that are learned or scheduled, by name: `Mixing.relax`. */
   readonly adapted: ReadonlyMap<string, Node>;
+  /** What training descends beside the loss: what pulls ranks down. */
+  readonly pull: Node | null;
   /** Values of the parameters whose norms are watched, by name. */
   readonly weights: ReadonlyMap<string, Node>;
   /** Layers by the name of their `repeat`. */
@@ -88,7 +90,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   return {
     parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...violations].map(([name, nodes]) => [name, largestOf(b, nodes)])),
-    chains: [...chains.values()], weights: parameters.weights, repeats, adapted: parameters.adapted,
+    chains: [...chains.values()], weights: parameters.weights, repeats, ...parameters.adaptations(),
   };
 
   function run(statement: Statement): void {

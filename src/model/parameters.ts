@@ -6,6 +6,7 @@ import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { held, stepOf } from "../graph/schedules.js";
+import { largest, over, scaled, total } from "../manifolds/algebra.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation, Setting } from "../manifolds/set.js";
 import { pointsOf, type Points } from "./points.js";
@@ -25,6 +26,9 @@ export interface LoweredParameter {
   readonly points: Points | null;
 }
 
+/** Of the largest part of a member, what a part must be to be there at all. */
+const CLOSED = 1e-3;
+
 /** `violate` is told, once a parameter, how far points are from the set that it is on, under its name with stars for layers. */
 export function createParameters(model: TypedModel, b: Builder, violate: (name: string, distances: Node) => void) {
   const declared = new Map<string, LoweredParameter>();
@@ -32,6 +36,8 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
   const adapted = new Map<string, Node>();
+  const ranks = new Map<string, Node[]>();
+  const pulls: Node[] = [];
   const riemannian = model.train?.optimizer.riemannian ?? false;
   const normed = new Set(model.claims.flatMap(({ quantity, monitored }) => (monitored ? normsIn(quantity) : [])));
 
@@ -56,20 +62,36 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
     const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
-    const node = moves
-      ? declare(name, parameter, shape, axes, points)
-      : points.map(b, points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null)));
+    const pieces = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null));
+    const node = moves ? declare(name, parameter, shape, axes, points) : points.map(b, ranked(manifold, pieces));
     members.set(name, node);
     violate(parameter.name, points.set.violation(b, points.of(b, node), points.setting));
     return node;
   }
 
-  /** How a set is meant: with its options, and what is learned or scheduled in their place. */
-  function settingOf({ options, adapt }: SetInstance): Setting {
-    return { options, adapted: Object.fromEntries(adapt.map((one) => [one.what, numberOf(one)])) };
+  /** Free coordinates of a member whose rank adapts, with the parts that are there still; what pulls the others is noted, and how many there are. */
+  function ranked({ set, adapt }: SetInstance, pieces: readonly Node[]): readonly Node[] {
+    const rank = adapt.find((one) => one.kind === "rank");
+    if (!rank || !set.parts) return pieces;
+    const sizes = set.parts.sizes(b, pieces);
+    const last = sizes.shape.length - 1;
+    const needed = scaled(b, over(b, largest(b, sizes, 1), sizes.shape), CLOSED);
+    const kept = b.lt(b.iota(sizes.shape, last), b.fill(rank.from, sizes.shape, "u32"));
+    const gates = b.cast(b.or(kept, b.lt(needed, sizes)), "f32");
+    const pulled = b.select(kept, b.fill(0, sizes.shape), set.parts.pull(b, pieces));
+    const all = sizes.shape.map((_, axis) => axis);
+    pulls.push(b.mul(b.sum(pulled, all), b.constant(rank.weight)));
+    const counts = total(b, gates, 1);
+    ranks.set(rank.name, [...(ranks.get(rank.name) ?? []), b.mean(counts, all.slice(0, -1))]);
+    return set.parts.gated(b, pieces, gates);
   }
 
-  function numberOf(adaptation: Adaptation): Node {
+  /** How a set is meant: with its options, and what is learned or scheduled in their place. */
+  function settingOf({ options, adapt }: SetInstance): Setting {
+    return { options, adapted: Object.fromEntries(adapt.flatMap((one) => (one.kind === "rank" ? [] : [[one.what, numberOf(one)]]))) };
+  }
+
+  function numberOf(adaptation: Exclude<Adaptation, { readonly kind: "rank" }>): Node {
     const { name } = adaptation;
     const before = adapted.get(name);
     if (before) return before;
@@ -78,7 +100,7 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     return made;
   }
 
-  function adapting(adaptation: Adaptation): Node {
+  function adapting(adaptation: Parameters<typeof numberOf>[0]): Node {
     switch (adaptation.kind) {
       case "learned": {
         const { name, from, to } = adaptation;
@@ -90,7 +112,13 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     }
   }
 
-  return { declared, weights, adapted, value, settingOf };
+  /** What adapts, by name: of ranks the mean over all that is on the manifold; and the sum of what pulls them, null when nothing does. */
+  function adaptations(): { readonly adapted: ReadonlyMap<string, Node>; readonly pull: Node | null } {
+    const means = [...ranks].map(([name, counts]) => [name, b.mul(counts.reduce((x, y) => b.add(x, y)), b.constant(1 / counts.length))] as const);
+    return { adapted: new Map([...adapted, ...means]), pull: pulls.length ? pulls.reduce((x, y) => b.add(x, y)) : null };
+  }
+
+  return { declared, weights, adaptations, value, settingOf };
 }
 
 function startOf(start: StartValue): Start {

@@ -13,6 +13,7 @@ const printSet = ({ set, options, adapt }: SetInstance): string =>
 function printAdaptation(adaptation: Adaptation): string {
   switch (adaptation.kind) {
     case "learned": return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
+    case "rank": return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
     case "scheduled": {
       const { kind, from, to, warmup } = adaptation.schedule;
       return `${adaptation.what} = ${kind}(${from}, ${to}${warmup ? `, warmup = ${warmup}` : ""})`;

@@ -206,6 +206,64 @@ describe("scheduled", () => {
   });
 });
 
+describe("rank", () => {
+  const [rows, columns] = [8, 10];
+  const page = (weight: string): string => `model Rank {
+    dim rows = ${rows}, columns = ${columns}
+    data d = examples("rows", features = columns, classes = rows)
+    manifold M = low_rank adapt rank in 1 .. 8 weight ${weight}
+    param w[rows, columns] ~ normal(0.3) on M
+    loss = sum[columns]((w[d.label, columns] - d.value) ^ 2)
+    train { batch = ${rows}, steps = 400, seed = 1, optimizer = adamw(rate = cosine(0.1, 0.001)) }
+  }`;
+  const facts = { d: { features: columns, classes: rows } };
+  /** A matrix of this rank, whose singular values are not far from each other, and noise of all ranks: an example is a row. */
+  const matrix = (rank: number, noise: number): Float32Array => {
+    const [u, v, e] = [drawn(rows * rank, 3), drawn(rank * columns, 4), drawn(rows * columns, 5)];
+    return e.map((x, at) => noise * x + Array.from({ length: rank }, (_, r) => u[Math.floor(at / columns) * rank + r]! * v[r * columns + (at % columns)]!).reduce((sum, y) => sum + y, 0));
+  };
+  const sourceOf = (target: Float32Array) => {
+    const batch = { "d.value": target, "d.label": Uint32Array.from({ length: rows }, (_, i) => i) };
+    return { batch: () => batch, holdout: () => [{ batch, count: rows }] };
+  };
+
+  it.each([[2, 0], [4, 0], [3, 0.05]])("%i, of a matrix of that rank with noise of %f, is found", async (rank, noise) => {
+    const model = await loaded(page("3e-2"), "javascript", { facts });
+    const seen: number[] = [];
+    for await (const { adapted, constraints } of model.train(sourceOf(matrix(rank, noise)))) {
+      seen.push(adapted["M.rank"]!);
+      expect(constraints["w"]).toBeLessThan(1e-5);
+    }
+    // All parts are there at first, and what has closed stays so.
+    expect(seen[0]).toBe(8);
+    expect(seen[seen.length - 1]).toBe(rank);
+    // What pulls is no part of the loss that is told: the mean of squares of rows of ten.
+    expect((await model.evaluate(sourceOf(matrix(rank, noise)).batch())).loss).toBeLessThan(0.01);
+    await model.close();
+  });
+});
+
+it("a rank starts as a matrix of that rank would, never falls below its lower end, and is printed", async () => {
+  const of = (set: string): string => `model Rank {
+    dim rows = 3, columns = 4
+    data d = examples("rows", features = columns, classes = rows)
+    manifold M = ${set}
+    param w[rows, columns] ~ normal(0.3) on M
+    param v[rows, columns] ~ normal(0.3) on M
+    loss = sum[columns](((w[d.label, columns] + v[d.label, columns]) - d.value) ^ 2)
+    train { batch = 3, steps = 60, seed = 1, optimizer = sgd(rate = 0.1) }
+  }`;
+  const options = { facts: { d: { features: 4, classes: 3 } } };
+  const [plain, model] = await Promise.all(["low_rank(rank = 3)", "low_rank(rank = 3) adapt rank in 2 .. 3 weight 10"].map((set) => loaded(of(set), "javascript", options)));
+  const batch = { "d.value": drawn(12, 3), "d.label": Uint32Array.of(0, 1, 2) };
+  expect((await model!.evaluate(batch)).loss).toBe((await plain!.evaluate(batch)).loss);
+  const seen: number[] = [];
+  for await (const { adapted } of model!.train({ batch: () => batch, holdout: () => [] })) seen.push(adapted["M.rank"]!);
+  expect([seen[0], seen[59]]).toEqual([3, 2]);
+  await Promise.all([plain!.close(), model!.close()]);
+  expect(printModel(check(of("low_rank adapt rank in 1 .. 3 weight 1e-3"), { file: "r.mhc" }).model!)).toContain("manifold M = low_rank(rank = 3) adapt rank in 1 .. 3 weight 0.001");
+});
+
 it("a learned temperature is redundant: the page is told, and it is learned", async () => {
   const learned = "model T {\n dim n = 3\n input u[n]\n manifold M = simplex adapt temperature in 0.5 .. 2\n param w[n] ~ normal(1) on M\n output y[n] = u[n] * w[n]\n}";
   const { diagnostics, sources } = check(learned, { file: "page.mhc" });
