@@ -84,6 +84,8 @@ interface Common {
    * vector, its length); or why nothing is, as the end of a sentence. Rounding is not counted: `tolerance` says it.
    */
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
+  /** Why the bounds hold, where the name does not say: what follows "is on S" in a proof. */
+  readonly because?: string;
   /** What is known of products of members; null: nothing. */
   readonly closed: Closure | null;
   /** Of a set whose members are sums of parts: what `adapt rank` needs. */
@@ -137,13 +139,16 @@ export type Adaptation = { readonly what: string; readonly name: string } & (
   /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
   | { readonly kind: "learned"; readonly from: number; readonly to: number }
   | { readonly kind: "scheduled"; readonly schedule: Falling }
+  /** The weights of a mixture, as a vector: the softmax of the parameter of that name. */
+  | { readonly kind: "mixed"; readonly parts: readonly string[] }
   /** How many parts there are: `weight` times what pulls them is added to what training descends, except for the first `from`. */
   | { readonly kind: "rank"; readonly from: number; readonly to: number; readonly weight: number });
 
-/** The numbers that an option stays between. */
-export function endsOf(adaptation: Adaptation): readonly [number, number] {
+/** The numbers that an option stays between; null where bounds hold whatever it is. */
+export function endsOf(adaptation: Adaptation): readonly [number, number] | null {
   switch (adaptation.kind) {
-    case "learned": case "rank": return [adaptation.from, adaptation.to];
+    case "mixed": case "rank": return null;
+    case "learned": return [adaptation.from, adaptation.to];
     case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
     default: return adaptation satisfies never;
   }

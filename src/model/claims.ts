@@ -200,7 +200,7 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
       rows *= (row as number) ** times;
       columns *= (column as number) ** times;
       const rounding = member.set.tolerance(member.options) ?? 0;
-      steps.push(`the mix of ${name} is on \`${member.set.name}\`: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
+      steps.push(`the mix of ${name} is on \`${member.set.name}\`${member.set.because ?? ""}: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
     }
     return null;
   };
@@ -214,7 +214,7 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
 /** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
 function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
   // Of what adapts, the largest of the bounds at its ends: all of them rise or fall with their options.
-  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one).map((end) => ({ ...own, [one.what]: end }))), [options]);
+  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one)?.map((end) => ({ ...own, [one.what]: end })) ?? [own]), [options]);
   const bounds = settings.map((own) => set.bound(of, shape, own));
   const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
   return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;

@@ -13,6 +13,7 @@ import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
 import { adaptationsOf } from "./adapt.js";
 import { constrained, membershipOf, setOf } from "./membership.js";
+import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
@@ -338,8 +339,8 @@ function readData(draft: Draft, item: DataDecl): void {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
-  const set = setOf(state, item.value, scope);
-  const adapt = adaptationsOf(state, item, set, scope);
+  const set = isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope);
+  const adapt = [...set.adapt, ...adaptationsOf(state, item, set, scope)];
   // A rank that adapts begins with all its parts.
   const rank = adapt.find((one) => one.kind === "rank");
   const options = rank ? { ...set.options, rank: rank.to } : set.options;

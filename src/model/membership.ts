@@ -21,6 +21,7 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
   const callee = e.kind === "path" ? e : e.callee;
   const kind = dotted(callee);
   const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
+  if (!set && kind === "mixture") return fail(state, "MHC301", e.span, "a mixture has weights, which are called by its name: it is declared on its own", { fix: "write `manifold Mix = mixture(…)`, and `Mix` here" });
   if (!set) return unknownName(state, "MHC301", callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
   const options: Record<string, OptionValue> = { ...defaultsOf(set) };
   for (const arg of e.kind === "path" ? [] : e.lists.flat()) {

@@ -6,7 +6,7 @@ import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { held, stepOf } from "../graph/schedules.js";
-import { largest, over, scaled, total } from "../manifolds/algebra.js";
+import { indicator, largest, over, scaled, total } from "../manifolds/algebra.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation, Setting } from "../manifolds/set.js";
 import { pointsOf, type Points } from "./points.js";
@@ -36,6 +36,8 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
   const adapted = new Map<string, Node>();
+  /** What stands in place of an option, by its name. */
+  const stand = new Map<string, Node>();
   const ranks = new Map<string, Node[]>();
   const pulls: Node[] = [];
   const riemannian = model.train?.optimizer.riemannian ?? false;
@@ -93,10 +95,12 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
 
   function numberOf(adaptation: Exclude<Adaptation, { readonly kind: "rank" }>): Node {
     const { name } = adaptation;
-    const before = adapted.get(name);
+    const before = stand.get(name);
     if (before) return before;
     const made = adapting(adaptation);
-    adapted.set(name, made);
+    stand.set(name, made);
+    if (adaptation.kind === "mixed") adaptation.parts.forEach((part, i) => adapted.set(`${name}.${part}`, total(b, b.mul(made, indicator(b, made.shape, 0, i)), 1)));
+    else adapted.set(name, made);
     return made;
   }
 
@@ -104,12 +108,17 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
     switch (adaptation.kind) {
       case "learned": {
         const { name, from, to } = adaptation;
-        const raw = value(model.parameters.find((parameter) => parameter.name === name)!, name, []);
-        return b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
+        return b.add(b.constant(from), b.mul(b.sigmoid(raw(name, [])), b.constant(to - from)));
       }
+      case "mixed": return b.softmax(raw(adaptation.name, [adaptation.parts.length]));
       case "scheduled": return held(b, { ...adaptation.schedule, steps: model.train!.steps }, stepOf(b));
       default: return adaptation satisfies never;
     }
+  }
+
+  /** The parameter that is learned in place of an option. */
+  function raw(name: string, shape: readonly number[]): Node {
+    return value(model.parameters.find((parameter) => parameter.name === name)!, name, shape);
   }
 
   /** What adapts, by name: of ranks the mean over all that is on the manifold; and the sum of what pulls them, null when nothing does. */

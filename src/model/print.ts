@@ -8,11 +8,12 @@ const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axi
 const sized = (list: readonly Axis[]): string => `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
 
 const printSet = ({ set, options, adapt }: SetInstance): string =>
-  `${set.name}(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})${adapt.map((one) => ` adapt ${printAdaptation(one)}`).join("")}`;
+  `${set.name}${set.name.endsWith(")") ? "" : `(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})`}${adapt.filter(({ kind }) => kind !== "mixed").map((one) => ` adapt ${printAdaptation(one)}`).join("")}`;
 
 function printAdaptation(adaptation: Adaptation): string {
   switch (adaptation.kind) {
     case "learned": return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
+    case "mixed": return adaptation.what;
     case "rank": return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
     case "scheduled": {
       const { kind, from, to, warmup } = adaptation.schedule;

@@ -7,11 +7,19 @@ import type { Device } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { openDevice } from "../../runtime/open.js";
 import type { Start } from "../../runtime/plan.js";
-import { sets, type Manifold } from "../../src/manifolds/registry.js";
+import { mixtureOf } from "../../src/manifolds/mixture.js";
+import { sets, type ConstraintSet, type Manifold } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { vjp } from "../../src/passes/differentiate.js";
 import { runOn } from "../helpers/graphs.js";
-import { ambient, coordinates, difference, graphOf, mapped, MANY, run, sizeOf, subjects, vectors, worst, type Subject } from "./members.js";
+import { ambient, coordinates, difference, graphOf, mapped, MANY, run, sizeOf, subjects as registered, subjectsOf, vectors, worst, type Subject } from "./members.js";
+
+/** Mixtures are made for a page, and promise the same. */
+const mixtures = [["birkhoff", "circulant", "identity"], ["birkhoff", "stochastic"]].map((names): ConstraintSet => {
+  const parts = names.map((name) => ({ name, instance: { set: sets[name]!, options: { ...Object.fromEntries(Object.entries(sets[name]!.options).map(([key, option]) => [key, option.default])), ...(name === "birkhoff" ? { exact: true } : {}) }, adapt: [] } }));
+  return { ...mixtureOf(parts), cases: [{ shape: [1, 1], extreme: 80 }, { shape: [4, 4], extreme: 80 }] };
+});
+const subjects: readonly Subject[] = [...registered, ...mixtures.flatMap(subjectsOf)];
 
 /** What a set with a map that only approaches it still keeps when it projects. */
 const PROJECTED = 1e-5;

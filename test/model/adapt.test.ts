@@ -8,8 +8,8 @@ import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
 import { distance, loaded } from "../helpers/specs.js";
 
-/** Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back what adapts. */
-async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, target: Float32Array, held: (name: string) => boolean, steps: number): Promise<number> {
+/** Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back the parameter of what adapts. */
+async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, target: Float32Array, held: (name: string) => boolean, steps: number): Promise<readonly number[]> {
   const parameters = Object.entries(model.parameters()).filter(([name]) => !held(name));
   const values = await Promise.all(parameters.map(([, { get }]) => get()));
   const moments = values.map((value) => ({ m: new Float64Array(value.length), v: new Float64Array(value.length) }));
@@ -29,8 +29,10 @@ async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, 
     });
   }
   const at = parameters.findIndex(([name]) => name.startsWith("M."));
-  return 1 / (1 + Math.exp(-values[at]![0]!));
+  return [...values[at]!];
 }
+
+const sigmoid = ([x]: readonly number[]): number => 1 / (1 + Math.exp(-x!));
 
 const drawn = (size: number, seed: number): Float32Array => {
   const next = random(seed);
@@ -43,7 +45,7 @@ describe("what is best by construction is found within a tenth", () => {
     const model = await loaded(page, "javascript");
     const direction = drawn(6, 3);
     const size = Math.hypot(...direction);
-    const found = 0.1 + 4.9 * await fit(model, { u: new Float32Array(6).fill(1) }, direction.map((x) => (radius * x) / size), () => false, 400);
+    const found = 0.1 + 4.9 * sigmoid(await fit(model, { u: new Float32Array(6).fill(1) }, direction.map((x) => (radius * x) / size), () => false, 400));
     expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
     await model.close();
   });
@@ -53,7 +55,7 @@ describe("what is best by construction is found within a tenth", () => {
     const model = await loaded(page, "javascript");
     // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be learned.
     const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
-    const found = 0.1 + 4.9 * await fit(model, { u: eye }, eye.map((x) => radius * x), (name) => name === "w", 400);
+    const found = 0.1 + 4.9 * sigmoid(await fit(model, { u: eye }, eye.map((x) => radius * x), (name) => name === "w", 400));
     expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
     await model.close();
   });
@@ -66,7 +68,7 @@ describe("what is best by construction is found within a tenth", () => {
       const size = Math.hypot(...u.subarray(i - (i % 3), i - (i % 3) + 3)) * Math.sqrt(curvature);
       return (Math.tanh(size) / size) * u[i]!;
     });
-    const found = 0.1 + 7.9 * await fit(model, { u }, target, () => false, 400);
+    const found = 0.1 + 7.9 * sigmoid(await fit(model, { u }, target, () => false, 400));
     expect(Math.abs(found / curvature - 1)).toBeLessThan(0.1);
     await model.close();
   });
@@ -80,7 +82,24 @@ describe("what is best by construction is found within a tenth", () => {
     const member = Object.values(await model.forward(u))[0]!;
     raw.set([3.9]);
     const target = member.map((value, i) => (1 - relax) * (i % 5 === 0 ? 1 : 0) + relax * value);
-    expect(Math.abs(await fit(model, u, target, (name) => name !== "M.relax", 400) / relax - 1)).toBeLessThan(0.1);
+    expect(Math.abs(sigmoid(await fit(model, u, target, (name) => name !== "M.relax", 400)) / relax - 1)).toBeLessThan(0.1);
+    await model.close();
+  });
+
+  it.each([["birkhoff(exact), circulant, identity", [0.5, 0.3, 0.2]], ["circulant, stochastic", [0.15, 0.85]]] as const)("the weights of a mixture of %s: %j", async (parts, weights) => {
+    const page = `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = mixture(${parts})\n mix[n, m] = M(free(u, M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ normal(1)\n return [k] = z[k] + sum[n, m](u)\n}`;
+    const model = await loaded(page, "javascript");
+    const u = { u: new Float32Array(16) };
+    const raw = model.parameters()["M.weights"]!;
+    const target = new Float32Array(16);
+    for (const [i, weight] of weights.entries()) {
+      raw.set(weights.map((_, j) => (i === j ? 40 : -40)));
+      (await model.forward(u))["y"]!.forEach((value, at) => void (target[at]! += weight * value));
+    }
+    raw.set(weights.map(() => 0));
+    const found = (await fit(model, u, target, (name) => name !== "M.weights", 400)).map(Math.exp);
+    const sum = found.reduce((x, y) => x + y);
+    for (const [i, weight] of weights.entries()) expect(Math.abs(found[i]! / sum / weight - 1)).toBeLessThan(0.1);
     await model.close();
   });
 });
@@ -224,7 +243,7 @@ describe("rank", () => {
   };
   const sourceOf = (target: Float32Array) => {
     const batch = { "d.value": target, "d.label": Uint32Array.from({ length: rows }, (_, i) => i) };
-    return { batch: () => batch, holdout: () => [{ batch, count: rows }] };
+    return { batch: () => batch, holdout: () => [{ batch, count: rows }], holdoutExamples: rows };
   };
 
   it.each([[2, 0], [4, 0], [3, 0.05]])("%i, of a matrix of that rank with noise of %f, is found", async (rank, noise) => {
@@ -239,6 +258,29 @@ describe("rank", () => {
     expect(seen[seen.length - 1]).toBe(rank);
     // What pulls is no part of the loss that is told: the mean of squares of rows of ten.
     expect((await model.evaluate(sourceOf(matrix(rank, noise)).batch())).loss).toBeLessThan(0.01);
+    await model.close();
+  });
+});
+
+describe("a mixture", () => {
+  it("of manifolds of the page is proved by its parts, and is on what holds them all while weights, parts and what adapts of these are learned", async () => {
+    const mixed = page("mixture(Near, circulant, identity)").replace("  stream", "  manifold Near = birkhoff(exact) adapt relax in 0 .. 1\n  stream").replace(/( {2}manifold Mixing.*\n)( {2}manifold Near.*\n)/, "$2$1");
+    const model = await loaded(mixed, "wasm", { facts });
+    expect(printModel(check(mixed, { file: "m.mhc", facts }).model!)).toContain("manifold Mixing = mixture(Near, circulant, identity)");
+    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+    const names = ["Mixing.weights.Near", "Mixing.weights.circulant", "Mixing.weights.identity"];
+    const seen: number[][] = [];
+    // 16 logits of the one and 4 of the other, all counted from their starts.
+    expect(model.parameters()["layers.0.mlp.mhc.mix.b"]).toMatchObject({ shape: [20] });
+    expect(Math.max(...(await model.parameters()["layers.0.mlp.mhc.mix.b"]!.get()))).toBe(0);
+    for await (const { adapted, constraints } of model.train(source, { steps: 50 })) {
+      seen.push(names.map((name) => adapted[name]!));
+      expect(adapted["Near.relax"]).toBeGreaterThan(0.9);
+      expect(constraints["Mixing"]).toBeLessThan(1e-5);
+      expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
+    }
+    for (const weight of seen[0]!) expect(weight).toBeCloseTo(1 / 3, 6);
+    expect(seen[49]).not.toEqual(seen[0]);
     await model.close();
   });
 });
@@ -258,7 +300,7 @@ it("a rank starts as a matrix of that rank would, never falls below its lower en
   const batch = { "d.value": drawn(12, 3), "d.label": Uint32Array.of(0, 1, 2) };
   expect((await model!.evaluate(batch)).loss).toBe((await plain!.evaluate(batch)).loss);
   const seen: number[] = [];
-  for await (const { adapted } of model!.train({ batch: () => batch, holdout: () => [] })) seen.push(adapted["M.rank"]!);
+  for await (const { adapted } of model!.train({ batch: () => batch, holdout: () => [], holdoutExamples: 0 })) seen.push(adapted["M.rank"]!);
   expect([seen[0], seen[59]]).toEqual([3, 2]);
   await Promise.all([plain!.close(), model!.close()]);
   expect(printModel(check(of("low_rank adapt rank in 1 .. 3 weight 1e-3"), { file: "r.mhc" }).model!)).toContain("manifold M = low_rank(rank = 3) adapt rank in 1 .. 3 weight 0.001");
