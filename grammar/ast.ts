@@ -245,8 +245,8 @@ export type Clause =
   | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr | Every; readonly span: Span }
   /** `mlp.up each hidden on sphere` */
   | { readonly kind: "on"; readonly path: Path; readonly each: readonly Ident[]; readonly manifold: Path | Call; readonly span: Span }
-  /** `gain(x) <= 1.6 monitored`, `energy <= 50%` */
-  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly monitored: boolean; readonly span: Span }
+  /** `gain(x) <= 1.6 monitored`, `product[layers](norm(mlp.up)) <= 8 shared`, `energy <= 50%` */
+  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly shared: boolean; readonly monitored: boolean; readonly span: Span }
   /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
   | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span };
 

@@ -190,7 +190,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
     switch (item.kind) {
       case "setting": return `${item.name.name} = ${item.value.kind === "every" ? `every ${expr(item.value.count)}` : expr(item.value)}`;
       case "on": return `${expr(item.path)}${item.each.map((axis) => ` each ${axis.name}`).join("")} on ${expr(item.manifold)}`;
-      case "bound": return `${expr(item.left)} <= ${expr(item.right)}${item.monitored ? " monitored" : ""}`;
+      case "bound": return `${expr(item.left)} <= ${expr(item.right)}${item.shared ? " shared" : ""}${item.monitored ? " monitored" : ""}`;
       case "words":
         return item.words.map((word, i) => `${i === 0 ? "" : text.slice(item.words[i - 1]!.span.end, word.span.start).includes(",") ? ", " : " "}${expr(word)}`).join("");
       default: return item satisfies never;

@@ -302,8 +302,9 @@ export class MhcParser extends ExpressionParser {
             this.ACTION(() => (this.inClause = false));
             this.CONSUME(t.LessEqual);
             const right = this.SUBRULE3(this.expression);
+            const shared = this.OPTION3({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
             const monitored = this.OPTION2(() => this.CONSUME(word.monitored));
-            return { kind: "bound", left, right, monitored: monitored !== undefined, span: this.span(left, monitored ?? right) };
+            return { kind: "bound", left, right, shared: shared !== undefined, monitored: monitored !== undefined, span: this.span(left, monitored ?? shared ?? right) };
           },
         },
       ],

@@ -139,6 +139,8 @@ export type Adaptation = { readonly what: string; readonly name: string } & (
   /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
   | { readonly kind: "learned"; readonly from: number; readonly to: number }
   | { readonly kind: "scheduled"; readonly schedule: Falling }
+  /** `budget` to the power of a share: shares `first`, … of the `count` that are the softmax of the parameter of that name, one for each layer that a member is in. */
+  | { readonly kind: "shared"; readonly budget: number; readonly first: Polynomial; readonly count: Polynomial }
   /** The weights of a mixture, as a vector: the softmax of the parameter of that name. */
   | { readonly kind: "mixed"; readonly parts: readonly string[] }
   /** How many parts there are: `weight` times what pulls them is added to what training descends, except for the first `from`. */
@@ -148,6 +150,7 @@ export type Adaptation = { readonly what: string; readonly name: string } & (
 export function endsOf(adaptation: Adaptation): readonly [number, number] | null {
   switch (adaptation.kind) {
     case "mixed": case "rank": return null;
+    case "shared": return [Math.min(1, adaptation.budget), Math.max(1, adaptation.budget)];
     case "learned": return [adaptation.from, adaptation.to];
     case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
     default: return adaptation satisfies never;

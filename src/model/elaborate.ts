@@ -17,6 +17,7 @@ import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
+import { shared } from "./shares.js";
 import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
@@ -106,8 +107,10 @@ function readModel(draft: Draft): TypedModel {
     if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
   }
   const claims = draft.sections.get("constrain");
-  const parameters = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
-  const facts = { state: draft.state, scope: draft.scope, parameters, statements: draft.statements };
+  const page = { state: draft.state, scope: draft.scope, statements: draft.statements };
+  const put = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
+  const parameters = claims ? shared({ ...page, parameters: put }, claims, (part) => attempt(draft, null, part)) : put;
+  const facts = { ...page, parameters };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),

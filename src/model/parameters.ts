@@ -6,12 +6,13 @@ import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { held, stepOf } from "../graph/schedules.js";
+import { valueOf } from "../graph/sizes.js";
 import { indicator, largest, over, scaled, total } from "../manifolds/algebra.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation, Setting } from "../manifolds/set.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
-import type { Parameter, StartValue, TypedModel } from "./typed.js";
+import type { Axis, Parameter, StartValue, TypedModel } from "./typed.js";
 
 export interface LoweredParameter {
   readonly name: string;
@@ -24,6 +25,18 @@ export interface LoweredParameter {
   readonly decay: boolean;
   /** Of a parameter that is a point of a manifold itself, and is moved on it. */
   readonly points: Points | null;
+}
+
+/** A parameter in one layer: its name there, and which of the layers it is. */
+interface Place {
+  readonly name: string;
+  readonly layer: number;
+}
+
+/** The index that stands for the star of a parameter's name. */
+function layerOf({ name: pattern }: Parameter, name: string): number {
+  const at = pattern.split(".").indexOf("*");
+  return at < 0 ? 0 : Number(name.split(".")[at]);
 }
 
 /** Of the largest part of a member, what a part must be to be there at all. */
@@ -60,8 +73,9 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
   function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[]): Node {
     const before = members.get(name);
     if (before) return before;
-    const { manifold, each } = parameter.on!;
-    const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
+    const { manifold, each, rows } = parameter.on!;
+    const places = (own: readonly Axis[]): number[] => own.map((axis) => parameter.tensor.axes.indexOf(axis));
+    const points = pointsOf(manifold, settingOf(manifold, { name, layer: layerOf(parameter, name) }), shape, axes, places(each), rows ? places(rows) : null);
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
     const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
     const pieces = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null));
@@ -89,11 +103,22 @@ export function createParameters(model: TypedModel, b: Builder, violate: (name: 
   }
 
   /** How a set is meant: with its options, and what is learned or scheduled in their place. */
-  function settingOf({ options, adapt }: SetInstance): Setting {
-    return { options, adapted: Object.fromEntries(adapt.flatMap((one) => (one.kind === "rank" ? [] : [[one.what, numberOf(one)]]))) };
+  function settingOf({ set, options, adapt }: SetInstance, at: Place | null = null): Setting {
+    const nodes = adapt.flatMap((one) => (one.kind === "rank" ? [] : [[one.what, one.kind === "shared" ? radiusOf(one, at!, set.tolerance(options) ?? 0) : numberOf(one)] as const]));
+    return { options, adapted: Object.fromEntries(nodes) };
   }
 
-  function numberOf(adaptation: Exclude<Adaptation, { readonly kind: "rank" }>): Node {
+  /** The budget, less what the tolerance of as many balls could add, to the power of the share of this layer. */
+  function radiusOf({ name, budget, first, count }: Extract<Adaptation, { readonly kind: "shared" }>, { name: own, layer }: Place, rounding: number): Node {
+    const size = valueOf(count)!;
+    const shares = stand.get(name) ?? b.softmax(raw(name, [size]));
+    stand.set(name, shares);
+    const share = total(b, b.mul(shares, indicator(b, shares.shape, 0, valueOf(first)! + layer)), 1);
+    adapted.set(`${own}.share`, share);
+    return b.exp(b.mul(share, b.constant(Math.log(budget) - size * Math.log1p(rounding))));
+  }
+
+  function numberOf(adaptation: Exclude<Adaptation, { readonly kind: "rank" | "shared" }>): Node {
     const { name } = adaptation;
     const before = stand.get(name);
     if (before) return before;

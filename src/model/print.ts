@@ -14,6 +14,7 @@ function printAdaptation(adaptation: Adaptation): string {
   switch (adaptation.kind) {
     case "learned": return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
     case "mixed": return adaptation.what;
+    case "shared": return `${adaptation.what} = ${adaptation.budget} ^ share in ${adaptation.name}`;
     case "rank": return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
     case "scheduled": {
       const { kind, from, to, warmup } = adaptation.schedule;

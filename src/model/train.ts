@@ -117,6 +117,10 @@ function readRecompute(e: Expr | Every | null, override: string | undefined, oth
 /** `memory <= 2 GiB` */
 function readMemory(clause: Bound | null, override: string | undefined, otherwise: Span, reader: Reader): TrainSettings["memory"] {
   if (!clause && override === undefined) return null;
+  if (clause?.shared) {
+    reader.report(diagnostic("MHC502", clause.span, "`memory` is one budget, and nobody shares it", { fix: "take `shared` out" }));
+    return null;
+  }
   if (clause?.monitored) {
     reader.report(diagnostic("MHC502", clause.span, "`memory` is planned, so there is nothing to monitor", { fix: "take `monitored` out" }));
     return null;

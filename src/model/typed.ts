@@ -41,6 +41,8 @@ export interface Membership {
   readonly manifold: SetInstance;
   /** Axes whose every index is a point; the others are a point's. */
   readonly each: readonly Axis[];
+  /** The axes that are the rows of a matrix, where its columns are all others; the two of a matrix when it does not say. */
+  readonly rows?: readonly Axis[];
   readonly span: Span;
 }
 

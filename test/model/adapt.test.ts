@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
 import { check } from "../../src/compile.js";
+import { format } from "../../grammar/format.js";
 import { render } from "../../src/diagnostics/render.js";
 import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
@@ -102,6 +103,24 @@ describe("what is best by construction is found within a tenth", () => {
     for (const [i, weight] of weights.entries()) expect(Math.abs(found[i]! / sum / weight - 1)).toBeLessThan(0.1);
     await model.close();
   });
+});
+
+it.each([[4, 0.7], [4, 0.2], [0.25, 0.6]])("the share of a budget of %f that a matrix of known norm needs, %f, is found within a tenth", async (budget, share) => {
+  const page = `model S {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n param w[k, m] ~ identity(20)\n param v[k, m] ~ identity(20)\n output y[n, k] = u[n, m] * w[k, m]\n output z[n, k] = u[n, m] * v[k, m]\n constrain { norm(w) * norm(v) <= ${budget} shared }\n}`;
+  const model = await loaded(page, "javascript");
+  // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be learned.
+  const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
+  const raw = model.parameters()["w.shares"]!;
+  expect(Array.from(await raw.get())).toEqual([0, 0]);
+  const values = [0, 0];
+  for (let step = 0; step < 300; step++) {
+    const y = (await model.forward({ u: eye }))["y"]!;
+    const { parameters } = await model.vjp({ u: eye }, { y: y.map((value, i) => value - budget ** share * eye[i]!), z: new Float32Array(16) });
+    parameters["w.shares"]!.forEach((slope, i) => void (values[i]! -= 0.2 * slope / budget));
+    raw.set(values);
+  }
+  expect(Math.abs(1 / (1 + Math.exp(values[1]! - values[0]!)) / share - 1)).toBeLessThan(0.1);
+  await model.close();
 });
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
@@ -283,6 +302,56 @@ describe("a mixture", () => {
     expect(seen[49]).not.toEqual(seen[0]);
     await model.close();
   });
+});
+
+describe("a shared budget", () => {
+  const budget = (line: string): string => page("birkhoff(exact)").replace("constrain {", `constrain { ${line}, `).replace("rate = 1e-2", "rate = 0.1");
+
+  it("begins with equal shares and the values as they would be, and keeps the product within it while everything moves", async () => {
+    const [model, plain] = [await loaded(budget("product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5 shared monitored"), "wasm", { facts }), await loaded(page("birkhoff(exact)"), "wasm", { facts })];
+    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+    const batch = source.batch(5, 3, 0);
+    // The start is inside of its balls.
+    expect((await model.evaluate(batch)).loss).toBeCloseTo((await plain.evaluate(batch)).loss, 6);
+    const names = [0, 1].flatMap((layer) => ["up", "down"].map((which) => `layers.${layer}.mlp.${which}.share`));
+    const seen: number[][] = [];
+    for await (const { adapted, claims, constraints } of model.train(source, { steps: 40, monitor: 10 })) {
+      seen.push(names.map((name) => adapted[name]!));
+      expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
+      expect(constraints["layers.*.mlp.up"]).toBeLessThan(1e-5);
+      if (claims) expect(claims[0]).toMatchObject({ text: "product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5", holds: true });
+    }
+    for (const share of seen[0]!) expect(share).toBeCloseTo(0.25, 6);
+    expect(Math.max(...seen[39]!.map((share) => Math.abs(share - 0.25)))).toBeGreaterThan(0.02);
+    await Promise.all([model.close(), plain.close()]);
+  });
+
+  it("takes a matrix of several axes by its rows, is printed, and bounds each of its matrices", () => {
+    const three = page("birkhoff(exact)").replace("mlp(hidden = 2 * width)", "attention(heads = 2)");
+    const lines = (more: string): string => three.replace("constrain {", `constrain { product[layers](norm[w](attention.wq)) <= 4 shared, ${more}, `);
+    const { model, diagnostics } = check(lines("norm[w](attention.wq) <= 4.001, norm[heads, d](attention.wq) <= 4.001"), { file: "s.mhc", facts });
+    expect(diagnostics).toEqual([]);
+    expect(printModel(model!)).toContain("adapt radius = 4 ^ share in attention.wq.shares");
+    expect(check(lines("norm[w](attention.wq) <= 3.9"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+    expect(check(lines("norm[heads](attention.wq) <= 100"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+  });
+});
+
+it("all of it has one layout, and none of its words is taken from the page", () => {
+  const text = `model Words {
+  dim n = 3, m = n
+  input shared[n]
+  manifold A = birkhoff(exact) adapt relax in 0 .. 1 adapt temperature = cosine(4, 1, warmup = 10)
+  manifold M = mixture(A, circulant)
+  manifold R = low_rank adapt rank in 1 .. 2 weight 1e-3
+  weight[n] = 2 * shared[n]
+  constrain {
+    product[layers](norm(up) * norm(down)) <= 8 shared monitored
+    mixture.w on M
+  }
+}
+`;
+  expect(format(text.replace("adapt rank in 1 .. 2 weight 1e-3", "adapt  rank in 1..2   weight 1e-3").replace("8 shared", "8   shared"), "words.mhc")).toEqual({ text, diagnostics: [] });
 });
 
 it("a rank starts as a matrix of that rank would, never falls below its lower end, and is printed", async () => {
