@@ -137,20 +137,18 @@ export interface DataDecl {
   readonly span: Span;
 }
 
-/** `adapt relax in 0 .. 1` */
-export interface AdaptClause {
-  readonly what: Ident;
-  readonly from: Expr;
-  readonly to: Expr;
-  readonly span: Span;
-}
+export type AdaptClause =
+  /** `adapt relax in 0 .. 1`, `adapt rank in 1 .. 16 weight 1e-3` */
+  | { readonly kind: "learned"; readonly what: Ident; readonly from: Expr; readonly to: Expr; readonly weight: Expr | null; readonly span: Span }
+  /** `adapt temperature = cosine(4, 1, warmup = 100)` */
+  | { readonly kind: "scheduled"; readonly what: Ident; readonly value: Expr; readonly span: Span };
 
 /** `manifold Mixing = birkhoff(iterations = 20) adapt relax in 0 .. 1` */
 export interface ManifoldDecl {
   readonly kind: "manifold";
   readonly name: Ident;
   readonly value: Call;
-  readonly adapt: AdaptClause | null;
+  readonly adapt: readonly AdaptClause[];
   readonly doc: Doc;
   readonly span: Span;
 }
@@ -247,8 +245,8 @@ export type Clause =
   | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr | Every; readonly span: Span }
   /** `mlp.up each hidden on sphere` */
   | { readonly kind: "on"; readonly path: Path; readonly each: readonly Ident[]; readonly manifold: Path | Call; readonly span: Span }
-  /** `gain(x) <= 1.6 monitored`, `energy <= 50%` */
-  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly monitored: boolean; readonly span: Span }
+  /** `gain(x) <= 1.6 monitored`, `product[layers](norm(mlp.up)) <= 8 shared`, `energy <= 50%` */
+  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly shared: boolean; readonly monitored: boolean; readonly span: Span }
   /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
   | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span };
 

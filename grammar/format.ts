@@ -5,7 +5,7 @@
  * changes nothing, and the tree after formatting is the tree before.
  */
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import type { Arg, Block, Call, Clause, Expr, Formal, Ident, Model, ModelItem, Path, Repeat, Section, Span, Use } from "./ast.js";
+import type { AdaptClause, Arg, Block, Call, Clause, Expr, Formal, Ident, Model, ModelItem, Path, Repeat, Section, Span, Use } from "./ast.js";
 import { parse, type Comment } from "./parse.js";
 
 export interface Formatted {
@@ -150,8 +150,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
       case "data": return push(`data ${item.name.name} = ${expr(item.source)}`);
       case "manifold": {
         const bare = item.value.lists[0]!.length === 0 && !text.slice(item.value.callee.span.end).trimStart().startsWith("(");
-        const adapt = item.adapt ? ` adapt ${item.adapt.what.name} in ${expr(item.adapt.from)} .. ${expr(item.adapt.to)}` : "";
-        return push(`manifold ${item.name.name} = ${bare ? expr(item.value.callee) : expr(item.value)}${adapt}`);
+        return push(`manifold ${item.name.name} = ${bare ? expr(item.value.callee) : expr(item.value)}${item.adapt.map(adapting).join("")}`);
       }
       case "stream": return push(`stream ${item.name.name}${names(item.axes)} = ${expr(item.value)}`);
       case "input": return push(`input ${item.name.name}${names(item.axes)}`);
@@ -162,6 +161,14 @@ function createPrinter(text: string, comments: readonly Comment[]) {
       case "loss": return push(`loss = ${expr(item.value)}`);
       case "section": return section(item);
       default: item satisfies never;
+    }
+  }
+
+  function adapting(clause: AdaptClause): string {
+    switch (clause.kind) {
+      case "learned": return ` adapt ${clause.what.name} in ${expr(clause.from)} .. ${expr(clause.to)}${clause.weight ? ` weight ${expr(clause.weight)}` : ""}`;
+      case "scheduled": return ` adapt ${clause.what.name} = ${expr(clause.value)}`;
+      default: return clause satisfies never;
     }
   }
 
@@ -183,7 +190,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
     switch (item.kind) {
       case "setting": return `${item.name.name} = ${item.value.kind === "every" ? `every ${expr(item.value.count)}` : expr(item.value)}`;
       case "on": return `${expr(item.path)}${item.each.map((axis) => ` each ${axis.name}`).join("")} on ${expr(item.manifold)}`;
-      case "bound": return `${expr(item.left)} <= ${expr(item.right)}${item.monitored ? " monitored" : ""}`;
+      case "bound": return `${expr(item.left)} <= ${expr(item.right)}${item.shared ? " shared" : ""}${item.monitored ? " monitored" : ""}`;
       case "words":
         return item.words.map((word, i) => `${i === 0 ? "" : text.slice(item.words[i - 1]!.span.end, word.span.start).includes(",") ? ", " : " "}${expr(word)}`).join("");
       default: return item satisfies never;

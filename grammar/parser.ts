@@ -150,18 +150,50 @@ export class MhcParser extends ExpressionParser {
     const name = this.SUBRULE(this.ident);
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.application);
-    let adapt: AdaptClause | null = null;
-    this.OPTION(() => {
-      const start = this.CONSUME(word.adapt);
-      const what = this.SUBRULE2(this.ident);
-      this.CONSUME(word.in);
-      const from = this.SUBRULE(this.expression);
-      this.CONSUME(t.Range);
-      const to = this.SUBRULE2(this.expression);
-      adapt = { what, from, to, span: this.span(start, to) };
-    });
+    const adapt: AdaptClause[] = [];
+    this.MANY(() => adapt.push(this.SUBRULE(this.adapting)));
     const call: Call = this.ACTION(() => (value?.kind === "call" ? value : { kind: "call", callee: value as Path, axes: null, lists: [[]], as: null, span: this.span(value) }));
-    return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt ?? value) };
+    return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt[adapt.length - 1] ?? value) };
+  });
+
+  /** Whether the next word on this line is a name that means something here only. */
+  private says(own: string): boolean {
+    const next = this.LA(1);
+    return next.tokenType === t.Name && next.image === own && next.startLine === this.LA(0).endLine;
+  }
+
+  private adapting = this.RULE("adapting", (): AdaptClause => {
+    const first = this.CONSUME(word.adapt);
+    const what = this.SUBRULE(this.ident);
+    return this.OR({
+      ERR_MSG: "`in` and two ends, or `=` and a schedule",
+      DEF: [
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(word.in);
+            const from = this.SUBRULE(this.expression);
+            this.CONSUME(t.Range);
+            const to = this.SUBRULE2(this.expression);
+            let weight: Expr | null = null;
+            this.OPTION({
+              GATE: () => this.says("weight"),
+              DEF: () => {
+                this.CONSUME(t.Name);
+                weight = this.SUBRULE4(this.expression);
+              },
+            });
+            return { kind: "learned", what, from, to, weight, span: this.span(first, weight ?? to) };
+          },
+        },
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(t.Equals);
+            const value = this.SUBRULE3(this.expression);
+            return { kind: "scheduled", what, value, span: this.span(first, value) };
+          },
+        },
+      ],
+    });
   });
 
   private streamDecl = this.RULE("streamDecl", (): StreamDecl => {
@@ -270,8 +302,9 @@ export class MhcParser extends ExpressionParser {
             this.ACTION(() => (this.inClause = false));
             this.CONSUME(t.LessEqual);
             const right = this.SUBRULE3(this.expression);
+            const shared = this.OPTION3({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
             const monitored = this.OPTION2(() => this.CONSUME(word.monitored));
-            return { kind: "bound", left, right, monitored: monitored !== undefined, span: this.span(left, monitored ?? right) };
+            return { kind: "bound", left, right, shared: shared !== undefined, monitored: monitored !== undefined, span: this.span(left, monitored ?? shared ?? right) };
           },
         },
       ],

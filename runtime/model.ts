@@ -31,7 +31,7 @@ export interface StepMetrics {
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
-  /** Options of manifolds that are learned (`adapt relax in 0 .. 1`), by name, before the step's update: `Mixing.relax`. */
+  /** Options of manifolds that are learned (`adapt relax in 0 .. 1`) or scheduled, by name, before the step's update: `Mixing.relax`. */
   readonly adapted: Readonly<Record<string, number>>;
   /**
    * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what
@@ -156,14 +156,15 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   };
   const feed = (entry: Entry, values: Readonly<Record<string, ArrayLike<number>>>): void => {
     for (const [name, ref] of Object.entries(entry.inputs)) {
-      const given = values[name];
+      // Scalars of the run, which schedules need everywhere: the step is the one that would come next. An input of the page by that name is of floats.
+      const given = ref.dtype === "u32" && name === "step" ? [step] : ref.dtype === "u32" && name === "seed" ? [seed] : values[name];
       if (!given) throw new DataError(`\`${name}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
       const size = sizeOf(ref);
       if (given.length !== size) throw new DataError(`\`${name}\` has ${given.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`);
       session.write(ref, ref.dtype === "u32" ? Uint32Array.from(given) : Float32Array.from(given));
     }
     for (const name of Object.keys(values)) {
-      if (!entry.inputs[name] && name !== "step" && name !== "seed") throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
+      if (!entry.inputs[name]) throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
     }
   };
   const read = async (entry: Entry, name: string): Promise<Words> => session.read(entry.outputs[name]!);
@@ -181,7 +182,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   const monitored = async (batch: Batch): Promise<Pick<StepMetrics, "monitors" | "claims">> => {
     const entry = entries["monitor"];
     if (!entry) throw new DataError(`${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
-    feed(entry, Object.fromEntries(Object.keys(entry.inputs).map((name) => [name, batch[name]!])));
+    feed(entry, Object.fromEntries(Object.entries(batch).filter(([name]) => entry.inputs[name])));
     const outputs = Object.entries(entry.outputs);
     const read = await session.run("monitor", outputs.map(([, ref]) => ref));
     const values = new Map(outputs.map(([name], i) => [name, read[i]![0]!]));
@@ -216,7 +217,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       let batch = step < end ? source.batch(size, seed, step) : {};
       while (step < end) {
         const begun = performance.now();
-        feed(entry, { ...batch, step: [step], seed: [seed] });
+        feed(entry, batch);
         const running = session.run("train", watched);
         // The next batch is put together while this step runs.
         if (step + 1 < end) batch = source.batch(size, seed, step + 1);

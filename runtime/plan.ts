@@ -201,5 +201,6 @@ export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number 
  *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
  *              or inputs by name                        outputs by name                         (specs with input/output)
  *   vjp        inputs by name, cotangent:OUTPUT         outputs cotangent:INPUT, gradient:NAME
+ * Where an option of a manifold is scheduled, every entry but `start` may have the input step: steps done so far.
  * A batch tensor is named as in the spec: "corpus.token" [batch, window], "corpus.next" [batch, window].
  */

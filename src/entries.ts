@@ -5,6 +5,7 @@
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node } from "./graph/node.js";
+import type { Schedule } from "./graph/schedules.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { LoweredParameter } from "./model/parameters.js";
@@ -14,7 +15,7 @@ import { gradients, vjp } from "./passes/differentiate.js";
 import { claimed, SHARPER } from "./passes/claims.js";
 import { monitors } from "./passes/monitors.js";
 import { reach } from "./passes/reach.js";
-import { applyOptimizer, type OptimizerSpec, type Schedule } from "./passes/optimizer.js";
+import { applyOptimizer, type OptimizerSpec } from "./passes/optimizer.js";
 import type { OnManifold } from "./passes/riemannian.js";
 import { lossScale, type State } from "./passes/scaling.js";
 
@@ -54,7 +55,7 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const scaling = half ? lossScale(b) : null;
-    const found = gradients(b, lowered.loss!, nodes, scaling?.scale);
+    const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, nodes, scaling?.scale);
     const update = applyOptimizer(
       b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling,
     );
@@ -103,10 +104,10 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, uses, chains, weights, adapted } = lowered;
+  const { parameters, loss, losses, logits, inputs, outputs, constraints, uses, chains, weights, adapted, pull } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
   const used = [...uses.values()].flat().flatMap(({ distances, points, free }) => [distances, points, ...free]);
-  const results = [loss, losses, logits, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
+  const results = [loss, losses, logits, pull, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams, ...used])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
@@ -115,7 +116,7 @@ function fused(lowered: Lowered, b: Builder): Lowered {
     ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights), adapted: all(adapted),
     uses: new Map([...uses].map(([name, own]) => [name, own.map(({ distances, points, free }) => ({ distances: now(distances), points: now(points), free: free.map(now) }))])),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
-    loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+    pull: pull && now(pull), loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
       stream, before: now(before), after: now(after), mix: mix.kind === "matrix" ? { ...mix, node: now(mix.node) } : mix, blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
     }))),

@@ -12,6 +12,7 @@ interface Row {
 }
 
 const error = (title: string): Row => ({ severity: "error", title });
+const warning = (title: string): Row => ({ severity: "warning", title });
 
 export const table = {
   MHC101: error("a character that no token begins with"),
@@ -43,6 +44,7 @@ export const table = {
   MHC303: error("a manifold on a shape it does not have"),
   MHC304: error("a parameter on two sets"),
   MHC305: error("a claim that does not follow"),
+  MHC306: warning("something to learn that says nothing new"),
   MHC401: error("an unknown data source"),
   MHC402: error("a wrong option of a data source"),
   MHC403: error("data that does not fit the spec"),

@@ -14,6 +14,7 @@ import { atLeast, indicator, scaled } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
 import type { ConvexSet, Options, Piece } from "./set.js";
 import { stiefel } from "./stiefel.js";
+import { temperature, tempered } from "./temperature.js";
 
 const MOST_PERMUTED = 5;
 /** What may be missing of all sums together: less than the tolerance. */
@@ -34,11 +35,12 @@ export const birkhoff: ConvexSet = {
     exact: { kind: "flag", default: false },
     by: { kind: "choice", default: "sinkhorn", choices: ["sinkhorn", "permutations", "kronecker", "orthostochastic"] },
     relax,
+    temperature,
   },
   free,
   // Near the identity: a start at 0 would average the lanes away.
   start: ({ by }) => (by === "permutations" ? { kind: "first", value: 4 } : by === "kronecker" ? { kind: "constant", value: 4 } : { kind: "identity", value: 4 }),
-  map: (b, pieces, shape, setting) => relaxed(b, doublyStochastic(b, pieces, shape, setting.options), setting),
+  map: (b, pieces, shape, setting) => relaxed(b, doublyStochastic(b, pieces.map((free) => (hasLogits(setting.options) ? tempered(b, free, setting) : free)), shape, setting.options), setting),
   project: (b, value) => rounded(b, atLeast(b, value, 0)),
   violation: (b, p) => {
     const rank = p.shape.length;
@@ -55,9 +57,12 @@ export const birkhoff: ConvexSet = {
     return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff(exact)\` has one` };
   },
   closed: "product",
-  adapts: ["relax"],
+  adapts: (options) => (hasLogits(options) ? ["relax", "temperature"] : ["relax"]),
   cases: [{ shape: [1, 1], extreme: 80 }, { shape: [2, 2], extreme: 80 }, { shape: [4, 4], extreme: 80 }],
 };
+
+/** The coordinates of an orthogonal matrix are no logits: a temperature of theirs would be none. */
+const hasLogits = ({ by }: Options): boolean => by !== "orthostochastic";
 
 /** A member, by one of the four maps. */
 function doublyStochastic(b: Builder, pieces: readonly Node[], shape: readonly number[], { iterations, convention, exact, by }: Options): Node {

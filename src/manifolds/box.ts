@@ -34,7 +34,7 @@ export const box: ConvexSet = {
     return Math.max(Math.abs(from), Math.abs(to)) * (of === "norm" ? Math.sqrt(rows! * columns!) : of === "row" ? columns! : rows!);
   },
   closed: null,
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [], extreme: 80 }, { shape: [], options: { from: 0.1, to: 0.7 }, extreme: 80 }],
 };
 

@@ -10,6 +10,7 @@ import { apart, scaled } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
 import type { ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
+import { temperature, tempered } from "./temperature.js";
 
 export const circulant: ConvexSet = {
   kind: "convex",
@@ -17,11 +18,11 @@ export const circulant: ConvexSet = {
   summary: "averages of the cyclic shifts: doubly stochastic matrices whose entries depend on j - i modulo n only",
   source: "Davis, Circulant matrices, 1979",
   point: "square",
-  options: { relax },
+  options: { relax, temperature },
   free: (point) => [{ name: "free", shape: [point[0]!] }],
   // Near the identity, the shift by 0.
   start: () => ({ kind: "first", value: 4 }),
-  map: (b, [free], _, setting) => relaxed(b, placed(b, b.softmax(free!)), setting),
+  map: (b, [free], _, setting) => relaxed(b, placed(b, b.softmax(tempered(b, free!, setting))), setting),
   project: (b, value) => placed(b, nearestOnSimplex(b, means(b, value))),
   violation: (b, x) => {
     const w = means(b, x);
@@ -30,7 +31,7 @@ export const circulant: ConvexSet = {
   tolerance: () => 2e-6,
   bound: () => 1,
   closed: "product",
-  adapts: ["relax"],
+  adapts: () => ["relax", "temperature"],
   cases: [{ shape: [1, 1], extreme: 80 }, { shape: [5, 5], extreme: 80 }],
 };
 

@@ -16,7 +16,7 @@ export const euclidean: Manifold = {
   tolerance: () => 0,
   bound: () => ({ none: "holds nothing back" }),
   closed: "product",
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [], extreme: 1e6 }],
 
   tangent: (_, __, v) => v,

@@ -32,7 +32,7 @@ export const hyperbolic: Manifold = {
   tolerance: () => 1e-6,
   bound: (of, _, { curvature }) => (of === "norm" ? 1 / Math.sqrt(curvature as number) : { none: "has no rows or columns" }),
   closed: null,
-  adapts: ["curvature"],
+  adapts: () => ["curvature"],
   cases: [{ shape: [2], extreme: 100 }, { shape: [7], options: { curvature: 0.5 }, extreme: 100 }],
 
   tangent: (_, __, v) => v,

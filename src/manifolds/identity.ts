@@ -17,6 +17,6 @@ export const identity: ConvexSet = {
   tolerance: () => 0,
   bound: () => 1,
   closed: "product",
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [1, 1], extreme: 0 }, { shape: [5, 5], extreme: 0 }],
 };

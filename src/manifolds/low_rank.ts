@@ -6,11 +6,16 @@
  * s_(r+1), the least there is (Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011, section 9.3). So it is near, not
  * nearest; members, whose s_(r+1) is 0, stay. The iteration starts at a fixed matrix of no structure: members with a row space orthogonal to part
  * of that are of measure zero.
+ *
+ * How many of the parts s_i u_i v_i^T a task needs is learned by what pulls them: (|u_i|^2 + s_i^2 + |v_i|^2) / 3 is at least the part's norm to the power
+ * 2/3, and as much when the three are equal, so that their sum is least at the Schatten 2/3 quasi-norm of the matrix (Shang, Liu and Cheng, Tractable and
+ * scalable Schatten quasi-norm approximations for rank minimization, AISTATS 2016). It is concave in the singular values: large ones are hardly made
+ * smaller, two parts of one direction become one, and what does not earn its pull ends at nothing.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known } from "../graph/sizes.js";
-import { atLeast, largest, norm, orthonormal, over, product, productTransposed, transposedProduct } from "./algebra.js";
+import { atLeast, largest, norm, orthonormal, over, product, productTransposed, scaled, TINY, transposedProduct } from "./algebra.js";
 import type { Options, Variety } from "./set.js";
 
 /** A gap of 1/2 leaves 2^-12 of the angle. */
@@ -48,9 +53,22 @@ export const lowRank: Variety = {
   tolerance: () => 1e-5,
   bound: () => ({ none: "bounds the rank, and no size" }),
   closed: "product",
-  adapts: [],
+  adapts: () => ["rank"],
+  parts: {
+    sizes: (b, [u, s, v]) => b.mul(b.mul(columnNorms(b, u!), columnNorms(b, v!)), b.abs(s!)),
+    pull: (b, [u, s, v]) => scaled(b, b.add(b.mul(s!, s!), b.add(columnSquares(b, u!), columnSquares(b, v!))), 1 / 3),
+    gated: (b, [u, s, v], gates) => [u!, b.mul(s!, gates), v!],
+  },
   cases: [{ shape: [3, 3], extreme: 10 }, { shape: [6, 4], options: { rank: 2 }, extreme: 10 }],
 };
+
+/** Squared norms of columns: [..., r]. */
+const columnSquares = (b: Builder, x: Node): Node => b.sum(b.mul(x, x), [x.shape.length - 2]);
+
+function columnNorms(b: Builder, x: Node): Node {
+  const squares = columnSquares(b, x);
+  return b.sqrt(b.add(squares, b.fill(TINY * TINY, squares.shape)));
+}
 
 /** Largest entries, so that norms of matrices of any size, products of many say, stay within f32. */
 const sizes = (b: Builder, x: Node): Node => over(b, atLeast(b, largest(b, b.abs(x), 2), SMALLEST), x.shape);

@@ -20,6 +20,6 @@ export const nonnegative: ConvexSet = {
   tolerance: () => 0,
   bound: () => ({ none: "has no upper end" }),
   closed: "product",
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [], extreme: 80 }],
 };

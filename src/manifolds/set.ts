@@ -9,6 +9,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import type { Falling } from "../graph/schedules.js";
 import type { Polynomial } from "../graph/sizes.js";
 
 export type OptionValue = number | boolean | string;
@@ -51,6 +52,16 @@ export interface Piece {
 /** What products of members are: members; members where the matrices are square; or in a set of the product of the radii. */
 export type Closure = "product" | "square" | "radii";
 
+/** Members that are sums of parts, as the free coordinates make them. */
+export interface Parts {
+  /** The norms of the parts: [..., parts]. */
+  readonly sizes: (b: Builder, free: readonly Node[]) => Node;
+  /** What grows with each part and is least when it is nothing, [..., parts]: at most its norm to the power 2/3 when the coordinates are as small as they can be. */
+  readonly pull: (b: Builder, free: readonly Node[]) => Node;
+  /** The coordinates with every part multiplied by a gate: [..., parts]. */
+  readonly gated: (b: Builder, free: readonly Node[], gates: Node) => readonly Node[];
+}
+
 interface Common {
   readonly name: string;
   /** One sentence: the set. */
@@ -76,10 +87,14 @@ interface Common {
    * vector, its length); or why nothing is, as the end of a sentence. Rounding is not counted: `tolerance` says it.
    */
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
+  /** Why the bounds hold, where the name does not say: what follows "is on S" in a proof. */
+  readonly because?: string;
   /** What is known of products of members; null: nothing. */
   readonly closed: Closure | null;
-  /** Options of real numbers that `adapt` may learn. */
-  readonly adapts: readonly string[];
+  /** Of a set whose members are sums of parts: what `adapt rank` needs. */
+  readonly parts?: Parts;
+  /** Options of real numbers that `adapt` may learn or schedule, and `rank` of a set with parts; some have a meaning only beside certain others. */
+  readonly adapts: (options: Options) => readonly string[];
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
   readonly cases: readonly Case[];
 }
@@ -122,19 +137,32 @@ export interface Manifold extends Common {
 
 export type ConstraintSet = ConvexSet | Variety | Manifold;
 
-/** An option that is learned: a number from one end to another. */
-export interface Adaptation {
-  /** The option. */
-  readonly what: string;
-  readonly from: number;
-  readonly to: number;
-  /** The parameter that says where it is: `from + (to - from) sigmoid(parameter)`. One for all that is on the set. */
-  readonly name: string;
+/** An option that changes while training: `what` is the option, `name` what it is called in the metrics, one for all that is on the set. */
+export type Adaptation = { readonly what: string; readonly name: string } & (
+  /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
+  | { readonly kind: "learned"; readonly from: number; readonly to: number }
+  | { readonly kind: "scheduled"; readonly schedule: Falling }
+  /** `budget` to the power of a share: shares `first`, … of the `count` that are the softmax of the parameter of that name, one for each layer that a member is in. */
+  | { readonly kind: "shared"; readonly budget: number; readonly first: Polynomial; readonly count: Polynomial }
+  /** The weights of a mixture, as a vector: the softmax of the parameter of that name. */
+  | { readonly kind: "mixed"; readonly parts: readonly string[] }
+  /** How many parts there are: `weight` times what pulls them is added to what training descends, except for the first `from`. */
+  | { readonly kind: "rank"; readonly from: number; readonly to: number; readonly weight: number });
+
+/** The numbers that an option stays between; null where bounds hold whatever it is. */
+export function endsOf(adaptation: Adaptation): readonly [number, number] | null {
+  switch (adaptation.kind) {
+    case "mixed": case "rank": return null;
+    case "shared": return [Math.min(1, adaptation.budget), Math.max(1, adaptation.budget)];
+    case "learned": return [adaptation.from, adaptation.to];
+    case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
+    default: return adaptation satisfies never;
+  }
 }
 
 /** A set with its options, as a page declares it. */
 export interface SetInstance {
   readonly set: ConstraintSet;
   readonly options: Options;
-  readonly adapt: Adaptation | null;
+  readonly adapt: readonly Adaptation[];
 }

@@ -8,6 +8,7 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { largest, over, total } from "./algebra.js";
 import type { ConvexSet } from "./set.js";
+import { temperature, tempered } from "./temperature.js";
 
 /** The interval is then as short as the spacing of f32 near 1. */
 const HALVINGS = 24;
@@ -18,16 +19,16 @@ export const simplex: ConvexSet = {
   summary: "vectors of no negative entry whose sum is 1",
   source: "Duchi, Shalev-Shwartz, Singer and Chandra, ICML 2008",
   point: "vector",
-  options: {},
+  options: { temperature },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, [free]) => b.softmax(free!),
+  map: (b, [free], _, setting) => b.softmax(tempered(b, free!, setting)),
   project: (b, value) => nearestOnSimplex(b, value),
   violation: (b, x) => offSimplex(b, x),
   tolerance: () => 2e-6,
   bound: (of) => (of === "norm" ? 1 : { none: "has no rows or columns" }),
   closed: null,
-  adapts: [],
+  adapts: () => ["temperature"],
   cases: [{ shape: [1], extreme: 80 }, { shape: [7], extreme: 80 }, { shape: [24], extreme: 80 }],
 };
 

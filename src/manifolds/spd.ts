@@ -49,7 +49,7 @@ export const spd: Manifold = {
   tolerance: () => 1e-5,
   bound: () => ({ none: "has no upper end" }),
   closed: null,
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [1, 1], extreme: 3 }, { shape: [3, 3], extreme: 3 }],
 
   tangent: (b, _, v) => symmetric(b, v),

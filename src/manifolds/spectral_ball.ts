@@ -31,7 +31,7 @@ export const spectralBall: ConvexSet = {
   tolerance: () => 1e-5,
   bound: (of, [rows, columns], { radius }) => (radius as number) * (of === "norm" ? 1 : Math.sqrt(of === "row" ? columns! : rows!)),
   closed: "radii",
-  adapts: ["radius"],
+  adapts: () => ["radius"],
   cases: [{ shape: [1, 1], extreme: 1e3 }, { shape: [4, 4], options: { radius: 0.5 }, extreme: 1e3 }, { shape: [3, 6], options: { iterations: 3 }, extreme: 1e3 }],
 };
 

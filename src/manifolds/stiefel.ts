@@ -42,7 +42,7 @@ export const stiefel: Manifold = {
   // A row of n entries and norm at most 1 has a sum of at most sqrt(n), by Cauchy and Schwarz.
   bound: (of, [rows, columns]) => (of === "norm" ? 1 : Math.sqrt(of === "row" ? columns! : rows!)),
   closed: "square",
-  adapts: [],
+  adapts: () => [],
   cases: [{ shape: [3, 3], extreme: 3 }, { shape: [8, 5], extreme: 3 }, { shape: [3, 8], extreme: 3 }],
 
   tangent,

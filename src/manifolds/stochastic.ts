@@ -7,6 +7,7 @@ import { largest } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
 import type { ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
+import { temperature, tempered } from "./temperature.js";
 
 export const stochastic: ConvexSet = {
   kind: "convex",
@@ -14,17 +15,17 @@ export const stochastic: ConvexSet = {
   summary: "row-stochastic matrices: no negative entry, every row sums to 1",
   source: "Seneta, Non-negative matrices and Markov chains, 1981; Duchi, Shalev-Shwartz, Singer and Chandra, ICML 2008",
   point: "matrix",
-  options: { relax },
+  options: { relax, temperature },
   free: (point) => [{ name: "free", shape: point }],
   // Near the identity, as birkhoff.
   start: () => ({ kind: "identity", value: 4 }),
-  map: (b, [free], _, setting) => relaxed(b, b.softmax(free!), setting),
+  map: (b, [free], _, setting) => relaxed(b, b.softmax(tempered(b, free!, setting)), setting),
   project: (b, value) => nearestOnSimplex(b, value),
   violation: (b, x) => largest(b, offSimplex(b, x), 1),
   tolerance: () => 2e-6,
   // The square of a norm is at most the product of the row sums' and the column sums' bounds.
   bound: (of, [rows]) => (of === "row" ? 1 : of === "column" ? rows! : Math.sqrt(rows!)),
   closed: "product",
-  adapts: ["relax"],
+  adapts: () => ["relax", "temperature"],
   cases: [{ shape: [4, 4], extreme: 80 }, { shape: [3, 5], extreme: 80 }],
 };

@@ -7,11 +7,11 @@
 import type { Call, Clause, Expr, Path, Span } from "../../grammar/ast.js";
 import { describe, valueOf, type Size } from "../graph/sizes.js";
 import { nearest } from "../diagnostics/suggest.js";
-import { rankOf, type Bounded } from "../manifolds/set.js";
+import { endsOf, rankOf, type Bounded, type Options } from "../manifolds/set.js";
 import { mixingOf } from "./mixing.js";
 import { scalarOf } from "./numbers.js";
-import { layersOf, listed, show, written } from "./quantities.js";
-import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { layersOf, listed, normsIn, show, written } from "./quantities.js";
+import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor } from "./typed.js";
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
@@ -41,7 +41,7 @@ export function claimOf(facts: Facts, clause: Bound): Claim {
   const bound = scalarOf(state, clause.right, scope).value();
   if (!(bound > 0)) fail(state, "MHC502", clause.right.span, `a claim bounds by a number above 0, and this is ${bound}`);
   const text = `${show(quantity)} <= ${bound}`;
-  const found = prove(facts, quantity);
+  const found = clause.shared ? proveShared(facts, quantity, bound) : prove(facts, quantity);
   const proved = "at" in found && found.at <= bound;
   if (!proved && !clause.monitored) refuse(state, clause, text, found);
   const odd = unmeasured(facts, quantity);
@@ -57,7 +57,8 @@ function refuse(state: Elaboration, clause: Bound, text: string, found: Proof): 
   });
 }
 
-function quantityOf(facts: Facts, e: Expr): Quantity {
+/** What a claim is about. */
+export function quantityOf(facts: Facts, e: Expr): Quantity {
   const { state, scope } = facts;
   switch (e.kind) {
     case "group": return quantityOf(facts, e.inner);
@@ -200,7 +201,7 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
       rows *= (row as number) ** times;
       columns *= (column as number) ** times;
       const rounding = member.set.tolerance(member.options) ?? 0;
-      steps.push(`the mix of ${name} is on \`${member.set.name}\`: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
+      steps.push(`the mix of ${name} is on \`${member.set.name}\`${member.set.because ?? ""}: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
     }
     return null;
   };
@@ -213,8 +214,9 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
 
 /** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
 function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
-  // Of what adapts, the larger of the bounds at its ends: all of them rise or fall with their options.
-  const bounds = (adapt ? [adapt.from, adapt.to] : [null]).map((end) => set.bound(of, shape, end === null ? options : { ...options, [adapt!.what]: end }));
+  // Of what adapts, the largest of the bounds at its ends: all of them rise or fall with their options.
+  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one)?.map((end) => ({ ...own, [one.what]: end })) ?? [own]), [options]);
+  const bounds = settings.map((own) => set.bound(of, shape, own));
   const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
   return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;
 }
@@ -233,17 +235,20 @@ function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proo
   const name = `\`${written(parameter.name)}\``;
   const missing = (none: string): Proof => ({ none, span: parameter.tensor.span, steps: [] });
   if (!parameter.on) return missing(`${name} is free`);
-  const { manifold, each } = parameter.on;
+  const { on } = parameter;
+  const { manifold, each } = on;
   const { set } = manifold;
   const rank = rankOf(set.point);
   const rest = parameter.tensor.axes.filter((axis) => !each.includes(axis));
-  if (rank === 2 && rows.includes(rest[0]!) === rows.includes(rest[1]!)) return missing(`the matrix that \`${set.name}\` bounds has the axes ${listed(rest)}, and this one puts both on one side`);
+  const sides = on.rows ? [on.rows, rest.filter((axis) => !on.rows!.includes(axis))] : null;
+  if (sides && !sides.some((side) => side.length === rows.length && side.every((axis) => rows.includes(axis)))) return missing(`the matrix that \`${set.name}\` bounds has the rows ${listed(sides[0]!)}, and this one ${listed(rows)}`);
+  if (rank === 2 && !sides && rows.includes(rest[0]!) === rows.includes(rest[1]!)) return missing(`the matrix that \`${set.name}\` bounds has the axes ${listed(rest)}, and this one puts both on one side`);
   const sizes = (axes: readonly Axis[]): readonly (number | null)[] => axes.map(({ size }) => valueOf(size));
   const point = sizes(rest);
   const counted = sizes(each);
   if ([...point, ...counted].some((size) => size === null)) return missing(`the sizes of ${name} are not known yet`);
   const area = (axes: readonly Axis[]): number => (sizes(axes) as number[]).reduce((size, n) => size * n, 1);
-  const shape = rank === 0 ? [area(rows), area(parameter.tensor.axes.filter((axis) => !rows.includes(axis)))] : rank === 1 ? [area(rest)] : (point as number[]);
+  const shape = rank === 0 ? [area(rows), area(parameter.tensor.axes.filter((axis) => !rows.includes(axis)))] : rank === 1 ? [area(rest)] : sides ? sides.map(area) : (point as number[]);
   const own = bounded(manifold, "norm", shape);
   if (typeof own !== "number") return missing(`${name} is on \`${set.name}\`, which ${own.none}`);
   const steps = [`${each.length && rank > 0 ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on \`${set.name}\`: its norm is at most ${exactly(own)}`];
@@ -253,8 +258,30 @@ function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proo
   return { at, steps: [...steps, `${blocks} blocks of that norm make a matrix of norm at most ${exactly(own)} * sqrt(${blocks}) = ${exactly(at)}`] };
 }
 
+/** By construction: the radii of the balls are powers of the budget whose exponents sum to 1. */
+function proveShared({ statements }: Facts, quantity: Quantity, budget: number): Proof {
+  const sharers = normsIn(quantity);
+  // What is wrong with the budget has been said, and nothing was put anywhere.
+  const shares = sharers.map(({ on }) => on?.manifold.adapt.find((one) => one.kind === "shared"));
+  if (shares.length === 0 || shares.some((one) => !one)) throw new Abandoned();
+  const count = valueOf(shares[0]!.count);
+  const sizeIn = (repeat: string): string => {
+    const size = repeatsIn(statements).get(repeat)!;
+    return `${valueOf(size) ?? describe(size)}`;
+  };
+  const names = sharers.map(({ name }) => `\`${written(name)}\``).join(" and ");
+  const layers = [...new Set(layersOf({ kind: "product", factors: sharers.map((parameter): Quantity => ({ kind: "norm", parameter, rows: [] })) }))].map((repeat) => `${sizeIn(repeat)} layers of \`${repeat}\``);
+  return {
+    at: budget,
+    steps: [
+      `${names}${layers.length ? `, in the ${layers.join(" and ")},` : ""} ${sharers.length > 1 || layers.length ? "are" : "is"} on \`spectral_ball\`s of radius ${exactly(budget)}^s, with the shares s a softmax${count === null ? "" : ` over ${count} matrices`} (\`${shares[0]!.name}\`)`,
+      `shares sum to 1, so ${show(quantity)} is at most ${exactly(budget)} (what the tolerance of the balls could add is taken off the radii)`,
+    ],
+  };
+}
+
 /** The repeats of a page, by name, with their sizes. */
-function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
+export function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
   return new Map(statements.flatMap((statement) => (statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [])));
 }
 

@@ -11,10 +11,13 @@ import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
-import { adaptationOf, constrained, membershipOf, setOf } from "./membership.js";
+import { adaptationsOf } from "./adapt.js";
+import { constrained, membershipOf, setOf } from "./membership.js";
+import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
+import { shared } from "./shares.js";
 import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
@@ -94,6 +97,7 @@ function readModel(draft: Draft): TypedModel {
     if (resolve(size).kind === "variable") draft.state.report(diagnostic("MHC208", span, what, { fix: "pass a tensor that has this axis, or name the axes on the left" }));
   }
   const section = draft.sections.get("train");
+  overRun(draft);
   const overrides: Record<string, string> = {};
   for (const [name, value] of Object.entries(draft.options.set)) {
     if (name.startsWith("train.") && OVERRIDES.includes(name.slice(6))) overrides[name.slice(6)] = value;
@@ -103,8 +107,10 @@ function readModel(draft: Draft): TypedModel {
     if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
   }
   const claims = draft.sections.get("constrain");
-  const parameters = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
-  const facts = { state: draft.state, scope: draft.scope, parameters, statements: draft.statements };
+  const page = { state: draft.state, scope: draft.scope, statements: draft.statements };
+  const put = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
+  const parameters = claims ? shared({ ...page, parameters: put }, claims, (part) => attempt(draft, null, part)) : put;
+  const facts = { ...page, parameters };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
@@ -336,20 +342,27 @@ function readData(draft: Draft, item: DataDecl): void {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
-  const set = setOf(state, item.value, scope);
-  const adapting = item.adapt && adaptationOf(state, name, set, item.adapt, scope);
-  if (item.adapt && adapting) {
-    // At an end a sigmoid has no slope: it starts a fiftieth of the way off.
-    const at = Math.min(1 - OFF_END, Math.max(OFF_END, adapting.at));
-    const start = Math.log(at / (1 - at));
-    const tensor: Tensor = { name: item.adapt.what.name, kind: "parameter", axes: [], dtype: "f32", range: null, span: item.adapt.span };
-    state.parameters.push({ tensor, name: adapting.adapt.name, start: { kind: "constant", args: [{ text: `${start}`, value: () => start }] }, on: null, doc: null });
-  }
-  define(state, scope, name, { kind: "manifold", name, manifold: { ...set, adapt: adapting?.adapt ?? null }, span: item.name.span });
+  const set = isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope);
+  const adapt = [...set.adapt, ...adaptationsOf(state, item, set, scope)];
+  // A rank that adapts begins with all its parts.
+  const rank = adapt.find((one) => one.kind === "rank");
+  const options = rank ? { ...set.options, rank: rank.to } : set.options;
+  define(state, scope, name, { kind: "manifold", name, manifold: { ...set, options, adapt }, span: item.name.span });
 }
 
-/** How far from the ends what adapts starts, of the way between them. */
-const OFF_END = 0.02;
+/** A schedule is over the steps of a run, and a rank falls during one. */
+function overRun({ page, sections, state, inputs }: Draft): void {
+  const clauses = page.items.flatMap((item) => (item.kind === "manifold" ? item.adapt : []));
+  const rank = clauses.find(({ what }) => what.name === "rank");
+  if (rank && !page.items.some(({ kind }) => kind === "loss")) {
+    state.report(diagnostic("MHC503", rank.span, "a rank is pulled down while training, and this page has no loss", { fix: "add `loss = …` and `train { … }`, or set the rank: `low_rank(rank = 4)`" }));
+  }
+  const clause = clauses.find(({ kind }) => kind === "scheduled");
+  if (!clause) return;
+  if (!sections.has("train")) state.report(diagnostic("MHC503", clause.span, "a schedule is over the steps of a run, and this page does not train", { fix: "add `train { … }`, or give the option one value" }));
+  const clash = inputs.find(({ name }) => name === "step");
+  if (clash) state.report(diagnostic("MHC202", clash.span, "`step` is the number of the step, which a schedule of this page is a function of", { notes: [{ message: "this schedule", span: clause.span }], fix: "give the input another name" }));
+}
 
 /** Whether a dim is given as a number, and so goes by its own name. */
 const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));

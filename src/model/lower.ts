@@ -32,8 +32,10 @@ export interface Lowered {
   readonly constraints: ReadonlyMap<string, Node>;
   /** All uses, by the same names. */
   readonly uses: ReadonlyMap<string, readonly Use[]>;
-  /** Options that are learned, by name: `Mixing.relax`. */
+  /** Options that are learned or scheduled, by name: `Mixing.relax`. */
   readonly adapted: ReadonlyMap<string, Node>;
+  /** What training descends beside the loss: what pulls ranks down. */
+  readonly pull: Node | null;
   /** Values of the parameters whose norms are claimed, by name. */
   readonly weights: ReadonlyMap<string, Node>;
   /** Layers by the name of their `repeat`. */
@@ -90,7 +92,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   return {
     parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
-    chains: [...chains.values()], weights: parameters.weights, repeats, adapted: parameters.adapted,
+    chains: [...chains.values()], weights: parameters.weights, repeats, ...parameters.adaptations(),
   };
 
   function run(statement: Statement): void {

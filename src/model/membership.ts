@@ -3,10 +3,10 @@
  * hidden on sphere`) or from outside, in `constrain` (`mlp.up each hidden on sphere`). An axis after `each` counts points; the axes that are left
  * are a point's: all of them are one vector, or two are a matrix, or every entry is a point of its own.
  */
-import type { AdaptClause, Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
+import type { Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
-import { sets, type OptionKind, type OptionValue, type SetInstance } from "../manifolds/registry.js";
-import { rankOf, type Adaptation } from "../manifolds/set.js";
+import { sets, type ConstraintSet, type OptionKind, type Options, type OptionValue, type SetInstance } from "../manifolds/registry.js";
+import { rankOf } from "../manifolds/set.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { matches } from "./claims.js";
 import { scalarOf } from "./numbers.js";
@@ -21,8 +21,9 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
   const callee = e.kind === "path" ? e : e.callee;
   const kind = dotted(callee);
   const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
+  if (!set && kind === "mixture") return fail(state, "MHC301", e.span, "a mixture has weights, which are called by its name: it is declared on its own", { fix: "write `manifold Mix = mixture(…)`, and `Mix` here" });
   if (!set) return unknownName(state, "MHC301", callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
-  const options: Record<string, OptionValue> = Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
+  const options: Record<string, OptionValue> = { ...defaultsOf(set) };
   for (const arg of e.kind === "path" ? [] : e.lists.flat()) {
     const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
     const option = Object.hasOwn(set.options, name) ? set.options[name]! : null;
@@ -31,10 +32,16 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
     }
     options[name] = !arg.name ? true : optionOf(state, arg.value, name, option, scope);
   }
-  return { set, options, adapt: null };
+  // Written, and of no meaning beside the others: `birkhoff(by = orthostochastic, temperature = 2)`.
+  const idle = set.adapts(defaultsOf(set)).find((name) => options[name] !== set.options[name]!.default && !set.adapts(options).includes(name));
+  if (idle !== undefined) fail(state, "MHC302", e.span, `${set.name} has no \`${idle}\` as it is here`, { fix: "take it out" });
+  return { set, options, adapt: [] };
 }
 
-function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind, scope: Scope): OptionValue {
+const defaultsOf = (set: ConstraintSet): Options => Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
+
+/** A value of an option, within its limits. */
+export function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind, scope: Scope): OptionValue {
   const named = e.kind === "path" && e.parts.length === 1 ? e.parts[0]!.name : null;
   switch (option.kind) {
     case "flag":
@@ -51,21 +58,6 @@ function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind,
     }
     default: return option satisfies never;
   }
-}
-
-/** `adapt relax in 0 .. 1`: checked against the set, with where the option starts between the ends. */
-export function adaptationOf(state: Elaboration, name: string, { set, options }: SetInstance, clause: AdaptClause, scope: Scope): { readonly adapt: Adaptation; readonly at: number } {
-  const what = clause.what.name;
-  if (!set.adapts.includes(what)) {
-    if (what === "temperature") fail(state, "MHC302", clause.what.span, "a temperature over free coordinates is redundant: they can grow by themselves", { fix: "take it out" });
-    unknownName(state, "MHC302", clause.what.span, `${set.name} cannot adapt \`${what}\`; it adapts ${set.adapts.join(", ") || "nothing"}`, what, set.adapts);
-  }
-  const option = set.options[what] as Extract<OptionKind, { readonly kind: "real" }>;
-  const [from, to] = [clause.from, clause.to].map((e) => optionOf(state, e, what, option, scope) as number) as [number, number];
-  if (!(from < to)) fail(state, "MHC302", clause.span, `\`${what}\` adapts from a number to a larger one, not from ${from} to ${to}`);
-  const start = options[what] as number;
-  if (start < from || start > to) fail(state, "MHC302", clause.span, `\`${what}\` is ${start} at first, and that is not in ${from} .. ${to}`, { fix: `write \`${set.name}(${what} = …)\` with a number from ${from} to ${to}` });
-  return { adapt: { what, from, to, name: `${name}.${what}` }, at: (start - from) / (to - from) };
 }
 
 /** A parameter on a set: a manifold of the model by its name, or a set as it is written there. */

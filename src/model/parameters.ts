@@ -1,17 +1,16 @@
 /**
  * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from what is stored, or as points
- * that move on a manifold themselves; and what is learned in place of an option of a set, which is a parameter like any other.
+ * that move on a manifold themselves. What stands in place of an option of a set is made in `settings.ts`.
  */
 import type { Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { sizeOf } from "../graph/record.js";
-import type { SetInstance } from "../manifolds/registry.js";
-import { fixed, type Setting } from "../manifolds/set.js";
 import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
-import type { Parameter, StartValue, TypedModel } from "./typed.js";
+import { createSettings } from "./settings.js";
+import type { Axis, Parameter, StartValue, TypedModel } from "./typed.js";
 
 export interface LoweredParameter {
   readonly name: string;
@@ -41,9 +40,9 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
   /** Values of parameters on sets. */
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
-  const adapted = new Map<string, Node>();
   const matrices = matricesOf(model);
   const riemannian = model.train?.optimizer.riemannian ?? false;
+  const settings = createSettings(model, b, raw);
   const normed = new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity)));
 
   function matrixOf(parameter: Parameter, shape: readonly number[]): Sides | null {
@@ -70,31 +69,30 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
   function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[]): Node {
     const before = members.get(name);
     if (before) return before;
-    const { manifold, each } = parameter.on!;
-    const points = pointsOf(manifold, settingOf(manifold), shape, axes, each.map((axis) => parameter.tensor.axes.indexOf(axis)));
+    const { manifold, each, rows } = parameter.on!;
+    const places = (own: readonly Axis[]): number[] => own.map((axis) => parameter.tensor.axes.indexOf(axis));
+    const points = pointsOf(manifold, settings.of(manifold, { name, layer: layerOf(parameter, name) }), shape, axes, places(each), rows ? places(rows) : null);
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
-    const moves = riemannian && points.set.kind === "manifold" && points.alike && !manifold.adapt;
+    const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
     const free = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null));
-    const node = moves ? declare(name, parameter, shape, axes, points) : points.map(b, free);
+    const node = moves ? declare(name, parameter, shape, axes, points) : points.map(b, settings.ranked(manifold, free));
     members.set(name, node);
     use(parameter.name, { distances: points.set.violation(b, points.of(b, node), points.setting), points: node, free });
     return node;
   }
 
-  /** How a set is meant: with its options, and what is learned in their place. */
-  function settingOf({ options, adapt }: SetInstance): Setting {
-    if (!adapt) return fixed(options);
-    const { what, from, to, name } = adapt;
-    let learned = adapted.get(name);
-    if (!learned) {
-      const raw = value(model.parameters.find((parameter) => parameter.name === name)!, name, []);
-      learned = b.add(b.constant(from), b.mul(b.sigmoid(raw), b.constant(to - from)));
-      adapted.set(name, learned);
-    }
-    return { options, adapted: { [what]: learned } };
+  /** The parameter that is learned in place of an option. */
+  function raw(name: string, shape: readonly number[]): Node {
+    return value(model.parameters.find((parameter) => parameter.name === name)!, name, shape);
   }
 
-  return { declared, weights, adapted, value, settingOf };
+  return { declared, weights, adaptations: settings.adaptations, value, settingOf: settings.of };
+}
+
+/** The index that stands for the star of a parameter's name. */
+function layerOf({ name: pattern }: Parameter, name: string): number {
+  const at = pattern.split(".").indexOf("*");
+  return at < 0 ? 0 : Number(name.split(".")[at]);
 }
 
 function startOf(start: StartValue): Start {

@@ -21,19 +21,21 @@ export interface Points {
   readonly tensor: (b: Builder, points: Node) => Node;
   /** The tensors of free coordinates, by name; "" for the only one. */
   readonly pieces: readonly { readonly name: string; readonly shape: readonly number[]; readonly axes: readonly string[] }[];
-  /** Whether the free coordinates have the shape of the tensor. */
+  /** Whether the free coordinates have the shape of the tensor, as those of a point are the point's. */
   readonly alike: boolean;
   /** The value, for stored free coordinates. */
   readonly map: (b: Builder, pieces: readonly Node[]) => Node;
 }
 
-/** `each`: the positions of the axes that count points. */
-export function pointsOf({ set, options }: SetInstance, setting: Setting, shape: readonly number[], axes: readonly string[], each: readonly number[]): Points {
+/** `each`: the positions of the axes that count points; `rows`: of a matrix, those that are its rows together, while all others are its columns. */
+export function pointsOf({ set, options }: SetInstance, setting: Setting, shape: readonly number[], axes: readonly string[], each: readonly number[], rows: readonly number[] | null = null): Points {
   const rank = rankOf(set.point);
-  const rest = shape.map((_, axis) => axis).filter((axis) => !each.includes(axis));
+  const others = shape.map((_, axis) => axis).filter((axis) => !each.includes(axis));
+  const sides = rows ? [rows, others.filter((axis) => !rows.includes(axis))] : others.map((axis) => [axis]);
+  const rest = sides.flat();
   const order = rank === 0 ? shape.map((_, axis) => axis) : [...each, ...rest];
   const many = rank === 0 ? shape : each.map((axis) => shape[axis]!);
-  const point = rank === 0 ? [] : rank === 1 ? [sizeOf(rest.map((axis) => shape[axis]!))] : rest.map((axis) => shape[axis]!);
+  const point = rank === 0 ? [] : rank === 1 ? [sizeOf(rest.map((axis) => shape[axis]!))] : sides.map((side) => sizeOf(side.map((axis) => shape[axis]!)));
   const moved = order.map((axis) => shape[axis]!);
   const whole = [...many, ...point];
   const of = (b: Builder, tensor: Node): Node => b.reshape(b.transpose(tensor, order), whole);
@@ -41,6 +43,7 @@ export function pointsOf({ set, options }: SetInstance, setting: Setting, shape:
   const free = set.free(point.map(known), options);
   if ("error" in free) throw new Error(`model: ${set.name} ${free.error}`);
   const sizes = free.map((piece) => piece.shape.map((size) => valueOf(size)!));
+  // A matrix of several axes is stored with all of them.
   const alike = free.length === 1 && sizes[0]!.length === point.length && sizes[0]!.every((size, i) => size === point[i]);
   const pieces = free.map(({ name }, i) => {
     if (alike) return { name: "", shape, axes };

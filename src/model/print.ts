@@ -1,13 +1,28 @@
 /** The typed model as text: `mhc compile --emit model`. Sums are explicit, sizes symbolic, `repeat` kept. */
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
+import type { Adaptation } from "../manifolds/set.js";
 import type { Axis, Instance, Statement, Typed, TypedModel } from "./typed.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
 const sized = (list: readonly Axis[]): string => `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
 
 const printSet = ({ set, options, adapt }: SetInstance): string =>
-  `${set.name}(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})${adapt ? ` adapt ${adapt.what} in ${adapt.from} .. ${adapt.to}` : ""}`;
+  `${set.name}${set.name.endsWith(")") ? "" : `(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})`}${adapt.filter(({ kind }) => kind !== "mixed").map((one) => ` adapt ${printAdaptation(one)}`).join("")}`;
+
+function printAdaptation(adaptation: Adaptation): string {
+  switch (adaptation.kind) {
+    case "learned": return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
+    case "mixed": return adaptation.what;
+    case "shared": return `${adaptation.what} = ${adaptation.budget} ^ share in ${adaptation.name}`;
+    case "rank": return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
+    case "scheduled": {
+      const { kind, from, to, warmup } = adaptation.schedule;
+      return `${adaptation.what} = ${kind}(${from}, ${to}${warmup ? `, warmup = ${warmup}` : ""})`;
+    }
+    default: return adaptation satisfies never;
+  }
+}
 
 export function printModel(model: TypedModel): string {
   const lines = [

@@ -117,6 +117,10 @@ function readRecompute(e: Expr | Every | null, override: string | undefined, oth
 /** `memory <= 2 GiB` */
 function readMemory(clause: Bound | null, override: string | undefined, otherwise: Span, reader: Reader): TrainSettings["memory"] {
   if (!clause && override === undefined) return null;
+  if (clause?.shared) {
+    reader.report(diagnostic("MHC502", clause.span, "`memory` is one budget, and nobody shares it", { fix: "take `shared` out" }));
+    return null;
+  }
   if (clause?.monitored) {
     reader.report(diagnostic("MHC502", clause.span, "`memory` is planned, so there is nothing to monitor", { fix: "take `monitored` out" }));
     return null;
@@ -200,7 +204,7 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
     reader.report(diagnostic("MHC503", e.span, `\`${name}\` needs a rate`, { fix: `write \`${name}(rate = 1e-3)\` or \`${name}(rate = cosine(1e-3, 1e-4, warmup = 100))\`` }));
     return null;
   }
-  const rate = readRate(rateExpr, reader);
+  const rate = readSchedule(rateExpr, "rates", reader, (end, e) => limited(reader, end, e));
   const get = (name: string, otherwise: number): number | null => {
     const value = args.get(name);
     return value ? limited(reader, name, value) : otherwise;
@@ -236,14 +240,15 @@ function readTruth(name: string, e: Expr | undefined, otherwise: boolean, reader
   return null;
 }
 
-function readRate(e: Expr, reader: Reader): RateSettings | null {
+/** A number, or one that goes from one to another over the run: `cosine(1e-3, 1e-4, warmup = 100)`. `end` reads a number that it may be; `what` it is, in the plural. */
+export function readSchedule(e: Expr, what: string, reader: Reader, end: (name: "rate" | "from" | "to", e: Expr) => number | null): RateSettings | null {
   const falling = e.kind === "call" ? calleeOf(e) : null;
   if (e.kind !== "call" || (falling !== "cosine" && falling !== "linear")) {
     if (e.kind === "call") {
-      unknown(reader, falling!, e.callee.span, ["cosine", "linear"], "schedule of rates");
+      unknown(reader, falling!, e.callee.span, ["cosine", "linear"], `schedule of ${what}`);
       return null;
     }
-    const value = limited(reader, "rate", e);
+    const value = end("rate", e);
     return value === null ? null : { kind: "constant", value };
   }
   const args = named(e.lists.flat(), ["from", "to"], ["from", "to", "warmup"], `\`${falling}\``, reader);
@@ -253,8 +258,8 @@ function readRate(e: Expr, reader: Reader): RateSettings | null {
       return null;
     }
   }
-  const from = limited(reader, "from", args.get("from")!);
-  const to = limited(reader, "to", args.get("to")!);
+  const from = end("from", args.get("from")!);
+  const to = end("to", args.get("to")!);
   const warmup = args.has("warmup") ? limited(reader, "warmup", args.get("warmup")!) : 0;
   return from === null || to === null || warmup === null ? null : { kind: falling, from, to, warmup };
 }

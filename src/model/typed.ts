@@ -4,8 +4,9 @@
  * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
-import type { SetInstance } from "../manifolds/registry.js";
+import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
+import type { SetInstance } from "../manifolds/registry.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -40,6 +41,8 @@ export interface Membership {
   readonly manifold: SetInstance;
   /** Axes whose every index is a point; the others are a point's. */
   readonly each: readonly Axis[];
+  /** The axes that are the rows of a matrix, where its columns are all others; the two of a matrix when it does not say. */
+  readonly rows?: readonly Axis[];
   readonly span: Span;
 }
 
@@ -162,10 +165,8 @@ export interface Claim {
   readonly proof: readonly string[] | null;
 }
 
-/** A rate over the steps; `steps` of a falling one is the length of the run. */
-export type RateSettings =
-  | { readonly kind: "constant"; readonly value: number }
-  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number };
+/** A rate over the steps; a falling one ends with the run. */
+export type RateSettings = { readonly kind: "constant"; readonly value: number } | Falling;
 
 /** `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free coordinates. */
 export type OptimizerSettings = { readonly riemannian: boolean } & (

@@ -12,15 +12,11 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT, slotsOf } from "../graph/packing.js";
 import { sizeOf } from "../graph/record.js";
+import { scheduled, stepOf, type Schedule } from "../graph/schedules.js";
 import type { Sides } from "../model/matrices.js";
 import { batchesOf, direction, inBatches, matrixOf, type Matrix } from "./muon.js";
 import { move, type OnManifold } from "./riemannian.js";
 import type { LossScale, State } from "./scaling.js";
-
-/** A rate over the steps. `warmup` steps rise linearly; then `from` falls to `to` at `steps`. */
-export type Schedule =
-  | { readonly kind: "constant"; readonly value: number }
-  | { readonly kind: "cosine" | "linear"; readonly from: number; readonly to: number; readonly warmup: number; readonly steps: number };
 
 export type OptimizerSpec =
   | { readonly kind: "adamw"; readonly rate: Schedule; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
@@ -103,7 +99,7 @@ export function applyOptimizer(
   const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)].filter((g) => g !== undefined).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
   const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   const good = scaling ? b.finite(norm!) : null;
-  const step = b.cast(b.input("step", [], "u32"), "f32");
+  const step = stepOf(b);
   const rate = scheduled(b, spec.rate, step);
   const clipped = clip === null ? b.constant(1) : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm!, b.constant(1e-6))));
   const factor = b.mul(clipped, unscaled);
@@ -191,18 +187,4 @@ function correction(b: Builder, beta: number, step: Node): Node {
   const terms = [1, -1 / 2, 1 / 6, -1 / 24, 1 / 120, -1 / 720, 1 / 5040, -1 / 40320, 1 / 362880];
   const series = terms.reduceRight<Node>((sum, coefficient) => b.add(b.mul(sum, x), b.constant(coefficient)), b.constant(0));
   return b.select(b.lt(x, b.constant(0.1)), b.mul(x, series), b.sub(b.constant(1), b.exp(b.neg(x))));
-}
-
-/** The rate at `step`, as nanoGPT counts: warm-up is from * (step + 1) / (warmup + 1). */
-export function scheduled(b: Builder, schedule: Schedule, step: Node): Node {
-  if (schedule.kind === "constant") return b.constant(schedule.value);
-  const { from, to, warmup, steps } = schedule;
-  const rising = b.mul(b.add(step, b.constant(1)), b.constant(from / (warmup + 1)));
-  const progress = b.min(b.constant(1), b.div(b.max(b.constant(0), b.sub(step, b.constant(warmup))), b.constant(Math.max(1, steps - warmup))));
-  const share =
-    schedule.kind === "linear"
-      ? b.sub(b.constant(1), progress)
-      : b.mul(b.constant(0.5), b.add(b.constant(1), b.cos(b.mul(progress, b.constant(Math.PI)))));
-  const falling = b.add(b.constant(to), b.mul(share, b.constant(from - to)));
-  return b.select(b.lt(step, b.constant(warmup)), rising, falling);
 }

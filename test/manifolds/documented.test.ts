@@ -20,10 +20,12 @@ function optionText(name: string, option: OptionKind): string {
 
 function facts(set: ConstraintSet): string {
   const options = Object.entries(set.options);
-  const tolerance = set.tolerance(Object.fromEntries(options.map(([name, option]) => [name, option.default])));
+  const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
+  const tolerance = set.tolerance(defaults);
+  const adapts = set.adapts(defaults);
   return [
     `- **What**: ${set.summary}. ${KINDS[set.kind]}; a point is ${POINTS[set.point]}.`,
-    `- **Options**: ${options.length ? options.map(([name, option]) => optionText(name, option)).join("; ") : "none"}. Adapts: ${set.adapts.length ? set.adapts.join(", ") : "nothing"}.`,
+    `- **Options**: ${options.length ? options.map(([name, option]) => optionText(name, option)).join("; ") : "none"}. Adapts: ${adapts.length ? adapts.join(", ") : "nothing"}.`,
     `- **Holds**: ${tolerance === null ? "in the limit only, by default" : tolerance === 0 ? "exactly" : `to ${tolerance.toExponential()} in f32`}; ${set.closed ? PRODUCTS[set.closed] : "products are not members in general"}.`,
     `- **Source**: ${set.source}.`,
   ].join("\n");

@@ -28,14 +28,16 @@ function settings(set: ConstraintSet): Options[] {
   return [defaults, ...others.map((own) => ({ ...defaults, ...own }))];
 }
 
-export const subjects: readonly Subject[] = Object.values(sets).flatMap((set) => set.cases.flatMap((item) =>
+export const subjectsOf = (set: ConstraintSet): readonly Subject[] => set.cases.flatMap((item) =>
   (item.options ? [{ ...settings(set)[0]!, ...item.options }] : settings(set)).flatMap((options): Subject[] => {
     const pieces = set.free(item.shape.map(known), options);
     if ("error" in pieces) return [];
     const own = Object.entries(options).filter(([name, value]) => value !== set.options[name]!.default);
     const free = pieces.map(({ shape }) => shape.map((size) => valueOf(size)!));
     return [{ title: `${set.name}(${own.map(([name, value]) => `${name} = ${value}`).join(", ")}) [${item.shape.join(", ")}]`, set, options, point: item.shape, free, extreme: item.extreme }];
-  })));
+  }));
+
+export const subjects: readonly Subject[] = Object.values(sets).flatMap(subjectsOf);
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
 

@@ -36,7 +36,7 @@ const biasGradient = (step: number): Float64Array => Float64Array.from({ length:
 function build(spec: OptimizerSpec): { readonly graph: Graph; readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[]; readonly order: readonly string[] } {
   const b = createBuilder();
   const node = b.parameter("w", [ROWS, COLUMNS]);
-  const points = pointsOf({ set: sphere, options: { radius }, adapt: null }, fixed({ radius }), [ROWS, COLUMNS], ["r", "c"], [1]);
+  const points = pointsOf({ set: sphere, options: { radius }, adapt: [] }, fixed({ radius }), [ROWS, COLUMNS], ["r", "c"], [1]);
   const trained = [
     { node, name: "w", decay: false, manifold: { ...points, name: "w", node, manifold: sphere } },
     { node: b.parameter("bias", [COLUMNS]), name: "bias", decay: false },
