@@ -173,8 +173,8 @@ export interface Plan {
   /** For specs with input/output: their shapes without the batch axis; null otherwise. */
   readonly inputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
-  /** Constraint names and their tolerances: "Mixing". */
-  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null }[];
+  /** Constraint names ("Mixing") and their tolerances, which are promised for free coordinates within +-reach. */
+  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null; readonly reach: number }[];
   /** What the page claims: `gain(x) <= 1.6`. Proved, with the steps, or monitored, or both. */
   readonly claims: readonly { readonly text: string; readonly bound: number; readonly monitored: boolean; readonly proof: readonly string[] | null }[];
   /** By device: "wasm", "webgpu", "javascript". */

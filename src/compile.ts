@@ -17,6 +17,7 @@ import { slotsOf } from "./graph/packing.js";
 import { valueOf } from "./graph/sizes.js";
 import { printKernel } from "./kernel/text.js";
 import { elaborate, type Facts } from "./model/elaborate.js";
+import { reachOf } from "./manifolds/set.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
@@ -168,7 +169,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
 /** What is watched: manifolds of the page, and parameters on a set. */
 const constraintsOf = ({ manifolds, parameters }: TypedModel): Plan["constraints"] => {
   const members = parameters.flatMap(({ name, on }) => (on ? [{ name, manifold: on.manifold }] : []));
-  return [...manifolds, ...members].map(({ name, manifold: { set, options } }) => ({ name, manifold: set.name, tolerance: set.tolerance(options) }));
+  return [...manifolds, ...members].map(({ name, manifold: { set, options } }) => ({ name, manifold: set.name, tolerance: set.tolerance(options), reach: reachOf(set) }));
 };
 
 const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({

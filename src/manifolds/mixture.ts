@@ -64,7 +64,8 @@ export function mixtureOf(parts: readonly Part[]): ConvexSet {
     because: ", a convex combination whose sums are at most the largest of its parts'",
     closed: null,
     adapts: () => [],
-    cases: [],
+    // What the maps of the parts take.
+    cases: instances.flatMap(({ set }) => set.cases),
   };
 }
 

@@ -26,7 +26,7 @@ export const sphere: Manifold = {
   bound: (of, _, { radius }) => (of === "norm" ? (radius as number) : { none: "has no rows or columns" }),
   closed: null,
   adapts: () => ["radius"],
-  cases: [{ shape: [1], extreme: 10 }, { shape: [7], extreme: 1e6 }, { shape: [24], options: { radius: 3 }, extreme: 1e6 }],
+  cases: [{ shape: [1], extreme: 1e6 }, { shape: [7], extreme: 1e6 }, { shape: [24], options: { radius: 3 }, extreme: 1e6 }],
 
   tangent,
   gradient: tangent,

@@ -3,8 +3,6 @@
  * nothing may be claimed. Each says what it is of the scalars that entries give out, and whether a state asks for what is promised at all.
  */
 import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
-import { sets } from "../manifolds/registry.js";
-import { reachOf } from "../manifolds/set.js";
 import { BEYOND } from "../passes/reach.js";
 
 /** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */
@@ -48,8 +46,7 @@ export type Measured = ReadonlyMap<string, number>;
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
 export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
   const watched = Object.keys(entries["monitor"]?.outputs ?? {});
-  const members = plan.constraints.filter(({ name }) => entries[mainEntry(plan)]!.outputs[`constraint:${name}`]).map(({ name, manifold, tolerance }): Subject => {
-    const reach = reachOf(sets[manifold]!);
+  const members = plan.constraints.filter(({ name }) => entries[mainEntry(plan)]!.outputs[`constraint:${name}`]).map(({ name, manifold, tolerance, reach }): Subject => {
     const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
     const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
     return {

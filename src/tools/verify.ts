@@ -13,8 +13,6 @@ import type { Device, Session } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { Plan } from "../../runtime/plan.js";
-import { sets } from "../manifolds/registry.js";
-import { reachOf } from "../manifolds/set.js";
 import { createBench, type Bench } from "./measure.js";
 import { fails, further, judged, known, passes, storedOf, subjectsOf, type Beyond, type Measured, type Promised, type Subject, type When } from "./promises.js";
 import { batchWords, probes, states, whole, wordsOf, type BatchChoice, type Change, type Fill, type Slot, type State } from "./states.js";
@@ -115,10 +113,9 @@ async function trainedBy(model: Model, bench: Bench, checkpoint: string): Promis
 function extremes(plan: Plan, slots: readonly Slot[]): State[] {
   const batch: BatchChoice = { kind: "random", seed: 0 };
   const parameters = slots.filter(({ kind }) => kind !== "input");
-  const on = plan.constraints.flatMap(({ name, manifold }) => {
+  const on = plan.constraints.flatMap(({ name, reach }) => {
     const stored = new Set(storedOf(plan, name).map((info) => info.name));
     const own = parameters.filter((slot) => stored.has(slot.name));
-    const reach = reachOf(sets[manifold]!);
     const fills: Fill[] = [
       ...[0, 1e-40, 1e-20, 1, reach, -reach].map((value): Fill => ({ kind: "all", value })),
       ...(["spread", "signs", "rows"] as const).flatMap((kind) => [1e-18, reach].map((scale): Fill => ({ kind, scale, seed: 1 }))),
