@@ -145,6 +145,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   };
   const names = Object.keys(plan.entries);
   const first = plan.entries["train"] ? FIRST.filter((name) => plan.entries[name]) : names;
+  await pipelines.of(first.flatMap((name) => runs[name]!.map(({ kernel }) => kernel)));
   for (const name of first) await readyOf(name);
   // What only other entries need is begun now, and waited for when they run.
   if (!lazy) for (const name of names) readyOf(name).catch(() => undefined);
