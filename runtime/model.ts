@@ -31,7 +31,7 @@ export interface StepMetrics {
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
-  /** Options of manifolds that are learned (`adapt relax in 0 .. 1`) or scheduled, by name, before the step's update: `Mixing.relax`. */
+  /** What adapts, by name, before the step's update: options of manifolds (`adapt relax in 0 .. 1`: `Mixing.relax`), ranks (`M.rank`), weights of mixtures (`M.weights.circulant`), shares of budgets (`layers.0.mlp.up.share`). */
   readonly adapted: Readonly<Record<string, number>>;
   /**
    * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what

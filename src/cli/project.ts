@@ -82,6 +82,9 @@ export interface WithData {
   readonly loaded: ReadonlyMap<string, Loaded>;
 }
 
+/** Warnings are left to what compiles next, so that each is told once. */
+const errorsOf = (checked: Checked): Checked => ({ ...checked, diagnostics: checked.diagnostics.filter(({ severity }) => severity === "error") });
+
 /** Checks the spec, reads the data it names, and returns the options with the facts. */
 export async function readFacts(project: Project, json: boolean): Promise<WithData> {
   const { check } = await import("../compile.js");
@@ -89,13 +92,13 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   const data = { ...project.options.data };
   delete data[""];
   let checked: Checked = check(project.text, { ...project.options, data });
-  await report(checked, json);
+  await report(errorsOf(checked), json);
   if (plain !== undefined) {
     const sources = checked.model!.data;
     if (sources.length !== 1) throw new UsageError(`error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`);
     data[sources[0]!.name] = plain;
     checked = check(project.text, { ...project.options, data });
-    await report(checked, json);
+    await report(errorsOf(checked), json);
   }
   const { readData } = await import("../../runtime/node/files.js");
   const loaded = new Map<string, Loaded>();

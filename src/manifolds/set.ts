@@ -56,7 +56,7 @@ export type Closure = "product" | "square" | "radii";
 export interface Parts {
   /** The norms of the parts: [..., parts]. */
   readonly sizes: (b: Builder, free: readonly Node[]) => Node;
-  /** What grows with each part and is least when it is nothing, [..., parts]: at most its norm to the power 2/3 when the coordinates are as small as they can be. */
+  /** What grows with each part and is nothing without it: [..., parts]. */
   readonly pull: (b: Builder, free: readonly Node[]) => Node;
   /** The coordinates with every part multiplied by a gate: [..., parts]. */
   readonly gated: (b: Builder, free: readonly Node[], gates: Node) => readonly Node[];
