@@ -19,7 +19,7 @@ import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
 /** What only the data can tell, by the name of the source. */
-export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number }>>;
+export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number } | { readonly names: readonly string[] }>>;
 
 export interface ElaborateOptions {
   /** Dims and settings from outside: `width` -> `256`, `train.steps` -> `50`. */
@@ -275,13 +275,15 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
   return { kind: "repeat", name, count, body };
 }
 
+/** Sources of data, each with its options. */
+const SOURCES: Readonly<Record<DataSource["kind"], readonly string[]>> = { characters: ["window", "holdout"], examples: ["features", "classes", "holdout"], pairs: ["negatives", "holdout"] };
+const isSource = (kind: string): kind is DataSource["kind"] => Object.hasOwn(SOURCES, kind);
+
 function readData(draft: Draft, item: DataDecl): void {
   const { state, scope } = draft;
   const kind = item.source.callee.parts.map((part) => part.name).join(".");
-  if (kind !== "characters" && kind !== "examples") {
-    unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
-  }
-  const allowed = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
+  if (!isSource(kind)) return unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters, examples and pairs`, kind, Object.keys(SOURCES));
+  const allowed = SOURCES[kind];
   const args = item.source.lists.flat();
   const options = new Map<string, Expr>();
   let location: string | null = null;
@@ -293,10 +295,11 @@ function readData(draft: Draft, item: DataDecl): void {
     else options.set(arg.name.name, arg.value);
   }
   location = draft.options.data[item.name.name] ?? location;
-  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.txt", …)\`` });
+  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\`` });
   const holdoutExpr = options.get("holdout");
-  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : 0.1;
-  if (!(holdout > 0 && holdout < 1)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
+  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
+  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
+  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
 
   const facts = draft.options.facts?.[item.name.name] ?? null;
   const name = item.name.name;
@@ -318,10 +321,15 @@ function readData(draft: Draft, item: DataDecl): void {
     const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
     source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
     fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
+  } else if (kind === "pairs") {
+    const negatives = required("negatives");
+    const range = atom(`${name}.names`, facts && "names" in facts ? facts.names.length : null);
+    source = { name, kind, location, holdout, length: negatives.size, range, doc: item.doc, span: item.span };
+    fields = new Map([tensor("first", [], "u32", range), tensor("second", [], "u32", range), tensor("others", [negatives], "u32", range)]);
   } else {
     const features = required("features");
     const classes = required("classes");
-    source = { name, kind: "examples", location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
+    source = { name, kind, location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
     fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
     if (facts && "features" in facts) {
       for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {

@@ -4,6 +4,7 @@
  * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
+import type { DataInfo } from "../../runtime/plan.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Size } from "../graph/sizes.js";
 
@@ -107,12 +108,12 @@ export type Statement =
 
 export interface DataSource {
   readonly name: string;
-  readonly kind: "characters" | "examples";
+  readonly kind: DataInfo["kind"];
   readonly location: string;
   readonly holdout: number;
-  /** Window for characters, features for examples. */
+  /** Window for characters, features for examples, negatives for pairs. */
   readonly length: Size;
-  /** Vocabulary or classes. */
+  /** Vocabulary, classes or names. */
   readonly range: Size;
   readonly doc: string | null;
   readonly span: Span;
