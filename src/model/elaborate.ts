@@ -8,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
+import { sets } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
@@ -64,6 +65,9 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   return { model: diagnostics.some((d) => d.severity === "error") ? null : model, diagnostics };
 }
 
+/** The manifolds that a model names. */
+const manifoldsIn = (scope: Scope): TypedModel["manifolds"] => [...scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : []));
+
 /** The typed model while its page is being read. */
 interface Draft {
   readonly state: Elaboration;
@@ -117,7 +121,7 @@ function readModel(draft: Draft): TypedModel {
   return {
     name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters,
     statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
-    manifolds: [...draft.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
+    manifolds: manifoldsIn(draft.scope),
     claims: claimed, train,
   };
 }
@@ -138,9 +142,9 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
 }
 
 function unknownSetting(draft: Draft, name: string): void {
-  const names = [...draft.dims.map((dim) => dim.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
+  const names = [...draft.dims.map((dim) => dim.name), ...manifoldsIn(draft.scope).map((manifold) => manifold.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
   const guess = nearest(name, names);
-  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
+  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim, manifold or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
 }
 
 function readItem(draft: Draft, item: Model["items"][number]): void {
@@ -344,7 +348,12 @@ function readData(draft: Draft, item: DataDecl): void {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
-  const set = setOf(state, item.value, scope);
+  const override = draft.options.set[name];
+  const { span } = item.value;
+  draft.used.add(name);
+  if (override !== undefined && !Object.hasOwn(sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(sets).join(", ")}`, override, Object.keys(sets));
+  // From outside a set goes by its name, and has the options that it has when the page says none.
+  const set = setOf(state, override === undefined ? item.value : { kind: "path", parts: [{ name: override, span }], span }, scope);
   const adapting = item.adapt && adaptationOf(state, name, set, item.adapt, scope);
   if (item.adapt && adapting) {
     // At an end a sigmoid has no slope: it starts a fiftieth of the way off.
