@@ -9,7 +9,7 @@ import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
 import { folderFor } from "../tools/run.js";
-import { unitOf } from "../tools/words.js";
+import { evaluationOf, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
@@ -58,6 +58,8 @@ export const compareCommand = (): Command =>
         const total = contenders.length * seeds.length;
         for (const note of found) progress.say(`not the same: ${note}`);
         progress.say(`${total} runs on ${device.name} (${device.adapter}), ${contenders.map((contender) => `${contender.name}: ${budgetWords(contender, given)}`).join("; ")}`);
+        const { loss, of } = evaluationOf(contenders[0]!.plan.data[0]!, contenders[0]!.source.holdoutExamples);
+        if (loss !== "hold-out loss") progress.say(`nothing is held out: the hold-out loss is that over ${of}`);
         process.once("SIGINT", interrupted);
         let ended = 0;
         const comparison = await compare(contenders, seeds, given, device, out, interrupt.signal, {
