@@ -38,6 +38,10 @@ type Numbered = readonly [first: number, second: number];
 /** The seed by which held-out pairs are chosen and their negatives drawn: the same in every run. */
 const FIXED = 0;
 
+/**
+ * Batches of `NAME.first` and `NAME.second`, [batch], and `NAME.others`, [batch, negatives]: indices of `info.names`. Throws DataError for a name that is not
+ * among them, for more negatives than a name has, and when nothing can be held out although a share should be.
+ */
 export function pairsSource(info: Extract<DataInfo, { readonly kind: "pairs" }>, pairs: readonly Pair[]): Source {
   const { name, negatives, holdout } = info;
   const index = new Map(info.names.map((own, i) => [own, i]));
@@ -56,7 +60,7 @@ export function pairsSource(info: Extract<DataInfo, { readonly kind: "pairs" }>,
   const excluded = related.map((set) => Uint32Array.from(set).sort());
   for (const [first] of numbered) {
     const left = info.names.length - excluded[first]!.length;
-    if (left < negatives) throw new DataError(`${JSON.stringify(info.names[first])} is not paired with ${left} of the ${info.names.length} names of \`${name}\`, and \`negatives\` asks for ${negatives}`, "ask for fewer negatives");
+    if (left < negatives) throw new DataError(`${JSON.stringify(info.names[first])} has ${left} negatives among the ${info.names.length} names of \`${name}\`, and \`negatives\` asks for ${negatives}`, "ask for fewer negatives");
   }
   const { training, evaluated } = holdout === 0 ? { training: numbered, evaluated: numbered } : split(numbered, info.names.length, holdout, siteHash(`data:${name}:held`));
   if (evaluated.length === 0) throw new DataError(`no pair of \`${name}\` can be held out: each has a name that stands in no other`, "write `holdout = 0%`, or use more pairs");

@@ -314,7 +314,9 @@ function readData(draft: Draft, item: DataDecl): void {
       const entity = lookup(scope, e.parts[0]!.name);
       if (entity?.kind === "dim") return entity.axis;
     }
-    return { name: option, size: sizeOf(state, e, scope) };
+    const size = sizeOf(state, e, scope);
+    if (size.value !== null && size.value < 1) return fail(state, "MHC402", e.span, `\`${option}\` is at least 1, and is ${size.value}`);
+    return { name: option, size };
   };
   const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
     [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];

@@ -54,6 +54,13 @@ describe("M.distance[d](u, v)", () => {
     await model.close();
   });
 
+  it("is there for a block that takes the manifold", async () => {
+    const model = await loaded(`${page("hyperbolic", "output y[m, n] = apart(Space)(u, v)")}block apart(M: manifold)(u[i, k], v[k, j]) {\n  return [j, i] = M.distance[k](u[i, k], v[k, j])\n}\n`, "javascript");
+    const { y } = await model.forward(batch);
+    expect(apart(y!, between(ball(1)))).toBeLessThan(2e-5);
+    await model.close();
+  });
+
   it("sums products in its arguments, and stands in the model as it is written", async () => {
     const text = page("euclidean", "dim k = d\n  input w[d, k]\n  output y[n] = Space.distance[k](u[n, d] * w[d, k], 2 * u[n, d] * w[d, k])");
     expect(printModel(check(text, { file: "apart.mhc" }).model!)).toContain("output y[n] = Space.distance[k](sum[d](u[n, d] * w[d, k]), sum[d](2 * u[n, d] * w[d, k]))");

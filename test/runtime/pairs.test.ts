@@ -79,7 +79,7 @@ describe("negatives", () => {
   });
 
   it("that are more than there are say of which name", () => {
-    expect(() => sourceOf(chain(6), 1)).toThrow('"n0" is not paired with 0 of the 6 names of `kinds`, and `negatives` asks for 1');
+    expect(() => sourceOf(chain(6), 1)).toThrow('"n0" has 0 negatives among the 6 names of `kinds`, and `negatives` asks for 1');
     expect(() => sourceOf([["dog", "canine"]], 10)).toThrow(DataError);
   });
 });
