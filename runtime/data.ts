@@ -1,7 +1,7 @@
 /**
  * Data as batches. A text is a row of characters (code points); its vocabulary is sorted by code point; the last part is held out
  * and training never sees it. Training windows are drawn by Threefry from (seed, step), so a step's batch is the same on every
- * device and after a restart. Nothing here reads files: `runtime/node/files.ts` does.
+ * device and after a restart. Nothing here reads files: `runtime/node/files.ts` does. Pairs of names are in `pairs.ts`.
  */
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
@@ -42,7 +42,7 @@ export function encodeText(text: string, vocabulary: readonly string[]): Uint32A
 export const decodeTokens = (tokens: Iterable<number>, vocabulary: readonly string[]): string => Array.from(tokens, (token) => vocabulary[token] ?? "\uFFFD").join("");
 
 /** A number below `bound` for (seed, step, index), the same everywhere. */
-function drawBelow(bound: number, seed: number, step: number, index: number, site: number): number {
+export function drawBelow(bound: number, seed: number, step: number, index: number, site: number): number {
   const [a] = threefry2x32([seed >>> 0, site], [step >>> 0, index >>> 0]);
   return Math.floor((a / 4294967296) * bound);
 }

@@ -7,4 +7,6 @@ export type { Device, DeviceName, Session } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
 export type { Batch, Source } from "./data.js";
+export { namesOf, pairsSource, parsePairs } from "./pairs.js";
+export type { Pair } from "./pairs.js";
 export type { Plan } from "./plan.js";

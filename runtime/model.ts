@@ -8,6 +8,7 @@ import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } 
 import { DataError, DeviceError, NumericError } from "./errors.js";
 import { initialValues } from "./initialize.js";
 import { openDevice } from "./open.js";
+import { pairsSource, parsePairs } from "./pairs.js";
 import type { DataInfo, Entry, ParameterInfo, Plan, TensorRef } from "./plan.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
@@ -71,9 +72,9 @@ export interface Model {
   /** Steps trained so far. */
   readonly step: number;
   readonly seed: number;
-  /** Trains `steps` more steps on a source, or on text; yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too. */
+  /** Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too. */
   train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
-  /** Mean loss over all held-out examples. */
+  /** Mean loss over all held-out examples; of pairs with none held out, over all of them. */
   holdout(data: Source | string): Promise<number>;
   /** Mean loss of one batch, nothing changed. */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
@@ -196,8 +197,10 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   };
   const sourceOf = (data: Source | string): Source => {
     if (typeof data !== "string") return data;
-    if (!text) throw new DataError(`${plan.name} does not train on text`);
-    return textSource(text, data);
+    if (text) return textSource(text, data);
+    const pairs = plan.data.find((info) => info.kind === "pairs");
+    if (pairs) return pairsSource(pairs, parsePairs(data));
+    throw new DataError(`${plan.name} does not train on text`);
   };
 
   const model: Model = {

@@ -147,6 +147,18 @@ export type DataInfo =
       readonly features: number;
       readonly holdout: number;
       readonly classes: number;
+    }
+  | {
+      /** Lines of two names with a tab between them. */
+      readonly kind: "pairs";
+      readonly name: string;
+      readonly location: string;
+      /** Names drawn for each pair that its first is not paired with. */
+      readonly negatives: number;
+      /** 0: nothing is held out, and what is evaluated is every pair. */
+      readonly holdout: number;
+      /** Name i is names[i], sorted: row i of a parameter over `NAME.names`. */
+      readonly names: readonly string[];
     };
 
 export interface TrainInfo {

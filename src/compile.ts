@@ -194,6 +194,7 @@ function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
   const fact = facts[name];
   const length = valueOf(source.length)!;
   if (source.kind === "characters") return { kind: "characters", name, location, window: length, holdout, vocabulary: fact && "vocabulary" in fact ? fact.vocabulary : [] };
+  if (source.kind === "pairs") return { kind: "pairs", name, location, negatives: length, holdout, names: fact && "names" in fact ? fact.names : [] };
   return { kind: "examples", name, location, features: length, holdout, classes: valueOf(source.range)! };
 }
 

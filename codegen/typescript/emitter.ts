@@ -22,6 +22,7 @@ export const typescript: ModuleEmitter = {
     const project = new Project({ useInMemoryFileSystem: true, manipulationSettings: { indentationText: IndentationText.TwoSpaces } });
     const file = project.createSourceFile(`${stem}.ts`);
     const generates = plan.data.some(({ kind }) => kind === "characters") && plan.train !== null;
+    const pairs = plan.data.find(({ kind }) => kind === "pairs");
     const computes = Object.keys(plan.outputs).length > 0;
 
     file.addStatements(`// Made by mhc from the model ${plan.name}. Do not edit: compile the spec again.`);
@@ -56,7 +57,7 @@ export const typescript: ModuleEmitter = {
         parameters: [option("options", "LoadOptions", "{}")],
         statements: [`return new ${plan.name}(await load(plan, options));`],
       },
-      ...(plan.train ? training() : []),
+      ...(plan.train ? training(plan.data.some(({ kind }) => kind !== "examples"), pairs ? "lines of two names with a tab between them" : "a text") : []),
       ...(generates ? [method("generate", "Promise<string>", ["prompt: string", "options: GenerateOptions = {}"], "Continues a text with characters of the training text. Throws DataError on any other character.", "generate(prompt, options)")] : []),
       ...(computes ? computing(plan) : []),
       method("parameters", `${plan.name}Parameters`, [], "Every parameter by name: its shape, its values, and how to set them.", `parameters() as unknown as ${plan.name}Parameters`),
@@ -70,6 +71,7 @@ export const typescript: ModuleEmitter = {
       docs: [[plan.doc ?? `The model ${plan.name}.`, "", `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`].join("\n")],
       properties: [
         { name: "dims", isStatic: true, isReadonly: true, type: `${plan.name}Dims`, initializer: `plan.dims as unknown as ${plan.name}Dims`, docs: ["The dims that the model was compiled with."] },
+        ...(pairs ? [{ name: "names", isStatic: true, isReadonly: true, type: "readonly string[]", initializer: `plan.data.flatMap((data) => (data.kind === "pairs" ? data.names : []))`, docs: [`What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`] }] : []),
       ],
       ctors: [{ scope: Scope.Private, parameters: [{ name: "model", type: "Model", scope: Scope.Private, isReadonly: true }] }],
       getAccessors: [
@@ -115,10 +117,12 @@ function method(name: string, returnType: string, parameters: readonly string[],
   };
 }
 
-function training(): Method[] {
+/** `text`: whether it can be trained on text as well as on a source of batches, and on which. */
+function training(text: boolean, what: string): Method[] {
+  const data = `data: Source${text ? " | string" : ""}`;
   return [
-    method("train", "AsyncIterableIterator<StepMetrics>", ["data: Source | string", "options: { readonly steps?: number } = {}"], "Trains on a text or a source of batches; yields after every step. Throws NumericError when the loss is not finite.", "train(data, options)"),
-    method("holdout", "Promise<number>", ["data: Source | string"], "Mean loss over the held-out part of the data.", "holdout(data)"),
+    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: { readonly steps?: number } = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Throws NumericError when the loss is not finite.`, "train(data, options)"),
+    method("holdout", "Promise<number>", [data], "Mean loss over the held-out part of the data; over all pairs, when none are held out.", "holdout(data)"),
     method("evaluate", "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>", ["batch: Batch"], "Mean loss of one batch; nothing changes.", "evaluate(batch)"),
     method("gradients", "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>", ["batch: Batch"], "Loss and gradients of one batch, by parameter; nothing changes.", "gradients(batch)"),
   ];

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
 import { DataError } from "../errors.js";
+import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
 import type { DataInfo } from "../plan.js";
 
 /** A name in order of reading: chapter_2 before chapter_10. */
@@ -76,11 +77,12 @@ function packageFolder(name: string, starts: readonly string[]): string | null {
 /** What was read at a location, with the facts that the compiler needs. */
 export type Loaded =
   | { readonly kind: "characters"; readonly text: string; readonly facts: { readonly vocabulary: readonly string[] } }
-  | { readonly kind: "examples"; readonly classes: readonly Labelled[]; readonly facts: { readonly features: number; readonly classes: number } };
+  | { readonly kind: "examples"; readonly classes: readonly Labelled[]; readonly facts: { readonly features: number; readonly classes: number } }
+  | { readonly kind: "pairs"; readonly pairs: readonly Pair[]; readonly facts: { readonly names: readonly string[] } };
 
 export interface DataRequest {
   readonly name: string;
-  readonly kind: "characters" | "examples";
+  readonly kind: Loaded["kind"];
   readonly location: string;
   readonly features: number | null;
 }
@@ -93,6 +95,12 @@ export async function readData({ name, kind, location, features }: DataRequest, 
     const text = texts.join("\n");
     if (text.length === 0) throw new DataError(`the text of \`${name}\` is empty`, `look at ${location}`);
     return { kind, text, facts: { vocabulary: vocabularyOf(text) } };
+  }
+  if (kind === "pairs") {
+    const lists = await Promise.all(files.map(async (file) => parsePairs(await readText(file), file)));
+    const all = lists.flat();
+    if (all.length === 0) throw new DataError(`there are no pairs in \`${name}\``, `look at ${location}`);
+    return { kind, pairs: all, facts: { names: namesOf(all) } };
   }
   if (features === null) throw new DataError(`the number of features of \`${name}\` is not known`);
   const classes = await Promise.all(files.map((file) => readExamples(file, features)));
@@ -126,5 +134,6 @@ async function readExamples(file: string, features: number): Promise<Labelled> {
 export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
   if (info.kind === "characters" && loaded.kind === "characters") return textSource(info, loaded.text);
   if (info.kind === "examples" && loaded.kind === "examples") return examplesSource(info, loaded.classes);
+  if (info.kind === "pairs" && loaded.kind === "pairs") return pairsSource(info, loaded.pairs);
   throw new DataError(`\`${info.name}\` is not data of the kind ${info.kind}`);
 }

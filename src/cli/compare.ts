@@ -9,6 +9,7 @@ import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
 import { folderFor } from "../tools/run.js";
+import { evaluationOf, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
@@ -57,6 +58,8 @@ export const compareCommand = (): Command =>
         const total = contenders.length * seeds.length;
         for (const note of found) progress.say(`not the same: ${note}`);
         progress.say(`${total} runs on ${device.name} (${device.adapter}), ${contenders.map((contender) => `${contender.name}: ${budgetWords(contender, given)}`).join("; ")}`);
+        const { loss, of } = evaluationOf(contenders[0]!.plan.data[0]!, contenders[0]!.source.holdoutExamples);
+        if (loss !== "hold-out loss") progress.say(`nothing is held out: the hold-out loss is that over ${of}`);
         process.once("SIGINT", interrupted);
         let ended = 0;
         const comparison = await compare(contenders, seeds, given, device, out, interrupt.signal, {
@@ -78,7 +81,7 @@ export const compareCommand = (): Command =>
           return;
         }
         const { page, tableText, toJson } = await import("../tools/report.js");
-        const unit = contenders[0]!.plan.data[0]!.kind === "characters" ? "nats a character" : "nats an example";
+        const unit = unitOf(contenders[0]!.plan.data[0]!);
         const report = join(out, "report.html");
         await writeAtomically(report, page(comparison, { command: again, version, time: new Date().toISOString().slice(0, 16).replace("T", " "), unit }));
         const result = JSON.stringify({ ...toJson(comparison), report });
@@ -125,7 +128,7 @@ function digest(parts: Iterable<string | Uint8Array>): string {
 }
 
 const digestOf = (loaded: Loaded): string =>
-  digest(loaded.kind === "characters" ? [loaded.text] : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
+  digest(loaded.kind === "characters" ? [loaded.text] : loaded.kind === "pairs" ? loaded.pairs.flat() : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
 
 function budgetWords(contender: Contender, asked: Asked): string {
   const { steps, seconds } = budgetOf(contender, asked);

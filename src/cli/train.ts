@@ -9,6 +9,7 @@ import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { openRun } from "../tools/run.js";
 import { trainModel, type Trained } from "../tools/train.js";
+import { evaluationOf, exampleOf, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { Progress } from "./progress.js";
 import { compileFor, describeRun, openProject, trainable, type SpecOptions } from "./project.js";
@@ -49,8 +50,8 @@ export const trainCommand = (): Command =>
       const steps = given.steps ?? settings.steps;
       const count = parametersOf(plan);
       const progress = new Progress(steps, json);
-      const held = `${source.holdoutExamples.toLocaleString("en")} held-out ${info.kind === "characters" ? "windows" : "examples"}`;
-      progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${info.kind === "characters" ? `${info.window} characters` : "1 example"}`);
+      const evaluation = evaluationOf(info, source.holdoutExamples);
+      progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`);
 
       const describe = describeRun(project, loaded, info.name, model.seed, device.name);
       let saved = 0;
@@ -70,7 +71,7 @@ export const trainCommand = (): Command =>
             await run.save(model, { ...describe, step: model.step });
             saved = model.step;
           },
-          evaluating: () => progress.end(`evaluating on ${held} …`),
+          evaluating: () => progress.end(`evaluating on ${evaluation.of} …`),
         });
       } catch (error) {
         progress.stop();
@@ -92,8 +93,7 @@ export const trainCommand = (): Command =>
       run.log(done);
       if (json) process.stdout.write(`${JSON.stringify(done)}\n`);
       else {
-        const unit = info.kind === "characters" ? "nats a character" : "nats an example";
-        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; hold-out loss ${holdout.toFixed(4)} ${unit} (${held})`);
+        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${evaluation.loss} ${holdout.toFixed(4)} ${unitOf(info)} (${evaluation.of})`);
         if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
         process.stdout.write(`the run is in ${run.folder}\n`);
         const data = (given.data ?? []).map((location) => ` --data ${options.quoted(location)}`).join("");

@@ -24,6 +24,10 @@ export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic
       return { ...e, a: settle(e.a, wanted, report), b: settle(e.b, wanted, report) };
     case "where":
       return { ...e, a: settle(e.a, wanted, report), condition: settle(e.condition, wanted, report) };
+    case "distance": {
+      const inside = [...wanted, ...e.point.filter((axis) => !wanted.includes(axis))];
+      return { ...e, a: settle(e.a, inside, report), b: settle(e.b, inside, report) };
+    }
     case "reduce":
       return { ...e, a: settle(e.a, [...wanted, ...e.axes.filter((axis) => !wanted.includes(axis))], report) };
     case "product": {

@@ -8,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
+import { sets } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
@@ -22,7 +23,7 @@ import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
 /** What only the data can tell, by the name of the source. */
-export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number }>>;
+export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number } | { readonly names: readonly string[] }>>;
 
 export interface ElaborateOptions {
   /** Dims and settings from outside: `width` -> `256`, `train.steps` -> `50`. */
@@ -66,6 +67,9 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   const model = readModel(newDraft(state, models[0]!, options));
   return { model: diagnostics.some((d) => d.severity === "error") ? null : model, diagnostics };
 }
+
+/** The manifolds that a model names. */
+const manifoldsIn = (scope: Scope): TypedModel["manifolds"] => [...scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : []));
 
 /** The typed model while its page is being read. */
 interface Draft {
@@ -123,7 +127,7 @@ function readModel(draft: Draft): TypedModel {
   return {
     name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters,
     statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
-    manifolds: [...draft.scope.names.values()].flatMap((entity) => (entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [])),
+    manifolds: manifoldsIn(draft.scope),
     claims: claimed, train,
   };
 }
@@ -144,9 +148,9 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
 }
 
 function unknownSetting(draft: Draft, name: string): void {
-  const names = [...draft.dims.map((dim) => dim.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
+  const names = [...draft.dims.map((dim) => dim.name), ...manifoldsIn(draft.scope).map((manifold) => manifold.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
   const guess = nearest(name, names);
-  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
+  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim, manifold or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
 }
 
 function readItem(draft: Draft, item: Model["items"][number]): void {
@@ -281,13 +285,15 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
   return { kind: "repeat", name, count, body };
 }
 
+/** Sources of data, each with its options. */
+const SOURCES: Readonly<Record<DataSource["kind"], readonly string[]>> = { characters: ["window", "holdout"], examples: ["features", "classes", "holdout"], pairs: ["negatives", "holdout"] };
+const isSource = (kind: string): kind is DataSource["kind"] => Object.hasOwn(SOURCES, kind);
+
 function readData(draft: Draft, item: DataDecl): void {
   const { state, scope } = draft;
   const kind = item.source.callee.parts.map((part) => part.name).join(".");
-  if (kind !== "characters" && kind !== "examples") {
-    unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters and examples`, kind, ["characters", "examples"]);
-  }
-  const allowed = kind === "characters" ? ["window", "holdout"] : ["features", "classes", "holdout"];
+  if (!isSource(kind)) return unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters, examples and pairs`, kind, Object.keys(SOURCES));
+  const allowed = SOURCES[kind];
   const args = item.source.lists.flat();
   const options = new Map<string, Expr>();
   let location: string | null = null;
@@ -299,10 +305,11 @@ function readData(draft: Draft, item: DataDecl): void {
     else options.set(arg.name.name, arg.value);
   }
   location = draft.options.data[item.name.name] ?? location;
-  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.txt", …)\`` });
+  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\`` });
   const holdoutExpr = options.get("holdout");
-  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : 0.1;
-  if (!(holdout > 0 && holdout < 1)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
+  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
+  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
+  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
 
   const facts = draft.options.facts?.[item.name.name] ?? null;
   const name = item.name.name;
@@ -313,7 +320,9 @@ function readData(draft: Draft, item: DataDecl): void {
       const entity = lookup(scope, e.parts[0]!.name);
       if (entity?.kind === "dim") return entity.axis;
     }
-    return { name: option, size: sizeOf(state, e, scope) };
+    const size = sizeOf(state, e, scope);
+    if (size.value !== null && size.value < 1) return fail(state, "MHC402", e.span, `\`${option}\` is at least 1, and is ${size.value}`);
+    return { name: option, size };
   };
   const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
     [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];
@@ -324,10 +333,15 @@ function readData(draft: Draft, item: DataDecl): void {
     const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
     source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
     fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
+  } else if (kind === "pairs") {
+    const negatives = required("negatives");
+    const range = atom(`${name}.names`, facts && "names" in facts ? facts.names.length : null);
+    source = { name, kind, location, holdout, length: negatives.size, range, doc: item.doc, span: item.span };
+    fields = new Map([tensor("first", [], "u32", range), tensor("second", [], "u32", range), tensor("others", [negatives], "u32", range)]);
   } else {
     const features = required("features");
     const classes = required("classes");
-    source = { name, kind: "examples", location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
+    source = { name, kind, location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
     fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
     if (facts && "features" in facts) {
       for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {
@@ -342,7 +356,13 @@ function readData(draft: Draft, item: DataDecl): void {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
-  const set = isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope);
+  const override = draft.options.set[name];
+  const { span } = item.value;
+  draft.used.add(name);
+  if (override !== undefined && !Object.hasOwn(sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(sets).join(", ")}`, override, Object.keys(sets));
+  // From outside a set goes by its name, and has the options that it has when the page says none.
+  const given = override === undefined ? null : setOf(state, { kind: "path", parts: [{ name: override, span }], span }, scope);
+  const set = given ?? (isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope));
   const adapt = [...set.adapt, ...adaptationsOf(state, item, set, scope)];
   // A rank that adapts begins with all its parts.
   const rank = adapt.find((one) => one.kind === "rank");

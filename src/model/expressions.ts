@@ -5,6 +5,7 @@
  */
 import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, variable, type Polynomial, type Size } from "../graph/sizes.js";
+import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
 import { settle } from "./einstein.js";
 import { coordinates, rangeName, sizeOf } from "./numbers.js";
@@ -187,6 +188,9 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   const span = e.span;
   const entity: Entity | null = e.callee.parts.length === 1 ? lookup(scope, name) : null;
   if (entity?.kind === "poison") return giveUp();
+  const owner = e.callee.parts.length === 2 ? lookup(scope, e.callee.parts[0]!.name) : null;
+  if (owner?.kind === "poison") return giveUp();
+  if (owner?.kind === "manifold") return distance(state, e, owner, scope);
   if (e.axes) return reduction(state, e, name, scope);
   if (entity?.kind === "manifold") return mapped(state, e, entity, scope, expected);
   const args = e.lists.flat();
@@ -285,6 +289,33 @@ function mapped(state: Elaboration, e: Call, entity: Extract<Entity, { readonly 
   // Without free coordinates the argument is not made: its parameters would have no effect.
   const a = piece ? expression(state, args[0]!.value, inner, [...outer, ...free]) : null;
   return { kind: "map", name: entity.name, manifold: entity.manifold, a: a && settle(a, [...outer, ...free], state.report), free, axes: expected, span: e.span };
+}
+
+/** Whether a page can ask for distances: none of the sets of matrices has them in closed form. */
+const measured = (set: ConstraintSet): boolean => set.kind === "manifold" && set.distance !== null && rankOf(set.point) < 2;
+
+/** `M.distance[d](u, v)`: `d` are the axes of a point, as those of `sum[d](…)` are what is summed over. */
+function distance(state: Elaboration, e: Call, entity: Extract<Entity, { readonly kind: "manifold" }>, scope: Scope): Typed {
+  const { set } = entity.manifold;
+  const name = dotted(e.callee);
+  const [, member] = e.callee.parts;
+  if (member!.name !== "distance") return unknownName(state, "MHC201", member!.span, `\`${entity.name}\` has no function \`${member!.name}\`; it has distance`, member!.name, ["distance"]);
+  if (!measured(set)) {
+    const others = Object.values(sets).flatMap((other) => (measured(other) ? [other.name] : []));
+    return fail(state, "MHC303", e.span, `${set.name} has no distance between its members${set.kind === "manifold" ? " in closed form" : ""}`, { fix: `those that have one are ${others.join(", ")}`, notes: [{ message: `\`${entity.name}\` is declared here`, span: entity.span }] });
+  }
+  const args = e.lists.flat();
+  if (args.length !== 2) return fail(state, "MHC207", e.span, `\`${name}\` takes two points`);
+  if (!e.axes?.length) return fail(state, "MHC207", e.span, `\`${name}\` needs the axes of a point`, { fix: `write \`${name}[axis](…)\`` });
+  const point = e.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+  const twice = e.axes.find((_, i) => point.indexOf(point[i]!) !== i);
+  if (twice) return fail(state, "MHC206", twice.span, `the axis \`${twice.name}\` stands twice`);
+  const [a, b] = args.map((arg) => {
+    const value = expression(state, arg.value, scope, null);
+    const missing = point.find((axis) => !axesOf(value).includes(axis));
+    return missing ? fail(state, "MHC205", arg.span, `\`${name}\` is between points along \`${missing.name}\`, which this does not have`, { fix: axesOf(value).length ? `its axes are ${listed(axesOf(value))}` : "it is a number" }) : value;
+  }) as [Typed, Typed];
+  return { kind: "distance", name: entity.name, manifold: entity.manifold, a, b, point, span: e.span };
 }
 
 function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {

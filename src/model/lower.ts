@@ -9,6 +9,7 @@ import type { Node } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
+import { norm } from "../manifolds/algebra.js";
 import { rankOf } from "../manifolds/set.js";
 import { type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
@@ -214,6 +215,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
         use(e.name, { distances: e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)), points: mapped.node, free });
         return mapped;
       }
+      case "distance": return distance(e);
       case "cross_entropy": return crossEntropy(e);
       default: return e satisfies never;
     }
@@ -311,6 +313,20 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
     return { free: nodes, mapped: { node: set.map(b, nodes, shape, parameters.settingOf(e.manifold)), labels } };
+  }
+
+  function distance(e: Extract<Typed, { readonly kind: "distance" }>): Labelled {
+    const { set } = e.manifold;
+    if (set.kind !== "manifold" || !set.distance) throw new Error(`model: ${set.name} has no distance`);
+    const [x, y] = together(evaluate(e.a), evaluate(e.b));
+    const point = labelsOf(e.point);
+    const labels = x.labels.filter((own) => !point.includes(own));
+    const outer = labels.map((own) => sizes.get(own)!);
+    const vector = [...outer, point.reduce((size, own) => size * sizes.get(own)!, 1)];
+    const [u, v] = [x, y].map((value) => b.reshape(onto(value, [...labels, ...point]), vector)) as [Node, Node];
+    const found = set.distance(b, u, v, parameters.settingOf(e.manifold));
+    // Of a set of single numbers, the vector is a point of a product, whose distance is the root of the sum of squares.
+    return { node: rankOf(set.point) === 0 ? norm(b, found, 1) : found, labels };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {

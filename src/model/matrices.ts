@@ -73,7 +73,7 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
         return use(e.index);
       }
       case "unary": case "reduce": return use(e.a);
-      case "binary": return [e.a, e.b].forEach(use);
+      case "binary": case "distance": return [e.a, e.b].forEach(use);
       case "where": return [e.a, e.condition].forEach(use);
       case "map": return e.a ? use(e.a) : undefined;
       case "product": return multiply(e);
@@ -129,7 +129,7 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
         const summed = own.some(({ axes }) => axes.some((axis) => e.summed.includes(axis)));
         return [...own.map(({ parameter }) => parameter), ...(summed ? [] : e.factors.flatMap((factor) => headsOf(factor.e)))];
       }
-      case "number": case "size": case "scalar": case "position": case "gather": case "map": case "cross_entropy": return [];
+      case "number": case "size": case "scalar": case "position": case "gather": case "map": case "distance": case "cross_entropy": return [];
       default: return e satisfies never;
     }
   }

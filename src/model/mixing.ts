@@ -54,7 +54,7 @@ function mentions(e: Typed, stream: Tensor): boolean {
     case "gather": return e.table === stream || mentions(e.index, stream);
     case "unary": case "reduce": case "relabel": return mentions(e.a, stream);
     case "where": return mentions(e.a, stream) || mentions(e.condition, stream);
-    case "binary": return mentions(e.a, stream) || mentions(e.b, stream);
+    case "binary": case "distance": return mentions(e.a, stream) || mentions(e.b, stream);
     case "product": return e.factors.some((factor) => mentions(factor.e, stream));
     case "call": return e.args.some((arg) => mentions(arg, stream));
     case "map": return e.a !== null && mentions(e.a, stream);

@@ -5,8 +5,8 @@
 import type { Call, Expr, Path } from "../../grammar/ast.js";
 import { add, describe, divide, known, multiply, resolve, show, subtract, valueOf, type Polynomial } from "../graph/sizes.js";
 import type { Piece } from "../manifolds/set.js";
-import { fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { Scalar, StartValue } from "./typed.js";
+import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { DataSource, Scalar, StartValue } from "./typed.js";
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
@@ -45,6 +45,8 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
   const [first, second, ...rest] = e.parts;
   const entity = lookup(scope, first!.name);
   if (!entity) return unknownName(state, "MHC201", first!.span, `there is no dim \`${first!.name}\` here`, first!.name, namesIn(scope));
+  // What is wrong with it has been said.
+  if (entity.kind === "poison") throw new Abandoned();
   if (second && !rest.length) {
     if (entity.kind === "data" && second.name === rangeName(entity.source.kind)) return entity.source.range as Polynomial;
     if (entity.kind === "manifold" && second.name === "free") {
@@ -55,7 +57,7 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
       const pieces = set.free(scope.mapping.point, options);
       return "error" in pieces ? fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`) : coordinates(pieces);
     }
-    return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`);
+    return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`, entity.kind === "data" ? { fix: `there is \`${first!.name}.${rangeName(entity.source.kind)}\`` } : {});
   }
   if (entity.kind !== "dim" || second) return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, { notes: [{ message: "it is defined here", span: entity.span }] });
   const size = resolve(entity.axis.size);
@@ -66,7 +68,10 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
 /** How many free coordinates there are in all. */
 export const coordinates = (pieces: readonly Piece[]): Polynomial => pieces.map(({ shape }) => shape.reduce(multiply, known(1))).reduce(add, known(0));
 
-export const rangeName = (kind: "characters" | "examples"): string => (kind === "characters" ? "vocab" : "classes");
+const RANGES: Readonly<Record<DataSource["kind"], string>> = { characters: "vocab", examples: "classes", pairs: "names" };
+
+/** What a source of data calls the size that its whole numbers are below. */
+export const rangeName = (kind: DataSource["kind"]): string => RANGES[kind];
 
 const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   sqrt: Math.sqrt, log: Math.log, exp: Math.exp,

@@ -66,7 +66,7 @@ function instancesIn(e: Typed): { readonly instance: Instance; readonly args: re
     case "number": case "size": case "scalar": case "position": case "tensor": return [];
     case "gather": return instancesIn(e.index);
     case "unary": case "reduce": case "relabel": return instancesIn(e.a);
-    case "binary": return [...instancesIn(e.a), ...instancesIn(e.b)];
+    case "binary": case "distance": return [...instancesIn(e.a), ...instancesIn(e.b)];
     case "product": return e.factors.flatMap((factor) => instancesIn(factor.e));
     case "where": return [...instancesIn(e.a), ...instancesIn(e.condition)];
     case "call": return [{ instance: e.instance, args: e.args }];
@@ -91,6 +91,7 @@ export function printTyped(e: Typed): string {
       return e.summed.length ? `sum${axes(e.summed)}(${text})` : `(${text})`;
     }
     case "reduce": return `${e.f}${axes(e.axes)}(${printTyped(e.a)})`;
+    case "distance": return `${e.name}.distance${axes(e.point)}(${printTyped(e.a)}, ${printTyped(e.b)})`;
     case "where": return `${printTyped(e.a)} where ${printTyped(e.condition)}`;
     case "call": return `${e.instance.path}(${e.args.map(printTyped).join(", ")})${axes(e.axes)}`;
     case "map": return `${e.name}(${e.a ? printTyped(e.a) : ""})${axes(e.axes)}`;

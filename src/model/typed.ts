@@ -4,6 +4,7 @@
  * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
+import type { DataInfo } from "../../runtime/plan.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
@@ -92,6 +93,8 @@ export type Typed =
   | (At & { readonly kind: "call"; readonly instance: Instance; readonly args: readonly Typed[]; readonly axes: readonly Axis[] })
   /** The map of a set: `a` has axes [...rest, ...free], or is null when there are no free coordinates. */
   | (At & { readonly kind: "map"; readonly name: string; readonly manifold: SetInstance; readonly a: Typed | null; readonly free: readonly Axis[]; readonly axes: readonly Axis[] })
+  /** Geodesic distances between points of a manifold whose axes are `point`; of a set of single numbers, of the vectors that they make. */
+  | (At & { readonly kind: "distance"; readonly name: string; readonly manifold: SetInstance; readonly a: Typed; readonly b: Typed; readonly point: readonly Axis[] })
   /** Mean over the target's axes of -log softmax(logits)[target]. */
   | (At & { readonly kind: "cross_entropy"; readonly logits: Typed; readonly target: Typed; readonly classes: Axis })
   /** The same values under other names, axis by axis. */
@@ -110,12 +113,12 @@ export type Statement =
 
 export interface DataSource {
   readonly name: string;
-  readonly kind: "characters" | "examples";
+  readonly kind: DataInfo["kind"];
   readonly location: string;
   readonly holdout: number;
-  /** Window for characters, features for examples. */
+  /** Window for characters, features for examples, negatives for pairs. */
   readonly length: Size;
-  /** Vocabulary or classes. */
+  /** Vocabulary, classes or names. */
   readonly range: Size;
   readonly doc: string | null;
   readonly span: Span;
@@ -202,6 +205,7 @@ export function axesOf(e: Typed): readonly Axis[] {
     case "unary": return axesOf(e.a);
     case "binary": return union(axesOf(e.a), axesOf(e.b));
     case "product": return e.factors.reduce<readonly Axis[]>((all, factor) => union(all, axesOf(factor.e)), []).filter((axis) => !e.summed.includes(axis));
+    case "distance": return union(axesOf(e.a), axesOf(e.b)).filter((axis) => !e.point.includes(axis));
     case "reduce": return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
     case "where": return union(axesOf(e.a), axesOf(e.condition));
     default: return e satisfies never;

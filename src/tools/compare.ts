@@ -106,10 +106,14 @@ export function differences(contenders: readonly Contender[], { steps, seconds }
     differ("names of the data, which draw other batches", (contender) => data(contender).name);
     differ("shares held out", (contender) => data(contender).holdout);
     if (seconds === undefined) differ(`${data(first!).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
+    differ("negatives a pair", (contender) => negativesOf(data(contender)));
     if (steps === undefined && seconds === undefined) differ("steps", ({ plan }) => plan.train!.steps);
     return found;
   });
 }
+
+/** With more of them a loss is a larger number. */
+const negativesOf = (info: Plan["data"][number]): number => (info.kind === "pairs" ? info.negatives : 0);
 
 /** The budget of one spec's runs. */
 export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget => ({ steps: steps ?? (seconds === undefined ? plan.train!.steps : Number.POSITIVE_INFINITY), seconds });

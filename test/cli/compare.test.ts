@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Summary } from "../../src/tools/statistics.js";
 import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
@@ -123,6 +124,22 @@ describe("a comparison", () => {
     expect(specs[1]!.parameters).toBeGreaterThan(specs[0]!.parameters);
     // One seed says nothing of how sure it is.
     expect([specs[0]!.holdout.deviation, specs[0]!.holdout.interval, specs[0]!.gain === null || specs[0]!.gain.values.length === 1]).toEqual([null, null, true]);
+  });
+
+  it("of a page of pairs in two spaces says that nothing is held out, and refuses other negatives", async () => {
+    const felines = fileURLToPath(new URL("../fixtures/wordnet/felines.tsv", import.meta.url));
+    writeFileSync(join(cwd, "ball.mhc"), readFileSync(new URL("../../specs/poincare.mhc", import.meta.url), "utf8"));
+    const common = ["--data", felines, "--seeds", "1", "--steps", "20", ...DEVICE];
+    const { code, out } = await mhc(["compare", "ball.mhc", "ball.mhc@Space=euclidean", ...common, "--out", "spaces"]);
+    expect(code).toBe(0);
+    expect(out).toContain("nothing is held out: the hold-out loss is that over all 169 pairs\n");
+    const info = JSON.parse(readFileSync(join(cwd, "spaces/ball@Space=euclidean-seed-1/run.json"), "utf8")) as { readonly set: unknown; readonly facts: { readonly mammals: { readonly names: readonly string[] } } };
+    expect([info.set, info.facts.mammals.names.length]).toEqual([{ Space: "euclidean" }, 60]);
+    const alone = await mhc(["train", "ball.mhc", "--data", felines, "--steps", "20", ...DEVICE, "--out", "ball"]);
+    expect(alone.out).toMatch(/Poincare: 300 parameters on wasm .*, 20 steps of 50 x 1 pair and 10 negatives\n/);
+    expect(alone.out).toMatch(/; loss \d\.\d{4} nats an example \(all 169 pairs\)\n/);
+    const refused = await mhc(["compare", "ball.mhc", "ball.mhc@negatives=5", ...common]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("negatives a pair: 10 in ball, 5 in ball@negatives=5")]);
   });
 
   it("with a budget of time trains as long, not as many steps", async () => {

@@ -37,7 +37,7 @@ describe("wrong specs", () => {
 });
 
 describe("no text makes the compiler throw", () => {
-  const pages = ["moby-dick", "nanogpt", "sublayer", "digits"].map(readSpec);
+  const pages = ["moby-dick", "nanogpt", "sublayer", "digits", "poincare"].map(readSpec);
   const tokens = pages.map((page) => page.split(/(\s+|[()[\]{}=,~*+/])/).filter((token) => token !== ""));
 
   it("however the examples are mutilated", () => {

@@ -5,6 +5,7 @@ import { textSource } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load } from "../../runtime/model.js";
+import { pairsSource, parsePairs } from "../../runtime/pairs.js";
 import { distance, entriesOf, planOf, type SpecOptions } from "./specs.js";
 
 const STEPS = 10;
@@ -16,7 +17,8 @@ export async function compareSteps(
   const plan = await planOf(page, [device], { facts, choices });
   const { graphs } = entriesOf(page, { facts });
   const graph = graphs.find(({ name }) => name === "train")!;
-  const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
+  const [info] = plan.data;
+  const source = info?.kind === "pairs" ? pairsSource(info, parsePairs(text)) : textSource(info as Parameters<typeof textSource>[0], text);
   const model = await load(plan, { device, threads });
   const values = new Map<string, ArrayLike<number>>(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]));
   for (const { name, shape } of plan.states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));

@@ -1,0 +1,26 @@
+/** What people call the examples of a source of data and their losses, for all commands alike. */
+import type { DataInfo } from "../../runtime/plan.js";
+
+/** Of losses. */
+export const unitOf = ({ kind }: DataInfo): string => (kind === "characters" ? "nats a character" : "nats an example");
+
+/** One example of a batch: `64 characters`. */
+export function exampleOf(info: DataInfo): string {
+  switch (info.kind) {
+    case "characters": return `${info.window} characters`;
+    case "examples": return "1 example";
+    case "pairs": return `1 pair and ${info.negatives} negative${info.negatives === 1 ? "" : "s"}`;
+    default: return info satisfies never;
+  }
+}
+
+/** What the loss at the end is called, and what it is the mean of. */
+export function evaluationOf(info: DataInfo, count: number): { readonly loss: string; readonly of: string } {
+  const written = count.toLocaleString("en");
+  switch (info.kind) {
+    case "characters": return { loss: "hold-out loss", of: `${written} held-out windows` };
+    case "examples": return { loss: "hold-out loss", of: `${written} held-out examples` };
+    case "pairs": return info.holdout > 0 ? { loss: "hold-out loss", of: `${written} held-out pairs` } : { loss: "loss", of: `all ${written} pairs` };
+    default: return info satisfies never;
+  }
+}
