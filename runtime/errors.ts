@@ -1,4 +1,5 @@
 /** What can go wrong at run time, by kind, so that an app can tell the data from the device. Each says what to do. */
+import type { NumericReport } from "./finite.js";
 
 export class MhcError extends Error {
   /** What to do about it; null when the message says it all. */
@@ -17,4 +18,11 @@ export class DataError extends MhcError {}
 export class DeviceError extends MhcError {}
 
 /** A number that is not finite where one is needed. */
-export class NumericError extends MhcError {}
+export class NumericError extends MhcError {
+  /** The step, the tensors and the last good checkpoint. */
+  readonly report: NumericReport;
+  constructor(message: string, fix: string | null, report: NumericReport) {
+    super(message, fix);
+    this.report = report;
+  }
+}

@@ -70,23 +70,33 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     expect(code).toBe(1);
   });
 
-  it("so does a loss that is no number, without a word of a checkpoint that was never written", async () => {
+  it("so does a loss that is no number, with the tensor by name and the checkpoint that is good, in words and as JSON", async () => {
     writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
-    const { code, err } = await mhc(["train", "wild.mhc", "--device", "wasm", "--threads", "1", "--out", "wild"]);
-    expect(err).toMatch(/the loss is (NaN|-?Infinity) at step \d+\nfix: lower the rate/);
+    const args = ["train", "wild.mhc", "--device", "wasm", "--threads", "1"];
+    const { code, err } = await mhc([...args, "--out", "wild"]);
+    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 0, is wild.model\.safetensors\nfix: lower the rate/);
     expect(code).toBe(1);
-    expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "spec.mhc"]);
+    expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+    const asJson = await mhc([...args, "--out", "wild as JSON", "--json"]);
+    const last = rows(asJson.out).at(-1)!;
+    expect(asJson.code).toBe(1);
+    expect(last).toMatchObject({ done: false, run: "wild as JSON", device: "wasm", failure: expect.stringMatching(/^the loss is/) as string, checkpoint: { step: 0, path: join("wild as JSON", "model.safetensors") } });
+    expect([last["last_finite"], last["steps"]]).toEqual([(last["step"] as number) - 1, (last["step"] as number) - 1]);
+    for (const tensor of last["tensors"] as readonly unknown[]) expect(tensor).toEqual({ kind: expect.stringMatching(/^(parameter|state|gradient)$/) as string, name: expect.any(String) as string, count: expect.any(Number) as number, size: expect.any(Number) as number });
+    expect(rows(readFileSync(join(cwd, "wild as JSON/metrics.jsonl"), "utf8")).at(-1)).toEqual(last);
+    expect((await mhc(["sample", "wild", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
   });
 
   it("a loss that is no number later on leaves the last checkpoint, and says where", async () => {
     // The decay is more than twice what would be stable: weights grow by 5% a step, and overflow between the checkpoint of step 500 and the end.
     writeFileSync(join(cwd, "late.mhc"), SPEC.replace("rate = 1e-2", "rate = 1e-2, decay = 205").replace("steps = 20", "steps = 3000"));
     const { code, err } = await mhc(["train", "late.mhc", "--device", "wasm", "--threads", "1", "--out", "late"]);
-    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+; the checkpoint of step 500 is in late\nfix: /);
+    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 500, is late.model\.safetensors\nfix: /);
     expect(code).toBe(1);
     const { tensors, metadata } = decode(readFileSync(join(cwd, "late/model.safetensors")));
     expect(metadata["step"]).toBe("500");
-    for (const [name, { data }] of tensors) if (!name.startsWith("state:")) expect(data.every(Number.isFinite), name).toBe(true);
+    for (const [name, { data }] of tensors) expect(data.every(Number.isFinite), name).toBe(true);
+    expect((await mhc(["sample", "late", "--tokens", "3", "--device", "wasm", "--json"])).out).toMatch(/"step":500}\n$/);
   });
 
   it("so does a run that was changed or cut off", async () => {

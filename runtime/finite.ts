@@ -1,0 +1,81 @@
+/**
+ * Numbers that are not finite: finding them, and saying which tensor had them first. They are found by the bits of their exponents, which are all
+ * ones, and by nothing else: engines and GPUs differ in what they promise of comparisons with NaN. A step whose loss or whose gradients' norm is not
+ * finite changes nothing (src/passes/optimizer.ts), so what is read after it is what it began with: the parameters that the update of the step before
+ * has broken and no others, or, when all of them are finite, the very numbers that its batch makes a NaN of.
+ */
+import type { Batch } from "./data.js";
+import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
+
+/** A tensor with numbers that are not finite. */
+export interface NotFinite {
+  /** What it is: a parameter, the optimizer's state, a tensor of the batch, or the gradient of the parameter of this name. */
+  readonly kind: "parameter" | "state" | "input" | "gradient";
+  readonly name: string;
+  /** How many of its numbers are not finite, of how many. */
+  readonly count: number;
+  readonly size: number;
+}
+
+/** What is known of numbers that are not finite: which step, which tensors, and what there is to go back to. */
+export interface NumericReport {
+  /** The step that could not be made; of a finished one whose update did it, that step. */
+  readonly step: number;
+  /** The last step whose loss was finite; null when none was since the model was made or loaded. */
+  readonly lastFinite: number | null;
+  /** What came first is first: parameters in the order of the page, their optimizer's state, the batch; gradients from the end of the page to its beginning, as they are computed. */
+  readonly tensors: readonly NotFinite[];
+  /** The last checkpoint of the run: all its numbers are finite. Null when nothing was saved. */
+  readonly checkpoint: { readonly step: number; readonly path: string } | null;
+}
+
+const EXPONENT = 0x7f800000;
+
+/** How many numbers are infinite or NaN. */
+export function countNotFinite(values: Float32Array): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let count = 0;
+  for (let i = 0; i < words.length; i++) if ((words[i]! & EXPONENT) === EXPONENT) count++;
+  return count;
+}
+
+/** Where the numbers are. */
+export interface Looked {
+  readonly plan: Pick<Plan, "parameters" | "states">;
+  readonly read: (tensor: ParameterInfo | StateInfo) => Promise<Float32Array>;
+  /** What the step was fed with. */
+  readonly batch?: Batch;
+  /** Gradients by parameter for that batch, asked for only when all that they are computed from is finite. */
+  readonly gradients?: (() => Promise<Readonly<Record<string, Float32Array>>>) | undefined;
+}
+
+/** The tensors that are not finite, what came first first. */
+export async function findNotFinite({ plan, read, batch = {}, gradients }: Looked): Promise<NotFinite[]> {
+  const found: NotFinite[] = [];
+  const look = (kind: NotFinite["kind"], name: string, values: Float32Array): void => {
+    const count = countNotFinite(values);
+    if (count) found.push({ kind, name, count, size: values.length });
+  };
+  for (const info of plan.parameters) look("parameter", info.name, await read(info));
+  for (const info of plan.states) look("state", info.name, await read(info));
+  for (const [name, values] of Object.entries(batch)) if (values instanceof Float32Array) look("input", name, values);
+  if (found.length || !gradients) return found;
+  const all = await gradients();
+  for (const { name } of [...plan.parameters].reverse()) look("gradient", name, all[name]!);
+  return found;
+}
+
+/** Names that a message lists beside the first. */
+const LISTED = 3;
+
+/** `the parameter \`embed.table\` is not finite (3 of 48 numbers), nor are 2 more: \`mlp.up\`, \`mlp.down\``; null when there are none. */
+export function inWords(tensors: readonly NotFinite[]): string | null {
+  const [first, ...others] = tensors;
+  if (!first) return null;
+  const more = others.length ? `, nor ${others.length === 1 ? "is" : "are"} ${others.length} more: ${others.slice(0, LISTED).map(short).join(", ")}${others.length > LISTED ? ", …" : ""}` : "";
+  return `${WHAT[first.kind]} \`${first.name}\` is not finite (${first.count} of ${first.size} ${first.size === 1 ? "number" : "numbers"})${more}`;
+}
+
+const WHAT: Readonly<Record<NotFinite["kind"], string>> = { parameter: "the parameter", state: "the optimizer's state", input: "the batch's", gradient: "the gradient of" };
+
+const short = ({ kind, name }: NotFinite): string => (kind === "state" ? `state \`${name}\`` : kind === "input" ? `the batch's \`${name}\`` : `\`${name}\``);
