@@ -5,29 +5,8 @@
  * has broken and no others, or, when all of them are finite, the very numbers that its batch makes a NaN of.
  */
 import type { Batch } from "./data.js";
+import type { NotFinite } from "./errors.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
-
-/** A tensor with numbers that are not finite. */
-export interface NotFinite {
-  /** What it is: a parameter, the optimizer's state, a tensor of the batch, or the gradient of the parameter of this name. */
-  readonly kind: "parameter" | "state" | "input" | "gradient";
-  readonly name: string;
-  /** How many of its numbers are not finite, of how many. */
-  readonly count: number;
-  readonly size: number;
-}
-
-/** What is known of numbers that are not finite: which step, which tensors, and what there is to go back to. */
-export interface NumericReport {
-  /** The step that could not be made; of a finished one whose update did it, that step. */
-  readonly step: number;
-  /** The last step whose loss was finite; null when none was since the model was made or loaded. */
-  readonly lastFinite: number | null;
-  /** What came first is first: parameters in the order of the page, their optimizer's state, the batch; gradients from the end of the page to its beginning, as they are computed. */
-  readonly tensors: readonly NotFinite[];
-  /** The last checkpoint of the run: all its numbers are finite. Null when nothing was saved. */
-  readonly checkpoint: { readonly step: number; readonly path: string } | null;
-}
 
 const EXPONENT = 0x7f800000;
 
@@ -42,7 +21,8 @@ export function countNotFinite(values: Float32Array): number {
 /** Where the numbers are. */
 export interface Looked {
   readonly plan: Pick<Plan, "parameters" | "states">;
-  readonly read: (tensor: ParameterInfo | StateInfo) => Promise<Float32Array>;
+  /** The values of a parameter or a state, with the name that it has in a checkpoint. */
+  readonly read: (tensor: ParameterInfo | StateInfo, name: string) => Promise<Float32Array>;
   /** What the step was fed with. */
   readonly batch?: Batch;
   /** Gradients by parameter for that batch, asked for only when all that they are computed from is finite. */
@@ -56,8 +36,8 @@ export async function findNotFinite({ plan, read, batch = {}, gradients }: Looke
     const count = countNotFinite(values);
     if (count) found.push({ kind, name, count, size: values.length });
   };
-  for (const info of plan.parameters) look("parameter", info.name, await read(info));
-  for (const info of plan.states) look("state", info.name, await read(info));
+  for (const info of plan.parameters) look("parameter", info.name, await read(info, info.name));
+  for (const info of plan.states) look("state", info.name, await read(info, `state:${info.name}`));
   for (const [name, values] of Object.entries(batch)) if (values instanceof Float32Array) look("input", name, values);
   if (found.length || !gradients) return found;
   const all = await gradients();

@@ -4,8 +4,8 @@ export type { GenerateOptions, LoadOptions, Model, ParameterAccess, StepMetrics 
 export { deviceNames, openDevice } from "./open.js";
 export type { OpenOptions } from "./open.js";
 export type { Device, DeviceName, Session } from "./device.js";
-export type { NotFinite, NumericReport } from "./finite.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
+export type { NotFinite, NumericReport } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
 export type { Batch, Source } from "./data.js";
 export type { Plan } from "./plan.js";

@@ -5,8 +5,8 @@
 import { decode, encode, type Checkpoint } from "./checkpoint.js";
 import { decodeTokens, encodeText, textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, type Device, type DeviceName, type Session, type Words } from "./device.js";
-import { DataError, DeviceError, NumericError } from "./errors.js";
-import { findNotFinite, inWords, type Looked, type NumericReport } from "./finite.js";
+import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
+import { findNotFinite, inWords, type Looked } from "./finite.js";
 import { initialValues } from "./initialize.js";
 import { openDevice } from "./open.js";
 import type { DataInfo, Entry, ParameterInfo, Plan, TensorRef } from "./plan.js";
@@ -75,7 +75,7 @@ export interface Model {
   /**
    * Trains `steps` more steps on a source, or on text; yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too.
    * A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing and is a NumericError that names it and the tensors that are
-   * not finite; so are parameters that are not finite after the last step.
+   * not finite; so are parameters that are not finite after the page's last step.
    */
   train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
   /** Mean loss over all held-out examples. */
@@ -191,14 +191,14 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     };
   };
   /** The tensors that are not finite now, and the report of them. */
-  const examine = async (at: number, more: Pick<Looked, "batch" | "gradients"> = {}): Promise<{ readonly words: string | null; readonly report: NumericReport }> => {
+  const examine = async (at: number, more: Partial<Looked> = {}): Promise<{ readonly words: string | null; readonly report: NumericReport }> => {
     const tensors = await findNotFinite({ plan, read: async (info) => (await session.read(stateRef(info))) as Float32Array, ...more });
     return { words: inWords(tensors), report: { step: at, lastFinite, tensors, checkpoint: null } };
   };
   /** A step that was not made: it has changed nothing, so what it began with can be looked at. */
   const refused = async (said: string, batch: Batch): Promise<NumericError> => {
     const { words, report } = await examine(step + 1, { batch, gradients: async () => (await model.gradients(batch)).gradients });
-    return new NumericError(`${said}: ${words ?? "every tensor that it is computed from is finite, their sums are not"}`, calmer, report);
+    return new NumericError(`${said}: ${words ?? "every tensor that it is computed from is finite, their sums are not"}`, report.tensors[0]?.kind === "input" ? "look at the data" : calmer, report);
   };
   const sourceOf = (data: Source | string): Source => {
     if (typeof data !== "string") return data;
@@ -242,8 +242,8 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         const seen = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
         yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints: named("constraint:"), adapted: named("adapted:"), ...seen };
       }
-      // A loss is that before the update: of the last update no loss tells.
-      if (lastFinite !== step) return;
+      // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the checkpoint.
+      if (lastFinite !== step || step < all) return;
       const { words, report } = await examine(step);
       if (words) throw new NumericError(`${words} after step ${step}, whose loss, that before its update, was finite`, calmer, report);
     },
@@ -312,17 +312,13 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       return prompt + decodeTokens(known.slice(start === 0 ? begin : start), text.vocabulary);
     },
     parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
-    async checkpoint() {
-      const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-      for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
-      for (const info of plan.states) tensors.set(`state:${info.name}`, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
-      return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
-    },
+    checkpoint: async () => encoded(await everything()),
     async save(path) {
       const { writeAtomically } = await import("./node/files.js");
-      const { words, report } = await examine(step);
+      const tensors = await everything();
+      const { words, report } = await examine(step, { read: (_, name) => Promise.resolve(tensors.get(name)!.data) });
       if (words) throw new NumericError(`the checkpoint of step ${step} is not written: ${words}`, calmer, report);
-      await writeAtomically(path, await model.checkpoint());
+      await writeAtomically(path, encoded(tensors));
     },
     async load(from) {
       if (typeof from !== "string") return restore(decode(from));
@@ -341,6 +337,17 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     },
   };
   return model;
+
+  async function everything(): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
+    const tensors = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
+    for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+    for (const info of plan.states) tensors.set(`state:${info.name}`, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+    return tensors;
+  }
+
+  function encoded(tensors: Checkpoint["tensors"]): Uint8Array<ArrayBuffer> {
+    return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
+  }
 
   function accessTo(info: ParameterInfo): ParameterAccess {
     return {

@@ -8,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
+import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
@@ -27,6 +28,8 @@ export interface ElaborateOptions {
   /** Locations from outside, by the name of the data source. */
   readonly data: Readonly<Record<string, string>>;
   readonly facts: Facts | null;
+  /** Sets of the user's own, beside those of the registry. */
+  readonly sets?: readonly ConstraintSet[];
 }
 
 export interface Elaborated {
@@ -38,7 +41,8 @@ export interface Elaborated {
 export function elaborate(files: readonly File[], options: ElaborateOptions): Elaborated {
   const diagnostics: Diagnostic[] = [];
   const blocks = new Map<string, Block>();
-  const state: Elaboration = { instantiate, blocks, parameters: [], report: (d) => report(d), uses: [], pending: [] };
+  const all = { ...sets, ...Object.fromEntries((options.sets ?? []).map((set) => [set.name, set])) };
+  const state: Elaboration = { instantiate, blocks, sets: all, parameters: [], report: (d) => report(d), uses: [], pending: [] };
   const report = (found: Diagnostic): void => {
     // What goes wrong inside a block of the library is shown where this page uses it; the library's line is a note.
     const use = found.span.file === files[0]!.name ? undefined : [...state.uses].reverse().find(({ span }) => span.file === files[0]!.name);

@@ -5,8 +5,7 @@
  * so a run of a comparison is the run that `train` would have made.
  */
 import type { Source } from "../../runtime/data.js";
-import { NumericError } from "../../runtime/errors.js";
-import type { NumericReport } from "../../runtime/finite.js";
+import { NumericError, type NumericReport } from "../../runtime/errors.js";
 import type { ClaimMetrics, Model, StepMetrics } from "../../runtime/model.js";
 
 /** A logged step. */

@@ -3,7 +3,7 @@
  * It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -257,6 +257,32 @@ describe("commands", () => {
     const unknown = await mhc(["sample", "first", "--prompt", "Ünder", "--device", "wasm"]);
     expect(unknown.err).toContain('"Ü"');
     expect(unknown.code).toBe(1);
+  });
+
+  it("a set of one's own is a file beside the page, in every command, and for a run where it was", async () => {
+    // As if installed: the file imports the package by its name.
+    mkdirSync(join(cwd, "node_modules"));
+    symlinkSync(build, join(cwd, "node_modules/mhc-lang"));
+    mkdirSync(join(cwd, "pages"));
+    const file = join(cwd, "pages/unit_diagonal.js");
+    copyFileSync(new URL("../fixtures/sets/unit_diagonal.js", import.meta.url), file);
+    writeFileSync(join(cwd, "pages/own.mhc"), `use "./unit_diagonal.js"\n\n${SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt")}`);
+    expect(await mhc(["check", "pages/own.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("own.mhc is right") as string });
+    const trained = await mhc(["train", "pages/own.mhc", "--device", "wasm", "--steps", "3", "--out", "own run", "--json"]);
+    expect([trained.code, trained.err]).toEqual([0, ""]);
+    for (const line of rows(trained.out).slice(0, -1)) expect((line["constraints"] as Record<string, number>)["Mixing"]).toBeLessThanOrEqual(1e-5);
+    expect((await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
+    expect((await mhc(["compile", "pages/own.mhc", "-o", "own"])).code).toBe(0);
+    // Formatting does not run what is not a page.
+    writeFileSync(join(cwd, "pages/loud.js"), 'throw new Error("loaded");\n');
+    writeFileSync(join(cwd, "pages/loud.mhc"), readFileSync(join(cwd, "pages/own.mhc"), "utf8").replace("unit_diagonal.js", "loud.js"));
+    expect((await mhc(["fmt", "--check", "pages/loud.mhc"])).code).toBe(0);
+    expect(await mhc(["check", "pages/loud.mhc"])).toMatchObject({ code: 1, err: expect.stringMatching(/^error MHC217: `\.\/loud\.js` cannot be loaded: loaded\n --> pages\/loud\.mhc:1:5\n/) as string });
+    writeFileSync(file, readFileSync(file, "utf8").replace("  tangent,\n", ""));
+    expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(/^error MHC306: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/);
+    renameSync(file, join(cwd, "pages/elsewhere.js"));
+    const gone = await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"]);
+    expect([gone.code, gone.err]).toEqual([1, expect.stringMatching(/MHC217: `\.\/unit_diagonal\.js` cannot be read/)]);
   });
 
   it("train suggests commands that work as they are", async () => {
