@@ -109,6 +109,9 @@ const POINTS: Readonly<Record<Point, string>> = { entry: "a number: []", vector:
 /** The options as a record has them when nothing is said. */
 export const defaultsOf = (set: ConstraintSet): Options => Object.fromEntries(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
 
+/** What a set of numbers is asked about: the matrix that they make. */
+const MATRIX = [3, 4];
+
 const BOUNDED: readonly Bounded[] = ["row", "column", "norm"];
 
 /** Builds every function once for every case, and looks at the shapes. */
@@ -127,7 +130,7 @@ function tried(set: ConstraintSet): string[] {
       const whole = [many, ...shape];
       own.start(all);
       own.tolerance(all);
-      for (const what of BOUNDED) own.bound(what, shape, all);
+      for (const what of BOUNDED) own.bound(what, shape.length ? shape : MATRIX, all);
       const x = own.map(b, pieces.map(({ shape: piece }, i) => b.input(`free.${i}`, [many, ...piece.map((size) => valueOf(size)!)], "f32")), whole, setting);
       const [y, v] = [b.input("y", whole, "f32"), b.input("v", whole, "f32")];
       own.project(b, y, setting);
