@@ -106,6 +106,18 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
     expect(model.step).toBe(3);
   });
 
+  it("a gradient that is no number beside a finite loss is named, and moves nothing", async () => {
+    // The slope of a root at 0, times the 0 of the square below it.
+    const root = numbers(", clip = 1").replace("first[i, o] ~ normal(0.5)", "first[i, o] ~ zeros").replace("z[c] = y[o] * second", "r[o] = sqrt(y[o] * y[o])\n  z[c] = r[o] * second");
+    const model = await modelOf(root, device, { images: { features: 6, classes: 3 } });
+    const data: Source = { batch: () => ({ "images.value": new Float32Array(12).fill(1), "images.label": Uint32Array.of(0, 1) }), holdout: () => [], holdoutExamples: 0 };
+    const before = await model.parameters()["second"]!.get();
+    const { report, message } = await failure(() => train(model, data, 1));
+    expect(message).toMatch(/^the norm of the gradients is NaN at step 1, and the loss is finite: the gradient of `first` is not finite \(24 of 24 numbers\)$/);
+    expect(report).toEqual({ step: 1, lastFinite: 1, checkpoint: null, tensors: [{ kind: "gradient", name: "first", count: 24, size: 24 }] });
+    expect(await model.parameters()["second"]!.get()).toEqual(before);
+  });
+
   it("finite numbers that overflow are told by the gradients, in the order in which they are computed, and a norm by itself", async () => {
     const model = await modelOf(numbers(), device, { images: { features: 6, classes: 3 } });
     const data: Source = { batch: () => ({ "images.value": Float32Array.from({ length: 12 }, (_, i) => (i + 1) * 1e30), "images.label": Uint32Array.of(0, 1) }), holdout: () => [], holdoutExamples: 0 };
