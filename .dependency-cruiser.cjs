@@ -2,7 +2,7 @@
 const rooms = [
   "^src/cli/",
   "^src/tools/",
-  "^src/(index|compile|entries)\\.ts$",
+  "^src/(index|compile|entries|uses|sets|laws)\\.ts$",
   "^codegen/(?!target)",
   "^src/schedule/",
   "^codegen/target\\.ts$",

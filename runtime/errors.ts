@@ -16,5 +16,34 @@ export class DataError extends MhcError {}
 /** There is no such device, it refused, or it was lost. */
 export class DeviceError extends MhcError {}
 
+/** A tensor with numbers that are not finite. */
+export interface NotFinite {
+  /** What it is: a parameter, the optimizer's state, a tensor of the batch, or the gradient of the parameter of this name. */
+  readonly kind: "parameter" | "state" | "input" | "gradient";
+  readonly name: string;
+  /** How many of its numbers are not finite, of how many. */
+  readonly count: number;
+  readonly size: number;
+}
+
+/** What is known of numbers that are not finite: which step, which tensors, and what there is to go back to. */
+export interface NumericReport {
+  /** The step that could not be made; of a finished one whose update did it, that step. */
+  readonly step: number;
+  /** The last step whose loss was finite; null when none was since the model was made or loaded. */
+  readonly lastFinite: number | null;
+  /** What came first is first: parameters in the order of the page, their optimizer's state, the batch; gradients from the end of the page to its beginning, as they are computed. */
+  readonly tensors: readonly NotFinite[];
+  /** The last checkpoint of the run: all its numbers are finite. Null when nothing was saved. */
+  readonly checkpoint: { readonly step: number; readonly path: string } | null;
+}
+
 /** A number that is not finite where one is needed. */
-export class NumericError extends MhcError {}
+export class NumericError extends MhcError {
+  /** The step, the tensors and the last good checkpoint. */
+  readonly report: NumericReport;
+  constructor(message: string, fix: string | null, report: NumericReport) {
+    super(message, fix);
+    this.report = report;
+  }
+}

@@ -5,6 +5,7 @@ export { deviceNames, openDevice } from "./open.js";
 export type { OpenOptions } from "./open.js";
 export type { Device, DeviceName, Session } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
+export type { NotFinite, NumericReport } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
 export type { Batch, Source } from "./data.js";
 export { namesOf, pairsSource, parsePairs } from "./pairs.js";

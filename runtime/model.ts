@@ -5,7 +5,8 @@
 import { decode, encode, type Checkpoint } from "./checkpoint.js";
 import { decodeTokens, encodeText, textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } from "./device.js";
-import { DataError, DeviceError, NumericError } from "./errors.js";
+import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
+import { findNotFinite, inWords, type Looked } from "./finite.js";
 import { initialValues } from "./initialize.js";
 import { openDevice } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
@@ -72,7 +73,11 @@ export interface Model {
   /** Steps trained so far. */
   readonly step: number;
   readonly seed: number;
-  /** Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too. */
+  /**
+   * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too.
+   * A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing and is a NumericError that names it and the tensors that are
+   * not finite; so are parameters that are not finite after the page's last step.
+   */
   train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
   /** Mean loss over all held-out examples; of pairs with none held out, over all of them. */
   holdout(data: Source | string): Promise<number>;
@@ -89,7 +94,7 @@ export interface Model {
   parameters(): Readonly<Record<string, ParameterAccess>>;
   /** All parameters and optimizer state, as a safetensors file. */
   checkpoint(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Writes `checkpoint()` to a file, atomically (Node only). */
+  /** Writes `checkpoint()` to a file, atomically (Node only). With a number that is not finite nothing is written: a NumericError. */
   save(path: string): Promise<void>;
   /** Restores a checkpoint, from a file (Node only) or from its bytes. */
   load(from: string | Uint8Array): Promise<void>;
@@ -147,6 +152,8 @@ const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: 
 
 function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
   let step = 0;
+  /** The last step whose loss was finite. */
+  let lastFinite: number | null = null;
   const calmer = plan.devices[device.name]!.pools.half > 0 ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504" : "lower the rate, or clip the gradients";
   const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
@@ -195,6 +202,16 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       }),
     };
   };
+  /** The tensors that are not finite now, and the report of them. */
+  const examine = async (at: number, more: Partial<Looked> = {}): Promise<{ readonly words: string | null; readonly report: NumericReport }> => {
+    const tensors = await findNotFinite({ plan, read: async (info) => (await session.read(stateRef(info))) as Float32Array, ...more });
+    return { words: inWords(tensors), report: { step: at, lastFinite, tensors, checkpoint: null } };
+  };
+  /** A step that was not made: it has changed nothing, so what it began with can be looked at. */
+  const refused = async (said: string, batch: Batch): Promise<NumericError> => {
+    const { words, report } = await examine(step + 1, { batch, gradients: async () => (await model.gradients(batch)).gradients });
+    return new NumericError(`${said}: ${words ?? "every tensor that it is computed from is finite, their sums are not"}`, report.tensors[0]?.kind === "input" ? "look at the data" : calmer, report);
+  };
   const sourceOf = (data: Source | string): Source => {
     if (typeof data !== "string") return data;
     if (text) return textSource(text, data);
@@ -216,23 +233,33 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       const tokens = size * (text?.window ?? 1);
       // What a step reads back: the loss and the distances, in the same submission.
       const names = Object.keys(entry.outputs).filter((name) => name.startsWith("constraint:") || name.startsWith("adapted:"));
-      const watched = [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!)];
+      // Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end.
+      const norm = plan.states.some(({ name }) => name === "scale:loss") ? undefined : entry.outputs["norm"];
+      const watched = [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!), ...(norm ? [norm] : [])];
       let batch = step < end ? source.batch(size, seed, step) : {};
       while (step < end) {
         const begun = performance.now();
-        feed(entry, batch);
+        const fed = batch;
+        feed(entry, fed);
         const running = session.run("train", watched);
         // The next batch is put together while this step runs.
         if (step + 1 < end) batch = source.batch(size, seed, step + 1);
         const read = await running;
         const loss = read[0]![0]!;
         const named = (prefix: string): Record<string, number> => Object.fromEntries(names.flatMap((name, i) => (name.startsWith(prefix) ? [[name.slice(prefix.length), read[i + 1]![0]!]] : [])));
-        if (!Number.isFinite(loss)) throw new NumericError(`the loss is ${loss} at step ${step + 1}`, calmer);
+        if (!Number.isFinite(loss)) throw await refused(`the loss is ${loss} at step ${step + 1}${lastFinite === null ? "" : `, and was last finite at step ${lastFinite}`}`, fed);
+        lastFinite = step + 1;
+        const length = norm ? read[names.length + 1]![0]! : 0;
+        if (!Number.isFinite(length)) throw await refused(`the norm of the gradients is ${length} at step ${step + 1}, and the loss is finite`, fed);
         step++;
         const ms = performance.now() - begun;
         const seen = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
         yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints: named("constraint:"), adapted: named("adapted:"), ...seen };
       }
+      // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the checkpoint.
+      if (lastFinite !== step || step < all) return;
+      const { words, report } = await examine(step);
+      if (words) throw new NumericError(`${words} after step ${step}, whose loss, that before its update, was finite`, calmer, report);
     },
     async holdout(data) {
       const entry = entryOf("loss", "be evaluated");
@@ -246,8 +273,9 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         for (let i = 0; i < count; i++) total += losses[i]!;
         examples += count;
       }
-      if (!Number.isFinite(total)) throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}`, calmer);
-      return total / examples;
+      if (Number.isFinite(total)) return total / examples;
+      const { words, report } = await examine(step);
+      throw new NumericError(`the hold-out loss is ${total / examples} after step ${step}${words ? `: ${words}` : ", and all parameters are finite"}`, calmer, report);
     },
     async evaluate(batch) {
       const entry = entryOf("loss", "be evaluated");
@@ -298,15 +326,13 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       return prompt + decodeTokens(known.slice(start === 0 ? begin : start), text.vocabulary);
     },
     parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
-    async checkpoint() {
-      const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-      for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
-      for (const info of plan.states) tensors.set(`state:${info.name}`, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
-      return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
-    },
+    checkpoint: async () => encoded(await everything()),
     async save(path) {
       const { writeAtomically } = await import("./node/files.js");
-      await writeAtomically(path, await model.checkpoint());
+      const tensors = await everything();
+      const { words, report } = await examine(step, { read: (_, name) => Promise.resolve(tensors.get(name)!.data) });
+      if (words) throw new NumericError(`the checkpoint of step ${step} is not written: ${words}`, calmer, report);
+      await writeAtomically(path, encoded(tensors));
     },
     async load(from) {
       if (typeof from !== "string") return restore(decode(from));
@@ -325,6 +351,17 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     },
   };
   return model;
+
+  async function everything(): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
+    const tensors = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
+    for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+    for (const info of plan.states) tensors.set(`state:${info.name}`, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
+    return tensors;
+  }
+
+  function encoded(tensors: Checkpoint["tensors"]): Uint8Array<ArrayBuffer> {
+    return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
+  }
 
   function accessTo(info: ParameterInfo): ParameterAccess {
     return {
@@ -355,6 +392,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       session.write(stateRef(info), found ? found.data : filled(info, start));
     }
     step = trained;
+    lastFinite = null;
   }
 }
 

@@ -5,7 +5,6 @@
 import { standardLibrary } from "../specs/std.js";
 import { loadTarget } from "../codegen/registry.js";
 import type { Choice, KernelPrinter } from "../codegen/target.js";
-import type { File } from "../grammar/ast.js";
 import { parse } from "../grammar/parse.js";
 import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type ParameterInfo, type Plan, type PoolName } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
@@ -21,13 +20,11 @@ import { reachOf } from "./manifolds/set.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
+import { blame, readUses, type Host, type OwnSet } from "./uses.js";
 
-export type { Facts };
-
-export interface Host {
-  /** The text of a file named by `use`, or null when there is none. */
-  readonly read: (path: string) => string | null;
-}
+export { modulesOf } from "./uses.js";
+export type { Facts, Host };
+export type { LoadedModule } from "./uses.js";
 
 export interface CheckOptions {
   /** The name of the file, for messages and for resolving `use`. */
@@ -43,6 +40,8 @@ export interface Checked {
   readonly diagnostics: readonly Diagnostic[];
   /** The text of every file that a diagnostic may point at. */
   readonly sources: (file: string) => string | undefined;
+  /** Sets of the user's own. */
+  readonly own: readonly OwnSet[];
 }
 
 export interface CompileOptions extends CheckOptions {
@@ -78,46 +77,31 @@ export interface Compiled {
 
 /** Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. */
 export function check(text: string, options: CheckOptions): Checked {
-  const texts = new Map<string, string>();
-  const diagnostics: Diagnostic[] = [];
-  const files: File[] = [];
-  const read = (name: string, content: string): void => {
-    if (texts.has(name)) return;
-    texts.set(name, content);
-    const parsed = parse(content, name);
-    diagnostics.push(...parsed.diagnostics);
-    files.push(parsed.file);
-    for (const item of parsed.file.items) {
-      if (item?.kind !== "use") continue;
-      const path = relativeTo(name, item.path.value);
-      const used = options.host?.read(path) ?? null;
-      if (used === null) diagnostics.push(diagnostic("MHC217", item.path.span, `\`${item.path.value}\` cannot be read`, { fix: "paths are relative to the file that names them" }));
-      else read(path, used);
-    }
-  };
-  read(options.file, text);
+  const { files, texts, own, diagnostics } = readUses(text, options);
   const sources = (file: string): string | undefined => texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text;
-  if (diagnostics.length) return { model: null, diagnostics, sources };
+  if (diagnostics.length) return { model: null, diagnostics, sources, own };
   const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
-  const { model, diagnostics: found } = elaborate([...files, ...std], { set: options.set ?? {}, data: options.data ?? {}, facts: options.facts ?? null });
-  return { model, diagnostics: found, sources };
-}
-
-function relativeTo(file: string, path: string): string {
-  if (path.startsWith("/")) return path;
-  const parts = [...file.split("/").slice(0, -1), ...path.split("/")];
-  const out: string[] = [];
-  for (const part of parts) {
-    if (part === "..") out.pop();
-    else if (part !== ".") out.push(part);
+  try {
+    const { model, diagnostics: found } = elaborate([...files, ...std], { set: options.set ?? {}, data: options.data ?? {}, facts: options.facts ?? null, sets: own.map(({ set }) => set) });
+    return { model, diagnostics: found, sources, own };
+  } catch (error) {
+    return { model: null, diagnostics: [blame(own, error)], sources, own };
   }
-  return out.join("/");
 }
 
 /** Compiles for some devices. `plan` is null when there are errors. */
 export async function compile(text: string, options: CompileOptions): Promise<Compiled> {
-  const { model, diagnostics, sources } = check(text, options);
+  const checked = check(text, options);
+  const { model, diagnostics, sources, own } = checked;
   if (!model) return { plan: null, diagnostics, sources, stages: null };
+  try {
+    return await compileModel(text, model, checked, options);
+  } catch (error) {
+    return { plan: null, diagnostics: [...diagnostics, blame(own, error)], sources, stages: null };
+  }
+}
+
+async function compileModel(text: string, model: TypedModel, { diagnostics, sources }: Checked, options: CompileOptions): Promise<Compiled> {
   const missing = model.data.filter((source) => valueOf(source.range) === null);
   if (missing.length) {
     const reports = missing.map((source) => diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, { fix: `pass the data: \`--data ${source.name}=path\`` }));

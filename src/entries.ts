@@ -57,7 +57,7 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
     const scaling = half ? lossScale(b) : null;
     const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, nodes, scaling?.scale);
     const update = applyOptimizer(
-      b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling,
+      b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling, lowered.loss!,
     );
     states = update.states;
     order = update.order;

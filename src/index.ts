@@ -1,6 +1,7 @@
 /** The compiler's front door: `import { compile, check } from "mhc-lang"`. The runtime's is `mhc-lang/runtime`. */
-export { check, compile } from "./compile.js";
-export type { CheckOptions, Checked, CompileOptions, Compiled, DeviceName, Facts, Host, Stages } from "./compile.js";
+export { check, compile, modulesOf } from "./compile.js";
+export type { CheckOptions, Checked, CompileOptions, Compiled, DeviceName, Facts, Host, LoadedModule, Stages } from "./compile.js";
+export * from "./sets.js";
 export { render, toJson } from "./diagnostics/render.js";
 export type { Diagnostic, Note, Severity } from "./diagnostics/diagnostic.js";
 export type { KernelPrinter, KernelProfile, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";

@@ -7,6 +7,8 @@ import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
 Object.assign(process.env, swiftShaderEnvironment());
 
 export default defineConfig({
+  // A user's file imports the package by its name; here that is the source.
+  resolve: { alias: { "mhc-lang": fileURLToPath(new URL("../src/index.ts", import.meta.url)) } },
   test: {
     root: dirname(dirname(fileURLToPath(import.meta.url))),
     include: ["test/**/*.test.ts"],

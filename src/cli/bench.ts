@@ -29,7 +29,7 @@ export const benchCommand = (): Command =>
     .addOption(options.json())
     .action(async (file: string, given: BenchFlags) => {
       const json = given.json === true;
-      const project = openProject(file, given);
+      const project = await openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
       try {
         const { options: full, loaded } = await readFacts(project, json);

@@ -11,7 +11,7 @@ export const checkCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.json())
     .action(async (file: string, given: SpecOptions) => {
-      const project = openProject(file, given);
+      const project = await openProject(file, given);
       const { check } = await import("../compile.js");
       const checked = check(project.text, project.options);
       await report(checked, given.json === true);

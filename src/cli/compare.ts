@@ -42,7 +42,7 @@ export const compareCommand = (): Command =>
     .addOption(options.json())
     .action(async (words: string[], given: CompareFlags) => {
       const json = given.json === true;
-      const projects = namesOf(words).map(({ name, file, set }) => ({ name, project: openProject(file, { ...given, set: [...(given.set ?? []), ...set] }) }));
+      const projects = await Promise.all(namesOf(words).map(async ({ name, file, set }) => ({ name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set] }) })));
       const device = await openDevice(given.device, { threads: given.threads });
       const interrupt = new AbortController();
       const interrupted = (): void => interrupt.abort();

@@ -37,7 +37,7 @@ export const compileCommand = (): Command =>
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
       if (!given.emit && !given.out) throw new UsageError("error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)");
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
-      const project = openProject(file, given);
+      const project = await openProject(file, given);
       const { options: full } = await readFacts(project, given.json === true);
       const { compile } = await import("../compile.js");
       const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));

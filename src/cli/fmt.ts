@@ -5,7 +5,7 @@ import * as options from "./options.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { SpecError } from "./outcome.js";
-import { openProject, report } from "./project.js";
+import { readPage, report } from "./project.js";
 
 export const fmtCommand = (): Command =>
   new Command("fmt")
@@ -19,7 +19,7 @@ export const fmtCommand = (): Command =>
       const { writeAtomically } = await import("../../runtime/node/files.js");
       let unformatted = 0;
       for (const file of files) {
-        const { text } = openProject(file, {});
+        const text = readPage(file);
         const { text: formatted, diagnostics } = format(text, file);
         await report({ diagnostics, sources: (name) => (name === file ? readFileSync(file, "utf8") : undefined) }, given.json === true);
         if (formatted === null || formatted === text) continue;

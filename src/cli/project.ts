@@ -4,11 +4,12 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
-import type { CheckOptions, Checked, CompileOptions } from "../compile.js";
+import type { CheckOptions, Checked, CompileOptions, Host, LoadedModule } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import type { RunInfo } from "../tools/run.js";
@@ -38,29 +39,52 @@ export function pairs(list: readonly string[] | undefined, option: string): Reco
   }));
 }
 
-export function openProject(file: string, { set, data }: SpecOptions): Project {
+/** The text of a page. */
+export function readPage(file: string): string {
   if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);
   if (!statSync(file).isFile()) throw new UsageError(`error: ${file} is not a file`);
-  let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    return readFileSync(file, "utf8");
   } catch (error) {
     throw new UsageError(`error: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const used = new Map<string, string>();
-  const host = {
-    read(path: string): string | null {
-      if (!existsSync(path)) return null;
-      const found = readFileSync(path, "utf8");
-      used.set(path, found);
-      return found;
-    },
-  };
+}
+
+export async function openProject(file: string, { set, data }: SpecOptions): Promise<Project> {
+  const text = readPage(file);
+  const { host, used } = await hostOf(file, text);
   const named = (data ?? []).filter((item) => item.includes("="));
   const plain = (data ?? []).filter((item) => !item.includes("="));
   if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
   const locations = Object.fromEntries(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
   return { file, text, used, options: { file, set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+}
+
+/** The files and modules that a page uses; modules are imported at once, since importing waits and checking does not. */
+export async function hostOf(file: string, text: string): Promise<{ readonly host: Host; readonly used: ReadonlyMap<string, string> }> {
+  const used = new Map<string, string>();
+  const modules = new Map<string, LoadedModule>();
+  const host: Host = {
+    read(path) {
+      if (!existsSync(path)) return null;
+      const found = readFileSync(path, "utf8");
+      used.set(path, found);
+      return found;
+    },
+    load: (path) => modules.get(path) ?? null,
+  };
+  // A page without the word uses nothing; others wait for the compiler to be loaded, which they need anyway.
+  if (!/\buse\b/.test(text)) return { host, used };
+  const { modulesOf } = await import("../compile.js");
+  for (const path of modulesOf(text, { file, host })) {
+    if (host.read(path) === null) continue;
+    try {
+      modules.set(path, { value: ((await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown }).default });
+    } catch (error) {
+      modules.set(path, { error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { host, used };
 }
 
 /** Paths on the command line are relative to where it is called, those of a spec to the spec. */

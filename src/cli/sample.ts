@@ -5,9 +5,8 @@ import { load } from "../../runtime/model.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
-import { report } from "./project.js";
+import { hostOf, report } from "./project.js";
 import { readRun } from "../tools/run.js";
-import { existsSync, readFileSync } from "node:fs";
 
 interface SampleFlags {
   readonly prompt: string;
@@ -35,9 +34,10 @@ export const sampleCommand = (): Command =>
     .action(async (folder: string, given: SampleFlags) => {
       const { info, spec, checkpoint } = readRun(folder);
       const device = await openDevice(given.device, { threads: given.threads });
-      const host = { read: (path: string): string | null => (existsSync(path) ? readFileSync(path, "utf8") : null) };
+      const file = resolve(dirname(info.file), "spec.mhc");
+      const { host } = await hostOf(file, spec);
       const { compile } = await import("../compile.js");
-      const compiled = await compile(spec, { file: resolve(dirname(info.file), "spec.mhc"), set: info.set, data: info.data, host, facts: info.facts, devices: [device.name] });
+      const compiled = await compile(spec, { file, set: info.set, data: info.data, host, facts: info.facts, devices: [device.name] });
       await report(compiled, given.json === true);
       const model = await load(compiled.plan!, { device });
       await model.load(checkpoint);

@@ -8,7 +8,7 @@ import { parametersOf } from "../../runtime/plan.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { openRun } from "../tools/run.js";
-import { trainModel, type Trained } from "../tools/train.js";
+import { failureLine, trainModel, type Trained } from "../tools/train.js";
 import { evaluationOf, exampleOf, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { Progress } from "./progress.js";
@@ -40,7 +40,7 @@ export const trainCommand = (): Command =>
     .addOption(options.json())
     .action(async (file: string, given: TrainFlags) => {
       const json = given.json === true;
-      const project = openProject(file, given);
+      const project = await openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
       const { plan, loaded } = await compileFor(project, device, json, given.monitor !== 0);
       const { settings, info, source } = trainable(plan, loaded);
@@ -54,7 +54,6 @@ export const trainCommand = (): Command =>
       progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`);
 
       const describe = describeRun(project, loaded, info.name, model.seed, device.name);
-      let saved = 0;
       // Ctrl-C ends the run after the step under way, with a checkpoint; a second one ends the process at once.
       const interrupt = new AbortController();
       const interrupted = (): void => interrupt.abort();
@@ -67,15 +66,16 @@ export const trainCommand = (): Command =>
             run.log({ ...line });
             progress.step(line);
           },
-          async save() {
-            await run.save(model, { ...describe, step: model.step });
-            saved = model.step;
-          },
+          save: () => run.save(model, { ...describe, step: model.step }),
           evaluating: () => progress.end(`evaluating on ${evaluation.of} …`),
         });
       } catch (error) {
         progress.stop();
-        if (error instanceof NumericError && saved > 0) throw new NumericError(`${error.message}; the checkpoint of step ${saved} is in ${run.folder}`, error.fix);
+        if (error instanceof NumericError) {
+          const failed = { done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name };
+          run.log(failed);
+          if (json) process.stdout.write(`${JSON.stringify(failed)}\n`);
+        }
         throw error;
       } finally {
         process.off("SIGINT", interrupted);

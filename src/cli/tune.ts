@@ -23,7 +23,7 @@ export const tuneCommand = (): Command =>
     .addOption(options.json())
     .action(async (file: string, given: TuneFlags) => {
       const json = given.json === true;
-      const project = openProject(file, given);
+      const project = await openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
       try {
         const { options: full } = await readFacts(project, json);

@@ -38,7 +38,7 @@ export const verifyCommand = (): Command =>
       const json = given.json === true;
       const begun = performance.now();
       const run = given.run === undefined ? null : readRun(given.run);
-      const project = openProject(file, run ? ofRun(given, run.info) : given);
+      const project = await openProject(file, run ? ofRun(given, run.info) : given);
       const device = await openDevice(given.device, { threads: given.threads });
       try {
         const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);

@@ -45,6 +45,7 @@ export const table = {
   MHC304: error("a parameter on two sets"),
   MHC305: error("a claim that does not follow"),
   MHC306: warning("something to learn that says nothing new"),
+  MHC307: error("a set of one's own that is not whole"),
   MHC401: error("an unknown data source"),
   MHC402: error("a wrong option of a data source"),
   MHC403: error("data that does not fit the spec"),

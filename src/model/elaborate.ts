@@ -8,7 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
-import { sets } from "../manifolds/registry.js";
+import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
@@ -31,6 +31,8 @@ export interface ElaborateOptions {
   /** Locations from outside, by the name of the data source. */
   readonly data: Readonly<Record<string, string>>;
   readonly facts: Facts | null;
+  /** Sets of the user's own, beside those of the registry. */
+  readonly sets?: readonly ConstraintSet[];
 }
 
 export interface Elaborated {
@@ -42,7 +44,8 @@ export interface Elaborated {
 export function elaborate(files: readonly File[], options: ElaborateOptions): Elaborated {
   const diagnostics: Diagnostic[] = [];
   const blocks = new Map<string, Block>();
-  const state: Elaboration = { instantiate, blocks, parameters: [], report: (d) => report(d), uses: [], pending: [] };
+  const all = { ...sets, ...Object.fromEntries((options.sets ?? []).map((set) => [set.name, set])) };
+  const state: Elaboration = { instantiate, blocks, sets: all, parameters: [], report: (d) => report(d), uses: [], pending: [] };
   const report = (found: Diagnostic): void => {
     // What goes wrong inside a block of the library is shown where this page uses it; the library's line is a note.
     const use = found.span.file === files[0]!.name ? undefined : [...state.uses].reverse().find(({ span }) => span.file === files[0]!.name);
@@ -359,7 +362,7 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   const override = draft.options.set[name];
   const { span } = item.value;
   draft.used.add(name);
-  if (override !== undefined && !Object.hasOwn(sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(sets).join(", ")}`, override, Object.keys(sets));
+  if (override !== undefined && !Object.hasOwn(state.sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(state.sets).join(", ")}`, override, Object.keys(state.sets));
   // From outside a set goes by its name, and has the options that it has when the page says none.
   const given = override === undefined ? null : setOf(state, { kind: "path", parts: [{ name: override, span }], span }, scope);
   const set = given ?? (isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope));

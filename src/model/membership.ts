@@ -5,7 +5,7 @@
  */
 import type { Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
-import { sets, type ConstraintSet, type OptionKind, type Options, type OptionValue, type SetInstance } from "../manifolds/registry.js";
+import type { ConstraintSet, OptionKind, Options, OptionValue, SetInstance } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { matches } from "./claims.js";
@@ -18,6 +18,7 @@ const dotted = (path: Path): string => path.parts.map(({ name }) => name).join("
 
 /** A set with its options: `birkhoff`, `birkhoff(iterations = 20)`. */
 export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInstance {
+  const { sets } = state;
   const callee = e.kind === "path" ? e : e.callee;
   const kind = dotted(callee);
   const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;

@@ -3,7 +3,7 @@
  * after its error has been reported (so that the rest of the page is still checked).
  */
 import type { Arg, Block, Ident, Span } from "../../grammar/ast.js";
-import type { SetInstance } from "../manifolds/registry.js";
+import type { ConstraintSet, SetInstance } from "../manifolds/registry.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../diagnostics/table.js";
@@ -65,6 +65,8 @@ export interface Elaboration {
   /** Makes an instance of a block. Here, since expressions make instances and instances hold expressions: neither file can import the other. */
   readonly instantiate: (state: Elaboration, block: BlockValue, data: readonly DataArg[], caller: Scope, expected: Expected, as: Ident | null, span: Span) => Typed;
   readonly blocks: ReadonlyMap<string, Block>;
+  /** Sets by name: those of the registry, and the page's own. */
+  readonly sets: Readonly<Record<string, ConstraintSet>>;
   readonly parameters: Parameter[];
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */

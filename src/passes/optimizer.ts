@@ -67,6 +67,7 @@ export function applyOptimizer(
   spec: OptimizerSpec,
   clip: number | null,
   scaling: LossScale | null = null,
+  loss: Node | null = null,
 ): Update {
   const byMuon = spec.kind === "muon" ? trained.filter(({ manifold, matrix }) => !manifold && matrix) : [];
   const plain = trained.filter((one) => !one.manifold && !byMuon.includes(one));
@@ -98,7 +99,8 @@ export function applyOptimizer(
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
   const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)].filter((g) => g !== undefined).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
   const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
-  const good = scaling ? b.finite(norm!) : null;
+  // What a number that is not finite came from can be looked at afterwards only if the step has not spread it over every parameter.
+  const good = scaling ? b.finite(norm!) : loss ? b.finite(norm ? b.add(loss, norm) : loss) : null;
   const step = stepOf(b);
   const rate = scheduled(b, spec.rate, step);
   const clipped = clip === null ? b.constant(1) : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm!, b.constant(1e-6))));

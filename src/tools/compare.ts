@@ -13,7 +13,7 @@ import { load } from "../../runtime/model.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
-import { trainModel, type Budget, type StepLine } from "./train.js";
+import { failureLine, trainModel, type Budget, type StepLine } from "./train.js";
 
 /** A spec that is ready to be trained. */
 export interface Contender {
@@ -166,7 +166,7 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
   } catch (error) {
     // That a spec does not survive a seed is a result, and no reason to lose the others.
     if (!(error instanceof NumericError)) throw error;
-    run.log({ done: true, run: folder, steps: model.step, failure: error.message, device: device.name });
+    run.log({ done: true, run: folder, steps: model.step, ...failureLine(error), device: device.name });
   } finally {
     await model.close();
   }

@@ -39,7 +39,8 @@ export interface Run {
   log(line: Line): void;
   /** Says what the run is, before there is a checkpoint. */
   describe(info: RunInfo): Promise<void>;
-  save(model: Model, info: RunInfo): Promise<void>;
+  /** The path of the checkpoint. */
+  save(model: Model, info: RunInfo): Promise<string>;
 }
 
 export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
@@ -61,8 +62,10 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
     },
     describe,
     async save(model, info) {
-      await model.save(join(path, CHECKPOINT));
+      const checkpoint = join(path, CHECKPOINT);
+      await model.save(checkpoint);
       await describe(info);
+      return checkpoint;
     },
   };
 }

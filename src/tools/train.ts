@@ -1,9 +1,11 @@
 /**
  * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and at the end, a
- * checkpoint after each. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
+ * checkpoint after each, and one before the first step, so that a folder that cannot hold one is known then and not after hours. A checkpoint replaces the one
+ * before it only when all its numbers are finite and so was the hold-out loss; a run that a NaN ends says which was the last. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
  * so a run of a comparison is the run that `train` would have made.
  */
 import type { Source } from "../../runtime/data.js";
+import { NumericError, type NumericReport } from "../../runtime/errors.js";
 import type { ClaimMetrics, Model, StepMetrics } from "../../runtime/model.js";
 
 /** A logged step. */
@@ -34,10 +36,14 @@ export interface TrainingHost {
   /** Ends the run after the step or the batch of an evaluation that is under way. */
   readonly signal: AbortSignal;
   readonly step: (line: StepLine) => void;
-  readonly save: () => Promise<void>;
+  /** Writes a checkpoint, and says where it is. */
+  readonly save: () => Promise<string>;
   /** The last step is done, and the evaluation begins. */
   readonly evaluating?: () => void;
 }
+
+/** A run that ended in numbers that are not finite, as a line of JSON. */
+export const failureLine = ({ message, report: { step, lastFinite, tensors, checkpoint } }: NumericError): Readonly<Record<string, unknown>> => ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
 
 export interface Trained {
   readonly loss: number;
@@ -57,7 +63,25 @@ const measured = ({ adapted, monitors, claims }: StepMetrics): Pick<StepLine, "a
   ...(Object.keys(adapted).length ? { adapted } : {}), ...(monitors && Object.keys(monitors).length ? { monitors } : {}), ...(claims?.length ? { claims } : {}),
 });
 
-export async function trainModel(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+/** Trains. A NumericError says which checkpoint is the last good one. */
+export async function trainModel(model: Model, source: Source, budget: Budget, host: TrainingHost): Promise<Trained> {
+  const saved: { last: NumericReport["checkpoint"] } = { last: null };
+  const save = async (): Promise<string> => {
+    const path = await host.save();
+    saved.last = { step: model.step, path };
+    return path;
+  };
+  try {
+    await save();
+    return await loop(model, source, budget, { ...host, save });
+  } catch (error) {
+    if (!(error instanceof NumericError)) throw error;
+    const checkpoint = saved.last;
+    throw new NumericError(checkpoint ? `${error.message}; the last good checkpoint, of step ${checkpoint.step}, is ${checkpoint.path}` : error.message, error.fix, { ...error.report, checkpoint });
+  }
+}
+
+async function loop(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
   const watched: Source = {
     ...source,

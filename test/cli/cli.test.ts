@@ -3,7 +3,7 @@
  * It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -70,23 +70,33 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     expect(code).toBe(1);
   });
 
-  it("so does a loss that is no number, without a word of a checkpoint that was never written", async () => {
+  it("so does a loss that is no number, with the tensor by name and the checkpoint that is good, in words and as JSON", async () => {
     writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
-    const { code, err } = await mhc(["train", "wild.mhc", "--device", "wasm", "--threads", "1", "--out", "wild"]);
-    expect(err).toMatch(/the loss is (NaN|-?Infinity) at step \d+\nfix: lower the rate/);
+    const args = ["train", "wild.mhc", "--device", "wasm", "--threads", "1"];
+    const { code, err } = await mhc([...args, "--out", "wild"]);
+    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 0, is wild.model\.safetensors\nfix: lower the rate/);
     expect(code).toBe(1);
-    expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "spec.mhc"]);
+    expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+    const asJson = await mhc([...args, "--out", "wild as JSON", "--json"]);
+    const last = rows(asJson.out).at(-1)!;
+    expect(asJson.code).toBe(1);
+    expect(last).toMatchObject({ done: false, run: "wild as JSON", device: "wasm", failure: expect.stringMatching(/^the loss is/) as string, checkpoint: { step: 0, path: join("wild as JSON", "model.safetensors") } });
+    expect([last["last_finite"], last["steps"]]).toEqual([(last["step"] as number) - 1, (last["step"] as number) - 1]);
+    for (const tensor of last["tensors"] as readonly unknown[]) expect(tensor).toEqual({ kind: expect.stringMatching(/^(parameter|state|gradient)$/) as string, name: expect.any(String) as string, count: expect.any(Number) as number, size: expect.any(Number) as number });
+    expect(rows(readFileSync(join(cwd, "wild as JSON/metrics.jsonl"), "utf8")).at(-1)).toEqual(last);
+    expect((await mhc(["sample", "wild", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
   });
 
   it("a loss that is no number later on leaves the last checkpoint, and says where", async () => {
     // The decay is more than twice what would be stable: weights grow by 5% a step, and overflow between the checkpoint of step 500 and the end.
     writeFileSync(join(cwd, "late.mhc"), SPEC.replace("rate = 1e-2", "rate = 1e-2, decay = 205").replace("steps = 20", "steps = 3000"));
     const { code, err } = await mhc(["train", "late.mhc", "--device", "wasm", "--threads", "1", "--out", "late"]);
-    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+; the checkpoint of step 500 is in late\nfix: /);
+    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 500, is late.model\.safetensors\nfix: /);
     expect(code).toBe(1);
     const { tensors, metadata } = decode(readFileSync(join(cwd, "late/model.safetensors")));
     expect(metadata["step"]).toBe("500");
-    for (const [name, { data }] of tensors) if (!name.startsWith("state:")) expect(data.every(Number.isFinite), name).toBe(true);
+    for (const [name, { data }] of tensors) expect(data.every(Number.isFinite), name).toBe(true);
+    expect((await mhc(["sample", "late", "--tokens", "3", "--device", "wasm", "--json"])).out).toMatch(/"step":500}\n$/);
   });
 
   it("so does a run that was changed or cut off", async () => {
@@ -247,6 +257,32 @@ describe("commands", () => {
     const unknown = await mhc(["sample", "first", "--prompt", "Ünder", "--device", "wasm"]);
     expect(unknown.err).toContain('"Ü"');
     expect(unknown.code).toBe(1);
+  });
+
+  it("a set of one's own is a file beside the page, in every command, and for a run where it was", async () => {
+    // As if installed: the file imports the package by its name.
+    mkdirSync(join(cwd, "node_modules"));
+    symlinkSync(build, join(cwd, "node_modules/mhc-lang"));
+    mkdirSync(join(cwd, "pages"));
+    const file = join(cwd, "pages/unit_diagonal.js");
+    copyFileSync(new URL("../fixtures/sets/unit_diagonal.js", import.meta.url), file);
+    writeFileSync(join(cwd, "pages/own.mhc"), `use "./unit_diagonal.js"\n\n${SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt")}`);
+    expect(await mhc(["check", "pages/own.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("own.mhc is right") as string });
+    const trained = await mhc(["train", "pages/own.mhc", "--device", "wasm", "--steps", "3", "--out", "own run", "--json"]);
+    expect([trained.code, trained.err]).toEqual([0, ""]);
+    for (const line of rows(trained.out).slice(0, -1)) expect((line["constraints"] as Record<string, number>)["Mixing"]).toBeLessThanOrEqual(1e-5);
+    expect((await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
+    expect((await mhc(["compile", "pages/own.mhc", "-o", "own"])).code).toBe(0);
+    // Formatting does not run what is not a page.
+    writeFileSync(join(cwd, "pages/loud.js"), 'throw new Error("loaded");\n');
+    writeFileSync(join(cwd, "pages/loud.mhc"), readFileSync(join(cwd, "pages/own.mhc"), "utf8").replace("unit_diagonal.js", "loud.js"));
+    expect((await mhc(["fmt", "--check", "pages/loud.mhc"])).code).toBe(0);
+    expect(await mhc(["check", "pages/loud.mhc"])).toMatchObject({ code: 1, err: expect.stringMatching(/^error MHC217: `\.\/loud\.js` cannot be loaded: loaded\n --> pages\/loud\.mhc:1:5\n/) as string });
+    writeFileSync(file, readFileSync(file, "utf8").replace("  tangent,\n", ""));
+    expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(/^error MHC307: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/);
+    renameSync(file, join(cwd, "pages/elsewhere.js"));
+    const gone = await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"]);
+    expect([gone.code, gone.err]).toEqual([1, expect.stringMatching(/MHC217: `\.\/unit_diagonal\.js` cannot be read/)]);
   });
 
   it("train suggests commands that work as they are", async () => {

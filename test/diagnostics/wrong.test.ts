@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { check } from "../../src/compile.js";
+import { check, type Host } from "../../src/compile.js";
 import { render, toJson } from "../../src/diagnostics/render.js";
 import { nearest } from "../../src/diagnostics/suggest.js";
 import { readSpec } from "../helpers/specs.js";
@@ -13,9 +13,13 @@ import { readSpec } from "../helpers/specs.js";
 const folder = new URL("../fixtures/wrong/", import.meta.url);
 const names = readdirSync(folder).filter((name) => name.endsWith(".mhc")).map((name) => name.slice(0, -4)).sort();
 
+/** The modules that the pages name. */
+const half = (await import(new URL("../fixtures/sets/half.js", import.meta.url).href)) as { readonly default: unknown };
+const host: Host = { read: () => null, load: (path) => (path === "../sets/half.js" ? { value: half.default } : null) };
+
 function diagnose(text: string, file: string): ReturnType<typeof check> {
   const set = /^\/\/ set: (\S+)=(\S+)/.exec(text);
-  return check(text, { file, set: set ? { [set[1]!]: set[2]! } : {} });
+  return check(text, { file, host, set: set ? { [set[1]!]: set[2]! } : {} });
 }
 
 describe("wrong specs", () => {

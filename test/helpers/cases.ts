@@ -7,14 +7,7 @@ import type { Node, Op } from "../../src/graph/node.js";
 import { opTable } from "../../src/graph/ops.js";
 import { sizeOf, type Case, type Sample } from "../../src/graph/record.js";
 
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) >>> 0;
-    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39) >>> 0;
-    return ((mixed ^ (mixed >>> 16)) >>> 0) / 4294967296;
-  };
-}
+export { random } from "../../src/laws.js";
 
 export function draw(sample: Sample, next: () => number): number[] {
   const size = sizeOf(sample.shape);

@@ -11,7 +11,7 @@ export const buildFolder = (): string => join(root, "node_modules", ".cache", `m
 
 export function buildCommand(folder: string): void {
   execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", folder], { cwd: root, stdio: "pipe" });
-  writeFileSync(join(folder, "package.json"), '{"type": "module", "version": "0.1.0"}');
+  writeFileSync(join(folder, "package.json"), '{"name": "mhc-lang", "type": "module", "version": "0.1.0", "exports": "./src/index.js"}');
 }
 
 export interface Outcome {

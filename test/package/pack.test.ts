@@ -59,6 +59,19 @@ await model.close();
 await again.close();
 `;
 
+const SET = `import { checkSet, norm, sizes, type ConvexSet } from "mhc-lang";
+const halves: ConvexSet = {
+  kind: "convex", name: "halves", summary: "pairs that sum to 1", source: "by definition", point: "vector", options: {},
+  free: ([n]) => (n!.value === 2 ? [{ name: "free", shape: [sizes.known(1)] }] : { error: "has pairs only" }),
+  start: () => ({ kind: "constant", value: 0 }), tolerance: () => 2e-6, bound: () => ({ none: "has no rows or columns" }), closed: null, adapts: [], cases: [{ shape: [2], extreme: 20 }],
+  map: (b, [free], shape) => b.softmax(b.mul(b.broadcast(b.reshape(free!, shape.slice(0, -1)), shape, shape.slice(0, -1).map((_, axis) => axis)), b.cast(b.iota(shape, shape.length - 1), "f32"))),
+  project: (b, x) => b.add(x, b.broadcast(b.mean(b.sub(b.fill(0.5, x.shape), x), [x.shape.length - 1]), x.shape, x.shape.slice(0, -1).map((_, axis) => axis))),
+  violation: (b, x) => b.abs(b.sub(b.sum(x, [x.shape.length - 1]), b.fill(1, x.shape.slice(0, -1)))),
+};
+export default halves;
+console.log(JSON.stringify([checkSet(halves), checkSet({ ...halves, violation: (b: Parameters<typeof norm>[0], x: Parameters<typeof norm>[1]) => norm(b, x, 1) }).length > 0]));
+`;
+
 beforeAll(() => {
   const packed = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], root)) as readonly { readonly filename: string }[];
   writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
@@ -66,9 +79,10 @@ beforeAll(() => {
   writeFileSync(join(app, "text.txt"), "the whale and the sea and the ship and the whale. ".repeat(40));
   writeFileSync(join(app, "little.mhc"), SPEC);
   writeFileSync(join(app, "app.ts"), APP);
+  writeFileSync(join(app, "set.ts"), SET);
   writeFileSync(join(app, "tsconfig.json"), JSON.stringify({
     compilerOptions: { strict: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", outDir: "build", rootDir: ".", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
-    files: ["app.ts"],
+    files: ["app.ts", "set.ts"],
   }));
 }, 240_000);
 
@@ -88,4 +102,9 @@ it("compiles, type-checks and runs from the packed tarball", () => {
   expect(said.step).toBe(20);
   expect(said.width).toBe(16);
   expect(said.values % 16).toBe(0);
+
+  // A set of one's own, typed by the package and held to its laws, is used from where it was compiled to.
+  expect(run(process.execPath, ["build/set.js"])).toBe("[[],true]\n");
+  writeFileSync(join(app, "own.mhc"), 'use "./build/set.js"\n\nmodel Own {\n  dim n = 2\n  input u[n]\n  param w[n] ~ normal(1) on halves\n  output y[n] = u[n] * w[n]\n}\n');
+  expect(run("npx", ["mhc", "check", "own.mhc"])).toContain("own.mhc is right");
 }, 240_000);
