@@ -106,7 +106,7 @@ function caseProblem({ point, options }: ConstraintSet, item: ConstraintSet["cas
   const { shape } = item;
   if (shape.length !== rankOf(point)) return [`has the shape [${shape.join(", ")}], and a point is ${POINTS[point]}`];
   if (point === "square" && shape[0] !== shape[1]) return [`has the shape [${shape.join(", ")}], which is not square`];
-  if (!(Number.isFinite(item.extreme) && item.extreme > 0)) return ["needs `extreme`, a number above 0: free coordinates within +- this are mapped onto the set"];
+  if (!(Number.isFinite(item.extreme) && item.extreme >= 0)) return ["needs `extreme`, a number of at least 0: free coordinates within +- this are mapped onto the set"];
   return Object.keys(item.options ?? {}).filter((name) => !Object.hasOwn(options, name)).map((name) => `sets \`${name}\`, which is no option`);
 }
 
