@@ -5,7 +5,7 @@
  * text is measured, on every fourth batch of it: the time that takes does not count. AdamW's last is the mark; what is told is after how many steps, and how many seconds of
  * training, each is there. Between two measurements the loss is taken for a straight line. --adamw RATE adds AdamW with another rate than the page's.
  *
- * npm run experiment:muon -- --data text.txt --rates adamw (or muon) only compares rates, one seed each, over --steps 500 or so: what the rate of the other run was chosen by.
+ * npm run experiment:muon -- --data text.txt --rates adamw (or muon) [--rate 1e-3]… --steps 400 only compares rates, with one seed.
  */
 import { cpus } from "node:os";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -28,11 +28,11 @@ const RATES = { adamw: [5e-4, 1e-3, 2e-3, 4e-3], muon: [1e-3, 2e-3, 4e-3, 8e-3] 
 const { values: flags } = parseArgs({
   options: {
     data: { type: "string" }, seeds: { type: "string", default: "3" }, steps: { type: "string", default: "2000" }, muon: { type: "string", default: "4e-3" }, adamw: { type: "string", multiple: true, default: [] },
-    rates: { type: "string" }, device: { type: "string", default: "wasm" }, threads: { type: "string" }, out: { type: "string" }, text: { type: "string", default: "the text" },
+    rates: { type: "string" }, rate: { type: "string", multiple: true }, device: { type: "string", default: "wasm" }, threads: { type: "string" }, out: { type: "string" }, text: { type: "string", default: "the text" },
   },
 });
 if (!flags.data || (flags.rates && !RATES[flags.rates])) {
-  console.error("usage: npm run experiment:muon -- --data text.txt [--text NAME] [--seeds 3] [--steps 2000] [--muon RATE] [--adamw RATE]… [--rates adamw|muon] [--device wasm] [--threads N] [--out FILE]");
+  console.error("usage: npm run experiment:muon -- --data text.txt [--text NAME] [--seeds 3] [--steps 2000] [--muon RATE] [--adamw RATE]… [--rates adamw|muon] [--rate RATE]… [--device wasm] [--threads N] [--out FILE]");
   process.exit(2);
 }
 const steps = Number(flags.steps);
@@ -97,7 +97,7 @@ const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((cells)
 
 if (flags.rates) {
   const rows = [];
-  for (const rate of RATES[flags.rates]) {
+  for (const rate of flags.rate?.map(Number) ?? RATES[flags.rates]) {
     const { seen, whole } = await run(await planOf(optimizers[flags.rates](rate)), seedOf(0));
     rows.push([flags.rates, rate, ...[0.5, 1].map((share) => number(seen.find(({ step }) => step >= share * steps).loss, 3)), number(whole, 4)]);
     console.log(rows.at(-1).join("  "));
