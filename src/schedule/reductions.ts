@@ -40,9 +40,9 @@ export interface Loops {
   readonly shared: (name: string, words: number) => void;
 }
 
-/** With more accumulators than this, four of each would not stay in registers. */
+/** With more reductions than this, a vector for each would not stay in registers with what it sums. */
 const FEW = 8;
-/** Vectors of accumulators of one walk, at most: half of the registers. */
+/** Vectors of accumulators of one walk, at most, when a reduction has several: a sum waits three cycles for the one before it, and two can be begun a cycle. */
 const SIDE_BY_SIDE = 4;
 /** Words that walk together at most; and in how much memory of a workgroup they are combined. */
 const TOGETHER = 128;

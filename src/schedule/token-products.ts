@@ -23,7 +23,7 @@ const VECTORS = 2;
 /** Columns of such a block. */
 const BLOCK = 4 * VECTORS;
 /** As many terms of a sum are spelt out. */
-const FEW_TERMS = 4;
+const FEW_TERMS = 16;
 
 interface Reading {
   readonly cluster: Cluster;

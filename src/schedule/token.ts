@@ -8,7 +8,7 @@
  *   products per token   (mixing streams, their gradient) token by token
  *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several products
  *                        of one operand share the walk over it: a connection's three gates are one. The weights of a group are
- *                        packed once, in the order in which the tile reads them.
+ *                        packed once, in the order in which the tile reads them. Products that add up are a chain (`token-chains.ts`).
  *
  * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
  */
@@ -36,8 +36,8 @@ import { rowMajor, sizeOf } from "./views.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
-/** Tokens that share one packing of the weights: enough to hide it, few enough to balance threads. */
-const SPAN = 48;
+/** Tokens that share one packing of the weights: enough to hide it (with 48 a step's regions take 3% longer), few enough to balance threads. */
+const SPAN = 96;
 /** Sums over a token's own values that are spelt out, and those that share a walk. */
 const SPELT_OUT = 64;
 const TOGETHER = 8;
