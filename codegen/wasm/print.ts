@@ -11,6 +11,7 @@
 import { elementary, isElementary, power } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
+import { linear, type Names } from "../../src/kernel/linear.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { driver } from "./driver.js";
 
@@ -109,10 +110,41 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
     return { at: `(i32.add ${base} (i32.shl ${expr(index)} (i32.const 2)))`, offset: 0 };
   }
 
+  /** Where index values stand as sums, and the addresses that are at hand in the open blocks, by buffer and varying part. */
+  let sums: Names = new Map();
+  let pointers = new Map<string, { readonly local: string; readonly constant: number }>();
+  /** Index variables, whose names stand for more than one value. */
+  const variables = new Set<string>();
+
+  /**
+   * Places that differ by a constant have one address, and immediate offsets: engines neither reorder sums to find that out, nor
+   * add a constant to a word's index while they load.
+   */
+  function pointer(name: string, base: string, index: Expr): { readonly at: string; readonly offset: number } {
+    const { terms, constant, key } = linear(index, sums);
+    if (key === "" || [...terms.keys()].some((term) => variables.has(term))) return address(base, index);
+    const known = pointers.get(`${name} ${key}`);
+    if (known && known.constant <= constant) return { at: `(local.get ${known.local})`, offset: 4 * (constant - known.constant) };
+    const { at, offset } = address(base, index);
+    const fresh = `$at_${count++}`;
+    declare(fresh, "i32");
+    line(`(local.set ${fresh} ${at})`);
+    pointers.set(`${name} ${key}`, { local: fresh, constant: constant - offset / 4 });
+    return { at: `(local.get ${fresh})`, offset };
+  }
+
+  /** Prints a block, whose addresses are known inside it only. */
+  function inBlock(list: readonly Stmt[]): void {
+    const before = [sums, pointers] as const;
+    [sums, pointers] = [new Map(sums), new Map(pointers)];
+    stmts(list);
+    [sums, pointers] = before;
+  }
+
   function memory(op: string, name: string, index: Expr, value: string): string {
     const base = bases.get(name);
     if (base === undefined) throw new Error(`codegen: ${name} is not declared`);
-    const { at, offset } = address(base, index);
+    const { at, offset } = pointer(name, base, index);
     // Vectors stand anywhere: the natural alignment of 16 would be a false hint.
     return `(${op}${offset ? ` offset=${offset}` : ""}${op === "v128.load" || op === "v128.store" ? " align=4" : ""} ${at}${value})`;
   }
@@ -227,6 +259,8 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
         case "let": case "var": {
           const value = expr(s.value);
           line(`(local.set ${local(s.name, s.value.type)} ${value})`);
+          if (s.value.type.of === "index" && s.kind === "let") sums.set(s.name, linear(s.value, sums));
+          if (s.value.type.of === "index" && s.kind === "var") variables.add(s.name);
           break;
         }
         case "assign": line(`(local.set ${names.get(s.name) ?? missing(s.name)} ${expr(s.value)})`); break;
@@ -247,7 +281,7 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
           const label = count++;
           line(`(if (i32.lt_u (local.get ${at}) ${limit}) (then (loop $l${label}`);
           for (let turn = relaxed ? turnsOf(s) : 1; turn > 0; turn--) {
-            stmts(s.body);
+            inBlock(s.body);
             line(`(local.set ${at} (i32.add (local.get ${at}) (i32.const ${s.step})))`);
           }
           line(`(br_if $l${label} (i32.lt_u (local.get ${at}) ${limit})))))`);
@@ -255,10 +289,10 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
         }
         case "if":
           line(`(if ${expr(s.condition)} (then`);
-          stmts(s.then);
+          inBlock(s.then);
           if (s.else.length) {
             line(") (else");
-            stmts(s.else);
+            inBlock(s.else);
           }
           line("))");
           break;

@@ -1,22 +1,13 @@
 /** Gives free names of a body (buffers, `group`) other names, for kernels that are put together from the bodies of others. */
 import type { Expr, Stmt } from "./ir.js";
+import { mapOperands } from "./operands.js";
 
 export type Names = ReadonlyMap<string, string>;
 
 export function renameExpr(e: Expr, names: Names): Expr {
-  const go = (inner: Expr): Expr => renameExpr(inner, names);
-  switch (e.kind) {
-    case "const": return e;
-    case "ref": return names.has(e.name) ? { ...e, name: names.get(e.name)! } : e;
-    case "unary": case "cast": case "bitcast": case "splat": case "extract": return { ...e, a: go(e.a) };
-    case "binary": case "shuffle": return { ...e, a: go(e.a), b: go(e.b) };
-    case "exchange": return { ...e, a: go(e.a), lane: go(e.lane) };
-    case "fma": return { ...e, a: go(e.a), b: go(e.b), c: go(e.c) };
-    case "select": return { ...e, condition: go(e.condition), then: go(e.then), else: go(e.else) };
-    case "load": return { ...e, from: names.get(e.from) ?? e.from, index: go(e.index) };
-    case "lanes": return { ...e, items: [go(e.items[0]), go(e.items[1]), go(e.items[2]), go(e.items[3])] };
-    default: return e satisfies never;
-  }
+  if (e.kind === "ref") return names.has(e.name) ? { ...e, name: names.get(e.name)! } : e;
+  const inner = mapOperands(e, (operand) => renameExpr(operand, names));
+  return inner.kind === "load" ? { ...inner, from: names.get(inner.from) ?? inner.from } : inner;
 }
 
 export function rename(stmts: readonly Stmt[], names: Names): Stmt[] {

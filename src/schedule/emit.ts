@@ -111,7 +111,7 @@ export function createEmitter(options: EmitterOptions) {
   /** Memory of the workgroup, by name, in words. */
   const shared = new Map<string, number>();
   const loops: Loops = {
-    lanes: options.lanes, spelt: options.spelt ?? 8, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value),
+    lanes: options.lanes, spelt: options.spelt ?? 8, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value), coord: (at) => coord(at),
     shared: (name, words) => void shared.set(name, Math.max(words, shared.get(name) ?? 0)),
   };
 

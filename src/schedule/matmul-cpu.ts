@@ -14,6 +14,7 @@ import { constant, type Coord } from "./emit.js";
 import { finish } from "./epilogue.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
+import { transpose } from "./transpose.js";
 import { rowMajor, sizeOf } from "./views.js";
 
 /** Rows of a block of registers, where multiplying and adding are two instructions. */
@@ -266,7 +267,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
             const to = flat(kk, block);
             for (let v = 0; v < vectors; v++) {
               const columns4 = [0, 1, 2, 3].map((l) => e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * n.b)), { of: "f32", lanes: 4 })));
-              transpose(columns4).forEach((row, l) => e.push(k.store("panel", k.add(to, k.idx(l * block + v * 4)), row)));
+              transpose(columns4, e.bind).forEach((row, l) => e.push(k.store("panel", k.add(to, k.idx(l * block + v * 4)), row)));
             }
           });
         }
@@ -276,15 +277,6 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
           loadB(address, { ...constant(0) }).forEach((value, v) => e.push(k.store("panel", k.add(flat(kk, block), k.idx(v * lanes)), value)));
         }
       });
-    }
-
-    function transpose(rows4: readonly Expr[]): Expr[] {
-      const [p, q, r, s] = rows4 as [Expr, Expr, Expr, Expr];
-      const t = [k.shuffle(p, q, [0, 4, 1, 5]), k.shuffle(p, q, [2, 6, 3, 7]), k.shuffle(r, s, [0, 4, 1, 5]), k.shuffle(r, s, [2, 6, 3, 7])].map((x) => e.bind(x)) as [Expr, Expr, Expr, Expr];
-      return [
-        k.shuffle(t[0], t[2], [0, 1, 4, 5]), k.shuffle(t[0], t[2], [2, 3, 6, 7]),
-        k.shuffle(t[1], t[3], [0, 1, 4, 5]), k.shuffle(t[1], t[3], [2, 3, 6, 7]),
-      ];
     }
 
     /**

@@ -34,13 +34,16 @@ export interface Loops {
   readonly loop: (from: Expr, to: Expr, step: number, body: (coord: Coord) => void) => void;
   readonly guard: (condition: Expr, body: () => void) => void;
   readonly nest: (sizes: readonly number[], body: (coords: Coord[]) => void) => void;
+  readonly coord: (at: Expr) => Coord;
   readonly split: (flat: Coord, sizes: readonly number[]) => Coord[];
   /** Memory of the workgroup, of that many words at least; what one reduction left in it, the next may overwrite. */
   readonly shared: (name: string, words: number) => void;
 }
 
-/** With more accumulators than this, four of each would not stay in registers. */
-const FEW = 4;
+/** With more reductions than this, a vector for each would not stay in registers with what it sums. */
+const FEW = 8;
+/** Vectors of accumulators of one walk, at most, when a reduction has several: a sum waits three cycles for the one before it, and two can be begun a cycle. */
+const SIDE_BY_SIDE = 4;
 /** Words that walk together at most; and in how much memory of a workgroup they are combined. */
 const TOGETHER = 128;
 const SHARES = 2048;
@@ -80,21 +83,37 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
     e.nest(sizes, (reduced) => found.forEach(({ accumulate }) => accumulate(reduced)));
     return found.map(({ value }) => value);
   }
-  // Four partial results along the last axis, then what is left of it.
+  // Partial results along the last axis, four to a vector and several vectors side by side; then what is left of it.
   const main = last - (last % 4);
-  const vectors = reductions.map((reduction) => accumulator(e, reduction, 4));
+  const ways = waysOf(main / 4, reductions.length);
+  const vectors = reductions.map((reduction) => Array.from({ length: ways }, () => accumulator(e, reduction, 4)));
   const tails = last === main ? [] : reductions.map((reduction) => accumulator(e, reduction, 1));
   e.nest(sizes.slice(0, -1), (outer) => {
-    e.loop(k.idx(0), k.idx(main), 4, (c) => vectors.forEach(({ accumulate }) => accumulate([...outer, { ...c, lane: 1 }])));
+    e.loop(k.idx(0), k.idx(main), 4 * ways, (c) => {
+      for (let way = 0; way < ways; way++) {
+        const at = way === 0 ? c : e.coord(k.add(c.at, k.idx(4 * way)));
+        vectors.forEach((own) => own[way]!.accumulate([...outer, { ...at, lane: 1 }]));
+      }
+    });
     if (tails.length) e.loop(k.idx(main), k.idx(last), 1, (c) => tails.forEach(({ accumulate }) => accumulate([...outer, c])));
   });
   return reductions.map(({ op }, i) => {
     const combine = combiner(op);
-    const v = vectors[i]!.value;
+    const v = e.bind(pairs(vectors[i]!.map(({ value }) => value), combine));
     const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
     return tails.length ? combine(folded, tails[i]!.value) : folded;
   });
 }
+
+/** Vectors that a reduction collects in: one sum waits for the one before it, so a few of them take turns. */
+function waysOf(vectors: number, reductions: number): number {
+  let ways = 1;
+  while (2 * ways * reductions <= SIDE_BY_SIDE && vectors % (2 * ways) === 0 && vectors > 2 * ways) ways *= 2;
+  return ways;
+}
+
+const pairs = (items: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr =>
+  (items.length === 1 ? items[0]! : combine(pairs(items.slice(0, items.length / 2), combine), pairs(items.slice(items.length / 2), combine)));
 
 /** A variable that collects a reduction. */
 function accumulator(e: Loops, { op, item }: Reduction, lanes: 1 | 4): { readonly value: Expr; readonly accumulate: (reduced: readonly Coord[]) => void } {

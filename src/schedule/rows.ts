@@ -5,7 +5,8 @@
  *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time; a map whose
  *                        tensors all have its own shape is walked as one long row.
  *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
- *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked serially.
+ *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked serially; where almost all
+ *                        terms are zero (an embedding's gradient), `scatter.ts` walks the others only.
  *   GPU, map             an invocation an element.
  *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU that a CPU emulates
  *                        an invocation a row too.
@@ -16,9 +17,10 @@ import type { Node, Shape } from "../graph/node.js";
 import * as k from "../kernel/build.js";
 import type { Expr } from "../kernel/ir.js";
 import { chosen } from "./choices.js";
-import { constant, type Coord } from "./emit.js";
+import { constant, type Coord, type Reducing } from "./emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
 import { without, type Cluster } from "./partition.js";
+import { scatter, scatterOf } from "./scatter.js";
 import { sameShape, sizeOf } from "./views.js";
 
 /** Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call. */
@@ -47,6 +49,8 @@ export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Plac
   const shape = flat ? [sizeOf(cluster.shape)] : cluster.shape;
   const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
   const trailing = axes.length === 0 || axes.includes(shape.length - 1);
+  const scattered = scatterOf(cluster, profile.lanes);
+  if (scattered) return kernelize("scatter", cluster, profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
   return kernelize(name, cluster, profile, places, profile.lanes, 1, (bench) => {
     if (flat || sizeOf(without(shape, axes)) === 1 && !cluster.axes) return longRow(bench, cluster, shape, flat);
     return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
@@ -123,6 +127,13 @@ export const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
   const full = cluster.roots.filter((root) => sameShape(root.shape, cluster.shape));
   return { full, row: cluster.roots.filter((root) => !full.includes(root)) };
 };
+
+/** The reductions of a cluster. */
+export const sumsOf = (cluster: Cluster): Reducing[] => [...cluster.members].filter((node): node is Reducing => node.op === "sum" || node.op === "reduce_max");
+
+/** Whether a node waits for a reduction of the cluster, which what is read does not. */
+export const waits = (node: Node, cluster: Cluster): boolean =>
+  node.inputs.some((input) => !cluster.reads.has(input) && (input.op === "sum" || input.op === "reduce_max" ? cluster.members.has(input) : waits(input, cluster)));
 
 /** Some rows a group; the inner axes walked inside each row. */
 function rows(bench: Workbench, cluster: Cluster, split: Split): number {

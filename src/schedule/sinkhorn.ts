@@ -5,8 +5,8 @@
  * first column-and-row pass runs in the log domain, so logits of +-80 do no harm; afterwards every denominator is at least
  * 1/n^2. What is done once (reading, the first pass, writing) goes line by line through small arrays, so that the text of a kernel does not
  * hold an exponential for every entry; the iterations are in registers. The vjp recomputes the projection on chip: it keeps the 2 T n scaling sums, not the 2 T matrices, and walks back
- * from the result by multiplying with them. For P = Q / s with s the sum of Q along an axis (plus epsilon), the cotangent is
- * dQ = (dP - sum(dP * P)) / s, the sum along the same axis.
+ * from the result by multiplying with them. It carries the cotangents of logarithms: for P = Q / s with s the sum of Q along an axis (plus epsilon)
+ * and G = dP * P, that of log Q is G - sum(G) * P, the sum along the same axis: no division, and half of the operations of dQ = (dP - sum(dP * P)) / s.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
@@ -76,13 +76,15 @@ export type Projection = (
 
 /** Arrays of n x n entries, and the scaling sums. */
 interface Scratch {
-  /** The logits, and then their logarithmic first pass. */
-  readonly first: string;
-  /** The second half of that pass, in the paper's convention. */
-  readonly second: string;
-  readonly cotangent: string;
+  /** The logits, and what their logarithmic passes make of them; then the cotangent. */
+  readonly logits: string;
+  /** What each pass leaves, as shares of a line; null where it is not needed again. */
+  readonly shares: readonly (string | null)[];
   readonly scales: string | null;
 }
+
+/** The passes that begin in the log domain. Paper: columns, then rows. DeepSeek: a softmax of rows. */
+const passesOf = ({ attrs: { convention } }: Sinkhorn): readonly Direction[] => (convention === "paper" ? ["columns", "rows"] : ["rows"]);
 
 /** Declares what a projection keeps; to be called in the outermost scope. `spelt`: whether it reads and writes at constant coordinates, for entries that are at hand. */
 export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean): Projection {
@@ -93,15 +95,17 @@ export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt
     return name;
   };
   const backwards = node.op === "sinkhorn_vjp";
-  const first = array("first", n * n);
-  const second = node.attrs.convention === "paper" ? array("second", n * n) : first;
+  const logits = array("logits", n * n);
+  const passes = passesOf(node);
   const scratch: Scratch = {
-    first, second, cotangent: backwards ? array("cotangent", n * n) : second, scales: backwards ? array("scales", 2 * node.attrs.iterations * n) : null,
+    logits,
+    shares: passes.map((_, i) => (backwards ? array("shares", n * n) : i + 1 === passes.length ? logits : null)),
+    scales: backwards ? array("scales", 2 * node.attrs.iterations * n) : null,
   };
   return (read, write) => project(e, node, lanes, spelt, scratch, read, write);
 }
 
-function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { first, second, cotangent, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
+function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { logits, shares, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
   const n = node.shape[node.shape.length - 1]!;
   const type: Type = { of: "f32", lanes };
   const { iterations, convention, epsilon } = node.attrs;
@@ -127,13 +131,20 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { fir
       body(Array.from({ length: n }, (_, j) => k.add(start, k.idx(j * (direction === "rows" ? lanes : n * lanes)))));
     });
   const keep = (array: string, values: readonly string[]): void => values.forEach((name, i) => e.push(k.store(array, k.idx(i * lanes), get(name))));
-  /** logits minus the log of the sum of their exponentials along every line: the largest is taken out first. */
-  const logNormalize = (from: string, to: string, direction: Direction): void => eachLine(direction, (places) => {
-    const values = places.map((place) => load(from, place));
+  const entries = (array: string, of: (value: Expr, i: number) => Expr): string[] => all.map((i) => variable(of(k.load(array, k.idx(i * lanes), type), i)));
+  /** Shares of the exponentials along every line, the largest of which is taken out first; and their logarithms in place of the logits, where another pass follows. */
+  const softmax = (direction: Direction, to: string | null, isLast: boolean): void => eachLine(direction, (places) => {
+    const values = places.map((place) => load(logits, place));
     const largest = e.bind(values.reduce((a, b) => k.max(a, b)));
-    const total = sum(values.map((value) => k.unary("exp", k.sub(value, largest))));
-    const shift = e.bind(k.add(largest, k.unary("log", total)));
-    places.forEach((place, j) => e.push(k.store(to, place, k.sub(values[j]!, shift))));
+    const powers = values.map((value) => e.bind(k.unary("exp", k.sub(value, largest))));
+    const total = sum(powers);
+    if (!isLast) {
+      const shift = e.bind(k.add(largest, k.unary("log", total)));
+      places.forEach((place, j) => e.push(k.store(logits, place, k.sub(values[j]!, shift))));
+    }
+    if (to === null) return;
+    const inverse = e.bind(k.div(like(total, 1), total));
+    places.forEach((place, j) => e.push(k.store(to, place, k.mul(powers[j]!, inverse))));
   });
   /** Sums to 1 along every line, remembering the denominators at `at` when the vjp will need them. */
   const normalize = (p: readonly string[], direction: Direction, plus: number, at: Expr | null): void => {
@@ -146,15 +157,14 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { fir
       for (const place of places) e.push(k.assign(p[place]!, k.mul(get(p[place]!), inverse)));
     }
   };
-  /** Undoes `normalize` on p and pulls the cotangent g back through it. */
+  /** Pulls the cotangent g of the logarithms back through `normalize`, and undoes that on p. */
   const pullBack = (p: readonly string[], g: readonly string[], direction: Direction, at: Expr): void => {
     for (let i = 0; i < n; i++) {
       const places = line(direction, i);
       const s = e.bind(k.load(scales!, k.add(at, k.idx(i * lanes)), type));
-      const inverse = e.bind(k.div(like(s, 1), s));
-      const dot = sum(places.map((place) => k.mul(get(g[place]!), get(p[place]!))));
+      const less = e.bind(k.neg(sum(places.map((place) => get(g[place]!)))));
       for (const place of places) {
-        e.push(k.assign(g[place]!, k.mul(k.sub(get(g[place]!), dot), inverse)));
+        e.push(k.assign(g[place]!, k.fma(less, get(p[place]!), get(g[place]!))));
         e.push(k.assign(p[place]!, k.mul(get(p[place]!), s)));
       }
     }
@@ -163,16 +173,11 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { fir
   const paper = convention === "paper";
   const order: readonly [Direction, Direction] = paper ? ["columns", "rows"] : ["rows", "columns"];
   const plus = paper ? 0 : epsilon;
-  // The first pass. Paper: columns, then rows, both as logarithms. DeepSeek: softmax of rows plus epsilon, then columns.
-  outside((row, column) => e.push(k.store(first, entry(row, column), read(0, row, column))));
-  logNormalize(first, first, order[0]);
-  if (paper) logNormalize(first, second, "rows");
-  // The cotangent's array is free until it is read.
-  eachEntry((row, column) => {
-    const value = k.unary("exp", load(second, entry(row, column)));
-    e.push(k.store(cotangent, entry(row, column), paper ? value : k.add(value, like(value, epsilon))));
-  });
-  const p = all.map((i) => variable(k.load(cotangent, k.idx(i * lanes), type)));
+  const passes = passesOf(node);
+  outside((row, column) => e.push(k.store(logits, entry(row, column), read(0, row, column))));
+  passes.forEach((direction, i) => softmax(direction, shares[i]!, i + 1 === passes.length));
+  const last = shares[passes.length - 1]!;
+  const p = entries(last, (share) => (paper ? share : k.add(share, like(share, epsilon))));
   const slot = (t: Expr, half: 0 | 1): Expr => k.add(k.mul(t, k.idx(2 * n * lanes)), k.idx(half * n * lanes));
   if (!paper) normalize(p, "columns", plus, scales ? k.idx(0) : null);
   if (iterations > 1) {
@@ -181,14 +186,14 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { fir
       normalize(p, order[1], plus, scales ? e.bind(slot(t.at, 1)) : null);
     });
   }
-  const writeAll = (from: string): void => outside((row, column) => write(row, column, load(from, entry(row, column))));
+  const writeAll = (): void => outside((row, column) => write(row, column, load(logits, entry(row, column))));
   if (!scales) {
-    keep(cotangent, p);
-    return writeAll(cotangent);
+    keep(logits, p);
+    return writeAll();
   }
 
-  outside((row, column) => e.push(k.store(cotangent, entry(row, column), read(1, row, column))));
-  const g = all.map((i) => variable(k.load(cotangent, k.idx(i * lanes), type)));
+  outside((row, column) => e.push(k.store(logits, entry(row, column), read(1, row, column))));
+  const g = entries(logits, (cotangent, i) => k.mul(cotangent, get(p[i]!)));
   if (iterations > 1) {
     e.loop(k.idx(1), k.idx(iterations), 1, (back) => {
       const t = e.bind(k.sub(k.idx(iterations), back.at));
@@ -196,16 +201,17 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { fir
       pullBack(p, g, order[0], e.bind(slot(t, 0)));
     });
   }
-  if (!paper) pullBack(p, g, "columns", k.idx(0));
-  // Softmax along a line: dz = q * (dq - sum(dq * q)) for q = exp(log-normalized); through logarithms: dz = dl - q * sum(dl).
-  const throughSoftmax = (logits: string, direction: Direction, ofLogarithm: boolean): void => eachLine(direction, (places) => {
-    const q = places.map((place) => e.bind(k.unary("exp", k.load(logits, place, type))));
-    const d = places.map((place) => load(cotangent, place));
-    const total = sum(d.map((value, j) => (ofLogarithm ? value : k.mul(value, q[j]!))));
-    places.forEach((place, j) => e.push(k.store(cotangent, place, ofLogarithm ? k.sub(d[j]!, k.mul(q[j]!, total)) : k.mul(q[j]!, k.sub(d[j]!, total)))));
-  });
-  keep(cotangent, g);
-  throughSoftmax(second, "rows", false);
-  if (paper) throughSoftmax(first, "columns", true);
-  writeAll(cotangent);
+  if (!paper) {
+    pullBack(p, g, "columns", k.idx(0));
+    // From the share plus epsilon to the share.
+    g.forEach((name, i) => e.push(k.assign(name, k.mul(get(name), k.div(k.load(last, k.idx(i * lanes), type), get(p[i]!))))));
+  }
+  keep(logits, g);
+  // The logarithm of a share q: dz = dl - q * sum(dl) along its line.
+  [...passes.keys()].reverse().forEach((i) => eachLine(passes[i]!, (places) => {
+    const d = places.map((place) => load(logits, place));
+    const less = e.bind(k.neg(sum(d)));
+    places.forEach((place, j) => e.push(k.store(logits, place, k.fma(less, k.load(shares[i]!, place, type), d[j]!))));
+  }));
+  writeAll();
 }

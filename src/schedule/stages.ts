@@ -21,6 +21,14 @@ export interface ProductStage {
   readonly columns: number;
 }
 
+/** Products whose results add up, in the same registers one after the other, and a map that reads the last of them. */
+export interface ChainStage {
+  readonly kind: "chain";
+  readonly clusters: readonly Cluster[];
+  readonly products: readonly ProductStage[];
+  readonly after: Cluster | null;
+}
+
 /** Up to as many columns are spelt out in the kernel's text; more are a loop over those of one product. */
 export const SPELT_OUT = 64;
 
@@ -30,7 +38,8 @@ export type Stage =
   | { readonly kind: "sinkhorn"; readonly clusters: readonly [Cluster] }
   /** `wide`: an operand lies along the result's last axis, so four results are a vector; else the sum is. */
   | { readonly kind: "inner"; readonly clusters: readonly [Cluster, ...Cluster[]]; readonly wide: boolean }
-  | ProductStage;
+  | ProductStage
+  | ChainStage;
 
 /** `wideJoin`: whether products with weights that have more columns than terms are computed where they are read. */
 export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): Stage[] {

@@ -10,15 +10,20 @@ import type { Expr } from "../kernel/ir.js";
 import { constant, type Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
-import { SPELT_OUT, type ProductStage } from "./stages.js";
+import { storeRoots } from "./rows.js";
+import { SPELT_OUT, type ChainStage, type ProductStage } from "./stages.js";
+import { startOf } from "./token-chains.js";
+import { transpose } from "./transpose.js";
 import { clamps, neighbours, type Token, type Walk } from "./tiles.js";
 import { rowMajor, sizeOf } from "./views.js";
 
 const ROWS = 4;
 /** Vectors of columns in a register block. */
 const VECTORS = 2;
+/** Columns of such a block. */
+const BLOCK = 4 * VECTORS;
 /** As many terms of a sum are spelt out. */
-const FEW_TERMS = 4;
+const FEW_TERMS = 16;
 
 interface Reading {
   readonly cluster: Cluster;
@@ -56,6 +61,8 @@ interface Packed {
   readonly blocks: readonly (readonly Column[])[] | null;
 }
 
+export type Products = ReturnType<typeof createProducts>;
+
 export function createProducts(bench: Workbench, axes: (node: Node) => readonly number[]) {
   const { emitter: e, profile } = bench;
   const packed = new Map<ProductStage, Packed>();
@@ -92,17 +99,8 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     const panel = e.fresh("panel");
     e.push(k.arrayS(panel, "f32", k0 * total));
     if (total > SPELT_OUT) {
-      // Many columns of one product: the panel has them in rows, one for each term of the sum.
       packed.set(stage, { stage, panel, blocks: null });
-      const r = first;
-      const sizes = [...columnSizes(r), ...terms(r)];
-      const strides = [...rowMajor(columnSizes(r)), ...rowMajor(terms(r)).map((stride) => stride * total)];
-      e.nest(sizes, (all) => {
-        const columns = all.slice(0, r.columns.length);
-        const summed = all.slice(r.columns.length);
-        e.push(k.store(panel, e.address(all, strides).at, weightAt(r, columns, summed)));
-      });
-      return;
+      return isBlocked(first) ? packBlocks(first, panel) : packRows(first, panel);
     }
     const units = readings.flatMap(spellOut);
     const most = profile.lanes === 4 ? VECTORS : 4;
@@ -125,9 +123,52 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     }
   }
 
+  /** Whether the columns of a product that has many lie in blocks of those that are in registers together, one after the other. */
+  const isBlocked = (r: Reading): boolean => profile.lanes === 4 && columnSizes(r)[r.columns.length - 1]! % BLOCK === 0;
+
+  /** Many columns of one product: the panel has them in rows, one for each term of the sum. */
+  function packRows(r: Reading, panel: string): void {
+    const sizes = [...columnSizes(r), ...terms(r)];
+    const strides = [...rowMajor(columnSizes(r)), ...rowMajor(terms(r)).map((stride) => stride * sizeOf(columnSizes(r)))];
+    e.nest(sizes, (all) => e.push(k.store(panel, e.address(all, strides).at, weightAt(r, all.slice(0, r.columns.length), all.slice(r.columns.length)))));
+  }
+
+  /** Blocks of columns, each with all terms. Where the weights run along the terms, four by four are turned. */
+  function packBlocks(r: Reading, panel: string): void {
+    const sizes = columnSizes(r);
+    const along = terms(r);
+    const turned = r.term.endsWith(r.summed[r.summed.length - 1]!) && along[along.length - 1]! % 4 === 0;
+    e.nest(sizes.slice(0, -1), (outer) => e.loop(k.idx(0), k.idx(sizes[sizes.length - 1]!), BLOCK, (first) => {
+      const columns = Array.from({ length: BLOCK }, (_, c): Coord[] => [...outer, c === 0 ? first : e.coord(k.add(first.at, k.idx(c)))]);
+      const block = e.address(columns[0]!, rowMajor(sizes).map((stride) => stride * sizeOf(along))).at;
+      const place = (summed: readonly Coord[]): Expr => k.add(block, e.address(summed, rowMajor(along).map((stride) => stride * BLOCK)).at);
+      if (!turned) {
+        return e.nest(along, (summed) => columns.forEach((column, c) => e.push(k.store(panel, k.add(place(summed), k.idx(c)), weightAt(r, column, summed)))));
+      }
+      e.nest(along.slice(0, -1), (before) => e.loop(k.idx(0), k.idx(along[along.length - 1]!), 4, (term) => {
+        const to = place([...before, term]);
+        for (let c = 0; c < BLOCK; c += 4) {
+          const rows = [0, 1, 2, 3].map((l) => weightAt(r, columns[c + l]!, [...before, { ...term, lane: 1 }]));
+          transpose(rows, e.bind).forEach((row, l) => e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row)));
+        }
+      }));
+    }));
+  }
+
+  /** Where the terms of a product with many columns stand in its panel, and where those of some columns begin. */
+  function panelOf(r: Reading): { readonly strides: readonly number[]; readonly begin: (columns: readonly Coord[]) => Expr } {
+    const sizes = columnSizes(r);
+    const blocked = isBlocked(r);
+    const strides = rowMajor(sizes).map((stride) => stride * (blocked ? sizeOf(terms(r)) : 1));
+    return {
+      strides: rowMajor(terms(r)).map((stride) => stride * (blocked ? BLOCK : sizeOf(sizes))),
+      begin: (columns) => e.address(columns.map((coord) => ({ ...coord, lane: 0 })), strides).at,
+    };
+  }
+
   function run(stage: ProductStage, walk: Walk): void {
     const found = packed.get(stage)!;
-    const height = walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS;
+    const height = heightOf(walk);
     const readings = stage.clusters.map((cluster) => readStage(cluster, stage.operand));
     const [first] = readings as [Reading];
     if (found.blocks) {
@@ -143,20 +184,28 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
       }
       return;
     }
-    const sizes = columnSizes(first);
+    const { strides, begin } = panelOf(first);
+    eachBlock(walk, first, (rows, block) => registers(walk, rows, block, found.panel, strides, offsetIn(block, begin)));
+  }
+
+  /** The vectors of a block stand side by side, in rows and in blocks. */
+  const offsetIn = (block: readonly Column[], begin: (columns: readonly Coord[]) => Expr) => (c: number): Expr =>
+    k.add(begin(block[0]!.at), k.idx(block.slice(0, c).reduce((sum, { lanes }) => sum + lanes, 0)));
+
+  /** Blocks of some tokens by some columns of a product that has many. */
+  function eachBlock(walk: Walk, r: Reading, body: (rows: readonly Token[], block: readonly Column[]) => void): void {
+    const height = heightOf(walk);
+    const sizes = columnSizes(r);
     const last = sizes[sizes.length - 1]!;
-    const total = sizeOf(sizes);
-    const strides = rowMajor(terms(first)).map((stride) => stride * total);
     e.loop(k.idx(0), walk.count, height, (local) => {
       const rows = neighbours(bench, walk, local, height);
       e.nest(sizes.slice(0, -1), (outer) => {
         const columns = (from: Coord, lanes: 1 | 4, vectors: number): void => {
           const block = Array.from({ length: vectors }, (_, v): Column => {
             const at = v === 0 ? from : e.coord(k.add(from.at, k.idx(v * lanes)));
-            return { of: first, at: [...outer, lanes === 4 ? { ...at, lane: 1 } : at], lanes };
+            return { of: r, at: [...outer, lanes === 4 ? { ...at, lane: 1 } : at], lanes };
           });
-          const offset = (c: number): Expr => e.address(block[c]!.at.map((coord) => ({ ...coord, lane: 0 })), rowMajor(sizes)).at;
-          registers(walk, rows, block, found.panel, strides, offset);
+          body(rows, block);
         };
         const wide = profile.lanes === 4;
         const step = wide ? 4 * VECTORS : 4;
@@ -169,6 +218,49 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     });
   }
 
+  /** Products whose results add up: the registers of one start from what it adds, those of the next go on, and what reads the last result takes it from them. */
+  function chain({ products, after }: ChainStage, walk: Walk): void {
+    const readings = products.map(({ clusters, operand }) => readStage(clusters[0]!, operand));
+    const [first] = readings as [Reading];
+    const [head] = products as [ProductStage];
+    const start = startOf(head.clusters[0]!)!.start;
+    const root = readings[readings.length - 1]!.cluster.roots[0]!;
+    eachBlock(walk, first, (rows, block) => {
+      const at = rows.map((token) => block.map(({ at: columns }) => resultAt(first, token, columns)));
+      const names = rows.map((_, i) => block.map(({ lanes }, c) => accumulator(lanes, start && e.emit(start, at[i]![c]!))));
+      readings.forEach((r, link) => {
+        // The columns of a link are those of the first.
+        const own = block.map(({ lanes, at: columns }): Column => ({ of: r, lanes, at: columns }));
+        const { strides, begin } = panelOf(r);
+        const offset = offsetIn(own, begin);
+        sumTerms(walk, rows, own, packed.get(products[link]!)!.panel, strides, own.map((_, c) => e.bind(offset(c))), names);
+      });
+      const stored = after?.roots ?? [root];
+      block.forEach(({ lanes }, c) => rows.forEach((_, i) => {
+        e.define(root, at[i]![c]!, k.ref(names[i]![c]!, { of: "f32", lanes }));
+        storeRoots(bench, stored, at[i]![c]!);
+      }));
+    });
+  }
+
+  const accumulator = (lanes: 1 | 4, start: Expr | null): string => {
+    const name = e.fresh("acc");
+    const zero = k.f32(0);
+    e.push(k.varS(name, lanes === 1 ? (start ?? zero) : start?.type.lanes === 4 ? start : k.splat(start ?? zero)));
+    return name;
+  };
+
+  /** The coordinates of a result. */
+  const resultAt = (r: Reading, token: Token, columns: readonly Coord[]): Coord[] => {
+    const tokens = axes(r.node);
+    return [...r.out].map((letter, axis) => {
+      const part = tokens.indexOf(axis);
+      return part >= 0 ? token.parts[part]! : columns[r.columns.indexOf(letter)]!;
+    });
+  };
+
+  const heightOf = (walk: Walk): number => (walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS);
+
   /** All positions along the sum: spelt out when they are few. */
   function walkTerms(sizes: readonly number[], body: (summed: readonly Coord[]) => void): void {
     if (sizeOf(sizes) > FEW_TERMS) return e.nest(sizes, body);
@@ -179,11 +271,19 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
   /** Some tokens times some columns, in registers: the sum, and what becomes of it. */
   function registers(walk: Walk, rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offset: (c: number) => Expr): void {
     const offsets = block.map((_, c) => e.bind(offset(c)));
-    const names = rows.map(() => block.map(({ lanes }) => {
-      const name = e.fresh("acc");
-      e.push(k.varS(name, lanes === 4 ? k.splat(k.f32(0)) : k.f32(0)));
-      return name;
-    }));
+    const names = rows.map(() => block.map(({ lanes }) => accumulator(lanes, null)));
+    sumTerms(walk, rows, block, panel, strides, offsets, names);
+    block.forEach(({ of: own, at, lanes }, c) => {
+      rows.forEach((token, i) => {
+        const coords = resultAt(own, token, at);
+        e.define(own.node, coords, k.ref(names[i]![c]!, { of: "f32", lanes }));
+        storeRoots(bench, own.cluster.roots, coords);
+      });
+    });
+  }
+
+  /** Adds to every accumulator its sum over the terms of a product. */
+  function sumTerms(walk: Walk, rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offsets: readonly Expr[], names: readonly (readonly string[])[]): void {
     const [{ of: r }] = block as [Column];
     const own = axes(r.streams);
     const vector = block.some(({ lanes }) => lanes === 4);
@@ -208,19 +308,7 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
         });
       });
     });
-    block.forEach(({ of: own, at, lanes }, c) => {
-      const tokens = axes(own.node);
-      rows.forEach((token, i) => {
-        const coords = [...own.out].map((letter, axis) => {
-          const part = tokens.indexOf(axis);
-          return part >= 0 ? token.parts[part]! : at[own.columns.indexOf(letter)]!;
-        });
-        e.define(own.node, coords, k.ref(names[i]![c]!, { of: "f32", lanes }));
-        const values = own.cluster.roots.map((root) => e.emit(root, coords));
-        own.cluster.roots.forEach((root, j) => e.store(bench.write(root), root, coords, values[j]!));
-      });
-    });
   }
 
-  return { pack, run };
+  return { pack, run, chain };
 }

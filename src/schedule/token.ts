@@ -8,7 +8,7 @@
  *   products per token   (mixing streams, their gradient) token by token
  *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several products
  *                        of one operand share the walk over it: a connection's three gates are one. The weights of a group are
- *                        packed once, in the order in which the tile reads them.
+ *                        packed once, in the order in which the tile reads them. Products that add up are a chain (`token-chains.ts`).
  *
  * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
  */
@@ -16,25 +16,31 @@ import type { KernelProfile } from "../../codegen/target.js";
 import type { Node, NodeWith } from "../graph/node.js";
 import { SLOT } from "../graph/packing.js";
 import * as k from "../kernel/build.js";
+import { fuse } from "../kernel/fuse.js";
 import type { Expr } from "../kernel/ir.js";
 import type { AxisClasses } from "./axes.js";
 import { planChip } from "./chip.js";
 import { chosen, type Choice } from "./choices.js";
-import { constant, type Coord, type Placed } from "./emit.js";
+import { constant, type Coord, type Placed, type Wanted } from "./emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "./kernelize.js";
 import type { Cluster } from "./partition.js";
-import { stagesOf, type ProductStage, type Stage } from "./stages.js";
+import { stagesOf, type Stage } from "./stages.js";
 import type { Region } from "./regions.js";
-import { byLevel, lanes, storeRoots } from "./rows.js";
+import { byLevel, lanes, storeRoots, sumsOf, waits } from "./rows.js";
 import { createProjection, type Projection } from "./sinkhorn.js";
-import { createProducts } from "./token-products.js";
+import { chain, productsOf } from "./token-chains.js";
+import { createProducts, type Products } from "./token-products.js";
 import { coordsAt, neighbours, stridesInside, tokensOf, type Token, type Walk } from "./tiles.js";
-import { rowMajor } from "./views.js";
+import { unflatten } from "./reductions.js";
+import { rowMajor, sizeOf } from "./views.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
-/** Tokens that share one packing of the weights: enough to hide it, few enough to balance threads. */
-const SPAN = 48;
+/** Tokens that share one packing of the weights: enough to hide it (with 48 a step's regions take 3% longer), few enough to balance threads. */
+const SPAN = 96;
+/** Sums over a token's own values that are spelt out, and those that share a walk. */
+const SPELT_OUT = 64;
+const TOGETHER = 8;
 /** Groups that a region has at least, where there are as many tiles. */
 const SPANS = 8;
 
@@ -57,7 +63,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const span = Math.ceil(Math.min(SPAN, total / SPANS) / tile) * tile;
   const whole = total % tile === 0;
 
-  const stages = stagesOf(region, classes, places, false);
+  const stages = chain(stagesOf(region, classes, places, false), region, places.isBase);
   const { offsets, words } = planChip(stages, region.onChip, (node) => wordsOf(node) * tile, SLOT);
   let stage: Stage = stages[0]!;
   const locals = new Map<string, Coord>();
@@ -84,7 +90,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     return even ? strides[own[own.length - 1]!]! : null;
   };
   const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap((cluster) => cluster.roots) };
-  return kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
+  const bound = kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
     const { emitter: e } = bench;
     bench.choose("token", shape, fallback);
     if (words > 0) e.push(k.arrayS("chip", "f32", words));
@@ -95,7 +101,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     const products = createProducts(bench, axes);
     for (const each of stages) {
       stage = each;
-      if (each.kind === "product") products.pack(each);
+      productsOf(each).forEach(products.pack);
     }
     const from = e.bind(k.mul(group, k.idx(span)));
     const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
@@ -111,18 +117,20 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
       };
       for (const each of stages) {
         stage = each;
-        emitStage(bench, each, walk, products.run, projections);
+        emitStage(bench, each, walk, products, projections);
       }
     });
     return Math.ceil(total / span);
   }, undefined, chip);
+  return { ...bound, kernel: { ...bound.kernel, body: fuse(bound.kernel.body) } };
 }
 
-function emitStage(bench: Workbench, stage: Stage, walk: Walk, product: (stage: ProductStage, walk: Walk) => void, projections: ReadonlyMap<Cluster, Projection>): void {
+function emitStage(bench: Workbench, stage: Stage, walk: Walk, products: Products, projections: ReadonlyMap<Cluster, Projection>): void {
   switch (stage.kind) {
     case "map": return mapStage(bench, stage.clusters[0]!, walk);
     case "inner": return innerStage(bench, stage.clusters[0]!, stage.wide, walk);
-    case "product": return product(stage, walk);
+    case "product": return products.run(stage, walk);
+    case "chain": return products.chain(stage, walk);
     case "sinkhorn": return sinkhornStage(bench, stage.clusters[0]!, projections.get(stage.clusters[0]!)!, walk);
     default: return stage satisfies never;
   }
@@ -135,18 +143,19 @@ const eachToken = (bench: Workbench, walk: Walk, body: (token: Token) => void): 
 function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
   const { emitter: e } = bench;
   const reduced = cluster.axes ?? [];
-  const reduction = [...cluster.members].find((node) => node.op === "sum" || node.op === "reduce_max");
-  const domain = reduced.length > 0 ? reduction!.inputs[0]! : cluster.roots[0]!;
+  const domain = reduced.length > 0 ? sumsOf(cluster)[0]!.inputs[0]! : cluster.roots[0]!;
   const tokens = walk.axes(domain);
   const own = domain.shape.map((_, axis) => axis).filter((axis) => !tokens.includes(axis));
   const free = own.filter((axis) => !reduced.includes(axis));
   const sizes = (list: readonly number[]): number[] => list.map((axis) => domain.shape[axis]!);
   const trailing = reduced.includes(own[own.length - 1]!);
   const { full, row } = byLevel(cluster);
+  const first = sumsOf(cluster).filter((node) => !waits(node, cluster));
   eachToken(bench, walk, (token) => {
     const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] => coordsAt(domain, tokens, token.parts, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
     const outer = (kept: readonly Coord[]): Coord[] => inner(kept, reduced.map(() => constant(0))).filter((_, axis) => !reduced.includes(axis));
     if (reduced.length === 0) return lanes(bench, sizes(free), (kept) => storeRoots(bench, full, inner(kept, [])));
+    if (trailing && full.length === 0) return inTurns(bench, sizes(free), (kept) => first.map((node) => ({ node, coords: outer(kept) })), (kept) => storeRoots(bench, row, outer(kept)));
     const walkFree = trailing ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body) : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
     walkFree((kept) => {
       storeRoots(bench, row, outer(kept));
@@ -160,14 +169,26 @@ function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
 
 /** A product whose operands both belong to the token. */
 function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Walk): void {
-  const node = cluster.anchor!;
+  const node = cluster.anchor as NodeWith<"contract">;
   const tokens = walk.axes(node);
   const sizes = node.shape.filter((_, axis) => !tokens.includes(axis));
   eachToken(bench, walk, (token) => {
-    const store = (rest: Coord[]): void => storeRoots(bench, cluster.roots, coordsAt(node, tokens, token.parts, rest));
-    if (wide) lanes(bench, sizes, store);
-    else bench.emitter.nest(sizes, store);
+    const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, tokens, token.parts, rest);
+    const store = (rest: readonly Coord[]): void => storeRoots(bench, cluster.roots, at(rest));
+    if (wide) return lanes(bench, sizes, store);
+    inTurns(bench, sizes, (rest) => [{ node, coords: at(rest) }], store);
   });
+}
+
+/** Results one after the other; where they are few, those that follow each other share a walk over what they have in common. */
+function inTurns({ emitter: e }: Workbench, sizes: readonly number[], wanted: (at: readonly Coord[]) => readonly Wanted[], store: (at: readonly Coord[]) => void): void {
+  if (sizeOf(sizes) > SPELT_OUT) return e.nest(sizes, store);
+  const all = Array.from({ length: sizeOf(sizes) }, (_, flat) => unflatten(flat, sizes).map(constant));
+  for (let from = 0; from < all.length; from += TOGETHER) {
+    const some = all.slice(from, from + TOGETHER);
+    e.together(some.flatMap(wanted));
+    some.forEach(store);
+  }
 }
 
 function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: Walk): void {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
 import type { Kernel } from "../../src/kernel/ir.js";
+import { parseKernel } from "../../src/kernel/parse.js";
 import * as kernels from "../kernel/kernels.js";
 import { makePools, runJavaScript, runWasm, type Kernels, type Pools } from "./run.js";
 
@@ -39,6 +40,35 @@ describe.each(targets)("%s", (name, load) => {
       const sum = e.reduce((total, value) => total + value);
       e.forEach((value, i) => expect(Math.abs(after.out[row * width + i]! - value / sum)).toBeLessThan(2e-7));
     }
+  });
+
+  it("places that differ by a constant, up and down, in blocks and after a variable has changed", async () => {
+    const body = `
+      let at: index = (group * 8)
+      b1[(at + 3)] = b0[(at + 3)]
+      b1[(at + 1)] = b0[(at + 1)]
+      let behind: index = ((at + 9) - 2)
+      b1[behind] = b0[behind]
+      var turn: index = at
+      b1[turn] = b0[turn]
+      turn = (turn + 2)
+      b1[turn] = b0[turn]
+      if (group < 3) {
+        let inner: index = (at + 4)
+        b1[inner] = b0[inner]
+      } else {
+        let inner: index = (at + 5)
+        b1[inner] = b0[inner]
+      }
+      for i = 0 to 1 step 1 {
+        b1[((at + i) + 6)] = b0[((at + i) + 6)]
+      }
+    `;
+    const pools = makePools(256);
+    for (let i = 0; i < 64; i++) pools.work[i] = noise(i);
+    const { run, pools: after } = await load([parseKernel(`kernel places(b0: read work, b1: write out) groups 6 workgroup 1 {${body}}`)], pools);
+    run[0]!([0, 64], 0, 6);
+    for (let i = 0; i < 48; i++) expect(after.out[64 + i], `${i}`).toBe([i < 24 ? 5 : 4].includes(i % 8) ? 0 : pools.work[i]);
   });
 
   it("threefry, bit for bit", async () => {
