@@ -58,7 +58,7 @@ describe("a page with a set of its own", () => {
   it("mixes lanes and holds a parameter on it", async () => {
     const { plan, diagnostics, sources } = await compile(page("adamw(rate = 3e-2)"), { file: "sets/page.mhc", host: own, facts, devices: ["wasm"] });
     expect(diagnostics.map((found) => render(found, sources))).toEqual([]);
-    expect(plan!.constraints).toEqual([{ name: "Gains", manifold: "unit_diagonal", tolerance: 1e-5 }, { name: "mlp.up", manifold: "unit_diagonal", tolerance: 1e-5 }]);
+    expect(plan!.constraints).toEqual([{ name: "Gains", manifold: "unit_diagonal", tolerance: 1e-5, reach: 3 }, { name: "mlp.up", manifold: "unit_diagonal", tolerance: 1e-5, reach: 3 }]);
     // The plan has all that it needs: a module is not asked for again.
     const model = await load(JSON.parse(JSON.stringify(plan)) as NonNullable<typeof plan>, { device: "wasm", threads: 1 });
     const losses: number[] = [];
