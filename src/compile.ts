@@ -138,7 +138,7 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
     spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
     inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
-    constraints: constraintsOf(model), claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
+    constraints: constraintsOf(model, entries.lowered.constraints), claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
     devices,
   };
   const stages: Stages = {
@@ -150,10 +150,10 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   return { plan, diagnostics, sources, stages };
 }
 
-/** What is watched: manifolds of the page, and parameters on a set. */
-const constraintsOf = ({ manifolds, parameters }: TypedModel): Plan["constraints"] => {
+/** What is watched: manifolds of the page that make values, and parameters on a set. */
+const constraintsOf = ({ manifolds, parameters }: TypedModel, watched: ReadonlyMap<string, unknown>): Plan["constraints"] => {
   const members = parameters.flatMap(({ name, on }) => (on ? [{ name, manifold: on.manifold }] : []));
-  return [...manifolds, ...members].map(({ name, manifold: { set, options } }) => ({ name, manifold: set.name, tolerance: set.tolerance(options), reach: reachOf(set) }));
+  return [...manifolds, ...members].filter(({ name }) => watched.has(name)).map(({ name, manifold: { set, options } }) => ({ name, manifold: set.name, tolerance: set.tolerance(options), reach: reachOf(set) }));
 };
 
 const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({

@@ -46,7 +46,7 @@ export type Measured = ReadonlyMap<string, number>;
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
 export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
   const watched = Object.keys(entries["monitor"]?.outputs ?? {});
-  const members = plan.constraints.filter(({ name }) => entries[mainEntry(plan)]!.outputs[`constraint:${name}`]).map(({ name, manifold, tolerance, reach }): Subject => {
+  const members = plan.constraints.map(({ name, manifold, tolerance, reach }): Subject => {
     const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
     const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
     return {

@@ -26,7 +26,7 @@ const pairs = parsePairs(["b", "c", "d", "e", "f", "g", "h"].flatMap((name, i) =
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 
 /** Sizes of the dims that the pages have; a page with others keeps its own. */
-const SMALL: Readonly<Record<string, number>> = { context: 7, width: 12, heads: 2, layers: 2, pixels: 9, hidden: 8, digits: 3 };
+const SMALL: Readonly<Record<string, number>> = { context: 7, width: 12, heads: 2, layers: 2, pixels: 9, hidden: 8, digits: 3, negatives: 3 };
 
 /** The page with its rates ten times as high. */
 const hotter = (page: string): string => page.replace(/rate = (?:\w+\()?[^)=]*/g, (rate) => rate.replace(/\d[\d.]*(?:e-?\d+)?/g, (number) => `${10 * Number(number)}`));
