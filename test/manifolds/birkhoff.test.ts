@@ -4,12 +4,13 @@ import { describe, expect, it } from "vitest";
 import { createBuilder } from "../../src/graph/builder.js";
 import type { Graph } from "../../src/graph/node.js";
 import { birkhoff, permutations } from "../../src/manifolds/birkhoff.js";
+import { defaultsOf } from "../../src/manifolds/own.js";
 import type { Options } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { runGraph } from "../helpers/graphs.js";
 
 const MATRICES = 64;
-const options = (own: Partial<Options> = {}): Options => ({ iterations: 20, convention: "paper", exact: false, by: "sinkhorn", relax: 1, ...own } as Options);
+const options = (own: Partial<Options> = {}): Options => ({ ...defaultsOf(birkhoff), ...own } as Options);
 
 /** The map of many matrices as one graph; `product` multiplies them in rows of 60 first. */
 function graphOf(n: number, own: Options, free = n * n): Graph {
