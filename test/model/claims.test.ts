@@ -98,7 +98,7 @@ describe(`what is proved has no counterexample in ${TRIES.toLocaleString("en")} 
       numRuns: Math.ceil(TRIES / (reads ? tokens : layers)),
     });
     await device.close();
-  }, 60_000);
+  }, 120_000);
 });
 
 /** Puts a graph of scalars on a device; each run draws its inputs anew. */

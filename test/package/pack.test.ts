@@ -63,7 +63,7 @@ const SET = `import { checkSet, norm, sizes, type ConvexSet } from "mhc-lang";
 const halves: ConvexSet = {
   kind: "convex", name: "halves", summary: "pairs that sum to 1", source: "by definition", point: "vector", options: {},
   free: ([n]) => (n!.value === 2 ? [{ name: "free", shape: [sizes.known(1)] }] : { error: "has pairs only" }),
-  start: () => ({ kind: "constant", value: 0 }), tolerance: () => 2e-6, bound: () => ({ none: "has no rows or columns" }), closed: null, adapts: [], cases: [{ shape: [2], extreme: 20 }],
+  start: () => ({ kind: "constant", value: 0 }), tolerance: () => 2e-6, bound: () => ({ none: "has no rows or columns" }), closed: null, adapts: () => [], cases: [{ shape: [2], extreme: 20 }],
   map: (b, [free], shape) => b.softmax(b.mul(b.broadcast(b.reshape(free!, shape.slice(0, -1)), shape, shape.slice(0, -1).map((_, axis) => axis)), b.cast(b.iota(shape, shape.length - 1), "f32"))),
   project: (b, x) => b.add(x, b.broadcast(b.mean(b.sub(b.fill(0.5, x.shape), x), [x.shape.length - 1]), x.shape, x.shape.slice(0, -1).map((_, axis) => axis))),
   violation: (b, x) => b.abs(b.sub(b.sum(x, [x.shape.length - 1]), b.fill(1, x.shape.slice(0, -1)))),
