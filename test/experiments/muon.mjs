@@ -23,11 +23,11 @@ const SPEC = "specs/nanogpt.mhc";
 /** Steps between two measurements, and one of how many batches of held-out text is taken for them. */
 const EVERY = 100;
 const SHARE = 4;
-const RATES = { adamw: [5e-4, 1e-3, 2e-3, 4e-3], muon: [1e-3, 2e-3, 4e-3, 8e-3] };
+const RATES = { adamw: [5e-4, 1e-3, 2e-3, 4e-3, 8e-3], muon: [1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3] };
 
 const { values: flags } = parseArgs({
   options: {
-    data: { type: "string" }, seeds: { type: "string", default: "3" }, steps: { type: "string", default: "2000" }, muon: { type: "string", default: "4e-3" }, adamw: { type: "string", multiple: true, default: ["4e-3"] },
+    data: { type: "string" }, seeds: { type: "string", default: "3" }, steps: { type: "string", default: "2000" }, muon: { type: "string", default: "16e-3" }, adamw: { type: "string", multiple: true, default: ["4e-3"] },
     rates: { type: "string" }, rate: { type: "string", multiple: true }, device: { type: "string", default: "wasm" }, threads: { type: "string" }, out: { type: "string" }, text: { type: "string", default: "the text" },
   },
 });
