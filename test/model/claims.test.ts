@@ -87,7 +87,7 @@ function quantities(program: Program): { readonly graph: Graph; readonly bounds:
 describe(`what is proved has no counterexample in ${TRIES.toLocaleString("en")} tries`, () => {
   it.each(proved.map((program) => [[program.constrain.join("; "), program.mixing, program.via].filter(Boolean).join(", "), program] as const))("%s", async (_, program) => {
     const { graph, bounds, tokens, layers } = quantities(program);
-    const device = await openDevice("wasm", { threads: 2 });
+    const device = await openDevice("wasm", { threads: 1 });
     const { run, reads } = await prepare(device, graph);
     await fc.assert(fc.asyncProperty(fc.integer(), fc.constantFrom(...SPREADS), async (seed, spread) => {
       const next = random(seed);
