@@ -11,7 +11,7 @@
 import { elementary, isElementary, power } from "../../src/kernel/mathematics.js";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
-import { linear, type Names } from "../../src/kernel/linear.js";
+import { keyOf, linear, type Names } from "../../src/kernel/linear.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { driver } from "./driver.js";
 
@@ -56,6 +56,12 @@ export function printModule(kernels: readonly Kernel[], relaxed = false): WasmTe
     ")",
   ].join("\n");
   return { text, scratchBytes: Math.ceil(scratchBytes / 16) * 16 };
+}
+
+/** An address in a local, of the place that is `constant` words behind the varying part of an index. */
+interface Pointer {
+  readonly local: string;
+  readonly constant: number;
 }
 
 interface FunctionPrinter {
@@ -111,8 +117,10 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
   }
 
   /** Where index values stand as sums, and the addresses that are at hand in the open blocks, by buffer and varying part. */
-  let sums: Names = new Map();
-  let pointers = new Map<string, { readonly local: string; readonly constant: number }>();
+  const sums: Names = new Map();
+  const pointers = new Map<string, Pointer>();
+  /** What the open block has put among the addresses, with what was there. */
+  let added: (readonly [key: string, before: Pointer | undefined])[] = [];
   /** Index variables, whose names stand for more than one value. */
   const variables = new Set<string>();
 
@@ -121,24 +129,32 @@ function printFunction(head: string, relaxed: boolean, body: (f: FunctionPrinter
    * add a constant to a word's index while they load.
    */
   function pointer(name: string, base: string, index: Expr): { readonly at: string; readonly offset: number } {
-    const { terms, constant, key } = linear(index, sums);
+    const place = linear(index, sums);
+    const { terms, constant } = place;
+    const key = keyOf(place);
     if (key === "" || [...terms.keys()].some((term) => variables.has(term))) return address(base, index);
-    const known = pointers.get(`${name} ${key}`);
+    const own = `${name} ${key}`;
+    const known = pointers.get(own);
     if (known && known.constant <= constant) return { at: `(local.get ${known.local})`, offset: 4 * (constant - known.constant) };
     const { at, offset } = address(base, index);
     const fresh = `$at_${count++}`;
     declare(fresh, "i32");
     line(`(local.set ${fresh} ${at})`);
-    pointers.set(`${name} ${key}`, { local: fresh, constant: constant - offset / 4 });
+    added.push([own, known]);
+    pointers.set(own, { local: fresh, constant: constant - offset / 4 });
     return { at: `(local.get ${fresh})`, offset };
   }
 
   /** Prints a block, whose addresses are known inside it only. */
   function inBlock(list: readonly Stmt[]): void {
-    const before = [sums, pointers] as const;
-    [sums, pointers] = [new Map(sums), new Map(pointers)];
+    const outside = added;
+    added = [];
     stmts(list);
-    [sums, pointers] = before;
+    for (const [key, before] of added.toReversed()) {
+      if (before) pointers.set(key, before);
+      else pointers.delete(key);
+    }
+    added = outside;
   }
 
   function memory(op: string, name: string, index: Expr, value: string): string {

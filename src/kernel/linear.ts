@@ -5,27 +5,29 @@ import { printExpr } from "./text.js";
 export interface Linear {
   readonly terms: ReadonlyMap<string, number>;
   readonly constant: number;
-  /** The terms as text: equal for addresses that differ by a constant. */
-  readonly key: string;
 }
+
+/** The terms as text: equal for addresses that differ by a constant. */
+export const keyOf = ({ terms }: Linear): string => [...terms].filter(([, times]) => times !== 0).map(([term, times]) => `${times} ${term}`).sort().join(" + ");
 
 /** What names of index values stand for. */
 export type Names = Map<string, Linear>;
 
-const make = (terms: ReadonlyMap<string, number>, constant: number): Linear =>
-  ({ terms, constant, key: [...terms].filter(([, times]) => times !== 0).map(([term, times]) => `${times} ${term}`).sort().join(" + ") });
+const none: ReadonlyMap<string, number> = new Map();
 
-const scaled = ({ terms, constant }: Linear, by: number): Linear => make(new Map([...terms].map(([term, times]) => [term, by * times])), by * constant);
+const scaled = ({ terms, constant }: Linear, by: number): Linear => ({ terms: new Map([...terms].map(([term, times]) => [term, by * times])), constant: by * constant });
 
 function sum(a: Linear, b: Linear): Linear {
+  if (b.terms.size === 0) return { terms: a.terms, constant: a.constant + b.constant };
+  if (a.terms.size === 0) return { terms: b.terms, constant: a.constant + b.constant };
   const terms = new Map(a.terms);
   for (const [term, times] of b.terms) terms.set(term, (terms.get(term) ?? 0) + times);
-  return make(terms, a.constant + b.constant);
+  return { terms, constant: a.constant + b.constant };
 }
 
 export function linear(e: Expr, names: Names): Linear {
-  if (e.kind === "const") return make(new Map(), e.value);
-  if (e.kind === "ref") return names.get(e.name) ?? make(new Map([[e.name, 1]]), 0);
+  if (e.kind === "const") return { terms: none, constant: e.value };
+  if (e.kind === "ref") return names.get(e.name) ?? { terms: new Map([[e.name, 1]]), constant: 0 };
   if (e.kind === "binary") {
     if (e.op === "add") return sum(linear(e.a, names), linear(e.b, names));
     if (e.op === "sub") return sum(linear(e.a, names), scaled(linear(e.b, names), -1));
@@ -35,5 +37,5 @@ export function linear(e: Expr, names: Names): Linear {
       if (a.terms.size === 0) return scaled(b, a.constant);
     }
   }
-  return make(new Map([[printExpr(e), 1]]), 0);
+  return { terms: new Map([[printExpr(e), 1]]), constant: 0 };
 }

@@ -16,11 +16,26 @@ export function mapOperands(e: Expr, go: (operand: Expr) => Expr): Expr {
   }
 }
 
+/** Visits the operands of an expression; nothing is made anew. */
+export function eachOperand(e: Expr, visit: (operand: Expr) => void): void {
+  switch (e.kind) {
+    case "const": case "ref": return;
+    case "unary": case "cast": case "bitcast": case "splat": case "extract": return visit(e.a);
+    case "binary": case "shuffle": return [e.a, e.b].forEach(visit);
+    case "exchange": return [e.a, e.lane].forEach(visit);
+    case "fma": return [e.a, e.b, e.c].forEach(visit);
+    case "select": return [e.condition, e.then, e.else].forEach(visit);
+    case "load": return visit(e.index);
+    case "lanes": return e.items.forEach(visit);
+    default: return e satisfies never;
+  }
+}
+
 /** Visits every expression of a block and of the blocks inside it, operands too. */
 export function eachExpr(stmts: readonly Stmt[], visit: (e: Expr) => void): void {
-  const go = (e: Expr): Expr => {
+  const go = (e: Expr): void => {
     visit(e);
-    return mapOperands(e, go);
+    eachOperand(e, go);
   };
   for (const s of stmts) {
     switch (s.kind) {

@@ -7,7 +7,7 @@
  */
 import * as k from "./build.js";
 import type { Expr, Kernel, PoolName, Stmt, Type } from "./ir.js";
-import { linear, type Names } from "./linear.js";
+import { keyOf, linear, type Names } from "./linear.js";
 import { turnsOf } from "./loops.js";
 import { vectorsOf } from "./vectors.js";
 
@@ -43,10 +43,10 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
     const pool = pools.get(buffer);
     if (pool === undefined) return null;
     const whole = lanes === LANES && vectors.pools.has(pool) && vectors.aligned.has(at);
-    const { key, constant } = linear(index, names);
+    const place = linear(index, names);
     return {
-      buffer, index, type: { of, lanes: whole ? LANES : 1 }, group: `${buffer} ${whole ? LANES : 1} ${key}`,
-      at: (lanes === LANES && !whole ? [0, 1, 2, 3] : words).map((word) => constant + word),
+      buffer, index, type: { of, lanes: whole ? LANES : 1 }, group: `${buffer} ${whole ? LANES : 1} ${keyOf(place)}`,
+      at: (lanes === LANES && !whole ? [0, 1, 2, 3] : words).map((word) => place.constant + word),
     };
   };
   const loaded = (s: Stmt): Site | null => {
