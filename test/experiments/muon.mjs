@@ -4,11 +4,12 @@
  * For every seed AdamW (the page as it is) and Muon train in turn, from the same initial values and on the same batches, and every 100 steps the loss on held-out
  * text is measured, on every fourth batch of it: the time that takes does not count. What is told is after how many steps, and how many seconds of training, each is
  * where AdamW ended, as the page has it and with the best of the rates that were tried (--adamw RATE…). Between two measurements the loss is taken for a straight line.
+ * With --runs FILE finished runs are kept in that file, and taken from it: what was broken off goes on.
  *
  * npm run experiment:muon -- --data text.txt --rates adamw (or muon) [--rate 1e-3]… --steps 400 only compares rates, with one seed.
  */
 import { cpus } from "node:os";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -27,12 +28,12 @@ const RATES = { adamw: [5e-4, 1e-3, 2e-3, 4e-3, 8e-3], muon: [1e-3, 2e-3, 4e-3, 
 
 const { values: flags } = parseArgs({
   options: {
-    data: { type: "string" }, seeds: { type: "string", default: "3" }, steps: { type: "string", default: "2000" }, muon: { type: "string", default: "16e-3" }, adamw: { type: "string", multiple: true, default: ["4e-3"] },
-    rates: { type: "string" }, rate: { type: "string", multiple: true }, device: { type: "string", default: "wasm" }, threads: { type: "string" }, out: { type: "string" }, text: { type: "string", default: "the text" },
+    data: { type: "string" }, seeds: { type: "string", default: "3" }, steps: { type: "string", default: "2000" }, muon: { type: "string", default: "16e-3" }, adamw: { type: "string", multiple: true, default: [] },
+    rates: { type: "string" }, rate: { type: "string", multiple: true }, device: { type: "string", default: "wasm" }, threads: { type: "string" }, runs: { type: "string" }, out: { type: "string" }, text: { type: "string", default: "the text" },
   },
 });
 if (!flags.data || (flags.rates && !RATES[flags.rates])) {
-  console.error("usage: npm run experiment:muon -- --data text.txt [--text NAME] [--seeds 3] [--steps 2000] [--muon RATE] [--adamw RATE]… [--rates adamw|muon] [--rate RATE]… [--device wasm] [--threads N] [--out FILE]");
+  console.error("usage: npm run experiment:muon -- --data text.txt [--text NAME] [--seeds 3] [--steps 2000] [--muon RATE] [--adamw RATE]… [--rates adamw|muon] [--rate RATE]… [--device wasm] [--threads N] [--runs FILE] [--out FILE]");
   process.exit(2);
 }
 const steps = Number(flags.steps);
@@ -77,6 +78,17 @@ async function run({ plan, source }, seed) {
   return { seen, whole };
 }
 
+/** A run that the file has, or a new one, which the file has then. */
+async function taken({ name, optimizer, made }, seed) {
+  const key = JSON.stringify({ name, optimizer, seed, steps });
+  const kept = flags.runs && existsSync(flags.runs) ? readFileSync(flags.runs, "utf8").trim().split("\n").map((line) => JSON.parse(line)) : [];
+  const found = kept.find((one) => one.key === key);
+  if (found) return found;
+  const { seen, whole } = await run(made, seed);
+  if (flags.runs) appendFileSync(flags.runs, `${JSON.stringify({ key, seen, whole })}\n`);
+  return { seen, whole };
+}
+
 /** Where the losses first come down to `mark`: steps and seconds; null when they do not. */
 function reached(seen, mark) {
   const at = seen.findIndex(({ loss }) => loss <= mark);
@@ -116,7 +128,7 @@ const contestants = [
 for (const one of contestants) one.made = await planOf(one.optimizer);
 for (let i = 0; i < Number(flags.seeds); i++) {
   for (const one of contestants) {
-    one.runs.push(await run(one.made, seedOf(i)));
+    one.runs.push(await taken(one, seedOf(i)));
     const { seen, whole } = one.runs.at(-1);
     const there = reached(seen, contestants[0].runs[i].seen.at(-1).loss);
     console.error(`seed ${seedOf(i)}, ${one.name}: ${seen.at(-1).seconds.toFixed(1)} s, hold-out ${seen.at(-1).loss.toFixed(4)} (all: ${whole.toFixed(4)}), at the mark after ${there ? `${there.steps.toFixed(0)} steps, ${there.seconds.toFixed(1)} s` : "no step"}`);
