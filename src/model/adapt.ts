@@ -2,7 +2,7 @@
  * What adapts of a manifold of the page: an option that is learned between two ends (`adapt radius in 0.5 .. 2`), which is one parameter for all that is on
  * the manifold; one that is scheduled over the run (`adapt temperature = cosine(4, 1)`), which is a function of the step; or a rank, which is learned by parts that close
  * when a weight pulls them (`adapt rank in 1 .. 16 weight 1e-3`). Each is checked against
- * the set here; what it is in the graph says `parameters.ts`.
+ * the set here; what it is in the graph says `settings.ts`.
  */
 import type { AdaptClause, ManifoldDecl, Span } from "../../grammar/ast.js";
 import { diagnostic } from "../diagnostics/table.js";
