@@ -43,6 +43,8 @@ for (let round = 0; round < 3; round++) {
 const lines = (run) => readFileSync(join(root, run.folder, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
 const figure = (value, digits) => (value >= 1000 ? value.toExponential(1) : value.toFixed(digits));
 const said = (found, digits) => (found ? `${figure(found.mean, digits)}${found.deviation === null ? "" : ` ± ${figure(found.deviation, digits)} [${figure(found.interval[0], digits)}, ${figure(found.interval[1], digits)}]`}` : "–");
+/** Seed by seed: gains are spread over decades, where a deviation says nothing. */
+const each = (found) => (found ? found.values.map((value) => (value === null ? "–" : value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(value >= 10 ? 1 : 4))).join(", ") : "–");
 const table = (head, rows) => [`| ${head.join(" | ")} |`, `|${head.map(() => "---").join("|")}|`, ...rows.map((row) => `| ${row.join(" | ")} |`)].join("\n");
 
 /** A monitor over the seeds: at a step, or its largest over the run. */
@@ -58,13 +60,13 @@ const main = table(
   ["spec", "parameters", "hold-out loss", `less that of ${specs[0].spec}`, "ms a step", "gain forward, at the end", "gain backward, at the end"],
   specs.map(({ spec, parameters, holdout, difference, runs }, i) => {
     const last = Math.max(...lines(runs[0]).flatMap((line) => (line.monitors ? [line.step] : [])));
-    return [spec, parameters.toLocaleString("en"), said(holdout, 4), said(difference, 4), medianOf(times[i]).toFixed(0), said(monitored(runs, "gain:x:forward", last), 3), said(monitored(runs, "gain:x:backward", last), 3)];
+    return [spec, parameters.toLocaleString("en"), said(holdout, 4), said(difference, 4), medianOf(times[i]).toFixed(0), each(monitored(runs, "gain:x:forward", last)), each(monitored(runs, "gain:x:backward", last))];
   }),
 );
 const mixing = specs.filter(({ runs }) => monitored(runs, "gain:x:forward", null));
 const over = table(
   ["spec", "direction", ...experiment.at.map((step) => `step ${step}`), "largest"],
-  mixing.flatMap(({ spec, runs }) => ["forward", "backward"].map((direction) => [spec, direction, ...[...experiment.at, null].map((step) => said(monitored(runs, `gain:x:${direction}`, step), 4))])),
+  mixing.flatMap(({ spec, runs }) => ["forward", "backward"].map((direction) => [spec, direction, ...[...experiment.at, null].map((step) => each(monitored(runs, `gain:x:${direction}`, step)))])),
 );
 const columns = table(
   ["spec", "largest abs(log column sum)", "entropy of a row (nats)", "second singular value", "diversity of lanes"],
@@ -73,6 +75,6 @@ const columns = table(
 
 const page = join(root, "docs", "experiments", `${name}.md`);
 const text = readFileSync(page, "utf8");
-const tables = `Mean ± sample deviation [95% confidence interval, Student's t] over seeds ${seeds.join(", ")}.\n\n${main}\n\nGains while training:\n\n${over}\n\nWhat the mixes are like (column sums: the worst of the run; the others at the end):\n\n${columns}`;
-writeFileSync(page, text.replace(/(<!-- tables -->\n)[\s\S]*(\n<!-- end -->)/, (_, before, after) => `${before}\n${tables}\n${after}`));
+const tables = `Mean ± sample deviation [95% confidence interval, Student's t] over seeds ${seeds.join(", ")}; gains seed by seed.\n\n${main}\n\nGains while training:\n\n${over}\n\nWhat the mixes are like (column sums: the worst of the run; the others at the end):\n\n${columns}`;
+writeFileSync(page, text.replace(/(<!-- tables -->)[\s\S]*(<!-- end -->)/, (_, before, after) => `${before}\n\n${tables}\n\n${after}`));
 console.log(`\n${tables}\n\nwritten to ${page}`);
