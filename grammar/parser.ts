@@ -1,30 +1,22 @@
 /**
- * The grammar of declarations: models, blocks and their items, on top of the grammar of expressions (`expressions.ts`). Each rule returns the
- * tree of what it read.
+ * The grammar of declarations: models, blocks and their items, on top of the grammars of expressions and of sections (`expressions.ts`, `sections.ts`). Each
+ * rule returns the tree of what it read.
  */
 import { EOF, type TokenType } from "chevrotain";
 import type {
-  AdaptClause, Apply, Arg, Block, Call, Clause, DataDecl, DimDecl, Every, Expr, Formal, Ident, InputDecl, Let, LossDecl,
-  ManifoldDecl, Model, ModelItem, NumberLiteral, OutputDecl, ParamDecl, Path, Repeat, Section, StreamDecl, Use,
+  AdaptClause, Apply, Block, Call, DataDecl, DimDecl, Expr, Formal, Ident, InputDecl, Let, LossDecl,
+  ManifoldDecl, Model, ModelItem, OutputDecl, ParamDecl, Path, Repeat, StreamDecl, Use,
 } from "./ast.js";
-import { ExpressionParser } from "./expressions.js";
 import * as t from "./lexer.js";
+import { SectionParser } from "./sections.js";
 
 const word = t.word;
 
-export class MhcParser extends ExpressionParser {
+export class MhcParser extends SectionParser {
   constructor() {
     super();
     this.performSelfAnalysis();
   }
-
-  /** A block, connection or manifold by name, perhaps with arguments. */
-  private application = this.RULE("application", (): Path | Call => {
-    const callee = this.SUBRULE(this.path);
-    const lists: Arg[][] = [];
-    this.MANY(() => lists.push(this.SUBRULE(this.args)));
-    return lists.length ? { kind: "call", callee, axes: null, lists, as: null, span: this.span(callee, this.LA(0)) } : callee;
-  });
 
   private dims = this.RULE("dims", (): DimDecl[] => {
     const first = this.CONSUME(word.dim);
@@ -41,17 +33,6 @@ export class MhcParser extends ExpressionParser {
       },
     });
     return dims;
-  });
-
-  /** `each hidden on sphere`, of a parameter where it is declared or of a path. */
-  private membership = this.RULE("membership", (): { each: Ident[]; manifold: Path | Call } => {
-    const each: Ident[] = [];
-    this.MANY(() => {
-      this.CONSUME(word.each);
-      each.push(this.SUBRULE(this.ident));
-    });
-    this.CONSUME(word.on);
-    return { each, manifold: this.SUBRULE(this.application) };
   });
 
   private params = this.RULE("params", (): ParamDecl[] => {
@@ -156,12 +137,6 @@ export class MhcParser extends ExpressionParser {
     return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt[adapt.length - 1] ?? value) };
   });
 
-  /** Whether the next word on this line is a name that means something here only. */
-  private says(own: string): boolean {
-    const next = this.LA(1);
-    return next.tokenType === t.Name && next.image === own && next.startLine === this.LA(0).endLine;
-  }
-
   private adapting = this.RULE("adapting", (): AdaptClause => {
     const first = this.CONSUME(word.adapt);
     const what = this.SUBRULE(this.ident);
@@ -226,102 +201,6 @@ export class MhcParser extends ExpressionParser {
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.expression);
     return { kind: "loss", value, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, value) };
-  });
-
-  /** What kind of clause begins here: looks past a dotted path, on the same line. */
-  private clauseKind(): Clause["kind"] {
-    let at = 1;
-    if (this.LA(at).tokenType !== t.Name) return "bound";
-    const line = this.LA(at).startLine;
-    while (this.LA(at + 1).tokenType === t.Dot && this.LA(at + 2).tokenType === t.Name) at += 2;
-    const next = this.LA(at + 1);
-    if (next.tokenType === t.Equals) return "setting";
-    if (next.tokenType === word.on || next.tokenType === word.each) return "on";
-    const wordy = next.tokenType === t.Name || next.tokenType === t.NumberToken || next.tokenType === t.Comma;
-    return wordy && next.startLine === line ? "words" : "bound";
-  }
-
-  /** `every` is a name like any other, unless a count follows on its line. */
-  private isEvery(): boolean {
-    const [first, next] = [this.LA(1), this.LA(2)];
-    const counted = next.tokenType === t.NumberToken || next.tokenType === t.Name;
-    return first.tokenType === t.Name && first.image === "every" && counted && next.startLine === first.startLine;
-  }
-
-  private every = this.RULE("every", (): Every => {
-    const first = this.CONSUME(t.Name);
-    const count = this.SUBRULE(this.expression);
-    return { kind: "every", count, span: this.span(first, count) };
-  });
-
-  private clause = this.RULE("clause", (): Clause =>
-    this.OR({
-      ERR_MSG: "a clause",
-      DEF: [
-        {
-          GATE: () => this.clauseKind() === "setting",
-          ALT: (): Clause => {
-            const name = this.SUBRULE(this.ident);
-            this.CONSUME(t.Equals);
-            const value = this.OR3([
-              { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
-              { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
-            ]);
-            return { kind: "setting", name, value, span: this.span(name, value) };
-          },
-        },
-        {
-          GATE: () => this.clauseKind() === "on",
-          ALT: (): Clause => {
-            const path = this.SUBRULE(this.path);
-            const found = this.SUBRULE(this.membership);
-            return { kind: "on", path, ...found, span: this.span(path, found?.manifold) };
-          },
-        },
-        {
-          GATE: () => this.clauseKind() === "words",
-          ALT: (): Clause => {
-            const words: (Path | NumberLiteral)[] = [];
-            const first = this.SUBRULE2(this.path);
-            words.push(first);
-            this.AT_LEAST_ONE({
-              ERR_MSG: "a word",
-              GATE: () => this.LA(1).startLine === this.LA(0).startLine,
-              DEF: () => {
-                this.OPTION(() => this.CONSUME(t.Comma));
-                words.push(this.OR2([{ ALT: (): Path | NumberLiteral => this.SUBRULE3(this.path) }, { ALT: (): Path | NumberLiteral => this.SUBRULE(this.number) }]));
-              },
-            });
-            return { kind: "words", words, span: this.span(first, this.LA(0)) };
-          },
-        },
-        {
-          ALT: (): Clause => {
-            this.ACTION(() => (this.inClause = true));
-            const left = this.SUBRULE2(this.expression);
-            this.ACTION(() => (this.inClause = false));
-            this.CONSUME(t.LessEqual);
-            const right = this.SUBRULE3(this.expression);
-            const shared = this.OPTION3({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
-            const monitored = this.OPTION2(() => this.CONSUME(word.monitored));
-            return { kind: "bound", left, right, shared: shared !== undefined, monitored: monitored !== undefined, span: this.span(left, monitored ?? shared ?? right) };
-          },
-        },
-      ],
-    }));
-
-  private section = this.RULE("section", (): Section => {
-    const head = this.OR([
-      { ALT: () => this.CONSUME(word.constrain) }, { ALT: () => this.CONSUME(word.cost) }, { ALT: () => this.CONSUME(word.train) },
-    ]);
-    this.CONSUME(t.LeftBrace);
-    const clauses: Clause[] = [];
-    this.MANY(() => {
-      clauses.push(this.SUBRULE(this.clause));
-      this.OPTION(() => this.CONSUME(t.Comma));
-    });
-    const close = this.CONSUME(t.RightBrace);
-    return { kind: "section", name: { name: head.image, span: this.span(head) }, clauses, doc: this.ACTION(() => this.docs(head.startOffset)), span: this.span(head, close) };
   });
 
   private model = this.RULE("model", (): Model => {

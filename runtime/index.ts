@@ -1,6 +1,7 @@
 /** The runtime's front door: `import { load } from "mhc-lang/runtime"`. It imports nothing of the compiler. */
 export { load } from "./model.js";
-export type { GenerateOptions, LoadOptions, Model, ParameterAccess, StepMetrics } from "./model.js";
+export type { GenerateOptions } from "./generate.js";
+export type { LoadOptions, Model, ParameterAccess, StepMetrics } from "./model.js";
 export { deviceNames, openDevice } from "./open.js";
 export type { OpenOptions } from "./open.js";
 export type { Device, DeviceName, Session } from "./device.js";

@@ -3,15 +3,15 @@
  * and hands out this object; generated modules are thin types around it.
  */
 import { decode, encode, type Checkpoint } from "./checkpoint.js";
-import { decodeTokens, encodeText, textSource, type Batch, type Source } from "./data.js";
+import { textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
+import { continued, type GenerateOptions } from "./generate.js";
 import { initialValues } from "./initialize.js";
 import { openDevice } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
-import type { DataInfo, Entry, ParameterInfo, Plan, TensorRef } from "./plan.js";
-import { siteHash, threefry2x32, unit } from "./threefry.js";
+import { isOfTheRun, type DataInfo, type Entry, type ParameterInfo, type Plan, type TensorRef } from "./plan.js";
 
 /** Steps between two looks at the monitors, which take a forward pass. */
 const MONITOR = 50;
@@ -49,15 +49,6 @@ export interface ClaimMetrics {
   readonly text: string;
   readonly value: number;
   readonly holds: boolean;
-}
-
-export interface GenerateOptions {
-  readonly tokens?: number | undefined;
-  /** 0 takes the likeliest token. */
-  readonly temperature?: number | undefined;
-  /** Only the k likeliest tokens. */
-  readonly topK?: number | undefined;
-  readonly seed?: number | undefined;
 }
 
 export interface ParameterAccess {
@@ -164,8 +155,8 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   };
   const feed = (entry: Entry, values: Readonly<Record<string, ArrayLike<number>>>): void => {
     for (const [name, ref] of Object.entries(entry.inputs)) {
-      // Scalars of the run, which schedules need everywhere: the step is the one that would come next. An input of the page by that name is of floats.
-      const given = ref.dtype === "u32" && name === "step" ? [step] : ref.dtype === "u32" && name === "seed" ? [seed] : values[name];
+      // Schedules need the step everywhere: it is the one that would come next.
+      const given = isOfTheRun(name, ref) ? [name === "step" ? step : seed] : values[name];
       if (!given) throw new DataError(`\`${name}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
       const size = sizeOf(ref);
       if (given.length !== size) throw new DataError(`\`${name}\` has ${given.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`);
@@ -303,27 +294,14 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
       await session.run("vjp");
       return { inputs: await collect(entry, "cotangent:"), parameters: await collect(entry, "gradient:") };
     },
-    async generate(prompt, { tokens = 200, temperature = 0.8, topK, seed: sampling = seed } = {}) {
+    async generate(prompt, options = {}) {
       const entry = entryOf("forward", "generate text");
       if (!text || !entry.outputs["logits"]) throw new DataError(`${plan.name} does not generate text`);
-      if (!(temperature >= 0)) throw new DataError(`a temperature is at least 0, and is ${temperature}`);
-      if (topK !== undefined && !(topK >= 1)) throw new DataError(`at least one token must be kept to draw from, and topK is ${topK}`);
-      const vocab = text.vocabulary.length;
-      const known = [...encodeText(prompt, text.vocabulary)];
-      const start = known.length;
-      // Without a prompt the text begins after a newline, or after the first character there is.
-      if (known.length === 0) known.push(Math.max(0, text.vocabulary.indexOf("\n")));
-      const begin = known.length;
-      for (let i = 0; i < tokens; i++) {
-        const recent = known.slice(-text.window);
-        const window = new Uint32Array(text.window);
-        window.set(recent);
+      return continued(prompt, text, { ...options, seed: options.seed ?? seed }, async (window) => {
         feed(entry, { [`${text.name}.token`]: window });
         await session.run("forward");
-        const logits = (await read(entry, "logits")).subarray((recent.length - 1) * vocab, recent.length * vocab);
-        known.push(pick(logits as Float32Array, temperature, topK, unit(threefry2x32([sampling >>> 0, siteHash("generate")], [0, i]))));
-      }
-      return prompt + decodeTokens(known.slice(start === 0 ? begin : start), text.vocabulary);
+        return (await read(entry, "logits")) as Float32Array;
+      });
     },
     parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
     checkpoint: async () => encoded(await everything()),
@@ -394,18 +372,4 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     step = trained;
     lastFinite = null;
   }
-}
-
-/** Draws a token: softmax at a temperature over the k likeliest, by one uniform number. */
-export function pick(logits: Float32Array, temperature: number, topK: number | undefined, uniform: number): number {
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
-  if (temperature === 0) return order[0]!;
-  const kept = order.slice(0, topK ?? order.length);
-  const weights = kept.map((token) => Math.exp((logits[token]! - logits[kept[0]!]!) / temperature));
-  let left = uniform * weights.reduce((sum, weight) => sum + weight, 0);
-  for (const [i, weight] of weights.entries()) {
-    left -= weight;
-    if (left < 0) return kept[i]!;
-  }
-  return kept[kept.length - 1]!;
 }

@@ -216,3 +216,6 @@ export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number 
  * Where an option of a manifold is scheduled, every entry but `start` may have the input step: steps done so far.
  * A batch tensor is named as in the spec: "corpus.token" [batch, window], "corpus.next" [batch, window].
  */
+
+/** Whether an input of an entry is a scalar of the run, `step` or `seed`, and not the page's own input of that name, which is of floats. */
+export const isOfTheRun = (name: string, { dtype }: Pick<TensorRef, "dtype">): boolean => dtype === "u32" && (name === "step" || name === "seed");

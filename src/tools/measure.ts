@@ -6,7 +6,7 @@
 import type { Batch, Source } from "../../runtime/data.js";
 import type { Session } from "../../runtime/device.js";
 import type { Model } from "../../runtime/model.js";
-import type { DataInfo, Entry, Plan } from "../../runtime/plan.js";
+import { isOfTheRun, type DataInfo, type Entry, type Plan } from "../../runtime/plan.js";
 import { mainEntry, type Measured } from "./promises.js";
 import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
 
@@ -30,9 +30,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
   const entry = entries[main]!;
   const text = plan.data[0] ?? null;
   const vocabulary = text === null ? 0 : rangeOf(text);
-  /** Of a schedule: the step that the model would make next. Pages with an input of that name have no schedule. */
-  const scheduled = (name: string): boolean => name === "step" && plan.inputs[name] === undefined;
-  const refs = Object.entries(entry.inputs).filter(([name]) => !scheduled(name));
+  const refs = Object.entries(entry.inputs).filter(([name, ref]) => !isOfTheRun(name, ref));
   const size = plan.train?.batch ?? 1;
   /** A batch that is made up: tokens of the vocabulary, or labels, and numbers within +-1. */
   const madeUp = (seed: number, tokenOf: (draw: number) => number): Batch => Object.fromEntries(refs.map(([name, { shape, dtype }], input) => {
@@ -62,7 +60,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
   };
 
   async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
-    for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, scheduled(input) ? Uint32Array.of(model.step) : batch[input]!);
+    for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, isOfTheRun(input, ref) ? Uint32Array.of(input === "step" ? model.step : model.seed) : batch[input]!);
     const outputs = Object.entries(own.outputs).filter(([output, { shape }]) => shape.length === 0 || output === "losses");
     const read = await session.run(name, outputs.map(([, ref]) => ref));
     return outputs.map(([output], i) => [output, read[i]![0]!]);

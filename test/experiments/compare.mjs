@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { medianOf, summarize } from "../../dist/src/tools/statistics.js";
+import { table } from "./table.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(dirname(here));
@@ -45,7 +46,6 @@ const figure = (value, digits) => (value >= 1000 ? value.toExponential(1) : valu
 const said = (found, digits) => (found ? `${figure(found.mean, digits)}${found.deviation === null ? "" : ` ± ${figure(found.deviation, digits)} [${figure(found.interval[0], digits)}, ${figure(found.interval[1], digits)}]`}` : "–");
 /** Seed by seed: gains are spread over decades, where a deviation says nothing. */
 const each = (found) => (found ? found.values.map((value) => (value === null ? "–" : value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(value >= 10 ? 1 : 4))).join(", ") : "–");
-const table = (head, rows) => [`| ${head.join(" | ")} |`, `|${head.map(() => "---").join("|")}|`, ...rows.map((row) => `| ${row.join(" | ")} |`)].join("\n");
 
 /** A monitor over the seeds: at a step, or its largest over the run. */
 function monitored(runs, kind, step) {

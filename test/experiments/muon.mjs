@@ -18,6 +18,7 @@ import { load } from "../../dist/runtime/model.js";
 import { openDevice } from "../../dist/runtime/open.js";
 import { check, compile } from "../../dist/src/compile.js";
 import { summarize } from "../../dist/src/tools/statistics.js";
+import { table } from "./table.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const SPEC = "specs/nanogpt.mhc";
@@ -106,7 +107,6 @@ const spread = (values, digits) => {
   const { mean, deviation } = summarize(values);
   return deviation === null ? number(mean, digits) : `${number(mean, digits)} ± ${number(deviation, digits)}`;
 };
-const table = (head, rows) => [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
 if (flags.rates) {
   const rows = [];

@@ -8,6 +8,8 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { load, namesOf, NumericError, openDevice, pairsSource, parsePairs } from "../../dist/runtime/index.js";
 import { compile } from "../../dist/src/compile.js";
 import { euclidean, poincare, reconstruction } from "./reconstruction.mjs";
+import { summarize } from "../../dist/src/tools/statistics.js";
+import { table } from "./table.mjs";
 
 const here = (path) => new URL(`../../${path}`, import.meta.url);
 const option = (name, otherwise) => {
@@ -92,21 +94,19 @@ for (const arm of ARMS.filter(({ width }) => width === option("width", width))) 
 await device.close();
 if (tuned.length < ARMS.length) process.exit(0);
 
-/** Mean and standard deviation over the seeds. */
+/** Mean and sample deviation over the seeds. */
 const words = (list, digits) => {
-  const mean = list.reduce((sum, x) => sum + x, 0) / list.length;
-  const spread = Math.sqrt(list.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, list.length - 1));
-  return `${mean.toFixed(digits)} ± ${spread.toFixed(digits)}`;
+  const { mean, deviation } = summarize(list);
+  return `${mean.toFixed(digits)} ± ${(deviation ?? 0).toFixed(digits)}`;
 };
-const table = [
-  "| space | dimensions | mean rank | MAP | loss, nats a pair | best rate | MAP at the rates tried, seed 1 |",
-  "|---|---|---|---|---|---|---|",
-  ...tuned.map(({ arm, tried, best, runs }) => {
+const figures = table(
+  ["space", "dimensions", "mean rank", "MAP", "loss, nats a pair", "best rate", "MAP at the rates tried, seed 1"],
+  tuned.map(({ arm, tried, best, runs }) => {
     const of = (what, digits) => words(runs.map((result) => result[what]), digits);
-    return `| ${arm.name} | ${arm.width} | ${of("rank", 2)} | ${of("map", 3)} | ${of("loss", 3)} | ${best.rate} | ${tried.map(({ rate, map, loss }) => `${rate}: ${loss === null ? "diverged" : map.toFixed(3)}`).join(", ")} |`;
+    return [arm.name, arm.width, of("rank", 2), of("map", 3), of("loss", 3), best.rate, tried.map(({ rate, map, loss }) => `${rate}: ${loss === null ? "diverged" : map.toFixed(3)}`).join(", ")];
   }),
-].join("\n");
+);
 const all = tuned.flatMap(({ runs }) => runs).map((result) => result.seconds);
-console.log(`\n${table}\n\na run takes ${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)} s`);
+console.log(`\n${figures}\n\na run takes ${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)} s`);
 const file = here("docs/experiments/poincare.md");
-writeFileSync(file, readFileSync(file, "utf8").replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, (_, head, tail) => `${head}${table}${tail}`));
+writeFileSync(file, readFileSync(file, "utf8").replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, (_, head, tail) => `${head}${figures}${tail}`));

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { initialValues } from "../../runtime/initialize.js";
 import type { ParameterInfo, Start } from "../../runtime/plan.js";
-import { pick } from "../../runtime/model.js";
+import { pick } from "../../runtime/generate.js";
 import { threefry2x32, unit } from "../../runtime/threefry.js";
 
 const parameter = (start: Start, shape: readonly number[], name = "w"): ParameterInfo => ({ name, shape, axes: shape.map((_, i) => `a${i}`), start, doc: null, offset: 0, decay: true });
