@@ -7,56 +7,106 @@
  * cache line each, from `barrier + 64`) and opens the next generation. Waiting spins first, since a dispatch is short, and sleeps when
  * it is not.
  */
+import { block, branch, get, i32, i64, loop, memory, plain, set, tee, when, type Instruction, type Label, type Local, type WasmFunction } from "./instructions.js";
+
 const SPINS = 20_000;
 
-export const driver = `(func (export "run") (param $table i32) (param $count i32) (param $threads i32) (param $thread i32) (param $scratch i32) (param $barrier i32)
-(local $last i32) (local $groups i32) (local $group i32) (local $to i32) (local $victim i32) (local $left i32) (local $counter i32) (local $from i32) (local $generation i32) (local $spins i32) (local $own i32) (local $copy i32)
-(local.set $last (i32.add (local.get $table) (i32.shl (local.get $count) (i32.const 5))))
-(block $done (loop $next
-(br_if $done (i32.ge_u (local.get $table) (local.get $last)))
-(local.set $groups (i32.load offset=4 (local.get $table)))
-(local.set $own (i32.load offset=12 (local.get $table)))
-(if (i32.eq (local.get $threads) (i32.const 1)) (then
-(local.set $copy (i32.const 0))
-(loop $copies
-(call_indirect (type $kernel) (i32.add (i32.load offset=8 (local.get $table)) (i32.mul (local.get $copy) (i32.load offset=16 (local.get $table)))) (local.get $scratch) (i32.const 0) (local.get $own) (i32.load (local.get $table)))
-(local.set $copy (i32.add (local.get $copy) (i32.const 1)))
-(br_if $copies (i32.lt_u (i32.mul (local.get $copy) (local.get $own)) (local.get $groups)))))
-(else
-(local.set $victim (local.get $thread))
-(local.set $left (local.get $threads))
-(loop $shares
-(local.set $counter (i32.add (i32.add (local.get $barrier) (i32.const 64)) (i32.shl (local.get $victim) (i32.const 6))))
-(local.set $from (i32.div_u (i32.mul (local.get $groups) (local.get $victim)) (local.get $threads)))
-(local.set $victim (i32.add (local.get $victim) (i32.const 1)))
-(local.set $to (i32.div_u (i32.mul (local.get $groups) (local.get $victim)) (local.get $threads)))
-(block $empty (loop $claim
-(local.set $group (i32.add (local.get $from) (i32.atomic.rmw.add (local.get $counter) (i32.const 1))))
-(br_if $empty (i32.ge_u (local.get $group) (local.get $to)))
-(local.set $copy (i32.div_u (local.get $group) (local.get $own)))
-(local.set $group (i32.sub (local.get $group) (i32.mul (local.get $copy) (local.get $own))))
-(call_indirect (type $kernel) (i32.add (i32.load offset=8 (local.get $table)) (i32.mul (local.get $copy) (i32.load offset=16 (local.get $table)))) (local.get $scratch) (local.get $group) (i32.add (local.get $group) (i32.const 1)) (i32.load (local.get $table)))
-(br $claim)))
-(if (i32.eq (local.get $victim) (local.get $threads)) (then (local.set $victim (i32.const 0))))
-(br_if $shares (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-(local.set $generation (i32.atomic.load offset=4 (local.get $barrier)))
-(if (i32.eq (i32.atomic.rmw.add (local.get $barrier) (i32.const 1)) (i32.sub (local.get $threads) (i32.const 1)))
-(then
-(local.set $left (local.get $threads))
-(loop $clear
-(local.set $left (i32.sub (local.get $left) (i32.const 1)))
-(i32.atomic.store (i32.add (i32.add (local.get $barrier) (i32.const 64)) (i32.shl (local.get $left) (i32.const 6))) (i32.const 0))
-(br_if $clear (local.get $left)))
-(i32.atomic.store (local.get $barrier) (i32.const 0))
-(drop (i32.atomic.rmw.add offset=4 (local.get $barrier) (i32.const 1)))
-(drop (memory.atomic.notify offset=4 (local.get $barrier) (i32.const -1))))
-(else
-(local.set $spins (i32.const 0))
-(block $open (loop $wait
-(br_if $open (i32.ne (i32.atomic.load offset=4 (local.get $barrier)) (local.get $generation)))
-(local.set $spins (i32.add (local.get $spins) (i32.const 1)))
-(if (i32.gt_u (local.get $spins) (i32.const ${SPINS})) (then
-(drop (memory.atomic.wait32 offset=4 (local.get $barrier) (local.get $generation) (i64.const -1)))))
-(br $wait)))))))
-(local.set $table (i32.add (local.get $table) (i32.const 32)))
-(br $next))))`;
+const word = (name: string): Local => ({ name, type: "i32" });
+const label = (name: string): Label => ({ name });
+
+const [table, count, threads, thread, scratch, barrier] = [word("table"), word("count"), word("threads"), word("thread"), word("scratch"), word("barrier")];
+const [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy] = [
+  word("last"), word("groups"), word("group"), word("to"), word("victim"), word("left"), word("counter"), word("from"), word("generation"), word("spins"), word("own"), word("copy"),
+];
+
+const add = (a: Instruction, b: Instruction): Instruction => plain("i32.add", a, b);
+const sub = (a: Instruction, b: Instruction): Instruction => plain("i32.sub", a, b);
+const mul = (a: Instruction, b: Instruction): Instruction => plain("i32.mul", a, b);
+const div = (a: Instruction, b: Instruction): Instruction => plain("i32.div_u", a, b);
+const shl = (a: Instruction, by: number): Instruction => plain("i32.shl", a, i32(by));
+const step = (local: Local): Instruction => set(local, add(get(local), i32(1)));
+const field = (index: number): Instruction => memory("i32.load", 4 * index, get(table));
+/** Runs groups of one copy of the record's kernel. */
+const call = (begin: Instruction, end: Instruction): Instruction => ({
+  kind: "call", operands: [add(field(2), mul(get(copy), field(4))), get(scratch), begin, end, field(0)],
+});
+const counterOf = (owner: Local): Instruction => add(add(get(barrier), i32(64)), shl(get(owner), 6));
+const shareOf = (owner: Local): Instruction => div(mul(get(groups), get(owner)), get(threads));
+
+const [done, next, copies, shares, empty, claim, clear, open, wait] = [label("done"), label("next"), label("copies"), label("shares"), label("empty"), label("claim"), label("clear"), label("open"), label("wait")];
+
+/** One thread has no one to wait for. */
+const alone: readonly Instruction[] = [
+  set(copy, i32(0)),
+  loop(copies, [
+    call(i32(0), get(own)),
+    step(copy),
+    branch(copies, plain("i32.lt_u", mul(get(copy), get(own)), get(groups))),
+  ]),
+];
+
+const work: readonly Instruction[] = [
+  set(victim, get(thread)),
+  set(left, get(threads)),
+  loop(shares, [
+    set(counter, counterOf(victim)),
+    set(from, shareOf(victim)),
+    step(victim),
+    set(to, shareOf(victim)),
+    block(empty, [loop(claim, [
+      set(group, add(get(from), memory("i32.atomic.rmw.add", 0, get(counter), i32(1)))),
+      branch(empty, plain("i32.ge_u", get(group), get(to))),
+      set(copy, div(get(group), get(own))),
+      set(group, sub(get(group), mul(get(copy), get(own)))),
+      call(get(group), add(get(group), i32(1))),
+      branch(claim),
+    ])]),
+    when(plain("i32.eq", get(victim), get(threads)), [set(victim, i32(0))]),
+    branch(shares, tee(left, sub(get(left), i32(1)))),
+  ]),
+];
+
+const release: readonly Instruction[] = [
+  set(left, get(threads)),
+  loop(clear, [
+    set(left, sub(get(left), i32(1))),
+    memory("i32.atomic.store", 0, counterOf(left), i32(0)),
+    branch(clear, get(left)),
+  ]),
+  memory("i32.atomic.store", 0, get(barrier), i32(0)),
+  plain("drop", memory("i32.atomic.rmw.add", 4, get(barrier), i32(1))),
+  plain("drop", memory("memory.atomic.notify", 4, get(barrier), i32(-1))),
+];
+
+const meet: readonly Instruction[] = [
+  set(spins, i32(0)),
+  block(open, [loop(wait, [
+    branch(open, plain("i32.ne", memory("i32.atomic.load", 4, get(barrier)), get(generation))),
+    step(spins),
+    when(plain("i32.gt_u", get(spins), i32(SPINS)), [plain("drop", memory("memory.atomic.wait32", 4, get(barrier), get(generation), i64(-1)))]),
+    branch(wait),
+  ])]),
+];
+
+const together: readonly Instruction[] = [
+  ...work,
+  set(generation, memory("i32.atomic.load", 4, get(barrier))),
+  when(plain("i32.eq", memory("i32.atomic.rmw.add", 0, get(barrier), i32(1)), sub(get(threads), i32(1))), release, meet),
+];
+
+export const run: WasmFunction = {
+  name: "run",
+  params: [table, count, threads, thread, scratch, barrier],
+  locals: [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy],
+  body: [
+    set(last, add(get(table), shl(get(count), 5))),
+    block(done, [loop(next, [
+      branch(done, plain("i32.ge_u", get(table), get(last))),
+      set(groups, field(1)),
+      set(own, field(3)),
+      when(plain("i32.eq", get(threads), i32(1)), alone, together),
+      set(table, add(get(table), i32(32))),
+      branch(next),
+    ])]),
+  ],
+};

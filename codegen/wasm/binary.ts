@@ -1,0 +1,289 @@
+/** A module as binary: the layout of the core specification, 3.0, chapter 5, with the opcodes of instructions.ts. */
+import type { WasmFunction, Instruction, Label, Local, WasmModule, ValueType } from "./instructions.js";
+
+const TYPES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
+const FUNCREF = 0x70;
+const EMPTY = 0x40;
+const END = 0x0b;
+/** Limits of a memory: with a largest size; may be shared between threads. */
+const SHARED = 3;
+
+/** Bytes that grow. */
+class Bytes {
+  private bytes = new Uint8Array(1 << 12);
+  private view = new DataView(this.bytes.buffer);
+  length = 0;
+
+  private room(more: number): void {
+    if (this.length + more <= this.bytes.length) return;
+    const grown = new Uint8Array(2 * (this.length + more));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  byte(value: number): void {
+    this.room(1);
+    this.bytes[this.length++] = value;
+  }
+
+  /** LEB128 of a number below 2^32. */
+  unsigned(value: number): void {
+    this.room(5);
+    for (; value > 0x7f; value >>>= 7) this.bytes[this.length++] = (value & 0x7f) | 0x80;
+    this.bytes[this.length++] = value;
+  }
+
+  /** Signed LEB128 of an i32. */
+  signed(value: number): void {
+    this.room(5);
+    for (; value > 0x3f || value < -0x40; value >>= 7) this.bytes[this.length++] = (value & 0x7f) | 0x80;
+    this.bytes[this.length++] = value & 0x7f;
+  }
+
+  f32(value: number): void {
+    this.room(4);
+    this.view.setFloat32(this.length, value, true);
+    this.length += 4;
+  }
+
+  i32(value: number): void {
+    this.room(4);
+    this.view.setInt32(this.length, value, true);
+    this.length += 4;
+  }
+
+  /** A vector of bytes: how many, then they. */
+  sized(content: Bytes): void {
+    this.unsigned(content.length);
+    this.room(content.length);
+    this.bytes.set(content.bytes.subarray(0, content.length), this.length);
+    this.length += content.length;
+  }
+
+  name(text: string): void {
+    const utf8 = new TextEncoder().encode(text);
+    this.unsigned(utf8.length);
+    for (const byte of utf8) this.byte(byte);
+  }
+
+  done(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+}
+
+/** Puts instructions of one function down, operands first. */
+class Encoder {
+  private readonly indices = new Map<Local, number>();
+  /** Labels of the blocks that are open, outermost first; null for an `if`, which nothing branches to. */
+  private readonly open: (Label | null)[] = [];
+
+  constructor(private readonly to: Bytes, private readonly relaxed: boolean, locals: readonly Local[]) {
+    locals.forEach((local, i) => this.indices.set(local, i));
+  }
+
+  all(list: readonly Instruction[]): void {
+    for (const one of list) this.put(one);
+  }
+
+  private local(local: Local): void {
+    const index = this.indices.get(local);
+    if (index === undefined) throw new Error(`codegen: ${local.name} is no local of its function`);
+    this.to.unsigned(index);
+  }
+
+  private opcode({ prefix, code }: { readonly prefix: number; readonly code: number }): void {
+    if (prefix === 0) this.to.byte(code);
+    else {
+      this.to.byte(prefix);
+      this.to.unsigned(code);
+    }
+  }
+
+  private body(label: Label | null, list: readonly Instruction[]): void {
+    this.open.push(label);
+    this.all(list);
+    this.open.pop();
+  }
+
+  private put(i: Instruction): void {
+    const { to } = this;
+    switch (i.kind) {
+      case "get":
+        to.byte(0x20);
+        this.local(i.local);
+        break;
+      case "plain":
+        this.all(i.operands);
+        this.opcode(i.op);
+        break;
+      case "memory":
+        this.all(i.operands);
+        this.opcode(i.op);
+        to.unsigned(i.align);
+        to.unsigned(i.offset);
+        break;
+      case "const":
+        to.byte(i.type === "i32" ? 0x41 : i.type === "i64" ? 0x42 : 0x43);
+        if (i.type === "f32") to.f32(i.value);
+        else to.signed(i.value);
+        break;
+      case "vector":
+        to.byte(0xfd);
+        to.unsigned(12);
+        for (let n = 0; n < 4; n++) {
+          if (i.shape === "f32x4") to.f32(i.word);
+          else to.i32(i.word);
+        }
+        break;
+      case "set": case "tee":
+        this.put(i.value);
+        to.byte(i.kind === "set" ? 0x21 : 0x22);
+        this.local(i.local);
+        break;
+      case "fma":
+        this.put(i.a);
+        this.put(i.b);
+        if (!this.relaxed) this.opcode({ prefix: 0xfd, code: 230 });
+        this.put(i.c);
+        this.opcode({ prefix: 0xfd, code: this.relaxed ? 261 : 228 });
+        break;
+      case "lane":
+        this.all(i.operands);
+        this.opcode(i.op);
+        to.byte(i.lane);
+        break;
+      case "shuffle":
+        this.all(i.operands);
+        this.opcode(i.op);
+        for (const from of i.lanes) to.byte(from);
+        break;
+      case "call":
+        this.all(i.operands);
+        to.byte(0x11);
+        to.byte(0);
+        to.byte(0);
+        break;
+      case "branch": {
+        if (i.when) this.put(i.when);
+        const at = this.open.lastIndexOf(i.to);
+        if (at < 0) throw new Error(`codegen: no open block ${i.to.name}`);
+        to.byte(i.when ? 0x0d : 0x0c);
+        to.unsigned(this.open.length - 1 - at);
+        break;
+      }
+      case "block": case "loop":
+        to.byte(i.kind === "block" ? 0x02 : 0x03);
+        to.byte(EMPTY);
+        this.body(i.label, i.body);
+        to.byte(END);
+        break;
+      case "if":
+        this.put(i.condition);
+        to.byte(0x04);
+        to.byte(EMPTY);
+        this.body(null, i.then);
+        if (i.else.length) {
+          to.byte(0x05);
+          this.body(null, i.else);
+        }
+        to.byte(END);
+        break;
+      case "twice":
+        this.all(i.body);
+        if (this.relaxed) this.all(i.body);
+        break;
+      default: i satisfies never;
+    }
+  }
+}
+
+function encodeFunction({ params, locals, body }: WasmFunction, relaxed: boolean): Bytes {
+  const to = new Bytes();
+  const runs: { readonly type: ValueType; count: number }[] = [];
+  for (const { type } of locals) {
+    const last = runs.at(-1);
+    if (last?.type === type) last.count++;
+    else runs.push({ type, count: 1 });
+  }
+  to.unsigned(runs.length);
+  for (const { type, count } of runs) {
+    to.unsigned(count);
+    to.byte(TYPES[type]);
+  }
+  new Encoder(to, relaxed, [...params, ...locals]).all(body);
+  to.byte(END);
+  return to;
+}
+
+export interface Binary {
+  readonly bytes: Uint8Array;
+  /** Where the flag of the imported memory's limits stands: 3. A loader writes 1 over it to run without shared memory; the code is the same. */
+  readonly sharedFlag: number;
+}
+
+/** `relaxed`: multiply-add of four lanes is one instruction, rounded once or twice as the machine likes. */
+export function encodeModule({ kernels, run }: WasmModule, relaxed: boolean): Binary {
+  const to = new Bytes();
+  const section = (id: number, write: (content: Bytes) => void): void => {
+    const content = new Bytes();
+    write(content);
+    to.byte(id);
+    to.sized(content);
+  };
+  const functions = [...kernels, run];
+  let flagFromEnd = 0;
+
+  for (const byte of [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]) to.byte(byte);
+  const parameters = [["i32", "i32", "i32", "i32"], run.params.map(({ type }) => type)] as const;
+  section(1, (content) => {
+    content.unsigned(parameters.length);
+    for (const types of parameters) {
+      content.byte(0x60);
+      content.unsigned(types.length);
+      for (const type of types) content.byte(TYPES[type]);
+      content.unsigned(0);
+    }
+  });
+  section(2, (content) => {
+    content.unsigned(1);
+    content.name("env");
+    content.name("memory");
+    content.byte(0x02);
+    const flag = content.length;
+    content.byte(SHARED);
+    content.unsigned(1);
+    content.unsigned(65536);
+    flagFromEnd = content.length - flag;
+  });
+  const sharedFlag = to.length - flagFromEnd;
+  section(3, (content) => {
+    content.unsigned(functions.length);
+    for (const one of functions) content.unsigned(one === run ? 1 : 0);
+  });
+  section(4, (content) => {
+    content.unsigned(1);
+    content.byte(FUNCREF);
+    content.byte(0);
+    content.unsigned(kernels.length);
+  });
+  section(7, (content) => {
+    content.unsigned(functions.length);
+    functions.forEach(({ name }, i) => {
+      content.name(name);
+      content.byte(0);
+      content.unsigned(i);
+    });
+  });
+  section(9, (content) => {
+    content.unsigned(1);
+    for (const byte of [0, 0x41, 0, END]) content.byte(byte);
+    content.unsigned(kernels.length);
+    kernels.forEach((_, i) => content.unsigned(i));
+  });
+  section(10, (content) => {
+    content.unsigned(functions.length);
+    for (const one of functions) content.sized(encodeFunction(one, relaxed));
+  });
+  return { bytes: to.done(), sharedFlag };
+}

@@ -1,0 +1,101 @@
+/** A module as text, for people: the folded form, a statement a line. */
+import { shortestF32 } from "../../src/kernel/literals.js";
+import type { Instruction, Local, WasmFunction, WasmModule } from "./instructions.js";
+
+/** A decimal that reads back as the same f32. */
+function float(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  return shortestF32(value);
+}
+
+/** Text that grows at its end, which is what engines do fast. */
+class Printer {
+  text = "";
+
+  constructor(private readonly relaxed: boolean) {}
+
+  all(list: readonly Instruction[], before: string): void {
+    for (const one of list) {
+      this.text += before;
+      this.put(one);
+    }
+  }
+
+  private operation(head: string, operands: readonly Instruction[]): void {
+    this.text += head;
+    this.all(operands, " ");
+    this.text += ")";
+  }
+
+  private put(i: Instruction): void {
+    switch (i.kind) {
+      case "get": this.text += `(local.get $${i.local.name})`; break;
+      case "plain": this.operation(`(${i.op.name}`, i.operands); break;
+      case "memory": this.operation(`(${i.op.name}${i.offset ? ` offset=${i.offset}` : ""}${i.align === i.natural ? "" : ` align=${2 ** i.align}`}`, i.operands); break;
+      case "const": this.text += `(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`; break;
+      case "vector": {
+        const word = i.shape === "f32x4" ? float(i.word) : `${i.word}`;
+        this.text += `(v128.const ${i.shape} ${word} ${word} ${word} ${word})`;
+        break;
+      }
+      case "set": case "tee": this.operation(`(local.${i.kind} $${i.local.name}`, [i.value]); break;
+      case "fma":
+        if (this.relaxed) this.operation("(f32x4.relaxed_madd", [i.a, i.b, i.c]);
+        else {
+          this.operation("(f32x4.add (f32x4.mul", [i.a, i.b]);
+          this.operation("", [i.c]);
+        }
+        break;
+      case "lane": this.operation(`(${i.op.name} ${i.lane}`, i.operands); break;
+      case "shuffle": this.operation(`(${i.op.name} ${i.lanes.join(" ")}`, i.operands); break;
+      case "call": this.operation("(call_indirect (type $kernel)", i.operands); break;
+      case "branch": this.operation(`(${i.when ? "br_if" : "br"} $${i.to.name}`, i.when ? [i.when] : []); break;
+      case "block": case "loop":
+        this.text += `(${i.kind} $${i.label.name}`;
+        this.all(i.body, "\n");
+        this.text += ")";
+        break;
+      case "if":
+        this.text += "(if ";
+        this.put(i.condition);
+        this.text += " (then";
+        this.all(i.then, "\n");
+        if (i.else.length) {
+          this.text += ") (else";
+          this.all(i.else, "\n");
+        }
+        this.text += "))";
+        break;
+      case "twice": {
+        const body = this.relaxed ? [...i.body, ...i.body] : i.body;
+        this.put(body[0]!);
+        this.all(body.slice(1), "\n");
+        break;
+      }
+      default: i satisfies never;
+    }
+  }
+}
+
+const declared = (word: "param" | "local", locals: readonly Local[], before: string): string => locals.map(({ name, type }) => `${before}(${word} $${name} ${type})`).join("");
+
+/** `relaxed` as in binary.ts. */
+export function printModule({ kernels, run }: WasmModule, relaxed = false): string {
+  const printer = new Printer(relaxed);
+  printer.text = [
+    "(module",
+    `(import "env" "memory" (memory 1 65536 shared))`,
+    "(type $kernel (func (param i32 i32 i32 i32)))",
+    `(table ${kernels.length} funcref)`,
+    `(elem (i32.const 0)${kernels.map(({ name }) => ` $${name}`).join("")})`,
+  ].join("\n");
+  const put = ({ name, comment, params, locals, body }: WasmFunction, type: string): void => {
+    printer.text += `${comment === undefined ? "" : `\n;; ${comment}`}\n(func $${name} (export "${name}")${type}${declared("param", params, " ")}${declared("local", locals, "\n")}`;
+    printer.all(body, "\n");
+    printer.text += ")";
+  };
+  for (const kernel of kernels) put(kernel, " (type $kernel)");
+  put(run, "");
+  return `${printer.text})\n`;
+}
