@@ -19,6 +19,7 @@ import { elaborate, type Facts } from "./model/elaborate.js";
 import { reachOf } from "./manifolds/set.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
+import type { Accounted } from "./cost/account.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
 import { blame, readUses, type Host, type OwnSet } from "./uses.js";
 
@@ -73,6 +74,8 @@ export interface Compiled {
   readonly diagnostics: readonly Diagnostic[];
   readonly sources: (file: string) => string | undefined;
   readonly stages: Stages | null;
+  /** Whose work the dispatches of a device's entry do, in their order; what `cost` adds up. */
+  readonly accounts: ((device: string, entry: string) => Accounted) | null;
 }
 
 /** Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. */
@@ -93,11 +96,11 @@ export function check(text: string, options: CheckOptions): Checked {
 export async function compile(text: string, options: CompileOptions): Promise<Compiled> {
   const checked = check(text, options);
   const { model, diagnostics, sources, own } = checked;
-  if (!model) return { plan: null, diagnostics, sources, stages: null };
+  if (!model) return { plan: null, diagnostics, sources, stages: null, accounts: null };
   try {
     return await compileModel(text, model, checked, options);
   } catch (error) {
-    return { plan: null, diagnostics: [...diagnostics, blame(own, error)], sources, stages: null };
+    return { plan: null, diagnostics: [...diagnostics, blame(own, error)], sources, stages: null, accounts: null };
   }
 }
 
@@ -105,7 +108,7 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   const missing = model.data.filter((source) => valueOf(source.range) === null);
   if (missing.length) {
     const reports = missing.map((source) => diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, { fix: `pass the data: \`--data ${source.name}=path\`` }));
-    return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null };
+    return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null, accounts: null };
   }
   const printers = await Promise.all(options.devices.map(async (device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
@@ -117,12 +120,12 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   const lacking = half && printers.find(({ profile }) => !profile.half);
   if (lacking) {
     const fix = `take WebGPU alone (\`--device webgpu\`, \`--target typescript,wgsl\`), or \`precision = f32\` (\`--set train.precision=f32\`)`;
-    return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null };
+    return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null, accounts: null };
   }
   const entries = buildEntries(model, { monitors: options.monitors ?? false });
   const { parameters, states, layout, words } = stateOf(entries);
   const fitted = fit(entries, model.train, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
-  if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null };
+  if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null, accounts: null };
   const scheduled: [string, Scheduled][] = [];
   const devices: Record<string, DevicePlan> = {};
   for (const [i, { name, printer }] of printers.entries()) {
@@ -147,7 +150,11 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
     kernels: () => scheduled.map(([name, result]) => `// ${name}\n${result.kernels.map(printKernel).join("\n\n")}`).join("\n\n"),
     plan: () => scheduled.map(([name, result]) => `// ${name}\n${printPlan(result, fitted)}`).join("\n\n"),
   };
-  return { plan, diagnostics, sources, stages };
+  const accounts = (device: string, entry: string): Accounted => {
+    const found = scheduled.find(([name]) => name === device)?.[1];
+    return { accounts: found?.accounts(entry) ?? [], peak: found?.peaks[entry] ?? { work: 0, streams: 0 } };
+  };
+  return { plan, diagnostics, sources, stages, accounts };
 }
 
 /** What is watched: manifolds of the page that make values, and parameters on a set. */

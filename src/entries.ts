@@ -56,9 +56,10 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
     const nodes = lowered.parameters.map(({ node }) => node);
     const scaling = half ? lossScale(b) : null;
     const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, nodes, scaling?.scale);
-    const update = applyOptimizer(
-      b, lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) })), found, optimizerOf(model.train), model.train.clip, scaling, lowered.loss!,
-    );
+    const { clip } = model.train;
+    const trained = lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) }));
+    const spec = optimizerOf(model.train);
+    const update = b.within({ block: "", phase: "update" }, () => applyOptimizer(b, trained, found, spec, clip, scaling, lowered.loss!));
     states = update.states;
     order = update.order;
     const constraints = constraintOutputs(lowered);

@@ -1,6 +1,18 @@
-/** mhc devices: what this machine can run on, and which one `auto` takes. */
+/** mhc devices: what this machine can run on, and which one `auto` takes; `--calibrate` measures one of them for `mhc cost`. */
+import { cpus, totalmem } from "node:os";
+import { join, resolve } from "node:path";
 import { Command } from "commander";
+import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
+import { UsageError } from "./outcome.js";
+
+interface DevicesFlags {
+  readonly json?: boolean;
+  readonly calibrate?: boolean;
+  readonly device: DeviceName | "auto";
+  readonly threads?: number;
+  readonly out?: string;
+}
 
 interface Row {
   readonly device: string;
@@ -12,9 +24,15 @@ interface Row {
 
 export const devicesCommand = (): Command =>
   new Command("devices")
-    .description("list the devices of this machine")
+    .description("list the devices of this machine, or measure one")
+    .option("--calibrate", "measure a device and keep its profile, which `mhc cost` then takes")
+    .addOption(options.device())
+    .addOption(options.threads())
+    .option("-o, --out <file>", "with --calibrate: write the profile there instead")
     .addOption(options.json())
-    .action(async ({ json }: { readonly json?: boolean }) => {
+    .action(async ({ json, calibrate: asked, device: name, threads, out }: DevicesFlags) => {
+      if (asked) return calibrateDevice(name, { threads, out, json: json === true });
+      if (out !== undefined) throw new UsageError("error: -o goes with --calibrate");
       const { openDevice } = await import("../../runtime/open.js");
       const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
       const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
@@ -38,3 +56,25 @@ export const devicesCommand = (): Command =>
       }
       if (!json) process.stdout.write(`${missing ? `  webgpu      not here: ${missing}\n` : ""}* is what --device auto takes\n`);
     });
+
+async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean }): Promise<void> {
+  const { openDevice } = await import("../../runtime/open.js");
+  const { calibrate } = await import("../tools/calibrate.js");
+  const { profileFolder } = await import("./profiles.js");
+  const device = await openDevice(name, { threads });
+  try {
+    const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
+    const profile = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : totalmem() });
+    const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
+    const { writeAtomically } = await import("../../runtime/node/files.js");
+    await writeAtomically(file, `${JSON.stringify(profile, null, 2)}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ ...profile, file })}\n`);
+    else {
+      const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ");
+      process.stdout.write(`${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ${profile.dispatch_us} us a dispatch\n`);
+      process.stdout.write(`written to ${file}; energy is not measured, but of the profile ${device.name === "webgpu" ? "laptop" : "cpu"}\n`);
+    }
+  } finally {
+    await device.close();
+  }
+}

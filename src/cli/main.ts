@@ -9,6 +9,7 @@ import { benchCommand } from "./bench.js";
 import { checkCommand } from "./check.js";
 import { compareCommand } from "./compare.js";
 import { compileCommand } from "./compile.js";
+import { costCommand } from "./cost.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
 import { trainCommand } from "./train.js";
@@ -24,7 +25,7 @@ const program = new Command("mhc")
   .exitOverride()
   .showHelpAfterError("(mhc --help lists the commands)");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, verifyCommand, devicesCommand]) {
+for (const command of [checkCommand, fmtCommand, compileCommand, costCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, verifyCommand, devicesCommand]) {
   program.addCommand(command().exitOverride());
 }
 

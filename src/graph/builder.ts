@@ -4,8 +4,7 @@
  * wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise (x * 1, x + 0,
  * views that change nothing) are folded here; the rest is `src/passes/simplify.ts`.
  */
-import type { Span } from "../../grammar/ast.js";
-import type { Attributes, DType, Node, Op, Shape } from "./node.js";
+import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 import { opTable } from "./ops.js";
 import { sameShape, sizeOf, type OpRecord } from "./record.js";
 
@@ -14,7 +13,7 @@ export interface MakeOptions {
   readonly dtype?: DType;
   readonly site?: string;
   readonly epoch?: number;
-  readonly spans?: readonly Span[];
+  readonly origin?: Origin;
 }
 
 export type Builder = ReturnType<typeof createBuilder>;
@@ -23,6 +22,7 @@ export function createBuilder() {
   const known = new Map<string, Node>();
   let ids = 0;
   let epoch = 0;
+  let origin: Origin = { block: "", phase: "forward" };
 
   function make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options: MakeOptions = {}): Node {
     const record = opTable[op] as OpRecord<K>;
@@ -36,7 +36,7 @@ export function createBuilder() {
     const found = known.get(id);
     if (found) return found;
     const node = {
-      op, attrs, inputs, shape: inferred.shape, dtype: inferred.dtype, id: ids++, site, epoch: clone, spans: options.spans ?? [],
+      op, attrs, inputs, shape: inferred.shape, dtype: inferred.dtype, id: ids++, site, epoch: clone, origin: options.origin ?? origin,
     } as unknown as Node;
     known.set(id, node);
     return node;
@@ -50,6 +50,17 @@ export function createBuilder() {
       return part();
     } finally {
       epoch = before;
+    }
+  }
+
+  /** What `part` makes is of that origin. */
+  function within<T>(whose: Origin, part: () => T): T {
+    const before = origin;
+    origin = whose;
+    try {
+      return part();
+    } finally {
+      origin = before;
     }
   }
 
@@ -78,7 +89,7 @@ export function createBuilder() {
   const sum = (x: Node, axes: readonly number[]): Node => (axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) }));
 
   return {
-    make, inEpoch,
+    make, inEpoch, within,
     parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
     state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
     input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),

@@ -8,8 +8,6 @@
  * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator and
  * in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
  */
-import type { Span } from "../../grammar/ast.js";
-
 export type DType = "f32" | "u32" | "bool";
 export type Shape = readonly number[];
 
@@ -107,8 +105,17 @@ export interface NodeOf<K extends Op> {
   readonly site: string;
   /** 0, or the number of the recompute segment that cloned it. Part of the key. */
   readonly epoch: number;
-  /** Where in the spec this came from; not part of the key. */
-  readonly spans: readonly Span[];
+  /** Not part of the key. */
+  readonly origin: Origin;
+}
+
+/** What a node is for. */
+export type Phase = "forward" | "backward" | "update";
+
+/** Whose a node is, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the page itself). Equal nodes are one, and whoever needs it first has made it. */
+export interface Origin {
+  readonly block: string;
+  readonly phase: Phase;
 }
 
 export type Node = { readonly [K in Op]: NodeOf<K> }[Op];

@@ -106,7 +106,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
         const before = tensor(stream).node;
         const blocks: Connection["blocks"][number][] = [];
         wrapped = { path: statement.path, uses: blocks };
-        const after = labelled(statement.value, stream.axes);
+        const after = b.within({ block: inThisLayer(statement.path), phase: "forward" }, () => labelled(statement.value, stream.axes));
         wrapped = null;
         values.set(stream, after);
         chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks, stream: stream.name, mix: mixOf(statement.value) }]);
@@ -172,9 +172,14 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     return value;
   }
 
-  function fromParameter(parameter: Parameter): Labelled {
+  /** A name with the numbers of the layers in place of its stars. */
+  function inThisLayer(name: string): string {
     let at = 0;
-    const name = parameter.name.replace(/\*/g, () => `${indices[at++]}`);
+    return name.replace(/\*/g, () => `${indices[at++]}`);
+  }
+
+  function fromParameter(parameter: Parameter): Labelled {
+    const name = inThisLayer(parameter.name);
     const labels = labelsOf(parameter.tensor.axes);
     return { node: parameters.value(parameter, name, labels.map((own) => sizes.get(own)!)), labels };
   }
@@ -295,8 +300,10 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const bound = args.map((arg, i) => labelled(arg, made.formals[i]!.axes));
     // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
     made.formals.forEach((formal, i) => values.set(formal, bound[i]!));
-    for (const { tensor: own, value } of made.body) values.set(own, labelled(value, own.axes));
-    const result = labelled(made.result, made.axes);
+    const result = b.within({ block: inThisLayer(made.path), phase: "forward" }, () => {
+      for (const { tensor: own, value } of made.body) values.set(own, labelled(value, own.axes));
+      return labelled(made.result, made.axes);
+    });
     if (wrapped?.path === made.path) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
     return result;
   }

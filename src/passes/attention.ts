@@ -57,7 +57,7 @@ export function fuseAttention(graph: Graph, b: Builder = createBuilder()): Graph
   const now = (node: Node): Node => done.get(node)!;
   for (const node of nodes) {
     const match = node.op === "contract" ? find(node, single) : null;
-    done.set(node, match ? build(b, match, now) : remake(b, node, node.inputs.map(now)));
+    done.set(node, match ? b.within(node.origin, () => build(b, match, now)) : remake(b, node, node.inputs.map(now)));
   }
   return {
     name: graph.name,

@@ -26,10 +26,12 @@ export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly N
     if (node.inputs.every((input) => !active.has(input))) continue;
     const record = opTable[node.op] as OpRecord<typeof node.op>;
     if (!record.vjp) throw new Error(`graph: ${node.op} has no derivative`);
-    const back = (record.vjp as (b: Builder, node: Node, g: Node) => readonly (Node | null)[])(b, node, cotangent);
-    node.inputs.forEach((input, i) => {
-      const part = back[i];
-      if (part && active.has(input)) add(input, part);
+    b.within({ ...node.origin, phase: "backward" }, () => {
+      const back = (record.vjp as (b: Builder, node: Node, g: Node) => readonly (Node | null)[])(b, node, cotangent);
+      node.inputs.forEach((input, i) => {
+        const part = back[i];
+        if (part && active.has(input)) add(input, part);
+      });
     });
   }
   return wrt.map((node) => found.get(node) ?? b.fill(0, node.shape));

@@ -12,6 +12,7 @@ import * as k from "../kernel/build.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { rename } from "../kernel/rename.js";
 import type { Bound, Place } from "./kernelize.js";
+import type { Region } from "./regions.js";
 
 /** Floating-point operations up to which a kernel is small. */
 const SMALL = 1 << 22;
@@ -37,12 +38,15 @@ interface Touch extends Span {
 export interface Due {
   readonly bound: Bound;
   readonly epoch: number;
+  /** What the kernel was made of; null for copies and what sets memory to zero. */
+  readonly region: Region | null;
 }
 
 /** One dispatch: a kernel, and the places of each of its copies. */
 export interface Batch {
   readonly bound: Bound;
   readonly copies: readonly (readonly Place[])[];
+  readonly members: readonly Due[];
 }
 
 export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
@@ -55,7 +59,7 @@ export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Bat
   return joined.map((groups): Batch => {
     const [members] = groups as [Due[]];
     const bound = groups.length === 1 ? members[0]!.bound : together(groups.map(([only]) => only!.bound));
-    return { bound, copies: groups.length === 1 ? members.map(({ bound: { places } }) => places) : [bound.places] };
+    return { bound, copies: groups.length === 1 ? members.map(({ bound: { places } }) => places) : [bound.places], members: groups.flat() };
   });
 }
 

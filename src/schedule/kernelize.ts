@@ -5,8 +5,6 @@
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node } from "../graph/node.js";
-import { opTable } from "../graph/ops.js";
-import type { OpRecord } from "../graph/record.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { keepLoops } from "../kernel/loops.js";
 import { rollAccesses } from "../kernel/rolled-accesses.js";
@@ -15,6 +13,7 @@ import { chosen, type Choice, type Tuned } from "./choices.js";
 import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "./partition.js";
 import type { Cooperation } from "./reductions.js";
+import { workOf } from "./work.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
 export interface Place {
@@ -124,18 +123,7 @@ export function kernelize(
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
     made: new Set([...uses.values()].filter(({ made }) => made).map(({ place }) => place)),
-    flops: flopsOf(cluster, places),
+    flops: workOf(cluster, places).reduce((sum, { flops }) => sum + flops, 0),
     tuned,
   };
-}
-
-/** Everything between the roots and what is in memory. */
-function flopsOf(cluster: Pick<Cluster, "members" | "roots">, places: Places): number {
-  const seen = new Set<Node>();
-  const visit = (node: Node): number => {
-    if (seen.has(node) || (places.isBase(node) && !cluster.members.has(node))) return 0;
-    seen.add(node);
-    return (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never) + node.inputs.reduce((sum, input) => sum + visit(input), 0);
-  };
-  return cluster.roots.reduce((sum, root) => sum + visit(root), 0);
 }

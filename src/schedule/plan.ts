@@ -17,6 +17,8 @@ import { inPlace } from "./inplace.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { legalize } from "./legalize.js";
 import { matmulKernel } from "./matmul.js";
+import type { Account } from "../cost/account.js";
+import { accountOf, footprintOf } from "./accounts.js";
 import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type Use } from "./memory.js";
 import { lyingAt, placePacks } from "./packs.js";
 import { countUses, partition, reachable, type Cluster } from "./partition.js";
@@ -42,6 +44,8 @@ export interface Scheduled {
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
   /** Bytes of the temporary floats, and of the streams' activations alone where they take most, by the name of the entry. */
   readonly peaks: Readonly<Record<string, Peak>>;
+  /** Who an entry's dispatches work for, in their order; none where there is no such entry. */
+  readonly accounts: (entry: string) => readonly Account[];
 }
 
 export interface Peak {
@@ -69,6 +73,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const pools = { state: stateWords, work: 0, ints: 0, out: 0, half: 0 };
   const entries: Record<string, Entry> = {};
   const peaks: Record<string, Peak> = {};
+  const accounts = new Map<string, () => readonly Account[]>();
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
   const textOf = (kernel: Kernel): string => {
@@ -94,14 +99,13 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     templates.set(signature.text, template(bound, signature, places));
     return bound;
   };
-  const share = ({ kernel, places, flops, tuned, made }: Bound): number => {
-    const text = textOf(kernel);
+  const share = (bound: Bound): number => {
+    const text = textOf(bound.kernel);
     const index = byText.get(text);
     if (index !== undefined) return index;
     byText.set(text, kernels.length);
-    kernels.push(kernel);
-    const bytes = kernel.buffers.reduce((sum, { access }, i) => sum + (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * bytesOf(places[i] as Located), 0);
-    work.push({ flops, bytes, tuned: tuned?.key ?? null });
+    kernels.push(bound.kernel);
+    work.push({ flops: bound.flops, bytes: footprintOf(bound).reduce((sum, bytes) => sum + bytes, 0), tuned: bound.tuned?.key ?? null });
     return kernels.length - 1;
   };
   const literal = (node: Node): Located => {
@@ -126,7 +130,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
       buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })), cluster: clusterOf(kernel.body),
     })),
-    entries, peaks,
+    entries, peaks, accounts: (name) => accounts.get(name)?.() ?? [],
     pools: {
       state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
       half: pools.half === 0 ? 0 : pools.half + PADDING,
@@ -205,18 +209,21 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
     const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
     const epochOf = ({ clusters }: Region): number => Math.max(...clusters.flatMap(({ members }) => [...members].map(({ epoch }) => epoch)));
-    const due = (epoch: number) => (bound: Bound): Due => ({ bound, epoch });
+    const due = (epoch: number, region: Region | null = null) => (bound: Bound): Due => ({ bound, epoch, region });
     const dues = [
       ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)).map(due(0)),
-      ...regions.flatMap((region) => [
-        ...region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => interned(clearKernel(place, place.words, profile))),
-        ...(region.clusters[0]!.kind === "pack"
-          ? (packs.copies.get(region.clusters[0]!) ?? []).map(({ from, to }) => interned(copy(from, to)))
-          : inRoles(region).map((part) => kernelFor(part, classes, oracle))),
-      ].map(due(epochOf(region)))),
+      ...regions.flatMap((region) => {
+        const epoch = epochOf(region);
+        const clears = region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => due(epoch)(interned(clearKernel(place, place.words, profile))));
+        const [first] = region.clusters as [Cluster];
+        if (first.kind === "pack") return [...clears, ...(packs.copies.get(first) ?? []).map(({ from, to }) => due(epoch)(interned(copy(from, to))))];
+        return [...clears, ...inRoles(region).map((part) => due(epoch, part)(kernelFor(part, classes, oracle)))];
+      }),
       ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)).map(due(0)),
     ];
-    const runs = batch(dues, spanOf).map(({ bound, copies }): Run => ({ kernel: share(bound), places: copies.flatMap((own) => own as readonly Located[]) }));
+    const batches = batch(dues, spanOf);
+    const runs = batches.map(({ bound, copies }): Run => ({ kernel: share(bound), places: copies.flatMap((own) => own as readonly Located[]) }));
+    accounts.set(graph.name, () => batches.map((one, i) => accountOf(one, runs[i]!.kernel, profile, oracle)));
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
     const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));
@@ -255,8 +262,6 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     return peak;
   }
 }
-
-const bytesOf = ({ pool, words }: Located): number => wordBytes[pool] * words;
 
 const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
 

@@ -21,6 +21,7 @@ import { constant, type Coord, type Reducing } from "./emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
 import { without, type Cluster } from "./partition.js";
 import { scatter, scatterOf } from "./scatter.js";
+import { sparseWork } from "./work.js";
 import { sameShape, sizeOf } from "./views.js";
 
 /** Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call. */
@@ -50,7 +51,10 @@ export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Plac
   const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
   const trailing = axes.length === 0 || axes.includes(shape.length - 1);
   const scattered = scatterOf(cluster, profile.lanes);
-  if (scattered) return kernelize("scatter", cluster, profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
+  if (scattered) {
+    const bound = kernelize("scatter", cluster, profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
+    return { ...bound, flops: sparseWork(cluster, places, scattered).reduce((sum, { flops }) => sum + flops, 0) };
+  }
   return kernelize(name, cluster, profile, places, profile.lanes, 1, (bench) => {
     if (flat || sizeOf(without(shape, axes)) === 1 && !cluster.axes) return longRow(bench, cluster, shape, flat);
     return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });

@@ -7,11 +7,7 @@ import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
-import { loadTarget } from "../../codegen/registry.js";
-import { targetOf } from "../compile.js";
-import { createBuilder } from "../graph/builder.js";
-import type { Graph } from "../graph/node.js";
-import { schedule } from "../schedule/plan.js";
+import { timeLoads } from "./ceilings.js";
 import { medianOf } from "./statistics.js";
 
 export interface KernelTime {
@@ -112,23 +108,11 @@ async function profile(session: Session, plan: DevicePlan, peak: { readonly gflo
 /** What the device can do at best, by kernels of this compiler. */
 async function peakOf(device: Device): Promise<{ readonly gflops: number; readonly gbytes: number }> {
   const software = device.name === "javascript";
-  const product = software ? 128 : 512;
+  const side = software ? 128 : 512;
   const words = software ? 1 << 20 : 1 << 23;
-  const b = createBuilder();
-  const graph: Graph = { name: "product", outputs: new Map([["y", b.contract("ik,kj->ij", b.input("a", [product, product], "f32"), b.input("b", [product, product], "f32"))]]), updates: new Map() };
-  const c = createBuilder();
-  const stream: Graph = { name: "stream", outputs: new Map([["y", c.add(c.input("a", [words], "f32"), c.input("b", [words], "f32"))]]), updates: new Map() };
-  const printer = await loadTarget(targetOf[device.name]);
-  const { kernels, infos, entries, pools, constants } = schedule([graph, stream], printer.profile, new Map(), 0);
-  const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
-  for (const { inputs } of Object.values(entries)) for (const ref of Object.values(inputs)) session.write(ref, new Float32Array(ref.shape.reduce((n, size) => n * size, 1)).fill(1));
-  const best = async (name: string): Promise<number> => {
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < PROFILED; i++) least = Math.min(least, (await session.profile(name)).reduce((sum, ms) => sum + ms, 0));
-    return least;
-  };
-  const gflops = (2 * product ** 3) / (await best("product")) / 1e6;
-  const gbytes = (12 * words) / (await best("stream")) / 1e6;
-  await session.close();
-  return { gflops, gbytes };
+  const { product, stream } = await timeLoads(device, {
+    product: (b) => [b.contract("ik,kj->ij", b.input("a", [side, side], "f32"), b.input("b", [side, side], "f32"))],
+    stream: (b) => [b.add(b.input("a", [words], "f32"), b.input("b", [words], "f32"))],
+  });
+  return { gflops: product.flops / product.ms / 1e6, gbytes: stream.bytes / stream.ms / 1e6 };
 }

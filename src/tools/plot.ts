@@ -146,6 +146,36 @@ export interface RowOptions {
 }
 
 /** A row a spec: each seed as a small dot, the mean as a bar or a large dot, and a whisker. */
+export interface Stack {
+  readonly name: string;
+  /** From the left to the right. */
+  readonly parts: readonly { readonly colour: number; readonly value: number; readonly title: string }[];
+}
+
+/** Bars that are made of parts, from 0. */
+export function stackChart({ label, x: xLabel, rows }: { readonly label: string; readonly x: string; readonly rows: readonly Stack[] }): string {
+  const totals = rows.map(({ parts }) => parts.reduce((sum, { value }) => sum + value, 0));
+  const left = 14 + CHARACTER * rows.reduce((longest, { name }) => Math.max(longest, Math.min(NAME, name.length)), 1);
+  const floor = TOP + ROW * rows.length;
+  const x = linear(0, totals.reduce((most, total) => Math.max(most, total), 0) * 1.04 || 1, left, WIDTH - RIGHT, 7);
+  const grid = x.ticks.map(({ value, text }) => `<line class="grid" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${TOP}" y2="${floor}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
+  const marks = rows.map(({ name, parts }, i) => {
+    const middle = TOP + ROW * (i + 0.5);
+    let from = 0;
+    const bars = parts.map(({ colour, value, title }) => {
+      const start = x.at(from);
+      from += value;
+      return `<g class="${colourOf(colour)}"><title>${escape(title)}</title><rect class="bar" x="${at(start)}" y="${middle - 7}" width="${at(x.at(from) - start)}" height="14"/></g>`;
+    });
+    const shown = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
+    return `<g><text class="name" x="${at(left - 8)}" y="${middle + 4}" text-anchor="end">${escape(shown)}</text>${bars.join("")}</g>`;
+  });
+  return [
+    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...grid, `<line class="axis" x1="${at(left)}" x2="${at(left)}" y1="${TOP}" y2="${floor}"/>`, ...marks,
+    `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" text-anchor="middle">${escape(xLabel)}</text>`, "</svg>",
+  ].join("\n");
+}
+
 export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOptions): string {
   const all = rows.flatMap(({ values, mean, whisker }) => [...values, mean, ...(whisker ?? [])]).concat(zero ? [0] : []);
   const least = all.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);

@@ -132,6 +132,8 @@ export const leaves = {
   } satisfies OpRecord<"iota">,
 };
 
+/** Operations of the form that does not overflow: |x|, -, exp, +, /, <, a product and a choice. */
+const SIGMOID = 8;
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 
 export const elementwise = {
@@ -147,7 +149,7 @@ export const elementwise = {
   }, draw(-2, 2, [0])),
   sin: unary<"sin">(Math.sin, (b, x) => b.cos(x), draw(-6, 6)),
   cos: unary<"cos">(Math.cos, (b, x) => b.neg(b.sin(x)), draw(-6, 6)),
-  sigmoid: unary<"sigmoid">((x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)), draw(-5, 5)),
+  sigmoid: unary<"sigmoid">((x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)), draw(-5, 5), SIGMOID),
   add: binary<"add">((x, y) => x + y, (_, g) => [g, g], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
   sub: binary<"sub">((x, y) => x - y, (b, g) => [g, b.neg(g)], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
   mul: {
@@ -177,7 +179,8 @@ export const elementwise = {
     infer: (inputs) => same(inputs, 1, ["f32"], "bool"),
     evaluate: (node, [x]) => map(sizeOf(node.shape), "bool", (i) => (Number.isFinite(x![i]!) ? 1 : 0)),
     vjp: null,
-    flops: (node) => sizeOf(node.shape),
+    // A mask and a comparison.
+    flops: (node) => 2 * sizeOf(node.shape),
     cases: [{ attrs: {}, inputs: [draw(-2, 2)] }],
   } satisfies OpRecord<"finite">,
   select: {

@@ -1,0 +1,62 @@
+/** mhc cost: what a training step of a spec takes: operations and bytes, and time and energy on a device profile. */
+import { writeFile } from "node:fs/promises";
+import { Command } from "commander";
+import { joules, mib, scaled } from "../cost/figures.js";
+import type { CostReport } from "../cost/report.js";
+import * as options from "./options.js";
+import { defaultProfile, profileNamed } from "./profiles.js";
+import { openProject, readFacts, report, type SpecOptions } from "./project.js";
+import { version } from "./version.js";
+
+interface CostFlags extends SpecOptions {
+  readonly device?: string;
+  readonly html?: string;
+}
+
+export const costCommand = (): Command =>
+  new Command("cost")
+    .description("what a training step costs: FLOPs and bytes counted from the plan, time and energy modelled")
+    .argument("<spec>", "a .mhc file")
+    .option("--device <profile>", "a device profile: cpu, laptop, rtx, h100, phone, board, one that was measured here, or a JSON file (default: what was measured here, else cpu)")
+    .option("--html <file>", "write a page with the same as a picture")
+    .addOption(options.set())
+    .addOption(options.data())
+    .addOption(options.json())
+    .action(async (file: string, given: CostFlags) => {
+      const json = given.json === true;
+      const profile = profileNamed(given.device ?? defaultProfile());
+      const project = await openProject(file, given);
+      const { options: full } = await readFacts(project, json);
+      const { compile } = await import("../compile.js");
+      const compiled = await compile(project.text, { ...full, devices: [profile.device] });
+      await report(compiled, json);
+      const { cost } = await import("../cost/report.js");
+      const found = cost(compiled, profile);
+      process.stdout.write(json ? `${JSON.stringify(found)}\n` : text(found));
+      if (given.html === undefined) return;
+      const { costPage } = await import("../tools/cost-page.js");
+      const command = ["mhc cost", options.quoted(file), ...(given.device === undefined ? [] : ["--device", options.quoted(given.device)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
+      await writeFile(given.html, costPage(found, profile, { command, version, text: project.text }));
+      if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
+    });
+
+function text(found: CostReport): string {
+  const { time_ms: ms } = found;
+  const table = (head: string, rows: readonly (readonly [string, CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number], string?])[]): string[] => {
+    const width = Math.max(head.length, ...rows.map(([name]) => name.length)) + 2;
+    const line = (name: string, ...cells: readonly string[]): string => `${name.padEnd(width)}${cells.map((cell) => cell.padStart(12)).join("")}`.trimEnd();
+    return [
+      "", line(head, "FLOP/token", "B/token", "ms", "% of time", "J/token", ...(rows.some(([, , last]) => last !== undefined) ? ["parameters"] : [])),
+      ...rows.map(([name, share, last]) => line(name, scaled(share.flops_per_token, ""), scaled(share.bytes_per_token, ""), share.time_ms.toFixed(2), ((100 * share.time_ms) / ms).toFixed(1), joules(share.joules_per_token), ...(last === undefined ? [] : [last]))),
+    ];
+  };
+  return `${[
+    `${found.name} on ${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} a token, counted from the plan; ${found.tokens.toLocaleString("en")} tokens a step`,
+    `${scaled(ms, "s", ["m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, modelled from ${found.measured === null ? "published figures" : `what was measured (${found.measured})`}; ${found.dispatches} dispatches`,
+    `${found.parameters.toLocaleString("en")} parameters; ${mib(found.memory_bytes)} of memory: ${found.memory.map(({ kind, bytes }) => `${kind} ${(bytes / 2 ** 20).toFixed(1)}`).join(", ")}`,
+    ...table("", found.by_phase.map((share) => [share.phase, share])),
+    ...table("kind", found.by_kind.map((share) => [share.kind, share])),
+    ...table("block", found.by_block.map((share) => [share.block === "" ? "(the page)" : share.block, share, share.parameters.toLocaleString("en")])),
+    ...(found.advice.length ? ["", ...found.advice.map((line) => `- ${line}`)] : []),
+  ].join("\n")}\n`;
+}

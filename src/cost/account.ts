@@ -1,0 +1,34 @@
+/** What a plan's dispatches do and for whom: what a model of cost adds up. Made by `src/schedule`, which alone knows what a kernel was made of. */
+import type { Op, Origin } from "../graph/node.js";
+import type { PoolName } from "../../runtime/plan.js";
+
+/** Floating-point operations of nodes of one op and one origin. */
+export interface Work {
+  readonly origin: Origin;
+  readonly op: Op;
+  readonly flops: number;
+}
+
+/** What a dispatch reads or writes of one tensor, in bytes: each once, and twice what it reads and then writes. */
+export interface Traffic {
+  /** Of what is written whoever made it; of what is read the reader. */
+  readonly origin: Origin;
+  readonly pool: PoolName;
+  /** Where it lies in the pool, in words: two of one place are one tensor. */
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** One dispatch, all its copies together. */
+export interface Account {
+  /** Index into the plan's kernels. */
+  readonly kernel: number;
+  readonly work: readonly Work[];
+  readonly traffic: readonly Traffic[];
+}
+
+/** The accounts of an entry, and the bytes of its temporary values: all, and the activations of the residual streams alone where they take most. */
+export interface Accounted {
+  readonly accounts: readonly Account[];
+  readonly peak: { readonly work: number; readonly streams: number };
+}

@@ -1,0 +1,134 @@
+/**
+ * What a training step costs: operations and bytes from the plan's accounts, and on a device profile time and energy.
+ *
+ *     time   = sum over dispatches of max(sum over classes of F / rate, sum over levels of B / bandwidth) + dispatch cost       (a roofline each)
+ *     energy = sum over dispatches of e_flop F + sum over levels of e_byte B                                                    (Horowitz 2014)
+ *
+ * F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all that was moved since it was
+ * touched last, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each other, so the first touch of a step counts from the
+ * last of the one before.
+ */
+import type { Origin, Phase } from "../graph/node.js";
+import type { Account } from "./account.js";
+import { classOf, kindOf, KINDS, type Kind } from "./kinds.js";
+import type { DeviceProfile } from "./profile.js";
+
+/** A share of a step. */
+export interface Share {
+  readonly flops: number;
+  readonly bytes: number;
+  readonly ms: number;
+  readonly joules: number;
+}
+
+export interface Costs {
+  readonly total: Share;
+  readonly phases: Readonly<Record<Phase, Share>>;
+  /** By the block's path, the numbers of layers as stars; "" for what belongs to the page itself. */
+  readonly blocks: ReadonlyMap<string, Share>;
+  /** Milliseconds of these by phase. */
+  readonly blockPhases: ReadonlyMap<string, Readonly<Record<Phase, number>>>;
+  readonly kinds: ReadonlyMap<Kind, Share>;
+  /** Bytes by level of memory, in the order of the profile's. */
+  readonly levels: readonly { readonly name: string; readonly bytes: number }[];
+  /** Milliseconds in which a dispatch does nothing but begin. */
+  readonly dispatchMs: number;
+  /** Of the step's time, in dispatches that wait for memory. */
+  readonly memoryBoundMs: number;
+}
+
+interface Sum {
+  flops: number;
+  bytes: number;
+  ms: number;
+  joules: number;
+}
+
+const nothing = (): Sum => ({ flops: 0, bytes: 0, ms: 0, joules: 0 });
+
+function add<K>(sums: Map<K, Sum>, key: K, { flops = 0, bytes = 0, ms = 0, joules = 0 }: Partial<Share>): void {
+  const sum = sums.get(key) ?? nothing();
+  sum.flops += flops;
+  sum.bytes += bytes;
+  sum.ms += ms;
+  sum.joules += joules;
+  sums.set(key, sum);
+}
+
+export const pathOf = (block: string): string => block.replace(/\.\d+(?=\.|$)/g, ".*");
+
+/** `groupsOf`: independent parts of an account's dispatch, of all its copies. */
+export function costsOf(accounts: readonly Account[], profile: DeviceProfile, groupsOf: (account: Account) => number): Costs {
+  const total = new Map<"", Sum>([["", nothing()]]);
+  const phases = new Map<Phase, Sum>([["forward", nothing()], ["backward", nothing()], ["update", nothing()]]);
+  const blocks = new Map<string, Sum>();
+  const blockPhases = new Map<string, Record<Phase, number>>();
+  const kinds = new Map<Kind, Sum>(KINDS.map((kind) => [kind, nothing()]));
+  const put = (origin: Origin, kind: Kind, share: Partial<Share>): void => {
+    add(total, "", share);
+    add(phases, origin.phase, share);
+    const path = pathOf(origin.block);
+    add(blocks, path, share);
+    const own = blockPhases.get(path) ?? { forward: 0, backward: 0, update: 0 };
+    own[origin.phase] += share.ms ?? 0;
+    blockPhases.set(path, own);
+    add(kinds, kind, share);
+  };
+  const levels = profile.levels.map(({ name }) => ({ name, bytes: 0 }));
+  const nearest = nearestLevels(accounts, profile);
+  let memoryBoundMs = 0;
+
+  accounts.forEach((account, i) => {
+    const busy = share(groupsOf(account), profile.threads);
+    const work = account.work.map(({ origin, op, flops }) => {
+      const kind = kindOf(op);
+      return { origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy };
+    });
+    const traffic = account.traffic.map(({ origin, bytes }, j) => {
+      const at = nearest[i]![j]!;
+      const level = profile.levels[at]!;
+      levels[at]!.bytes += bytes;
+      return { origin, bytes, ms: bytes / level.gbytes / 1e6, joules: bytes * level.pj_per_byte * 1e-12 };
+    });
+    const computing = work.reduce((sum, { ms }) => sum + ms, 0);
+    const moving = traffic.reduce((sum, { ms }) => sum + ms, 0);
+    const bound = moving > computing;
+    if (bound) memoryBoundMs += moving;
+    // Bytes serve what the kernel mostly does.
+    const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), { kind: "copies" as Kind, ms: 0 });
+    for (const { origin, kind, flops, ms } of work) put(origin, kind, { flops, ms: bound ? 0 : ms, joules: flops * profile.pj_per_flop * 1e-12 });
+    for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: bound ? ms : 0, joules });
+    const first = account.work[0]?.origin ?? account.traffic[0]?.origin ?? { block: "", phase: "update" };
+    put(first, mostly, { ms: profile.dispatch_us / 1e3 });
+  });
+  return {
+    total: total.get("")!, phases: Object.fromEntries(phases) as Record<Phase, Share>, blocks, blockPhases, kinds, levels,
+    dispatchMs: (accounts.length * profile.dispatch_us) / 1e3, memoryBoundMs,
+  };
+}
+
+/** Of the threads, how many work while `groups` groups are shared out. */
+function share(groups: number, threads: number): number {
+  if (threads === 0 || groups === 0) return 1;
+  return groups / (Math.ceil(groups / threads) * threads);
+}
+
+/** The level that each tensor of each dispatch comes from, by its number. */
+function nearestLevels(accounts: readonly Account[], { levels }: DeviceProfile): number[][] {
+  const last = new Map<string, number>();
+  let moved = 0;
+  const pass = (): number[][] => accounts.map(({ traffic }) => {
+    const before = moved;
+    return traffic.map(({ pool, at, bytes }) => {
+      const key = `${pool} ${at}`;
+      const since = before - (last.get(key) ?? Number.NEGATIVE_INFINITY);
+      moved += bytes;
+      last.set(key, moved);
+      const found = levels.findIndex((level) => level.bytes !== null && since + bytes <= level.bytes);
+      return found < 0 ? levels.length - 1 : found;
+    });
+  });
+  // The step before.
+  pass();
+  return pass();
+}

@@ -1,0 +1,118 @@
+/** `cost`: what a training step of a compiled spec takes, on a device profile. FLOPs and bytes are counted from the plan, time and energy are modelled. */
+import { bytesOfPools, copiesOf, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import type { Phase } from "../graph/node.js";
+import type { Account, Accounted } from "./account.js";
+import { costsOf, pathOf, type Share } from "./cost.js";
+import { mib, percent } from "./figures.js";
+import type { DeviceProfile } from "./profile.js";
+
+/** A token's share of a step; milliseconds are of the whole step. */
+export interface TokenShare {
+  readonly flops_per_token: number;
+  readonly bytes_per_token: number;
+  readonly joules_per_token: number;
+  readonly time_ms: number;
+}
+
+export interface BlockCost extends TokenShare {
+  /** "layers.*.mlp"; "" for what belongs to the page itself. */
+  readonly block: string;
+  readonly parameters: number;
+  /** Of time_ms. */
+  readonly ms_by_phase: Readonly<Record<Phase, number>>;
+}
+
+export interface CostReport extends TokenShare {
+  readonly name: string;
+  /** The device profile's. */
+  readonly device: string;
+  readonly title: string;
+  /** Whether the profile was measured on a machine, or is of publications; time and energy are modelled either way. */
+  readonly measured: string | null;
+  /** "train", or "vjp" where a spec has no loss: forward and backward. */
+  readonly entry: string;
+  readonly tokens: number;
+  readonly parameters: number;
+  /** Of all pools. */
+  readonly memory_bytes: number;
+  readonly dispatches: number;
+  readonly dispatch_ms: number;
+  /** Of the time, in dispatches that wait for memory. */
+  readonly memory_bound_ms: number;
+  readonly by_phase: readonly (TokenShare & { readonly phase: string })[];
+  /** The costliest first. */
+  readonly by_block: readonly BlockCost[];
+  readonly by_kind: readonly (TokenShare & { readonly kind: string })[];
+  readonly by_level: readonly { readonly level: string; readonly bytes_per_token: number }[];
+  /** What memory is for; adds up to memory_bytes. Streams are activations between connections, where most of them are alive. */
+  readonly memory: readonly { readonly kind: string; readonly bytes: number }[];
+  /** What dominates, and what to change. */
+  readonly advice: readonly string[];
+}
+
+/** What `compile` gives of a spec without errors. */
+export interface Costed {
+  readonly plan: Plan | null;
+  readonly accounts: ((device: string, entry: string) => Accounted) | null;
+}
+
+/** The report of a spec that was compiled for the profile's device; throws when it was not. */
+export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
+  const { plan, accounts } = compiled;
+  const device = plan?.devices[profile.device];
+  if (!plan || !accounts || !device) throw new Error(`cost: the spec is not compiled for ${profile.device}`);
+  const entry = "train" in device.entries ? "train" : "vjp";
+  const { accounts: own, peak } = accounts(profile.device, entry);
+  const { dispatches } = device.entries[entry]!;
+  const parallel = new Map(own.map((account, i) => [account, device.kernels[account.kernel]!.groups * copiesOf(dispatches[i]!, device.kernels[account.kernel]!)]));
+  const costs = costsOf(own, profile, (account: Account) => parallel.get(account)!);
+  const tokens = plan.train ? tokensOf(plan) : 1;
+  const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({ flops_per_token: flops / tokens, bytes_per_token: bytes / tokens, joules_per_token: joules / tokens, time_ms: ms });
+  const declared = new Map<string, number>();
+  for (const { name, shape } of plan.parameters) {
+    const block = pathOf(name.slice(0, Math.max(0, name.lastIndexOf("."))));
+    declared.set(block, (declared.get(block) ?? 0) + shape.reduce((size, axis) => size * axis, 1));
+  }
+  const blocks = new Set([...costs.blocks.keys(), ...declared.keys()]);
+  const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
+  const report: CostReport = {
+    name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens,
+    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, dispatch_ms: costs.dispatchMs, memory_bound_ms: costs.memoryBoundMs,
+    by_phase: (["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
+    by_block: [...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? { forward: 0, backward: 0, update: 0 } })).sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
+    by_kind: [...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })),
+    by_level: costs.levels.map(({ name, bytes }) => ({ level: name, bytes_per_token: bytes / tokens })),
+    memory: memoryOf(plan, device, peak),
+    advice: [],
+  };
+  return { ...report, advice: adviceOn(report, profile) };
+}
+
+function memoryOf(plan: Plan, { pools }: DevicePlan, peak: { readonly work: number; readonly streams: number }): CostReport["memory"] {
+  const parameters = 4 * parametersOf(plan);
+  const states = 4 * plan.states.reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+  const work = wordBytes.work * pools.work + wordBytes.half * pools.half;
+  return [
+    { kind: "parameters", bytes: parameters },
+    { kind: "optimizer", bytes: states },
+    { kind: "streams", bytes: Math.min(peak.streams, work) },
+    { kind: "other activations and gradients", bytes: work - Math.min(peak.streams, work) },
+    { kind: "tokens and results", bytes: wordBytes.ints * pools.ints + wordBytes.out * pools.out },
+    { kind: "constants and padding", bytes: wordBytes.state * pools.state - parameters - states },
+  ];
+}
+
+function adviceOn(report: CostReport, { memory_bytes: room, threads }: DeviceProfile): string[] {
+  const said: string[] = [];
+  const share = (ms: number): number => ms / report.time_ms;
+  const [most] = report.by_block;
+  if (most && share(most.time_ms) >= 0.25) said.push(`${most.block === "" ? "the page itself" : most.block} takes ${percent(share(most.time_ms))} of a step: its sizes matter most`);
+  const connections = report.by_block.filter(({ block }) => /(^|\.)(mhc|hc)(\.|$)/.test(block)).reduce((sum, { time_ms }) => sum + time_ms, 0);
+  if (share(connections) >= 0.15) said.push(`connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside the same lanes, lower that`);
+  if (share(report.dispatch_ms) >= 0.15) said.push(`${report.dispatches} dispatches cost ${percent(share(report.dispatch_ms))} before they compute anything: a larger batch makes each do more`);
+  if (share(report.memory_bound_ms) >= 0.3) said.push(`${percent(share(report.memory_bound_ms))} of a step waits for memory: what moves is more than what is computed${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
+  if (room !== null && report.memory_bytes > room) said.push(`a step needs ${mib(report.memory_bytes)} of ${mib(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
+  const streams = report.memory.find(({ kind }) => kind === "streams")!;
+  if (streams.bytes >= 0.4 * report.memory_bytes) said.push(`streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps few of them`);
+  return said;
+}

@@ -1,0 +1,103 @@
+/** Measures a device profile on the machine at hand (`mhc devices --calibrate`). Rates are what whole kernels reach, not what a data sheet says. */
+import type { Device } from "../../runtime/device.js";
+import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
+import { profiles } from "../cost/profiles.js";
+import type { Node } from "../graph/node.js";
+import { timeLoads, type Load, type Timed } from "./ceilings.js";
+
+/** Sizes by device: what runs for some milliseconds there. */
+interface Sizes {
+  /** Rows and width of a product like those of a network. */
+  readonly rows: number;
+  readonly width: number;
+  /** Words of a tensor that a core's own cache holds, and of one that none does. */
+  readonly near: number;
+  readonly far: number;
+  /** Bytes that the near level is taken to hold. */
+  readonly nearBytes: number;
+}
+
+const SIZES: Readonly<Record<Device["name"], Sizes>> = {
+  wasm: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
+  webgpu: { rows: 1024, width: 256, near: 1 << 18, far: 1 << 23, nearBytes: 4 << 20 },
+  javascript: { rows: 128, width: 64, near: 1 << 14, far: 1 << 20, nearBytes: 1 << 20 },
+};
+const DISPATCHES = 200;
+const TERMS = 24;
+const CONTEXT = 128;
+const HEADS = 4;
+const DEPTH = 32;
+
+const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): Node => b.input(name, shape, "f32");
+
+function loadsOf({ rows, width, near, far }: Sizes) {
+  const wide = 4 * width;
+  const sums = (words: number, count: number): Load => (b) => Array.from({ length: count }, (_, i) => b.add(input(b, `a${i}`, [words]), input(b, `b${i}`, [words])));
+  return {
+    // Forward, by the input, by the weights: a network does a third of each.
+    product: (b) => [
+      b.contract("ik,kj->ij", input(b, "x", [rows, width]), input(b, "w", [width, wide])),
+      b.contract("ij,kj->ik", input(b, "g", [rows, wide]), input(b, "w", [width, wide])),
+      b.contract("ik,ij->kj", input(b, "x", [rows, width]), input(b, "g", [rows, wide])),
+    ],
+    attention: (b) => {
+      const [q, k, v, g] = ["q", "k", "v", "g"].map((name) => input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH])) as [Node, Node, Node, Node];
+      const attrs = { scale: DEPTH ** -0.5, causal: true };
+      const y = b.attention(q, k, v, attrs);
+      const lse = b.make("attention_lse", [q, k], attrs);
+      return [y, ...(["query", "key", "value"] as const).map((wrt) => b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }))];
+    },
+    elementary: (b) => [b.tanh(b.exp(b.erf(b.neg(input(b, "x", [near])))))],
+    plain: (b) => {
+      const x = input(b, "x", [near]);
+      let y = x;
+      for (let i = 0; i < TERMS; i++) y = i % 2 ? b.mul(y, x) : b.add(y, x);
+      return [y];
+    },
+    near: (b) => {
+      const x = input(b, "x", [near]);
+      let y: Node = x;
+      // Sums over rows, which wait for each other: nothing of them is one kernel with the next.
+      for (let i = 0; i < TERMS; i++) y = b.add(x, b.broadcast(b.sum(b.mul(x, b.reshape(y, [near])), [0]), [near], []));
+      return [y];
+    },
+    far: sums(far, 1),
+    // A few numbers, that go through all dispatches one after the other.
+    dispatch: (b) => {
+      let y: Node = input(b, "x", [16, 16]);
+      for (let i = 0; i < DISPATCHES; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [16, 16]));
+      return [y];
+    },
+  } satisfies Record<string, Load>;
+}
+
+/** Energy cannot be measured here: that of the profile which is likest. */
+const likest = (device: Device["name"]): DeviceProfile => profiles.find(({ name }) => name === (device === "webgpu" ? "laptop" : "cpu"))!;
+
+export interface CalibrateOptions {
+  /** What the device is in, and when it is measured. */
+  readonly host: string;
+  readonly memoryBytes: number | null;
+}
+
+export async function calibrate(device: Device, { host, memoryBytes }: CalibrateOptions): Promise<DeviceProfile> {
+  const sizes = SIZES[device.name];
+  const { dispatch, ...loads } = await timeLoads(device, loadsOf(sizes));
+  const dispatchMs = dispatch.ms / dispatch.dispatches;
+  const net = ({ ms, dispatches }: Timed): number => Math.max(ms - dispatches * dispatchMs, ms / 10);
+  const gflops = Object.fromEntries(WORK.map((work) => [work, round(loads[work].flops / net(loads[work]) / 1e6)])) as Record<WorkClass, number>;
+  const { levels, pj_per_flop, sources, name } = likest(device.name);
+  const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
+  return {
+    format: 1, name: device.name, title: device.adapter, device: device.name, threads: device.name === "webgpu" ? 0 : device.threads, gflops,
+    levels: [
+      { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(loads.near), pj_per_byte: levels[0]!.pj_per_byte },
+      { name: "memory", bytes: null, gbytes: gbytes(loads.far), pj_per_byte: levels.at(-1)!.pj_per_byte },
+    ],
+    dispatch_us: round(1e3 * dispatchMs), pj_per_flop, memory_bytes: memoryBytes, measured: host,
+    sources: [`energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
+  };
+}
+
+/** Three digits: more would say what is not known. */
+const round = (value: number): number => Number(value.toPrecision(3));
