@@ -1,7 +1,7 @@
 /** mhc cost: what a training step of a spec takes: operations and bytes, and time and energy on a device profile. */
 import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
-import { joules, mib, scaled } from "../cost/figures.js";
+import { joules, scaled, size } from "../cost/figures.js";
 import type { CostReport } from "../cost/report.js";
 import * as options from "./options.js";
 import { defaultProfile, profileNamed } from "./profiles.js";
@@ -44,16 +44,16 @@ function text(found: CostReport): string {
   const { time_ms: ms } = found;
   const table = (head: string, rows: readonly (readonly [string, CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number], string?])[]): string[] => {
     const width = Math.max(head.length, ...rows.map(([name]) => name.length)) + 2;
-    const line = (name: string, ...cells: readonly string[]): string => `${name.padEnd(width)}${cells.map((cell) => cell.padStart(12)).join("")}`.trimEnd();
+    const line = (name: string, ...cells: readonly string[]): string => `${name.padEnd(width)}${cells.map((cell) => cell.padStart(14)).join("")}`.trimEnd();
     return [
-      "", line(head, "FLOP/token", "B/token", "ms", "% of time", "J/token", ...(rows.some(([, , last]) => last !== undefined) ? ["parameters"] : [])),
+      "", line(head, `FLOP/${found.unit}`, `B/${found.unit}`, "ms", "% of time", `J/${found.unit}`, ...(rows.some(([, , last]) => last !== undefined) ? ["parameters"] : [])),
       ...rows.map(([name, share, last]) => line(name, scaled(share.flops_per_token, ""), scaled(share.bytes_per_token, ""), share.time_ms.toFixed(2), ((100 * share.time_ms) / ms).toFixed(1), joules(share.joules_per_token), ...(last === undefined ? [] : [last]))),
     ];
   };
   return `${[
-    `${found.name} on ${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} a token, counted from the plan; ${found.tokens.toLocaleString("en")} tokens a step`,
+    `${found.name} on ${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} ${found.unit === "token" ? "a token" : "an example"}, counted from the plan; ${found.tokens.toLocaleString("en")} ${found.unit}${found.tokens === 1 ? "" : "s"} a step`,
     `${scaled(ms, "s", ["m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, modelled from ${found.measured === null ? "published figures" : `what was measured (${found.measured})`}; ${found.dispatches} dispatches`,
-    `${found.parameters.toLocaleString("en")} parameters; ${mib(found.memory_bytes)} of memory: ${found.memory.map(({ kind, bytes }) => `${kind} ${(bytes / 2 ** 20).toFixed(1)}`).join(", ")}`,
+    `${found.parameters.toLocaleString("en")} parameters; ${size(found.memory_bytes)} of memory: ${found.memory.map(({ kind, bytes }) => `${kind} ${size(bytes)}`).join(", ")}`,
     ...table("", found.by_phase.map((share) => [share.phase, share])),
     ...table("kind", found.by_kind.map((share) => [share.kind, share])),
     ...table("block", found.by_block.map((share) => [share.block === "" ? "(the page)" : share.block, share, share.parameters.toLocaleString("en")])),

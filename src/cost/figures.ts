@@ -14,6 +14,10 @@ export function scaled(value: number, unit: string, prefixes: readonly string[] 
 
 export const joules = (value: number): string => (value === 0 ? "0 J" : scaled(1e12 * value, "J", ["p", "n", "u", "m", "", "k"]));
 
-export const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+/** "56.2 MiB", "12.4 KiB". */
+export function size(bytes: number): string {
+  const [unit, of] = bytes >= 2 ** 30 ? (["GiB", 2 ** 30] as const) : bytes >= 2 ** 20 ? (["MiB", 2 ** 20] as const) : (["KiB", 2 ** 10] as const);
+  return `${(bytes / of).toFixed(1)} ${unit}`;
+}
 
 export const percent = (share: number): string => `${Math.round(100 * share)}%`;

@@ -3,7 +3,7 @@ import { bytesOfPools, copiesOf, parametersOf, tokensOf, wordBytes, type DeviceP
 import type { Phase } from "../graph/node.js";
 import type { Account, Accounted } from "./account.js";
 import { costsOf, pathOf, type Share } from "./cost.js";
-import { mib, percent } from "./figures.js";
+import { percent, size } from "./figures.js";
 import type { DeviceProfile } from "./profile.js";
 
 /** A token's share of a step; milliseconds are of the whole step. */
@@ -32,6 +32,8 @@ export interface CostReport extends TokenShare {
   /** "train", or "vjp" where a spec has no loss: forward and backward. */
   readonly entry: string;
   readonly tokens: number;
+  /** What is called a token: of text, or an example where the data is none. */
+  readonly unit: "token" | "example";
   readonly parameters: number;
   /** Of all pools. */
   readonly memory_bytes: number;
@@ -67,6 +69,7 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const parallel = new Map(own.map((account, i) => [account, device.kernels[account.kernel]!.groups * copiesOf(dispatches[i]!, device.kernels[account.kernel]!)]));
   const costs = costsOf(own, profile, (account: Account) => parallel.get(account)!);
   const tokens = plan.train ? tokensOf(plan) : 1;
+  const unit = plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example";
   const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({ flops_per_token: flops / tokens, bytes_per_token: bytes / tokens, joules_per_token: joules / tokens, time_ms: ms });
   const declared = new Map<string, number>();
   for (const { name, shape } of plan.parameters) {
@@ -76,7 +79,7 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const blocks = new Set([...costs.blocks.keys(), ...declared.keys()]);
   const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
   const report: CostReport = {
-    name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens,
+    name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens, unit,
     parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, dispatch_ms: costs.dispatchMs, memory_bound_ms: costs.memoryBoundMs,
     by_phase: (["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
     by_block: [...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? { forward: 0, backward: 0, update: 0 } })).sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
@@ -111,7 +114,7 @@ function adviceOn(report: CostReport, { memory_bytes: room, threads }: DevicePro
   if (share(connections) >= 0.15) said.push(`connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside the same lanes, lower that`);
   if (share(report.dispatch_ms) >= 0.15) said.push(`${report.dispatches} dispatches cost ${percent(share(report.dispatch_ms))} before they compute anything: a larger batch makes each do more`);
   if (share(report.memory_bound_ms) >= 0.3) said.push(`${percent(share(report.memory_bound_ms))} of a step waits for memory: what moves is more than what is computed${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
-  if (room !== null && report.memory_bytes > room) said.push(`a step needs ${mib(report.memory_bytes)} of ${mib(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
+  if (room !== null && report.memory_bytes > room) said.push(`a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
   const streams = report.memory.find(({ kind }) => kind === "streams")!;
   if (streams.bytes >= 0.4 * report.memory_bytes) said.push(`streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps few of them`);
   return said;
