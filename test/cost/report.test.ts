@@ -34,7 +34,7 @@ describe("cost", () => {
     const [once, again] = [cost(moby, cpu), cost(await compiled("moby-dick", { layers: "3", "train.recompute": "every 2" }), cpu)];
     const phase = (report: typeof once, name: string): number => report.by_phase.find((share) => share.phase === name)!.flops_per_token;
     expect(phase(again, "forward") / phase(once, "forward")).toBeCloseTo(1, 3);
-    expect(phase(again, "backward")).toBeGreaterThan(phase(once, "backward") * 1.1);
+    expect(phase(again, "backward")).toBeGreaterThan(phase(once, "backward") * 1.02);
     expect(again.memory.find(({ kind }) => kind === "streams")!.bytes).toBeLessThan(once.memory.find(({ kind }) => kind === "streams")!.bytes);
   });
 
