@@ -37,14 +37,15 @@ export const benchCommand = (): Command =>
         const { loadTarget } = await import("../../codegen/registry.js");
         const { targetOf } = await import("../compile.js");
         await loadTarget(targetOf[device.name]);
+        const choices = choicesFor(device);
         const begun = performance.now();
-        const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: choicesFor(device) } });
+        const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: choices } });
         const compileMs = performance.now() - begun;
         await report(compiled, json);
         const plan = compiled.plan!;
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs });
+        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices });
         process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
       } finally {
         await device.close();

@@ -61,10 +61,11 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
   const { openDevice } = await import("../../runtime/open.js");
   const { calibrate } = await import("../tools/calibrate.js");
   const { profileFolder } = await import("./profiles.js");
+  const { choicesFor } = await import("./tuned.js");
   const device = await openDevice(name, { threads });
   try {
     const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-    const profile = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : totalmem() });
+    const profile = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : totalmem(), choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
     const { writeAtomically } = await import("../../runtime/node/files.js");
     await writeAtomically(file, `${JSON.stringify(profile, null, 2)}\n`);

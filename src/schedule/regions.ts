@@ -33,8 +33,11 @@ export interface Arrangement {
 
 /** With fewer tokens than this a region would leave cores idle. */
 const FEWEST = { cpu: 64, gpu: 128 } as const;
-/** A product with weights belongs into a region when it has at most so many columns, or sums at most so many terms: more is work for a matmul kernel. */
-const NARROW = 64;
+/**
+ * A product with weights belongs into a region when it has at most so many columns, or sums at most so many terms: more is work for a matmul kernel, which on a CPU does it at
+ * twice the rate (a network of width 32 takes a third longer in regions alone); on a GPU a dispatch costs more than that.
+ */
+const NARROW = { cpu: 24, gpu: 64 } as const;
 
 export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kind"]): Arrangement {
   const nodes = reachable(graph);
@@ -42,7 +45,7 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
   const alone = (cluster: Cluster): Region => ({ clusters: [cluster], tokens: [], onChip: new Set() });
   const results = resultsOf(graph, parts.isBase);
   const candidates = tokenClasses(nodes, classes);
-  const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes)));
+  const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes, NARROW[kind])));
   const rootsOf = (clusters: readonly Cluster[]): Node[] => clusters.flatMap(({ roots }) => roots);
   /** Those of `tokens` in which `clusters` are local when they run with `region`; none when those are too few tokens. */
   const local = (clusters: readonly Cluster[], region: readonly Cluster[], tokens: readonly number[]): number[] => {
@@ -172,10 +175,10 @@ function removes(node: Node, token: number, classes: AxisClasses): boolean {
 }
 
 /** Whether a cluster is work for a region: not a product with wide weights. */
-function isSmall(cluster: Cluster, candidates: readonly number[], classes: AxisClasses): boolean {
+function isSmall(cluster: Cluster, candidates: readonly number[], classes: AxisClasses, narrow: number): boolean {
   if (cluster.kind !== "matmul") return cluster.kind === "map" || cluster.kind === "sinkhorn";
   const shape = weightsOf(cluster.anchor as NodeWith<"contract">, (node) => classes(node).some((c) => candidates.includes(c)));
-  return shape === null || shape.columns <= NARROW || shape.terms <= NARROW;
+  return shape === null || shape.columns <= narrow || shape.terms <= narrow;
 }
 
 /** The operand of a product that is the same for all tokens, as columns of the result and terms of the sum; null when both have tokens. */

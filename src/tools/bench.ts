@@ -7,6 +7,7 @@ import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/model.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import type { Choices } from "../compile.js";
 import { timeLoads } from "./ceilings.js";
 import { medianOf } from "./statistics.js";
 
@@ -48,9 +49,11 @@ export interface BenchOptions {
   readonly kernels: boolean;
   /** Milliseconds that compiling took. */
   readonly compileMs: number;
+  /** What the plan was compiled with; the ceilings are too. */
+  readonly choices: Choices;
 }
 
-export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs }: BenchOptions): Promise<Benchmark> {
+export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices }: BenchOptions): Promise<Benchmark> {
   const devicePlan = plan.devices[device.name]!;
   const loading = performance.now();
   let session: Session | null = null;
@@ -69,7 +72,7 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
   const median = medianOf(measured);
   const { dispatches } = devicePlan.entries["train"]!;
   const flops = dispatches.reduce((sum, dispatch) => sum + copiesOf(dispatch, devicePlan.kernels[dispatch.kernel]!) * devicePlan.kernels[dispatch.kernel]!.flops, 0);
-  const peak = kernels ? await peakOf(device) : null;
+  const peak = kernels ? await peakOf(device, choices) : null;
   const result: Benchmark = {
     device: device.name, adapter: device.adapter, threads: device.threads,
     median_ms: median, min_ms: Math.min(...measured), tokens_per_s: (1000 * tokensOf(plan)) / median, gflops: flops / median / 1e6,
@@ -106,11 +109,11 @@ async function profile(session: Session, plan: DevicePlan, peak: { readonly gflo
 }
 
 /** What the device can do at best, by kernels of this compiler. */
-async function peakOf(device: Device): Promise<{ readonly gflops: number; readonly gbytes: number }> {
+async function peakOf(device: Device, choices: Choices): Promise<{ readonly gflops: number; readonly gbytes: number }> {
   const software = device.name === "javascript";
   const side = software ? 128 : 512;
   const words = software ? 1 << 20 : 1 << 23;
-  const { product, stream } = await timeLoads(device, {
+  const { product, stream } = await timeLoads(device, choices, {
     product: (b) => [b.contract("ik,kj->ij", b.input("a", [side, side], "f32"), b.input("b", [side, side], "f32"))],
     stream: (b) => [b.add(b.input("a", [words], "f32"), b.input("b", [words], "f32"))],
   });

@@ -2,6 +2,7 @@
 import type { Device } from "../../runtime/device.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
+import type { Choices } from "../compile.js";
 import type { Node } from "../graph/node.js";
 import { timeLoads, type Load, type Timed } from "./ceilings.js";
 
@@ -78,11 +79,13 @@ export interface CalibrateOptions {
   /** What the device is in, and when it is measured. */
   readonly host: string;
   readonly memoryBytes: number | null;
+  /** Of kernels, as steps on this device get them. */
+  readonly choices: Choices;
 }
 
-export async function calibrate(device: Device, { host, memoryBytes }: CalibrateOptions): Promise<DeviceProfile> {
+export async function calibrate(device: Device, { host, memoryBytes, choices }: CalibrateOptions): Promise<DeviceProfile> {
   const sizes = SIZES[device.name];
-  const { dispatch, ...loads } = await timeLoads(device, loadsOf(sizes));
+  const { dispatch, ...loads } = await timeLoads(device, choices, loadsOf(sizes));
   const dispatchMs = dispatch.ms / dispatch.dispatches;
   const net = ({ ms, dispatches }: Timed): number => Math.max(ms - dispatches * dispatchMs, ms / 10);
   const gflops = Object.fromEntries(WORK.map((work) => [work, round(loads[work].flops / net(loads[work]) / 1e6)])) as Record<WorkClass, number>;
