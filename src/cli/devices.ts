@@ -72,7 +72,7 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
     if (json) process.stdout.write(`${JSON.stringify({ ...profile, file })}\n`);
     else {
       const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ");
-      process.stdout.write(`${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ${profile.dispatch_us} us a dispatch\n`);
+      process.stdout.write(`${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n`);
       process.stdout.write(`written to ${file}; energy is not measured, but of the profile ${device.name === "webgpu" ? "laptop" : "cpu"}\n`);
     }
   } finally {

@@ -1,11 +1,12 @@
 /** What a plan's dispatches do and for whom: what a model of cost adds up. Made by `src/schedule`, which alone knows what a kernel was made of. */
-import type { Op, Origin } from "../graph/node.js";
 import type { PoolName } from "../../runtime/plan.js";
+import type { Origin } from "../graph/node.js";
+import type { Kind } from "./kinds.js";
 
-/** Floating-point operations of nodes of one op and one origin. */
+/** Floating-point operations of nodes of one kind and one origin. */
 export interface Work {
   readonly origin: Origin;
-  readonly op: Op;
+  readonly kind: Kind;
   readonly flops: number;
 }
 

@@ -1,16 +1,17 @@
 /**
  * What a training step costs: operations and bytes from the plan's accounts, and on a device profile time and energy.
  *
- *     time   = sum over dispatches of max(sum over classes of F / rate, sum over levels of B / bandwidth) + dispatch cost       (a roofline each)
+ *     time   = sum over dispatches of (sum over classes of F / rate) and (sum over levels of B / bandwidth), and what a dispatch and a step take by themselves
  *     energy = sum over dispatches of e_flop F + sum over levels of e_byte B                                                    (Horowitz 2014)
  *
- * F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all that was moved since it was
+ * A thread computes and waits for memory in turn, so the two add up; a GPU does one while it does the other, so that the larger counts (a roofline; Williams, Waterman and Patterson
+ * 2009). F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all that was moved since it was
  * touched last, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each other, so the first touch of a step counts from the
  * last of the one before.
  */
 import type { Origin, Phase } from "../graph/node.js";
 import type { Account } from "./account.js";
-import { classOf, kindOf, KINDS, type Kind } from "./kinds.js";
+import { classOf, KINDS, type Kind } from "./kinds.js";
 import type { DeviceProfile } from "./profile.js";
 
 /** A share of a step. */
@@ -33,8 +34,8 @@ export interface Costs {
   readonly levels: readonly { readonly name: string; readonly bytes: number }[];
   /** Milliseconds in which a dispatch does nothing but begin. */
   readonly dispatchMs: number;
-  /** Of the step's time, in dispatches that wait for memory. */
-  readonly memoryBoundMs: number;
+  /** Of the step's time, what waits for memory. */
+  readonly memoryMs: number;
 }
 
 interface Sum {
@@ -76,14 +77,11 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile, gr
   };
   const levels = profile.levels.map(({ name }) => ({ name, bytes: 0 }));
   const nearest = nearestLevels(accounts, profile);
-  let memoryBoundMs = 0;
+  let memoryMs = 0;
 
   accounts.forEach((account, i) => {
     const busy = share(groupsOf(account), profile.threads);
-    const work = account.work.map(({ origin, op, flops }) => {
-      const kind = kindOf(op);
-      return { origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy };
-    });
+    const work = account.work.map(({ origin, kind, flops }) => ({ origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy }));
     const traffic = account.traffic.map(({ origin, bytes }, j) => {
       const at = nearest[i]![j]!;
       const level = profile.levels[at]!;
@@ -93,17 +91,19 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile, gr
     const computing = work.reduce((sum, { ms }) => sum + ms, 0);
     const moving = traffic.reduce((sum, { ms }) => sum + ms, 0);
     const bound = moving > computing;
-    if (bound) memoryBoundMs += moving;
+    const both = profile.threads > 0;
+    if (both || bound) memoryMs += moving;
     // Bytes serve what the kernel mostly does.
     const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), { kind: "copies" as Kind, ms: 0 });
-    for (const { origin, kind, flops, ms } of work) put(origin, kind, { flops, ms: bound ? 0 : ms, joules: flops * profile.pj_per_flop * 1e-12 });
-    for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: bound ? ms : 0, joules });
+    for (const { origin, kind, flops, ms } of work) put(origin, kind, { flops, ms: both || !bound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
+    for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
     const first = account.work[0]?.origin ?? account.traffic[0]?.origin ?? { block: "", phase: "update" };
     put(first, mostly, { ms: profile.dispatch_us / 1e3 });
   });
+  put({ block: "", phase: "update" }, "copies", { ms: profile.step_us / 1e3 });
   return {
     total: total.get("")!, phases: Object.fromEntries(phases) as Record<Phase, Share>, blocks, blockPhases, kinds, levels,
-    dispatchMs: (accounts.length * profile.dispatch_us) / 1e3, memoryBoundMs,
+    dispatchMs: (accounts.length * profile.dispatch_us) / 1e3, memoryMs,
   };
 }
 

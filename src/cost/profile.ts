@@ -4,7 +4,7 @@
  */
 
 /** Classes of work that machines do at different rates. */
-export const WORK = ["product", "attention", "elementary", "plain"] as const;
+export const WORK = ["product", "narrow", "attention", "mixing", "elementary", "plain"] as const;
 export type WorkClass = (typeof WORK)[number];
 
 /** A level of memory. Energy is of the level alone: what lies nearer is paid when it is read there. */
@@ -25,7 +25,7 @@ export interface DeviceProfile {
   readonly title: string;
   /** Whose plan runs there. */
   readonly device: "wasm" | "webgpu" | "javascript";
-  /** Threads, or 0 where a dispatch is spread by the hardware. */
+  /** Threads, which compute and wait for memory in turn; or 0 where the hardware spreads a dispatch and computes while it waits. */
   readonly threads: number;
   /** GFLOP/s (1e9 operations a second) by class of work, all threads together. */
   readonly gflops: Readonly<Record<WorkClass, number>>;
@@ -33,6 +33,8 @@ export interface DeviceProfile {
   readonly levels: readonly Level[];
   /** Microseconds of a dispatch that does nothing. */
   readonly dispatch_us: number;
+  /** Microseconds of a step that has no dispatches: what the host does, and messages. */
+  readonly step_us: number;
   /** Picojoules a floating-point operation, instruction and registers included. */
   readonly pj_per_flop: number;
   /** Bytes of memory that a model may fill; null when unknown. */
@@ -61,7 +63,7 @@ export function faultOf(value: unknown): string | null {
     if (last ? level["bytes"] !== null : !positive(level["bytes"])) return `"levels[${i}].bytes" is ${last ? "not null, as the last level's is" : "no positive number"}`;
     for (const key of ["gbytes", "pj_per_byte"]) if (!positive(level[key])) return `"levels[${i}].${key}" is no positive number`;
   }
-  for (const key of ["dispatch_us", "pj_per_flop"]) if (!positive(profile[key])) return `"${key}" is no positive number`;
+  for (const key of ["dispatch_us", "step_us", "pj_per_flop"]) if (!positive(profile[key])) return `"${key}" is no positive number`;
   if (profile["memory_bytes"] !== null && !positive(profile["memory_bytes"])) return `"memory_bytes" is neither a positive number nor null`;
   if (profile["measured"] !== null && typeof profile["measured"] !== "string") return `"measured" is neither a text nor null`;
   if (!Array.isArray(profile["sources"]) || !profile["sources"].every((source) => typeof source === "string")) return `"sources" is no list of texts`;

@@ -1,7 +1,7 @@
 /**
  * Device profiles that come with mhc. Peaks, bandwidths and powers are of publications (sources of each); what no publication says is assumed, and said so:
  *
- * - Shares of a GPU's peak that kernels reach: half in products, a quarter in attention and in plain arithmetic (no multiply-add), a sixteenth in elementary
+ * - Shares of a GPU's peak that kernels reach: half in products, an eighth in narrow ones and in Sinkhorn, a quarter in attention and in plain arithmetic (no multiply-add), a sixteenth in elementary
  *   functions. `mhc devices --calibrate` measures them instead.
  * - Energy of an operation: the power of the chip or board at load, less what its memory takes at full bandwidth, over the peak. That is five to a hundred times what
  *   the arithmetic alone takes (0.85 pJ: half of a multiply and an add at 7 nm), since instructions and operands have to be fetched (Hameed et al. 2010).
@@ -15,14 +15,14 @@ const SHARES = "shares of the peak that kernels reach: assumed (src/cost/profile
 const SRAM = 1.75;
 
 /** What kernels reach of a GPU's peak. */
-const reached = (peak: number): DeviceProfile["gflops"] => ({ product: peak / 2, attention: peak / 4, elementary: peak / 16, plain: peak / 4 });
+const reached = (peak: number): DeviceProfile["gflops"] => ({ product: peak / 2, narrow: peak / 8, attention: peak / 4, mixing: peak / 8, elementary: peak / 16, plain: peak / 4 });
 
 export const profiles: readonly DeviceProfile[] = [
   {
     format: 1, name: "cpu", title: "two cores of a server CPU, WebAssembly", device: "wasm", threads: 2,
-    gflops: { product: 88, attention: 45, elementary: 1.6, plain: 24 },
-    levels: [{ name: "cache", bytes: 1 << 20, gbytes: 60, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 25, pj_per_byte: 162 }],
-    dispatch_us: 5, pj_per_flop: 98, memory_bytes: null, measured: null,
+    gflops: { product: 80, narrow: 46, attention: 48, mixing: 25, elementary: 1.28, plain: 28 },
+    levels: [{ name: "cache", bytes: 1 << 20, gbytes: 110, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 40, pj_per_byte: 162 }],
+    dispatch_us: 0.35, step_us: 18, pj_per_flop: 98, memory_bytes: null, measured: null,
     sources: [
       "rates: measured by `mhc devices --calibrate` on two cores of an EPYC (Zen), Node 20",
       "power: AMD EPYC 7763, 280 W for 64 cores; two cores' share of it and of the memory's bandwidth (204.8 GB/s)", ENERGY,
@@ -32,7 +32,7 @@ export const profiles: readonly DeviceProfile[] = [
     format: 1, name: "laptop", title: "Apple M2, GPU of 10 cores", device: "webgpu", threads: 0,
     gflops: reached(3579),
     levels: [{ name: "cache", bytes: 8e6, gbytes: 200, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 100, pj_per_byte: 56 }],
-    dispatch_us: 32, pj_per_flop: 2.6, memory_bytes: 8e9, measured: null,
+    dispatch_us: 32, step_us: 500, pj_per_flop: 2.6, memory_bytes: 8e9, measured: null,
     sources: [
       "peak: 1,280 lanes x 2 x 1.398 GHz (metal-benchmarks); memory: Apple, June 2022, 100 GB/s; last-level cache 8 MB, its bandwidth assumed to be twice the memory's; 15 W for the GPU", DISPATCH, SHARES, ENERGY,
     ],
@@ -41,21 +41,21 @@ export const profiles: readonly DeviceProfile[] = [
     format: 1, name: "rtx", title: "NVIDIA GeForce RTX 4090", device: "webgpu", threads: 0,
     gflops: reached(82_600),
     levels: [{ name: "cache", bytes: 72e6, gbytes: 4000, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 1008, pj_per_byte: 52 }],
-    dispatch_us: 24, pj_per_flop: 4.8, memory_bytes: 24e9, measured: null,
+    dispatch_us: 24, step_us: 500, pj_per_flop: 4.8, memory_bytes: 24e9, measured: null,
     sources: ["peak 82.6 TFLOP/s, 1,008 GB/s, 72 MB, 450 W: NVIDIA Ada architecture, 2022; the cache's bandwidth is assumed to be four times the memory's", DISPATCH, SHARES, ENERGY],
   },
   {
     format: 1, name: "h100", title: "NVIDIA H100 SXM5", device: "webgpu", threads: 0,
     gflops: reached(66_900),
     levels: [{ name: "cache", bytes: 50e6, gbytes: 5500, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 3350, pj_per_byte: 44 }],
-    dispatch_us: 24, pj_per_flop: 8.3, memory_bytes: 80e9, measured: null,
+    dispatch_us: 24, step_us: 500, pj_per_flop: 8.3, memory_bytes: 80e9, measured: null,
     sources: ["peak 66.9 TFLOP/s (f32, no tensor cores), 3,350 GB/s, 50 MB, 700 W: NVIDIA Hopper architecture, 2022; the cache's bandwidth is assumed", DISPATCH, SHARES, ENERGY],
   },
   {
     format: 1, name: "phone", title: "Adreno 740 (Snapdragon 8 Gen 2)", device: "webgpu", threads: 0,
     gflops: reached(2089),
     levels: [{ name: "cache", bytes: 3e6, gbytes: 134, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 67.2, pj_per_byte: 56 }],
-    dispatch_us: 60, pj_per_flop: 1.8, memory_bytes: 4e9, measured: null,
+    dispatch_us: 60, step_us: 500, pj_per_flop: 1.8, memory_bytes: 4e9, measured: null,
     sources: [
       "peak: 1,536 lanes x 2 x 680 MHz; memory: LPDDR5X, 67.2 GB/s; 7.5 W for the whole chip under a GPU benchmark (notebookcheck); cache and its bandwidth, and half of 8 GB for a model: assumed",
       "a dispatch on a phone: no publication found, taken as the upper end of the others", SHARES, ENERGY,
@@ -63,9 +63,9 @@ export const profiles: readonly DeviceProfile[] = [
   },
   {
     format: 1, name: "board", title: "Raspberry Pi 5, WebAssembly", device: "wasm", threads: 4,
-    gflops: { product: 61, attention: 31, elementary: 1.1, plain: 17 },
+    gflops: { product: 61, narrow: 35, attention: 37, mixing: 19, elementary: 0.98, plain: 21 },
     levels: [{ name: "cache", bytes: 512 << 10, gbytes: 40, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 9, pj_per_byte: 64 }],
-    dispatch_us: 8, pj_per_flop: 71, memory_bytes: 6e9, measured: null,
+    dispatch_us: 0.7, step_us: 40, pj_per_flop: 71, memory_bytes: 6e9, measured: null,
     sources: [
       "peak: 4 Cortex-A76 x 2.4 GHz x 2 pipes x 4 lanes x 2 = 153.6 GFLOP/s with multiply-add, which WebAssembly has not: half of it; the shares reached and a dispatch are taken from the profile `cpu`",
       "memory: 9 GB/s read (tinymembench); L2 512 KB a core; 12 W at load (Geerling, HPL)", ENERGY,

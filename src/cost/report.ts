@@ -39,8 +39,8 @@ export interface CostReport extends TokenShare {
   readonly memory_bytes: number;
   readonly dispatches: number;
   readonly dispatch_ms: number;
-  /** Of the time, in dispatches that wait for memory. */
-  readonly memory_bound_ms: number;
+  /** Of the time, what waits for memory. */
+  readonly memory_ms: number;
   readonly by_phase: readonly (TokenShare & { readonly phase: string })[];
   /** The costliest first. */
   readonly by_block: readonly BlockCost[];
@@ -80,7 +80,7 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
   const report: CostReport = {
     name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens, unit,
-    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, dispatch_ms: costs.dispatchMs, memory_bound_ms: costs.memoryBoundMs,
+    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, dispatch_ms: costs.dispatchMs, memory_ms: costs.memoryMs,
     by_phase: (["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
     by_block: [...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? { forward: 0, backward: 0, update: 0 } })).sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
     by_kind: [...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })),
@@ -113,7 +113,7 @@ function adviceOn(report: CostReport, { memory_bytes: room, threads }: DevicePro
   const connections = report.by_block.filter(({ block }) => /(^|\.)(mhc|hc)(\.|$)/.test(block)).reduce((sum, { time_ms }) => sum + time_ms, 0);
   if (share(connections) >= 0.15) said.push(`connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside the same lanes, lower that`);
   if (share(report.dispatch_ms) >= 0.15) said.push(`${report.dispatches} dispatches cost ${percent(share(report.dispatch_ms))} before they compute anything: a larger batch makes each do more`);
-  if (share(report.memory_bound_ms) >= 0.3) said.push(`${percent(share(report.memory_bound_ms))} of a step waits for memory: what moves is more than what is computed${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
+  if (share(report.memory_ms) >= 0.3) said.push(`${percent(share(report.memory_ms))} of a step waits for memory: what moves is more than what is computed${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
   if (room !== null && report.memory_bytes > room) said.push(`a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
   const streams = report.memory.find(({ kind }) => kind === "streams")!;
   if (streams.bytes >= 0.4 * report.memory_bytes) said.push(`streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps few of them`);

@@ -1,6 +1,7 @@
 /** Whose work a dispatch does (`src/cost/account.ts`): the nodes that its kernels compute, and the tensors that they touch. */
 import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
+import { kindOf } from "../cost/kinds.js";
 import type { Node, Origin } from "../graph/node.js";
 import type { Batch, Due } from "./batch.js";
 import type { KernelProfile } from "../../codegen/target.js";
@@ -34,8 +35,9 @@ export function accountOf({ bound, members }: Batch, kernel: number, profile: Ke
     for (const { node, flops } of workOfRegion(region, profile, places)) {
       if (flops === 0) continue;
       const origin = originOf(node);
-      const key = `${origin.phase} ${origin.block} ${node.op}`;
-      work.set(key, { origin, op: node.op, flops: flops + (work.get(key)?.flops ?? 0) });
+      const kind = kindOf(node);
+      const key = `${origin.phase} ${origin.block} ${kind}`;
+      work.set(key, { origin, kind, flops: flops + (work.get(key)?.flops ?? 0) });
     }
   }
   // Kernels that differ are one kernel's parts, and a tensor that two of them read is its once.

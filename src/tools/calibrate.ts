@@ -25,8 +25,11 @@ const SIZES: Readonly<Record<Device["name"], Sizes>> = {
 };
 const DISPATCHES = 200;
 const TERMS = 24;
-const CONTEXT = 128;
+const CONTEXT = 64;
+const LANES = 4;
 const HEADS = 4;
+/** Columns of a connection's gates with four lanes. */
+const GATES = 24;
 const DEPTH = 32;
 
 const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): Node => b.input(name, shape, "f32");
@@ -34,6 +37,11 @@ const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): 
 function loadsOf({ rows, width, near, far }: Sizes) {
   const wide = 4 * width;
   const sums = (words: number, count: number): Load => (b) => Array.from({ length: count }, (_, i) => b.add(input(b, `a${i}`, [words]), input(b, `b${i}`, [words])));
+  const small = (count: number): Load => (b) => {
+    let y: Node = input(b, "x", [16, 16]);
+    for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [16, 16]));
+    return [y];
+  };
   return {
     // Forward, by the input, by the weights: a network does a third of each.
     product: (b) => [
@@ -41,6 +49,20 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       b.contract("ij,kj->ik", input(b, "g", [rows, wide]), input(b, "w", [width, wide])),
       b.contract("ik,ij->kj", input(b, "x", [rows, width]), input(b, "g", [rows, wide])),
     ],
+    // What a connection of four lanes does: gates, forward, by the input and by the weights; mixing streams, and what their gradients and the mix's are.
+    narrow: (b) => {
+      const [x, n, h] = [input(b, "x", [rows, wide]), input(b, "n", [wide, GATES]), input(b, "h", [rows, GATES])];
+      const [mix, streams, back] = [input(b, "mix", [rows, LANES, LANES]), input(b, "streams", [rows, LANES, width]), input(b, "back", [rows, LANES, width])];
+      return [
+        b.contract("ik,kj->ij", x, n), b.contract("ij,kj->ik", h, n), b.contract("ik,ij->kj", x, h),
+        b.contract("tnm,tmw->tnw", mix, streams), b.contract("tnm,tnw->tmw", mix, back), b.contract("tnw,tmw->tnm", back, streams),
+      ];
+    },
+    mixing: (b) => {
+      const [logits, cotangent] = [input(b, "logits", [rows, LANES, LANES]), input(b, "cotangent", [rows, LANES, LANES])];
+      const attrs = { iterations: 20, convention: "paper", epsilon: 1e-6 } as const;
+      return [b.sinkhorn(logits, attrs), b.sinkhornVjp(logits, cotangent, attrs)];
+    },
     attention: (b) => {
       const [q, k, v, g] = ["q", "k", "v", "g"].map((name) => input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH])) as [Node, Node, Node, Node];
       const attrs = { scale: DEPTH ** -0.5, causal: true };
@@ -49,11 +71,18 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       return [y, ...(["query", "key", "value"] as const).map((wrt) => b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }))];
     },
     elementary: (b) => [b.tanh(b.exp(b.erf(b.neg(input(b, "x", [near])))))],
+    // A norm and its derivative by the input, which are sums over rows and arithmetic on them.
     plain: (b) => {
-      const x = input(b, "x", [near]);
-      let y = x;
-      for (let i = 0; i < TERMS; i++) y = i % 2 ? b.mul(y, x) : b.add(y, x);
-      return [y];
+      const [x, g, gain] = [input(b, "x", [rows, width]), input(b, "g", [rows, width]), input(b, "gain", [width])];
+      const across = (y: Node): Node => b.broadcast(y, [rows, width], [0]);
+      const along = (y: Node): Node => b.broadcast(y, [rows, width], [1]);
+      const centred = b.sub(x, across(b.mean(x, [1])));
+      const scale = b.sqrt(b.add(b.mean(b.mul(centred, centred), [1]), b.fill(1e-5, [rows])));
+      const y = b.mul(along(gain), b.div(centred, across(scale)));
+      const weighted = b.mul(g, along(gain));
+      const shared = b.mean(b.mul(weighted, centred), [1]);
+      const back = b.sub(b.div(weighted, across(scale)), b.add(across(b.div(b.mean(weighted, [1]), scale)), b.mul(centred, across(b.div(shared, b.mul(scale, b.mul(scale, scale)))))));
+      return [y, back];
     },
     near: (b) => {
       const x = input(b, "x", [near]);
@@ -64,11 +93,8 @@ function loadsOf({ rows, width, near, far }: Sizes) {
     },
     far: sums(far, 1),
     // A few numbers, that go through all dispatches one after the other.
-    dispatch: (b) => {
-      let y: Node = input(b, "x", [16, 16]);
-      for (let i = 0; i < DISPATCHES; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [16, 16]));
-      return [y];
-    },
+    dispatch: small(DISPATCHES),
+    step: small(1),
   } satisfies Record<string, Load>;
 }
 
@@ -85,9 +111,10 @@ export interface CalibrateOptions {
 
 export async function calibrate(device: Device, { host, memoryBytes, choices }: CalibrateOptions): Promise<DeviceProfile> {
   const sizes = SIZES[device.name];
-  const { dispatch, ...loads } = await timeLoads(device, choices, loadsOf(sizes));
-  const dispatchMs = dispatch.ms / dispatch.dispatches;
-  const net = ({ ms, dispatches }: Timed): number => Math.max(ms - dispatches * dispatchMs, ms / 10);
+  const { dispatch, step, ...loads } = await timeLoads(device, choices, loadsOf(sizes));
+  const dispatchMs = Math.max((dispatch.ms - step.ms) / (dispatch.dispatches - step.dispatches), 1e-5);
+  const stepMs = Math.max(step.ms - step.dispatches * dispatchMs, 1e-5);
+  const net = ({ ms, dispatches }: Timed): number => Math.max(ms - stepMs - dispatches * dispatchMs, ms / 10);
   const gflops = Object.fromEntries(WORK.map((work) => [work, round(loads[work].flops / net(loads[work]) / 1e6)])) as Record<WorkClass, number>;
   const { levels, pj_per_flop, sources, name } = likest(device.name);
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
@@ -97,7 +124,7 @@ export async function calibrate(device: Device, { host, memoryBytes, choices }: 
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(loads.near), pj_per_byte: levels[0]!.pj_per_byte },
       { name: "memory", bytes: null, gbytes: gbytes(loads.far), pj_per_byte: levels.at(-1)!.pj_per_byte },
     ],
-    dispatch_us: round(1e3 * dispatchMs), pj_per_flop, memory_bytes: memoryBytes, measured: host,
+    dispatch_us: round(1e3 * dispatchMs), step_us: round(1e3 * stepMs), pj_per_flop, memory_bytes: memoryBytes, measured: host,
     sources: [`energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
   };
 }

@@ -39,7 +39,7 @@ ${rows.map(([name, share, last]) => `<tr><th>${escape(name)}</th>${[scaled(share
 <p>${escape(`On ${profile.name} (${profile.title}): ${scaled(found.time_ms / 1e3 * 1e6, "s", ["u", "m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, both modelled ${origin}.`)}</p>
 ${found.advice.map((line) => `<p class="note">${escape(line)}.</p>`).join("\n")}
 ${section("Time by block", "Milliseconds of a step, all layers of a repeat together.", legend, stackChart({ label: "milliseconds by block", x: "milliseconds a step", rows: blocks }))}
-${section("Time by kind of work", `${percent(found.memory_bound_ms / found.time_ms)} of a step waits for memory rather than arithmetic; ${found.dispatches} dispatches take ${found.dispatch_ms.toFixed(2)} ms to begin.`, stackChart({ label: "milliseconds by kind", x: "milliseconds a step", rows: kinds }))}
+${section("Time by kind of work", `${percent(found.memory_ms / found.time_ms)} of a step waits for memory rather than arithmetic; ${found.dispatches} dispatches take ${found.dispatch_ms.toFixed(2)} ms to begin.`, stackChart({ label: "milliseconds by kind", x: "milliseconds a step", rows: kinds }))}
 ${section("Memory", "What the pools hold.", stackChart({ label: "MiB by kind", x: "MiB", rows: memory }))}
 ${section("Table", "Operations by the op table; bytes are what each kernel touches, every tensor once.", table("", found.by_phase.map((share) => [share.phase, share])), table("kind", found.by_kind.map((share) => [share.kind, share])), table("block", found.by_block.map((share) => [named(share.block), share, share.parameters.toLocaleString("en")])))}
 <section>

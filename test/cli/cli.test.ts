@@ -250,7 +250,7 @@ describe("commands", () => {
 
     const measured = await mhc(["devices", "--calibrate", "--device", "javascript", "-o", "here.json"], env);
     expect([measured.code, measured.err]).toEqual([0, ""]);
-    expect(measured.out).toMatch(/^javascript \(.*GFLOP\/s: product [\d.]+, .*us a dispatch\nwritten to .*here\.json; energy is not measured/);
+    expect(measured.out).toMatch(/^javascript \(.*GFLOP\/s: product [\d.]+, .*us a dispatch, .*us a step\nwritten to .*here\.json; energy is not measured/);
     const modelled = await mhc(["cost", "small.mhc", "--device", "./here.json", "--html", "cost.html"], env);
     expect([modelled.code, modelled.err]).toEqual([0, ""]);
     expect(modelled.out).toMatch(/^Small on javascript .*counted from the plan/);

@@ -4,7 +4,6 @@ import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
 import { copiesOf, type DevicePlan } from "../../runtime/plan.js";
 import { compile, type Compiled, type CompileOptions, type Facts } from "../../src/compile.js";
-import { kindOf } from "../../src/cost/kinds.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import { count } from "../helpers/interpreter.js";
 import { readSpec } from "../helpers/specs.js";
@@ -46,14 +45,14 @@ describe.each(SPECS)("%s", (spec, facts, set) => {
     const compared = new Set<number>();
     for (const { kernel: i, work } of accounts!(printer.name, "train").accounts) {
       const [kernel, info] = [kernels[i]!, infos[i]!];
-      const kinds = new Set(work.map(({ op }) => kindOf(op)));
-      const simple = work.length > 0 && [...kinds].every((kind) => kind === "products" || kind === "elementwise" || kind === "elementary functions");
+      const kinds = new Set(work.map(({ kind }) => kind));
+      const simple = work.length > 0 && [...kinds].every((kind) => kind === "products" || kind === "narrow products" || kind === "elementwise" || kind === "elementary functions");
       if (!simple || compared.has(i)) continue;
       const { operations, prologue, touched } = count(kernel, (buffer) => (kernel.buffers.find(({ name }) => name === buffer)!.pool === "ints" ? 0 : 1));
       // A value that does not depend on the place is made once a group, and is one value; one that depends on some axes alone is no elementwise work.
       const domain = Math.max(...[...touched.values()].map(({ written }) => written));
       const copies = sum(work.map(({ flops }) => flops)) / info.flops;
-      const elementwise = sum(work.filter(({ op }) => kindOf(op) !== "products").map(({ flops }) => flops)) / copies - prologue / kernel.groups;
+      const elementwise = sum(work.filter(({ kind }) => !kind.endsWith("products")).map(({ flops }) => flops)) / copies - prologue / kernel.groups;
       if (elementwise % domain !== 0) continue;
       expect(operations - (prologue * (kernel.groups - 1)) / kernel.groups, info.name).toBe(info.flops);
       // Of a table whose rows are chosen, a plan cannot know which.
