@@ -1,5 +1,4 @@
 /** mhc cost: what a training step of a spec takes: operations and bytes, and time and energy on a device profile. */
-import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import { joules, scaled, size } from "../cost/figures.js";
 import type { CostReport } from "../cost/report.js";
@@ -17,14 +16,14 @@ export const costCommand = (): Command =>
   new Command("cost")
     .description("what a training step costs: FLOPs and bytes counted from the plan, time and energy modelled")
     .argument("<spec>", "a .mhc file")
-    .option("--device <profile>", "a device profile: cpu, laptop, rtx, h100, phone, board, one that was measured here, or a JSON file (default: what was measured here, else cpu)")
+    .option("--device <profile>", "a device profile: cpu, laptop, rtx, h100, phone, board, one that was measured here, or a JSON file (default: what was measured here last, else cpu)")
     .option("--html <file>", "write a page with the same as a picture")
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
     .action(async (file: string, given: CostFlags) => {
       const json = given.json === true;
-      const profile = profileNamed(given.device ?? defaultProfile());
+      const profile = given.device === undefined ? defaultProfile() : profileNamed(given.device);
       const project = await openProject(file, given);
       const { options: full } = await readFacts(project, json);
       const { compile } = await import("../compile.js");
@@ -35,8 +34,9 @@ export const costCommand = (): Command =>
       process.stdout.write(json ? `${JSON.stringify(found)}\n` : text(found));
       if (given.html === undefined) return;
       const { costPage } = await import("../tools/cost-page.js");
-      const command = ["mhc cost", options.quoted(file), ...(given.device === undefined ? [] : ["--device", options.quoted(given.device)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
-      await writeFile(given.html, costPage(found, profile, { command, version, text: project.text }));
+      const command = ["mhc cost", options.quoted(file), "--device", options.quoted(given.device ?? profile.name), ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
+      const { writeAtomically } = await import("../../runtime/node/files.js");
+      await writeAtomically(given.html, costPage(found, profile, { command, version, text: project.text }));
       if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
     });
 
@@ -51,8 +51,8 @@ function text(found: CostReport): string {
     ];
   };
   return `${[
-    `${found.name} on ${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} ${found.unit === "token" ? "a token" : "an example"}, counted from the plan; ${found.tokens.toLocaleString("en")} ${found.unit}${found.tokens === 1 ? "" : "s"} a step`,
-    `${scaled(ms, "s", ["m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, modelled from ${found.measured === null ? "published figures" : `what was measured (${found.measured})`}; ${found.dispatches} dispatches`,
+    `${found.name}${found.entry === "train" ? "" : " (no loss: its values and derivative)"} on ${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} ${found.unit === "token" ? "a token" : "an example"}, counted from the plan; ${found.tokens.toLocaleString("en")} ${found.unit}${found.tokens === 1 ? "" : "s"} a step`,
+    `${scaled(ms, "s", ["m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, modelled from ${found.measured === null ? "published and assumed figures" : `what was measured (${found.measured})`}; ${found.dispatches} dispatches; ${((100 * found.memory_ms) / ms).toFixed(0)}% of the time waits for memory (${found.by_level.map(({ level, bytes_per_token: bytes }) => `${scaled(bytes, "B")} from ${level}`).join(", ")} ${found.unit === "token" ? "a token" : "an example"})`,
     `${found.parameters.toLocaleString("en")} parameters; ${size(found.memory_bytes)} of memory: ${found.memory.map(({ kind, bytes }) => `${kind} ${size(bytes)}`).join(", ")}`,
     ...table("", found.by_phase.map((share) => [share.phase, share])),
     ...table("kind", found.by_kind.map((share) => [share.kind, share])),

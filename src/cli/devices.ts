@@ -32,7 +32,8 @@ export const devicesCommand = (): Command =>
     .addOption(options.json())
     .action(async ({ json, calibrate: asked, device: name, threads, out }: DevicesFlags) => {
       if (asked) return calibrateDevice(name, { threads, out, json: json === true });
-      if (out !== undefined) throw new UsageError("error: -o goes with --calibrate");
+      const idle = out !== undefined ? "-o" : threads !== undefined ? "--threads" : name !== "auto" ? "--device" : null;
+      if (idle) throw new UsageError(`error: ${idle} goes with --calibrate`);
       const { openDevice } = await import("../../runtime/open.js");
       const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
       const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
@@ -65,8 +66,9 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
   const device = await openDevice(name, { threads });
   try {
     const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-    const profile = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : totalmem(), choices: choicesFor(device) });
+    const { profile, restless } = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : Math.min(totalmem(), 2 ** 32), choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
+    if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);
     const { writeAtomically } = await import("../../runtime/node/files.js");
     await writeAtomically(file, `${JSON.stringify(profile, null, 2)}\n`);
     if (json) process.stdout.write(`${JSON.stringify({ ...profile, file })}\n`);

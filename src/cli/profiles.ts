@@ -1,5 +1,5 @@
 /** Device profiles by name or path: those that come with mhc, and those that were measured and kept in the cache folder. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { faultOf, type DeviceProfile } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
@@ -12,8 +12,16 @@ export const profileFolder = (): string => join(dirname(cachePath()), "profiles"
 /** Names that were measured here. */
 const kept = (): string[] => (existsSync(profileFolder()) ? readdirSync(profileFolder()).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort() : []);
 
-/** The profile of this machine's processor when it was calibrated, else the one that comes with mhc. */
-export const defaultProfile = (): string => (kept().includes("wasm") ? "wasm" : "cpu");
+/** What was measured here last, else the one that comes with mhc for a processor; a file that is no profile (any more) is a warning. */
+export function defaultProfile(): DeviceProfile {
+  const newest = kept().map((name) => join(profileFolder(), `${name}.json`)).toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+  if (newest !== undefined) {
+    const found = read(newest);
+    if (typeof found !== "string") return found;
+    process.stderr.write(`warning: the profile ${newest} ${found} and is ignored; \`mhc devices --calibrate\` measures it anew\n`);
+  }
+  return profiles.find(({ name }) => name === "cpu")!;
+}
 
 export function profileNamed(name: string): DeviceProfile {
   if (/[./\\]/.test(name)) return readProfile(name);
@@ -21,17 +29,23 @@ export function profileNamed(name: string): DeviceProfile {
   const known = profiles.find((profile) => profile.name === name);
   if (known) return known;
   const measured = kept();
-  throw new UsageError(`error: --device ${name}: there are ${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate` measures this machine"}; a file of your own begins with ./`);
+  throw new UsageError(`error: --device ${name}: there are ${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; a file of your own begins with ./`);
 }
 
 function readProfile(path: string): DeviceProfile {
+  const found = read(path);
+  if (typeof found === "string") throw new UsageError(`error: --device ${path} ${found}; \`mhc devices --calibrate\` writes one`);
+  return found;
+}
+
+/** The profile, or what is wrong with the file. */
+function read(path: string): DeviceProfile | string {
   let found: unknown;
   try {
     found = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new UsageError(`error: --device ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    return `cannot be read (${error instanceof Error ? error.message : String(error)})`;
   }
   const fault = faultOf(found);
-  if (fault !== null) throw new UsageError(`error: --device ${path} is no device profile: ${fault}; \`mhc devices --calibrate\` writes one`);
-  return found as DeviceProfile;
+  return fault === null ? (found as DeviceProfile) : `is no device profile: ${fault}`;
 }

@@ -10,14 +10,16 @@ export interface Work {
   readonly flops: number;
 }
 
-/** What a dispatch reads or writes of one tensor, in bytes: each once, and twice what it reads and then writes. */
+/** What a dispatch reads or writes of one tensor, in bytes: what is moved is each once, and twice what it reads and then writes. */
 export interface Traffic {
   /** Of what is written whoever made it; of what is read the reader. */
   readonly origin: Origin;
   readonly pool: PoolName;
   /** Where it lies in the pool, in words: two of one place are one tensor. */
   readonly at: number;
+  /** What is moved, and what it takes of a cache: once, however often it is moved. */
   readonly bytes: number;
+  readonly size: number;
 }
 
 /** One dispatch, all its copies together. */

@@ -5,8 +5,8 @@
  *     energy = sum over dispatches of e_flop F + sum over levels of e_byte B                                                    (Horowitz 2014)
  *
  * A thread computes and waits for memory in turn, so the two add up; a GPU does one while it does the other, so that the larger counts (a roofline; Williams, Waterman and Patterson
- * 2009). F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all that was moved since it was
- * touched last, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each other, so the first touch of a step counts from the
+ * 2009). F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all tensors that were
+ * touched since it was itself, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each other, so the first touch of a step counts from the
  * last of the one before.
  */
 import type { Origin, Phase } from "../graph/node.js";
@@ -24,6 +24,7 @@ export interface Share {
 
 export interface Costs {
   readonly total: Share;
+  /** These, and blocks and kinds, are without the overhead. */
   readonly phases: Readonly<Record<Phase, Share>>;
   /** By the block's path, the numbers of layers as stars; "" for what belongs to the page itself. */
   readonly blocks: ReadonlyMap<string, Share>;
@@ -32,8 +33,8 @@ export interface Costs {
   readonly kinds: ReadonlyMap<Kind, Share>;
   /** Bytes by level of memory, in the order of the profile's. */
   readonly levels: readonly { readonly name: string; readonly bytes: number }[];
-  /** Milliseconds in which a dispatch does nothing but begin. */
-  readonly dispatchMs: number;
+  /** Milliseconds that belong to nobody: what a step and its dispatches take by themselves. */
+  readonly overheadMs: number;
   /** Of the step's time, what waits for memory. */
   readonly memoryMs: number;
 }
@@ -97,13 +98,12 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile, gr
     const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), { kind: "copies" as Kind, ms: 0 });
     for (const { origin, kind, flops, ms } of work) put(origin, kind, { flops, ms: both || !bound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
     for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
-    const first = account.work[0]?.origin ?? account.traffic[0]?.origin ?? { block: "", phase: "update" };
-    put(first, mostly, { ms: profile.dispatch_us / 1e3 });
   });
-  put({ block: "", phase: "update" }, "copies", { ms: profile.step_us / 1e3 });
+  const overheadMs = (profile.step_us + accounts.length * profile.dispatch_us) / 1e3;
+  add(total, "", { ms: overheadMs });
   return {
-    total: total.get("")!, phases: Object.fromEntries(phases) as Record<Phase, Share>, blocks, blockPhases, kinds, levels,
-    dispatchMs: (accounts.length * profile.dispatch_us) / 1e3, memoryMs,
+    total: total.get("")!, overheadMs, phases: Object.fromEntries(phases) as Record<Phase, Share>, blocks, blockPhases, kinds, levels,
+    memoryMs,
   };
 }
 
@@ -115,19 +115,31 @@ function share(groups: number, threads: number): number {
 
 /** The level that each tensor of each dispatch comes from, by its number. */
 function nearestLevels(accounts: readonly Account[], { levels }: DeviceProfile): number[][] {
-  const last = new Map<string, number>();
-  let moved = 0;
-  const pass = (): number[][] => accounts.map(({ traffic }) => {
-    const before = moved;
-    return traffic.map(({ pool, at, bytes }) => {
-      const key = `${pool} ${at}`;
-      const since = before - (last.get(key) ?? Number.NEGATIVE_INFINITY);
-      moved += bytes;
-      last.set(key, moved);
-      const found = levels.findIndex((level) => level.bytes !== null && since + bytes <= level.bytes);
-      return found < 0 ? levels.length - 1 : found;
-    });
-  });
+  interface Touch {
+    readonly size: number;
+    /** Whether the tensor was not touched again. */
+    last: boolean;
+  }
+  const touches: Touch[] = [];
+  const found = new Map<string, number>();
+  const largest = levels.reduce((most, { bytes }) => Math.max(most, bytes ?? 0), 0);
+  /** Bytes of all tensors that were touched since, counted once each; more than any level holds is not told apart. */
+  const since = (position: number | undefined): number => {
+    if (position === undefined) return Number.POSITIVE_INFINITY;
+    let bytes = 0;
+    for (let i = touches.length - 1; i > position && bytes <= largest; i--) if (touches[i]!.last) bytes += touches[i]!.size;
+    return bytes;
+  };
+  const pass = (): number[][] => accounts.map(({ traffic }) => traffic.map(({ pool, at, size }) => {
+    const key = `${pool} ${at}`;
+    const before = found.get(key);
+    const bytes = since(before) + size;
+    if (before !== undefined) touches[before]!.last = false;
+    found.set(key, touches.length);
+    touches.push({ size, last: true });
+    const level = levels.findIndex((one) => one.bytes !== null && bytes <= one.bytes);
+    return level < 0 ? levels.length - 1 : level;
+  }));
   // The step before.
   pass();
   return pass();

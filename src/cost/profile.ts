@@ -59,6 +59,7 @@ export function faultOf(value: unknown): string | null {
   if (!Array.isArray(levels) || levels.length === 0) return `"levels" lists no memory`;
   for (const [i, level] of (levels as readonly Readonly<Record<string, unknown>>[]).entries()) {
     const last = i + 1 === levels.length;
+    if (typeof level !== "object" || level === null) return `"levels[${i}]" is no object`;
     if (typeof level["name"] !== "string") return `"levels[${i}].name" is no text`;
     if (last ? level["bytes"] !== null : !positive(level["bytes"])) return `"levels[${i}].bytes" is ${last ? "not null, as the last level's is" : "no positive number"}`;
     for (const key of ["gbytes", "pj_per_byte"]) if (!positive(level[key])) return `"levels[${i}].${key}" is no positive number`;

@@ -38,7 +38,8 @@ export interface CostReport extends TokenShare {
   /** Of all pools. */
   readonly memory_bytes: number;
   readonly dispatches: number;
-  readonly dispatch_ms: number;
+  /** What a step and its dispatches take before they do anything: a row of its own, "overhead", by phase, kind and block. */
+  readonly overhead_ms: number;
   /** Of the time, what waits for memory. */
   readonly memory_ms: number;
   readonly by_phase: readonly (TokenShare & { readonly phase: string })[];
@@ -51,6 +52,9 @@ export interface CostReport extends TokenShare {
   /** What dominates, and what to change. */
   readonly advice: readonly string[];
 }
+
+/** What a step and its dispatches take by themselves, in every table. */
+export const OVERHEAD = "overhead";
 
 /** What `compile` gives of a spec without errors. */
 export interface Costed {
@@ -78,12 +82,14 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   }
   const blocks = new Set([...costs.blocks.keys(), ...declared.keys()]);
   const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
+  const idle = { forward: 0, backward: 0, update: 0 };
+  const overhead = perToken({ ...none, ms: costs.overheadMs });
   const report: CostReport = {
     name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens, unit,
-    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, dispatch_ms: costs.dispatchMs, memory_ms: costs.memoryMs,
-    by_phase: (["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
-    by_block: [...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? { forward: 0, backward: 0, update: 0 } })).sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
-    by_kind: [...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })),
+    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, overhead_ms: costs.overheadMs, memory_ms: costs.memoryMs,
+    by_phase: [...(["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })), { phase: OVERHEAD, ...overhead }],
+    by_block: [...[...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? idle })), { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle }].sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
+    by_kind: [...[...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })), { kind: OVERHEAD, ...overhead }],
     by_level: costs.levels.map(({ name, bytes }) => ({ level: name, bytes_per_token: bytes / tokens })),
     memory: memoryOf(plan, device, peak),
     advice: [],
@@ -108,12 +114,12 @@ function memoryOf(plan: Plan, { pools }: DevicePlan, peak: { readonly work: numb
 function adviceOn(report: CostReport, { memory_bytes: room, threads }: DeviceProfile): string[] {
   const said: string[] = [];
   const share = (ms: number): number => ms / report.time_ms;
-  const [most] = report.by_block;
-  if (most && share(most.time_ms) >= 0.25) said.push(`${most.block === "" ? "the page itself" : most.block} takes ${percent(share(most.time_ms))} of a step: its sizes matter most`);
+  const most = report.by_block.find(({ block }) => block !== "" && block !== OVERHEAD);
+  if (most && share(most.time_ms) >= 0.25) said.push(`${most.block} takes ${percent(share(most.time_ms))} of a step: its sizes matter most`);
   const connections = report.by_block.filter(({ block }) => /(^|\.)(mhc|hc)(\.|$)/.test(block)).reduce((sum, { time_ms }) => sum + time_ms, 0);
   if (share(connections) >= 0.15) said.push(`connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside the same lanes, lower that`);
-  if (share(report.dispatch_ms) >= 0.15) said.push(`${report.dispatches} dispatches cost ${percent(share(report.dispatch_ms))} before they compute anything: a larger batch makes each do more`);
-  if (share(report.memory_ms) >= 0.3) said.push(`${percent(share(report.memory_ms))} of a step waits for memory: what moves is more than what is computed${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
+  if (share(report.overhead_ms) >= 0.15) said.push(`the step and its ${report.dispatches} dispatches take ${percent(share(report.overhead_ms))} before they compute anything${report.entry === "train" ? ": a larger batch makes each do more" : ""}`);
+  if (share(report.memory_ms) >= 0.3) said.push(`${percent(share(report.memory_ms))} of a step waits for memory: larger sizes beside the same batch compute more with what they move${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
   if (room !== null && report.memory_bytes > room) said.push(`a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
   const streams = report.memory.find(({ kind }) => kind === "streams")!;
   if (streams.bytes >= 0.4 * report.memory_bytes) said.push(`streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps few of them`);

@@ -13,7 +13,9 @@ import { sparseWork, workOf, type NodeWork } from "./work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
 export const footprintOf = ({ kernel, places, made }: Bound): number[] =>
-  kernel.buffers.map(({ access, pool }, i) => (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * wordBytes[pool] * (places[i] as Located).words);
+  kernel.buffers.map(({ access }, i) => (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located));
+
+const sizeOf = ({ pool, words }: Located): number => wordBytes[pool] * words;
 
 /** Copies, and memory that is set to zero before sums: they serve the update of what has its place side by side. */
 const HOUSEKEEPING: Origin = { block: "", phase: "update" };
@@ -43,7 +45,7 @@ export function accountOf({ bound, members }: Batch, kernel: number, profile: Ke
   // Kernels that differ are one kernel's parts, and a tensor that two of them read is its once.
   const bounds = members.every((member) => member.bound.kernel === bound.kernel) ? members.map((member) => member.bound) : [bound];
   const owners = ownersOf(members, places);
-  const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => ({ origin: owners.get(one.places[i]!) ?? HOUSEKEEPING, pool: one.places[i]!.pool, at: startOf(one.places[i] as Located), bytes })));
+  const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => ({ origin: owners.get(one.places[i]!) ?? HOUSEKEEPING, pool: one.places[i]!.pool, at: startOf(one.places[i] as Located), bytes, size: sizeOf(one.places[i] as Located) })));
   return { kernel, work: [...work.values()], traffic };
 }
 

@@ -1,5 +1,6 @@
 /** Measures a device profile on the machine at hand (`mhc devices --calibrate`). Rates are what whole kernels reach, not what a data sheet says. */
 import type { Device } from "../../runtime/device.js";
+import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
 import type { Choices } from "../compile.js";
@@ -38,8 +39,8 @@ function loadsOf({ rows, width, near, far }: Sizes) {
   const wide = 4 * width;
   const sums = (words: number, count: number): Load => (b) => Array.from({ length: count }, (_, i) => b.add(input(b, `a${i}`, [words]), input(b, `b${i}`, [words])));
   const small = (count: number): Load => (b) => {
-    let y: Node = input(b, "x", [16, 16]);
-    for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [16, 16]));
+    let y: Node = input(b, "x", [4, 4]);
+    for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [4, 4]));
     return [y];
   };
   return {
@@ -109,24 +110,39 @@ export interface CalibrateOptions {
   readonly choices: Choices;
 }
 
-export async function calibrate(device: Device, { host, memoryBytes, choices }: CalibrateOptions): Promise<DeviceProfile> {
+export interface Calibrated {
+  readonly profile: DeviceProfile;
+  /** The load whose rounds differ most, when they differ by more than a quiet machine's. */
+  readonly restless: { readonly load: string; readonly percent: number } | null;
+}
+
+/** By how much rounds differ on a machine with something else to do. */
+const RESTLESS = 0.2;
+
+export async function calibrate(device: Device, { host, memoryBytes, choices }: CalibrateOptions): Promise<Calibrated> {
   const sizes = SIZES[device.name];
-  const { dispatch, step, ...loads } = await timeLoads(device, choices, loadsOf(sizes));
+  const found = await timeLoads(device, choices, loadsOf(sizes));
+  const { dispatch, step, near, far } = found;
   const dispatchMs = Math.max((dispatch.ms - step.ms) / (dispatch.dispatches - step.dispatches), 1e-5);
   const stepMs = Math.max(step.ms - step.dispatches * dispatchMs, 1e-5);
   const net = ({ ms, dispatches }: Timed): number => Math.max(ms - stepMs - dispatches * dispatchMs, ms / 10);
-  const gflops = Object.fromEntries(WORK.map((work) => [work, round(loads[work].flops / net(loads[work]) / 1e6)])) as Record<WorkClass, number>;
   const { levels, pj_per_flop, sources, name } = likest(device.name);
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
-  return {
-    format: 1, name: device.name, title: device.adapter, device: device.name, threads: device.name === "webgpu" ? 0 : device.threads, gflops,
+  const profile: DeviceProfile = {
+    format: 1, name: device.name, title: device.adapter, device: device.name, threads: device.name === "webgpu" ? 0 : device.threads,
+    gflops: Object.fromEntries(WORK.map((work) => [work, Number.POSITIVE_INFINITY])) as Record<WorkClass, number>,
     levels: [
-      { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(loads.near), pj_per_byte: levels[0]!.pj_per_byte },
-      { name: "memory", bytes: null, gbytes: gbytes(loads.far), pj_per_byte: levels.at(-1)!.pj_per_byte },
+      { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: levels[0]!.pj_per_byte },
+      { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: levels.at(-1)!.pj_per_byte },
     ],
     dispatch_us: round(1e3 * dispatchMs), step_us: round(1e3 * stepMs), pj_per_flop, memory_bytes: memoryBytes, measured: host,
-    sources: [`energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
+    sources: [`energy, and the size of the cache, are not measured: energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
   };
+  // Threads wait for memory beside what they compute: that is no time of the arithmetic's.
+  const waiting = ({ accounts }: Timed): number => (profile.threads > 0 ? costsOf(accounts, profile, () => Number.MAX_SAFE_INTEGER).memoryMs : 0);
+  const gflops = Object.fromEntries(WORK.map((work) => [work, round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6)])) as Record<WorkClass, number>;
+  const [load, { spread }] = Object.entries<Timed>(found).reduce((most, one) => (one[1].spread > most[1].spread ? one : most));
+  return { profile: { ...profile, gflops }, restless: spread > RESTLESS ? { load, percent: Math.round(100 * spread) } : null };
 }
 
 /** Three digits: more would say what is not known. */

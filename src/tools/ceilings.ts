@@ -5,9 +5,11 @@
 import type { Device } from "../../runtime/device.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { targetOf, type Choices } from "../compile.js";
+import type { Account } from "../cost/account.js";
 import { createBuilder, type Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
+import { medianOf } from "./statistics.js";
 
 export interface Timed {
   /** Milliseconds of one run. */
@@ -16,13 +18,18 @@ export interface Timed {
   readonly flops: number;
   readonly bytes: number;
   readonly dispatches: number;
+  /** How much longer the middle round's best run took than the best of all, as a share: little on a machine that does nothing else. */
+  readonly spread: number;
+  /** What the dispatches did. */
+  readonly accounts: readonly Account[];
 }
 
 /** A computation to time, of as many results as it has. */
 export type Load = (b: Builder) => readonly Node[];
 
-/** Rounds over all loads, so that a neighbour who works for a second slows no load in all its runs; and in each, runs and milliseconds at least. */
-const ROUNDS = 5;
+/** Rounds over all loads with a pause between them, so that a neighbour who works for a moment slows no load in all its runs; and in each, runs and milliseconds at least. */
+const ROUNDS = 8;
+const PAUSE = 300;
 const RUNS = 3;
 const SHORTEST = 10;
 
@@ -33,7 +40,7 @@ export async function timeLoads<K extends string>(device: Device, choices: Choic
   const { kernels, infos, entries, pools, constants, accounts } = schedule(graphs, { ...printer.profile, choices }, new Map(), 0);
   const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
   try {
-    const least = new Map<string, number>();
+    const best = new Map<string, number[]>(graphs.map(({ name }) => [name, []]));
     for (const { name } of graphs) {
       for (const ref of Object.values(entries[name]!.inputs)) {
         const size = ref.shape.reduce((n, each) => n * each, 1);
@@ -43,21 +50,26 @@ export async function timeLoads<K extends string>(device: Device, choices: Choic
       await session.run(name);
     }
     for (let round = 0; round < ROUNDS; round++) {
+      if (round > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE));
       for (const { name } of graphs) {
+        let least = Number.POSITIVE_INFINITY;
         for (let run = 0, spent = 0; run < RUNS || spent < SHORTEST; run++) {
           const begun = performance.now();
           await session.run(name);
           const ms = performance.now() - begun;
           spent += ms;
-          least.set(name, Math.min(ms, least.get(name) ?? Number.POSITIVE_INFINITY));
+          least = Math.min(ms, least);
         }
+        best.get(name)!.push(least);
       }
     }
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
     return Object.fromEntries(graphs.map(({ name }): [string, Timed] => {
       const own = accounts(name);
+      const rounds = best.get(name)!;
+      const ms = Math.min(...rounds);
       return [name, {
-        ms: least.get(name)!, dispatches: entries[name]!.dispatches.length,
+        ms, spread: medianOf(rounds) / ms - 1, accounts: own, dispatches: entries[name]!.dispatches.length,
         flops: sum(own.flatMap(({ work }) => work.map(({ flops }) => flops))), bytes: sum(own.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
       }];
     })) as Record<K, Timed>;

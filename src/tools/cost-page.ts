@@ -1,7 +1,7 @@
 /** A report of cost as a page: where a step's time goes, block by block, and what its memory is for. */
 import { joules, percent, scaled, size } from "../cost/figures.js";
 import type { DeviceProfile } from "../cost/profile.js";
-import type { CostReport, TokenShare } from "../cost/report.js";
+import { OVERHEAD, type CostReport, type TokenShare } from "../cost/report.js";
 import { document, section } from "./page.js";
 import { colourOf, escape, stackChart, type Stack } from "./plot.js";
 
@@ -22,9 +22,9 @@ export function costPage(found: CostReport, profile: DeviceProfile, { command, v
   const named = (block: string): string => (block === "" ? "(the page)" : block);
   const shown = found.by_block.filter(({ time_ms }) => time_ms > 0);
   const rest = shown.slice(MOST);
-  const phases = shown.slice(0, MOST).map(({ block, ms_by_phase }) => ({ name: named(block), ms: ms_by_phase }));
-  if (rest.length) phases.push({ name: `${rest.length} more`, ms: Object.fromEntries(PHASES.map((phase) => [phase, rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0)])) as Record<(typeof PHASES)[number], number> });
-  const blocks = phases.map(({ name, ms }): Stack => ({ name, parts: PHASES.map((phase, colour) => ({ colour, value: ms[phase], title: `${name}, ${phase}: ${ms[phase].toFixed(2)} ms` })) }));
+  const phases = shown.slice(0, MOST).map(({ block, ms_by_phase, time_ms }) => ({ name: named(block), ms: ms_by_phase, overhead: block === OVERHEAD ? time_ms : 0 }));
+  if (rest.length) phases.push({ name: `${rest.length} more`, ms: Object.fromEntries(PHASES.map((phase) => [phase, rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0)])) as Record<(typeof PHASES)[number], number>, overhead: 0 });
+  const blocks = phases.map(({ name, ms, overhead }): Stack => overhead ? ({ name, parts: [{ colour: 3, value: overhead, title: `${name}: ${overhead.toFixed(2)} ms` }] }) : ({ name, parts: PHASES.map((phase, colour) => ({ colour, value: ms[phase], title: `${name}, ${phase}: ${ms[phase].toFixed(2)} ms` })) }));
   const kinds = found.by_kind.map(({ kind, time_ms, flops_per_token }): Stack => ({ name: kind, parts: [{ colour: 0, value: time_ms, title: `${kind}: ${time_ms.toFixed(2)} ms, ${scaled(flops_per_token, "FLOP")} a${an}` }] }));
   const memory = found.memory.map(({ kind, bytes }): Stack => ({ name: kind, parts: [{ colour: 2, value: bytes / 2 ** 20, title: `${kind}: ${size(bytes)}` }] }));
   const legend = `<ul class="legend">${PHASES.map((phase, i) => `<li><svg class="${colourOf(i)}" viewBox="0 0 26 10" aria-hidden="true"><rect class="bar" width="26" height="10"/></svg>${phase}</li>`).join("")}</ul>`;
@@ -34,12 +34,12 @@ export function costPage(found: CostReport, profile: DeviceProfile, { command, v
 ${rows.map(([name, share, last]) => `<tr><th>${escape(name)}</th>${[scaled(share.flops_per_token, ""), scaled(share.bytes_per_token, ""), share.time_ms.toFixed(2), percent(share.time_ms / found.time_ms), joules(share.joules_per_token), ...(last === undefined ? [] : [last])].map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`).join("\n")}
 </tbody>
 </table></div>`;
-  const origin = found.measured === null ? "from published figures" : `from what was measured: ${found.measured}`;
+  const origin = found.measured === null ? "from published and assumed figures" : `from what was measured: ${found.measured}`;
   return document(`What a step of ${found.name} costs`, `<p>${escape(`${scaled(found.flops_per_token, "FLOP")} and ${scaled(found.bytes_per_token, "B")} a${an}, counted from the plan; ${found.tokens.toLocaleString("en")} ${found.unit}${found.tokens === 1 ? "" : "s"} a step, ${found.parameters.toLocaleString("en")} parameters, ${size(found.memory_bytes)}.`)}</p>
 <p>${escape(`On ${profile.name} (${profile.title}): ${scaled(found.time_ms / 1e3 * 1e6, "s", ["u", "m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, both modelled ${origin}.`)}</p>
 ${found.advice.map((line) => `<p class="note">${escape(line)}.</p>`).join("\n")}
 ${section("Time by block", "Milliseconds of a step, all layers of a repeat together.", legend, stackChart({ label: "milliseconds by block", x: "milliseconds a step", rows: blocks }))}
-${section("Time by kind of work", `${percent(found.memory_ms / found.time_ms)} of a step waits for memory rather than arithmetic; ${found.dispatches} dispatches take ${found.dispatch_ms.toFixed(2)} ms to begin.`, stackChart({ label: "milliseconds by kind", x: "milliseconds a step", rows: kinds }))}
+${section("Time by kind of work", `${percent(found.memory_ms / found.time_ms)} of a step waits for memory rather than arithmetic; the step and its ${found.dispatches} dispatches take ${found.overhead_ms.toFixed(2)} ms by themselves (overhead).`, stackChart({ label: "milliseconds by kind", x: "milliseconds a step", rows: kinds }))}
 ${section("Memory", "What the pools hold.", stackChart({ label: "MiB by kind", x: "MiB", rows: memory }))}
 ${section("Table", "Operations by the op table; bytes are what each kernel touches, every tensor once.", table("", found.by_phase.map((share) => [share.phase, share])), table("kind", found.by_kind.map((share) => [share.kind, share])), table("block", found.by_block.map((share) => [named(share.block), share, share.parameters.toLocaleString("en")])))}
 <section>

@@ -25,8 +25,9 @@ describe("cost", () => {
     expect(mlp.flops_per_token / (6 * mlp.parameters)).toBeGreaterThan(1);
     expect(mlp.flops_per_token / (6 * mlp.parameters)).toBeLessThan(1.02);
     expect(found.by_block.map(({ time_ms }) => time_ms)).toEqual(found.by_block.map(({ time_ms }) => time_ms).toSorted((a, b) => b - a));
-    expect(found.by_block.reduce((sum, { time_ms }) => sum + time_ms, 0)).toBeCloseTo(found.time_ms, 9);
-    expect([found.unit, found.tokens, found.entry, found.measured]).toEqual(["token", 12 * 64, "train", null]);
+    for (const shares of [found.by_block, found.by_kind, found.by_phase]) expect(shares.reduce((sum, { time_ms }) => sum + time_ms, 0)).toBeCloseTo(found.time_ms, 9);
+    for (const { block, time_ms, ms_by_phase: own } of found.by_block) expect(own.forward + own.backward + own.update).toBeCloseTo(block === "overhead" ? 0 : time_ms, 9);
+    expect([found.unit, found.tokens, found.entry, found.device]).toEqual(["token", 12 * 64, "train", "cpu"]);
     expect(found.by_phase.find(({ phase }) => phase === "backward")!.flops_per_token).toBeGreaterThan(1.8 * found.by_phase.find(({ phase }) => phase === "forward")!.flops_per_token);
   });
 
@@ -48,7 +49,7 @@ describe("cost", () => {
   it("advises on what dominates", async () => {
     expect(cost(moby, cpu).advice.join("\n")).toMatch(/layers\.\*\.mlp takes \d\d% of a step/);
     expect(cost(moby, { ...cpu, memory_bytes: 1e6 }).advice.join("\n")).toMatch(/a step needs [\d.]+ MiB of 976\.6 KiB: .*`memory <= …`/);
-    expect(cost(moby, { ...cpu, dispatch_us: 1e4 }).advice.join("\n")).toMatch(/dispatches cost \d\d% before they compute anything: a larger batch/);
+    expect(cost(moby, { ...cpu, dispatch_us: 1e4 }).advice.join("\n")).toMatch(/the step and its \d+ dispatches take \d\d% before they compute anything: a larger batch/);
     expect(cost(moby, { ...cpu, levels: [{ ...cpu.levels[1]!, gbytes: 0.1 }] }).advice.join("\n")).toMatch(/of a step waits for memory/);
     expect(cost(await compiled("nanogpt"), cpu).advice.join("\n")).not.toMatch(/connections between streams/);
   });
@@ -56,7 +57,8 @@ describe("cost", () => {
   it("takes a spec without a loss by its derivative, example by example", async () => {
     const found = cost(await compiled("sublayer"), cpu);
     expect([found.entry, found.unit, found.tokens]).toEqual(["vjp", "example", 1]);
-    expect(found.by_phase.map(({ flops_per_token: flops }) => flops > 0)).toEqual([true, true, false]);
+    expect(found.by_phase.map(({ phase, flops_per_token: flops }) => [phase, flops > 0])).toEqual([["forward", true], ["backward", true], ["update", false], ["overhead", false]]);
+    expect(cost(await compiled("sublayer"), { ...cpu, step_us: 1e6 }).advice).toEqual([expect.stringMatching(/take 100% before they compute anything$/)]);
   });
 
   it("needs the plan of the profile's device", () => {

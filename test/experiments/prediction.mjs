@@ -53,7 +53,7 @@ try {
   const signed = (share) => `${share < 0 ? "-" : "+"}${Math.abs(100 * share).toFixed(0)}%`;
   const body = [
     table(["spec", "settings", "parameters", "measured, ms (least of rounds' medians)", "predicted, ms", "off by"], rows.map(({ spec, set, parameters, ms, predicted, off }) => [spec, set, parameters.toLocaleString("en"), ms.toFixed(1), predicted.toFixed(1), signed(off)])),
-    `Largest error ${signed(rows.map(({ off }) => off).reduce((most, off) => (Math.abs(off) > Math.abs(most) ? off : most), 0))}; of ${pairs.length} pairs the order is right in ${right} (${((100 * right) / pairs.length).toFixed(0)}%). Measured: ${measured.measured}; ${measured.title}. Profile: GFLOP/s ${Object.entries(measured.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ")}; GB/s ${measured.levels.map(({ name, gbytes }) => `${name} ${gbytes}`).join(", ")}; ${measured.dispatch_us} us a dispatch.`,
+    `Mean error ${signed(rows.reduce((sum, { off }) => sum + off, 0) / rows.length)}, largest ${signed(rows.map(({ off }) => off).reduce((most, off) => (Math.abs(off) > Math.abs(most) ? off : most), 0))}; of ${pairs.length} pairs the order is right in ${right} (${((100 * right) / pairs.length).toFixed(0)}%). Measured: ${measured.measured}; ${measured.title}. Profile: GFLOP/s ${Object.entries(measured.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ")}; GB/s ${measured.levels.map(({ name, gbytes }) => `${name} ${gbytes}`).join(", ")}; ${measured.dispatch_us} us a dispatch.`,
   ].join("\n\n");
   const page = join(root, "docs", "cost.md");
   writeFileSync(page, readFileSync(page, "utf8").replace(/(<!-- prediction -->)[\s\S]*(<!-- end -->)/, (_, before, after) => `${before}\n\n${body}\n\n${after}`));
