@@ -20,9 +20,9 @@ const reached = (peak: number): DeviceProfile["gflops"] => ({ product: peak / 2,
 export const profiles: readonly DeviceProfile[] = [
   {
     format: 1, name: "cpu", title: "two cores of a server CPU, WebAssembly", device: "wasm", threads: 2,
-    gflops: { product: 80, narrow: 46, attention: 48, mixing: 25, elementary: 1.28, plain: 28 },
-    levels: [{ name: "cache", bytes: 1 << 20, gbytes: 110, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 40, pj_per_byte: 162 }],
-    dispatch_us: 0.35, step_us: 18, pj_per_flop: 96, memory_bytes: 2 ** 32, measured: "two cores of an EPYC, Node 20.20.2, 2026-11-26",
+    gflops: { product: 81, narrow: 58, attention: 57, mixing: 25, elementary: 1.32, plain: 31 },
+    levels: [{ name: "cache", bytes: 1 << 20, gbytes: 100, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 36, pj_per_byte: 162 }],
+    dispatch_us: 0.26, step_us: 18, pj_per_flop: 96, memory_bytes: 2 ** 32, measured: "two cores of an EPYC, Node 20.20.2, 2026-11-26",
     sources: [
       "rates: measured by `mhc devices --calibrate` on two cores of an EPYC (Zen), Node 20",
       "power: AMD EPYC 7763, 280 W for 64 cores; two cores' share of it and of the memory's bandwidth (204.8 GB/s)", ENERGY,
@@ -63,7 +63,7 @@ export const profiles: readonly DeviceProfile[] = [
   },
   {
     format: 1, name: "board", title: "Raspberry Pi 5, WebAssembly", device: "wasm", threads: 4,
-    gflops: { product: 61, narrow: 35, attention: 37, mixing: 19, elementary: 0.98, plain: 21 },
+    gflops: { product: 61, narrow: 44, attention: 43, mixing: 19, elementary: 1, plain: 23 },
     levels: [{ name: "cache", bytes: 512 << 10, gbytes: 40, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 9, pj_per_byte: 64 }],
     dispatch_us: 0.7, step_us: 40, pj_per_flop: 180, memory_bytes: 2 ** 32, measured: null,
     sources: [
