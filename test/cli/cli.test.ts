@@ -253,12 +253,12 @@ describe("commands", () => {
     // Tests beside each other are what it warns of.
     expect(measured.err).toMatch(/^(warning: rounds of \w+ differ by \d+%: something else runs .*\n)?$/);
     expect(measured.out).toMatch(/^javascript \(.*GFLOP\/s: product [\d.]+, .*us a dispatch, .*us a step\nwritten to .*here\.json; energy is not measured/);
-    const modelled = await mhc(["cost", "small.mhc", "--device", "./here.json", "--html", "pages/cost.html"], env);
+    const modelled = await mhc(["cost", "small.mhc", "--device", "./here.json", "--html", "pictures/cost.html"], env);
     expect([modelled.code, modelled.err]).toEqual([0, ""]);
     expect(modelled.out).toMatch(/^Small on javascript .*counted from the plan/);
     expect(modelled.out).toMatch(/modelled from what was measured \(.*Node/);
     expect(modelled.out).toMatch(/\nforward .*\nbackward .*\nupdate /);
-    expect(readFileSync(join(cwd, "pages", "cost.html"), "utf8")).toContain("<h2>Time by block</h2>");
+    expect(readFileSync(join(cwd, "pictures", "cost.html"), "utf8")).toContain("<h2>Time by block</h2>");
 
     writeFileSync(join(cwd, "half.json"), JSON.stringify({ ...JSON.parse(readFileSync(join(cwd, "here.json"), "utf8")), dispatch_us: 0 }));
     expect(await mhc(["cost", "small.mhc", "--device", "./half.json"], env)).toMatchObject({ code: 2, err: expect.stringMatching(/half\.json is no device profile: "dispatch_us" is no positive number; `mhc devices --calibrate` writes one/) });
