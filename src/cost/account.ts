@@ -26,6 +26,8 @@ export interface Traffic {
 export interface Account {
   /** Index into the plan's kernels. */
   readonly kernel: number;
+  /** Independent parts, of all copies. */
+  readonly groups: number;
   readonly work: readonly Work[];
   readonly traffic: readonly Traffic[];
 }

@@ -48,40 +48,36 @@ interface Sum {
 
 const nothing = (): Sum => ({ flops: 0, bytes: 0, ms: 0, joules: 0 });
 
-function add<K>(sums: Map<K, Sum>, key: K, { flops = 0, bytes = 0, ms = 0, joules = 0 }: Partial<Share>): void {
-  const sum = sums.get(key) ?? nothing();
+function add(sum: Sum, { flops = 0, bytes = 0, ms = 0, joules = 0 }: Partial<Share>): void {
   sum.flops += flops;
   sum.bytes += bytes;
   sum.ms += ms;
   sum.joules += joules;
-  sums.set(key, sum);
 }
 
 export const pathOf = (block: string): string => block.replace(/\.\d+(?=\.|$)/g, ".*");
 
-/** `groupsOf`: independent parts of an account's dispatch, of all its copies. */
-export function costsOf(accounts: readonly Account[], profile: DeviceProfile, groupsOf: (account: Account) => number): Costs {
-  const total = new Map<"", Sum>([["", nothing()]]);
-  const phases = new Map<Phase, Sum>([["forward", nothing()], ["backward", nothing()], ["update", nothing()]]);
+export function costsOf(accounts: readonly Account[], profile: DeviceProfile): Costs {
+  const total = nothing();
+  const phases = { forward: nothing(), backward: nothing(), update: nothing() };
   const blocks = new Map<string, Sum>();
   const blockPhases = new Map<string, Record<Phase, number>>();
   const kinds = new Map<Kind, Sum>(KINDS.map((kind) => [kind, nothing()]));
   const put = (origin: Origin, kind: Kind, share: Partial<Share>): void => {
-    add(total, "", share);
-    add(phases, origin.phase, share);
     const path = pathOf(origin.block);
-    add(blocks, path, share);
+    const block = blocks.get(path) ?? nothing();
+    blocks.set(path, block);
+    for (const sum of [total, phases[origin.phase], block, kinds.get(kind)!]) add(sum, share);
     const own = blockPhases.get(path) ?? { forward: 0, backward: 0, update: 0 };
     own[origin.phase] += share.ms ?? 0;
     blockPhases.set(path, own);
-    add(kinds, kind, share);
   };
   const levels = profile.levels.map(({ name }) => ({ name, bytes: 0 }));
   const nearest = nearestLevels(accounts, profile);
   let memoryMs = 0;
 
   accounts.forEach((account, i) => {
-    const busy = share(groupsOf(account), profile.threads);
+    const busy = busyOf(account.groups, profile.threads);
     const work = account.work.map(({ origin, kind, flops }) => ({ origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy }));
     const traffic = account.traffic.map(({ origin, bytes }, j) => {
       const at = nearest[i]![j]!;
@@ -100,15 +96,12 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile, gr
     for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
   });
   const overheadMs = (profile.step_us + accounts.length * profile.dispatch_us) / 1e3;
-  add(total, "", { ms: overheadMs });
-  return {
-    total: total.get("")!, overheadMs, phases: Object.fromEntries(phases) as Record<Phase, Share>, blocks, blockPhases, kinds, levels,
-    memoryMs,
-  };
+  add(total, { ms: overheadMs });
+  return { total, overheadMs, phases, blocks, blockPhases, kinds, levels, memoryMs };
 }
 
-/** Of the threads, how many work while `groups` groups are shared out. */
-function share(groups: number, threads: number): number {
+/** Of the threads, the share that works while groups are handed out. */
+function busyOf(groups: number, threads: number): number {
   if (threads === 0 || groups === 0) return 1;
   return groups / (Math.ceil(groups / threads) * threads);
 }

@@ -1,7 +1,7 @@
 /** `cost`: what a training step of a compiled spec takes, on a device profile. FLOPs and bytes are counted from the plan, time and energy are modelled. */
-import { bytesOfPools, copiesOf, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import { bytesOfPools, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import type { Phase } from "../graph/node.js";
-import type { Account, Accounted } from "./account.js";
+import type { Accounted } from "./account.js";
 import { costsOf, pathOf, type Share } from "./cost.js";
 import { percent, size } from "./figures.js";
 import type { DeviceProfile } from "./profile.js";
@@ -69,9 +69,7 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   if (!plan || !accounts || !device) throw new Error(`cost: the spec is not compiled for ${profile.device}`);
   const entry = "train" in device.entries ? "train" : "vjp";
   const { accounts: own, peak } = accounts(profile.device, entry);
-  const { dispatches } = device.entries[entry]!;
-  const parallel = new Map(own.map((account, i) => [account, device.kernels[account.kernel]!.groups * copiesOf(dispatches[i]!, device.kernels[account.kernel]!)]));
-  const costs = costsOf(own, profile, (account: Account) => parallel.get(account)!);
+  const costs = costsOf(own, profile);
   const tokens = plan.train ? tokensOf(plan) : 1;
   const unit = plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example";
   const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({ flops_per_token: flops / tokens, bytes_per_token: bytes / tokens, joules_per_token: joules / tokens, time_ms: ms });
@@ -84,11 +82,15 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
   const idle = { forward: 0, backward: 0, update: 0 };
   const overhead = perToken({ ...none, ms: costs.overheadMs });
+  const byBlock: BlockCost[] = [
+    ...Array.from(blocks, (block) => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? idle })),
+    { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle },
+  ];
   const report: CostReport = {
     name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens, unit,
     parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, overhead_ms: costs.overheadMs, memory_ms: costs.memoryMs,
     by_phase: [...(["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })), { phase: OVERHEAD, ...overhead }],
-    by_block: [...[...blocks].map((block): BlockCost => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? idle })), { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle }].sort((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
+    by_block: byBlock.toSorted((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
     by_kind: [...[...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })), { kind: OVERHEAD, ...overhead }],
     by_level: costs.levels.map(({ name, bytes }) => ({ level: name, bytes_per_token: bytes / tokens })),
     memory: memoryOf(plan, device, peak),

@@ -1,15 +1,13 @@
 /** Whose work a dispatch does (`src/cost/account.ts`): the nodes that its kernels compute, and the tensors that they touch. */
+import type { KernelProfile } from "../../codegen/target.js";
 import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
 import { kindOf } from "../cost/kinds.js";
 import type { Node, Origin } from "../graph/node.js";
 import type { Batch, Due } from "./batch.js";
-import type { KernelProfile } from "../../codegen/target.js";
 import type { Bound, Place, Places } from "./kernelize.js";
 import { startOf, type Located } from "./places.js";
-import type { Region } from "./regions.js";
-import { scatterOf } from "./scatter.js";
-import { sparseWork, workOf, type NodeWork } from "./work.js";
+import { workOf } from "./work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
 export const footprintOf = ({ kernel, places, made }: Bound): number[] =>
@@ -23,18 +21,11 @@ const HOUSEKEEPING: Origin = { block: "", phase: "update" };
 /** What is computed again for the backward pass is its work. */
 const originOf = ({ origin, epoch }: Node): Origin => (epoch > 0 && origin.phase === "forward" ? { ...origin, phase: "backward" } : origin);
 
-function workOfRegion({ clusters }: Region, profile: KernelProfile, places: Places): NodeWork[] {
-  const [first] = clusters as [Region["clusters"][number]];
-  const scattered = clusters.length === 1 && first.kind === "map" && profile.kind === "cpu" ? scatterOf(first, profile.lanes) : null;
-  if (scattered) return sparseWork(first, places, scattered);
-  return workOf({ members: new Set(clusters.flatMap((cluster) => [...cluster.members])), roots: clusters.flatMap((cluster) => cluster.roots) }, places);
-}
-
-export function accountOf({ bound, members }: Batch, kernel: number, profile: KernelProfile, places: Places): Account {
+export function accountOf({ bound, copies, members }: Batch, kernel: number, profile: KernelProfile, places: Places): Account {
   const work = new Map<string, Work>();
   for (const { region } of members) {
     if (!region) continue;
-    for (const { node, flops } of workOfRegion(region, profile, places)) {
+    for (const { node, flops } of workOf(region.clusters, profile, places.isBase)) {
       if (flops === 0) continue;
       const origin = originOf(node);
       const kind = kindOf(node);
@@ -45,8 +36,11 @@ export function accountOf({ bound, members }: Batch, kernel: number, profile: Ke
   // Kernels that differ are one kernel's parts, and a tensor that two of them read is its once.
   const bounds = members.every((member) => member.bound.kernel === bound.kernel) ? members.map((member) => member.bound) : [bound];
   const owners = ownersOf(members, places);
-  const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => ({ origin: owners.get(one.places[i]!) ?? HOUSEKEEPING, pool: one.places[i]!.pool, at: startOf(one.places[i] as Located), bytes, size: sizeOf(one.places[i] as Located) })));
-  return { kernel, work: [...work.values()], traffic };
+  const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => {
+    const place = one.places[i] as Located;
+    return { origin: owners.get(place) ?? HOUSEKEEPING, pool: place.pool, at: startOf(place), bytes, size: sizeOf(place) };
+  }));
+  return { kernel, groups: bound.kernel.groups * copies.length, work: [...work.values()], traffic };
 }
 
 function ownersOf(members: readonly Due[], places: Places): Map<Place, Origin> {

@@ -31,7 +31,7 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
   const gpu = profile.kind === "gpu";
   const workgroup = gpu ? profile.workgroup : 1;
   const name = node.op === "attention_vjp" ? "attention_vjp" : "attention";
-  return kernelize(name, cluster, profile, places, gpu ? 1 : profile.lanes, workgroup, (bench) => {
+  return kernelize(name, [cluster], profile, places, gpu ? 1 : profile.lanes, workgroup, (bench) => {
     if (node.op !== "attention_vjp") {
       const at = (b: Coord, h: Coord): Forward => {
         const [q, keys, v] = node.inputs.map((input) => operand(bench, input, b, h)) as [Rows, Rows, Rows | undefined];

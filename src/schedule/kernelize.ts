@@ -73,7 +73,7 @@ export interface Chip {
  */
 export function kernelize(
   name: string,
-  cluster: Pick<Cluster, "members" | "roots">,
+  clusters: readonly Cluster[],
   profile: KernelProfile,
   places: Places,
   lanes: 1 | 4,
@@ -104,7 +104,7 @@ export function kernelize(
     found.writes = true;
     return found.name;
   };
-  const isMade = chip?.isMade ?? ((node: Node): boolean => cluster.members.has(node));
+  const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
   const bufferOf = (node: Node): string | null => (isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node)));
   const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
   let tuned: Tuned | null = null;
@@ -123,7 +123,7 @@ export function kernelize(
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
     made: new Set([...uses.values()].filter(({ made }) => made).map(({ place }) => place)),
-    flops: workOf(cluster, places).reduce((sum, { flops }) => sum + flops, 0),
+    flops: workOf(clusters, profile, places.isBase).reduce((sum, { flops }) => sum + flops, 0),
     tuned,
   };
 }

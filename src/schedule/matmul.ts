@@ -14,6 +14,6 @@ export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: P
   const node = cluster.anchor as NodeWith<"contract">;
   const product = readProduct(node, places.isBase);
   return profile.kind === "gpu"
-    ? kernelize("matmul", cluster, profile, places, profile.lanes, profile.workgroup, (bench) => matmulGpu(bench, cluster, node, product))
-    : kernelize("matmul", cluster, profile, places, profile.lanes, 1, (bench) => matmulCpu(bench, cluster, node, product));
+    ? kernelize("matmul", [cluster], profile, places, profile.lanes, profile.workgroup, (bench) => matmulGpu(bench, cluster, node, product))
+    : kernelize("matmul", [cluster], profile, places, profile.lanes, 1, (bench) => matmulCpu(bench, cluster, node, product));
 }

@@ -20,8 +20,8 @@ import { chosen } from "./choices.js";
 import { constant, type Coord, type Reducing } from "./emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "./kernelize.js";
 import { without, type Cluster } from "./partition.js";
-import { scatter, scatterOf } from "./scatter.js";
-import { sparseWork } from "./work.js";
+import { scatter } from "./scatter.js";
+import { scatterOf } from "./sparse.js";
 import { sameShape, sizeOf } from "./views.js";
 
 /** Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call. */
@@ -50,12 +50,9 @@ export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Plac
   const shape = flat ? [sizeOf(cluster.shape)] : cluster.shape;
   const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
   const trailing = axes.length === 0 || axes.includes(shape.length - 1);
-  const scattered = scatterOf(cluster, profile.lanes);
-  if (scattered) {
-    const bound = kernelize("scatter", cluster, profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
-    return { ...bound, flops: sparseWork(cluster, places, scattered).reduce((sum, { flops }) => sum + flops, 0) };
-  }
-  return kernelize(name, cluster, profile, places, profile.lanes, 1, (bench) => {
+  const scattered = scatterOf(cluster, profile);
+  if (scattered) return kernelize("scatter", [cluster], profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
+  return kernelize(name, [cluster], profile, places, profile.lanes, 1, (bench) => {
     if (flat || sizeOf(without(shape, axes)) === 1 && !cluster.axes) return longRow(bench, cluster, shape, flat);
     return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
   });
@@ -201,7 +198,7 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
   const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
   if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
     const split = { shape, axes };
-    return kernelize(`${name}_shared`, cluster, profile, places, 1, workgroup, (bench) => {
+    return kernelize(`${name}_shared`, [cluster], profile, places, 1, workgroup, (bench) => {
       const { emitter: e, choose } = bench;
       if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
       const r: Coord = { at: group, lane: 0, depth: 0 };
@@ -216,7 +213,7 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
     }, { depth: 0, workgroup });
   }
   const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
-  return kernelize(name, cluster, profile, places, 1, workgroup, (bench) => {
+  return kernelize(name, [cluster], profile, places, 1, workgroup, (bench) => {
     const { emitter: e, choose } = bench;
     if (long) choose("row", key, DEFAULT);
     const flat = k.add(k.mul(group, k.idx(workgroup)), local);

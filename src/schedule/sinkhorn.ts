@@ -29,7 +29,7 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
   const count = sizeOf(node.shape) / (n * n);
   const gpu = profile.kind === "gpu";
   const lanes = gpu ? 1 : profile.lanes;
-  return kernelize(node.op, cluster, profile, places, lanes, gpu ? profile.workgroup : 1, (bench) => {
+  return kernelize(node.op, [cluster], profile, places, lanes, gpu ? profile.workgroup : 1, (bench) => {
     const { emitter: e } = bench;
     const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
     const output = bench.write(node);

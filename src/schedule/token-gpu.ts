@@ -96,8 +96,7 @@ export function tokenGpu(region: Region, classes: AxisClasses, profile: KernelPr
       },
     },
   };
-  const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap(({ roots }) => roots) };
-  return kernelize("token", all, profile, places, 1, workgroup, (bench) => {
+  return kernelize("token", region.clusters, profile, places, 1, workgroup, (bench) => {
     const { emitter: e } = bench;
     bench.choose("token", shape, DEFAULT);
     if (words > 0) e.push(alone ? k.arrayS("chip", "f32", words) : k.sharedS("chip", "f32", words));

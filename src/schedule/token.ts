@@ -89,8 +89,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     const even = own.every((axis, i) => i + 1 === own.length || strides[axis] === strides[own[i + 1]!]! * node.shape[own[i + 1]!]!);
     return even ? strides[own[own.length - 1]!]! : null;
   };
-  const all = { members: new Set(region.clusters.flatMap((cluster) => [...cluster.members])), roots: region.clusters.flatMap((cluster) => cluster.roots) };
-  const bound = kernelize("token", all, profile, places, profile.lanes, 1, (bench) => {
+  const bound = kernelize("token", region.clusters, profile, places, profile.lanes, 1, (bench) => {
     const { emitter: e } = bench;
     bench.choose("token", shape, fallback);
     if (words > 0) e.push(k.arrayS("chip", "f32", words));

@@ -1,8 +1,10 @@
 /** The operations that a kernel does for each node, by the op table: what is computed in several lanes or places counts once. */
+import type { KernelProfile } from "../../codegen/target.js";
 import type { Node } from "../graph/node.js";
 import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import type { Cluster } from "./partition.js";
+import { scatterOf } from "./sparse.js";
 import { sizeOf } from "./views.js";
 
 export interface NodeWork {
@@ -10,28 +12,22 @@ export interface NodeWork {
   readonly flops: number;
 }
 
-/** What lies in memory when the kernel runs. */
-interface Memory {
-  readonly isBase: (node: Node) => boolean;
-}
-
 const flopsOf = (node: Node): number => (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never);
 
-/** Of everything between the roots and what is in memory. */
-export function workOf({ members, roots }: Pick<Cluster, "members" | "roots">, { isBase }: Memory): NodeWork[] {
-  const seen = new Set<Node>();
+/**
+ * Of everything between the roots of clusters that are one kernel and what is in memory (`isBase`). A sum whose terms are almost all zero adds the others only
+ * where it is a scatter.
+ */
+export function workOf(clusters: readonly Cluster[], profile: KernelProfile, isBase: (node: Node) => boolean): NodeWork[] {
+  const scattered = clusters.length === 1 ? scatterOf(clusters[0]!, profile) : null;
+  const members = new Set(clusters.flatMap((cluster) => [...cluster.members]));
+  const found = new Map<Node, number>();
   const visit = (node: Node): void => {
-    if (seen.has(node) || (isBase(node) && !members.has(node))) return;
-    seen.add(node);
-    node.inputs.forEach(visit);
+    if (found.has(node) || (isBase(node) && !members.has(node))) return;
+    const sparse = scattered?.sum === node;
+    found.set(node, sparse ? sizeOf(scattered.values.shape) : flopsOf(node));
+    (sparse ? [scattered.index, scattered.values] : node.inputs).forEach(visit);
   };
-  roots.forEach(visit);
-  return Array.from(seen, (node) => ({ node, flops: flopsOf(node) }));
-}
-
-/** Of a sum whose terms are almost all zero, where only the others are added: `sum` over `values`, by rows that are chosen. */
-export function sparseWork(cluster: Pick<Cluster, "members" | "roots">, places: Memory, { sum, values }: { readonly sum: Node; readonly values: Node }): NodeWork[] {
-  const [select] = sum.inputs as [Node];
-  const skipped = new Set([select, ...select.inputs]);
-  return workOf(cluster, places).filter(({ node }) => !skipped.has(node)).map((one) => (one.node === sum ? { node: sum, flops: sizeOf(values.shape) } : one));
+  clusters.forEach(({ roots }) => roots.forEach(visit));
+  return Array.from(found, ([node, flops]) => ({ node, flops }));
 }

@@ -37,7 +37,6 @@ const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): 
 
 function loadsOf({ rows, width, near, far }: Sizes) {
   const wide = 4 * width;
-  const sums = (words: number, count: number): Load => (b) => Array.from({ length: count }, (_, i) => b.add(input(b, `a${i}`, [words]), input(b, `b${i}`, [words])));
   const small = (count: number): Load => (b) => {
     let y: Node = input(b, "x", [4, 4]);
     for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [4, 4]));
@@ -90,10 +89,10 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       const x = input(b, "x", [near]);
       let y: Node = x;
       // Sums over rows, which wait for each other: nothing of them is one kernel with the next.
-      for (let i = 0; i < TERMS; i++) y = b.add(x, b.broadcast(b.sum(b.mul(x, b.reshape(y, [near])), [0]), [near], []));
+      for (let i = 0; i < TERMS; i++) y = b.add(x, b.broadcast(b.sum(b.mul(x, y), [0]), [near], []));
       return [y];
     },
-    far: sums(far, 1),
+    far: (b) => [b.add(input(b, "x", [far]), input(b, "y", [far]))],
     // A few numbers, that go through all dispatches one after the other.
     dispatch: small(DISPATCHES),
     step: small(1),
@@ -140,7 +139,7 @@ export async function calibrate(device: Device, { host, memoryBytes, choices }: 
     sources: [`energy, and the size of the cache, are not measured: energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
   };
   // Threads wait for memory beside what they compute: that is no time of the arithmetic's.
-  const waiting = ({ accounts }: Timed): number => (profile.threads > 0 ? costsOf(accounts, profile, () => Number.MAX_SAFE_INTEGER).memoryMs : 0);
+  const waiting = ({ accounts }: Timed): number => (profile.threads > 0 ? costsOf(accounts, profile).memoryMs : 0);
   const gflops = Object.fromEntries(WORK.map((work) => [work, round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6)])) as Record<WorkClass, number>;
   // A message to a thread takes now ten microseconds and now twenty, on any machine.
   const [worst] = Object.entries<Timed>(found).filter(([, { ms }]) => ms >= 1).toSorted(([, a], [, b]) => b.spread - a.spread);

@@ -145,7 +145,17 @@ export interface RowOptions {
   readonly zero?: boolean;
 }
 
-/** A row a spec: each seed as a small dot, the mean as a bar or a large dot, and a whisker. */
+/** Where rows begin, behind their names, and where they end. */
+const leftOf = (rows: readonly { readonly name: string }[]): number => 14 + CHARACTER * rows.reduce((longest, { name }) => Math.max(longest, Math.min(NAME, name.length)), 1);
+const floorOf = (rows: readonly unknown[]): number => TOP + ROW * rows.length;
+const middleOf = (i: number): number => TOP + ROW * (i + 0.5);
+
+const gridOf = (x: Scale, floor: number): string[] => x.ticks.map(({ value, text }) => `<line class="grid" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${TOP}" y2="${floor}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
+
+const nameAt = (name: string, left: number, middle: number): string => `<text class="name" x="${at(left - 8)}" y="${middle + 4}" text-anchor="end">${escape(name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name)}</text>`;
+
+const labelAt = (text: string, left: number, floor: number): string => `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" text-anchor="middle">${escape(text)}</text>`;
+
 export interface Stack {
   readonly name: string;
   /** From the left to the right. */
@@ -155,48 +165,45 @@ export interface Stack {
 /** Bars that are made of parts, from 0. */
 export function stackChart({ label, x: xLabel, rows }: { readonly label: string; readonly x: string; readonly rows: readonly Stack[] }): string {
   const totals = rows.map(({ parts }) => parts.reduce((sum, { value }) => sum + value, 0));
-  const left = 14 + CHARACTER * rows.reduce((longest, { name }) => Math.max(longest, Math.min(NAME, name.length)), 1);
-  const floor = TOP + ROW * rows.length;
+  const left = leftOf(rows);
+  const floor = floorOf(rows);
   const x = linear(0, totals.reduce((most, total) => Math.max(most, total), 0) * 1.04 || 1, left, WIDTH - RIGHT, 7);
-  const grid = x.ticks.map(({ value, text }) => `<line class="grid" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${TOP}" y2="${floor}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
   const marks = rows.map(({ name, parts }, i) => {
-    const middle = TOP + ROW * (i + 0.5);
+    const middle = middleOf(i);
     let from = 0;
     const bars = parts.map(({ colour, value, title }) => {
       const start = x.at(from);
       from += value;
       return `<g class="${colourOf(colour)}"><title>${escape(title)}</title><rect class="bar" x="${at(start)}" y="${middle - 7}" width="${at(x.at(from) - start)}" height="14"/></g>`;
     });
-    const shown = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
-    return `<g><text class="name" x="${at(left - 8)}" y="${middle + 4}" text-anchor="end">${escape(shown)}</text>${bars.join("")}</g>`;
+    return `<g>${nameAt(name, left, middle)}${bars.join("")}</g>`;
   });
   return [
-    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...grid, `<line class="axis" x1="${at(left)}" x2="${at(left)}" y1="${TOP}" y2="${floor}"/>`, ...marks,
-    `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" text-anchor="middle">${escape(xLabel)}</text>`, "</svg>",
+    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...gridOf(x, floor), `<line class="axis" x1="${at(left)}" x2="${at(left)}" y1="${TOP}" y2="${floor}"/>`, ...marks,
+    labelAt(xLabel, left, floor), "</svg>",
   ].join("\n");
 }
 
+/** A row a spec: each seed as a small dot, the mean as a bar or a large dot, and a whisker. */
 export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOptions): string {
   const all = rows.flatMap(({ values, mean, whisker }) => [...values, mean, ...(whisker ?? [])]).concat(zero ? [0] : []);
   const least = all.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   const most = all.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const pad = (most - least) * 0.06 || Math.abs(most) * 0.02 || 1;
-  const left = 14 + CHARACTER * rows.reduce((longest, { name }) => Math.max(longest, Math.min(NAME, name.length)), 1);
-  const floor = TOP + ROW * rows.length;
+  const left = leftOf(rows);
+  const floor = floorOf(rows);
   const x = kind === "bars" ? linear(0, most * 1.04 || 1, left, WIDTH - RIGHT, 7) : linear(least - pad, most + pad, left, WIDTH - RIGHT, 7);
-  const grid = x.ticks.map(({ value, text }) => `<line class="grid" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${TOP}" y2="${floor}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
   const marks = rows.map(({ name, colour, values, mean, whisker, title }, i) => {
-    const middle = TOP + ROW * (i + 0.5);
-    const shown = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
+    const middle = middleOf(i);
     const bar = kind === "bars" ? `<rect class="bar" x="${at(left)}" y="${middle - 7}" width="${at(Math.max(0.5, x.at(mean) - left))}" height="14"/>` : "";
     const line = whisker ? `<path class="whisker" d="M${at(x.at(whisker[0]))} ${middle}H${at(x.at(whisker[1]))}M${at(x.at(whisker[0]))} ${middle - 5}v10M${at(x.at(whisker[1]))} ${middle - 5}v10"/>` : "";
     const seeds = kind === "dots" && values.length > 1 ? values.map((value) => `<circle class="seed" r="3.5" cx="${at(x.at(value))}" cy="${middle}"/>`).join("") : "";
     const centre = kind === "dots" ? `<circle class="centre" r="5" cx="${at(x.at(mean))}" cy="${middle}"/>` : "";
-    return `<g class="${colourOf(colour)}"><title>${escape(title)}</title><text class="name" x="${at(left - 8)}" y="${middle + 4}" text-anchor="end">${escape(shown)}</text>${bar}${line}${seeds}${centre}</g>`;
+    return `<g class="${colourOf(colour)}"><title>${escape(title)}</title>${nameAt(name, left, middle)}${bar}${line}${seeds}${centre}</g>`;
   });
   return [
-    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...grid,
+    `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`, ...gridOf(x, floor),
     `<line class="axis" x1="${at(left)}" x2="${kind === "bars" ? at(left) : WIDTH - RIGHT}" y1="${kind === "bars" ? TOP : floor}" y2="${floor}"/>`,
-    ...(zero ? [`<line class="axis" x1="${at(x.at(0))}" x2="${at(x.at(0))}" y1="${TOP}" y2="${floor}"/>`] : []), ...marks, `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" text-anchor="middle">${escape(xLabel)}</text>`, "</svg>",
+    ...(zero ? [`<line class="axis" x1="${at(x.at(0))}" x2="${at(x.at(0))}" y1="${TOP}" y2="${floor}"/>`] : []), ...marks, labelAt(xLabel, left, floor), "</svg>",
   ].join("\n");
 }

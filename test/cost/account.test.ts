@@ -31,8 +31,12 @@ describe.each(SPECS)("%s", (spec, facts, set) => {
     for (const [device, { entries, kernels }] of Object.entries<DevicePlan>(plan!.devices)) {
       for (const [entry, { dispatches }] of Object.entries(entries)) {
         const own = accounts!(device, entry).accounts;
-        const planned = dispatches.map((dispatch) => ({ dispatch, kernel: kernels[dispatch.kernel]! })).map(({ dispatch, kernel }) => ({ flops: kernel.flops * copiesOf(dispatch, kernel), bytes: kernel.bytes * copiesOf(dispatch, kernel) }));
-        expect(own.map(({ work, traffic }) => ({ flops: sum(work.map(({ flops }) => flops)), bytes: sum(traffic.map(({ bytes }) => bytes)) })), `${device}, ${entry}`).toEqual(planned);
+        const planned = dispatches.map((dispatch) => {
+          const kernel = kernels[dispatch.kernel]!;
+          const copies = copiesOf(dispatch, kernel);
+          return { kernel: dispatch.kernel, groups: kernel.groups * copies, flops: kernel.flops * copies, bytes: kernel.bytes * copies };
+        });
+        expect(own.map(({ kernel, groups, work, traffic }) => ({ kernel, groups, flops: sum(work.map(({ flops }) => flops)), bytes: sum(traffic.map(({ bytes }) => bytes)) })), `${device}, ${entry}`).toEqual(planned);
       }
     }
   });

@@ -16,53 +16,52 @@ const machine: DeviceProfile = {
 };
 const forward = { block: "layers.3.mlp", phase: "forward" } as const;
 const backward = { block: "layers.4.mlp", phase: "backward" } as const;
-const many = (): number => 1000;
-const product = (flops: number, bytes: number, at = 0): Account => ({ kernel: 0, work: [{ origin: forward, kind: "products", flops }], traffic: [{ origin: forward, pool: "work", at, bytes, size: bytes }] });
+const product = (flops: number, bytes: number, at = 0, groups = 1000): Account => ({ kernel: 0, groups, work: [{ origin: forward, kind: "products", flops }], traffic: [{ origin: forward, pool: "work", at, bytes, size: bytes }] });
 
 describe("costsOf", () => {
   it("adds up what threads compute and wait for, and takes the larger where hardware does both at once", () => {
     const gpu = { ...machine, threads: 0 };
     // 10 ms of products, 0.2 us of memory, 10 us to begin, 30 us a step.
-    expect(costsOf([product(1e9, 2000)], machine, many).total.ms).toBeCloseTo(10 + 0.0002 + 0.01 + 0.03, 9);
-    expect(costsOf([product(1e9, 2000)], gpu, many).total.ms).toBeCloseTo(10 + 0.01 + 0.03, 9);
-    expect(costsOf([product(1e9, 2000)], gpu, many).memoryMs).toBe(0);
-    expect(costsOf([product(1e8, 1e8)], machine, many)).toMatchObject({ memoryMs: 10, overheadMs: 0.04 });
-    expect(costsOf([product(1e8, 1e8)], machine, many).total.ms).toBeCloseTo(1 + 10 + 0.04, 9);
-    expect(costsOf([product(1e8, 1e8)], gpu, many).total.ms).toBeCloseTo(10 + 0.04, 9);
-    expect(costsOf([], machine, many).total.ms).toBeCloseTo(0.03, 12);
+    expect(costsOf([product(1e9, 2000)], machine).total.ms).toBeCloseTo(10 + 0.0002 + 0.01 + 0.03, 9);
+    expect(costsOf([product(1e9, 2000)], gpu).total.ms).toBeCloseTo(10 + 0.01 + 0.03, 9);
+    expect(costsOf([product(1e9, 2000)], gpu).memoryMs).toBe(0);
+    expect(costsOf([product(1e8, 1e8)], machine)).toMatchObject({ memoryMs: 10, overheadMs: 0.04 });
+    expect(costsOf([product(1e8, 1e8)], machine).total.ms).toBeCloseTo(1 + 10 + 0.04, 9);
+    expect(costsOf([product(1e8, 1e8)], gpu).total.ms).toBeCloseTo(10 + 0.04, 9);
+    expect(costsOf([], machine).total.ms).toBeCloseTo(0.03, 12);
   });
 
   it("takes a tensor from the nearest level that holds what was moved since it was touched", () => {
     // 400 bytes each: two fit into 1000 bytes, three do not.
-    const two = costsOf([product(1, 400, 0), product(1, 400, 400)], machine, many);
+    const two = costsOf([product(1, 400, 0), product(1, 400, 400)], machine);
     expect(two.levels).toEqual([{ name: "cache", bytes: 800 }, { name: "memory", bytes: 0 }]);
-    const three = costsOf([product(1, 400, 0), product(1, 400, 400), product(1, 400, 800)], machine, many);
+    const three = costsOf([product(1, 400, 0), product(1, 400, 400), product(1, 400, 800)], machine);
     expect(three.levels).toEqual([{ name: "cache", bytes: 0 }, { name: "memory", bytes: 1200 }]);
-    const again = costsOf([product(1, 400, 0), product(1, 400, 0), product(1, 900, 400)], machine, many);
+    const again = costsOf([product(1, 400, 0), product(1, 400, 0), product(1, 900, 400)], machine);
     expect(again.levels).toEqual([{ name: "cache", bytes: 400 }, { name: "memory", bytes: 1300 }]);
     // What is touched twice in between is in the way once, and so is what is read and written.
-    const twice = costsOf([product(1, 400, 0), product(1, 300, 400), product(1, 300, 400), product(1, 300, 400)], machine, many);
+    const twice = costsOf([product(1, 400, 0), product(1, 300, 400), product(1, 300, 400), product(1, 300, 400)], machine);
     expect(twice.levels).toEqual([{ name: "cache", bytes: 1300 }, { name: "memory", bytes: 0 }]);
-    const updated: Account = { kernel: 0, work: [], traffic: [{ origin: forward, pool: "state", at: 0, bytes: 1200, size: 600 }] };
-    expect(costsOf([updated], machine, many).levels).toEqual([{ name: "cache", bytes: 1200 }, { name: "memory", bytes: 0 }]);
+    const updated: Account = { kernel: 0, groups: 1, work: [], traffic: [{ origin: forward, pool: "state", at: 0, bytes: 1200, size: 600 }] };
+    expect(costsOf([updated], machine).levels).toEqual([{ name: "cache", bytes: 1200 }, { name: "memory", bytes: 0 }]);
     expect(again.total.joules).toBeCloseTo(3 * 5e-12 + 400e-12 + 1300 * 100e-12, 20);
   });
 
   it("leaves threads idle that have no group", () => {
-    expect(costsOf([product(1e9, 1)], machine, () => 1).total.ms).toBeCloseTo(20.04, 6);
-    expect(costsOf([product(1e9, 1)], machine, () => 3).total.ms).toBeCloseTo((10 * 4) / 3 + 0.04, 6);
-    expect(costsOf([product(1e9, 1)], { ...machine, threads: 0 }, () => 1).total.ms).toBeCloseTo(10.04, 6);
+    expect(costsOf([product(1e9, 1, 0, 1)], machine).total.ms).toBeCloseTo(20.04, 6);
+    expect(costsOf([product(1e9, 1, 0, 3)], machine).total.ms).toBeCloseTo((10 * 4) / 3 + 0.04, 6);
+    expect(costsOf([product(1e9, 1, 0, 1)], { ...machine, threads: 0 }).total.ms).toBeCloseTo(10.04, 6);
   });
 
   it("adds up in every way to the same, whatever the accounts", () => {
     const origin = fc.record({ block: fc.constantFrom("", "layers.0.mlp", "layers.1.mlp", "embed"), phase: fc.constantFrom("forward", "backward", "update") });
     const account = fc.record({
-      kernel: fc.constant(0),
+      kernel: fc.constant(0), groups: fc.constant(1000),
       work: fc.array(fc.record({ origin, kind: fc.constantFrom(...KINDS), flops: fc.integer({ min: 1, max: 1e6 }) }), { maxLength: 4 }),
       traffic: fc.array(fc.record({ origin, pool: fc.constant("work" as const), at: fc.integer({ min: 0, max: 5 }), bytes: fc.integer({ min: 4, max: 2000 }), size: fc.integer({ min: 4, max: 2000 }) }), { maxLength: 4 }),
     });
     fc.assert(fc.property(fc.array(account, { maxLength: 8 }), (accounts) => {
-      const { total, overheadMs, phases, blocks, kinds, levels, blockPhases } = costsOf(accounts as readonly Account[], machine, many);
+      const { total, overheadMs, phases, blocks, kinds, levels, blockPhases } = costsOf(accounts as readonly Account[], machine);
       const flops = accounts.flatMap(({ work }) => work).reduce((sum, one) => sum + one.flops, 0);
       const bytes = accounts.flatMap(({ traffic }) => traffic).reduce((sum, one) => sum + one.bytes, 0);
       expect([total.flops, total.bytes]).toEqual([flops, bytes]);
@@ -76,7 +75,7 @@ describe("costsOf", () => {
   });
 
   it("puts layers of a repeat together", () => {
-    const { blocks, phases } = costsOf([product(1e6, 4), { ...product(2e6, 4), work: [{ origin: backward, kind: "products", flops: 2e6 }] }], machine, many);
+    const { blocks, phases } = costsOf([product(1e6, 4), { ...product(2e6, 4), work: [{ origin: backward, kind: "products", flops: 2e6 }] }], machine);
     expect([...blocks.keys()]).toEqual(["layers.*.mlp"]);
     expect([phases.forward.flops, phases.backward.flops, phases.update.flops]).toEqual([1e6, 2e6, 0]);
     expect(pathOf("a.0.b2.11")).toBe("a.*.b2.*");
