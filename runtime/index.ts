@@ -1,7 +1,8 @@
 /** The runtime's front door: `import { load } from "mhc-lang/runtime"`. It imports nothing of the compiler. */
 export { load } from "./model.js";
 export type { GenerateOptions } from "./generate.js";
-export type { LoadOptions, Model, ParameterAccess, StepMetrics } from "./model.js";
+export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
+export type { Recompile } from "./shrink.js";
 export { deviceNames, openDevice } from "./open.js";
 export type { OpenOptions } from "./open.js";
 export type { Device, DeviceName, Session } from "./device.js";

@@ -7,90 +7,18 @@ import { textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
-import { continued, type GenerateOptions } from "./generate.js";
+import { continued } from "./generate.js";
 import { initialValues } from "./initialize.js";
+import type { LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics } from "./interface.js";
 import { openDevice } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
-import { isOfTheRun, type DataInfo, type Entry, type ParameterInfo, type Plan, type TensorRef } from "./plan.js";
+import { isOfTheRun, parametersOf, type DataInfo, type Entry, type ParameterInfo, type Plan, type ShrinkInfo, type TensorRef } from "./plan.js";
+import { deciding, firstGates, magnitudes, pinned, resized, type Closing, type Recompile } from "./shrink.js";
+
+export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
 
 /** Steps between two looks at the monitors, which take a forward pass. */
 const MONITOR = 50;
-
-export interface LoadOptions {
-  /** "auto" takes a hardware GPU, else WebAssembly. */
-  readonly device?: DeviceName | "auto" | Device | undefined;
-  /** Of initial values and batches; the spec's when not given. */
-  readonly seed?: number | undefined;
-  readonly threads?: number | undefined;
-}
-
-export interface StepMetrics {
-  /** 1 after the first step. */
-  readonly step: number;
-  /** Mean over the batch, in nats a token or an example, before the step's update. */
-  readonly loss: number;
-  readonly ms: number;
-  readonly tokensPerSecond: number;
-  /** Distance from each manifold: the largest violation over all its uses in this batch. */
-  readonly constraints: Readonly<Record<string, number>>;
-  /** What adapts, by name, before the step's update: options of manifolds (`adapt relax in 0 .. 1`: `Mixing.relax`), ranks (`M.rank`), weights of mixtures (`M.weights.circulant`), shares of budgets (`layers.0.mlp.up.share`). */
-  readonly adapted: Readonly<Record<string, number>>;
-  /**
-   * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what
-   * passes through them; `columns:x`, `entropy:x`, `second:x`, what they are like; `diversity:x`, how much the lanes differ. Null at other steps.
-   */
-  readonly monitors: Readonly<Record<string, number>> | null;
-  /** At the same steps, the monitored claims of the page, with what was measured; null at others. */
-  readonly claims: readonly ClaimMetrics[] | null;
-}
-
-export interface ClaimMetrics {
-  /** `gain(x) <= 1.6` */
-  readonly text: string;
-  readonly value: number;
-  readonly holds: boolean;
-}
-
-export interface ParameterAccess {
-  readonly shape: readonly number[];
-  readonly axes: readonly string[];
-  readonly get: () => Promise<Float32Array>;
-  readonly set: (values: ArrayLike<number>) => void;
-}
-
-export interface Model {
-  readonly plan: Plan;
-  readonly device: Device;
-  /** Steps trained so far. */
-  readonly step: number;
-  readonly seed: number;
-  /**
-   * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too.
-   * A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing and is a NumericError that names it and the tensors that are
-   * not finite; so are parameters that are not finite after the page's last step.
-   */
-  train(data: Source | string, options?: { readonly steps?: number | undefined; readonly monitor?: number | undefined }): AsyncIterableIterator<StepMetrics>;
-  /** Mean loss over all held-out examples; of pairs with none held out, over all of them. */
-  holdout(data: Source | string): Promise<number>;
-  /** Mean loss of one batch, nothing changed. */
-  evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
-  /** Loss and gradients of one batch, by parameter, nothing changed. */
-  gradients(batch: Batch): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
-  /** Outputs of a spec with inputs, by name; inputs are [batch, …axes]. */
-  forward(inputs: Batch): Promise<Readonly<Record<string, Float32Array>>>;
-  /** Cotangents of inputs and gradients of parameters, for cotangents of the outputs. */
-  vjp(inputs: Batch, cotangents: Batch): Promise<{ readonly inputs: Readonly<Record<string, Float32Array>>; readonly parameters: Readonly<Record<string, Float32Array>> }>;
-  /** Continues a text. */
-  generate(prompt: string, options?: GenerateOptions): Promise<string>;
-  parameters(): Readonly<Record<string, ParameterAccess>>;
-  /** All parameters and optimizer state, as a safetensors file. */
-  checkpoint(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Writes `checkpoint()` to a file, atomically (Node only). With a number that is not finite nothing is written: a NumericError. */
-  save(path: string): Promise<void>;
-  /** Restores a checkpoint, from a file (Node only) or from its bytes. */
-  load(from: string | Uint8Array): Promise<void>;
-  close(): Promise<void>;
-}
 
 /** Puts a compiled model on a device. */
 export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model> {
@@ -111,7 +39,7 @@ async function put(plan: Plan, device: Device, wanted: number | undefined, owned
   const seed = wanted ?? plan.train?.seed ?? 0;
   const [session, drawn] = await Promise.all([device.load(devicePlan), draw(plan, seed)]);
   plan.parameters.forEach((parameter, i) => session.write(stateRef(parameter), drawn[i]!));
-  for (const state of plan.states) if (state.start) session.write(stateRef(state), filled(state, state.start));
+  for (const state of plan.states) session.write(stateRef(state), atStart(plan, state));
   if (devicePlan.entries["start"]) await session.run("start");
   return makeModel(plan, device, session, devicePlan.entries, seed, owned);
 }
@@ -137,11 +65,28 @@ async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptio
   return openDevice(plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
 }
 
+const gatesOf = ({ states }: Plan): Plan["states"][number] => states.find(({ name }) => name === "gates")!;
+
+/** What is left of a model that has shrunk, as a checkpoint says it. */
+const leftOf = ({ settled, kept }: Plan): string | undefined => (settled ? JSON.stringify(kept) : undefined);
+
 const filled = (tensor: { readonly shape: readonly number[] }, value: number): Float32Array => new Float32Array(sizeOf(tensor)).fill(value);
+
+/** A state before the first step. */
+function atStart({ shrinking }: Plan, state: Plan["states"][number]): Float32Array {
+  const { name, shape, start = 0 } = state;
+  if (!shrinking || (name !== "gates" && name !== "gates:unit")) return filled(state, start);
+  const { logits, units } = firstGates(shrinking, shape[0]!, start);
+  return name === "gates" ? logits : units;
+}
 
 const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
-function makeModel(plan: Plan, device: Device, session: Session, entries: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
+function makeModel(compiled: Plan, device: Device, opened: Session, callable: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
+  // These change when the model shrinks.
+  let plan = compiled;
+  let session = opened;
+  let entries = callable;
   let step = 0;
   /** The last step whose loss was finite. */
   let lastFinite: number | null = null;
@@ -212,27 +157,37 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   };
 
   const model: Model = {
-    plan, device, seed,
+    device, seed,
+    get plan() {
+      return plan;
+    },
     get step() {
       return step;
     },
-    async *train(data, { steps, monitor = entries["monitor"] ? MONITOR : 0 } = {}) {
-      const entry = entryOf("train", "be trained");
+    async *train(data, { steps, monitor = entries["monitor"] ? MONITOR : 0, recompile } = {}) {
       const source = sourceOf(data);
+      if (plan.shrinking?.by === "magnitude" && !recompile && step + (steps ?? plan.train!.steps) >= plan.shrinking.decided) throw new DataError(`${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`, "pass `recompile` to `train`, or choose by gates");
       const { batch: size, steps: all } = plan.train!;
       const end = step + (steps ?? Math.max(0, all - step));
       const tokens = size * (text?.window ?? 1);
       // What a step reads back: the loss and the distances, in the same submission.
-      const names = Object.keys(entry.outputs).filter((name) => name.startsWith("constraint:") || name.startsWith("adapted:"));
-      // Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end.
-      const norm = plan.states.some(({ name }) => name === "scale:loss") ? undefined : entry.outputs["norm"];
-      const watched = [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!), ...(norm ? [norm] : [])];
+      const readBack = () => {
+        const entry = entryOf("train", "be trained");
+        const names = Object.keys(entry.outputs).filter((name) => /^(constraint|adapted|cost):/.test(name));
+        // Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end.
+        const norm = plan.states.some(({ name }) => name === "scale:loss") ? undefined : entry.outputs["norm"];
+        return { entry, names, norm, refs: [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!), ...(norm ? [norm] : [])] };
+      };
+      let watched = readBack();
+      let closing: Closing | null = null;
+      let every = monitor;
       let batch = step < end ? source.batch(size, seed, step) : {};
       while (step < end) {
         const begun = performance.now();
         const fed = batch;
-        feed(entry, fed);
-        const running = session.run("train", watched);
+        const { names, norm } = watched;
+        feed(watched.entry, fed);
+        const running = session.run("train", watched.refs);
         // The next batch is put together while this step runs.
         if (step + 1 < end) batch = source.batch(size, seed, step + 1);
         const read = await running;
@@ -243,9 +198,20 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
         const length = norm ? read[names.length + 1]![0]! : 0;
         if (!Number.isFinite(length)) throw await refused(`the norm of the gradients is ${length} at step ${step + 1}, and the loss is finite`, fed);
         step++;
+        let shrunk: ShrunkMetrics | null = null;
+        if (plan.shrinking && step >= plan.shrinking.decided) {
+          closing ??= await close(recompile);
+          if (step >= plan.shrinking.until) {
+            shrunk = await settle(closing);
+            watched = readBack();
+            closing = null;
+            // With the last connection that mixes, what monitors measure may be gone.
+            if (!entries["monitor"]) every = 0;
+          }
+        }
         const ms = performance.now() - begun;
-        const seen = monitor > 0 && step % monitor === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
-        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints: named("constraint:"), adapted: named("adapted:"), ...seen };
+        const seen = every > 0 && step % every === 0 ? await monitored(step < end ? batch : source.batch(size, seed, step)) : { monitors: null, claims: null };
+        yield { step, loss, ms, tokensPerSecond: (1000 * tokens) / ms, constraints: named("constraint:"), adapted: named("adapted:"), costs: named("cost:"), shrunk, ...seen };
       }
       // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the checkpoint.
       if (lastFinite !== step || step < all) return;
@@ -330,6 +296,51 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   };
   return model;
 
+  /** How much each unit is needed, in the vector of gates. */
+  async function ranksOf(shrinking: ShrinkInfo): Promise<ArrayLike<number>> {
+    if (shrinking.by === "gates") return (await session.read(stateRef(gatesOf(plan)))) as Float32Array;
+    const cut = plan.parameters.filter(({ cuts }) => cuts);
+    const values = new Map(await Promise.all(cut.map(async (info) => [info, (await session.read(stateRef(info))) as Float32Array] as const)));
+    return magnitudes(shrinking, cut, (info) => values.get(info)!);
+  }
+
+  async function close(recompile: Recompile | undefined): Promise<Closing> {
+    const closing = deciding(plan, await ranksOf(plan.shrinking!), recompile);
+    await turn();
+    return closing;
+  }
+
+  /** Decides the gates: closed units are masked, and left out where there is a plan without them. */
+  async function settle({ made }: Closing): Promise<ShrunkMetrics> {
+    const waiting = performance.now();
+    const { plan: small, ms } = await made;
+    if (plan.shrinking!.by === "gates") {
+      const gates = gatesOf(plan);
+      session.write(stateRef(gates), pinned(plan.shrinking!, small.kept!, gates.shape[0]!));
+    }
+    const compiled = small.devices !== plan.devices;
+    if (compiled) await become(small);
+    else {
+      const { shrinking: _, ...rest } = plan;
+      plan = rest;
+    }
+    return { share: small.cost!.share, parameters: parametersOf(plan), compiled, compileMs: ms, swapMs: performance.now() - waiting };
+  }
+
+  /** Goes on with a smaller plan: its tensors are cut from those of the plan before. */
+  async function become(after: Plan): Promise<void> {
+    const devicePlan = after.devices[device.name];
+    if (!devicePlan) throw new DeviceError(`the smaller ${plan.name} was not compiled for ${device.name}`, "compile it for the device that it runs on");
+    const next = await device.load(devicePlan);
+    const tensors = await resized(plan, after, async (info) => (await session.read(stateRef(info))) as Float32Array);
+    for (const { info, data } of tensors) next.write(stateRef(info), data);
+    const before = session;
+    session = next;
+    plan = after;
+    entries = devicePlan.entries;
+    await before.close();
+  }
+
   async function everything(): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
     const tensors = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
     for (const info of plan.parameters) tensors.set(info.name, { shape: info.shape, data: (await session.read(stateRef(info))) as Float32Array });
@@ -338,7 +349,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   }
 
   function encoded(tensors: Checkpoint["tensors"]): Uint8Array<ArrayBuffer> {
-    return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` } });
+    return encode({ tensors, metadata: { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}`, ...(leftOf(plan) === undefined ? {} : { kept: leftOf(plan)! }) } });
   }
 
   function accessTo(info: ParameterInfo): ParameterAccess {
@@ -353,7 +364,12 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
   }
 
   function restore({ tensors, metadata }: Checkpoint): void {
-    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name, start: 0 })), ...plan.states.map((info) => ({ info, name: `state:${info.name}`, start: info.start ?? 0 }))];
+    const wanted = [...plan.parameters.map((info) => ({ info, name: info.name, start: (): Float32Array => filled(info, 0) })), ...plan.states.map((info) => ({ info, name: `state:${info.name}`, start: (): Float32Array => atStart(plan, info) }))];
+    if (metadata["kept"] !== leftOf(plan)) {
+      throw metadata["kept"] === undefined
+        ? new DataError(`the checkpoint is of the whole ${metadata["model"] ?? "model"}, and this is what is left of one that has shrunk`, "load it into a module of the page itself")
+        : new DataError(`the checkpoint is of a ${metadata["model"] ?? "model"} that has shrunk${plan.settled ? " otherwise" : ""}`, "compile what is left of it: `mhc compile --run FOLDER -o out`");
+    }
     // Everything is checked before anything is written, so that a wrong file leaves the model as it was.
     for (const { info, name } of wanted) {
       const found = tensors.get(name);
@@ -367,7 +383,7 @@ function makeModel(plan: Plan, device: Device, session: Session, entries: Readon
     if (!Number.isInteger(trained) || trained < 0) throw new DataError(`the checkpoint's step is ${metadata["step"]}`);
     for (const { info, name, start } of wanted) {
       const found = tensors.get(name);
-      session.write(stateRef(info), found ? found.data : filled(info, start));
+      session.write(stateRef(info), found ? found.data : start());
     }
     step = trained;
     lastFinite = null;

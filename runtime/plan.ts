@@ -117,6 +117,45 @@ export interface ParameterInfo {
   readonly decay: boolean;
   /** There when what is stored is a point of a manifold itself, which the entry `start` puts there and the optimizer moves along it. */
   readonly point?: true;
+  /** Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not. There when some do. */
+  readonly cuts?: readonly ({ readonly slot: string; readonly pairs: boolean } | null)[];
+}
+
+/** A gate's logit beyond half of this has been decided: neither noise nor gradient reaches it. Positive ones are open. */
+export const PINNED = 50;
+
+/** Units that can be switched off, one after the other in the vector of gates (the state `gates`). */
+export interface SlotInfo {
+  /** `layers.2.mlp.hidden`, `layers.2.mlp`, `lanes` */
+  readonly name: string;
+  readonly kind: "layer" | "axis";
+  /** Units of the dense model, and the numbers of those that are left. */
+  readonly size: number;
+  readonly kept: readonly number[];
+  /** The slot of the layer that it is inside of, and goes with. */
+  readonly layer: string | null;
+  readonly offset: number;
+}
+
+/** What can be switched off while training, and what that saves. */
+export interface ShrinkInfo {
+  readonly slots: readonly SlotInfo[];
+  /** What a step costs, as a share of the dense model's, by measure: sums of coefficients times the shares of open units of a term's slots, by their positions among `names`. */
+  readonly prices: { readonly names: readonly string[]; readonly terms: readonly (readonly number[])[]; readonly coefficients: Readonly<Record<string, readonly number[]>> };
+  readonly budgets: readonly { readonly measure: string; readonly share: number }[];
+  /** After this step it is decided what is kept, and compiled in the background; after the other the model is that. Both are fixed, so that a run does not depend on how long compiling takes. */
+  readonly decided: number;
+  readonly until: number;
+  /** By the logits of gates (the state `gates`), or by how large the parameters of a unit are. */
+  readonly by: "gates" | "magnitude";
+}
+
+/** What a page with a `cost` section costs: joules, bytes, FLOPs and milliseconds of a step, modelled on a device profile. */
+export interface CostInfo {
+  readonly profile: string;
+  readonly dense: Readonly<Record<string, number>>;
+  /** Of this plan, as shares of the dense model's. */
+  readonly share: Readonly<Record<string, number>>;
 }
 
 /** Optimizer moments and the like. */
@@ -126,6 +165,8 @@ export interface StateInfo {
   readonly offset: number;
   /** What all its values are at the start; 0 when it does not say. */
   readonly start?: number;
+  /** As of a parameter. */
+  readonly cuts?: ParameterInfo["cuts"];
 }
 
 /** A source of batches. */
@@ -189,6 +230,12 @@ export interface Plan {
   readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null; readonly reach: number }[];
   /** What the page claims: `gain(x) <= 1.6`. Proved, with the steps, or monitored, or both. */
   readonly claims: readonly { readonly text: string; readonly bound: number; readonly monitored: boolean; readonly proof: readonly string[] | null }[];
+  /** There when the page has a `cost` section that asks for something: what is left of the dense model (units by slot, all of those that are not named), what the step costs, and what may still be switched off. */
+  readonly kept?: Readonly<Record<string, readonly number[]>>;
+  readonly cost?: CostInfo;
+  readonly shrinking?: ShrinkInfo;
+  /** There when nothing more may be switched off: the plan of a model that has shrunk. */
+  readonly settled?: true;
   /** By device: "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }

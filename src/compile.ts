@@ -6,13 +6,12 @@ import { standardLibrary } from "../specs/std.js";
 import { loadTarget } from "../codegen/registry.js";
 import type { Choice, KernelPrinter } from "../codegen/target.js";
 import { parse } from "../grammar/parse.js";
-import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type ParameterInfo, type Plan, type PoolName } from "../runtime/plan.js";
+import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type Plan, type PoolName } from "../runtime/plan.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { fit, type Fitted } from "./budget.js";
-import { buildEntries, type Entries, type Monitors } from "./entries.js";
+import { buildEntries, type Monitors } from "./entries.js";
 import { printGraph } from "./graph/text.js";
-import { slotsOf } from "./graph/packing.js";
 import { valueOf } from "./graph/sizes.js";
 import { printKernel } from "./kernel/text.js";
 import { elaborate, type Facts } from "./model/elaborate.js";
@@ -21,11 +20,15 @@ import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
 import type { Accounted } from "./cost/account.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
+import { stateOf } from "./layout.js";
+import type { DeviceProfile } from "./cost/profile.js";
+import { profileOf, shrinking, type Shrunk } from "./shrink.js";
 import { blame, readUses, type Host, type OwnSet } from "./uses.js";
 
 export { modulesOf } from "./uses.js";
 export type { Facts, Host };
 export type { LoadedModule } from "./uses.js";
+export type { Shrunk } from "./shrink.js";
 
 export interface CheckOptions {
   /** The name of the file, for messages and for resolving `use`. */
@@ -34,6 +37,8 @@ export interface CheckOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly data?: Readonly<Record<string, string>>;
   readonly host?: Host;
+  /** Device profiles of the caller's own, for `device NAME` of a `cost` section. */
+  readonly profiles?: readonly DeviceProfile[];
 }
 
 export interface Checked {
@@ -52,6 +57,10 @@ export interface CompileOptions extends CheckOptions {
   readonly choices?: Readonly<Partial<Record<DeviceName, Choices>>>;
   /** Whether the plan can measure gains and mixes while it trains: one more entry, `monitor`, where there is something to measure. "all": proved claims too, and what `mhc verify` judges sets by. */
   readonly monitors?: Monitors;
+  /** The device that plans of its kind are for: its kernels, the memory that they must fit into, and its precision where the page says `auto`. */
+  readonly profile?: DeviceProfile;
+  /** What is left of a page that shrinks; all of it when it does not say. */
+  readonly shrunk?: Shrunk;
 }
 
 /** Choices by `skeleton` or `skeleton/shape`. */
@@ -86,7 +95,8 @@ export function check(text: string, options: CheckOptions): Checked {
   const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
   try {
     const { model, diagnostics: found } = elaborate([...files, ...std], { set: options.set ?? {}, data: options.data ?? {}, facts: options.facts ?? null, sets: own.map(({ set }) => set) });
-    return { model, diagnostics: found, sources, own };
+    const lost = model?.cost && profileOf(model.cost, { ...options, place: model.cost.span });
+    return lost && "code" in lost ? { model: null, diagnostics: [...found, lost], sources, own } : { model, diagnostics: found, sources, own };
   } catch (error) {
     return { model: null, diagnostics: [blame(own, error)], sources, own };
   }
@@ -110,21 +120,28 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
     const reports = missing.map((source) => diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, { fix: `pass the data: \`--data ${source.name}=path\`` }));
     return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null, accounts: null };
   }
+  const { profile: machine = null } = options;
   const printers = await Promise.all(options.devices.map(async (device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
     const printer = await loadTarget(targetOf[device]);
-    const choices = options.choices?.[device];
-    return { name: device, printer, profile: choices ? { ...printer.profile, choices } : printer.profile };
+    const choices = { ...(machine?.device === device ? machine.kernels : {}), ...options.choices?.[device] };
+    return { name: device, printer, profile: Object.keys(choices).length ? { ...printer.profile, choices } : printer.profile };
   }));
-  const half = model.train?.half ?? null;
+  const asked = model.train?.half ?? null;
+  const half = asked && (!asked.auto || (machine?.half === true && printers.every(({ name, profile }) => profile.half && name === machine.device))) ? { span: asked.span, auto: false } : null;
   const lacking = half && printers.find(({ profile }) => !profile.half);
   if (lacking) {
     const fix = `take WebGPU alone (\`--device webgpu\`, \`--target typescript,wgsl\`), or \`precision = f32\` (\`--set train.precision=f32\`)`;
-    return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null, accounts: null };
+    return { plan: null, diagnostics: [...diagnostics, diagnostic("MHC601", half.span, `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`, { fix })], sources, stages: null, accounts: null };
   }
-  const entries = buildEntries(model, { monitors: options.monitors ?? false });
+  const train = model.train && { ...model.train, half };
+  const trained = { ...model, train };
+  const shrinks = await shrinking(trained, { ...options, place: { file: options.file, start: 0, end: 1 } });
+  if (shrinks && "code" in shrinks) return { plan: null, diagnostics: [...diagnostics, shrinks], sources, stages: null, accounts: null };
+  const entries = buildEntries(trained, { monitors: options.monitors ?? false, ...(shrinks ? { kept: shrinks.kept, shrinking: shrinks.gates } : {}) });
   const { parameters, states, layout, words } = stateOf(entries);
-  const fitted = fit(entries, model.train, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
+  const room = machine && printers.some(({ name }) => name === machine.device) ? { profile: machine.name, bytes: machine.memory_bytes, binding: machine.binding_bytes ?? null, span: { file: options.file, start: 0, end: 1 } } : null;
+  const fitted = fit(entries, train, room, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
   if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null, accounts: null };
   const scheduled: [string, Scheduled][] = [];
   const devices: Record<string, DevicePlan> = {};
@@ -142,6 +159,7 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
     inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
     constraints: constraintsOf(model, entries.lowered.constraints), claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
+    ...(shrinks ? shrinks.info : {}),
     devices,
   };
   const stages: Stages = {
@@ -166,19 +184,6 @@ const constraintsOf = ({ manifolds, parameters }: TypedModel, watched: ReadonlyM
 const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({
   shape: axes.map((axis) => valueOf(axis.size)!), axes: axes.map((axis) => axis.name),
 });
-
-/** Parameters and states: listed in the order of the page, laid out in the pool `state` in the order of the update. */
-function stateOf({ lowered, states, order }: Entries): { parameters: ParameterInfo[]; states: Plan["states"]; layout: Map<string, number>; words: number } {
-  const shapes = new Map([...lowered.parameters, ...states].map(({ name, shape }) => [name, shape]));
-  const names = order ?? [...shapes.keys()];
-  const { offsets, words } = slotsOf(names.map((name) => shapes.get(name)!));
-  const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
-  return {
-    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points }) => ({ name, shape, axes, start, doc, offset: layout.get(name)!, decay, ...(points ? { point: true as const } : {}) })),
-    states: states.map((state) => ({ ...state, offset: layout.get(state.name)! })),
-    layout, words,
-  };
-}
 
 function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
   const { name, location, holdout } = source;

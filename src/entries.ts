@@ -4,15 +4,17 @@
  * outputs of a spec that has no loss. `monitor` measures gains, mixes and claims, and `start` puts what was drawn onto manifolds; neither is there unless needed.
  */
 import { createBuilder, type Builder } from "./graph/builder.js";
-import type { Graph, Node } from "./graph/node.js";
-import type { Schedule } from "./graph/schedules.js";
+import type { Graph, Node, Origin } from "./graph/node.js";
+import { stepOf, type Schedule } from "./graph/schedules.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { LoweredParameter } from "./model/parameters.js";
+import type { GateSlot, Kept } from "./model/shrinking.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { claimed, SHARPER } from "./passes/claims.js";
+import { expectedCosts, gateValues, openProbability, priced, updateGates, type Gates, type Objective, type Priced, type PricePolynomial } from "./passes/gates.js";
 import { monitors } from "./passes/monitors.js";
 import { reach } from "./passes/reach.js";
 import { applyOptimizer, type OptimizerSpec } from "./passes/optimizer.js";
@@ -31,13 +33,35 @@ export interface Entries {
 }
 
 const none: ReadonlyMap<Node, Node> = new Map();
+const PAGE: Origin = { block: "", phase: "forward" };
+const UPDATE: Origin = { block: "", phase: "update" };
 
 /** What the entry `monitor` measures: monitored claims alone, gains and mixes too, or all that can be measured of what the page promises. */
 export type Monitors = boolean | "all";
 
-export function buildEntries(model: TypedModel, options: { readonly monitors: Monitors }): Entries {
+export interface EntriesOptions {
+  readonly monitors: Monitors;
+  /** What is left of the model; all of it when it does not say. */
+  readonly kept?: Kept;
+  /** What training asks of gates that may still close; null when none may. */
+  readonly shrinking?: Shrinking | null;
+  /** The training step alone: what counting its cost needs. */
+  readonly stepOnly?: boolean;
+}
+
+/** Gates that may close, and what they are paid for. */
+export interface Shrinking {
+  readonly slots: readonly GateSlot[];
+  readonly words: number;
+  readonly prices: PricePolynomial;
+  readonly objective: Objective;
+}
+
+export function buildEntries(model: TypedModel, options: EntriesOptions): Entries {
   const batch = model.train?.batch ?? 1;
-  const half = model.train?.half ?? null;
+  // `auto` was decided before, by the profile.
+  const half = model.train?.half && !model.train.half.auto ? model.train.half : null;
+  const shrinking = options.shrinking ?? null;
   const graphs: Graph[] = [];
   const forwards = new Map<string, Forward>();
   const differentiated = (graph: Graph, { chains }: Lowered, results: Iterable<Node>): void => {
@@ -45,44 +69,63 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
     forwards.set(graph.name, { results: [...results], chains });
   };
   const inHalf = (graph: Graph, { chains }: Lowered, results: readonly Node[]): Graph => (half ? { ...graph, half: narrowestRead({ results, chains }) } : graph);
+  /** The forward pass in `b`; gates that may close are drawn for a step, or taken without noise. */
+  const forward = (b: Builder, size: number, noisy: boolean): Lowered => {
+    const inner = createBuilder();
+    const values = shrinking && inner.within(PAGE, () => gateValues(inner, shrinking.slots, shrinking.words, noisy).values);
+    return fused(lower(model, inner, size, { kept: options.kept ?? {}, values }), b);
+  };
   let states: Entries["states"] = [];
   let order: Entries["order"] = null;
   let first: Lowered | null = null;
 
   if (model.loss && model.train) {
     const b = createBuilder();
-    const lowered = fused(lower(model, createBuilder(), batch), b);
+    const lowered = forward(b, batch, true);
     first = lowered;
     const nodes = lowered.parameters.map(({ node }) => node);
     const scaling = half ? lossScale(b) : null;
-    const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, nodes, scaling?.scale);
+    const gates = shrinking && b.within(PAGE, () => gateValues(b, shrinking.slots, shrinking.words, true));
+    const drawn = gates ? [...gates.values.values()] : [];
+    const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, [...nodes, ...drawn], scaling?.scale);
     const { clip } = model.train;
     const trained = lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) }));
     const spec = optimizerOf(model.train);
-    const update = b.within({ block: "", phase: "update" }, () => applyOptimizer(b, trained, found, spec, clip, scaling, lowered.loss!));
-    states = update.states;
-    order = update.order;
+    const unscaled = (gradient: Node): Node => (scaling ? b.div(gradient, b.broadcast(scaling.scale, gradient.shape, [])) : gradient);
+    const update = b.within(UPDATE, () => applyOptimizer(b, trained, found.slice(0, nodes.length), spec, clip, scaling, lowered.loss!));
+    const closing = gates && b.within(UPDATE, () => closeGates(b, shrinking, gates, unscaled(b.pack(found.slice(nodes.length))), update.good));
+    states = [...update.states, ...(closing?.states ?? [])];
+    order = closing ? [...update.order, ...closing.states.map(({ name }) => name)] : update.order;
     const constraints = constraintOutputs(lowered);
     const ahead = [lowered.loss!, ...lowered.constraints.values()];
-    const unscaled = (gradient: Node): Node => (scaling ? b.div(gradient, b.broadcast(scaling.scale, gradient.shape, [])) : gradient);
-    const train: Graph = { name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints]), updates: update.updates };
-    const loss: Graph = { name: "loss", outputs: new Map([["losses", lowered.losses!], ...constraints]), updates: none };
-    const gradient: Graph = { name: "gradients", outputs: new Map([["loss", lowered.loss!], ...lowered.parameters.map(({ name }, i) => [`gradient:${name}`, unscaled(found[i]!)] as const)]), updates: none };
+    const costs = [...(closing?.costs ?? [])].map(([measure, node]) => [`cost:${measure}`, node] as const);
+    const train: Graph = {
+      name: "train", outputs: new Map([["loss", lowered.loss!], ...(update.norm ? [["norm", update.norm] as const] : []), ...constraints, ...costs]),
+      updates: closing ? new Map([...update.updates, ...closing.updates]) : update.updates,
+    };
     differentiated(inHalf(train, lowered, ahead), lowered, ahead);
-    graphs.push(inHalf(loss, lowered, ahead));
-    const watched = watch(b, model, lowered, options.monitors);
-    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: watched, updates: none }, lowered, ahead));
-    const start = startOf(b, lowered.parameters);
+    if (options.stepOnly) return { graphs, forwards, lowered, states, order };
+    // What is evaluated, differentiated for its own sake or watched has no noise in it.
+    const still = shrinking ? createBuilder() : b;
+    const calm = shrinking ? forward(still, batch, false) : lowered;
+    const calmAhead = [calm.loss!, ...calm.constraints.values()];
+    const calmConstraints = constraintOutputs(calm);
+    const slopes = shrinking ? calmSlopes(still, calm, half !== null) : found.slice(0, nodes.length).map(unscaled);
+    graphs.push(inHalf({ name: "loss", outputs: new Map([["losses", calm.losses!], ...calmConstraints]), updates: none }, calm, calmAhead));
+    const watched = watch(still, model, calm, options.monitors);
+    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: watched, updates: none }, calm, calmAhead));
+    const start = startOf(still, calm.parameters);
     if (start) graphs.push(start);
-    differentiated(inHalf(gradient, lowered, ahead), lowered, ahead);
+    const gradient: Graph = { name: "gradients", outputs: new Map([["loss", calm.loss!], ...calm.parameters.map(({ name }, i) => [`gradient:${name}`, slopes[i]!] as const)]), updates: none };
+    differentiated(inHalf(gradient, calm, calmAhead), calm, calmAhead);
     if (lowered.predicts !== null) {
-      const single = fused(lower(model, createBuilder(), 1), createBuilder());
+      const single = forward(createBuilder(), 1, false);
       graphs.push(inHalf({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none }, single, [single.logits!]));
     }
   }
   if (model.outputs.length) {
     const b = createBuilder();
-    const lowered = fused(lower(model, createBuilder(), batch), b);
+    const lowered = forward(b, batch, false);
     first ??= lowered;
     const outputs = [...lowered.outputs];
     const constraints = constraintOutputs(lowered);
@@ -91,13 +134,30 @@ export function buildEntries(model: TypedModel, options: { readonly monitors: Mo
     const wrt = [...inputs.map(([, node]) => node), ...lowered.parameters.map(({ node }) => node)];
     const found = vjp(b, outputs.map(([, node]) => node), cotangents, wrt);
     const names = [...inputs.map(([name]) => `cotangent:${name}`), ...lowered.parameters.map(({ name }) => `gradient:${name}`)];
-    const forward = model.loss ? "outputs" : "forward";
+    const name = model.loss ? "outputs" : "forward";
     const watched = !model.loss && options.monitors === "all" ? watch(b, model, lowered, "all") : null;
     if (watched?.size) graphs.push({ name: "monitor", outputs: watched, updates: none });
-    graphs.push({ name: forward, outputs: new Map([...outputs, ...constraints]), updates: none });
-    differentiated({ name: "vjp", outputs: new Map(names.map((name, i) => [name, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
+    graphs.push({ name, outputs: new Map([...outputs, ...constraints]), updates: none });
+    differentiated({ name: "vjp", outputs: new Map(names.map((of, i) => [of, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
   }
   return { graphs, forwards, lowered: first!, states, order };
+}
+
+/** Gradients of the loss without noise, by parameter. */
+function calmSlopes(b: Builder, { loss, pull, parameters }: Lowered, half: boolean): Node[] {
+  const scale = half ? lossScale(b).scale : undefined;
+  const found = gradients(b, pull ? b.add(loss!, pull) : loss!, parameters.map(({ node }) => node), scale);
+  return scale ? found.map((gradient) => b.div(gradient, b.broadcast(scale, gradient.shape, []))) : found;
+}
+
+/** What the gates become: what is descended beside the loss, and the new logits. `gradient`: of the loss by the gates as drawn, in their slots. */
+function closeGates(b: Builder, { slots, words, prices, objective }: Shrinking, { slope }: Gates, gradient: Node, good: Node | null): Omit<Priced, "objective"> {
+  const measures = [...new Set([...objective.weights, ...objective.budgets].map(({ measure }) => measure))];
+  const costs = expectedCosts(b, openProbability(b, words), slots, prices, measures);
+  const paid = priced(b, costs, objective, good);
+  const [pulled] = gradients(b, paid.objective, [b.state("gates", [words])]);
+  const update = updateGates(b, b.add(b.mul(gradient, slope), pulled!), stepOf(b), good);
+  return { costs, updates: new Map([...update.updates, ...paid.updates]), states: [...update.states, ...paid.states] };
 }
 
 /**

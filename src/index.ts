@@ -1,6 +1,6 @@
 /** The compiler's front door: `import { compile, check } from "mhc-lang"`. The runtime's is `mhc-lang/runtime`. */
 export { check, compile, modulesOf } from "./compile.js";
-export type { CheckOptions, Checked, CompileOptions, Compiled, DeviceName, Facts, Host, LoadedModule, Stages } from "./compile.js";
+export type { CheckOptions, Checked, CompileOptions, Compiled, DeviceName, Facts, Host, LoadedModule, Shrunk, Stages } from "./compile.js";
 export { cost, type CostReport } from "./cost/report.js";
 export type { DeviceProfile } from "./cost/profile.js";
 export { profiles } from "./cost/profiles.js";

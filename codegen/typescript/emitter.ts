@@ -29,7 +29,7 @@ export const typescript: ModuleEmitter = {
     file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
     file.addImportDeclaration({
       moduleSpecifier: RUNTIME, isTypeOnly: true,
-      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", ...(plan.train ? ["Source", "StepMetrics"] : [])],
+      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
     });
     file.addImportDeclaration({ moduleSpecifier: `./${stem}.plan.js`, namedImports: ["plan"] });
 
@@ -121,7 +121,7 @@ function method(name: string, returnType: string, parameters: readonly string[],
 function training(text: boolean, what: string): Method[] {
   const data = `data: Source${text ? " | string" : ""}`;
   return [
-    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: { readonly steps?: number } = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Throws NumericError when the loss is not finite.`, "train(data, options)"),
+    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: TrainOptions = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Throws NumericError when the loss is not finite.`, "train(data, options)"),
     method("holdout", "Promise<number>", [data], "Mean loss over the held-out part of the data; over all pairs, when none are held out.", "holdout(data)"),
     method("evaluate", "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>", ["batch: Batch"], "Mean loss of one batch; nothing changes.", "evaluate(batch)"),
     method("gradients", "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>", ["batch: Batch"], "Loss and gradients of one batch, by parameter; nothing changes.", "gradients(batch)"),

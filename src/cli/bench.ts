@@ -3,9 +3,11 @@ import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/open.js";
 import type { Benchmark } from "../tools/bench.js";
+import { modelledStep } from "../tools/modelled.js";
+import { joules } from "../tools/words.js";
 import * as options from "./options.js";
 import { choicesFor } from "./tuned.js";
-import { openProject, readFacts, report, trainable, type SpecOptions } from "./project.js";
+import { openProject, profiled, readFacts, report, trainable, type SpecOptions } from "./project.js";
 
 interface BenchFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -24,6 +26,8 @@ export const benchCommand = (): Command =>
     .addOption(options.threads())
     .option("--steps <n>", "steps that are timed", options.positive, 20)
     .option("--kernels", "time every kernel, beside the measured ceilings of the machine")
+    .addOption(options.profile())
+    .option("--like <run>", "the step of what the model of a run ended with")
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
@@ -39,13 +43,13 @@ export const benchCommand = (): Command =>
         await loadTarget(targetOf[device.name]);
         const choices = choicesFor(device);
         const begun = performance.now();
-        const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: choices } });
+        const compiled = await compile(project.text, { ...full, ...profiled(project, [device.name]), ...(project.shrunk ? { shrunk: project.shrunk } : {}), devices: [device.name], choices: { [device.name]: choices } });
         const compileMs = performance.now() - begun;
         await report(compiled, json);
         const plan = compiled.plan!;
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices });
+        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices, modelled: modelledStep(plan, device.name, compiled.accounts!) });
         process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
       } finally {
         await device.close();
@@ -58,6 +62,7 @@ function table(name: string, found: Benchmark): string {
   const lines = [
     `${name} on ${found.device} (${found.adapter}): ${found.median_ms.toFixed(1)} ms a step (least ${found.min_ms.toFixed(1)}), ${whole(found.tokens_per_s)} tokens/s, ${found.gflops.toFixed(1)} GFLOP/s`,
     `${found.dispatches} dispatches and ${found.submits} submission${found.submits === 1 ? "" : "s"} a step; ${(found.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(found.parameters)} parameters`,
+    ...(found.joules_per_step === null ? [] : [`${joules(found.joules_per_step)} a step (${found.energy_by})`]),
     `compiled in ${whole(found.compile_ms)} ms; the first step ended ${whole(found.first_step_ms)} ms after loading began`,
   ];
   if (found.kernels && found.peak) {

@@ -8,12 +8,13 @@ import { openDevice } from "../../runtime/open.js";
 import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
+import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
-import { compileFor, describeRun, openProject, trainable, type Project, type SpecOptions } from "./project.js";
+import { compileFor, describeRun, openProject, trainable, type CompiledFor, type Project, type SpecOptions } from "./project.js";
 import { version } from "./version.js";
 
 interface CompareFlags extends SpecOptions, Asked {
@@ -28,7 +29,7 @@ interface CompareFlags extends SpecOptions, Asked {
 export const compareCommand = (): Command =>
   new Command("compare")
     .description("train several specs with the same data and budget, and compare them")
-    .argument("<specs...>", "files; page.mhc@layers=4,width=32 is the page with these settings")
+    .argument("<specs...>", "files; page.mhc@layers=4,width=32 is the page with these settings, page.mhc@like=RUN what a run of it ended with, from the start")
     .option("--seeds <k>", "runs of each spec, with seeds that follow one another", options.positive, 3)
     .option("--seed <n>", "the first seed (default: that of the first spec)", options.whole)
     .option("--steps <n>", "train each run this many steps; schedules still end where the spec says", options.positive)
@@ -38,18 +39,25 @@ export const compareCommand = (): Command =>
     .addOption(options.threads())
     .addOption(options.set())
     .addOption(options.data())
+    .option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)", options.positive)
     .option("--out <folder>", "the folder of runs and report; runs that it holds are taken (default: runs/compare-TIME)")
     .addOption(options.json())
     .action(async (words: string[], given: CompareFlags) => {
       const json = given.json === true;
-      const projects = await Promise.all(namesOf(words).map(async ({ name, file, set }) => ({ name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set] }) })));
+      const projects = await Promise.all(namesOf(words).map(async ({ name, file, set }) => {
+        const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
+        return { name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set.filter((setting) => !setting.startsWith("like="))], ...(like === undefined ? {} : { like }) }) };
+      }));
       const device = await openDevice(given.device, { threads: given.threads });
       const interrupt = new AbortController();
       const interrupted = (): void => interrupt.abort();
       let progress = new Progress(0, json);
       try {
-        const contenders: Contender[] = [];
-        for (const { name, project } of projects) contenders.push(await contenderOf(name, project, device, json));
+        // Energies are compared on one profile: that of the first page that has one.
+        const compiled: Compiled[] = [];
+        for (const { name, project } of projects) compiled.push({ name, project, ...(await compileFor(project, device, json, true)) });
+        const on = profileFor(compiled.find(({ plan }) => plan.cost)?.plan ?? {}, device.name);
+        const contenders = compiled.map((one) => contenderOf(one, device, on));
         const found = differences(contenders, given);
         if (found.length && !given.unequal) throw new DataError(`these specs cannot be compared as they are\n  ${found.join("\n  ")}`, "give them one source of data (--data) and one budget (--set train.batch=12, --steps 500), or compare all the same with --unequal");
         const first = given.seed ?? contenders[0]!.plan.train!.seed;
@@ -98,8 +106,8 @@ export const compareCommand = (): Command =>
 function namesOf(words: readonly string[]): { readonly name: string; readonly file: string; readonly set: readonly string[] }[] {
   const parts = words.map((word) => {
     const at = existsSync(word) ? -1 : word.lastIndexOf("@");
-    // An @ before a slash is a folder's.
-    if (at < 1 || word.includes("/", at)) return { word, file: word, set: [] };
+    // An @ before a slash is a folder's, unless settings follow it.
+    if (at < 1 || (word.includes("/", at) && !/^@\w[\w.]*=/.test(word.slice(at)))) return { word, file: word, set: [] };
     const set = word.slice(at + 1).split(",");
     if (!set.every((setting) => /^[^=]+=./.test(setting))) throw new UsageError(`error: ${word}: write ${word.slice(0, at)}@name=value,name=value`);
     return { word, file: word.slice(0, at), set };
@@ -111,13 +119,17 @@ function namesOf(words: readonly string[]): { readonly name: string; readonly fi
   });
 }
 
-async function contenderOf(name: string, project: Project, device: Device, json: boolean): Promise<Contender> {
-  const { plan, loaded } = await compileFor(project, device, json, true);
+interface Compiled extends CompiledFor {
+  readonly name: string;
+  readonly project: Project;
+}
+
+function contenderOf({ name, project, plan, loaded, recompile, accounts }: Compiled, device: Device, on: string): Contender {
   const { info, source } = trainable(plan, loaded);
   const data = digestOf(loaded.get(info.name)!);
   const spec = digest([project.text, ...[...project.used].flat()]);
-  const set = JSON.stringify(project.options.set ?? {});
-  return { name, text: project.text, plan, source, data, describe: (seed) => describeRun(project, loaded, info.name, seed, device.name), conditions: { mhc: version, spec, set, data } };
+  const set = JSON.stringify({ ...project.options.set, ...(project.shrunk ? { like: digest([JSON.stringify(project.shrunk.kept)]) } : {}) });
+  return { name, text: project.text, plan, source, recompile, joules: modelledStep(plan, device.name, accounts, on)?.joules ?? null, data, describe: (seed) => describeRun(project, loaded, info.name, seed, device.name), conditions: { mhc: version, spec, set, data } };
 }
 
 /** Short, for people compare it when it differs. */
@@ -136,10 +148,10 @@ function budgetWords(contender: Contender, asked: Asked): string {
 }
 
 /** The arguments that make the comparison go on, or say what made it. */
-function repeated(words: readonly string[], { seeds, seed, steps, seconds, unequal, device, threads, set = [], data = [] }: CompareFlags, out: string): string {
+function repeated(words: readonly string[], { seeds, seed, steps, seconds, evaluate, unequal, device, threads, set = [], data = [] }: CompareFlags, out: string): string {
   const option = (name: string, value: string | number | undefined): string[] => (value === undefined ? [] : [`--${name}`, `${value}`]);
   return [
-    ...words, ...option("seeds", seeds), ...option("seed", seed), ...option("steps", steps), ...option("seconds", seconds), ...(unequal ? ["--unequal"] : []),
+    ...words, ...option("seeds", seeds), ...option("seed", seed), ...option("steps", steps), ...option("seconds", seconds), ...option("evaluate", evaluate), ...(unequal ? ["--unequal"] : []),
     ...(device === "auto" ? [] : option("device", device)), ...option("threads", threads), ...set.flatMap((one) => option("set", one)), ...data.flatMap((one) => option("data", one)), ...option("out", out),
   ].map(options.quoted).join(" ");
 }

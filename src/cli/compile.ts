@@ -1,12 +1,13 @@
 /** mhc compile: a spec to files for an app, or a stage as text. */
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
 import type { DeviceName } from "../compile.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
-import { openProject, readFacts, report, type SpecOptions } from "./project.js";
+import { profileNamed } from "./profiles.js";
+import { pageOf, profiled, report, type SpecOptions } from "./project.js";
 
 const STAGES = ["model", "graph", "kernels", "plan"] as const;
 type Stage = (typeof STAGES)[number];
@@ -16,6 +17,7 @@ interface CompileFlags extends SpecOptions {
   readonly target: string;
   readonly out?: string;
   readonly monitors?: boolean;
+  readonly run?: string;
 }
 
 const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = { wasm: "wasm", wgsl: "webgpu", javascript: "javascript", typescript: "typescript" };
@@ -23,32 +25,34 @@ const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = { wasm: "w
 export const compileCommand = (): Command =>
   new Command("compile")
     .description("compile a spec to a typed module, or print a stage")
-    .argument("<spec>", "a .mhc file")
+    .argument("[spec]", "a .mhc file")
+    .option("--run <folder>", "compile the page of a run as it was run; of a model that has shrunk, what is left of it")
     .option("-o, --out <folder>", "where to write files")
     .addOption(new Option("--emit <stages>", "print stages instead: model, graph, kernels, plan (comma-separated)"))
     .addOption(new Option("--target <names>", "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)").default("typescript,wasm,wgsl"))
     .option("--monitors", "let the module measure gains and mixes while it trains")
+    .addOption(options.profile())
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: CompileFlags) => {
+    .action(async (file: string | undefined, given: CompileFlags) => {
       const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
       const unknown = stages.find((name) => !(STAGES as readonly string[]).includes(name));
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
       if (!given.emit && !given.out) throw new UsageError("error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)");
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
-      const project = await openProject(file, given);
-      const { options: full } = await readFacts(project, given.json === true);
+      const { text, stem, options: full } = await pageOf(file, { ...given, profile: undefined });
       const { compile } = await import("../compile.js");
       const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));
-      const compiled = await compile(project.text, { ...full, devices: devices.length ? devices : ["wasm", "webgpu"], monitors: given.monitors ?? false });
+      const all = devices.length ? devices : (["wasm", "webgpu"] as const);
+      const machine = given.profile === undefined ? {} : profiled({ profile: profileNamed(given.profile, "--profile") }, all.map((one) => (typeof one === "string" ? one : one.name)));
+      const compiled = await compile(text, { ...full, ...machine, devices: all, monitors: given.monitors ?? false });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
       for (const stage of stages) process.stdout.write(`${compiled.stages![stage as Stage]()}\n`);
       if (given.out === undefined) return;
 
       const { loadTarget, loadEmitter } = await import("../../codegen/registry.js");
-      const stem = basename(file).replace(/\.mhc$/, "");
       const files: OutputFile[] = [];
       for (const target of targets) {
         if (target === "typescript") files.push(...(await (await loadEmitter("typescript")).emit(stem, plan)));

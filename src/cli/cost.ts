@@ -4,39 +4,41 @@ import { joules, scaled, size } from "../cost/figures.js";
 import type { CostReport } from "../cost/report.js";
 import * as options from "./options.js";
 import { defaultProfile, profileNamed } from "./profiles.js";
-import { openProject, readFacts, report, type SpecOptions } from "./project.js";
+import { pageOf, report, type SpecOptions } from "./project.js";
 import { version } from "./version.js";
 
 interface CostFlags extends SpecOptions {
   readonly device?: string;
   readonly html?: string;
+  readonly run?: string;
 }
 
 export const costCommand = (): Command =>
   new Command("cost")
     .description("what a training step costs: FLOPs and bytes counted from the plan, time and energy modelled")
-    .argument("<spec>", "a .mhc file")
-    .option("--device <profile>", "a device profile: cpu, laptop, rtx, h100, phone, board, one that was measured here, or a JSON file (default: what was measured here last, else cpu)")
+    .argument("[spec]", "a .mhc file")
+    .option("--run <folder>", "the page of a run; of a model that has shrunk, what is left of it")
+    .option("--device <profile>", "a device profile: cpu, laptop, rtx, h100, phone, board, one that was measured here, or a JSON file (default: that of the page, else what was measured here last, else cpu)")
     .option("--html <file>", "write a page with the same as a picture")
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: CostFlags) => {
+    .action(async (file: string | undefined, given: CostFlags) => {
       const json = given.json === true;
-      const profile = given.device === undefined ? defaultProfile() : profileNamed(given.device);
-      const project = await openProject(file, given);
-      const { options: full } = await readFacts(project, json);
-      const { compile } = await import("../compile.js");
-      const compiled = await compile(project.text, { ...full, devices: [profile.device] });
+      const { text: page, options: full } = await pageOf(file, given);
+      const { check, compile } = await import("../compile.js");
+      const own = check(page, full).model?.cost?.device?.name;
+      const profile = given.device !== undefined ? profileNamed(given.device) : own === undefined ? defaultProfile() : profileNamed(own);
+      const compiled = await compile(page, { ...full, devices: [profile.device] });
       await report(compiled, json);
       const { cost } = await import("../cost/report.js");
       const found = cost(compiled, profile);
       process.stdout.write(json ? `${JSON.stringify(found)}\n` : text(found));
       if (given.html === undefined) return;
       const { costPage } = await import("../tools/cost-page.js");
-      const command = ["mhc cost", options.quoted(file), "--device", options.quoted(given.device ?? profile.name), ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
+      const command = ["mhc cost", ...(file === undefined ? ["--run", options.quoted(given.run!)] : [options.quoted(file)]), "--device", options.quoted(given.device ?? profile.name), ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
       const { writeAtomically } = await import("../../runtime/node/files.js");
-      await writeAtomically(given.html, costPage(found, profile, { command, version, text: project.text }));
+      await writeAtomically(given.html, costPage(found, profile, { command, version, text: page }));
       if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
     });
 

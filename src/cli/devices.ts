@@ -66,7 +66,8 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
   const device = await openDevice(name, { threads });
   try {
     const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-    const { profile, restless } = await calibrate(device, { host, memoryBytes: device.name === "webgpu" ? null : Math.min(totalmem(), 2 ** 32), choices: choicesFor(device) });
+    const gpu = device.name === "webgpu" ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter() : null;
+    const { profile, restless } = await calibrate(device, { host, memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32), bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null, half: gpu?.features.includes("shader-f16") ?? false, choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
     if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);
     const { writeAtomically } = await import("../../runtime/node/files.js");

@@ -5,6 +5,7 @@ export const json = (): Option => new Option("--json", "print JSON only, one obj
 export const set = (): Option => new Option("--set <name=value>", "override a dim or a setting: width=256, train.steps=50 (repeatable)").argParser(gather);
 export const data = (): Option => new Option("--data <path>", "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)").argParser(gather);
 export const device = (): Option => new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
+export const profile = (): Option => new Option("--profile <name>", "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc devices --calibrate` measured, or ./file.json)");
 export const threads = (): Option => new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
 
 function gather(value: string, before: readonly string[] | undefined): readonly string[] {

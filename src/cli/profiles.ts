@@ -12,6 +12,12 @@ export const profileFolder = (): string => join(dirname(cachePath()), "profiles"
 /** Names that were measured here. */
 const kept = (): string[] => (existsSync(profileFolder()) ? readdirSync(profileFolder()).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort() : []);
 
+/** What was measured here, for pages that name it; files that are no profiles are left out. */
+export const measuredProfiles = (): DeviceProfile[] => kept().flatMap((name) => {
+  const found = read(join(profileFolder(), `${name}.json`));
+  return typeof found === "string" ? [] : [found];
+});
+
 /** What was measured here last, else the one that comes with mhc for a processor; a file that is no profile (any more) is a warning. */
 export function defaultProfile(): DeviceProfile {
   const newest = kept().map((name) => join(profileFolder(), `${name}.json`)).toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
@@ -23,18 +29,19 @@ export function defaultProfile(): DeviceProfile {
   return profiles.find(({ name }) => name === "cpu")!;
 }
 
-export function profileNamed(name: string): DeviceProfile {
-  if (/[./\\]/.test(name)) return readProfile(name);
-  if (kept().includes(name)) return readProfile(join(profileFolder(), `${name}.json`));
+/** `option`: which it was given by. */
+export function profileNamed(name: string, option = "--device"): DeviceProfile {
+  if (/[./\\]/.test(name)) return readProfile(name, option);
+  if (kept().includes(name)) return readProfile(join(profileFolder(), `${name}.json`), option);
   const known = profiles.find((profile) => profile.name === name);
   if (known) return known;
   const measured = kept();
-  throw new UsageError(`error: --device ${name}: there are ${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; a file of your own begins with ./`);
+  throw new UsageError(`error: ${option} ${name}: there are ${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; a file of your own begins with ./`);
 }
 
-function readProfile(path: string): DeviceProfile {
+function readProfile(path: string, option: string): DeviceProfile {
   const found = read(path);
-  if (typeof found === "string") throw new UsageError(`error: --device ${path} ${found}; \`mhc devices --calibrate\` writes one`);
+  if (typeof found === "string") throw new UsageError(`error: ${option} ${path} ${found}; \`mhc devices --calibrate\` writes one`);
   return found;
 }
 

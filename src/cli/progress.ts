@@ -33,6 +33,7 @@ export class Progress {
       if (holds) this.broken.delete(text);
       else this.broken.add(text);
     }
+    if (line.shrunk) this.end(`step ${line.step}: ${shrunk(line.shrunk)}`);
     const now = performance.now();
     const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
     if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
@@ -44,7 +45,8 @@ export class Progress {
     const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
     if (gains.length) this.gain = `  gain ${gains.join(" / ")}`;
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
-    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${this.gain}${constraints}`;
+    const cost = Object.entries(line.costs ?? {}).map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`).join("");
+    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${cost}${this.gain}${constraints}`;
     // A line that wraps could not be rewritten in place; what does not fit is cut.
     process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
     this.open = this.terminal;
@@ -61,6 +63,13 @@ export class Progress {
     this.stop();
     process.stdout.write(`${text}\n`);
   }
+}
+
+/** What is left of a model, in words. */
+function shrunk({ parameters, share, compiled, compileMs }: NonNullable<StepLine["shrunk"]>): string {
+  const costs = Object.entries(share).map(([measure, part]) => `${measure} ${(100 * part).toFixed(1)}%`).join(", ");
+  const how = compiled ? `the step is compiled for what is left (${(compileMs / 1000).toFixed(1)} s in the background)` : "closed units are masked, and still computed";
+  return `gates are decided: ${parameters.toLocaleString("en")} parameters; of the dense model's, modelled: ${costs}; ${how}`;
 }
 
 function clock(ms: number): string {

@@ -3,29 +3,39 @@
  * is the compiler's host: the only place where it meets the file system.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
-import type { CheckOptions, Checked, CompileOptions, Host, LoadedModule } from "../compile.js";
+import type { Recompile } from "../../runtime/shrink.js";
+import type { CheckOptions, Checked, Compiled, CompileOptions, Host, LoadedModule, Shrunk } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
-import type { RunInfo } from "../tools/run.js";
+import { readRun, type RunInfo } from "../tools/run.js";
+import type { DeviceProfile } from "../cost/profile.js";
 import { SpecError, UsageError } from "./outcome.js";
+import { measuredProfiles, profileNamed } from "./profiles.js";
 import { choicesFor } from "./tuned.js";
 
 export interface SpecOptions {
   readonly set?: readonly string[];
   readonly data?: readonly string[];
   readonly json?: boolean;
+  /** A run whose model has shrunk: what it ended with, from the start. */
+  readonly like?: string;
+  /** The device profile to compile for. */
+  readonly profile?: string;
 }
 
 export interface Project {
   readonly file: string;
   readonly text: string;
   readonly options: CheckOptions;
+  /** What the model is from the start, when it is made like that of a run. */
+  readonly shrunk?: Shrunk;
+  readonly profile?: DeviceProfile;
   /** The texts of the files that the spec uses, as they are read. */
   readonly used: ReadonlyMap<string, string>;
 }
@@ -50,14 +60,21 @@ export function readPage(file: string): string {
   }
 }
 
-export async function openProject(file: string, { set, data }: SpecOptions): Promise<Project> {
+export async function openProject(file: string, { set, data, like, profile }: SpecOptions): Promise<Project> {
   const text = readPage(file);
   const { host, used } = await hostOf(file, text);
   const named = (data ?? []).filter((item) => item.includes("="));
   const plain = (data ?? []).filter((item) => !item.includes("="));
   if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
   const locations = Object.fromEntries(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
-  return { file, text, used, options: { file, set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+  return { file, text, used, ...(like === undefined ? {} : { shrunk: shrunkLike(like) }), ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }), options: { file, profiles: measuredProfiles(), set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+}
+
+/** What a run ended with. */
+function shrunkLike(folder: string): Shrunk {
+  const { shrunk } = readRun(folder).info;
+  if (!shrunk) throw new UsageError(`error: --like ${folder}: its model has not shrunk`);
+  return shrunk;
 }
 
 /** The files and modules that a page uses; modules are imported at once, since importing waits and checking does not. */
@@ -134,12 +151,48 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
-export async function compileFor(project: Project, device: Device, json: boolean, monitors: CompileOptions["monitors"] = false): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded> }> {
+export async function compileFor(project: Project, device: Device, json: boolean, monitors: CompileOptions["monitors"] = false): Promise<CompiledFor> {
   const { options, loaded } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
-  const compiled = await compile(project.text, { ...options, devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } });
+  const how: CompileOptions = { ...options, ...(project.shrunk ? { shrunk: project.shrunk } : {}), ...profiled(project, [device.name]), devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } };
+  const compiled = await compile(project.text, how);
   await report(compiled, json);
-  return { plan: compiled.plan!, loaded };
+  if (project.shrunk && !compiled.plan!.settled) throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
+  return { plan: compiled.plan!, loaded, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
+}
+
+export interface CompiledFor {
+  readonly plan: Plan;
+  readonly loaded: ReadonlyMap<string, Loaded>;
+  readonly accounts: NonNullable<Compiled["accounts"]>;
+  /** Of a page that shrinks: compiles what is left of it, in a thread of its own. */
+  readonly recompile: Recompile | undefined;
+}
+
+/** Compiles in another thread; the files that the page uses are read there again. */
+async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
+  const options = { ...how };
+  // Functions do not go from thread to thread.
+  delete options.host;
+  const { Worker } = await import("node:worker_threads");
+  const worker = new Worker(new URL("./recompile.js", import.meta.url), { workerData: { text, options } satisfies Recompiling });
+  return new Promise((done, failed) => {
+    worker.once("message", done);
+    worker.once("error", failed);
+  });
+}
+
+/** What a thread that compiles is told. */
+export interface Recompiling {
+  readonly text: string;
+  readonly options: Omit<CompileOptions, "host">;
+}
+
+/** The profile to compile for; an error when it is of none of the devices. */
+export function profiled({ profile }: Pick<Project, "profile">, devices: readonly string[]): Pick<CompileOptions, "profile"> {
+  if (!profile) return {};
+  if (!devices.includes(profile.device)) throw new UsageError(`error: --profile ${profile.name} is of ${profile.device}, and this is compiled for ${devices.join(", ")}`);
+  return { profile };
 }
 
 /** What training needs of a plan; an error when its spec has no loss, or no data. */
@@ -148,6 +201,26 @@ export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): { re
   const info = plan.data[0];
   if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
   return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
+}
+
+/** How the page of a run is compiled: as it was run, and what is left of it when it has shrunk. */
+export async function optionsOf({ file: ran, set, data, facts, shrunk }: RunInfo, spec: string): Promise<Omit<CompileOptions, "devices">> {
+  const file = resolve(dirname(ran), "spec.mhc");
+  const { host } = await hostOf(file, spec);
+  return { file, profiles: measuredProfiles(), set, data, host, facts, ...(shrunk ? { shrunk } : {}) };
+}
+
+/** The page that is asked for: a file, or that of a run. */
+export async function pageOf(file: string | undefined, given: SpecOptions & { readonly run?: string }): Promise<{ readonly text: string; readonly stem: string; readonly options: Omit<CompileOptions, "devices"> }> {
+  const stemOf = (path: string): string => basename(path).replace(/\.mhc$/, "");
+  if (given.run === undefined) {
+    if (file === undefined) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
+    const project = await openProject(file, given);
+    return { text: project.text, stem: stemOf(file), options: (await readFacts(project, given.json === true)).options };
+  }
+  if (file !== undefined || given.set?.length || given.data?.length) throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
+  const { info, spec } = readRun(given.run);
+  return { text: spec, stem: stemOf(info.file), options: await optionsOf(info, spec) };
 }
 
 /** What a run's folder says about it; `first` is the data source that a location without a name is for. */

@@ -1,11 +1,10 @@
 /** mhc sample: continues a text with the model of a run. */
-import { dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { load } from "../../runtime/model.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
-import { hostOf, report } from "./project.js";
+import { optionsOf, report } from "./project.js";
 import { readRun } from "../tools/run.js";
 
 interface SampleFlags {
@@ -34,10 +33,8 @@ export const sampleCommand = (): Command =>
     .action(async (folder: string, given: SampleFlags) => {
       const { info, spec, checkpoint } = readRun(folder);
       const device = await openDevice(given.device, { threads: given.threads });
-      const file = resolve(dirname(info.file), "spec.mhc");
-      const { host } = await hostOf(file, spec);
       const { compile } = await import("../compile.js");
-      const compiled = await compile(spec, { file, set: info.set, data: info.data, host, facts: info.facts, devices: [device.name] });
+      const compiled = await compile(spec, { ...(await optionsOf(info, spec)), devices: [device.name] });
       await report(compiled, given.json === true);
       const model = await load(compiled.plan!, { device });
       await model.load(checkpoint);

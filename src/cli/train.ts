@@ -7,9 +7,11 @@ import { load } from "../../runtime/model.js";
 import { parametersOf } from "../../runtime/plan.js";
 import { openDevice } from "../../runtime/open.js";
 import type { DeviceName } from "../../runtime/device.js";
+import { energyOf, openMeter, type Energy } from "../tools/energy.js";
+import { modelledStep } from "../tools/modelled.js";
 import { openRun } from "../tools/run.js";
 import { failureLine, trainModel, type Trained } from "../tools/train.js";
-import { evaluationOf, exampleOf, unitOf } from "../tools/words.js";
+import { evaluationOf, exampleOf, joules, unitOf } from "../tools/words.js";
 import * as options from "./options.js";
 import { Progress } from "./progress.js";
 import { compileFor, describeRun, openProject, trainable, type SpecOptions } from "./project.js";
@@ -21,6 +23,7 @@ interface TrainFlags extends SpecOptions {
   readonly threads?: number;
   readonly out?: string;
   readonly monitor?: number;
+  readonly evaluate?: number;
   readonly sample?: number;
 }
 
@@ -32,8 +35,11 @@ export const trainCommand = (): Command =>
     .option("--steps <n>", "train this many steps; schedules still end where the spec says", options.whole)
     .option("--seed <n>", "seed of initial values and batches", options.whole)
     .addOption(options.threads())
+    .addOption(options.profile())
     .addOption(options.set())
     .addOption(options.data())
+    .option("--like <run>", "train what the model of a run ended with, from the start")
+    .option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)", options.positive)
     .option("--out <folder>", "the run folder (default: runs/NAME-TIME)")
     .option("--monitor <k>", "measure gains, mixes and monitored claims every k steps, 0 for never (default: 50)", options.whole)
     .option("--sample <n>", "print this many characters sampled at the end", options.whole)
@@ -42,7 +48,7 @@ export const trainCommand = (): Command =>
       const json = given.json === true;
       const project = await openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
-      const { plan, loaded } = await compileFor(project, device, json, given.monitor !== 0);
+      const { plan, loaded, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
       const { settings, info, source } = trainable(plan, loaded);
       const model = await load(plan, { device, seed: given.seed });
       const stem = basename(file).replace(/\.mhc$/, "");
@@ -59,16 +65,25 @@ export const trainCommand = (): Command =>
       const interrupted = (): void => interrupt.abort();
       process.once("SIGINT", interrupted);
       let trained: Trained;
+      const meter = openMeter(device);
+      let step = modelledStep(plan, device.name, accounts);
+      let modelled = 0;
+      let energy: Energy | null = null;
       try {
-        trained = await trainModel(model, source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0 }, {
+        trained = await trainModel(model, source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0, recompile, evaluate: given.evaluate }, {
           signal: interrupt.signal,
           step(line) {
             run.log({ ...line });
             progress.step(line);
+            if (!step) return;
+            modelled += step.joules;
+            if (line.shrunk) step = { ...step, joules: plan.cost!.dense["energy"]! * line.shrunk.share["energy"]! };
           },
           save: () => run.save(model, { ...describe, step: model.step }),
           evaluating: () => progress.end(`evaluating on ${evaluation.of} …`),
         });
+        // What evaluations took is in what was measured.
+        energy = energyOf(meter, "read" in meter ? meter.read() : 0, step && { joules: modelled, profile: `${step.profile}, steps alone` });
       } catch (error) {
         progress.stop();
         if (error instanceof NumericError) {
@@ -79,6 +94,7 @@ export const trainCommand = (): Command =>
         throw error;
       } finally {
         process.off("SIGINT", interrupted);
+        if ("close" in meter) meter.close();
       }
       const { loss, holdout, seconds } = trained;
       if (holdout === null) {
@@ -89,11 +105,12 @@ export const trainCommand = (): Command =>
         await device.close();
         return;
       }
-      const done = { done: true, run: run.folder, steps: model.step, seconds, loss, holdout, device: device.name };
+      const done = { done: true, run: run.folder, steps: model.step, seconds, loss, holdout, device: device.name, ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}) };
       run.log(done);
       if (json) process.stdout.write(`${JSON.stringify(done)}\n`);
       else {
         progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${evaluation.loss} ${holdout.toFixed(4)} ${unitOf(info)} (${evaluation.of})`);
+        if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
         if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
         process.stdout.write(`the run is in ${run.folder}\n`);
         const data = (given.data ?? []).map((location) => ` --data ${options.quoted(location)}`).join("");

@@ -43,7 +43,7 @@ export const verifyCommand = (): Command =>
       try {
         const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
         const { compile } = await import("../compile.js");
-        const compiled = await compile(project.text, { ...full, devices: [device.name], monitors: "all", choices: { [device.name]: choicesFor(device) } });
+        const compiled = await compile(project.text, { ...full, devices: [device.name], monitors: "all", choices: { [device.name]: choicesFor(device) }, ...(run?.info.shrunk ? { shrunk: run.info.shrunk } : {}) });
         await report(compiled, json);
         const plan = compiled.plan!;
         const say = (text: string): void => void (json || process.stdout.write(`${text}\n`));

@@ -28,13 +28,14 @@ export interface Costs {
   readonly phases: Readonly<Record<Phase, Share>>;
   /** By the block's path, the numbers of layers as stars; "" for what belongs to the page itself. */
   readonly blocks: ReadonlyMap<string, Share>;
-  /** Milliseconds of these by phase. */
-  readonly blockPhases: ReadonlyMap<string, Readonly<Record<Phase, number>>>;
+  /** The same by phase. */
+  readonly blockPhases: ReadonlyMap<string, Readonly<Record<Phase, Share>>>;
   readonly kinds: ReadonlyMap<Kind, Share>;
   /** Bytes by level of memory, in the order of the profile's. */
   readonly levels: readonly { readonly name: string; readonly bytes: number }[];
-  /** Milliseconds that belong to nobody: what a step and its dispatches take by themselves. */
+  /** What a step and its dispatches take by themselves, in milliseconds; and of the dispatches, each shared by the blocks that it works for, by their paths. */
   readonly overheadMs: number;
+  readonly dispatchMs: ReadonlyMap<string, number>;
   /** Of the step's time, what waits for memory. */
   readonly memoryMs: number;
 }
@@ -59,25 +60,28 @@ export const pathOf = (block: string): string => block.replace(/\.\d+(?=\.|$)/g,
 
 export function costsOf(accounts: readonly Account[], profile: DeviceProfile): Costs {
   const total = nothing();
-  const phases = { forward: nothing(), backward: nothing(), update: nothing() };
+  const perPhase = (): Record<Phase, Sum> => ({ forward: nothing(), backward: nothing(), update: nothing() });
+  const phases = perPhase();
   const blocks = new Map<string, Sum>();
-  const blockPhases = new Map<string, Record<Phase, number>>();
+  const blockPhases = new Map<string, Record<Phase, Sum>>();
   const kinds = new Map<Kind, Sum>(KINDS.map((kind) => [kind, nothing()]));
   const put = (origin: Origin, kind: Kind, share: Partial<Share>): void => {
     const path = pathOf(origin.block);
     const block = blocks.get(path) ?? nothing();
     blocks.set(path, block);
-    for (const sum of [total, phases[origin.phase], block, kinds.get(kind)!]) add(sum, share);
-    const own = blockPhases.get(path) ?? { forward: 0, backward: 0, update: 0 };
-    own[origin.phase] += share.ms ?? 0;
+    const own = blockPhases.get(path) ?? perPhase();
     blockPhases.set(path, own);
+    for (const sum of [total, phases[origin.phase], block, own[origin.phase], kinds.get(kind)!]) add(sum, share);
   };
   const levels = profile.levels.map(({ name }) => ({ name, bytes: 0 }));
   const nearest = nearestLevels(accounts, profile);
   let memoryMs = 0;
+  const dispatchMs = new Map<string, number>();
 
   accounts.forEach((account, i) => {
     const busy = busyOf(account.groups, profile.threads);
+    const paths = new Set([...account.work, ...account.traffic].map(({ origin }) => pathOf(origin.block)));
+    for (const path of paths) dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
     const work = account.work.map(({ origin, kind, flops }) => ({ origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy }));
     const traffic = account.traffic.map(({ origin, bytes }, j) => {
       const at = nearest[i]![j]!;
@@ -97,7 +101,7 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile): C
   });
   const overheadMs = (profile.step_us + accounts.length * profile.dispatch_us) / 1e3;
   add(total, { ms: overheadMs });
-  return { total, overheadMs, phases, blocks, blockPhases, kinds, levels, memoryMs };
+  return { total, overheadMs, dispatchMs, phases, blocks, blockPhases, kinds, levels, memoryMs };
 }
 
 /** Of the threads, the share that works while groups are handed out. */

@@ -39,6 +39,12 @@ export interface DeviceProfile {
   readonly pj_per_flop: number;
   /** Bytes of memory that a model may fill; null when unknown. */
   readonly memory_bytes: number | null;
+  /** Bytes that one binding may hold: the largest pool of a plan. No limit when it does not say. */
+  readonly binding_bytes?: number;
+  /** Whether memory of 16-bit floats may be used: `precision = auto` then does. */
+  readonly half?: boolean;
+  /** Kernels that are better than the defaults there, by skeleton, or by skeleton and shape: what `mhc tune` chooses among. */
+  readonly kernels?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** When and on what it was measured; null for figures of publications. */
   readonly measured: string | null;
   readonly sources: readonly string[];
@@ -66,6 +72,10 @@ export function faultOf(value: unknown): string | null {
   }
   for (const key of ["dispatch_us", "step_us", "pj_per_flop"]) if (!positive(profile[key])) return `"${key}" is no positive number`;
   if (profile["memory_bytes"] !== null && !positive(profile["memory_bytes"])) return `"memory_bytes" is neither a positive number nor null`;
+  if (profile["binding_bytes"] !== undefined && !positive(profile["binding_bytes"])) return `"binding_bytes" is no positive number`;
+  if (profile["half"] !== undefined && typeof profile["half"] !== "boolean") return `"half" is neither true nor false`;
+  const { kernels = {} } = profile;
+  if (typeof kernels !== "object" || kernels === null || !Object.values(kernels).every((choice) => typeof choice === "object" && choice !== null && Object.values(choice).every(Number.isInteger))) return `"kernels" does not give whole numbers by skeleton`;
   if (profile["measured"] !== null && typeof profile["measured"] !== "string") return `"measured" is neither a text nor null`;
   if (!Array.isArray(profile["sources"]) || !profile["sources"].every((source) => typeof source === "string")) return `"sources" is no list of texts`;
   return null;

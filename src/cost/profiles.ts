@@ -14,6 +14,9 @@ const DISPATCH = "dispatches of WebGPU, one after the other: Maczan 2026 (arXiv 
 const SHARES = "shares of the peak that kernels reach: assumed (src/cost/profiles.ts)";
 const SRAM = 1.75;
 
+/** Few registers an invocation, so that more of them hide a slow memory. Assumed: no phone was at hand. */
+const SMALL_TILES = { matmul: { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0, subgroup: 0 } };
+
 /** What kernels reach of a GPU's peak. */
 const reached = (peak: number): DeviceProfile["gflops"] => ({ product: peak / 2, narrow: peak / 8, attention: peak / 4, mixing: peak / 8, elementary: peak / 16, plain: peak / 4 });
 
@@ -32,7 +35,7 @@ export const profiles: readonly DeviceProfile[] = [
     format: 1, name: "laptop", title: "Apple M2, GPU of 10 cores", device: "webgpu", threads: 0,
     gflops: reached(3579),
     levels: [{ name: "cache", bytes: 8e6, gbytes: 200, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 100, pj_per_byte: 56 }],
-    dispatch_us: 32, step_us: 500, pj_per_flop: 5.3, memory_bytes: 8e9, measured: null,
+    dispatch_us: 32, step_us: 500, pj_per_flop: 5.3, memory_bytes: 8e9, binding_bytes: 2 ** 32 - 4, half: true, measured: null,
     sources: [
       "peak: 1,280 lanes x 2 x 1.398 GHz (metal-benchmarks); memory: Apple, June 2022, 100 GB/s; last-level cache 8 MB, its bandwidth assumed to be twice the memory's; 15 W for the GPU", DISPATCH, SHARES, ENERGY,
     ],
@@ -41,21 +44,21 @@ export const profiles: readonly DeviceProfile[] = [
     format: 1, name: "rtx", title: "NVIDIA GeForce RTX 4090", device: "webgpu", threads: 0,
     gflops: reached(82_600),
     levels: [{ name: "cache", bytes: 72e6, gbytes: 4000, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 1008, pj_per_byte: 52 }],
-    dispatch_us: 24, step_us: 500, pj_per_flop: 9.6, memory_bytes: 24e9, measured: null,
+    dispatch_us: 24, step_us: 500, pj_per_flop: 9.6, memory_bytes: 24e9, binding_bytes: 2 ** 31 - 4, half: true, measured: null,
     sources: ["peak 82.6 TFLOP/s, 1,008 GB/s, 72 MB, 450 W: NVIDIA Ada architecture, 2022; the cache's bandwidth is assumed to be four times the memory's", DISPATCH, SHARES, ENERGY],
   },
   {
     format: 1, name: "h100", title: "NVIDIA H100 SXM5", device: "webgpu", threads: 0,
     gflops: reached(66_900),
     levels: [{ name: "cache", bytes: 50e6, gbytes: 5500, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 3350, pj_per_byte: 44 }],
-    dispatch_us: 24, step_us: 500, pj_per_flop: 16, memory_bytes: 80e9, measured: null,
+    dispatch_us: 24, step_us: 500, pj_per_flop: 16, memory_bytes: 80e9, binding_bytes: 2 ** 31 - 4, half: true, measured: null,
     sources: ["peak 66.9 TFLOP/s (f32, no tensor cores), 3,350 GB/s, 50 MB, 700 W: NVIDIA Hopper architecture, 2022; the cache's bandwidth is assumed", DISPATCH, SHARES, ENERGY],
   },
   {
     format: 1, name: "phone", title: "Adreno 740 (Snapdragon 8 Gen 2)", device: "webgpu", threads: 0,
     gflops: reached(2089),
     levels: [{ name: "cache", bytes: 3e6, gbytes: 134, pj_per_byte: SRAM }, { name: "memory", bytes: null, gbytes: 67.2, pj_per_byte: 56 }],
-    dispatch_us: 71, step_us: 500, pj_per_flop: 3.6, memory_bytes: 4e9, measured: null,
+    dispatch_us: 71, step_us: 500, pj_per_flop: 3.6, memory_bytes: 4e9, binding_bytes: 2 ** 27, half: true, kernels: SMALL_TILES, measured: null,
     sources: [
       "peak: 1,536 lanes x 2 x 680 MHz; memory: LPDDR5X, 67.2 GB/s; 7.5 W for the whole chip under a GPU benchmark (notebookcheck); cache and its bandwidth, and half of 8 GB for a model: assumed",
       "a dispatch on a phone: no publication found, the upper end of the others (Maczan 2026) is taken", SHARES, ENERGY,

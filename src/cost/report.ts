@@ -1,5 +1,6 @@
 /** `cost`: what a training step of a compiled spec takes, on a device profile. FLOPs and bytes are counted from the plan, time and energy are modelled. */
 import { bytesOfPools, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import { leastShare } from "../../runtime/prices.js";
 import type { Phase } from "../graph/node.js";
 import type { Accounted } from "./account.js";
 import { costsOf, pathOf, type Share } from "./cost.js";
@@ -81,9 +82,13 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const blocks = new Set([...costs.blocks.keys(), ...declared.keys()]);
   const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
   const idle = { forward: 0, backward: 0, update: 0 };
+  const msOf = (block: string): BlockCost["ms_by_phase"] => {
+    const own = costs.blockPhases.get(block);
+    return own ? { forward: own.forward.ms, backward: own.backward.ms, update: own.update.ms } : idle;
+  };
   const overhead = perToken({ ...none, ms: costs.overheadMs });
   const byBlock: BlockCost[] = [
-    ...Array.from(blocks, (block) => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: costs.blockPhases.get(block) ?? idle })),
+    ...Array.from(blocks, (block) => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: msOf(block) })),
     { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle },
   ];
   const report: CostReport = {
@@ -96,7 +101,16 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
     memory: memoryOf(plan, device, peak),
     advice: [],
   };
-  return { ...report, advice: adviceOn(report, profile) };
+  return { ...report, advice: [...adviceOn(report, profile), ...shrinkingOn(plan)] };
+}
+
+/** What may still be switched off, and what has been. */
+function shrinkingOn({ shrinking, cost: info, settled }: Plan): string[] {
+  if (settled && info) return [`of the dense model's cost these are left, on the profile ${info.profile}: ${Object.entries(info.share).map(([measure, share]) => `${measure} ${percent(share)}`).join(", ")}`];
+  if (!shrinking) return [];
+  const measures = shrinking.budgets.length ? shrinking.budgets : [{ measure: "energy", share: 1 }];
+  const asked = measures.map(({ measure, share }) => `${share < 1 ? `at most ${percent(share)} of its ${measure}` : `of its ${measure} what the weights leave`} (the least that can be had is ${percent(leastShare(shrinking, measure))})`);
+  return [`this is the model before anything is switched off; from step ${shrinking.until} on ${asked.join(" and ")}`];
 }
 
 function memoryOf(plan: Plan, { pools }: DevicePlan, peak: { readonly work: number; readonly streams: number }): CostReport["memory"] {

@@ -38,7 +38,6 @@ export const table = {
   MHC216: error("a file without exactly one model"),
   MHC217: error("a file that cannot be read"),
   MHC218: error("blocks that contain each other"),
-  MHC299: error("a part of the language that is not there yet"),
   MHC301: error("an unknown manifold"),
   MHC302: error("a wrong option of a manifold"),
   MHC303: error("a manifold on a shape it does not have"),
@@ -53,6 +52,7 @@ export const table = {
   MHC502: error("a setting with a value that makes no sense"),
   MHC503: error("a setting that is missing"),
   MHC504: error("a budget that cannot be met"),
+  MHC505: error("something that cannot be shrunk"),
   MHC601: error("something that a target does not have"),
 } as const satisfies Readonly<Record<string, Row>>;
 

@@ -38,6 +38,7 @@ export const birkhoff: ConvexSet = {
     temperature,
   },
   free,
+  units: ({ by }) => (by === "sinkhorn" ? apart : null),
   // Near the identity: a start at 0 would average the lanes away.
   start: ({ by }) => (by === "permutations" ? { kind: "first", value: 4 } : by === "kronecker" ? { kind: "constant", value: 4 } : { kind: "identity", value: 4 }),
   map: (b, pieces, shape, setting) => relaxed(b, doublyStochastic(b, pieces.map((free) => (hasLogits(setting.options) ? tempered(b, free, setting) : free)), shape, setting.options), setting),
@@ -86,6 +87,27 @@ function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] |
     return Number.isInteger(factors) ? (factors ? weights(factors) : []) : { error: `by kronecker takes sizes that are powers of 2, and n is ${n.value}` };
   }
   return n.value <= MOST_PERMUTED ? weights(factorial(n.value)) : { error: `has ${n.value}! permutations at n = ${n.value}; at most n = ${MOST_PERMUTED} are spelt out` };
+}
+
+/** The logarithm of a closed gate: below every logit, and still a number. */
+const CLOSED = -1e4;
+
+/**
+ * Logits of K_ij = z_i z_j exp(l_ij) + (1 - z_i) delta_ij: a closed unit has 1 on the diagonal and nothing beside it, so the projection works on the open ones as if it were not there.
+ * On the diagonal the sum is taken in the log domain.
+ */
+function apart(b: Builder, logits: Node, gates: Node): Node {
+  const { shape } = logits;
+  const rank = shape.length;
+  const logarithm = (x: Node): Node => b.select(b.lt(b.fill(0, x.shape), x), b.log(atLeast(b, x, 1e-30)), b.fill(CLOSED, x.shape));
+  const open = logarithm(gates);
+  const shut = logarithm(b.sub(b.fill(1, gates.shape), gates));
+  const along = (x: Node, axis: number): Node => b.broadcast(x, shape, [axis]);
+  const off = b.add(logits, b.add(along(open, rank - 2), along(open, rank - 1)));
+  const own = along(shut, rank - 2);
+  // log(e^off + e^own), where off = own is 0 / 0 for neither.
+  const on = b.add(b.max(off, own), b.log(b.add(b.fill(1, shape), b.exp(b.neg(b.abs(b.sub(off, own)))))));
+  return b.select(b.eq(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), on, off);
 }
 
 const off = (b: Builder, sums: Node): Node => b.abs(b.sub(sums, b.fill(1, sums.shape)));

@@ -21,7 +21,7 @@ const list = (what: string): Field => ({ is: Array.isArray, what: `a list of ${w
 
 /** What a set may have. */
 const some = {
-  because: text,
+  because: text, units: action("(options) => a function (b, free, gates) => node, or null"),
   parts: { is: (value: unknown) => isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof value[name] === "function"), what: "an object of the functions `sizes`, `pull` and `gated`" },
 } satisfies Partial<Record<keyof ConvexSet, Field>>;
 

@@ -72,6 +72,11 @@ interface Common {
   readonly options: Readonly<Record<string, OptionKind>>;
   /** Free coordinates of a point of this shape; a reason when there are none for it. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
+  /**
+   * Of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n, n] become those of a member that keeps closed units to themselves, for
+   * gates [n] from 0 (closed) to 1. Among the open units it is the member that they alone would have. Null where these options have no such member.
+   */
+  readonly units?: (options: Options) => ((b: Builder, free: Node, gates: Node) => Node) | null;
   /** How the free coordinates start when the page takes `M.start`, over the last axis. */
   readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first" | "normal"; readonly value: number };
   /** Free coordinates, [..., …piece] each, -> a member [..., …point]; `shape` is that of the result. */

@@ -22,6 +22,8 @@ export interface Facts {
   readonly scope: Scope;
   readonly parameters: readonly Parameter[];
   readonly statements: readonly Statement[];
+  /** Whether what is called so may be switched off with its layer (`shrink`). */
+  readonly mayGo: (name: string) => boolean;
 }
 
 /** A bound with the steps to it, or the reason why there is none. */
@@ -148,8 +150,12 @@ function prove(facts: Facts, quantity: Quantity): Proof {
       const size = repeatsIn(facts.statements).get(quantity.repeat)!;
       const count = valueOf(size);
       if (count === null) return { none: `the number of layers, ${describe(size)}, is not known yet`, span: null, steps: inner.steps };
-      const at = inner.at ** count;
-      return { at, steps: [...inner.steps, `over ${count} layers the product is at most ${exactly(inner.at)}^${count} = ${exactly(at)}`] };
+      // A layer that has been switched off passes its stream on: a factor of 1.
+      const go = inner.at < 1 && normsIn(quantity.quantity).some(({ name }) => facts.mayGo(name));
+      const each = go ? 1 : inner.at;
+      const at = each ** count;
+      const gone = go ? [`a layer may be switched off, and is a factor of 1 then`] : [];
+      return { at, steps: [...inner.steps, ...gone, `over ${count} layers the product is at most ${exactly(each)}^${count} = ${exactly(at)}`] };
     }
     default: return quantity satisfies never;
   }
@@ -170,7 +176,7 @@ function unmeasured(facts: Facts, quantity: Quantity): { readonly reason: string
 }
 
 /** Row sums of a product of matrices are at most the products of their row sums, and so for columns. */
-function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
+function proveGain({ statements, parameters, mayGo }: Facts, stream: Tensor): Proof {
   const steps: string[] = [];
   let [rows, columns] = [1, 1];
   const missing = (none: string, span: Span | null): Proof => ({ none, span, steps });
@@ -198,8 +204,10 @@ function proveGain({ statements, parameters }: Facts, stream: Tensor): Proof {
       const [row, column] = (["row", "column"] as const).map((of) => bounded(member, of, shape as number[]));
       for (const bound of [row!, column!]) if (typeof bound !== "number") return missing(`the mix of ${name} is on \`${member.set.name}\`, which ${bound.none}`, mixing.matrix.span);
       if (times === null) return missing("the number of layers is not known yet", null);
-      rows *= (row as number) ** times;
-      columns *= (column as number) ** times;
+      // Switched off, a connection passes its stream on: a factor of 1.
+      const least = mayGo(statement.path) ? 1 : 0;
+      rows *= Math.max(least, row as number) ** times;
+      columns *= Math.max(least, column as number) ** times;
       const rounding = member.set.tolerance(member.options) ?? 0;
       steps.push(`the mix of ${name} is on \`${member.set.name}\`${member.set.because ?? ""}: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
     }
@@ -259,8 +267,10 @@ function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proo
 }
 
 /** By construction: the radii of the balls are powers of the budget whose exponents sum to 1. */
-function proveShared({ statements }: Facts, quantity: Quantity, budget: number): Proof {
+function proveShared({ statements, mayGo }: Facts, quantity: Quantity, budget: number): Proof {
   const sharers = normsIn(quantity);
+  const goes = budget < 1 ? sharers.find(({ name }) => mayGo(name)) : undefined;
+  if (goes) return { none: `\`${written(goes.name)}\` may be switched off with its layer, and the shares of the others are less than the whole: their norms may come to more than a budget below 1`, span: goes.tensor.span, steps: [] };
   // What is wrong with the budget has been said, and nothing was put anywhere.
   const shares = sharers.map(({ on }) => on?.manifold.adapt.find((one) => one.kind === "shared"));
   if (shares.length === 0 || shares.some((one) => !one)) throw new Abandoned();

@@ -3,27 +3,30 @@
  * causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that come from it stay
  * symbolic unless `facts` are given.
  */
-import type { Apply, Block, Call, DataDecl, Expr, File, Ident, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
+import type { Apply, Block, Call, Expr, File, Ident, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import { atom, known, resolve, unify, valueOf, type Polynomial, type Size } from "../graph/sizes.js";
+import { atom, known, resolve, valueOf, type Polynomial } from "../graph/sizes.js";
 import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expression, expressionOn } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
+import { COST_OVERRIDES, readCost } from "./cost.js";
+import { gatesOf, layersIn } from "./gates.js";
 import { adaptationsOf } from "./adapt.js";
 import { constrained, membershipOf, setOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
+import { inside } from "./shrinking.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
+import { readData, type Facts } from "./sources.js";
 import { shared } from "./shares.js";
 import { OVERRIDES, readTrain } from "./train.js";
-import { axesOf, type Axis, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { axesOf, type Axis, type CostSettings, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 
-/** What only the data can tell, by the name of the source. */
-export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number } | { readonly names: readonly string[] }>>;
+export type { Facts };
 
 export interface ElaborateOptions {
   /** Dims and settings from outside: `width` -> `256`, `train.steps` -> `50`. */
@@ -89,10 +92,12 @@ interface Draft {
   readonly used: Set<string>;
   readonly sections: Map<string, Section>;
   loss: Typed | null;
+  /** Whether a part was given up. */
+  incomplete: boolean;
 }
 
 const newDraft = (state: Elaboration, page: Model, options: ElaborateOptions): Draft => ({
-  state, page, options, scope: childScope(null, ""), dims: [], data: [], inputs: [], statements: [], outputs: [], used: new Set(), sections: new Map(), loss: null,
+  state, page, options, scope: childScope(null, ""), dims: [], data: [], inputs: [], statements: [], outputs: [], used: new Set(), sections: new Map(), loss: null, incomplete: false,
 });
 
 function readModel(draft: Draft): TypedModel {
@@ -105,19 +110,18 @@ function readModel(draft: Draft): TypedModel {
   }
   const section = draft.sections.get("train");
   overRun(draft);
-  const overrides: Record<string, string> = {};
-  for (const [name, value] of Object.entries(draft.options.set)) {
-    if (name.startsWith("train.") && OVERRIDES.includes(name.slice(6))) overrides[name.slice(6)] = value;
-    else if (!draft.used.has(name)) unknownSetting(draft, name);
-  }
+  const overrides = overridesOf(draft, "train", OVERRIDES);
+  const costOverrides = draft.sections.has("cost") ? overridesOf(draft, "cost", COST_OVERRIDES) : {};
+  for (const name of Object.keys(draft.options.set)) if (!draft.used.has(name)) unknownSetting(draft, name);
   for (const name of Object.keys(draft.options.data)) {
     if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
   }
   const claims = draft.sections.get("constrain");
   const page = { state: draft.state, scope: draft.scope, statements: draft.statements };
   const put = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
-  const parameters = claims ? shared({ ...page, parameters: put }, claims, (part) => attempt(draft, null, part)) : put;
-  const facts = { ...page, parameters };
+  const parameters = claims ? shared({ ...page, parameters: put, mayGo: () => false }, claims, (part) => attempt(draft, null, part)) : put;
+  const cost = costOf(draft, parameters, costOverrides);
+  const facts = { ...page, parameters, mayGo: (path: string) => cost?.gates.some(({ kind, name }) => kind === "layer" && inside(path, name)) === true };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
@@ -131,8 +135,32 @@ function readModel(draft: Draft): TypedModel {
     name: draft.page.name.name, doc: draft.page.doc, dims: draft.dims, data: draft.data, inputs: draft.inputs, parameters,
     statements: draft.statements, outputs: draft.outputs, loss: draft.loss,
     manifolds: manifoldsIn(draft.scope),
-    claims: claimed, train,
+    claims: claimed, cost, train,
   };
+}
+
+/** Settings of a section from outside, without its name. */
+function overridesOf({ options, used }: Draft, section: string, names: readonly string[]): Record<string, string> {
+  const found = Object.entries(options.set).filter(([name]) => name.startsWith(`${section}.`) && names.includes(name.slice(section.length + 1)));
+  found.forEach(([name]) => used.add(name));
+  return Object.fromEntries(found.map(([name, value]) => [name.slice(section.length + 1), value]));
+}
+
+function costOf(draft: Draft, parameters: readonly Parameter[], overrides: Readonly<Record<string, string>>): CostSettings | null {
+  const section = draft.sections.get("cost");
+  if (!section) return null;
+  const { targets, ...read } = readCost(section, overrides, draft.state.report);
+  if (targets.length && !draft.page.items.some(({ kind }) => kind === "loss")) draft.state.report(diagnostic("MHC503", section.name.span, "gates close while training, and this page has no loss", { fix: "add `loss = …` and `train { … }`, or take `shrink` out" }));
+  const { statements, loss, outputs } = draft;
+  const dims = draft.dims.flatMap(({ name }) => {
+    const entity = lookup(draft.scope, name);
+    return entity?.kind === "dim" ? [{ name, size: entity.axis.size }] : [];
+  });
+  // Of a page that is not whole, what is missing has been said.
+  const layer = draft.incomplete || read.by === "gates" ? undefined : targets.find(({ name }) => layersIn(draft.statements, name).length > 0);
+  if (layer) draft.state.report(diagnostic("MHC505", layer.span, `\`${layer.name}\` has no magnitude: a layer is worth what it does to the stream, not what its parameters are`, { fix: "leave it out, or choose by gates" }));
+  const gates = draft.incomplete ? null : attempt(draft, null, () => gatesOf(draft.state, { statements, loss, outputs, parameters, dims }, targets));
+  return { ...read, gates: gates ?? [] };
 }
 
 /** Runs a part; when it is given up, its name is poisoned and null returned. */
@@ -142,6 +170,7 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
     return part();
   } catch (error) {
     if (!(error instanceof Abandoned)) throw error;
+    draft.incomplete = true;
     if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
     // Sizes that were still open are no errors of their own.
     draft.state.pending = pending;
@@ -151,7 +180,7 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
 }
 
 function unknownSetting(draft: Draft, name: string): void {
-  const names = [...draft.dims.map((dim) => dim.name), ...manifoldsIn(draft.scope).map((manifold) => manifold.name), ...OVERRIDES.map((setting) => `train.${setting}`)];
+  const names = [...draft.dims.map((dim) => dim.name), ...manifoldsIn(draft.scope).map((manifold) => manifold.name), ...OVERRIDES.map((setting) => `train.${setting}`), ...(draft.sections.has("cost") ? COST_OVERRIDES.map((setting) => `cost.${setting}`) : [])];
   const guess = nearest(name, names);
   draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim, manifold or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
 }
@@ -171,7 +200,7 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
       define(state, scope, item.name.name, { kind: "dim", axis: { name: item.name.name, size: isPlain(item.value) || override !== undefined ? own : size }, span: item.name.span });
       return;
     }
-    case "data": return readData(draft, item);
+    case "data": return void draft.data.push(readData(state, scope, item, { data: draft.options.data, facts: draft.options.facts }));
     case "manifold": return readManifold(draft, item);
     case "stream": {
       const axes = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
@@ -218,7 +247,6 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
     case "section": {
       if (draft.sections.has(item.name.name)) fail(state, "MHC202", item.name.span, `\`${item.name.name}\` stands twice`);
       draft.sections.set(item.name.name, item);
-      if (item.name.name === "cost") fail(state, "MHC299", item.name.span, `the section \`${item.name.name}\` is not there yet`, { fix: "take it out; a later version of mhc will read it" });
       return;
     }
     default: item satisfies never;
@@ -286,74 +314,6 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
     if (made) body.push(made);
   }
   return { kind: "repeat", name, count, body };
-}
-
-/** Sources of data, each with its options. */
-const SOURCES: Readonly<Record<DataSource["kind"], readonly string[]>> = { characters: ["window", "holdout"], examples: ["features", "classes", "holdout"], pairs: ["negatives", "holdout"] };
-const isSource = (kind: string): kind is DataSource["kind"] => Object.hasOwn(SOURCES, kind);
-
-function readData(draft: Draft, item: DataDecl): void {
-  const { state, scope } = draft;
-  const kind = item.source.callee.parts.map((part) => part.name).join(".");
-  if (!isSource(kind)) return unknownName(state, "MHC401", item.source.callee.span, `\`${kind}\` is not a source of data; there are characters, examples and pairs`, kind, Object.keys(SOURCES));
-  const allowed = SOURCES[kind];
-  const args = item.source.lists.flat();
-  const options = new Map<string, Expr>();
-  let location: string | null = null;
-  for (const arg of args) {
-    if (!arg.name) {
-      if (arg.value.kind !== "string" || location !== null) fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
-      else location = arg.value.value;
-    } else if (!allowed.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`, arg.name.name, allowed);
-    else options.set(arg.name.name, arg.value);
-  }
-  location = draft.options.data[item.name.name] ?? location;
-  if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\`` });
-  const holdoutExpr = options.get("holdout");
-  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
-  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
-  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
-
-  const facts = draft.options.facts?.[item.name.name] ?? null;
-  const name = item.name.name;
-  const required = (option: string): Axis => {
-    const e = options.get(option);
-    if (!e) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, { fix: `add \`${option} = …\`` });
-    if (e.kind === "path" && e.parts.length === 1) {
-      const entity = lookup(scope, e.parts[0]!.name);
-      if (entity?.kind === "dim") return entity.axis;
-    }
-    const size = sizeOf(state, e, scope);
-    if (size.value !== null && size.value < 1) return fail(state, "MHC402", e.span, `\`${option}\` is at least 1, and is ${size.value}`);
-    return { name: option, size };
-  };
-  const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] =>
-    [field, { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span }];
-  let source: DataSource;
-  let fields: Map<string, Tensor>;
-  if (kind === "characters") {
-    const window = required("window");
-    const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
-    source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
-    fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
-  } else if (kind === "pairs") {
-    const negatives = required("negatives");
-    const range = atom(`${name}.names`, facts && "names" in facts ? facts.names.length : null);
-    source = { name, kind, location, holdout, length: negatives.size, range, doc: item.doc, span: item.span };
-    fields = new Map([tensor("first", [], "u32", range), tensor("second", [], "u32", range), tensor("others", [negatives], "u32", range)]);
-  } else {
-    const features = required("features");
-    const classes = required("classes");
-    source = { name, kind, location, holdout, length: features.size, range: classes.size, doc: item.doc, span: item.span };
-    fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
-    if (facts && "features" in facts) {
-      for (const [axis, found] of [[features, facts.features], [classes, facts.classes]] as const) {
-        if (!unify(axis.size, known(found))) fail(state, "MHC403", item.span, `the data has ${found} ${axis.name === features.name ? "numbers an example" : "classes"}, and the spec says ${valueOf(axis.size)}`);
-      }
-    }
-  }
-  draft.data.push(source);
-  define(state, scope, name, { kind: "data", source, fields, span: item.name.span });
 }
 
 function readManifold(draft: Draft, item: ManifoldDecl): void {

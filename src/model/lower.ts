@@ -4,18 +4,20 @@
  * parameters do not.
  */
 import type { Builder } from "../graph/builder.js";
-import { arrange, contractAll, spread, type Labelled } from "../graph/contraction.js";
+import { arrange, contractAll, multiply, spread, type Labelled } from "../graph/contraction.js";
 import type { Node } from "../graph/node.js";
+import { between, largestOf, unit } from "../graph/combine.js";
 import { ABSENT } from "../graph/ops/attention.js";
 import { known, show, valueOf, type Size } from "../graph/sizes.js";
 import type { Chain, Connection } from "../graph/streams.js";
 import { norm } from "../manifolds/algebra.js";
 import { rankOf } from "../manifolds/set.js";
-import { type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { axesOf, type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared } from "./functions.js";
 import { mixingOf } from "./mixing.js";
 import { createParameters, type LoweredParameter, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
+import { createShrinking, numbered, ungated, type Gating } from "./shrinking.js";
 
 export interface Lowered {
   readonly parameters: readonly LoweredParameter[];
@@ -48,7 +50,8 @@ export interface Lowered {
 const BATCH = "batch";
 const RMS_EPSILON = 1e-6;
 
-export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
+/** `gating`: what is left of a model that shrinks, and what may still close. */
+export function lower(model: TypedModel, b: Builder, batch: number, gating: Gating = ungated): Lowered {
   const ids = new Map<Axis, string>();
   const label = (axis: Axis): string => {
     let id = ids.get(axis);
@@ -66,7 +69,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   };
   const labelsOf = (axes: readonly Axis[]): string[] =>
     axes.map((axis) => {
-      sizes.set(label(axis), number(axis.size));
+      sizes.set(label(axis), shrinking.left(axis) ?? number(axis.size));
       return label(axis);
     });
 
@@ -76,11 +79,16 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const uses = new Map<string, Use[]>();
   const use = (name: string, own: Use): void => void uses.set(name, [...(uses.get(name) ?? []), own]);
   const parameters = createParameters(model, b, use);
+  const shrinking = createShrinking(model, gating, inThisLayer);
+  /** Tensors that are the image of a map. */
+  const maps = new Map<Tensor, Extract<Typed, { readonly kind: "map" }>>();
   const chains = new Map<Tensor, Connection[]>();
   const repeats = new Map<string, number>();
   /** The block that the connection being lowered wraps, and its uses so far. */
   let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
   let indices: number[] = [];
+  /** `layers.*` */
+  let repeatPath = "";
   let logits: Node | null = null;
   let predicts: string | null = null;
 
@@ -89,7 +97,7 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   const losses = perExample ? onto(perExample, [BATCH]) : null;
   const outputs = new Map(model.outputs.map(({ name, axes, value }) => [name, onto(evaluate(value), [BATCH, ...labelsOf(axes)])]));
   // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
-  for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => fromParameter(parameter));
+  for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => void (shrinking.isThere(inThisLayer(parameter.name)) && fromParameter(parameter)));
   return {
     parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
@@ -103,23 +111,31 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
         return;
       case "apply": {
         const { stream } = statement;
+        const gates = shrinking.around(statement.path);
+        if (gates === null) return;
+        const gate = gates.length ? gates.reduce((x, y) => b.mul(x, y)) : null;
         const before = tensor(stream).node;
         const blocks: Connection["blocks"][number][] = [];
         wrapped = { path: statement.path, uses: blocks };
-        const after = b.within({ block: inThisLayer(statement.path), phase: "forward" }, () => labelled(statement.value, stream.axes));
+        const after = b.within({ block: inThisLayer(statement.path), phase: "forward" }, () => {
+          const { node, labels } = labelled(statement.value, stream.axes);
+          return { node: gate ? between(b, gate, before, node) : node, labels };
+        });
         wrapped = null;
         values.set(stream, after);
-        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks, stream: stream.name, mix: mixOf(statement.value) }]);
+        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks, stream: stream.name, mix: mixOf(statement.value, gate) }]);
         return;
       }
       case "repeat": {
         const count = number(statement.count);
         repeats.set(statement.name, count);
+        repeatPath += `${repeatPath && "."}${statement.name}.*`;
         for (let i = 0; i < count; i++) {
           indices.push(i);
-          statement.body.forEach(run);
+          if (shrinking.around(repeatPath)) statement.body.forEach(run);
           indices.pop();
         }
+        repeatPath = repeatPath.slice(0, -(statement.name.length + 2)).replace(/\.$/, "");
         return;
       }
       default: statement satisfies never;
@@ -137,12 +153,13 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
   }
 
   /** The mix of the connection that has just been lowered. */
-  function mixOf(value: Typed): Connection["mix"] {
+  function mixOf(value: Typed, gate: Node | null): Connection["mix"] {
     const mixing = mixingOf(value);
     if (mixing.kind !== "matrix") return mixing;
     const { matrix, axes, row, column, lane } = mixing;
     const outer = axes.filter((axis) => axis !== row && axis !== column);
-    return { kind: "matrix", lane, node: onto(renamed(tensor(matrix), axes), [BATCH, ...labelsOf([...outer, row, column])]) };
+    const node = onto(renamed(tensor(matrix), axes), [BATCH, ...labelsOf([...outer, row, column])]);
+    return { kind: "matrix", lane, node: gate ? between(b, gate, unit(b, node.shape), node) : node };
   }
 
   /** A value on exactly these axes, and the batch if it has it. */
@@ -174,14 +191,13 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
 
   /** A name with the numbers of the layers in place of its stars. */
   function inThisLayer(name: string): string {
-    let at = 0;
-    return name.replace(/\*/g, () => `${indices[at++]}`);
+    return numbered(name, indices);
   }
 
   function fromParameter(parameter: Parameter): Labelled {
     const name = inThisLayer(parameter.name);
     const labels = labelsOf(parameter.tensor.axes);
-    return { node: parameters.value(parameter, name, labels.map((own) => sizes.get(own)!)), labels };
+    return { node: parameters.value(parameter, name, labels.map((own) => sizes.get(own)!), shrinking.cutsOf(parameter.tensor.axes)), labels };
   }
 
   function evaluate(e: Typed): Labelled {
@@ -252,9 +268,29 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
     });
     const gone = new Set(labelsOf(e.summed));
+    for (const axis of e.summed) if (!mixes(e, axis)) gateProduct(e, factors, axis);
     const all = [...new Set(factors.flatMap(({ labels }) => labels))].filter((own) => !gone.has(own));
     const out = all.includes(BATCH) ? [BATCH, ...all.filter((own) => own !== BATCH)] : all;
     return contractAll(b, factors, out);
+  }
+
+  /** Multiplies what is summed over an axis by its gates: a parameter where there is one, since that is the smallest. */
+  function gateProduct(e: Extract<Typed, { readonly kind: "product" }>, factors: Labelled[], axis: Axis): void {
+    const node = shrinking.gatesOf(axis);
+    if (!node) return;
+    const gates = { node, labels: labelsOf([axis]) };
+    const at = e.factors.findIndex(({ e: factor, inverse }) => !inverse && factor.kind === "tensor" && factor.tensor.kind === "parameter" && factor.axes.includes(axis));
+    if (at < 0) factors.push(gates);
+    else factors[at] = multiply(b, factors[at]!, gates);
+  }
+
+  /** Whether the sum over an axis of gated units is by a matrix of a set that leaves closed units to themselves (`set.units`): then no other gate is needed. */
+  function mixes(e: Extract<Typed, { readonly kind: "product" }>, axis: Axis): boolean {
+    return e.factors.some(({ e: factor }) => {
+      const at = axesOf(factor).indexOf(axis);
+      const map = factor.kind === "map" ? factor : factor.kind === "tensor" ? maps.get(factor.tensor) : undefined;
+      return map !== undefined && at >= map.axes.length - rankOf(map.manifold.set.point);
+    });
   }
 
   function reduction(e: Extract<Typed, { readonly kind: "reduce" }>): Labelled {
@@ -267,20 +303,31 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
       value = x;
       present = y.node;
     }
+    const gates = e.axes.flatMap((axis) => {
+      const node = shrinking.gatesOf(axis);
+      return node ? [{ node, labels: labelsOf([axis]) }] : [];
+    });
     const axes = labelsOf(e.axes).map((own) => value.labels.indexOf(own));
     const labels = value.labels.filter((_, axis) => !axes.includes(axis));
+    const gated = (x: Node): Node => gates.reduce((product, gate) => b.mul(product, onto(gate, value.labels)), x);
+    // Units that are gone were counted: a mean divides by as many as there were.
+    const count = (): number => e.axes.reduce((product, axis) => product * number(axis.size), 1);
+    const mean = (x: Node): Node => {
+      const total = b.sum(gated(x), axes);
+      return b.mul(total, b.fill(1 / count(), total.shape));
+    };
     const kept = value.labels.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
     const masked = (neutral: number): Node => (present ? b.select(present, value.node, b.fill(neutral, value.node.shape)) : value.node);
     switch (e.f) {
-      case "sum": return { node: b.sum(masked(0), axes), labels };
+      case "sum": return { node: b.sum(gated(masked(0)), axes), labels };
       case "max": return { node: b.reduceMax(masked(ABSENT), axes), labels };
       case "mean": {
-        if (!present) return { node: b.mean(value.node, axes), labels };
-        return { node: b.div(b.sum(masked(0), axes), b.sum(b.cast(present, "f32"), axes)), labels };
+        if (!present) return { node: mean(value.node), labels };
+        return { node: b.div(b.sum(gated(masked(0)), axes), b.sum(b.cast(present, "f32"), axes)), labels };
       }
       case "rms": {
-        const mean = b.mean(b.mul(value.node, value.node), axes);
-        return { node: b.sqrt(b.add(mean, b.fill(RMS_EPSILON, mean.shape))), labels };
+        const squares = mean(b.mul(value.node, value.node));
+        return { node: b.sqrt(b.add(squares, b.fill(RMS_EPSILON, squares.shape))), labels };
       }
       case "softmax": {
         // The table's softmax works along the last axis: the softened axes go last, as one.
@@ -301,7 +348,10 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
     made.formals.forEach((formal, i) => values.set(formal, bound[i]!));
     const result = b.within({ block: inThisLayer(made.path), phase: "forward" }, () => {
-      for (const { tensor: own, value } of made.body) values.set(own, labelled(value, own.axes));
+      for (const { tensor: own, value } of made.body) {
+        values.set(own, labelled(value, own.axes));
+        if (value.kind === "map") maps.set(own, value);
+      }
       return labelled(made.result, made.axes);
     });
     if (wrapped?.path === made.path) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
@@ -315,11 +365,14 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const free = e.a ? labelled(e.a, [...outer, ...e.free]) : null;
     const labels = [...(free?.labels.includes(BATCH) ? [BATCH] : []), ...axes];
     const shape = labels.map((own) => sizes.get(own)!);
-    const pieces = set.free(e.axes.slice(outer.length).map((axis) => known(number(axis.size))), options);
+    const pieces = set.free(axes.slice(outer.length).map((own) => known(sizes.get(own)!)), options);
     if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];
-    return { free: nodes, mapped: { node: set.map(b, nodes, shape, parameters.settingOf(e.manifold)), labels } };
+    const gates = shrinking.gatesOf(e.axes[e.axes.length - 1]!);
+    const apart = gates && set.units?.(options);
+    const open = apart && nodes[0] ? [apart(b, nodes[0], gates)] : nodes;
+    return { free: nodes, mapped: { node: set.map(b, open, shape, parameters.settingOf(e.manifold)), labels } };
   }
 
   function distance(e: Extract<Typed, { readonly kind: "distance" }>): Labelled {
@@ -346,15 +399,4 @@ export function lower(model: TypedModel, b: Builder, batch: number): Lowered {
     const loss = b.crossEntropy(scores, onto(target, batched));
     return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
   }
-}
-
-/** The largest of all values. Tensors of one shape are compared place by place first, so that each comparison joins the kernel that makes the next tensor. */
-export function largestOf(b: Builder, tensors: readonly Node[]): Node {
-  const byShape = new Map<string, Node>();
-  for (const tensor of tensors) {
-    const shape = tensor.shape.join("x");
-    const before = byShape.get(shape);
-    byShape.set(shape, before ? b.max(before, tensor) : tensor);
-  }
-  return [...byShape.values()].map((x) => (x.shape.length ? b.reduceMax(x, x.shape.map((_, axis) => axis)) : x)).reduce((x, y) => b.max(x, y));
 }

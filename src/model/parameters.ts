@@ -10,6 +10,7 @@ import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
 import { createSettings } from "./settings.js";
+import type { Cut } from "./shrinking.js";
 import type { Axis, Parameter, StartValue, TypedModel } from "./typed.js";
 
 export interface LoweredParameter {
@@ -25,6 +26,8 @@ export interface LoweredParameter {
   readonly points: Points | null;
   /** How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set. */
   readonly matrix: Sides | null;
+  /** How its axes are cut as the model shrinks; null when none is. */
+  readonly cuts: readonly (Cut | null)[] | null;
 }
 
 /** A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of (none where the points themselves are kept). */
@@ -51,22 +54,22 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
     return sides && Math.min(size(sides.rows), size(sides.columns)) > 1 ? sides : null;
   }
 
-  function declare(name: string, parameter: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null): Node {
+  function declare(name: string, parameter: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null, cuts: readonly (Cut | null)[]): Node {
     const { start, doc, on } = parameter;
     const node = b.parameter(name, shape);
-    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, matrix: matrixOf(parameter, shape) });
+    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, matrix: matrixOf(parameter, shape), cuts: cuts.some((cut) => cut) ? cuts : null });
     return node;
   }
 
   /** The value of a parameter under the name that it has in one layer. */
-  function value(parameter: Parameter, name: string, shape: readonly number[]): Node {
+  function value(parameter: Parameter, name: string, shape: readonly number[], cuts: readonly (Cut | null)[] = []): Node {
     const axes = parameter.tensor.axes.map((axis) => axis.name);
-    const node = parameter.on ? member(parameter, name, shape, axes) : declare(name, parameter, shape, axes, null);
+    const node = parameter.on ? member(parameter, name, shape, axes, cuts) : declare(name, parameter, shape, axes, null, cuts);
     if (normed.has(parameter)) weights.set(name, node);
     return node;
   }
 
-  function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[]): Node {
+  function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[], cuts: readonly (Cut | null)[]): Node {
     const before = members.get(name);
     if (before) return before;
     const { manifold, each, rows } = parameter.on!;
@@ -74,8 +77,8 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
     const points = pointsOf(manifold, settings.of(manifold, { name, layer: layerOf(parameter, name) }), shape, axes, places(each), rows ? places(rows) : null);
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
     const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
-    const free = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null));
-    const node = moves ? declare(name, parameter, shape, axes, points) : points.map(b, settings.ranked(manifold, free));
+    const free = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null, points.alike ? cuts : places(each).map((axis) => cuts[axis] ?? null)));
+    const node = moves ? declare(name, parameter, shape, axes, points, cuts) : points.map(b, settings.ranked(manifold, free));
     members.set(name, node);
     use(parameter.name, { distances: points.set.violation(b, points.of(b, node), points.setting), points: node, free });
     return node;

@@ -13,6 +13,8 @@ import { rankOf, type Setting } from "../manifolds/set.js";
 export interface Points {
   readonly set: SetInstance["set"];
   readonly setting: Setting;
+  /** The positions of the tensor's axes that count points. */
+  readonly each: readonly number[];
   /** Of the points: [...each, …point]. */
   readonly shape: readonly number[];
   /** The tensor as points. */
@@ -51,7 +53,7 @@ export function pointsOf({ set, options }: SetInstance, setting: Setting, shape:
     return { name: free.length === 1 ? "" : name, shape: [...many, ...sizes[i]!], axes: [...each.map((axis) => axes[axis]!), ...own] };
   });
   return {
-    set, setting, shape: whole, of, tensor: back, pieces, alike,
+    set, setting, each, shape: whole, of, tensor: back, pieces, alike,
     map: (b, nodes) => back(b, set.map(b, alike ? [of(b, nodes[0]!)] : nodes, whole, setting)),
   };
 }

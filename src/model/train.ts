@@ -89,12 +89,12 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
 
-/** `f16` or `f32`; where it says f16, else null. */
-function readPrecision(e: Expr | null, override: string | undefined, otherwise: Span, reader: Reader): Span | null {
+/** `f16`, `auto` or `f32`; where it says one of the first two, else null. */
+function readPrecision(e: Expr | null, override: string | undefined, otherwise: Span, reader: Reader): TrainSettings["half"] {
   const span = e?.span ?? otherwise;
   const word = override === undefined ? (e === null ? "f32" : e.kind === "path" ? calleeOf(e) : "") : override.trim();
-  if (word !== "f16" && word !== "f32") reader.report(diagnostic("MHC502", span, `${word ? `\`${word}\`` : "this"} is not a precision`, { fix: "there are `f32`, and `f16`: activations in half precision, sums and parameters in f32" }));
-  return word === "f16" ? span : null;
+  if (word !== "f16" && word !== "f32" && word !== "auto") reader.report(diagnostic("MHC502", span, `${word ? `\`${word}\`` : "this"} is not a precision`, { fix: "there are `f32`, `f16`: activations in half precision, sums and parameters in f32, and `auto`: f16 where the device profile has it" }));
+  return word === "f16" || word === "auto" ? { span, auto: word === "auto" } : null;
 }
 
 /** `auto`, `off` or `every 6`. */

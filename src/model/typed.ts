@@ -142,7 +142,37 @@ export interface TypedModel {
   readonly loss: Typed | null;
   readonly manifolds: readonly { readonly name: string; readonly manifold: SetInstance }[];
   readonly claims: readonly Claim[];
+  readonly cost: CostSettings | null;
   readonly train: TrainSettings | null;
+}
+
+/** What a step costs can be counted in. */
+export const MEASURES = ["flops", "bytes", "energy", "time"] as const;
+export type Measure = (typeof MEASURES)[number];
+
+/** What may be switched off while training, and then compiled away. Names have stars for layers. */
+export type Gate =
+  /** One layer of a `repeat` (`layers.*`), or the connection and the block of one `x through …` in it (`layers.*.attention`): closed, the streams pass by. */
+  | { readonly kind: "layer"; readonly name: string }
+  /**
+   * The units of an axis, in the instance or layer `path` ("": of the whole page). `axes` are all that are this axis under one name or another;
+   * `squares` are those that count pairs of its units: the free coordinates of a matrix over it.
+   */
+  | { readonly kind: "axis"; readonly name: string; readonly path: string; readonly size: Size; readonly axes: ReadonlySet<Axis>; readonly squares: ReadonlySet<Axis> };
+
+/** The `cost` section. Shares are of the dense model: the page with nothing switched off. */
+export interface CostSettings {
+  /** The profile that counts; null when the page does not say. */
+  readonly device: { readonly name: string; readonly span: Span } | null;
+  /** What a share of the dense model's cost is worth, in units of the loss. */
+  readonly weights: readonly { readonly measure: Measure; readonly weight: number }[];
+  readonly budgets: readonly { readonly measure: Measure; readonly share: number; readonly span: Span }[];
+  readonly gates: readonly Gate[];
+  /** What says which units are needed least: gates that are learned, or how large the parameters of a unit are. */
+  readonly by: "gates" | "magnitude";
+  /** The part of the steps in which the gates close. */
+  readonly within: number;
+  readonly span: Span;
 }
 
 /** What a claim is about. */
@@ -191,8 +221,8 @@ export interface TrainSettings {
   readonly recompute: RecomputeSettings | null;
   /** The most bytes that a device may take, and where the page says so. */
   readonly memory: { readonly bytes: number; readonly span: Span } | null;
-  /** Where the page asks for half precision; null for f32. */
-  readonly half: Span | null;
+  /** Where the page asks for half precision; null for f32. `auto`: where the device profile that it is compiled for has it. */
+  readonly half: { readonly span: Span; readonly auto: boolean } | null;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

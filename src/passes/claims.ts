@@ -22,34 +22,38 @@ export interface Measured {
   readonly turns?: number;
 }
 
-/** Scalars by the text of the claim. */
+/** Scalars by the text of the claim. Of a model that has shrunk so far that nothing is left to measure, 0. */
 export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): Map<string, Node> {
-  return new Map(claims.map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map())]));
+  return new Map(claims.map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map()) ?? b.constant(0)]));
 }
 
-/** The largest over the layers that the quantity is one of each of. */
-function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node {
+/** The largest over the layers that the quantity is one of each of; null where all of these are gone. */
+function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
   const free = layersOf(quantity).find((repeat) => !layers.has(repeat));
   if (free === undefined) return measure(b, quantity, measured, layers);
-  return most(b, Array.from({ length: measured.repeats.get(free)! }, (_, i) => worst(b, quantity, measured, new Map([...layers, [free, i]]))));
+  const found = Array.from({ length: measured.repeats.get(free)! }, (_, i) => worst(b, quantity, measured, new Map([...layers, [free, i]]))).filter((value) => value !== null);
+  return found.length ? most(b, found) : null;
 }
 
-function measure(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node {
+/** Null for what is of a layer that is gone. */
+function measure(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
   switch (quantity.kind) {
     case "number": return b.constant(quantity.value);
     case "gain":
       // Without any mix there is nothing to grow.
       return most(b, measured.gains.get(quantity.stream.name) ?? [b.constant(1)]);
-    case "product": return quantity.factors.map((factor) => measure(b, factor, measured, layers)).reduce((x, y) => b.mul(x, y));
+    case "product": return quantity.factors.map((factor) => measure(b, factor, measured, layers)).reduce((x, y) => (x && y ? b.mul(x, y) : null));
     case "over": {
       const own = Array.from({ length: measured.repeats.get(quantity.repeat)! }, (_, i) => worst(b, quantity.quantity, measured, new Map([...layers, [quantity.repeat, i]])));
-      return own.reduce((x, y) => b.mul(x, y));
+      // What is gone passes its stream on.
+      return own.filter((value) => value !== null).reduce((x, y) => b.mul(x, y), b.constant(1));
     }
     case "norm": {
       const { parameter, rows } = quantity;
       const { axes } = parameter.tensor;
       const name = parameter.name.replace(/([^.]+)\.\*/g, (_, repeat: string) => `${repeat}.${layers.get(repeat)!}`);
-      const node = measured.weights.get(name)!;
+      const node = measured.weights.get(name);
+      if (!node) return null;
       const order = [...rows.map((axis) => axes.indexOf(axis)), ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i]))];
       const moved = b.transpose(node, order);
       const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);

@@ -42,6 +42,8 @@ export interface Update {
   readonly order: readonly string[];
   /** Norm of all gradients, unscaled, before clipping; null when nobody needs it. */
   readonly norm: Node | null;
+  /** Whether the step is made at all: not where the loss or the norm is not finite. Null when nothing asks. */
+  readonly good: Node | null;
 }
 
 interface Vector {
@@ -159,7 +161,7 @@ export function applyOptimizer(
   const kindsOf = (one: Trained): readonly string[] => (one.manifold ? [] : byMuon.includes(one) ? ["momentum"] : kinds);
   const names = (own: Packed | null, kind = ""): string[] => (own?.members ?? []).map(({ name }) => `${kind}${name}`);
   return {
-    updates, norm,
+    updates, norm, good,
     states: [...trained.flatMap((one) => kindsOf(one).map((kind) => ({ name: `${kind}:${one.name}`, shape: one.node.shape }))), ...rest],
     order: [
       ...names(vectors), ...kinds.flatMap((kind) => names(vectors, `${kind}:`)), ...names(matrices), ...names(matrices, "momentum:"),

@@ -7,7 +7,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { largestOf } from "../model/lower.js";
+import { largestOf } from "../graph/combine.js";
 import type { Use } from "../model/parameters.js";
 
 /** Larger than any coordinate that a map can take. */

@@ -10,10 +10,10 @@ import { startOf, type Located } from "./places.js";
 import { workOf } from "./work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
-export const footprintOf = ({ kernel, places, made }: Bound): number[] =>
-  kernel.buffers.map(({ access }, i) => (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located));
+export const footprintOf = ({ kernel, places, touched, made }: Bound): number[] =>
+  kernel.buffers.map(({ access }, i) => (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located, touched[i]!));
 
-const sizeOf = ({ pool, words }: Located): number => wordBytes[pool] * words;
+const sizeOf = ({ pool, words }: Located, touched: number | null): number => wordBytes[pool] * (touched ?? words);
 
 /** Copies, and memory that is set to zero before sums: they serve the update of what has its place side by side. */
 const HOUSEKEEPING: Origin = { block: "", phase: "update" };
@@ -38,7 +38,7 @@ export function accountOf({ bound, copies, members }: Batch, kernel: number, pro
   const owners = ownersOf(members, places);
   const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => {
     const place = one.places[i] as Located;
-    return { origin: owners.get(place) ?? HOUSEKEEPING, pool: place.pool, at: startOf(place), bytes, size: sizeOf(place) };
+    return { origin: owners.get(place) ?? HOUSEKEEPING, pool: place.pool, at: startOf(place), bytes, size: sizeOf(place, one.touched[i]!) };
   }));
   return { kernel, groups: bound.kernel.groups * copies.length, work: [...work.values()], traffic };
 }

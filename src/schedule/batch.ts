@@ -12,6 +12,7 @@ import * as k from "../kernel/build.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { rename } from "../kernel/rename.js";
 import type { Bound, Place } from "./kernelize.js";
+import type { Located } from "./places.js";
 import type { Region } from "./regions.js";
 
 /** Floating-point operations up to which a kernel is small. */
@@ -174,7 +175,15 @@ function together(members: readonly Bound[]): Bound {
   const kernel: Kernel = { name, groups: start, workgroup: first.workgroup, buffers, body };
   return {
     kernel, places, tuned: null,
+    touched: places.map((place) => slicesTogether(place, members)),
     flops: members.reduce((sum, { flops }) => sum + flops, 0),
     made: new Set(members.flatMap(({ made }) => [...made])),
   };
+}
+
+/** Words that members read of a place as slices: together no more than there are. */
+function slicesTogether(place: Place, members: readonly Bound[]): number | null {
+  const own = members.flatMap(({ places, touched }) => places.flatMap((one, i) => (one === place ? [touched[i] ?? null] : [])));
+  if (own.includes(null)) return null;
+  return Math.min((place as Located).words, own.reduce<number>((sum, words) => sum + (words ?? 0), 0));
 }

@@ -25,12 +25,12 @@ function run(name: string, buffers: readonly Buffer[], places: readonly Place[],
       k.letS("at", k.add(k.mul(group, k.idx(profile.workgroup)), k.ref("local", k.INDEX))),
       k.ifS(k.lt(k.ref("at", k.INDEX), k.idx(words)), [word(k.ref("at", k.INDEX))]),
     ];
-    return { kernel: { name, groups: Math.ceil(words / profile.workgroup), workgroup: profile.workgroup, buffers, body }, places, flops: 0, made: new Set(), tuned: null };
+    return { kernel: { name, groups: Math.ceil(words / profile.workgroup), workgroup: profile.workgroup, buffers, body }, places, flops: 0, touched: places.map(() => null), made: new Set(), tuned: null };
   }
   const body = [
     k.letS("from", k.mul(group, k.idx(GROUP))),
     k.letS("to", k.min(k.add(k.ref("from", k.INDEX), k.idx(GROUP)), k.idx(words))),
     k.forS("at", k.ref("from", k.INDEX), k.ref("to", k.INDEX), 1, [word(k.ref("at", k.INDEX))]),
   ];
-  return { kernel: { name, groups: Math.ceil(words / GROUP), workgroup: 1, buffers, body }, places, flops: 0, made: new Set(), tuned: null };
+  return { kernel: { name, groups: Math.ceil(words / GROUP), workgroup: 1, buffers, body }, places, flops: 0, touched: places.map(() => null), made: new Set(), tuned: null };
 }

@@ -4,7 +4,7 @@
  * make bodies; this file knows where values live only by asking `Places`.
  */
 import type { KernelProfile } from "../../codegen/target.js";
-import type { Node } from "../graph/node.js";
+import type { Node, NodeWith } from "../graph/node.js";
 import type { Buffer, Kernel, Stmt } from "../kernel/ir.js";
 import { keepLoops } from "../kernel/loops.js";
 import { rollAccesses } from "../kernel/rolled-accesses.js";
@@ -13,6 +13,7 @@ import { chosen, type Choice, type Tuned } from "./choices.js";
 import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "./partition.js";
 import type { Cooperation } from "./reductions.js";
+import { isView, sizeOf } from "./views.js";
 import { workOf } from "./work.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */
@@ -31,6 +32,8 @@ export interface Places {
 export interface Bound {
   readonly kernel: Kernel;
   readonly places: readonly Place[];
+  /** Of each place the words that are read, where the kernel reads some slices of it alone; null where it reads or writes all. */
+  readonly touched: readonly (number | null)[];
   /** What the kernel writes before it reads it: such reads are not traffic. */
   readonly made: ReadonlySet<Place>;
   /** Floating-point operations of one run, by the op table: what is computed in several lanes or places counts once. */
@@ -107,6 +110,8 @@ export function kernelize(
   const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
   const bufferOf = (node: Node): string | null => (isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node)));
   const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
+  let sliced: ReadonlyMap<Place, number> | null = null;
+  const slices = (): ReadonlyMap<Place, number> => (sliced ??= slicesOf(clusters, places));
   let tuned: Tuned | null = null;
   const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
     const choice = chosen(profile, skeleton, shape, fallback);
@@ -122,8 +127,26 @@ export function kernelize(
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
+    touched: [...uses.values()].map(({ place, writes }) => (writes ? null : (slices().get(place) ?? null))),
     made: new Set([...uses.values()].filter(({ made }) => made).map(({ place }) => place)),
     flops: workOf(clusters, profile, places.isBase).reduce((sum, { flops }) => sum + flops, 0),
     tuned,
   };
+}
+
+/** Words of the places that clusters read as slices alone. */
+function slicesOf(clusters: readonly Cluster[], places: Places): ReadonlyMap<Place, number> {
+  const members = new Set(clusters.flatMap((cluster) => [...cluster.members]));
+  /** Sizes by offset; null once all is read. */
+  const read = new Map<Place, Map<number, number> | null>();
+  const visit = (node: Node, slice: NodeWith<"slice"> | null): void => {
+    if (members.has(node)) return;
+    if (!places.isBase(node)) return isView(node) ? visit(node.inputs[0]!, node.op === "slice" ? node : node.op === "reshape" ? slice : null) : node.inputs.forEach((input) => visit(input, null));
+    const place = places.of(node)!;
+    const before = read.get(place);
+    if (!slice || before === null) read.set(place, null);
+    else read.set(place, (before ?? new Map<number, number>()).set(slice.attrs.offset, sizeOf(slice.shape)));
+  };
+  for (const member of members) for (const input of member.inputs) visit(input, member.op === "slice" ? member : null);
+  return new Map([...read].flatMap(([place, ranges]) => (ranges ? [[place, [...ranges.values()].reduce((sum, words) => sum + words, 0)]] : [])));
 }

@@ -9,6 +9,8 @@ import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import type { Choices } from "../compile.js";
 import { timeLoads } from "./ceilings.js";
+import { energyOf, openMeter } from "./energy.js";
+import type { ModelledStep } from "./modelled.js";
 import { medianOf } from "./statistics.js";
 
 export interface KernelTime {
@@ -38,6 +40,9 @@ export interface Benchmark {
   readonly parameters: number;
   readonly compile_ms: number;
   readonly first_step_ms: number;
+  /** Of the timed steps, measured where there is a meter, else modelled; null where neither is known. `energy_by` says which. */
+  readonly joules_per_step: number | null;
+  readonly energy_by: string | null;
   /** null unless asked for. */
   readonly kernels: readonly KernelTime[] | null;
   readonly peak: { readonly gflops: number; readonly gbytes: number } | null;
@@ -51,9 +56,11 @@ export interface BenchOptions {
   readonly compileMs: number;
   /** What the plan was compiled with; the ceilings are too. */
   readonly choices: Choices;
+  /** What the model of cost says of a step. */
+  readonly modelled: ModelledStep | null;
 }
 
-export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices }: BenchOptions): Promise<Benchmark> {
+export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices, modelled }: BenchOptions): Promise<Benchmark> {
   const devicePlan = plan.devices[device.name]!;
   const loading = performance.now();
   let session: Session | null = null;
@@ -63,11 +70,19 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
   const times: number[] = [];
   let firstStep = 0;
   let submitted = 0;
+  const meter = openMeter(device);
+  const read = (): number => ("read" in meter ? meter.read() : 0);
+  let before = 0;
   for await (const { ms } of model.train(source, { steps: 1 + warmup + steps })) {
     if (firstStep === 0) firstStep = performance.now() - loading;
     else times.push(ms);
-    if (times.length === warmup) submitted = session!.submits;
+    if (times.length === warmup) {
+      submitted = session!.submits;
+      before = read();
+    }
   }
+  const energy = energyOf(meter, (read() - before) / steps, modelled);
+  if ("close" in meter) meter.close();
   const measured = times.slice(warmup);
   const median = medianOf(measured);
   const { dispatches } = devicePlan.entries["train"]!;
@@ -78,7 +93,7 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
     median_ms: median, min_ms: Math.min(...measured), tokens_per_s: (1000 * tokensOf(plan)) / median, gflops: flops / median / 1e6,
     dispatches: dispatches.length, submits: (session!.submits - submitted) / steps, arena_bytes: session!.bytes,
     parameters: parametersOf(plan),
-    compile_ms: compileMs, first_step_ms: firstStep,
+    compile_ms: compileMs, first_step_ms: firstStep, joules_per_step: energy?.joules ?? null, energy_by: energy?.by ?? null,
     kernels: peak ? await profile(session!, devicePlan, peak) : null, peak,
   };
   await close(model);

@@ -106,6 +106,10 @@ export interface CalibrateOptions {
   /** What the device is in, and when it is measured. */
   readonly host: string;
   readonly memoryBytes: number | null;
+  /** What one binding may hold; null where there are none. */
+  readonly bindingBytes: number | null;
+  /** Whether there is memory of 16-bit floats. */
+  readonly half: boolean;
   /** Of kernels, as steps on this device get them. */
   readonly choices: Choices;
 }
@@ -119,7 +123,7 @@ export interface Calibrated {
 /** By how much rounds differ on a machine with something else to do. */
 const RESTLESS = 0.3;
 
-export async function calibrate(device: Device, { host, memoryBytes, choices }: CalibrateOptions): Promise<Calibrated> {
+export async function calibrate(device: Device, { host, memoryBytes, bindingBytes, half, choices }: CalibrateOptions): Promise<Calibrated> {
   const sizes = SIZES[device.name];
   const found = await timeLoads(device, choices, loadsOf(sizes));
   const { dispatch, step, near, far } = found;
@@ -135,7 +139,8 @@ export async function calibrate(device: Device, { host, memoryBytes, choices }: 
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: levels[0]!.pj_per_byte },
       { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: levels.at(-1)!.pj_per_byte },
     ],
-    dispatch_us: round(1e3 * dispatchMs), step_us: round(1e3 * stepMs), pj_per_flop, memory_bytes: memoryBytes, measured: host,
+    dispatch_us: round(1e3 * dispatchMs), step_us: round(1e3 * stepMs), pj_per_flop, memory_bytes: memoryBytes,
+    ...(bindingBytes === null ? {} : { binding_bytes: bindingBytes }), ...(half ? { half } : {}), ...(Object.keys(choices).length ? { kernels: choices } : {}), measured: host,
     sources: [`energy, and the size of the cache, are not measured: energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
   };
   // Threads wait for memory beside what they compute: that is no time of the arithmetic's.

@@ -11,6 +11,7 @@ import type { Device } from "../../runtime/device.js";
 import { DataError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/model.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
+import type { Recompile } from "../../runtime/shrink.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
 import { failureLine, trainModel, type Budget, type StepLine } from "./train.js";
@@ -22,6 +23,9 @@ export interface Contender {
   readonly text: string;
   readonly plan: Plan;
   readonly source: Source;
+  readonly recompile: Recompile | undefined;
+  /** What a step takes at the start, modelled; null when it is not known. */
+  readonly joules: number | null;
   /** Equal for equal data. */
   readonly data: string;
   readonly describe: (seed: number) => Omit<RunInfo, "step" | "conditions">;
@@ -33,6 +37,8 @@ export interface Contender {
 export interface Asked {
   readonly steps?: number | undefined;
   readonly seconds?: number | undefined;
+  /** Steps between two evaluations. */
+  readonly evaluate?: number | undefined;
 }
 
 export interface Point {
@@ -54,8 +60,10 @@ export interface Outcome {
   readonly failure: string | null;
   /** The largest forward gain of a stream when it was last measured. */
   readonly gain: number | null;
-  /** Milliseconds of a step, the median. */
+  /** Milliseconds of a step, the median; of a model that has shrunk, since then. */
   readonly ms: number | null;
+  /** What is left of a model that has shrunk: parameters, and shares of the dense model's cost. */
+  readonly shrunk: { readonly parameters: number; readonly share: Readonly<Record<string, number>> } | null;
   readonly losses: readonly Point[];
   readonly holdouts: readonly Point[];
   readonly gains: readonly Point[];
@@ -64,7 +72,14 @@ export interface Outcome {
 export interface Compared {
   readonly spec: string;
   readonly text: string;
+  /** At the start. */
   readonly parameters: number;
+  /** Of what is left, where something was left out. */
+  readonly left: Summary | null;
+  /** What a step takes at the end, modelled. */
+  readonly joules: Summary | null;
+  /** Seconds of training until the first evaluation at which the hold-out loss was that of the first spec's end, seed by seed; null where it never was. */
+  readonly reached: Summary | null;
   readonly loss: Summary | null;
   readonly holdout: Summary | null;
   readonly gain: Summary | null;
@@ -122,7 +137,7 @@ export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget
 export async function compare(contenders: readonly Contender[], seeds: readonly number[], asked: Asked, device: Device, out: string, signal: AbortSignal, watcher: Watcher): Promise<Comparison | null> {
   const runs = seeds.flatMap((seed) => contenders.map((contender) => {
     const { steps, seconds = null } = budgetOf(contender, asked);
-    const conditions: Conditions = { ...contender.conditions, seed, steps: Number.isFinite(steps) ? steps : null, seconds, device: device.name, adapter: device.adapter };
+    const conditions: Conditions = { ...contender.conditions, seed, steps: Number.isFinite(steps) ? steps : null, seconds, evaluate: asked.evaluate ?? null, device: device.name, adapter: device.adapter };
     const folder = join(out, `${contender.name.replace(/[^\w.,=@+-]+/g, "-")}-seed-${seed}`);
     return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
   }));
@@ -153,7 +168,7 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
   const model = await load(contender.plan, { device, seed });
   try {
     watcher.begin(contender, seed, budget.steps);
-    const { loss, holdout, seconds } = await trainModel(model, contender.source, budget, {
+    const { loss, holdout, seconds } = await trainModel(model, contender.source, { ...budget, recompile: contender.recompile, evaluate: asked.evaluate }, {
       signal,
       step(line) {
         run.log({ ...line });
@@ -192,10 +207,11 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   const steps = number(done["steps"]) ?? losses.length;
   const holdout = number(done["holdout"]);
   if (holdout !== null) holdouts.push({ step: steps, seconds, value: holdout });
-  const times = lines.flatMap((line) => number(line["ms"]) ?? []);
+  const cut = lines.findIndex((line) => line["shrunk"] !== undefined);
+  const times = lines.slice(cut + 1).flatMap((line) => number(line["ms"]) ?? []);
   return {
     seed, folder, steps, loss: number(done["loss"]), holdout, seconds: number(done["seconds"]), failure: typeof done["failure"] === "string" ? done["failure"] : null,
-    gain: gains.at(-1)?.value ?? null, ms: times.length ? medianOf(times) : null, losses, holdouts, gains,
+    gain: gains.at(-1)?.value ?? null, ms: times.length ? medianOf(times) : null, shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]), losses, holdouts, gains,
   };
 }
 
@@ -205,11 +221,16 @@ function gainOf(monitors: unknown): number | null {
   return gains.length ? Math.max(...gains) : null;
 }
 
-export function tabulate(outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan">, readonly Outcome[]>): Compared[] {
+export function tabulate(outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>): Compared[] {
   const first = [...outcomes.values()][0]!;
-  return [...outcomes].map(([{ name, text, plan }, runs]) => {
+  return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
     const over = (key: "loss" | "holdout" | "gain" | "seconds" | "ms"): Summary | null => summarize(runs.map((run) => run[key]));
     const apart = runs.map(({ holdout }, i) => (holdout === null || first[i]!.holdout === null ? null : holdout - first[i]!.holdout));
-    return { spec: name, text, parameters: parametersOf(plan), loss: over("loss"), holdout: over("holdout"), gain: over("gain"), seconds: over("seconds"), ms: over("ms"), difference: runs === first ? null : summarize(apart), runs };
+    const dense = plan.cost?.dense["energy"] ?? null;
+    return {
+      spec: name, text, parameters: parametersOf(plan), left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
+      joules: summarize(runs.map(({ shrunk }) => (joules !== null && shrunk && dense !== null ? dense * shrunk.share["energy"]! : joules))),
+      reached: summarize(runs.map(({ holdouts }, i) => holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null)), loss: over("loss"), holdout: over("holdout"), gain: over("gain"), seconds: over("seconds"), ms: over("ms"), difference: runs === first ? null : summarize(apart), runs,
+    };
   });
 }

@@ -33,13 +33,16 @@ export function tableOf({ specs, seeds }: Comparison): Table {
   const columns: [string, (spec: Compared) => string][] = [
     ["spec", ({ spec }) => spec],
     ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
+    ...(specs.some(({ left }) => left) ? [["at the end", ({ left, parameters }: Compared) => (left ? words(left, (value) => Math.round(value).toLocaleString("en")) : parameters.toLocaleString("en"))] as [string, (spec: Compared) => string]] : []),
     ...(failed ? [["ended", ({ runs }: Compared) => `${runs.filter(({ failure }) => failure === null).length} of ${seeds.length}`] as [string, (spec: Compared) => string]] : []),
     ["hold-out loss", ({ holdout }) => words(holdout, four)],
     ...(specs.length > 1 ? [[`less that of ${first}`, ({ difference }: Compared) => words(difference, signed)] as [string, (spec: Compared) => string]] : []),
     ["last loss", ({ loss }) => words(loss, four)],
     ...(specs.some(({ gain }) => gain) ? [["gain", ({ gain }: Compared) => words(gain, three)] as [string, (spec: Compared) => string]] : []),
-    ["ms a step", ({ ms }) => words(ms, three)],
+    ...(specs.some(({ joules }) => joules) ? [["mJ a step, modelled", ({ joules }: Compared) => words(joules, (value) => three(1000 * value))] as [string, (spec: Compared) => string]] : []),
+    [specs.some(({ left }) => left) ? "ms a step at the end" : "ms a step", ({ ms }) => words(ms, three)],
     ["seconds", ({ seconds }) => words(seconds, three)],
+    ...(specs.some(({ left }) => left) ? [[`seconds to the loss of ${first}`, ({ reached }: Compared) => words(reached, three)] as [string, (spec: Compared) => string]] : []),
   ];
   return { head: columns.map(([name]) => name), rows: specs.map((spec) => columns.map(([, of]) => of(spec))) };
 }
@@ -61,7 +64,7 @@ function lines(rows: readonly (readonly string[])[]): string[] {
 
 /** What scripts get: without curves and texts. */
 export const toJson = ({ specs, seeds, budget, device, adapter, notes }: Comparison): Readonly<Record<string, unknown>> => ({
-  specs: specs.map(({ spec, parameters, loss, holdout, gain, seconds, ms, difference, runs }) => ({ spec, parameters, loss, holdout, gain, seconds, ms, difference, runs: runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })) })),
+  specs: specs.map(({ spec, parameters, left, joules, reached, loss, holdout, gain, seconds, ms, difference, runs }) => ({ spec, parameters, left, joules, reached, loss, holdout, gain, seconds, ms, difference, runs: runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })) })),
   seeds, budget, device, adapter, notes,
 });
 
@@ -82,21 +85,26 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
   const legendOf = (shown: (spec: Compared) => boolean): string => `<ul class="legend">${specs.map((spec, i) => (shown(spec) ? `<li><svg class="${colourOf(i)}" viewBox="0 0 26 10" aria-hidden="true"><path class="mean" d="M1 5H25"/></svg>${escape(spec.spec)}</li>` : "")).join("")}</ul>`;
   const failures = specs.flatMap(({ spec, runs }) => runs.flatMap(({ seed, failure }) => (failure === null ? [] : [`${spec} with seed ${seed}: ${failure}`])));
   const several = seeds.length > 1 ? "; each seed thin, the mean of all thick" : "";
-  const curves = (of: (run: Outcome) => readonly Point[], dots: (run: Outcome) => readonly Point[]): Series[] => specs.map(({ spec, runs }) => ({ name: spec, ...curvesOf(runs.map((run) => ({ points: of(run), ended: run.failure === null })), timed), dots: runs.flatMap((run) => dots(run).map((point) => ({ x: timed ? point.seconds : point.step, y: point.value }))) }));
+  const curves = (of: (run: Outcome) => readonly Point[], dots: (run: Outcome) => readonly Point[], bySeconds = timed): Series[] => specs.map(({ spec, runs }) => ({ name: spec, ...curvesOf(runs.map((run) => ({ points: of(run), ended: run.failure === null })), bySeconds), dots: runs.flatMap((run) => dots(run).map((point) => ({ x: bySeconds ? point.seconds : point.step, y: point.value }))) }));
   const holdouts = rowsOf(specs, ({ holdout }) => holdout, "interval", four, unit);
   const apart = rowsOf(specs, ({ difference }) => difference, "interval", signed, unit);
   const steps = rowsOf(specs, ({ ms }) => ms, "deviation", three, "ms a step");
   const totals = rowsOf(specs, ({ seconds }) => seconds, "deviation", three, "seconds");
   const gains = specs.some(({ gain }) => gain);
+  const shrinks = specs.some(({ left }) => left);
+  const energies = shrinks ? rowsOf(specs, ({ joules }) => joules && inMillijoules(joules), "deviation", three, "mJ a step") : [];
+  const ceiling = starts.length ? 1.2 * Math.max(...starts) : undefined;
   const { head, rows } = tableOf(comparison);
   const title = specs.map(({ spec }) => spec).join(" · ");
   return document(title, `<p>${escape(`${specs.length} spec${specs.length === 1 ? "" : "s"}, ${seeds.length} seed${seeds.length === 1 ? "" : "s"} (${seeds.join(", ")}), ${budgetText(comparison)}, on ${device} (${adapter}).`)}</p>
 ${[...notes.map((note) => `Not the same: ${note}.`), ...failures.map((failure) => `Broke off: ${failure}.`)].map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}
 ${holdouts.length ? section("Hold-out loss at the end", `In ${unit}: each seed, the mean, and its 95% confidence interval. Less is better.`, rowChart({ label: "hold-out loss", x: unit, rows: holdouts, kind: "dots" })) : ""}
 ${apart.length ? section(`Hold-out loss less that of ${specs[0]!.spec}`, "Seed by seed, which takes out what the seed does to all specs alike. An interval without 0 tells a spec from the first.", rowChart({ label: "differences of hold-out losses", x: unit, rows: apart, kind: "dots", zero: true })) : ""}
-${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts), ceiling: starts.length ? 1.2 * Math.max(...starts) : undefined }))}
+${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts), ceiling }))}
+${shrinks && !timed ? section("Loss and time", "The same over the seconds of training; evaluations take none.", lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts, true), ceiling })) : ""}
 ${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legendOf(({ gain }) => gain !== null), lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: curves((run) => run.gains, () => []) })) : ""}
-${section("Time", `The median of a run's steps, and whole runs; bars are means over seeds, whiskers one deviation to each side.`, rowChart({ label: "milliseconds a step", x: "milliseconds a step", rows: steps, kind: "bars" }), totals.length ? rowChart({ label: "seconds a run", x: "seconds a run", rows: totals, kind: "bars" }) : "")}
+${energies.length ? section("Energy", "A step at the end, by the model of cost.", rowChart({ label: "millijoules a step", x: "millijoules a step", rows: energies, kind: "bars" })) : ""}
+${section("Time", `The median of a run's steps${shrinks ? ", of a model that has shrunk those since then" : ""}, and whole runs; bars are means over seeds, whiskers one deviation to each side.`, rowChart({ label: "milliseconds a step", x: "milliseconds a step", rows: steps, kind: "bars" }), totals.length ? rowChart({ label: "seconds a run", x: "seconds a run", rows: totals, kind: "bars" }) : "")}
 <section>
 <h2>Table</h2>
 <div class="wide"><table>
@@ -114,6 +122,10 @@ ${rows.map((row) => `<tr>${row.map((cell, i) => (i ? `<td>${cellOf(cell)}</td>` 
 ${specs.map(({ spec, text }) => `<details><summary>${escape(spec)}</summary><pre>${escape(text)}</pre></details>`).join("\n")}
 </section>`);
 }
+
+const inMillijoules = ({ mean, deviation, interval, values }: Summary): Summary => ({
+  mean: 1000 * mean, deviation: deviation === null ? null : 1000 * deviation, interval: interval && [1000 * interval[0], 1000 * interval[1]], values: values.map((value) => (value === null ? null : 1000 * value)),
+});
 
 /** The interval on a line of its own. */
 const cellOf = (cell: string): string => escape(cell).replace(/ (\[.*\])$/, '<br/><span class="interval">$1</span>');

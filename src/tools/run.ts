@@ -7,7 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
-import type { Facts } from "../compile.js";
+import type { Facts, Shrunk } from "../compile.js";
 
 export interface RunInfo {
   readonly format: 1;
@@ -20,6 +20,8 @@ export interface RunInfo {
   readonly seed: number;
   readonly device: string;
   readonly step: number;
+  /** What is left of a model that has shrunk: what to compile for its checkpoint. */
+  readonly shrunk?: Shrunk;
   /** Under what a run of a comparison was trained, so that a comparison that goes on takes no other. */
   readonly conditions?: Conditions;
 }
@@ -64,7 +66,8 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
     async save(model, info) {
       const checkpoint = join(path, CHECKPOINT);
       await model.save(checkpoint);
-      await describe(info);
+      const { settled, kept, cost } = model.plan;
+      await describe(settled ? { ...info, shrunk: { kept: kept!, settled, dense: cost!.dense, profile: cost!.profile } } : info);
       return checkpoint;
     },
   };

@@ -6,7 +6,8 @@
  */
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
-import type { ClaimMetrics, Model, StepMetrics } from "../../runtime/model.js";
+import type { ClaimMetrics, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
+import type { Recompile } from "../../runtime/shrink.js";
 
 /** A logged step. */
 export interface StepLine {
@@ -21,6 +22,10 @@ export interface StepLine {
   /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
   readonly monitors?: Readonly<Record<string, number>>;
   readonly claims?: readonly ClaimMetrics[];
+  /** While gates may close: what a step is expected to cost then, as shares of the dense model's. */
+  readonly costs?: Readonly<Record<string, number>>;
+  /** At the step after which the model was what is left of it. */
+  readonly shrunk?: ShrunkMetrics;
 }
 
 export interface Budget {
@@ -30,6 +35,10 @@ export interface Budget {
   readonly seconds?: number | undefined;
   /** Steps between two looks at the monitors; the model's own choice when it does not say, 0 for never. */
   readonly monitor?: number | undefined;
+  /** Steps between two evaluations on the held-out data (default 500); there is always one at the end. */
+  readonly evaluate?: number | undefined;
+  /** Of a page that shrinks. */
+  readonly recompile?: Recompile | undefined;
 }
 
 export interface TrainingHost {
@@ -52,14 +61,14 @@ export interface Trained {
   readonly seconds: number;
 }
 
-/** Steps between two evaluations on the held-out data; there is always one at the end. */
 const EVALUATE = 500;
 
 /** Ends an evaluation that is no longer wanted. */
 class Interrupted extends Error {}
 
 /** What is there at some steps only, or for some models. */
-const measured = ({ adapted, monitors, claims }: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims"> => ({
+const measured = ({ adapted, monitors, claims, costs, shrunk }: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
+  ...(Object.keys(costs).length ? { costs } : {}), ...(shrunk ? { shrunk } : {}),
   ...(Object.keys(adapted).length ? { adapted } : {}), ...(monitors && Object.keys(monitors).length ? { monitors } : {}), ...(claims?.length ? { claims } : {}),
 });
 
@@ -81,7 +90,7 @@ export async function trainModel(model: Model, source: Source, budget: Budget, h
   }
 }
 
-async function loop(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+async function loop(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor, recompile, evaluate: every = EVALUATE }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
   const watched: Source = {
     ...source,
@@ -99,11 +108,11 @@ async function loop(model: Model, source: Source, { steps, seconds = Number.POSI
   const begun = performance.now();
   let loss = Number.NaN;
   let spent = 0;
-  for await (const metrics of model.train(source, { steps, monitor })) {
+  for await (const metrics of model.train(source, { steps, monitor, recompile })) {
     loss = metrics.loss;
     spent += metrics.ms / 1000;
     const last = metrics.step >= steps || spent >= seconds;
-    const evaluated = metrics.step % EVALUATE === 0 && !last ? await evaluate() : null;
+    const evaluated = metrics.step % every === 0 && !last ? await evaluate() : null;
     step({ step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...measured(metrics), ...(evaluated === null ? {} : { holdout: evaluated }) });
     if (evaluated !== null) await save();
     if (last || signal.aborted) break;

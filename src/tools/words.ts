@@ -24,3 +24,6 @@ export function evaluationOf(info: DataInfo, count: number): { readonly loss: st
     default: return info satisfies never;
   }
 }
+
+/** `43.3 mJ`, `1.20 J` */
+export const joules = (value: number): string => (value < 1 ? `${(1000 * value).toPrecision(3)} mJ` : value < 1000 ? `${value.toPrecision(3)} J` : `${(value / 1000).toPrecision(3)} kJ`);

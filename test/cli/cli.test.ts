@@ -345,7 +345,7 @@ describe("commands", () => {
     const lines = await run("second", "--threads", "1");
     expect(lines.length).toBe(5);
     lines.slice(0, 4).forEach((line, i) => expect(line).toEqual({ step: i + 1, loss: expect.any(Number) as number, ms: expect.any(Number) as number, tokens_per_s: expect.any(Number) as number, constraints: { Mixing: expect.any(Number) as number } }));
-    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, device: "wasm" });
+    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, device: "wasm", joules: expect.any(Number) as number, energy_by: "modelled: profile cpu, steps alone" });
     expect(readFileSync(join(cwd, "second/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(lines);
     const losses = (found: Record<string, unknown>[]): unknown[] => found.map(({ loss }) => loss);
     expect(losses(await run("third", "--threads", "2"))).toEqual(losses(lines));

@@ -69,7 +69,7 @@ describe("costsOf", () => {
       for (const shares of [Object.values(phases), [...blocks.values()], [...kinds.values()]]) {
         for (const key of ["flops", "bytes", "ms", "joules"] as const) expect(shares.reduce((sum, share) => sum + share[key], key === "ms" ? overheadMs : 0)).toBeCloseTo(total[key], 9);
       }
-      for (const [block, own] of blockPhases) expect(own.forward + own.backward + own.update).toBeCloseTo(blocks.get(block)!.ms, 9);
+      for (const [block, own] of blockPhases) expect(own.forward.ms + own.backward.ms + own.update.ms).toBeCloseTo(blocks.get(block)!.ms, 9);
       expect(overheadMs).toBeCloseTo(0.03 + accounts.length * 0.01, 12);
     }));
   });

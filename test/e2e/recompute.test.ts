@@ -40,7 +40,7 @@ describe("the memory of the streams", () => {
     const chain = entries.forwards.get("train")!.chains[0]!;
     const plan = await planner(entries, target);
     const streams = (recompute: RecomputeSettings): number => {
-      const made = fit(entries, { recompute, memory: null }, plan);
+      const made = fit(entries, { recompute, memory: null }, null, plan);
       if (!("scheduled" in made)) throw new Error(made.message);
       return made.scheduled[0]!.peaks["train"]!.streams;
     };
@@ -57,7 +57,7 @@ describe("the memory of the streams", () => {
 it("without lanes, recompute leaves less than half of the streams' memory at 24 connections", async () => {
   const entries = entriesOf(readSpec("nanogpt"), { set: { ...narrow, layers: "12" }, facts });
   const plan = await planner(entries, "wasm");
-  const [off, auto] = (["off", "auto"] as const).map((kind) => fit(entries, { recompute: { kind }, memory: null }, plan));
+  const [off, auto] = (["off", "auto"] as const).map((kind) => fit(entries, { recompute: { kind }, memory: null }, null, plan));
   if (!("scheduled" in off!) || !("scheduled" in auto!)) throw new Error("a plan without a bound always fits");
   // A clone that joined a kernel of the forward pass would be kept from there on, and nothing would be saved.
   expect(auto.scheduled[0]!.peaks["train"]!.streams).toBeLessThan(0.5 * off.scheduled[0]!.peaks["train"]!.streams);

@@ -52,7 +52,7 @@ describe("recompute and memory", () => {
 describe("precision", () => {
   const half = (clauses: string, set: Readonly<Record<string, string>> = {}): string | null => {
     const { model, sources } = check(page(clauses), { file: "m.mhc", set });
-    const span = model!.train!.half;
+    const span = model!.train!.half?.span ?? null;
     return span && sources(span.file)!.slice(span.start, span.end);
   };
   it.each([["clip = 1.0", null], ["precision = f32", null], ["precision = f16", "f16"]])("%s", (clauses, where) => expect(half(clauses)).toBe(where));

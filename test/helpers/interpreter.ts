@@ -1,6 +1,6 @@
 /**
  * Runs kernels of a CPU tree by tree and counts: an implementation of the kernel IR that shares nothing with the printers, slow and plain.
- * What is computed on values (f32, u32, bool) counts, a multiply-add twice, four lanes four times; what is computed on indices does not.
+ * What is computed on values (f32, u32, bool) counts, a multiply-add twice, four lanes four times; what is computed on indices does not, nor does a number that is made whole only to be one.
  */
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
 
@@ -24,6 +24,7 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
   const read = new Map(kernel.buffers.map(({ name }) => [name, new Set<number>()]));
   const arrays = new Map<string, number[]>();
   const names = new Map<string, Value>();
+  const places = placesIn(kernel);
 
   const lanes = (f: (...values: number[]) => number, ...values: readonly Value[]): Value => {
     const wide = values.find((value) => typeof value !== "number") as readonly number[] | undefined;
@@ -120,7 +121,12 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
   function run(list: readonly Stmt[]): void {
     for (const s of list) {
       switch (s.kind) {
-        case "let": case "var": case "assign": names.set(s.name, evaluate(s.value)); break;
+        case "let": case "var": case "assign": {
+          const before = [operations, prologue] as const;
+          names.set(s.name, evaluate(s.value));
+          if (places.has(s.name)) [operations, prologue] = before;
+          break;
+        }
         case "store": {
           const value = evaluate(s.value);
           const at = index(s.index);
@@ -153,4 +159,22 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
     run(kernel.body);
   }
   return { operations, prologue, touched: new Map(kernel.buffers.map(({ name }) => [name, { read: read.get(name)!.size, written: written.get(name)!.size }])) };
+}
+
+/** Names of whole numbers made of floats that are read as indices and as nothing else. */
+function placesIn(kernel: Kernel): ReadonlySet<string> {
+  const casts = new Set<string>();
+  const reads = { index: new Map<string, number>(), all: new Map<string, number>() };
+  const add = (to: Map<string, number>, name: string): void => void to.set(name, (to.get(name) ?? 0) + 1);
+  const walk = (part: unknown): void => {
+    if (Array.isArray(part)) return part.forEach(walk);
+    if (typeof part !== "object" || part === null) return;
+    const node = part as { readonly kind?: string; readonly name?: string; readonly type?: Type; readonly a?: { readonly kind?: string; readonly name?: string }; readonly value?: { readonly kind?: string; readonly type?: Type } };
+    if (node.kind === "let" && node.value?.kind === "cast" && node.value.type?.of === "u32") casts.add(node.name!);
+    if (node.kind === "ref") add(reads.all, node.name!);
+    if (node.kind === "cast" && node.type?.of === "index" && node.a?.kind === "ref") add(reads.index, node.a.name!);
+    Object.values(node).forEach(walk);
+  };
+  walk(kernel.body);
+  return new Set([...casts].filter((name) => reads.index.has(name) && reads.index.get(name) === reads.all.get(name)));
 }

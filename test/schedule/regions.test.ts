@@ -62,7 +62,8 @@ it.each([[1, 21], [2, 27], [3, 24], [5, 9], [8, 15], [16, 12]])("%i lanes of wid
   expect(await worst(spec(lanes, width), "wasm", { tile: 8 })).toBeLessThan(5e-5);
 });
 
-it.each([[1, 21, 1], [3, 24, 32], [8, 15, 32]])("%i lanes of width %i, %i threads a token", async (lanes, width, threads) => {
+// Eight lanes and more are on WebAssembly alone: an emulated GPU takes a minute and a half to compile their projection.
+it.each([[1, 21, 1], [3, 24, 32], [4, 15, 32]])("%i lanes of width %i, %i threads a token", async (lanes, width, threads) => {
   expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
 }, 300_000);
 

@@ -23,7 +23,7 @@ function linesOf(end: number, growth: number | null, failure: string | null = nu
 const plan = { parameters: [{ shape: [3, 4] }, { shape: [5] }] } as unknown as Plan;
 
 function comparisonOf(specs: Readonly<Record<string, readonly (readonly Line[])[]>>): Comparison {
-  const outcomes = new Map(Object.entries(specs).map(([name, runs]) => [{ name, text: `model ${name} { /* <&> */ }`, plan }, runs.map((lines, i) => outcomeOf(7 + i, `out/${name}-${i}`, lines))]));
+  const outcomes = new Map(Object.entries(specs).map(([name, runs]) => [{ name, text: `model ${name} { /* <&> */ }`, plan, joules: null }, runs.map((lines, i) => outcomeOf(7 + i, `out/${name}-${i}`, lines))]));
   return { specs: tabulate(outcomes), seeds: [7, 8, 9], budget: {}, device: "wasm", adapter: "WebAssembly", notes: [] };
 }
 

@@ -1,0 +1,11 @@
+/** A thread that compiles what is left of a page, while the one that it came from trains. */
+import { parentPort, workerData } from "node:worker_threads";
+import { compile } from "../compile.js";
+import { hostOf, type Recompiling } from "./project.js";
+
+const { text, options } = workerData as Recompiling;
+const { host } = await hostOf(options.file, text);
+const { plan, diagnostics } = await compile(text, { ...options, host });
+// What compiled whole compiles in part: anything else is a bug, and ends the run with its words.
+if (!plan) throw new Error(diagnostics.map(({ message }) => message).join("; "));
+parentPort!.postMessage(plan);

@@ -1,0 +1,20 @@
+/** What a step takes by the model of cost: on the page's profile, or on that of the device. */
+import type { Plan } from "../../runtime/plan.js";
+import type { Compiled } from "../compile.js";
+import { costsOf } from "../cost/cost.js";
+import { profiles } from "../cost/profiles.js";
+
+export interface ModelledStep {
+  readonly joules: number;
+  readonly profile: string;
+}
+
+/** The profile of a plan's page, or that of the device. */
+export const profileFor = ({ cost }: Pick<Plan, "cost">, device: string): string => cost?.profile ?? (device === "webgpu" ? "laptop" : "cpu");
+
+/** On a profile; of a page that shrinks, with nothing closed yet. Null where the page is counted on another profile, or the profile is of another device than the plan. */
+export function modelledStep({ cost }: Plan, device: string, accounts: NonNullable<Compiled["accounts"]>, on = profileFor(cost ? { cost } : {}, device)): ModelledStep | null {
+  if (cost) return cost.profile === on ? { joules: cost.dense["energy"]! * cost.share["energy"]!, profile: on } : null;
+  const profile = profiles.find(({ name }) => name === on);
+  return profile?.device === device ? { joules: costsOf(accounts(device, "train").accounts, profile).total.joules, profile: profile.name } : null;
+}
