@@ -118,8 +118,17 @@ export interface ParameterInfo {
   /** There when what is stored is a point of a manifold itself, which the entry `start` puts there and the optimizer moves along it. */
   readonly point?: true;
   /** Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not. There when some do. */
-  readonly cuts?: readonly ({ readonly slot: string; readonly pairs: boolean } | null)[];
+  readonly cuts?: readonly (Cut | null)[];
 }
+
+/** How an axis of a tensor is cut: with the units of a slot, or with the pairs of them. */
+export interface Cut {
+  readonly slot: string;
+  readonly pairs: boolean;
+}
+
+/** Units that are left of the dense model, by slot; all of them where a slot is not named. Of a layer: [0], or [] when it is gone. */
+export type Kept = Readonly<Record<string, readonly number[]>>;
 
 /** A gate's logit beyond half of this has been decided: neither noise nor gradient reaches it. Positive ones are open. */
 export const PINNED = 50;
@@ -132,7 +141,7 @@ export interface SlotInfo {
   /** Units of the dense model, and the numbers of those that are left. */
   readonly size: number;
   readonly kept: readonly number[];
-  /** The slot of the layer that it is inside of, and goes with. */
+  /** The innermost layer or connection that it is inside of, by its slot; it goes with that. */
   readonly layer: string | null;
   readonly offset: number;
 }
@@ -231,7 +240,7 @@ export interface Plan {
   /** What the page claims: `gain(x) <= 1.6`. Proved, with the steps, or monitored, or both. */
   readonly claims: readonly { readonly text: string; readonly bound: number; readonly monitored: boolean; readonly proof: readonly string[] | null }[];
   /** There when the page has a `cost` section that asks for something: what is left of the dense model (units by slot, all of those that are not named), what the step costs, and what may still be switched off. */
-  readonly kept?: Readonly<Record<string, readonly number[]>>;
+  readonly kept?: Kept;
   readonly cost?: CostInfo;
   readonly shrinking?: ShrinkInfo;
   /** There when nothing more may be switched off: the plan of a model that has shrunk. */

@@ -3,28 +3,21 @@
  * business of whoever has a compiler; a trainer is handed a function for it.
  */
 import { DataError } from "./errors.js";
-import { PINNED, type ParameterInfo, type Plan, type ShrinkInfo, type SlotInfo } from "./plan.js";
+import { PINNED, type Kept, type ParameterInfo, type Plan, type ShrinkInfo, type SlotInfo } from "./plan.js";
 import { chunkOf, costShare, fewest } from "./prices.js";
 
 /** The logit at which a gate is 0 without noise: sigmoid(a) (zeta - gamma) = -gamma, with the ends of src/passes/gates.ts. */
 const SHUT = Math.log(0.1 / 1.1);
 
-/** Units that are left, by slot, by their numbers in the dense model. */
-export type Kept = Readonly<Record<string, readonly number[]>>;
-
-/** Vectors of gates at the start: in the slots open or pinned, with nothing between them; and the numbers of the units. */
+/** Vectors of gates at the start: open in the slots and pinned shut between them; and the numbers of the units, which their noise is drawn by. */
 export function firstGates({ slots }: ShrinkInfo, words: number, start: number): { readonly logits: Float32Array; readonly units: Float32Array } {
   const logits = new Float32Array(words).fill(-PINNED);
   const units = new Float32Array(words);
   let first = 0;
-  const numbers = new Map<string, number>();
-  for (const { name, size } of slots) {
-    numbers.set(name, first);
+  for (const { size, offset } of slots) {
+    logits.fill(start, offset, offset + size);
+    for (let i = 0; i < size; i++) units[offset + i] = first + i;
     first += size;
-  }
-  for (const { name, kept, offset } of slots) {
-    logits.fill(start, offset, offset + kept.length);
-    kept.forEach((unit, i) => (units[offset + i] = numbers.get(name)! + unit));
   }
   return { logits, units };
 }
@@ -69,10 +62,10 @@ export function decide(info: ShrinkInfo, logits: ArrayLike<number>, targets: Rea
     waiting.delete(slot.name);
     inner.forEach(admit);
   };
+  // An equal rank (at the ends, where logits stay) goes to what holds more: a layer, then its parts.
   const ordered = groups.sort((a, b) => b.rank - a.rank || (a.slot.kind === b.slot.kind ? 0 : a.slot.kind === "layer" ? -1 : 1));
   const first = ordered.filter(({ slot, rank }) => slot.kind === "layer" && rank > -PINNED / 2).slice(0, layers);
   first.forEach(tryOpen);
-  // An equal rank (at the ends, where logits stay) goes to what holds more: a layer, then its parts.
   for (const group of ordered) {
     if (first.includes(group)) continue;
     // What has been closed for good stays so.

@@ -3,7 +3,7 @@
  * a wrong spec gives diagnostics, never an exception. Each stage can be printed.
  */
 import { standardLibrary } from "../specs/std.js";
-import { loadTarget } from "../codegen/registry.js";
+import { printers as builtIn } from "../codegen/registry.js";
 import type { Choice, KernelPrinter } from "../codegen/target.js";
 import { parse } from "../grammar/parse.js";
 import { copiesOf, wordBytes, type DataInfo, type DevicePlan, type Dispatch, type KernelInfo, type Plan, type PoolName } from "../runtime/plan.js";
@@ -68,9 +68,6 @@ export type Choices = Readonly<Record<string, Choice>>;
 
 export type DeviceName = "wasm" | "webgpu" | "javascript";
 
-/** The target whose kernels a device runs. */
-export const targetOf = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const satisfies Readonly<Record<DeviceName, string>>;
-
 export interface Stages {
   readonly model: () => string;
   readonly graph: () => string;
@@ -123,7 +120,7 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   const { profile: machine = null } = options;
   const printers = await Promise.all(options.devices.map(async (device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
-    const printer = await loadTarget(targetOf[device]);
+    const printer = await builtIn[device]();
     const choices = { ...(machine?.device === device ? machine.kernels : {}), ...options.choices?.[device] };
     return { name: device, printer, profile: Object.keys(choices).length ? { ...printer.profile, choices } : printer.profile };
   }));

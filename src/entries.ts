@@ -3,13 +3,13 @@
  * example, `gradients` and `vjp` differentiate without changing anything, `forward` computes logits for generation or the
  * outputs of a spec that has no loss. `monitor` measures gains, mixes and claims, and `start` puts what was drawn onto manifolds; neither is there unless needed.
  */
+import type { Kept, SlotInfo } from "../runtime/plan.js";
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node, Origin } from "./graph/node.js";
 import { stepOf, type Schedule } from "./graph/schedules.js";
 import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
 import type { LoweredParameter } from "./model/parameters.js";
-import type { GateSlot, Kept } from "./model/shrinking.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
@@ -51,7 +51,7 @@ export interface EntriesOptions {
 
 /** Gates that may close, and what they are paid for. */
 export interface Shrinking {
-  readonly slots: readonly GateSlot[];
+  readonly slots: readonly SlotInfo[];
   readonly words: number;
   readonly prices: PricePolynomial;
   readonly objective: Objective;

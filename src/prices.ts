@@ -4,9 +4,10 @@
  * lanes^3 operations). It is found by planning the page without gates: whole, with the units of its blocks cut in half, and with three quarters, a half and a quarter of an axis of the page. What
  * a layer costs is multiplied by whether it is there, the optimizer's update is shared out by the numbers of parameters. Coefficients are shares of the dense model's cost.
  */
+import type { Kept } from "../runtime/plan.js";
 import { sizeOf } from "./graph/record.js";
 import { MEASURES, type Gate, type Measure, type TypedModel } from "./model/typed.js";
-import { countsOf, everyLayer, inside, numbered, slotsOf, type Kept } from "./model/shrinking.js";
+import { countsOf, everyLayer, gateSlots, inside, numbered } from "./model/shrinking.js";
 import { repeatsOf } from "./model/quantities.js";
 import type { PricePolynomial } from "./passes/gates.js";
 import { pathOf, type Costs, type Share } from "./cost/cost.js";
@@ -40,7 +41,7 @@ const MOST_SIZES = 4;
 
 export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Prices {
   const gates = model.cost?.gates ?? [];
-  const { slots } = slotsOf(model, {});
+  const { slots } = gateSlots(model, {});
   const own = gates.filter((gate): gate is Extract<Gate, { kind: "axis" }> => gate.kind === "axis" && gate.path !== "");
   const shared = gates.filter((gate): gate is Extract<Gate, { kind: "axis" }> => gate.kind === "axis" && gate.path === "");
   const layers = gates.filter(({ kind }) => kind === "layer");

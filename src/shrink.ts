@@ -3,9 +3,9 @@
  * gates and prices. A budget that no choice of units can meet is an error that says the least that can be had.
  */
 import type { Span } from "../grammar/ast.js";
-import { loadTarget } from "../codegen/registry.js";
+import { printers } from "../codegen/registry.js";
 import type { KernelPrinter } from "../codegen/target.js";
-import type { Plan, ShrinkInfo } from "../runtime/plan.js";
+import type { Kept, Plan, ShrinkInfo } from "../runtime/plan.js";
 import { leastShare } from "../runtime/prices.js";
 import { fit } from "./budget.js";
 import { costsOf } from "./cost/cost.js";
@@ -16,7 +16,7 @@ import { nearest } from "./diagnostics/suggest.js";
 import { diagnostic } from "./diagnostics/table.js";
 import { buildEntries, type Shrinking } from "./entries.js";
 import { stateOf } from "./layout.js";
-import { slotsOf, type Kept } from "./model/shrinking.js";
+import { gateSlots } from "./model/shrinking.js";
 import { MEASURES, type CostSettings, type Measure, type TypedModel } from "./model/typed.js";
 import { measuresOf, pricesOf, type Counted } from "./prices.js";
 import { schedule } from "./schedule/plan.js";
@@ -46,8 +46,6 @@ export interface Shrinks {
   readonly info: Pick<Plan, "kept" | "cost" | "shrinking" | "settled">;
 }
 
-const targetOf = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
-
 /** The profile that a page's cost is counted on; without `device` that of the first device it is compiled for. */
 export function profileOf({ device, span }: CostSettings, { devices, profiles: own = [], shrunk }: Options): DeviceProfile | Diagnostic {
   const all = [...own, ...profiles];
@@ -68,7 +66,7 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
   }
   const profile = profileOf(cost, options);
   if ("code" in profile) return profile;
-  const { profile: target } = await loadTarget(targetOf[profile.device]);
+  const { profile: target } = await printers[profile.device]();
   const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
   const counted = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;
@@ -81,10 +79,10 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
     return { costs: costsOf(accounts("train"), profile), parameters: entries.lowered.parameters };
   };
   const { shrunk } = options;
-  const dense = slotsOf(model, {}).slots;
-  const stray = Object.entries(shrunk?.kept ?? {}).find(([name, units]) => !dense.some((slot) => slot.name === name && units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < slot.size)));
-  if (stray) return diagnostic("MHC505", cost.span, `what is left of the run is not of this page: it keeps units of \`${stray[0]}\`, which the page ${dense.some(({ name }) => name === stray[0]) ? "has fewer of" : "does not shrink"}`, { fix: "take the page that the run was of" });
-  const { slots, words } = slotsOf(model, shrunk?.kept ?? {});
+  const all = gateSlots(model, {}).slots;
+  const stray = Object.entries(shrunk?.kept ?? {}).find(([name, units]) => !all.some((slot) => slot.name === name && units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < slot.size)));
+  if (stray) return diagnostic("MHC505", cost.span, `what is left of the run is not of this page: it keeps units of \`${stray[0]}\`, which the page ${all.some(({ name }) => name === stray[0]) ? "has fewer of" : "does not shrink"}`, { fix: "take the page that the run was of" });
+  const { slots, words } = gateSlots(model, shrunk?.kept ?? {});
   const kept = shrunk?.kept ?? Object.fromEntries(slots.map(({ name, kept: units }) => [name, units]));
   const shareOf = (counted: Counted, dense: Readonly<Record<string, number>>): Record<Measure, number> => {
     const own = measuresOf(counted.costs.total);
@@ -99,7 +97,7 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
   const { weights, budgets, within } = cost;
   const until = Math.max(1, Math.round(train.steps * within));
   const info: ShrinkInfo = {
-    slots: slots.map(({ name, kind, size, kept: units, layer, offset }) => ({ name, kind, size, kept: units, layer, offset })),
+    slots,
     prices: { names: polynomial.slots, terms: polynomial.terms, coefficients: polynomial.coefficients },
     budgets: budgets.map(({ measure, share: most }) => ({ measure, share: most })), decided: Math.max(1, Math.round(until * DECIDED)), until, by: cost.by,
   };

@@ -42,3 +42,11 @@ export function compared(b: Builder, f: Exclude<BinaryFunction, "^">, x: Node, y
     default: return f satisfies never;
   }
 }
+
+/** x^y; of small whole numbers a product, which is defined for negative x and has the plainest derivative. */
+export function power(b: Builder, x: Node, y: Node): Node {
+  const exponent = y.op === "constant" ? y : y.op === "broadcast" && y.inputs[0]!.op === "constant" ? y.inputs[0]! : null;
+  const value = exponent?.op === "constant" ? exponent.attrs.value : null;
+  if (value !== null && Number.isInteger(value) && value >= 1 && value <= 4) return Array.from({ length: value - 1 }).reduce<Node>((product) => b.mul(product, x), x);
+  return b.pow(x, y);
+}

@@ -13,7 +13,7 @@ import type { Chain, Connection } from "../graph/streams.js";
 import { norm } from "../manifolds/algebra.js";
 import { rankOf } from "../manifolds/set.js";
 import { axesOf, type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
-import { activation, compared } from "./functions.js";
+import { activation, compared, power } from "./functions.js";
 import { mixingOf } from "./mixing.js";
 import { createParameters, type LoweredParameter, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
@@ -224,7 +224,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       case "binary": {
         const [x, y] = together(evaluate(e.a), evaluate(e.b));
         const labels = x.labels;
-        if (e.f === "^") return { node: power(x.node, y.node), labels };
+        if (e.f === "^") return { node: power(b, x.node, y.node), labels };
         return { node: compared(b, e.f, x.node, y.node), labels };
       }
       case "product": return product(e);
@@ -253,13 +253,6 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     const all = [...new Set([...x.labels, ...y.labels])];
     const labels = all.includes(BATCH) ? [BATCH, ...all.filter((own) => own !== BATCH)] : all;
     return [{ node: onto(x, labels), labels }, { node: onto(y, labels), labels }];
-  }
-
-  function power(x: Node, y: Node): Node {
-    const exponent = y.op === "constant" ? y : y.op === "broadcast" && y.inputs[0]!.op === "constant" ? y.inputs[0]! : null;
-    const value = exponent?.op === "constant" ? exponent.attrs.value : null;
-    if (value !== null && Number.isInteger(value) && value >= 1 && value <= 4) return Array.from({ length: value - 1 }).reduce<Node>((product) => b.mul(product, x), x);
-    return b.pow(x, y);
   }
 
   function product(e: Extract<Typed, { readonly kind: "product" }>): Labelled {

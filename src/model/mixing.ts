@@ -4,6 +4,7 @@
  * connection does otherwise to its stream is not a mix, and nothing is said about it.
  */
 import type { Axis, Instance, Tensor, Typed } from "./typed.js";
+import { partsOf } from "./walk.js";
 
 export type Mixing =
   | { readonly kind: "identity" }
@@ -49,17 +50,5 @@ function termsOf(e: Typed): readonly Typed[] {
 
 /** Whether the stream stands in an expression itself, rather than in what was defined from it. */
 function mentions(e: Typed, stream: Tensor): boolean {
-  switch (e.kind) {
-    case "tensor": return e.tensor === stream;
-    case "gather": return e.table === stream || mentions(e.index, stream);
-    case "unary": case "reduce": case "relabel": return mentions(e.a, stream);
-    case "where": return mentions(e.a, stream) || mentions(e.condition, stream);
-    case "binary": case "distance": return mentions(e.a, stream) || mentions(e.b, stream);
-    case "product": return e.factors.some((factor) => mentions(factor.e, stream));
-    case "call": return e.args.some((arg) => mentions(arg, stream));
-    case "map": return e.a !== null && mentions(e.a, stream);
-    case "cross_entropy": return mentions(e.logits, stream) || mentions(e.target, stream);
-    case "number": case "size": case "scalar": case "position": return false;
-    default: return e satisfies never;
-  }
+  return (e.kind === "tensor" && e.tensor === stream) || (e.kind === "gather" && e.table === stream) || partsOf(e).some((part) => mentions(part, stream));
 }

@@ -2,7 +2,7 @@
  * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from what is stored, or as points
  * that move on a manifold themselves. What stands in place of an option of a set is made in `settings.ts`.
  */
-import type { Start } from "../../runtime/plan.js";
+import type { Cut, Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { sizeOf } from "../graph/record.js";
@@ -10,7 +10,6 @@ import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
 import { createSettings } from "./settings.js";
-import type { Cut } from "./shrinking.js";
 import type { Axis, Parameter, StartValue, TypedModel } from "./typed.js";
 
 export interface LoweredParameter {

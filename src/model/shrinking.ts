@@ -3,38 +3,17 @@
  * they had in the dense model, is `Kept`; the sizes of axes, and what is lowered at all, follow from it. Slots of units that may still close have a value for each, from 0
  * (closed) to 1, which multiplies what is summed over the axis.
  */
+import type { Cut, Kept, SlotInfo } from "../../runtime/plan.js";
 import type { Node } from "../graph/node.js";
 import { valueOf } from "../graph/sizes.js";
 import { wholeSlots } from "../graph/packing.js";
 import { repeatsOf } from "./quantities.js";
 import type { Axis, Gate, Statement, TypedModel } from "./typed.js";
 
-/** Units that are left, by slot; all of them where a slot is not named. Of a layer: [0], or [] when it is gone. */
-export type Kept = Readonly<Record<string, readonly number[]>>;
-
-export interface GateSlot {
-  /** `layers.2.mlp.hidden` */
-  readonly name: string;
-  readonly kind: Gate["kind"];
-  /** Units of the dense model. */
-  readonly size: number;
-  readonly kept: readonly number[];
-  /** The innermost layer or connection that it is inside of, by its slot; it goes with that. */
-  readonly layer: string | null;
-  /** In the vector of all gates, in words: a multiple of a pack's slot. */
-  readonly offset: number;
-}
-
 export interface Gating {
   readonly kept: Kept;
   /** What multiplies the units of a slot; null when nothing can close any more. */
   readonly values: ReadonlyMap<string, Node> | null;
-}
-
-/** How an axis of a parameter is cut: with the units of a slot, or with the pairs of them. */
-export interface Cut {
-  readonly slot: string;
-  readonly pairs: boolean;
 }
 
 export const ungated: Gating = { kept: {}, values: null };
@@ -43,13 +22,13 @@ export const ungated: Gating = { kept: {}, values: null };
 export const inside = (name: string, path: string): boolean => path === "" || name === path || name.startsWith(`${path}.`);
 
 /** All slots that are left, those of a layer after it, and the size of the vector of their gates. */
-export function slotsOf(model: Pick<TypedModel, "cost" | "statements">, kept: Kept): { readonly slots: readonly GateSlot[]; readonly words: number } {
+export function gateSlots(model: Pick<TypedModel, "cost" | "statements">, kept: Kept): { readonly slots: readonly SlotInfo[]; readonly words: number } {
   const gates = model.cost?.gates ?? [];
   const counts = countsOf(model.statements);
   // Outer layers first, so that what is inside of one that is gone is gone.
   const layers = gates.filter(({ kind }) => kind === "layer").sort((a, b) => a.name.split(".").length - b.name.split(".").length);
   const gone = new Set<string>();
-  const slots: GateSlot[] = [];
+  const slots: SlotInfo[] = [];
   let words = 0;
   const put = (gate: Gate, name: string, numbers: readonly number[]): void => {
     const size = gate.kind === "layer" ? 1 : valueOf(gate.size)!;

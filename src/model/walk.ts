@@ -1,7 +1,7 @@
 /** Walks over typed expressions: the parts of one, and all of a model's with the place that each belongs to. */
 import type { Statement, Typed, TypedModel } from "./typed.js";
 
-/** The expressions that one is made of; of a call, its arguments and what its instance computes. */
+/** The expressions that one is made of; of a call its arguments, not what its instance computes. */
 export function partsOf(e: Typed): readonly Typed[] {
   switch (e.kind) {
     case "number": case "size": case "scalar": case "position": case "tensor": return [];
@@ -10,7 +10,7 @@ export function partsOf(e: Typed): readonly Typed[] {
     case "binary": case "distance": return [e.a, e.b];
     case "product": return e.factors.map((factor) => factor.e);
     case "where": return [e.a, e.condition];
-    case "call": return [...e.args, ...e.instance.body.map(({ value }) => value), e.instance.result];
+    case "call": return e.args;
     case "map": return e.a ? [e.a] : [];
     case "cross_entropy": return [e.logits, e.target];
     default: return e satisfies never;
@@ -24,9 +24,8 @@ export function walk({ statements, loss, outputs }: Pick<TypedModel, "statements
     if (seen.has(e)) return;
     seen.add(e);
     visit(e, path);
-    if (e.kind !== "call") return partsOf(e).forEach((part) => inside(part, path));
-    e.args.forEach((part) => inside(part, path));
-    [...e.instance.body.map(({ value }) => value), e.instance.result].forEach((part) => inside(part, e.instance.path));
+    partsOf(e).forEach((part) => inside(part, path));
+    if (e.kind === "call") [...e.instance.body.map(({ value }) => value), e.instance.result].forEach((part) => inside(part, e.instance.path));
   };
   const run = (statement: Statement, path: string): void => {
     if (statement.kind === "repeat") statement.body.forEach((part) => run(part, `${path}${path ? "." : ""}${statement.name}.*`));

@@ -18,9 +18,9 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT } from "../graph/packing.js";
 import { stepOf } from "../graph/schedules.js";
-import { PINNED } from "../../runtime/plan.js";
-import type { GateSlot } from "../model/shrinking.js";
+import { PINNED, type SlotInfo } from "../../runtime/plan.js";
 import type { Measure } from "../model/typed.js";
+import { correction } from "./optimizer.js";
 import type { State } from "./scaling.js";
 
 export const BETA = 2 / 3;
@@ -68,7 +68,7 @@ export interface Gates {
 const logitsOf = (b: Builder, words: number): Node => b.state("gates", [words]);
 
 /** The gates of all slots. `noisy`: drawn for this step. */
-export function gateValues(b: Builder, slots: readonly GateSlot[], words: number, noisy: boolean): Gates {
+export function gateValues(b: Builder, slots: readonly SlotInfo[], words: number, noisy: boolean): Gates {
   const logits = logitsOf(b, words);
   const fill = (value: number): Node => b.fill(value, [words]);
   const tempered = noisy ? b.mul(b.add(logits, noise(b, words)), fill(1 / BETA)) : logits;
@@ -96,7 +96,7 @@ export function openProbability(b: Builder, words: number): Node {
 }
 
 /** The expected cost as a share of the dense one, by measure; `open`: the probabilities. */
-export function expectedCosts(b: Builder, open: Node, slots: readonly GateSlot[], prices: PricePolynomial, measures: readonly Measure[]): Map<Measure, Node> {
+export function expectedCosts(b: Builder, open: Node, slots: readonly SlotInfo[], prices: PricePolynomial, measures: readonly Measure[]): Map<Measure, Node> {
   const blocks = open.shape[0]! / SLOT;
   // One place more, which is 1: a factor for terms with fewer factors than others. Rows are filled up to whole vectors, with nothing.
   const one = prices.slots.length;
@@ -158,9 +158,8 @@ export function updateGates(b: Builder, gradient: Node, step: Node, good: Node |
   const [beta1, beta2] = BETAS;
   const m1 = b.add(scale(m, beta1), scale(gradient, 1 - beta1));
   const v1 = b.add(scale(v, beta2), scale(b.mul(gradient, gradient), 1 - beta2));
-  const count = b.add(step, b.constant(1));
-  const correction = (beta: number): Node => b.broadcast(b.sub(b.constant(1), b.exp(b.mul(count, b.constant(Math.log(beta))))), [words], []);
-  const moved = b.div(scale(b.div(m1, correction(beta1)), RATE), b.add(b.sqrt(b.div(v1, correction(beta2))), fill(EPSILON)));
+  const corrected = (x: Node, beta: number): Node => b.div(x, b.broadcast(correction(b, beta, step), [words], []));
+  const moved = b.div(scale(corrected(m1, beta1), RATE), b.add(b.sqrt(corrected(v1, beta2)), fill(EPSILON)));
   const free = b.max(fill(-FARTHEST), b.min(fill(FARTHEST), b.sub(logits, moved)));
   const after = b.select(b.lt(b.abs(logits), fill(PINNED / 2)), free, logits);
   const kept = (before: Node, value: Node): Node => (good ? b.select(b.broadcast(good, value.shape, []), value, before) : value);

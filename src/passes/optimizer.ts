@@ -185,7 +185,7 @@ function inOrder(parameters: readonly Trained[]): number[] {
 }
 
 /** 1 - beta^(step + 1). For small exponents the series keeps what the subtraction would lose in f32. */
-function correction(b: Builder, beta: number, step: Node): Node {
+export function correction(b: Builder, beta: number, step: Node): Node {
   const x = b.mul(b.add(step, b.constant(1)), b.constant(-Math.log(beta)));
   // -expm1(-x) = x (1 - x/2 + x^2/6 - x^3/24 + …); at x = 0.1 the ninth term is below 1e-13.
   const terms = [1, -1 / 2, 1 / 6, -1 / 24, 1 / 120, -1 / 720, 1 / 5040, -1 / 40320, 1 / 362880];

@@ -3,8 +3,8 @@
  * memory holds, and dispatches that do nothing to speak of. Whole runs are timed, as a step is, and the least of several counts: the machine may be shared.
  */
 import type { Device } from "../../runtime/device.js";
-import { loadTarget } from "../../codegen/registry.js";
-import { targetOf, type Choices } from "../compile.js";
+import { printers } from "../../codegen/registry.js";
+import type { Choices } from "../compile.js";
 import type { Account } from "../cost/account.js";
 import { createBuilder, type Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
@@ -36,7 +36,7 @@ const SHORTEST = 10;
 /** Times loads one after the other, with the choices of kernels that steps get there. Inputs are ones, so that no number is slow. */
 export async function timeLoads<K extends string>(device: Device, choices: Choices, loads: Readonly<Record<K, Load>>): Promise<Record<K, Timed>> {
   const graphs = Object.entries<Load>(loads).map(([name, load]): Graph => ({ name, outputs: new Map(load(createBuilder()).map((node, i) => [`y${i}`, node])), updates: new Map() }));
-  const printer = await loadTarget(targetOf[device.name]);
+  const printer = await printers[device.name]();
   const { kernels, infos, entries, pools, constants, accounts } = schedule(graphs, { ...printer.profile, choices }, new Map(), 0);
   const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
   try {

@@ -1,7 +1,7 @@
 /** Gates as numbers: what is drawn has the distribution that the paper says, and what moves the logits is the derivative of the loss and of the cost. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PINNED } from "../../runtime/plan.js";
+import { PINNED, type SlotInfo } from "../../runtime/plan.js";
 import { firstGates, pinned } from "../../runtime/shrink.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { textSource } from "../../runtime/data.js";
@@ -9,13 +9,12 @@ import { compile, check } from "../../src/compile.js";
 import { buildEntries } from "../../src/entries.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
-import type { GateSlot } from "../../src/model/shrinking.js";
 import { BETA, GAMMA, gateValues, openProbability, ZETA } from "../../src/passes/gates.js";
 import { shrinking } from "../../src/shrink.js";
 import { facts, SHRINK, shrinkingPage, text } from "../helpers/shrinking.js";
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
-const slot = (size: number): GateSlot => ({ name: "g", kind: "axis", size, kept: Array.from({ length: size }, (_, i) => i), layer: null, offset: 0 });
+const slot = (size: number): SlotInfo => ({ name: "g", kind: "axis", size, kept: Array.from({ length: size }, (_, i) => i), layer: null, offset: 0 });
 
 /** Gates of one slot for these logits, at a step of a seed. */
 function drawn(logits: readonly number[], noisy: boolean, seed = 1, step = 0, units = logits.map((_, i) => i)): { readonly z: Float64Array; readonly slope: Float64Array; readonly open: Float64Array } {
