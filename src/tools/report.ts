@@ -85,7 +85,6 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
   const legendOf = (shown: (spec: Compared) => boolean): string => `<ul class="legend">${specs.map((spec, i) => (shown(spec) ? `<li><svg class="${colourOf(i)}" viewBox="0 0 26 10" aria-hidden="true"><path class="mean" d="M1 5H25"/></svg>${escape(spec.spec)}</li>` : "")).join("")}</ul>`;
   const failures = specs.flatMap(({ spec, runs }) => runs.flatMap(({ seed, failure }) => (failure === null ? [] : [`${spec} with seed ${seed}: ${failure}`])));
   const several = seeds.length > 1 ? "; each seed thin, the mean of all thick" : "";
-  const curves = (of: (run: Outcome) => readonly Point[], dots: (run: Outcome) => readonly Point[], bySeconds = timed): Series[] => specs.map(({ spec, runs }) => ({ name: spec, ...curvesOf(runs.map((run) => ({ points: of(run), ended: run.failure === null })), bySeconds), dots: runs.flatMap((run) => dots(run).map((point) => ({ x: bySeconds ? point.seconds : point.step, y: point.value }))) }));
   const holdouts = rowsOf(specs, ({ holdout }) => holdout, "interval", four, unit);
   const apart = rowsOf(specs, ({ difference }) => difference, "interval", signed, unit);
   const steps = rowsOf(specs, ({ ms }) => ms, "deviation", three, "ms a step");
@@ -100,9 +99,9 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
 ${[...notes.map((note) => `Not the same: ${note}.`), ...failures.map((failure) => `Broke off: ${failure}.`)].map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}
 ${holdouts.length ? section("Hold-out loss at the end", `In ${unit}: each seed, the mean, and its 95% confidence interval. Less is better.`, rowChart({ label: "hold-out loss", x: unit, rows: holdouts, kind: "dots" })) : ""}
 ${apart.length ? section(`Hold-out loss less that of ${specs[0]!.spec}`, "Seed by seed, which takes out what the seed does to all specs alike. An interval without 0 tells a spec from the first.", rowChart({ label: "differences of hold-out losses", x: unit, rows: apart, kind: "dots", zero: true })) : ""}
-${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts), ceiling }))}
-${shrinks && !timed ? section("Loss and time", "The same over the seconds of training; evaluations take none.", lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "loss", series: curves(({ losses }) => losses, (run) => run.holdouts, true), ceiling })) : ""}
-${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legendOf(({ gain }) => gain !== null), lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: curves((run) => run.gains, () => []) })) : ""}
+${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: seriesOf(specs, LOSSES, timed), ceiling }))}
+${shrinks && !timed ? section("Loss and time", "The same over the seconds of training; evaluations take none.", lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "loss", series: seriesOf(specs, LOSSES, true), ceiling })) : ""}
+${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legendOf(({ gain }) => gain !== null), lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: seriesOf(specs, { points: ({ gains: own }) => own, dots: () => [] }, timed) })) : ""}
 ${energies.length ? section("Energy", "A step at the end, by the model of cost.", rowChart({ label: "millijoules a step", x: "millijoules a step", rows: energies, kind: "bars" })) : ""}
 ${section("Time", `The median of a run's steps${shrinks ? ", of a model that has shrunk those since then" : ""}, and whole runs; bars are means over seeds, whiskers one deviation to each side.`, rowChart({ label: "milliseconds a step", x: "milliseconds a step", rows: steps, kind: "bars" }), totals.length ? rowChart({ label: "seconds a run", x: "seconds a run", rows: totals, kind: "bars" }) : "")}
 <section>
@@ -123,6 +122,19 @@ ${specs.map(({ spec, text }) => `<details><summary>${escape(spec)}</summary><pre
 </section>`);
 }
 
+/** What of a run is drawn. */
+interface Drawn {
+  readonly points: (run: Outcome) => readonly Point[];
+  readonly dots: (run: Outcome) => readonly Point[];
+}
+
+export const LOSSES: Drawn = { points: ({ losses }) => losses, dots: ({ holdouts }) => holdouts };
+
+/** A curve a spec, over steps or over seconds of training. */
+export const seriesOf = (specs: readonly Compared[], { points, dots }: Drawn, bySeconds: boolean): Series[] => specs.map(({ spec, runs }) => ({
+  name: spec, ...curvesOf(runs.map((run) => ({ points: points(run), ended: run.failure === null })), bySeconds), dots: runs.flatMap((run) => dots(run).map((point) => ({ x: bySeconds ? point.seconds : point.step, y: point.value }))),
+}));
+
 const inMillijoules = ({ mean, deviation, interval, values }: Summary): Summary => ({
   mean: 1000 * mean, deviation: deviation === null ? null : 1000 * deviation, interval: interval && [1000 * interval[0], 1000 * interval[1]], values: values.map((value) => (value === null ? null : 1000 * value)),
 });
@@ -135,7 +147,7 @@ export function budgetText({ budget: { steps, seconds }, specs }: Pick<Compariso
   return parts.length ? parts.join(", ") : `${[...new Set(specs.flatMap(({ runs }) => runs.flatMap(({ steps: own, failure }) => (failure === null ? [own] : []))))].map((own) => own.toLocaleString("en")).join(" or ")} steps a run, as the pages say`;
 }
 
-function rowsOf(specs: readonly Compared[], of: (spec: Compared) => Summary | null, whisker: "interval" | "deviation", figure: (value: number) => string, unit: string): Row[] {
+export function rowsOf(specs: readonly Compared[], of: (spec: Compared) => Summary | null, whisker: "interval" | "deviation", figure: (value: number) => string, unit: string): Row[] {
   return specs.flatMap((spec, colour) => {
     const found = of(spec);
     if (!found) return [];

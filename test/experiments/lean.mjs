@@ -3,7 +3,8 @@
  *
  * At 8 layers and width 192, on the text of the pages: the dense model; the page with a budget (specs/lean.mhc: gates, compiled smaller on the way); what that ended with, trained from its start, seed by seed; a dense model
  * of half the layers; and the dense model pruned by magnitude half-way. Each run is one `mhc train` with a folder of its own; those that are there already are taken. Afterwards steps are timed by `mhc bench`, in turns.
- * Seconds are those of the steps, the change of plans included, evaluations not. Writes a page with plots (OUT/report.html) and, between the marks of the report, the table.
+ * Seconds are those of the steps, the change of plans included, evaluations not. Writes a page with plots (OUT/report.html) and, between the marks of the report, the table, with a picture
+ * beside it.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,10 +14,12 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { outcomeOf, tabulate } from "../../dist/src/tools/compare.js";
 import { finishedLines, readRun } from "../../dist/src/tools/run.js";
-import { page as reportPage } from "../../dist/src/tools/report.js";
+import { lineChart, rowChart } from "../../dist/src/tools/plot.js";
+import { LOSSES, page as reportPage, rowsOf, seriesOf } from "../../dist/src/tools/report.js";
 import { medianOf, summarize } from "../../dist/src/tools/statistics.js";
 import { compile } from "../../dist/src/compile.js";
 import { modelledStep } from "../../dist/src/tools/modelled.js";
+import { picture } from "./picture.mjs";
 import { table } from "./table.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -110,4 +113,13 @@ if (flags.report && existsSync(flags.report)) {
   const marks = ["<!-- table -->", "<!-- end -->"];
   if (!marks.every((mark) => before.includes(mark))) throw new Error(`${flags.report} has no marks ${marks.join(" and ")}`);
   writeFileSync(flags.report, before.replace(/<!-- table -->[^]*<!-- end -->/, () => `${marks[0]}\n\n${text}\n\n${marks[1]}`));
+  // Means only, where losses are close together: five contenders with all of their seeds would hide each other.
+  const series = seriesOf(compared, LOSSES, true).map((one) => ({ ...one, lines: [] }));
+  const figure = (value) => value.toFixed(3);
+  writeFileSync(flags.report.replace(/\.md$/, ".svg"), picture("Losses over time, losses at the end, and what a step takes then", compared.map(({ spec }) => spec), [
+    { title: "Loss over the seconds of training, mean of the seeds; dots: hold-out losses", svg: lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "nats a character", series, ceiling: 2.4 }) },
+    { title: "Hold-out loss at the end: seeds, mean, 95% confidence interval", svg: rowChart({ label: "hold-out loss", x: "nats a character", rows: rowsOf(compared, ({ holdout }) => holdout, "interval", figure, "nats a character"), kind: "dots" }) },
+    { title: "A step at the end, timed in turns: mean, one deviation", svg: rowChart({ label: "milliseconds a step", x: "milliseconds", rows: rowsOf(compared, ({ spec }) => ms.get(spec), "deviation", figure, "ms"), kind: "bars" }) },
+    { title: "Energy of a step at the end, modelled: mean, one deviation", svg: rowChart({ label: "millijoules a step", x: "joules", rows: rowsOf(compared, ({ joules }) => joules, "deviation", figure, "J"), kind: "bars" }) },
+  ]));
 }
