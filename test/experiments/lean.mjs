@@ -93,9 +93,11 @@ const said = (found, figure) => (found ? `${figure(found.mean)}${found.deviation
 /** Seed by seed, as a part of the dense model's. */
 const part = (own, whole) => summarize(own.values.map((value, i) => (value === null || whole.values[i] === null ? null : value / whole.values[i])));
 const percent = (found) => (found ? said(found, (value) => `${(100 * value).toFixed(1)}%`) + (found.values.includes(null) ? ` (${found.values.filter((value) => value !== null).length} of ${found.values.length})` : "") : "never");
+/** What a run ended with; one from scratch is, seed by seed, what the run that it is like ended with. */
+const ended = new Map(CONTENDERS.map(({ name, like }) => [name, compared.find(({ spec }) => spec === (like ?? name))]));
 const rows = compared.map((spec) => [
-  spec.spec, said(spec.left ?? summarize(spec.runs.map(() => spec.parameters)), (value) => `${(value / 1e6).toFixed(2)} M`),
-  said(spec.joules, (value) => value.toFixed(3)), percent(part(spec.joules, dense.joules)),
+  spec.spec, said(ended.get(spec.spec).left ?? summarize(spec.runs.map(() => spec.parameters)), (value) => `${(value / 1e6).toFixed(2)} M`),
+  said(ended.get(spec.spec).joules, (value) => value.toFixed(3)), percent(part(ended.get(spec.spec).joules, dense.joules)),
   said(ms.get(spec.spec), (value) => value.toFixed(0)), percent(part(ms.get(spec.spec), ms.get("dense"))),
   said(spec.holdout, (value) => value.toFixed(4)), percent(part(spec.holdout, dense.holdout)),
   said(total(spec), (value) => value.toFixed(0)), percent(part(total(spec), total(dense))),
@@ -120,6 +122,6 @@ if (flags.report && existsSync(flags.report)) {
     { title: "Loss over the seconds of training, mean of the seeds; dots: hold-out losses", svg: lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "nats a character", series, ceiling: 2.4 }) },
     { title: "Hold-out loss at the end: seeds, mean, 95% confidence interval", svg: rowChart({ label: "hold-out loss", x: "nats a character", rows: rowsOf(compared, ({ holdout }) => holdout, "interval", figure, "nats a character"), kind: "dots" }) },
     { title: "A step at the end, timed in turns: mean, one deviation", svg: rowChart({ label: "milliseconds a step", x: "milliseconds", rows: rowsOf(compared, ({ spec }) => ms.get(spec), "deviation", figure, "ms"), kind: "bars" }) },
-    { title: "Energy of a step at the end, modelled: mean, one deviation", svg: rowChart({ label: "millijoules a step", x: "joules", rows: rowsOf(compared, ({ joules }) => joules, "deviation", figure, "J"), kind: "bars" }) },
+    { title: "Energy of a step at the end, modelled: mean, one deviation", svg: rowChart({ label: "millijoules a step", x: "joules", rows: rowsOf(compared, ({ spec }) => ended.get(spec).joules, "deviation", figure, "J"), kind: "bars" }) },
   ]));
 }
