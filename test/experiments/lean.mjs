@@ -94,7 +94,7 @@ const said = (found, figure) => (found ? `${figure(found.mean)}${found.deviation
 const part = (own, whole) => summarize(own.values.map((value, i) => (value === null || whole.values[i] === null ? null : value / whole.values[i])));
 const percent = (found) => (found ? said(found, (value) => `${(100 * value).toFixed(1)}%`) + (found.values.includes(null) ? ` (${found.values.filter((value) => value !== null).length} of ${found.values.length})` : "") : "never");
 /** What a run ended with; one from scratch is, seed by seed, what the run that it is like ended with. */
-const ended = new Map(CONTENDERS.map(({ name, like }) => [name, compared.find(({ spec }) => spec === (like ?? name))]));
+const ended = new Map(CONTENDERS.map(({ name, like }) => [name, compared.find(({ spec }) => spec === like) ?? compared.find(({ spec }) => spec === name)]));
 const rows = compared.map((spec) => [
   spec.spec, said(ended.get(spec.spec).left ?? summarize(spec.runs.map(() => spec.parameters)), (value) => `${(value / 1e6).toFixed(2)} M`),
   said(ended.get(spec.spec).joules, (value) => value.toFixed(3)), percent(part(ended.get(spec.spec).joules, dense.joules)),
