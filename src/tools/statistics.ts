@@ -25,7 +25,11 @@ export function summarize(values: readonly (number | null)[]): Summary | null {
   return { mean, deviation, interval: [mean - half, mean + half], values };
 }
 
-export const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+/** Counted from the first of them: the mean of equal values is that value, to the last bit. */
+export function meanOf(values: readonly number[]): number {
+  const first = values[0] ?? Number.NaN;
+  return first + values.reduce((sum, value) => sum + (value - first), 0) / values.length;
+}
 
 export function medianOf(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

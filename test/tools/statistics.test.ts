@@ -33,6 +33,11 @@ describe("summaries", () => {
     expect(found.values).toEqual([2, 4, 9]);
   });
 
+  it("of equal values have none to the last bit", () => {
+    expect(summarize([0.986_365, 0.986_365, 0.986_365])).toMatchObject({ mean: 0.986_365, deviation: 0, interval: [0.986_365, 0.986_365] });
+    expect(summarize([0.1, 0.1, 0.1])).toMatchObject({ mean: 0.1, deviation: 0 });
+  });
+
   it("of one value have no deviation, and of none there is none", () => {
     expect(summarize([3])).toEqual({ mean: 3, deviation: null, interval: null, values: [3] });
     expect(summarize([null, 3])).toEqual({ mean: 3, deviation: null, interval: null, values: [null, 3] });
