@@ -35,14 +35,14 @@ interface Scale {
   readonly ticks: readonly { readonly value: number; readonly text: string }[];
 }
 
-const WIDTH = 760;
+export const WIDTH = 760;
 const HEIGHT = 320;
 const BOTTOM = 44;
 const RIGHT = 26;
 const TOP = 12;
 const ROW = 30;
 /** Of a character, at the size of the labels. */
-const CHARACTER = 6.8;
+export const CHARACTER = 6.8;
 const NAME = 32;
 export const COLOURS = 8;
 

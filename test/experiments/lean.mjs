@@ -122,6 +122,6 @@ if (flags.report && existsSync(flags.report)) {
     { title: "Loss over the seconds of training, mean of the seeds; dots: hold-out losses", svg: lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "nats a character", series, ceiling: 2.4 }) },
     { title: "Hold-out loss at the end: seeds, mean, 95% confidence interval", svg: rowChart({ label: "hold-out loss", x: "nats a character", rows: rowsOf(compared, ({ holdout }) => holdout, "interval", figure, "nats a character"), kind: "dots" }) },
     { title: "A step at the end, timed in turns: mean, one deviation", svg: rowChart({ label: "milliseconds a step", x: "milliseconds", rows: rowsOf(compared, ({ spec }) => ms.get(spec), "deviation", figure, "ms"), kind: "bars" }) },
-    { title: "Energy of a step at the end, modelled: mean, one deviation", svg: rowChart({ label: "millijoules a step", x: "joules", rows: rowsOf(compared, ({ spec }) => ended.get(spec).joules, "deviation", figure, "J"), kind: "bars" }) },
+    { title: "Energy of a step at the end, modelled: mean, one deviation", svg: rowChart({ label: "joules a step", x: "joules", rows: rowsOf(compared, ({ spec }) => ended.get(spec).joules, "deviation", figure, "J"), kind: "bars" }) },
   ]));
 }

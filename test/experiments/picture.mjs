@@ -1,12 +1,9 @@
 /** Charts one below the other as a picture for a page in Markdown: one SVG file that needs nothing else, and follows the reader's light or dark. */
 import { MARKS } from "../../dist/src/tools/page.js";
-import { colourOf, escape } from "../../dist/src/tools/plot.js";
+import { CHARACTER, WIDTH, colourOf, escape } from "../../dist/src/tools/plot.js";
 
-const WIDTH = 760;
 const HEADING = 34;
 const ENTRY = 24;
-/** Of a character, at the size of the labels. */
-const CHARACTER = 7;
 
 /** Every chart is `{ title, svg }`, its svg as `lineChart` and `rowChart` make it; `names` are those of the series, in order. */
 export function picture(label, names, charts) {
