@@ -51,6 +51,19 @@ module.exports = {
       to: { dependencyTypes: ["core"] },
     },
     {
+      name: "node-behind-its-door",
+      severity: "error",
+      comment: "What a page imports reaches nothing of Node: the door of Node (runtime/index.ts) hands its host down.",
+      from: { path: "^runtime/", pathNot: "^runtime/(node/|index\\.ts$)" },
+      to: { path: "^runtime/(node/|index\\.ts$)|^node_modules/(webgpu|tinyglobby)/" },
+    },
+    {
+      name: "no-built-ins-in-pages",
+      severity: "error",
+      from: { path: "^runtime/(?!node/)" },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
       name: "grammar-alone-knows-chevrotain",
       severity: "error",
       from: { pathNot: "^grammar/" },

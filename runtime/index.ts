@@ -1,15 +1,18 @@
-/** The runtime's front door: `import { load } from "mhc-lang/runtime"`. It imports nothing of the compiler. */
-export { load } from "./model.js";
-export type { GenerateOptions } from "./generate.js";
-export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
-export type { Recompile } from "./shrink.js";
-export { deviceNames, openDevice } from "./open.js";
-export type { OpenOptions } from "./open.js";
-export type { Device, DeviceName, Session } from "./device.js";
-export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
-export type { NotFinite, NumericReport } from "./errors.js";
-export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
-export type { Batch, Source } from "./data.js";
-export { namesOf, pairsSource, parsePairs } from "./pairs.js";
-export type { Pair } from "./pairs.js";
-export type { Plan } from "./plan.js";
+/**
+ * The runtime's front door in Node: `import { load } from "mhc-lang/runtime"`. Pages, and bundlers that do not say that they bundle for Node,
+ * come in by `web/index.ts`, which has the same exports. The runtime imports nothing of the compiler.
+ */
+import type { Device, DeviceName } from "./device.js";
+import type { LoadOptions, Model } from "./interface.js";
+import { loadOn } from "./model.js";
+import { nodeHost } from "./node/host.js";
+import { openOn, type OpenOptions } from "./open.js";
+import type { Plan } from "./plan.js";
+
+export * from "./shared.js";
+
+/** Puts a compiled model on a device. Throws DeviceError when there is no such device. */
+export const load = (plan: Plan, options?: LoadOptions): Promise<Model> => loadOn(nodeHost, plan, options);
+
+/** Opens a device by name, "auto" by default. Throws DeviceError when there is no such device. */
+export const openDevice = (name?: DeviceName | "auto", options?: OpenOptions): Promise<Device> => openOn(nodeHost, name, options);

@@ -8,9 +8,10 @@ import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } 
 import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
 import { continued } from "./generate.js";
+import type { Files, Host } from "./host.js";
 import { initialValues } from "./initialize.js";
 import type { LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics } from "./interface.js";
-import { openDevice } from "./open.js";
+import { openOn } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
 import { isOfTheRun, parametersOf, type DataInfo, type Entry, type ParameterInfo, type Plan, type ShrinkInfo, type TensorRef } from "./plan.js";
 import { deciding, firstGates, magnitudes, pinned, resized, type Closing, type Recompile } from "./shrink.js";
@@ -21,11 +22,11 @@ export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, 
 const MONITOR = 50;
 
 /** Puts a compiled model on a device. */
-export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model> {
+export async function loadOn(host: Host, plan: Plan, options: LoadOptions = {}): Promise<Model> {
   const given = options.device ?? "auto";
-  const device = typeof given === "object" ? given : await openFor(plan, given, options);
+  const device = typeof given === "object" ? given : await openFor(host, plan, given, options);
   try {
-    return await put(plan, device, options.seed, device !== given);
+    return await put(host, plan, device, options.seed, device !== given);
   } catch (error) {
     // A device that was opened here has no other owner.
     if (device !== given) await device.close();
@@ -33,7 +34,7 @@ export async function load(plan: Plan, options: LoadOptions = {}): Promise<Model
   }
 }
 
-async function put(plan: Plan, device: Device, wanted: number | undefined, owned: boolean): Promise<Model> {
+async function put(host: Host, plan: Plan, device: Device, wanted: number | undefined, owned: boolean): Promise<Model> {
   const devicePlan = plan.devices[device.name];
   if (!devicePlan) throw new DeviceError(`${plan.name} was not compiled for ${device.name}; it has ${Object.keys(plan.devices).join(", ")}`, "compile it with that target");
   const seed = wanted ?? plan.train?.seed ?? 0;
@@ -41,7 +42,7 @@ async function put(plan: Plan, device: Device, wanted: number | undefined, owned
   plan.parameters.forEach((parameter, i) => session.write(stateRef(parameter), drawn[i]!));
   for (const state of plan.states) session.write(stateRef(state), atStart(plan, state));
   if (devicePlan.entries["start"]) await session.run("start");
-  return makeModel(plan, device, session, devicePlan.entries, seed, owned);
+  return makeModel(host, plan, device, session, devicePlan.entries, seed, owned);
 }
 
 /** Initial values of all parameters. They are drawn while the device compiles (0.15 s for a million); between two parameters the thread is its own. */
@@ -55,14 +56,20 @@ async function draw({ parameters }: Plan, seed: number): Promise<readonly Float3
 }
 
 /** `auto` takes the best device that the plan was compiled for. */
-async function openFor(plan: Plan, name: DeviceName | "auto", options: LoadOptions): Promise<Device> {
-  if (name !== "auto") return openDevice(name, options);
+async function openFor(host: Host, plan: Plan, name: DeviceName | "auto", options: LoadOptions): Promise<Device> {
+  if (name !== "auto") return openOn(host, name, options);
   if (plan.devices["webgpu"]) {
-    const device = await openDevice("auto", options);
+    const device = await openOn(host, "auto", options);
     if (plan.devices[device.name]) return device;
     await device.close();
   }
-  return openDevice(plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
+  return openOn(host, plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
+}
+
+/** The host's files. Throws DataError where it has none. */
+function filesOf({ files }: Host): Files {
+  if (files) return files;
+  throw new DataError("a page reads and writes no files", "take the bytes of a checkpoint: `await model.checkpoint()`, `await model.load(bytes)`");
 }
 
 const gatesOf = ({ states }: Plan): Plan["states"][number] => states.find(({ name }) => name === "gates")!;
@@ -82,7 +89,7 @@ function atStart({ shrinking }: Plan, state: Plan["states"][number]): Float32Arr
 
 const stateRef = ({ offset, shape }: { readonly offset: number; readonly shape: readonly number[] }): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
-function makeModel(compiled: Plan, device: Device, opened: Session, callable: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
+function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, callable: Readonly<Record<string, Entry>>, seed: number, owned: boolean): Model {
   // These change when the model shrinks.
   let plan = compiled;
   let session = opened;
@@ -272,7 +279,7 @@ function makeModel(compiled: Plan, device: Device, opened: Session, callable: Re
     parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
     checkpoint: async () => encoded(await everything()),
     async save(path) {
-      const { writeAtomically } = await import("./node/files.js");
+      const { writeAtomically } = filesOf(host);
       const tensors = await everything();
       const { words, report } = await examine(step, { read: (_, name) => Promise.resolve(tensors.get(name)!.data) });
       if (words) throw new NumericError(`the checkpoint of step ${step} is not written: ${words}`, calmer, report);
@@ -280,7 +287,7 @@ function makeModel(compiled: Plan, device: Device, opened: Session, callable: Re
     },
     async load(from) {
       if (typeof from !== "string") return restore(decode(from));
-      const bytes = await (await import("./node/files.js")).readBytes(from);
+      const bytes = await filesOf(host).readBytes(from);
       try {
         restore(decode(bytes));
       } catch (error) {

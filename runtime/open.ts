@@ -1,6 +1,7 @@
 /** Opens a device by name. `auto` takes a hardware GPU, else WebAssembly: a GPU emulated in software is slower than the CPU it runs on. */
 import type { Device, DeviceName } from "./device.js";
 import { DeviceError } from "./errors.js";
+import type { Host } from "./host.js";
 
 export interface OpenOptions {
   /** Worker threads of the wasm device; all cores, at most 8, when not given. */
@@ -11,14 +12,14 @@ export interface OpenOptions {
 
 export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
 
-export async function openDevice(name: DeviceName | "auto" = "auto", options: OpenOptions = {}): Promise<Device> {
+export async function openOn(host: Host, name: DeviceName | "auto" = "auto", options: OpenOptions = {}): Promise<Device> {
   switch (name) {
-    case "wasm": return (await import("./wasm/device.js")).wasmDevice(options);
+    case "wasm": return (await import("./wasm/device.js")).wasmDevice(host, options);
     case "javascript": return (await import("./javascript/device.js")).javascriptDevice();
-    case "webgpu": return (await import("./webgpu/device.js")).webgpuDevice();
+    case "webgpu": return (await import("./webgpu/device.js")).webgpuDevice(host);
     case "auto": {
       const { hardwareDevice } = await import("./webgpu/device.js");
-      return (await hardwareDevice()) ?? openDevice("wasm", options);
+      return (await hardwareDevice(host)) ?? openOn(host, "wasm", options);
     }
     default: {
       name satisfies never;

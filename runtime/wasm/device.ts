@@ -5,9 +5,10 @@
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import type { Host } from "../host.js";
 import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
 import { BARRIER, layOut, RECORD } from "./layout.js";
-import { isNode, openPool, type WorkerPool } from "./pool.js";
+import { openPool, type WorkerPool } from "./pool.js";
 
 /** More threads than this do not pay on the models that fit one memory. */
 const MOST_THREADS = 8;
@@ -24,22 +25,14 @@ const PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 12
 /** Whether this engine has relaxed SIMD. */
 export const hasRelaxedSimd = (): boolean => WebAssembly.validate(PROBE);
 
-const mayShare = (): boolean => typeof SharedArrayBuffer !== "undefined" && (isNode() || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true);
-
-async function cores(): Promise<number> {
-  if (!isNode()) return navigator.hardwareConcurrency || 1;
-  const { availableParallelism } = await import("node:os");
-  return availableParallelism();
-}
-
-export async function wasmDevice({ threads, relaxed = hasRelaxedSimd() }: WasmOptions = {}): Promise<Device> {
+export async function wasmDevice(host: Host, { threads, relaxed = hasRelaxedSimd() }: WasmOptions = {}): Promise<Device> {
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
   if (relaxed && !hasRelaxedSimd()) throw new DeviceError("this engine has no relaxed SIMD", "Node 22 and current browsers have it");
-  const shared = mayShare();
-  const count = shared ? (threads ?? Math.min(MOST_THREADS, await cores())) : 1;
+  const shared = host.sharesMemory();
+  const count = shared ? (threads ?? Math.min(MOST_THREADS, host.cores())) : 1;
   return {
     name: "wasm", adapter: `WebAssembly ${relaxed ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`, threads: count, software: false, subgroup: 0,
-    load: (plan) => load(plan, count, shared, relaxed),
+    load: (plan) => load(host, plan, count, shared, relaxed),
     close: () => Promise.resolve(),
   };
 }
@@ -59,7 +52,7 @@ function memoryOf(pages: number, shared: boolean): WebAssembly.Memory {
   }
 }
 
-async function load(plan: DevicePlan, threads: number, shared: boolean, relaxed: boolean): Promise<Session> {
+async function load(host: Host, plan: DevicePlan, threads: number, shared: boolean, relaxed: boolean): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wasm") throw new DeviceError("this plan has no WebAssembly kernels", "compile it with `--target wasm`");
   const layout = layOut(plan, code.scratchBytes, threads);
@@ -75,7 +68,7 @@ async function load(plan: DevicePlan, threads: number, shared: boolean, relaxed:
   let workers: WorkerPool | null = null;
   let inline: ((table: number, count: number) => void) | null = null;
   if (shared) {
-    workers = await openPool(threads);
+    workers = await openPool(host, threads);
     try {
       await workers.all(Array.from({ length: threads }, (_, thread) => ({ module, memory, thread, threads, scratch: layout.scratch[thread] })));
     } catch (error) {

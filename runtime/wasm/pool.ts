@@ -1,20 +1,6 @@
 /** A few workers that run one WebAssembly module on one shared memory. The calling thread never waits. */
 import { DeviceError } from "../errors.js";
-import { workerSource } from "./worker.js";
-
-interface Answer {
-  readonly error?: string;
-  /** Milliseconds of each dispatch, when they were asked for. */
-  readonly times?: readonly number[];
-}
-
-/** The little that Node's and the browser's workers have in common. */
-interface Port {
-  post(message: unknown): void;
-  /** Nothing is under way: an idle worker must not keep the process alive. */
-  idle(): void;
-  close(): Promise<void>;
-}
+import type { Answer, Host, Port } from "../host.js";
 
 export interface WorkerPool {
   /** Sends message i to worker i, and waits for all answers. */
@@ -22,7 +8,7 @@ export interface WorkerPool {
   close(): Promise<void>;
 }
 
-export async function openPool(threads: number): Promise<WorkerPool> {
+export async function openPool(host: Host, threads: number): Promise<WorkerPool> {
   let waiting: { all: number; answers: Answer[]; resolve: (answers: readonly Answer[]) => void; reject: (error: Error) => void } | null = null;
   let dead: DeviceError | null = null;
   let ports: readonly Port[] = [];
@@ -44,7 +30,8 @@ export async function openPool(threads: number): Promise<WorkerPool> {
     ports.forEach((port) => port.idle());
     before?.reject(error);
   };
-  ports = await Promise.all(Array.from({ length: threads }, () => openPort(answer, fail)));
+  const listener = { answer, fail: (reason: string) => fail(new DeviceError(reason)) };
+  ports = await Promise.all(Array.from({ length: threads }, () => host.startWorker(listener)));
   return {
     all(messages) {
       if (dead) return Promise.reject(dead);
@@ -60,44 +47,3 @@ export async function openPool(threads: number): Promise<WorkerPool> {
     },
   };
 }
-
-async function openPort(answer: (message: Answer) => void, fail: (error: DeviceError) => void): Promise<Port> {
-  if (isNode()) {
-    const { Worker } = await import("node:worker_threads");
-    // Flags of the process (`--input-type=module`, say) are not for this source.
-    const worker = new Worker(workerSource, { eval: true, execArgv: [] });
-    let closed = false;
-    worker.on("message", answer);
-    worker.on("error", (error) => fail(new DeviceError(`a worker died: ${error instanceof Error ? error.message : String(error)}`)));
-    worker.on("exit", () => {
-      if (!closed) fail(new DeviceError("a worker ended before its work"));
-    });
-    worker.unref();
-    return {
-      post(message) {
-        worker.ref();
-        worker.postMessage(message);
-      },
-      idle: () => worker.unref(),
-      async close() {
-        closed = true;
-        await worker.terminate();
-      },
-    };
-  }
-  const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
-  const worker = new Worker(url);
-  worker.addEventListener("message", (event: MessageEvent<Answer>) => answer(event.data));
-  worker.addEventListener("error", (event) => fail(new DeviceError(`a worker died: ${event.message}`)));
-  return {
-    post: (message) => worker.postMessage(message),
-    idle: () => undefined,
-    close() {
-      worker.terminate();
-      URL.revokeObjectURL(url);
-      return Promise.resolve();
-    },
-  };
-}
-
-export const isNode = (): boolean => typeof process !== "undefined" && process.versions?.node !== undefined;

@@ -6,7 +6,7 @@
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
 import { copiesOf, GROUPS_IN_X, wordBytes, type DevicePlan, type PoolName, type TensorRef } from "../plan.js";
-import { isNode } from "../wasm/pool.js";
+import type { Host } from "../host.js";
 import { findAdapter, isSoftware, nameOf } from "./adapter.js";
 import { argsBytesOf, bindingsOf, POOLS, usageOf } from "./bindings.js";
 import { helperFor, type OpenHelper } from "./helper.js";
@@ -23,22 +23,22 @@ const MOST_QUERIES = 4096;
 /** Entries that every training runs: `start` once, `train` at each step. */
 const FIRST: readonly string[] = ["start", "train"];
 
-export async function webgpuDevice(): Promise<Device> {
-  return deviceOn(await findAdapter());
+export async function webgpuDevice(host: Host): Promise<Device> {
+  return deviceOn(host, await findAdapter(host));
 }
 
 /** The device of a hardware adapter, or null when there is none. */
-export async function hardwareDevice(): Promise<Device | null> {
+export async function hardwareDevice(host: Host): Promise<Device | null> {
   try {
-    const adapter = await findAdapter();
-    return isSoftware(adapter) ? null : await deviceOn(adapter);
+    const adapter = await findAdapter(host);
+    return isSoftware(adapter) ? null : await deviceOn(host, adapter);
   } catch (error) {
     if (error instanceof DeviceError) return null;
     throw error;
   }
 }
 
-async function deviceOn(adapter: GPUAdapter): Promise<Device> {
+async function deviceOn(host: Host, adapter: GPUAdapter): Promise<Device> {
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } }).catch((error: unknown) => {
@@ -52,7 +52,7 @@ async function deviceOn(adapter: GPUAdapter): Promise<Device> {
     if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
   });
   const software = isSoftware(adapter);
-  const manners: Manners = { wait: isNode() && software ? patient() : eager, lazy: software, openHelper: await helperFor(adapter, requiredFeatures) };
+  const manners: Manners = { wait: host.maySleep && software ? patient() : eager, lazy: software, openHelper: helperFor(host, adapter, requiredFeatures) };
   const least = gpu.features.has("subgroups") ? adapter.info.subgroupMinSize : 0;
   return {
     name: "webgpu", adapter: nameOf(adapter), threads: 1, software, subgroup: least,

@@ -3,21 +3,19 @@
  * on the thread of the device's queue; what it compiled lies in a cache that other devices look into; and there is a core to spare. That is
  * Mesa's llvmpipe (lavapipe), in Node: a page cannot know any of it. SwiftShader compiles with the pipeline and shares nothing.
  */
-import { isNode } from "../wasm/pool.js";
+import type { Host } from "../host.js";
 import { findAdapter } from "./adapter.js";
 
 /** Opens the helper; null when there is none to be had. */
 export type OpenHelper = () => Promise<GPUDevice | null>;
 
 /** How to open a helper for a device of this adapter; null where it would be of no use. */
-export async function helperFor(adapter: GPUAdapter, features: readonly GPUFeatureName[]): Promise<OpenHelper | null> {
-  if (!isNode() || !compilesLate(adapter.info) || /^(1|true|yes|y)$/i.test(process.env["MESA_SHADER_CACHE_DISABLE"] ?? "")) return null;
-  const { availableParallelism } = await import("node:os");
-  if (availableParallelism() < 2) return null;
+export function helperFor(host: Host, adapter: GPUAdapter, features: readonly GPUFeatureName[]): OpenHelper | null {
+  if (!compilesLate(adapter.info) || !host.sharesKernels() || host.cores() < 2) return null;
   return async () => {
     try {
       // An adapter gives one device. What it is asked for is the same: features decide what a kernel becomes, and so where the cache has it.
-      const device = await (await findAdapter()).requestDevice({ requiredFeatures: [...features] });
+      const device = await (await findAdapter(host)).requestDevice({ requiredFeatures: [...features] });
       // Without a listener Dawn prints what the first device will report.
       device.addEventListener("uncapturederror", (event) => event.preventDefault());
       return device;

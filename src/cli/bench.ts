@@ -1,7 +1,7 @@
 /** mhc bench: times the training step of a spec on one device, and its kernels beside the machine's ceilings. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import type { Benchmark } from "../tools/bench.js";
 import { modelledStep } from "../tools/modelled.js";
 import { joules } from "../tools/words.js";

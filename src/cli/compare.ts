@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";

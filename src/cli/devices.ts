@@ -34,15 +34,16 @@ export const devicesCommand = (): Command =>
       if (asked) return calibrateDevice(name, { threads, out, json: json === true });
       const idle = out !== undefined ? "-o" : threads !== undefined ? "--threads" : name !== "auto" ? "--device" : null;
       if (idle) throw new UsageError(`error: ${idle} goes with --calibrate`);
-      const { openDevice } = await import("../../runtime/open.js");
+      const { openDevice } = await import("../../runtime/index.js");
       const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
+      const { nodeHost } = await import("../../runtime/node/host.js");
       const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
       const { MhcError } = await import("../../runtime/errors.js");
       const wasm = await openDevice("wasm");
       const rows: Row[] = [];
       let missing: string | null = null;
       try {
-        const found = await describeAdapter();
+        const found = await describeAdapter(nodeHost);
         rows.push({ device: "webgpu", ...found, default: !found.software });
       } catch (error) {
         if (!(error instanceof MhcError)) throw error;
@@ -59,14 +60,15 @@ export const devicesCommand = (): Command =>
     });
 
 async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean }): Promise<void> {
-  const { openDevice } = await import("../../runtime/open.js");
+  const { openDevice } = await import("../../runtime/index.js");
+  const { nodeHost } = await import("../../runtime/node/host.js");
   const { calibrate } = await import("../tools/calibrate.js");
   const { profileFolder } = await import("./profiles.js");
   const { choicesFor } = await import("./tuned.js");
   const device = await openDevice(name, { threads });
   try {
     const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-    const gpu = device.name === "webgpu" ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter() : null;
+    const gpu = device.name === "webgpu" ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost) : null;
     const { profile, restless } = await calibrate(device, { host, memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32), bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null, half: gpu?.features.includes("shader-f16") ?? false, choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
     if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);

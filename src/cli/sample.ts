@@ -1,7 +1,6 @@
 /** mhc sample: continues a text with the model of a run. */
 import { Command } from "commander";
-import { load } from "../../runtime/model.js";
-import { openDevice } from "../../runtime/open.js";
+import { load, openDevice } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import * as options from "./options.js";
 import { optionsOf, report } from "./project.js";

@@ -1,7 +1,7 @@
 /** mhc tune: times the knobs of a spec's kernels on a device, and keeps the fastest for later commands. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
 import { openProject, readFacts, report, type SpecOptions } from "./project.js";

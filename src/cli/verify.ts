@@ -3,7 +3,7 @@ import { Command } from "commander";
 import type { Source } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { CheckOptions } from "../compile.js";
 import { readRun, type RunInfo } from "../tools/run.js";

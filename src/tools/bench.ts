@@ -4,7 +4,7 @@
  * compiler, in the same process: FLOPs by a large matrix product, bytes by a sum of two tensors that no cache holds.
  */
 import type { Device, Session } from "../../runtime/device.js";
-import { load, type Model } from "../../runtime/model.js";
+import { load, type Model } from "../../runtime/index.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import type { Choices } from "../compile.js";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { DataError, NumericError } from "../../runtime/errors.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";

@@ -11,7 +11,7 @@ import { asyncProperty, check, sample } from "fast-check";
 import type { Source } from "../../runtime/data.js";
 import type { Device, Session } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
-import { load, type Model } from "../../runtime/model.js";
+import { load, type Model } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { createBench, type Bench } from "./measure.js";
 import { fails, further, judged, known, passes, storedOf, subjectsOf, type Beyond, type Measured, type Promised, type Subject, type When } from "./promises.js";

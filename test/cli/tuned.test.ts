@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { expect, it, vi } from "vitest";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { choicesFor } from "../../src/cli/tuned.js";
 import { compile } from "../../src/compile.js";
 import { isMember } from "../../src/schedule/families.js";

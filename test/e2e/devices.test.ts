@@ -1,7 +1,7 @@
 /** One spec on every device: the same losses, and on the same device with the same seed the same bits. */
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { decode, encode } from "../../runtime/checkpoint.js";
 import { textSource } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
-import { load, type Model } from "../../runtime/model.js";
+import { nodeHost } from "../../runtime/node/host.js";
+import { load, type Model } from "../../runtime/index.js";
 import { findAdapter } from "../../runtime/webgpu/adapter.js";
 import type { Plan } from "../../runtime/plan.js";
 import { distance, planOf } from "../helpers/specs.js";
@@ -42,7 +43,7 @@ const lossesOf = async (model: Model, steps: number): Promise<number[]> => {
 const modelOf = async (connection: Parameters<typeof page>[0], precision: "f16" | "f32", device: DeviceName): Promise<Model> =>
   load(await planOf(page(connection, precision), [device], { facts }), { device, threads: 2 });
 
-const half = (await findAdapter()).features.has("shader-f16");
+const half = (await findAdapter(nodeHost)).features.has("shader-f16");
 
 it.runIf(process.env["MHC_OWN_DRIVER"] === "1")("the machine's own adapter has shader-f16", () => expect(half).toBe(true));
 

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { examplesSource, textSource, type Source } from "../../runtime/data.js";
 import { decode } from "../../runtime/checkpoint.js";
 import { countNotFinite } from "../../runtime/finite.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { namesOf, pairsSource, parsePairs } from "../../runtime/pairs.js";
 import type { Plan } from "../../runtime/plan.js";
 import { check, type Facts } from "../../src/compile.js";

@@ -1,8 +1,7 @@
 /** One page for two device profiles: two plans that differ in kernels, in what is recomputed and in precision, and train alike; and what a profile has no room for is an error. */
 import { afterAll, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
-import { load } from "../../runtime/model.js";
-import { openDevice } from "../../runtime/open.js";
+import { load, openDevice } from "../../runtime/index.js";
 import type { DevicePlan, Plan } from "../../runtime/plan.js";
 import { textSource } from "../../runtime/data.js";
 import { compile, type Compiled } from "../../src/compile.js";

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import { textSource } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { fit } from "../../src/budget.js";
 import { compile } from "../../src/compile.js";

@@ -2,7 +2,7 @@
 import { loadTarget } from "../../codegen/registry.js";
 import type { Choice } from "../../codegen/target.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import type { Graph } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { compile, check, type CompileOptions, type Facts } from "../../src/compile.js";
 import { buildEntries, type Entries } from "../../src/entries.js";
-import { load, type Model } from "../../runtime/model.js";
+import { load, type Model } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import type { Plan } from "../../runtime/plan.js";
 

@@ -4,7 +4,7 @@ import type { Facts } from "../../src/compile.js";
 import { textSource } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { pairsSource, parsePairs } from "../../runtime/pairs.js";
 import { distance, entriesOf, planOf, type SpecOptions } from "./specs.js";
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { textSource, type Source } from "../../runtime/data.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { check, compile, modulesOf, type Host, type LoadedModule } from "../../src/compile.js";
 import { render } from "../../src/diagnostics/render.js";

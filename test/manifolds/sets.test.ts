@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { lawsOf, subjectsOf } from "../../src/laws.js";
 import { mixtureOf } from "../../src/manifolds/mixture.js";
 import { defaultsOf, problemsOf } from "../../src/manifolds/own.js";

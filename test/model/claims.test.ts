@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { textSource } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice, load } from "../../runtime/index.js";
 import type { TensorRef } from "../../runtime/plan.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { check, compile } from "../../src/compile.js";
@@ -18,7 +18,6 @@ import { createBuilder } from "../../src/graph/builder.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";
 import { lower } from "../../src/model/lower.js";
-import { load } from "../../runtime/model.js";
 import { random } from "../helpers/cases.js";
 import { programs, type Program } from "./programs.js";
 

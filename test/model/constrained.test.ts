@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { format } from "../../grammar/format.js";
 import { textSource } from "../../runtime/data.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { check } from "../../src/compile.js";
 import { printGraph } from "../../src/graph/text.js";
 import { printModel } from "../../src/model/print.js";

@@ -8,7 +8,7 @@ import { applyOptimizer, type OptimizerSpec } from "../../src/passes/optimizer.j
 import { layOutInOrder } from "../../src/schedule/memory.js";
 import { schedule } from "../../src/schedule/plan.js";
 import { loadTarget } from "../../codegen/registry.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { distance } from "../helpers/specs.js";
 
 const N = 37;

@@ -1,6 +1,6 @@
 /** Riemannian optimizers on spheres against the formulas written out by hand, in f64 over ten steps, and on three devices. */
 import { describe, expect, it } from "vitest";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";

@@ -3,7 +3,8 @@ import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device, DeviceName, Session } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
-import { deviceNames, openDevice } from "../../runtime/open.js";
+import { nodeHost } from "../../runtime/node/host.js";
+import { deviceNames, openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import { layOut } from "../../runtime/wasm/layout.js";
 import { openPool } from "../../runtime/wasm/pool.js";
@@ -245,7 +246,7 @@ describe("wasm", () => {
   });
 
   it("rejects all that waits when a worker fails, and everything after", async () => {
-    const pool = await openPool(2);
+    const pool = await openPool(nodeHost, 2);
     // Workers take a module first: without one a message makes them fail.
     await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow(DeviceError);
     await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow("a worker failed");
@@ -267,7 +268,7 @@ describe("a worker that dies", () => {
     const workers: Worker[] = [];
     const note = (worker: Worker): void => void workers.push(worker);
     process.on("worker", note);
-    const pool = await openPool(2);
+    const pool = await openPool(nodeHost, 2);
     // Node tells of new workers a tick later.
     await new Promise((resolve) => setImmediate(resolve));
     process.off("worker", note);

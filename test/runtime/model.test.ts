@@ -7,7 +7,7 @@ import { decode, encode } from "../../runtime/checkpoint.js";
 import { textSource } from "../../runtime/data.js";
 import { DataError, DeviceError, NumericError } from "../../runtime/errors.js";
 import { initialValues } from "../../runtime/initialize.js";
-import { load, type Model, type StepMetrics } from "../../runtime/model.js";
+import { load, type Model, type StepMetrics } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { loaded, planOf, readSpec } from "../helpers/specs.js";
 

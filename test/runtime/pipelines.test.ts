@@ -5,6 +5,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { DeviceError } from "../../runtime/errors.js";
 import type { DevicePlan } from "../../runtime/plan.js";
+import { nodeHost } from "../../runtime/node/host.js";
 import { findAdapter } from "../../runtime/webgpu/adapter.js";
 import { compilesLate, helperFor, type OpenHelper } from "../../runtime/webgpu/helper.js";
 import { pipelinesOn, rehearsedOn } from "../../runtime/webgpu/pipelines.js";
@@ -14,7 +15,7 @@ import { handMade } from "./plans.js";
 let plan: DevicePlan;
 let modules: readonly string[];
 beforeAll(async () => {
-  await findAdapter();
+  await findAdapter(nodeHost);
   plan = await handMade("webgpu");
   if (plan.code.kind !== "wgsl") throw new Error(plan.code.kind);
   modules = plan.code.modules;
@@ -106,15 +107,15 @@ describe("kernels that are compiled when they are first run", () => {
 });
 
 it("SwiftShader takes rehearsals, and a helper would be of no use to it", async () => {
-  const adapter = await findAdapter();
-  expect(await helperFor(adapter, [])).toBeNull();
+  const adapter = await findAdapter(nodeHost);
+  expect(await helperFor(nodeHost, adapter, [])).toBeNull();
   const errors: string[] = [];
   const listened = (gpu: GPUDevice): GPUDevice => {
     gpu.addEventListener("uncapturederror", (event) => void errors.push((event as GPUUncapturedErrorEvent).error.message));
     return gpu;
   };
   const gpu = listened(await adapter.requestDevice());
-  const pipelines = rehearsedOn(gpu, plan, modules, async () => listened(await (await findAdapter()).requestDevice()));
+  const pipelines = rehearsedOn(gpu, plan, modules, async () => listened(await (await findAdapter(nodeHost)).requestDevice()));
   expect((await pipelines.of(all())).map(({ label }) => label)).toEqual(names(all()));
   expect(errors).toEqual([]);
   pipelines.close();

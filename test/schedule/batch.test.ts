@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import type { Device } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { copiesOf } from "../../runtime/plan.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";

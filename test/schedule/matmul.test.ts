@@ -5,7 +5,7 @@
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Choice } from "../../codegen/target.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";

@@ -4,7 +4,7 @@
  * largest entry.
  */
 import { describe, expect, it } from "vitest";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";

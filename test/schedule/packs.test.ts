@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import type { Device, Session } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";

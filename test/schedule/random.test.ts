@@ -1,7 +1,7 @@
 /** Random graphs, planned and fused, against the evaluator; and the two planners of memory and views against brute force. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { openDevice } from "../../runtime/open.js";
+import { openDevice } from "../../runtime/index.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { Choice } from "../../codegen/target.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { legalize } from "../../src/schedule/legalize.js";

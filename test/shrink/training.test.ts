@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import type { Model, StepMetrics, TrainOptions } from "../../runtime/interface.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { PINNED, type Plan } from "../../runtime/plan.js";
 import { resized, type Recompile } from "../../runtime/shrink.js";
 import { compile } from "../../src/compile.js";

@@ -1,0 +1,14 @@
+/** What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the platform. */
+export type { GenerateOptions } from "./generate.js";
+export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
+export type { Recompile } from "./shrink.js";
+export { deviceNames } from "./open.js";
+export type { OpenOptions } from "./open.js";
+export type { Device, DeviceName, Session } from "./device.js";
+export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
+export type { NotFinite, NumericReport } from "./errors.js";
+export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
+export type { Batch, Source } from "./data.js";
+export { namesOf, pairsSource, parsePairs } from "./pairs.js";
+export type { Pair } from "./pairs.js";
+export type { Plan } from "./plan.js";
