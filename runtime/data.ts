@@ -18,6 +18,14 @@ export interface Source {
   readonly holdoutExamples: number;
 }
 
+/** Fields of a source, by its kind: what `corpus.token` is called in a page, and in a batch. */
+const FIELDS: Readonly<Record<DataInfo["kind"], readonly string[]>> = {
+  characters: ["token", "next"], examples: ["value", "label"], pairs: ["first", "second", "others"],
+};
+
+/** The names of the tensors that a source's batches have: `corpus.token`. */
+export const fieldsOf = ({ name, kind }: Pick<DataInfo, "name" | "kind">): readonly string[] => FIELDS[kind].map((field) => `${name}.${field}`);
+
 /** The characters of a text, each once, by code point. */
 export function vocabularyOf(text: string): string[] {
   const seen = new Set<number>();

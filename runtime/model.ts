@@ -3,7 +3,7 @@
  * and hands out this object; generated modules are thin types around it.
  */
 import { decode, encode, type Checkpoint } from "./checkpoint.js";
-import { textSource, type Batch, type Source } from "./data.js";
+import { fieldsOf, textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, turn, type Device, type DeviceName, type Session, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
@@ -105,6 +105,8 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
     if (!entry) throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
     return entry;
   };
+  /** What the page declares. A field of the data, or an input, that an entry does not read is left out of what it is fed. */
+  const declared = new Set([...plan.data.flatMap(fieldsOf), ...Object.keys(plan.inputs)]);
   const feed = (entry: Entry, values: Readonly<Record<string, ArrayLike<number>>>): void => {
     for (const [name, ref] of Object.entries(entry.inputs)) {
       // Schedules need the step everywhere: it is the one that would come next.
@@ -115,7 +117,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
       session.write(ref, ref.dtype === "u32" ? Uint32Array.from(given) : Float32Array.from(given));
     }
     for (const name of Object.keys(values)) {
-      if (!entry.inputs[name]) throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
+      if (!entry.inputs[name] && !declared.has(name)) throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
     }
   };
   const read = async (entry: Entry, name: string): Promise<Words> => session.read(entry.outputs[name]!);
@@ -133,7 +135,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
   const monitored = async (batch: Batch): Promise<Pick<StepMetrics, "monitors" | "claims">> => {
     const entry = entries["monitor"];
     if (!entry) throw new DataError(`${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
-    feed(entry, Object.fromEntries(Object.entries(batch).filter(([name]) => entry.inputs[name])));
+    feed(entry, batch);
     const outputs = Object.entries(entry.outputs);
     const read = await session.run("monitor", outputs.map(([, ref]) => ref));
     const values = new Map(outputs.map(([name], i) => [name, read[i]![0]!]));

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Source } from "../../runtime/data.js";
+import { fieldsOf, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
@@ -198,7 +198,13 @@ export function profiled({ profile }: Pick<Project, "profile">, devices: readonl
 /** What training needs of a plan; an error when its spec has no loss, or no data. */
 export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): { readonly settings: NonNullable<Plan["train"]>; readonly info: DataInfo; readonly source: Source } {
   if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
-  const info = plan.data[0];
+  const read = Object.values(plan.devices).flatMap(({ entries }) => Object.keys(entries["train"]?.inputs ?? {}));
+  const fed = plan.data.filter((source) => fieldsOf(source).some((field) => read.includes(field)));
+  if (fed.length > 1) {
+    const names = fed.map(({ name }) => name).join(" and ");
+    throw new SpecError(`error: ${plan.name} reads ${names} in one step, and a step of this command is fed by one source`);
+  }
+  const info = fed[0] ?? plan.data[0];
   if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
   return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
 }

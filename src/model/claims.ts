@@ -190,6 +190,10 @@ function proveGain({ statements, parameters, mayGo }: Facts, stream: Tensor): Pr
         continue;
       }
       if (statement.stream !== stream) continue;
+      if (statement.kind === "update") {
+        const what = `\`${stream.name} = …\` is its new value, whatever that is, rather than a mix of its lanes`;
+        return { ...missing(what, statement.span), odd: true };
+      }
       const name = `\`${written(statement.path)}\``;
       const mixing = mixingOf(statement.value);
       if (mixing.kind === "identity") {

@@ -3,7 +3,7 @@
  * causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that come from it stay
  * symbolic unless `facts` are given.
  */
-import type { Apply, Block, Call, Expr, File, Ident, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
+import type { Apply, Block, Call, Expr, File, Ident, Let, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -18,6 +18,7 @@ import { adaptationsOf } from "./adapt.js";
 import { constrained, membershipOf, setOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
+import { listed } from "./quantities.js";
 import { inside } from "./shrinking.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
@@ -258,14 +259,44 @@ function overridden(draft: Draft, name: string, text: string, span: Span): Polyn
   return Number.isInteger(value) && value >= 1 ? known(value) : fail(draft.state, "MHC215", span, `--set ${name}=${text}: a dim is a whole number of at least 1`);
 }
 
-function readLet(draft: Draft, item: Extract<Model["items"][number], { kind: "let" }>, scope: Scope): Statement {
+/** A definition; of a stream, its new value. */
+function readLet(draft: Draft, item: Let, scope: Scope): Statement {
   const { state } = draft;
+  const before = lookup(scope, item.name.name);
+  if (before?.kind === "poison" && !scope.names.has(item.name.name)) throw new Abandoned();
+  if (before?.kind === "tensor" && before.tensor.kind === "stream") return readUpdate(draft, item, before.tensor, scope);
+  if (before && !scope.names.has(item.name.name)) hidden(state, item, before);
   const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
   const raw = expression(state, item.value, { ...scope, wanted: axes ?? [] }, axes);
   const value = settle(raw, axes ?? axesOf(raw), state.report);
   const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
   define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });
   return { kind: "let", tensor, value };
+}
+
+/** `x = …` where `x` is a stream. Its axes may be named, and are then those that it was declared with. */
+function readUpdate({ state }: Draft, item: Let, stream: Tensor, scope: Scope): Statement {
+  if (item.axes) {
+    const named = item.axes.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+    if (named.length !== stream.axes.length || named.some((axis, i) => axis !== stream.axes[i])) {
+      const wrong = `the stream \`${stream.name}\` has the axes ${listed(stream.axes)}, and its new value here ${listed(named)}`;
+      fail(state, "MHC206", item.name.span, wrong, {
+        notes: [{ message: "it is declared here", span: stream.span }], fix: `write \`${stream.name}${listed(stream.axes)} = …\`, or \`${stream.name} = …\``,
+      });
+    }
+  }
+  const value = expressionOn(state, item.value, scope, stream.axes);
+  return { kind: "update", stream, value, path: scope.prefix.replace(/\.$/, ""), span: item.span };
+}
+
+/** A name of a `repeat` that hides one outside of it would be thrown away with the layer. */
+function hidden(state: Elaboration, { name }: Let, before: Entity): never {
+  const what = before.kind === "tensor" ? `\`${name.name}\` is defined outside of this \`repeat\`, and only a stream changes from layer to layer` : `\`${name.name}\` has a meaning outside of this \`repeat\` already`;
+  const declared = `\`stream ${name.name}[…] = …\``;
+  return fail(state, "MHC202", name.span, what, {
+    notes: [{ message: "it is defined here first", span: before.span }],
+    fix: before.kind === "tensor" && before.tensor.kind === "let" ? `declare it with ${declared}, or give this one another name` : "give this one another name",
+  });
 }
 
 function readApply(draft: Draft, item: Apply, scope: Scope): Statement {
@@ -313,6 +344,8 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
     const made = attempt(draft, "name" in part ? part.name : null, () => (part.kind === "let" ? readLet(draft, part, inner) : part.kind === "apply" ? readApply(draft, part, inner) : readRepeat(draft, part, inner)), inner);
     if (made) body.push(made);
   }
+  for (const [own, span] of inner.ended) scope.ended.set(own, span);
+  for (const [own, { span }] of inner.names) scope.ended.set(own, span);
   return { kind: "repeat", name, count, body };
 }
 

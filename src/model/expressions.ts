@@ -10,7 +10,7 @@ import { rankOf } from "../manifolds/set.js";
 import { settle } from "./einstein.js";
 import { coordinates, rangeName, sizeOf } from "./numbers.js";
 import { listed } from "./quantities.js";
-import { childScope, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
+import { childScope, endedName, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
 import { axesOf, union, type Axis, type BinaryFunction, type Factor, type Reducer, type Tensor, type Typed, type UnaryFunction } from "./typed.js";
 
 const UNARY: ReadonlySet<string> = new Set(["exp", "log", "sqrt", "sigmoid", "tanh", "gelu", "silu", "relu", "softplus", "erf", "abs", "sin", "cos", "logit"]);
@@ -76,6 +76,13 @@ function reference(state: Elaboration, e: Path, scope: Scope, expected: Expected
     if (parameter) return placed(state, parameter.tensor, expected, span);
   }
   if (!entity) {
+    const ended = endedName(scope, first.name);
+    if (ended) {
+      fail(state, "MHC201", first.span, `\`${first.name}\` is defined inside a \`repeat\`, and means nothing after it`, {
+        notes: [{ message: "it is defined here", span: ended }],
+        fix: `what leaves a \`repeat\` is a stream: \`stream ${first.name}[…] = …\` before it, and \`${first.name} = …\` inside`,
+      });
+    }
     const candidates = [...namesIn(scope), ...state.blocks.keys(), ...builtins];
     return unknownName(state, "MHC201", first.span, e.parts.length > 1 ? `there is no \`${dotted(e)}\`` : `\`${first.name}\` is not defined here`, first.name, candidates);
   }

@@ -17,6 +17,7 @@ import { activation, compared, power } from "./functions.js";
 import { mixingOf } from "./mixing.js";
 import { createParameters, type LoweredParameter, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
+import { instancesIn } from "./walk.js";
 import { createShrinking, numbered, ungated, type Gating } from "./shrinking.js";
 
 export interface Lowered {
@@ -84,8 +85,8 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   const maps = new Map<Tensor, Extract<Typed, { readonly kind: "map" }>>();
   const chains = new Map<Tensor, Connection[]>();
   const repeats = new Map<string, number>();
-  /** The block that the connection being lowered wraps, and its uses so far. */
-  let wrapped: { readonly path: string; readonly uses: Connection["blocks"][number][] } | null = null;
+  /** Which instances are the blocks of the connection or update that is being lowered, and their uses so far. */
+  let wrapped: { readonly holds: (instance: Instance) => boolean; readonly uses: Connection["blocks"][number][] } | null = null;
   let indices: number[] = [];
   /** `layers.*` */
   let repeatPath = "";
@@ -109,22 +110,12 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       case "let":
         values.set(statement.tensor, labelled(statement.value, statement.tensor.axes));
         return;
-      case "apply": {
-        const { stream } = statement;
-        const gates = shrinking.around(statement.path);
-        if (gates === null) return;
-        const gate = gates.length ? gates.reduce((x, y) => b.mul(x, y)) : null;
-        const before = tensor(stream).node;
-        const blocks: Connection["blocks"][number][] = [];
-        wrapped = { path: statement.path, uses: blocks };
-        const after = b.within({ block: inThisLayer(statement.path), phase: "forward" }, () => {
-          const { node, labels } = labelled(statement.value, stream.axes);
-          return { node: gate ? between(b, gate, before, node) : node, labels };
-        });
-        wrapped = null;
-        values.set(stream, after);
-        chains.set(stream, [...(chains.get(stream) ?? []), { before, after: after.node, blocks, stream: stream.name, mix: mixOf(statement.value, gate) }]);
-        return;
+      case "apply":
+        return change(statement, (instance) => instance.path === statement.path, (gate) => mixOf(statement.value, gate));
+      case "update": {
+        const called = instancesIn(statement.value);
+        // What an update does to the lanes is not read: nothing is measured of the mixes of such a stream.
+        return change(statement, (instance) => called.has(instance), () => ({ kind: "unknown" }));
       }
       case "repeat": {
         const count = number(statement.count);
@@ -140,6 +131,25 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       }
       default: statement satisfies never;
     }
+  }
+
+  /** Gives a stream its new value, and writes down what recompute and monitors need to know of it. */
+  function change({ stream, value, path }: Extract<Statement, { readonly stream: Tensor }>, holds: (instance: Instance) => boolean, mix: (gate: Node | null) => Connection["mix"]): void {
+    const gates = shrinking.around(path);
+    if (gates === null) return;
+    const gate = gates.length ? gates.reduce((x, y) => b.mul(x, y)) : null;
+    const before = tensor(stream);
+    const blocks: Connection["blocks"][number][] = [];
+    wrapped = { holds, uses: blocks };
+    const after = b.within({ block: inThisLayer(path), phase: "forward" }, () => {
+      const made = labelled(value, stream.axes);
+      if (!gate) return made;
+      const [off, on] = together(before, made);
+      return { node: between(b, gate, off.node, on.node), labels: on.labels };
+    });
+    wrapped = null;
+    values.set(stream, after);
+    chains.set(stream, [...(chains.get(stream) ?? []), { before: before.node, after: after.node, blocks, stream: stream.name, mix: mix(gate) }]);
   }
 
   /** Runs a part once for every layer of these repeats, the outermost first. */
@@ -347,7 +357,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       }
       return labelled(made.result, made.axes);
     });
-    if (wrapped?.path === made.path) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
+    if (bound.length && wrapped?.holds(made)) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
     return result;
   }
 

@@ -40,7 +40,7 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
   function run(statement: Statement): void {
     switch (statement.kind) {
       case "let": return statement.tensor.kind === "stream" ? use(statement.value) : define(statement.tensor, statement.value);
-      case "apply": return use(statement.value);
+      case "apply": case "update": return use(statement.value);
       case "repeat": return statement.body.forEach(run);
       default: return statement satisfies never;
     }

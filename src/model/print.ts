@@ -43,7 +43,7 @@ export function printModel(model: TypedModel): string {
 function printStatement(statement: Statement, indent: string): string[] {
   switch (statement.kind) {
     case "let": return [...inside(statement.value, indent), `${indent}${statement.tensor.name}${axes(statement.tensor.axes)} = ${printTyped(statement.value)}`];
-    case "apply": return [...inside(statement.value, indent), `${indent}${statement.stream.name}${axes(statement.stream.axes)} <- ${printTyped(statement.value)}`];
+    case "apply": case "update": return [...inside(statement.value, indent), `${indent}${statement.stream.name}${axes(statement.stream.axes)} <- ${printTyped(statement.value)}`];
     case "repeat": return [`${indent}repeat ${describe(statement.count)} {`, ...statement.body.flatMap((part) => printStatement(part, `${indent}  `)), `${indent}}`];
     default: return statement satisfies never;
   }

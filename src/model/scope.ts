@@ -37,6 +37,8 @@ export interface Scope {
   /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
   readonly within: readonly string[];
   readonly names: Map<string, Entity>;
+  /** Names of `repeat`s that have ended here, which mean nothing any more. */
+  readonly ended: Map<string, Span>;
   /** "" in a model, `layers.*.` in a repeat, `layers.*.attention.` in an instance. */
   readonly prefix: string;
   /** Names of the instances made here. */
@@ -47,7 +49,7 @@ export interface Scope {
   readonly mapping: { readonly manifold: SetInstance; readonly point: readonly Polynomial[] } | null;
 }
 
-export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), prefix, instances: new Map(), wanted: [], mapping: parent?.mapping ?? null });
+export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), ended: new Map(), prefix, instances: new Map(), wanted: [], mapping: parent?.mapping ?? null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
@@ -79,6 +81,15 @@ export function lookup(scope: Scope, name: string): Entity | null {
   for (let at: Scope | null = scope; at; at = at.parent) {
     const found = at.names.get(name);
     if (found) return found;
+  }
+  return null;
+}
+
+/** Where a name was defined inside a `repeat` that has ended; null when it was not. */
+export function endedName(scope: Scope, name: string): Span | null {
+  for (let at: Scope | null = scope; at; at = at.parent) {
+    const span = at.ended.get(name);
+    if (span) return span;
   }
   return null;
 }

@@ -107,8 +107,10 @@ export interface Factor {
 
 export type Statement =
   | { readonly kind: "let"; readonly tensor: Tensor; readonly value: Typed }
-  /** The stream's value from here on. */
+  /** The stream's value from here on, by a connection: `x through attention(heads) via mhc(Mixing)`. */
   | { readonly kind: "apply"; readonly stream: Tensor; readonly value: Typed; readonly path: string }
+  /** The stream's value from here on, as written: `x = x + mlp(64)(x)`. `path` is that of the `repeat` around it, "" for the page. */
+  | { readonly kind: "update"; readonly stream: Tensor; readonly value: Typed; readonly path: string; readonly span: Span }
   | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly body: readonly Statement[] };
 
 export interface DataSource {

@@ -1,5 +1,5 @@
 /** Walks over typed expressions: the parts of one, and all of a model's with the place that each belongs to. */
-import type { Statement, Typed, TypedModel } from "./typed.js";
+import type { Instance, Statement, Typed, TypedModel } from "./typed.js";
 
 /** The expressions that one is made of; of a call its arguments, not what its instance computes. */
 export function partsOf(e: Typed): readonly Typed[] {
@@ -15,6 +15,13 @@ export function partsOf(e: Typed): readonly Typed[] {
     case "cross_entropy": return [e.logits, e.target];
     default: return e satisfies never;
   }
+}
+
+/** The instances that an expression calls, in its arguments too, but not what those call in their turn. */
+export function instancesIn(e: Typed): ReadonlySet<Instance> {
+  const called = new Set<Instance>(e.kind === "call" ? [e.instance] : []);
+  for (const part of partsOf(e)) for (const instance of instancesIn(part)) called.add(instance);
+  return called;
 }
 
 /** Visits every expression of a model, outer ones first, with the path of the innermost instance or `repeat` that it stands in ("" for the page). */
