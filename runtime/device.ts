@@ -35,6 +35,8 @@ export interface Device {
   readonly software: boolean;
   /** The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none. */
   readonly subgroup: number;
+  /** What the host refused, so that the device does without it, one sentence each: "one thread, not 8: memory cannot be shared here (…)". */
+  readonly notes: readonly string[];
   load(plan: DevicePlan): Promise<Session>;
   close(): Promise<void>;
 }

@@ -47,3 +47,6 @@ export class NumericError extends MhcError {
     this.report = report;
   }
 }
+
+/** What an error says. */
+export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -4,26 +4,7 @@
  * bundler walks for a browser, and nobody asks at run time where he is: a page may well have something called `process`.
  */
 
-/** What a worker answers to a message. */
-export interface Answer {
-  readonly error?: string;
-  /** Milliseconds of each dispatch, when they were asked for. */
-  readonly times?: readonly number[];
-}
-
-/** The little that Node's and the browser's workers have in common. */
-export interface Port {
-  post(message: unknown): void;
-  /** Nothing is under way: an idle worker must not keep the process alive. */
-  idle(): void;
-  close(): Promise<void>;
-}
-
-/** Who listens to a worker: to its answers, and to its end, with the reason. */
-export interface Listener {
-  answer(message: Answer): void;
-  fail(reason: string): void;
-}
+import type { OpenPort } from "./wasm/port.js";
 
 /** Files, where there are any. Both throw DataError. */
 export interface Files {
@@ -36,10 +17,18 @@ export interface Host {
   readonly name: "web" | "node";
   /** Threads that can compute at once. */
   cores(): number;
-  /** Whether threads may share memory here. */
-  sharesMemory(): boolean;
-  /** Starts a worker that runs `wasm/worker.ts`. */
-  startWorker(listener: Listener): Promise<Port>;
+  /** The engine; null where there is none. */
+  engine(): typeof WebAssembly | null;
+  /** What to do where there is no engine, or it may not compile; where code may not be made of text; where a memory is refused. */
+  readonly engineFix: string;
+  readonly evalFix: string;
+  readonly memoryFix: string;
+  /** Why threads may not share memory here; null where nothing is known against it. */
+  unshared(): string | null;
+  /** Ways to start a worker that serves (`wasm/serve.ts`), to be tried in this order. */
+  workers(): readonly OpenPort[];
+  /** Milliseconds after which a worker that has not answered is taken to be refused. */
+  readonly patience: number;
   /** The entry object of WebGPU. Throws DeviceError where there is none. */
   gpu(): Promise<GPU>;
   /** Whether the calling thread may sleep while a device works. */

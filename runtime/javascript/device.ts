@@ -7,7 +7,7 @@ type Pools = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
 
 export function javascriptDevice(): Device {
-  return { name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, load: (plan) => Promise.resolve(load(plan)), close: () => Promise.resolve() };
+  return { name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, notes: [], load: (plan) => Promise.resolve(load(plan)), close: () => Promise.resolve() };
 }
 
 function load(plan: DevicePlan): Session {

@@ -1,10 +1,11 @@
 /** Node as a host: files, worker threads, and the WebGPU of Dawn (package `webgpu`), which needs a Vulkan driver. */
 import { availableParallelism } from "node:os";
-import { DeviceError } from "../errors.js";
+import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
 import { readBytes, writeAtomically } from "./files.js";
 import { mayHaveVulkan } from "./vulkan.js";
-import { startWorker } from "./worker.js";
+import { openBlob } from "../web/worker.js";
+import { openThread } from "./worker.js";
 
 /**
  * Dawn's entry object. It is kept for the life of the process: when it is collected while an adapter of it lives, the process
@@ -20,15 +21,28 @@ async function gpu(): Promise<GPU> {
     Object.assign(globalThis, globals);
     return (dawn = create([]));
   } catch (error) {
-    throw new DeviceError(`the package webgpu cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, "use the device wasm");
+    throw new DeviceError(`the package webgpu cannot be loaded: ${reasonOf(error)}`, "use the device wasm");
   }
 }
+
+/** Without it Node reserves addresses beside each memory, so that it need not check them. */
+const noHandler = "--disable-wasm-trap-handler";
 
 export const nodeHost: Host = {
   name: "node",
   cores: availableParallelism,
-  sharesMemory: () => typeof SharedArrayBuffer !== "undefined",
-  startWorker,
+  engine: () => (typeof WebAssembly === "undefined" ? null : WebAssembly),
+  engineFix: "start Node without --jitless, or use the device javascript",
+  evalFix: "start Node without --disallow-code-generation-from-strings, or use the device wasm",
+  get memoryFix() {
+    const flag = process.allowedNodeEnvironmentFlags.has(noHandler) ? `start Node with ${noHandler}, or ` : "";
+    return `make the batch or the model smaller; where addresses are limited (ulimit -v), ${flag}raise the limit: each memory reserves 10 GiB of them`;
+  },
+  unshared: () => (typeof SharedArrayBuffer === "undefined" ? "there is no SharedArrayBuffer" : null),
+  // Hosts that are nearly Node may have a page's workers and not Node's.
+  workers: () => [openThread, ...(typeof Worker === "undefined" ? [] : [openBlob])],
+  // A busy machine starts threads one after the other.
+  patience: 30_000,
   gpu,
   maySleep: true,
   sharesKernels: () => !/^(1|true|yes|y)$/i.test(process.env["MESA_SHADER_CACHE_DISABLE"] ?? ""),

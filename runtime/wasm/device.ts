@@ -1,14 +1,17 @@
 /**
- * WebAssembly with SIMD: the device of machines without a GPU. With shared memory (Node, and pages that are cross-origin
- * isolated) a few workers walk the dispatch table together and meet at a barrier inside WebAssembly; a run costs one
- * message a worker. Without it the same code runs in the calling thread, on a memory of its own.
+ * WebAssembly with SIMD: the device of machines without a GPU. With shared memory (Node, and pages that are cross-origin isolated) a few
+ * workers walk the dispatch table together and meet at a barrier inside WebAssembly; a run costs one message a worker. Without it one worker
+ * has a memory of its own, and where the host allows no workers the calling thread computes. What is refused is known when the device is
+ * opened, so that `auto` can go on; `notes` say what the device does without.
  */
-import { DeviceError } from "../errors.js";
-import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import { DeviceError, reasonOf } from "../errors.js";
+import type { Device, Session } from "../device.js";
 import type { Host } from "../host.js";
-import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
-import { BARRIER, layOut, RECORD } from "./layout.js";
-import { openPool, type WorkerPool } from "./pool.js";
+import type { DevicePlan } from "../plan.js";
+import { hire } from "./hire.js";
+import { layOut } from "./layout.js";
+import type { Port } from "./port.js";
+import { inlineSession, remoteSession, sharedSession } from "./session.js";
 
 /** More threads than this do not pay on the models that fit one memory. */
 const MOST_THREADS = 8;
@@ -19,21 +22,80 @@ export interface WasmOptions {
   readonly relaxed?: boolean | undefined;
 }
 
-/** A module of one function that multiplies and adds with relaxed SIMD: engines without it refuse it. */
-const PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11);
+/** A module of one function of three vectors. */
+const probe = (...code: readonly number[]): Uint8Array<ArrayBuffer> => Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, // magic, version
+  1, 8, 1, 96, 3, 123, 123, 123, 1, 123, // type: three vectors, a vector
+  3, 2, 1, 0, // function 0 of type 0
+  10, 6 + code.length, 1, 4 + code.length, 0, 32, 0, ...code, 11, // its code: the first vector, and what is done with it
+);
+/** Engines without SIMD refuse both; those without relaxed SIMD the second, which multiplies and adds. */
+const PROBES = { simd: probe(), relaxed: probe(32, 1, 32, 2, 253, 133, 2) };
 
 /** Whether this engine has relaxed SIMD. */
-export const hasRelaxedSimd = (): boolean => WebAssembly.validate(PROBE);
+export const hasRelaxedSimd = (engine: typeof WebAssembly | undefined = globalThis.WebAssembly): boolean => engine?.validate(PROBES.relaxed) ?? false;
 
-export async function wasmDevice(host: Host, { threads, relaxed = hasRelaxedSimd() }: WasmOptions = {}): Promise<Device> {
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
-  if (relaxed && !hasRelaxedSimd()) throw new DeviceError("this engine has no relaxed SIMD", "Node 22 and current browsers have it");
-  const shared = host.sharesMemory();
-  const count = shared ? (threads ?? Math.min(MOST_THREADS, host.cores())) : 1;
+const isShared = { initial: 1, maximum: 1, shared: true } as const;
+const isOwn = { initial: 1, maximum: 1 } as const;
+
+/** Why the engine refuses a memory; null where it does not. */
+function refusalOf(engine: typeof WebAssembly, memory: WebAssembly.MemoryDescriptor): string | null {
+  try {
+    return new engine.Memory(memory).buffer.byteLength > 0 ? null : "it is empty";
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+/** The engine, where it may compile. */
+async function engineOf({ engine: engineHere, engineFix }: Host): Promise<typeof WebAssembly> {
+  const engine = engineHere();
+  if (!engine) throw new DeviceError("this host has no WebAssembly", engineFix);
+  if (!engine.validate(PROBES.simd)) throw new DeviceError("this engine has no WebAssembly SIMD", "update it, or use the device webgpu or javascript");
+  try {
+    await engine.compile(PROBES.simd);
+  } catch (error) {
+    throw new DeviceError(`this host forbids WebAssembly: ${reasonOf(error)}`, engineFix);
+  }
+  return engine;
+}
+
+export async function wasmDevice(host: Host, { threads, relaxed }: WasmOptions = {}): Promise<Device> {
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1 || threads > 64)) {
+    throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
+  }
+  const engine = await engineOf(host);
+  if (relaxed === true && !hasRelaxedSimd(engine)) throw new DeviceError("this engine has no relaxed SIMD", "Node 22 and current browsers have it");
+  const unshared = host.unshared() ?? refusalOf(engine, isShared);
+  if (unshared !== null) {
+    const refusal = refusalOf(engine, isOwn);
+    if (refusal !== null) throw new DeviceError(`no WebAssembly memory can be made: ${refusal}`, host.memoryFix);
+  }
+  const wanted = threads ?? Math.min(MOST_THREADS, host.cores());
+  const { ports, refused } = await hire(host, unshared === null ? wanted : 1);
+  const count = Math.max(1, ports.length);
+  const variant = relaxed ?? hasRelaxedSimd(engine);
+  const notes = [
+    ...(ports.length === 0 ? [`one thread, which is the caller's own: this host allows no workers (${refused})`] : []),
+    ...(ports.length > 0 && unshared !== null && wanted > 1 ? [`one thread, not ${wanted}: memory cannot be shared here (${unshared})`] : []),
+    ...(ports.length > 0 && unshared === null && refused !== null ? [`${count} of ${wanted} threads: the others were refused (${refused})`] : []),
+  ];
+  // The workers that have answered are those of the first session; later ones start their own.
+  let idle = ports;
+  const take = async (): Promise<readonly Port[]> => {
+    const taken = idle;
+    idle = [];
+    return taken.length || ports.length === 0 ? taken : (await hire(host, ports.length)).ports;
+  };
   return {
-    name: "wasm", adapter: `WebAssembly ${relaxed ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`, threads: count, software: false, subgroup: 0,
-    load: (plan) => load(host, plan, count, shared, relaxed),
-    close: () => Promise.resolve(),
+    name: "wasm", adapter: `WebAssembly ${variant ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`,
+    threads: count, software: false, subgroup: 0, notes,
+    load: (plan) => load(plan, { engine, host, shared: unshared === null, relaxed: variant, take }),
+    async close() {
+      const left = idle;
+      idle = [];
+      await Promise.all(left.map((port) => port.close()));
+    },
   };
 }
 
@@ -44,93 +106,40 @@ function decode(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-function memoryOf(pages: number, shared: boolean): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: 65536, shared });
-  } catch (error) {
-    throw new DeviceError(`${(pages / 16384).toFixed(1)} GiB of memory were refused: ${error instanceof Error ? error.message : String(error)}`, "make the batch or the model smaller");
-  }
+interface Means {
+  readonly engine: typeof WebAssembly;
+  readonly host: Host;
+  readonly shared: boolean;
+  readonly relaxed: boolean;
+  readonly take: () => Promise<readonly Port[]>;
 }
 
-async function load(host: Host, plan: DevicePlan, threads: number, shared: boolean, relaxed: boolean): Promise<Session> {
+async function load(plan: DevicePlan, { engine, host, shared, relaxed, take }: Means): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wasm") throw new DeviceError("this plan has no WebAssembly kernels", "compile it with `--target wasm`");
-  const layout = layOut(plan, code.scratchBytes, threads);
-  const bytes = decode(relaxed ? code.relaxed : code.binary);
-  if (!shared) bytes[code.sharedFlag] = 1;
-  const memory = memoryOf(layout.pages, shared);
-  const module = await WebAssembly.compile(bytes);
-  new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
-  const view = (pool: HostPool): Words => new (pool === "ints" ? Uint32Array : Float32Array)(memory.buffer, layout.pools[pool], plan.pools[pool]);
-  const pools = { state: view("state"), work: view("work"), ints: view("ints"), out: view("out") };
-  for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
-
-  let workers: WorkerPool | null = null;
-  let inline: ((table: number, count: number) => void) | null = null;
-  if (shared) {
-    workers = await openPool(host, threads);
-    try {
-      await workers.all(Array.from({ length: threads }, (_, thread) => ({ module, memory, thread, threads, scratch: layout.scratch[thread] })));
-    } catch (error) {
-      await workers.close();
-      throw error;
-    }
-  } else {
-    const instance = await WebAssembly.instantiate(module, { env: { memory } });
-    const run = instance.exports["run"] as (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
-    inline = (table, count) => run(table, count, 1, 0, layout.scratch[0]!, BARRIER);
+  const ports = await take();
+  try {
+    // A memory is as large as the plan needs: hosts refuse, or reserve, the largest size that is asked for.
+    const layout = layOut(plan, code.scratchBytes, Math.max(1, ports.length));
+    const { pages } = layout;
+    const refused = (reason: string): DeviceError =>
+      new DeviceError(`${(pages / 16384).toFixed(3)} GiB of memory were refused: ${reason}`, host.memoryFix);
+    const memoryOf = (descriptor: WebAssembly.MemoryDescriptor): WebAssembly.Memory => {
+      try {
+        return new engine.Memory(descriptor);
+      } catch (error) {
+        throw refused(reasonOf(error));
+      }
+    };
+    const threaded = shared && ports.length > 0;
+    const memory = threaded || ports.length === 0 ? memoryOf({ initial: pages, maximum: pages, shared: threaded }) : null;
+    const bytes = decode(relaxed ? code.relaxed : code.binary);
+    if (!threaded) bytes[code.sharedFlag] = 1;
+    const made = { plan, layout, module: await engine.compile(bytes) };
+    if (!memory) return await remoteSession(made, ports[0]!, refused);
+    return await (threaded ? sharedSession(made, memory, ports) : inlineSession(made, memory, engine));
+  } catch (error) {
+    await Promise.all(ports.map((port) => port.close()));
+    throw error;
   }
-  let closed = false;
-  let submits = 0;
-  const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
-  // Messages are made once: a step makes no garbage that it need not.
-  const messages = Object.fromEntries(Object.entries(layout.tables).map(([name, table]) => [name, Array.from({ length: threads }, () => ({ ...table, barrier: BARRIER }))]));
-  const tableOf = (name: string): { readonly address: number; readonly count: number } => {
-    if (closed) throw new DeviceError("the session is closed");
-    const table = layout.tables[name];
-    if (!table) throw new DeviceError(`the plan has no entry ${name}`);
-    submits++;
-    return table;
-  };
-  const walk = (name: string, address: number, count: number): void => {
-    try {
-      inline!(address, count);
-    } catch (error) {
-      throw new DeviceError(`the entry ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  return {
-    bytes: bytesOf(plan),
-    get submits() {
-      return submits;
-    },
-    async run(name, read = []) {
-      const { address, count } = tableOf(name);
-      if (workers) await workers.all(messages[name]!);
-      else {
-        walk(name, address, count);
-        await turn();
-      }
-      return read.map(copyOf);
-    },
-    async profile(name) {
-      const { address, count } = tableOf(name);
-      if (workers) {
-        // A thread that comes late to a dispatch finds less left of it: the longest time is that of one that came first.
-        const answers = await workers.all(messages[name]!.map((message) => ({ ...message, profile: true })));
-        return Array.from({ length: count }, (_, i) => Math.max(...answers.map(({ times }) => times![i]!)));
-      }
-      return Array.from({ length: count }, (_, i) => {
-        const begun = performance.now();
-        walk(name, address + RECORD * i, 1);
-        return performance.now() - begun;
-      });
-    },
-    write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
-    read: (ref) => Promise.resolve(copyOf(ref)),
-    async close() {
-      closed = true;
-      await workers?.close();
-    },
-  };
 }

@@ -5,12 +5,18 @@
 import { DeviceError } from "../errors.js";
 import { copiesOf, type DevicePlan, type PoolName } from "../plan.js";
 
+/** Where the dispatches of an entry stand, and how many there are. */
+export interface Table {
+  readonly address: number;
+  readonly count: number;
+}
+
 export interface Layout {
   readonly pages: number;
   /** Byte address of each pool. */
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly scratch: readonly number[];
-  readonly tables: Readonly<Record<string, { readonly address: number; readonly count: number }>>;
+  readonly tables: Readonly<Record<string, Table>>;
   /** Words to be written at byte address 0: the tables and arguments. */
   readonly words: Uint32Array;
 }

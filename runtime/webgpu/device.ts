@@ -55,7 +55,7 @@ async function deviceOn(host: Host, adapter: GPUAdapter): Promise<Device> {
   const manners: Manners = { wait: host.maySleep && software ? patient() : eager, lazy: software, openHelper: helperFor(host, adapter, requiredFeatures) };
   const least = gpu.features.has("subgroups") ? adapter.info.subgroupMinSize : 0;
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1, software, subgroup: least,
+    name: "webgpu", adapter: nameOf(adapter), threads: 1, software, subgroup: least, notes: [],
     load: (plan) => load(gpu, plan, failure, least, manners),
     close() {
       gpu.destroy();

@@ -7,7 +7,8 @@ import { nodeHost } from "../../runtime/node/host.js";
 import { deviceNames, openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import { layOut } from "../../runtime/wasm/layout.js";
-import { openPool } from "../../runtime/wasm/pool.js";
+import { hire } from "../../runtime/wasm/hire.js";
+import { poolOf, type WorkerPool } from "../../runtime/wasm/pool.js";
 import { constantC, folded, FOLDS, handMade, refs, SIZE } from "./plans.js";
 
 const x = Array.from({ length: SIZE }, (_, i) => Math.fround(Math.sin(i)));
@@ -18,6 +19,11 @@ const closeTo = (got: ArrayLike<number>, expected: ArrayLike<number>): void => {
   const worst = Array.from(expected, (value, i) => Math.abs(value - got[i]!)).reduce((a, b) => Math.max(a, b), 0);
   expect(worst / scale).toBeLessThan(1e-6);
 };
+
+const openPool = async (threads: number): Promise<WorkerPool> => poolOf((await hire(nodeHost, threads)).ports);
+
+/** An order that walks nothing. */
+const walk = { kind: "run", address: 0, count: 0, barrier: 0, stride: null, reads: [] } as const;
 
 /** Whether a timer gets its turn while a session runs without pause. */
 async function timerRings(session: Session): Promise<boolean> {
@@ -183,7 +189,7 @@ describe("wasm", () => {
     for (let i = 2; i < results.length; i++) expect(results[i]).toEqual(results[i % 2]);
   });
 
-  it("runs in the calling thread where memory cannot be shared, with the bits of threads", async () => {
+  it("runs in one worker where memory cannot be shared, with the bits of threads", async () => {
     const plan = await handMade("wasm");
     const threaded = await (await openDevice("wasm", { threads: 2 })).load(plan);
     threaded.write(refs.x, Float32Array.from(x));
@@ -194,6 +200,7 @@ describe("wasm", () => {
     try {
       const device = await openDevice("wasm", { threads: 4 });
       expect(device.threads).toBe(1);
+      expect(device.notes).toEqual(["one thread, not 4: memory cannot be shared here (there is no SharedArrayBuffer)"]);
       const session = await device.load(plan);
       session.write(refs.x, Float32Array.from(x));
       session.write(refs.t, Uint32Array.from(t));
@@ -246,10 +253,10 @@ describe("wasm", () => {
   });
 
   it("rejects all that waits when a worker fails, and everything after", async () => {
-    const pool = await openPool(nodeHost, 2);
+    const pool = await openPool(2);
     // Workers take a module first: without one a message makes them fail.
-    await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow(DeviceError);
-    await expect(pool.all([{ address: 0 }, { address: 0 }])).rejects.toThrow("a worker failed");
+    await expect(pool.all([walk, walk])).rejects.toThrow(DeviceError);
+    await expect(pool.all([walk, walk])).rejects.toThrow("a worker failed");
     await pool.close();
   });
 });
@@ -268,19 +275,19 @@ describe("a worker that dies", () => {
     const workers: Worker[] = [];
     const note = (worker: Worker): void => void workers.push(worker);
     process.on("worker", note);
-    const pool = await openPool(nodeHost, 2);
+    const pool = await openPool(2);
     // Node tells of new workers a tick later.
     await new Promise((resolve) => setImmediate(resolve));
     process.off("worker", note);
     expect(workers.length).toBe(2);
     const module = await WebAssembly.compile(endless);
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-    await pool.all([0, 1].map((thread) => ({ module, memory, thread, threads: 2, scratch: 0 })));
-    const run = pool.all([{ address: 0, count: 0, barrier: 0 }, { address: 0, count: 0, barrier: 0 }]);
-    const judged = expect(run).rejects.toThrow(new DeviceError("a worker ended before its work"));
+    await pool.all([0, 1].map((thread) => ({ kind: "join", module, memory, thread, threads: 2, scratch: 0 })));
+    const run = pool.all([walk, walk]);
+    const judged = expect(run).rejects.toThrow(new DeviceError("a worker ended before its work", "run again; fewer threads take less memory"));
     await workers[1]!.terminate();
     await judged;
-    await expect(pool.all([{}, {}])).rejects.toThrow("a worker ended before its work");
+    await expect(pool.all([walk, walk])).rejects.toThrow("a worker ended before its work");
     // The other one is in its loop still; closing ends it.
     await pool.close();
     expect(workers[0]!.threadId).toBe(-1);

@@ -1,0 +1,189 @@
+/**
+ * A session of the wasm device, in three kinds with the same bits: threads that share a memory with the caller; one worker with a memory of
+ * its own, where memory cannot be shared; and the calling thread alone, where the host allows no workers.
+ */
+import { bytesOf, sizeOf, turn, type Session, type Words } from "../device.js";
+import { DeviceError, reasonOf } from "../errors.js";
+import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
+import { BARRIER, RECORD, type Layout, type Table } from "./layout.js";
+import { poolOf, remoteOf } from "./pool.js";
+import type { Port } from "./port.js";
+import type { Order, Range } from "./serve.js";
+
+/** Where a session computes. */
+interface Place {
+  run(name: string, reads: readonly TensorRef[]): Promise<readonly Words[]>;
+  /** Milliseconds of each dispatch. */
+  profile(name: string): Promise<readonly number[]>;
+  write(ref: TensorRef, data: Words, at: number): void;
+  read(ref: TensorRef): Promise<Words>;
+  close(): Promise<void>;
+}
+
+/** What is laid out, and compiled. */
+export interface Made {
+  readonly plan: DevicePlan;
+  readonly layout: Layout;
+  readonly module: WebAssembly.Module;
+}
+
+type Pools = Readonly<Record<HostPool, Words>>;
+
+const wordsOf = (pool: HostPool): typeof Uint32Array | typeof Float32Array => (pool === "ints" ? Uint32Array : Float32Array);
+
+/** Writes tables and constants, and gives views of the pools. */
+function filled({ plan, layout }: Made, memory: WebAssembly.Memory): Pools {
+  new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
+  const view = (pool: HostPool): Words => new (wordsOf(pool))(memory.buffer, layout.pools[pool], plan.pools[pool]);
+  const pools = { state: view("state"), work: view("work"), ints: view("ints"), out: view("out") };
+  for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
+  return pools;
+}
+
+const access = (pools: Pools): { copyOf: (ref: TensorRef) => Words } & Pick<Place, "read" | "write"> => {
+  const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
+  return { copyOf, read: (ref) => Promise.resolve(copyOf(ref)), write: (ref, data, at) => pools[ref.pool].set(data, ref.offset + at) };
+};
+
+type RunOrder = Extract<Order, { readonly kind: "run" }>;
+
+const orderOf = ({ address, count }: Table): RunOrder => ({ kind: "run", address, count, barrier: BARRIER, stride: null, reads: [] });
+
+/** Orders are made once: a step makes no garbage that it need not. */
+const ordersOf = (layout: Layout): Map<string, RunOrder> => new Map(Object.entries(layout.tables).map(([name, table]) => [name, orderOf(table)]));
+
+/** Threads on a memory that they share with the caller. */
+export async function sharedSession(made: Made, memory: WebAssembly.Memory, ports: readonly Port[]): Promise<Session> {
+  const { layout, module } = made;
+  const pools = filled(made, memory);
+  const workers = poolOf(ports);
+  const threads = ports.length;
+  try {
+    await workers.all(ports.map((_, thread) => ({ kind: "join", module, memory, thread, threads, scratch: layout.scratch[thread]! })));
+  } catch (error) {
+    await workers.close();
+    throw error;
+  }
+  const { copyOf, read, write } = access(pools);
+  const orders = new Map([...ordersOf(layout)].map(([name, order]) => [name, Array.from(ports, () => order)]));
+  return sessionAt(made, {
+    read, write,
+    async run(name, reads) {
+      await workers.all(orders.get(name)!);
+      return reads.map(copyOf);
+    },
+    async profile(name) {
+      const answers = await workers.all(orders.get(name)!.map((order) => ({ ...order, stride: RECORD })));
+      // A thread that comes late to a dispatch finds less left of it: the longest time is that of one that came first.
+      return Array.from({ length: layout.tables[name]!.count }, (_, i) => Math.max(...answers.map(({ times }) => times![i]!)));
+    },
+    close: () => workers.close(),
+  });
+}
+
+/** One worker with a memory of its own: what is written and read goes in messages. */
+export async function remoteSession(made: Made, port: Port, refused: (reason: string) => DeviceError): Promise<Session> {
+  const { plan, layout, module } = made;
+  const worker = remoteOf(port);
+  const addressOf = (ref: TensorRef, at = 0): number => layout.pools[ref.pool] + 4 * (ref.offset + at);
+  const rangeOf = (ref: TensorRef): Range => ({ at: addressOf(ref), length: sizeOf(ref), ints: ref.pool === "ints" });
+  const write = (ref: TensorRef, data: ArrayLike<number>, at: number): void => {
+    if (ref.offset + at + data.length > plan.pools[ref.pool]) throw new RangeError(`${data.length} words do not fit the pool ${ref.pool}`);
+    const copy = wordsOf(ref.pool).from(data);
+    worker.tell({ kind: "write", at: addressOf(ref, at), data: copy }, [copy.buffer as ArrayBuffer]);
+  };
+  try {
+    const { error } = await worker.ask({ kind: "own", module, pages: layout.pages, scratch: layout.scratch[0]! });
+    if (error !== undefined) throw refused(error);
+    const words = layout.words.slice();
+    worker.tell({ kind: "write", at: 0, data: words }, [words.buffer as ArrayBuffer]);
+    for (const { at, data } of plan.constants) write(at, data, 0);
+  } catch (error) {
+    await worker.close();
+    throw error;
+  }
+  const orders = ordersOf(layout);
+  let running = false;
+  const alone = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (running) throw new DeviceError("two runs of one session overlap", "wait for one run before the next");
+    running = true;
+    try {
+      return await work();
+    } finally {
+      running = false;
+    }
+  };
+  const readAll = async (order: RunOrder, refs: readonly TensorRef[]): Promise<readonly Words[]> =>
+    (await worker.ask(refs.length ? { ...order, reads: refs.map(rangeOf) } : order)).reads ?? [];
+  return sessionAt(made, {
+    write,
+    run: (name, reads) => alone(() => readAll(orders.get(name)!, reads)),
+    profile: (name) => alone(async () => (await worker.ask({ ...orders.get(name)!, stride: RECORD })).times!),
+    read: async (ref) => (await readAll(orderOf({ address: 0, count: 0 }), [ref]))[0]!,
+    close: () => worker.close(),
+  });
+}
+
+/** The calling thread alone. */
+export async function inlineSession(made: Made, memory: WebAssembly.Memory, engine: typeof WebAssembly): Promise<Session> {
+  const { layout, module } = made;
+  const { copyOf, read, write } = access(filled(made, memory));
+  const { exports } = await engine.instantiate(module, { env: { memory } });
+  const run = exports["run"] as (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
+  const walk = (name: string, address: number, count: number): void => {
+    try {
+      run(address, count, 1, 0, layout.scratch[0]!, BARRIER);
+    } catch (error) {
+      throw new DeviceError(`the entry ${name} failed: ${reasonOf(error)}`);
+    }
+  };
+  return sessionAt(made, {
+    read, write,
+    async run(name, reads) {
+      const { address, count } = layout.tables[name]!;
+      walk(name, address, count);
+      await turn();
+      return reads.map(copyOf);
+    },
+    profile(name) {
+      const { address, count } = layout.tables[name]!;
+      return Promise.resolve(Array.from({ length: count }, (_, i) => {
+        const begun = performance.now();
+        walk(name, address + RECORD * i, 1);
+        return performance.now() - begun;
+      }));
+    },
+    close: () => Promise.resolve(),
+  });
+}
+
+/** What all kinds have in common: names are checked, and nothing runs after the end. */
+function sessionAt({ plan, layout }: Made, place: Place): Session {
+  let closed = false;
+  let submits = 0;
+  const check = (name: string): void => {
+    if (closed) throw new DeviceError("the session is closed");
+    if (!layout.tables[name]) throw new DeviceError(`the plan has no entry ${name}`);
+    submits++;
+  };
+  return {
+    bytes: bytesOf(plan),
+    get submits() {
+      return submits;
+    },
+    async run(name, read = []) {
+      check(name);
+      return place.run(name, read);
+    },
+    async profile(name) {
+      check(name);
+      return place.profile(name);
+    },
+    write: (ref, data, at = 0) => place.write(ref, data, at),
+    read: (ref) => place.read(ref),
+    async close() {
+      closed = true;
+      await place.close();
+    },
+  };
+}
