@@ -1,7 +1,7 @@
 /** Fields of data that a page does not use are not fed: whatever it reads of a source's fields, it trains, is held out, evaluated and differentiated. */
 import { describe, expect, it } from "vitest";
 import { examplesSource, fieldsOf, textSource, type Source } from "../../runtime/data.js";
-import { load } from "../../runtime/model.js";
+import { load } from "../../runtime/index.js";
 import { pairsSource } from "../../runtime/pairs.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import type { Facts } from "../../src/compile.js";
