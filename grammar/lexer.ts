@@ -4,6 +4,7 @@
  */
 import { createToken, Lexer, type TokenType } from "chevrotain";
 import { unitPattern } from "./units.js";
+import { recordOf } from "../runtime/records.js";
 
 export const Name = createToken({ name: "Name", label: "a name", pattern: /[A-Za-z_][A-Za-z0-9_]*/ });
 
@@ -16,7 +17,7 @@ export type Keyword = (typeof keywords)[number];
 const keyword = (word: Keyword): TokenType =>
   createToken({ name: `Keyword${word[0]!.toUpperCase()}${word.slice(1)}`, label: `\`${word}\``, pattern: new RegExp(word), longer_alt: Name });
 
-export const word = Object.fromEntries(keywords.map((name) => [name, keyword(name)])) as Readonly<Record<Keyword, TokenType>>;
+export const word = recordOf(keywords.map((name) => [name, keyword(name)]));
 
 const symbol = (name: string, text: string): TokenType =>
   createToken({ name, label: `\`${text}\``, pattern: new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) });

@@ -4,6 +4,7 @@
  * the step and the seed in the metadata. Reading checks everything, since files come from anywhere.
  */
 import { DataError } from "./errors.js";
+import { recordOf } from "./records.js";
 
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -17,13 +18,13 @@ interface Header {
 }
 
 export function encode({ tensors, metadata }: Checkpoint): Uint8Array<ArrayBuffer> {
-  const header: Record<string, Header | Readonly<Record<string, string>>> = { __metadata__: metadata };
+  const header = new Map<string, Header | Readonly<Record<string, string>>>([["__metadata__", metadata]]);
   let at = 0;
   for (const [name, { shape, data }] of tensors) {
-    header[name] = { dtype: "F32", shape, data_offsets: [at, at + data.byteLength] };
+    header.set(name, { dtype: "F32", shape, data_offsets: [at, at + data.byteLength] });
     at += data.byteLength;
   }
-  const text = JSON.stringify(header);
+  const text = JSON.stringify(recordOf(header));
   // The data begins at a multiple of eight bytes; the header is padded with spaces.
   const bytes = new TextEncoder().encode(text + " ".repeat((8 - (new TextEncoder().encode(text).length % 8)) % 8));
   const out = new Uint8Array(8 + bytes.length + at);
@@ -56,11 +57,11 @@ export function decode(bytes: Uint8Array): Checkpoint {
   const data = bytes.subarray(8 + length);
   const ranges: (readonly [number, number])[] = [];
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  let metadata: Record<string, string> = {};
+  let metadata: Readonly<Record<string, string>> = recordOf([]);
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") {
       if (!isRecord(entry)) return bad("its metadata is not an object");
-      metadata = Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, String(value)]));
+      metadata = recordOf(Object.entries(entry).map(([key, value]) => [key, String(value)]));
       continue;
     }
     if (!isRecord(entry)) return bad(`\`${name}\` is not described by an object`);

@@ -6,6 +6,7 @@
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
 import { siteHash, threefry2x32 } from "./threefry.js";
+import { recordOf } from "./records.js";
 
 /** Batch tensors by name: "corpus.token" -> values of [batch, …]. */
 export type Batch = Readonly<Record<string, Float32Array | Uint32Array>>;
@@ -70,7 +71,7 @@ export function textSource(info: Extract<DataInfo, { readonly kind: "characters"
       token.set(tokens.subarray(start, start + window), i * window);
       next.set(tokens.subarray(start + 1, start + 1 + window), i * window);
     });
-    return { [`${name}.token`]: token, [`${name}.next`]: next };
+    return recordOf([[`${name}.token`, token], [`${name}.next`, next]]);
   };
   return {
     holdoutExamples: windows,
@@ -101,7 +102,7 @@ export function examplesSource(info: Extract<DataInfo, { readonly kind: "example
   const make = (chosen: readonly { readonly label: number; readonly row: number }[]): Batch => {
     const value = new Float32Array(chosen.length * features);
     chosen.forEach(({ label, row }, i) => value.set(classes[label]!.values.subarray(row * features, (row + 1) * features), i * features));
-    return { [`${name}.value`]: value, [`${name}.label`]: Uint32Array.from(chosen, ({ label }) => label) };
+    return recordOf<string, Float32Array | Uint32Array>([[`${name}.value`, value], [`${name}.label`, Uint32Array.from(chosen, ({ label }) => label)]]);
   };
   return {
     holdoutExamples: held.length,

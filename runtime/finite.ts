@@ -7,6 +7,7 @@
 import type { Batch } from "./data.js";
 import type { NotFinite } from "./errors.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
+import { valueAt } from "./records.js";
 
 const EXPONENT = 0x7f800000;
 
@@ -41,7 +42,7 @@ export async function findNotFinite({ plan, read, batch = {}, gradients }: Looke
   for (const [name, values] of Object.entries(batch)) if (values instanceof Float32Array) look("input", name, values);
   if (found.length || !gradients) return found;
   const all = await gradients();
-  for (const { name } of [...plan.parameters].reverse()) look("gradient", name, all[name]!);
+  for (const { name } of [...plan.parameters].reverse()) look("gradient", name, valueAt(all, name)!);
   return found;
 }
 

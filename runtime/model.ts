@@ -15,6 +15,7 @@ import { openOn } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
 import { isOfTheRun, parametersOf, type DataInfo, type Entry, type ParameterInfo, type Plan, type ShrinkInfo, type TensorRef } from "./plan.js";
 import { deciding, firstGates, magnitudes, pinned, resized, type Closing, type Recompile } from "./shrink.js";
+import { merged, recordOf, valueAt } from "./records.js";
 
 export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
 
@@ -101,7 +102,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
   const text = plan.data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
   const entryOf = (name: string, what: string): Entry => {
-    const entry = entries[name];
+    const entry = valueAt(entries, name);
     if (!entry) throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
     return entry;
   };
@@ -110,27 +111,27 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
   const feed = (entry: Entry, values: Readonly<Record<string, ArrayLike<number>>>): void => {
     for (const [name, ref] of Object.entries(entry.inputs)) {
       // Schedules need the step everywhere: it is the one that would come next.
-      const given = isOfTheRun(name, ref) ? [name === "step" ? step : seed] : values[name];
+      const given = isOfTheRun(name, ref) ? [name === "step" ? step : seed] : valueAt(values, name);
       if (!given) throw new DataError(`\`${name}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
       const size = sizeOf(ref);
       if (given.length !== size) throw new DataError(`\`${name}\` has ${given.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`);
       session.write(ref, ref.dtype === "u32" ? Uint32Array.from(given) : Float32Array.from(given));
     }
     for (const name of Object.keys(values)) {
-      if (!entry.inputs[name] && !declared.has(name)) throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
+      if (!valueAt(entry.inputs, name) && !declared.has(name)) throw new DataError(`there is no input \`${name}\``, `there are ${Object.keys(entry.inputs).join(", ")}`);
     }
   };
-  const read = async (entry: Entry, name: string): Promise<Words> => session.read(entry.outputs[name]!);
+  const read = async (entry: Entry, name: string): Promise<Words> => session.read(valueAt(entry.outputs, name)!);
   const scalar = async (entry: Entry, name: string): Promise<number> => (await read(entry, name))[0]!;
-  const constraintsOf = async (entry: Entry): Promise<Record<string, number>> => {
-    const found: Record<string, number> = {};
-    for (const name of Object.keys(entry.outputs)) if (name.startsWith("constraint:")) found[name.slice(11)] = await scalar(entry, name);
-    return found;
+  const constraintsOf = async (entry: Entry): Promise<Readonly<Record<string, number>>> => {
+    const found = new Map<string, number>();
+    for (const name of Object.keys(entry.outputs)) if (name.startsWith("constraint:")) found.set(name.slice(11), await scalar(entry, name));
+    return recordOf(found);
   };
-  const collect = async (entry: Entry, prefix: string): Promise<Record<string, Float32Array>> => {
-    const found: Record<string, Float32Array> = {};
-    for (const name of Object.keys(entry.outputs)) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = (await read(entry, name)) as Float32Array;
-    return found;
+  const collect = async (entry: Entry, prefix: string): Promise<Readonly<Record<string, Float32Array>>> => {
+    const found = new Map<string, Float32Array>();
+    for (const name of Object.keys(entry.outputs)) if (name.startsWith(prefix)) found.set(name.slice(prefix.length), (await read(entry, name)) as Float32Array);
+    return recordOf(found);
   };
   const monitored = async (batch: Batch): Promise<Pick<StepMetrics, "monitors" | "claims">> => {
     const entry = entries["monitor"];
@@ -140,7 +141,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
     const read = await session.run("monitor", outputs.map(([, ref]) => ref));
     const values = new Map(outputs.map(([name], i) => [name, read[i]![0]!]));
     return {
-      monitors: Object.fromEntries([...values].flatMap(([name, value]) => (name.startsWith("monitor:") ? [[name.slice("monitor:".length), value]] : []))),
+      monitors: recordOf([...values].flatMap(([name, value]) => (name.startsWith("monitor:") ? [[name.slice("monitor:".length), value]] : []))),
       claims: plan.claims.flatMap(({ text: claim, bound }) => {
         const value = values.get(`claim:${claim}`);
         return value === undefined ? [] : [{ text: claim, value, holds: value <= bound }];
@@ -185,7 +186,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
         const names = Object.keys(entry.outputs).filter((name) => /^(constraint|adapted|cost):/.test(name));
         // Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end.
         const norm = plan.states.some(({ name }) => name === "scale:loss") ? undefined : entry.outputs["norm"];
-        return { entry, names, norm, refs: [entry.outputs["loss"]!, ...names.map((name) => entry.outputs[name]!), ...(norm ? [norm] : [])] };
+        return { entry, names, norm, refs: [entry.outputs["loss"]!, ...names.map((name) => valueAt(entry.outputs, name)!), ...(norm ? [norm] : [])] };
       };
       let watched = readBack();
       let closing: Closing | null = null;
@@ -201,7 +202,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
         if (step + 1 < end) batch = source.batch(size, seed, step + 1);
         const read = await running;
         const loss = read[0]![0]!;
-        const named = (prefix: string): Record<string, number> => Object.fromEntries(names.flatMap((name, i) => (name.startsWith(prefix) ? [[name.slice(prefix.length), read[i + 1]![0]!]] : [])));
+        const named = (prefix: string): Readonly<Record<string, number>> => recordOf(names.flatMap((name, i) => (name.startsWith(prefix) ? [[name.slice(prefix.length), read[i + 1]![0]!]] : [])));
         if (!Number.isFinite(loss)) throw await refused(`the loss is ${loss} at step ${step + 1}${lastFinite === null ? "" : `, and was last finite at step ${lastFinite}`}`, fed);
         lastFinite = step + 1;
         const length = norm ? read[names.length + 1]![0]! : 0;
@@ -252,7 +253,7 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
     },
     async gradients(batch) {
       const entry = entryOf("gradients", "be differentiated");
-      feed(entry, { ...batch });
+      feed(entry, batch);
       await session.run("gradients");
       return { loss: await scalar(entry, "loss"), gradients: await collect(entry, "gradient:") };
     },
@@ -261,11 +262,11 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
       const entry = entryOf(name, "compute outputs");
       feed(entry, inputs);
       await session.run(name);
-      return Object.fromEntries(await Promise.all(Object.keys(plan.outputs).map(async (output) => [output, (await read(entry, output)) as Float32Array] as const)));
+      return recordOf(await Promise.all(Object.keys(plan.outputs).map(async (output) => [output, (await read(entry, output)) as Float32Array] as const)));
     },
     async vjp(inputs, cotangents) {
       const entry = entryOf("vjp", "be differentiated");
-      feed(entry, { ...inputs, ...Object.fromEntries(Object.entries(cotangents).map(([name, values]) => [`cotangent:${name}`, values])) });
+      feed(entry, merged(inputs, recordOf(Object.entries(cotangents).map(([name, values]) => [`cotangent:${name}`, values]))));
       await session.run("vjp");
       return { inputs: await collect(entry, "cotangent:"), parameters: await collect(entry, "gradient:") };
     },
@@ -273,12 +274,12 @@ function makeModel(host: Host, compiled: Plan, device: Device, opened: Session, 
       const entry = entryOf("forward", "generate text");
       if (!text || !entry.outputs["logits"]) throw new DataError(`${plan.name} does not generate text`);
       return continued(prompt, text, { ...options, seed: options.seed ?? seed }, async (window) => {
-        feed(entry, { [`${text.name}.token`]: window });
+        feed(entry, recordOf([[`${text.name}.token`, window]]));
         await session.run("forward");
         return (await read(entry, "logits")) as Float32Array;
       });
     },
-    parameters: () => Object.fromEntries(plan.parameters.map((info) => [info.name, accessTo(info)])),
+    parameters: () => recordOf(plan.parameters.map((info) => [info.name, accessTo(info)])),
     checkpoint: async () => encoded(await everything()),
     async save(path) {
       const { writeAtomically } = filesOf(host);

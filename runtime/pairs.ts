@@ -11,6 +11,7 @@ import { drawBelow, type Batch, type Source } from "./data.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
 import { siteHash } from "./threefry.js";
+import { recordOf } from "./records.js";
 
 export type Pair = readonly [first: string, second: string];
 
@@ -69,7 +70,10 @@ export function pairsSource(info: Extract<DataInfo, { readonly kind: "pairs" }>,
   const make = (chosen: readonly Numbered[], draw: (bound: number, example: number, k: number) => number): Batch => {
     const others = new Uint32Array(chosen.length * negatives);
     chosen.forEach(([first], i) => others.set(distinct(info.names.length, excluded[first]!, negatives, (bound, k) => draw(bound, i, k)), i * negatives));
-    return { [`${name}.first`]: Uint32Array.from(chosen, ([first]) => first), [`${name}.second`]: Uint32Array.from(chosen, ([, second]) => second), [`${name}.others`]: others };
+    return recordOf([
+      [`${name}.first`, Uint32Array.from(chosen, ([first]) => first)], [`${name}.second`, Uint32Array.from(chosen, ([, second]) => second)],
+      [`${name}.others`, others],
+    ]);
   };
   return {
     holdoutExamples: evaluated.length,

@@ -1,5 +1,6 @@
 /** What a step costs by the units that are left: the polynomial of a plan, for the trainer that chooses and for the compiler that says what cannot be had. */
 import type { ShrinkInfo, SlotInfo } from "./plan.js";
+import { valueAt } from "./records.js";
 
 /** Rows of vectors are whole: of many units a multiple of so many is kept. */
 const GRAIN = 8;
@@ -8,7 +9,7 @@ const MANY = 64;
 /** A step's cost, as a share of the dense model's, with these shares of units open. */
 export function costShare({ names, terms, coefficients }: ShrinkInfo["prices"], measure: string, open: (slot: string) => number): number {
   const shares = names.map(open);
-  return terms.reduce((sum, term, i) => sum + term.reduce((product, at) => product * shares[at]!, coefficients[measure]![i]!), 0);
+  return terms.reduce((sum, term, i) => sum + term.reduce((product, at) => product * shares[at]!, valueAt(coefficients, measure)![i]!), 0);
 }
 
 export const chunkOf = ({ kept }: SlotInfo): number => (kept.length >= MANY ? GRAIN : 1);

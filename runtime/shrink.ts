@@ -5,6 +5,7 @@
 import { DataError } from "./errors.js";
 import { PINNED, type Kept, type ParameterInfo, type Plan, type ShrinkInfo, type SlotInfo } from "./plan.js";
 import { chunkOf, costShare, fewest } from "./prices.js";
+import { recordOf, valueAt } from "./records.js";
 
 /** The logit at which a gate is 0 without noise: sigmoid(a) (zeta - gamma) = -gamma, with the ends of src/passes/gates.ts. */
 const SHUT = Math.log(0.1 / 1.1);
@@ -73,7 +74,7 @@ export function decide(info: ShrinkInfo, logits: ArrayLike<number>, targets: Rea
   }
   const around = new Map(slots.map(({ name, layer }) => [name, layer]));
   const gone = (name: string | null): boolean => name !== null && (open.get(name)!.length === 0 || gone(around.get(name)!));
-  return Object.fromEntries(slots.flatMap(({ name, layer, kept }) => (gone(layer) ? [] : [[name, open.get(name)!.map((i) => kept[i]!).sort((a, b) => a - b)]])));
+  return recordOf(slots.flatMap(({ name, layer, kept }) => (gone(layer) ? [] : [[name, open.get(name)!.map((i) => kept[i]!).sort((a, b) => a - b)]])));
 }
 
 /**
@@ -118,7 +119,7 @@ export function magnitudes({ slots }: ShrinkInfo, parameters: readonly Parameter
 export function pinned({ slots }: ShrinkInfo, kept: Kept, words: number): Float32Array {
   const logits = new Float32Array(words).fill(-PINNED);
   for (const { name, kept: units, offset } of slots) {
-    const left = new Set(kept[name] ?? []);
+    const left = new Set(valueAt(kept, name) ?? []);
     units.forEach((unit, i) => {
       if (left.has(unit)) logits[offset + i] = PINNED;
     });
@@ -133,8 +134,8 @@ export function cutTensor(data: Float32Array, before: Pick<ParameterInfo, "shape
   const indices = after.shape.map((size, axis) => {
     const cut = cuts[axis];
     if (!cut) return Array.from({ length: size }, (_, i) => i);
-    const had = units.before[cut.slot]!;
-    const own = units.after[cut.slot]!.map((unit) => had.indexOf(unit));
+    const had = valueAt(units.before, cut.slot)!;
+    const own = valueAt(units.after, cut.slot)!.map((unit) => had.indexOf(unit));
     return cut.pairs ? own.flatMap((i) => own.map((j) => i * had.length + j)) : own;
   });
   const out = new Float32Array(after.shape.reduce((product, size) => product * size, 1));
@@ -175,20 +176,20 @@ export async function decided({ shrinking, cost }: Pick<Plan, "shrinking" | "cos
       tried.add(JSON.stringify(kept));
       const plan = await recompile({ kept, settled: true, dense: cost!.dense, profile: cost!.profile });
       // Of the budgets, the part that is used of the one that binds most.
-      const used = Math.max(0, ...budgets.map(({ measure, share }) => plan.cost!.share[measure]! / share));
+      const used = Math.max(0, ...budgets.map(({ measure, share }) => valueAt(plan.cost!.share, measure)! / share));
       if (!best || (used <= 1 ? best.used > 1 || used > best.used : used < best.used)) best = { plan, used, kept };
       if (!budgets.length || (used >= NEAR && used <= 1)) return;
-      const open = (name: string): number => (kept[name]?.length ?? 0) / sizes.get(name)!;
-      targets = new Map(budgets.map(({ measure, share }) => [measure, (MARGIN * share * costShare(prices, measure, open)) / plan.cost!.share[measure]!]));
+      const open = (name: string): number => (valueAt(kept, name)?.length ?? 0) / sizes.get(name)!;
+      targets = new Map(budgets.map(({ measure, share }) => [measure, (MARGIN * share * costShare(prices, measure, open)) / valueAt(plan.cost!.share, measure)!]));
     }
   };
   await aim(0);
   const { used, kept, plan } = best!;
   if (!budgets.length || (used >= ENOUGH && used <= 1)) return plan;
-  await aim(slots.filter(({ name, kind }) => kind === "layer" && (kept[name]?.length ?? 0) > 0).length + 1);
+  await aim(slots.filter(({ name, kind }) => kind === "layer" && (valueAt(kept, name)?.length ?? 0) > 0).length + 1);
   const found = best!;
   if (found.used > BEYOND) {
-    const words = budgets.map(({ measure, share }) => `${measure} ${percent(found.plan.cost!.share[measure]!)} where ${percent(share)} are asked for`).join(", ");
+    const words = budgets.map(({ measure, share }) => `${measure} ${percent(valueAt(found.plan.cost!.share, measure)!)} where ${percent(share)} are asked for`).join(", ");
     throw new DataError(`the budget cannot be met: the smallest plan that was found takes ${words}`, "let more be shrunk (layers above all), or ask for less");
   }
   return found.plan;
@@ -207,7 +208,7 @@ export function deciding(plan: Plan, logits: ArrayLike<number>, recompile: Recom
   const masked = (): Plan => {
     const kept = decide(shrinking!, logits, new Map(shrinking!.budgets.map(({ measure, share }) => [measure, share])));
     const sizes = new Map(shrinking!.slots.map(({ name, size }) => [name, size]));
-    const share = Object.fromEntries(Object.keys(cost!.share).map((measure) => [measure, costShare(shrinking!.prices, measure, (name) => (kept[name]?.length ?? 0) / sizes.get(name)!)]));
+    const share = recordOf(Object.keys(cost!.share).map((measure) => [measure, costShare(shrinking!.prices, measure, (name) => (valueAt(kept, name)?.length ?? 0) / sizes.get(name)!)]));
     return { ...plan, kept, cost: { ...cost!, share } };
   };
   const begun = performance.now();

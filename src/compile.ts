@@ -24,6 +24,7 @@ import { stateOf } from "./layout.js";
 import type { DeviceProfile } from "./cost/profile.js";
 import { profileOf, shrinking, type Shrunk } from "./shrink.js";
 import { blame, readUses, type Host, type OwnSet } from "./uses.js";
+import { recordOf, valueAt } from "../runtime/records.js";
 
 export { modulesOf } from "./uses.js";
 export type { Facts, Host };
@@ -141,23 +142,23 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   const fitted = fit(entries, train, room, (graphs) => printers.map(({ profile }) => schedule(graphs, profile, layout, words)));
   if ("code" in fitted) return { plan: null, diagnostics: [...diagnostics, fitted], sources, stages: null, accounts: null };
   const scheduled: [string, Scheduled][] = [];
-  const devices: Record<string, DevicePlan> = {};
+  const devices = new Map<string, DevicePlan>();
   for (const [i, { name, printer }] of printers.entries()) {
     const result = fitted.scheduled[i]!;
     scheduled.push([name, result]);
-    devices[name] = { kernels: result.infos, code: await printer.print(result.kernels), entries: result.entries, pools: result.pools, constants: result.constants };
+    devices.set(name, { kernels: result.infos, code: await printer.print(result.kernels), entries: result.entries, pools: result.pools, constants: result.constants });
   }
   const plan: Plan = {
     format: 1, name: model.name, doc: model.doc,
-    dims: Object.fromEntries(model.dims.map(({ name, size }) => [name, valueOf(size)!])),
-    dimDocs: Object.fromEntries(model.dims.flatMap(({ name, doc }) => (doc ? [[name, doc]] : []))),
+    dims: recordOf(model.dims.map(({ name, size }) => [name, valueOf(size)!])),
+    dimDocs: recordOf(model.dims.flatMap(({ name, doc }) => (doc ? [[name, doc]] : []))),
     data: model.data.map((source) => dataOf(source, options.facts ?? {})),
     spec: text, parameters, states, train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
-    inputs: Object.fromEntries(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
-    outputs: Object.fromEntries(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
+    inputs: recordOf(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
+    outputs: recordOf(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
     constraints: constraintsOf(model, entries.lowered.constraints), claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
     ...(shrinks ? shrinks.info : {}),
-    devices,
+    devices: recordOf(devices),
   };
   const stages: Stages = {
     model: () => printModel(model),
@@ -167,7 +168,7 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
   };
   const accounts = (device: string, entry: string): Accounted => {
     const found = scheduled.find(([name]) => name === device)?.[1];
-    return { accounts: found?.accounts(entry) ?? [], peak: found?.peaks[entry] ?? { work: 0, streams: 0 } };
+    return { accounts: found?.accounts(entry) ?? [], peak: valueAt(found?.peaks, entry) ?? { work: 0, streams: 0 } };
   };
   return { plan, diagnostics, sources, stages, accounts };
 }
@@ -184,7 +185,7 @@ const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly n
 
 function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
   const { name, location, holdout } = source;
-  const fact = facts[name];
+  const fact = valueAt(facts, name);
   const length = valueOf(source.length)!;
   if (source.kind === "characters") return { kind: "characters", name, location, window: length, holdout, vocabulary: fact && "vocabulary" in fact ? fact.vocabulary : [] };
   if (source.kind === "pairs") return { kind: "pairs", name, location, negatives: length, holdout, names: fact && "names" in fact ? fact.names : [] };
@@ -194,7 +195,7 @@ function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
 function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: Fitted): string {
   const bytes = (Object.keys(wordBytes) as PoolName[]).map((name) => `${name} ${wordBytes[name] * pools[name]} bytes`).join(", ");
   const tables = Object.entries(entries).map(([name, { dispatches }]) =>
-    [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(peaks[name]!)}`, ...dispatches.map((dispatch) => `  ${infos[dispatch.kernel]!.name} (${groupsOf(dispatch, infos[dispatch.kernel]!)} groups) at ${dispatch.offsets.join(", ")}`)].join("\n"));
+    [`entry ${name}: ${dispatches.length} dispatches, ${memoryOf(valueAt(peaks, name)!)}`, ...dispatches.map((dispatch) => `  ${infos[dispatch.kernel]!.name} (${groupsOf(dispatch, infos[dispatch.kernel]!)} groups) at ${dispatch.offsets.join(", ")}`)].join("\n"));
   return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");
 }
 

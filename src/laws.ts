@@ -10,6 +10,7 @@ import { known, valueOf } from "./graph/sizes.js";
 import { defaultsOf, problemsOf } from "./manifolds/own.js";
 import { fixed, type ConstraintSet, type Manifold, type Options } from "./manifolds/set.js";
 import { vjp } from "./passes/differentiate.js";
+import { merged, recordOf, valueAt } from "../runtime/records.js";
 
 /** Points of one run. */
 export const MANY = 6;
@@ -38,16 +39,16 @@ export interface Law {
 export function settings(set: ConstraintSet): Options[] {
   const defaults = defaultsOf(set);
   const others = Object.entries(set.options).flatMap(([name, option]): Options[] =>
-    option.kind === "choice" ? option.choices.filter((choice) => choice !== option.default).map((choice) => ({ [name]: choice })) : option.kind === "flag" ? [{ [name]: !option.default }] : []);
-  return [defaults, ...others.map((own) => ({ ...defaults, ...own }))];
+    option.kind === "choice" ? option.choices.filter((choice) => choice !== option.default).map((choice) => recordOf([[name, choice]])) : option.kind === "flag" ? [recordOf([[name, !option.default]])] : []);
+  return [defaults, ...others.map((own) => merged(defaults, own))];
 }
 
 /** A set at the shapes of its cases, in every setting. */
 export const subjectsOf = (set: ConstraintSet): Subject[] => set.cases.flatMap((item) =>
-  (item.options ? [{ ...defaultsOf(set), ...item.options }] : settings(set)).flatMap((options): Subject[] => {
+  (item.options ? [merged(defaultsOf(set), item.options)] : settings(set)).flatMap((options): Subject[] => {
     const pieces = set.free(item.shape.map(known), options);
     if ("error" in pieces) return [];
-    const own = Object.entries(options).filter(([name, value]) => value !== set.options[name]!.default);
+    const own = Object.entries(options).filter(([name, value]) => value !== valueAt(set.options, name)!.default);
     const free = pieces.map(({ shape }) => shape.map((size) => valueOf(size)!));
     return [{ title: `${set.name}(${own.map(([name, value]) => `${name} = ${value}`).join(", ")}) [${item.shape.join(", ")}]`, set, options, point: item.shape, free, extreme: item.extreme }];
   }));
@@ -102,7 +103,7 @@ export function graphOf(make: (b: Builder) => Readonly<Record<string, Node>>): G
 }
 
 /** Its results in f64, by name. */
-export const run = (graph: Graph, values: Values): Results => Object.fromEntries(evaluate(graph, new Map(values)).outputs);
+export const run = (graph: Graph, values: Values): Results => recordOf(evaluate(graph, new Map(values)).outputs);
 
 export const worst = (values: ArrayLike<number>): number => Array.from(values).reduce((most, value) => (Number.isNaN(value) ? Number.NaN : Math.max(most, Math.abs(value))), 0);
 export const difference = (x: ArrayLike<number>, y: ArrayLike<number>): number => worst(Array.from(x, (value, i) => value - y[i]!));
@@ -157,11 +158,11 @@ function common(subject: Subject): Law[] {
       failures: () => {
         const graph = graphOf((b) => {
           const { pieces, x } = mapped(b, subject);
-          return Object.fromEntries(vjp(b, [x], [ambient(b, "g", subject)], pieces).map((node, i) => [`free.${i}`, node]));
+          return recordOf(vjp(b, [x], [ambient(b, "g", subject)], pieces).map((node, i) => [`free.${i}`, node]));
         });
         const g = vectors(subject, 59);
         const [first, elsewhere] = [started(subject), coordinates(subject, 61, false)].map((at) => run(graph, new Map([...at, ["g", g]])));
-        return Object.keys(elsewhere!).flatMap((name) => (worst(first![name]!) >= 0.01 * worst(elsewhere![name]!) - 1e-12 ? [] : [`the derivative at the start is ${worst(first![name]!).toPrecision(3)}, and ${worst(elsewhere![name]!).toPrecision(3)} elsewhere`]));
+        return Object.keys(elsewhere!).flatMap((name) => (worst(valueAt(first!, name)!) >= 0.01 * worst(valueAt(elsewhere!, name)!) - 1e-12 ? [] : [`the derivative at the start is ${worst(valueAt(first!, name)!).toPrecision(3)}, and ${worst(valueAt(elsewhere!, name)!).toPrecision(3)} elsewhere`]));
       },
     },
     {
@@ -170,7 +171,7 @@ function common(subject: Subject): Law[] {
         const graph = graphOf((b) => {
           const { pieces, x } = mapped(b, subject);
           const g = ambient(b, "g", subject);
-          return { value: valueAlong(b, x, g), ...Object.fromEntries(vjp(b, [x], [g], pieces).map((node, i) => [`free.${i}`, node])) };
+          return merged({ value: valueAlong(b, x, g) }, recordOf(vjp(b, [x], [g], pieces).map((node, i) => [`free.${i}`, node])));
         });
         const at = coordinates(subject, 17, false);
         const g = vectors(subject, 19);
@@ -182,7 +183,7 @@ function common(subject: Subject): Law[] {
             if (i % stride) return [];
             const moved = (h: number): number => run(graph, new Map([...at, ["g", g], [name, values.map((same, j) => (j === i ? value + h : same))]]))["value"]![0]!;
             const numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            return most(`the derivative by coordinate ${i} is ${found[name]![i]!.toPrecision(6)}, by differences ${numeric.toPrecision(6)}, apart by`, Math.abs(numeric - found[name]![i]!), 1e-6 * Math.max(1, Math.abs(numeric)));
+            return most(`the derivative by coordinate ${i} is ${valueAt(found, name)![i]!.toPrecision(6)}, by differences ${numeric.toPrecision(6)}, apart by`, Math.abs(numeric - valueAt(found, name)![i]!), 1e-6 * Math.max(1, Math.abs(numeric)));
           });
         });
       },
@@ -221,14 +222,14 @@ function adapting(subject: Subject, name: string): Law[] {
     failures: () => {
       const graph = graphOf((b) => {
         const scalar = b.input("scalar", [], "f32");
-        const setting = { options, adapted: { [name]: scalar } };
+        const setting = { options, adapted: recordOf([[name, scalar]]) };
         const x = set.map(b, free.map((shape, i) => b.input(`free.${i}`, [MANY, ...shape], "f32")), [MANY, ...point], setting);
         const g = ambient(b, "g", subject);
         const [slope] = vjp(b, [x], [g], [scalar]);
         return { x, violation: set.violation(b, x, setting), projected: set.violation(b, set.project(b, g, setting), setting), slope: slope!, value: valueAlong(b, x, g) };
       });
       const at = (scalar: number): Results => run(graph, new Map([...coordinates(subject, 73, false), ["g", vectors(subject, 79, 3)], ["scalar", [scalar]]]));
-      const own = options[name] as number;
+      const own = valueAt(options, name) as number;
       const { x: plain } = run(graphOf((b) => ({ x: mapped(b, subject).x })), coordinates(subject, 73, false));
       return [...most("the map differs from that of the option by", difference(at(own)["x"]!, plain!), 1e-12), ...[own, own / 2].flatMap((scalar) => {
         const { violation, projected, slope } = at(scalar);

@@ -11,6 +11,7 @@ import { countsOf, everyLayer, gateSlots, inside, numbered } from "./model/shrin
 import { repeatsOf } from "./model/quantities.js";
 import type { PricePolynomial } from "./passes/gates.js";
 import { pathOf, type Costs, type Share } from "./cost/cost.js";
+import { recordOf } from "../runtime/records.js";
 
 /** A plan of what is left, counted. */
 export interface Counted {
@@ -68,7 +69,7 @@ export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Pri
       const bit = bits.get(gate);
       return bit === undefined ? point[widest + shared.indexOf(gate as (typeof shared)[number])]! : point[bit] === 1 ? halfOf(gate) : sizeOfGate.get(gate)!;
     };
-    const kept = Object.fromEntries([...own, ...shared].flatMap((gate) => slots.filter(({ name }) => pathOf(name) === gate.name).map(({ name }) => [name, Array.from({ length: left(gate) }, (_, i) => i)])));
+    const kept = recordOf([...own, ...shared].flatMap((gate) => slots.filter(({ name }) => pathOf(name) === gate.name).map(({ name }) => [name, Array.from({ length: left(gate) }, (_, i) => i)])));
     const counted = count(kept);
     dense ??= measuresOf(counted.costs.total);
     for (const [path, share] of byPath(counted)) {

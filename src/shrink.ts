@@ -20,6 +20,7 @@ import { gateSlots } from "./model/shrinking.js";
 import { MEASURES, type CostSettings, type Measure, type TypedModel } from "./model/typed.js";
 import { measuresOf, pricesOf, type Counted } from "./prices.js";
 import { schedule } from "./schedule/plan.js";
+import { recordOf } from "../runtime/records.js";
 
 /** How far a page has shrunk. */
 export interface Shrunk {
@@ -83,10 +84,10 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
   const stray = Object.entries(shrunk?.kept ?? {}).find(([name, units]) => !all.some((slot) => slot.name === name && units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < slot.size)));
   if (stray) return diagnostic("MHC505", cost.span, `what is left of the run is not of this page: it keeps units of \`${stray[0]}\`, which the page ${all.some(({ name }) => name === stray[0]) ? "has fewer of" : "does not shrink"}`, { fix: "take the page that the run was of" });
   const { slots, words } = gateSlots(model, shrunk?.kept ?? {});
-  const kept = shrunk?.kept ?? Object.fromEntries(slots.map(({ name, kept: units }) => [name, units]));
+  const kept = shrunk?.kept ?? recordOf(slots.map(({ name, kept: units }) => [name, units]));
   const shareOf = (counted: Counted, dense: Readonly<Record<string, number>>): Record<Measure, number> => {
     const own = measuresOf(counted.costs.total);
-    return Object.fromEntries(MEASURES.map((measure) => [measure, own[measure] / dense[measure]!])) as Record<Measure, number>;
+    return recordOf(MEASURES.map((measure) => [measure, own[measure] / dense[measure]!]));
   };
   if (shrunk) {
     const whole = shrunk.dense ?? measuresOf(count({}).costs.total);

@@ -7,6 +7,7 @@
 import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
 import type { ParameterInfo, Plan } from "../../runtime/plan.js";
 import type { ModuleEmitter } from "../target.js";
+import { recordOf, valueAt } from "../../runtime/records.js";
 
 type Method = OptionalKind<MethodDeclarationStructure>;
 
@@ -35,7 +36,10 @@ export const typescript: ModuleEmitter = {
 
     file.addInterface({
       name: `${plan.name}Dims`, isExported: true, docs: [`The dims of ${plan.name}.`],
-      properties: Object.entries(plan.dims).map(([name, value]) => ({ name, type: `${value}`, isReadonly: true, ...(plan.dimDocs[name] ? { docs: [plan.dimDocs[name]!] } : {}) })),
+      properties: Object.entries(plan.dims).map(([name, value]) => {
+        const doc = valueAt(plan.dimDocs, name);
+        return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [doc] } : {}) };
+      }),
     });
     file.addInterface({
       name: `${plan.name}Parameters`, isExported: true, docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
@@ -98,7 +102,7 @@ export const typescript: ModuleEmitter = {
 /** The plan without the WebAssembly text, which is for people and four times as long as the rest. */
 function withoutText(plan: Plan): Plan {
   const strip = (device: Plan["devices"][string]): Plan["devices"][string] => (device.code.kind === "wasm" ? { ...device, code: { ...device.code, text: "" } } : device);
-  return { ...plan, devices: Object.fromEntries(Object.entries(plan.devices).map(([name, device]) => [name, strip(device)])) };
+  return { ...plan, devices: recordOf(Object.entries(plan.devices).map(([name, device]) => [name, strip(device)])) };
 }
 
 function option(name: string, type: string, initializer: string): OptionalKind<ParameterDeclarationStructure> {

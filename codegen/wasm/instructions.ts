@@ -2,6 +2,7 @@
  * Functions of WebAssembly as trees: an instruction holds its operands, as the folded form of the text format has it. printer.ts makes the module's text of
  * them (text.ts) and its two binaries (binary.ts). Opcodes are those of the core specification, 3.0, appendix "Index of Instructions".
  */
+import { valueAt } from "../../runtime/records.js";
 
 export type ValueType = "i32" | "i64" | "f32" | "v128";
 
@@ -87,7 +88,7 @@ function opcode(name: string, form: Form): Opcode {
 
 export const plain = (name: string, ...operands: readonly Instruction[]): Instruction => ({ kind: "plain", op: opcode(name, "plain"), operands });
 /** Words and vectors stand at any multiple of four bytes: a vector's natural alignment of 16 would be a false hint. */
-export const memory = (name: string, offset: number, ...operands: readonly Instruction[]): Instruction => ({ kind: "memory", op: opcode(name, "memory"), offset, align: 2, natural: NATURAL[name] ?? 2, operands });
+export const memory = (name: string, offset: number, ...operands: readonly Instruction[]): Instruction => ({ kind: "memory", op: opcode(name, "memory"), offset, align: 2, natural: valueAt(NATURAL, name) ?? 2, operands });
 export const lane = (name: string, at: number, ...operands: readonly Instruction[]): Instruction => ({ kind: "lane", op: opcode(name, "lane"), lane: at, operands });
 export const shuffle = (lanes: readonly number[], a: Instruction, b: Instruction): Instruction => ({ kind: "shuffle", op: opcode("i8x16.shuffle", "shuffle"), lanes, operands: [a, b] });
 export const i32 = (value: number): Instruction => ({ kind: "const", type: "i32", value: value | 0 });

@@ -2,6 +2,7 @@
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import { copiesOf, type DevicePlan, type Dispatch, type Entry, type HostPool, type TensorRef } from "../plan.js";
+import { valueAt } from "../records.js";
 
 type Pools = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
@@ -23,7 +24,7 @@ function load(plan: DevicePlan): Session {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
   const entryOf = (name: string): Entry => {
     if (closed) throw new DeviceError("the session is closed");
-    const entry = plan.entries[name];
+    const entry = valueAt(plan.entries, name);
     if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
     submits++;
     return entry;

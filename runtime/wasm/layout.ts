@@ -4,6 +4,7 @@
  */
 import { DeviceError } from "../errors.js";
 import { copiesOf, type DevicePlan, type PoolName } from "../plan.js";
+import { recordOf } from "../records.js";
 
 /** Where the dispatches of an entry stand, and how many there are. */
 export interface Table {
@@ -34,18 +35,18 @@ const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 export function layOut(plan: DevicePlan, scratchBytes: number, threads: number): Layout {
   const entries = Object.entries(plan.entries);
   let at = BARRIER + LINE * (1 + threads);
-  const tables: Record<string, { address: number; count: number }> = {};
+  const tables = new Map<string, { address: number; count: number }>();
   for (const [name, { dispatches }] of entries) {
-    tables[name] = { address: at, count: dispatches.length };
+    tables.set(name, { address: at, count: dispatches.length });
     at += RECORD * dispatches.length;
   }
-  const args: Record<string, number[]> = {};
+  const args = new Map<string, number[]>();
   for (const [name, { dispatches }] of entries) {
-    args[name] = dispatches.map(({ offsets }) => {
+    args.set(name, dispatches.map(({ offsets }) => {
       const address = at;
       at += 4 * offsets.length;
       return address;
-    });
+    }));
   }
   const tablesEnd = at;
   at = align(at);
@@ -66,9 +67,9 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
     dispatches.forEach((dispatch, i) => {
       const { kernel, offsets } = dispatch;
       const { groups, buffers } = plan.kernels[kernel]!;
-      words.set([kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args[name]![i]!, groups, 4 * buffers.length], (tables[name]!.address + RECORD * i) / 4);
-      words.set(offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset), args[name]![i]! / 4);
+      words.set([kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args.get(name)![i]!, groups, 4 * buffers.length], (tables.get(name)!.address + RECORD * i) / 4);
+      words.set(offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset), args.get(name)![i]! / 4);
     });
   }
-  return { pages: Math.ceil(at / PAGE), pools, scratch, tables, words };
+  return { pages: Math.ceil(at / PAGE), pools, scratch, tables: recordOf(tables), words };
 }

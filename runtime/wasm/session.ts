@@ -5,6 +5,7 @@
 import { bytesOf, sizeOf, turn, type Session, type Words } from "../device.js";
 import { DeviceError, reasonOf } from "../errors.js";
 import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
+import { valueAt } from "../records.js";
 import { BARRIER, RECORD, type Layout, type Table } from "./layout.js";
 import { poolOf, remoteOf } from "./pool.js";
 import type { Port } from "./port.js";
@@ -75,7 +76,7 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
     async profile(name) {
       const answers = await workers.all(orders.get(name)!.map((order) => ({ ...order, stride: RECORD })));
       // A thread that comes late to a dispatch finds less left of it: the longest time is that of one that came first.
-      return Array.from({ length: layout.tables[name]!.count }, (_, i) => Math.max(...answers.map(({ times }) => times![i]!)));
+      return Array.from({ length: valueAt(layout.tables, name)!.count }, (_, i) => Math.max(...answers.map(({ times }) => times![i]!)));
     },
     close: () => workers.close(),
   });
@@ -140,13 +141,13 @@ export async function inlineSession(made: Made, memory: WebAssembly.Memory, engi
   return sessionAt(made, {
     read, write,
     async run(name, reads) {
-      const { address, count } = layout.tables[name]!;
+      const { address, count } = valueAt(layout.tables, name)!;
       walk(name, address, count);
       await turn();
       return reads.map(copyOf);
     },
     profile(name) {
-      const { address, count } = layout.tables[name]!;
+      const { address, count } = valueAt(layout.tables, name)!;
       return Promise.resolve(Array.from({ length: count }, (_, i) => {
         const begun = performance.now();
         walk(name, address + RECORD * i, 1);
@@ -163,7 +164,7 @@ function sessionAt({ plan, layout }: Made, place: Place): Session {
   let submits = 0;
   const check = (name: string): void => {
     if (closed) throw new DeviceError("the session is closed");
-    if (!layout.tables[name]) throw new DeviceError(`the plan has no entry ${name}`);
+    if (!valueAt(layout.tables, name)) throw new DeviceError(`the plan has no entry ${name}`);
     submits++;
   };
   return {

@@ -13,6 +13,7 @@ import { helperFor, type OpenHelper } from "./helper.js";
 import { pipelinesOn, rehearsedOn } from "./pipelines.js";
 import { checkSubgroups } from "./subgroups.js";
 import { eager, patient, type Wait } from "./wait.js";
+import { recordOf, valueAt } from "../records.js";
 
 /** The alignment of dynamic offsets that every adapter grants. */
 const ALIGNMENT = 256;
@@ -103,7 +104,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const cluster = Math.max(0, ...plan.kernels.map((kernel) => kernel.cluster));
   if (cluster > 0) await checkSubgroups(gpu, cluster, subgroup);
   const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
-  const pools = Object.fromEntries(POOLS.map((pool) => {
+  const pools = recordOf(POOLS.map((pool) => {
     const size = Math.max(16, wordBytes[pool] * plan.pools[pool]);
     if (size > most) throw new DeviceError(`the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ${(most / 2 ** 20).toFixed(0)} MiB`, "make the batch or the model smaller, or use the device wasm");
     return [pool, gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC })];
@@ -113,7 +114,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const vec4s = plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4));
   const argsBytes = argsBytesOf(plan);
   let end = 0;
-  const runs = Object.fromEntries(Object.entries(plan.entries).map(([name, { dispatches }]) => [name, dispatches.map((item): Run => {
+  const runs = recordOf(Object.entries(plan.entries).map(([name, { dispatches }]) => [name, dispatches.map((item): Run => {
     const { kernel, offsets } = item;
     const at = end;
     const copies = copiesOf(item, plan.kernels[kernel]!);
@@ -135,8 +136,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const readyOf = async (name: string): Promise<readonly Ready[]> => {
     const found = ready.get(name);
     if (found) return found;
-    const made = await pipelines.of(runs[name]!.map(({ kernel }) => kernel));
-    const own = runs[name]!.map((run, i): Ready => {
+    const made = await pipelines.of(valueAt(runs, name)!.map(({ kernel }) => kernel));
+    const own = valueAt(runs, name)!.map((run, i): Ready => {
       const count = plan.kernels[run.kernel]!.groups;
       return { ...run, pipeline: made[i]!, group: groups[run.kernel]!, x: Math.min(count, GROUPS_IN_X), y: Math.ceil(count / GROUPS_IN_X) };
     });
@@ -144,8 +145,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     return own;
   };
   const names = Object.keys(plan.entries);
-  const first = plan.entries["train"] ? FIRST.filter((name) => plan.entries[name]) : names;
-  await pipelines.of(first.flatMap((name) => runs[name]!.map(({ kernel }) => kernel)));
+  const first = plan.entries["train"] ? FIRST.filter((name) => valueAt(plan.entries, name)) : names;
+  await pipelines.of(first.flatMap((name) => valueAt(runs, name)!.map(({ kernel }) => kernel)));
   for (const name of first) await readyOf(name);
   // What only other entries need is begun now, and waited for when they run.
   if (!lazy) for (const name of names) readyOf(name).catch(() => undefined);
@@ -159,7 +160,7 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   const mustBe = (name: string): void => {
     if (closed) throw new DeviceError("the session is closed");
     check();
-    if (!plan.entries[name]) throw new DeviceError(`the plan has no entry ${name}`);
+    if (!valueAt(plan.entries, name)) throw new DeviceError(`the plan has no entry ${name}`);
   };
   const dispatch = (pass: GPUComputePassEncoder, { pipeline, group, x, y, copies, at }: Ready): void => {
     pass.setPipeline(pipeline);

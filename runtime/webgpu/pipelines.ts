@@ -9,6 +9,7 @@ import type { DevicePlan, PoolName } from "../plan.js";
 import { argsBytesOf, bindingsOf, POOLS, usageOf, type Bindings } from "./bindings.js";
 import type { OpenHelper } from "./helper.js";
 import { drowsily } from "./wait.js";
+import { recordOf } from "../records.js";
 
 export interface Pipelines {
   /** The pipelines of these kernels, in this order; an error names the kernel that was refused. Where kernels are rehearsed, the driver has compiled them. */
@@ -112,7 +113,7 @@ interface Stage {
 }
 
 function stageOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): Stage {
-  const scratch = Object.fromEntries(POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })])) as Record<PoolName, GPUBuffer>;
+  const scratch = recordOf(POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })])) as Record<PoolName, GPUBuffer>;
   const argsBytes = argsBytesOf(plan);
   const uniform = gpu.createBuffer({ size: argsBytes, usage: GPUBufferUsage.UNIFORM });
   const { layout, group } = bindingsOf(gpu, scratch, uniform, argsBytes);

@@ -16,6 +16,7 @@ import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
 import { compileFor, describeRun, openProject, trainable, type CompiledFor, type Project, type SpecOptions } from "./project.js";
 import { version } from "./version.js";
+import { merged } from "../../runtime/records.js";
 
 interface CompareFlags extends SpecOptions, Asked {
   readonly device: DeviceName | "auto";
@@ -92,7 +93,7 @@ export const compareCommand = (): Command =>
         const unit = unitOf(contenders[0]!.plan.data[0]!);
         const report = join(out, "report.html");
         await writeAtomically(report, page(comparison, { command: again, version, time: new Date().toISOString().slice(0, 16).replace("T", " "), unit }));
-        const result = JSON.stringify({ ...toJson(comparison), report });
+        const result = JSON.stringify(merged<unknown>(toJson(comparison), { report }));
         await writeAtomically(join(out, "comparison.json"), `${result}\n`);
         process.stdout.write(json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`);
       } finally {

@@ -8,6 +8,7 @@ import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { profileNamed } from "./profiles.js";
 import { pageOf, profiled, report, type SpecOptions } from "./project.js";
+import { valueAt } from "../../runtime/records.js";
 
 const STAGES = ["model", "graph", "kernels", "plan"] as const;
 type Stage = (typeof STAGES)[number];
@@ -59,7 +60,7 @@ export const compileCommand = (): Command =>
         else if (typeof target === "string") {
           const printer = await printers[target]();
           files.push(...printer.files(stem, plan.devices[target]!.code));
-        } else if (target.kind === "kernels") files.push(...target.files(stem, plan.devices[target.name]!.code));
+        } else if (target.kind === "kernels") files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
         else files.push(...(await target.emit(stem, plan)));
       }
       const { writeAtomically } = await import("../../runtime/node/files.js");
@@ -72,7 +73,7 @@ export const compileCommand = (): Command =>
 
 /** A built-in target by name, or the default export of the user's module. */
 async function targetNamed(name: string): Promise<DeviceName | "typescript" | KernelPrinter | ModuleEmitter> {
-  const builtIn = Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name] : undefined;
+  const builtIn = valueAt(BUILT_IN, name);
   if (builtIn) return builtIn;
   if (!/[./\\]/.test(name)) throw new UsageError(`error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`);
   let module: { default?: unknown };

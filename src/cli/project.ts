@@ -18,6 +18,7 @@ import type { DeviceProfile } from "../cost/profile.js";
 import { SpecError, UsageError } from "./outcome.js";
 import { measuredProfiles, profileNamed } from "./profiles.js";
 import { choicesFor } from "./tuned.js";
+import { merged, recordOf } from "../../runtime/records.js";
 
 export interface SpecOptions {
   readonly set?: readonly string[];
@@ -41,8 +42,8 @@ export interface Project {
 }
 
 /** `a=b` pairs of a repeatable option. */
-export function pairs(list: readonly string[] | undefined, option: string): Record<string, string> {
-  return Object.fromEntries((list ?? []).map((item) => {
+export function pairs(list: readonly string[] | undefined, option: string): Readonly<Record<string, string>> {
+  return recordOf((list ?? []).map((item) => {
     const at = item.indexOf("=");
     if (at < 1) throw new UsageError(`error: --${option} ${item}: write --${option} name=value`);
     return [item.slice(0, at).trim(), item.slice(at + 1).trim()];
@@ -66,8 +67,8 @@ export async function openProject(file: string, { set, data, like, profile }: Sp
   const named = (data ?? []).filter((item) => item.includes("="));
   const plain = (data ?? []).filter((item) => !item.includes("="));
   if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
-  const locations = Object.fromEntries(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
-  return { file, text, used, ...(like === undefined ? {} : { shrunk: shrunkLike(like) }), ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }), options: { file, profiles: measuredProfiles(), set: pairs(set, "set"), data: plain[0] === undefined ? locations : { ...locations, "": fromHere(plain[0]) }, host } };
+  const locations = recordOf(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
+  return { file, text, used, ...(like === undefined ? {} : { shrunk: shrunkLike(like) }), ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }), options: { file, profiles: measuredProfiles(), set: pairs(set, "set"), data: plain[0] === undefined ? locations : merged(locations, { "": fromHere(plain[0]) }), host } };
 }
 
 /** What a run ended with. */
@@ -130,14 +131,13 @@ const errorsOf = (checked: Checked): Checked => ({ ...checked, diagnostics: chec
 export async function readFacts(project: Project, json: boolean): Promise<WithData> {
   const { check } = await import("../compile.js");
   const plain = project.options.data?.[""];
-  const data = { ...project.options.data };
-  delete data[""];
+  let data = recordOf(Object.entries(project.options.data ?? {}).filter(([name]) => name !== ""));
   let checked: Checked = check(project.text, { ...project.options, data });
   await report(errorsOf(checked), json);
   if (plain !== undefined) {
     const sources = checked.model!.data;
     if (sources.length !== 1) throw new UsageError(`error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`);
-    data[sources[0]!.name] = plain;
+    data = merged(data, recordOf([[sources[0]!.name, plain]]));
     checked = check(project.text, { ...project.options, data });
     await report(errorsOf(checked), json);
   }
@@ -146,7 +146,7 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   for (const { name, kind, location, length } of checked.model!.data) {
     loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, dirname(resolve(project.file))));
   }
-  const facts = Object.fromEntries([...loaded].map(([name, { facts: found }]) => [name, found]));
+  const facts = recordOf([...loaded].map(([name, { facts: found }]) => [name, found]));
   return { options: { ...project.options, data, facts }, loaded };
 }
 
@@ -231,6 +231,6 @@ export async function pageOf(file: string | undefined, given: SpecOptions & { re
 
 /** What a run's folder says about it; `first` is the data source that a location without a name is for. */
 export function describeRun({ file, options }: Project, loaded: ReadonlyMap<string, Loaded>, first: string, seed: number, device: string): Omit<RunInfo, "step"> {
-  const data = Object.fromEntries(Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
-  return { format: 1, file: resolve(file), set: options.set ?? {}, data, facts: Object.fromEntries([...loaded].map(([name, { facts }]) => [name, facts])), seed, device };
+  const data = recordOf(Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
+  return { format: 1, file: resolve(file), set: options.set ?? {}, data, facts: recordOf([...loaded].map(([name, { facts }]) => [name, facts])), seed, device };
 }

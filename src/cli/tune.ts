@@ -6,6 +6,7 @@ import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
 import { openProject, readFacts, report, type SpecOptions } from "./project.js";
 import { engineChoices, keepTuned } from "./tuned.js";
+import { merged, recordOf } from "../../runtime/records.js";
 
 interface TuneFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -31,13 +32,13 @@ export const tuneCommand = (): Command =>
         const { tune } = await import("../tools/tune.js");
         let reported = false;
         const found = await tune(device, async (choices) => {
-          const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: { ...engineChoices(device), ...choices } } });
+          const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: merged(engineChoices(device), choices) } });
           if (!reported) await report(compiled, json);
           reported = true;
           if (!compiled.plan!.train) throw new SpecError(`error: ${compiled.plan!.name} has no loss to train`);
           return compiled.plan!.devices[device.name]!;
         });
-        const choices = Object.fromEntries(found.flatMap(({ kernel, choice }) => (choice ? [[kernel, choice]] : [])));
+        const choices = recordOf(found.flatMap(({ kernel, choice }) => (choice ? [[kernel, choice]] : [])));
         const path = keepTuned(device, choices);
         if (json) for (const row of found) process.stdout.write(`${JSON.stringify(row)}\n`);
         else process.stdout.write(table(device.adapter, found, path));

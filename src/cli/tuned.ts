@@ -12,6 +12,7 @@ import type { Choices } from "../compile.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/matmul-cpu.js";
 import { version } from "./version.js";
+import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 interface Cache {
   readonly format: 1;
@@ -54,23 +55,24 @@ export function engineChoices(device: Device): Choices {
 }
 
 /** The choices for a device: what was tuned for it, on top of its engine's own. */
-export const choicesFor = (device: Device): Choices => ({ ...engineChoices(device), ...tunedFor(device) });
+export const choicesFor = (device: Device): Choices => merged(engineChoices(device), tunedFor(device));
 
 /** The choices that were tuned for a device; none when there are none that can be used. */
 function tunedFor(device: Device): Choices {
-  const stored = readCache()?.adapters[adapterKey(device)];
+  const stored = valueAt(readCache()?.adapters, adapterKey(device));
   if (stored === undefined) return {};
   const kind = device.name === "webgpu" ? "gpu" : "cpu";
   const good = Object.entries(typeof stored === "object" && stored !== null ? stored : {}).filter(([key, choice]) => isMember(kind, key, choice));
   if (good.length < Object.keys(stored ?? {}).length || typeof stored !== "object") warn(`the tuning cache ${cachePath()} has choices for ${device.adapter} that no kernel has, and they are ignored; \`mhc tune\` writes it anew`);
-  return Object.fromEntries(good);
+  return recordOf(good);
 }
 
 /** Adds choices for a device, atomically; other adapters and shapes stay. */
 export function keepTuned(device: Device, choices: Choices): string {
   const path = cachePath();
   const before = readCache();
-  const adapters = { ...before?.adapters, [adapterKey(device)]: { ...before?.adapters[adapterKey(device)], ...choices } };
+  const key = adapterKey(device);
+  const adapters = merged(before?.adapters, recordOf([[key, merged(valueAt(before?.adapters, key), choices)]]));
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}`;
   writeFileSync(temporary, `${JSON.stringify({ format: 1, version, adapters } satisfies Cache, null, 2)}\n`);

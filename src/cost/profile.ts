@@ -2,6 +2,7 @@
  * What a machine can do and what it takes: data that the model of cost reads. Profiles that come with mhc are in `profiles.ts`, with their sources;
  * `mhc devices --calibrate` measures one and writes it as JSON.
  */
+import { valueAt } from "../../runtime/records.js";
 
 /** Classes of work that machines do at different rates. */
 export const WORK = ["product", "narrow", "attention", "mixing", "elementary", "plain"] as const;
@@ -56,7 +57,7 @@ export function faultOf(value: unknown): string | null {
   const profile = value as Readonly<Record<string, unknown>>;
   const positive = (x: unknown): boolean => typeof x === "number" && Number.isFinite(x) && x > 0;
   if (profile["format"] !== 1) return `"format" is ${JSON.stringify(profile["format"])}, not 1`;
-  for (const key of ["name", "title"]) if (typeof profile[key] !== "string" || profile[key] === "") return `"${key}" is no text`;
+  for (const key of ["name", "title"]) if (typeof valueAt(profile, key) !== "string" || valueAt(profile, key) === "") return `"${key}" is no text`;
   if (!["wasm", "webgpu", "javascript"].includes(profile["device"] as string)) return `"device" is none of wasm, webgpu, javascript`;
   if (!Number.isInteger(profile["threads"]) || (profile["threads"] as number) < 0) return `"threads" is no whole number`;
   const rates = profile["gflops"] as Readonly<Record<string, unknown>> | undefined;
@@ -68,9 +69,9 @@ export function faultOf(value: unknown): string | null {
     if (typeof level !== "object" || level === null) return `"levels[${i}]" is no object`;
     if (typeof level["name"] !== "string") return `"levels[${i}].name" is no text`;
     if (last ? level["bytes"] !== null : !positive(level["bytes"])) return `"levels[${i}].bytes" is ${last ? "not null, as the last level's is" : "no positive number"}`;
-    for (const key of ["gbytes", "pj_per_byte"]) if (!positive(level[key])) return `"levels[${i}].${key}" is no positive number`;
+    for (const key of ["gbytes", "pj_per_byte"]) if (!positive(valueAt(level, key))) return `"levels[${i}].${key}" is no positive number`;
   }
-  for (const key of ["dispatch_us", "step_us", "pj_per_flop"]) if (!positive(profile[key])) return `"${key}" is no positive number`;
+  for (const key of ["dispatch_us", "step_us", "pj_per_flop"]) if (!positive(valueAt(profile, key))) return `"${key}" is no positive number`;
   if (profile["memory_bytes"] !== null && !positive(profile["memory_bytes"])) return `"memory_bytes" is neither a positive number nor null`;
   if (profile["binding_bytes"] !== undefined && !positive(profile["binding_bytes"])) return `"binding_bytes" is no positive number`;
   if (profile["half"] !== undefined && typeof profile["half"] !== "boolean") return `"half" is neither true nor false`;

@@ -14,6 +14,7 @@ import { indicator, total } from "./algebra.js";
 import { birkhoff } from "./birkhoff.js";
 import { fixed, type ConstraintSet, type ConvexSet, type Options, type Piece, type SetInstance, type Setting } from "./set.js";
 import { stochastic } from "./stochastic.js";
+import { merged, recordOf } from "../../runtime/records.js";
 
 export interface Part {
   /** What the page calls it. */
@@ -36,7 +37,7 @@ export const mixable: readonly string[] = HULLS[HULLS.length - 1]!.holds;
 /** The set of the mixtures of sets that are all `mixable`. What adapts of part i goes by the names `i.relax`, …; the weights by `weights`. */
 export function mixtureOf(parts: readonly Part[]): ConvexSet {
   const { hull } = HULLS.find(({ holds }) => parts.every(({ instance }) => holds.includes(instance.set.name)))!;
-  const inHull = fixed(Object.fromEntries(Object.entries(hull.options).map(([name, option]) => [name, option.default])));
+  const inHull = fixed(recordOf(Object.entries(hull.options).map(([name, option]) => [name, option.default])));
   const instances = parts.map(({ instance }) => instance);
   const tolerances = instances.map(({ set, options }) => set.tolerance(options));
   const tolerance = tolerances.includes(null) ? null : Math.max(ROUNDING, ...(tolerances as number[]));
@@ -56,7 +57,7 @@ export function mixtureOf(parts: readonly Part[]): ConvexSet {
     tolerance: () => tolerance,
     bound: (of, shape, options) => {
       const bounds = instances.map(({ set, options: own }, i) => {
-        const bound = set.bound(of, shape, { ...own, ...belonging(options, i) });
+        const bound = set.bound(of, shape, merged(own, belonging(options, i)));
         return typeof bound === "number" ? bound : { none: `has the part ${set.name}, which ${bound.none}` };
       });
       return bounds.find((bound) => typeof bound !== "number") ?? Math.max(...(bounds as number[]));
@@ -71,7 +72,7 @@ export function mixtureOf(parts: readonly Part[]): ConvexSet {
 
 /** What belongs to part i of a record by `i.name`. */
 const belonging = <T>(all: Readonly<Record<string, T>>, i: number): Readonly<Record<string, T>> =>
-  Object.fromEntries(Object.entries(all).flatMap(([name, value]) => (name.startsWith(`${i}.`) ? [[name.slice(`${i}.`.length), value]] : [])));
+  recordOf(Object.entries(all).flatMap(([name, value]) => (name.startsWith(`${i}.`) ? [[name.slice(`${i}.`.length), value]] : [])));
 
 /** The coordinates of all parts as one vector. */
 function joined(instances: readonly SetInstance[], point: readonly Polynomial[]): readonly Piece[] | { readonly error: string } {

@@ -7,6 +7,7 @@ import { createBuilder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, valueOf, type Polynomial } from "../graph/sizes.js";
 import { rankOf, fixed, type Bounded, type ConstraintSet, type ConvexSet, type Manifold, type OptionKind, type Options, type Point } from "./set.js";
+import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 interface Field {
   readonly is: (value: unknown) => boolean;
@@ -22,7 +23,7 @@ const list = (what: string): Field => ({ is: Array.isArray, what: `a list of ${w
 /** What a set may have. */
 const some = {
   because: text, units: action("(options) => a function (b, free, gates) => node, or null"),
-  parts: { is: (value: unknown) => isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof value[name] === "function"), what: "an object of the functions `sizes`, `pull` and `gated`" },
+  parts: { is: (value: unknown) => isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof Reflect.get(value, name) === "function"), what: "an object of the functions `sizes`, `pull` and `gated`" },
 } satisfies Partial<Record<keyof ConvexSet, Field>>;
 
 /** What every set has. A field of `set.ts` that is not here does not compile. */
@@ -65,9 +66,9 @@ export function problemsOf(record: unknown): string[] {
   if (!isRecord(record)) return ["a set is an object"];
   const named = typeof record["name"] === "string" && record["name"] !== "" ? `\`${record["name"]}\`` : "the set";
   const fields: Readonly<Record<string, Field>> = record["kind"] === "manifold" ? { ...common, ...smooth } : common;
-  const present = Object.entries(some).filter(([name]) => record[name] !== undefined);
+  const present = Object.entries(some).filter(([name]) => Reflect.get(record, name) !== undefined);
   const missing = [...Object.entries(fields), ...present].flatMap(([name, { is, what }]) => {
-    const value = record[name];
+    const value: unknown = Reflect.get(record, name);
     if (value === undefined) return [`${named} has no \`${name}\`: ${what}`];
     return is(value) ? [] : [`\`${name}\` of ${named} must be ${what}`];
   });
@@ -113,7 +114,7 @@ function caseProblem({ point, options }: ConstraintSet, item: ConstraintSet["cas
 const POINTS: Readonly<Record<Point, string>> = { entry: "a number: []", vector: "a vector: [n]", matrix: "a matrix: [m, n]", square: "a square matrix: [n, n]" };
 
 /** The options as a record has them when nothing is said. */
-export const defaultsOf = (set: ConstraintSet): Options => Object.fromEntries(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
+export const defaultsOf = (set: ConstraintSet): Options => recordOf(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
 
 /** What a set of numbers is asked about: the matrix that they make. */
 const MATRIX = [3, 4];
@@ -127,7 +128,7 @@ function tried(set: ConstraintSet): string[] {
   let taken = 0;
   for (const { shape, options } of set.cases) {
     try {
-      const all = { ...defaultsOf(set), ...options };
+      const all = merged(defaultsOf(set), options);
       const pieces = own.free(shape.map(known), all);
       if ("error" in pieces) continue;
       taken++;
@@ -205,7 +206,7 @@ export function guarded(set: ConstraintSet): ConstraintSet {
     },
     adapts: (options) => {
       const names = call("adapts", () => set.adapts(options));
-      const fine = (name: unknown): boolean => typeof name === "string" && (set.options[name]?.kind === "real" || (name === "rank" && set.parts !== undefined));
+      const fine = (name: unknown): boolean => typeof name === "string" && (valueAt(set.options, name)?.kind === "real" || (name === "rank" && set.parts !== undefined));
       return check("adapts", names, Array.isArray(names) && names.every(fine), 'names of options of the kind "real", and "rank" of a set with `parts`');
     },
     map: (b, free, shape, setting) => node("map", shape, () => set.map(b, free, shape, setting)),

@@ -11,6 +11,7 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Polynomial } from "../graph/sizes.js";
+import { valueAt } from "../../runtime/records.js";
 
 export type OptionValue = number | boolean | string;
 
@@ -32,7 +33,7 @@ export interface Setting {
 export const fixed = (options: Options): Setting => ({ options, adapted: {} });
 
 /** A number of the setting as a scalar node. */
-export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node => adapted[name] ?? b.constant(options[name] as number);
+export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node => valueAt(adapted, name) ?? b.constant(valueAt(options, name) as number);
 
 /** What a point is: a number, a vector, a matrix, or a square matrix. */
 export type Point = "entry" | "vector" | "matrix" | "square";

@@ -13,6 +13,7 @@ import { scalarOf } from "./numbers.js";
 import { Abandoned, fail, unknownName, type Elaboration, type Scope } from "./scope.js";
 import { readSchedule } from "./train.js";
 import type { Parameter, Tensor } from "./typed.js";
+import { valueAt } from "../../runtime/records.js";
 
 type Learned = Extract<AdaptClause, { readonly kind: "learned" }>;
 type Scheduled = Extract<AdaptClause, { readonly kind: "scheduled" }>;
@@ -32,11 +33,11 @@ export function adaptationsOf(state: Elaboration, item: ManifoldDecl, { set, opt
     if (before) fail(state, "MHC202", clause.what.span, `\`${what}\` adapts twice`, { notes: [{ message: "it adapts here first", span: before.span }] });
     const name = `${item.name.name}.${what}`;
     if (set.parts && what === "rank") return { kind: "rank", what, name, ...rankOf(state, clause, written.get(what) ?? null, set.options[what]!, options[what] as number, scope) };
-    const option = set.options[what] as Real;
+    const option = valueAt(set.options, what) as Real;
     switch (clause.kind) {
       case "learned": {
         if (clause.weight) fail(state, "MHC302", clause.weight.span, `a weight pulls a rank down, and \`${what}\` is a number that the task learns`, { fix: "take `weight` out" });
-        const { from, to, at } = learnedOf(state, clause, set.name, option, options[what] as number, scope);
+        const { from, to, at } = learnedOf(state, clause, set.name, option, valueAt(options, what) as number, scope);
         if (what === "temperature") {
           state.report(diagnostic("MHC306", clause.span, `a temperature of \`${item.name.name}\` is redundant when it is learned: it divides free logits, which reach the same by growing or shrinking`, {
             fix: "take it out, or schedule it: `adapt temperature = cosine(4, 1)`",

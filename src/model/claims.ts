@@ -13,6 +13,7 @@ import { scalarOf } from "./numbers.js";
 import { layersOf, listed, normsIn, show, written } from "./quantities.js";
 import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor } from "./typed.js";
+import { merged, recordOf } from "../../runtime/records.js";
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
 
@@ -227,7 +228,7 @@ function proveGain({ statements, parameters, mayGo }: Facts, stream: Tensor): Pr
 /** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
 function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
   // Of what adapts, the largest of the bounds at its ends: all of them rise or fall with their options.
-  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one)?.map((end) => ({ ...own, [one.what]: end })) ?? [own]), [options]);
+  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one)?.map((end) => merged(own, recordOf([[one.what, end]]))) ?? [own]), [options]);
   const bounds = settings.map((own) => set.bound(of, shape, own));
   const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
   return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;

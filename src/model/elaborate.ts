@@ -26,6 +26,7 @@ import { readData, type Facts } from "./sources.js";
 import { shared } from "./shares.js";
 import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type CostSettings, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 export type { Facts };
 
@@ -48,7 +49,7 @@ export interface Elaborated {
 export function elaborate(files: readonly File[], options: ElaborateOptions): Elaborated {
   const diagnostics: Diagnostic[] = [];
   const blocks = new Map<string, Block>();
-  const all = { ...sets, ...Object.fromEntries((options.sets ?? []).map((set) => [set.name, set])) };
+  const all = merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set])));
   const state: Elaboration = { instantiate, blocks, sets: all, parameters: [], report: (d) => report(d), uses: [], pending: [] };
   const report = (found: Diagnostic): void => {
     // What goes wrong inside a block of the library is shown where this page uses it; the library's line is a note.
@@ -144,7 +145,7 @@ function readModel(draft: Draft): TypedModel {
 function overridesOf({ options, used }: Draft, section: string, names: readonly string[]): Record<string, string> {
   const found = Object.entries(options.set).filter(([name]) => name.startsWith(`${section}.`) && names.includes(name.slice(section.length + 1)));
   found.forEach(([name]) => used.add(name));
-  return Object.fromEntries(found.map(([name, value]) => [name.slice(section.length + 1), value]));
+  return recordOf(found.map(([name, value]) => [name.slice(section.length + 1), value]));
 }
 
 function costOf(draft: Draft, parameters: readonly Parameter[], overrides: Readonly<Record<string, string>>): CostSettings | null {
@@ -190,7 +191,7 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
   const { state, scope } = draft;
   switch (item.kind) {
     case "dim": {
-      const override = draft.options.set[item.name.name];
+      const override = valueAt(draft.options.set, item.name.name);
       draft.used.add(item.name.name);
       const size = override === undefined ? sizeOf(state, item.value, scope) : overridden(draft, item.name.name, override, item.name.span);
       const value = valueOf(size);
@@ -352,7 +353,7 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
 function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
-  const override = draft.options.set[name];
+  const override = valueAt(draft.options.set, name);
   const { span } = item.value;
   draft.used.add(name);
   if (override !== undefined && !Object.hasOwn(state.sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(state.sets).join(", ")}`, override, Object.keys(state.sets));
@@ -362,7 +363,7 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   const adapt = [...set.adapt, ...adaptationsOf(state, item, set, scope)];
   // A rank that adapts begins with all its parts.
   const rank = adapt.find((one) => one.kind === "rank");
-  const options = rank ? { ...set.options, rank: rank.to } : set.options;
+  const options = rank ? merged(set.options, { rank: rank.to }) : set.options;
   define(state, scope, name, { kind: "manifold", name, manifold: { ...set, options, adapt }, span: item.name.span });
 }
 

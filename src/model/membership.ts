@@ -13,6 +13,7 @@ import { scalarOf } from "./numbers.js";
 import { listed, written } from "./quantities.js";
 import { Abandoned, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Membership, Parameter, Tensor } from "./typed.js";
+import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
@@ -21,25 +22,26 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
   const { sets } = state;
   const callee = e.kind === "path" ? e : e.callee;
   const kind = dotted(callee);
-  const set = Object.hasOwn(sets, kind) ? sets[kind]! : null;
+  const set = valueAt(sets, kind) ?? null;
   if (!set && kind === "mixture") return fail(state, "MHC301", e.span, "a mixture has weights, which are called by its name: it is declared on its own", { fix: "write `manifold Mix = mixture(…)`, and `Mix` here" });
   if (!set) return unknownName(state, "MHC301", callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
-  const options: Record<string, OptionValue> = { ...defaultsOf(set) };
+  const given = new Map<string, OptionValue>();
   for (const arg of e.kind === "path" ? [] : e.lists.flat()) {
     const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
-    const option = Object.hasOwn(set.options, name) ? set.options[name]! : null;
+    const option = valueAt(set.options, name) ?? null;
     if (!option || (!arg.name && option.kind !== "flag")) {
       return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(set.options).join(", ") || "none"}`, name, Object.keys(set.options));
     }
-    options[name] = !arg.name ? true : optionOf(state, arg.value, name, option, scope);
+    given.set(name, !arg.name ? true : optionOf(state, arg.value, name, option, scope));
   }
+  const options = merged(defaultsOf(set), recordOf(given));
   // Written, and of no meaning beside the others: `birkhoff(by = orthostochastic, temperature = 2)`.
-  const idle = set.adapts(defaultsOf(set)).find((name) => options[name] !== set.options[name]!.default && !set.adapts(options).includes(name));
+  const idle = set.adapts(defaultsOf(set)).find((name) => valueAt(options, name) !== valueAt(set.options, name)!.default && !set.adapts(options).includes(name));
   if (idle !== undefined) fail(state, "MHC302", e.span, `${set.name} has no \`${idle}\` as it is here`, { fix: "take it out" });
   return { set, options, adapt: [] };
 }
 
-const defaultsOf = (set: ConstraintSet): Options => Object.fromEntries(Object.entries(set.options).map(([name, option]) => [name, option.default]));
+const defaultsOf = (set: ConstraintSet): Options => recordOf(Object.entries(set.options).map(([name, option]) => [name, option.default]));
 
 /** A value of an option, within its limits. */
 export function optionOf(state: Elaboration, e: Expr, name: string, option: OptionKind, scope: Scope): OptionValue {

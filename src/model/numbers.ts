@@ -7,6 +7,7 @@ import { add, describe, divide, known, multiply, resolve, show, subtract, valueO
 import type { Piece } from "../manifolds/set.js";
 import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { DataSource, Scalar, StartValue } from "./typed.js";
+import { valueAt } from "../../runtime/records.js";
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
@@ -104,7 +105,7 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
     }
     case "call": {
       const name = dotted(e.callee);
-      const f = FUNCTIONS[name];
+      const f = valueAt(FUNCTIONS, name);
       const args = e.lists[0] ?? [];
       if (!f) return unknownName(state, "MHC201", e.callee.span, `\`${name}\` is not a function of numbers`, name, Object.keys(FUNCTIONS));
       if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
@@ -146,7 +147,7 @@ export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope)
   const callee = e.kind === "path" ? e : e.callee;
   const name = dotted(callee);
   const args = e.kind === "call" ? e.lists.flat() : [];
-  const start = STARTS[name];
+  const start = valueAt(STARTS, name);
   if (!start) return unknownName(state, "MHC201", callee.span, `\`${name}\` is not a way to start; there are ${Object.keys(STARTS).join(", ")}`, name, Object.keys(STARTS));
   if (args.length !== start.arity) return fail(state, "MHC207", e.span, `\`${name}\` takes ${start.arity} number${start.arity === 1 ? "" : "s"}, not ${args.length}`);
   const fixed = start.fixed;

@@ -11,6 +11,7 @@ import { indicator, largest, over, scaled, total } from "../manifolds/algebra.js
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation, Setting } from "../manifolds/set.js";
 import type { TypedModel } from "./typed.js";
+import { recordOf } from "../../runtime/records.js";
 
 /** A parameter in one layer: its name there, and which of the layers it is. */
 export interface Place {
@@ -49,7 +50,7 @@ export function createSettings(model: TypedModel, b: Builder, raw: (name: string
   /** How a set is meant: with its options, and what is learned or scheduled in their place. */
   function of({ set, options, adapt }: SetInstance, at: Place | null = null): Setting {
     const nodes = adapt.flatMap((one) => (one.kind === "rank" ? [] : [[one.what, one.kind === "shared" ? radiusOf(one, at!, set.tolerance(options) ?? 0) : numberOf(one)] as const]));
-    return { options, adapted: Object.fromEntries(nodes) };
+    return { options, adapted: recordOf(nodes) };
   }
 
   /** The budget, less what the tolerance of as many balls could add, to the power of the share of this layer. */

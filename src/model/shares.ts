@@ -11,6 +11,7 @@ import { scalarOf } from "./numbers.js";
 import { repeatsOf, written } from "./quantities.js";
 import { fail } from "./scope.js";
 import type { Axis, Membership, Parameter, Quantity } from "./typed.js";
+import { recordOf } from "../../runtime/records.js";
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
 
@@ -46,7 +47,7 @@ function share(facts: Facts, clause: Bound, members: Map<Parameter, Membership>,
     if (sharers.findIndex((other) => other.parameter === parameter) < i) fail(state, "MHC304", clause.span, `\`${written(parameter.name)}\` stands twice in this budget`, { fix: "take one out: a matrix has one share" });
     if (before) fail(state, "MHC304", clause.span, `\`${written(parameter.name)}\` is on ${before.manifold.set.name} already`, { notes: [{ message: "it is put there here", span: before.span }] });
     const adapt = [{ kind: "shared", what: "radius", name, budget, first: sizes.slice(0, i).reduce(add, known(0)), count } as const];
-    const options = Object.fromEntries(Object.entries(spectralBall.options).map(([option, { default: value }]) => [option, value]));
+    const options = recordOf(Object.entries(spectralBall.options).map(([option, { default: value }]) => [option, value]));
     return [parameter, { manifold: { set: spectralBall, options, adapt }, each: [], rows, span: clause.span }];
   });
   if ([...facts.parameters, ...made].some((parameter) => matches(parameter.name, name))) fail(state, "MHC202", clause.span, `the shares would be called \`${name}\`, and there is a parameter of that name`);

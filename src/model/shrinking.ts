@@ -9,6 +9,7 @@ import { valueOf } from "../graph/sizes.js";
 import { wholeSlots } from "../graph/packing.js";
 import { repeatsOf } from "./quantities.js";
 import type { Axis, Gate, Statement, TypedModel } from "./typed.js";
+import { valueAt } from "../../runtime/records.js";
 
 export interface Gating {
   readonly kept: Kept;
@@ -32,7 +33,7 @@ export function gateSlots(model: Pick<TypedModel, "cost" | "statements">, kept: 
   let words = 0;
   const put = (gate: Gate, name: string, numbers: readonly number[]): void => {
     const size = gate.kind === "layer" ? 1 : valueOf(gate.size)!;
-    const own = kept[name] ?? Array.from({ length: size }, (_, i) => i);
+    const own = valueAt(kept, name) ?? Array.from({ length: size }, (_, i) => i);
     const around = layers.filter((one) => one !== gate && inside(gate.name, one.name)).map((one) => numbered(one.name, numbers));
     if (own.length === 0 || around.some((one) => gone.has(one))) gone.add(name);
     if (gone.has(name)) return;
@@ -74,7 +75,7 @@ export function createShrinking({ cost }: Pick<TypedModel, "cost">, { kept, valu
     /** What is left of an axis; null when it is whole. */
     left(axis: Axis): number | null {
       const found = byAxis.get(axis);
-      const units = found && kept[here(found.gate.name)];
+      const units = found && valueAt(kept, here(found.gate.name));
       return units ? units.length ** (found.pairs ? 2 : 1) : null;
     },
     /** The gates of an axis, [units]. */
@@ -85,11 +86,11 @@ export function createShrinking({ cost }: Pick<TypedModel, "cost">, { kept, valu
     /** The gates of a connection by its path, its layer's and its own: none for one that cannot close; null for one that is gone. */
     around(path: string): readonly Node[] | null {
       const names = layers.filter((layer) => inside(path, layer)).map(here);
-      if (names.some((name) => kept[name]?.length === 0)) return null;
+      if (names.some((name) => valueAt(kept, name)?.length === 0)) return null;
       return names.flatMap((name) => values?.get(name) ?? []);
     },
     /** Whether what has this name is still there. */
-    isThere: (name: string): boolean => !layers.some((layer) => kept[here(layer)]?.length === 0 && inside(name, here(layer))),
+    isThere: (name: string): boolean => !layers.some((layer) => valueAt(kept, here(layer))?.length === 0 && inside(name, here(layer))),
     /** How the axes of a parameter are cut. */
     cutsOf: (axes: readonly Axis[]): readonly (Cut | null)[] => axes.map((axis) => {
       const found = byAxis.get(axis);

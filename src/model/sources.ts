@@ -7,6 +7,7 @@ import { atom, known, unify, valueOf, type Size } from "../graph/sizes.js";
 import { scalarOf, sizeOf } from "./numbers.js";
 import { define, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, DataSource, Tensor } from "./typed.js";
+import { valueAt } from "../../runtime/records.js";
 
 /** What only the data can tell, by the name of the source. */
 export type Facts = Readonly<Record<string, { readonly vocabulary: readonly string[] } | { readonly features: number; readonly classes: number } | { readonly names: readonly string[] }>>;
@@ -37,14 +38,14 @@ export function readData(state: Elaboration, scope: Scope, item: DataDecl, outsi
     } else if (!allowed.includes(arg.name.name)) unknownName(state, "MHC402", arg.name.span, `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`, arg.name.name, allowed);
     else options.set(arg.name.name, arg.value);
   }
-  location = outside.data[item.name.name] ?? location;
+  location = valueAt(outside.data, item.name.name) ?? location;
   if (location === null) return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, { fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\`` });
   const holdoutExpr = options.get("holdout");
   // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
   const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
   if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
 
-  const facts = outside.facts?.[item.name.name] ?? null;
+  const facts = valueAt(outside.facts, item.name.name) ?? null;
   const name = item.name.name;
   const required = (option: string): Axis => {
     const e = options.get(option);

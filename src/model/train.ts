@@ -8,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { OptimizerSettings, RateSettings, RecomputeSettings, TrainSettings } from "./typed.js";
+import { valueAt } from "../../runtime/records.js";
 
 const SETTINGS = ["batch", "steps", "seed", "optimizer", "clip", "precision", "recompute"] as const;
 
@@ -64,13 +65,13 @@ export function readTrain(section: Section, overrides: Readonly<Record<string, s
     else found.set(name.name, value);
   }
   for (const name of ["batch", "steps", "optimizer"]) {
-    if (!found.has(name) && overrides[name] === undefined) {
+    if (!found.has(name) && valueAt(overrides, name) === undefined) {
       reader.report(diagnostic("MHC503", section.name.span, `\`train\` does not say \`${name}\``, { fix: `add \`${name} = ${name === "optimizer" ? "adamw(rate = 1e-3)" : name === "batch" ? "12" : "1000"}\`` }));
       return null;
     }
   }
   const setting = (name: string, otherwise: number | null): number | null => {
-    const override = overrides[name];
+    const override = valueAt(overrides, name);
     const e = found.get(name);
     if (override !== undefined) return within(reader, name, Number(override), e?.span ?? section.name.span);
     return e ? limited(reader, name, e) : otherwise;
@@ -144,7 +145,7 @@ function unknown(reader: Reader, name: string, span: Span, options: readonly str
 }
 
 function within(reader: Reader, name: string, value: number, span: Span): number | null {
-  const limits = LIMITS[name]!;
+  const limits = valueAt(LIMITS, name)!;
   if (Number.isNaN(value) || value < limits.from || value > limits.to || (limits.integer && !Number.isInteger(value))) {
     const low = limits.from === Number.MIN_VALUE ? "above 0" : `at least ${limits.from}`;
     const high = limits.to < 1 ? " and below 1" : "";
@@ -192,7 +193,7 @@ function readOptimizer(e: Expr, reader: Reader): OptimizerSettings | null {
     return null;
   }
   const name = calleeOf(e);
-  const found = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name]! : null;
+  const found = valueAt(OPTIMIZERS, name) ?? null;
   if (!found) {
     unknown(reader, name, e.span, Object.keys(OPTIMIZERS), "optimizer");
     return null;

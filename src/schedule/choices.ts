@@ -4,6 +4,7 @@
  * own default stands. A choice changes results by rounding only. Each family lists the members that tuning tries.
  */
 import type { Choice, KernelProfile } from "../../codegen/target.js";
+import { merged, valueAt } from "../../runtime/records.js";
 
 export type { Choice };
 
@@ -16,5 +17,5 @@ export interface Tuned {
 
 /** The choice for one kernel: that of its shape, else that of its skeleton, else the default; missing knobs are the default's. */
 export function chosen<C extends Choice>(profile: KernelProfile, skeleton: string, shape: string, fallback: C): C {
-  return { ...fallback, ...(profile.choices?.[`${skeleton}/${shape}`] ?? profile.choices?.[skeleton]) };
+  return merged<number>(fallback, valueAt(profile.choices, `${skeleton}/${shape}`) ?? valueAt(profile.choices, skeleton)) as C;
 }

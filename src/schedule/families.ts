@@ -7,6 +7,7 @@ import { gpuTiles } from "./matmul-gpu.js";
 import { gpuRows } from "./rows.js";
 import { tokenTeams } from "./token-gpu.js";
 import { tokenTiles } from "./token.js";
+import { valueAt } from "../../runtime/records.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
@@ -27,7 +28,7 @@ export const emulated: Readonly<Record<string, Choice>> = {
 
 /** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */
 export function isMember(kind: KernelProfile["kind"], key: string, choice: unknown): choice is Choice {
-  const family = families[kind][key.split("/")[0]!];
+  const family = valueAt(families[kind], key.split("/")[0]!);
   if (!family || typeof choice !== "object" || choice === null) return false;
   const knobs = new Set(family.flatMap((member) => Object.keys(member)));
   return Object.entries(choice).every(([knob, value]) => knobs.has(knob) && Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 4096);

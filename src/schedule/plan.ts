@@ -32,6 +32,7 @@ import { sinkhornKernel } from "./sinkhorn.js";
 import { fitChip, tokenGpu } from "./token-gpu.js";
 import { tokenKernel } from "./token.js";
 import { behindReshapes, behindViews, rangeOf, sizeOf } from "./views.js";
+import { recordOf } from "../../runtime/records.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -71,8 +72,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   const literals = new Map<string, { readonly place: Located; readonly node: Node }>();
   let literalsEnd = stateWords;
   const pools = { state: stateWords, work: 0, ints: 0, out: 0, half: 0 };
-  const entries: Record<string, Entry> = {};
-  const peaks: Record<string, Peak> = {};
+  const entries = new Map<string, Entry>();
+  const peaks = new Map<string, Peak>();
   const accounts = new Map<string, () => readonly Account[]>();
 
   const work: { readonly flops: number; readonly bytes: number; readonly tuned: string | null }[] = [];
@@ -122,7 +123,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   };
 
   for (const graph of graphs) {
-    entries[graph.name] = entry(legalize(graph));
+    entries.set(graph.name, entry(legalize(graph)));
   }
   return {
     kernels,
@@ -130,7 +131,7 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
       buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })), cluster: clusterOf(kernel.body),
     })),
-    entries, peaks, accounts: (name) => accounts.get(name)?.() ?? [],
+    entries: recordOf(entries), peaks: recordOf(peaks), accounts: (name) => accounts.get(name)?.() ?? [],
     pools: {
       state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
       half: pools.half === 0 ? 0 : pools.half + PADDING,
@@ -227,14 +228,14 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
     const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));
-    peaks[graph.name] = assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept, streams);
+    peaks.set(graph.name, assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept, streams));
 
     const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map(startOf) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
     return {
       dispatches,
-      inputs: Object.fromEntries([...inputs].map(([name, node]) => [name, refTo(places.get(node)!, node)])),
-      outputs: Object.fromEntries(outputs),
+      inputs: recordOf([...inputs].map(([name, node]) => [name, refTo(places.get(node)!, node)])),
+      outputs: recordOf(outputs),
     };
   }
 

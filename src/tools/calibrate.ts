@@ -6,6 +6,7 @@ import { profiles } from "../cost/profiles.js";
 import type { Choices } from "../compile.js";
 import type { Node } from "../graph/node.js";
 import { timeLoads, type Load, type Timed } from "./ceilings.js";
+import { recordOf } from "../../runtime/records.js";
 
 /** Sizes by device: what runs for some milliseconds there. */
 interface Sizes {
@@ -134,7 +135,7 @@ export async function calibrate(device: Device, { host, memoryBytes, bindingByte
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
   const profile: DeviceProfile = {
     format: 1, name: device.name, title: device.adapter, device: device.name, threads: device.name === "webgpu" ? 0 : device.threads,
-    gflops: Object.fromEntries(WORK.map((work) => [work, Number.POSITIVE_INFINITY])) as Record<WorkClass, number>,
+    gflops: recordOf(WORK.map((work) => [work, Number.POSITIVE_INFINITY])),
     levels: [
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: levels[0]!.pj_per_byte },
       { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: levels.at(-1)!.pj_per_byte },
@@ -145,7 +146,7 @@ export async function calibrate(device: Device, { host, memoryBytes, bindingByte
   };
   // Threads wait for memory beside what they compute: that is no time of the arithmetic's.
   const waiting = ({ accounts }: Timed): number => (profile.threads > 0 ? costsOf(accounts, profile).memoryMs : 0);
-  const gflops = Object.fromEntries(WORK.map((work) => [work, round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6)])) as Record<WorkClass, number>;
+  const gflops = recordOf(WORK.map((work) => [work, round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6)])) as Record<WorkClass, number>;
   // A message to a thread takes now ten microseconds and now twenty, on any machine.
   const [worst] = Object.entries<Timed>(found).filter(([, { ms }]) => ms >= 1).toSorted(([, a], [, b]) => b.spread - a.spread);
   return { profile: { ...profile, gflops }, restless: worst && worst[1].spread > RESTLESS ? { load: worst[0], percent: Math.round(100 * worst[1].spread) } : null };

@@ -10,6 +10,7 @@ import { createBuilder, type Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
 import { medianOf } from "./statistics.js";
+import { recordOf, valueAt } from "../../runtime/records.js";
 
 export interface Timed {
   /** Milliseconds of one run. */
@@ -42,7 +43,7 @@ export async function timeLoads<K extends string>(device: Device, choices: Choic
   try {
     const best = new Map<string, number[]>(graphs.map(({ name }) => [name, []]));
     for (const { name } of graphs) {
-      for (const ref of Object.values(entries[name]!.inputs)) {
+      for (const ref of Object.values(valueAt(entries, name)!.inputs)) {
         const size = ref.shape.reduce((n, each) => n * each, 1);
         session.write(ref, ref.dtype === "u32" ? new Uint32Array(size) : new Float32Array(size).fill(1));
       }
@@ -64,12 +65,12 @@ export async function timeLoads<K extends string>(device: Device, choices: Choic
       }
     }
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-    return Object.fromEntries(graphs.map(({ name }): [string, Timed] => {
+    return recordOf(graphs.map(({ name }): [string, Timed] => {
       const own = accounts(name);
       const rounds = best.get(name)!;
       const ms = Math.min(...rounds);
       return [name, {
-        ms, spread: medianOf(rounds) / ms - 1, accounts: own, dispatches: entries[name]!.dispatches.length,
+        ms, spread: medianOf(rounds) / ms - 1, accounts: own, dispatches: valueAt(entries, name)!.dispatches.length,
         flops: sum(own.flatMap(({ work }) => work.map(({ flops }) => flops))), bytes: sum(own.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
       }];
     })) as Record<K, Timed>;

@@ -15,6 +15,7 @@ import type { Recompile } from "../../runtime/shrink.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
 import { failureLine, trainModel, type Budget, type StepLine } from "./train.js";
+import { merged, valueAt } from "../../runtime/records.js";
 
 /** A spec that is ready to be trained. */
 export interface Contender {
@@ -137,15 +138,17 @@ export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget
 export async function compare(contenders: readonly Contender[], seeds: readonly number[], asked: Asked, device: Device, out: string, signal: AbortSignal, watcher: Watcher): Promise<Comparison | null> {
   const runs = seeds.flatMap((seed) => contenders.map((contender) => {
     const { steps, seconds = null } = budgetOf(contender, asked);
-    const conditions: Conditions = { ...contender.conditions, seed, steps: Number.isFinite(steps) ? steps : null, seconds, evaluate: asked.evaluate ?? null, device: device.name, adapter: device.adapter };
+    const conditions: Conditions = merged<string | number | null>(contender.conditions, {
+      seed, steps: Number.isFinite(steps) ? steps : null, seconds, evaluate: asked.evaluate ?? null, device: device.name, adapter: device.adapter,
+    });
     const folder = join(out, `${contender.name.replace(/[^\w.,=@+-]+/g, "-")}-seed-${seed}`);
     return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
   }));
   // All are looked at before any is trained: what an old folder holds is known at once.
   for (const { folder, conditions } of runs.filter(({ taken }) => taken)) {
     const before = conditionsOf(folder);
-    const other = Object.keys(conditions).filter((name) => before[name] !== conditions[name]);
-    if (other.length) throw new DataError(`${folder} holds a run under other conditions (${other.map((name) => `${name}: ${before[name] ?? "none"}, now ${conditions[name] ?? "none"}`).join("; ")})`, "give another --out, or move the old run away");
+    const other = Object.keys(conditions).filter((name) => valueAt(before, name) !== valueAt(conditions, name));
+    if (other.length) throw new DataError(`${folder} holds a run under other conditions (${other.map((name) => `${name}: ${valueAt(before, name) ?? "none"}, now ${valueAt(conditions, name) ?? "none"}`).join("; ")})`, "give another --out, or move the old run away");
   }
   const outcomes = new Map<Contender, Outcome[]>(contenders.map((contender) => [contender, []]));
   for (const { contender, seed, folder, conditions, taken } of runs) {

@@ -4,6 +4,7 @@ import type { DeviceProfile } from "../cost/profile.js";
 import { OVERHEAD, type CostReport, type TokenShare } from "../cost/report.js";
 import { document, section } from "./page.js";
 import { colourOf, escape, stackChart, type Stack } from "./plot.js";
+import { recordOf } from "../../runtime/records.js";
 
 export interface CostPageOptions {
   /** The command that makes it again. */
@@ -23,7 +24,7 @@ export function costPage(found: CostReport, profile: DeviceProfile, { command, v
   const shown = found.by_block.filter(({ time_ms }) => time_ms > 0);
   const rest = shown.slice(MOST);
   const phases = shown.slice(0, MOST).map(({ block, ms_by_phase, time_ms }) => ({ name: named(block), ms: ms_by_phase, overhead: block === OVERHEAD ? time_ms : 0 }));
-  if (rest.length) phases.push({ name: `${rest.length} more`, ms: Object.fromEntries(PHASES.map((phase) => [phase, rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0)])) as Record<(typeof PHASES)[number], number>, overhead: 0 });
+  if (rest.length) phases.push({ name: `${rest.length} more`, ms: recordOf(PHASES.map((phase) => [phase, rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0)])) as Record<(typeof PHASES)[number], number>, overhead: 0 });
   const blocks = phases.map(({ name, ms, overhead }): Stack => overhead ? ({ name, parts: [{ colour: 3, value: overhead, title: `${name}: ${overhead.toFixed(2)} ms` }] }) : ({ name, parts: PHASES.map((phase, colour) => ({ colour, value: ms[phase], title: `${name}, ${phase}: ${ms[phase].toFixed(2)} ms` })) }));
   const kinds = found.by_kind.map(({ kind, time_ms, flops_per_token }): Stack => ({ name: kind, parts: [{ colour: 0, value: time_ms, title: `${kind}: ${time_ms.toFixed(2)} ms, ${scaled(flops_per_token, "FLOP")} a${an}` }] }));
   const memory = found.memory.map(({ kind, bytes }): Stack => ({ name: kind, parts: [{ colour: 2, value: bytes / 2 ** 20, title: `${kind}: ${size(bytes)}` }] }));

@@ -9,6 +9,7 @@ import type { Model } from "../../runtime/model.js";
 import { isOfTheRun, type DataInfo, type Entry, type Plan } from "../../runtime/plan.js";
 import { mainEntry, type Measured } from "./promises.js";
 import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
+import { recordOf, valueAt } from "../../runtime/records.js";
 
 export interface Bench {
   readonly slots: readonly Slot[];
@@ -27,13 +28,13 @@ export interface Bench {
 export function createBench(plan: Plan, model: Model, session: Session, given: Source | null): Bench {
   const { entries } = plan.devices[model.device.name]!;
   const main = mainEntry(plan);
-  const entry = entries[main]!;
+  const entry = valueAt(entries, main)!;
   const text = plan.data[0] ?? null;
   const vocabulary = text === null ? 0 : rangeOf(text);
   const refs = Object.entries(entry.inputs).filter(([name, ref]) => !isOfTheRun(name, ref));
   const size = plan.train?.batch ?? 1;
   /** A batch that is made up: tokens of the vocabulary, or labels, and numbers within +-1. */
-  const madeUp = (seed: number, tokenOf: (draw: number) => number): Batch => Object.fromEntries(refs.map(([name, { shape, dtype }], input) => {
+  const madeUp = (seed: number, tokenOf: (draw: number) => number): Batch => recordOf(refs.map(([name, { shape, dtype }], input) => {
     const draws = Array.from({ length: sizeOf(shape) }, (_, i) => even(refs.length * seed + input + 1, i));
     return [name, dtype === "u32" ? Uint32Array.from(draws, tokenOf) : Float32Array.from(draws, (draw) => 2 * draw - 1)];
   }));
@@ -60,7 +61,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
   };
 
   async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
-    for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, isOfTheRun(input, ref) ? Uint32Array.of(input === "step" ? model.step : model.seed) : batch[input]!);
+    for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, isOfTheRun(input, ref) ? Uint32Array.of(input === "step" ? model.step : model.seed) : valueAt(batch, input)!);
     const outputs = Object.entries(own.outputs).filter(([output, { shape }]) => shape.length === 0 || output === "losses");
     const read = await session.run(name, outputs.map(([, ref]) => ref));
     return outputs.map(([output], i) => [output, read[i]![0]!]);
@@ -68,31 +69,33 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
 
   return {
     slots, source, seed: model.seed, data: given !== null, vocabulary,
-    parameters: async () => new Map(await Promise.all(plan.parameters.map(async ({ name }) => [name, await access[name]!.get()] as const))),
+    parameters: async () => new Map(await Promise.all(plan.parameters.map(async ({ name }) => [name, await valueAt(access, name)!.get()] as const))),
     base(values, throughMaps) {
-      for (const [name, value] of values) access[name]!.set(value);
+      for (const [name, value] of values) valueAt(access, name)!.set(value);
       [base, drawn, changed] = [values, throughMaps, []];
     },
-    baseOf: (name) => base.get(name) ?? (current[name] as Float32Array),
+    baseOf: (name) => base.get(name) ?? (valueAt(current, name) as Float32Array),
     async measure({ batch: choice, changes }) {
       current = batchOf(choice);
-      const batch: Record<string, Float32Array | Uint32Array> = { ...current };
+      const fed = new Map(Object.entries(current));
       const own = new Map(changes.map((change) => [change.slot.name, change]));
       const measured = new Map<string, number>();
       // Points are where their map has put them: what was drawn is written anew.
       for (const name of new Set([...changed, ...own.keys(), ...(drawn ? points : [])])) {
         const change = own.get(name);
         if (change?.slot.kind === "input") {
-          batch[name] = valuesOf(change, batch[name] as Float32Array);
+          fed.set(name, valuesOf(change, fed.get(name) as Float32Array));
           continue;
         }
-        if (!access[name]) continue;
+        const parameter = valueAt(access, name);
+        if (!parameter) continue;
         const values = change ? valuesOf(change, base.get(name)!) : base.get(name)!;
-        access[name].set(values);
+        parameter.set(values);
         if (drawn && points.has(name)) measured.set(`point:${name}`, values.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
       }
       changed = [...own.keys()];
       if (drawn && points.size) await session.run("start");
+      const batch = recordOf(fed);
       for (const [name, value] of await run(main, entry, batch)) measured.set(name, value);
       if (entries["monitor"]) for (const [name, value] of await run("monitor", entries["monitor"], batch)) measured.set(name, value);
       return measured;

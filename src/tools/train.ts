@@ -52,7 +52,16 @@ export interface TrainingHost {
 }
 
 /** A run that ended in numbers that are not finite, as a line of JSON. */
-export const failureLine = ({ message, report: { step, lastFinite, tensors, checkpoint } }: NumericError): Readonly<Record<string, unknown>> => ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
+export const failureLine = ({ message, report: { step, lastFinite, tensors, checkpoint } }: NumericError): FailureLine =>
+  ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
+
+export interface FailureLine {
+  readonly failure: string;
+  readonly step: number;
+  readonly last_finite: number | null;
+  readonly tensors: NumericError["report"]["tensors"];
+  readonly checkpoint: NumericError["report"]["checkpoint"];
+}
 
 export interface Trained {
   readonly loss: number;

@@ -8,6 +8,7 @@ import type { DevicePlan } from "../../runtime/plan.js";
 import type { Choice } from "../../codegen/target.js";
 import type { Choices } from "../compile.js";
 import { families } from "../schedule/families.js";
+import { recordOf, valueAt } from "../../runtime/records.js";
 
 export interface TunedKernel {
   /** `skeleton/shape`. */
@@ -27,10 +28,10 @@ const MARGIN = 0.03;
 
 /** `compileWith` compiles the step for the device under given choices. */
 export async function tune(device: Device, compileWith: (choices: Choices) => Promise<DevicePlan>): Promise<TunedKernel[]> {
-  const family = Object.fromEntries(Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [skeleton, members.filter((member) => runsOn(device, member))]));
+  const family = recordOf(Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [skeleton, members.filter((member) => runsOn(device, member))]));
   const most = Math.max(0, ...Object.values(family).map((members) => members.length));
   /** The default, then the i-th member of every family that has one. */
-  const settings: readonly Choices[] = [{}, ...Array.from({ length: most }, (_, i) => Object.fromEntries(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))))];
+  const settings: readonly Choices[] = [{}, ...Array.from({ length: most }, (_, i) => recordOf(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))))];
   const plans: DevicePlan[] = [];
   for (const choices of settings) plans.push(await compileWith(choices));
   const least = settings.map(() => new Map<string, number>());
@@ -42,7 +43,10 @@ export async function tune(device: Device, compileWith: (choices: Choices) => Pr
   const { kernels, entries } = plans[0]!;
   return [...least[0]!].map(([kernel, defaultMs]): TunedKernel => {
     const skeleton = kernel.split("/")[0]!;
-    const candidates = settings.flatMap((choices, i) => (choices[skeleton] && least[i]!.has(kernel) ? [{ choice: choices[skeleton], ms: least[i]!.get(kernel)! }] : []));
+    const candidates = settings.flatMap((choices, i) => {
+      const choice = valueAt(choices, skeleton);
+      return choice && least[i]!.has(kernel) ? [{ choice, ms: least[i]!.get(kernel)! }] : [];
+    });
     const best = candidates.reduce<(typeof candidates)[number] | null>((found, item) => (found === null || item.ms < found.ms ? item : found), null);
     const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
     return {

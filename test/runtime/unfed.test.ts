@@ -68,7 +68,7 @@ describe.each(cases)("of $kind", (own) => {
     for await (const { loss } of model.train(source)) expect(Number.isFinite(loss)).toBe(true);
     expect(model.step).toBe(2);
     for (const loss of [await model.holdout(source), (await model.evaluate(batch)).loss, (await model.gradients(batch)).loss]) expect(loss).toBeGreaterThan(0);
-    await expect(model.evaluate({ ...batch, "own.other": [1] })).rejects.toThrow("there is no input `own.other`");
+    await expect(model.evaluate({ ...batch, "own.other": Float32Array.of(1) })).rejects.toThrow("there is no input `own.other`");
     await model.close();
   });
 });
