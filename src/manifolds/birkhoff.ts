@@ -1,11 +1,13 @@
 /**
  * The Birkhoff polytope: doubly stochastic n x n matrices, the convex hull of the permutations. Four maps. Sinkhorn's (free
- * coordinates are n x n logits) makes rows exact and columns nearly so. A softmax-weighted sum of all permutations
- * (n! weights, n <= 5) is exact. So is the Kronecker product of log2 n matrices [a, 1 - a; 1 - a, a] (one number each), and the squared entries of an
- * orthogonal matrix (`orthostochastic`); both reach a part of the set only. `exact` ends Sinkhorn with the rounding of Altschuler, Weed and Rigollet
- * (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2): scale rows
- * down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing. The same rounding, of the positive part,
- * is the projection: it leaves members alone and moves others by at most twice what all their sums are off, which is near, not nearest.
+ * coordinates are n x n logits) makes rows exact and columns nearly so, and ends with the rounding of Altschuler, Weed and
+ * Rigollet (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm
+ * 2): scale rows down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing.
+ * `truncated` leaves the rounding out: that is the form that arXiv 2512.24880 and the models after it publish, whose columns
+ * have no useful bound. A softmax-weighted sum of all permutations (n! weights, n <= 5) is exact. So is the Kronecker product
+ * of log2 n matrices [a, 1 - a; 1 - a, a] (one number each), and the squared entries of an orthogonal matrix
+ * (`orthostochastic`); both reach a part of the set only. The same rounding, of the positive part, is the projection: it
+ * leaves members alone and moves others by at most twice what all their sums are off, which is near, not nearest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -32,11 +34,12 @@ export const birkhoff: ConvexSet = {
   options: {
     iterations: { kind: "integer", default: 20, from: 1, to: 1000 },
     convention: { kind: "choice", default: "paper", choices: ["paper", "deepseek"] },
-    exact: { kind: "flag", default: false },
+    exact: { kind: "flag", default: true, opposite: "truncated" },
     by: { kind: "choice", default: "sinkhorn", choices: ["sinkhorn", "permutations", "kronecker", "orthostochastic"] },
     relax,
     temperature,
   },
+  idle: ({ by }) => [...(by === "sinkhorn" ? [] : ["iterations", "convention", "exact"]), ...(by === "orthostochastic" ? ["temperature"] : [])],
   free,
   units: ({ by }) => (by === "sinkhorn" ? apart : null),
   // Near the identity: a start at 0 would average the lanes away.
@@ -55,7 +58,7 @@ export const birkhoff: ConvexSet = {
     if (exact || by !== "sinkhorn") return 1;
     if (of === "row" && convention === "paper") return 1;
     const sums = convention === "paper" ? "the sums of the columns" : "the sums of rows and columns";
-    return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff(exact)\` has one` };
+    return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff\` without \`truncated\` has one` };
   },
   closed: "product",
   adapts: (options) => (hasLogits(options) ? ["relax", "temperature"] : ["relax"]),

@@ -22,7 +22,7 @@ const list = (what: string): Field => ({ is: Array.isArray, what: `a list of ${w
 
 /** What a set may have. */
 const some = {
-  because: text, units: action("(options) => a function (b, free, gates) => node, or null"),
+  because: text, idle: action("(options) => names of options"), units: action("(options) => a function (b, free, gates) => node, or null"),
   parts: { is: (value: unknown) => isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof Reflect.get(value, name) === "function"), what: "an object of the functions `sizes`, `pull` and `gated`" },
 } satisfies Partial<Record<keyof ConvexSet, Field>>;
 
@@ -95,7 +95,9 @@ function optionProblem(name: string, option: OptionKind): string[] {
       if (option.kind === "integer" && !numbers.every((value) => Number.isInteger(value))) return ["is whole, and so are its `default`, `from` and `to`"];
       return option.from <= option.default && option.default <= option.to ? [] : [`has the default ${option.default}, which is not in ${option.from} .. ${option.to}`];
     }
-    case "flag": return typeof option.default === "boolean" ? [] : ["needs a `default` of true or false"];
+    case "flag":
+      if (typeof option.default !== "boolean") return ["needs a `default` of true or false"];
+      return option.opposite === undefined || /^[A-Za-z_]\w*$/.test(option.opposite) ? [] : ["has an `opposite` that a page cannot write"];
     case "choice": return Array.isArray(option.choices) && option.choices.every((choice) => typeof choice === "string") && option.choices.includes(option.default) ? [] : ["needs `choices`, names, and a `default` among them"];
     default: option satisfies never;
   }
@@ -208,6 +210,11 @@ export function guarded(set: ConstraintSet): ConstraintSet {
       const names = call("adapts", () => set.adapts(options));
       const fine = (name: unknown): boolean => typeof name === "string" && (valueAt(set.options, name)?.kind === "real" || (name === "rank" && set.parts !== undefined));
       return check("adapts", names, Array.isArray(names) && names.every(fine), 'names of options of the kind "real", and "rank" of a set with `parts`');
+    },
+    idle: (options) => {
+      const names = call("idle", () => set.idle?.(options) ?? []);
+      const fine = Array.isArray(names) && names.every((name: unknown) => typeof name === "string" && Object.hasOwn(set.options, name));
+      return check("idle", names, fine, "names of options");
     },
     map: (b, free, shape, setting) => node("map", shape, () => set.map(b, free, shape, setting)),
     project: (b, value, setting) => node("project", value.shape, () => set.project(b, value, setting)),

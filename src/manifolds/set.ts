@@ -18,7 +18,8 @@ export type OptionValue = number | boolean | string;
 export type OptionKind =
   | { readonly kind: "integer"; readonly default: number; readonly from: number; readonly to: number }
   | { readonly kind: "real"; readonly default: number; readonly from: number; readonly to: number }
-  | { readonly kind: "flag"; readonly default: boolean }
+  /** `opposite`: the word for false, as the name is the word for true: `birkhoff(truncated)` is `birkhoff(exact = false)`. */
+  | { readonly kind: "flag"; readonly default: boolean; readonly opposite?: string }
   | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[] };
 
 export type Options = Readonly<Record<string, OptionValue>>;
@@ -71,6 +72,8 @@ interface Common {
   readonly source: string;
   readonly point: Point;
   readonly options: Readonly<Record<string, OptionKind>>;
+  /** The options that mean nothing beside the others as they are; none when it is not there. To write one of them is an error. */
+  readonly idle?: (options: Options) => readonly string[];
   /** Free coordinates of a point of this shape; a reason when there are none for it. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
   /**

@@ -1,9 +1,9 @@
 /**
- * Sets on a page: `manifold Mixing = birkhoff(exact)` names one, and parameters are put on one, where they are declared (`param up[w, hidden] ~ normal(0.02) each
+ * Sets on a page: `manifold Mixing = birkhoff` names one, and parameters are put on one, where they are declared (`param up[w, hidden] ~ normal(0.02) each
  * hidden on sphere`) or from outside, in `constrain` (`mlp.up each hidden on sphere`). An axis after `each` counts points; the axes that are left
  * are a point's: all of them are one vector, or two are a matrix, or every entry is a point of its own.
  */
-import type { Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
+import type { Arg, Call, Expr, Ident, Path, Section, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, type Polynomial } from "../graph/sizes.js";
 import type { ConstraintSet, OptionKind, Options, OptionValue, SetInstance } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
@@ -25,20 +25,52 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
   const set = valueAt(sets, kind) ?? null;
   if (!set && kind === "mixture") return fail(state, "MHC301", e.span, "a mixture has weights, which are called by its name: it is declared on its own", { fix: "write `manifold Mix = mixture(…)`, and `Mix` here" });
   if (!set) return unknownName(state, "MHC301", callee.span, `\`${kind}\` is not a manifold; there are ${Object.keys(sets).join(", ")}`, kind, Object.keys(sets));
-  const given = new Map<string, OptionValue>();
+  const given = new Map<string, Written>();
   for (const arg of e.kind === "path" ? [] : e.lists.flat()) {
-    const name = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
-    const option = valueAt(set.options, name) ?? null;
-    if (!option || (!arg.name && option.kind !== "flag")) {
-      return unknownName(state, "MHC302", arg.span, `\`${kind}\` has no option \`${name}\`; it has ${Object.keys(set.options).join(", ") || "none"}`, name, Object.keys(set.options));
+    const option = settingOf(state, set, arg, scope);
+    const before = given.get(option.name);
+    if (before) {
+      const message = before.word === option.word ? `\`${option.word}\` of \`${kind}\` is set twice`
+        : `\`${kind}\` cannot be both \`${before.word}\` and \`${option.word}\``;
+      return fail(state, "MHC302", arg.span, message, {
+        notes: [{ message: "this is the first of the two", span: before.span }], fix: "take one of them out",
+      });
     }
-    given.set(name, !arg.name ? true : optionOf(state, arg.value, name, option, scope));
+    given.set(option.name, option);
   }
-  const options = merged(defaultsOf(set), recordOf(given));
-  // Written, and of no meaning beside the others: `birkhoff(by = orthostochastic, temperature = 2)`.
-  const idle = set.adapts(defaultsOf(set)).find((name) => valueAt(options, name) !== valueAt(set.options, name)!.default && !set.adapts(options).includes(name));
-  if (idle !== undefined) fail(state, "MHC302", e.span, `${set.name} has no \`${idle}\` as it is here`, { fix: "take it out" });
+  const options = merged(defaultsOf(set), recordOf([...given].map(([name, { value }]) => [name, value])));
+  // A flag that is what it is without being written does no harm: `birkhoff(by = permutations, exact)`.
+  const idle = set.idle?.(options).map((name) => given.get(name)).find((option) =>
+    option && !(typeof option.value === "boolean" && option.value === valueAt(set.options, option.name)!.default));
+  if (idle) {
+    fail(state, "MHC302", idle.span, `\`${idle.word}\` means nothing beside the other options of \`${kind}\``, { fix: "take it out" });
+  }
   return { set, options, adapt: [] };
+}
+
+/** An option as a page writes it: `iterations = 20`, or the word of a flag, `exact` or `truncated`. */
+interface Written {
+  /** The option's own name, and the word that the page has for it. */
+  readonly name: string;
+  readonly word: string;
+  readonly value: OptionValue;
+  readonly span: Span;
+}
+
+function settingOf(state: Elaboration, set: ConstraintSet, arg: Arg, scope: Scope): Written {
+  const { span } = arg;
+  const word = arg.name?.name ?? (arg.value.kind === "path" ? arg.value.parts[0]!.name : "");
+  const option = valueAt(set.options, word) ?? null;
+  if (arg.name && option) return { name: word, word, value: optionOf(state, arg.value, word, option, scope), span };
+  if (!arg.name) {
+    if (option?.kind === "flag") return { name: word, word, value: true, span };
+    const negated = Object.entries(set.options).find(([, other]) => other.kind === "flag" && other.opposite === word);
+    if (negated) return { name: negated[0], word, value: false, span };
+  }
+  const words = Object.entries(set.options).flatMap(([name, other]) =>
+    other.kind === "flag" && other.opposite ? [name, other.opposite] : [name]);
+  const message = `\`${set.name}\` has no option \`${word}\`; it has ${words.join(", ") || "none"}`;
+  return unknownName(state, "MHC302", span, message, word, words);
 }
 
 const defaultsOf = (set: ConstraintSet): Options => recordOf(Object.entries(set.options).map(([name, option]) => [name, option.default]));

@@ -70,7 +70,7 @@ function product(p: ArrayLike<number>, n: number, count: number): Float64Array {
 
 describe.each([2, 4, 5])("n = %i, logits within +-80", (n) => {
   it.each(["paper", "deepseek"])("%s: finite, non-negative, and rows (paper) sum to 1, in f32", async (convention) => {
-    const graph = graphOf(n, options({ convention }));
+    const graph = graphOf(n, options({ convention, exact: false }));
     await fc.assert(fc.asyncProperty(logits(n, 80), async (z) => {
       const { rows, lowest, finite } = sums((await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!, n);
       expect(finite).toBe(true);
@@ -80,7 +80,7 @@ describe.each([2, 4, 5])("n = %i, logits within +-80", (n) => {
   });
 
   it("exact: rows and columns sum to 1, and so do those of products of 60", async () => {
-    const graph = graphOf(n, options({ exact: true }));
+    const graph = graphOf(n, options());
     await fc.assert(fc.asyncProperty(logits(n, 80), async (z) => {
       const p = (await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!;
       const single = sums(p, n);
@@ -134,7 +134,7 @@ describe("logits within +-4", () => {
   });
 
   it.each([2, 3, 4, 5])("columns of n = %i stay within it after 20 iterations", async (n) => {
-    const graph = graphOf(n, options());
+    const graph = graphOf(n, options({ exact: false }));
     const [least, most] = columnRange(n, 4, 20);
     await fc.assert(fc.asyncProperty(logits(n, 4), async (z) => {
       const { columnRange: [low, high] } = sums((await runGraph("wasm", graph, new Map([["z", z]]))).get("p")!, n);

@@ -11,7 +11,7 @@ const PRODUCTS = { product: "products are members", square: "products of square 
 function optionText(name: string, option: OptionKind): string {
   switch (option.kind) {
     case "choice": return `\`${name} = ${option.default}\` (${option.choices.filter((choice) => choice !== option.default).join(", ")})`;
-    case "flag": return `\`${name} = ${option.default}\``;
+    case "flag": return `\`${name} = ${option.default}\`${option.opposite ? ` (\`${option.opposite}\`: ${name} = false)` : ""}`;
     case "integer":
     case "real": return `\`${name} = ${option.default}\` (${option.from} to ${option.to})`;
     default: return option satisfies never;
