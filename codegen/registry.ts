@@ -1,25 +1,14 @@
 /**
- * The built-in targets. Each loads when it is asked for, so that a program that compiles for one target does not carry the
- * libraries of the others. A target of the user's own comes by import, not by this table.
+ * The built-in printers of kernels. All three together are a twelfth of the compiler, so they are imported as they are: a worker of a page, which
+ * bundlers make one file of, may then have the compiler. A target of the user's own comes by import, not by this table.
  */
-import type { KernelPrinter, ModuleEmitter } from "./target.js";
+import { javascript } from "./javascript/printer.js";
+import type { KernelPrinter } from "./target.js";
+import { wasm } from "./wasm/printer.js";
+import { wgsl } from "./wgsl/printer.js";
 
 /** By device. */
-export const printers: Readonly<Record<"wasm" | "webgpu" | "javascript", () => Promise<KernelPrinter>>> = {
-  wasm: async () => (await import("./wasm/printer.js")).wasm,
-  webgpu: async () => (await import("./wgsl/printer.js")).wgsl,
-  javascript: async () => (await import("./javascript/printer.js")).javascript,
-};
-
-/** The device that a built-in kernel target is for. */
-export const deviceOf: Readonly<Record<string, "wasm" | "webgpu" | "javascript">> = { wasm: "wasm", wgsl: "webgpu", javascript: "javascript" };
-
-export const emitters: Readonly<Record<string, () => Promise<ModuleEmitter>>> = {
-  typescript: async () => (await import("./typescript/emitter.js")).typescript,
-};
+export const printers: Readonly<Record<"wasm" | "webgpu" | "javascript", KernelPrinter>> = { wasm, webgpu: wgsl, javascript };
 
 /** A kernel target by the name it has on the command line. */
-export const loadTarget = (name: "wasm" | "wgsl" | "javascript"): Promise<KernelPrinter> => printers[name === "wgsl" ? "webgpu" : name]();
-
-/** A target that writes modules, by the name it has on the command line. */
-export const loadEmitter = (name: "typescript"): Promise<ModuleEmitter> => emitters[name]!();
+export const loadTarget = (name: "wasm" | "wgsl" | "javascript"): Promise<KernelPrinter> => Promise.resolve(printers[name === "wgsl" ? "webgpu" : name]);

@@ -2,6 +2,9 @@
 import type { Device, DeviceName } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { Host } from "./host.js";
+import { javascriptDevice } from "./javascript/device.js";
+import { wasmDevice } from "./wasm/device.js";
+import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
 
 export interface OpenOptions {
   /** Worker threads of the wasm device; all cores, at most 8, when not given. */
@@ -14,13 +17,10 @@ export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript
 
 export async function openOn(host: Host, name: DeviceName | "auto" = "auto", options: OpenOptions = {}): Promise<Device> {
   switch (name) {
-    case "wasm": return (await import("./wasm/device.js")).wasmDevice(host, options);
-    case "javascript": return (await import("./javascript/device.js")).javascriptDevice();
-    case "webgpu": return (await import("./webgpu/device.js")).webgpuDevice(host);
-    case "auto": {
-      const { hardwareDevice } = await import("./webgpu/device.js");
-      return (await hardwareDevice(host)) ?? openOn(host, "wasm", options);
-    }
+    case "wasm": return wasmDevice(host, options);
+    case "javascript": return javascriptDevice();
+    case "webgpu": return webgpuDevice(host);
+    case "auto": return (await hardwareDevice(host)) ?? openOn(host, "wasm", options);
     default: {
       name satisfies never;
       throw new DeviceError(`there is no device ${String(name)}`, `there are auto, ${deviceNames.join(", ")}`);

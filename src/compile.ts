@@ -119,12 +119,12 @@ async function compileModel(text: string, model: TypedModel, { diagnostics, sour
     return { plan: null, diagnostics: [...diagnostics, ...reports], sources, stages: null, accounts: null };
   }
   const { profile: machine = null } = options;
-  const printers = await Promise.all(options.devices.map(async (device) => {
+  const printers = options.devices.map((device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
-    const printer = await builtIn[device]();
+    const printer = builtIn[device];
     const choices = { ...(machine?.device === device ? machine.kernels : {}), ...options.choices?.[device] };
     return { name: device, printer, profile: Object.keys(choices).length ? { ...printer.profile, choices } : printer.profile };
-  }));
+  });
   const asked = model.train?.half ?? null;
   const half = asked && (!asked.auto || (machine?.half === true && printers.every(({ name, profile }) => profile.half && name === machine.device))) ? { span: asked.span, auto: false } : null;
   const lacking = half && printers.find(({ profile }) => !profile.half);

@@ -67,7 +67,7 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
   }
   const profile = profileOf(cost, options);
   if ("code" in profile) return profile;
-  const { profile: target } = await printers[profile.device]();
+  const { profile: target } = printers[profile.device];
   const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
   const counted = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;

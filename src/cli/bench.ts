@@ -38,8 +38,6 @@ export const benchCommand = (): Command =>
       try {
         const { options: full, loaded } = await readFacts(project, json);
         const { compile } = await import("../compile.js");
-        const { printers } = await import("../../codegen/registry.js");
-        await printers[device.name]();
         const choices = choicesFor(device);
         const begun = performance.now();
         const compiled = await compile(project.text, { ...full, ...profiled(project, [device.name]), ...(project.shrunk ? { shrunk: project.shrunk } : {}), devices: [device.name], choices: { [device.name]: choices } });

@@ -53,12 +53,14 @@ export const compileCommand = (): Command =>
       for (const stage of stages) process.stdout.write(`${compiled.stages![stage as Stage]()}\n`);
       if (given.out === undefined) return;
 
-      const { printers, loadEmitter } = await import("../../codegen/registry.js");
+      const { printers } = await import("../../codegen/registry.js");
       const files: OutputFile[] = [];
       for (const target of targets) {
-        if (target === "typescript") files.push(...(await (await loadEmitter("typescript")).emit(stem, plan)));
-        else if (typeof target === "string") {
-          const printer = await printers[target]();
+        if (target === "typescript") {
+          const { typescript } = await import("../../codegen/typescript/emitter.js");
+          files.push(...(await typescript.emit(stem, plan)));
+        } else if (typeof target === "string") {
+          const printer = printers[target];
           files.push(...printer.files(stem, plan.devices[target]!.code));
         } else if (target.kind === "kernels") files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
         else files.push(...(await target.emit(stem, plan)));

@@ -37,7 +37,7 @@ const SHORTEST = 10;
 /** Times loads one after the other, with the choices of kernels that steps get there. Inputs are ones, so that no number is slow. */
 export async function timeLoads<K extends string>(device: Device, choices: Choices, loads: Readonly<Record<K, Load>>): Promise<Record<K, Timed>> {
   const graphs = Object.entries<Load>(loads).map(([name, load]): Graph => ({ name, outputs: new Map(load(createBuilder()).map((node, i) => [`y${i}`, node])), updates: new Map() }));
-  const printer = await printers[device.name]();
+  const printer = printers[device.name];
   const { kernels, infos, entries, pools, constants, accounts } = schedule(graphs, { ...printer.profile, choices }, new Map(), 0);
   const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
   try {
