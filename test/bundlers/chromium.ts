@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser } from "playwright-core";
-import { untar } from "./tar.js";
+import { untar } from "../helpers/tar.js";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const packed = join(root, "node_modules/@sparticuz/chromium/bin");
