@@ -13,8 +13,8 @@ export class Progress {
   private open = false;
   /** Claims that were broken when they were last measured: each is told once. */
   private readonly broken = new Set<string>();
-  /** The gains that were measured last, forward and backward. */
-  private gain = "";
+  /** The gains that were measured last, forward and backward, and the step after which they were. */
+  private gains: { readonly step: number; readonly text: string } | null = null;
 
   /** Without a limit of steps time ends the run; `prefix` says which of several runs it is. */
   constructor(private readonly steps: number, private readonly json: boolean, private readonly prefix = "") {}
@@ -33,6 +33,9 @@ export class Progress {
       if (holds) this.broken.delete(text);
       else this.broken.add(text);
     }
+    // Every measurement counts, those of steps that get no line of their own too.
+    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
+    if (gains.length) this.gains = { step: line.step, text: gains.join(" / ") };
     if (line.shrunk) this.end(`step ${line.step}: ${shrunk(line.shrunk)}`);
     const now = performance.now();
     const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
@@ -42,11 +45,11 @@ export class Progress {
     const left = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
     const all = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
     const constraints = (all.length > SHOWN ? all.slice(0, 1) : all).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
-    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
-    if (gains.length) this.gain = `  gain ${gains.join(" / ")}`;
+    const { gains: newest } = this;
+    const gain = newest ? `  gain ${newest.text}${newest.step === line.step ? "" : ` (step ${newest.step})`}` : "";
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
     const cost = Object.entries(line.costs ?? {}).map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`).join("");
-    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${cost}${this.gain}${constraints}`;
+    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${cost}${gain}${constraints}`;
     // A line that wraps could not be rewritten in place; what does not fit is cut.
     process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
     this.open = this.terminal;

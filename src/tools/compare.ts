@@ -59,8 +59,9 @@ export interface Outcome {
   readonly holdout: number | null;
   readonly seconds: number | null;
   readonly failure: string | null;
-  /** The largest forward gain of a stream when it was last measured. */
+  /** The largest gains of a stream when they were last measured: forward (row sums), and backward (column sums). */
   readonly gain: number | null;
+  readonly backward: number | null;
   /** Milliseconds of a step, the median; of a model that has shrunk, since then. */
   readonly ms: number | null;
   /** What is left of a model that has shrunk: parameters, and shares of the dense model's cost. */
@@ -68,6 +69,7 @@ export interface Outcome {
   readonly losses: readonly Point[];
   readonly holdouts: readonly Point[];
   readonly gains: readonly Point[];
+  readonly backwards: readonly Point[];
 }
 
 export interface Compared {
@@ -83,7 +85,9 @@ export interface Compared {
   readonly reached: Summary | null;
   readonly loss: Summary | null;
   readonly holdout: Summary | null;
+  /** Forward, and backward. */
   readonly gain: Summary | null;
+  readonly backward: Summary | null;
   readonly seconds: Summary | null;
   readonly ms: Summary | null;
   /** Hold-out loss less that of the first spec, seed by seed; null for the first. */
@@ -198,6 +202,7 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   const losses: Point[] = [];
   const holdouts: Point[] = [];
   const gains: Point[] = [];
+  const backwards: Point[] = [];
   let seconds = 0;
   for (const line of lines.slice(0, -1)) {
     const step = number(line["step"])!;
@@ -205,7 +210,8 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
     const add = (points: Point[], value: number | null): void => void (value !== null && points.push({ step, seconds, value }));
     add(losses, number(line["loss"]));
     add(holdouts, number(line["holdout"]));
-    add(gains, gainOf(line["monitors"]));
+    add(gains, gainOf(line["monitors"], "forward"));
+    add(backwards, gainOf(line["monitors"], "backward"));
   }
   const steps = number(done["steps"]) ?? losses.length;
   const holdout = number(done["holdout"]);
@@ -214,26 +220,27 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   const times = lines.slice(cut + 1).flatMap((line) => number(line["ms"]) ?? []);
   return {
     seed, folder, steps, loss: number(done["loss"]), holdout, seconds: number(done["seconds"]), failure: typeof done["failure"] === "string" ? done["failure"] : null,
-    gain: gains.at(-1)?.value ?? null, ms: times.length ? medianOf(times) : null, shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]), losses, holdouts, gains,
+    gain: gains.at(-1)?.value ?? null, backward: backwards.at(-1)?.value ?? null, ms: times.length ? medianOf(times) : null, shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]), losses, holdouts, gains, backwards,
   };
 }
 
-/** The largest forward gain of all streams. */
-function gainOf(monitors: unknown): number | null {
-  const gains = Object.entries((monitors ?? {}) as Readonly<Record<string, number>>).flatMap(([name, value]) => (/^gain:.*:forward$/.test(name) ? [value] : []));
+/** The largest gain of all streams, as it was measured after a step. */
+function gainOf(monitors: unknown, direction: "forward" | "backward"): number | null {
+  const gains = Object.entries((monitors ?? {}) as Readonly<Record<string, number>>)
+    .flatMap(([name, value]) => (name.startsWith("gain:") && name.endsWith(`:${direction}`) ? [value] : []));
   return gains.length ? Math.max(...gains) : null;
 }
 
 export function tabulate(outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>): Compared[] {
   const first = [...outcomes.values()][0]!;
   return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
-    const over = (key: "loss" | "holdout" | "gain" | "seconds" | "ms"): Summary | null => summarize(runs.map((run) => run[key]));
+    const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null => summarize(runs.map((run) => run[key]));
     const apart = runs.map(({ holdout }, i) => (holdout === null || first[i]!.holdout === null ? null : holdout - first[i]!.holdout));
     const dense = plan.cost?.dense["energy"] ?? null;
     return {
       spec: name, text, parameters: parametersOf(plan), left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
       joules: summarize(runs.map(({ shrunk }) => (joules !== null && shrunk && dense !== null ? dense * shrunk.share["energy"]! : joules))),
-      reached: summarize(runs.map(({ holdouts }, i) => holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null)), loss: over("loss"), holdout: over("holdout"), gain: over("gain"), seconds: over("seconds"), ms: over("ms"), difference: runs === first ? null : summarize(apart), runs,
+      reached: summarize(runs.map(({ holdouts }, i) => holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null)), loss: over("loss"), holdout: over("holdout"), gain: over("gain"), backward: over("backward"), seconds: over("seconds"), ms: over("ms"), difference: runs === first ? null : summarize(apart), runs,
     };
   });
 }

@@ -38,7 +38,10 @@ export function tableOf({ specs, seeds }: Comparison): Table {
     ["hold-out loss", ({ holdout }) => words(holdout, four)],
     ...(specs.length > 1 ? [[`less that of ${first}`, ({ difference }: Compared) => words(difference, signed)] as [string, (spec: Compared) => string]] : []),
     ["last loss", ({ loss }) => words(loss, four)],
-    ...(specs.some(({ gain }) => gain) ? [["gain", ({ gain }: Compared) => words(gain, three)] as [string, (spec: Compared) => string]] : []),
+    ...(specs.some(({ gain }) => gain) ? [
+      ["gain forward", ({ gain }: Compared) => words(gain, three)] as [string, (spec: Compared) => string],
+      ["gain backward", ({ backward }: Compared) => words(backward, three)] as [string, (spec: Compared) => string],
+    ] : []),
     ...(specs.some(({ joules }) => joules) ? [["mJ a step, modelled", ({ joules }: Compared) => words(joules, (value) => three(1000 * value))] as [string, (spec: Compared) => string]] : []),
     [specs.some(({ left }) => left) ? "ms a step at the end" : "ms a step", ({ ms }) => words(ms, three)],
     ["seconds", ({ seconds }) => words(seconds, three)],
@@ -64,7 +67,7 @@ function lines(rows: readonly (readonly string[])[]): string[] {
 
 /** What scripts get: without curves and texts. */
 export const toJson = ({ specs, seeds, budget, device, adapter, notes }: Comparison): Readonly<Record<string, unknown>> => ({
-  specs: specs.map(({ spec, parameters, left, joules, reached, loss, holdout, gain, seconds, ms, difference, runs }) => ({ spec, parameters, left, joules, reached, loss, holdout, gain, seconds, ms, difference, runs: runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })) })),
+  specs: specs.map(({ spec, parameters, left, joules, reached, loss, holdout, gain, backward, seconds, ms, difference, runs }) => ({ spec, parameters, left, joules, reached, loss, holdout, gain, gain_backward: backward, seconds, ms, difference, runs: runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })) })),
   seeds, budget, device, adapter, notes,
 });
 
@@ -93,6 +96,10 @@ export function page(comparison: Comparison, { command, version, time, unit }: P
   const shrinks = specs.some(({ left }) => left);
   const energies = shrinks ? rowsOf(specs, ({ joules }) => joules && inMillijoules(joules), "deviation", three, "mJ a step") : [];
   const ceiling = starts.length ? 1.2 * Math.max(...starts) : undefined;
+  const gainChart = (direction: string, points: (run: Outcome) => readonly Point[]): string => lineChart({
+    id: `gain-${direction}`, label: `gain ${direction} over steps`, x, y: `gain ${direction}`,
+    series: seriesOf(specs, { points, dots: () => [] }, timed),
+  });
   const { head, rows } = tableOf(comparison);
   const title = specs.map(({ spec }) => spec).join(" · ");
   return document(title, `<p>${escape(`${specs.length} spec${specs.length === 1 ? "" : "s"}, ${seeds.length} seed${seeds.length === 1 ? "" : "s"} (${seeds.join(", ")}), ${budgetText(comparison)}, on ${device} (${adapter}).`)}</p>
@@ -101,7 +108,7 @@ ${holdouts.length ? section("Hold-out loss at the end", `In ${unit}: each seed, 
 ${apart.length ? section(`Hold-out loss less that of ${specs[0]!.spec}`, "Seed by seed, which takes out what the seed does to all specs alike. An interval without 0 tells a spec from the first.", rowChart({ label: "differences of hold-out losses", x: unit, rows: apart, kind: "dots", zero: true })) : ""}
 ${section("Loss", `In ${unit}${several}. Dots are hold-out losses.`, legendOf(() => true), lineChart({ id: "loss", label: "loss over steps", x, y: "loss", series: seriesOf(specs, LOSSES, timed), ceiling }))}
 ${shrinks && !timed ? section("Loss and time", "The same over the seconds of training; evaluations take none.", lineChart({ id: "time", label: "loss over seconds", x: "seconds of training", y: "loss", series: seriesOf(specs, LOSSES, true), ceiling })) : ""}
-${gains ? section("Gain", `The largest forward gain of a stream's mixes over the whole depth${several}.`, legendOf(({ gain }) => gain !== null), lineChart({ id: "gain", label: "gain over steps", x, y: "gain", series: seriesOf(specs, { points: ({ gains: own }) => own, dots: () => [] }, timed) })) : ""}
+${gains ? section("Gain", `The largest gains of a stream's mixes over the whole depth: forward, of what passes through, and backward, of its gradients${several}.`, legendOf(({ gain }) => gain !== null), gainChart("forward", ({ gains: own }) => own), gainChart("backward", ({ backwards }) => backwards)) : ""}
 ${energies.length ? section("Energy", "A step at the end, by the model of cost.", rowChart({ label: "millijoules a step", x: "millijoules a step", rows: energies, kind: "bars" })) : ""}
 ${section("Time", `The median of a run's steps${shrinks ? ", of a model that has shrunk those since then" : ""}, and whole runs; bars are means over seeds, whiskers one deviation to each side.`, rowChart({ label: "milliseconds a step", x: "milliseconds a step", rows: steps, kind: "bars" }), totals.length ? rowChart({ label: "seconds a run", x: "seconds a run", rows: totals, kind: "bars" }) : "")}
 <section>

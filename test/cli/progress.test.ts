@@ -56,6 +56,21 @@ it("elsewhere a line every tenth of the way, without control characters", () => 
   for (const control of ["\r", "\u001b"]) expect(written).not.toContain(control);
 });
 
+it("shows the gain that was measured last, and of which step it is", () => {
+  Object.assign(process.stdout, { isTTY: false });
+  const progress = new Progress(100, false);
+  const gains = (step: number): StepLine["monitors"] => ({ "gain:x:forward": 1 + step / 100, "gain:x:backward": 1 });
+  for (let step = 1; step <= 100; step++) {
+    progress.step({ ...line(step), ...(step % 25 === 0 ? { monitors: gains(step)! } : {}) });
+  }
+  const shown = written.trimEnd().split("\n").map((text) => /gain (.*?) {2}/.exec(text)?.[1] ?? "none");
+  // Lines are of steps 1, 10, 20, …; those of steps 25 and 75 are not printed, and their gains are.
+  expect(shown).toEqual([
+    "none", "none", "none", "1.25 / 1.00 (step 25)", "1.25 / 1.00 (step 25)", "1.50 / 1.00", "1.50 / 1.00 (step 50)",
+    "1.50 / 1.00 (step 50)", "1.75 / 1.00 (step 75)", "1.75 / 1.00 (step 75)", "2.00 / 1.00",
+  ]);
+});
+
 it("says which run it is, and counts no steps down when only time ends the run", () => {
   Object.assign(process.stdout, { isTTY: false });
   const progress = new Progress(Number.POSITIVE_INFINITY, false, "deep, seed 5: ");

@@ -34,10 +34,12 @@ const whole = comparisonOf({
 const options = { command: 'npx mhc compare "a" <b>', version: "0.1.0", time: "2026-01-01 00:00", unit: "nats a character" };
 
 describe("a run out of its lines", () => {
-  it("has what train says, the median step, and the largest forward gain when it was last measured", () => {
+  it("has what train says, the median step, and the largest gains when they were last measured", () => {
     const run = outcomeOf(7, "f", linesOf(2, 1.1));
     expect(run).toMatchObject({ seed: 7, folder: "f", steps: STEPS, loss: 2, holdout: 2.1, seconds: 3, ms: 3, failure: null });
     expect(run.gain).toBeCloseTo(1.1, 12);
+    expect(run.backward).toBe(1e6);
+    expect(run.backwards.map(({ step }) => step)).toEqual(run.gains.map(({ step }) => step));
     expect(run.losses).toHaveLength(STEPS);
     expect(run.holdouts.map(({ step, value }) => [step, value])).toEqual([[100, 2.5], [400, 2.1]]);
     expect(run.gains.map(({ step }) => step)).toEqual([50, 100, 150, 200, 250, 300, 350, 400]);
@@ -62,7 +64,7 @@ describe("the table", () => {
   });
 
   it("says means, deviations and intervals, and stands on its side where it would be too wide", () => {
-    expect(tableOf(whole).head).toEqual(["spec", "parameters", "hold-out loss", "less that of mhc", "last loss", "gain", "ms a step", "seconds"]);
+    expect(tableOf(whole).head).toEqual(["spec", "parameters", "hold-out loss", "less that of mhc", "last loss", "gain forward", "gain backward", "ms a step", "seconds"]);
     expect(tableOf(whole).rows[1]!.slice(0, 4)).toEqual(["hc", "17", "2.2200 ± 0.1100 [1.9467, 2.4933]", "+0.0200 ± 0.0100 [-0.0048, +0.0448]"]);
     expect(tableText(whole, 300).split("\n")[0]).toMatch(/^spec +parameters +hold-out loss/);
     expect(tableText(whole, 80).split("\n")[0]).toMatch(/^spec +mhc +hc$/);
@@ -81,7 +83,7 @@ describe("the table", () => {
   it("as JSON has the keys of the contract, and no curves", () => {
     const { specs, seeds } = toJson(whole) as { specs: Record<string, unknown>[]; seeds: unknown };
     expect(seeds).toEqual([7, 8, 9]);
-    for (const key of ["loss", "holdout", "gain", "seconds"]) expect(specs[0]![key], key).toMatchObject({ mean: expect.any(Number) as number, deviation: expect.any(Number) as number, values: [expect.any(Number), expect.any(Number), expect.any(Number)] as number[] });
+    for (const key of ["loss", "holdout", "gain", "gain_backward", "seconds"]) expect(specs[0]![key], key).toMatchObject({ mean: expect.any(Number) as number, deviation: expect.any(Number) as number, values: [expect.any(Number), expect.any(Number), expect.any(Number)] as number[] });
     expect(JSON.stringify(specs).length).toBeLessThan(4000);
   });
 });
@@ -92,7 +94,7 @@ describe("the page", () => {
 
   it("is well-formed, has every plot, and needs nothing from elsewhere", () => {
     expect(all(root, "h2").map(({ text }) => text)).toEqual(["Hold-out loss at the end", "Hold-out loss less that of mhc", "Loss", "Gain", "Time", "Table", "How it was made"]);
-    expect(all(root, "svg").filter(({ attributes }) => attributes["role"] === "img").map(({ attributes }) => attributes["aria-label"])).toEqual(["hold-out loss", "differences of hold-out losses", "loss over steps", "gain over steps", "milliseconds a step", "seconds a run"]);
+    expect(all(root, "svg").filter(({ attributes }) => attributes["role"] === "img").map(({ attributes }) => attributes["aria-label"])).toEqual(["hold-out loss", "differences of hold-out losses", "loss over steps", "gain forward over steps", "gain backward over steps", "milliseconds a step", "seconds a run"]);
     expect(html).not.toMatch(/https?:|<script|<link|<img|url\((?!#)/);
     expect(html).not.toMatch(/NaN|Infinity|undefined|null/);
   });
@@ -103,7 +105,7 @@ describe("the page", () => {
   });
 
   it("draws each seed thin and the mean thick, gains on a logarithmic axis, and no plot of gains where there are none", () => {
-    const [loss, gain] = ["loss over steps", "gain over steps"].map((label) => all(root, "svg").find(({ attributes }) => attributes["aria-label"] === label)!);
+    const [loss, gain] = ["loss over steps", "gain forward over steps"].map((label) => all(root, "svg").find(({ attributes }) => attributes["aria-label"] === label)!);
     const paths = (kind: string): number => all(loss!, "path").filter(({ attributes }) => attributes["class"] === kind).length;
     expect([paths("thin"), paths("mean"), all(loss!, "circle").length]).toEqual([6, 2, 12]);
     expect([gain!.text.includes("logarithmic"), loss!.text.includes("logarithmic")]).toEqual([true, false]);
