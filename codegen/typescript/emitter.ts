@@ -1,19 +1,24 @@
 /**
- * Writes the module that an app imports: `import { MobyDick } from "./moby-dick.js"`. Two files: the module, with the spec's
- * own names, shapes and doc comments as types, and the plan beside it as a string of JSON (a literal of that size would slow the
- * type checker down). The module holds no logic: it gives types to `load` of mhc-lang/runtime. ts-morph is loaded when it is
- * needed, since loading takes longer than emitting.
+ * Writes the module that an app imports: `import { MobyDick } from "./moby-dick.js"`. One file, so that whatever runs it (a bundler, `tsc`, Node as it
+ * is) has nothing to find beside it: the page's own names, shapes and doc comments as types, and at the end the plan as a string of JSON (a literal
+ * of that size would slow the type checker down), which is parsed when it is first needed. The module holds no logic: it gives types to `load` of
+ * mhc-lang/runtime. What is written of a page's words and names is in `words.ts`. ts-morph is loaded when it is needed, since loading takes longer
+ * than emitting.
  */
 import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
 import type { ParameterInfo, Plan } from "../../runtime/plan.js";
 import type { ModuleEmitter } from "../target.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
+import { commentOf, literalOf, localName } from "./words.js";
 
 type Method = OptionalKind<MethodDeclarationStructure>;
 
 const RUNTIME = "mhc-lang/runtime";
+/** Names of the module's own. None is a page's: these have no dollar sign. */
+const PLAN = "plan$";
+const PARSED = "parsed$";
 /** Where the plan will stand. */
-const PLACE = "PLAN";
+const PLACE = "$PLACE";
 
 export const typescript: ModuleEmitter = {
   kind: "module",
@@ -21,7 +26,8 @@ export const typescript: ModuleEmitter = {
   async emit(stem, plan) {
     const { Project, IndentationText, Scope, VariableDeclarationKind } = await import("ts-morph");
     const project = new Project({ useInMemoryFileSystem: true, manipulationSettings: { indentationText: IndentationText.TwoSpaces } });
-    const file = project.createSourceFile(`${stem}.ts`);
+    const file = project.createSourceFile("module.ts");
+    const local = localName(plan.name);
     const generates = plan.data.some(({ kind }) => kind === "characters") && plan.train !== null;
     const pairs = plan.data.find(({ kind }) => kind === "pairs");
     const computes = Object.keys(plan.outputs).length > 0;
@@ -30,20 +36,19 @@ export const typescript: ModuleEmitter = {
     file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
     file.addImportDeclaration({
       moduleSpecifier: RUNTIME, isTypeOnly: true,
-      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
+      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", "Plan", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
     });
-    file.addImportDeclaration({ moduleSpecifier: `./${stem}.plan.js`, namedImports: ["plan"] });
 
     file.addInterface({
       name: `${plan.name}Dims`, isExported: true, docs: [`The dims of ${plan.name}.`],
       properties: Object.entries(plan.dims).map(([name, value]) => {
         const doc = valueAt(plan.dimDocs, name);
-        return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [doc] } : {}) };
+        return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [commentOf(doc)] } : {}) };
       }),
     });
     file.addInterface({
       name: `${plan.name}Parameters`, isExported: true, docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
-      properties: plan.parameters.map((info) => ({ name: JSON.stringify(info.name), type: "ParameterAccess", isReadonly: true, docs: [describe(info)] })),
+      properties: plan.parameters.map((info) => ({ name: JSON.stringify(info.name), type: "ParameterAccess", isReadonly: true, docs: [commentOf(describe(info))] })),
     });
     if (computes) {
       for (const [kind, tensors] of [["Inputs", plan.inputs], ["Outputs", plan.outputs]] as const) {
@@ -56,10 +61,10 @@ export const typescript: ModuleEmitter = {
 
     const methods: Method[] = [
       {
-        name: "create", isStatic: true, isAsync: true, returnType: `Promise<${plan.name}>`,
+        name: "create", isStatic: true, isAsync: true, returnType: `Promise<${local}>`,
         docs: [`Puts the model on a device with initial values from a seed. Throws DeviceError when there is no such device.`],
         parameters: [option("options", "LoadOptions", "{}")],
-        statements: [`return new ${plan.name}(await load(plan, options));`],
+        statements: [`return new ${local}(await load(${PLAN}(), options));`],
       },
       ...(plan.train ? training(plan.data.some(({ kind }) => kind !== "examples"), pairs ? "lines of two names with a tab between them" : "a text") : []),
       ...(generates ? [method("generate", "Promise<string>", ["prompt: string", "options: GenerateOptions = {}"], "Continues a text with characters of the training text. Throws DataError on any other character.", "generate(prompt, options)")] : []),
@@ -71,31 +76,39 @@ export const typescript: ModuleEmitter = {
       method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
     ];
     file.addClass({
-      name: plan.name, isExported: true,
-      docs: [[plan.doc ?? `The model ${plan.name}.`, "", `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`].join("\n")],
+      name: local, isExported: local === plan.name,
+      docs: [[commentOf(plan.doc ?? `The model ${plan.name}.`), "", `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`].join("\n")],
       properties: [
-        { name: "dims", isStatic: true, isReadonly: true, type: `${plan.name}Dims`, initializer: `plan.dims as unknown as ${plan.name}Dims`, docs: ["The dims that the model was compiled with."] },
-        ...(pairs ? [{ name: "names", isStatic: true, isReadonly: true, type: "readonly string[]", initializer: `plan.data.flatMap((data) => (data.kind === "pairs" ? data.names : []))`, docs: [`What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`] }] : []),
+        { name: "model", scope: Scope.Private, isReadonly: true, type: "Model" },
       ],
-      ctors: [{ scope: Scope.Private, parameters: [{ name: "model", type: "Model", scope: Scope.Private, isReadonly: true }] }],
+      ctors: [{ scope: Scope.Private, parameters: [{ name: "model", type: "Model" }], statements: ["this.model = model;"] }],
       getAccessors: [
+        {
+          name: "dims", isStatic: true, returnType: `${plan.name}Dims`, docs: ["The dims that the model was compiled with."],
+          statements: [`return ${PLAN}().dims as unknown as ${plan.name}Dims;`],
+        },
+        ...(pairs ? [{
+          name: "names", isStatic: true, returnType: "readonly string[]",
+          docs: [`What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`],
+          statements: [`for (const data of ${PLAN}().data) if (data.kind === "pairs") return data.names;`, "return [];"],
+        }] : []),
         { name: "step", returnType: "number", docs: ["Steps trained so far."], statements: ["return this.model.step;"] },
         { name: "device", returnType: "string", docs: ["The device it runs on."], statements: ["return this.model.device.name;"] },
       ],
       methods,
     });
-    file.formatText();
-
-    const planFile = project.createSourceFile(`${stem}.plan.ts`);
-    planFile.addStatements(`// Made by mhc: the compiled plan of ${plan.name}.`);
-    planFile.addImportDeclaration({ moduleSpecifier: RUNTIME, isTypeOnly: true, namedImports: ["Plan"] });
-    planFile.addVariableStatement({
-      isExported: true, declarationKind: VariableDeclarationKind.Const,
-      declarations: [{ name: "plan", type: "Plan", initializer: `JSON.parse(${PLACE}) as Plan` }],
+    if (local !== plan.name) file.addExportDeclaration({ namedExports: [{ name: local, alias: plan.name }] });
+    file.addVariableStatement({ declarationKind: VariableDeclarationKind.Let, declarations: [{ name: PARSED, type: "Plan | undefined" }] });
+    file.addFunction({
+      name: PLAN, returnType: "Plan", docs: ["The compiled plan, parsed once."],
+      statements: [`return (${PARSED} ??= JSON.parse(${PLACE}) as Plan);`],
     });
+    file.formatText();
     // The plan is put in last: a writer that keeps account of indentation looks at every character of it.
-    const content = planFile.getFullText().replace(PLACE, () => JSON.stringify(JSON.stringify(withoutText(plan))));
-    return [{ path: `${stem}.ts`, content: file.getFullText() }, { path: `${stem}.plan.ts`, content }];
+    const text = file.getFullText();
+    const place = text.lastIndexOf(PLACE);
+    const content = [text.slice(0, place), literalOf(JSON.stringify(withoutText(plan))), text.slice(place + PLACE.length)].join("");
+    return [{ path: `${stem}.ts`, content }];
   },
 };
 
