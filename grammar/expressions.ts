@@ -1,7 +1,6 @@
 /**
- * The half of the grammar that expressions need, by chevrotain, building the syntax tree as it goes; `parser.ts` adds declarations. Recovery is
- * on, so that several errors are reported at once; after an error the tree is only partial, and callers use it no further than
- * its diagnostics.
+ * The half of the grammar that expressions need, by chevrotain, building the syntax tree as it goes; `parser.ts` adds declarations. Reading ends at
+ * the first error: how the rest of a page is read then is `parse.ts`'s affair.
  */
 import { EmbeddedActionsParser, type IToken } from "chevrotain";
 import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, Span, StringLiteral } from "./ast.js";
@@ -18,7 +17,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
   docs: (start: number) => string | null = () => null;
 
   constructor() {
-    super(t.tokens, { recoveryEnabled: true, maxLookahead: 3, errorMessageProvider: messages });
+    super([...t.tokens], { recoveryEnabled: false, maxLookahead: 3, errorMessageProvider: messages });
   }
 
   protected span(from: Located, to: Located = from): Span {
@@ -107,17 +106,27 @@ export class ExpressionParser extends EmbeddedActionsParser {
 
   protected number = this.RULE("number", (): NumberLiteral => {
     const token = this.CONSUME(t.NumberToken);
-    const percent = token.image.endsWith("%");
-    const size = parseBytes(token.image);
-    const value = Number.parseFloat(token.image);
-    return { kind: "number", value: size?.bytes ?? (percent ? value / 100 : value), percent, bytes: size !== null, text: size?.text ?? token.image, span: this.span(token) };
+    const image = plainNumber(token.image);
+    const percent = image.endsWith("%");
+    const size = parseBytes(image);
+    const value = Number.parseFloat(image);
+    const text = size?.text ?? image;
+    return {
+      kind: "number", value: size?.bytes ?? (percent ? value / 100 : value), percent, bytes: size !== null, text, span: this.span(token),
+    };
   });
 
   protected string = this.RULE("string", (): StringLiteral => {
     const token = this.CONSUME(t.StringToken);
-    const value = token.image.slice(1, -1).replace(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c === "t" ? "\t" : c));
-    return { kind: "string", value, span: this.span(token) };
+    const span = this.span(token);
+    return this.ACTION((): StringLiteral => {
+      const bad = unknownEscape(token.image);
+      if (bad !== null) this.escapes.push({ span, at: bad });
+      return { kind: "string", value: token.image.slice(1, -1).replace(/\\(.)/g, "$1"), span };
+    });
   });
+  /** Strings with an escape that there is not, and where in the string it stands: the caller reports them. */
+  escapes: { readonly span: Span; readonly at: number }[] = [];
 
   protected group = this.RULE("group", (): Expr => {
     const items: Expr[] = [];
@@ -232,4 +241,13 @@ export class ExpressionParser extends EmbeddedActionsParser {
     });
     return condition ? { kind: "where", value, condition, span: this.span(value, condition) } : value;
   });
+}
+
+/** A number in the one form that the formatter writes: `.5` is `0.5`, `1.` is `1.0`, `1_000` is `1000`. */
+const plainNumber = (image: string): string => image.replaceAll("_", "").replace(/[\u00a0\u202f]/g, " ").replace(/^\./, "0.").replace(/\.(?!\d)/, ".0");
+
+/** Where an escape stands that strings do not have, or null: `\"` and `\\` are all there are, since strings are paths. */
+function unknownEscape(image: string): number | null {
+  for (const { index, 0: escape } of image.matchAll(/\\./g)) if (!/["\\]/.test(escape[1]!)) return index;
+  return null;
 }

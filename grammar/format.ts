@@ -94,7 +94,7 @@ function createPrinter(text: string, comments: readonly Comment[]) {
 
   function topLevel(item: Use | Model | Block): void {
     switch (item.kind) {
-      case "use": return push(`use ${JSON.stringify(item.path.value)}`);
+      case "use": return push(`use ${expr(item.path)}`);
       case "model": return braces(`model ${item.name.name}`, item.span, item.name.span.end, grouped(item.items));
       case "block": case "connection": return block(item);
       default: item satisfies never;
@@ -221,7 +221,7 @@ function expr(e: Expr): string {
   switch (e.kind) {
     case "path": return dotted(e);
     case "number": return e.text;
-    case "string": return `"${e.value.replace(/[\\"]/g, "\\$&").replace(/\n/g, "\\n").replace(/\t/g, "\\t")}"`;
+    case "string": return `"${e.value.replace(/[\\"]/g, "\\$&")}"`;
     case "tuple": return `(${e.items.map(expr).join(", ")})`;
     case "group": return `(${expr(e.inner)})`;
     case "index": return `${dotted(e.base)}[${e.axes.map(expr).join(", ")}]`;

@@ -45,17 +45,24 @@ export const Minus = symbol("Minus", "-");
 export const Star = symbol("Star", "*");
 export const Slash = symbol("Slash", "/");
 export const Caret = symbol("Caret", "^");
-export const NumberToken = createToken({ name: "Number", label: "a number", pattern: new RegExp(`\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?(?:%|[ \\t]*(?:${unitPattern})\\b)?`) });
-export const StringToken = createToken({ name: "String", label: "a string", pattern: /"(?:[^"\\\n]|\\["\\nt])*"/ });
+/** Digits may be parted by `_`, and either side of the point may be empty; the formatter writes the one form. */
+const DIGITS = "\\d+(?:_\\d+)*";
+const DECIMAL = `(?:${DIGITS}(?:\\.(?:${DIGITS}|(?=[eE][+-]?\\d)|(?![.\\w])))?|\\.${DIGITS})(?:[eE][+-]?\\d+)?`;
+export const numberPattern = `${DECIMAL}(?:%|[ \\t\u00a0\u202f]*(?:${unitPattern})\\b)?`;
+export const NumberToken = createToken({ name: "Number", label: "a number", pattern: new RegExp(numberPattern) });
+/** An escape is checked where the text is read: an unknown one is an error of its own. */
+export const StringToken = createToken({ name: "String", label: "a string", pattern: /"(?:[^"\\\n]|\\[^\n])*"/ });
 
 export const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: "comments" });
 const Space = createToken({ name: "Space", pattern: /\s+/, group: Lexer.SKIPPED, line_breaks: true });
 
-export const tokens: TokenType[] = [
-  Space, Comment, NumberToken, StringToken,
+/** The tokens of the language, without slips (`slips.ts`). */
+export const tokens: readonly TokenType[] = [
+  NumberToken, StringToken,
   Range, Dot, Comma, Colon, Tilde, LeftBrace, RightBrace, LeftParen, RightParen, LeftBracket, RightBracket,
   LessEqual, GreaterEqual, EqualEqual, NotEqual, Less, Greater, Equals, Plus, Minus, Star, Slash, Caret,
   ...keywords.map((name) => word[name]), Name,
 ];
 
-export const lexer = new Lexer(tokens, { ensureOptimizations: false, positionTracking: "full" });
+/** What stands between tokens. */
+export const between: readonly TokenType[] = [Space, Comment];

@@ -1,13 +1,22 @@
 /** Syntax errors in the user's words: what was expected, what stands there. Token classes are named by their labels. */
 import { EOF, type IParserErrorMessageProvider, type IToken, type TokenType } from "chevrotain";
+import { RightBrace, word } from "./lexer.js";
 
 const shown = (token: IToken): string => (token.tokenType === EOF ? "the end of the file" : `\`${token.image}\``);
 const TOP = "`model`, `block`, `connection` or `use`";
+/** What may stand where a body could also end, by the rule. */
+const BODIES: Readonly<Partial<Record<string, string>>> = {
+  model: "an item of a model (`dim`, `data`, `manifold`, `stream`, `repeat`, `loss`, `train`, …) or `}`",
+  section: "a clause or `}`", repeat: "`x through …`, a definition, `repeat` or `}`", block: "`dim`, `param`, a definition or `return`",
+};
 const label = (type: TokenType): string => (type === EOF ? "the end of the file" : (type.LABEL ?? type.name));
 
 export const messages: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, actual, previous }) =>
-    expected === EOF ? `expected ${TOP}, found ${shown(actual)}` : `expected ${label(expected)}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual)}`,
+  buildMismatchTokenMessage: ({ expected, actual, previous, ruleName }) => {
+    if (expected === EOF) return `expected ${TOP}, found ${shown(actual)}`;
+    const wanted = (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF ? (BODIES[ruleName] ?? label(expected)) : label(expected);
+    return `expected ${wanted}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual)}`;
+  },
   buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${TOP}, found ${shown(firstRedundant)}`,
   buildNoViableAltMessage: ({ actual, previous, customUserDescription, expectedPathsPerAlt }) => {
     const options = [...new Set(expectedPathsPerAlt.flat().flatMap((path) => (path[0] ? [label(path[0])] : [])))];

@@ -1,20 +1,19 @@
 /**
- * Text to tree. Never throws, whatever the text: lexical and syntactic errors become diagnostics. The parser object is made
- * once, on first use, since its self-analysis takes longer than parsing a page.
+ * Text to tree. Never throws, whatever the text: lexical and syntactic errors become diagnostics. The parser stops
+ * at the first error; the item that it stands in is then left out and the rest is read again, so that an error says
+ * nothing of what follows from it and errors of several items are all reported. The parser object is made once, on
+ * first use, since its self-analysis takes longer than parsing a page.
  */
-import type { IToken } from "chevrotain";
+import type { IRecognitionException, IToken, TokenType } from "chevrotain";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import { nearest } from "../src/diagnostics/suggest.js";
-import type { File, Span } from "./ast.js";
-import { keywords, lexer, Name } from "./lexer.js";
-import { EOF, MhcParser } from "./parser.js";
+import type { Every, Expr, File, Span } from "./ast.js";
+import { explained, lacking } from "./hints.js";
+import * as t from "./lexer.js";
+import { MhcParser } from "./parser.js";
+import { scan, type Comment } from "./scan.js";
 
-export interface Comment {
-  readonly text: string;
-  readonly start: number;
-  readonly end: number;
-}
+export type { Comment } from "./scan.js";
 
 export interface Parsed {
   readonly file: File;
@@ -22,66 +21,220 @@ export interface Parsed {
   readonly comments: readonly Comment[];
 }
 
-let parser: MhcParser | null = null;
+let made: MhcParser | null = null;
+
+/** The parser, ready for a text. */
+function parserFor(name: string, docs: MhcParser["docs"] = () => null): MhcParser {
+  made ??= new MhcParser();
+  return Object.assign(made, { file: name, docs });
+}
+
+/** Syntax errors that are told at once: more are seldom all true. */
+const MOST = 8;
 
 /** Parses one file. When there are diagnostics, `file` is partial. */
 export function parse(text: string, name: string): Parsed {
-  const { tokens, errors, groups } = lexer.tokenize(text);
-  const comments = (groups["comments"] ?? []).map((token) => ({ text: token.image.trimEnd(), start: token.startOffset, end: token.startOffset + token.image.trimEnd().length }));
-  const span = (start: number, length: number): Span => ({ file: name, start, end: start + Math.max(1, length) });
-  const diagnostics: Diagnostic[] = errors.map(({ offset, length }) => {
-    const image = text.slice(offset, offset + length);
-    return image.startsWith('"')
-      ? diagnostic("MHC102", span(offset, length), "this string does not end", { fix: "close it with `\"` on the same line; `\\\"` stands for a quote" })
-      : diagnostic("MHC101", span(offset, length), `\`${image}\` means nothing here`);
-  });
-
-  parser ??= new MhcParser();
-  parser.file = name;
-  parser.docs = docsOf(text, comments);
-  parser.unstarted = [];
-  parser.inClause = false;
-  parser.input = tokens;
-  const items = readItems(parser);
-  for (const error of parser.errors) {
-    const token: IToken = error.token;
-    const end = token.tokenType === EOF;
-    const at = end ? Math.max(0, text.trimEnd().length - 1) : token.startOffset;
-    diagnostics.push(diagnostic("MHC103", span(at, end ? 1 : token.image.length), error.message, { fix: suggest(token, error.message) }));
+  const { tokens, comments, diagnostics: found, slips } = scan(text, name);
+  const diagnostics = [...found];
+  const parser = parserFor(name, docsOf(text, comments));
+  let rest = tokens;
+  let items: File["items"] = [];
+  for (let turn = 0; turn < MOST; turn++) {
+    items = run(parser, rest, () => parser.fileRule()) ?? [];
+    const [error] = parser.errors;
+    if (!error) break;
+    const found = rest.indexOf(error.token);
+    const at = found < 0 ? rest.length : found;
+    const item = itemAround(rest, at, error.message);
+    const { diagnostic: told, meant, last } = explained(text, name, { error, tokens: rest, at, from: item.from });
+    // What a slip made of its own item is no second error.
+    const [start, end] = [
+      rest[item.from]?.startOffset ?? 0,
+      Math.max(rest[item.to - 1]?.endOffset ?? 0, told.span.end),
+    ];
+    if (!slips.some((slip) => slip >= start && slip <= end)) diagnostics.push(told);
+    if (meant)
+      rest = rest.with(item.from, {
+        ...rest[item.from]!,
+        image: meant,
+        tokenType: t.word[meant],
+        tokenTypeIdx: t.word[meant].tokenTypeIdx!,
+      });
+    else if (item.whole && !last)
+      rest = [...rest.slice(0, item.from), ...stub(rest.slice(item.from, item.to), error), ...rest.slice(item.to)];
+    else break;
   }
+  diagnostics.push(
+    ...parser.asides.map((aside) => diagnostic("MHC103", aside.span, aside.message, { fix: aside.fix })),
+  );
+  diagnostics.push(...parser.escapes.map((escape) => wrongEscape(text, escape)));
   for (const ident of parser.unstarted) {
-    diagnostics.push(diagnostic("MHC104", ident.span, `the parameter \`${ident.name}\` has no start`, { fix: `say how it starts: \`param ${ident.name}[…] ~ normal(0.02)\`` }));
+    diagnostics.push(
+      diagnostic("MHC104", ident.span, `the parameter \`${ident.name}\` has no start`, {
+        fix: `say how it starts: \`param ${ident.name}[…] ~ normal(0.02)\``,
+      }),
+    );
   }
-  return { file: { kind: "file", name, text, items: diagnostics.length ? items.filter(Boolean) : items }, diagnostics, comments };
+  diagnostics.sort((a, b) => a.span.start - b.span.start);
+  return { file: { kind: "file", name, text, items }, diagnostics, comments };
 }
 
-/** After an error the parser goes on over holes in the tree; an action that falls into one ends the reading, with what was found so far. */
-function readItems(of: MhcParser): File["items"] {
-  try {
-    return of.fileRule() ?? [];
-  } catch (error) {
-    if (of.errors.length === 0) throw error;
-    return [];
+/** What a setting takes, by itself: an expression, or `every 6`. `value` is null when it is wrong. */
+export function parseSetting(
+  text: string,
+  name: string,
+): { readonly value: Expr | Every | null; readonly diagnostics: readonly Diagnostic[] } {
+  const { tokens, diagnostics: found } = scan(text, name);
+  if (found.length) return { value: null, diagnostics: found };
+  const parser = parserFor(name);
+  const value = run(parser, tokens, () => parser.settingValue());
+  const [error] = parser.errors;
+  if (error) {
+    const at = tokens.indexOf(error.token);
+    return {
+      value: null,
+      diagnostics: [explained(text, name, { error, tokens, at: at < 0 ? tokens.length : at, from: 0 }).diagnostic],
+    };
   }
+  const escapes = parser.escapes.map((escape) => wrongEscape(text, escape));
+  return { value: escapes.length ? null : (value ?? null), diagnostics: escapes };
 }
 
-function suggest(token: IToken, message: string): string | null {
-  if ((keywords as readonly string[]).includes(token.image) && /a name/.test(message)) return `\`${token.image}\` is a word of the language: choose another name`;
-  if (token.tokenType !== Name) return null;
-  const word = nearest(token.image, keywords);
-  return word ? `did you mean \`${word}\`?` : null;
+function run<T>(parser: MhcParser, tokens: readonly IToken[], rule: () => T): T | undefined {
+  parser.unstarted = [];
+  parser.escapes = [];
+  parser.asides = [];
+  parser.inClause = false;
+  parser.input = [...tokens];
+  return rule();
+}
+
+const ITEMS: ReadonlySet<TokenType> = new Set([
+  t.word.use,
+  t.word.model,
+  t.word.block,
+  t.word.connection,
+  t.word.dim,
+  t.word.data,
+  t.word.manifold,
+  t.word.stream,
+  t.word.input,
+  t.word.output,
+  t.word.repeat,
+  t.word.loss,
+  t.word.param,
+  t.word.return,
+  t.word.constrain,
+  t.word.cost,
+  t.word.train,
+  t.RightBrace,
+]);
+/** Items with a body: without their heads, what is in it would be errors of its own. */
+const BODIES: ReadonlySet<TokenType> = new Set([
+  t.word.model,
+  t.word.block,
+  t.word.connection,
+  t.word.repeat,
+  t.word.constrain,
+  t.word.cost,
+  t.word.train,
+]);
+/** What goes on in the next line. */
+const OPEN: ReadonlySet<TokenType> = new Set([
+  t.Comma,
+  t.Equals,
+  t.Tilde,
+  t.Plus,
+  t.Minus,
+  t.Star,
+  t.Slash,
+  t.Caret,
+  t.LeftParen,
+  t.LeftBracket,
+  t.Less,
+  t.LessEqual,
+  t.Greater,
+  t.GreaterEqual,
+  t.EqualEqual,
+  t.NotEqual,
+  t.Colon,
+  t.Range,
+  t.word.where,
+  t.word.and,
+  t.word.or,
+  t.word.through,
+  t.word.via,
+  t.word.as,
+  t.word.on,
+  t.word.each,
+  t.word.in,
+]);
+
+/**
+ * The item that a token is in, as positions; not `whole` when it has a brace without the other, so that it cannot
+ * be left out.
+ */
+function itemAround(
+  tokens: readonly IToken[],
+  at: number,
+  message: string,
+): { readonly from: number; readonly to: number; readonly whole: boolean } {
+  const begins = (i: number): boolean => {
+    const [token, before] = [tokens[i]!, tokens[i - 1]];
+    if (before && before.endLine === token.startLine && before.tokenType !== t.LeftBrace) return false;
+    return ITEMS.has(token.tokenType) || (token.tokenType === t.Name && !(before && OPEN.has(before.tokenType)));
+  };
+  // What is missing before the first word of an item is missing in the one before it.
+  const before = at === tokens.length || (begins(at) && lacking(message));
+  let from = Math.max(0, before ? at - 1 : at);
+  while (from > 0 && !begins(from)) from--;
+  let to = Math.max(before ? at : at + 1, from + 1);
+  while (to < tokens.length && !begins(to)) to++;
+  const item = tokens.slice(from, to);
+  const depth = item.reduce(
+    (sum, { tokenType }) => sum + Number(tokenType === t.LeftBrace) - Number(tokenType === t.RightBrace),
+    0,
+  );
+  const braced =
+    depth !== 0 || item.some(({ tokenType }) => tokenType === t.RightBrace) || BODIES.has(tokens[from]!.tokenType);
+  return { from, to, whole: at < tokens.length && !braced };
+}
+
+/** What stands for an item that was left out: a block without its `return` would be an error of its own. */
+function stub(item: readonly IToken[], { context }: IRecognitionException): readonly IToken[] {
+  const [first] = item;
+  return first?.tokenType === t.word.return && context.ruleStack.includes("block")
+    ? [first, { ...first, image: "left_out", tokenType: t.Name, tokenTypeIdx: t.Name.tokenTypeIdx! }]
+    : [];
+}
+
+function wrongEscape(text: string, { span, at }: { readonly span: Span; readonly at: number }): Diagnostic {
+  const start = span.start + at;
+  const escape = text.slice(start, start + 2);
+  const path = text
+    .slice(span.start, span.end)
+    .replace(/\\(?!")/g, "/")
+    .replace(/\/\/+/g, "/");
+  return diagnostic("MHC107", { ...span, start, end: start + 2 }, `\`${escape}\` is not an escape of a string`, {
+    fix: `a path has \`/\` on every system: \`${path}\`; a backslash that is meant is written \`\\\\\``,
+  });
 }
 
 /** The `///` lines that end just above an offset (only whitespace between). */
 function docsOf(text: string, comments: readonly Comment[]): (start: number) => string | null {
-  const docs = comments.filter((comment) => comment.text.startsWith("///") && /^[ \t]*$/.test(text.slice(text.lastIndexOf("\n", comment.start) + 1, comment.start)));
+  const docs = comments.filter(
+    (comment) =>
+      comment.text.startsWith("///") &&
+      /^[ \t\ufeff]*$/.test(text.slice(text.lastIndexOf("\n", comment.start) + 1, comment.start)),
+  );
   return (start) => {
     const lines: string[] = [];
     let below = start;
     for (let i = docs.length - 1; i >= 0; i--) {
       const comment = docs[i]!;
       if (comment.end > below) continue;
-      if (!/^\s*$/.test(text.slice(comment.end, below)) || text.slice(comment.end, below).split("\n").length > 2) break;
+      if (!/^\s*$/.test(text.slice(comment.end, below)) || text.slice(comment.end, below).split("\n").length > 2)
+        break;
       lines.unshift(comment.text.slice(3).trim());
       below = comment.start;
     }

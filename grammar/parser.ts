@@ -5,7 +5,7 @@
 import { EOF, type TokenType } from "chevrotain";
 import type {
   AdaptClause, Apply, Block, Call, DataDecl, DimDecl, Expr, Formal, Ident, InputDecl, Let, LossDecl,
-  ManifoldDecl, Model, ModelItem, OutputDecl, ParamDecl, Path, Repeat, StreamDecl, Use,
+  ManifoldDecl, Model, ModelItem, OutputDecl, ParamDecl, Path, Repeat, Span, StreamDecl, Use,
 } from "./ast.js";
 import * as t from "./lexer.js";
 import { SectionParser } from "./sections.js";
@@ -32,6 +32,7 @@ export class MhcParser extends SectionParser {
         dims.push({ kind: "dim", name, value, doc: this.ACTION(() => this.docs(name.span.start) ?? doc), span: this.span(name, value) });
       },
     });
+    this.ACTION(() => this.sameLine("dim"));
     return dims;
   });
 
@@ -61,11 +62,24 @@ export class MhcParser extends SectionParser {
     });
     this.ACTION(() => {
       for (const item of waiting) this.unstarted.push(item.name);
+      this.sameLine("param");
     });
     return params;
   });
   /** Parameters without a `~`: the caller reports them. */
   unstarted: Ident[] = [];
+  /** What is right by the grammar, and surely not meant: the caller reports it. */
+  asides: { readonly span: Span; readonly message: string; readonly fix: string }[] = [];
+
+  /** A definition behind a `dim` on its line is the next dim, without its comma. */
+  private sameLine(list: "dim" | "param"): void {
+    const [last, next, after] = [this.LA(0), this.LA(1), this.LA(2)];
+    if (next.tokenType !== t.Name || next.startLine !== last.endLine || (after.tokenType !== t.Equals && after.tokenType !== t.LeftBracket)) return;
+    this.asides.push({
+      span: this.span(next), message: `expected a comma or a new line after \`${last.image}\`, found \`${next.image}\``,
+      fix: `write a comma for one more \`${list}\`, \`${last.image}, ${next.image} …\`, or begin a new line`,
+    });
+  }
 
   private let = this.RULE("let", (): Let => {
     const name = this.SUBRULE(this.ident);

@@ -60,6 +60,13 @@ export class SectionParser extends ExpressionParser {
     return { kind: "every", count, span: this.span(first, count) };
   });
 
+  /** What a setting takes; also of one from outside of the page. */
+  settingValue = this.RULE("settingValue", (): Expr | Every =>
+    this.OR([
+      { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
+      { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
+    ]));
+
   private clause = this.RULE("clause", (): Clause =>
     this.OR({
       ERR_MSG: "a clause",
@@ -69,10 +76,7 @@ export class SectionParser extends ExpressionParser {
           ALT: (): Clause => {
             const name = this.SUBRULE(this.ident);
             this.CONSUME(t.Equals);
-            const value = this.OR3([
-              { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
-              { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
-            ]);
+            const value = this.SUBRULE(this.settingValue);
             return { kind: "setting", name, value, span: this.span(name, value) };
           },
         },
