@@ -41,6 +41,7 @@ export const table = {
   MHC216: error("a file without exactly one model"),
   MHC217: error("a file that cannot be read"),
   MHC218: error("blocks that contain each other"),
+  MHC219: error("an axis in a value that may be its size or the position along it"),
   MHC301: error("an unknown manifold"),
   MHC302: error("a wrong option of a manifold"),
   MHC303: error("a manifold on a shape it does not have"),

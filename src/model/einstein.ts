@@ -12,9 +12,9 @@ import { axesOf, type Axis, type Typed } from "./typed.js";
 /** Makes every implied sum explicit, so that the result carries wanted axes only. */
 export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic) => void): Typed {
   switch (e.kind) {
-    case "number": case "size": case "scalar": case "position": case "cross_entropy":
+    case "number": case "size": case "scalar": case "cross_entropy":
       return e;
-    case "tensor": case "gather": case "call": case "map": case "relabel": {
+    case "position": case "tensor": case "gather": case "call": case "map": case "relabel": {
       for (const axis of axesOf(e)) if (!wanted.includes(axis)) lone(e, axis, wanted, report);
       return e;
     }

@@ -7,6 +7,7 @@ import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
 import { describe, resolve, unify, variable, type Polynomial, type Size } from "../graph/sizes.js";
 import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
+import { refuseBareAxes } from "./bare.js";
 import { settle } from "./einstein.js";
 import { coordinates, rangeName, sizeOf } from "./numbers.js";
 import { listed } from "./quantities.js";
@@ -18,13 +19,26 @@ const REDUCERS: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax", 
 /** Reducers that know what to make of an absent value. */
 const ABSENT: ReadonlySet<string> = new Set(["sum", "max", "mean", "softmax"]);
 
-export const builtins: readonly string[] = [...UNARY, ...REDUCERS, "min", "cross_entropy"];
+/** What is said of an axis in a value. */
+const OF_AXES: ReadonlySet<string> = new Set(["size", "index"]);
+
+export const builtins: readonly string[] = [...UNARY, ...REDUCERS, ...OF_AXES, "min", "cross_entropy"];
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
 /** Elaborates and settles an expression whose result has the axes `wanted`. */
 export function expressionOn(state: Elaboration, e: Expr, scope: Scope, wanted: readonly Axis[]): Typed {
-  return settle(expression(state, e, { ...scope, wanted }, wanted), wanted, state.report);
+  return settled(state, expression(state, e, { ...scope, wanted }, wanted), wanted);
+}
+
+/** Elaborates and settles a definition whose left side names no axes: it has those of its value, in order of appearance. */
+export function unlabelled(state: Elaboration, e: Expr, scope: Scope): Typed {
+  return settled(state, expression(state, e, scope, null), null);
+}
+
+function settled(state: Elaboration, raw: Typed, wanted: readonly Axis[] | null): Typed {
+  refuseBareAxes(raw, wanted, state.report);
+  return settle(raw, wanted ?? axesOf(raw), state.report);
 }
 
 export function expression(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
@@ -91,7 +105,7 @@ function reference(state: Elaboration, e: Path, scope: Scope, expected: Expected
       if (e.parts.length === 1) return placed(state, entity.tensor, expected, span);
       break;
     case "dim":
-      if (e.parts.length === 1) return { kind: "size", size: entity.axis.size, span };
+      if (e.parts.length === 1) return { kind: "size", size: entity.axis.size, bare: entity.axis, span };
       break;
     case "number":
       if (e.parts.length === 1) return { kind: "scalar", scalar: entity.scalar, span };
@@ -200,18 +214,11 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   if (owner?.kind === "manifold") return distance(state, e, owner, scope);
   if (e.axes) return reduction(state, e, name, scope);
   if (entity?.kind === "manifold") return mapped(state, e, entity, scope, expected);
-  const args = e.lists.flat();
   if (!entity && !state.blocks.has(name)) {
-    if (UNARY.has(name) || name === "min" || name === "max") {
-      const arity = UNARY.has(name) ? 1 : 2;
-      if (args.length !== arity || e.lists.length !== 1) return fail(state, "MHC207", span, `\`${name}\` takes ${arity} argument${arity === 1 ? "" : "s"}`);
-      const values = args.map((arg) => expression(state, arg.value, scope, expected));
-      return arity === 1
-        ? { kind: "unary", f: name as UnaryFunction, a: values[0]!, span }
-        : { kind: "binary", f: name as BinaryFunction, a: values[0]!, b: values[1]!, span };
-    }
+    if (isElementwise(name)) return elementwise(state, e, name, (arg) => expression(state, arg, scope, expected));
     if (REDUCERS.has(name)) return fail(state, "MHC207", span, `\`${name}\` needs the axes that it works along`, { fix: `write \`${name}[axis](…)\`` });
     if (name === "cross_entropy") return crossEntropy(state, e, scope);
+    if (OF_AXES.has(name)) return ofAxis(state, e, name, scope);
     return unknownName(state, "MHC201", e.callee.span, `there is no block or function \`${name}\``, name, [...state.blocks.keys(), ...builtins, ...namesIn(scope)]);
   }
   if (entity && entity.kind !== "block") return fail(state, "MHC210", e.callee.span, `\`${name}\` is not a block or a function`, { notes: [{ message: "it is defined here", span: entity.span }] });
@@ -222,6 +229,27 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   const block = entity?.block ?? { decl, config, scope, path: null, span };
   if (entity && split) return fail(state, "MHC207", span, `\`${name}\` has its configuration already`);
   return state.instantiate(state, block, data, scope, expected, e.as, span);
+}
+
+const isElementwise = (name: string): boolean => UNARY.has(name) || name === "min" || name === "max";
+
+/** A function of numbers, place by place; `read` makes its arguments. */
+function elementwise(state: Elaboration, { lists, span }: Call, name: string, read: (arg: Expr) => Typed): Typed {
+  const args = lists.flat();
+  const arity = UNARY.has(name) ? 1 : 2;
+  if (args.length !== arity || lists.length !== 1) return fail(state, "MHC207", span, `\`${name}\` takes ${arity} argument${arity === 1 ? "" : "s"}`);
+  const [a, b] = args.map((arg) => read(arg.value));
+  return b ? { kind: "binary", f: name as BinaryFunction, a: a!, b, span } : { kind: "unary", f: name as UnaryFunction, a: a!, span };
+}
+
+/** `size(t)`, or `index(t)`. */
+function ofAxis(state: Elaboration, e: Call, name: string, scope: Scope): Typed {
+  const [arg, ...more] = e.lists.flat();
+  const path = arg?.value.kind === "path" ? arg.value : null;
+  if (!path || more.length || arg!.name) return fail(state, "MHC207", e.span, `\`${name}\` takes the name of an axis`, { fix: `write \`${name}(t)\`` });
+  const entity = path.parts.length === 1 ? lookup(scope, path.parts[0]!.name) : null;
+  if (name === "size") return { kind: "size", size: entity?.kind === "dim" ? entity.axis.size : sizeOf(state, path, scope), span: e.span };
+  return { kind: "position", axis: axisNamed(state, dotted(path), path.span, scope), span: e.span };
 }
 
 function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typed {
@@ -266,6 +294,12 @@ function condition(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axi
         default:
           return fail(state, "MHC210", span, `\`${e.op}\` has no place in a condition`);
       }
+    }
+    case "unary": return { kind: "unary", f: "neg", a: inner(e.operand), span };
+    case "call": {
+      const name = dotted(e.callee);
+      const elsewhere = e.axes !== null || lookup(scope, name) !== null || state.blocks.has(name);
+      return !elsewhere && isElementwise(name) ? elementwise(state, e, name, inner) : expression(state, e, scope, null);
     }
     default: return expression(state, e, scope, null);
   }

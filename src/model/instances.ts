@@ -6,7 +6,7 @@
 import type { Arg, Block, Formal, Ident, Span } from "../../grammar/ast.js";
 import { describe, unify, variable } from "../graph/sizes.js";
 import { settle } from "./einstein.js";
-import { expression, expressionOn, kindOf } from "./expressions.js";
+import { expression, expressionOn, kindOf, unlabelled } from "./expressions.js";
 import { membershipOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { childScope, define, fail, lookup, namesIn, unknownName, type BlockValue, type DataArg, type Elaboration, type Expected, type Scope } from "./scope.js";
@@ -157,12 +157,6 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
     });
   }
   return { kind: "call", instance, args, axes: expected, span };
-}
-
-/** A definition without axes takes those of its value, in order of appearance. */
-function unlabelled(state: Elaboration, e: Parameters<typeof expression>[1], scope: Scope): Typed {
-  const value = expression(state, e, scope, null);
-  return settle(value, axesOf(value), state.report);
 }
 
 function matchResult(state: Elaboration, block: string, own: Axis, wanted: Axis, span: Span): void {

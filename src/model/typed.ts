@@ -79,9 +79,10 @@ interface At {
 
 export type Typed =
   | (At & { readonly kind: "number"; readonly value: number })
-  | (At & { readonly kind: "size"; readonly size: Size })
+  /** `bare`: the axis, where a page writes its name alone. */
+  | (At & { readonly kind: "size"; readonly size: Size; readonly bare?: Axis })
   | (At & { readonly kind: "scalar"; readonly scalar: Scalar })
-  /** The position along an axis; in conditions. */
+  /** The position along an axis, from 0: `index(t)`, and in a condition `t`. */
   | (At & { readonly kind: "position"; readonly axis: Axis })
   | (At & { readonly kind: "tensor"; readonly tensor: Tensor; readonly axes: readonly Axis[] })
   | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })
