@@ -42,6 +42,13 @@ export function valueOf(size: Size): number | null {
   return found.kind === "polynomial" ? found.value : null;
 }
 
+/** The number behind a size that is known by now. */
+export function numberOf(size: Size): number {
+  const value = valueOf(size);
+  if (value === null) throw new Error(`model: the size ${show(size)} is not known`);
+  return value;
+}
+
 const keyOf = (term: Term): string => term.atoms.join("*");
 const same = (a: Polynomial, b: Polynomial): boolean => show(a) === show(b);
 

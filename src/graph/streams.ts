@@ -4,6 +4,7 @@
  * nodes are *light*: those of the connections, and what a block does to its input before its first product (its norm). All
  * others belong to the heavy function F of the mHC paper, which is never computed twice.
  */
+import type { Builder } from "./builder.js";
 import type { Node, Op } from "./node.js";
 import { sizeOf } from "./record.js";
 import { topological } from "./topology.js";
@@ -17,8 +18,8 @@ export interface Connection {
   readonly blocks: readonly { readonly inputs: readonly Node[]; readonly output: Node }[];
   /** The name of the stream. */
   readonly stream: string;
-  /** What it does to the lanes beside its block: [...tokens, n, n], or nothing, or something else. */
-  readonly mix: { readonly kind: "identity" } | { readonly kind: "unknown" } | { readonly kind: "matrix"; readonly node: Node; /** The lanes' place among the stream's axes. */ readonly lane: number };
+  /** What it does to the lanes beside its block: [batch, …outer, n, n], or nothing, or something else. */
+  readonly mix: { readonly kind: "identity" } | { readonly kind: "unknown" } | { readonly kind: "matrix"; readonly node: Node; /** The lanes' place among the stream's axes. */ readonly lane: number; /** The places of those axes, in order, that it has a matrix for each value of. */ readonly outer: readonly number[] };
 }
 
 /** The connections of one stream, from the first to the last: each reads what the one before made. */
@@ -29,6 +30,9 @@ export interface Forward {
   readonly results: readonly Node[];
   readonly chains: readonly Chain[];
 }
+
+/** The same values as a node of its own, which is no other with these values: a place in the graph to differentiate by, or to hold. */
+export const ofItsOwn = (b: Builder, x: Node, site: "stream" | "held"): Node => b.make("reshape", [x], {}, { shape: x.shape, site });
 
 /** Lanes of a stream: how much larger it is than what a block reads of it. */
 export function lanesOf(chain: Chain): number {

@@ -7,13 +7,13 @@
 import type { Call, Clause, Expr, Path, Span } from "../../grammar/ast.js";
 import { describe, valueOf, type Size } from "../graph/sizes.js";
 import { nearest } from "../diagnostics/suggest.js";
-import { endsOf, rankOf, type Bounded, type Options } from "../manifolds/set.js";
-import { mixingOf } from "./mixing.js";
+import { rankOf } from "../manifolds/set.js";
+import { boundOf } from "./bounds.js";
+import { exactly, proveGain, unmeasuredGain } from "./gain.js";
 import { scalarOf } from "./numbers.js";
 import { layersOf, listed, normsIn, show, written } from "./quantities.js";
 import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { Axis, Claim, Instance, Parameter, Quantity, Statement, Tensor } from "./typed.js";
-import { merged, recordOf } from "../../runtime/records.js";
+import type { Axis, Claim, Parameter, Quantity, Statement } from "./typed.js";
 
 type Bound = Extract<Clause, { readonly kind: "bound" }>;
 
@@ -30,8 +30,7 @@ export interface Facts {
 /** A bound with the steps to it, or the reason why there is none. */
 type Proof =
   | { readonly at: number; readonly steps: readonly string[] }
-  /** `odd`: what it is about cannot even be measured. */
-  | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[]; readonly odd?: boolean };
+  | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[] };
 
 const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
@@ -46,17 +45,18 @@ export function claimOf(facts: Facts, clause: Bound): Claim {
   const text = `${show(quantity)} <= ${bound}`;
   const found = clause.shared ? proveShared(facts, quantity, bound) : prove(facts, quantity);
   const proved = "at" in found && found.at <= bound;
-  if (!proved && !clause.monitored) refuse(state, clause, text, found);
   const odd = unmeasured(facts, quantity);
+  if (!proved && !clause.monitored) refuse(state, clause, text, found, odd === null);
   if (clause.monitored && odd) fail(state, "MHC305", clause.span, `\`${text}\` cannot be measured: ${odd.reason}`, { notes: [{ message: "here", span: odd.span }] });
   return { text, quantity, bound, monitored: clause.monitored, proof: proved ? found.steps : null };
 }
 
-function refuse(state: Elaboration, clause: Bound, text: string, found: Proof): never {
+function refuse(state: Elaboration, clause: Bound, text: string, found: Proof, isMeasured: boolean): never {
   const reason = "at" in found ? `no more than ${exactly(found.at)} can be proved` : found.none;
+  const elsewise = isMeasured ? "write `monitored` after it: then it is measured while training" : "take it out: `mhc verify` measures the gain all the same";
   return fail(state, "MHC305", clause.span, `\`${text}\` does not follow`, {
     notes: [...found.steps.map((message) => ({ message, span: null })), { message: `so: ${reason}`, span: "at" in found ? null : found.span }],
-    fix: "at" in found ? `claim \`<= ${Math.ceil(found.at * 1000) / 1000}\`, or write \`monitored\` after it: then it is measured while training` : "write `monitored` after it: then it is measured while training",
+    fix: [...("at" in found ? [`claim \`<= ${Math.ceil(found.at * 1000) / 1000}\``] : []), elsewise].join(", or "),
   });
 }
 
@@ -162,85 +162,15 @@ function prove(facts: Facts, quantity: Quantity): Proof {
   }
 }
 
-/** Why a gain has no value to be measured: a connection that does not mix. */
+/** Why something has no value to be measured while training: a connection that does not mix. */
 function unmeasured(facts: Facts, quantity: Quantity): { readonly reason: string; readonly span: Span } | null {
   switch (quantity.kind) {
-    case "gain": {
-      const found = proveGain(facts, quantity.stream);
-      return "none" in found && found.odd && found.span ? { reason: found.none, span: found.span } : null;
-    }
+    case "gain": return unmeasuredGain(facts, quantity.stream);
     case "product": return quantity.factors.map((factor) => unmeasured(facts, factor)).find((odd) => odd !== null) ?? null;
     case "over": return unmeasured(facts, quantity.quantity);
     case "norm": case "number": return null;
     default: return quantity satisfies never;
   }
-}
-
-/** Row sums of a product of matrices are at most the products of their row sums, and so for columns. */
-function proveGain({ statements, parameters, mayGo }: Facts, stream: Tensor): Proof {
-  const steps: string[] = [];
-  let [rows, columns] = [1, 1];
-  const missing = (none: string, span: Span | null): Proof => ({ none, span, steps });
-  const walk = (list: readonly Statement[], times: number | null): Proof | null => {
-    for (const statement of list) {
-      if (statement.kind === "let") continue;
-      if (statement.kind === "repeat") {
-        const count = valueOf(statement.count);
-        const stopped = walk(statement.body, times === null || count === null ? null : times * count);
-        if (stopped) return stopped;
-        continue;
-      }
-      if (statement.stream !== stream) continue;
-      if (statement.kind === "update") {
-        const what = `\`${stream.name} = …\` is its new value, whatever that is, rather than a mix of its lanes`;
-        return { ...missing(what, statement.span), odd: true };
-      }
-      const name = `\`${written(statement.path)}\``;
-      const mixing = mixingOf(statement.value);
-      if (mixing.kind === "identity") {
-        steps.push(`${name} passes the stream on beside its block: factor 1`);
-        continue;
-      }
-      if (mixing.kind === "unknown") return { ...missing(`the connection of ${name} does something else with its stream than mixing its lanes`, statement.value.span), odd: true };
-      const member = memberOf(mixing.instance, mixing.matrix, parameters);
-      if (!member) return missing(`the mix of ${name}, \`${mixing.matrix.name}\`, is a free matrix`, mixing.matrix.span);
-      const shape = [mixing.row, mixing.column].map(({ size }) => valueOf(size));
-      if (shape.some((size) => size === null)) return missing(`the number of lanes is not known yet`, mixing.matrix.span);
-      const [row, column] = (["row", "column"] as const).map((of) => bounded(member, of, shape as number[]));
-      for (const bound of [row!, column!]) if (typeof bound !== "number") return missing(`the mix of ${name} is on \`${member.set.name}\`, which ${bound.none}`, mixing.matrix.span);
-      if (times === null) return missing("the number of layers is not known yet", null);
-      // Switched off, a connection passes its stream on: a factor of 1.
-      const least = mayGo(statement.path) ? 1 : 0;
-      rows *= Math.max(least, row as number) ** times;
-      columns *= Math.max(least, column as number) ** times;
-      const rounding = member.set.tolerance(member.options) ?? 0;
-      steps.push(`the mix of ${name} is on \`${member.set.name}\`${member.set.because ?? ""}: rows and columns sum to at most ${exactly(Math.max(row as number, column as number))}${rounding ? ` (its tolerance of ${rounding} with it)` : ""}${times > 1 ? `, ${times} times` : ""}`);
-    }
-    return null;
-  };
-  const stopped = walk(statements, 1);
-  if (stopped) return stopped;
-  if (steps.length === 0) return missing(`nothing goes through \`${stream.name}\``, stream.span);
-  const at = Math.max(rows, columns);
-  return { at, steps: [...steps, `gain(${stream.name}) is at most the product of these, ${exactly(at)}`] };
-}
-
-/** A set's own bound, with its tolerance: a member is off by as much, relative to the bound. */
-function bounded({ set, options, adapt }: Member, of: Bounded, shape: readonly number[]): number | { readonly none: string } {
-  // Of what adapts, the largest of the bounds at its ends: all of them rise or fall with their options.
-  const settings = adapt.reduce<readonly Options[]>((all, one) => all.flatMap((own) => endsOf(one)?.map((end) => merged(own, recordOf([[one.what, end]]))) ?? [own]), [options]);
-  const bounds = settings.map((own) => set.bound(of, shape, own));
-  const bound = bounds.find((own) => typeof own !== "number") ?? Math.max(...(bounds as number[]));
-  return typeof bound === "number" ? bound * (1 + (set.tolerance(options) ?? 0)) : bound;
-}
-
-type Member = NonNullable<Parameter["on"]>["manifold"];
-
-/** The set that a mix is on: by the map that makes it, or as a parameter. */
-function memberOf(instance: Instance, matrix: Tensor, parameters: readonly Parameter[]): Member | null {
-  const value = instance.body.find(({ tensor }) => tensor === matrix)?.value;
-  if (value?.kind === "map") return value.manifold;
-  return parameters.find(({ tensor }) => tensor === matrix)?.on?.manifold ?? null;
 }
 
 function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proof {
@@ -262,7 +192,7 @@ function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proo
   if ([...point, ...counted].some((size) => size === null)) return missing(`the sizes of ${name} are not known yet`);
   const area = (axes: readonly Axis[]): number => (sizes(axes) as number[]).reduce((size, n) => size * n, 1);
   const shape = rank === 0 ? [area(rows), area(parameter.tensor.axes.filter((axis) => !rows.includes(axis)))] : rank === 1 ? [area(rest)] : sides ? sides.map(area) : (point as number[]);
-  const own = bounded(manifold, "norm", shape);
+  const own = boundOf(manifold, "norm", shape);
   if (typeof own !== "number") return missing(`${name} is on \`${set.name}\`, which ${own.none}`);
   const steps = [`${each.length && rank > 0 ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on \`${set.name}\`: its norm is at most ${exactly(own)}`];
   const blocks = rank === 0 ? 1 : area(each);
@@ -299,6 +229,3 @@ function proveShared({ statements, mayGo }: Facts, quantity: Quantity, budget: n
 export function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
   return new Map(statements.flatMap((statement) => (statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [])));
 }
-
-/** To seven digits, so that a rounding of 10^-6 shows. */
-const exactly = (x: number): string => `${Number(x.toPrecision(7))}`;

@@ -8,51 +8,31 @@ import { arrange, contractAll, multiply, spread, type Labelled } from "../graph/
 import type { Node } from "../graph/node.js";
 import { between, largestOf, unit } from "../graph/combine.js";
 import { ABSENT } from "../graph/ops/attention.js";
-import { known, show, valueOf, type Size } from "../graph/sizes.js";
-import type { Chain, Connection } from "../graph/streams.js";
-import { norm } from "../manifolds/algebra.js";
+import { known, numberOf as number } from "../graph/sizes.js";
+import { ofItsOwn, type Connection } from "../graph/streams.js";
 import { rankOf } from "../manifolds/set.js";
 import { axesOf, type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { activation, compared, power } from "./functions.js";
-import { mixingOf } from "./mixing.js";
-import { createParameters, type LoweredParameter, type Use } from "./parameters.js";
+import { distanceOf } from "./distances.js";
+import { heldIn } from "./held.js";
+import { mixNode, type Lent } from "./mixes.js";
+import { isIdentity, laneOf, mixingsIn, unwatched, type Applied } from "./mixing.js";
+import type { Lowered } from "./lowered.js";
+import { createParameters, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
 import { instancesIn } from "./walk.js";
 import { createShrinking, numbered, ungated, type Gating } from "./shrinking.js";
 
-export interface Lowered {
-  readonly parameters: readonly LoweredParameter[];
-  /** Mean over the batch; null without a loss. */
-  readonly loss: Node | null;
-  /** [batch] */
-  readonly losses: Node | null;
-  /** [batch, …axes, classes]: the first argument of the loss's cross_entropy, for generation. */
-  readonly logits: Node | null;
-  /** The data source whose next tokens `logits` predicts. */
-  readonly predicts: string | null;
-  readonly inputs: ReadonlyMap<string, Node>;
-  readonly outputs: ReadonlyMap<string, Node>;
-  /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
-  readonly constraints: ReadonlyMap<string, Node>;
-  /** All uses, by the same names. */
-  readonly uses: ReadonlyMap<string, readonly Use[]>;
-  /** Options that are learned or scheduled, by name: `Mixing.relax`. */
-  readonly adapted: ReadonlyMap<string, Node>;
-  /** What training descends beside the loss: what pulls ranks down. */
-  readonly pull: Node | null;
-  /** Values of the parameters whose norms are claimed, by name. */
-  readonly weights: ReadonlyMap<string, Node>;
-  /** Layers by the name of their `repeat`. */
-  readonly repeats: ReadonlyMap<string, number>;
-  /** The connections of every stream that has some, in the order of the page. */
-  readonly chains: readonly Chain[];
-}
+export type { Lowered } from "./lowered.js";
 
 const BATCH = "batch";
 const RMS_EPSILON = 1e-6;
 
-/** `gating`: what is left of a model that shrinks, and what may still close. */
-export function lower(model: TypedModel, b: Builder, batch: number, gating: Gating = ungated): Lowered {
+/**
+ * `gating`: what is left of a model that shrinks, and what may still close. `gains`: as gains are measured, with a node of its own for every stream
+ * before a connection, and for what is held there.
+ */
+export function lower(model: TypedModel, b: Builder, batch: number, gating: Gating = ungated, gains = false): Lowered {
   const ids = new Map<Axis, string>();
   const label = (axis: Axis): string => {
     let id = ids.get(axis);
@@ -63,11 +43,6 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     return id;
   };
   const sizes = new Map<string, number>([[BATCH, batch]]);
-  const number = (size: Size): number => {
-    const value = valueOf(size);
-    if (value === null) throw new Error(`model: the size ${show(size)} is not known`);
-    return value;
-  };
   const labelsOf = (axes: readonly Axis[]): string[] =>
     axes.map((axis) => {
       sizes.set(label(axis), shrinking.left(axis) ?? number(axis.size));
@@ -78,7 +53,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   const byTensor = new Map<Tensor, Parameter>(model.parameters.map((parameter) => [parameter.tensor, parameter]));
   const inputs = new Map<string, Node>();
   const uses = new Map<string, Use[]>();
-  const use = (name: string, own: Use): void => void uses.set(name, [...(uses.get(name) ?? []), own]);
+  const use = (name: string, own: Use): void => void (watching || uses.set(name, [...(uses.get(name) ?? []), own]));
   const parameters = createParameters(model, b, use);
   const shrinking = createShrinking(model, gating, inThisLayer);
   /** Tensors that are the image of a map. */
@@ -87,6 +62,18 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   const repeats = new Map<string, number>();
   /** Which instances are the blocks of the connection or update that is being lowered, and their uses so far. */
   let wrapped: { readonly holds: (instance: Instance) => boolean; readonly uses: Connection["blocks"][number][] } | null = null;
+  /** What the page does to its streams, in order. */
+  const mixings = mixingsIn(model.statements);
+  const lent: Lent = {
+    b, batch: BATCH, labelsOf, evaluate, onto, gatesOf: shrinking.gatesOf, sizeOf: (own) => sizes.get(own)!,
+    alias: (axis, of) => void sizes.set(label(axis), sizes.get(labelsOf([of])[0]!)!),
+    mapOf: (e) => (e.kind === "map" ? e : e.kind === "tensor" ? (maps.get(e.tensor) ?? null) : null),
+  };
+  const held = new Set<Node>();
+  /** The calls of the connection being lowered whose results are held. */
+  let holding: ReadonlySet<Typed> | null = null;
+  /** While a mix is made to be watched, nothing is used anew. */
+  let watching = false;
   let indices: number[] = [];
   /** `layers.*` */
   let repeatPath = "";
@@ -102,7 +89,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   return {
     parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
     constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
-    chains: [...chains.values()], weights: parameters.weights, repeats, ...parameters.adaptations(),
+    chains: [...chains.values()], held, weights: parameters.weights, repeats, ...parameters.adaptations(),
   };
 
   function run(statement: Statement): void {
@@ -110,12 +97,10 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       case "let":
         values.set(statement.tensor, labelled(statement.value, statement.tensor.axes));
         return;
-      case "apply":
-        return change(statement, (instance) => instance.path === statement.path, (gate) => mixOf(statement.value, gate));
+      case "apply": return change(statement, (instance) => instance.path === statement.path);
       case "update": {
         const called = instancesIn(statement.value);
-        // What an update does to the lanes is not read: nothing is measured of the mixes of such a stream.
-        return change(statement, (instance) => called.has(instance), () => ({ kind: "unknown" }));
+        return change(statement, (instance) => called.has(instance));
       }
       case "repeat": {
         const count = number(statement.count);
@@ -134,22 +119,26 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   }
 
   /** Gives a stream its new value, and writes down what recompute and monitors need to know of it. */
-  function change({ stream, value, path }: Extract<Statement, { readonly stream: Tensor }>, holds: (instance: Instance) => boolean, mix: (gate: Node | null) => Connection["mix"]): void {
+  function change(statement: Applied, holds: (instance: Instance) => boolean): void {
+    const { stream, value, path } = statement;
     const gates = shrinking.around(path);
     if (gates === null) return;
     const gate = gates.length ? gates.reduce((x, y) => b.mul(x, y)) : null;
+    const labels = [BATCH, ...labelsOf(stream.axes)];
+    if (gains) values.set(stream, { node: ofItsOwn(b, onto(tensor(stream), labels), "stream"), labels });
     const before = tensor(stream);
     const blocks: Connection["blocks"][number][] = [];
     wrapped = { holds, uses: blocks };
+    holding = gains ? heldIn(value, stream) : null;
     const after = b.within({ block: inThisLayer(path), phase: "forward" }, () => {
       const made = labelled(value, stream.axes);
       if (!gate) return made;
       const [off, on] = together(before, made);
       return { node: between(b, gate, off.node, on.node), labels: on.labels };
     });
-    wrapped = null;
+    [wrapped, holding] = [null, null];
     values.set(stream, after);
-    chains.set(stream, [...(chains.get(stream) ?? []), { before: before.node, after: after.node, blocks, stream: stream.name, mix: mix(gate) }]);
+    chains.set(stream, [...(chains.get(stream) ?? []), { before: before.node, after: after.node, blocks, stream: stream.name, mix: mixOf(statement, gate) }]);
   }
 
   /** Runs a part once for every layer of these repeats, the outermost first. */
@@ -163,13 +152,23 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   }
 
   /** The mix of the connection that has just been lowered. */
-  function mixOf(value: Typed, gate: Node | null): Connection["mix"] {
-    const mixing = mixingOf(value);
-    if (mixing.kind !== "matrix") return mixing;
-    const { matrix, axes, row, column, lane } = mixing;
-    const outer = axes.filter((axis) => axis !== row && axis !== column);
-    const node = onto(renamed(tensor(matrix), axes), [BATCH, ...labelsOf([...outer, row, column])]);
-    return { kind: "matrix", lane, node: gate ? between(b, gate, unit(b, node.shape), node) : node };
+  function mixOf(statement: Applied, gate: Node | null): Connection["mix"] {
+    const mixing = mixings.get(statement)!;
+    const all = [...mixings].flatMap(([{ stream }, own]) => (stream === statement.stream ? [own] : []));
+    if (mixing.kind === "unknown" || unwatched(all) !== null) return { kind: "unknown" };
+    if (isIdentity(mixing)) return { kind: "identity" };
+    const lane = laneOf(all);
+    watching = true;
+    const { node, outer } = mixNode(lent, mixing, lane);
+    watching = false;
+    return { kind: "matrix", lane, outer, node: gate ? between(b, gate, unit(b, node.shape), node) : node };
+  }
+
+  /** The same values, which no derivative goes through. */
+  function hold(value: Labelled): Labelled {
+    const node = ofItsOwn(b, value.node, "held");
+    held.add(node);
+    return { ...value, node };
   }
 
   /** A value on exactly these axes, and the batch if it has it. */
@@ -240,13 +239,16 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       case "product": return product(e);
       case "reduce": return reduction(e);
       case "where": throw new Error("model: a `where` stands under a reducer");
-      case "call": return renamed(instance(e.instance, e.args), e.axes);
+      case "call": {
+        const value = renamed(instance(e.instance, e.args), e.axes);
+        return holding?.has(e) ? hold(value) : value;
+      }
       case "map": {
         const { free, mapped } = map(e);
         use(e.name, { distances: e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)), points: mapped.node, free });
-        return mapped;
+        return holding ? hold(mapped) : mapped;
       }
-      case "distance": return distance(e);
+      case "distance": return distanceOf(b, e, together(evaluate(e.a), evaluate(e.b)), labelsOf(e.point), { onto, setting: parameters.settingOf(e.manifold) });
       case "cross_entropy": return crossEntropy(e);
       default: return e satisfies never;
     }
@@ -357,7 +359,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       }
       return labelled(made.result, made.axes);
     });
-    if (bound.length && wrapped?.holds(made)) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
+    if (!watching && bound.length && wrapped?.holds(made)) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
     return result;
   }
 
@@ -376,20 +378,6 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     const apart = gates && set.units?.(options);
     const open = apart && nodes[0] ? [apart(b, nodes[0], gates)] : nodes;
     return { free: nodes, mapped: { node: set.map(b, open, shape, parameters.settingOf(e.manifold)), labels } };
-  }
-
-  function distance(e: Extract<Typed, { readonly kind: "distance" }>): Labelled {
-    const { set } = e.manifold;
-    if (set.kind !== "manifold" || !set.distance) throw new Error(`model: ${set.name} has no distance`);
-    const [x, y] = together(evaluate(e.a), evaluate(e.b));
-    const point = labelsOf(e.point);
-    const labels = x.labels.filter((own) => !point.includes(own));
-    const outer = labels.map((own) => sizes.get(own)!);
-    const vector = [...outer, point.reduce((size, own) => size * sizes.get(own)!, 1)];
-    const [u, v] = [x, y].map((value) => b.reshape(onto(value, [...labels, ...point]), vector)) as [Node, Node];
-    const found = set.distance(b, u, v, parameters.settingOf(e.manifold));
-    // Of a set of single numbers, the vector is a point of a product, whose distance is the root of the sum of squares.
-    return { node: rankOf(set.point) === 0 ? norm(b, found, 1) : found, labels };
   }
 
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {

@@ -1,54 +1,233 @@
 /**
- * What a connection does to the lanes of its stream when the block inside is left out: x' = M x, with M computed for a token. Of the text `mix[t, n, m] * x[m, t, w] +
- * write[t, n] * y[t, w]` it is the factor `mix` beside the stream. A stream that stands alone in the sum is passed on: M is the identity. What a
- * connection does otherwise to its stream is not a mix, and nothing is said about it.
+ * What a connection does to its stream when its coefficients are held (`held.ts`): x' = sum of parts, each a product of coefficients
+ * with the stream under some names of its axes, summed over some of them. It is read by evaluating the connection abstractly, through
+ * every definition, call and name: a value does not carry the stream, carries it as such a sum, or does something else with it, and
+ * then nothing is known of it but where and why. `mix[t, n, m] * x[m, t, w]` is one part with one coefficient; x + 9 * x is two.
+ *
+ * The reading is a function of a value and a stream, so that it reads any new value that a stream is given.
  */
-import type { Axis, Instance, Tensor, Typed } from "./typed.js";
+import type { Span } from "../../grammar/ast.js";
+import { heldIn } from "./held.js";
 import { partsOf } from "./walk.js";
+import { axesOf, type Axis, type Statement, type Tensor, type Typed } from "./typed.js";
+
+/** A factor that does not carry the stream: an expression, and what its axes are called here. */
+export interface Coefficient {
+  readonly e: Typed;
+  readonly names: ReadonlyMap<Axis, Axis>;
+  readonly inverse: boolean;
+}
+
+/** An axis that is summed, under a name of its own; `of` is the axis of the page that it is. */
+export interface Bound {
+  readonly axis: Axis;
+  readonly of: Axis;
+}
+
+export interface Part {
+  readonly factors: readonly Coefficient[];
+  /** The names under which the stream's axes are read, by position. */
+  readonly read: readonly Axis[];
+  readonly summed: readonly Bound[];
+}
 
 export type Mixing =
-  | { readonly kind: "identity" }
-  /** x'[row] = sum over column of matrix[…, row, column] x[column]; `lane`: the position of the row among the stream's axes. */
-  | { readonly kind: "matrix"; readonly instance: Instance; readonly matrix: Tensor; readonly axes: readonly Axis[]; readonly row: Axis; readonly column: Axis; readonly lane: number }
-  | { readonly kind: "unknown" };
+  | (Linear & { readonly kind: "linear" })
+  | Unknown;
 
-const unknown: Mixing = { kind: "unknown" };
-
-/** The mix of a connection, by the value that it gives its stream. */
-export function mixingOf(value: Typed): Mixing {
-  const call = value.kind === "relabel" ? value.a : value;
-  return call.kind === "call" ? within(call.instance) : unknown;
+/** A sum of parts, with the axes of the stream's new value. */
+export interface Linear {
+  readonly stream: Tensor;
+  readonly parts: readonly Part[];
+  /** The positions of the stream's axes that some part does not leave as they are. */
+  readonly mixed: readonly number[];
+  /** What the names of the connection stand for, and those of the blocks that were followed. */
+  readonly definitions: ReadonlyMap<Tensor, Typed>;
 }
 
-/** The first formal of a connection is the stream. */
-function within(instance: Instance): Mixing {
-  const { formals, result, axes } = instance;
-  const stream = formals[0]!;
-  const terms = termsOf(result).filter((term) => mentions(term, stream));
-  const [term] = terms;
-  if (terms.length !== 1 || !term) return unknown;
-  if (isStream(term, stream)) return same(term.axes, axes) ? { kind: "identity" } : unknown;
-  if (term.kind !== "product" || term.summed.length !== 1 || term.factors.length !== 2 || term.factors.some(({ inverse }) => inverse)) return unknown;
-  const [column] = term.summed;
-  const operands = term.factors.map(({ e }) => e);
-  const x = operands.find((e) => isStream(e, stream));
-  const matrix = operands.find((e) => e.kind === "tensor" && e.tensor !== stream);
-  if (x?.kind !== "tensor" || matrix?.kind !== "tensor") return unknown;
-  const lane = x.axes.indexOf(column!);
-  const row = axes[lane];
-  const rest = x.axes.every((axis, i) => i === lane || axis === axes[i]);
-  if (!row || !rest || !matrix.axes.includes(row) || !matrix.axes.includes(column!)) return unknown;
-  return { kind: "matrix", instance, matrix: matrix.tensor, axes: matrix.axes, row, column: column!, lane };
+export interface Unknown {
+  readonly kind: "unknown";
+  /** What is done with the stream, as the end of "…: ". */
+  readonly reason: string;
+  readonly span: Span;
 }
 
-const isStream = (e: Typed, stream: Tensor): e is Extract<Typed, { readonly kind: "tensor" }> => e.kind === "tensor" && e.tensor === stream;
-const same = (a: readonly Axis[], b: readonly Axis[]): boolean => a.length === b.length && a.every((axis, i) => axis === b[i]);
+/** A value of the connection. */
+type Carried = { readonly kind: "free" } | { readonly kind: "linear"; readonly parts: readonly Part[] } | Unknown;
 
-function termsOf(e: Typed): readonly Typed[] {
-  return e.kind === "binary" && e.f === "+" ? [...termsOf(e.a), ...termsOf(e.b)] : [e];
+/** More parts than this are not held against each other. */
+const MOST_PARTS = 128;
+
+const free: Carried = { kind: "free" };
+
+/** What the value that a stream is given does to it. */
+export function mixingOf(value: Typed, stream: Tensor): Mixing {
+  const definitions = new Map<Tensor, Typed>();
+  const carried = createReading(heldIn(value, stream), stream, definitions)(value);
+  if (carried.kind === "unknown") return carried;
+  const parts = carried.kind === "free" ? [] : carried.parts;
+  const isSummed = ({ summed }: Part, axis: Axis): boolean => summed.some((bound) => bound.axis === axis);
+  const mixed = new Set<number>();
+  for (const part of parts) {
+    for (const [i, axis] of part.read.entries()) {
+      if (axis === stream.axes[i]) continue;
+      const { name } = stream.axes[i]!;
+      if (!isSummed(part, axis)) return { kind: "unknown", reason: `the stream's axis \`${name}\` is moved to another place`, span: value.span };
+      mixed.add(i);
+    }
+  }
+  return { kind: "linear", stream, parts, mixed: [...mixed].sort((a, b) => a - b), definitions };
 }
 
-/** Whether the stream stands in an expression itself, rather than in what was defined from it. */
-function mentions(e: Typed, stream: Tensor): boolean {
-  return (e.kind === "tensor" && e.tensor === stream) || (e.kind === "gather" && e.table === stream) || partsOf(e).some((part) => mentions(part, stream));
+/** Whether a stream is passed on as it is. */
+export const isIdentity = (mixing: Mixing): boolean =>
+  mixing.kind === "linear" && mixing.parts.length === 1 && mixing.mixed.length === 0 && mixing.parts[0]!.factors.length === 0 && mixing.parts[0]!.summed.length === 0;
+
+/** Why the mixes of several connections cannot be multiplied as matrices over one axis, which is how they are watched while training; null when they can. */
+export function unwatched(mixings: readonly Mixing[]): string | null {
+  const axes = new Set(mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : [])));
+  return axes.size > 1 ? "the connections of this stream mix more than one of its axes" : null;
+}
+
+/** The position of the axis that these connections mix; the first where none mixes any. */
+export const laneOf = (mixings: readonly Mixing[]): number => mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : []))[0] ?? 0;
+
+/** What gives a stream a new value. */
+export type Applied = Extract<Statement, { readonly stream: Tensor }>;
+
+/** The readings of every new value that streams are given, those of a layer once, in the order of the page. */
+export function mixingsIn(statements: readonly Statement[]): ReadonlyMap<Applied, Mixing> {
+  const all = new Map<Applied, Mixing>();
+  const visit = (statement: Statement): void => {
+    if (statement.kind === "repeat") statement.body.forEach(visit);
+    else if ("stream" in statement) all.set(statement, mixingOf(statement.value, statement.stream));
+  };
+  statements.forEach(visit);
+  return all;
+}
+
+function createReading(held: ReadonlySet<Typed>, stream: Tensor, definitions: Map<Tensor, Typed>): (e: Typed) => Carried {
+  const values = new Map<Tensor, Carried>();
+  const unknown = (reason: string, { span }: Typed): Unknown => ({ kind: "unknown", reason, span });
+  const carries = (e: Typed): boolean => read(e).kind !== "free";
+  /** Of what may not carry the stream at all. */
+  const apart = (e: Typed, reason: string): Carried => {
+    const carried = partsOf(e).map(read).find(({ kind }) => kind !== "free");
+    return carried?.kind === "unknown" ? carried : carried ? unknown(reason, e) : free;
+  };
+
+  function read(e: Typed): Carried {
+    switch (e.kind) {
+      case "number": case "size": case "scalar": case "position": return free;
+      // What a map makes of the stream is held.
+      case "map": return free;
+      case "tensor": {
+        if (e.tensor === stream) return { kind: "linear", parts: [{ factors: [], read: e.axes, summed: [] }] };
+        return renamed(values.get(e.tensor) ?? free, e.tensor.axes, e.axes);
+      }
+      case "relabel": return renamed(read(e.a), e.from, e.axes);
+      case "gather": {
+        const table = e.table === stream ? "linear" : (values.get(e.table)?.kind ?? "free");
+        return table === "free" ? apart(e, "rows of a table are chosen by the stream") : unknown("the stream is looked up in by number", e);
+      }
+      case "unary": return e.f === "neg" ? times(read(e.a), [coefficient({ kind: "number", value: -1, span: e.span })]) : apart(e, `\`${e.f}\` is taken of the stream`);
+      case "binary": return e.f === "+" || e.f === "-" ? sum(e, read(e.a), read(e.b)) : apart(e, `\`${e.f}\` is taken of the stream`);
+      case "product": return product(e);
+      case "reduce": return reduction(e);
+      case "where": return apart(e, "a condition depends on the stream");
+      case "call": return call(e);
+      case "distance": return apart(e, "a distance is taken of the stream");
+      case "cross_entropy": return apart(e, "a loss is taken of the stream");
+      default: return e satisfies never;
+    }
+  }
+
+  function sum(e: Extract<Typed, { readonly kind: "binary" }>, a: Carried, b: Carried): Carried {
+    if (a.kind === "unknown") return a;
+    const second = e.f === "-" ? times(b, [coefficient({ kind: "number", value: -1, span: e.span })]) : b;
+    if (second.kind === "unknown" || a.kind === "free") return second;
+    if (second.kind === "free") return a;
+    const parts = [...a.parts, ...second.parts];
+    return parts.length > MOST_PARTS ? unknown(`the stream stands in more than ${MOST_PARTS} parts`, e) : { kind: "linear", parts };
+  }
+
+  function product(e: Extract<Typed, { readonly kind: "product" }>): Carried {
+    const carried = e.factors.map((factor) => ({ ...factor, value: read(factor.e) })).filter(({ value }) => value.kind !== "free");
+    const [first, second] = carried;
+    if (!first) return free;
+    const stopped = carried.find(({ value }) => value.kind === "unknown");
+    if (stopped) return stopped.value;
+    if (second) return unknown("the stream is multiplied by what is computed from it, and not held", e);
+    if (first.inverse) return unknown("the stream is divided by", first.e);
+    const factors = e.factors.filter((factor) => factor.e !== first.e).map((factor) => coefficient(factor.e, factor.inverse));
+    return bound(times(first.value, factors), e.summed);
+  }
+
+  function reduction(e: Extract<Typed, { readonly kind: "reduce" }>): Carried {
+    if (e.f !== "sum" && e.f !== "mean") return apart(e, `\`${e.f}\` is taken of the stream`);
+    const guarded = e.a.kind === "where" ? e.a : null;
+    if (guarded && carries(guarded.condition)) return unknown("a condition depends on the stream", guarded.condition);
+    const value = read(guarded ? guarded.a : e.a);
+    if (value.kind !== "linear") return value;
+    if (guarded && e.f === "mean") return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
+    const one: Typed = { kind: "number", value: 1, span: e.span };
+    const mask = guarded ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })] : [];
+    const share = e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
+    return bound(times(value, [...mask, ...share]), e.axes);
+  }
+
+  function call(e: Extract<Typed, { readonly kind: "call" }>): Carried {
+    if (held.has(e)) return free;
+    const { formals, body, result, axes } = e.instance;
+    e.args.forEach((arg, i) => {
+      values.set(formals[i]!, read(arg));
+      definitions.set(formals[i]!, arg);
+    });
+    if (formals.every((formal) => values.get(formal)!.kind === "free")) return free;
+    for (const { tensor, value } of body) {
+      values.set(tensor, read(value));
+      definitions.set(tensor, value);
+    }
+    return renamed(read(result), axes, e.axes);
+  }
+
+  return read;
+}
+
+function coefficient(e: Typed, inverse = false): Coefficient {
+  return { e, names: new Map(axesOf(e).map((axis) => [axis, axis])), inverse };
+}
+
+function times(value: Carried, factors: readonly Coefficient[]): Carried {
+  return value.kind === "linear" ? { kind: "linear", parts: value.parts.map((part) => ({ ...part, factors: [...part.factors, ...factors] })) } : value;
+}
+
+const each = (value: Carried, f: (part: Part) => Part): Carried => (value.kind === "linear" ? { kind: "linear", parts: value.parts.map(f) } : value);
+
+function called({ factors, read, summed }: Part, name: (axis: Axis) => Axis): Part {
+  return {
+    factors: factors.map((factor) => ({ ...factor, names: new Map([...factor.names].map(([axis, here]) => [axis, name(here)])) })),
+    read: read.map(name), summed,
+  };
+}
+
+const anew = ({ name, size }: Axis): Axis => ({ name, size });
+
+/** A sum over axes, which go by new names from here on, so that no other use of theirs is meant. */
+function bound(value: Carried, axes: readonly Axis[]): Carried {
+  if (axes.length === 0) return value;
+  return each(value, (part) => {
+    const names = new Map(axes.map((axis) => [axis, anew(axis)]));
+    const own = called(part, (axis) => names.get(axis) ?? axis);
+    return { ...own, summed: [...part.summed, ...[...names].map(([of, axis]) => ({ axis, of }))] };
+  });
+}
+
+/** The same value under other names of its axes. What is summed in it gets names of its own for every use. */
+function renamed(value: Carried, from: readonly Axis[], to: readonly Axis[]): Carried {
+  return each(value, (part) => {
+    const names = new Map([...from.map((axis, i) => [axis, to[i]!] as const), ...part.summed.map(({ axis }) => [axis, anew(axis)] as const)]);
+    const own = called(part, (axis) => names.get(axis) ?? axis);
+    return { ...own, summed: part.summed.map(({ axis, of }) => ({ axis: names.get(axis)!, of })) };
+  });
 }

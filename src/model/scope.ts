@@ -18,6 +18,8 @@ export interface BlockValue {
   readonly scope: Scope;
   /** The path of its instance when that is decided already (the block that a connection wraps). */
   readonly path: string | null;
+  /** Whether it is an argument of the block that uses it, rather than one that it names itself. */
+  readonly passed: boolean;
   readonly span: Span;
 }
 

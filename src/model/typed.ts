@@ -61,6 +61,8 @@ export interface Instance {
   readonly block: string;
   /** `layers.*.attention` */
   readonly path: string;
+  /** Whether it was handed to the block that uses it: what a connection wraps. */
+  readonly passed: boolean;
   readonly parameters: readonly Parameter[];
   readonly formals: readonly Tensor[];
   readonly body: readonly { readonly tensor: Tensor; readonly value: Typed }[];

@@ -25,7 +25,7 @@ export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node
     const mixes = chain.flatMap(({ mix }) => (mix.kind === "matrix" ? [mix] : []));
     const last = mixes[mixes.length - 1];
     if (!last) continue;
-    const matrices = mixes.map(({ node }) => node);
+    const matrices = aligned(b, mixes);
     found.set(`gain:${name}:forward`, gain(b, matrices, -1, (before, mix) => product(b, mix, before)));
     found.set(`gain:${name}:backward`, gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)));
     found.set(`columns:${name}`, most(b, matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2])))))))));
@@ -34,6 +34,17 @@ export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node
     found.set(`diversity:${name}`, diversity(b, chain[chain.length - 1]!.after, last.lane + 1));
   }
   return found;
+}
+
+/** Mixes with a matrix for every value of the same axes: one that does not depend on the token is that of every token. */
+function aligned(b: Builder, mixes: readonly { readonly node: Node; readonly outer: readonly number[] }[]): readonly Node[] {
+  const sizes = new Map(mixes.flatMap(({ node, outer }) => outer.map((place, i) => [place, node.shape[i + 1]!] as const)));
+  const places = [...sizes.keys()].sort((x, y) => x - y);
+  return mixes.map(({ node, outer }) => {
+    const lanes = node.shape.slice(-2);
+    const shape = [node.shape[0]!, ...places.map((place) => sizes.get(place)!), ...lanes];
+    return b.broadcast(node, shape, [0, ...outer.map((place) => places.indexOf(place) + 1), shape.length - 2, shape.length - 1]);
+  });
 }
 
 /** The largest sum of absolute values along an axis (counted from the end) of all partial products. */

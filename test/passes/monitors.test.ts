@@ -3,8 +3,10 @@ import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import { check } from "../../src/compile.js";
 import { createBuilder } from "../../src/graph/builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
+import { evaluate, leafName } from "../../src/graph/evaluate.js";
+import { sizeOf } from "../../src/graph/record.js";
 import type { Chain } from "../../src/graph/streams.js";
+import { topological } from "../../src/graph/topology.js";
 import { monitors } from "../../src/passes/monitors.js";
 import { random } from "../helpers/cases.js";
 import { entriesOf, loaded } from "../helpers/specs.js";
@@ -34,7 +36,7 @@ describe("numbers", () => {
   const b = createBuilder();
   const after = b.input("x", [1, N, TOKENS, C], "f32");
   const chain: Chain = layers.map((_, l) => ({
-    before: after, after, blocks: [], stream: "x", mix: l === 1 ? { kind: "identity" } : { kind: "matrix", lane: 0, node: b.input(`mix.${l}`, [1, TOKENS, N, N], "f32") },
+    before: after, after, blocks: [], stream: "x", mix: l === 1 ? { kind: "identity" } : { kind: "matrix", lane: 0, outer: [1], node: b.input(`mix.${l}`, [1, TOKENS, N, N], "f32") },
   }));
   const graph = { name: "monitor", outputs: monitors(b, [chain]), updates: new Map() };
   const mixes = layers.filter((_, l) => l !== 1);
@@ -110,12 +112,30 @@ describe("on a page", () => {
   it.each([
     ["lanes that are not mixed", "identity", ""],
     ["a stream that is squared", "odd", "connection odd(x[n, t, w], f) {\n y[t, w] = f(total(x))\n return [n, t, w] = x[n, t, w] * x[n, t, w] + y[t, w]\n}"],
-    ["a stream that stands twice", "odd", "connection odd(x[n, t, w], f) {\n dim m = n\n param mix[n, m] ~ identity(1)\n y[t, w] = f(total(x))\n return [n, t, w] = mix[n, m] * x[m, t, w] + x[n, t, w] + y[t, w]\n}"],
+    ["lanes and features that are both mixed", "odd", "connection odd(x[n, t, w], f) {\n dim m = n, v = w\n param mix[n, m], turn[w, v] ~ identity(1)\n y[t, w] = f(total(x))\n return [n, t, w] = mix[n, m] * turn[w, v] * x[m, t, v] + y[t, w]\n}"],
     ["a stream within a function", "odd", "connection odd(x[n, t, w], f) {\n y[t, w] = f(total(x))\n return [n, t, w] = tanh(x[n, t, w]) + y[t, w]\n}"],
   ])("of %s there is nothing to watch", (_, via, blocks) => {
     const own = page(via, blocks);
     expect(check(own, { file: "page.mhc" }).diagnostics).toEqual([]);
     expect(watched(own)).toEqual([]);
+  });
+
+  const sum = "mix[n, m] * x[m, t, w] + half[n, t, w] + y[t, w]";
+  const odd = `connection odd(x[n, t, w], f) {\n dim m = n\n param mix[n, m] ~ identity(1)\n y[t, w] = f(total(x))\n half[n, t, w] = 0.5 * x\n return [n, t, w] = ${sum}\n}`;
+  const still = "connection still(x[n, t, w], f) {\n dim m = n\n param mix[n, m] ~ identity(2)\n y[t, w] = f(total(x))\n return [n, t, w] = mix[n, m] * x[m, t, w] + y[t, w]\n}";
+  it("a stream that stands in several parts, and mixes that depend on the token beside ones that do not", () => {
+    const own = page("mhc(Mixing)", `${odd}\n${still}`).replace("via mhc(Mixing)", "via mhc(Mixing)\n x through mlp(hidden = width) via odd as second\n x through mlp(hidden = width) via still as third");
+    const graph = entriesOf(own, { facts, monitors: true }).graphs.find(({ name }) => name === "monitor")!;
+    const leaves = topological(graph.outputs.values()).filter((node) => node.op === "parameter" || node.op === "input");
+    const bindings = new Map(leaves.map((node) => {
+      const name = leafName(node);
+      const identity = (size: number): number[] => Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? size : 0));
+      return [name, name.endsWith("odd.mix") ? identity(1) : name.endsWith("still.mix") ? identity(2) : new Array<number>(sizeOf(node.shape)).fill(0)] as const;
+    }));
+    // Three layers: 1 of a doubly stochastic mix, 1 + 0.5, and 2.
+    const { outputs } = evaluate(graph, bindings);
+    expect(outputs.get("monitor:gain:x:forward")![0]).toBeCloseTo(27, 6);
+    expect(outputs.get("monitor:gain:x:backward")![0]).toBeCloseTo(27, 6);
   });
 
   it("while it trains, at the steps that were asked for", async () => {
