@@ -7,14 +7,18 @@ import type { ParameterInfo } from "./plan.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
 /** The values of one parameter, row-major. */
-export function initialValues({ name, shape, start }: ParameterInfo, seed: number): Float32Array {
-  const size = shape.reduce((product, n) => product * n, 1);
+export function initialValues(info: ParameterInfo, seed: number): Float32Array {
+  const values = new Float32Array(info.shape.reduce((product, n) => product * n, 1));
+  drawInto(values, info, seed, 0, values.length);
+  return values;
+}
+
+/** Draws the values `from` to `to` of a parameter; a large one is drawn piece by piece, so that drawing can be broken off. */
+export function drawInto(values: Float32Array, { name, shape, start }: ParameterInfo, seed: number, from: number, to: number): void {
   const last = shape[shape.length - 1] ?? 1;
-  const values = new Float32Array(size);
   const key = [seed >>> 0, siteHash(name)] as const;
   const draw = (i: number, stream: number): number => unit(threefry2x32(key, [stream, i]));
-  for (let i = 0; i < size; i++) values[i] = value(i);
-  return values;
+  for (let i = from; i < to; i++) values[i] = value(i);
 
   function value(i: number): number {
     switch (start.kind) {

@@ -9,7 +9,7 @@ import { DataError, DeviceError, NumericError, type NumericReport } from "./erro
 import { findNotFinite, inWords, type Looked } from "./finite.js";
 import { continued } from "./generate.js";
 import type { Files, Host } from "./host.js";
-import { initialValues } from "./initialize.js";
+import { drawInto } from "./initialize.js";
 import type { LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics } from "./interface.js";
 import { openOn } from "./open.js";
 import { pairsSource, parsePairs } from "./pairs.js";
@@ -39,21 +39,48 @@ async function put(host: Host, plan: Plan, device: Device, wanted: number | unde
   const devicePlan = plan.devices[device.name];
   if (!devicePlan) throw new DeviceError(`${plan.name} was not compiled for ${device.name}; it has ${Object.keys(plan.devices).join(", ")}`, "compile it with that target");
   const seed = wanted ?? plan.train?.seed ?? 0;
-  const [session, drawn] = await Promise.all([device.load(devicePlan), draw(plan, seed)]);
+  const refused = new AbortController();
+  const loading = device.load(devicePlan).catch((error: unknown) => {
+    refused.abort();
+    throw error;
+  });
+  const [session, drawn] = await Promise.all([loading, draw(plan, seed, refused.signal)]).catch(async (error: unknown) => {
+    // What cannot be drawn has a session that nobody else would close.
+    if (!refused.signal.aborted) await (await loading).close();
+    throw error;
+  });
   plan.parameters.forEach((parameter, i) => session.write(stateRef(parameter), drawn[i]!));
   for (const state of plan.states) session.write(stateRef(state), atStart(plan, state));
   if (devicePlan.entries["start"]) await session.run("start");
   return makeModel(host, plan, device, session, devicePlan.entries, seed, owned);
 }
 
-/** Initial values of all parameters. They are drawn while the device compiles (0.15 s for a million); between two parameters the thread is its own. */
-async function draw({ parameters }: Plan, seed: number): Promise<readonly Float32Array[]> {
+/** How many values are drawn (in some 10 ms) before the thread is another's. */
+const DRAWN_AT_ONCE = 1 << 16;
+
+/** Initial values of all parameters. They are drawn while the device compiles (0.15 s for a million), until it refuses. */
+async function draw({ parameters }: Plan, seed: number, refused: AbortSignal): Promise<readonly Float32Array[]> {
   const drawn: Float32Array[] = [];
   for (const parameter of parameters) {
-    drawn.push(initialValues(parameter, seed));
-    await turn();
+    const values = roomFor(parameter);
+    for (let from = 0; from < values.length && !refused.aborted; from += DRAWN_AT_ONCE) {
+      drawInto(values, parameter, seed, from, Math.min(values.length, from + DRAWN_AT_ONCE));
+      await turn();
+    }
+    drawn.push(values);
+    if (refused.aborted) break;
   }
   return drawn;
+}
+
+function roomFor(parameter: ParameterInfo): Float32Array {
+  const size = sizeOf(parameter);
+  try {
+    return new Float32Array(size);
+  } catch (error) {
+    const room = `${((4 * size) / 2 ** 30).toFixed(1)} GiB for \`${parameter.name}\``;
+    throw new DeviceError(`${room} were refused: ${error instanceof Error ? error.message : String(error)}`, "make the model smaller");
+  }
 }
 
 /** `auto` takes the best device that the plan was compiled for. */

@@ -1,6 +1,6 @@
 /** Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving half a file. */
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
@@ -14,6 +14,7 @@ const natural = new Intl.Collator("en", { numeric: true });
 /** Writes to a temporary name, syncs, and renames: the file is the old one or the new one, never half. */
 export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.${writes++}.tmp`;
+  underWay.add(temporary);
   try {
     await mkdir(dirname(resolve(path)), { recursive: true });
     const handle = await open(temporary, "w");
@@ -27,11 +28,21 @@ export async function writeAtomically(path: string, content: string | Uint8Array
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw new DataError(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    underWay.delete(temporary);
   }
 }
 
 /** Tells apart the temporary names of writes to one path that overlap. */
 let writes = 0;
+
+/** Temporary files of writes that have not ended. */
+const underWay = new Set<string>();
+
+/** Takes away what writes under way have left so far, for a process that ends now: every file is what it was before them. */
+export function abandonWrites(): void {
+  for (const temporary of underWay) rmSync(temporary, { force: true });
+}
 
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {

@@ -5,12 +5,13 @@ import { basename, join } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
 import { openDevice } from "../../runtime/index.js";
-import { writeAtomically, type Loaded } from "../../runtime/node/files.js";
+import type { Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
+import { exitCodeBy, heedSignals, write, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
@@ -40,7 +41,9 @@ export const compareCommand = (): Command =>
     .addOption(options.threads())
     .addOption(options.set())
     .addOption(options.data())
-    .option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)", options.positive)
+    .addOption(options.evaluate())
+    .addOption(options.evaluateOn())
+    .addOption(options.evaluateEnd())
     .option("--out <folder>", "the folder of runs and report; runs that it holds are taken (default: runs/compare-TIME)")
     .addOption(options.json())
     .action(async (words: string[], given: CompareFlags) => {
@@ -50,8 +53,7 @@ export const compareCommand = (): Command =>
         return { name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set.filter((setting) => !setting.startsWith("like="))], ...(like === undefined ? {} : { like }) }) };
       }));
       const device = await openDevice(given.device, { threads: given.threads });
-      const interrupt = new AbortController();
-      const interrupted = (): void => interrupt.abort();
+      let heeded: Heeded | null = null;
       let progress = new Progress(0, json);
       try {
         // Energies are compared on one profile: that of the first page that has one.
@@ -69,14 +71,15 @@ export const compareCommand = (): Command =>
         progress.say(`${total} runs on ${device.name} (${device.adapter}), ${contenders.map((contender) => `${contender.name}: ${budgetWords(contender, given)}`).join("; ")}`);
         const { loss, of } = evaluationOf(contenders[0]!.plan.data[0]!, contenders[0]!.source.holdoutExamples);
         if (loss !== "hold-out loss") progress.say(`nothing is held out: the hold-out loss is that over ${of}`);
-        process.once("SIGINT", interrupted);
+        heeded = heedSignals();
         let ended = 0;
-        const comparison = await compare(contenders, seeds, given, device, out, interrupt.signal, {
+        const comparison = await compare(contenders, seeds, given, device, out, heeded.signal, {
           begin({ name }, seed, steps) {
             progress = new Progress(steps, json, `${name}, seed ${seed} (${ended + 1} of ${total}): `);
           },
           // With --json there is one object, at the end.
           step: (line) => (json ? undefined : progress.step(line)),
+          evaluating: (at) => progress.evaluating({ ...at, last: false }, `${at.of.toLocaleString("en")} held-out examples`),
           end({ name }, { seed, steps, holdout, seconds, failure, folder }, taken) {
             ended++;
             progress.end(`${name}, seed ${seed} (${ended} of ${total}): ${failure ?? `hold-out loss ${holdout!.toFixed(4)} after ${steps} steps in ${seconds!.toFixed(1)} s`}${taken ? `; taken from ${folder}` : ""}`);
@@ -84,21 +87,22 @@ export const compareCommand = (): Command =>
         });
         const again = `npx mhc compare ${repeated(words, given, out)}`;
         if (!comparison) {
-          if (json) process.stdout.write(`${JSON.stringify({ done: false, out, runs: ended })}\n`);
-          else progress.end(`stopped after ${ended} of ${total} runs; go on with: ${again}`);
-          process.exitCode = 130;
+          const by = heeded.by()!;
+          if (json) process.stdout.write(`${JSON.stringify({ done: false, out, runs: ended, stopped_by: by, again })}\n`);
+          else progress.end(`stopped by ${by} after ${ended} of ${total} runs; go on with: ${again}`);
+          process.exitCode = exitCodeBy(by);
           return;
         }
         const { page, tableText, toJson } = await import("../tools/report.js");
         const unit = unitOf(contenders[0]!.plan.data[0]!);
         const report = join(out, "report.html");
-        await writeAtomically(report, page(comparison, { command: again, version, time: new Date().toISOString().slice(0, 16).replace("T", " "), unit }));
+        await write(report, page(comparison, { command: again, version, time: new Date().toISOString().slice(0, 16).replace("T", " "), unit }));
         const result = JSON.stringify(merged<unknown>(toJson(comparison), { report }));
-        await writeAtomically(join(out, "comparison.json"), `${result}\n`);
+        await write(join(out, "comparison.json"), `${result}\n`);
         process.stdout.write(json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`);
       } finally {
         progress.stop();
-        process.off("SIGINT", interrupted);
+        heeded?.release();
         await device.close();
       }
     });
@@ -149,10 +153,8 @@ function budgetWords(contender: Contender, asked: Asked): string {
 }
 
 /** The arguments that make the comparison go on, or say what made it. */
-function repeated(words: readonly string[], { seeds, seed, steps, seconds, evaluate, unequal, device, threads, set = [], data = [] }: CompareFlags, out: string): string {
-  const option = (name: string, value: string | number | undefined): string[] => (value === undefined ? [] : [`--${name}`, `${value}`]);
-  return [
-    ...words, ...option("seeds", seeds), ...option("seed", seed), ...option("steps", steps), ...option("seconds", seconds), ...option("evaluate", evaluate), ...(unequal ? ["--unequal"] : []),
-    ...(device === "auto" ? [] : option("device", device)), ...option("threads", threads), ...set.flatMap((one) => option("set", one)), ...data.flatMap((one) => option("data", one)), ...option("out", out),
-  ].map(options.quoted).join(" ");
+function repeated(words: readonly string[], flags: CompareFlags, out: string): string {
+  const { seeds, seed, steps, seconds, evaluate, evaluateOn, evaluateEnd, unequal, device, threads, set, data } = flags;
+  const evaluations = { evaluate, "evaluate-on": evaluateOn, "evaluate-end": evaluateEnd };
+  return options.command(...words, ...options.given({ seeds, seed, steps, seconds, ...evaluations, unequal, device, threads, set, data, out }));
 }

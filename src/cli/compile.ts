@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
 import type { DeviceName } from "../compile.js";
+import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { profileNamed } from "./profiles.js";
@@ -50,7 +51,10 @@ export const compileCommand = (): Command =>
       const compiled = await compile(text, { ...full, ...machine, devices: all, monitors: given.monitors ?? false });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
-      for (const stage of stages) process.stdout.write(`${compiled.stages![stage as Stage]()}\n`);
+      for (const stage of stages) {
+        const printed = compiled.stages![stage as Stage]();
+        process.stdout.write(`${given.json ? JSON.stringify({ stage, text: printed }) : printed}\n`);
+      }
       if (given.out === undefined) return;
 
       const { printers } = await import("../../codegen/registry.js");
@@ -65,9 +69,8 @@ export const compileCommand = (): Command =>
         } else if (target.kind === "kernels") files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
         else files.push(...(await target.emit(stem, plan)));
       }
-      const { writeAtomically } = await import("../../runtime/node/files.js");
       for (const { path, content } of files) {
-        await writeAtomically(resolve(given.out, path), content);
+        await write(resolve(given.out, path), content);
         const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;
         process.stdout.write(given.json ? `${JSON.stringify({ file: resolve(given.out, path), bytes })}\n` : `${given.out}/${path}  ${bytes.toLocaleString("en")} bytes\n`);
       }

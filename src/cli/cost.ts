@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { joules, scaled, size } from "../cost/figures.js";
 import type { CostReport } from "../cost/report.js";
+import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { defaultProfile, profileNamed } from "./profiles.js";
 import { pageOf, report, type SpecOptions } from "./project.js";
@@ -37,8 +38,7 @@ export const costCommand = (): Command =>
       if (given.html === undefined) return;
       const { costPage } = await import("../tools/cost-page.js");
       const command = ["mhc cost", ...(file === undefined ? ["--run", options.quoted(given.run!)] : [options.quoted(file)]), "--device", options.quoted(given.device ?? profile.name), ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]), ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)])].join(" ");
-      const { writeAtomically } = await import("../../runtime/node/files.js");
-      await writeAtomically(given.html, costPage(found, profile, { command, version, text: page }));
+      await write(given.html, costPage(found, profile, { command, version, text: page }));
       if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
     });
 

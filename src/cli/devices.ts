@@ -3,6 +3,7 @@ import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
+import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 
@@ -72,8 +73,7 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
     const { profile, restless } = await calibrate(device, { host, memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32), bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null, half: gpu?.features.includes("shader-f16") ?? false, choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
     if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);
-    const { writeAtomically } = await import("../../runtime/node/files.js");
-    await writeAtomically(file, `${JSON.stringify(profile, null, 2)}\n`);
+    await write(file, `${JSON.stringify(profile, null, 2)}\n`);
     if (json) process.stdout.write(`${JSON.stringify({ ...profile, file })}\n`);
     else {
       const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ");

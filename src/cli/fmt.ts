@@ -1,6 +1,7 @@
 /** mhc fmt: rewrites specs in the one layout; with --check it only says which are not in it. */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -16,7 +17,6 @@ export const fmtCommand = (): Command =>
     .action(async (files: readonly string[], given: { readonly check?: boolean; readonly json?: boolean }) => {
       const { format } = await import("../../grammar/format.js");
       const { toJson } = await import("../diagnostics/render.js");
-      const { writeAtomically } = await import("../../runtime/node/files.js");
       let unformatted = 0;
       for (const file of files) {
         const text = readPage(file);
@@ -26,7 +26,7 @@ export const fmtCommand = (): Command =>
         unformatted++;
         if (given.check && given.json) process.stdout.write(`${JSON.stringify(toJson(unlike(file, text, formatted), () => text))}\n`);
         else if (given.check) process.stdout.write(`${file} is not formatted\n`);
-        else await writeAtomically(file, formatted);
+        else await write(file, formatted);
       }
       if (given.check && unformatted) throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
     });

@@ -1,6 +1,9 @@
 /** Progress for people: one line rewritten on a terminal, a line every tenth of the way elsewhere. With --json, a line a step and nothing else. */
 
-import type { StepLine } from "../tools/train.js";
+import type { Evaluating, StepLine } from "../tools/train.js";
+
+/** How often a long evaluation is told of where lines are not rewritten. */
+const TOLD_MS = 10_000;
 
 /** With more constraints than this, only the one that is furthest off is shown. */
 const SHOWN = 2;
@@ -47,10 +50,25 @@ export class Progress {
     const constraints = (all.length > SHOWN ? all.slice(0, 1) : all).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
     const { gains: newest } = this;
     const gain = newest ? `  gain ${newest.text}${newest.step === line.step ? "" : ` (step ${newest.step})`}` : "";
-    const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}`;
+    const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}${shareOf(line)}`;
     const cost = Object.entries(line.costs ?? {}).map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`).join("");
     const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${cost}${gain}${constraints}`;
-    // A line that wraps could not be rewritten in place; what does not fit is cut.
+    this.put(text);
+  }
+
+  /** `of`: what the evaluation is on, in words. */
+  evaluating({ done, of: all, last }: Evaluating, of: string): void {
+    if (this.json) return;
+    if (last && done === 0) this.end(`evaluating on ${of} …`);
+    const now = performance.now();
+    if (done === 0) this.shown = now;
+    if (now - this.shown < (this.terminal ? 100 : TOLD_MS)) return;
+    this.shown = now;
+    this.put(`${this.prefix}evaluating on ${of}: ${Math.floor((100 * done) / all)}%`);
+  }
+
+  /** A line that wraps could not be rewritten in place; what does not fit is cut. */
+  private put(text: string): void {
     process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
     this.open = this.terminal;
   }
@@ -67,6 +85,9 @@ export class Progress {
     process.stdout.write(`${text}\n`);
   }
 }
+
+/** What a hold-out loss while training is the mean over, when that is not all. */
+const shareOf = ({ holdout_share: share = 1 }: StepLine): string => (share === 1 ? "" : ` (of ${(100 * share).toPrecision(2)}%)`);
 
 /** What is left of a model, in words. */
 function shrunk({ parameters, share, compiled, compileMs }: NonNullable<StepLine["shrunk"]>): string {

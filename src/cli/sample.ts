@@ -32,13 +32,17 @@ export const sampleCommand = (): Command =>
     .action(async (folder: string, given: SampleFlags) => {
       const { info, spec, checkpoint } = readRun(folder);
       const device = await openDevice(given.device, { threads: given.threads });
-      const { compile } = await import("../compile.js");
-      const compiled = await compile(spec, { ...(await optionsOf(info, spec)), devices: [device.name] });
-      await report(compiled, given.json === true);
-      const model = await load(compiled.plan!, { device });
-      await model.load(checkpoint);
-      const text = await model.generate(given.prompt, { tokens: given.tokens, temperature: given.temperature, topK: given.topK, seed: given.seed });
-      process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);
-      await model.close();
-      await device.close();
+      try {
+        const { compile } = await import("../compile.js");
+        const compiled = await compile(spec, { ...(await optionsOf(info, spec)), devices: [device.name] });
+        await report(compiled, given.json === true);
+        const model = await load(compiled.plan!, { device });
+        await model.load(checkpoint);
+        const { prompt, tokens, temperature, topK, seed } = given;
+        const text = await model.generate(prompt, { tokens, temperature, topK, seed });
+        process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);
+        await model.close();
+      } finally {
+        await device.close();
+      }
     });

@@ -1,19 +1,23 @@
 /** mhc train: compiles the spec for a device, trains it, and leaves a run folder. */
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { Command } from "commander";
 import { NumericError } from "../../runtime/errors.js";
 import { vocabularyOf } from "../../runtime/data.js";
 import { load, openDevice } from "../../runtime/index.js";
 import { parametersOf } from "../../runtime/plan.js";
-import type { DeviceName } from "../../runtime/device.js";
-import { energyOf, openMeter, type Energy } from "../tools/energy.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
+import type { Model } from "../../runtime/model.js";
+import type { DataInfo } from "../../runtime/plan.js";
+import { energyOf, openMeter } from "../tools/energy.js";
 import { modelledStep } from "../tools/modelled.js";
-import { openRun } from "../tools/run.js";
-import { failureLine, trainModel, type Trained } from "../tools/train.js";
+import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
+import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
 import { evaluationOf, exampleOf, joules, unitOf } from "../tools/words.js";
+import { exitCodeBy, heedSignals, type Ending } from "./interrupt.js";
 import * as options from "./options.js";
+import { errorLine, PrintedError } from "./outcome.js";
 import { Progress } from "./progress.js";
-import { compileFor, describeRun, openProject, trainable, type SpecOptions } from "./project.js";
+import { compileFor, describeRun, openProject, trainable, type Project, type SpecOptions } from "./project.js";
 
 interface TrainFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -23,6 +27,8 @@ interface TrainFlags extends SpecOptions {
   readonly out?: string;
   readonly monitor?: number;
   readonly evaluate?: number;
+  readonly evaluateOn?: number;
+  readonly evaluateEnd?: number;
   readonly sample?: number;
 }
 
@@ -38,85 +44,123 @@ export const trainCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .option("--like <run>", "train what the model of a run ended with, from the start")
-    .option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)", options.positive)
+    .addOption(options.evaluate())
+    .addOption(options.evaluateOn())
+    .addOption(options.evaluateEnd())
     .option("--out <folder>", "the run folder (default: runs/NAME-TIME)")
     .option("--monitor <k>", "measure gains, mixes and monitored claims every k steps, 0 for never (default: 50)", options.whole)
     .option("--sample <n>", "print this many characters sampled at the end", options.whole)
     .addOption(options.json())
     .action(async (file: string, given: TrainFlags) => {
-      const json = given.json === true;
+      refuseTaken(given.out);
       const project = await openProject(file, given);
       const device = await openDevice(given.device, { threads: given.threads });
-      const { plan, loaded, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
-      const { settings, info, source } = trainable(plan, loaded);
-      const model = await load(plan, { device, seed: given.seed });
-      const stem = basename(file).replace(/\.mhc$/, "");
-      const run = await openRun(given.out, stem, project.text);
-      const steps = given.steps ?? settings.steps;
-      const count = parametersOf(plan);
-      const progress = new Progress(steps, json);
-      const evaluation = evaluationOf(info, source.holdoutExamples);
-      progress.say(`${plan.name}: ${count.toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`);
-
-      const describe = describeRun(project, loaded, info.name, model.seed, device.name);
-      // Ctrl-C ends the run after the step under way, with a checkpoint; a second one ends the process at once.
-      const interrupt = new AbortController();
-      const interrupted = (): void => interrupt.abort();
-      process.once("SIGINT", interrupted);
-      let trained: Trained;
-      const meter = openMeter(device);
-      let step = modelledStep(plan, device.name, accounts);
-      let modelled = 0;
-      let energy: Energy | null = null;
       try {
-        trained = await trainModel(model, source, { steps, monitor: plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0, recompile, evaluate: given.evaluate }, {
-          signal: interrupt.signal,
-          step(line) {
-            run.log({ ...line });
-            progress.step(line);
-            if (!step) return;
-            modelled += step.joules;
-            if (line.shrunk) step = { ...step, joules: plan.cost!.dense["energy"]! * line.shrunk.share["energy"]! };
-          },
-          save: () => run.save(model, { ...describe, step: model.step }),
-          evaluating: () => progress.end(`evaluating on ${evaluation.of} …`),
-        });
-        // What evaluations took is in what was measured.
-        energy = energyOf(meter, "read" in meter ? meter.read() : 0, step && { joules: modelled, profile: `${step.profile}, steps alone` });
-      } catch (error) {
-        progress.stop();
-        if (error instanceof NumericError) {
-          const failed = { done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name };
-          run.log(failed);
-          if (json) process.stdout.write(`${JSON.stringify(failed)}\n`);
-        }
-        throw error;
+        await trainOn(device, project, given);
       } finally {
-        process.off("SIGINT", interrupted);
-        if ("close" in meter) meter.close();
-      }
-      const { loss, holdout, seconds } = trained;
-      if (holdout === null) {
-        if (json) process.stdout.write(`${JSON.stringify({ done: false, run: run.folder, steps: model.step, loss, device: device.name })}\n`);
-        else progress.end(`stopped after step ${model.step}; the checkpoint is in ${run.folder}`);
-        process.exitCode = 130;
-        await model.close();
         await device.close();
-        return;
       }
-      const done = { done: true, run: run.folder, steps: model.step, seconds, loss, holdout, device: device.name, ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}) };
-      run.log(done);
-      if (json) process.stdout.write(`${JSON.stringify(done)}\n`);
-      else {
-        progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${evaluation.loss} ${holdout.toFixed(4)} ${unitOf(info)} (${evaluation.of})`);
-        if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
-        if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
-        process.stdout.write(`the run is in ${run.folder}\n`);
-        const data = (given.data ?? []).map((location) => ` --data ${options.quoted(location)}`).join("");
-        const prompt = "Call me ";
-        const next = info.kind === "characters" ? [`npx mhc sample ${options.quoted(run.folder)}${vocabularyOf(prompt).every((character) => info.vocabulary.includes(character)) ? ` --prompt "${prompt}"` : ""}`] : [];
-        process.stdout.write(`try next: ${[...next, `npx mhc train ${options.quoted(file)}${data} --set train.batch=${2 * settings.batch}`, `npx mhc compile ${options.quoted(file)}${data} -o out`].join("\n          ")}\n`);
-      }
-      await model.close();
-      await device.close();
     });
+
+async function trainOn(device: Device, project: Project, given: TrainFlags): Promise<void> {
+  const json = given.json === true;
+  const print = (line: Readonly<Record<string, unknown>>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+  const { plan, loaded, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
+  const { settings, info, source } = trainable(plan, loaded);
+  const model = await load(plan, { device, seed: given.seed });
+  const heeded = heedSignals();
+  const meter = openMeter(device);
+  const steps = given.steps ?? settings.steps;
+  const progress = new Progress(steps, json);
+  try {
+    const run = await openRun(given.out, basename(project.file).replace(/\.mhc$/, ""), project.text);
+    const evaluation = (count: number): { readonly loss: string; readonly of: string } => evaluationOf(info, count, source.holdoutExamples);
+    progress.say(`${plan.name}: ${parametersOf(plan).toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`);
+    const describe = describeRun(project, loaded, info.name, model.seed, device.name);
+    let step = modelledStep(plan, device.name, accounts);
+    let modelled = 0;
+    let trained: Trained;
+    try {
+      const monitor = plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0;
+      const { evaluate, evaluateOn, evaluateEnd } = given;
+      trained = await trainModel(model, source, { steps, monitor, recompile, evaluate, evaluateOn, evaluateEnd }, {
+        signal: heeded.signal,
+        step(line) {
+          run.log({ ...line });
+          progress.step(line);
+          if (!step) return;
+          modelled += step.joules;
+          if (line.shrunk) step = { ...step, joules: plan.cost!.dense["energy"]! * line.shrunk.share["energy"]! };
+        },
+        save: () => run.save(model, { ...describe, step: model.step }),
+        evaluating: (at) => progress.evaluating(at, evaluation(at.of).of),
+      });
+    } catch (error) {
+      if (!(error instanceof NumericError)) throw error;
+      const failed = { done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name, ...errorLine(error) };
+      run.log(failed);
+      if (!json) throw error;
+      print(failed);
+      throw new PrintedError(error);
+    }
+    // What evaluations took is in what was measured.
+    const energy = energyOf(meter, "read" in meter ? meter.read() : 0, step && { joules: modelled, profile: `${step.profile}, steps alone` });
+    const { loss, holdout, evaluated, seconds } = trained;
+    if (holdout === null) {
+      const by = heeded.by()!;
+      process.exitCode = exitCodeBy(by);
+      const checkpoint = join(run.folder, CHECKPOINT);
+      if (json) print({ done: false, run: run.folder, steps: model.step, loss, device: device.name, stopped_by: by, checkpoint });
+      else progress.end(stopped(by, model, run.folder, checkpoint, info));
+      return;
+    }
+    const done = {
+      done: true, run: run.folder, steps: model.step, seconds, loss, holdout, holdout_share: shareIn(source, evaluated), device: device.name,
+      ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}),
+    };
+    run.log(done);
+    if (json) return print(done);
+    const { loss: name, of } = evaluation(evaluated);
+    progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`);
+    if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
+    if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
+    process.stdout.write(`the run is in ${run.folder}\n${next(project.file, given, run.folder, settings.batch, info)}\n`);
+  } catch (error) {
+    progress.stop();
+    throw error;
+  } finally {
+    heeded.release();
+    if ("close" in meter) meter.close();
+    await model.close();
+  }
+}
+
+const PROMPT = "Call me ";
+
+/** The command that samples from a run, for data that can be sampled. */
+function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo): string[] {
+  if (info.kind !== "characters") return [];
+  const prompt = vocabularyOf(PROMPT).every((character) => info.vocabulary.includes(character)) ? ["--prompt", PROMPT] : [];
+  return [options.command("npx", "mhc", "sample", run, ...prompt, ...options.given({ device }))];
+}
+
+/** What can be done now, with the page, the settings, the data and the device as they were given. */
+function next(file: string, given: TrainFlags, run: string, batch: number, info: DataInfo): string {
+  const { set = [], data, device, profile } = given;
+  const larger = [...set.filter((one) => !/^\s*train\.batch\s*=/.test(one)), `train.batch=${2 * batch}`];
+  return `try next: ${[
+    ...sampling(run, given, info),
+    options.command("npx", "mhc", "train", file, ...options.given({ data, device, profile, like: given.like, set: larger })),
+    options.command("npx", "mhc", "compile", file, ...options.given({ data, set, profile }), "-o", "out"),
+  ].join("\n          ")}`;
+}
+
+/** What is there of a run that was asked to end, and how to go on. */
+function stopped(by: Ending, model: Model, run: string, checkpoint: string, info: DataInfo): string {
+  const sample = sampling(run, { device: model.device.name }, info);
+  return [
+    `stopped by ${by} after step ${model.step}; the checkpoint is in ${run}`,
+    ...(sample.length ? [`try it: ${sample.join()}`] : []),
+    `to go on in a program: load ${checkpoint} into the page's module (\`model.load\`), and \`model.train\` makes the steps that are left`,
+  ].join("\n");
+}

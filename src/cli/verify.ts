@@ -86,13 +86,8 @@ async function factsOf(project: Project, run: RunInfo | null, named: boolean, js
   }
 }
 
-function repeated(file: string, { run, runs, seed, device, threads, set = [], data = [] }: VerifyFlags): string {
-  const option = (name: string, value: string | number | undefined): string[] => (value === undefined ? [] : [`--${name}`, `${value}`]);
-  return [
-    file, ...option("run", run), ...(device === "auto" ? [] : option("device", device)), ...option("runs", runs), ...option("seed", seed), ...option("threads", threads),
-    ...set.flatMap((one) => option("set", one)), ...data.flatMap((one) => option("data", one)),
-  ].map(options.quoted).join(" ");
-}
+const repeated = (file: string, { run, runs, seed, device, threads, set, data }: VerifyFlags): string =>
+  options.command(file, ...options.given({ run, device, runs, seed, threads, set, data }));
 
 /** JSON has no infinity: what is no number, or overflowed, is null. */
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);

@@ -12,9 +12,10 @@ import { DataError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
+import { EVALUATED } from "./evaluate.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
-import { failureLine, trainModel, type Budget, type StepLine } from "./train.js";
+import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
 import { merged, valueAt } from "../../runtime/records.js";
 
 /** A spec that is ready to be trained. */
@@ -40,6 +41,9 @@ export interface Asked {
   readonly seconds?: number | undefined;
   /** Steps between two evaluations. */
   readonly evaluate?: number | undefined;
+  /** Held-out examples of an evaluation while training, and at the end. */
+  readonly evaluateOn?: number | undefined;
+  readonly evaluateEnd?: number | undefined;
 }
 
 export interface Point {
@@ -108,6 +112,8 @@ export interface Comparison {
 export interface Watcher {
   readonly begin: (contender: Contender, seed: number, steps: number) => void;
   readonly step: (line: StepLine) => void;
+  /** Before each batch of an evaluation. */
+  readonly evaluating?: (progress: Evaluating) => void;
   /** `taken`: it was in the folder already. */
   readonly end: (contender: Contender, outcome: Outcome, taken: boolean) => void;
 }
@@ -140,12 +146,14 @@ export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget
 
 /** Trains what is not in the folder yet; null when the signal ended it. */
 export async function compare(contenders: readonly Contender[], seeds: readonly number[], asked: Asked, device: Device, out: string, signal: AbortSignal, watcher: Watcher): Promise<Comparison | null> {
-  const runs = seeds.flatMap((seed) => contenders.map((contender) => {
+  const stems = stemsOf(contenders);
+  const runs = seeds.flatMap((seed) => contenders.map((contender, i) => {
     const { steps, seconds = null } = budgetOf(contender, asked);
+    const evaluations = { evaluate: asked.evaluate ?? null, evaluate_on: asked.evaluateOn ?? EVALUATED, evaluate_end: asked.evaluateEnd ?? null };
     const conditions: Conditions = merged<string | number | null>(contender.conditions, {
-      seed, steps: Number.isFinite(steps) ? steps : null, seconds, evaluate: asked.evaluate ?? null, device: device.name, adapter: device.adapter,
+      seed, steps: Number.isFinite(steps) ? steps : null, seconds, ...evaluations, device: device.name, adapter: device.adapter,
     });
-    const folder = join(out, `${contender.name.replace(/[^\w.,=@+-]+/g, "-")}-seed-${seed}`);
+    const folder = join(out, `${stems[i]!}-seed-${seed}`);
     return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
   }));
   // All are looked at before any is trained: what an old folder holds is known at once.
@@ -165,6 +173,15 @@ export async function compare(contenders: readonly Contender[], seeds: readonly 
   return { specs: tabulate(outcomes), seeds, budget: asked, device: device.name, adapter: device.adapter, notes: differences(contenders, asked) };
 }
 
+/** What the folders of each spec's runs are called: its name as a plain file name, with a number where two names would be one. */
+function stemsOf(contenders: readonly Pick<Contender, "name">[]): string[] {
+  const plain = contenders.map(({ name }) => name.replace(/[^\w.,=@+-]+/g, "-"));
+  return plain.map((stem, i) => {
+    const before = plain.slice(0, i).filter((other) => other === stem).length;
+    return before ? `${stem}-${before + 1}` : stem;
+  });
+}
+
 /** Trains one run into its folder; false when the signal ended it. */
 async function runOne(contender: Contender, seed: number, asked: Asked, device: Device, folder: string, conditions: Conditions, signal: AbortSignal, watcher: Watcher): Promise<boolean> {
   const budget = budgetOf(contender, asked);
@@ -175,8 +192,10 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
   const model = await load(contender.plan, { device, seed });
   try {
     watcher.begin(contender, seed, budget.steps);
-    const { loss, holdout, seconds } = await trainModel(model, contender.source, { ...budget, recompile: contender.recompile, evaluate: asked.evaluate }, {
-      signal,
+    const { evaluate, evaluateOn, evaluateEnd } = asked;
+    const { recompile, source } = contender;
+    const { loss, holdout, evaluated, seconds } = await trainModel(model, source, { ...budget, recompile, evaluate, evaluateOn, evaluateEnd }, {
+      signal, ...(watcher.evaluating ? { evaluating: watcher.evaluating } : {}),
       step(line) {
         run.log({ ...line });
         watcher.step(line);
@@ -184,7 +203,7 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
       save: () => run.save(model, { ...info, step: model.step }),
     });
     if (holdout === null) return false;
-    run.log({ done: true, run: folder, steps: model.step, seconds, loss, holdout, device: device.name });
+    run.log({ done: true, run: folder, steps: model.step, seconds, loss, holdout, holdout_share: shareIn(source, evaluated), device: device.name });
   } catch (error) {
     // That a spec does not survive a seed is a result, and no reason to lose the others.
     if (!(error instanceof NumericError)) throw error;

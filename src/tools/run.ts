@@ -2,8 +2,8 @@
  * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
  * where the data is, so that the run can be sampled from and repeated.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
@@ -45,13 +45,31 @@ export interface Run {
   save(model: Model, info: RunInfo): Promise<string>;
 }
 
+/** An error when a folder that is asked for holds a run: what was trained is never written over. */
+export function refuseTaken(folder: string | undefined): void {
+  if (folder === undefined) return;
+  const before = [INFO, CHECKPOINT, METRICS].find((file) => existsSync(join(folder, file)));
+  if (!before) return;
+  throw new DataError(`${folder} holds a run already (${whatIsIn(folder, before)})`, "give another --out, or move the old run away; `mhc sample` uses it as it is");
+}
+
+/** A run in words: `tiny.mhc, trained to step 5`; the file that says so when it cannot be read. */
+function whatIsIn(folder: string, file: string): string {
+  try {
+    const { file: page, step } = JSON.parse(readFileSync(join(folder, INFO), "utf8")) as Partial<RunInfo>;
+    const ended = finishedLines(folder) === null ? ", and it did not come to its end" : "";
+    return typeof page === "string" && typeof step === "number" ? `of ${basename(page)}: its checkpoint is of step ${step}${ended}` : file;
+  } catch {
+    return file;
+  }
+}
+
 export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
+  refuseTaken(folder);
   const path = folderFor(folder, stem);
-  const before = [INFO, CHECKPOINT, METRICS].find((file) => existsSync(join(path, file)));
-  if (before) throw new DataError(`${path} holds a run already (${before})`, "give another --out, or move the old run away");
-  await writeAtomically(join(path, SPEC), spec);
   const metrics = join(path, METRICS);
-  await writeAtomically(metrics, "");
+  claim(metrics, path);
+  await writeAtomically(join(path, SPEC), spec);
   const describe = (info: RunInfo): Promise<void> => writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
   return {
     folder: path,
@@ -71,6 +89,17 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
       return checkpoint;
     },
   };
+}
+
+/** Makes the file of metrics, which only one run can: two that were given one folder in the same moment do not share it. */
+function claim(metrics: string, folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(metrics, "", { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" && existsSync(metrics)) throw new DataError(`${folder} holds a run already: another began there just now`, "give another --out");
+    throw new DataError(`${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`, "give another --out");
+  }
 }
 
 /** The folder that is asked for, or a new one that is named by what runs and when. */

@@ -1,13 +1,15 @@
 /**
- * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and at the end, a
- * checkpoint after each, and one before the first step, so that a folder that cannot hold one is known then and not after hours. A checkpoint replaces the one
- * before it only when all its numbers are finite and so was the hold-out loss; a run that a NaN ends says which was the last. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
+ * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and at the end. A checkpoint
+ * is written before the first step, so that a folder that cannot hold one is known then and not after hours; after each evaluation; and when the last step is
+ * done, before the last evaluation, which may take long and must lose nothing. A checkpoint replaces the one before it only when all its numbers are finite and, while
+ * training, so was the hold-out loss; a run that a NaN ends says which was the last. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
  * so a run of a comparison is the run that `train` would have made.
  */
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
 import type { ClaimMetrics, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
 import type { Recompile } from "../../runtime/shrink.js";
+import { EVALUATED, shareOf, watched } from "./evaluate.js";
 
 /** A logged step. */
 export interface StepLine {
@@ -17,6 +19,8 @@ export interface StepLine {
   readonly tokens_per_s: number;
   readonly constraints: Readonly<Record<string, number>>;
   readonly holdout?: number;
+  /** Of what is held out, the share that `holdout` is the mean over. */
+  readonly holdout_share?: number;
   /** What is learned in place of an option of a manifold. */
   readonly adapted?: Readonly<Record<string, number>>;
   /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
@@ -37,6 +41,9 @@ export interface Budget {
   readonly monitor?: number | undefined;
   /** Steps between two evaluations on the held-out data (default 500); there is always one at the end. */
   readonly evaluate?: number | undefined;
+  /** Held-out examples of an evaluation while training (default 1024), and of that at the end (default: all). */
+  readonly evaluateOn?: number | undefined;
+  readonly evaluateEnd?: number | undefined;
   /** Of a page that shrinks. */
   readonly recompile?: Recompile | undefined;
 }
@@ -47,8 +54,14 @@ export interface TrainingHost {
   readonly step: (line: StepLine) => void;
   /** Writes a checkpoint, and says where it is. */
   readonly save: () => Promise<string>;
-  /** The last step is done, and the evaluation begins. */
-  readonly evaluating?: () => void;
+  /** Before each batch of an evaluation: how many examples are done, of how many, and whether it is the one at the end. */
+  readonly evaluating?: (progress: Evaluating) => void;
+}
+
+export interface Evaluating {
+  readonly done: number;
+  readonly of: number;
+  readonly last: boolean;
 }
 
 /** A run that ended in numbers that are not finite, as a line of JSON. */
@@ -67,6 +80,8 @@ export interface Trained {
   readonly loss: number;
   /** Null when the run was ended before it could be evaluated. */
   readonly holdout: number | null;
+  /** The examples that it is the mean over. */
+  readonly evaluated: number;
   readonly seconds: number;
 }
 
@@ -74,6 +89,9 @@ const EVALUATE = 500;
 
 /** Ends an evaluation that is no longer wanted. */
 class Interrupted extends Error {}
+
+/** Of all that is held out, the share of so many examples, for people and programs that look at it: four decimals. */
+export const shareIn = (source: Source, examples: number): number => (examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4)));
 
 /** What is there at some steps only, or for some models. */
 const measured = ({ adapted, monitors, claims, costs, shrunk }: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
@@ -99,21 +117,23 @@ export async function trainModel(model: Model, source: Source, budget: Budget, h
   }
 }
 
-async function loop(model: Model, source: Source, { steps, seconds = Number.POSITIVE_INFINITY, monitor, recompile, evaluate: every = EVALUATE }: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+async function loop(model: Model, source: Source, budget: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+  const { steps, seconds = Number.POSITIVE_INFINITY, monitor, recompile, evaluate: every = EVALUATE } = budget;
+  const size = model.plan.train!.batch;
+  const whileTraining = shareOf(source, budget.evaluateOn ?? EVALUATED, size);
+  const atTheEnd = shareOf(source, budget.evaluateEnd ?? Number.POSITIVE_INFINITY, size);
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
-  const watched: Source = {
-    ...source,
-    *holdout(size) {
-      for (const part of source.holdout(size)) {
+  const evaluate = async (on: Source, last: boolean): Promise<number | null> => {
+    try {
+      return await model.holdout(watched(on, (done) => {
         if (signal.aborted) throw new Interrupted();
-        yield part;
-      }
-    },
+        evaluating?.({ done, of: on.holdoutExamples, last });
+      }));
+    } catch (error) {
+      if (error instanceof Interrupted) return null;
+      throw error;
+    }
   };
-  const evaluate = (): Promise<number | null> => model.holdout(watched).catch((error: unknown) => {
-    if (error instanceof Interrupted) return null;
-    throw error;
-  });
   const begun = performance.now();
   let loss = Number.NaN;
   let spent = 0;
@@ -121,14 +141,16 @@ async function loop(model: Model, source: Source, { steps, seconds = Number.POSI
     loss = metrics.loss;
     spent += metrics.ms / 1000;
     const last = metrics.step >= steps || spent >= seconds;
-    const evaluated = metrics.step % every === 0 && !last ? await evaluate() : null;
-    step({ step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...measured(metrics), ...(evaluated === null ? {} : { holdout: evaluated }) });
-    if (evaluated !== null) await save();
+    const holdout = metrics.step % every === 0 && !last ? await evaluate(whileTraining, false) : null;
+    step({
+      step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...measured(metrics),
+      ...(holdout === null ? {} : { holdout, holdout_share: shareIn(source, whileTraining.holdoutExamples) }),
+    });
+    if (holdout !== null) await save();
     if (last || signal.aborted) break;
   }
   const took = (performance.now() - begun) / 1000;
-  if (!signal.aborted) evaluating?.();
-  const holdout = signal.aborted ? null : await evaluate();
   await save();
-  return { loss, holdout, seconds: took };
+  const holdout = signal.aborted ? null : await evaluate(atTheEnd, true);
+  return { loss, holdout, evaluated: atTheEnd.holdoutExamples, seconds: took };
 }

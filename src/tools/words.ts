@@ -14,13 +14,13 @@ export function exampleOf(info: DataInfo): string {
   }
 }
 
-/** What the loss at the end is called, and what it is the mean of. */
-export function evaluationOf(info: DataInfo, count: number): { readonly loss: string; readonly of: string } {
-  const written = count.toLocaleString("en");
+/** What a loss over `count` of the `all` examples that are held out is called, and what it is the mean of. */
+export function evaluationOf(info: DataInfo, count: number, all = count): { readonly loss: string; readonly of: string } {
+  const written = `${count === all ? "" : `${count.toLocaleString("en")} of `}${all.toLocaleString("en")}`;
   switch (info.kind) {
     case "characters": return { loss: "hold-out loss", of: `${written} held-out windows` };
     case "examples": return { loss: "hold-out loss", of: `${written} held-out examples` };
-    case "pairs": return info.holdout > 0 ? { loss: "hold-out loss", of: `${written} held-out pairs` } : { loss: "loss", of: `all ${written} pairs` };
+    case "pairs": return info.holdout > 0 ? { loss: "hold-out loss", of: `${written} held-out pairs` } : { loss: "loss", of: `${count === all ? "all " : ""}${written} pairs` };
     default: return info satisfies never;
   }
 }

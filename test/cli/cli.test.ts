@@ -288,11 +288,11 @@ describe("commands", () => {
   it("train suggests commands that work as they are", async () => {
     writeFileSync(join(cwd, "my text.txt"), `Call me Ishmael. ${readFileSync(join(cwd, "text.txt"), "utf8")}`);
     const { out } = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--data", "my text.txt", "--out", "my run"]);
-    expect(out).toContain("npx mhc sample 'my run' --prompt \"Call me \"\n");
-    expect(out).toContain("npx mhc train small.mhc --data 'my text.txt' --set train.batch=6\n");
+    expect(out).toContain("npx mhc sample 'my run' --prompt 'Call me ' --device wasm\n");
+    expect(out).toContain("npx mhc train small.mhc --data 'my text.txt' --device wasm --set train.batch=6\n");
     // Its own text has no capital C: no such prompt.
     const plain = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--out", "plain"]);
-    expect(plain.out).toContain("try next: npx mhc sample plain\n");
+    expect(plain.out).toContain("try next: npx mhc sample plain --device wasm\n");
     expect((await mhc(["sample", "plain", "--tokens", "2", "--device", "wasm"])).code).toBe(0);
   });
 
@@ -332,7 +332,7 @@ describe("commands", () => {
     });
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect([code, asked]).toEqual([130, true]);
-    expect(out).toMatch(/stopped after step 3; the checkpoint is in evaluated\n$/);
+    expect(out).toMatch(/\nstopped by SIGINT after step 3; the checkpoint is in evaluated\ntry it: npx mhc sample evaluated --device javascript\nto go on in a program: load evaluated.model\.safetensors .*\n$/);
     expect(decode(readFileSync(join(cwd, "evaluated/model.safetensors"))).metadata["step"]).toBe("3");
   });
 
@@ -345,7 +345,7 @@ describe("commands", () => {
     const lines = await run("second", "--threads", "1");
     expect(lines.length).toBe(5);
     lines.slice(0, 4).forEach((line, i) => expect(line).toEqual({ step: i + 1, loss: expect.any(Number) as number, ms: expect.any(Number) as number, tokens_per_s: expect.any(Number) as number, constraints: { Mixing: expect.any(Number) as number } }));
-    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, device: "wasm", joules: expect.any(Number) as number, energy_by: "modelled: profile cpu, steps alone" });
+    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, holdout_share: 1, device: "wasm", joules: expect.any(Number) as number, energy_by: "modelled: profile cpu, steps alone" });
     expect(readFileSync(join(cwd, "second/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(lines);
     const losses = (found: Record<string, unknown>[]): unknown[] => found.map(({ loss }) => loss);
     expect(losses(await run("third", "--threads", "2"))).toEqual(losses(lines));

@@ -111,7 +111,7 @@ describe("a comparison", () => {
       if (!asked && out.includes("(2 of 2): step 1/1000000")) asked = child.kill("SIGINT");
     });
     expect(await new Promise((resolve) => child.on("close", resolve))).toBe(130);
-    expect(out).toMatch(/stopped after 1 of 2 runs; go on with: npx mhc compare deep\.mhc deep\.mhc@train\.steps=1000000 --seeds 1 --unequal --device wasm --threads 1 --out stopped\n$/);
+    expect(out).toMatch(/stopped by SIGINT after 1 of 2 runs; go on with: npx mhc compare deep\.mhc deep\.mhc@train\.steps=1000000 --seeds 1 --unequal --device wasm --threads 1 --out stopped\n$/);
     expect(existsSync(join(cwd, "stopped/report.html"))).toBe(false);
     expect((await mhc(["compare", "deep.mhc", "--seeds", "1", ...DEVICE, "--out", "stopped"])).out).toContain("taken from");
   });
