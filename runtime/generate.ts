@@ -1,4 +1,5 @@
 /** Continuing a text: a window of the last characters, the scores of what may come next, and a draw by Threefry, so that a seed gives the same text on every device. */
+import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
@@ -11,31 +12,79 @@ export interface GenerateOptions {
   /** Only the k likeliest tokens. */
   readonly topK?: number | undefined;
   readonly seed?: number | undefined;
+  /** Ends the call after the token under way: it is rejected with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** `logitsOf`: scores [window, vocabulary] for a window of tokens, of which the later ones may mean nothing. */
+/** A prompt and options that were checked. */
+export interface Continuation {
+  readonly prompt: string;
+  /** The prompt's. */
+  readonly known: readonly number[];
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly topK: number | undefined;
+  readonly seed: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+type Text = Extract<DataInfo, { readonly kind: "characters" }>;
+
+/** Checks what a call of `generate` was given. Throws DataError for what is of another type, or out of range. */
+export function continuationOf({ vocabulary }: Text, prompt: unknown, options: GenerateOptions | undefined, ownSeed: number): Continuation {
+  if (typeof prompt !== "string") throw new DataError(`the prompt is ${describe(prompt)}, and text is expected`);
+  const given = optionsOf("generate", options);
+  const { temperature = 0.8 } = given;
+  if (typeof temperature !== "number" || !(temperature >= 0) || !Number.isFinite(temperature)) {
+    throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
+  }
+  return {
+    prompt, known: [...encodeText(prompt, vocabulary)], temperature,
+    tokens: whole("tokens", given.tokens) ?? 200, topK: whole("topK", given.topK, 1),
+    seed: whole("seed", given.seed, 0, U32_MAX) ?? ownSeed, signal: signalOf(given.signal),
+  };
+}
+
+/**
+ * `logitsOf`: scores [window, vocabulary] for a window of tokens, of which the later ones may mean nothing; `broken`
+ * is the error of scores that say nothing.
+ */
 export async function continued(
-  prompt: string,
-  { vocabulary, window: length }: Extract<DataInfo, { readonly kind: "characters" }>,
-  { tokens = 200, temperature = 0.8, topK, seed }: GenerateOptions & { readonly seed: number },
+  { vocabulary, window: length }: Text,
+  { prompt, known: given, tokens, temperature, topK, seed, signal }: Continuation,
   logitsOf: (window: Uint32Array) => Promise<Float32Array>,
+  broken: () => Promise<Error>,
 ): Promise<string> {
-  if (!(temperature >= 0)) throw new DataError(`a temperature is at least 0, and is ${temperature}`);
-  if (topK !== undefined && !(topK >= 1)) throw new DataError(`at least one token must be kept to draw from, and topK is ${topK}`);
   const vocab = vocabulary.length;
-  const known = [...encodeText(prompt, vocabulary)];
+  const known = [...given];
   const start = known.length;
   // Without a prompt the text begins after a newline, or after the first character there is.
   if (known.length === 0) known.push(Math.max(0, vocabulary.indexOf("\n")));
   const begin = known.length;
   for (let i = 0; i < tokens; i++) {
+    if (signal?.aborted) throw signal.reason;
     const recent = known.slice(-length);
     const window = new Uint32Array(length);
     window.set(recent);
     const logits = (await logitsOf(window)).subarray((recent.length - 1) * vocab, recent.length * vocab);
+    if (!areScores(logits)) throw await broken();
     known.push(pick(logits, temperature, topK, unit(threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
   }
   return prompt + decodeTokens(known.slice(start === 0 ? begin : start), vocabulary);
+}
+
+/**
+ * Whether a token can be drawn by them: the largest is finite, and none is NaN. One that is minus infinity is never
+ * drawn.
+ */
+export function areScores(logits: Float32Array): boolean {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const score of logits) {
+    // A comparison with NaN is false.
+    if (!(score < Number.POSITIVE_INFINITY)) return false;
+    if (score > largest) largest = score;
+  }
+  return largest !== Number.NEGATIVE_INFINITY;
 }
 
 /** Draws a token: softmax at a temperature over the k likeliest, by one uniform number. */

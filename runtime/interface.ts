@@ -55,20 +55,44 @@ export interface ClaimMetrics {
   readonly holds: boolean;
 }
 
+export interface CallOptions {
+  /** Ends the call: it is rejected with the signal's reason, before its turn or after the batch under way. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface TrainOptions {
+  /** How many steps more: a whole number, or Infinity. What is left of the page's when not given. */
   readonly steps?: number | undefined;
   readonly monitor?: number | undefined;
-  /** Compiles the step of what is left of the model; without it a model that shrinks stays as large as it is, with its closed units masked. */
+  /** Ends training: the step under way is finished and yielded, and the iterator then throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Compiles the step of what is left of the model; without it a model that shrinks stays as large as it is, with its
+   * closed units masked. It must not call the model, whose turn it may be waited for in.
+   */
   readonly recompile?: Recompile | undefined;
 }
 
 export interface ParameterAccess {
   readonly shape: readonly number[];
   readonly axes: readonly string[];
+  /** A copy of the values, row-major. */
   readonly get: () => Promise<Float32Array>;
-  readonly set: (values: ArrayLike<number>) => void;
+  /**
+   * Writes values, row-major: at once when no call is under way, else in its turn; the promise resolves when they are
+   * there. Throws DataError, at once and with nothing written, for another length, what is no number, or a finite
+   * number beyond f32. NaN and infinities are written, so that a broken model can be looked at: training, `holdout`,
+   * `generate` and `save` then name the parameter.
+   */
+  readonly set: (values: ArrayLike<number>) => Promise<void>;
 }
 
+/**
+ * A model on a device. Its calls may overlap: each takes a turn, in the order of the calls. `train` takes a turn a
+ * step, so that others come between two steps; every other call takes one as a whole and so sees one model, that at
+ * its turn. What it was given is checked before anything is written, and copied: arrays may be used again as soon as
+ * the call has returned its promise.
+ */
 export interface Model {
   /** Another one after the model has shrunk. */
   readonly plan: Plan;
@@ -78,13 +102,19 @@ export interface Model {
   readonly seed: number;
   /**
    * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too.
+   * Calls that come between two steps change nothing of the steps, but for `load` and a parameter's `set`, which the
+   * next step begins from. Two iterators make the model's steps alternately. One that is left (by `break`, or never
+   * asked again) holds nothing up.
    * A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing and is a NumericError that names it and the tensors that are
    * not finite; so are parameters that are not finite after the page's last step.
    * Of a page that shrinks, gates are decided at `plan.shrinking.until`; `recompile` then makes the smaller step, in the background if it can, and training goes on with that.
    */
   train(data: Source | string, options?: TrainOptions): AsyncIterableIterator<StepMetrics>;
-  /** Mean loss over all held-out examples; of pairs with none held out, over all of them. */
-  holdout(data: Source | string): Promise<number>;
+  /**
+   * Mean loss over all held-out examples; of pairs with none held out, over all of them. Training waits for it.
+   * DataError when nothing is held out, NumericError when the loss is not finite.
+   */
+  holdout(data: Source | string, options?: CallOptions): Promise<number>;
   /** Mean loss of one batch, nothing changed. */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
   /** Loss and gradients of one batch, by parameter, nothing changed. */
@@ -93,14 +123,23 @@ export interface Model {
   forward(inputs: Batch): Promise<Readonly<Record<string, Float32Array>>>;
   /** Cotangents of inputs and gradients of parameters, for cotangents of the outputs. */
   vjp(inputs: Batch, cotangents: Batch): Promise<{ readonly inputs: Readonly<Record<string, Float32Array>>; readonly parameters: Readonly<Record<string, Float32Array>> }>;
-  /** Continues a text. */
+  /**
+   * Continues a text, by one model: training waits for it. DataError for a character that the vocabulary does not have
+   * and for options out of range; NumericError, with the parameters that are not finite, when what comes next cannot
+   * be drawn.
+   */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
   parameters(): Readonly<Record<string, ParameterAccess>>;
   /** All parameters and optimizer state, as a safetensors file. */
   checkpoint(): Promise<Uint8Array<ArrayBuffer>>;
   /** Writes `checkpoint()` to a file, atomically (Node only). With a number that is not finite nothing is written: a NumericError. */
   save(path: string): Promise<void>;
-  /** Restores a checkpoint, from a file (Node only) or from its bytes. */
+  /**
+   * Restores a checkpoint, from a file (Node only) or from its bytes. A state of the optimizer that it does not have
+   * begins as at step 0. DataError, with the model as it was, for what is no checkpoint, lacks a parameter, has a
+   * tensor that the model does not, or a number that is not finite.
+   */
   load(from: string | Uint8Array): Promise<void>;
+  /** Gives the device's memory back when the calls before it are done. Calls after it are refused: DeviceError. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /** What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the platform. */
 export type { GenerateOptions } from "./generate.js";
-export type { ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
+export type { CallOptions, ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
 export type { Recompile } from "./shrink.js";
 export { deviceNames } from "./open.js";
 export type { OpenOptions } from "./open.js";

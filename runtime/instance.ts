@@ -1,0 +1,92 @@
+/**
+ * A compiled model on a device: what all calls on it share. It changes only within a turn (`turns.ts`), and what is
+ * here takes none itself: whoever calls it holds one.
+ */
+import type { Device, Session, Words } from "./device.js";
+import { sizeOf } from "./device.js";
+import { DataError, NumericError, type NumericReport } from "./errors.js";
+import { findNotFinite, inWords, type Looked } from "./finite.js";
+import type { DataInfo, Entry, ParameterInfo, Plan, StateInfo, TensorRef } from "./plan.js";
+import { recordOf, valueAt } from "./records.js";
+import { firstGates, type Closing } from "./shrink.js";
+
+export interface Instance {
+  readonly device: Device;
+  readonly seed: number;
+  /** These three change when the model shrinks. */
+  plan: Plan;
+  session: Session;
+  entries: Readonly<Record<string, Entry>>;
+  /** Steps trained so far. */
+  step: number;
+  /** The last step whose loss was finite. */
+  lastFinite: number | null;
+  /** Gates that are being decided. */
+  closing: Closing | null;
+}
+
+type Stored = Pick<ParameterInfo | StateInfo, "offset" | "shape">;
+
+/** Where a parameter or a state lies. */
+export const stateRef = ({ offset, shape }: Stored): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
+
+export const readState = async ({ session }: Instance, info: Stored): Promise<Float32Array> =>
+  (await session.read(stateRef(info))) as Float32Array;
+
+/** A state before the first step. */
+export function atStart({ shrinking }: Plan, state: StateInfo): Float32Array {
+  const { name, shape, start = 0 } = state;
+  if (!shrinking || (name !== "gates" && name !== "gates:unit")) return new Float32Array(sizeOf(state)).fill(start);
+  const { logits, units } = firstGates(shrinking, shape[0]!, start);
+  return name === "gates" ? logits : units;
+}
+
+/** The text that the page trains on; null when its data is of another kind. */
+export const textOf = ({ data }: Plan): Extract<DataInfo, { kind: "characters" }> | null =>
+  data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
+
+/** The entry of a name. `what`: what the model cannot do without it, for the error. */
+export function entryOf({ plan, entries }: Instance, name: string, what: string): Entry {
+  const entry = valueAt(entries, name);
+  if (!entry) throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
+  return entry;
+}
+
+/** Runs an entry that has been fed, and reads all its outputs that are asked for, in one submission. */
+export async function runEntry(
+  instance: Instance, name: string, wanted: (output: string) => boolean,
+): Promise<ReadonlyMap<string, Words>> {
+  const outputs = Object.entries(valueAt(instance.entries, name)!.outputs).filter(([output]) => wanted(output));
+  const read = await instance.session.run(name, outputs.map(([, ref]) => ref));
+  return new Map(outputs.map(([output], i) => [output, read[i]!]));
+}
+
+/** Outputs of a kind, without its prefix: those of `gradient:` by parameter. */
+export const withPrefix = <T>(prefix: string, values: ReadonlyMap<string, T>): Readonly<Record<string, T>> =>
+  recordOf([...values].flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [])));
+
+/** The tensors that are not finite now, in words and as a report of a step. */
+export async function examine(
+  instance: Instance, step: number, more: Partial<Looked> = {},
+): Promise<{ readonly words: string | null; readonly report: NumericReport }> {
+  const { plan, lastFinite } = instance;
+  const tensors = await findNotFinite({ plan, read: (info) => readState(instance, info), ...more });
+  return { words: inWords(tensors), report: { step, lastFinite, tensors, checkpoint: null } };
+}
+
+/** An error of numbers that are not finite. `text` is handed the tensors, in words; null when all are finite. */
+export async function notFinite(
+  instance: Instance, step: number, text: (tensors: string | null) => string, more: Partial<Looked> = {},
+): Promise<NumericError> {
+  const { words, report } = await examine(instance, step, more);
+  const fix = report.tensors[0]?.kind === "input" ? "look at the data" : calmer(instance);
+  return new NumericError(text(words), fix, report);
+}
+
+/** What to do about numbers that training has let grow. */
+export function calmer({ plan, device }: Instance): string {
+  const half = plan.devices[device.name]!.pools.half > 0;
+  return half
+    ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504"
+    : "lower the rate, or clip the gradients";
+}

@@ -1,0 +1,167 @@
+/**
+ * Training: a step is one turn, in which its batch is checked and written, the entry runs, and its results are read;
+ * other calls come between two steps. An iterator that is left half-way, or never asked again, therefore holds nothing
+ * up, and two iterators of one model make its steps alternately. The step that is made is the model's next one,
+ * whoever made the one before.
+ */
+import { optionsOf, signalOf, whole, describe } from "./check.js";
+import type { Batch, Source } from "./data.js";
+import { DataError, NumericError } from "./errors.js";
+import { batchOf, checkedFor, sourceOf, write, type Fed } from "./feed.js";
+import { calmer, entryOf, examine, notFinite, runEntry, textOf, withPrefix, type Instance } from "./instance.js";
+import type { StepMetrics, TrainOptions } from "./interface.js";
+import type { Plan } from "./plan.js";
+import type { Recompile } from "./shrink.js";
+import { shrinkIfDue } from "./settle.js";
+import type { Turns } from "./turns.js";
+
+/** Steps between two looks at the monitors, which take a forward pass. */
+const MONITOR = 50;
+
+/** What is the same for all steps of one iterator. */
+interface Run {
+  readonly instance: Instance;
+  readonly source: Source;
+  readonly monitor: number;
+  readonly recompile: Recompile | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** The batch of a step, put together while the step before it ran. */
+  upcoming: { readonly step: number; readonly batch: Batch } | null;
+}
+
+/** See `Model.train`. */
+export async function* train(
+  instance: Instance, turns: Turns, data: unknown, options: TrainOptions | undefined,
+): AsyncGenerator<StepMetrics, undefined, undefined> {
+  const run = runOf(instance, data, options);
+  const { signal } = run;
+  const steps = options?.steps;
+  const all = instance.plan.train!.steps;
+  /** Whether the step after the next `more` ones is still to be made. */
+  const goesOn = (made: number, more = 0): boolean => (steps === undefined ? instance.step + more < all : made + more < steps);
+  for (let made = 0; goesOn(made); made++) {
+    if (signal?.aborted) throw signal.reason;
+    // Others may have made the last step meanwhile.
+    const metrics = await turns.take(() => (goesOn(made) ? step(run, goesOn(made, 1)) : null), signal);
+    if (!metrics) break;
+    yield metrics;
+  }
+  // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the checkpoint.
+  await turns.take(async () => {
+    if (instance.lastFinite !== instance.step || instance.step < all) return;
+    const at = instance.step;
+    const { words, report } = await examine(instance, at);
+    const message = `${words} after step ${at}, whose loss, that before its update, was finite`;
+    if (words) throw new NumericError(message, calmer(instance), report);
+  });
+}
+
+function runOf(instance: Instance, data: unknown, options: TrainOptions | undefined): Run {
+  const { plan, step } = instance;
+  const given = optionsOf("train", options);
+  // A run that only time ends has infinitely many steps.
+  const steps = given.steps === Number.POSITIVE_INFINITY ? given.steps : whole("steps", given.steps);
+  const monitor = whole("monitor", given.monitor) ?? MONITOR;
+  if (given.monitor && !instance.entries["monitor"]) {
+    const why = `${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`;
+    throw new DataError(why, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
+  }
+  const { recompile } = given;
+  if (recompile !== undefined && typeof recompile !== "function") {
+    throw new DataError(`\`recompile\` is ${describe(recompile)}, and a function is expected`);
+  }
+  const source = sourceOf(plan, data);
+  const last = step + (steps ?? plan.train!.steps);
+  if (plan.shrinking?.by === "magnitude" && !recompile && last >= plan.shrinking.decided) {
+    const why = `${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`;
+    throw new DataError(why, "pass `recompile` to `train`, or choose by gates");
+  }
+  return { instance, source, monitor, recompile, signal: signalOf(given.signal), upcoming: null };
+}
+
+/** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */
+const watchesNorm = ({ states }: Plan): boolean => !states.some(({ name }) => name === "scale:loss");
+
+/** One step, from its batch to its metrics. It changes nothing when its batch is wrong, or its loss not finite. */
+async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
+  const { instance, source } = run;
+  const { batch: size } = instance.plan.train!;
+  const begun = performance.now();
+  // What is due is done by now, unless a checkpoint was loaded, or a signal ended the wait for it.
+  const late = await shrinkIfDue(instance, run.recompile, run.signal);
+  if (run.signal?.aborted) throw run.signal.reason;
+  const entry = entryOf(instance, "train", "be trained");
+  const at = instance.step + 1;
+  const fed = checkedFor(instance, "train", "be trained", takeUpcoming(run) ?? batchOf(instance, source, size));
+  write(instance, entry, fed);
+  // The loss, the distances and the norm come in the submission of the step.
+  const running = runEntry(instance, "train", (name) => /^(loss$|norm$|constraint:|adapted:|cost:)/.test(name));
+  if (goesOn) prepare(run, at, size);
+  const values = new Map([...(await running)].map(([name, words]) => [name, words[0]!]));
+  const { lastFinite } = instance;
+  const loss = values.get("loss")!;
+  if (!Number.isFinite(loss)) {
+    const before = lastFinite === null ? "" : `, and was last finite at step ${lastFinite}`;
+    throw await refused(instance, `the loss is ${loss} at step ${at}${before}`, fed);
+  }
+  instance.lastFinite = at;
+  const norm = watchesNorm(instance.plan) ? (values.get("norm") ?? 0) : 0;
+  if (!Number.isFinite(norm)) throw await refused(instance, `the norm of the gradients is ${norm} at step ${at}, and the loss is finite`, fed);
+  instance.step = at;
+  const shrunk = (await shrinkIfDue(instance, run.recompile, run.signal)) ?? late;
+  const ms = performance.now() - begun;
+  const tokens = size * (textOf(instance.plan)?.window ?? 1);
+  return {
+    step: at, loss, ms, tokensPerSecond: (1000 * tokens) / ms,
+    constraints: withPrefix("constraint:", values), adapted: withPrefix("adapted:", values), costs: withPrefix("cost:", values),
+    shrunk, ...(await measured(run, size)),
+  };
+}
+
+/** The batch that was put together for the step that comes; null when it was for another. */
+function takeUpcoming(run: Run): Batch | null {
+  const { upcoming, instance } = run;
+  run.upcoming = null;
+  return upcoming?.step === instance.step ? upcoming.batch : null;
+}
+
+/**
+ * Puts the next batch together while a step runs. A source that fails is asked again at its step, where its error
+ * belongs.
+ */
+function prepare(run: Run, step: number, size: number): void {
+  try {
+    run.upcoming = { step, batch: run.source.batch(size, run.instance.seed, step) };
+  } catch {
+    run.upcoming = null;
+  }
+}
+
+/** Gains, mixes and monitored claims of the model after the step, at every `monitor`th. */
+async function measured({ instance, source, monitor, upcoming }: Run, size: number): Promise<Pick<StepMetrics, "monitors" | "claims">> {
+  const { plan, entries, step: at } = instance;
+  // With the last connection that mixes, a model that shrinks may lose what monitors measure.
+  const entry = entries["monitor"];
+  if (!entry || monitor === 0 || at % monitor !== 0) return { monitors: null, claims: null };
+  const batch = upcoming?.step === at ? upcoming.batch : batchOf(instance, source, size);
+  write(instance, entry, checkedFor(instance, "monitor", "measure", batch));
+  const values = new Map([...(await runEntry(instance, "monitor", () => true))].map(([name, words]) => [name, words[0]!]));
+  return {
+    monitors: withPrefix("monitor:", values),
+    claims: plan.claims.flatMap(({ text, bound }) => {
+      const value = values.get(`claim:${text}`);
+      return value === undefined ? [] : [{ text, value, holds: value <= bound }];
+    }),
+  };
+}
+
+/** A step that was not made: it has changed nothing, so what it began with can be looked at. */
+function refused(instance: Instance, said: string, fed: Fed): Promise<NumericError> {
+  const gradients = async (): Promise<Readonly<Record<string, Float32Array>>> => {
+    write(instance, entryOf(instance, "gradients", "be differentiated"), fed);
+    const values = await runEntry(instance, "gradients", (name) => name.startsWith("gradient:"));
+    return withPrefix("gradient:", values) as Record<string, Float32Array>;
+  };
+  const none = "every tensor that it is computed from is finite, their sums are not";
+  return notFinite(instance, instance.step + 1, (words) => `${said}: ${words ?? none}`, { gradients });
+}
