@@ -2,7 +2,8 @@
  * The one layout of .mhc. The formatter prints the tree, and puts every comment back where it stood: on a line of its own before
  * the item it preceded, at the end of a line after the item it followed, or before the closing brace. What one line said stays
  * one line (`dim a = 1, b = 2`, settings of a section); one blank line between items is kept, more are not. Formatting twice
- * changes nothing, and the tree after formatting is the tree before.
+ * changes nothing, and the tree after formatting is the tree before. Lines end as they ended, with LF or CRLF, and a byte order mark stays: neither is
+ * layout, and a version control may ask for them. Where lines end in both ways, all end as most of them did.
  */
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { AdaptClause, Arg, Block, Call, Clause, Expr, Formal, Ident, Model, ModelItem, Path, Repeat, Section, Span, Use } from "./ast.js";
@@ -11,15 +12,25 @@ import { parse, type Comment } from "./parse.js";
 export interface Formatted {
   /** null when there are syntax errors. */
   readonly text: string | null;
+  /** How many lines ended with LF and with CRLF. */
+  readonly ends: LineEnds;
   readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface LineEnds {
+  readonly lf: number;
+  readonly crlf: number;
 }
 
 export function format(text: string, file: string): Formatted {
   const parsed = parse(text, file);
-  if (parsed.diagnostics.length) return { text: null, diagnostics: parsed.diagnostics };
+  const crlf = text.split("\r\n").length - 1;
+  const ends = { crlf, lf: text.split("\n").length - 1 - crlf };
+  if (parsed.diagnostics.length) return { text: null, ends, diagnostics: parsed.diagnostics };
   const printer = createPrinter(text, parsed.comments);
   printer.items(parsed.file.items.map((item) => ({ span: item.span, print: () => printer.topLevel(item) })), 0, text.length);
-  return { text: printer.finish(), diagnostics: [] };
+  const printed = `${text.startsWith("\ufeff") ? "\ufeff" : ""}${printer.finish()}`;
+  return { text: ends.crlf > ends.lf ? printed.replaceAll("\n", "\r\n") : printed, ends, diagnostics: [] };
 }
 
 /** Something that starts on a line of its own. */

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
 import { DataError } from "../errors.js";
+import { decodeText } from "./encoding.js";
 import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
 import type { DataInfo } from "../plan.js";
 
@@ -119,12 +120,7 @@ export async function readData({ name, kind, location, features }: DataRequest, 
 }
 
 async function readText(file: string): Promise<string> {
-  const bytes = await readBytes(file);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new DataError(`${file} is not UTF-8 text`);
-  }
+  return decodeText(await readBytes(file), file);
 }
 
 async function readExamples(file: string, features: number): Promise<Labelled> {

@@ -1,5 +1,4 @@
 /** mhc fmt: rewrites specs in the one layout; with --check it only says which are not in it. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
@@ -20,24 +19,28 @@ export const fmtCommand = (): Command =>
       let unformatted = 0;
       for (const file of files) {
         const text = readPage(file);
-        const { text: formatted, diagnostics } = format(text, file);
-        await report({ diagnostics, sources: (name) => (name === file ? readFileSync(file, "utf8") : undefined) }, given.json === true);
+        const { text: formatted, diagnostics, ends } = format(text, file);
+        await report({ diagnostics, sources: (name) => (name === file ? text : undefined) }, given.json === true);
         if (formatted === null || formatted === text) continue;
         unformatted++;
-        if (given.check && given.json) process.stdout.write(`${JSON.stringify(toJson(unlike(file, text, formatted), () => text))}\n`);
-        else if (given.check) process.stdout.write(`${file} is not formatted\n`);
+        const mixed = ends.lf > 0 && ends.crlf > 0 ? `of its lines ${ends.lf} end with LF and ${ends.crlf} with CRLF` : null;
+        const now = formatted.includes("\r\n") ? "CRLF" : "LF";
+        const row = (): unknown => toJson(unlike(file, text, formatted, mixed), () => text);
+        if (given.check && given.json) process.stdout.write(`${JSON.stringify(row())}\n`);
+        else if (given.check) process.stdout.write(`${file} is not formatted${mixed ? `: ${mixed}` : ""}\n`);
         else await write(file, formatted);
+        if (mixed && !given.check && !given.json) process.stdout.write(`${file}: ${mixed}; all end with ${now} now\n`);
       }
       if (given.check && unformatted) throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
     });
 
 /** The first line that the layout would change. */
-function unlike(file: string, text: string, formatted: string): Diagnostic {
+function unlike(file: string, text: string, formatted: string, mixed: string | null): Diagnostic {
   const lines = text.split("\n");
   const wanted = formatted.split("\n");
   const at = lines.findIndex((line, i) => line !== wanted[i]);
   // All lines agree when only some at the end are missing.
   const first = at < 0 ? lines.length - 1 : at;
   const start = lines.slice(0, first).reduce((sum, line) => sum + line.length + 1, 0);
-  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, "this file is not formatted", { fix: `run \`mhc fmt ${file}\`` });
+  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, `this file is not formatted${mixed ? `: ${mixed}` : ""}`, { fix: `run \`mhc fmt ${file}\`` });
 }

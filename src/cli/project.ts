@@ -7,6 +7,8 @@ import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fieldsOf, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
+import { MhcError } from "../../runtime/errors.js";
+import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
@@ -55,8 +57,9 @@ export function readPage(file: string): string {
   if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);
   if (!statSync(file).isFile()) throw new UsageError(`error: ${file} is not a file`);
   try {
-    return readFileSync(file, "utf8");
+    return decodeText(readFileSync(file), file, { mark: true });
   } catch (error) {
+    if (error instanceof MhcError) throw error;
     throw new UsageError(`error: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
@@ -85,7 +88,7 @@ export async function hostOf(file: string, text: string): Promise<{ readonly hos
   const host: Host = {
     read(path) {
       if (!existsSync(path)) return null;
-      const found = readFileSync(path, "utf8");
+      const found = decodeText(readFileSync(path), path, { mark: true });
       used.set(path, found);
       return found;
     },

@@ -3,6 +3,7 @@
  * `sources` gives the text of a file by name; a place in a file that is not at hand is named without its lines.
  */
 import type { Span } from "../../grammar/ast.js";
+import { underlined } from "./columns.js";
 import type { Diagnostic } from "./diagnostic.js";
 
 export type Sources = (file: string) => string | undefined;
@@ -13,11 +14,14 @@ export interface Position {
   readonly column: number;
 }
 
+/** Line and column of an offset; a byte order mark is no column. */
 export function positionOf(text: string, offset: number): Position {
   const before = text.slice(0, offset);
   const line = before.split("\n").length;
-  return { line, column: offset - (before.lastIndexOf("\n") + 1) + 1 };
+  const start = before.lastIndexOf("\n") + 1;
+  return { line, column: Math.max(1, offset - (start === 0 && text.startsWith(MARK) ? 1 : start) + 1) };
 }
+const MARK = "\ufeff";
 
 export function render(diagnostic: Diagnostic, sources: Sources, { color = false }: { readonly color?: boolean } = {}): string {
   const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
@@ -35,14 +39,13 @@ function frame(span: Span, sources: Sources, paint: (text: string) => string): s
   const text = sources(span.file);
   if (text === undefined) return [`  --> ${span.file}`];
   const { line, column } = positionOf(text, span.start);
-  const lines = text.split("\n");
-  const source = lines[line - 1] ?? "";
+  const source = (text.split("\n")[line - 1] ?? "").replace(/\r$/, "").replace(line === 1 ? MARK : "", "");
   const gutter = `${line}`.length;
-  const width = Math.max(1, Math.min(span.end - span.start, source.length - column + 1));
+  const shown = underlined(source, column - 1, Math.min(column - 1 + (span.end - span.start), Math.max(column, source.length)));
   return [
     `${" ".repeat(gutter)}--> ${span.file}:${line}:${column}`,
-    `${line} | ${source}`,
-    `${" ".repeat(gutter)} | ${" ".repeat(column - 1)}${paint("^".repeat(width))}`,
+    `${line} | ${shown.line}`,
+    `${" ".repeat(gutter)} | ${shown.under}${paint(shown.marks)}`,
   ];
 }
 

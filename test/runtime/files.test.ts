@@ -56,7 +56,7 @@ describe("locations", () => {
   it("must hold UTF-8 text, and some", async () => {
     put("bad.txt", Uint8Array.of(0x61, 0xff, 0x62));
     put("empty.txt", "");
-    await expect(characters("bad.txt")).rejects.toThrow("bad.txt is not UTF-8 text");
+    await expect(characters("bad.txt")).rejects.toThrow("bad.txt is not UTF-8: in line 1");
     await expect(characters("empty.txt")).rejects.toThrow("is empty");
   });
 });
