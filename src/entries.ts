@@ -7,14 +7,16 @@ import type { Kept, SlotInfo } from "../runtime/plan.js";
 import { createBuilder, type Builder } from "./graph/builder.js";
 import type { Graph, Node, Origin } from "./graph/node.js";
 import { stepOf, type Schedule } from "./graph/schedules.js";
-import { activationsOf, narrowestRead, type Forward } from "./graph/streams.js";
+import { activationsOf, narrowestRead, type Chain, type Forward } from "./graph/streams.js";
 import { lower, type Lowered } from "./model/lower.js";
+import { streamsIn } from "./model/quantities.js";
 import type { LoweredParameter } from "./model/parameters.js";
 import type { RateSettings, TrainSettings, TypedModel } from "./model/typed.js";
 import { fuseAttention } from "./passes/attention.js";
 import { gradients, vjp } from "./passes/differentiate.js";
 import { claimed, SHARPER } from "./passes/claims.js";
 import { expectedCosts, gateValues, openProbability, priced, updateGates, type Gates, type Objective, type Priced, type PricePolynomial } from "./passes/gates.js";
+import { gains } from "./passes/gains.js";
 import { monitors } from "./passes/monitors.js";
 import { reach } from "./passes/reach.js";
 import { applyOptimizer, type OptimizerSpec } from "./passes/optimizer.js";
@@ -75,6 +77,12 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     const values = shrinking && inner.within(PAGE, () => gateValues(inner, shrinking.slots, shrinking.words, noisy).values);
     return fused(lower(model, inner, size, { kept: options.kept ?? {}, values }), b);
   };
+  /** The forward pass as gains are measured in it, without noise, and its builder. */
+  const lowerForGains = (size: number) => (): { readonly b: Builder; readonly lowered: Lowered } => {
+    const b = createBuilder();
+    const values = shrinking && b.within(PAGE, () => gateValues(b, shrinking.slots, shrinking.words, false).values);
+    return { b, lowered: lower(model, b, size, { kept: options.kept ?? {}, values }, true) };
+  };
   let states: Entries["states"] = [];
   let order: Entries["order"] = null;
   let first: Lowered | null = null;
@@ -114,6 +122,7 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     graphs.push(inHalf({ name: "loss", outputs: new Map([["losses", calm.losses!], ...calmConstraints]), updates: none }, calm, calmAhead));
     const watched = watch(still, model, calm, options.monitors);
     if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: watched, updates: none }, calm, calmAhead));
+    if (options.monitors === "all") graphs.push(...gainGraphs(still, model, calm, lowerForGains(batch)));
     const start = startOf(still, calm.parameters);
     if (start) graphs.push(start);
     const gradient: Graph = { name: "gradients", outputs: new Map([["loss", calm.loss!], ...calm.parameters.map(({ name }, i) => [`gradient:${name}`, slopes[i]!] as const)]), updates: none };
@@ -137,6 +146,7 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     const name = model.loss ? "outputs" : "forward";
     const watched = !model.loss && options.monitors === "all" ? watch(b, model, lowered, "all") : null;
     if (watched?.size) graphs.push({ name: "monitor", outputs: watched, updates: none });
+    if (watched) graphs.push(...gainGraphs(b, model, lowered, lowerForGains(batch)));
     graphs.push({ name, outputs: new Map([...outputs, ...constraints]), updates: none });
     differentiated({ name: "vjp", outputs: new Map(names.map((of, i) => [of, found[i]!] as const)), updates: none }, lowered, lowered.outputs.values());
   }
@@ -202,6 +212,23 @@ function watch(b: Builder, { claims }: TypedModel, { chains, uses, weights, repe
     ...[...claimed(b, own, { gains, weights, repeats, ...(asked === "all" ? { turns: SHARPER } : {}) })].map(([text, node]) => [`claim:${text}`, node] as const),
     ...(asked === "all" ? reach(b, uses) : []),
   ]);
+}
+
+/**
+ * What `mhc verify` measures gains by: `gain`, of every stream with a claim on it, and of those that mix lanes; and `claims`, what gains are claimed
+ * together with, of the measured ones as inputs (`gain:x`).
+ */
+function gainGraphs(b: Builder, { claims }: TypedModel, { chains, weights, repeats }: Lowered, apart: () => { readonly b: Builder; readonly lowered: Lowered }): Graph[] {
+  const own = claims.filter(({ quantity }) => streamsIn(quantity).length > 0);
+  const claimedStreams = new Set(own.flatMap(({ quantity }) => streamsIn(quantity)));
+  const isMeasured = (chain: Chain): boolean =>
+    chain.some(({ stream, mix, before }) => claimedStreams.has(stream) || (mix.kind !== "identity" && before.shape.length > 3));
+  if (!chains.some(isMeasured)) return [];
+  const { b: inner, lowered } = apart();
+  const made = fuseAttention({ name: "gain", outputs: gains(inner, lowered.chains.filter(isMeasured), lowered.held), updates: none }, createBuilder());
+  const measured = new Map([...claimedStreams].map((stream) => [stream, [b.input(`gain:${stream}`, [], "f32")]] as const));
+  const outputs = new Map([...claimed(b, own, { gains: measured, weights, repeats, turns: SHARPER })].map(([text, node]) => [`claim:${text}`, node] as const));
+  return [made, ...(own.length ? [{ name: "claims", outputs, updates: none }] : [])];
 }
 
 /** Where a parameter moves, under a Riemannian optimizer. */

@@ -59,10 +59,10 @@ export const verifyCommand = (): Command =>
             else say(phaseText(when, findings, again, run ? given.run! : null));
           },
         });
-        const broken = found.filter(({ ok }) => !ok).length;
+        const text = verdict(found);
         if (found.length === 0) say("it has no constraints, no claims, and no lanes that are mixed: there is nothing to verify");
-        else say(`\n${broken ? `${broken} of ${found.length} properties ${broken === 1 ? "does" : "do"} not hold` : found.length === 1 ? "the property holds" : `all ${found.length} properties hold`}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-        if (broken) process.exitCode = 1;
+        else say(`\n${text}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+        if (found.some(({ ok }) => ok === false)) process.exitCode = 1;
       } finally {
         await device.close();
       }
@@ -88,6 +88,18 @@ async function factsOf(project: Project, run: RunInfo | null, named: boolean, js
 
 const repeated = (file: string, { run, runs, seed, device, threads, set, data }: VerifyFlags): string =>
   options.command(file, ...options.given({ run, device, runs, seed, threads, set, data }));
+
+/** How many of what is promised hold, and how much more was measured. */
+function verdict(findings: readonly Finding[]): string {
+  const judged = findings.filter(({ ok }) => ok !== null).length;
+  const broken = findings.filter(({ ok }) => ok === false).length;
+  const measured = findings.length - judged;
+  const count = (of: number): string => (of === 1 ? "1 property" : `${of} properties`);
+  if (judged === 0) return `nothing is promised: ${count(measured)} measured`;
+  const held = broken ? `${broken} of ${count(judged)} ${broken === 1 ? "does" : "do"} not hold`
+    : judged === 1 ? "the property holds" : `all ${judged} properties hold`;
+  return measured ? `${held}; ${measured} more measured, without a promise` : held;
+}
 
 /** JSON has no infinity: what is no number, or overflowed, is null. */
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
@@ -125,19 +137,19 @@ const COLUMNS = 80;
 function phaseText(when: When, findings: readonly Finding[], again: string, run: string | null): string {
   const names = findings.map(({ property, tensor, promised }) => (promised === "proved" || promised === "monitored" || property.includes("(") ? property : property === "gain" ? `gain(${tensor})` : `${written(tensor)} ${property}`));
   const width = Math.max(...names.map(({ length }) => length), 8);
-  const lines = ["", TITLES[when](run ?? ""), `         ${"".padEnd(width)}${"runs".padStart(6)}${"worst".padStart(11)}  promised`];
+  const lines = ["", TITLES[when](run ?? ""), `           ${"".padEnd(width)}${"runs".padStart(6)}${"worst".padStart(11)}  promised`];
   findings.forEach(({ ok, runs, worst, promised, limit }, i) => {
-    const words = { tolerance: () => number(limit!), proved: () => `${number(limit!)}, proved`, monitored: () => `${number(limit!)}, monitored`, nothing: () => "nothing: measured" }[promised]();
-    lines.push(`${ok ? "  ok    " : "  BROKEN"} ${names[i]!.padEnd(width)}${`${runs}`.padStart(6)}${(runs ? number(worst) : "-").padStart(11)}  ${words}`);
+    const words = { tolerance: () => number(limit!), proved: () => `${number(limit!)}, proved`, monitored: () => `${number(limit!)}, monitored`, nothing: () => "nothing" }[promised]();
+    lines.push(`${{ true: "  ok      ", false: "  BROKEN  ", null: "  measured" }[`${ok}`]} ${names[i]!.padEnd(width)}${`${runs}`.padStart(6)}${(runs ? number(worst) : "-").padStart(11)}  ${words}`);
   });
   const far = findings.flatMap(({ beyond }, i) => (beyond && beyond.from !== null ? [`  ${names[i]}: ${number(beyond.worst)} with coordinates of ${number(beyond.from)}; promised up to ${number(beyond.reach)}`] : []));
   if (far.length) lines.push("", ...far);
   findings.forEach(({ counterexample, ok, promised }, i) => {
     if (!counterexample) return;
     const { state, measured } = counterexample;
-    lines.push("", `  ${names[i]} ${ok ? "is only monitored, and" : "does not hold:"} it comes to ${number(measured)} with`, ...state.flatMap((line) => wrapped(line)));
-    if (!ok && (promised === "proved" || when === "drawn")) lines.push(`    ${promised === "proved" ? "It was proved, so this" : "This"} is a bug of mhc: please report it with the spec.`);
-    if (!ok) lines.push(`    again: ${again}`);
+    lines.push("", `  ${names[i]} ${ok === false ? "does not hold:" : "is only monitored, and"} it comes to ${number(measured)} with`, ...state.flatMap((line) => wrapped(line)));
+    if (ok === false && (promised === "proved" || when === "drawn")) lines.push(`    ${promised === "proved" ? "It was proved, so this" : "This"} is a bug of mhc: please report it with the spec.`);
+    if (ok === false) lines.push(`    again: ${again}`);
   });
   return lines.join("\n");
 }

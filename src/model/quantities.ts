@@ -29,6 +29,17 @@ export function normsIn(quantity: Quantity): readonly Parameter[] {
   }
 }
 
+/** The streams whose gains a quantity is made of. */
+export function streamsIn(quantity: Quantity): readonly string[] {
+  switch (quantity.kind) {
+    case "gain": return [quantity.stream.name];
+    case "product": return quantity.factors.flatMap(streamsIn);
+    case "over": return streamsIn(quantity.quantity);
+    case "norm": case "number": return [];
+    default: return quantity satisfies never;
+  }
+}
+
 /** A quantity as a page writes it. */
 export function show(quantity: Quantity): string {
   switch (quantity.kind) {

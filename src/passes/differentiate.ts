@@ -8,12 +8,12 @@ import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import { topological } from "../graph/topology.js";
 
-/** Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros. */
-export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly Node[], wrt: readonly Node[]): Node[] {
+/** Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros; through what is `held` nothing goes. */
+export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly Node[], wrt: readonly Node[], held: ReadonlySet<Node> = new Set()): Node[] {
   const order = topological(outputs);
   const wanted = new Set(wrt);
   const active = new Set<Node>();
-  for (const node of order) if (wanted.has(node) || node.inputs.some((input) => active.has(input))) active.add(node);
+  for (const node of order) if (wanted.has(node) || (!held.has(node) && node.inputs.some((input) => active.has(input)))) active.add(node);
   const found = new Map<Node, Node>();
   const add = (node: Node, cotangent: Node): void => {
     const before = found.get(node);

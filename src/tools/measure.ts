@@ -1,15 +1,16 @@
 /**
  * A model in which states are put and measured. A state is written over a base, tensor by tensor; points of manifolds, where they are drawn, are then put on
  * them by the entry `start`, as those of a start are. What is measured is every scalar of two entries: `loss` (or `forward`), the kernels that training and
- * use evaluate the page by, and `monitor`, which has the claims.
+ * use evaluate the page by, and `monitor`, which has the claims; and gains, by `gain` and `claims` (`src/passes/gains.ts`).
  */
 import type { Batch, Source } from "../../runtime/data.js";
 import type { Session } from "../../runtime/device.js";
 import type { Model } from "../../runtime/model.js";
 import { isOfTheRun, type DataInfo, type Entry, type Plan } from "../../runtime/plan.js";
+import { probedOf, probesOf } from "./gains.js";
 import { mainEntry, type Measured } from "./promises.js";
 import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
-import { recordOf, valueAt } from "../../runtime/records.js";
+import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 export interface Bench {
   readonly slots: readonly Slot[];
@@ -23,6 +24,8 @@ export interface Bench {
   readonly base: (values: ReadonlyMap<string, Float32Array>, drawn: boolean) => void;
   readonly baseOf: (name: string) => Float32Array;
   readonly measure: (state: State) => Promise<Measured>;
+  /** Gains, and what is claimed of them, with the parameters as they are. */
+  readonly gains: (batch: BatchChoice) => Promise<Measured>;
 }
 
 export function createBench(plan: Plan, model: Model, session: Session, given: Source | null): Bench {
@@ -60,11 +63,43 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
     }
   };
 
-  async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
+  function feed(own: Entry, batch: Batch): void {
     for (const [input, ref] of Object.entries(own.inputs)) session.write(ref, isOfTheRun(input, ref) ? Uint32Array.of(input === "step" ? model.step : model.seed) : valueAt(batch, input)!);
+  }
+
+  async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
+    feed(own, batch);
     const outputs = Object.entries(own.outputs).filter(([output, { shape }]) => shape.length === 0 || output === "losses");
     const read = await session.run(name, outputs.map(([, ref]) => ref));
     return outputs.map(([output], i) => [output, read[i]![0]!]);
+  }
+
+  const probed = entries["gain"] ? probedOf(entries["gain"]).map((stream) => ({ ...stream, runs: probesOf(stream) })) : [];
+
+  /** The largest row and column sums of every stream, of all that is probed, and what the claims about them come to. */
+  async function gains(batch: Batch): Promise<[string, number][]> {
+    const own = entries["gain"];
+    if (!own) return [];
+    const found = new Map<string, number>();
+    const nothing = probed.flatMap(({ runs }) => [...runs[0]!].map(([name, { length }]) => [name, new Float32Array(length)] as const));
+    const outputs = Object.entries(own.outputs);
+    for (let i = 0; i < Math.max(...probed.map(({ runs }) => runs.length)); i++) {
+      const places = probed.flatMap(({ runs }) => [...(runs[i] ?? [])]);
+      feed(own, merged(batch, recordOf([...nothing, ...places])));
+      const read = await session.run("gain", outputs.map(([, ref]) => ref));
+      outputs.forEach(([name], output) => {
+        // A largest value of what is no number is no number.
+        for (const value of read[output]!) found.set(name, Math.max(found.get(name) ?? 0, value));
+      });
+    }
+    const sums = (stream: string): number => Math.max(found.get(`gain:${stream}:rows`)!, found.get(`gain:${stream}:columns`)!);
+    const measured = probed.map(({ stream }) => [`gain:${stream}`, sums(stream)] as [string, number]);
+    const claims = entries["claims"];
+    if (!claims) return measured;
+    // Nothing goes through a stream that is not there: its gain is 1.
+    const values = new Map(measured);
+    const inputs = Object.keys(claims.inputs).flatMap((name) => (name.startsWith("gain:") ? [[name, Float32Array.of(values.get(name) ?? 1)] as const] : []));
+    return [...measured, ...(await run("claims", claims, merged(batch, recordOf(inputs))))];
   }
 
   return {
@@ -75,6 +110,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
       [base, drawn, changed] = [values, throughMaps, []];
     },
     baseOf: (name) => base.get(name) ?? (valueAt(current, name) as Float32Array),
+    gains: async (choice) => new Map(await gains(batchOf(choice))),
     async measure({ batch: choice, changes }) {
       current = batchOf(choice);
       const fed = new Map(Object.entries(current));
@@ -98,6 +134,8 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
       const batch = recordOf(fed);
       for (const [name, value] of await run(main, entry, batch)) measured.set(name, value);
       if (entries["monitor"]) for (const [name, value] of await run("monitor", entries["monitor"], batch)) measured.set(name, value);
+      // Of a gain that was measured, what was read off the page counts no more.
+      for (const [name, value] of await gains(batch)) measured.set(name, value);
       return measured;
     },
   };

@@ -4,6 +4,7 @@
  */
 import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
 import { BEYOND } from "../passes/reach.js";
+import { probedOf } from "./gains.js";
 
 /** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */
 export type When = "drawn" | "training" | "trained" | "nearby";
@@ -45,7 +46,6 @@ export type Measured = ReadonlyMap<string, number>;
 
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
 export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
-  const watched = Object.keys(entries["monitor"]?.outputs ?? {});
   const members = plan.constraints.map(({ name, manifold, tolerance, reach }): Subject => {
     const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
     const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
@@ -68,10 +68,10 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
     property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
     promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of: (measured) => measured.get(`claim:${text}`)!, ...within,
   }));
-  const streams = [...new Set(watched.flatMap((name) => (name.startsWith("monitor:gain:") ? [name.split(":")[2]!] : [])))];
+  const streams = entries["gain"] ? probedOf(entries["gain"]).map(({ stream }) => stream) : [];
   const gains = streams.filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`))).map((stream): Subject => ({
     property: "gain", tensor: stream, promised: "nothing", limit: null, ...within,
-    of: (measured) => Math.max(measured.get(`monitor:gain:${stream}:forward`)!, measured.get(`monitor:gain:${stream}:backward`)!),
+    of: (measured) => measured.get(`gain:${stream}`)!,
   }));
   return [...members, ...claims, ...gains];
 }

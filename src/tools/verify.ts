@@ -28,7 +28,8 @@ export interface Finding {
   readonly limit: number | null;
   /** States in which it was judged. */
   readonly runs: number;
-  readonly ok: boolean;
+  /** Null where nothing is promised: of what is only measured, and of a monitored claim in states that no run has come to. */
+  readonly ok: boolean | null;
   /** The largest distance or value; infinite when it was not a number, or overflowed. */
   readonly worst: number;
   /** What was seen where a set promises nothing; null when no state went there. */
@@ -87,7 +88,7 @@ export async function verify(plan: Plan, device: Device, { seed: wanted, runs, s
     bench.base(new Map(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)])), true);
     end("drawn", await explore(bench, subjects, "drawn", runs, extremes(plan, bench.slots)));
     bench.base(start, false);
-    if (plan.train) end("training", await steps(plan, model, subjects, bench.source));
+    if (plan.train) end("training", await steps(plan, model, subjects, bench));
     if (!trained) return found;
     const changes = bench.slots.flatMap((slot) => (slot.kind !== "input" ? [whole(slot, { kind: "trained", values: trained.get(slot.name)! })] : []));
     bench.base(start, false);
@@ -196,11 +197,11 @@ async function explore(bench: Bench, subjects: readonly Subject[], when: When, w
 
 function findingOf(subject: Subject, when: When, { runs, worst, beyond }: Omit<Tally, "failed">, counterexample: Counterexample | null): Finding {
   const { property, tensor, promised, limit } = subject;
-  return { property, tensor, when, promised, limit, runs, ok: counterexample === null || !fails(subject, when), worst, beyond, counterexample };
+  return { property, tensor, when, promised, limit, runs, ok: fails(subject, when) ? counterexample === null : null, worst, beyond, counterexample };
 }
 
 /** A few steps as training makes them, at the rate of the page: its own kernels and optimizer. */
-async function steps(plan: Plan, model: Model, subjects: readonly Subject[], source: Source): Promise<Finding[]> {
+async function steps(plan: Plan, model: Model, subjects: readonly Subject[], { source, gains }: Bench): Promise<Finding[]> {
   const tallies = new Map(subjects.map((subject) => [subject, { runs: 0, worst: 0, beyond: null, counterexample: null as Counterexample | null }]));
   const begun = performance.now();
   const monitor = plan.devices[model.device.name]!.entries["monitor"] ? 1 : 0;
@@ -209,6 +210,7 @@ async function steps(plan: Plan, model: Model, subjects: readonly Subject[], sou
       ...Object.entries(constraints).map(([name, value]) => [`constraint:${name}`, value] as const),
       ...Object.entries(monitors ?? {}).map(([name, value]) => [`monitor:${name}`, value] as const),
       ...(claims ?? []).map(({ text, value }) => [`claim:${text}`, value] as const),
+      ...await gains({ kind: "data", step: step - 1 }),
     ]);
     for (const [subject, tally] of tallies) {
       const value = known(subject.of(measured));
