@@ -31,6 +31,8 @@ export interface Host {
   readonly patience: number;
   /** The entry object of WebGPU. Throws DeviceError where there is none. */
   gpu(): Promise<GPU>;
+  /** Whether there may be a GPU that no CPU emulates; asking `gpu` where there is none costs time, and warnings of the driver. */
+  mayHaveGpu(): boolean;
   /** Whether the calling thread may sleep while a device works. */
   readonly maySleep: boolean;
   /** Whether Mesa's drivers, if there are any, keep what they compile where other devices of the process find it. */

@@ -5,7 +5,7 @@
  */
 import { describe, floatsOf, isObject, numbersOf, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decode, encode } from "./checkpoint.js";
-import { sizeOf, turn, type Device, type DeviceName, type Words } from "./device.js";
+import { sizeOf, turn, type Device, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
 import { continuationOf, continued } from "./generate.js";
@@ -15,7 +15,7 @@ import {
   atStart, calmer, entryOf, examine, notFinite, readState, runEntry, stateRef, textOf, withPrefix, type Instance,
 } from "./instance.js";
 import type { LoadOptions, Model, ParameterAccess } from "./interface.js";
-import { deviceNames, openOn } from "./open.js";
+import { checkCompiled, openFor } from "./open.js";
 import type { ParameterInfo, Plan } from "./plan.js";
 import { merged, recordOf, valueAt } from "./records.js";
 import { encoded, metadataOf, restore, tensorsOf } from "./restore.js";
@@ -36,26 +36,20 @@ export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Pro
   }
   const checked = optionsOf("load", options);
   const seed = whole("seed", checked.seed, 0, U32_MAX) ?? plan.train?.seed ?? 0;
-  const given = checked.device ?? "auto";
-  const device = typeof given === "object" ? given : await openFor(host, plan, given, checked);
+  const device = checked.device ?? "auto";
+  if (typeof device !== "object") {
+    // A device that is opened here has no other owner.
+    return openFor(host, plan, device, checked, (opened) => put(host, plan, opened, seed, true));
+  }
   if (typeof device.load !== "function") {
     throw new DeviceError(`\`device\` is ${describe(device)}, and a device or its name is expected`, "pass what `openDevice` gives");
   }
-  try {
-    return await put(host, plan, device, seed, device !== given);
-  } catch (error) {
-    // A device that was opened here has no other owner.
-    if (device !== given) await device.close();
-    throw error;
-  }
+  return put(host, plan, device, seed, false);
 }
 
 async function put(host: Host, plan: Plan, device: Device, seed: number, owned: boolean): Promise<Model> {
-  const devicePlan = plan.devices[device.name];
-  if (!devicePlan) {
-    const there = Object.keys(plan.devices).join(", ");
-    throw new DeviceError(`${plan.name} was not compiled for ${device.name}; it has ${there}`, "compile it with that target");
-  }
+  checkCompiled(plan, device.name);
+  const devicePlan = plan.devices[device.name]!;
   const refused = new AbortController();
   const loading = device.load(devicePlan).catch((error: unknown) => {
     refused.abort();
@@ -101,20 +95,6 @@ function roomFor(parameter: ParameterInfo): Float32Array {
     const why = error instanceof Error ? error.message : String(error);
     throw new DeviceError(`${room} were refused: ${why}`, "make the model smaller");
   }
-}
-
-/** `auto` takes the best device that the plan was compiled for. */
-async function openFor(host: Host, plan: Plan, name: DeviceName | "auto", options: LoadOptions): Promise<Device> {
-  if (name !== "auto" && !deviceNames.includes(name)) {
-    throw new DeviceError(`there is no device of this name: \`device\` is ${describe(name)}`, `there are auto, ${deviceNames.join(", ")}`);
-  }
-  if (name !== "auto") return openOn(host, name, options);
-  if (plan.devices["webgpu"]) {
-    const device = await openOn(host, "auto", options);
-    if (plan.devices[device.name]) return device;
-    await device.close();
-  }
-  return openOn(host, plan.devices["wasm"] ? "wasm" : plan.devices["javascript"] ? "javascript" : "webgpu", options);
 }
 
 /** The host's files. Throws DataError where it has none. */

@@ -1,8 +1,14 @@
-/** Opens a device by name. `auto` takes a hardware GPU, else WebAssembly: a GPU emulated in software is slower than the CPU it runs on. */
+/**
+ * Opens a device by name. `auto` takes a hardware GPU, else WebAssembly, else what is left: a GPU emulated in software
+ * is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is passed by, and said in the
+ * notes of the device that is taken; that a machine has no GPU is no refusal.
+ */
+import { describe } from "./check.js";
 import type { Device, DeviceName } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { Host } from "./host.js";
 import { javascriptDevice } from "./javascript/device.js";
+import type { Plan } from "./plan.js";
 import { wasmDevice } from "./wasm/device.js";
 import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
 
@@ -15,15 +21,164 @@ export interface OpenOptions {
 
 export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
 
-export async function openOn(host: Host, name: DeviceName | "auto" = "auto", options: OpenOptions = {}): Promise<Device> {
+export async function openOn(
+  host: Host,
+  name: DeviceName | "auto" = "auto",
+  options: OpenOptions = {},
+): Promise<Device> {
+  checkOptions(options);
+  if (name === "auto") return firstOf(host, deviceNames, options, (device) => Promise.resolve(device));
+  return openNamed(host, name, options).catch((error: unknown) => {
+    if (name === "webgpu" || !(error instanceof DeviceError) || error.fix === null) throw error;
+    throw new DeviceError(error.message, `${error.fix}, or let the device \`auto\` choose another`);
+  });
+}
+
+async function openNamed(host: Host, name: DeviceName, options: OpenOptions): Promise<Device> {
   switch (name) {
-    case "wasm": return wasmDevice(host, options);
-    case "javascript": return javascriptDevice();
-    case "webgpu": return webgpuDevice(host);
-    case "auto": return (await hardwareDevice(host)) ?? openOn(host, "wasm", options);
+    case "wasm":
+      return wasmDevice(host, options);
+    case "javascript":
+      return javascriptDevice(host);
+    case "webgpu":
+      return webgpuDevice(host);
     default: {
       name satisfies never;
-      throw new DeviceError(`there is no device ${String(name)}`, `there are auto, ${deviceNames.join(", ")}`);
+      throw unknown(name);
     }
   }
+}
+
+const unknown = (name: unknown): DeviceError =>
+  new DeviceError(
+    `there is no device of this name: \`device\` is ${describe(name)}`,
+    `there are auto, ${deviceNames.join(", ")}`,
+  );
+
+/** What is asked for wrongly is no refusal, that another device could mend. */
+function checkOptions({ threads }: OpenOptions): void {
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 64)) return;
+  throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
+}
+
+/** What `compile` calls the code of a device. */
+const targetOf: Readonly<Record<DeviceName, string>> = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" };
+
+/** What to do where a plan lacks the code of a device: compile it for what it has, and for that. */
+const compiledFor = (names: readonly DeviceName[]): string =>
+  `compile it with \`--target ${["typescript", ...names.map((name) => targetOf[name])].join(",")}\``;
+
+const devicesOf = (plan: Plan): readonly DeviceName[] => deviceNames.filter((name) => plan.devices[name]);
+
+/** What is done with a device that was opened. */
+type Use<T> = (device: Device) => Promise<T>;
+
+/**
+ * Opens a device that a plan was compiled for, and uses it; `auto` goes on to the next where either is refused. It is
+ * closed when it is not used.
+ */
+export async function openFor<T>(
+  host: Host,
+  plan: Plan,
+  name: DeviceName | "auto",
+  options: OpenOptions,
+  use: Use<T>,
+): Promise<T> {
+  checkOptions(options);
+  if (name === "auto") return firstOf(host, devicesOf(plan), options, use, plan.name);
+  if (!deviceNames.includes(name)) throw unknown(name);
+  checkCompiled(plan, name);
+  return used(await openOn(host, name, options), use);
+}
+
+/** Throws DeviceError when a plan was not compiled for a device. */
+export function checkCompiled(plan: Plan, name: DeviceName): void {
+  if (plan.devices[name]) return;
+  const names = devicesOf(plan);
+  const has = Object.keys(plan.devices).join(", ") || "no devices";
+  throw new DeviceError(`${plan.name} was not compiled for ${name}; it has ${has}`, compiledFor([...names, name]));
+}
+
+async function used<T>(device: Device, use: Use<T>): Promise<T> {
+  try {
+    return await use(device);
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+}
+
+interface Refusal {
+  readonly name: DeviceName;
+  readonly error: DeviceError;
+}
+
+/**
+ * The first device, in the order of `auto`, that is there and can be used. `model` is the name of what was compiled
+ * for these devices.
+ */
+async function firstOf<T>(
+  host: Host,
+  names: readonly DeviceName[],
+  options: OpenOptions,
+  use: Use<T>,
+  model?: string,
+): Promise<T> {
+  const refused: Refusal[] = [];
+  const order: readonly (readonly [DeviceName, () => Promise<Device | null>])[] = [
+    ["webgpu", () => hardwareDevice(host)],
+    ...(["wasm", "javascript", "webgpu"] as const).map(
+      (name) => [name, () => openNamed(host, name, options)] as const,
+    ),
+  ];
+  for (const [name, open] of order) {
+    // A GPU that was refused is not asked again.
+    if (!names.includes(name) || refused.some((one) => one.name === name)) continue;
+    try {
+      const device = await open();
+      if (!device) continue;
+      const notes = refused.map(({ name: other, error }) => `${name}, not ${other}: ${error.message}`);
+      return await used(notes.length ? { ...device, notes: [...notes, ...device.notes] } : device, use);
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      refused.push({ name, error });
+    }
+  }
+  throw noneOf(
+    refused,
+    model === undefined ? "no device can be used here" : `${model} cannot run here`,
+    await compilable(host, names),
+  );
+}
+
+/**
+ * What a plan was compiled for, and devices that can be opened here that it was not compiled for; nothing when there
+ * are none of these.
+ */
+async function compilable(host: Host, names: readonly DeviceName[]): Promise<readonly DeviceName[]> {
+  const others: DeviceName[] = [];
+  for (const name of deviceNames.filter((one) => !names.includes(one))) {
+    try {
+      await (await openNamed(host, name, { threads: 1 })).close();
+      others.push(name);
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+    }
+  }
+  return others.length ? [...names, ...others] : [];
+}
+
+function noneOf(refused: readonly Refusal[], what: string, could: readonly DeviceName[]): DeviceError {
+  // That a GPU is missing is mended last.
+  const asked = refused.some(({ name }) => name !== "webgpu")
+    ? refused.filter(({ name }) => name !== "webgpu")
+    : refused;
+  const fixes = [...asked.map(({ error }) => error.fix), could.length ? compiledFor(could) : null].filter(
+    (fix) => fix !== null,
+  );
+  const reasons = refused.map(({ name, error }) => `${name}: ${error.message}`).join("; ");
+  return new DeviceError(
+    `${what}: ${reasons || "it was compiled for none of its devices"}`,
+    fixes.join("; or ") || null,
+  );
 }

@@ -1,14 +1,25 @@
 /** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
-import { DeviceError } from "../errors.js";
+import { DeviceError, reasonOf } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import type { Host } from "../host.js";
 import { copiesOf, type DevicePlan, type Dispatch, type Entry, type HostPool, type TensorRef } from "../plan.js";
 import { valueAt } from "../records.js";
 
 type Pools = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
 
-export function javascriptDevice(): Device {
-  return { name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, notes: [], load: (plan) => Promise.resolve(load(plan)), close: () => Promise.resolve() };
+/** The device of hosts that allow code made of text; a DeviceError elsewhere. */
+export function javascriptDevice({ evalFix }: Pick<Host, "evalFix">): Device {
+  try {
+    new Function("return 0")();
+  } catch (error) {
+    throw new DeviceError(`this host forbids code that is made of text: ${reasonOf(error)}`, evalFix);
+  }
+  return {
+    name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, notes: [],
+    load: (plan) => Promise.resolve(load(plan)),
+    close: () => Promise.resolve(),
+  };
 }
 
 function load(plan: DevicePlan): Session {

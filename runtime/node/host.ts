@@ -3,20 +3,24 @@ import { availableParallelism } from "node:os";
 import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
 import { readBytes, writeAtomically } from "./files.js";
-import { mayHaveVulkan } from "./vulkan.js";
+import { mayHaveGpu, vulkanMissing } from "./vulkan.js";
 import { openBlob } from "../web/worker.js";
 import { openThread } from "./worker.js";
 
 /**
- * Dawn's entry object. It is kept for the life of the process: when it is collected while an adapter of it lives, the process
- * dies without a word.
+ * Dawn's entry object. It is kept for the life of the process: when it is collected while an adapter of it lives, the
+ * process dies without a word.
  */
 let dawn: GPU | null = null;
 
 async function gpu(): Promise<GPU> {
   if (dawn) return dawn;
-  if (!mayHaveVulkan()) throw new DeviceError("there is no Vulkan driver on this machine, and so no WebGPU adapter", "install a Vulkan driver, or use the device wasm");
+  const missing = vulkanMissing();
+  if (missing !== null)
+    throw new DeviceError(`${missing}, and so no WebGPU adapter`, "install a Vulkan driver, or use the device wasm");
   try {
+    // Mesa warns of itself on the terminal otherwise, whenever a driver of it is merely listed.
+    process.env["MESA_VK_IGNORE_CONFORMANCE_WARNING"] ??= "true";
     const { create, globals } = await import("webgpu");
     Object.assign(globalThis, globals);
     return (dawn = create([]));
@@ -32,11 +36,11 @@ export const nodeHost: Host = {
   name: "node",
   cores: availableParallelism,
   engine: () => (typeof WebAssembly === "undefined" ? null : WebAssembly),
-  engineFix: "start Node without --jitless, or use the device javascript",
-  evalFix: "start Node without --disallow-code-generation-from-strings, or use the device wasm",
+  engineFix: "start Node without --jitless",
+  evalFix: "start Node without --disallow-code-generation-from-strings",
   get memoryFix() {
-    const flag = process.allowedNodeEnvironmentFlags.has(noHandler) ? `start Node with ${noHandler}, or ` : "";
-    return `make the batch or the model smaller; where addresses are limited (ulimit -v), ${flag}raise the limit: each memory reserves 10 GiB of them`;
+    const flag = process.allowedNodeEnvironmentFlags.has(noHandler) ? `, or start Node with ${noHandler}` : "";
+    return `lift the limit of addresses if there is one (ulimit -v: a memory reserves 10 GiB of them)${flag}`;
   },
   unshared: () => (typeof SharedArrayBuffer === "undefined" ? "there is no SharedArrayBuffer" : null),
   // Hosts that are nearly Node may have a page's workers and not Node's.
@@ -44,6 +48,7 @@ export const nodeHost: Host = {
   // A busy machine starts threads one after the other.
   patience: 30_000,
   gpu,
+  mayHaveGpu,
   maySleep: true,
   sharesKernels: () => !/^(1|true|yes|y)$/i.test(process.env["MESA_SHADER_CACHE_DISABLE"] ?? ""),
   files: { readBytes, writeAtomically },

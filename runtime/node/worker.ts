@@ -18,7 +18,9 @@ export async function openThread(): Promise<Port> {
   const { answer, fail, listen } = relay();
   let closed = false;
   worker.on("message", (message: Answer) => answer(message));
-  worker.on("messageerror", (error: unknown) => fail(new DeviceError(`a worker could not be told its work: ${reasonOf(error)}`)));
+  worker.on("messageerror", (error: unknown) =>
+    fail(new DeviceError(`a worker could not be told its work: ${reasonOf(error)}`)),
+  );
   worker.on("error", (error: unknown) => fail(new DeviceError(`a worker died: ${reasonOf(error)}`, fix)));
   worker.on("exit", () => {
     if (!closed) fail(new DeviceError("a worker ended before its work", fix));

@@ -1,4 +1,7 @@
-/** Starts workers. A host may refuse one at once, later, or without a word; so a worker is counted on when it has answered, not before. */
+/**
+ * Starts workers. A host may refuse one at once, later, or without a word; so a worker is counted on when it has
+ * answered, not before.
+ */
 import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
 import type { OpenPort, Port } from "./port.js";
@@ -14,7 +17,9 @@ export async function hire({ workers, patience }: Pick<Host, "workers" | "patien
   const ways = workers();
   const reasons = new Set<string>();
   for (const open of ways) {
-    const tried = await Promise.all(Array.from({ length: count }, () => greeted(open, patience).catch((error: unknown) => reasonOf(error))));
+    const tried = await Promise.all(
+      Array.from({ length: count }, () => greeted(open, patience).catch((error: unknown) => reasonOf(error))),
+    );
     const ports = tried.filter((port) => typeof port !== "string");
     for (const reason of tried) if (typeof reason === "string") reasons.add(reason);
     if (ports.length) return { ports, refused: ports.length < count ? [...reasons].join("; ") : null };
@@ -28,8 +33,14 @@ async function greeted(open: OpenPort, patience: number): Promise<Port> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(() => reject(new DeviceError(`a worker did not answer within ${patience / 1000} s`)), patience);
-      port.listen({ answer: ({ error }) => (error === undefined ? resolve() : reject(new DeviceError(error))), fail: reject });
+      timer = setTimeout(
+        () => reject(new DeviceError(`a worker did not answer within ${patience / 1000} s`)),
+        patience,
+      );
+      port.listen({
+        answer: ({ error }) => (error === undefined ? resolve() : reject(new DeviceError(error))),
+        fail: reject,
+      });
       port.busy();
       port.post({ kind: "hello" });
     });

@@ -1,4 +1,7 @@
-/** Workers at work: several that run one module on one shared memory, or one with a memory of its own. The calling thread never waits. */
+/**
+ * Workers at work: several that run one module on one shared memory, or one with a memory of its own. The calling
+ * thread never waits.
+ */
 import { DeviceError } from "../errors.js";
 import type { Port } from "./port.js";
 import type { Answer, Order } from "./serve.js";
@@ -15,7 +18,12 @@ const errorOf = (said: string): DeviceError => new DeviceError(`a worker failed:
 
 /** Threads that share a memory, and so end an order together or not at all. */
 export function poolOf(ports: readonly Port[]): WorkerPool {
-  let waiting: { all: number; answers: Answer[]; resolve: (answers: readonly Answer[]) => void; reject: (error: Error) => void } | null = null;
+  let waiting: {
+    all: number;
+    answers: Answer[];
+    resolve: (answers: readonly Answer[]) => void;
+    reject: (error: Error) => void;
+  } | null = null;
   let dead: DeviceError | null = null;
   const fail = (error: DeviceError): void => {
     dead ??= error;
@@ -39,7 +47,8 @@ export function poolOf(ports: readonly Port[]): WorkerPool {
   return {
     all(orders) {
       if (dead) return Promise.reject(dead);
-      if (waiting) return Promise.reject(new DeviceError("two runs of one session overlap", "wait for one run before the next"));
+      if (waiting)
+        return Promise.reject(new DeviceError("two runs of one session overlap", "wait for one run before the next"));
       return new Promise((resolve, reject) => {
         waiting = { all: orders.length, answers: [], resolve, reject };
         orders.forEach((order, i) => {

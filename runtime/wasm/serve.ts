@@ -1,7 +1,8 @@
 /**
- * What a worker does. It serves either as one of several threads that share a memory (`join`), or alone, with a memory of its own that only
- * messages reach (`own`), so that a page that may not share memory still does not wait. The function needs nothing from outside of itself:
- * `worker.ts` makes a file of it, and `worker-text.ts` is its text, since a host may allow only one of these. `npm run bundle` writes that text.
+ * What a worker does. It serves either as one of several threads that share a memory (`join`), or alone, with a memory
+ * of its own that only messages reach (`own`), so that a page that may not share memory still does not wait. The
+ * function needs nothing from outside of itself: `worker.ts` makes a file of it, and `worker-text.ts` is its text,
+ * since a host may allow only one of these. `npm run bundle` writes that text.
  */
 
 /** A range of the memory: its byte address, and its length in words. */
@@ -14,16 +15,29 @@ export interface Range {
 export type Order =
   /** Asks for an answer: the worker has started. */
   | { readonly kind: "hello" }
-  | { readonly kind: "join"; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly thread: number; readonly threads: number; readonly scratch: number }
+  | {
+      readonly kind: "join";
+      readonly module: WebAssembly.Module;
+      readonly memory: WebAssembly.Memory;
+      readonly thread: number;
+      readonly threads: number;
+      readonly scratch: number;
+    }
   /** Makes a memory of so many pages. */
   | { readonly kind: "own"; readonly module: WebAssembly.Module; readonly pages: number; readonly scratch: number }
   /** Writes words at a byte address; the only order without an answer, unless it fails. */
   | { readonly kind: "write"; readonly at: number; readonly data: Float32Array | Uint32Array }
-  /** Walks records of a table, then reads. With a `stride`, the bytes of a record, it tells the time of each instead. */
+  /**
+   * Walks records of a table, then reads. With a `stride`, the bytes of a record, it tells the time of each instead.
+   */
   | {
-    readonly kind: "run"; readonly address: number; readonly count: number; readonly barrier: number;
-    readonly stride: number | null; readonly reads: readonly Range[];
-  };
+      readonly kind: "run";
+      readonly address: number;
+      readonly count: number;
+      readonly barrier: number;
+      readonly stride: number | null;
+      readonly reads: readonly Range[];
+    };
 
 export interface Answer {
   readonly error?: string;
@@ -63,7 +77,11 @@ export function serve(post: (answer: Answer, transfer: ArrayBuffer[]) => void): 
         scratch = order.scratch;
         return begin(order.module);
       case "write":
-        new (order.data instanceof Uint32Array ? Uint32Array : Float32Array)(memory!.buffer, order.at, order.data.length).set(order.data);
+        new (order.data instanceof Uint32Array ? Uint32Array : Float32Array)(
+          memory!.buffer,
+          order.at,
+          order.data.length,
+        ).set(order.data);
         return;
       case "run": {
         const { address, count, barrier, stride, reads } = order;
@@ -79,8 +97,13 @@ export function serve(post: (answer: Answer, transfer: ArrayBuffer[]) => void): 
         }
         run!(address, count, threads, thread, scratch, barrier);
         if (!reads.length) return post({}, []);
-        const copies = reads.map(({ at, length, ints }) => new (ints ? Uint32Array : Float32Array)(memory!.buffer, at, length).slice());
-        return post({ reads: copies }, copies.map(({ buffer }) => buffer as ArrayBuffer));
+        const copies = reads.map(({ at, length, ints }) =>
+          new (ints ? Uint32Array : Float32Array)(memory!.buffer, at, length).slice(),
+        );
+        return post(
+          { reads: copies },
+          copies.map(({ buffer }) => buffer as ArrayBuffer),
+        );
       }
       default:
         order satisfies never;

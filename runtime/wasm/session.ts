@@ -1,6 +1,7 @@
 /**
- * A session of the wasm device, in three kinds with the same bits: threads that share a memory with the caller; one worker with a memory of
- * its own, where memory cannot be shared; and the calling thread alone, where the host allows no workers.
+ * A session of the wasm device, in three kinds with the same bits: threads that share a memory with the caller; one
+ * worker with a memory of its own, where memory cannot be shared; and the calling thread alone, where the host allows
+ * no workers.
  */
 import { bytesOf, sizeOf, turn, type Session, type Words } from "../device.js";
 import { DeviceError, reasonOf } from "../errors.js";
@@ -30,7 +31,8 @@ export interface Made {
 
 type Pools = Readonly<Record<HostPool, Words>>;
 
-const wordsOf = (pool: HostPool): typeof Uint32Array | typeof Float32Array => (pool === "ints" ? Uint32Array : Float32Array);
+const wordsOf = (pool: HostPool): typeof Uint32Array | typeof Float32Array =>
+  pool === "ints" ? Uint32Array : Float32Array;
 
 /** Writes tables and constants, and gives views of the pools. */
 function filled({ plan, layout }: Made, memory: WebAssembly.Memory): Pools {
@@ -43,15 +45,27 @@ function filled({ plan, layout }: Made, memory: WebAssembly.Memory): Pools {
 
 const access = (pools: Pools): { copyOf: (ref: TensorRef) => Words } & Pick<Place, "read" | "write"> => {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
-  return { copyOf, read: (ref) => Promise.resolve(copyOf(ref)), write: (ref, data, at) => pools[ref.pool].set(data, ref.offset + at) };
+  return {
+    copyOf,
+    read: (ref) => Promise.resolve(copyOf(ref)),
+    write: (ref, data, at) => pools[ref.pool].set(data, ref.offset + at),
+  };
 };
 
 type RunOrder = Extract<Order, { readonly kind: "run" }>;
 
-const orderOf = ({ address, count }: Table): RunOrder => ({ kind: "run", address, count, barrier: BARRIER, stride: null, reads: [] });
+const orderOf = ({ address, count }: Table): RunOrder => ({
+  kind: "run",
+  address,
+  count,
+  barrier: BARRIER,
+  stride: null,
+  reads: [],
+});
 
 /** Orders are made once: a step makes no garbage that it need not. */
-const ordersOf = (layout: Layout): Map<string, RunOrder> => new Map(Object.entries(layout.tables).map(([name, table]) => [name, orderOf(table)]));
+const ordersOf = (layout: Layout): Map<string, RunOrder> =>
+  new Map(Object.entries(layout.tables).map(([name, table]) => [name, orderOf(table)]));
 
 /** Threads on a memory that they share with the caller. */
 export async function sharedSession(made: Made, memory: WebAssembly.Memory, ports: readonly Port[]): Promise<Session> {
@@ -60,7 +74,9 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
   const workers = poolOf(ports);
   const threads = ports.length;
   try {
-    await workers.all(ports.map((_, thread) => ({ kind: "join", module, memory, thread, threads, scratch: layout.scratch[thread]! })));
+    await workers.all(
+      ports.map((_, thread) => ({ kind: "join", module, memory, thread, threads, scratch: layout.scratch[thread]! })),
+    );
   } catch (error) {
     await workers.close();
     throw error;
@@ -68,7 +84,8 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
   const { copyOf, read, write } = access(pools);
   const orders = new Map([...ordersOf(layout)].map(([name, order]) => [name, Array.from(ports, () => order)]));
   return sessionAt(made, {
-    read, write,
+    read,
+    write,
     async run(name, reads) {
       await workers.all(orders.get(name)!);
       return reads.map(copyOf);
@@ -76,20 +93,27 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
     async profile(name) {
       const answers = await workers.all(orders.get(name)!.map((order) => ({ ...order, stride: RECORD })));
       // A thread that comes late to a dispatch finds less left of it: the longest time is that of one that came first.
-      return Array.from({ length: valueAt(layout.tables, name)!.count }, (_, i) => Math.max(...answers.map(({ times }) => times![i]!)));
+      return Array.from({ length: valueAt(layout.tables, name)!.count }, (_, i) =>
+        Math.max(...answers.map(({ times }) => times![i]!)),
+      );
     },
     close: () => workers.close(),
   });
 }
 
 /** One worker with a memory of its own: what is written and read goes in messages. */
-export async function remoteSession(made: Made, port: Port, refused: (reason: string) => DeviceError): Promise<Session> {
+export async function remoteSession(
+  made: Made,
+  port: Port,
+  refused: (reason: string) => DeviceError,
+): Promise<Session> {
   const { plan, layout, module } = made;
   const worker = remoteOf(port);
   const addressOf = (ref: TensorRef, at = 0): number => layout.pools[ref.pool] + 4 * (ref.offset + at);
   const rangeOf = (ref: TensorRef): Range => ({ at: addressOf(ref), length: sizeOf(ref), ints: ref.pool === "ints" });
   const write = (ref: TensorRef, data: ArrayLike<number>, at: number): void => {
-    if (ref.offset + at + data.length > plan.pools[ref.pool]) throw new RangeError(`${data.length} words do not fit the pool ${ref.pool}`);
+    if (ref.offset + at + data.length > plan.pools[ref.pool])
+      throw new RangeError(`${data.length} words do not fit the pool ${ref.pool}`);
     const copy = wordsOf(ref.pool).from(data);
     worker.tell({ kind: "write", at: addressOf(ref, at), data: copy }, [copy.buffer as ArrayBuffer]);
   };
@@ -126,11 +150,22 @@ export async function remoteSession(made: Made, port: Port, refused: (reason: st
 }
 
 /** The calling thread alone. */
-export async function inlineSession(made: Made, memory: WebAssembly.Memory, engine: typeof WebAssembly): Promise<Session> {
+export async function inlineSession(
+  made: Made,
+  memory: WebAssembly.Memory,
+  engine: typeof WebAssembly,
+): Promise<Session> {
   const { layout, module } = made;
   const { copyOf, read, write } = access(filled(made, memory));
   const { exports } = await engine.instantiate(module, { env: { memory } });
-  const run = exports["run"] as (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
+  const run = exports["run"] as (
+    table: number,
+    count: number,
+    threads: number,
+    thread: number,
+    scratch: number,
+    barrier: number,
+  ) => void;
   const walk = (name: string, address: number, count: number): void => {
     try {
       run(address, count, 1, 0, layout.scratch[0]!, BARRIER);
@@ -139,7 +174,8 @@ export async function inlineSession(made: Made, memory: WebAssembly.Memory, engi
     }
   };
   return sessionAt(made, {
-    read, write,
+    read,
+    write,
     async run(name, reads) {
       const { address, count } = valueAt(layout.tables, name)!;
       walk(name, address, count);
@@ -148,11 +184,13 @@ export async function inlineSession(made: Made, memory: WebAssembly.Memory, engi
     },
     profile(name) {
       const { address, count } = valueAt(layout.tables, name)!;
-      return Promise.resolve(Array.from({ length: count }, (_, i) => {
-        const begun = performance.now();
-        walk(name, address + RECORD * i, 1);
-        return performance.now() - begun;
-      }));
+      return Promise.resolve(
+        Array.from({ length: count }, (_, i) => {
+          const begun = performance.now();
+          walk(name, address + RECORD * i, 1);
+          return performance.now() - begun;
+        }),
+      );
     },
     close: () => Promise.resolve(),
   });

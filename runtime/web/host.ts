@@ -3,16 +3,14 @@ import { DeviceError } from "../errors.js";
 import type { Host } from "../host.js";
 import { openBlob, openFile } from "./worker.js";
 
-const smaller = "make the batch or the model smaller";
-
 export const webHost: Host = {
   name: "web",
   cores: () => navigator.hardwareConcurrency || 1,
   engine: () => (typeof WebAssembly === "undefined" ? null : WebAssembly),
-  engineFix: "allow 'wasm-unsafe-eval' in the script-src of the page's Content-Security-Policy (in lockdown mode there is no WebAssembly), "
-    + "or use the device webgpu or javascript",
-  evalFix: "allow 'unsafe-eval' in the script-src of the page's Content-Security-Policy, or use the device wasm, which needs 'wasm-unsafe-eval'",
-  memoryFix: smaller,
+  engineFix:
+    "allow 'wasm-unsafe-eval' in the script-src of the page's Content-Security-Policy, or leave lockdown mode",
+  evalFix: "allow 'unsafe-eval' in the script-src of the page's Content-Security-Policy",
+  memoryFix: "close other pages",
   unshared() {
     if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer !== "undefined") return null;
     return "the page is not cross-origin isolated";
@@ -22,8 +20,11 @@ export const webHost: Host = {
   gpu: () => {
     const entry = navigator.gpu as GPU | undefined;
     if (entry) return Promise.resolve(entry);
-    return Promise.reject(new DeviceError("this browser has no WebGPU", "use the device wasm, or a browser with WebGPU"));
+    return Promise.reject(
+      new DeviceError("this browser has no WebGPU", "use the device wasm, or a browser with WebGPU"),
+    );
   },
+  mayHaveGpu: () => true,
   maySleep: false,
   sharesKernels: () => false,
   files: null,

@@ -1,6 +1,6 @@
 /**
- * The workers of a page: a script that is made here, or a file. A policy may forbid either (`worker-src` without `blob:`, or without `'self'`), and
- * a bundler may leave the file behind.
+ * The workers of a page: a script that is made here, or a file. A policy may forbid either (`worker-src` without
+ * `blob:`, or without `'self'`), and a bundler may leave the file behind.
  */
 import { DeviceError } from "../errors.js";
 import { relay, type Port } from "../wasm/port.js";
@@ -18,15 +18,23 @@ export function openBlob(): Port {
 }
 
 /** A worker made of the file beside this one. */
-export const openFile = (): Port => portOf(new Worker(new URL("./thread.js", import.meta.url), { type: "module" }), () => undefined);
+export const openFile = (): Port =>
+  portOf(new Worker(new URL("./thread.js", import.meta.url), { type: "module" }), () => undefined);
 
 function portOf(worker: Worker, after: () => void): Port {
   const { answer, fail, listen } = relay();
   worker.addEventListener("message", (event: MessageEvent<Answer>) => answer(event.data));
-  worker.addEventListener("messageerror", () => fail(new DeviceError("a worker could not be told its work: what it was sent cannot be sent here")));
+  worker.addEventListener("messageerror", () =>
+    fail(new DeviceError("a worker could not be told its work: what it was sent cannot be sent here")),
+  );
   worker.addEventListener("error", (event) => {
     event.preventDefault();
-    fail(new DeviceError(`a worker died: ${event.message || "it was refused, or could not be loaded"}`, "load the page again; fewer threads take less memory"));
+    fail(
+      new DeviceError(
+        `a worker died: ${event.message || "it was refused, or could not be loaded"}`,
+        "load the page again; fewer threads take less memory",
+      ),
+    );
   });
   return {
     listen,

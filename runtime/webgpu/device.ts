@@ -28,15 +28,14 @@ export async function webgpuDevice(host: Host): Promise<Device> {
   return deviceOn(host, await findAdapter(host));
 }
 
-/** The device of a hardware adapter, or null when there is none. */
+/** The device of a hardware adapter, or null when there is none. Throws DeviceError when there is one that gives no device. */
 export async function hardwareDevice(host: Host): Promise<Device | null> {
-  try {
-    const adapter = await findAdapter(host);
-    return isSoftware(adapter) ? null : await deviceOn(host, adapter);
-  } catch (error) {
+  if (!host.mayHaveGpu()) return null;
+  const adapter = await findAdapter(host).catch((error: unknown) => {
     if (error instanceof DeviceError) return null;
     throw error;
-  }
+  });
+  return adapter && !isSoftware(adapter) ? deviceOn(host, adapter) : null;
 }
 
 async function deviceOn(host: Host, adapter: GPUAdapter): Promise<Device> {

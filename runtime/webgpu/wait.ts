@@ -19,19 +19,24 @@ const NAP = 2;
 /** A nap as a share of what has been waited: what is short ends on time. */
 const SHARE = 0.1;
 
-/** Nothing ever wakes who waits here. */
+/** Nothing ever wakes who waits here. Not made before it is needed: a page may have no shared memory. */
 let cell: Int32Array | null = null;
+
+/** Sleeps, or, in a host without shared memory, lets a timer do it. */
+async function nap(ms: number): Promise<void> {
+  if (typeof SharedArrayBuffer === "undefined") return new Promise((resolve) => setTimeout(resolve, ms));
+  cell ??= new Int32Array(new SharedArrayBuffer(4));
+  Atomics.wait(cell, 0, 0, ms);
+}
 
 /** Waits for `work` while the thread sleeps through most of every turn of the event loop. Node only: a page may not block. */
 export async function drowsily<T>(work: Promise<T>): Promise<T> {
   const state = { over: false };
   const end = (): void => void (state.over = true);
   work.then(end, end);
-  // Not before it is needed: a page may have no shared memory.
-  cell ??= new Int32Array(new SharedArrayBuffer(4));
   const begun = performance.now();
   while (!state.over) {
-    Atomics.wait(cell, 0, 0, Math.min(NAP, SHARE * (performance.now() - begun)));
+    await nap(Math.min(NAP, SHARE * (performance.now() - begun)));
     await turn();
   }
   return work;

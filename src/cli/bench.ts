@@ -1,10 +1,10 @@
 /** mhc bench: times the training step of a spec on one device, and its kernels beside the machine's ceilings. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
 import type { Benchmark } from "../tools/bench.js";
 import { modelledStep } from "../tools/modelled.js";
 import { joules } from "../tools/words.js";
+import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { choicesFor } from "./tuned.js";
 import { openProject, profiled, readFacts, report, trainable, type SpecOptions } from "./project.js";
@@ -34,7 +34,7 @@ export const benchCommand = (): Command =>
     .action(async (file: string, given: BenchFlags) => {
       const json = given.json === true;
       const project = await openProject(file, given);
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       try {
         const { options: full, loaded } = await readFacts(project, json);
         const { compile } = await import("../compile.js");

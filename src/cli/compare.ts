@@ -4,13 +4,13 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
-import { openDevice } from "../../runtime/index.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
+import { openAsked } from "./device.js";
 import { exitCodeBy, heedSignals, write, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -52,7 +52,7 @@ export const compareCommand = (): Command =>
         const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
         return { name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set.filter((setting) => !setting.startsWith("like="))], ...(like === undefined ? {} : { like }) }) };
       }));
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       let heeded: Heeded | null = null;
       let progress = new Progress(0, json);
       try {

@@ -1,4 +1,7 @@
-/** mhc devices: what this machine can run on, and which one `auto` takes; `--calibrate` measures one of them for `mhc cost`. */
+/**
+ * mhc devices: what this machine can run on, and which one `auto` takes; `--calibrate` measures one of them for `mhc
+ * cost`.
+ */
 import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
@@ -15,12 +18,17 @@ interface DevicesFlags {
   readonly out?: string;
 }
 
+/** A device as `mhc devices` tells of it; what it is when it can be used here, else why it cannot and what to do. */
 interface Row {
-  readonly device: string;
-  readonly adapter: string;
+  readonly device: DeviceName;
+  readonly usable: boolean;
+  readonly adapter: string | null;
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
-  readonly default: boolean;
+  /** What the host refused, so that the device does without it. */
+  readonly notes: readonly string[];
+  readonly why: string | null;
+  readonly fix: string | null;
 }
 
 export const devicesCommand = (): Command =>
@@ -36,29 +44,49 @@ export const devicesCommand = (): Command =>
       const idle = out !== undefined ? "-o" : threads !== undefined ? "--threads" : name !== "auto" ? "--device" : null;
       if (idle) throw new UsageError(`error: ${idle} goes with --calibrate`);
       const { openDevice } = await import("../../runtime/index.js");
-      const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
-      const { nodeHost } = await import("../../runtime/node/host.js");
-      const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
-      const { MhcError } = await import("../../runtime/errors.js");
-      const wasm = await openDevice("wasm");
-      const rows: Row[] = [];
-      let missing: string | null = null;
-      try {
-        const found = await describeAdapter(nodeHost);
-        rows.push({ device: "webgpu", ...found, default: !found.software });
-      } catch (error) {
-        if (!(error instanceof MhcError)) throw error;
-        missing = `${error.message}${error.fix ? ` (${error.fix})` : ""}`;
+      const taken = await openDevice("auto").then(async (device) => (await device.close(), device.name), () => null);
+      for (const name of ["webgpu", "wasm", "javascript"] as const) {
+        const row = await rowOf(name);
+        const isDefault = name === taken;
+        process.stdout.write(json ? `${JSON.stringify({ ...row, default: isDefault })}\n` : inWords(row, isDefault));
       }
-      const hardware = rows.some((row) => row.default);
-      rows.push({ device: "wasm", adapter: wasm.adapter, features: ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(wasm.threads > 1 ? ["threads"] : [])], limits: { threads: wasm.threads, memory: 2 ** 32 }, default: !hardware });
-      rows.push({ device: "javascript", adapter: "JavaScript", features: [], limits: {}, default: false });
-      for (const { device, adapter, features, limits, default: chosen } of rows) {
-        if (json) process.stdout.write(`${JSON.stringify({ device, adapter, features, limits, default: chosen })}\n`);
-        else process.stdout.write(`${chosen ? "*" : " "} ${device.padEnd(11)} ${adapter}${features.length ? `  [${features.join(", ")}]` : ""}\n`);
-      }
-      if (!json) process.stdout.write(`${missing ? `  webgpu      not here: ${missing}\n` : ""}* is what --device auto takes\n`);
+      const last = taken === null ? "no device can be used here" : "* is what --device auto takes";
+      if (!json) process.stdout.write(`${last}\n`);
     });
+
+function inWords({ device, adapter, features, notes, why, fix }: Row, taken: boolean): string {
+  const head = `${taken ? "*" : " "} ${device.padEnd(11)} `;
+  if (adapter === null) return `${head}not here: ${why}${fix ? ` (${fix})` : ""}\n`;
+  const list = features.length ? `  [${features.join(", ")}]` : "";
+  return `${[`${head}${adapter}${list}`, ...notes.map((note) => `${" ".repeat(head.length)}${note}`)].join("\n")}\n`;
+}
+
+async function rowOf(device: DeviceName): Promise<Row> {
+  const { MhcError } = await import("../../runtime/errors.js");
+  try {
+    return { device, usable: true, why: null, fix: null, ...(await described(device)) };
+  } catch (error) {
+    if (!(error instanceof MhcError)) throw error;
+    const { message: why, fix } = error;
+    return { device, usable: false, adapter: null, features: [], limits: {}, notes: [], why, fix };
+  }
+}
+
+async function described(name: DeviceName): Promise<Pick<Row, "adapter" | "features" | "limits" | "notes">> {
+  if (name === "webgpu") {
+    const { nodeHost } = await import("../../runtime/node/host.js");
+    const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
+    const { adapter, features, limits } = await describeAdapter(nodeHost);
+    return { adapter, features, limits, notes: [] };
+  }
+  const { openDevice } = await import("../../runtime/index.js");
+  const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
+  const { adapter, threads, notes, close } = await openDevice(name);
+  await close();
+  if (name === "javascript") return { adapter, features: [], limits: {}, notes };
+  const features = ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(threads > 1 ? ["threads"] : [])];
+  return { adapter, features, limits: { threads, memory: 2 ** 32 }, notes };
+}
 
 async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean }): Promise<void> {
   const { openDevice } = await import("../../runtime/index.js");

@@ -1,7 +1,8 @@
 /** mhc sample: continues a text with the model of a run. */
 import { Command } from "commander";
-import { load, openDevice } from "../../runtime/index.js";
+import { load } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
+import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { optionsOf, report } from "./project.js";
 import { readRun } from "../tools/run.js";
@@ -31,7 +32,7 @@ export const sampleCommand = (): Command =>
     .addOption(options.json())
     .action(async (folder: string, given: SampleFlags) => {
       const { info, spec, checkpoint } = readRun(folder);
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       try {
         const { compile } = await import("../compile.js");
         const compiled = await compile(spec, { ...(await optionsOf(info, spec)), devices: [device.name] });

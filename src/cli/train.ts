@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { Command } from "commander";
 import { NumericError } from "../../runtime/errors.js";
 import { vocabularyOf } from "../../runtime/data.js";
-import { load, openDevice } from "../../runtime/index.js";
+import { load } from "../../runtime/index.js";
 import { parametersOf } from "../../runtime/plan.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import type { Model } from "../../runtime/model.js";
@@ -13,6 +13,7 @@ import { modelledStep } from "../tools/modelled.js";
 import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
 import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
 import { evaluationOf, exampleOf, joules, unitOf } from "../tools/words.js";
+import { openAsked } from "./device.js";
 import { exitCodeBy, heedSignals, type Ending } from "./interrupt.js";
 import * as options from "./options.js";
 import { errorLine, PrintedError } from "./outcome.js";
@@ -54,7 +55,7 @@ export const trainCommand = (): Command =>
     .action(async (file: string, given: TrainFlags) => {
       refuseTaken(given.out);
       const project = await openProject(file, given);
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       try {
         await trainOn(device, project, given);
       } finally {

@@ -1,7 +1,7 @@
 /** mhc tune: times the knobs of a spec's kernels on a device, and keeps the fastest for later commands. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
+import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
 import { openProject, readFacts, report, type SpecOptions } from "./project.js";
@@ -25,7 +25,7 @@ export const tuneCommand = (): Command =>
     .action(async (file: string, given: TuneFlags) => {
       const json = given.json === true;
       const project = await openProject(file, given);
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       try {
         const { options: full } = await readFacts(project, json);
         const { compile } = await import("../compile.js");

@@ -3,13 +3,13 @@ import { Command } from "commander";
 import type { Source } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
-import { openDevice } from "../../runtime/index.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { CheckOptions } from "../compile.js";
 import { readRun, type RunInfo } from "../tools/run.js";
 import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
 import { written } from "../model/quantities.js";
+import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { openProject, readFacts, report, trainable, type Project, type SpecOptions } from "./project.js";
 import { choicesFor } from "./tuned.js";
@@ -39,7 +39,7 @@ export const verifyCommand = (): Command =>
       const begun = performance.now();
       const run = given.run === undefined ? null : readRun(given.run);
       const project = await openProject(file, run ? ofRun(given, run.info) : given);
-      const device = await openDevice(given.device, { threads: given.threads });
+      const device = await openAsked(given);
       try {
         const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
         const { compile } = await import("../compile.js");

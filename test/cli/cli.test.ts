@@ -27,6 +27,9 @@ afterAll(() => {
 
 const mhc = commandIn(build, cwd);
 
+/** No GPU is found: what its driver does with a host's flags is not asked. */
+const quiet = { VK_DRIVER_FILES: "none", VK_ICD_FILENAMES: "none" };
+
 describe("wrong usage ends with 2, in a line or two, without a stack", () => {
   it.each<[string, string[], RegExp]>([
     ["no command", [], /Usage: mhc/],
@@ -232,9 +235,32 @@ describe("commands", () => {
     const { code, out } = await mhc(["devices", "--json"]);
     expect(code).toBe(0);
     const found = rows(out);
-    for (const row of found) expect(Object.keys(row).sort()).toEqual(["adapter", "default", "device", "features", "limits"]);
+    for (const row of found) expect(Object.keys(row).sort()).toEqual(["adapter", "default", "device", "features", "fix", "limits", "notes", "usable", "why"]);
+    for (const { usable, adapter, why } of found) expect([usable, adapter === null, why !== null]).toEqual(usable ? [true, false, false] : [false, true, true]);
     expect(found.map(({ device }) => device).sort()).toEqual(["javascript", "wasm", "webgpu"]);
     expect(found.filter((row) => row["default"]).map(({ device }) => device)).toEqual(["wasm"]);
+  });
+
+  it("devices of hosts that refuse", async () => {
+    const jitless = await mhc(["devices"], { NODE_OPTIONS: "--jitless" });
+    expect(jitless.out).toMatch(/^  wasm        not here: this host has no WebAssembly \(start Node without --jitless, or let /m);
+    expect(jitless.out).toMatch(/^\* javascript  JavaScript$/m);
+    const text = await mhc(["devices", "--json"], { NODE_OPTIONS: "--disallow-code-generation-from-strings" });
+    expect(rows(text.out).find(({ device }) => device === "javascript")).toMatchObject({ usable: false, why: expect.stringMatching(/^this host forbids code that is made of text/) as string });
+  });
+
+  it("train where the host refuses workers, WebAssembly or addresses", async () => {
+    const permission = `${process.allowedNodeEnvironmentFlags.has("--permission") ? "--permission" : "--experimental-permission"} --allow-fs-read=* --allow-fs-write=*`;
+    const train = (name: string, flags: string, ...more: readonly string[]) => mhc(["train", "small.mhc", "--steps", "2", "--out", name, ...more], { NODE_OPTIONS: flags, ...quiet });
+    const alone = await train("alone", permission);
+    expect(alone).toMatchObject({ code: 0, err: expect.stringMatching(/^note: one thread, which is the caller's own: this host allows no workers \(.+\)$/m) as string });
+    const other = await train("other", "--jitless");
+    expect(other).toMatchObject({ code: 0, err: expect.stringMatching(/^note: javascript, not wasm: this host has no WebAssembly$/m) as string, out: expect.stringMatching(/ parameters on javascript /) as string });
+    expect(await train("named", "--jitless", "--device", "wasm")).toMatchObject({
+      code: 3, err: expect.stringMatching(/error: this host has no WebAssembly\nfix: start Node without --jitless, or let the device `auto` choose another\n$/) as string,
+    });
+    const none = await train("none", "--jitless --disallow-code-generation-from-strings");
+    expect(none).toMatchObject({ code: 3, err: expect.stringMatching(/error: no device can be used here: wasm: .+; javascript: .+; webgpu: .+\nfix: start Node without --jitless; or start Node without --disallow/) as string });
   });
 
   it("train leaves a run that sample continues, in words", async () => {

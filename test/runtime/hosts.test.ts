@@ -1,14 +1,22 @@
-/** Hosts that refuse: an engine, memory, workers. The device does with less, and gives the same bits; or the error says what to do. */
+/**
+ * Hosts that refuse: an engine, memory, workers. The device does with less, and gives the same bits; or the error says
+ * what to do.
+ */
 import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { DeviceName } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
 import type { Host } from "../../runtime/host.js";
+import { loadOn } from "../../runtime/model.js";
 import { nodeHost } from "../../runtime/node/host.js";
+import { openOn } from "../../runtime/open.js";
+import type { Plan } from "../../runtime/plan.js";
 import { wasmDevice } from "../../runtime/wasm/device.js";
 import { relay, type OpenPort, type Port } from "../../runtime/wasm/port.js";
 import { serve } from "../../runtime/wasm/serve.js";
 import { serveText } from "../../runtime/wasm/worker-text.js";
 import { workerText } from "../../specs/worker-text.mjs";
+import { planOf } from "../helpers/specs.js";
 import { handMade, refs, SIZE } from "./plans.js";
 
 const host = (less: Partial<Host>): Host => ({ ...nodeHost, ...less });
@@ -16,7 +24,12 @@ const thread = nodeHost.workers()[0]!;
 
 /** A worker that says nothing until it is closed, if then. */
 const port = (more: Partial<Port> = {}): Port => ({
-  listen: () => undefined, post: () => undefined, busy: () => undefined, idle: () => undefined, close: () => Promise.resolve(), ...more,
+  listen: () => undefined,
+  post: () => undefined,
+  busy: () => undefined,
+  idle: () => undefined,
+  close: () => Promise.resolve(),
+  ...more,
 });
 
 /** What a worker does, in this thread: enough for one, and quick however busy the machine is. */
@@ -40,17 +53,30 @@ const refusals: Readonly<Record<string, OpenPort>> = {
 };
 
 /** The bits of a few folds and updates, on a device of this host. */
-async function bits(less: Partial<Host>, threads = 2): Promise<{ readonly notes: readonly string[]; readonly values: readonly ArrayLike<number>[] }> {
+async function bits(
+  less: Partial<Host>,
+  threads = 2,
+): Promise<{ readonly notes: readonly string[]; readonly values: readonly ArrayLike<number>[] }> {
   const device = await wasmDevice(host(less), { threads });
   const session = await device.load(await handMade("wasm"));
-  session.write(refs.x, Float32Array.from({ length: SIZE }, (_, i) => Math.sin(i)));
-  session.write(refs.t, Uint32Array.from({ length: SIZE }, (_, i) => (i * 37) % 11));
+  session.write(
+    refs.x,
+    Float32Array.from({ length: SIZE }, (_, i) => Math.sin(i)),
+  );
+  session.write(
+    refs.t,
+    Uint32Array.from({ length: SIZE }, (_, i) => (i * 37) % 11),
+  );
   session.write(refs.x, Float32Array.of(5, 6), 10);
   for (let i = 0; i < 3; i++) await session.run("fold");
   const [y] = await session.run("fold", [refs.y]);
   const times = await session.profile("fold");
   expect(times.every((ms) => ms >= 0)).toBe(true);
-  const values = [y!, await session.read(refs.sum), ...(await Promise.all([session.read(refs.c), session.read(refs.table)]))];
+  const values = [
+    y!,
+    await session.read(refs.sum),
+    ...(await Promise.all([session.read(refs.c), session.read(refs.table)])),
+  ];
   await session.close();
   await expect(session.run("fold")).rejects.toThrow("closed");
   await device.close();
@@ -66,12 +92,15 @@ describe("workers", () => {
     expect(values).toEqual((await whole).values);
   });
 
-  it.each(Object.entries(refusals))("are done without where all refuse %s, with the same bits and a note", async (_, refusal) => {
-    const { notes, values } = await bits({ workers: () => [refusal], patience: 10 });
-    expect(notes).toHaveLength(1);
-    expect(notes[0]).toMatch(/^one thread, which is the caller's own: this host allows no workers \(.+\)$/);
-    expect(values).toEqual((await whole).values);
-  });
+  it.each(Object.entries(refusals))(
+    "are done without where all refuse %s, with the same bits and a note",
+    async (_, refusal) => {
+      const { notes, values } = await bits({ workers: () => [refusal], patience: 10 });
+      expect(notes).toHaveLength(1);
+      expect(notes[0]).toMatch(/^one thread, which is the caller's own: this host allows no workers \(.+\)$/);
+      expect(values).toEqual((await whole).values);
+    },
+  );
 
   it("are as many as the host allows", async () => {
     let left = 2;
@@ -117,15 +146,18 @@ function engineWhose(refuses: (memory: WebAssembly.MemoryDescriptor) => boolean)
   }
   return { ...engineParts, Memory };
 }
-const engineParts = Object.fromEntries(Object.getOwnPropertyNames(WebAssembly).map((name) => [name, WebAssembly[name as "Memory"]])) as unknown as typeof WebAssembly;
+const engineParts = Object.fromEntries(
+  Object.getOwnPropertyNames(WebAssembly).map((name) => [name, WebAssembly[name as "Memory"]]),
+) as unknown as typeof WebAssembly;
 
 describe("memory", () => {
-  it.each([[1, []], [3, ["one thread, not 3: memory cannot be shared here (there is no SharedArrayBuffer)"]]])(
-    "of one worker's own where it cannot be shared, with the same bits (%d asked for)", async (threads, notes) => {
-      const alone = await bits({ unshared: () => "there is no SharedArrayBuffer" }, threads);
-      expect(alone).toEqual({ notes, values: (await whole).values });
-    },
-  );
+  it.each([
+    [1, []],
+    [3, ["one thread, not 3: memory cannot be shared here (there is no SharedArrayBuffer)"]],
+  ])("of one worker's own where it cannot be shared, with the same bits (%d asked for)", async (threads, notes) => {
+    const alone = await bits({ unshared: () => "there is no SharedArrayBuffer" }, threads);
+    expect(alone).toEqual({ notes, values: (await whole).values });
+  });
 
   it("that an engine does not share is no error", async () => {
     const { notes, values } = await bits({ engine: () => engineWhose(({ shared }) => shared === true) });
@@ -134,7 +166,9 @@ describe("memory", () => {
   });
 
   it("is asked for as large as the plan needs, at most", async () => {
-    const { values } = await bits({ engine: () => engineWhose(({ initial, maximum }) => maximum === undefined || maximum > initial) });
+    const { values } = await bits({
+      engine: () => engineWhose(({ initial, maximum }) => maximum === undefined || maximum > initial),
+    });
     expect(values).toEqual((await whole).values);
   });
 
@@ -142,13 +176,25 @@ describe("memory", () => {
     const opening = wasmDevice(host({ engine: () => engineWhose(() => true) }), {});
     await expect(opening).rejects.toThrow(DeviceError);
     await expect(opening).rejects.toThrow("no WebAssembly memory can be made: could not allocate memory");
-    await expect(opening).rejects.toMatchObject({ fix: expect.stringContaining("--disable-wasm-trap-handler") as string });
+    await expect(opening).rejects.toMatchObject({
+      fix: expect.stringContaining("--disable-wasm-trap-handler") as string,
+    });
   });
 
-  it.each([["threads", null], ["one worker", "no SharedArrayBuffer"]])("that a plan is refused is an error, with %s", async (_, unshared) => {
+  it.each([
+    ["threads", null],
+    ["one worker", "no SharedArrayBuffer"],
+  ])("that a plan is refused is an error, with %s", async (_, unshared) => {
     const plan = await handMade("wasm");
     const large = { ...plan, pools: { ...plan.pools, work: 2 ** 30 - 2 ** 16 } };
-    const device = await wasmDevice(host({ unshared: () => unshared, engine: () => engineWhose(({ initial }) => initial > 1000), ...(unshared ? { workers: () => [pretends] } : {}) }), { threads: 1 });
+    const device = await wasmDevice(
+      host({
+        unshared: () => unshared,
+        engine: () => engineWhose(({ initial }) => initial > 1000),
+        ...(unshared ? { workers: () => [pretends] } : {}),
+      }),
+      { threads: 1 },
+    );
     const loading = device.load(large);
     await expect(loading).rejects.toThrow(DeviceError);
     await expect(loading).rejects.toThrow(/^4\.000 GiB of memory were refused: could not allocate memory$/);
@@ -159,19 +205,139 @@ describe("memory", () => {
 /** A worker that is refused its memory. */
 const pretends: OpenPort = () => {
   const { answer, listen } = relay();
-  return port({ listen, post: ({ kind }) => void setTimeout(() => answer(kind === "own" ? { memory: true, error: "could not allocate memory" } : {})) });
+  return port({
+    listen,
+    post: ({ kind }) =>
+      void setTimeout(() => answer(kind === "own" ? { memory: true, error: "could not allocate memory" } : {})),
+  });
 };
 
 describe("an engine", () => {
-  const forbidden = { ...engineParts, compile: () => Promise.reject(new WebAssembly.CompileError("Refused to compile: violates the policy")) } as typeof WebAssembly;
+  const forbidden = {
+    ...engineParts,
+    compile: () => Promise.reject(new WebAssembly.CompileError("Refused to compile: violates the policy")),
+  } as typeof WebAssembly;
   it.each([
     ["that is not there", null, "this host has no WebAssembly"],
     ["that may not compile", forbidden, "this host forbids WebAssembly: Refused to compile: violates the policy"],
-    ["without SIMD", { ...engineParts, validate: () => false } as typeof WebAssembly, "this engine has no WebAssembly SIMD"],
+    [
+      "without SIMD",
+      { ...engineParts, validate: () => false } as typeof WebAssembly,
+      "this engine has no WebAssembly SIMD",
+    ],
   ])("%s is a DeviceError with a fix", async (_, engine, message) => {
     const opening = wasmDevice(host({ engine: () => engine }));
     await expect(opening).rejects.toThrow(DeviceError);
     await expect(opening).rejects.toThrow(message);
-    await expect(opening).rejects.toMatchObject({ fix: expect.stringMatching(/javascript/) as string });
+    await expect(opening).rejects.toMatchObject({
+      fix: expect.stringMatching(/^(start Node without --jitless|update it)$/) as string,
+    });
+  });
+});
+
+const PAGE = `model Reach {
+  dim n = 3
+  input u[n]
+  param w[n], v[n] ~ normal(1)
+  output y[n] = u[n] * w[n] + v[n]
+}`;
+
+describe("auto", () => {
+  const plans = async (...devices: readonly DeviceName[]): Promise<Plan> => planOf(PAGE, devices);
+  const lossOf = async (
+    plan: Plan,
+    less: Partial<Host>,
+    device: DeviceName | "auto" = "auto",
+  ): Promise<{ readonly model: string; readonly notes: readonly string[]; readonly y: ArrayLike<number> }> => {
+    const model = await loadOn(host({ mayHaveGpu: () => false, ...less }), plan, { device, threads: 1 });
+    const y = (await model.forward({ u: Float32Array.of(1, -2, 3) }))["y"]!;
+    const { name, notes } = model.device;
+    await model.close();
+    return { model: name, notes, y };
+  };
+  const noGpu: Partial<Host> = {
+    gpu: () => Promise.reject(new DeviceError("this browser has no WebGPU", "use the device wasm")),
+  };
+
+  it("goes on where the engine is refused, and says so", async () => {
+    const plan = await plans("wasm", "javascript");
+    const usual = await lossOf(plan, {});
+    expect(usual).toMatchObject({ model: "wasm", notes: [] });
+    const other = await lossOf(plan, { engine: () => null });
+    expect(other).toMatchObject({
+      model: "javascript",
+      notes: ["javascript, not wasm: this host has no WebAssembly"],
+    });
+    expect(Array.from(other.y, (value) => value.toFixed(5))).toEqual(Array.from(usual.y, (value) => value.toFixed(5)));
+  });
+
+  it("goes on where the memory of the plan is refused, when it is loaded", async () => {
+    let memories = 0;
+    // The first only tells whether there is any.
+    const engine = engineWhose(() => memories++ > 0);
+    expect(await lossOf(await plans("wasm", "javascript"), { engine: () => engine })).toMatchObject({
+      model: "javascript",
+      notes: [
+        expect.stringMatching(
+          /^javascript, not wasm: 0\.\d+ GiB of memory were refused: could not allocate memory$/,
+        ) as string,
+      ],
+    });
+  });
+
+  it("goes on from a GPU that gives no device, and asks for none where none can be", async () => {
+    const adapter = {
+      limits: {},
+      features: new Set(),
+      info: { description: "A GPU" },
+      requestDevice: () => Promise.reject(new Error("too old")),
+    };
+    const plan = await plans("wasm", "webgpu");
+    const gpu = { requestAdapter: () => Promise.resolve(adapter) } as unknown as GPU;
+    const { model, notes } = await lossOf(plan, { gpu: () => Promise.resolve(gpu), mayHaveGpu: () => true });
+    expect([model, notes]).toEqual(["wasm", ["wasm, not webgpu: the adapter A GPU gives no device: too old"]]);
+    expect(await lossOf(plan, { gpu: () => Promise.reject(new Error("asked")) })).toMatchObject({
+      model: "wasm",
+      notes: [],
+    });
+    expect(await lossOf(plan, { ...noGpu, mayHaveGpu: () => true })).toMatchObject({ model: "wasm", notes: [] });
+  });
+
+  it("says which targets to compile for, when the device that is left has no code", async () => {
+    const loading = lossOf(await plans("wasm"), { engine: () => null, ...noGpu });
+    await expect(loading).rejects.toThrow(DeviceError);
+    await expect(loading).rejects.toThrow("Reach cannot run here: wasm: this host has no WebAssembly");
+    await expect(loading).rejects.toMatchObject({
+      fix: "start Node without --jitless; or compile it with `--target typescript,wasm,javascript`",
+    });
+    await expect(lossOf(await plans("wasm"), {}, "javascript")).rejects.toMatchObject({
+      message: "Reach was not compiled for javascript; it has wasm",
+      fix: "compile it with `--target typescript,wasm,javascript`",
+    });
+  });
+
+  it("names every refusal where nothing is left", async () => {
+    vi.stubGlobal("Function", function refused() {
+      throw new EvalError("Refused to evaluate a string as JavaScript");
+    });
+    try {
+      const opening = openOn(host({ engine: () => null, ...noGpu }));
+      await expect(opening).rejects.toThrow(DeviceError);
+      await expect(opening).rejects.toMatchObject({
+        message:
+          "no device can be used here: wasm: this host has no WebAssembly; " +
+          "javascript: this host forbids code that is made of text: Refused to evaluate a string as JavaScript; " +
+          "webgpu: this browser has no WebGPU",
+        fix: "start Node without --jitless; or start Node without --disallow-code-generation-from-strings",
+      });
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
+  it("does not take a wrong argument for a refusal", async () => {
+    await expect(openOn(host({ engine: () => null }), "auto", { threads: 0 })).rejects.toThrow(
+      "cannot have 0 threads",
+    );
   });
 });
