@@ -1,20 +1,25 @@
 /** What can go wrong at run time, by kind, so that an app can tell the data from the device. Each says what to do. */
 
 export class MhcError extends Error {
+  /** Written out: a minifier gives classes names of its own. */
+  override readonly name: string = "MhcError";
   /** What to do about it; null when the message says it all. */
   readonly fix: string | null;
   constructor(message: string, fix: string | null = null) {
     super(message);
-    this.name = new.target.name;
     this.fix = fix;
   }
 }
 
 /** The data, a checkpoint or an argument is wrong. */
-export class DataError extends MhcError {}
+export class DataError extends MhcError {
+  override readonly name = "DataError";
+}
 
 /** There is no such device, it refused, or it was lost. */
-export class DeviceError extends MhcError {}
+export class DeviceError extends MhcError {
+  override readonly name = "DeviceError";
+}
 
 /** A tensor with numbers that are not finite. */
 export interface NotFinite {
@@ -40,6 +45,7 @@ export interface NumericReport {
 
 /** A number that is not finite where one is needed. */
 export class NumericError extends MhcError {
+  override readonly name = "NumericError";
   /** The step, the tensors and the last good checkpoint. */
   readonly report: NumericReport;
   constructor(message: string, fix: string | null, report: NumericReport) {

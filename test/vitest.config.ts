@@ -12,6 +12,8 @@ export default defineConfig({
   test: {
     root: dirname(dirname(fileURLToPath(import.meta.url))),
     include: ["test/**/*.test.ts"],
+    // It takes the network and minutes: `npm run test:bundlers`.
+    exclude: ["test/bundlers/matrix.test.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

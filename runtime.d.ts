@@ -1,0 +1,1 @@
+export * from "./dist/runtime/web/index.js";

@@ -1,0 +1,1 @@
+export * from "./dist/codegen/typescript/emitter.js";
