@@ -55,10 +55,10 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 
 /**
  * The files of a location, in natural order: "npm:package/path/*.txt" is looked up in the node_modules folders above `from` and above
- * this file; anything else is a path or glob relative to `from`.
+ * this file; anything else is a path or glob relative to `from`. What is there as it is written is meant as it is written, folder by folder, so that
+ * brackets, braces and stars in names are no pattern.
  */
 export async function filesAt(location: string, from: string): Promise<string[]> {
-  const { glob } = await import("tinyglobby");
   let cwd = resolve(from);
   let pattern = location;
   if (location.startsWith("npm:")) {
@@ -70,9 +70,20 @@ export async function filesAt(location: string, from: string): Promise<string[]>
     pattern = location.slice(5 + name.length);
   }
   if (existsSync(resolve(cwd, pattern))) return [resolve(cwd, pattern)];
-  const found = await glob([pattern], { cwd, absolute: true, onlyFiles: true });
+  const { folder, rest } = plainPart(cwd, pattern);
+  const { glob } = await import("tinyglobby");
+  const found = await glob([rest], { cwd: folder, absolute: true, onlyFiles: true });
   if (found.length === 0) throw new DataError(`no file matches ${location}`, `paths are relative to ${cwd}`);
   return found.sort(natural.compare);
+}
+
+/** The folders at the beginning of a pattern that are there as they are written, and what is left to match in them. */
+function plainPart(cwd: string, pattern: string): { readonly folder: string; readonly rest: string } {
+  const parts = pattern.split("/");
+  let folder = pattern.startsWith("/") ? "/" : cwd;
+  let i = pattern.startsWith("/") ? 1 : 0;
+  while (i < parts.length - 1 && existsSync(join(folder, parts[i]!))) folder = join(folder, parts[i++]!);
+  return { folder, rest: parts.slice(i).join("/") };
 }
 
 function packageFolder(name: string, starts: readonly string[]): string | null {

@@ -1,7 +1,7 @@
 /** mhc compare: trains several specs under the same conditions, and says how far apart they are. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
 import type { Loaded } from "../../runtime/node/files.js";
@@ -11,6 +11,7 @@ import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
+import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, write, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -60,7 +61,7 @@ export const compareCommand = (): Command =>
         const compiled: Compiled[] = [];
         for (const { name, project } of projects) compiled.push({ name, project, ...(await compileFor(project, device, json, true)) });
         const on = profileFor(compiled.find(({ plan }) => plan.cost)?.plan ?? {}, device.name);
-        const contenders = compiled.map((one) => contenderOf(one, device, on));
+        const contenders = await Promise.all(compiled.map((one) => contenderOf(one, device, on)));
         const found = differences(contenders, given);
         if (found.length && !given.unequal) throw new DataError(`these specs cannot be compared as they are\n  ${found.join("\n  ")}`, "give them one source of data (--data) and one budget (--set train.batch=12, --steps 500), or compare all the same with --unequal");
         const first = given.seed ?? contenders[0]!.plan.train!.seed;
@@ -129,12 +130,18 @@ interface Compiled extends CompiledFor {
   readonly project: Project;
 }
 
-function contenderOf({ name, project, plan, loaded, recompile, accounts }: Compiled, device: Device, on: string): Contender {
+async function contenderOf({ name, project, plan, loaded, sources, recompile, accounts }: Compiled, device: Device, on: string): Promise<Contender> {
   const { info, source } = trainable(plan, loaded);
   const data = digestOf(loaded.get(info.name)!);
-  const spec = digest([project.text, ...[...project.used].flat()]);
+  const used = await filesToKeep(project.used);
+  // What modules import is not among the files that the page names.
+  const imported = used.filter(({ path }) => ![...project.used.keys()].some((named) => resolve(named) === path));
+  const spec = digest([project.text, ...[...project.used].flat(), ...imported.map(({ text }) => text)]);
   const set = JSON.stringify({ ...project.options.set, ...(project.shrunk ? { like: digest([JSON.stringify(project.shrunk.kept)]) } : {}) });
-  return { name, text: project.text, plan, source, recompile, joules: modelledStep(plan, device.name, accounts, on)?.joules ?? null, data, describe: (seed) => describeRun(project, loaded, info.name, seed, device.name), conditions: { mhc: version, spec, set, data } };
+  return {
+    name, text: project.text, used, plan, source, recompile, joules: modelledStep(plan, device.name, accounts, on)?.joules ?? null, data,
+    describe: (seed) => describeRun(project, { loaded, sources }, used, info.name, seed, device.name), conditions: { mhc: version, spec, set, data },
+  };
 }
 
 /** Short, for people compare it when it differs. */

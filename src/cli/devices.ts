@@ -9,6 +9,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
+import { DataError } from "../../runtime/errors.js";
 
 interface DevicesFlags {
   readonly json?: boolean;
@@ -101,14 +102,26 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
     const { profile, restless } = await calibrate(device, { host, memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32), bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null, half: gpu?.features.includes("shader-f16") ?? false, choices: choicesFor(device) });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
     if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);
-    await write(file, `${JSON.stringify(profile, null, 2)}\n`);
-    if (json) process.stdout.write(`${JSON.stringify({ ...profile, file })}\n`);
+    const kept = await keepProfile(file, `${JSON.stringify(profile, null, 2)}\n`, out !== undefined);
+    if (json) process.stdout.write(`${JSON.stringify({ ...profile, file: kept ? file : null })}\n`);
     else {
       const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ");
       process.stdout.write(`${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n`);
-      process.stdout.write(`written to ${file}; energy is not measured, but of the profile ${device.name === "webgpu" ? "laptop" : "cpu"}\n`);
+      process.stdout.write(`${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ${device.name === "webgpu" ? "laptop" : "cpu"}\n`);
     }
   } finally {
     await device.close();
+  }
+}
+
+/** Whether it was written. A place that was asked for must be; without the cache folder, what was measured is still told. */
+async function keepProfile(file: string, text: string, asked: boolean): Promise<boolean> {
+  try {
+    await write(file, text);
+    return true;
+  } catch (error) {
+    if (asked || !(error instanceof DataError)) throw error;
+    process.stderr.write(`warning: the profile is not kept: ${error.message}; MHC_CACHE names another folder, -o a file\n`);
+    return false;
   }
 }

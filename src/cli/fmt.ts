@@ -42,5 +42,5 @@ function unlike(file: string, text: string, formatted: string, mixed: string | n
   // All lines agree when only some at the end are missing.
   const first = at < 0 ? lines.length - 1 : at;
   const start = lines.slice(0, first).reduce((sum, line) => sum + line.length + 1, 0);
-  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, `this file is not formatted${mixed ? `: ${mixed}` : ""}`, { fix: `run \`mhc fmt ${file}\`` });
+  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, `this file is not formatted${mixed ? `: ${mixed}` : ""}`, { fix: `run \`${options.command("mhc", "fmt", file)}\`` });
 }

@@ -10,7 +10,16 @@ import { cachePath } from "./tuned.js";
 export const profileFolder = (): string => join(dirname(cachePath()), "profiles");
 
 /** Names that were measured here. */
-const kept = (): string[] => (existsSync(profileFolder()) ? readdirSync(profileFolder()).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort() : []);
+function kept(): string[] {
+  const folder = profileFolder();
+  if (!existsSync(folder)) return [];
+  try {
+    return readdirSync(folder).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
+  } catch (error) {
+    process.stderr.write(`warning: the profiles in ${folder} cannot be read and are ignored (${error instanceof Error ? error.message : String(error)})\n`);
+    return [];
+  }
+}
 
 /** What was measured here, for pages that name it; files that are no profiles are left out. */
 export const measuredProfiles = (): DeviceProfile[] => kept().flatMap((name) => {

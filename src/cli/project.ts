@@ -4,7 +4,6 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { fieldsOf, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { MhcError } from "../../runtime/errors.js";
@@ -12,10 +11,11 @@ import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
-import type { CheckOptions, Checked, Compiled, CompileOptions, Host, LoadedModule, Shrunk } from "../compile.js";
+import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
-import { readRun, type RunInfo } from "../tools/run.js";
+import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
+import { hostOf } from "./host.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import { SpecError, UsageError } from "./outcome.js";
 import { measuredProfiles, profileNamed } from "./profiles.js";
@@ -64,48 +64,25 @@ export function readPage(file: string): string {
   }
 }
 
-export async function openProject(file: string, { set, data, like, profile }: SpecOptions): Promise<Project> {
-  const text = readPage(file);
-  const { host, used } = await hostOf(file, text);
-  const named = (data ?? []).filter((item) => item.includes("="));
-  const plain = (data ?? []).filter((item) => !item.includes("="));
+/** `run`: the page is that of a run, with the files that it used then, whatever is at the place of its file now. */
+export async function openProject(file: string, { set, data, like, profile }: SpecOptions, run?: Pick<StoredRun, "spec" | "used">): Promise<Project> {
+  const text = run?.spec ?? readPage(file);
+  const { host, used } = await hostOf(file, text, run?.used);
+  const named = (data ?? []).filter((item) => isNamed(item));
+  const plain = (data ?? []).filter((item) => !isNamed(item));
   if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
   const locations = recordOf(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
   return { file, text, used, ...(like === undefined ? {} : { shrunk: shrunkLike(like) }), ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }), options: { file, profiles: measuredProfiles(), set: pairs(set, "set"), data: plain[0] === undefined ? locations : merged(locations, { "": fromHere(plain[0]) }), host } };
 }
+
+/** Whether `--data` names the source: `corpus=path`, and not a path with = in it. */
+const isNamed = (item: string): boolean => /^\s*[\p{L}_][\p{L}\p{N}_]*\s*=/u.test(item) && !existsSync(item);
 
 /** What a run ended with. */
 function shrunkLike(folder: string): Shrunk {
   const { shrunk } = readRun(folder).info;
   if (!shrunk) throw new UsageError(`error: --like ${folder}: its model has not shrunk`);
   return shrunk;
-}
-
-/** The files and modules that a page uses; modules are imported at once, since importing waits and checking does not. */
-export async function hostOf(file: string, text: string): Promise<{ readonly host: Host; readonly used: ReadonlyMap<string, string> }> {
-  const used = new Map<string, string>();
-  const modules = new Map<string, LoadedModule>();
-  const host: Host = {
-    read(path) {
-      if (!existsSync(path)) return null;
-      const found = decodeText(readFileSync(path), path, { mark: true });
-      used.set(path, found);
-      return found;
-    },
-    load: (path) => modules.get(path) ?? null,
-  };
-  // A page without the word uses nothing; others wait for the compiler to be loaded, which they need anyway.
-  if (!/\buse\b/.test(text)) return { host, used };
-  const { modulesOf } = await import("../compile.js");
-  for (const path of modulesOf(text, { file, host })) {
-    if (host.read(path) === null) continue;
-    try {
-      modules.set(path, { value: ((await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown }).default });
-    } catch (error) {
-      modules.set(path, { error: error instanceof Error ? error.message : String(error) });
-    }
-  }
-  return { host, used };
 }
 
 /** Paths on the command line are relative to where it is called, those of a spec to the spec. */
@@ -125,6 +102,8 @@ export async function report(found: { readonly diagnostics: readonly Diagnostic[
 export interface WithData {
   readonly options: CheckOptions;
   readonly loaded: ReadonlyMap<string, Loaded>;
+  /** Where each source was read from. */
+  readonly sources: readonly ReadFrom[];
 }
 
 /** Warnings are left to what compiles next, so that each is told once. */
@@ -144,29 +123,33 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
     checked = check(project.text, { ...project.options, data });
     await report(errorsOf(checked), json);
   }
-  const { readData } = await import("../../runtime/node/files.js");
+  const { filesAt, readData } = await import("../../runtime/node/files.js");
   const loaded = new Map<string, Loaded>();
+  const sources: ReadFrom[] = [];
+  const from = dirname(resolve(project.file));
   for (const { name, kind, location, length } of checked.model!.data) {
-    loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, dirname(resolve(project.file))));
+    loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, from));
+    sources.push({ name, location, from, files: await filesAt(location, from) });
   }
   const facts = recordOf([...loaded].map(([name, { facts: found }]) => [name, found]));
-  return { options: { ...project.options, data, facts }, loaded };
+  return { options: { ...project.options, data, facts }, loaded, sources };
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
 export async function compileFor(project: Project, device: Device, json: boolean, monitors: CompileOptions["monitors"] = false): Promise<CompiledFor> {
-  const { options, loaded } = await readFacts(project, json);
+  const { options, loaded, sources } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
   const how: CompileOptions = { ...options, ...(project.shrunk ? { shrunk: project.shrunk } : {}), ...profiled(project, [device.name]), devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } };
   const compiled = await compile(project.text, how);
   await report(compiled, json);
   if (project.shrunk && !compiled.plan!.settled) throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
-  return { plan: compiled.plan!, loaded, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
+  return { plan: compiled.plan!, loaded, sources, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
 }
 
 export interface CompiledFor {
   readonly plan: Plan;
   readonly loaded: ReadonlyMap<string, Loaded>;
+  readonly sources: readonly ReadFrom[];
   readonly accounts: NonNullable<Compiled["accounts"]>;
   /** Of a page that shrinks: compiles what is left of it, in a thread of its own. */
   readonly recompile: Recompile | undefined;
@@ -219,10 +202,9 @@ export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): { re
   return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
 }
 
-/** How the page of a run is compiled: as it was run, and what is left of it when it has shrunk. */
-export async function optionsOf({ file: ran, set, data, facts, shrunk }: RunInfo, spec: string): Promise<Omit<CompileOptions, "devices">> {
-  const file = resolve(dirname(ran), "spec.mhc");
-  const { host } = await hostOf(file, spec);
+/** How the page of a run is compiled: as it was run, with the files that it used then, and what is left of it when it has shrunk. */
+export async function optionsOf({ info: { file, set, data, facts, shrunk }, spec, used }: StoredRun): Promise<Omit<CompileOptions, "devices">> {
+  const { host } = await hostOf(file, spec, used);
   return { file, profiles: measuredProfiles(), set, data, host, facts, ...(shrunk ? { shrunk } : {}) };
 }
 
@@ -235,12 +217,16 @@ export async function pageOf(file: string | undefined, given: SpecOptions & { re
     return { text: project.text, stem: stemOf(file), options: (await readFacts(project, given.json === true)).options };
   }
   if (file !== undefined || given.set?.length || given.data?.length) throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
-  const { info, spec } = readRun(given.run);
-  return { text: spec, stem: stemOf(info.file), options: await optionsOf(info, spec) };
+  const run = readRun(given.run);
+  return { text: run.spec, stem: stemOf(run.info.file), options: await optionsOf(run) };
 }
 
 /** What a run's folder says about it; `first` is the data source that a location without a name is for. */
-export function describeRun({ file, options }: Project, loaded: ReadonlyMap<string, Loaded>, first: string, seed: number, device: string): Omit<RunInfo, "step"> {
+export function describeRun({ file, options }: Project, { loaded, sources }: Pick<WithData, "loaded" | "sources">, used: readonly KeptFile[], first: string, seed: number, device: string): Omit<RunInfo, "step"> {
   const data = recordOf(Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
-  return { format: 1, file: resolve(file), set: options.set ?? {}, data, facts: recordOf([...loaded].map(([name, { facts }]) => [name, facts])), seed, device };
+  const facts = recordOf([...loaded].map(([name, { facts: known }]) => [name, known]));
+  return {
+    format: 1, file: resolve(file), set: options.set ?? {}, data, facts, seed, device, sources,
+    ...(used.length ? { used: used.map(({ path, file: kept }) => ({ path, file: kept })) } : {}),
+  };
 }

@@ -1,7 +1,8 @@
 /** A thread that compiles what is left of a page, while the one that it came from trains. */
 import { parentPort, workerData } from "node:worker_threads";
 import { compile } from "../compile.js";
-import { hostOf, type Recompiling } from "./project.js";
+import { hostOf } from "./host.js";
+import type { Recompiling } from "./project.js";
 
 const { text, options } = workerData as Recompiling;
 const { host } = await hostOf(options.file, text);

@@ -31,14 +31,14 @@ export const sampleCommand = (): Command =>
     .addOption(options.threads())
     .addOption(options.json())
     .action(async (folder: string, given: SampleFlags) => {
-      const { info, spec, checkpoint } = readRun(folder);
+      const run = readRun(folder);
       const device = await openAsked(given);
       try {
         const { compile } = await import("../compile.js");
-        const compiled = await compile(spec, { ...(await optionsOf(info, spec)), devices: [device.name] });
+        const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.name] });
         await report(compiled, given.json === true);
         const model = await load(compiled.plan!, { device });
-        await model.load(checkpoint);
+        await model.load(run.checkpoint);
         const { prompt, tokens, temperature, topK, seed } = given;
         const text = await model.generate(prompt, { tokens, temperature, topK, seed });
         process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);

@@ -14,6 +14,7 @@ import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
 import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
 import { evaluationOf, exampleOf, joules, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
+import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, type Ending } from "./interrupt.js";
 import * as options from "./options.js";
 import { errorLine, PrintedError } from "./outcome.js";
@@ -66,7 +67,7 @@ export const trainCommand = (): Command =>
 async function trainOn(device: Device, project: Project, given: TrainFlags): Promise<void> {
   const json = given.json === true;
   const print = (line: Readonly<Record<string, unknown>>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
-  const { plan, loaded, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
+  const { plan, loaded, sources, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
   const { settings, info, source } = trainable(plan, loaded);
   const model = await load(plan, { device, seed: given.seed });
   const heeded = heedSignals();
@@ -74,10 +75,11 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
   const steps = given.steps ?? settings.steps;
   const progress = new Progress(steps, json);
   try {
-    const run = await openRun(given.out, basename(project.file).replace(/\.mhc$/, ""), project.text);
+    const used = await filesToKeep(project.used);
+    const run = await openRun(given.out, basename(project.file).replace(/\.mhc$/, ""), project.text, used);
     const evaluation = (count: number): { readonly loss: string; readonly of: string } => evaluationOf(info, count, source.holdoutExamples);
     progress.say(`${plan.name}: ${parametersOf(plan).toLocaleString("en")} parameters on ${device.name} (${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`);
-    const describe = describeRun(project, loaded, info.name, model.seed, device.name);
+    const describe = describeRun(project, { loaded, sources }, used, info.name, model.seed, device.name);
     let step = modelledStep(plan, device.name, accounts);
     let modelled = 0;
     let trained: Trained;

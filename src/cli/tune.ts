@@ -39,7 +39,7 @@ export const tuneCommand = (): Command =>
           return compiled.plan!.devices[device.name]!;
         });
         const choices = recordOf(found.flatMap(({ kernel, choice }) => (choice ? [[kernel, choice]] : [])));
-        const path = keepTuned(device, choices);
+        const path = await keepTuned(device, choices);
         if (json) for (const row of found) process.stdout.write(`${JSON.stringify(row)}\n`);
         else process.stdout.write(table(device.adapter, found, path));
       } finally {
@@ -47,7 +47,7 @@ export const tuneCommand = (): Command =>
       }
     });
 
-function table(adapter: string, found: readonly { readonly kernel: string; readonly count: number; readonly default_ms: number; readonly ms: number; readonly choice: Readonly<Record<string, number>> | null }[], path: string): string {
+function table(adapter: string, found: readonly { readonly kernel: string; readonly count: number; readonly default_ms: number; readonly ms: number; readonly choice: Readonly<Record<string, number>> | null }[], path: string | null): string {
   const width = Math.max(6, ...found.map(({ kernel }) => kernel.length));
   const total = (pick: (row: (typeof found)[number]) => number): string => found.reduce((sum, row) => sum + pick(row), 0).toFixed(2);
   return `${[
@@ -56,6 +56,6 @@ function table(adapter: string, found: readonly { readonly kernel: string; reado
     ...found.map(({ kernel, count, default_ms: before, ms, choice }) =>
       `${kernel.padEnd(width)}${`${count}`.padStart(7)}${before.toFixed(3).padStart(10)}${ms.toFixed(3).padStart(10)}  ${choice ? Object.entries(choice).map(([knob, value]) => `${knob} ${value}`).join(", ") : "default"}`),
     `${"ms a step".padEnd(width)}${"".padStart(7)}${total((row) => row.default_ms).padStart(10)}${total((row) => row.ms).padStart(10)}`,
-    `kept in ${path}`,
+    ...(path === null ? [] : [`kept in ${path}`]),
   ].join("\n")}\n`;
 }

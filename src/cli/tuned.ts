@@ -3,14 +3,16 @@
  * faster or slower, so whatever is wrong with it (cut off, of another version, with knobs that no longer exist) is a warning, and the
  * defaults stand.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { extname, join } from "node:path";
 import type { Device } from "../../runtime/device.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/matmul-cpu.js";
+import { DataError } from "../../runtime/errors.js";
+import { write } from "./interrupt.js";
 import { version } from "./version.js";
 import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
@@ -21,7 +23,15 @@ interface Cache {
   readonly adapters: Readonly<Record<string, Choices>>;
 }
 
-export const cachePath = (): string => process.env["MHC_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mhc", "tune.json");
+/** The file of choices: MHC_CACHE names it, or (when it is a folder, ends as one, or has no ending) the folder that it and profiles are in. */
+export function cachePath(): string {
+  const named = process.env["MHC_CACHE"];
+  if (!named) return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "mhc", FILE);
+  const isFolder = existsSync(named) ? statSync(named).isDirectory() : /[/\\]$/.test(named) || extname(named) === "";
+  return isFolder ? join(named, FILE) : named;
+}
+
+const FILE = "tune.json";
 
 const adapterKey = (device: Device): string => `${device.name}: ${device.adapter}`;
 
@@ -67,15 +77,18 @@ function tunedFor(device: Device): Choices {
   return recordOf(good);
 }
 
-/** Adds choices for a device, atomically; other adapters and shapes stay. */
-export function keepTuned(device: Device, choices: Choices): string {
+/** Adds choices for a device, atomically; other adapters and shapes stay. Null, with a warning, when they cannot be kept. */
+export async function keepTuned(device: Device, choices: Choices): Promise<string | null> {
   const path = cachePath();
   const before = readCache();
   const key = adapterKey(device);
   const adapters = merged(before?.adapters, recordOf([[key, merged(valueAt(before?.adapters, key), choices)]]));
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, `${JSON.stringify({ format: 1, version, adapters } satisfies Cache, null, 2)}\n`);
-  renameSync(temporary, path);
-  return path;
+  try {
+    await write(path, `${JSON.stringify({ format: 1, version, adapters } satisfies Cache, null, 2)}\n`);
+    return path;
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    warn(`the choices are not kept: ${error.message}; MHC_CACHE names another place`);
+    return null;
+  }
 }

@@ -11,6 +11,7 @@ import type { Finding } from "../tools/verify.js";
 import { written } from "../model/quantities.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
+import { UsageError } from "./outcome.js";
 import { openProject, readFacts, report, trainable, type Project, type SpecOptions } from "./project.js";
 import { choicesFor } from "./tuned.js";
 
@@ -25,7 +26,7 @@ interface VerifyFlags extends SpecOptions {
 export const verifyCommand = (): Command =>
   new Command("verify")
     .description("test on a device what a spec promises of sets and claims, before and after training")
-    .argument("<spec>", "a .mhc file")
+    .argument("[spec]", "a .mhc file (default: the page of the run)")
     .option("--run <folder>", "verify the parameters of this run too, with its settings and data")
     .addOption(options.device())
     .option("--runs <n>", "states that each property is tried in (default: up to 100, as many as a few seconds take)", options.positive)
@@ -34,11 +35,12 @@ export const verifyCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: VerifyFlags) => {
+    .action(async (file: string | undefined, given: VerifyFlags) => {
       const json = given.json === true;
       const begun = performance.now();
       const run = given.run === undefined ? null : readRun(given.run);
-      const project = await openProject(file, run ? ofRun(given, run.info) : given);
+      if (file === undefined && !run) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
+      const project = await openProject(file ?? run!.info.file, run ? ofRun(given, run.info) : given, file === undefined ? run! : undefined);
       const device = await openAsked(given);
       try {
         const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
@@ -86,8 +88,8 @@ async function factsOf(project: Project, run: RunInfo | null, named: boolean, js
   }
 }
 
-const repeated = (file: string, { run, runs, seed, device, threads, set, data }: VerifyFlags): string =>
-  options.command(file, ...options.given({ run, device, runs, seed, threads, set, data }));
+const repeated = (file: string | undefined, { run, runs, seed, device, threads, set, data }: VerifyFlags): string =>
+  options.command(...(file === undefined ? [] : [file]), ...options.given({ run, device, runs, seed, threads, set, data }));
 
 /** How many of what is promised hold, and how much more was measured. */
 function verdict(findings: readonly Finding[]): string {

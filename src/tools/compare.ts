@@ -13,7 +13,7 @@ import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
 import { EVALUATED } from "./evaluate.js";
-import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type Line, type RunInfo } from "./run.js";
+import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type KeptFile, type Line, type RunInfo } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
 import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
 import { merged, valueAt } from "../../runtime/records.js";
@@ -23,6 +23,8 @@ export interface Contender {
   /** As tables call it. */
   readonly name: string;
   readonly text: string;
+  /** The files that it uses. */
+  readonly used: readonly KeptFile[];
   readonly plan: Plan;
   readonly source: Source;
   readonly recompile: Recompile | undefined;
@@ -187,7 +189,7 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
   const budget = budgetOf(contender, asked);
   const info = { ...contender.describe(seed), conditions };
   clearRun(folder);
-  const run = await openRun(folder, contender.name, contender.text);
+  const run = await openRun(folder, contender.name, contender.text, contender.used);
   await run.describe({ ...info, step: 0 });
   const model = await load(contender.plan, { device, seed });
   try {

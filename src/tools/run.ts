@@ -1,6 +1,6 @@
 /**
- * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the checkpoint, and
- * where the data is, so that the run can be sampled from and repeated.
+ * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the files that it uses, the
+ * checkpoint, and where the data is, so that the run can be sampled from and repeated, wherever its page is by then.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -20,10 +20,31 @@ export interface RunInfo {
   readonly seed: number;
   readonly device: string;
   readonly step: number;
+  /** Where each source of data was read from. */
+  readonly sources?: readonly ReadFrom[];
+  /** The files that the page uses: where each was, and where in the folder of the run it is. */
+  readonly used?: readonly Omit<KeptFile, "text">[];
   /** What is left of a model that has shrunk: what to compile for its checkpoint. */
   readonly shrunk?: Shrunk;
   /** Under what a run of a comparison was trained, so that a comparison that goes on takes no other. */
   readonly conditions?: Conditions;
+}
+
+/** A source of data as it was read: its location, the folder that this is relative to, and the files that it came to. */
+export interface ReadFrom {
+  readonly name: string;
+  readonly location: string;
+  readonly from: string;
+  readonly files: readonly string[];
+}
+
+/** A file that a page uses, as its run keeps it. */
+export interface KeptFile {
+  /** Absolute, where it was. */
+  readonly path: string;
+  /** Relative to the folder of the run, with slashes: `files/blocks.mhc`. */
+  readonly file: string;
+  readonly text: string;
 }
 
 /** All that a run's losses and times depend on, by name. */
@@ -33,6 +54,7 @@ export const SPEC = "spec.mhc";
 export const CHECKPOINT = "model.safetensors";
 const INFO = "run.json";
 const METRICS = "metrics.jsonl";
+const FILES = "files";
 
 export type Line = Readonly<Record<string, unknown>>;
 
@@ -53,7 +75,7 @@ export function refuseTaken(folder: string | undefined): void {
   throw new DataError(`${folder} holds a run already (${whatIsIn(folder, before)})`, "give another --out, or move the old run away; `mhc sample` uses it as it is");
 }
 
-/** A run in words: `tiny.mhc, trained to step 5`; the file that says so when it cannot be read. */
+/** A run in words: `of tiny.mhc: its checkpoint is of step 5`; the file that says so when it cannot be read. */
 function whatIsIn(folder: string, file: string): string {
   try {
     const { file: page, step } = JSON.parse(readFileSync(join(folder, INFO), "utf8")) as Partial<RunInfo>;
@@ -64,12 +86,13 @@ function whatIsIn(folder: string, file: string): string {
   }
 }
 
-export async function openRun(folder: string | undefined, stem: string, spec: string): Promise<Run> {
+export async function openRun(folder: string | undefined, stem: string, spec: string, used: readonly KeptFile[]): Promise<Run> {
   refuseTaken(folder);
   const path = folderFor(folder, stem);
   const metrics = join(path, METRICS);
   claim(metrics, path);
   await writeAtomically(join(path, SPEC), spec);
+  for (const { file, text } of used) await writeAtomically(join(path, file), text);
   const describe = (info: RunInfo): Promise<void> => writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
   return {
     folder: path,
@@ -125,6 +148,7 @@ export function finishedLines(folder: string): readonly Line[] | null {
 /** Takes away what a run that was broken off has left. */
 export function clearRun(folder: string): void {
   for (const file of [SPEC, INFO, METRICS, CHECKPOINT]) rmSync(join(folder, file), { force: true });
+  rmSync(join(folder, FILES), { force: true, recursive: true });
 }
 
 /** The conditions of a finished run. */
@@ -150,7 +174,16 @@ function makeUnused(path: string): string {
   }
 }
 
-export function readRun(folder: string): { readonly info: RunInfo; readonly spec: string; readonly checkpoint: string } {
+export interface StoredRun {
+  readonly info: RunInfo;
+  readonly spec: string;
+  /** The path of the checkpoint. */
+  readonly checkpoint: string;
+  /** Paths of the files that the page uses, by the absolute paths that they had. */
+  readonly used: ReadonlyMap<string, string>;
+}
+
+export function readRun(folder: string): StoredRun {
   const path = resolve(folder);
   for (const file of [INFO, SPEC, CHECKPOINT]) {
     if (!existsSync(join(path, file))) throw new DataError(`${folder} is not a run: it has no ${file}`, "give the folder that `mhc train` printed");
@@ -164,14 +197,20 @@ export function readRun(folder: string): { readonly info: RunInfo; readonly spec
     throw new DataError(`the run ${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`, "train it again, or give another run");
   }
   if (!isRunInfo(info)) throw new DataError(`${join(folder, INFO)} does not describe a run`, "it may have been changed by hand, or be of another version of mhc");
-  return { info, spec, checkpoint: join(path, CHECKPOINT) };
+  return { info, spec, checkpoint: join(path, CHECKPOINT), used: new Map((info.used ?? []).map(({ path: before, file }) => [before, join(path, file)])) };
 }
 
 /** The fields that a run is used by; files come from anywhere. */
 function isRunInfo(value: unknown): value is RunInfo {
   if (typeof value !== "object" || value === null) return false;
-  const { format, file, set, data, facts } = value as Partial<Record<keyof RunInfo, unknown>>;
+  const { format, file, set, data, facts, used = [] } = value as Partial<Record<keyof RunInfo, unknown>>;
   const words = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((word) => typeof word === "string");
   const known = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((fact: unknown) => typeof fact === "object" && fact !== null);
-  return format === 1 && typeof file === "string" && words(set) && words(data) && known(facts);
+  return format === 1 && typeof file === "string" && words(set) && words(data) && known(facts) && Array.isArray(used) && used.every(isKept);
+}
+
+/** A file of the run's own folder: nothing outside of it is a part of a run. */
+function isKept(value: unknown): boolean {
+  const { path, file } = (value ?? {}) as { readonly path?: unknown; readonly file?: unknown };
+  return typeof path === "string" && typeof file === "string" && file.startsWith(`${FILES}/`) && !file.split(/[\\/]/).includes("..");
 }

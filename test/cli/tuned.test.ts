@@ -1,9 +1,11 @@
 /** What a device's kernels are before anything is tuned for it: SwiftShader is a GPU that a CPU emulates, WebAssembly is none. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { expect, it, vi } from "vitest";
 import { openDevice } from "../../runtime/index.js";
-import { choicesFor } from "../../src/cli/tuned.js";
+import { profileFolder } from "../../src/cli/profiles.js";
+import { cachePath, choicesFor, keepTuned } from "../../src/cli/tuned.js";
 import { compile } from "../../src/compile.js";
 import { isMember } from "../../src/schedule/families.js";
 import { readSpec } from "../helpers/specs.js";
@@ -33,4 +35,30 @@ it("WebAssembly is no GPU", async () => {
   const device = await openDevice("wasm", { threads: 1 });
   expect(device.software).toBe(false);
   await device.close();
+});
+
+it("MHC_CACHE names a file or a folder, there or not; one that cannot be written is a warning", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "mhc cache "));
+  const placeOf = (named: string): string => {
+    vi.stubEnv("MHC_CACHE", named);
+    return cachePath();
+  };
+  writeFileSync(join(folder, "plain"), "{}");
+  expect(placeOf(folder)).toBe(join(folder, "tune.json"));
+  expect(profileFolder()).toBe(join(folder, "profiles"));
+  expect(placeOf(join(folder, "new"))).toBe(join(folder, "new/tune.json"));
+  expect(placeOf(join(folder, "new.d/"))).toBe(join(folder, "new.d/tune.json"));
+  for (const file of ["mine.json", "plain"]) expect(placeOf(join(folder, file))).toBe(join(folder, file));
+  const device = await openDevice("wasm", { threads: 1 });
+  const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  placeOf(folder);
+  expect([await keepTuned(device, {}), said.mock.calls.length]).toEqual([join(folder, "tune.json"), 0]);
+  placeOf(join(folder, "plain/below"));
+  expect(await keepTuned(device, {})).toBe(null);
+  expect(said.mock.calls.flat().join("")).toMatch(/^warning: the choices are not kept: .*below.tune\.json cannot be written.*; MHC_CACHE names another place\n$/);
+  expect(choicesFor(device)).toEqual(expect.any(Object));
+  said.mockRestore();
+  vi.unstubAllEnvs();
+  await device.close();
+  rmSync(folder, { recursive: true });
 });
