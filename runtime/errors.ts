@@ -54,5 +54,6 @@ export class NumericError extends MhcError {
   }
 }
 
-/** What an error says. */
-export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What an error says; browsers put its lines one below the other. */
+export const reasonOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).trim().replace(/\s*\n\s*/g, " ");

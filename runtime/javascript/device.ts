@@ -1,4 +1,4 @@
-/** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and a device that is always there. */
+/** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and the device where there is no WebAssembly. */
 import { DeviceError, reasonOf } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { Host } from "../host.js";
@@ -17,16 +17,27 @@ export function javascriptDevice({ evalFix }: Pick<Host, "evalFix">): Device {
   }
   return {
     name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, notes: [],
-    load: (plan) => Promise.resolve(load(plan)),
+    // Async, so that a refusal is a rejection as on the other devices.
+    load: async (plan) => load(plan),
     close: () => Promise.resolve(),
   };
 }
 
+/** Pools of a plan; a DeviceError where there is no room for them. */
+function poolsOf({ pools: { state, work, out, ints } }: DevicePlan): Pools {
+  try {
+    return {
+      state: new Float32Array(state), work: new Float32Array(work), out: new Float32Array(out), ints: new Uint32Array(ints),
+    };
+  } catch (error) {
+    const size = ((4 * (state + work + out + ints)) / 2 ** 30).toFixed(3);
+    throw new DeviceError(`${size} GiB of memory were refused: ${reasonOf(error)}`, "make the batch or the model smaller");
+  }
+}
+
 function load(plan: DevicePlan): Session {
   if (plan.code.kind !== "javascript") throw new DeviceError("this plan has no JavaScript kernels", "compile it with `--target javascript`");
-  const pools: Pools = {
-    state: new Float32Array(plan.pools.state), work: new Float32Array(plan.pools.work), out: new Float32Array(plan.pools.out), ints: new Uint32Array(plan.pools.ints),
-  };
+  const pools = poolsOf(plan);
   // The text comes from our own printer, by way of the plan.
   const kernels = new Function("pools", plan.code.text)(pools) as KernelFunction[];
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);

@@ -39,7 +39,7 @@ export const nodeHost: Host = {
   engineFix: "start Node without --jitless",
   evalFix: "start Node without --disallow-code-generation-from-strings",
   get memoryFix() {
-    const flag = process.allowedNodeEnvironmentFlags.has(noHandler) ? `, or start Node with ${noHandler}` : "";
+    const flag = process.allowedNodeEnvironmentFlags?.has(noHandler) ? `, or start Node with ${noHandler}` : "";
     return `lift the limit of addresses if there is one (ulimit -v: a memory reserves 10 GiB of them)${flag}`;
   },
   unshared: () => (typeof SharedArrayBuffer === "undefined" ? "there is no SharedArrayBuffer" : null),

@@ -145,6 +145,16 @@ function decode(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** A module of a plan's kernels, which an engine may refuse to compile for want of memory or addresses. */
+async function compiled(engine: typeof WebAssembly, bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  try {
+    return await engine.compile(bytes);
+  } catch (error) {
+    const fix = "make the model smaller, or use another device; if the engine is new enough, report it with the page";
+    throw new DeviceError(`this engine refused the kernels: ${reasonOf(error)}`, fix);
+  }
+}
+
 interface Means {
   readonly engine: typeof WebAssembly;
   readonly host: Host;
@@ -179,7 +189,7 @@ async function load(plan: DevicePlan, { engine, host, shared, relaxed, take }: M
       threaded || ports.length === 0 ? memoryOf({ initial: pages, maximum: pages, shared: threaded }) : null;
     const bytes = decode(relaxed ? code.relaxed : code.binary);
     if (!threaded) bytes[code.sharedFlag] = 1;
-    const made = { plan, layout, module: await engine.compile(bytes) };
+    const made = { plan, layout, module: await compiled(engine, bytes) };
     if (!memory) return await remoteSession(made, ports[0]!, refused);
     return await (threaded ? sharedSession(made, memory, ports) : inlineSession(made, memory, engine));
   } catch (error) {

@@ -11,10 +11,35 @@ const text = `${serveText}
 const receive = serve((answer, transfer) => self.postMessage(answer, transfer));
 self.addEventListener("message", (event) => receive(event.data));`;
 
+/** What a page that asks for trusted types (`require-trusted-types-for 'script'`) wants of the address of a script. */
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL: (url: string) => string }): TrustedPolicy;
+}
+
+interface TrustedPolicy {
+  /** A string for all who know nothing of trusted types. */
+  createScriptURL(url: string): string;
+}
+
+/** Made once: a page refuses a second policy of the same name. */
+let policy: TrustedPolicy | null = null;
+
+function trusted(url: string): string {
+  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+  if (!trustedTypes) return url;
+  policy ??= trustedTypes.createPolicy("mhc", { createScriptURL: (address) => address });
+  return policy.createScriptURL(url);
+}
+
 /** A worker made of text. */
 export function openBlob(): Port {
   const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-  return portOf(new Worker(url), () => URL.revokeObjectURL(url));
+  try {
+    return portOf(new Worker(trusted(url)), () => URL.revokeObjectURL(url));
+  } catch (error) {
+    URL.revokeObjectURL(url);
+    throw error;
+  }
 }
 
 /** A worker made of the file beside this one. */

@@ -2,7 +2,7 @@
  * The command line as a user has it: built, run as a process, judged by its exit code, what it prints where, and what it leaves.
  * It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -261,6 +261,17 @@ describe("commands", () => {
     });
     const none = await train("none", "--jitless --disallow-code-generation-from-strings");
     expect(none).toMatchObject({ code: 3, err: expect.stringMatching(/error: no device can be used here: wasm: .+; javascript: .+; webgpu: .+\nfix: start Node without --jitless; or start Node without --disallow/) as string });
+  });
+
+  it.runIf(process.platform === "linux")("train where addresses are limited", async () => {
+    // Less than Node reserves for one memory.
+    const words = [process.execPath, join(build, "src/cli/main.js"), "train", "small.mhc", "--steps", "2", "--out", "limited"];
+    const line = `ulimit -v 8000000 && exec ${words.map((word) => `'${word}'`).join(" ")}`;
+    const err = await new Promise<string>((resolve, reject) => {
+      const done = (error: Error | null, _: string, said: string): void => (error ? reject(new Error(said)) : resolve(said));
+      execFile("sh", ["-c", line], { cwd, env: { ...process.env, ...quiet }, timeout: 30_000 }, done);
+    });
+    expect(err).toMatch(/^note: javascript, not wasm: no WebAssembly memory can be made: .+$/m);
   });
 
   it("train leaves a run that sample continues, in words", async () => {
