@@ -3,10 +3,12 @@
  * and training never sees it. Training windows are drawn by Threefry from (seed, step), so a step's batch is the same on every
  * device and after a restart. Nothing here reads files: `runtime/node/files.ts` does. Pairs of names are in `pairs.ts`.
  */
+import { describe, floatsOf, isObject, numbersOf, whole } from "./check.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
 import { siteHash, threefry2x32 } from "./threefry.js";
 import { recordOf } from "./records.js";
+import { roomFor, type Tokenized, type Tokens } from "./tokens.js";
 
 /** Batch tensors by name: "corpus.token" -> values of [batch, …]. */
 export type Batch = Readonly<Record<string, Float32Array | Uint32Array>>;
@@ -35,17 +37,29 @@ export function vocabularyOf(text: string): string[] {
 }
 
 /** Tokens of a text; a character outside the vocabulary is an error that names it. */
-export function encodeText(text: string, vocabulary: readonly string[]): Uint32Array {
-  const index = new Map(vocabulary.map((character, i) => [character, i]));
-  const tokens: number[] = [];
-  for (const character of text) {
-    const token = index.get(character);
-    if (token === undefined) {
-      throw new DataError(`the character ${JSON.stringify(character)} (U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}) is not in the vocabulary of the training text`, "use only characters of that text");
-    }
-    tokens.push(token);
+export const encodeText = (text: string, vocabulary: readonly string[]): Uint32Array => Uint32Array.from(tokensOf(text, vocabulary));
+
+/** The same, in a byte each where the vocabulary fits in bytes. */
+function tokensOf(text: string, vocabulary: readonly string[]): Tokens {
+  if (typeof text !== "string") throw new DataError(`the text is ${describe(text)}, and a string is expected`, "decode bytes with `new TextDecoder().decode(bytes)`");
+  const index = new Map(vocabulary.map((character, i) => [character.codePointAt(0)!, i]));
+  const tokens = roomFor(text.length, vocabulary.length);
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.codePointAt(at)!;
+    // A character beyond the first plane takes two places of a string.
+    if (code > 0xffff) at++;
+    const token = index.get(code);
+    if (token === undefined) throw unknownCharacter(String.fromCodePoint(code));
+    tokens[count++] = token;
   }
-  return Uint32Array.from(tokens);
+  return tokens.subarray(0, count);
+}
+
+function unknownCharacter(character: string): DataError {
+  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  const what = `the character ${JSON.stringify(character)} (U+${code})`;
+  return new DataError(`${what} is not in the vocabulary of the training text`, "use only characters of that text");
 }
 
 export const decodeTokens = (tokens: Iterable<number>, vocabulary: readonly string[]): string => Array.from(tokens, (token) => vocabulary[token] ?? "\uFFFD").join("");
@@ -56,9 +70,29 @@ export function drawBelow(bound: number, seed: number, step: number, index: numb
   return Math.floor((a / 4294967296) * bound);
 }
 
-export function textSource(info: Extract<DataInfo, { readonly kind: "characters" }>, text: string): Source {
-  const { name, window, holdout } = info;
-  const tokens = encodeText(text, info.vocabulary);
+type Characters = Extract<DataInfo, { readonly kind: "characters" }>;
+
+/**
+ * Batches of `NAME.token` and `NAME.next`, [batch, window], of a text. Throws DataError for a character that the
+ * vocabulary does not have, and for a text too short.
+ */
+export const textSource = (info: Characters, text: string): Source => sourceOfTokens(info, tokensOf(text, info.vocabulary));
+
+/** The same of a text that was tokenized by its own vocabulary. */
+export function tokenSource(info: Characters, { tokens, vocabulary }: Tokenized): Source {
+  const index = new Map(info.vocabulary.map((character, i) => [character, i]));
+  const places = vocabulary.map((character) => {
+    const place = index.get(character);
+    if (place === undefined) throw unknownCharacter(character);
+    return place;
+  });
+  if (places.every((place, i) => place === i)) return sourceOfTokens(info, tokens);
+  const moved = roomFor(tokens.length, info.vocabulary.length);
+  for (let i = 0; i < tokens.length; i++) moved[i] = places[tokens[i]!]!;
+  return sourceOfTokens(info, moved);
+}
+
+function sourceOfTokens({ name, window, holdout }: Characters, tokens: Tokens): Source {
   const cut = Math.floor(tokens.length * (1 - holdout));
   const site = siteHash(`data:${name}`);
   const windows = Math.floor((tokens.length - cut - 1) / window);
@@ -92,8 +126,31 @@ export interface Labelled {
   readonly count: number;
 }
 
+/**
+ * Throws DataError for what cannot be the examples of a page: another number of classes, ragged rows, numbers that are
+ * not finite.
+ */
+function checkExamples({ name, features, classes: wanted }: Examples, classes: readonly Partial<Labelled>[]): void {
+  if (!Array.isArray(classes)) throw new DataError(`the classes of \`${name}\` are ${describe(classes)}, and a list is expected`);
+  if (classes.length !== wanted) throw new DataError(`\`${name}\` has ${classes.length} classes, and the model was compiled for ${wanted}`);
+  for (const [label, one] of classes.entries()) {
+    const whose = `\`${name}\`, class ${label}`;
+    if (!isObject(one as unknown)) throw new DataError(`${whose} is ${describe(one)}, and \`values\` and their \`count\` are expected`);
+    const numbers = floatsOf(whose, numbersOf(whose, one.values));
+    const count = whole("count", one.count) ?? 0;
+    if (count * features !== numbers.length) {
+      throw new DataError(`${whose} has ${numbers.length} numbers, and ${count} examples of ${features} take ${count * features}`);
+    }
+    const at = numbers.findIndex((value) => !Number.isFinite(value));
+    if (at >= 0) throw new DataError(`${whose} has ${numbers[at]} at place ${at}`, "look at the data");
+  }
+}
+
+type Examples = Extract<DataInfo, { readonly kind: "examples" }>;
+
 export function examplesSource(info: Extract<DataInfo, { readonly kind: "examples" }>, classes: readonly Labelled[]): Source {
   const { name, features, holdout } = info;
+  checkExamples(info, classes);
   const site = siteHash(`data:${name}`);
   const places = classes.flatMap(({ count }, label) => Array.from({ length: count }, (_, row) => ({ label, row, held: row >= Math.floor(count * (1 - holdout)) })));
   const training = places.filter(({ held }) => !held);

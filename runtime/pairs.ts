@@ -7,6 +7,7 @@
  * Without a share to hold out, what is evaluated is every pair: reconstruction. Of pairs that are held out both names stand in others that training sees:
  * a name that it never sees would have no place.
  */
+import { describe } from "./check.js";
 import { drawBelow, type Batch, type Source } from "./data.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
@@ -17,6 +18,7 @@ export type Pair = readonly [first: string, second: string];
 
 /** The pairs of a text: lines of two names with a tab between them; empty lines are skipped. `where` is what errors call the text. */
 export function parsePairs(text: string, where = "the text"): Pair[] {
+  if (typeof text !== "string") throw new DataError(`the pairs are ${describe(text)}, and text is expected`);
   return text.split(/\r?\n/).flatMap((line, i): Pair[] => {
     if (line.trim() === "") return [];
     const columns = line.split("\t").map((column) => column.trim());

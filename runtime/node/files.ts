@@ -1,13 +1,15 @@
 /** Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving half a file. */
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { examplesSource, textSource, vocabularyOf, type Labelled, type Source } from "../data.js";
+import { describe, floatsOf } from "../check.js";
+import { examplesSource, tokenSource, type Labelled, type Source } from "../data.js";
 import { DataError } from "../errors.js";
-import { decodeText } from "./encoding.js";
 import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
 import type { DataInfo } from "../plan.js";
+import type { Tokenized } from "../tokens.js";
+import { readText, readTokens } from "./reading.js";
 
 /** A name in order of reading: chapter_2 before chapter_10. */
 const natural = new Intl.Collator("en", { numeric: true });
@@ -43,14 +45,6 @@ const underWay = new Set<string>();
 /** Takes away what writes under way have left so far, for a process that ends now: every file is what it was before them. */
 export function abandonWrites(): void {
   for (const temporary of underWay) rmSync(temporary, { force: true });
-}
-
-export async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new DataError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 /**
@@ -99,7 +93,7 @@ function packageFolder(name: string, starts: readonly string[]): string | null {
 
 /** What was read at a location, with the facts that the compiler needs. */
 export type Loaded =
-  | { readonly kind: "characters"; readonly text: string; readonly facts: { readonly vocabulary: readonly string[] } }
+  | { readonly kind: "characters"; readonly tokens: Tokenized["tokens"]; readonly facts: { readonly vocabulary: readonly string[] } }
   | { readonly kind: "examples"; readonly classes: readonly Labelled[]; readonly facts: { readonly features: number; readonly classes: number } }
   | { readonly kind: "pairs"; readonly pairs: readonly Pair[]; readonly facts: { readonly names: readonly string[] } };
 
@@ -114,10 +108,9 @@ export interface DataRequest {
 export async function readData({ name, kind, location, features }: DataRequest, from: string): Promise<Loaded> {
   const files = await filesAt(location, from);
   if (kind === "characters") {
-    const texts = await Promise.all(files.map((file) => readText(file)));
-    const text = texts.join("\n");
-    if (text.length === 0) throw new DataError(`the text of \`${name}\` is empty`, `look at ${location}`);
-    return { kind, text, facts: { vocabulary: vocabularyOf(text) } };
+    const { tokens, vocabulary } = await readTokens(files);
+    if (tokens.length === 0) throw new DataError(`the text of \`${name}\` is empty`, `look at ${location}`);
+    return { kind, tokens, facts: { vocabulary } };
   }
   if (kind === "pairs") {
     const lists = await Promise.all(files.map(async (file) => parsePairs(await readText(file), file)));
@@ -130,27 +123,32 @@ export async function readData({ name, kind, location, features }: DataRequest, 
   return { kind, classes, facts: { features, classes: classes.length } };
 }
 
-async function readText(file: string): Promise<string> {
-  return decodeText(await readBytes(file), file);
-}
-
 async function readExamples(file: string, features: number): Promise<Labelled> {
+  const text = await readText(file);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(await readText(file));
+    parsed = JSON.parse(text);
   } catch {
     throw new DataError(`${file} is not JSON`, "a class is a file with a list of numbers, or an object with such a list as `data`");
   }
   const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown } | null)?.data;
-  if (!Array.isArray(list) || !list.every((value) => typeof value === "number")) throw new DataError(`${file} does not hold a list of numbers`);
-  // What is left after the last whole example is not one.
-  const count = Math.floor(list.length / features);
-  if (count === 0) throw new DataError(`${file} has ${list.length} numbers, and an example takes ${features}`);
-  return { values: Float32Array.from(list.slice(0, count * features) as number[]), count };
+  if (!Array.isArray(list)) throw new DataError(`${file} does not hold a list of numbers`, "a class is such a list, or an object with one as `data`");
+  const wrong = list.findIndex((value) => typeof value !== "number");
+  if (wrong >= 0) {
+    const what = `place ${wrong} has ${describe(list[wrong])}`;
+    throw new DataError(`${file} does not hold a list of numbers: ${what}`, "write the examples one after the other, in one list");
+  }
+  const values = floatsOf(file, list as number[]);
+  const beyond = values.findIndex((value) => !Number.isFinite(value));
+  if (beyond >= 0) throw new DataError(`${file} holds a number that is not finite, at place ${beyond}`, "look at the data");
+  const count = values.length / features;
+  if (Number.isInteger(count) && count > 0) return { values, count };
+  const fix = `write ${features} numbers an example, or change \`features\``;
+  throw new DataError(`${file} has ${values.length} numbers, and an example takes ${features}`, fix);
 }
 
 export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
-  if (info.kind === "characters" && loaded.kind === "characters") return textSource(info, loaded.text);
+  if (info.kind === "characters" && loaded.kind === "characters") return tokenSource(info, { tokens: loaded.tokens, vocabulary: loaded.facts.vocabulary });
   if (info.kind === "examples" && loaded.kind === "examples") return examplesSource(info, loaded.classes);
   if (info.kind === "pairs" && loaded.kind === "pairs") return pairsSource(info, loaded.pairs);
   throw new DataError(`\`${info.name}\` is not data of the kind ${info.kind}`);

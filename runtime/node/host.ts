@@ -2,7 +2,8 @@
 import { availableParallelism } from "node:os";
 import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
-import { readBytes, writeAtomically } from "./files.js";
+import { writeAtomically } from "./files.js";
+import { readBytes } from "./reading.js";
 import { mayHaveGpu, vulkanMissing } from "./vulkan.js";
 import { openBlob } from "../web/worker.js";
 import { openThread } from "./worker.js";

@@ -145,14 +145,14 @@ async function contenderOf({ name, project, plan, loaded, sources, recompile, ac
 }
 
 /** Short, for people compare it when it differs. */
-function digest(parts: Iterable<string | Uint8Array>): string {
+function digest(parts: Iterable<string | Uint8Array | Uint16Array | Uint32Array>): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part).update("\0");
   return hash.digest("hex").slice(0, 16);
 }
 
 const digestOf = (loaded: Loaded): string =>
-  digest(loaded.kind === "characters" ? [loaded.text] : loaded.kind === "pairs" ? loaded.pairs.flat() : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
+  digest(loaded.kind === "characters" ? [loaded.facts.vocabulary.join(""), loaded.tokens] : loaded.kind === "pairs" ? loaded.pairs.flat() : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
 
 function budgetWords(contender: Contender, asked: Asked): string {
   const { steps, seconds } = budgetOf(contender, asked);

@@ -80,9 +80,15 @@ describe("checkpoints", () => {
     ["a header that is null", file("null", 0), "not an object"],
     ["null metadata", file({ __metadata__: null }, 0), "metadata"],
     ["a tensor that is null", file({ a: null }, 0), "`a`"],
-    ["halves", file({ a: tensor([2], 0, 4, "F16") }, 4), "F16"],
+    ["whole numbers", file({ a: tensor([2], 0, 8, "I32") }, 8), "`a` has the dtype I32; F64, F32, BF16, F16 can be read"],
+    ["half of what its dtype takes", file({ a: tensor([2], 0, 4, "F64") }, 4), "outside"],
+    ["no dtype", file({ a: { shape: [1], data_offsets: [0, 4] } }, 4), "`a` has no dtype"],
+    ["a key that it says twice", file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0061":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), "says `a` twice"],
+    ["a shape that it says twice", file('{"a":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}', 4), "says `shape` twice"],
+    ["metadata that are no text", file({ __metadata__: { step: { of: 3 } } }, 0), "metadata says `step` by an object"],
+    ["a header as long as a number can be", Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 1), "longer than the file"],
     ["a negative size", file({ a: tensor([-1], 0, 4) }, 4), "shape"],
-    ["offsets in words", file({ a: tensor([1], "0", "4") }, 4), "outside"],
+    ["offsets in words", file({ a: tensor([1], "0", "4") }, 4), "no offsets"],
     ["a tensor past the end", file({ a: tensor([2], 0, 8) }, 4), "outside"],
     ["a size that is not its shape's", file({ a: tensor([3], 0, 8) }, 8), "outside"],
     ["overlapping tensors", file({ a: tensor([1], 0, 4), b: tensor([1], 0, 4) }, 4), "overlap"],
@@ -91,6 +97,33 @@ describe("checkpoints", () => {
   ])("with %s are refused with the reason", (_, bytes, reason) => {
     expect(() => decode(bytes)).toThrow(DataError);
     expect(() => decode(bytes)).toThrow(reason);
+  });
+});
+
+describe("dtypes", () => {
+  const bits = (words: Uint16Array | Uint32Array | Float64Array): Uint8Array => new Uint8Array(words.buffer);
+  const read = (dtype: string, data: Uint8Array, count: number): number[] => {
+    const header = file({ a: tensor([count], 0, data.length, dtype) }, data.length);
+    header.set(data, header.length - data.length);
+    return [...decode(header).tensors.get("a")!.data];
+  };
+
+  it("of other widths are converted, bit by bit", () => {
+    expect(read("F64", bits(Float64Array.of(1 / 3, -1e-300, Number.POSITIVE_INFINITY)), 3)).toEqual([Math.fround(1 / 3), -0, Number.POSITIVE_INFINITY]);
+    expect(read("BF16", bits(Uint16Array.of(0x3f80, 0xc049, 0x7f80, 1)), 4)).toEqual([1, -3.140625, Number.POSITIVE_INFINITY, 2 ** -133]);
+    const halves = [1, -2, 65504, 2 ** -14, 2 ** -24, -(2 ** -24) * 1023, 1 / 3];
+    const words = [0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x3555];
+    expect(read("F16", bits(Uint16Array.from(words)), 7)).toEqual(halves.map((half, i) => (i === 6 ? 0.333251953125 : half)));
+    expect(read("F16", bits(Uint16Array.of(0x8000, 0xfc00, 0x7e00)), 3)).toEqual([-0, Number.NEGATIVE_INFINITY, Number.NaN]);
+    expect(() => read("F64", bits(Float64Array.of(0, 1e39)), 2)).toThrow("`a` holds 1e+39 at place 1, which is beyond the floats of 32 bits");
+  });
+
+  it("a Uint8Array of another memory is read, and what is none is named", () => {
+    const bytes = encode(small);
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length + 3), 3);
+    shared.set(bytes);
+    for (const view of [Buffer.from(bytes), shared]) expect(decode(view)).toEqual(decode(bytes));
+    expect(() => decode(bytes.buffer as unknown as Uint8Array)).toThrow("this is an ArrayBuffer");
   });
 });
 
