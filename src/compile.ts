@@ -18,6 +18,7 @@ import { elaborate, type Facts } from "./model/elaborate.js";
 import { reachOf } from "./manifolds/set.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
+import { unusedIn } from "./model/unused.js";
 import type { Accounted } from "./cost/account.js";
 import { schedule, type Scheduled } from "./schedule/plan.js";
 import { stateOf } from "./layout.js";
@@ -94,7 +95,9 @@ export function check(text: string, options: CheckOptions): Checked {
   try {
     const { model, diagnostics: found } = elaborate([...files, ...std], { set: options.set ?? {}, data: options.data ?? {}, facts: options.facts ?? null, sets: own.map(({ set }) => set) });
     const lost = model?.cost && profileOf(model.cost, { ...options, place: model.cost.span });
-    return lost && "code" in lost ? { model: null, diagnostics: [...found, lost], sources, own } : { model, diagnostics: found, sources, own };
+    const whole = model && !found.some(({ severity }) => severity === "error");
+    const warnings = whole ? unusedIn(model, files, std) : [];
+    return lost && "code" in lost ? { model: null, diagnostics: [...found, lost], sources, own } : { model, diagnostics: [...found, ...warnings], sources, own };
   } catch (error) {
     return { model: null, diagnostics: [blame(own, error)], sources, own };
   }

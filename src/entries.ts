@@ -97,13 +97,15 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     const drawn = gates ? [...gates.values.values()] : [];
     const found = gradients(b, lowered.pull ? b.add(lowered.loss!, lowered.pull) : lowered.loss!, [...nodes, ...drawn], scaling?.scale);
     const { clip } = model.train;
-    const trained = lowered.parameters.map((parameter) => ({ ...parameter, manifold: onManifold(parameter) }));
+    // What no gradient reaches stays as it is: weight decay alone would pull it to 0.
+    const moved = lowered.parameters.map(({ trained: moves }) => moves);
+    const trained = lowered.parameters.filter((_, i) => moved[i]).map((parameter) => ({ ...parameter, manifold: onManifold(parameter) }));
     const spec = optimizerOf(model.train);
     const unscaled = (gradient: Node): Node => (scaling ? b.div(gradient, b.broadcast(scaling.scale, gradient.shape, [])) : gradient);
-    const update = b.within(UPDATE, () => applyOptimizer(b, trained, found.slice(0, nodes.length), spec, clip, scaling, lowered.loss!));
+    const update = b.within(UPDATE, () => applyOptimizer(b, trained, found.slice(0, nodes.length).filter((_, i) => moved[i]), spec, clip, scaling, lowered.loss!));
     const closing = gates && b.within(UPDATE, () => closeGates(b, shrinking, gates, unscaled(b.pack(found.slice(nodes.length))), update.good));
     states = [...update.states, ...(closing?.states ?? [])];
-    order = closing ? [...update.order, ...closing.states.map(({ name }) => name)] : update.order;
+    order = [...update.order, ...(closing?.states ?? []).map(({ name }) => name), ...lowered.parameters.filter((_, i) => !moved[i]).map(({ name }) => name)];
     const constraints = constraintOutputs(lowered);
     const ahead = [lowered.loss!, ...lowered.constraints.values()];
     const costs = [...(closing?.costs ?? [])].map(([measure, node]) => [`cost:${measure}`, node] as const);

@@ -6,6 +6,7 @@ import type { Cut, Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { sizeOf } from "../graph/record.js";
+import { trainedParameters } from "./liveness.js";
 import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "./quantities.js";
@@ -23,6 +24,8 @@ export interface LoweredParameter {
   readonly decay: boolean;
   /** Of a parameter that is a point of a manifold itself, and is moved on it. */
   readonly points: Points | null;
+  /** Whether training moves it: not where no gradient reaches it. */
+  readonly trained: boolean;
   /** How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set. */
   readonly matrix: Sides | null;
   /** How its axes are cut as the model shrinks; null when none is. */
@@ -43,6 +46,7 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
   const members = new Map<string, Node>();
   const weights = new Map<string, Node>();
   const matrices = matricesOf(model);
+  const moved = trainedParameters(model);
   const riemannian = model.train?.optimizer.riemannian ?? false;
   const settings = createSettings(model, b, raw);
   const normed = new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity)));
@@ -56,7 +60,7 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
   function declare(name: string, parameter: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null, cuts: readonly (Cut | null)[]): Node {
     const { start, doc, on } = parameter;
     const node = b.parameter(name, shape);
-    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, matrix: matrixOf(parameter, shape), cuts: cuts.some((cut) => cut) ? cuts : null });
+    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, trained: moved.has(parameter), matrix: matrixOf(parameter, shape), cuts: cuts.some((cut) => cut) ? cuts : null });
     return node;
   }
 

@@ -100,6 +100,7 @@ export function applyOptimizer(
 
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
   const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)].filter((g) => g !== undefined).map((g) => b.sum(b.mul(g, g), g.shape.map((_, axis) => axis)));
+  if (squares.length === 0) squares.push(b.constant(0));
   const norm = clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   // What a number that is not finite came from can be looked at afterwards only if the step has not spread it over every parameter.
   const good = scaling ? b.finite(norm!) : loss ? b.finite(norm ? b.add(loss, norm) : loss) : null;

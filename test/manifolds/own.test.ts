@@ -92,8 +92,10 @@ describe("a page with a set of its own", () => {
 
 const wrong = (value: unknown, use = "./mine.js", more = "  manifold M = mine\n"): string => {
   const { model, diagnostics, sources } = check(`use "${use}"\n\nmodel M {\n  dim n = 3\n${more}  input u[n]\n  output y[n] = u\n}\n`, { file: "page.mhc", host: hostOf({ "mine.js": value as LoadedModule }) });
-  expect(model === null).toBe(diagnostics.length > 0);
-  return diagnostics.map((found) => render(found, sources)).join("\n");
+  // Of a manifold that nothing is on, a page that is right is warned.
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  expect(model === null).toBe(errors.length > 0);
+  return errors.map((found) => render(found, sources)).join("\n");
 };
 const mine = { ...sphere, name: "mine" };
 

@@ -81,7 +81,7 @@ const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const page = (via: string, blocks = ""): string => `model Small {
   dim context = 13, width = 12, layers = 3, lanes = 4
   data corpus = characters("text", window = context)
-  manifold Mixing = birkhoff(exact)
+  ${via.includes("Mixing") ? "manifold Mixing = birkhoff(exact)" : ""}
   stream x[lanes, context, width] = copies(embed(corpus.token))
   repeat layers {
     x through mlp(hidden = width) via ${via}
