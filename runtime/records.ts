@@ -1,7 +1,8 @@
 /**
- * Records whose keys are names of a page. A page may call anything `constructor`, `toString` or `__proto__`, and on a plain object each of these
- * is there before anybody put it there, or changes the object when it is set. So such records have no prototype, and are read by `valueAt`, which
- * sees only what stands in a record itself: those of JSON and of callers have a prototype. `test/runtime/records.test.ts` holds both.
+ * Records whose keys are names of a page. A page may call anything `constructor`, `toString` or `__proto__`, and on a
+ * plain object each of these is there before anybody put it there, or changes the object when it is set. So such
+ * records have no prototype, and are read by `valueAt`, which sees only what stands in a record itself: those of JSON
+ * and of callers have a prototype. `test/runtime/records.test.ts` holds both.
  */
 
 /** What stands in a record under a name; undefined when nothing does, or when there is no record. */
@@ -16,5 +17,6 @@ export function recordOf<K extends string, T>(entries: Iterable<readonly [K, T]>
 }
 
 /** All that stands in some records, as one; of one name the last counts. */
-export const merged = <T>(...records: readonly (Readonly<Record<string, T>> | null | undefined)[]): Readonly<Record<string, T>> =>
-  recordOf(records.flatMap((record) => Object.entries(record ?? {})));
+export const merged = <T>(
+  ...records: readonly (Readonly<Record<string, T>> | null | undefined)[]
+): Readonly<Record<string, T>> => recordOf(records.flatMap((record) => Object.entries(record ?? {})));

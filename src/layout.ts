@@ -18,6 +18,8 @@ export function stateOf({ lowered, states, order }: Entries): { parameters: Para
 
 /** A moment is cut as its parameter is: one of all values, or one for each point. */
 function cutsOf({ name, shape }: { readonly name: string; readonly shape: readonly number[] }, parameters: Entries["lowered"]["parameters"]): Pick<StateInfo, "cuts"> {
+  // The gates' own are no moments, and may be called as a parameter is: `gates:unit`.
+  if (name.startsWith("gates:")) return {};
   const of = parameters.find((parameter) => parameter.name === name.slice(name.indexOf(":") + 1));
   if (!of?.cuts) return {};
   if (shape.length === of.shape.length) return { cuts: of.cuts };

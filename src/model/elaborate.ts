@@ -12,6 +12,7 @@ import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expressionOn, unlabelled } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
+import { clashesOf } from "./clashes.js";
 import { COST_OVERRIDES, readCost } from "./cost.js";
 import { gatesOf, layersIn } from "./gates.js";
 import { adaptationsOf } from "./adapt.js";
@@ -374,10 +375,10 @@ function overRun({ page, sections, state, inputs }: Draft): void {
     state.report(diagnostic("MHC503", rank.span, "a rank is pulled down while training, and this page has no loss", { fix: "add `loss = …` and `train { … }`, or set the rank: `low_rank(rank = 4)`" }));
   }
   const clause = clauses.find(({ kind }) => kind === "scheduled");
-  if (!clause) return;
-  if (!sections.has("train")) state.report(diagnostic("MHC503", clause.span, "a schedule is over the steps of a run, and this page does not train", { fix: "add `train { … }`, or give the option one value" }));
-  const clash = inputs.find(({ name }) => name === "step");
-  if (clash) state.report(diagnostic("MHC202", clash.span, "`step` is the number of the step, which a schedule of this page is a function of", { notes: [{ message: "this schedule", span: clause.span }], fix: "give the input another name" }));
+  if (clause && !sections.has("train")) state.report(diagnostic("MHC503", clause.span, "a schedule is over the steps of a run, and this page does not train", { fix: "add `train { … }`, or give the option one value" }));
+  const shrinks = sections.get("cost")?.clauses.some((part) => part.kind === "words" && part.words[0]?.kind === "path" && part.words[0].parts[0]!.name === "shrink") ?? false;
+  const trains = sections.has("train") && page.items.some(({ kind }) => kind === "loss");
+  clashesOf({ inputs, parameters: state.parameters, schedule: clause?.span ?? null, trains, shrinks }).forEach(state.report);
 }
 
 /** Whether a dim is given as a number, and so goes by its own name. */
