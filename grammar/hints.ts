@@ -58,7 +58,7 @@ export function explained(text: string, file: string, { error, tokens, at, from 
   // What is missing at the end of a line is missing there, and not where the next line begins.
   const later = before && (end || before.endLine! < token.startLine!) && !told?.place && lacking(error.message);
   const [first, last] = told?.place ?? [token, token];
-  const start = later ? before.endOffset! + 1 : end ? Math.max(0, text.trimEnd().length - 1) : first.startOffset;
+  const start = later ? before.endOffset! + 1 : end ? (before?.endOffset ?? text.length) : first.startOffset;
   const stop = later ? start + 1 : end ? start + 1 : last.endOffset! + 1;
   const place = { file, start, end: Math.max(stop, start + 1) };
   return {

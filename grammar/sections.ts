@@ -62,10 +62,13 @@ export class SectionParser extends ExpressionParser {
 
   /** What a setting takes; also of one from outside of the page. */
   settingValue = this.RULE("settingValue", (): Expr | Every =>
-    this.OR([
-      { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
-      { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
-    ]));
+    this.OR({
+      ERR_MSG: "an expression",
+      DEF: [
+        { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
+        { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
+      ],
+    }));
 
   private clause = this.RULE("clause", (): Clause =>
     this.OR({

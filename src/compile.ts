@@ -16,6 +16,7 @@ import { valueOf } from "./graph/sizes.js";
 import { printKernel } from "./kernel/text.js";
 import { elaborate, type Facts } from "./model/elaborate.js";
 import { reachOf } from "./manifolds/set.js";
+import { flagText } from "./model/outside.js";
 import { printModel } from "./model/print.js";
 import type { TypedModel } from "./model/typed.js";
 import { unusedIn } from "./model/unused.js";
@@ -89,7 +90,7 @@ export interface Compiled {
 /** Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. */
 export function check(text: string, options: CheckOptions): Checked {
   const { files, texts, own, diagnostics } = readUses(text, options);
-  const sources = (file: string): string | undefined => texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text;
+  const sources = (file: string): string | undefined => texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text ?? flagText(options.set ?? {}, file);
   if (diagnostics.length) return { model: null, diagnostics, sources, own };
   const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
   try {

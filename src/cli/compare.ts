@@ -51,7 +51,10 @@ export const compareCommand = (): Command =>
       const json = given.json === true;
       const projects = await Promise.all(namesOf(words).map(async ({ name, file, set }) => {
         const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
-        return { name, project: await openProject(file, { ...given, set: [...(given.set ?? []), ...set.filter((setting) => !setting.startsWith("like="))], ...(like === undefined ? {} : { like }) }) };
+        const own = set.filter((setting) => !setting.startsWith("like="));
+        // What is said of one page goes before what is said of all.
+        const common = (given.set ?? []).filter((setting) => !own.some((other) => nameIn(other) === nameIn(setting)));
+        return { name, project: await openProject(file, { ...given, set: [...common, ...own], ...(like === undefined ? {} : { like }) }) };
       }));
       const device = await openAsked(given);
       let heeded: Heeded | null = null;
@@ -114,7 +117,7 @@ function namesOf(words: readonly string[]): { readonly name: string; readonly fi
     const at = existsSync(word) ? -1 : word.lastIndexOf("@");
     // An @ before a slash is a folder's, unless settings follow it.
     if (at < 1 || (word.includes("/", at) && !/^@\w[\w.]*=/.test(word.slice(at)))) return { word, file: word, set: [] };
-    const set = word.slice(at + 1).split(",");
+    const set = settingsIn(word.slice(at + 1));
     if (!set.every((setting) => /^[^=]+=./.test(setting))) throw new UsageError(`error: ${word}: write ${word.slice(0, at)}@name=value,name=value`);
     return { word, file: word.slice(0, at), set };
   });
@@ -123,6 +126,20 @@ function namesOf(words: readonly string[]): { readonly name: string; readonly fi
     if (words.indexOf(word) !== i) throw new UsageError(`error: ${word} is given twice; settings tell two of one page apart: ${file}@name=value`);
     return { name: short.filter((name) => name === short[i]).length > 1 ? word : short[i]!, file, set };
   });
+}
+
+const nameIn = (setting: string): string => setting.slice(0, setting.indexOf("=")).trim();
+
+/** Settings between commas; those within parentheses belong to a value: `train.optimizer=sgd(0.1, momentum=0.9)`. */
+function settingsIn(text: string): string[] {
+  let depth = 0;
+  const list = [""];
+  for (const character of text) {
+    depth += Number(character === "(") - Number(character === ")");
+    if (character === "," && depth === 0) list.push("");
+    else list[list.length - 1] += character;
+  }
+  return list;
 }
 
 interface Compiled extends CompiledFor {

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, Option } from "commander";
 
 export const json = (): Option => new Option("--json", "print JSON only, one object a line");
-export const set = (): Option => new Option("--set <name=value>", "override a dim or a setting: width=256, train.steps=50 (repeatable)").argParser(gather);
+export const set = (): Option => new Option("--set <name=value>", "override a dim, a manifold or a setting: width=256, train.steps=50, train.rate=1e-3 (repeatable)").argParser(gather);
 export const data = (): Option => new Option("--data <path>", "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)").argParser(gather);
 export const device = (): Option => new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
 export const profile = (): Option => new Option("--profile <name>", "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc devices --calibrate` measured, or ./file.json)");

@@ -43,13 +43,18 @@ export interface Project {
   readonly used: ReadonlyMap<string, string>;
 }
 
-/** `a=b` pairs of a repeatable option. */
+/** `a=b` pairs of a repeatable option; a name that is given twice is an error, since one of the two would be lost. */
 export function pairs(list: readonly string[] | undefined, option: string): Readonly<Record<string, string>> {
-  return recordOf((list ?? []).map((item) => {
+  const found = new Map<string, string>();
+  for (const item of list ?? []) {
     const at = item.indexOf("=");
     if (at < 1) throw new UsageError(`error: --${option} ${item}: write --${option} name=value`);
-    return [item.slice(0, at).trim(), item.slice(at + 1).trim()];
-  }));
+    const [name, value] = [item.slice(0, at).trim(), item.slice(at + 1).trim()];
+    const before = found.get(name);
+    if (before !== undefined) throw new UsageError(`error: --${option} ${name} is given twice: ${before} and ${value}`);
+    found.set(name, value);
+  }
+  return recordOf(found);
 }
 
 /** The text of a page. */

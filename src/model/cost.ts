@@ -8,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { Target } from "./gates.js";
+import { valueOfFlag } from "./outside.js";
 import { MEASURES, type CostSettings, type Measure } from "./typed.js";
 
 /** What `--set cost.…` takes: a device, budgets, and the part of the steps in which gates close. */
@@ -65,11 +66,11 @@ export function readCost(section: Section, overrides: Readonly<Record<string, st
     if (clause.monitored || clause.shared) return report(diagnostic("MHC502", clause.span, "a budget is met, neither monitored nor shared", { fix: `write \`${name} <= ${right.kind === "number" ? right.text : "50%"}\`` }));
     const share = right.kind === "number" && right.percent ? right.value : null;
     if (share === null) return report(diagnostic("MHC502", right.span, "a budget is a share of the dense model's cost", { fix: `write \`${name} <= 50%\`` }));
-    budget(name, share, clause.span, "");
+    budget(name, share, clause.span);
   }
 
-  function budget(measure: Measure, share: number, span: Span, set: string): void {
-    if (!(share > 0 && share < 1)) return report(diagnostic("MHC502", span, `${set}a budget is above 0% and below 100%, which is the dense model's cost`));
+  function budget(measure: Measure, share: number, span: Span): void {
+    if (!(share > 0 && share < 1)) return report(diagnostic("MHC502", span, "a budget is above 0% and below 100%, which is the dense model's cost"));
     if (budgets.some((one) => one.measure === measure)) return twice(measure, span);
     budgets.push({ measure, share, span });
   }
@@ -104,36 +105,35 @@ export function readCost(section: Section, overrides: Readonly<Record<string, st
       if (word(head) === "within") {
         if (value?.kind !== "number" || !value.percent) return report(diagnostic("MHC502", head.span, "`within` takes a share of the steps", { fix: "write `within 20%`" }));
         if (within.length) return twice("within", head.span);
-        period(value.value, value.span, "");
+        period(value.value, value.span);
       } else if (word(head) === "by") {
         if (ways.length) return twice("by", head.span);
-        if (!manner(word(value) ?? "", (value ?? head).span, "")) return;
+        if (!manner(word(value) ?? "", (value ?? head).span)) return;
       } else return report(diagnostic("MHC501", head.span, "after what may be shrunk come `within 20%` and `by magnitude`"));
     }
   }
 
-  function manner(by: string, span: Span, set: string): boolean {
+  function manner(by: string, span: Span): boolean {
     if (by === "gates" || by === "magnitude") return ways.push({ by, span }) > 0;
-    report(diagnostic("MHC502", span, `${set}units are chosen by \`gates\`, which are learned, or by \`magnitude\``));
+    report(diagnostic("MHC502", span, `units are chosen by \`gates\`, which are learned, or by \`magnitude\``));
     return false;
   }
 
-  function period(share: number, span: Span, set: string): void {
-    if (!(share > 0 && share < 1)) return report(diagnostic("MHC502", span, `${set}gates close within a part of the steps, above 0% and below 100%`));
+  function period(share: number, span: Span): void {
+    if (!(share > 0 && share < 1)) return report(diagnostic("MHC502", span, "gates close within a part of the steps, above 0% and below 100%"));
     within.push({ share, span });
   }
 
   function override(name: string, text: string): void {
-    const set = `--set cost.${name}=${text}: `;
-    const { span } = section.name;
+    const span = valueOfFlag(`cost.${name}`, text);
     if (name === "device") return void (device = { name: text, span });
-    if (name === "by") return void manner(text, span, set);
+    if (name === "by") return void manner(text, span);
     const found = /^(\d+(?:\.\d+)?)%$/.exec(text);
-    if (!found) return report(diagnostic("MHC502", span, `${set}a share is written in percent`, { fix: `write \`--set cost.${name}=50%\`` }));
+    if (!found) return report(diagnostic("MHC502", span, "a share is written in percent", { fix: `write \`--set cost.${name}=50%\`` }));
     const share = Number(found[1]) / 100;
-    if (name === "within") return period(share, span, set);
+    if (name === "within") return period(share, span);
     const measure = name as Measure;
     budgets.splice(0, budgets.length, ...budgets.filter((one) => one.measure !== measure));
-    budget(measure, share, span, set);
+    budget(measure, share, span);
   }
 }

@@ -3,11 +3,11 @@
  * causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that come from it stay
  * symbolic unless `facts` are given.
  */
-import type { Apply, Block, Call, Expr, File, Ident, Let, ManifoldDecl, Model, Path, Repeat, Section, Span } from "../../grammar/ast.js";
+import type { Apply, Block, Call, Expr, File, Ident, Let, ManifoldDecl, Model, Path, Repeat, Section } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import { atom, known, resolve, valueOf, type Polynomial } from "../graph/sizes.js";
+import { atom, resolve, valueOf, type Polynomial } from "../graph/sizes.js";
 import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expressionOn, unlabelled } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
@@ -25,6 +25,7 @@ import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type
 import { settle } from "./einstein.js";
 import { readData, type Facts } from "./sources.js";
 import { shared } from "./shares.js";
+import { flagged, flagsOf, nameOf, valueOfFlag } from "./outside.js";
 import { OVERRIDES, readTrain } from "./train.js";
 import { axesOf, type Axis, type CostSettings, type DataSource, type Dim, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
 import { merged, recordOf, valueAt } from "../../runtime/records.js";
@@ -113,11 +114,13 @@ function readModel(draft: Draft): TypedModel {
   }
   const section = draft.sections.get("train");
   overRun(draft);
-  const overrides = overridesOf(draft, "train", OVERRIDES);
+  const overrides = section ? flagsOf(draft.state, "train", overridesOf(draft, "train", OVERRIDES)) : new Map();
   const costOverrides = draft.sections.has("cost") ? overridesOf(draft, "cost", COST_OVERRIDES) : {};
   for (const name of Object.keys(draft.options.set)) if (!draft.used.has(name)) unknownSetting(draft, name);
   for (const name of Object.keys(draft.options.data)) {
-    if (!draft.data.some((source) => source.name === name)) draft.state.report(diagnostic("MHC401", draft.page.name.span, `the spec has no data \`${name}\``));
+    if (draft.data.some((source) => source.name === name)) continue;
+    const names = draft.data.map((source) => `\`${source.name}\``);
+    draft.state.report(diagnostic("MHC401", draft.page.name.span, `--data ${name}: the spec has no data \`${name}\``, { fix: names.length ? `it has ${names.join(", ")}` : "it has none" }));
   }
   const claims = draft.sections.get("constrain");
   const page = { state: draft.state, scope: draft.scope, statements: draft.statements };
@@ -183,9 +186,16 @@ function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = dra
 }
 
 function unknownSetting(draft: Draft, name: string): void {
-  const names = [...draft.dims.map((dim) => dim.name), ...manifoldsIn(draft.scope).map((manifold) => manifold.name), ...OVERRIDES.map((setting) => `train.${setting}`), ...(draft.sections.has("cost") ? COST_OVERRIDES.map((setting) => `cost.${setting}`) : [])];
-  const guess = nearest(name, names);
-  draft.state.report(diagnostic("MHC501", draft.page.name.span, `--set ${name}: the spec has no such dim, manifold or setting`, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` }));
+  const settings = [
+    ...(draft.sections.has("train") ? OVERRIDES.map((setting) => `train.${setting}`) : []),
+    ...(draft.sections.has("cost") ? COST_OVERRIDES.map((setting) => `cost.${setting}`) : []),
+  ];
+  const manifolds = manifoldsIn(draft.scope).map((manifold) => manifold.name);
+  const names = [...draft.dims.map((dim) => dim.name), ...manifolds, ...settings];
+  // `--set rate=1e-3` forgets the section.
+  const guess = names.find((other) => other.endsWith(`.${name}`)) ?? nearest(name, names);
+  const fix = guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}`;
+  draft.state.report(diagnostic("MHC501", nameOf(name), `the spec has no dim, manifold or setting \`${name}\``, { fix }));
 }
 
 function readItem(draft: Draft, item: Model["items"][number]): void {
@@ -194,9 +204,9 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
     case "dim": {
       const override = valueAt(draft.options.set, item.name.name);
       draft.used.add(item.name.name);
-      const size = override === undefined ? sizeOf(state, item.value, scope) : overridden(draft, item.name.name, override, item.name.span);
+      const size = override === undefined ? sizeOf(state, item.value, scope) : overridden(draft, item.name.name, override);
       const value = valueOf(size);
-      if (value !== null && value < 1) fail(state, "MHC215", item.span, `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
+      if (value !== null && value < 1) fail(state, "MHC215", override === undefined ? item.span : valueOfFlag(item.name.name, override), `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
       // In messages a dim goes by its own name, whatever it was computed from.
       const own = atom(item.name.name, value);
       draft.dims.push({ name: item.name.name, size: own, doc: item.doc });
@@ -256,12 +266,11 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
   }
 }
 
-function overridden(draft: Draft, name: string, text: string, span: Span): Polynomial {
-  const value = Number(text);
-  return Number.isInteger(value) && value >= 1 ? known(value) : fail(draft.state, "MHC215", span, `--set ${name}=${text}: a dim is a whole number of at least 1`);
+function overridden(draft: Draft, name: string, text: string): Polynomial {
+  const size = sizeOf(draft.state, flagged(draft.state, name, text), draft.scope);
+  return size.value === null ? fail(draft.state, "MHC208", valueOfFlag(name, text), "a size from outside is a number, or made of dims that stand before it") : size;
 }
 
-/** A definition; of a stream, its new value. */
 function readLet(draft: Draft, item: Let, scope: Scope): Statement {
   const { state } = draft;
   const before = lookup(scope, item.name.name);
@@ -354,11 +363,10 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const name = item.name.name;
   const override = valueAt(draft.options.set, name);
-  const { span } = item.value;
   draft.used.add(name);
-  if (override !== undefined && !Object.hasOwn(state.sets, override)) unknownName(state, "MHC301", span, `--set ${name}=${override}: there is no such manifold; there are ${Object.keys(state.sets).join(", ")}`, override, Object.keys(state.sets));
-  // From outside a set goes by its name, and has the options that it has when the page says none.
-  const given = override === undefined ? null : setOf(state, { kind: "path", parts: [{ name: override, span }], span }, scope);
+  const other = override === undefined ? null : flagged(draft.state, name, override);
+  if (other && other.kind !== "path" && other.kind !== "call") fail(state, "MHC301", other.span, "this is not a manifold", { fix: `there are ${Object.keys(state.sets).join(", ")}` });
+  const given = other ? setOf(state, other as Path | Call, scope) : null;
   const set = given ?? (isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope));
   const adapt = [...set.adapt, ...adaptationsOf(state, item, set, scope)];
   // A rank that adapts begins with all its parts.

@@ -58,7 +58,7 @@ describe("precision", () => {
   it.each([["clip = 1.0", null], ["precision = f32", null], ["precision = f16", "f16"]])("%s", (clauses, where) => expect(half(clauses)).toBe(where));
   it("can be set from outside", () => {
     expect(half("precision = f16", { "train.precision": "f32" })).toBeNull();
-    expect(half("clip = 1.0", { "train.precision": "f16" })).toBe("train");
+    expect(half("clip = 1.0", { "train.precision": "f16" })).toBe("f16");
   });
 
   it.each([["wasm", ["wasm", "webgpu"]], ["javascript", ["javascript"]]] as const)("f16 is an error for %s, at compile time", async (lacking, devices) => {

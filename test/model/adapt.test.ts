@@ -351,7 +351,7 @@ it("all of it has one layout, and none of its words is taken from the page", () 
   }
 }
 `;
-  expect(format(text.replace("adapt rank in 1 .. 2 weight 1e-3", "adapt  rank in 1..2   weight 1e-3").replace("8 shared", "8   shared"), "words.mhc")).toEqual({ text, diagnostics: [] });
+  expect(format(text.replace("adapt rank in 1 .. 2 weight 1e-3", "adapt  rank in 1..2   weight 1e-3").replace("8 shared", "8   shared"), "words.mhc")).toMatchObject({ text, diagnostics: [] });
 });
 
 it("a rank starts as a matrix of that rank would, never falls below its lower end, and is printed", async () => {
