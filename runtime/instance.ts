@@ -79,8 +79,23 @@ export async function notFinite(
   instance: Instance, step: number, text: (tensors: string | null) => string, more: Partial<Looked> = {},
 ): Promise<NumericError> {
   const { words, report } = await examine(instance, step, more);
-  const fix = report.tensors[0]?.kind === "input" ? "look at the data" : calmer(instance);
-  return new NumericError(text(words), fix, report);
+  return new NumericError(text(words), adviceFor(instance, report), report);
+}
+
+const DOMAIN = "a root or a logarithm of what is not positive, or a division by zero";
+
+/** By what was not finite first. Where all that the step is computed from is finite, an operation is what made it so: before any step that is not the rate's doing. */
+function adviceFor(instance: Instance, { tensors, lastFinite }: NumericReport): string {
+  const kind = tensors[0]?.kind ?? "gradient";
+  switch (kind) {
+    case "input": return "look at the data";
+    case "parameter":
+    case "state": return calmer(instance);
+    case "gradient":
+      if (lastFinite === null) return `no step was made yet, so it is not the rate: look in the page for ${DOMAIN}, and for starts that are too large`;
+      return `${calmer(instance)}; or look in the page for ${DOMAIN}`;
+    default: return kind satisfies never;
+  }
 }
 
 /** What to do about numbers that training has let grow. */

@@ -148,11 +148,13 @@ export async function compileFor(project: Project, device: Device, json: boolean
   const compiled = await compile(project.text, how);
   await report(compiled, json);
   if (project.shrunk && !compiled.plan!.settled) throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
-  return { plan: compiled.plan!, loaded, sources, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
+  return { plan: compiled.plan!, options, loaded, sources, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
 }
 
 export interface CompiledFor {
   readonly plan: Plan;
+  /** With the facts of the data. */
+  readonly options: CheckOptions;
   readonly loaded: ReadonlyMap<string, Loaded>;
   readonly sources: readonly ReadFrom[];
   readonly accounts: NonNullable<Compiled["accounts"]>;

@@ -1,7 +1,7 @@
 /** mhc train: compiles the spec for a device, trains it, and leaves a run folder. */
 import { basename, join } from "node:path";
 import { Command } from "commander";
-import { NumericError } from "../../runtime/errors.js";
+import { MhcError, NumericError } from "../../runtime/errors.js";
 import { vocabularyOf } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
 import { parametersOf } from "../../runtime/plan.js";
@@ -9,6 +9,7 @@ import type { Device, DeviceName } from "../../runtime/device.js";
 import type { Model } from "../../runtime/model.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import { energyOf, openMeter } from "../tools/energy.js";
+import { firstNotFinite, inWords, type NotFiniteOperation, type Question } from "../tools/first-not-finite.js";
 import { modelledStep } from "../tools/modelled.js";
 import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
 import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
@@ -67,7 +68,7 @@ export const trainCommand = (): Command =>
 async function trainOn(device: Device, project: Project, given: TrainFlags): Promise<void> {
   const json = given.json === true;
   const print = (line: Readonly<Record<string, unknown>>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
-  const { plan, loaded, sources, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
+  const { plan, options: checked, loaded, sources, recompile, accounts } = await compileFor(project, device, json, given.monitor !== 0);
   const { settings, info, source } = trainable(plan, loaded);
   const model = await load(plan, { device, seed: given.seed });
   const heeded = heedSignals();
@@ -100,11 +101,15 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
       });
     } catch (error) {
       if (!(error instanceof NumericError)) throw error;
-      const failed = { done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name, ...errorLine(error) };
+      const operation = await operationOf(error, { text: project.text, options: checked, model, batch: source.batch(settings.batch, model.seed, model.step) });
+      const told = operation ? new NumericError(`${error.message}\n${inWords(operation)}`, operation.fix, error.report) : error;
+      const failed = {
+        done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name, ...(operation ? { operation } : {}), ...errorLine(told),
+      };
       run.log(failed);
-      if (!json) throw error;
+      if (!json) throw told;
       print(failed);
-      throw new PrintedError(error);
+      throw new PrintedError(told);
     }
     // What evaluations took is in what was measured.
     const energy = energyOf(meter, "read" in meter ? meter.read() : 0, step && { joules: modelled, profile: `${step.profile}, steps alone` });
@@ -135,6 +140,20 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
     heeded.release();
     if ("close" in meter) meter.close();
     await model.close();
+  }
+}
+
+/** The first operation of a step that was not finite, where its parameters and its batch were. */
+async function operationOf(error: NumericError, question: Omit<Question, "calmer">): Promise<NotFiniteOperation | null> {
+  const { step, tensors } = error.report;
+  const isOfTheStep = step === question.model.step + 1;
+  if (!isOfTheStep || (tensors.length && tensors[0]!.kind !== "gradient")) return null;
+  try {
+    return await firstNotFinite({ ...question, calmer: error.fix ?? "look at what this is computed from" });
+  } catch (failure) {
+    // A device that fails now has nothing to add to what is known.
+    if (failure instanceof MhcError) return null;
+    throw failure;
   }
 }
 

@@ -4,6 +4,7 @@
  * wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise (x * 1, x + 0,
  * views that change nothing) are folded here; the rest is `src/passes/simplify.ts`.
  */
+import type { Span } from "../../grammar/ast.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 import { opTable } from "./ops.js";
 import { sameShape, sizeOf, type OpRecord } from "./record.js";
@@ -64,6 +65,9 @@ export function createBuilder() {
     }
   }
 
+  /** What `part` makes computes an expression of the page, for whom it is now. */
+  const at = <T>(span: Span, part: () => T): T => within({ ...origin, at: span }, part);
+
   const isConstant = (node: Node, value: number): boolean =>
     (node.op === "constant" && node.attrs.value === value) ||
     ((node.op === "broadcast" || node.op === "reshape") && isConstant(node.inputs[0]!, value));
@@ -89,7 +93,7 @@ export function createBuilder() {
   const sum = (x: Node, axes: readonly number[]): Node => (axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) }));
 
   return {
-    make, inEpoch, within,
+    make, inEpoch, within, at,
     parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
     state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
     input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),

@@ -8,6 +8,8 @@
  * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator and
  * in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
  */
+import type { Span } from "../../grammar/ast.js";
+
 export type DType = "f32" | "u32" | "bool";
 export type Shape = readonly number[];
 
@@ -116,6 +118,8 @@ export type Phase = "forward" | "backward" | "update";
 export interface Origin {
   readonly block: string;
   readonly phase: Phase;
+  /** The expression of the page that it computes, or is the derivative of; what a pass makes for itself has none. */
+  readonly at?: Span;
 }
 
 export type Node = { readonly [K in Op]: NodeOf<K> }[Op];

@@ -210,6 +210,10 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   }
 
   function evaluate(e: Typed): Labelled {
+    return b.at(e.span, () => lowered(e));
+  }
+
+  function lowered(e: Typed): Labelled {
     switch (e.kind) {
       case "number": return { node: b.constant(e.value), labels: [] };
       case "scalar": return { node: b.constant(e.scalar.value()), labels: [] };
