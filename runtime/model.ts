@@ -36,12 +36,12 @@ export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Pro
   }
   const checked = optionsOf("load", options);
   const seed = whole("seed", checked.seed, 0, U32_MAX) ?? plan.train?.seed ?? 0;
-  const device = checked.device ?? "auto";
+  const { device = "auto" } = checked;
   if (typeof device !== "object") {
     // A device that is opened here has no other owner.
     return openFor(host, plan, device, checked, (opened) => put(host, plan, opened, seed, true));
   }
-  if (typeof device.load !== "function") {
+  if (!isObject(device) || typeof device.load !== "function") {
     throw new DeviceError(`\`device\` is ${describe(device)}, and a device or its name is expected`, "pass what `openDevice` gives");
   }
   return put(host, plan, device, seed, false);

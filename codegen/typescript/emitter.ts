@@ -36,7 +36,7 @@ export const typescript: ModuleEmitter = {
     file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
     file.addImportDeclaration({
       moduleSpecifier: RUNTIME, isTypeOnly: true,
-      namedImports: [...(plan.train ? ["Batch"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", "Plan", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
+      namedImports: [...(plan.train ? ["Batch", "CallOptions"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", "Plan", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
     });
 
     file.addInterface({
@@ -72,7 +72,7 @@ export const typescript: ModuleEmitter = {
       method("parameters", `${plan.name}Parameters`, [], "Every parameter by name: its shape, its values, and how to set them.", `parameters() as unknown as ${plan.name}Parameters`),
       method("checkpoint", "Promise<Uint8Array<ArrayBuffer>>", [], "All parameters and optimizer state as a safetensors file.", "checkpoint()"),
       method("save", "Promise<void>", ["path: string"], "Writes the checkpoint to a file, atomically. Node only.", "save(path)"),
-      method("load", "Promise<void>", ["from: string | Uint8Array"], "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this model.", "load(from)"),
+      method("load", "Promise<void>", ["from: string | Uint8Array"], "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this model, or not finite.", "load(from)"),
       method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
     ];
     file.addClass({
@@ -138,8 +138,8 @@ function method(name: string, returnType: string, parameters: readonly string[],
 function training(text: boolean, what: string): Method[] {
   const data = `data: Source${text ? " | string" : ""}`;
   return [
-    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: TrainOptions = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Throws NumericError when the loss is not finite.`, "train(data, options)"),
-    method("holdout", "Promise<number>", [data], "Mean loss over the held-out part of the data; over all pairs, when none are held out.", "holdout(data)"),
+    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: TrainOptions = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is not finite.`, "train(data, options)"),
+    method("holdout", "Promise<number>", [data, "options: CallOptions = {}"], "Mean loss over the held-out part of the data; over all pairs, when none are held out. `signal` ends it.", "holdout(data, options)"),
     method("evaluate", "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>", ["batch: Batch"], "Mean loss of one batch; nothing changes.", "evaluate(batch)"),
     method("gradients", "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>", ["batch: Batch"], "Loss and gradients of one batch, by parameter; nothing changes.", "gradients(batch)"),
   ];

@@ -17,7 +17,7 @@ const COMMON_JS = "Object Promise exports module require __dirname __esModule __
 
 /** What the module imports, the globals in it, and what its methods' arguments and locals are called. */
 const USED =
-  "load Batch GenerateOptions LoadOptions Model ParameterAccess Plan Source StepMetrics TrainOptions " +
+  "load Batch CallOptions GenerateOptions LoadOptions Model ParameterAccess Plan Source StepMetrics TrainOptions " +
   "ArrayBuffer AsyncIterableIterator Float32Array JSON Readonly Record Uint8Array back batch cotangents data " +
   "from inputs model options path prompt";
 
