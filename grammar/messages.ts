@@ -1,6 +1,7 @@
 /** Syntax errors in the user's words: what was expected, what stands there. Token classes are named by their labels. */
 import { EOF, type IParserErrorMessageProvider, type IToken, type TokenType } from "chevrotain";
 import { RightBrace, word } from "./lexer.js";
+import { valueAt } from "../runtime/records.js";
 
 const shown = (token: IToken): string => (token.tokenType === EOF ? "the end of the file" : `\`${token.image}\``);
 const TOP = "`model`, `block`, `connection` or `use`";
@@ -14,7 +15,7 @@ const label = (type: TokenType): string => (type === EOF ? "the end of the file"
 export const messages: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected, actual, previous, ruleName }) => {
     if (expected === EOF) return `expected ${TOP}, found ${shown(actual)}`;
-    const wanted = (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF ? (BODIES[ruleName] ?? label(expected)) : label(expected);
+    const wanted = (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF ? (valueAt(BODIES, ruleName) ?? label(expected)) : label(expected);
     return `expected ${wanted}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual)}`;
   },
   buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${TOP}, found ${shown(firstRedundant)}`,

@@ -8,6 +8,7 @@
 import { createToken, type CustomPatternMatcherFunc, type TokenType } from "chevrotain";
 import type { Code } from "../src/diagnostics/table.js";
 import * as t from "./lexer.js";
+import { valueAt } from "../runtime/records.js";
 
 /** What to say of a slip, and what to do. */
 export interface Says {
@@ -44,7 +45,7 @@ function numberMeant(image: string): string {
   if (/^0x[0-9a-f]+$/i.test(image)) return `write \`${Number(image)}\``;
   const [, digits, letters] = /^([\d_.]*(?:[eE][+-]?\d+)?)(.*)$/.exec(image)!;
   const plain = digits!.replaceAll("_", "").replace(/\.$/, "").replace(/^\./, "0.");
-  const power = { k: 1e3, K: 1e3, M: 1e6, m: 1e6, G: 1e9, B: 1e9, T: 1e12 }[letters!];
+  const power = valueAt({ k: 1e3, K: 1e3, M: 1e6, m: 1e6, G: 1e9, B: 1e9, T: 1e12 }, letters!);
   if (power) {
     const memory = /[KMGT]/.test(letters!) ? `, or for memory \`${plain} ${letters}iB\`` : "";
     return `write \`${Number(plain) * power}\`${memory}`;

@@ -7,6 +7,7 @@ import type { DeviceName } from "../compile.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
+import { mustStandBeside, stemOf } from "./stems.js";
 import { profileNamed } from "./profiles.js";
 import { pageOf, profiled, report, type SpecOptions } from "./project.js";
 import { valueAt } from "../../runtime/records.js";
@@ -43,7 +44,8 @@ export const compileCommand = (): Command =>
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
       if (!given.emit && !given.out) throw new UsageError("error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)");
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
-      const { text, stem, options: full } = await pageOf(file, { ...given, profile: undefined });
+      const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
+      const stem = given.out === undefined ? "" : stemOf(page);
       const { compile } = await import("../compile.js");
       const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));
       const all = devices.length ? devices : (["wasm", "webgpu"] as const);
@@ -69,6 +71,7 @@ export const compileCommand = (): Command =>
         } else if (target.kind === "kernels") files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
         else files.push(...(await target.emit(stem, plan)));
       }
+      mustStandBeside(given.out, files.map(({ path }) => path));
       for (const { path, content } of files) {
         await write(resolve(given.out, path), content);
         const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;

@@ -3,7 +3,7 @@
  * is the compiler's host: the only place where it meets the file system.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, isAbsolute, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
 import { fieldsOf, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { MhcError } from "../../runtime/errors.js";
@@ -216,16 +216,15 @@ export async function optionsOf({ info: { file, set, data, facts, shrunk }, spec
 }
 
 /** The page that is asked for: a file, or that of a run. */
-export async function pageOf(file: string | undefined, given: SpecOptions & { readonly run?: string }): Promise<{ readonly text: string; readonly stem: string; readonly options: Omit<CompileOptions, "devices"> }> {
-  const stemOf = (path: string): string => basename(path).replace(/\.mhc$/, "");
+export async function pageOf(file: string | undefined, given: SpecOptions & { readonly run?: string }): Promise<{ readonly text: string; readonly file: string; readonly options: Omit<CompileOptions, "devices"> }> {
   if (given.run === undefined) {
     if (file === undefined) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
     const project = await openProject(file, given);
-    return { text: project.text, stem: stemOf(file), options: (await readFacts(project, given.json === true)).options };
+    return { text: project.text, file, options: (await readFacts(project, given.json === true)).options };
   }
   if (file !== undefined || given.set?.length || given.data?.length) throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
   const run = readRun(given.run);
-  return { text: run.spec, stem: stemOf(run.info.file), options: await optionsOf(run) };
+  return { text: run.spec, file: run.info.file, options: await optionsOf(run) };
 }
 
 /** What a run's folder says about it; `first` is the data source that a location without a name is for. */

@@ -21,6 +21,7 @@ import * as options from "./options.js";
 import { errorLine, PrintedError } from "./outcome.js";
 import { Progress } from "./progress.js";
 import { compileFor, describeRun, openProject, trainable, type Project, type SpecOptions } from "./project.js";
+import { merged } from "../../runtime/records.js";
 
 interface TrainFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -103,9 +104,8 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
       if (!(error instanceof NumericError)) throw error;
       const operation = await operationOf(error, { text: project.text, options: checked, model, batch: source.batch(settings.batch, model.seed, model.step) });
       const told = operation ? new NumericError(`${error.message}\n${inWords(operation)}`, operation.fix, error.report) : error;
-      const failed = {
-        done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name, ...(operation ? { operation } : {}), ...errorLine(told),
-      };
+      const line = { done: false, run: run.folder, steps: model.step, ...failureLine(error), device: device.name, ...(operation ? { operation } : {}) };
+      const failed = merged<unknown>(line, errorLine(told));
       run.log(failed);
       if (!json) throw told;
       print(failed);

@@ -175,11 +175,11 @@ export async function compare(contenders: readonly Contender[], seeds: readonly 
   return { specs: tabulate(outcomes), seeds, budget: asked, device: device.name, adapter: device.adapter, notes: differences(contenders, asked) };
 }
 
-/** What the folders of each spec's runs are called: its name as a plain file name, with a number where two names would be one. */
+/** What the folders of each spec's runs are called: its name as a plain file name, with a number where two names would be one, by case too. */
 function stemsOf(contenders: readonly Pick<Contender, "name">[]): string[] {
   const plain = contenders.map(({ name }) => name.replace(/[^\w.,=@+-]+/g, "-"));
   return plain.map((stem, i) => {
-    const before = plain.slice(0, i).filter((other) => other === stem).length;
+    const before = plain.slice(0, i).filter((other) => other.toLowerCase() === stem.toLowerCase()).length;
     return before ? `${stem}-${before + 1}` : stem;
   });
 }
