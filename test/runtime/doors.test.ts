@@ -76,8 +76,14 @@ describe("what is of another kind", () => {
       null, "12", "", Number.NaN, 1.5, -1, 7n, Symbol("s"), () => 1, new ArrayBuffer(32), new DataView(new ArrayBuffer(8)), new Uint32Array(8), new BigInt64Array(8),
       Promise.resolve(1), Object.assign(new Array<number>(8), { 3: 1 }), Array.from({ length: 8 }, (_, i) => `${i}`), new Array(8), [[0, 1, 2, 3], [0, 1, 2, 3]], { length: 8 },
     )).filter((value) => value !== undefined && !right(value));
-  const isNumbers = (value: unknown): boolean => (Array.isArray(value) || ArrayBuffer.isView(value)) && (value as unknown as ArrayLike<unknown>).length === 8
-    && Array.from(value as unknown as ArrayLike<unknown>).every((token) => Number.isInteger(token) && (token as number) >= 0 && (token as number) < vocabulary.length);
+  const isEight = (value: unknown, each: (number: number) => boolean): boolean => {
+    if (!Array.isArray(value) && !ArrayBuffer.isView(value)) return false;
+    const all = Array.from(value as ArrayLike<unknown>);
+    return all.length === 8 && all.every((item) => typeof item === "number" && each(item));
+  };
+  const isTokens = (value: unknown): boolean =>
+    isEight(value, (token) => Number.isInteger(token) && token >= 0 && token < vocabulary.length);
+  const isFloats = (value: unknown): boolean => isEight(value, (number) => Number.isFinite(Math.fround(number)));
   const isWhole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
   const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
@@ -85,12 +91,12 @@ describe("what is of another kind", () => {
     "the data of train": [(value) => next(value), (value) => typeof value === "string"],
     "the data of holdout": [(value) => model.holdout(value as Source), (value) => typeof value === "string"],
     "a batch": [(value) => model.evaluate(value as Batch), () => false],
-    "tokens": [(value) => model.evaluate(tokens(value)), isNumbers],
-    "tokens of gradients": [(value) => model.gradients(tokens(value)), isNumbers],
-    "tokens of forward": [(value) => model.forward({ "corpus.token": value as Uint32Array }), isNumbers],
+    "tokens": [(value) => model.evaluate(tokens(value)), isTokens],
+    "tokens of gradients": [(value) => model.gradients(tokens(value)), isTokens],
+    "tokens of forward": [(value) => model.forward({ "corpus.token": value as Uint32Array }), isTokens],
     "the batch of a source": [(value) => next({ ...source, batch: () => value }), () => false],
-    "the tokens of a source": [(value) => next(fed(value)), isNumbers],
-    "what a source holds out": [(value) => model.holdout(fed(value)), isNumbers],
+    "the tokens of a source": [(value) => next(fed(value)), isTokens],
+    "what a source holds out": [(value) => model.holdout(fed(value)), isTokens],
     "a part that a source holds out": [(value) => model.holdout({ ...source, *holdout() {
       yield value as { batch: Batch; count: number };
     } }), () => false],
@@ -117,7 +123,7 @@ describe("what is of another kind", () => {
     "a text to encode": [(value) => encodeText(value as string, vocabulary), (value) => typeof value === "string"],
     "pairs as text": [(value) => parsePairs(value as string), (value) => typeof value === "string"],
     "classes": [(value) => examplesSource(images, value as []), () => false],
-    "the values of a class": [(value) => examplesSource(images, [{ values: value as Float32Array, count: 4 }]), isNumbers],
+    "the values of a class": [(value) => examplesSource(images, [{ values: value as Float32Array, count: 4 }]), isFloats],
   };
   it.each(Object.entries(doors))("is refused as %s", async (_, [call, right]) => {
     await assert(asyncProperty(wrong(right), (value) => refused(() => call(value)).then(() => undefined)), { numRuns: 40 });
