@@ -6,6 +6,7 @@
 import type { Every, Expr, Span } from "../../grammar/ast.js";
 import { parseSetting } from "../../grammar/parse.js";
 import { Abandoned, fail, type Elaboration } from "./scope.js";
+import { valueAt } from "../../runtime/records.js";
 
 export type Settings = Readonly<Record<string, string>>;
 
@@ -14,7 +15,8 @@ const PREFIX = "--set ";
 /** The text of a flag as diagnostics show it, by the name of its file; undefined for other files. */
 export function flagText(set: Settings, file: string): string | undefined {
   const name = file.startsWith(PREFIX) ? file.slice(PREFIX.length) : null;
-  return name !== null && Object.hasOwn(set, name) ? `${name}=${set[name]}` : undefined;
+  const value = name === null ? undefined : valueAt(set, name);
+  return value === undefined ? undefined : `${name}=${value}`;
 }
 
 /** The place of a flag's name. */

@@ -8,7 +8,7 @@
  */
 import type { Batch } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
-import { merged } from "../../runtime/records.js";
+import { merged, recordOf } from "../../runtime/records.js";
 import { check, type CheckOptions } from "../compile.js";
 import { positionOf } from "../diagnostics/render.js";
 import { buildEntries } from "../entries.js";
@@ -85,18 +85,16 @@ const LONGEST = 60;
 /** An example that shows it, and the entry that has it. */
 async function example(model: Model, batch: Batch): Promise<{ readonly entry: "loss" | "gradients"; readonly batch: Batch } | null> {
   const size = model.plan.train!.batch;
-  const names = Object.keys(batch);
-  const widthOf = (name: string): number => batch[name]!.length / size;
-  const rowOf = (name: string, i: number): ArrayLike<number> => batch[name]!.slice(i * widthOf(name), (i + 1) * widthOf(name));
+  const rowOf = (values: Batch[string], i: number): Batch[string] => values.slice((i * values.length) / size, ((i + 1) * values.length) / size);
   /** A batch of one example. */
-  const single = (i: number): Batch => merged(Object.fromEntries(names.map((name) => [name, rowOf(name, i)]))) as Batch;
+  const single = (i: number): Batch => recordOf(Object.entries(batch).map(([name, values]) => [name, rowOf(values, i)]));
   /** The same example in each place of a batch. */
-  const repeated = (i: number): Batch => merged(Object.fromEntries(names.map((name) => {
-    const row = batch[name]!.slice(i * widthOf(name), (i + 1) * widthOf(name));
-    const all = row.constructor === Uint32Array ? new Uint32Array(batch[name]!.length) : new Float32Array(batch[name]!.length);
+  const repeated = (i: number): Batch => recordOf(Object.entries(batch).map(([name, values]) => {
+    const row = rowOf(values, i);
+    const all = values instanceof Uint32Array ? new Uint32Array(values.length) : new Float32Array(values.length);
     for (let at = 0; at < size; at++) all.set(row, at * row.length);
     return [name, all];
-  }))) as Batch;
+  }));
   const tried = Math.min(size, TRIED);
   for (let i = 0; i < tried; i++) {
     if (!Number.isFinite((await model.evaluate(repeated(i))).loss)) return { entry: "loss", batch: single(i) };
