@@ -249,6 +249,14 @@ describe("commands", () => {
     expect(rows(text.out).find(({ device }) => device === "javascript")).toMatchObject({ usable: false, why: expect.stringMatching(/^this host forbids code that is made of text/) as string });
   });
 
+  it("devices and train say nothing of Vulkan's own where a driver is named and no loader finds it", async () => {
+    // With a loader in the system there is an adapter, and nothing to be said.
+    const env = { LD_LIBRARY_PATH: "" };
+    const listed = await mhc(["devices"], env);
+    expect([listed.err, listed.out]).toEqual(["", expect.stringMatching(/webgpu +(SwiftShader|not here: there is no Vulkan loader)/)]);
+    expect((await mhc(["train", "small.mhc", "--steps", "1", "--out", "unheard"], env)).err).toBe("");
+  });
+
   it("train where the host refuses workers, WebAssembly or addresses", async () => {
     const permission = `${process.allowedNodeEnvironmentFlags.has("--permission") ? "--permission" : "--experimental-permission"} --allow-fs-read=* --allow-fs-write=*`;
     const train = (name: string, flags: string, ...more: readonly string[]) => mhc(["train", "small.mhc", "--steps", "2", "--out", name, ...more], { NODE_OPTIONS: flags, ...quiet });
