@@ -1,4 +1,5 @@
 /** Node as a host: files, worker threads, and the WebGPU of Dawn (package `webgpu`), which needs a Vulkan driver. */
+import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
@@ -14,11 +15,25 @@ import { openThread } from "./worker.js";
  */
 let dawn: GPU | null = null;
 
+/** Whether the package is installed: it is an optional peer, since it is larger than all the rest together (130 MB). */
+function hasDawn(): boolean {
+  try {
+    createRequire(import.meta.url).resolve("webgpu");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function gpu(): Promise<GPU> {
   if (dawn) return dawn;
   const missing = vulkanMissing();
-  if (missing !== null)
-    throw new DeviceError(`${missing}, and so no WebGPU adapter`, "install a Vulkan driver, or use the device wasm");
+  if (missing !== null) {
+    const too = hasDawn() ? "" : " and the package webgpu (`npm install webgpu`)";
+    throw new DeviceError(`${missing}, and so no WebGPU adapter`, `install a Vulkan driver${too}, or use the device wasm`);
+  }
+  if (!hasDawn())
+    throw new DeviceError("the package webgpu is not installed", "run `npm install webgpu`, or use the device wasm");
   try {
     // Mesa warns of itself on the terminal otherwise, whenever a driver of it is merely listed.
     process.env["MESA_VK_IGNORE_CONFORMANCE_WARNING"] ??= "true";

@@ -1,13 +1,15 @@
 /**
  * The package as a user gets it: packed, installed in a folder outside the repository, a spec compiled there with the installed
  * command, and a small app around the generated module type-checked under --strict and run: create, train, generate, save, load.
+ * And what npm shows and installs of it: size, license, documentation, entries.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { brokenLinks } from "./links.js";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const app = mkdtempSync(join(tmpdir(), "mhc-app-"));
@@ -72,10 +74,13 @@ export default halves;
 console.log(JSON.stringify([checkSet(halves), checkSet({ ...halves, violation: (b: Parameters<typeof norm>[0], x: Parameters<typeof norm>[1]) => norm(b, x, 1) }).length > 0]));
 `;
 
+let tarball = "";
+
 beforeAll(() => {
   const packed = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], root)) as readonly { readonly filename: string }[];
   writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
-  run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${packed[0]!.filename}`]);
+  tarball = packed[0]!.filename;
+  run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`]);
   writeFileSync(join(app, "text.txt"), "the whale and the sea and the ship and the whale. ".repeat(40));
   writeFileSync(join(app, "little.mhc"), SPEC);
   writeFileSync(join(app, "app.ts"), APP);
@@ -108,3 +113,31 @@ it("compiles, type-checks and runs from the packed tarball", () => {
   writeFileSync(join(app, "own.mhc"), 'use "./build/set.js"\n\nmodel Own {\n  dim n = 2\n  input u[n]\n  param w[n] ~ normal(1) on halves\n  output y[n] = u[n] * w[n]\n}\n');
   expect(run("npx", ["mhc", "check", "own.mhc"])).toContain("own.mhc is right");
 }, 240_000);
+
+const installed = join(app, "node_modules/mhc-lang");
+
+it("is small, without the package webgpu, and says so where that would be of use", () => {
+  const files = readdirSync(join(app, "node_modules"), { recursive: true, encoding: "utf8" }).map((name) => lstatSync(join(app, "node_modules", name)));
+  // What `du` counts: blocks, folders too.
+  expect(files.reduce((sum, { blocks }) => sum + 512 * blocks, 0) / 2 ** 20).toBeLessThan(30);
+  expect(files.length).toBeGreaterThan(1000);
+  // The tests' environment has a driver.
+  expect(run("npx", ["mhc-lang", "devices"])).toMatch(/webgpu +not here: the package webgpu is not installed \(run `npm install webgpu`/);
+}, 60_000);
+
+it("can be required where Node requires modules, which its engines say", () => {
+  writeFileSync(join(app, "app.cjs"), 'console.log(typeof require("mhc-lang").compile, typeof require("mhc-lang").typescript, typeof require("mhc-lang/runtime").load);\n');
+  expect(run(process.execPath, ["app.cjs"])).toBe("function object function\n");
+});
+
+it("has its license, and documentation whose links lead somewhere", () => {
+  expect(readFileSync(join(installed, "LICENSE"), "utf8")).toMatch(/^MIT License/);
+  const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(join(installed, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md")).map((name) => join("docs", name))];
+  expect(pages.length).toBeGreaterThan(8);
+  expect(pages.flatMap((page) => brokenLinks(installed, page))).toEqual([]);
+});
+
+it("publint finds nothing wrong", () => {
+  expect(run(join(root, "node_modules/.bin/publint"), [tarball, "--strict"])).toContain("All good!");
+});
