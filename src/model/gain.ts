@@ -108,7 +108,7 @@ export function proveGain({ statements, parameters, mayGo }: Page, stream: Tenso
   if (steps.length === 0) return missing(`nothing goes through \`${stream.name}\``, stream.span);
   const at = Math.max(whole.rows.most, whole.columns.most);
   const product = Math.max(whole.rows.whole, whole.columns.whole);
-  const words = at === product ? "the product of these" : "the largest product of these from the first on, or to the last";
+  const words = exactly(at) === exactly(product) ? "the product of these" : "the largest product of these from the first on, or to the last";
   return { at, steps: [...steps, `gain(${stream.name}) is at most ${words}, ${exactly(at)}`] };
 }
 

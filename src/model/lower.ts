@@ -161,7 +161,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     watching = true;
     const { node, outer } = mixNode(lent, mixing, lane);
     watching = false;
-    return { kind: "matrix", lane, outer, node: gate ? between(b, gate, unit(b, node.shape), node) : node };
+    return { kind: "matrix", lane: lane ?? 0, outer, node: gate ? between(b, gate, unit(b, node.shape), node) : node };
   }
 
   /** The same values, which no derivative goes through. */

@@ -34,26 +34,34 @@ export interface Mix {
   readonly outer: readonly number[];
 }
 
-/** The matrix by which a connection mixes the axis in the place `lane` of its stream. */
-export function mixNode(lent: Lent, { stream, parts }: Linear, lane: number): Mix {
-  const { b, batch, labelsOf } = lent;
-  const row = stream.axes[lane]!;
-  const column: Axis = { name: row.name, size: row.size };
-  lent.alias(column, row);
-  const depends = (axis: Axis): boolean => parts.some(({ factors }) => factors.some(({ names }) => [...names.values()].includes(axis)));
-  const outer = stream.axes.flatMap((axis, i) => (i !== lane && depends(axis) ? [i] : []));
-  const labels = [batch, ...labelsOf([...outer.map((i) => stream.axes[i]!), row, column])];
-  const shape = labels.map(lent.sizeOf);
-  const nodes = parts.map((part) => partNode(lent, part, lane, row, column, labels));
-  return { node: nodes.reduce((x, y) => b.add(x, y), b.fill(0, shape)), outer };
+/** The names of a mix's rows and columns. */
+interface Sides {
+  readonly lane: number;
+  readonly row: Axis;
+  readonly column: Axis;
 }
 
-function partNode(lent: Lent, part: Part, lane: number, row: Axis, column: Axis, labels: readonly string[]): Node {
+/** The matrix by which a connection mixes the axis in the place `lane` of its stream; null: it mixes none, and each matrix is one number. */
+export function mixNode(lent: Lent, { stream, parts }: Linear, lane: number | null): Mix {
+  const { b, batch, labelsOf } = lent;
+  const row = lane === null ? null : stream.axes[lane]!;
+  const sides = lane === null || !row ? null : { lane, row, column: { name: row.name, size: row.size } };
+  if (sides) lent.alias(sides.column, sides.row);
+  const depends = (axis: Axis): boolean => parts.some(({ factors }) => factors.some(({ names }) => [...names.values()].includes(axis)));
+  const outer = stream.axes.flatMap((axis, i) => (i !== lane && depends(axis) ? [i] : []));
+  const labels = [batch, ...labelsOf([...outer.map((i) => stream.axes[i]!), ...(sides ? [sides.row, sides.column] : [])])];
+  const shape = labels.map(lent.sizeOf);
+  const nodes = parts.map((part) => partNode(lent, part, sides, labels));
+  const node = nodes.reduce((x, y) => b.add(x, y), b.fill(0, shape));
+  return { node: sides ? node : b.reshape(node, [...shape, 1, 1]), outer };
+}
+
+function partNode(lent: Lent, part: Part, sides: Sides | null, labels: readonly string[]): Node {
   const { b, labelsOf } = lent;
-  const read = part.read[lane]!;
-  const mixes = read !== row;
+  const read = sides && part.read[sides.lane]!;
+  const mixes = sides !== null && read !== sides.row;
   for (const { axis, of } of part.summed) lent.alias(axis, of);
-  const here = (axis: Axis): Axis => (mixes && axis === read ? column : axis);
+  const here = (axis: Axis): Axis => (mixes && axis === read ? sides.column : axis);
   const factors = part.factors.map((factor) => factorNode(lent, factor, here));
   const isHeld = part.factors.some(({ e, names }) => {
     const map = lent.mapOf(e);
@@ -64,17 +72,16 @@ function partNode(lent: Lent, part: Part, lane: number, row: Axis, column: Axis,
     const own = labelsOf([here(axis)]);
     if (gates) factors.push({ node: gates, labels: own });
     // What no factor has is counted.
-    else if (here(axis) !== column && !factors.some((factor) => factor.labels.includes(own[0]!))) factors.push({ node: b.constant(lent.sizeOf(own[0]!)), labels: [] });
+    else if (here(axis) === axis && !factors.some((factor) => factor.labels.includes(own[0]!))) factors.push({ node: b.constant(lent.sizeOf(own[0]!)), labels: [] });
   }
-  if (!mixes) {
-    const lanes = labelsOf([row, column]);
+  if (sides && !mixes) {
+    const lanes = labelsOf([sides.row, sides.column]);
     const shape = lanes.map(lent.sizeOf);
     factors.push({ node: b.cast(b.eq(b.iota(shape, 0), b.iota(shape, 1)), "f32"), labels: lanes });
   }
   if (factors.length === 0) return b.fill(1, labels.map(lent.sizeOf));
   const there = new Set(factors.flatMap((factor) => factor.labels));
-  const out = labels.filter((label) => there.has(label));
-  return lent.onto(contractAll(b, factors, out), labels);
+  return lent.onto(contractAll(b, factors, labels.filter((label) => there.has(label))), labels);
 }
 
 function factorNode({ b, labelsOf, evaluate, batch }: Lent, { e, names, inverse }: Coefficient, here: (axis: Axis) => Axis): Labelled {

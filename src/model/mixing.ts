@@ -89,8 +89,8 @@ export function unwatched(mixings: readonly Mixing[]): string | null {
   return axes.size > 1 ? "the connections of this stream mix more than one of its axes" : null;
 }
 
-/** The position of the axis that these connections mix; the first where none mixes any. */
-export const laneOf = (mixings: readonly Mixing[]): number => mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : []))[0] ?? 0;
+/** The position of the axis that these connections mix; null where they mix none. */
+export const laneOf = (mixings: readonly Mixing[]): number | null => mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : []))[0] ?? null;
 
 /** What gives a stream a new value. */
 export type Applied = Extract<Statement, { readonly stream: Tensor }>;

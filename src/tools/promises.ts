@@ -64,15 +64,20 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
     return all.includes(null) ? null : all.includes("over") ? "over" : "in";
   };
   const within = { asked, free: null, reach: Number.POSITIVE_INFINITY };
-  const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => ({
-    property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
-    promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of: (measured) => measured.get(`claim:${text}`)!, ...within,
-  }));
+  // A gain is proved in exact arithmetic: a coefficient that is no number came of a stream that overflowed.
+  const finite = (of: Subject["of"]): Subject["asked"] => (measured) => (Number.isFinite(of(measured)) ? asked(measured) : null);
+  const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => {
+    const of = (measured: Measured): number => measured.get(`claim:${text}`)!;
+    return {
+      property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
+      promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of, ...within, ...(text.includes("gain(") ? { asked: finite(of) } : {}),
+    };
+  });
   const streams = entries["gain"] ? probedOf(entries["gain"]).map(({ stream }) => stream) : [];
-  const gains = streams.filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`))).map((stream): Subject => ({
-    property: "gain", tensor: stream, promised: "nothing", limit: null, ...within,
-    of: (measured) => measured.get(`gain:${stream}`)!,
-  }));
+  const gains = streams.filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`))).map((stream): Subject => {
+    const of = (measured: Measured): number => measured.get(`gain:${stream}`)!;
+    return { property: "gain", tensor: stream, promised: "nothing", limit: null, ...within, of, asked: finite(of) };
+  });
   return [...members, ...claims, ...gains];
 }
 
