@@ -331,7 +331,7 @@ function readApply(draft: Draft, item: Apply, scope: Scope): Statement {
   const inner: Scope = { ...childScope(scope, `${path}.`), instances: new Map() };
   const value = instantiate(
     state, { ...connection, path: `${path}.${connection.decl.name.name}` },
-    [{ kind: "tensor", value: { kind: "tensor", tensor: stream, axes: stream.axes, span: item.stream.span }, span: item.stream.span }, { kind: "block", block: { ...wrapped, path }, span: item.block.span }],
+    [{ kind: "tensor", value: { kind: "tensor", tensor: stream, axes: stream.axes, span: item.stream.span }, span: item.stream.span }, { kind: "block", block: { ...wrapped, path, wrapped: true }, span: item.block.span }],
     inner, stream.axes, null, item.span,
   );
   return { kind: "apply", stream, value: settle(value, stream.axes, state.report), path };

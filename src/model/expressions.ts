@@ -226,7 +226,7 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   const split = e.lists.length > 1;
   const config = split ? e.lists[0]! : [];
   const data: DataArg[] = (e.lists[e.lists.length - 1] ?? []).map((arg) => ({ kind: "written", arg, scope }));
-  const block = entity?.block ?? { decl, config, scope, path: null, passed: false, span };
+  const block = entity?.block ?? { decl, config, scope, path: null, wrapped: false, span };
   if (entity && split) return fail(state, "MHC207", span, `\`${name}\` has its configuration already`);
   return state.instantiate(state, block, data, scope, expected, e.as, span);
 }

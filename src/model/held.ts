@@ -2,9 +2,10 @@
  * What the gain of a stream holds: the definition, shared by the reading that proves claims (`mixing.ts`) and by the graph that measures them
  * (`lower.ts`). The gain is that of the product of a stream's mixes, and a mix is what is left of a connection when its coefficients are held:
  *
- * - what a block makes that was handed to the connection (y = f(z)),
+ * - what the block makes that the connection wraps (y = f(z)),
  * - what the map of a set makes,
- * - what any other block makes that leaves out the stream's last axis, its features: a number a token, a lane or a pair of lanes (`gate`).
+ * - what any other block makes that leaves out the stream's features: a number a token, a lane or a pair of lanes (`gate`). Features are the
+ *   last axis of what the wrapped block reads, or, where there is none, of the stream.
  *
  * Everything else that is made of the stream carries it, and so does a block that keeps the features: it is followed, or differentiated.
  */
@@ -42,7 +43,7 @@ export function heldIn(value: Typed, stream: Tensor): ReadonlySet<Typed> {
       case "call": {
         calls.push(e);
         join(e.instance.axes, e.axes);
-        if (e.instance.passed && e !== outermost(value)) return;
+        if (e.instance.wrapped) return;
         e.instance.body.forEach((definition) => visit(definition.value));
         return visit(e.instance.result);
       }
@@ -50,7 +51,9 @@ export function heldIn(value: Typed, stream: Tensor): ReadonlySet<Typed> {
     }
   };
   visit(value);
-  const features = stream.axes.at(-1);
-  const keeps = ({ axes }: Call): boolean => features !== undefined && axes.some((axis) => root(axis) === root(features));
-  return new Set(calls.filter((call) => call !== outermost(value) && (call.instance.passed || !keeps(call))));
+  const axes = new Set(stream.axes.map(root));
+  const reads = calls.find(({ instance }) => instance.wrapped)?.instance.formals[0]?.axes ?? [];
+  const features = reads.findLast((axis) => axes.has(root(axis))) ?? stream.axes.at(-1);
+  const keeps = (call: Call): boolean => features !== undefined && call.axes.some((axis) => root(axis) === root(features));
+  return new Set(calls.filter((call) => call !== outermost(value) && (call.instance.wrapped || !keeps(call))));
 }

@@ -149,7 +149,7 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
   if (wanted && expected && wanted.length === expected.length && !resultNow) wanted.forEach((axis, i) => matchResult(state, name, axis, expected[i]!, span));
   const result = wanted ? expressionOn(state, decl.result.value, scope, wanted) : unlabelled(state, decl.result.value, scope);
   const axes = wanted ?? axesOf(result);
-  const instance: Instance = { block: name, path, passed: block.passed, parameters, formals, body, result, axes };
+  const instance: Instance = { block: name, path, wrapped: block.wrapped, parameters, formals, body, result, axes };
   if (!expected) return { kind: "call", instance, args, axes: axes.map(({ name: own, size }) => ({ name: own, size })), span };
   if (axes.length !== expected.length) {
     return fail(state, "MHC206", span, `\`${name}\` gives ${axes.length} axes, [${axes.map((axis) => axis.name).join(", ")}], and ${expected.length} are expected, [${expected.map((axis) => axis.name).join(", ")}]`, {
@@ -227,7 +227,7 @@ export function blockValue(state: Elaboration, e: Arg["value"], scope: Scope): B
   }
   const decl = state.blocks.get(name);
   if (!decl) return unknownName(state, "MHC201", callee.span, `there is no block \`${name}\``, name, state.blocks.keys());
-  return { decl, config, scope, path: null, passed: true, span: e.span };
+  return { decl, config, scope, path: null, wrapped: false, span: e.span };
 }
 
 function bindData(state: Elaboration, decl: Block, data: readonly DataArg[], scope: Scope, span: Span, bound: (formal: Tensor, value: Typed) => void): void {

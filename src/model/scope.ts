@@ -18,8 +18,8 @@ export interface BlockValue {
   readonly scope: Scope;
   /** The path of its instance when that is decided already (the block that a connection wraps). */
   readonly path: string | null;
-  /** Whether it is an argument of the block that uses it, rather than one that it names itself. */
-  readonly passed: boolean;
+  /** Whether it is what goes `through` the connection, wherever it is handed on to. */
+  readonly wrapped: boolean;
   readonly span: Span;
 }
 

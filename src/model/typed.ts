@@ -61,8 +61,8 @@ export interface Instance {
   readonly block: string;
   /** `layers.*.attention` */
   readonly path: string;
-  /** Whether it was handed to the block that uses it: what a connection wraps. */
-  readonly passed: boolean;
+  /** Whether it is what a connection wraps: `attention` of `x through attention(heads) via mhc(Mixing)`. */
+  readonly wrapped: boolean;
   readonly parameters: readonly Parameter[];
   readonly formals: readonly Tensor[];
   readonly body: readonly { readonly tensor: Tensor; readonly value: Typed }[];

@@ -36,6 +36,7 @@ describe("a gain is proved of", () => {
     ["what is defined from the stream", `${block}  a[n, t, w] = 9 * x[n, t, w]\n  return [n, t, w] = x[n, t, w] + a[n, t, w] + y[t, w]`, 1e4, {}],
     ["definitions of definitions, renamed", `${block}  a[n, t, w] = 2 * x\n  b[m, t, w] = a[m, t, w] - x[m, t, w]\n  return [n, t, w] = b[n, t, w] + y[t, w]`, 3 ** 4, {}],
     ["calls of other blocks", `${block}  return [n, t, w] = x + nine(x) + y[t, w]`, 1e4, { blocks: "block nine(a[i, j, k]) {\n  b[i, j, k] = 3 * a\n  return [i, j, k] = 3 * b[i, j, k]\n}" }],
+    ["a block that another is handed", `${block}  return [n, t, w] = x + by(nine)(x) + y[t, w]`, 1e4, { blocks: "block by(g: block)(a[i, j, k]) {\n  return [i, j, k] = g(a)\n}\nblock nine(a[i, j, k]) {\n  return [i, j, k] = 9 * a[i, j, k]\n}" }],
     ["a sum over lanes that all of them get", `${block}  return [n, t, w] = x[n, t, w] + 0.5 * z[t, w] + y[t, w]`, 3 ** 4, {}],
     ["a mean over lanes", `${block}  a[t, w] = mean[n](x)\n  return [n, t, w] = a[t, w] + y[t, w]`, 1, {}],
     ["half of a mix and half of the stream", `${block}  param p[n, m] ~ identity(1) on M\n  return [n, t, w] = 0.5 * x[n, t, w] + 0.5 * p[n, m] * x[m, t, w] + y[t, w]`, 1.00002, {}],
@@ -64,4 +65,26 @@ describe("nothing is proved, with the reason, of", () => {
   ])("%s", (_, body, reason, options) => {
     expect(proved(body, options)).toMatch(reason);
   });
+});
+
+it("features are the last axis of what the block reads, wherever the lanes stand", () => {
+  const own = (value: string): string => `model Own {
+  dim context = 4, width = 6, layers = 4, lanes = 4
+  input u[context, width]
+  stream x[context, width, lanes] = u[context, width]
+  repeat layers { x through mlp(hidden = 8) via own }
+  output v[context, width] = sum[lanes](x)
+  constrain { gain(x) <= 1.5 }
+}
+block sums(a[i, j, k]) {
+  return [i, j] = sum[k](a)
+}
+connection own(x[t, w, n], f) {
+  s[t, w] = sums(x)
+  y[t, w] = f(s)
+  return [t, w, n] = ${value}
+}`;
+  const messages = (value: string): string => JSON.stringify(check(own(value), { file: "own.mhc" }).diagnostics);
+  expect(messages("x[t, w, n] + y[t, w]")).toBe("[]");
+  expect(messages("x[t, w, n] + s[t, w] + y[t, w]")).toContain("no more than 625 can be proved");
 });
