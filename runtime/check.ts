@@ -82,19 +82,19 @@ export function numbersOf(name: string, values: unknown): ArrayLike<number> {
 
 /** Typed arrays of numbers: all but those of BigInts. */
 const isNumbers = (values: unknown): values is ArrayLike<number> & ArrayBufferView =>
-  ArrayBuffer.isView(values) && !["DataView", "BigInt64Array", "BigUint64Array"].includes(Object.prototype.toString.call(values).slice(8, -1));
+  ArrayBuffer.isView(values) && !/ (DataView|Big\w+)\]$/.test(Object.prototype.toString.call(values));
 
 /**
  * The floats of 32 bits nearest to numbers; a finite one that is too large for them is an error. NaN and infinities
  * stay what they are.
  */
 export function floatsOf(name: string, values: ArrayLike<number>): Float32Array {
-  const floats = Float32Array.from(values);
+  const floats = new Float32Array(values);
   if (values instanceof Float32Array) return floats;
   for (let i = 0; i < floats.length; i++) {
     if (!Number.isFinite(floats[i]!) && Number.isFinite(values[i]!)) {
-      const why = `\`${name}\` holds ${values[i]!} at place ${i}, which is beyond the floats of 32 bits (up to ${F32_MAX})`;
-      throw new DataError(why, "scale the numbers");
+      const what = `\`${name}\` holds ${values[i]!} at place ${i}`;
+      throw new DataError(`${what}, which is beyond the floats of 32 bits (up to ${F32_MAX})`, "scale the numbers");
     }
   }
   return floats;

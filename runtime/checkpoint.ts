@@ -66,7 +66,7 @@ export function decode(bytes: Uint8Array): Checkpoint {
     const { dtype, shape, offsets } = describedBy(name, entry);
     const [from, to] = offsets;
     const size = shape.reduce((product, n) => product * n, 1);
-    if (from < 0 || to - from !== BYTES[dtype] * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
+    if (to - from !== BYTES[dtype] * size || to > data.length) return bad(`\`${name}\` lies outside the file`);
     ranges.push([from, to]);
     tensors.set(name, { shape, data: numbersAt(name, dtype, data.subarray(from, to)) });
   }
@@ -81,7 +81,9 @@ export function decode(bytes: Uint8Array): Checkpoint {
 }
 
 function bad(what: string): never {
-  throw new DataError(`this is not a whole safetensors file: ${what}`, "the file may have been cut off or be of another kind");
+  throw new DataError(
+    `this is not a whole safetensors file: ${what}`, "the file may have been cut off or be of another kind",
+  );
 }
 
 function headerOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
@@ -122,8 +124,8 @@ function metadataOf(header: Readonly<Record<string, unknown>>): Checkpoint["meta
   if (metadata === undefined) return recordOf([]);
   if (!isRecord(metadata)) return bad("its metadata is not an object");
   return recordOf(Object.entries(metadata).map(([key, value]) => {
-    if (typeof value !== "string") return bad(`its metadata says \`${key}\` by ${describe(value)}, and text is expected`);
-    return [key, value] as const;
+    if (typeof value === "string") return [key, value] as const;
+    return bad(`its metadata says \`${key}\` by ${describe(value)}, and text is expected`);
   }));
 }
 

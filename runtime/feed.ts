@@ -47,7 +47,9 @@ const isDeclared = ({ data, inputs }: Plan, name: string): boolean =>
 export function checkedFor(instance: Instance, name: string, what: string, values: unknown): Fed {
   const entry = entryOf(instance, name, what);
   if (!isObject(values) || ArrayBuffer.isView(values)) {
-    throw new DataError(`${instance.plan.name} takes arrays by name, and this is ${describe(values)}`, `there are ${listed(entry)}`);
+    throw new DataError(
+      `${instance.plan.name} takes arrays by name, and this is ${describe(values)}`, `there are ${listed(entry)}`,
+    );
   }
   for (const given of Object.keys(values)) {
     const ref = valueAt(entry.inputs, given);
@@ -59,7 +61,9 @@ export function checkedFor(instance: Instance, name: string, what: string, value
   for (const [input, ref] of Object.entries(entry.inputs)) {
     if (isOfTheRun(input, ref)) continue;
     const given = valueAt(values, input);
-    if (given === undefined) throw new DataError(`\`${input}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
+    if (given === undefined) {
+      throw new DataError(`\`${input}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
+    }
     fed.set(input, checkedTensor(instance, input, ref, given));
   }
   return fed;
@@ -72,7 +76,9 @@ function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: 
   const values = numbersOf(name, given);
   const size = sizeOf(ref);
   if (values.length !== size) {
-    throw new DataError(`\`${name}\` has ${values.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`);
+    throw new DataError(
+      `\`${name}\` has ${values.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`,
+    );
   }
   if (ref.dtype === "u32") return indicesOf(name, values, rangeOf(instance.plan, name));
   const floats = floatsOf(name, values);
@@ -89,9 +95,12 @@ function indicesOf(name: string, values: ArrayLike<number>, range: Range | null)
     const value = values[i]!;
     if (Number.isInteger(value) && value >= 0 && value < size) continue;
     const what = range ? `there are ${size} ${range.what}, 0 to ${size - 1}` : "an index of 32 bits is expected";
-    throw new DataError(`\`${name}\` holds ${value} at place ${i}: ${what}`, "encode the data with the plan that the model was compiled to");
+    throw new DataError(
+      `\`${name}\` holds ${value} at place ${i}: ${what}`,
+      "encode the data with the plan that the model was compiled to",
+    );
   }
-  return Uint32Array.from(values);
+  return new Uint32Array(values);
 }
 
 /** Writes what was checked, with the scalars of the run as they are at this turn. */
@@ -127,7 +136,10 @@ export function batchOf(instance: Instance, source: Source, size: number): Batch
   const { seed, step } = instance;
   const batch: unknown = source.batch(size, seed, step);
   if (isObject(batch) && typeof batch["then"] === "function") {
-    throw new DataError(`the source's batch of step ${step} is a promise`, "a source gives its batches at once: read the data before training");
+    throw new DataError(
+      `the source's batch of step ${step} is a promise`,
+      "a source gives its batches at once: read the data before training",
+    );
   }
   return batch as Batch;
 }

@@ -1,4 +1,7 @@
-/** Continuing a text: a window of the last characters, the scores of what may come next, and a draw by Threefry, so that a seed gives the same text on every device. */
+/**
+ * Continuing a text: a window of the last characters, the scores of what may come next, and a draw by Threefry, so that
+ * a seed gives the same text on every device.
+ */
 import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
 import { DataError } from "./errors.js";
@@ -31,7 +34,9 @@ export interface Continuation {
 type Text = Extract<DataInfo, { readonly kind: "characters" }>;
 
 /** Checks what a call of `generate` was given. Throws DataError for what is of another type, or out of range. */
-export function continuationOf({ vocabulary }: Text, prompt: unknown, options: GenerateOptions | undefined, ownSeed: number): Continuation {
+export function continuationOf(
+  { vocabulary }: Text, prompt: unknown, options: GenerateOptions | undefined, ownSeed: number,
+): Continuation {
   if (typeof prompt !== "string") throw new DataError(`the prompt is ${describe(prompt)}, and text is expected`);
   const given = optionsOf("generate", options);
   const { temperature = 0.8 } = given;

@@ -48,7 +48,9 @@ export const textOf = ({ data }: Plan): Extract<DataInfo, { kind: "characters" }
 /** The entry of a name. `what`: what the model cannot do without it, for the error. */
 export function entryOf({ plan, entries }: Instance, name: string, what: string): Entry {
   const entry = valueAt(entries, name);
-  if (!entry) throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
+  if (!entry) {
+    throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
+  }
   return entry;
 }
 
@@ -63,7 +65,8 @@ export async function runEntry(
 
 /** Outputs of a kind, without its prefix: those of `gradient:` by parameter. */
 export const withPrefix = <T>(prefix: string, values: ReadonlyMap<string, T>): Readonly<Record<string, T>> =>
-  recordOf([...values].flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [])));
+  recordOf([...values].flatMap(([name, value]) =>
+    name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : []));
 
 /** The tensors that are not finite now, in words and as a report of a step. */
 export async function examine(

@@ -1,10 +1,11 @@
 /**
- * A compiled model on a device: its parameters, its training, its use. `load` makes the session, writes the initial values
- * and hands out this object; generated modules are thin types around it. What a call was given is checked at once, and
- * what it does is done in its turn (`turns.ts`), so that calls may overlap in every way.
+ * A compiled model on a device: its parameters, its training, its use. `load` makes the session, writes the initial
+ * values and hands out this object; generated modules are thin types around it. What a call was given is checked at
+ * once, and what it does is done in its turn (`turns.ts`), so that calls may overlap in every way.
  */
 import { describe, floatsOf, isObject, numbersOf, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decode, encode } from "./checkpoint.js";
+import type { Source } from "./data.js";
 import { sizeOf, turn, type Device, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
@@ -32,7 +33,10 @@ export type {
  */
 export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Promise<Model> {
   if (!isObject(plan) || plan.format !== 1 || !isObject(plan.devices)) {
-    throw new DataError(`the plan is ${describe(plan)}, and a compiled one is expected`, "pass `plan` of `compile`, or of a generated module");
+    throw new DataError(
+      `the plan is ${describe(plan)}, and a compiled one is expected`,
+      "pass `plan` of `compile`, or of a generated module",
+    );
   }
   const checked = optionsOf("load", options);
   const seed = whole("seed", checked.seed, 0, U32_MAX) ?? plan.train?.seed ?? 0;
@@ -42,7 +46,9 @@ export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Pro
     return openFor(host, plan, device, checked, (opened) => put(host, plan, opened, seed, true));
   }
   if (!isObject(device) || typeof device.load !== "function") {
-    throw new DeviceError(`\`device\` is ${describe(device)}, and a device or its name is expected`, "pass what `openDevice` gives");
+    throw new DeviceError(
+      `\`device\` is ${describe(device)}, and a device or its name is expected`, "pass what `openDevice` gives",
+    );
   }
   return put(host, plan, device, seed, false);
 }
@@ -71,7 +77,7 @@ async function put(host: Host, plan: Plan, device: Device, seed: number, owned: 
 /** How many values are drawn (in some 10 ms) before the thread is another's. */
 const DRAWN_AT_ONCE = 1 << 16;
 
-/** Initial values of all parameters. They are drawn while the device compiles (0.15 s for a million), until it refuses. */
+/** Initial values of all parameters, drawn while the device compiles (0.15 s for a million), until it refuses. */
 async function draw({ parameters }: Plan, seed: number, refused: AbortSignal): Promise<readonly Float32Array[]> {
   const drawn: Float32Array[] = [];
   for (const parameter of parameters) {
@@ -100,7 +106,10 @@ function roomFor(parameter: ParameterInfo): Float32Array {
 /** The host's files. Throws DataError where it has none. */
 function filesOf({ files }: Host): Files {
   if (files) return files;
-  throw new DataError("a page reads and writes no files", "take the bytes of a checkpoint: `await model.checkpoint()`, `await model.load(bytes)`");
+  throw new DataError(
+    "a page reads and writes no files",
+    "take the bytes of a checkpoint: `await model.checkpoint()`, `await model.load(bytes)`",
+  );
 }
 
 function modelOf(host: Host, instance: Instance, owned: boolean): Model {
@@ -133,12 +142,14 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
       const values = await runWith("loss", fed, (name) => name === "losses" || name.startsWith("constraint:"));
       const losses = Array.from(values.get("losses")!);
       const scalars = new Map([...values].map(([name, words]) => [name, words[0]!]));
-      return { loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length, constraints: withPrefix("constraint:", scalars) };
+      const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
+      return { loss, constraints: withPrefix("constraint:", scalars) };
     },
     async gradients(batch) {
       const fed = checkedFor(instance, "gradients", "be differentiated", batch);
       const values = await runWith("gradients", fed, (name) => name === "loss" || name.startsWith("gradient:"));
-      return { loss: values.get("loss")![0]!, gradients: withPrefix("gradient:", values) as Record<string, Float32Array> };
+      const gradients = withPrefix("gradient:", values) as Record<string, Float32Array>;
+      return { loss: values.get("loss")![0]!, gradients };
     },
     async forward(inputs) {
       const { train: trains, outputs } = instance.plan;
@@ -149,7 +160,9 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
     },
     async vjp(inputs, cotangents) {
       entryOf(instance, "vjp", "be differentiated");
-      if (!isObject(cotangents)) throw new DataError(`the cotangents are ${describe(cotangents)}, and arrays by output are expected`);
+      if (!isObject(cotangents)) {
+        throw new DataError(`the cotangents are ${describe(cotangents)}, and arrays by output are expected`);
+      }
       const back = Object.entries(cotangents).map(([name, values]) => [`cotangent:${name}`, values] as const);
       const all = isObject(inputs) ? merged(inputs, recordOf(back)) : inputs;
       const values = await runWith("vjp", checkedFor(instance, "vjp", "be differentiated", all), () => true);
@@ -168,18 +181,25 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
         return (await runEntry(instance, "forward", (name) => name === "logits")).get("logits") as Float32Array;
       };
       const broken = (): Promise<NumericError> => notFinite(instance, instance.step, (words) =>
-        `the scores of the next character are not finite after step ${instance.step}: ${words ?? "all parameters are finite"}`);
+        `the scores of the next character are not finite after step ${instance.step}: ${words ?? FINITE}`);
       return turns.take(() => continued(text, continuation, logitsOf, broken), continuation.signal);
     },
     parameters: () => recordOf(instance.plan.parameters.map((info) => [info.name, accessTo(instance, turns, info)])),
     checkpoint: () => turns.take(() => encoded(instance)),
     async save(path) {
-      if (typeof path !== "string" || path === "") throw new DataError(`\`save\` takes the path of a file, and this is ${describe(path)}`);
+      if (typeof path !== "string" || path === "") {
+        throw new DataError(`\`save\` takes the path of a file, and this is ${describe(path)}`);
+      }
       const files = filesOf(host);
       const bytes = await turns.take(async () => {
         const tensors = await tensorsOf(instance);
-        const { words, report } = await examine(instance, instance.step, { read: (_, name) => Promise.resolve(tensors.get(name)!.data) });
-        if (words) throw new NumericError(`the checkpoint of step ${instance.step} is not written: ${words}`, calmer(instance), report);
+        const read = (_: unknown, name: string): Promise<Float32Array> => Promise.resolve(tensors.get(name)!.data);
+        const { words, report } = await examine(instance, instance.step, { read });
+        if (words) {
+          throw new NumericError(
+            `the checkpoint of step ${instance.step} is not written: ${words}`, calmer(instance), report,
+          );
+        }
         return encode({ tensors, metadata: metadataOf(instance) });
       });
       await files.writeAtomically(path, bytes);
@@ -203,8 +223,10 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
   };
 }
 
+const FINITE = "all parameters are finite";
+
 /** Mean loss over what a source holds out. */
-async function meanLoss(instance: Instance, source: ReturnType<typeof sourceOf>, signal: AbortSignal | undefined): Promise<number> {
+async function meanLoss(instance: Instance, source: Source, signal: AbortSignal | undefined): Promise<number> {
   const { plan, entries } = instance;
   const size = plan.train!.batch;
   let total = 0;
@@ -218,10 +240,12 @@ async function meanLoss(instance: Instance, source: ReturnType<typeof sourceOf>,
     for (let i = 0; i < real; i++) total += losses[i]!;
     examples += real;
   }
-  if (examples === 0) throw new DataError(`the data of ${plan.name} holds nothing out to evaluate on`, "hold out a share of it");
+  if (examples === 0) {
+    throw new DataError(`the data of ${plan.name} holds nothing out to evaluate on`, "hold out a share of it");
+  }
   if (Number.isFinite(total)) return total / examples;
   throw await notFinite(instance, instance.step, (words) =>
-    `the hold-out loss is ${total / examples} after step ${instance.step}${words ? `: ${words}` : ", and all parameters are finite"}`);
+    `the hold-out loss is ${total / examples} after step ${instance.step}${words ? `: ${words}` : `, and ${FINITE}`}`);
 }
 
 async function restoreFrom(instance: Instance, files: Files, path: string): Promise<void> {
@@ -238,12 +262,16 @@ function accessTo(instance: Instance, turns: Turns, { name, shape, axes }: Param
   /** Where it lies now: a model that has shrunk has others, or of another size. */
   const now = (): ParameterInfo => {
     const info = instance.plan.parameters.find((parameter) => parameter.name === name);
-    if (!info) throw new DataError(`\`${name}\` is gone: ${instance.plan.name} has shrunk`, "ask for `parameters()` again");
+    if (!info) {
+      throw new DataError(`\`${name}\` is gone: ${instance.plan.name} has shrunk`, "ask for `parameters()` again");
+    }
     return info;
   };
   const fitting = (values: ArrayLike<number>): ParameterInfo => {
     const info = now();
-    if (values.length !== sizeOf(info)) throw new DataError(`\`${name}\` has ${sizeOf(info)} values, not ${values.length}`);
+    if (values.length !== sizeOf(info)) {
+      throw new DataError(`\`${name}\` has ${sizeOf(info)} values, not ${values.length}`);
+    }
     return info;
   };
   return {

@@ -42,7 +42,8 @@ export async function tensorsOf(instance: Instance): Promise<Tensors> {
 /** What a checkpoint says beside its tensors: of the model as it is at this turn. */
 export function metadataOf({ plan, step, seed }: Instance): Checkpoint["metadata"] {
   const kept = leftOf(plan);
-  return { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}`, ...(kept === undefined ? {} : { kept }) };
+  const run = { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` };
+  return kept === undefined ? run : { ...run, kept };
 }
 
 export const encoded = async (instance: Instance): Promise<Uint8Array<ArrayBuffer>> => {
@@ -96,7 +97,10 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
   if (!others.length) return;
   const list = others.slice(0, 3).map((name) => `\`${name}\``).join(", ");
   const more = others.length > 3 ? ` and ${others.length - 3} more` : "";
-  throw new DataError(`the checkpoint has ${list}${more}, which ${plan.name} does not have`, `${whose}; load it into the page that it was trained with`);
+  throw new DataError(
+    `the checkpoint has ${list}${more}, which ${plan.name} does not have`,
+    `${whose}; load it into the page that it was trained with`,
+  );
 }
 
 function stepOf({ step = "0" }: Checkpoint["metadata"]): number {
@@ -106,7 +110,12 @@ function stepOf({ step = "0" }: Checkpoint["metadata"]): number {
 }
 
 async function checkFinite(plan: Plan, tensors: Tensors): Promise<void> {
-  const there = { parameters: plan.parameters, states: plan.states.filter(({ name }) => tensors.has(`state:${name}`)) };
-  const words = inWords(await findNotFinite({ plan: there, read: (_, name) => Promise.resolve(tensors.get(name)!.data) }));
-  if (words) throw new DataError(`the checkpoint cannot be used: ${words}`, "load one that was written before the numbers broke");
+  const states = plan.states.filter(({ name }) => tensors.has(`state:${name}`));
+  const read = (_: unknown, name: string): Promise<Float32Array> => Promise.resolve(tensors.get(name)!.data);
+  const words = inWords(await findNotFinite({ plan: { parameters: plan.parameters, states }, read }));
+  if (words) {
+    throw new DataError(
+      `the checkpoint cannot be used: ${words}`, "load one that was written before the numbers broke",
+    );
+  }
 }

@@ -38,7 +38,9 @@ async function ranksOf(instance: Instance, shrinking: ShrinkInfo): Promise<Array
 }
 
 /** Decides the gates: closed units are masked, and left out where there is a plan without them. */
-async function settle(instance: Instance, shrinking: ShrinkInfo, signal: AbortSignal | undefined): Promise<ShrunkMetrics | null> {
+async function settle(
+  instance: Instance, shrinking: ShrinkInfo, signal: AbortSignal | undefined,
+): Promise<ShrunkMetrics | null> {
   const waiting = performance.now();
   const { plan } = instance;
   const decided = await unlessAborted(instance.closing!.made, signal);
@@ -66,10 +68,13 @@ async function become(instance: Instance, after: Plan): Promise<void> {
   const { plan, device, session } = instance;
   const devicePlan = after.devices[device.name];
   if (!devicePlan) {
-    throw new DeviceError(`the smaller ${plan.name} was not compiled for ${device.name}`, "compile it for the device that it runs on");
+    throw new DeviceError(
+      `the smaller ${plan.name} was not compiled for ${device.name}`, "compile it for the device that it runs on",
+    );
   }
   const next = await device.load(devicePlan);
-  for (const { info, data } of await resized(plan, after, (info) => readState(instance, info))) next.write(stateRef(info), data);
+  const tensors = await resized(plan, after, (info) => readState(instance, info));
+  for (const { info, data } of tensors) next.write(stateRef(info), data);
   instance.session = next;
   instance.plan = after;
   instance.entries = devicePlan.entries;

@@ -19,7 +19,7 @@ export function roomFor(count: number, size: number): Tokens {
   return size <= 0x100 ? new Uint8Array(count) : size <= 0x10000 ? new Uint16Array(count) : new Uint32Array(count);
 }
 
-/** What is no UTF-8: the place and the line of its first byte, and that byte; null when the text ends within a character. */
+/** What is no UTF-8: place and line of its first byte, and that byte; null when the text ends within a character. */
 export interface Malformed {
   readonly at: number;
   readonly line: number;
@@ -43,7 +43,7 @@ export function createUtf8(take: (code: number) => void): Utf8 {
   let line = 1;
   let code = 0;
   let wanted = 0;
-  // What the next byte may be: the second byte of a sequence decides whether it is too long, a surrogate, or beyond Unicode.
+  // What the next byte may be: the second of a sequence decides whether it is too long, a surrogate, or beyond Unicode.
   let least = 0x80;
   let most = 0xbf;
   let first = true;

@@ -38,7 +38,8 @@ export async function* train(
   const steps = options?.steps;
   const all = instance.plan.train!.steps;
   /** Whether the step after the next `more` ones is still to be made. */
-  const goesOn = (made: number, more = 0): boolean => (steps === undefined ? instance.step + more < all : made + more < steps);
+  const goesOn = (made: number, more = 0): boolean =>
+    steps === undefined ? instance.step + more < all : made + more < steps;
   for (let made = 0; goesOn(made); made++) {
     if (signal?.aborted) throw signal.reason;
     // Others may have made the last step meanwhile.
@@ -46,7 +47,8 @@ export async function* train(
     if (!metrics) break;
     yield metrics;
   }
-  // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the checkpoint.
+  // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the
+  // checkpoint.
   await turns.take(async () => {
     if (instance.lastFinite !== instance.step || instance.step < all) return;
     const at = instance.step;
@@ -63,8 +65,11 @@ function runOf(instance: Instance, data: unknown, options: TrainOptions | undefi
   const steps = given.steps === Number.POSITIVE_INFINITY ? given.steps : whole("steps", given.steps);
   const monitor = whole("monitor", given.monitor) ?? MONITOR;
   if (given.monitor && !instance.entries["monitor"]) {
-    const why = `${plan.name} cannot measure gains and mixes: it was compiled without monitors, or no connection mixes lanes`;
-    throw new DataError(why, "compile it with `--monitors` (`monitors: true`), or train without `monitor`");
+    const why = "it was compiled without monitors, or no connection mixes lanes";
+    throw new DataError(
+      `${plan.name} cannot measure gains and mixes: ${why}`,
+      "compile it with `--monitors` (`monitors: true`), or train without `monitor`",
+    );
   }
   const { recompile } = given;
   if (recompile !== undefined && typeof recompile !== "function") {
@@ -106,15 +111,17 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
   }
   instance.lastFinite = at;
   const norm = watchesNorm(instance.plan) ? (values.get("norm") ?? 0) : 0;
-  if (!Number.isFinite(norm)) throw await refused(instance, `the norm of the gradients is ${norm} at step ${at}, and the loss is finite`, fed);
+  if (!Number.isFinite(norm)) {
+    throw await refused(instance, `the norm of the gradients is ${norm} at step ${at}, and the loss is finite`, fed);
+  }
   instance.step = at;
   const shrunk = (await shrinkIfDue(instance, run.recompile, run.signal)) ?? late;
   const ms = performance.now() - begun;
   const tokens = size * (textOf(instance.plan)?.window ?? 1);
   return {
     step: at, loss, ms, tokensPerSecond: (1000 * tokens) / ms,
-    constraints: withPrefix("constraint:", values), adapted: withPrefix("adapted:", values), costs: withPrefix("cost:", values),
-    shrunk, ...(await measured(run, size)),
+    constraints: withPrefix("constraint:", values), adapted: withPrefix("adapted:", values),
+    costs: withPrefix("cost:", values), shrunk, ...(await measured(run, size)),
   };
 }
 
@@ -138,14 +145,17 @@ function prepare(run: Run, step: number, size: number): void {
 }
 
 /** Gains, mixes and monitored claims of the model after the step, at every `monitor`th. */
-async function measured({ instance, source, monitor, upcoming }: Run, size: number): Promise<Pick<StepMetrics, "monitors" | "claims">> {
+async function measured(
+  { instance, source, monitor, upcoming }: Run, size: number,
+): Promise<Pick<StepMetrics, "monitors" | "claims">> {
   const { plan, entries, step: at } = instance;
   // With the last connection that mixes, a model that shrinks may lose what monitors measure.
   const entry = entries["monitor"];
   if (!entry || monitor === 0 || at % monitor !== 0) return { monitors: null, claims: null };
   const batch = upcoming?.step === at ? upcoming.batch : batchOf(instance, source, size);
   write(instance, entry, checkedFor(instance, "monitor", "measure", batch));
-  const values = new Map([...(await runEntry(instance, "monitor", () => true))].map(([name, words]) => [name, words[0]!]));
+  const outputs = await runEntry(instance, "monitor", () => true);
+  const values = new Map([...outputs].map(([name, words]) => [name, words[0]!]));
   return {
     monitors: withPrefix("monitor:", values),
     claims: plan.claims.flatMap(({ text, bound }) => {

@@ -38,7 +38,8 @@ export function notUtf8(file: string, { at, line, byte }: Malformed): DataError 
   if (byte === null)
     return new DataError(`${file} breaks off within a character`, "was it cut? text is read as UTF-8");
   const other = new TextDecoder("windows-1252").decode(Uint8Array.of(byte));
-  const what = `in line ${line} stands the byte 0x${byte.toString(16).toUpperCase()}, which is \`${other}\` in Windows-1252`;
+  const code = `0x${byte.toString(16).toUpperCase()}`;
+  const what = `in line ${line} stands the byte ${code}, which is \`${other}\` in Windows-1252`;
   return new DataError(`${file} is not UTF-8: ${what} (byte ${at} of the file)`, utf8From(file, "WINDOWS-1252"));
 }
 

@@ -69,7 +69,9 @@ export async function readText(path: string): Promise<string> {
   if (bytes.length > constants.MAX_STRING_LENGTH) {
     const size = (length: number): string => `${Math.round(length / 1e6)} MB`;
     const limit = `a file of this kind may have ${size(constants.MAX_STRING_LENGTH)}`;
-    throw new DataError(`${path} has ${size(bytes.length)}, and ${limit}`, "split it into several files, and name them by a pattern");
+    throw new DataError(
+      `${path} has ${size(bytes.length)}, and ${limit}`, "split it into several files, and name them by a pattern",
+    );
   }
   return decodeText(bytes, path);
 }
