@@ -46,7 +46,7 @@ export const benchCommand = (): Command =>
         const plan = compiled.plan!;
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices, modelled: modelledStep(plan, device.name, compiled.accounts!) });
+        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices, modelled: modelledStep(plan, device.name, compiled.accounts!), accounts: compiled.accounts!(device.name, "train").accounts });
         process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
       } finally {
         await device.close();
@@ -65,9 +65,15 @@ function table(name: string, found: Benchmark): string {
   if (found.kernels && found.peak) {
     const total = found.kernels.reduce((sum, { ms }) => sum + ms, 0);
     lines.push("", `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${found.peak.gflops.toFixed(1)} GFLOP/s, ${found.peak.gbytes.toFixed(1)} GB/s`);
-    lines.push(`${"kernel".padEnd(34)}${"count".padStart(6)}${"ms".padStart(9)}${"%".padStart(6)}${"MFLOP".padStart(10)}${"MB".padStart(9)}${"GFLOP/s".padStart(9)}${"GB/s".padStart(8)}${"of peak".padStart(9)}`);
-    for (const { kernel, count, ms, flops, bytes, share, bound } of found.kernels) {
-      lines.push(`${kernel.padEnd(34)}${`${count}`.padStart(6)}${ms.toFixed(3).padStart(9)}${((100 * ms) / total).toFixed(1).padStart(6)}${(flops / 1e6).toFixed(1).padStart(10)}${(bytes / 1e6).toFixed(2).padStart(9)}${(flops / ms / 1e6).toFixed(1).padStart(9)}${(bytes / ms / 1e6).toFixed(1).padStart(8)}${`${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`.padStart(9)}`);
+    const width = Math.max(...found.kernels.map(({ whose }) => whose.length)) + 2;
+    const row = (name: string, cells: readonly string[], kernel: string): string => {
+      const widths = [6, 9, 6, 10, 9, 9, 8, 9];
+      return `${name.padEnd(width)}${cells.map((cell, i) => cell.padStart(widths[i]!)).join("")}  ${kernel}`;
+    };
+    lines.push(row("whose", ["count", "ms", "%", "MFLOP", "MB", "GFLOP/s", "GB/s", "of peak"], "kernel"));
+    for (const { kernel, whose, count, ms, flops, bytes, share, bound } of found.kernels) {
+      const sizes = [(flops / 1e6).toFixed(1), (bytes / 1e6).toFixed(2), (flops / ms / 1e6).toFixed(1), (bytes / ms / 1e6).toFixed(1)];
+      lines.push(row(whose, [`${count}`, ms.toFixed(3), ((100 * ms) / total).toFixed(1), ...sizes, `${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`], kernel));
     }
   }
   return `${lines.join("\n")}\n`;

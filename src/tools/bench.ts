@@ -8,13 +8,18 @@ import { load, type Model } from "../../runtime/index.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import type { Choices } from "../compile.js";
+import type { Account } from "../cost/account.js";
 import { timeLoads } from "./ceilings.js";
 import { energyOf, openMeter } from "./energy.js";
+import { labelsOf } from "./kernel-names.js";
 import type { ModelledStep } from "./modelled.js";
 import { medianOf } from "./statistics.js";
 
 export interface KernelTime {
+  /** In the plan. */
   readonly kernel: string;
+  /** Whose work it does, and what: `layers.*.mlp: up, forward`. */
+  readonly whose: string;
   /** Dispatches a step. */
   readonly count: number;
   /** Milliseconds, FLOPs and bytes of all of them; the median over the profiled steps. */
@@ -58,9 +63,11 @@ export interface BenchOptions {
   readonly choices: Choices;
   /** What the model of cost says of a step. */
   readonly modelled: ModelledStep | null;
+  /** Of the training step: whose work its dispatches do. */
+  readonly accounts: readonly Account[];
 }
 
-export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices, modelled }: BenchOptions): Promise<Benchmark> {
+export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices, modelled, accounts }: BenchOptions): Promise<Benchmark> {
   const devicePlan = plan.devices[device.name]!;
   const loading = performance.now();
   let session: Session | null = null;
@@ -94,7 +101,7 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
     dispatches: dispatches.length, submits: (session!.submits - submitted) / steps, arena_bytes: session!.bytes,
     parameters: parametersOf(plan),
     compile_ms: compileMs, first_step_ms: firstStep, joules_per_step: energy?.joules ?? null, energy_by: energy?.by ?? null,
-    kernels: peak ? await profile(session!, devicePlan, peak) : null, peak,
+    kernels: peak ? await profile(session!, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null, peak,
   };
   await close(model);
   return result;
@@ -105,7 +112,7 @@ const close = (model: Model): Promise<void> => model.close();
 /** Steps that are profiled dispatch by dispatch. */
 const PROFILED = 7;
 
-async function profile(session: Session, plan: DevicePlan, peak: { readonly gflops: number; readonly gbytes: number }): Promise<KernelTime[]> {
+async function profile(session: Session, plan: DevicePlan, peak: { readonly gflops: number; readonly gbytes: number }, labels: ReadonlyMap<number, string>): Promise<KernelTime[]> {
   const { dispatches } = plan.entries["train"]!;
   const runs: (readonly number[])[] = [];
   for (let i = 0; i < PROFILED; i++) runs.push(await session.profile("train"));
@@ -119,7 +126,7 @@ async function profile(session: Session, plan: DevicePlan, peak: { readonly gflo
     const bytes = info.bytes * copies;
     const compute = flops / ms / 1e6 / peak.gflops;
     const memory = bytes / ms / 1e6 / peak.gbytes;
-    return { kernel: info.name, count: positions.length, ms, flops, bytes, share: Math.max(compute, memory), bound: compute > memory ? "compute" : "memory" };
+    return { kernel: info.name, whose: labels.get(kernel) ?? "", count: positions.length, ms, flops, bytes, share: Math.max(compute, memory), bound: compute > memory ? "compute" : "memory" };
   }).sort((a, b) => b.ms - a.ms);
 }
 

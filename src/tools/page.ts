@@ -30,7 +30,7 @@ ${Array.from({ length: COLOURS }, (_, i) => `.s${i} { color: var(--c${i}); }`).j
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); } svg .name { fill: var(--ink); }
 .grid { stroke: var(--grid); } .axis { stroke: var(--axis); }
 .thin { fill: none; stroke: currentColor; stroke-width: 1; opacity: 0.35; stroke-linejoin: round; } .mean { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; } .again .mean { stroke-dasharray: 6 4; }
-circle { fill: currentColor; stroke: var(--page); stroke-width: 1; } .seed { opacity: 0.55; } .bar { fill: currentColor; } .again .bar { opacity: 0.6; } .whisker { fill: none; stroke: var(--ink); stroke-width: 1.5; opacity: 0.75; }
+circle, circle.thin, circle.mean { fill: currentColor; stroke: var(--page); stroke-width: 1; } .seed { opacity: 0.55; } .bar { fill: currentColor; } .again .bar { opacity: 0.6; } .whisker { fill: none; stroke: var(--ink); stroke-width: 1.5; opacity: 0.75; }
 `;
 
 const STYLE = `${MARKS}
@@ -40,7 +40,7 @@ h1 { font-size: 22px; line-height: 1.3; margin: 0 0 8px; overflow-wrap: anywhere
 .note { color: var(--note); }
 svg { display: block; width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 6px; padding: 0; list-style: none; } .legend li { display: flex; align-items: center; gap: 6px; } .legend svg { width: 26px; flex: none; }
-.legend li { font-size: 13px; } .wide { overflow-x: auto; margin-bottom: 10px; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--grid); white-space: nowrap; } thead th { color: var(--soft); font-weight: 600; } tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7em; } .interval { color: var(--soft); }
+.legend li { font-size: 13px; } .wide { overflow-x: auto; margin: 0 calc(50% - min(50vw - 16px, 700px)) 10px; } .wide table { margin: 0 auto; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--grid); } td { white-space: nowrap; } thead th { color: var(--soft); font-weight: 600; } tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7em; } .interval { color: var(--soft); }
 pre { background: var(--code); padding: 10px 12px; border-radius: 6px; overflow-x: auto; font-size: 12.5px; white-space: pre-wrap; overflow-wrap: anywhere; } summary { cursor: pointer; }
 `;

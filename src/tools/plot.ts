@@ -75,6 +75,11 @@ function linear(low: number, high: number, from: number, to: number, count: numb
   return { at: (value) => from + ((value - low) / span) * (to - from), ticks: values.map((value, i) => ({ value, text: texts[i]! })) };
 }
 
+/** The axis of one value, in the middle. */
+const single = (value: number, middle: number): Scale => ({
+  at: () => middle, ticks: [{ value, text: value.toLocaleString("en", { maximumSignificantDigits: 4 }) }],
+});
+
 function logarithmic(low: number, high: number, from: number, to: number): Scale {
   const span = Math.log(high / low) || 1;
   const values: number[] = [];
@@ -89,6 +94,12 @@ function logarithmic(low: number, high: number, from: number, to: number): Scale
 const at = (value: number): string => value.toFixed(1);
 
 const path = (points: readonly Xy[], x: Scale, y: Scale): string => points.map((point, i) => `${i ? "L" : "M"}${at(x.at(point.x))} ${at(y.at(point.y))}`).join("");
+
+/** A line through points; a single one, through which no line can be seen, as a dot. */
+const curve = (mark: "thin" | "mean", points: readonly Xy[], x: Scale, y: Scale): string =>
+  points.length === 1
+    ? `<circle class="${mark}" r="${mark === "mean" ? 4.5 : 3}" cx="${at(x.at(points[0]!.x))}" cy="${at(y.at(points[0]!.y))}"/>`
+    : `<path class="${mark}" d="${path(points, x, y)}"/>`;
 
 export interface LineOptions {
   readonly id: string;
@@ -115,13 +126,13 @@ export function lineChart({ id, label, x: xLabel, y: yLabel, series, ceiling = N
   const floor = HEIGHT - BOTTOM;
   const y = log ? logarithmic(low / 1.1, high * 1.1, floor, TOP) : linear(low - pad, high + pad, floor, TOP, 6);
   const left = 34 + CHARACTER * y.ticks.reduce((most, { text }) => Math.max(most, text.length), 1);
-  const x = linear(first === last ? first - 1 : first, last, left + 4, WIDTH - RIGHT, 8);
+  const x = first === last ? single(first, (left + WIDTH - RIGHT) / 2) : linear(first, last, left + 4, WIDTH - RIGHT, 8);
   const grid = y.ticks.map(({ value, text }) => `<line class="grid" x1="${at(left)}" x2="${WIDTH - RIGHT}" y1="${at(y.at(value))}" y2="${at(y.at(value))}"/><text class="tick" x="${at(left - 6)}" y="${at(y.at(value) + 4)}" text-anchor="end">${text}</text>`);
   const below = x.ticks.map(({ value, text }) => `<line class="axis" x1="${at(x.at(value))}" x2="${at(x.at(value))}" y1="${floor}" y2="${floor + 4}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" text-anchor="middle">${text}</text>`);
   // No spec's thin lines may lie over another's mean.
-  const thin = series.flatMap(({ lines }, i) => (lines.length > 1 ? [`<g class="${colourOf(i)}">${lines.map((line) => `<path class="thin" d="${path(line, x, y)}"/>`).join("")}</g>`] : []));
+  const thin = series.flatMap(({ lines }, i) => (lines.length > 1 ? [`<g class="${colourOf(i)}">${lines.map((line) => curve("thin", line, x, y)).join("")}</g>`] : []));
   const marks = series.map(({ name, mean, dots }, i) => {
-    const thick = mean.length ? [`<path class="mean" d="${path(mean, x, y)}"/>`] : [];
+    const thick = mean.length ? [curve("mean", mean, x, y)] : [];
     const round = dots.map((dot) => `<circle r="3.5" cx="${at(x.at(dot.x))}" cy="${at(y.at(dot.y))}"><title>${escape(`${name}: ${dot.y.toPrecision(5)} at ${dot.x.toLocaleString("en")}`)}</title></circle>`);
     return `<g class="${colourOf(i)}"><title>${escape(name)}</title>${thick.join("")}${round.join("")}</g>`;
   });

@@ -157,9 +157,10 @@ describe("commands", () => {
     for (const name of ["median_ms", "min_ms", "tokens_per_s", "gflops", "dispatches", "arena_bytes", "parameters", "compile_ms", "first_step_ms"]) {
       expect(found![name], name).toBeGreaterThan(0);
     }
-    const kernels = found!["kernels"] as { readonly count: number; readonly flops: number; readonly bytes: number; readonly share: number }[];
+    const kernels = found!["kernels"] as { readonly whose: string; readonly count: number; readonly flops: number; readonly bytes: number; readonly share: number }[];
     expect(kernels.reduce((sum, { count }) => sum + count, 0)).toBe(found!["dispatches"]);
     for (const { flops, bytes, share } of kernels) expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
+    expect(kernels.map(({ whose }) => whose)).toContain("the optimizer: elementwise, update");
     const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
     expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
   });

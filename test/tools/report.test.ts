@@ -170,3 +170,16 @@ describe("plots", () => {
     }
   });
 });
+
+describe("a run of one step", () => {
+  it("is a dot, on axes that have its step and its loss", () => {
+    const chart = lineChart({ id: "one", label: "one", x: "step", y: "loss", series: [{ name: "a", lines: [[{ x: 1, y: 2.5 }]], mean: [{ x: 1, y: 2.5 }], dots: [] }] });
+    const svg = parseMarkup(chart);
+    expect(all(svg, "path").filter(({ attributes }) => attributes["class"] === "mean")).toEqual([]);
+    const [dot] = all(svg, "circle");
+    const [, , width, height] = all(svg, "svg")[0]!.attributes["viewBox"]!.split(" ").map(Number);
+    expect([Number(dot!.attributes["cx"]) / width!, Number(dot!.attributes["cy"]) / height!].every((part) => part > 0.2 && part < 0.8)).toBe(true);
+    expect(chart).toMatch(/text-anchor="middle">1<\/text>/);
+    expect(chart.match(/text-anchor="end">2\.[\d]+<\/text>/g)!.length).toBeGreaterThan(2);
+  });
+});
