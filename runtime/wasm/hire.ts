@@ -33,10 +33,9 @@ async function greeted(open: OpenPort, patience: number): Promise<Port> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new DeviceError(`a worker did not answer within ${patience / 1000} s`)),
-        patience,
-      );
+      const refuse = (): void => reject(new DeviceError(`a worker did not answer within ${patience / 1000} s`));
+      // In two halves: when this thread was busy all the time, an answer may be waiting behind the first timer.
+      timer = setTimeout(() => (timer = setTimeout(refuse, patience / 2)), patience / 2);
       port.listen({
         answer: ({ error }) => (error === undefined ? resolve() : reject(new DeviceError(error))),
         fail: reject,

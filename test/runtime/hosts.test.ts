@@ -117,6 +117,24 @@ describe("workers", () => {
     expect(closed).toBe(3);
   });
 
+  it("are not taken to be refused because this thread was busy", async () => {
+    const slow: OpenPort = () => {
+      const { answer, listen } = relay();
+      // Timers come before messages, as those of a worker are.
+      const follow = serve((message) => setImmediate(answer, message));
+      return port({
+        listen,
+        post(order) {
+          follow(order);
+          const begun = performance.now();
+          while (order.kind === "hello" && performance.now() - begun < 60);
+        },
+      });
+    };
+    const { notes } = await bits({ workers: () => [slow], patience: 40 }, 1);
+    expect(notes).toEqual([]);
+  });
+
   it("that nobody loads a plan on end with the device", async () => {
     let open = 0;
     const counted: OpenPort = async () => {
