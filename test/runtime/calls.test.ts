@@ -6,12 +6,15 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { textSource, type Batch, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
+import type { Host } from "../../runtime/host.js";
 import { load, openDevice } from "../../runtime/index.js";
 import type { Model, StepMetrics, TrainOptions } from "../../runtime/interface.js";
+import { nodeHost } from "../../runtime/node/host.js";
+import { openOn } from "../../runtime/open.js";
 import type { Plan } from "../../runtime/plan.js";
 import { planOf } from "../helpers/specs.js";
 
@@ -58,17 +61,14 @@ const calls = {
 } satisfies Record<string, (model: Model) => Promise<unknown>>;
 const names = Object.keys(calls) as (keyof typeof calls)[];
 
-/** Without shared memory the kernels run in the calling thread. */
-async function unshared(): Promise<Device> {
-  vi.stubGlobal("SharedArrayBuffer", undefined);
-  const device = await openDevice("wasm");
-  vi.unstubAllGlobals();
-  return device;
-}
+/** Node, where less is allowed. */
+const on = (less: Partial<Host>) => (): Promise<Device> => openOn({ ...nodeHost, ...less }, "wasm");
+const unshared = (): string => "threads may not share memory in this test";
 
 const devices: readonly (readonly [string, () => Promise<Device>])[] = [
   ["javascript", () => openDevice("javascript")],
-  ["wasm without shared memory", unshared],
+  ["wasm without shared memory", on({ unshared })],
+  ["wasm without workers", on({ workers: () => [] })],
   ["wasm with one worker", () => openDevice("wasm", { threads: 1 })],
   ["wasm with two workers", () => openDevice("wasm", { threads: 2 })],
   ["webgpu", () => openDevice("webgpu")],
