@@ -8,6 +8,7 @@ import type { IRecognitionException, IToken, TokenType } from "chevrotain";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { Every, Expr, File, Span } from "./ast.js";
+import { tooDeep } from "./depth.js";
 import { explained, lacking } from "./hints.js";
 import * as t from "./lexer.js";
 import { MhcParser } from "./parser.js";
@@ -35,6 +36,8 @@ const MOST = 8;
 /** Parses one file. When there are diagnostics, `file` is partial. */
 export function parse(text: string, name: string): Parsed {
   const { tokens, comments, diagnostics: found, slips } = scan(text, name);
+  const deep = tooDeep(tokens, name);
+  if (deep) return { file: { kind: "file", name, text, items: [] }, diagnostics: [...found, deep], comments };
   const diagnostics = [...found];
   const parser = parserFor(name, docsOf(text, comments));
   let rest = tokens;
@@ -85,7 +88,8 @@ export function parseSetting(
   name: string,
 ): { readonly value: Expr | Every | null; readonly diagnostics: readonly Diagnostic[] } {
   const { tokens, diagnostics: found } = scan(text, name);
-  if (found.length) return { value: null, diagnostics: found };
+  const deep = tooDeep(tokens, name);
+  if (found.length || deep) return { value: null, diagnostics: deep ? [...found, deep] : found };
   const parser = parserFor(name);
   const value = run(parser, tokens, () => parser.settingValue());
   const [error] = parser.errors;

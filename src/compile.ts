@@ -100,7 +100,7 @@ export function check(text: string, options: CheckOptions): Checked {
     const warnings = whole ? unusedIn(model, files, std) : [];
     return lost && "code" in lost ? { model: null, diagnostics: [...found, lost], sources, own } : { model, diagnostics: [...found, ...warnings], sources, own };
   } catch (error) {
-    return { model: null, diagnostics: [blame(own, error)], sources, own };
+    return { model: null, diagnostics: [blame(own, error, options.file)], sources, own };
   }
 }
 
@@ -112,7 +112,7 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
   try {
     return await compileModel(text, model, checked, options);
   } catch (error) {
-    return { plan: null, diagnostics: [...diagnostics, blame(own, error)], sources, stages: null, accounts: null };
+    return { plan: null, diagnostics: [...diagnostics, blame(own, error, options.file)], sources, stages: null, accounts: null };
   }
 }
 

@@ -86,8 +86,16 @@ export function readUses(text: string, { file, host }: Source): Uses {
 /** The modules that a page and the pages that it uses name: what a host imports before it checks or compiles. */
 export const modulesOf = (text: string, source: Source): readonly string[] => readUses(text, source).modules;
 
-/** The error of a user's set, at its `use`; any other is thrown again. */
-export function blame(own: readonly OwnSet[], error: unknown): Diagnostic {
+/** Whether the host's stack has ended: a RangeError, and in Firefox an InternalError. */
+const isStackEnd = (error: unknown): boolean => error instanceof Error && /call stack|recursion/i.test(error.message);
+
+/** The error of a user's set, at its `use`, or what is too deep for the passes over a graph, which walk it node by node; any other is thrown again. */
+export function blame(own: readonly OwnSet[], error: unknown, file: string): Diagnostic {
+  if (isStackEnd(error)) {
+    return diagnostic("MHC224", { file, start: 0, end: 1 }, "what this page computes is a chain too long to be compiled: some thousand steps, each made of the one before", {
+      fix: "make the chain shorter: fewer layers, or definitions that do not all stand one upon the other",
+    });
+  }
   const found = error instanceof OwnSetError ? own.find(({ set }) => set.name === error.set) : undefined;
   if (!found) throw error;
   return diagnostic("MHC307", found.span, (error as OwnSetError).message, { fix: "`checkSet` of mhc-lang tests a set by itself" });

@@ -11,7 +11,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { known, type Polynomial } from "../graph/sizes.js";
+import { describe, known, type Polynomial } from "../graph/sizes.js";
 import { atLeast, indicator, scaled } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
 import type { ConvexSet, Options, Piece } from "./set.js";
@@ -19,6 +19,8 @@ import { stiefel } from "./stiefel.js";
 import { temperature, tempered } from "./temperature.js";
 
 const MOST_PERMUTED = 5;
+/** Kernels of Sinkhorn's projection have a variable for every entry (src/schedule/sinkhorn.ts). */
+const MOST_PROJECTED = 64;
 /** What may be missing of all sums together: less than the tolerance. */
 const FLOOR = 1e-6;
 /** Off the diagonal, squares of an eighth: what Sinkhorn's start has there. */
@@ -83,6 +85,7 @@ function doublyStochastic(b: Builder, pieces: readonly Node[], shape: readonly n
 function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] | { readonly error: string } {
   const n = point[0]!;
   const weights = (count: number): readonly Piece[] => [{ name: "free", shape: [known(count)] }];
+  if (by === "sinkhorn" && n.value !== null && n.value > MOST_PROJECTED) return { error: `by sinkhorn holds a matrix in registers, ${MOST_PROJECTED} x ${MOST_PROJECTED} at most, and this one is ${describe(n)}` };
   if (by === "sinkhorn" || by === "orthostochastic") return [{ name: "free", shape: point }];
   if (n.value === null) return { error: `needs a known size to be made by ${by as string}` };
   if (by === "kronecker") {

@@ -20,6 +20,7 @@ import { constrained, membershipOf, setOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { listed } from "./quantities.js";
+import { MOST_ELEMENTS, tooLarge } from "./limits.js";
 import { inside } from "./shrinking.js";
 import { Abandoned, childScope, define, fail, lookup, namesIn, unknownName, type Elaboration, type Entity, type Scope } from "./scope.js";
 import { settle } from "./einstein.js";
@@ -75,6 +76,8 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     return { model: null, diagnostics };
   }
   const model = readModel(newDraft(state, models[0]!, options));
+  const large = diagnostics.some((d) => d.severity === "error") ? null : tooLarge(model);
+  if (large) report(large);
   return { model: diagnostics.some((d) => d.severity === "error") ? null : model, diagnostics };
 }
 
@@ -206,6 +209,7 @@ function readItem(draft: Draft, item: Model["items"][number]): void {
       draft.used.add(item.name.name);
       const size = override === undefined ? sizeOf(state, item.value, scope) : overridden(draft, item.name.name, override);
       const value = valueOf(size);
+      if (value !== null && value >= MOST_ELEMENTS) fail(state, "MHC224", item.span, `\`${item.name.name}\` is ${value}, and an axis has fewer than 2^32 places`);
       if (value !== null && value < 1) fail(state, "MHC215", override === undefined ? item.span : valueOfFlag(item.name.name, override), `\`${item.name.name}\` is ${value}, and a dim is at least 1`);
       // In messages a dim goes by its own name, whatever it was computed from.
       const own = atom(item.name.name, value);
@@ -356,7 +360,7 @@ function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
   }
   for (const [own, span] of inner.ended) scope.ended.set(own, span);
   for (const [own, { span }] of inner.names) scope.ended.set(own, span);
-  return { kind: "repeat", name, count, body };
+  return { kind: "repeat", name, count, body, span: item.count.span };
 }
 
 function readManifold(draft: Draft, item: ManifoldDecl): void {

@@ -13,6 +13,9 @@ import { childScope, define, fail, lookup, namesIn, unknownName, type BlockValue
 import { nearest } from "../diagnostics/suggest.js";
 import { axesOf, type Axis, type Instance, type Parameter, type Tensor, type Typed } from "./typed.js";
 
+/** Blocks inside one another: deeper ones would end in the host's stack. */
+const MOST_NESTED = 64;
+
 /** What a formal takes. */
 type FormalKind = "tensor" | "dim" | "block" | "manifold" | "start" | "number";
 
@@ -54,6 +57,9 @@ export function instantiate(
   const { decl } = block;
   const name = decl.name.name;
   if (caller.within.includes(name)) return fail(state, "MHC218", span, `\`${name}\` contains itself: ${[...caller.within.slice(caller.within.indexOf(name)), name].join(" -> ")}`);
+  if (caller.within.length >= MOST_NESTED) {
+    return fail(state, "MHC223", span, `\`${name}\` stands inside ${MOST_NESTED} blocks that use each other`, { fix: "name a part of them on the page: `h = …`" });
+  }
   const own = as?.name ?? name;
   const path = block.path ?? caller.prefix + own;
   const before = block.path === null ? caller.instances.get(own) : undefined;

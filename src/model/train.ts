@@ -176,7 +176,7 @@ function within(reader: Reader, name: string, value: number, span: Span): number
   const limits = valueAt(LIMITS, name)!;
   if (Number.isNaN(value) || value < limits.from || value > limits.to || (limits.integer && !Number.isInteger(value))) {
     const low = limits.from === Number.MIN_VALUE ? "above 0" : `at least ${limits.from}`;
-    const high = limits.to < 1 ? " and below 1" : "";
+    const high = limits.to < 1 ? " and below 1" : value > limits.to ? ` and at most ${limits.to.toLocaleString("en")}` : "";
     reader.report(diagnostic("MHC502", span, `\`${name}\` must be ${limits.integer ? "a whole number " : ""}${low}${high}, and is ${value}`));
     return null;
   }

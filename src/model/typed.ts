@@ -114,7 +114,7 @@ export type Statement =
   | { readonly kind: "apply"; readonly stream: Tensor; readonly value: Typed; readonly path: string }
   /** The stream's value from here on, as written: `x = x + mlp(64)(x)`. `path` is that of the `repeat` around it, "" for the page. */
   | { readonly kind: "update"; readonly stream: Tensor; readonly value: Typed; readonly path: string; readonly span: Span }
-  | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly body: readonly Statement[] };
+  | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly body: readonly Statement[]; readonly span: Span };
 
 export interface DataSource {
   readonly name: string;
