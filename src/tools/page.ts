@@ -41,6 +41,6 @@ h1 { font-size: 22px; line-height: 1.3; margin: 0 0 8px; overflow-wrap: anywhere
 svg { display: block; width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 6px; padding: 0; list-style: none; } .legend li { display: flex; align-items: center; gap: 6px; } .legend svg { width: 26px; flex: none; }
 .legend li { font-size: 13px; } .wide { overflow-x: auto; margin: 0 calc(50% - min(50vw - 16px, 700px)) 10px; } .wide table { margin: 0 auto; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--grid); } td { white-space: nowrap; } thead th { color: var(--soft); font-weight: 600; } tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7em; } .interval { color: var(--soft); }
+th, td { text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--grid); } td { white-space: nowrap; } @media (max-width: 1180px) { td { white-space: normal; } th, td { padding-right: 8px; } } thead th { color: var(--soft); font-weight: 600; } tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7em; } .interval { color: var(--soft); }
 pre { background: var(--code); padding: 10px 12px; border-radius: 6px; overflow-x: auto; font-size: 12.5px; white-space: pre-wrap; overflow-wrap: anywhere; } summary { cursor: pointer; }
 `;

@@ -41,8 +41,8 @@ const BOTTOM = 44;
 const RIGHT = 26;
 const TOP = 12;
 const ROW = 30;
-/** Of a character, at the size of the labels. */
-export const CHARACTER = 6.8;
+/** Of a character, at the size of the labels, in the widest of the fonts that systems have for their own. */
+export const CHARACTER = 7.5;
 const NAME = 32;
 export const COLOURS = 8;
 
