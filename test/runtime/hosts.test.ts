@@ -120,8 +120,8 @@ describe("workers", () => {
   it("are not taken to be refused because this thread was busy", async () => {
     const slow: OpenPort = () => {
       const { answer, listen } = relay();
-      // Timers come before messages, as those of a worker are.
-      const follow = serve((message) => setImmediate(answer, message));
+      // Two turns of the event loop, so that a timer that has run out is always the first.
+      const follow = serve((message) => setImmediate(() => setImmediate(answer, message)));
       return port({
         listen,
         post(order) {
