@@ -6,6 +6,15 @@ import { bytesOfPools, type DevicePlan, type TensorRef } from "./plan.js";
 
 export type DeviceName = "wasm" | "webgpu" | "javascript";
 
+export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
+
+export interface OpenOptions {
+  /** Worker threads of the wasm device; all cores, at most 8, when not given. */
+  readonly threads?: number | undefined;
+  /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
+  readonly relaxed?: boolean | undefined;
+}
+
 export type Words = Float32Array | Uint32Array;
 
 export interface Session {

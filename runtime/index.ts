@@ -2,11 +2,11 @@
  * The runtime's front door in Node: `import { load } from "mhc-lang/runtime"`. Pages, and bundlers that do not say that they bundle for Node,
  * come in by `web/index.ts`, which has the same exports. The runtime imports nothing of the compiler.
  */
-import type { Device, DeviceName } from "./device.js";
+import type { Device, DeviceName, OpenOptions } from "./device.js";
 import type { LoadOptions, Model } from "./interface.js";
 import { loadOn } from "./model.js";
 import { nodeHost } from "./node/host.js";
-import { openOn, type OpenOptions } from "./open.js";
+import { openOn } from "./open.js";
 import type { Plan } from "./plan.js";
 
 export * from "./shared.js";

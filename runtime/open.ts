@@ -4,22 +4,13 @@
  * notes of the device that is taken; that a machine has no GPU is no refusal.
  */
 import { describe } from "./check.js";
-import type { Device, DeviceName } from "./device.js";
+import { deviceNames, type Device, type DeviceName, type OpenOptions } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { Host } from "./host.js";
 import { javascriptDevice } from "./javascript/device.js";
 import type { Plan } from "./plan.js";
 import { wasmDevice } from "./wasm/device.js";
 import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
-
-export interface OpenOptions {
-  /** Worker threads of the wasm device; all cores, at most 8, when not given. */
-  readonly threads?: number | undefined;
-  /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
-  readonly relaxed?: boolean | undefined;
-}
-
-export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
 
 export async function openOn(
   host: Host,

@@ -1,10 +1,12 @@
-/** What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the platform. */
+/**
+ * What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the platform.
+ * Their types name nothing that a platform declares (`WebAssembly`, `GPU`): they hold in an app that is checked without those.
+ */
 export type { GenerateOptions } from "./generate.js";
 export type { CallOptions, ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
 export type { Recompile } from "./shrink.js";
-export { deviceNames } from "./open.js";
-export type { OpenOptions } from "./open.js";
-export type { Device, DeviceName, Session } from "./device.js";
+export { deviceNames } from "./device.js";
+export type { Device, DeviceName, OpenOptions, Session } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
 export type { NotFinite, NumericReport } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";

@@ -1,8 +1,8 @@
 /** The runtime's front door for pages and their workers: what `../index.ts` has, with nothing of Node within reach. */
-import type { Device, DeviceName } from "../device.js";
+import type { Device, DeviceName, OpenOptions } from "../device.js";
 import type { LoadOptions, Model } from "../interface.js";
 import { loadOn } from "../model.js";
-import { openOn, type OpenOptions } from "../open.js";
+import { openOn } from "../open.js";
 import type { Plan } from "../plan.js";
 import { webHost } from "./host.js";
 

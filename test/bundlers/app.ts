@@ -122,13 +122,13 @@ async function serve(folder: string, { isolated, content }: Policy): Promise<{ r
 export type Told = Outcome | Failure;
 export const isOutcome = (told: Told): told is Outcome => "losses" in told;
 
-/** What is wrong with what an app tells; nothing where it trained, generated, compiled and ran as it must under its policy. */
-export function faults(told: Told, { isolated }: Policy): string[] {
+/** What is wrong with what an app, made of modules or of scripts, tells; nothing where it trained, generated, compiled and ran as it must under its policy. */
+export function faults(told: Told, { isolated, content }: Policy, modules: boolean): string[] {
   if (!isOutcome(told)) return [`${told.name}: ${told.message}`];
   const { losses, said, compiled, diagnostic, adapter } = told;
   return [
     ...(told.isolated === isolated ? [] : [`isolated: ${told.isolated}`]),
-    ...(adapter.endsWith(isolated ? "2 threads" : "1 thread") ? [] : [`it runs on ${adapter}`]),
+    ...(adapter.endsWith(isolated && (modules || content === null) ? "2 threads" : "1 thread") ? [] : [`it runs on ${adapter}`]),
     ...(losses.length === 6 && losses.every(Number.isFinite) && losses.at(-1)! < losses[0]! ? [] : [`losses ${losses.join(" ")}`]),
     ...(/^the [a-z. ]{8}$/.test(said) ? [] : [`it says ${JSON.stringify(said)}`]),
     ...(compiled.join() === "0,0,2,4" ? [] : [`the page compiled there computes ${compiled.join(" ")}`]),

@@ -72,7 +72,7 @@ describe.each([vite(version("vite")), esbuild(version("esbuild"), "modules")])("
 
   it.for(policies)("runs under $under, in a $where", { timeout: 120_000 }, async ({ where, policy }, { skip }) => {
     if ("refused" in browser) return skip(browser.refused);
-    expect(faults(await visit(browser, folder, policy, where), policy)).toEqual([]);
+    expect(faults(await visit(browser, folder, policy, where), policy, bundler.modules)).toEqual([]);
   });
 
   it("is told what to do where a policy allows no code to be made", { timeout: 120_000 }, async ({ skip }) => {

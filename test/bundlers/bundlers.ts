@@ -17,6 +17,8 @@ export interface Bundler {
   readonly name: string;
   /** Packages to install for it, pinned. */
   readonly packages: Readonly<Record<string, string>>;
+  /** Whether its scripts are modules, which know their own address. Where a policy forbids workers made of text, others have no worker that computes. */
+  readonly modules: boolean;
   /** Builds the app with the packages in `modules`, a node_modules folder. Throws with what was printed when it fails. */
   build(app: string, modules: string): Built;
 }
@@ -27,6 +29,7 @@ const node = (app: string, script: string, ...args: readonly string[]): string =
 export const vite = (version: string): Bundler => ({
   name: `vite ${version}`,
   packages: { vite: version },
+  modules: true,
   build(app, modules) {
     const printed = `${typeCheck(app)}${node(app, join(modules, "vite/bin/vite.js"), "build")}`;
     return { folder: join(app, "dist"), printed };
@@ -36,6 +39,7 @@ export const vite = (version: string): Bundler => ({
 export const esbuild = (version: string, format: "modules" | "scripts"): Bundler => ({
   name: `esbuild ${version}, ${format}`,
   packages: { esbuild: version },
+  modules: format === "modules",
   build(app, modules) {
     const folder = join(app, `out-esbuild-${format}`);
     const sources = `src-${format}`;
@@ -54,6 +58,7 @@ export const esbuild = (version: string, format: "modules" | "scripts"): Bundler
 const webpack: Bundler = {
   name: "webpack 5.113.0",
   packages: { webpack: "5.113.0", "webpack-cli": "7.3.1" },
+  modules: true,
   build(app, modules) {
     toJavaScript(app);
     const folder = join(app, "out-webpack");
@@ -66,6 +71,7 @@ const webpack: Bundler = {
 const rollup: Bundler = {
   name: "rollup 4.68.8",
   packages: { rollup: "4.68.8", "@rollup/plugin-node-resolve": "16.0.3" },
+  modules: true,
   build(app, modules) {
     toJavaScript(app);
     const folder = join(app, "out-rollup");
@@ -79,6 +85,7 @@ const rollup: Bundler = {
 const parcel: Bundler = {
   name: "parcel 2.16.4",
   packages: { parcel: "2.16.4" },
+  modules: true,
   build(app, modules) {
     const folder = join(app, "out-parcel");
     const printed = node(app, join(modules, "parcel/lib/bin.js"), "build", "index.html", "--dist-dir", folder, "--no-cache");

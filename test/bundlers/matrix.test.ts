@@ -52,7 +52,7 @@ table.push(["bundler", "builds", "warnings", "kB", ...cases.map(({ policy, where
 const size = ({ folder }: Built): number => Math.round(readdirSync(folder, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".js")).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0) / 1000);
 
-it.each(bundlers)("$name", async ({ name, packages, build }) => {
+it.each(bundlers)("$name", async ({ name, packages, modules: ofModules, build }) => {
   const modules = join(home, name.replace(/\W+/g, "-"));
   install(modules, ...Object.entries(packages).map(([name, version]) => `${name}@${version}`));
   const row = [name];
@@ -68,7 +68,7 @@ it.each(bundlers)("$name", async ({ name, packages, build }) => {
   if (!("close" in browser)) return;
   const found: string[] = [...wrong];
   for (const { policy, where } of cases) {
-    const faulty = faults(await visit(browser, built.folder, policies[policy]!, where), policies[policy]!);
+    const faulty = faults(await visit(browser, built.folder, policies[policy]!, where), policies[policy]!, ofModules);
     row.push(faulty.length ? "NO" : "yes");
     found.push(...faulty.map((fault) => `${policy}, ${where}: ${fault}`));
   }

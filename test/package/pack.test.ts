@@ -86,7 +86,7 @@ beforeAll(() => {
   writeFileSync(join(app, "app.ts"), APP);
   writeFileSync(join(app, "set.ts"), SET);
   writeFileSync(join(app, "tsconfig.json"), JSON.stringify({
-    compilerOptions: { strict: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", outDir: "build", rootDir: ".", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
+    compilerOptions: { strict: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", lib: ["ES2022"], outDir: "build", rootDir: ".", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
     files: ["app.ts", "set.ts"],
   }));
 }, 240_000);
