@@ -47,3 +47,16 @@ export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Nam
     ...parameter("__metadata__", "what a checkpoint calls its notes, so no parameter can be saved under it"),
   ];
 }
+
+/** Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside it. */
+export const mergedOf = (parameters: readonly Parameter[]): Diagnostic[] =>
+  parameters.flatMap(({ name, tensor }, i) => {
+    const first = parameters.slice(0, i).find((other) => other.name === name && other.tensor !== tensor);
+    if (!first) return [];
+    return [
+      diagnostic("MHC211", tensor.span, `\`${name}\` is the name of two parameters, which would be one`, {
+        notes: [{ message: "the first", span: first.tensor.span }],
+        fix: "give the block another name where it is used: `as another`",
+      }),
+    ];
+  });

@@ -12,7 +12,7 @@ import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { axisNamed, expressionOn, unlabelled } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
-import { clashesOf } from "./clashes.js";
+import { clashesOf, mergedOf } from "./clashes.js";
 import { COST_OVERRIDES, readCost } from "./cost.js";
 import { gatesOf, layersIn } from "./gates.js";
 import { adaptationsOf } from "./adapt.js";
@@ -129,6 +129,7 @@ function readModel(draft: Draft): TypedModel {
   const page = { state: draft.state, scope: draft.scope, statements: draft.statements };
   const put = claims ? constrained(draft.state, claims, draft.scope, (part) => attempt(draft, null, part)) : draft.state.parameters;
   const parameters = claims ? shared({ ...page, parameters: put, mayGo: () => false }, claims, (part) => attempt(draft, null, part)) : put;
+  mergedOf(parameters).forEach(draft.state.report);
   const cost = costOf(draft, parameters, costOverrides);
   const facts = { ...page, parameters, mayGo: (path: string) => cost?.gates.some(({ kind, name }) => kind === "layer" && inside(path, name)) === true };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);

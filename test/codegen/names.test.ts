@@ -276,6 +276,43 @@ describe("random strings", () => {
   });
 });
 
+it("training gives back what a page calls anything, under any name", async () => {
+  for (const [i, name] of ["__proto__", "constructor", "toString", "valueOf"].entries()) {
+    const [data, manifold, stream, instance] = ["a", "b", "c", "d"].map((other, k) => (k === i % 4 ? name : other));
+    const page = `model A {
+  dim t = 2, w = 3, l = 2
+  data ${data} = characters("x.txt", window = t)
+  manifold ${manifold} = birkhoff(iterations = 5)
+  stream ${stream}[l, t, w] = copies(embed(${data}.token))
+  ${stream} through own() via mhc(${manifold}) as ${instance}
+  loss = cross_entropy(unembed(total(${stream})), ${data}.next)
+  train {
+    batch = 2, steps = 2
+    optimizer = adamw(rate = 0.1)
+  }
+}
+
+block own(v[t, w]) {
+  param ${name}[w] ~ ones
+  return [t, w] = v[t, w] * ${name}[w]
+}
+`;
+    const plan = await planOf(page, ["javascript"], { facts: { [data!]: { vocabulary: ["a", "b", "c"] } } });
+    const model = await runtime.load(plan, { device: "javascript" });
+    const tokens = Uint32Array.of(0, 1, 2, 0);
+    const batch = { [`${data}.token`]: tokens, [`${data}.next`]: tokens };
+    const source = { batch: () => batch, *holdout() {}, holdoutExamples: 0 };
+    for await (const step of model.train(source, { steps: 2 }))
+      expect(Object.keys(step.constraints)).toEqual([manifold]);
+    const { gradients } = await model.gradients(batch);
+    expect(Object.keys(gradients)).toEqual(plan.parameters.map((info) => info.name));
+    expect(plan.parameters.some((info) => info.name === `${instance}.${name}`)).toBe(true);
+    const again = await runtime.load(plan, { device: "javascript", seed: 9 });
+    await again.load(await model.checkpoint());
+    expect((await again.gradients(batch)).gradients).toEqual(gradients);
+  }
+});
+
 it("a model has any name, that of what its module uses too", async () => {
   const plan = await planOf(
     "model Some {\n  dim n = 3\n  input u[n]\n  param w[n] ~ constant(2)\n  output y[n] = w[n] * u[n]\n}\n",
