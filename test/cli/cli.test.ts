@@ -160,7 +160,7 @@ describe("commands", () => {
     const kernels = found!["kernels"] as { readonly whose: string; readonly count: number; readonly flops: number; readonly bytes: number; readonly share: number }[];
     expect(kernels.reduce((sum, { count }) => sum + count, 0)).toBe(found!["dispatches"]);
     for (const { flops, bytes, share } of kernels) expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
-    expect(kernels.map(({ whose }) => whose)).toContain("the optimizer: elementwise, update");
+    expect(kernels.some(({ whose }) => /^the optimizer: [\w ]+, update/.test(whose))).toBe(true);
     const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
     expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
   });
