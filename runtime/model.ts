@@ -9,7 +9,7 @@ import type { Source } from "./data.js";
 import { sizeOf, turn, type Device, type Words } from "./device.js";
 import { DataError, DeviceError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
-import { continuationOf, continued } from "./generate.js";
+import { continuationOf, continued, headOf } from "./generate.js";
 import type { Files, Host } from "./host.js";
 import { drawInto } from "./initialize.js";
 import {
@@ -174,11 +174,12 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
     async generate(prompt, options) {
       const text = textOf(instance.plan);
       const { outputs } = entryOf(instance, "forward", "generate text");
-      if (!text || !outputs["logits"]) throw new DataError(`${instance.plan.name} does not generate text`);
+      const head = headOf(instance.plan.name, Object.keys(outputs), options?.head);
+      if (!text || head === null) throw new DataError(`${instance.plan.name} does not generate text`);
       const continuation = continuationOf(text, prompt, options, instance.seed);
       const logitsOf = async (window: Uint32Array): Promise<Float32Array> => {
         write(instance, instance.entries["forward"]!, new Map([[`${text.name}.token`, window]]));
-        return (await runEntry(instance, "forward", (name) => name === "logits")).get("logits") as Float32Array;
+        return (await runEntry(instance, "forward", (name) => name === head)).get(head) as Float32Array;
       };
       const broken = (): Promise<NumericError> => notFinite(instance, instance.step, (words) =>
         `the scores of the next character are not finite after step ${instance.step}: ${words ?? FINITE}`);

@@ -129,9 +129,11 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     if (start) graphs.push(start);
     const gradient: Graph = { name: "gradients", outputs: new Map([["loss", calm.loss!], ...calm.parameters.map(({ name }, i) => [`gradient:${name}`, slopes[i]!] as const)]), updates: none };
     differentiated(inHalf(gradient, calm, calmAhead), calm, calmAhead);
-    if (lowered.predicts !== null) {
+    if (lowered.heads.length) {
       const single = forward(createBuilder(), 1, false);
-      graphs.push(inHalf({ name: "forward", outputs: new Map([["logits", single.logits!]]), updates: none }, single, [single.logits!]));
+      const only = single.heads.length === 1;
+      const scores = new Map(single.heads.map(({ name, logits }) => [only ? "logits" : `logits:${name}`, logits] as const));
+      graphs.push(inHalf({ name: "forward", outputs: scores, updates: none }, single, [...scores.values()]));
     }
   }
   if (model.outputs.length) {
@@ -177,10 +179,10 @@ function closeGates(b: Builder, { slots, words, prices, objective }: Shrinking, 
  * needs them, and differentiation, which goes by numbers, finds the gradient of a gain where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, logits, inputs, outputs, constraints, uses, chains, weights, adapted, pull } = lowered;
+  const { parameters, loss, losses, heads, inputs, outputs, constraints, uses, chains, weights, adapted, pull } = lowered;
   const streams = chains.flat().flatMap(({ before, after, blocks, mix }) => [before, after, ...(mix.kind === "matrix" ? [mix.node] : []), ...blocks.flatMap((block) => [...block.inputs, block.output])]);
   const used = [...uses.values()].flat().flatMap(({ distances, points, free }) => [distances, points, ...free]);
-  const results = [loss, losses, logits, pull, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
+  const results = [loss, losses, ...heads.map(({ logits }) => logits), pull, ...outputs.values(), ...constraints.values(), ...weights.values(), ...adapted.values()].filter((node) => node !== null);
   const names = new Map([...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams, ...used])].map((node, i) => [node, `${i}`]));
   const made = fuseAttention({ name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none }, b);
   const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
@@ -189,7 +191,7 @@ function fused(lowered: Lowered, b: Builder): Lowered {
     ...lowered, inputs: all(inputs), outputs: all(outputs), constraints: all(constraints), weights: all(weights), adapted: all(adapted),
     uses: new Map([...uses].map(([name, own]) => [name, own.map(({ distances, points, free }) => ({ distances: now(distances), points: now(points), free: free.map(now) }))])),
     parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
-    pull: pull && now(pull), loss: loss && now(loss), losses: losses && now(losses), logits: logits && now(logits),
+    pull: pull && now(pull), loss: loss && now(loss), losses: losses && now(losses), heads: heads.map((head) => ({ ...head, logits: now(head.logits) })),
     chains: chains.map((chain) => chain.map(({ before, after, blocks, stream, mix }) => ({
       stream, before: now(before), after: now(after), mix: mix.kind === "matrix" ? { ...mix, node: now(mix.node) } : mix, blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
     }))),

@@ -13,6 +13,7 @@ interface SampleFlags {
   readonly temperature: number;
   readonly topK?: number;
   readonly seed?: number;
+  readonly head?: string;
   readonly device: DeviceName | "auto";
   readonly threads?: number;
   readonly json?: boolean;
@@ -27,6 +28,7 @@ export const sampleCommand = (): Command =>
     .option("--temperature <t>", "0 takes the likeliest", options.decimal, 0.8)
     .option("--top-k <k>", "draw from the k likeliest only", options.positive)
     .option("--seed <n>", "seed of the draw", options.whole)
+    .option("--head <name>", "which scores to draw from, where the loss has several: the block that makes them")
     .addOption(options.device())
     .addOption(options.threads())
     .addOption(options.json())
@@ -39,9 +41,9 @@ export const sampleCommand = (): Command =>
         await report(compiled, given.json === true);
         const model = await load(compiled.plan!, { device });
         await model.load(run.checkpoint);
-        const { prompt, tokens, temperature, topK, seed } = given;
-        const text = await model.generate(prompt, { tokens, temperature, topK, seed });
-        process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step })}\n` : `${text}\n`);
+        const { prompt, tokens, temperature, topK, seed, head } = given;
+        const text = await model.generate(prompt, { tokens, temperature, topK, seed, head });
+        process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step, ...(head === undefined ? {} : { head }) })}\n` : `${text}\n`);
         await model.close();
       } finally {
         await device.close();

@@ -1,7 +1,7 @@
 /** mhc train: compiles the spec for a device, trains it, and leaves a run folder. */
 import { basename, join } from "node:path";
 import { Command } from "commander";
-import { MhcError, NumericError } from "../../runtime/errors.js";
+import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { vocabularyOf } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
 import { parametersOf } from "../../runtime/plan.js";
@@ -131,7 +131,7 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
     const { loss: name, of } = evaluation(evaluated);
     progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`);
     if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
-    if (given.sample && info.kind === "characters") process.stdout.write(`\n${await model.generate("", { tokens: given.sample })}\n\n`);
+    if (given.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, given.sample)}\n\n`);
     process.stdout.write(`the run is in ${run.folder}\n${next(project.file, given, run.folder, settings.batch, info)}\n`);
   } catch (error) {
     progress.stop();
@@ -158,6 +158,14 @@ async function operationOf(error: NumericError, question: Omit<Question, "calmer
 }
 
 const PROMPT = "Call me ";
+
+/** A sample of what was trained; where the loss has several heads, how to ask for one. */
+async function sampled(model: Model, tokens: number): Promise<string> {
+  return model.generate("", { tokens }).catch((error: unknown) => {
+    if (error instanceof DataError) return `no sample: ${error.message}\nfix: ${error.fix}`;
+    throw error;
+  });
+}
 
 /** The command that samples from a run, for data that can be sampled. */
 function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo): string[] {

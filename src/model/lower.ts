@@ -17,7 +17,7 @@ import { distanceOf } from "./distances.js";
 import { heldIn } from "./held.js";
 import { mixNode, type Lent } from "./mixes.js";
 import { isIdentity, laneOf, mixingsIn, unwatched, type Applied } from "./mixing.js";
-import type { Lowered } from "./lowered.js";
+import type { Head, Lowered } from "./lowered.js";
 import { createParameters, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
 import { instancesIn } from "./walk.js";
@@ -77,8 +77,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   let indices: number[] = [];
   /** `layers.*` */
   let repeatPath = "";
-  let logits: Node | null = null;
-  let predicts: string | null = null;
+  const heads: Head[] = [];
 
   for (const statement of model.statements) run(statement);
   const perExample = model.loss ? evaluate(model.loss) : null;
@@ -87,7 +86,7 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
   for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => void (shrinking.isThere(inThisLayer(parameter.name)) && fromParameter(parameter)));
   return {
-    parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, logits, predicts, inputs, outputs,
+    parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, heads, inputs, outputs,
     constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
     chains: [...chains.values()], held, weights: parameters.weights, repeats, ...parameters.adaptations(),
   };
@@ -384,14 +383,28 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     return { free: nodes, mapped: { node: set.map(b, open, shape, parameters.settingOf(e.manifold)), labels } };
   }
 
+  /** Scores that stand in two losses are one head; others of one name are told apart by a number. */
+  function addHead({ logits, target }: Extract<Typed, { readonly kind: "cross_entropy" }>, scores: Node): void {
+    if (target.kind !== "tensor" || !target.tensor.name.endsWith(".next") || heads.some((head) => head.logits === scores)) return;
+    const own = nameOf(logits);
+    const alike = heads.filter(({ name }) => name === own || name.startsWith(`${own}:`)).length;
+    heads.push({ name: alike ? `${own}:${alike + 1}` : own, predicts: target.tensor.name.slice(0, -".next".length), logits: scores });
+  }
+
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {
     const target = evaluate(e.target);
     const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
     const labels = [...batched, ...labelsOf([e.classes])];
     const scores = onto(evaluate(e.logits), labels);
-    logits = scores;
-    if (e.target.kind === "tensor" && e.target.tensor.name.endsWith(".next")) predicts = e.target.tensor.name.slice(0, -5);
+    addHead(e, scores);
     const loss = b.crossEntropy(scores, onto(target, batched));
     return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
   }
+}
+
+/** What a page calls the value of an expression. */
+function nameOf(e: Typed): string {
+  if (e.kind === "relabel") return nameOf(e.a);
+  if (e.kind === "tensor") return e.tensor.name;
+  return e.kind === "call" ? e.instance.path.split(".").at(-1)! : "head";
 }

@@ -3,16 +3,24 @@ import type { Node } from "../graph/node.js";
 import type { Chain } from "../graph/streams.js";
 import type { LoweredParameter, Use } from "./parameters.js";
 
+/** Scores of next tokens. */
+export interface Head {
+  /** What made them: the name of a block's instance, or of a definition. */
+  readonly name: string;
+  /** The data source whose next tokens they predict. */
+  readonly predicts: string;
+  /** [batch, …axes, classes] */
+  readonly logits: Node;
+}
+
 export interface Lowered {
   readonly parameters: readonly LoweredParameter[];
   /** Mean over the batch; null without a loss. */
   readonly loss: Node | null;
   /** [batch] */
   readonly losses: Node | null;
-  /** [batch, …axes, classes]: the first argument of the loss's cross_entropy, for generation. */
-  readonly logits: Node | null;
-  /** The data source whose next tokens `logits` predicts. */
-  readonly predicts: string | null;
+  /** What can be sampled: the scores of every `cross_entropy` against next tokens, in the order of the loss. */
+  readonly heads: readonly Head[];
   readonly inputs: ReadonlyMap<string, Node>;
   readonly outputs: ReadonlyMap<string, Node>;
   /** Largest violation over all uses, by the name of the manifold, and of the parameter that is on a set. */
