@@ -3,6 +3,7 @@
  * the browser that opens it. `app/` has its sources.
  */
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -96,8 +97,16 @@ export const LOCKED = "default-src 'self'; script-src 'self'; worker-src 'self';
 
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css" };
 
+/** A policy that allows the scripts that stand in a page itself, by their hashes: Parcel writes a map of imports there. */
+function allowing(content: string, page: string): string {
+  const scripts = [...page.matchAll(/<script(?![^>]*\ssrc=)[^>]*>([^]*?)<\/script>/g)].map(([, text]) => text!);
+  const hashes = scripts.map((text) => ` 'sha256-${createHash("sha256").update(text).digest("base64")}'`);
+  return content.replace("script-src 'self'", `script-src 'self'${hashes.join("")}`);
+}
+
 /** Serves a folder under a policy until it is closed. */
 async function serve(folder: string, { isolated, content }: Policy): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const policy = content === null ? {} : { "content-security-policy": allowing(content, readFileSync(join(folder, "index.html"), "utf8")) };
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://localhost").pathname;
     const file = join(folder, path === "/" ? "index.html" : path);
@@ -105,7 +114,7 @@ async function serve(folder: string, { isolated, content }: Policy): Promise<{ r
       response.writeHead(200, {
         "content-type": TYPES[extname(file)] ?? "application/octet-stream",
         ...(isolated ? { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" } : {}),
-        ...(content === null ? {} : { "content-security-policy": content }),
+        ...policy,
       }).end(bytes);
     }, () => response.writeHead(404).end());
   });

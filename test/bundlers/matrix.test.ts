@@ -44,7 +44,7 @@ afterAll(async () => {
   const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
   console.log(table.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")).join("\n"));
   rmSync(home, { recursive: true, force: true });
-});
+}, 120_000);
 const cases = Object.keys(policies).flatMap((policy) => (["page", "worker"] as const).map((where) => ({ policy, where })));
 table.push(["bundler", "builds", "warnings", "kB", ...cases.map(({ policy, where }) => `${policy} ${where}`), "no wasm"]);
 
@@ -84,6 +84,6 @@ it("publint and attw find nothing wrong, but for resolvers older than exports", 
   install(tools, "publint@0.3.25", "@arethetypeswrong/cli@0.18.5");
   const bin = join(tools, "node_modules/.bin");
   expect(run(join(bin, "publint"), [tarball, "--strict"], tools)).toContain("All good!");
-  expect(run(join(bin, "attw"), [tarball, "--ignore-rules", "cjs-resolves-to-esm", "--profile", "node16", "--exclude-entrypoints", "./package.json"], tools))
-    .toContain("No problems found");
+  // It ends with 1 at any problem that is not set aside: a module of a package of modules is one for require(), too.
+  expect(run(join(bin, "attw"), [tarball, "--profile", "esm-only"], tools)).toContain('"mhc-lang/runtime"');
 }, 600_000);
