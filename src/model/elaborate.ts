@@ -9,6 +9,7 @@ import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { atom, resolve, valueOf, type Polynomial } from "../graph/sizes.js";
 import { sets, type ConstraintSet } from "../manifolds/registry.js";
+import { axisLike } from "./axes.js";
 import { axisNamed, expressionOn, unlabelled } from "./expressions.js";
 import { blockValue, instantiate } from "./instances.js";
 import { claimOf } from "./claims.js";
@@ -282,7 +283,7 @@ function readLet(draft: Draft, item: Let, scope: Scope): Statement {
   if (before?.kind === "poison" && !scope.names.has(item.name.name)) throw new Abandoned();
   if (before?.kind === "tensor" && before.tensor.kind === "stream") return readUpdate(draft, item, before.tensor, scope);
   if (before && !scope.names.has(item.name.name)) hidden(state, item, before);
-  const axes = item.axes?.map((axis) => axisNamed(state, axis.name, axis.span, scope)) ?? null;
+  const axes = item.axes?.map(({ name, span }) => axisNamed(state, name, span, scope, axisLike(item.value, name, scope))) ?? null;
   const value = axes ? expressionOn(state, item.value, scope, axes) : unlabelled(state, item.value, scope);
   const tensor: Tensor = { name: item.name.name, kind: "let", axes: axes ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
   define(state, scope, item.name.name, { kind: "tensor", tensor, span: item.name.span });

@@ -4,11 +4,14 @@
  * once the wanted axes are known.
  */
 import type { Call, Expr, Indexed, Path, Span } from "../../grammar/ast.js";
+import { nearest } from "../diagnostics/suggest.js";
 import { describe, resolve, unify, variable, type Polynomial, type Size } from "../graph/sizes.js";
 import { sets, type ConstraintSet } from "../manifolds/registry.js";
 import { rankOf } from "../manifolds/set.js";
 import { refuseBareAxes } from "./bare.js";
+import { axisLike, unknownAxis } from "./axes.js";
 import { settle } from "./einstein.js";
+import { FUNCTIONS_ELSEWHERE } from "./elsewhere.js";
 import { coordinates, rangeName, sizeOf } from "./numbers.js";
 import { listed } from "./quantities.js";
 import { childScope, endedName, fail, lookup, namesIn, unknownName, type DataArg, type Elaboration, type Entity, type Expected, type Scope } from "./scope.js";
@@ -54,6 +57,9 @@ export function expression(state: Elaboration, e: Expr, scope: Scope, expected: 
     case "where": return fail(state, "MHC212", span, "`where` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do without a value");
     case "call": return call(state, e, scope, expected);
     case "binary": {
+      if (e.op === "^" && e.right.kind === "path" && /^(?:T|transpose)$/.test(dotted(e.right)) && !lookup(scope, dotted(e.right))) {
+        return fail(state, "MHC201", e.right.span, "nothing is transposed: axes have names", { fix: "name them where it is used: `x[w, t]`" });
+      }
       if (e.op === "*" || e.op === "/") return product(state, e, scope, expected);
       if (e.op === ">" || e.op === ">=" || e.op === "<" || e.op === "<=" || e.op === "==" || e.op === "!=" || e.op === "and" || e.op === "or") {
         return fail(state, "MHC210", span, "a comparison stands only in the condition of a `where`");
@@ -88,6 +94,9 @@ function reference(state: Elaboration, e: Path, scope: Scope, expected: Expected
   if (e.parts.length > 1) {
     const parameter = state.parameters.find(({ name }) => name === scope.prefix + dotted(e));
     if (parameter) return placed(state, parameter.tensor, expected, span);
+  }
+  if (e.parts.length > 1 && /^(?:T|mT|H|transpose)$/.test(e.parts.at(-1)!.name) && entity?.kind !== "data") {
+    return fail(state, "MHC201", e.parts.at(-1)!.span, "nothing is transposed: axes have names", { fix: "name them where it is used: `x[w, t]`" });
   }
   if (!entity) {
     const ended = endedName(scope, first.name);
@@ -153,14 +162,13 @@ function agree(state: Elaboration, own: Size, wanted: Size, span: Span, tensor: 
   });
 }
 
-/** The axis that a name in brackets stands for. */
-export function axisNamed(state: Elaboration, name: string, span: Span, scope: Scope): Axis {
+/** The axis that a name in brackets stands for. `like`: the axis of which it is likely to be a second name, if it is not declared. */
+export function axisNamed(state: Elaboration, name: string, span: Span, scope: Scope, like: string | null = null): Axis {
   const entity = lookup(scope, name);
   if (entity?.kind === "dim") return entity.axis;
   if (entity?.kind === "poison") return giveUp();
   if (entity) return fail(state, "MHC205", span, `\`${name}\` is not an axis`, { notes: [{ message: "it is defined here", span: entity.span }] });
-  const dims = namesIn(scope).filter((candidate) => lookup(scope, candidate)?.kind === "dim");
-  return unknownName(state, "MHC205", span, `there is no axis \`${name}\` here`, name, dims);
+  return unknownAxis(state, name, span, scope, like);
 }
 
 function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
@@ -168,7 +176,7 @@ function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
   if (base.kind !== "tensor") return fail(state, "MHC210", e.base.span, `\`${dotted(e.base)}\` has no axes`);
   const { tensor } = base;
   if (e.axes.length !== tensor.axes.length) {
-    return fail(state, "MHC206", e.span, `\`${tensor.name}\` has ${tensor.axes.length} axes, ${listed(tensor.axes)}, and ${e.axes.length} are named here`, { notes: [{ message: "it is declared here", span: tensor.span }] });
+    return fail(state, "MHC206", e.span, `\`${tensor.name}\` has ${tensor.axes.length} ${tensor.axes.length === 1 ? "axis" : "axes"}, ${listed(tensor.axes)}, and ${e.axes.length} ${e.axes.length === 1 ? "is" : "are"} named here`, { notes: [{ message: "it is declared here", span: tensor.span }] });
   }
   const isAxis = (axis: Expr): axis is Path => axis.kind === "path" && axis.parts.length === 1 && lookup(scope, axis.parts[0]!.name)?.kind !== "tensor";
   const [first, ...others] = e.axes;
@@ -180,7 +188,7 @@ function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
     agree(state, row.size, from.range, e.span, tensor, row, { name: "the range of the index", size: from.range });
     const rest = others.map((axis, i) => {
       if (!isAxis(axis)) return fail(state, "MHC210", axis.span, "only the first axis can be indexed by a tensor");
-      const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope);
+      const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope, tensor.axes[i + 1]!.name);
       agree(state, tensor.axes[i + 1]!.size, found.size, axis.span, tensor, tensor.axes[i + 1]!, found);
       return found;
     });
@@ -188,7 +196,7 @@ function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
   }
   const axes = e.axes.map((axis, i) => {
     if (!isAxis(axis)) return fail(state, "MHC210", axis.span, "only the first axis can be indexed by a tensor");
-    const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope);
+    const found = axisNamed(state, axis.parts[0]!.name, axis.span, scope, tensor.axes[i]!.name);
     agree(state, tensor.axes[i]!.size, found.size, axis.span, tensor, tensor.axes[i]!, found);
     return found;
   });
@@ -219,7 +227,7 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
     if (REDUCERS.has(name)) return fail(state, "MHC207", span, `\`${name}\` needs the axes that it works along`, { fix: `write \`${name}[axis](…)\`` });
     if (name === "cross_entropy") return crossEntropy(state, e, scope);
     if (OF_AXES.has(name)) return ofAxis(state, e, name, scope);
-    return unknownName(state, "MHC201", e.callee.span, `there is no block or function \`${name}\``, name, [...state.blocks.keys(), ...builtins, ...namesIn(scope)]);
+    return unknownFunction(state, e, name, `there is no block or function \`${name}\``, [...state.blocks.keys(), ...builtins, ...namesIn(scope)]);
   }
   if (entity && entity.kind !== "block") return fail(state, "MHC210", e.callee.span, `\`${name}\` is not a block or a function`, { notes: [{ message: "it is defined here", span: entity.span }] });
   const decl = entity?.block.decl ?? state.blocks.get(name)!;
@@ -229,6 +237,15 @@ function call(state: Elaboration, e: Call, scope: Scope, expected: Expected): Ty
   const block = entity?.block ?? { decl, config, scope, path: null, wrapped: false, span };
   if (entity && split) return fail(state, "MHC207", span, `\`${name}\` has its configuration already`);
   return state.instantiate(state, block, data, scope, expected, e.as, span);
+}
+
+/** What there is instead, if the function is known elsewhere; a near name; and all that there are. */
+function unknownFunction(state: Elaboration, e: Call, name: string, message: string, candidates: Iterable<string>): never {
+  const elsewhere = FUNCTIONS_ELSEWHERE.get(name);
+  const guess = nearest(name, candidates);
+  const along = [...REDUCERS].map((reducer) => `${reducer}[w]`).join(", ");
+  const all = `the functions are ${[...UNARY].join(", ")}, min, max and cross_entropy; along axes there are ${along}`;
+  return fail(state, "MHC201", e.callee.span, message, { notes: [{ message: all, span: null }], fix: elsewhere ?? (guess ? `did you mean \`${guess}\`?` : null) });
 }
 
 const isElementwise = (name: string): boolean => UNARY.has(name) || name === "min" || name === "max";
@@ -254,9 +271,9 @@ function ofAxis(state: Elaboration, e: Call, name: string, scope: Scope): Typed 
 
 function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typed {
   const args = e.lists.flat();
-  if (!REDUCERS.has(name)) return unknownName(state, "MHC201", e.callee.span, `\`${name}\` does not work along axes`, name, REDUCERS);
+  if (!REDUCERS.has(name)) return unknownFunction(state, e, name, `\`${name}\` does not work along axes`, REDUCERS);
   if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one argument`);
-  const axes = e.axes!.map((axis) => axisNamed(state, axis.name, axis.span, scope));
+  const axes = e.axes!.map((axis) => axisNamed(state, axis.name, axis.span, scope, axisLike(args[0]!.value, axis.name, scope)));
   if (axes.length === 0) return fail(state, "MHC207", e.span, `\`${name}\` needs at least one axis`);
   let inner: Expr = args[0]!.value;
   while (inner.kind === "group") inner = inner.inner;
@@ -267,9 +284,17 @@ function reduction(state: Elaboration, e: Call, name: string, scope: Scope): Typ
     const present = condition(state, inner.condition, scope, union(union(axesOf(value), axes), scope.wanted));
     a = { kind: "where", a: value, condition: present, span: inner.span };
   } else a = expression(state, inner, scope, null);
-  const missing = axes.find((axis) => !axesOf(a).includes(axis));
-  if (missing) return fail(state, "MHC205", e.span, `\`${name}\` works along \`${missing.name}\`, which its argument does not have`, { fix: `its axes are ${listed(axesOf(a))}` });
+  const at = axes.findIndex((axis) => !axesOf(a).includes(axis));
+  const missing = axes[at];
+  if (missing) return fail(state, "MHC205", e.axes![at]!.span, `\`${name}\` works along \`${missing.name}\`, which its argument does not have`, { fix: `its axes are ${listed(axesOf(a))}` });
   return { kind: "reduce", f: name as Reducer, axes, a, span: e.span };
+}
+
+/** In a comparison a name that nothing has is an axis that was not declared. */
+function knownIn(state: Elaboration, side: Expr, comparison: Expr, scope: Scope): void {
+  if (side.kind !== "path" || side.parts.length > 1 || lookup(scope, side.parts[0]!.name)) return;
+  const { name } = side.parts[0]!;
+  unknownAxis(state, name, side.span, scope, axisLike(comparison, name, scope));
 }
 
 /** A condition: an axis of the guarded value, or of the left side, is its position; any other dim is its size. */
@@ -286,6 +311,7 @@ function condition(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axi
     case "binary": {
       switch (e.op) {
         case "<": case "<=": case "==": case "!=": case "and": case "or": case "+": case "-":
+          if (e.op !== "and" && e.op !== "or") for (const side of [e.left, e.right]) knownIn(state, side, e, scope);
           return { kind: "binary", f: e.op, a: inner(e.left), b: inner(e.right), span };
         case ">": case ">=":
           return { kind: "binary", f: e.op === ">" ? "<" : "<=", a: inner(e.right), b: inner(e.left), span };

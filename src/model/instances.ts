@@ -5,6 +5,7 @@
  */
 import type { Arg, Block, Formal, Ident, Span } from "../../grammar/ast.js";
 import { describe, unify, variable } from "../graph/sizes.js";
+import { axisLike, unknownAxis } from "./axes.js";
 import { settle } from "./einstein.js";
 import { expression, expressionOn, kindOf, unlabelled } from "./expressions.js";
 import { membershipOf } from "./membership.js";
@@ -101,19 +102,21 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
   decl.result.axes?.forEach(implicit);
   for (const item of decl.items) if (item.kind === "param") item.axes.forEach(implicit);
 
-  const axisOf = (ident: Ident): Axis => {
+  const axisOf = (ident: Ident, value?: Arg["value"]): Axis => {
     const entity = lookup(scope, ident.name);
     if (entity?.kind === "dim") return entity.axis;
     if (entity) return fail(state, "MHC205", ident.span, `\`${ident.name}\` is not an axis`);
-    const dims = namesIn(scope).filter((candidate) => lookup(scope, candidate)?.kind === "dim");
-    return unknownName(state, "MHC205", ident.span, `there is no axis \`${ident.name}\` here`, ident.name, dims);
+    return unknownAxis(state, ident.name, ident.span, scope, value ? axisLike(value, ident.name, scope) : null);
   };
 
   // A result axis that is a declared dim is unified when that dim is known; the others now.
-  const resultNow = decl.result.axes?.every((ident) => lookup(scope, ident.name)?.kind === "dim") ? decl.result.axes.map(axisOf) : null;
-  if (resultNow && expected && resultNow.length === expected.length) {
-    resultNow.forEach((axis, i) => matchResult(state, name, axis, expected[i]!, span));
-  }
+  const resultNow = decl.result.axes?.every((ident) => lookup(scope, ident.name)?.kind === "dim") ? decl.result.axes.map((ident) => axisOf(ident)) : null;
+  // Tensors have their sizes, so they are bound before: what does not fit then is the result, and is said of it.
+  const plain = data.every((given) => given.kind !== "written" || isTensor(given.arg.value, given.scope));
+  const matched = (axes: readonly Axis[] | null): void => {
+    if (axes && expected && axes.length === expected.length) axes.forEach((axis, i) => matchResult(state, decl, axis, expected[i]!, span));
+  };
+  if (!plain) matched(resultNow);
 
   const formals: Tensor[] = [];
   const args: Typed[] = [];
@@ -121,6 +124,7 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
     formals.push(formal);
     args.push(value);
   });
+  if (plain) matched(resultNow);
 
   const body: { tensor: Tensor; value: Typed }[] = [];
   const parameters: Parameter[] = [];
@@ -132,7 +136,7 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
         break;
       }
       case "param": {
-        const tensor: Tensor = { name: item.name.name, kind: "parameter", axes: item.axes.map(axisOf), dtype: "f32", range: null, span: item.name.span };
+        const tensor: Tensor = { name: item.name.name, kind: "parameter", axes: item.axes.map((ident) => axisOf(ident)), dtype: "f32", range: null, span: item.name.span };
         const parameter = { tensor, name: `${path}.${item.name.name}`, start: startOf(state, item.start, scope), on: item.on && membershipOf(state, tensor, item.each, item.on, scope), doc: item.doc };
         parameters.push(parameter);
         state.parameters.push(parameter);
@@ -140,7 +144,7 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
         break;
       }
       case "let": {
-        const wanted = item.axes?.map(axisOf) ?? null;
+        const wanted = item.axes?.map((ident) => axisOf(ident, item.value)) ?? null;
         const value = wanted ? expressionOn(state, item.value, scope, wanted) : unlabelled(state, item.value, scope);
         const tensor: Tensor = { name: item.name.name, kind: "let", axes: wanted ?? axesOf(value), dtype: "f32", range: null, span: item.name.span };
         body.push({ tensor, value });
@@ -151,24 +155,29 @@ function build(state: Elaboration, block: BlockValue, data: readonly DataArg[], 
     }
   }
 
-  const wanted = decl.result.axes?.map(axisOf) ?? null;
-  if (wanted && expected && wanted.length === expected.length && !resultNow) wanted.forEach((axis, i) => matchResult(state, name, axis, expected[i]!, span));
+  const wanted = decl.result.axes?.map((ident) => axisOf(ident)) ?? null;
+  if (!resultNow) matched(wanted);
   const result = wanted ? expressionOn(state, decl.result.value, scope, wanted) : unlabelled(state, decl.result.value, scope);
   const axes = wanted ?? axesOf(result);
   const instance: Instance = { block: name, path, wrapped: block.wrapped, parameters, formals, body, result, axes };
   if (!expected) return { kind: "call", instance, args, axes: axes.map(({ name: own, size }) => ({ name: own, size })), span };
   if (axes.length !== expected.length) {
-    return fail(state, "MHC206", span, `\`${name}\` gives ${axes.length} axes, [${axes.map((axis) => axis.name).join(", ")}], and ${expected.length} are expected, [${expected.map((axis) => axis.name).join(", ")}]`, {
+    return fail(state, "MHC206", span, `\`${name}\` gives ${axes.length} ${axes.length === 1 ? "axis" : "axes"}, [${axes.map((axis) => axis.name).join(", ")}], and ${expected.length} are expected, [${expected.map((axis) => axis.name).join(", ")}]`, {
       notes: [{ message: "its result is declared here", span: decl.result.span }],
     });
   }
   return { kind: "call", instance, args, axes: expected, span };
 }
 
-function matchResult(state: Elaboration, block: string, own: Axis, wanted: Axis, span: Span): void {
+function matchResult(state: Elaboration, { name, result }: Block, own: Axis, wanted: Axis, span: Span): void {
   const before = [describe(own.size), describe(wanted.size)];
-  if (!unify(own.size, wanted.size)) fail(state, "MHC203", span, `\`${block}\` gives \`${own.name}\` of size ${before[0]}, and \`${wanted.name}\` here is ${before[1]}`);
+  if (unify(own.size, wanted.size)) return;
+  const declared = { ...result.span, end: result.axes?.at(-1)?.span.end ?? result.span.end };
+  fail(state, "MHC203", span, `\`${name.name}\` gives \`${own.name}\` of size ${before[0]}, and \`${wanted.name}\` here is ${before[1]}`, { notes: [{ message: "its result is declared here", span: declared }] });
 }
+
+/** Whether an argument is a tensor by its name. */
+const isTensor = (e: Arg["value"], scope: Scope): boolean => (e.kind === "path" || e.kind === "index") && lookup(scope, (e.kind === "path" ? e : e.base).parts[0]!.name)?.kind === "tensor";
 
 function bindConfig(state: Elaboration, block: BlockValue, scope: Scope, span: Span): void {
   const { decl } = block;
