@@ -43,7 +43,9 @@ export function readData(state: Elaboration, scope: Scope, item: DataDecl, outsi
   const holdoutExpr = options.get("holdout");
   // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
   const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
-  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`);
+  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0)) fail(state, "MHC402", holdoutExpr?.span ?? item.source.span, `\`holdout\` is a share between 0% and 100%, and is ${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`, {
+    fix: holdoutExpr?.kind === "number" && holdout >= 1 && holdout < 100 && !holdoutExpr.percent ? `write \`${holdoutExpr.text}%\`` : null,
+  });
 
   const facts = valueAt(outside.facts, item.name.name) ?? null;
   const name = item.name.name;

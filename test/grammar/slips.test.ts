@@ -73,6 +73,7 @@ const SLIPS: readonly (readonly [wrong: string, right: string, place: string, fi
   ["memory <= 2G", "memory <= 2 GiB", "2G", "`2 GiB`"],
   ["memory <= 2Gib", "memory <= 2 GiB", "2Gib", "`GiB`"],
   ["memory <= 2 gigabytes", "memory <= 2 GiB", "gigabytes", "GiB"],
+  ["holdout = 20)", "holdout = 20%)", "20", "`20%`"],
   ["20 %", "20%", "%", "`20%`"],
   ["20percent", "20%", "20percent", "`20%`"],
   ["２０％", "20%", "２０％", "`20%`"],
