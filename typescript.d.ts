@@ -1,1 +1,0 @@
-export * from "./dist/codegen/typescript/emitter.js";
