@@ -16,7 +16,7 @@ import { exitCodeBy, heedSignals, write, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
-import { compileFor, describeRun, openProject, trainable, type CompiledFor, type Project, type SpecOptions } from "./project.js";
+import { compileFor, describeRun, openProject, settingsOf, trainable, type CompiledFor, type Project, type SpecOptions } from "./project.js";
 import { version } from "./version.js";
 import { merged } from "../../runtime/records.js";
 
@@ -53,8 +53,7 @@ export const compareCommand = (): Command =>
         const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
         const own = set.filter((setting) => !setting.startsWith("like="));
         // What is said of one page goes before what is said of all.
-        const common = (given.set ?? []).filter((setting) => !own.some((other) => nameIn(other) === nameIn(setting)));
-        return { name, project: await openProject(file, { ...given, set: [...common, ...own], ...(like === undefined ? {} : { like }) }) };
+        return { name, project: await openProject(file, { ...given, set: settingsOf(given.set ?? [], own), ...(like === undefined ? {} : { like }) }) };
       }));
       const device = await openAsked(given);
       let heeded: Heeded | null = null;
@@ -127,8 +126,6 @@ function namesOf(words: readonly string[]): { readonly name: string; readonly fi
     return { name: short.filter((name) => name === short[i]).length > 1 ? word : short[i]!, file, set };
   });
 }
-
-const nameIn = (setting: string): string => setting.slice(0, setting.indexOf("=")).trim();
 
 /** Settings between commas; those within parentheses belong to a value: `train.optimizer=sgd(0.1, momentum=0.9)`. */
 function settingsIn(text: string): string[] {

@@ -57,6 +57,14 @@ export function pairs(list: readonly string[] | undefined, option: string): Read
   return recordOf(found);
 }
 
+const nameIn = (setting: string): string => setting.slice(0, setting.indexOf("=")).trim();
+
+/** Two lists of settings as one: what is said in particular goes before what is said in general. */
+export function settingsOf(general: readonly string[], particular: readonly string[]): readonly string[] {
+  const named = new Set(particular.map(nameIn));
+  return [...general.filter((setting) => !named.has(nameIn(setting))), ...particular];
+}
+
 /** The text of a page. */
 export function readPage(file: string): string {
   if (!existsSync(file)) throw new UsageError(`error: there is no file ${file}`);

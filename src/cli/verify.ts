@@ -12,7 +12,7 @@ import { written } from "../model/quantities.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
-import { openProject, readFacts, report, trainable, type Project, type SpecOptions } from "./project.js";
+import { openProject, readFacts, report, settingsOf, trainable, type Project, type SpecOptions } from "./project.js";
 import { choicesFor } from "./tuned.js";
 
 interface VerifyFlags extends SpecOptions {
@@ -72,7 +72,7 @@ export const verifyCommand = (): Command =>
 
 /** The options with a run's settings and data, where the command line does not say otherwise. */
 const ofRun = (given: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
-  set: [...Object.entries(set).map(([name, value]) => `${name}=${value}`), ...(given.set ?? [])],
+  set: settingsOf(Object.entries(set).map(([name, value]) => `${name}=${value}`), given.set ?? []),
   data: given.data ?? Object.entries(data).map(([name, location]) => `${name}=${location}`),
 });
 

@@ -3,7 +3,7 @@
  * causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that come from it stay
  * symbolic unless `facts` are given.
  */
-import type { Apply, Block, Call, Expr, File, Ident, Let, ManifoldDecl, Model, Path, Repeat, Section } from "../../grammar/ast.js";
+import type { Apply, Block, Call, File, Ident, Let, ManifoldDecl, Model, Path, Repeat, Section } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -19,7 +19,7 @@ import { gatesOf, layersIn } from "./gates.js";
 import { adaptationsOf } from "./adapt.js";
 import { constrained, membershipOf, setOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
-import { scalarOf, sizeOf, startOf } from "./numbers.js";
+import { isPlain, scalarOf, sizeOf, startOf } from "./numbers.js";
 import { listed } from "./quantities.js";
 import { MOST_ELEMENTS, tooLarge } from "./limits.js";
 import { inside } from "./shrinking.js";
@@ -71,7 +71,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     }
   }
   const models = files[0]!.items.filter((item): item is Model => item.kind === "model");
-    if (models.length !== 1) {
+  if (models.length !== 1) {
     const span = models[1]?.name.span ?? { file: files[0]!.name, start: 0, end: 1 };
     report(diagnostic("MHC216", span, models.length ? "a file holds one model, and this is a second one" : "there is no model in this file", { fix: models.length ? "put it in a file of its own" : "begin with `model Name { … }`" }));
     return { model: null, diagnostics };
@@ -132,7 +132,10 @@ function readModel(draft: Draft): TypedModel {
   const parameters = claims ? shared({ ...page, parameters: put, mayGo: () => false }, claims, (part) => attempt(draft, null, part)) : put;
   mergedOf(parameters).forEach(draft.state.report);
   const cost = costOf(draft, parameters, costOverrides);
-  const facts = { ...page, parameters, mayGo: (path: string) => cost?.gates.some(({ kind, name }) => kind === "layer" && inside(path, name)) === true };
+  // Of a page that is not whole nothing follows, and why has been said.
+  const { state } = draft;
+  const claiming: Elaboration = draft.incomplete ? { ...state, report: (d) => void (d.code !== "MHC305" && state.report(d)) } : state;
+  const facts = { ...page, state: claiming, parameters, mayGo: (path: string) => cost?.gates.some(({ kind, name }) => kind === "layer" && inside(path, name)) === true };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {
     number: (e) => attempt(draft, null, () => scalarOf(draft.state, e, draft.scope).value()),
@@ -394,7 +397,3 @@ function overRun({ page, sections, state, inputs }: Draft): void {
   const trains = sections.has("train") && page.items.some(({ kind }) => kind === "loss");
   clashesOf({ inputs, parameters: state.parameters, schedule: clause?.span ?? null, trains, shrinks }).forEach(state.report);
 }
-
-/** Whether a dim is given as a number, and so goes by its own name. */
-const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));
-

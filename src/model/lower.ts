@@ -17,7 +17,8 @@ import { distanceOf } from "./distances.js";
 import { heldIn } from "./held.js";
 import { mixNode, type Lent } from "./mixes.js";
 import { isIdentity, laneOf, mixingsIn, unwatched, type Applied } from "./mixing.js";
-import type { Head, Lowered } from "./lowered.js";
+import type { Lowered } from "./lowered.js";
+import { headOf, type Head } from "./heads.js";
 import { createParameters, type Use } from "./parameters.js";
 import { repeatsOf } from "./quantities.js";
 import { instancesIn } from "./walk.js";
@@ -383,28 +384,14 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     return { free: nodes, mapped: { node: set.map(b, open, shape, parameters.settingOf(e.manifold)), labels } };
   }
 
-  /** Scores that stand in two losses are one head; others of one name are told apart by a number. */
-  function addHead({ logits, target }: Extract<Typed, { readonly kind: "cross_entropy" }>, scores: Node): void {
-    if (target.kind !== "tensor" || !target.tensor.name.endsWith(".next") || heads.some((head) => head.logits === scores)) return;
-    const own = nameOf(logits);
-    const alike = heads.filter(({ name }) => name === own || name.startsWith(`${own}:`)).length;
-    heads.push({ name: alike ? `${own}:${alike + 1}` : own, predicts: target.tensor.name.slice(0, -".next".length), logits: scores });
-  }
-
   function crossEntropy(e: Extract<Typed, { readonly kind: "cross_entropy" }>): Labelled {
     const target = evaluate(e.target);
     const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
     const labels = [...batched, ...labelsOf([e.classes])];
     const scores = onto(evaluate(e.logits), labels);
-    addHead(e, scores);
+    const head = headOf(heads, e, scores);
+    if (head) heads.push(head);
     const loss = b.crossEntropy(scores, onto(target, batched));
     return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
   }
-}
-
-/** What a page calls the value of an expression. */
-function nameOf(e: Typed): string {
-  if (e.kind === "relabel") return nameOf(e.a);
-  if (e.kind === "tensor") return e.tensor.name;
-  return e.kind === "call" ? e.instance.path.split(".").at(-1)! : "head";
 }

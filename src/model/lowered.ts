@@ -1,17 +1,8 @@
 /** What lowering makes of a typed model: the nodes that entries are built of. */
 import type { Node } from "../graph/node.js";
 import type { Chain } from "../graph/streams.js";
+import type { Head } from "./heads.js";
 import type { LoweredParameter, Use } from "./parameters.js";
-
-/** Scores of next tokens. */
-export interface Head {
-  /** What made them: the name of a block's instance, or of a definition. */
-  readonly name: string;
-  /** The data source whose next tokens they predict. */
-  readonly predicts: string;
-  /** [batch, …axes, classes] */
-  readonly logits: Node;
-}
 
 export interface Lowered {
   readonly parameters: readonly LoweredParameter[];

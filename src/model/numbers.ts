@@ -154,3 +154,6 @@ export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope)
   if (fixed !== undefined) return { kind: start.kind, args: [{ text: `${fixed}`, value: () => fixed }] };
   return { kind: start.kind, args: args.map((arg) => scalarOf(state, arg.value, scope)) };
 }
+
+/** Whether a dim is given as a number, and so goes by its own name. */
+export const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));

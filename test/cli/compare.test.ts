@@ -21,7 +21,7 @@ beforeAll(() => {
   writeFileSync(join(cwd, "text.txt"), text);
   writeFileSync(join(cwd, "other.txt"), text.replaceAll("sea", "bay"));
   writeFileSync(join(cwd, "deep.mhc"), SPEC);
-  writeFileSync(join(cwd, "free.mhc"), SPEC.replace("mhc(Mixing)", "hc"));
+  writeFileSync(join(cwd, "free.mhc"), SPEC.replace(/ *manifold Mixing = .*\n\n?/, "").replace("mhc(Mixing)", "hc"));
   writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
 });
 afterAll(() => {

@@ -61,11 +61,11 @@ describe("a signal", () => {
   });
 
   it("a second time ends the process at once, and leaves no half of a file", async () => {
-    // A step of so large a batch takes seconds.
-    const args = ["train", "small.mhc", ...WASM, "--set", "train.batch=20000", "--data", "long.txt", "--out", "twice"];
+    // A step of so large a batch takes far longer than the time between the two signals.
+    const args = ["train", "small.mhc", ...WASM, "--set", "train.batch=60000", "--data", "long.txt", "--out", "twice"];
     const { code } = await meanwhile(args, "parameters on wasm", (child) => {
-      setTimeout(() => child.kill("SIGTERM"), 500);
-      setTimeout(() => child.kill("SIGTERM"), 1000);
+      child.kill("SIGTERM");
+      setTimeout(() => child.kill("SIGTERM"), 200);
     });
     expect([code, stepOf("twice"), readFileSync(join(cwd, "twice/metrics.jsonl"), "utf8")]).toEqual([143, 0, ""]);
     expect(readdirSync(join(cwd, "twice")).filter((file) => file.endsWith(".tmp"))).toEqual([]);

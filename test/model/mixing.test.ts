@@ -55,7 +55,7 @@ describe("nothing is proved, with the reason, of", () => {
   it.each<readonly [string, string, RegExp, Parameters<typeof page>[1]]>([
     ["what is ten times the stream by a definition, within 1.5", `${block}  a[n, t, w] = 9 * x[n, t, w]\n  return [n, t, w] = x[n, t, w] + a[n, t, w] + y[t, w]`, /no more than 10000 can be proved/, { claim: "gain(x) <= 1.5" }],
     ["a stream times itself by a definition", `${block}  a[n, t, w] = 0.1 * x\n  return [n, t, w] = a[n, t, w] * x[n, t, w] + y[t, w]`, /multiplied by what is computed from it/, {}],
-    ["a factor that is computed in place", `${block}  g[t, n] = sigmoid(x[n, t, w] * x[m, t, w])\n  return [n, t, w] = x[n, t, w] + y[t, w] + g[t, n]`, /multiplied by what is computed from it/, {}],
+    ["a factor that is computed in place", `${block}  g[t, n] = sigmoid(x[n, t, w] * x[n, t, w])\n  return [n, t, w] = x[n, t, w] + y[t, w] + g[t, n]`, /multiplied by what is computed from it/, {}],
     ["a norm", `${block}  return [n, t, w] = x[n, t, w] / rms[w](x) + y[t, w]`, /`rms` is taken of the stream/, {}],
     ["a function within a call", `${block}  return [n, t, w] = bent(x) + y[t, w]`, /`tanh` is taken of the stream/, { blocks: "block bent(a[i, j, k]) {\n  return [i, j, k] = tanh(a)\n}" }],
     ["the largest of lanes", `${block}  a[t, w] = max[n](x)\n  return [n, t, w] = a[t, w] + y[t, w]`, /`max` is taken of the stream/, {}],

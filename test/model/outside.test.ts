@@ -79,9 +79,8 @@ describe("what is set is what would be written", () => {
       model!.dims.find(({ name }) => name === "hidden")!.size,
       model!.manifolds[0]!.manifold.set.name,
     ]).toMatchObject([{ value: 32 }, "sphere"]);
-    expect(
-      check(text, { file: "m.mhc", set: { Space: "birkhoff(iterations = 5, truncated)" } }).diagnostics,
-    ).toMatchObject([]);
+    const { diagnostics } = check(text, { file: "m.mhc", set: { Space: "birkhoff(iterations = 5, truncated)" } });
+    expect(diagnostics.filter(({ severity }) => severity === "error")).toEqual([]);
   });
 });
 
