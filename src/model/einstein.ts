@@ -34,9 +34,9 @@ export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic
 function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
   const plain: Settling = how.reducer ? { ...how, reducer: null } : how;
   switch (e.kind) {
-    case "number": case "size": case "scalar": case "position": case "cross_entropy":
+    case "number": case "size": case "scalar": case "cross_entropy":
       return e;
-    case "tensor": case "gather": case "call": case "map": case "relabel": {
+    case "position": case "tensor": case "gather": case "call": case "map": case "relabel": {
       const over = axesOf(e).filter((axis) => !wanted.includes(axis));
       if (over.length) lone(e, over, how);
       return e;
