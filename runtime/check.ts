@@ -86,10 +86,11 @@ const isNumbers = (values: unknown): values is ArrayLike<number> & ArrayBufferVi
 
 /**
  * The floats of 32 bits nearest to numbers; a finite one that is too large for them is an error. NaN and infinities
- * stay what they are.
+ * stay what they are. `room`, of the same length, is written over.
  */
-export function floatsOf(name: string, values: ArrayLike<number>): Float32Array {
-  const floats = new Float32Array(values);
+export function floatsOf(name: string, values: ArrayLike<number>, room?: Float32Array): Float32Array {
+  const floats = room ?? new Float32Array(values.length);
+  floats.set(values);
   if (values instanceof Float32Array) return floats;
   for (let i = 0; i < floats.length; i++) {
     if (!Number.isFinite(floats[i]!) && Number.isFinite(values[i]!)) {

@@ -42,9 +42,10 @@ const isDeclared = ({ data, inputs }: Plan, name: string): boolean =>
 
 /**
  * Checks the values of an entry, and copies them. Throws DataError for one that is missing, not known, of another
- * length, no number, or an index beyond its table, and NumericError for one that is not finite.
+ * length, no number, or an index beyond its table, and NumericError for one that is not finite. `room` has the copies
+ * of an earlier call of the same entry, which are written over: a step of training makes no garbage of its batch.
  */
-export function checkedFor(instance: Instance, name: string, what: string, values: unknown): Fed {
+export function checkedFor(instance: Instance, name: string, what: string, values: unknown, room?: Fed): Fed {
   const entry = entryOf(instance, name, what);
   if (!isObject(values) || ArrayBuffer.isView(values)) {
     throw new DataError(
@@ -64,7 +65,7 @@ export function checkedFor(instance: Instance, name: string, what: string, value
     if (given === undefined) {
       throw new DataError(`\`${input}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
     }
-    fed.set(input, checkedTensor(instance, input, ref, given));
+    fed.set(input, checkedTensor(instance, input, ref, given, room?.get(input)));
   }
   return fed;
 }
@@ -72,7 +73,7 @@ export function checkedFor(instance: Instance, name: string, what: string, value
 const listed = ({ inputs }: Entry): string =>
   Object.entries(inputs).flatMap(([name, ref]) => (isOfTheRun(name, ref) ? [] : [`\`${name}\``])).join(", ") || "none";
 
-function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: unknown): Words {
+function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: unknown, before?: Words): Words {
   const values = numbersOf(name, given);
   const size = sizeOf(ref);
   if (values.length !== size) {
@@ -80,8 +81,9 @@ function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: 
       `\`${name}\` has ${values.length} values, and its shape [${ref.shape.join(", ")}] takes ${size}`,
     );
   }
-  if (ref.dtype === "u32") return indicesOf(name, values, rangeOf(instance.plan, name));
-  const floats = floatsOf(name, values);
+  const room = before?.length === size ? before : undefined;
+  if (ref.dtype === "u32") return indicesOf(name, values, rangeOf(instance.plan, name), room as Uint32Array | undefined);
+  const floats = floatsOf(name, values, room as Float32Array | undefined);
   const count = countNotFinite(floats);
   if (!count) return floats;
   const tensors = [{ kind: "input", name, count, size }] as const;
@@ -89,7 +91,7 @@ function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: 
   throw new NumericError(`${inWords(tensors)!}`, "look at the data", report);
 }
 
-function indicesOf(name: string, values: ArrayLike<number>, range: Range | null): Uint32Array {
+function indicesOf(name: string, values: ArrayLike<number>, range: Range | null, room?: Uint32Array): Uint32Array {
   const size = range?.size ?? 2 ** 32;
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
@@ -100,7 +102,9 @@ function indicesOf(name: string, values: ArrayLike<number>, range: Range | null)
       "encode the data with the plan that the model was compiled to",
     );
   }
-  return new Uint32Array(values);
+  const indices = room ?? new Uint32Array(values.length);
+  indices.set(values);
+  return indices;
 }
 
 /** Writes what was checked, with the scalars of the run as they are at this turn. */

@@ -10,10 +10,15 @@ import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
 import { valueAt } from "./records.js";
 
 const EXPONENT = 0x7f800000;
+/** Added to an exponent of ones alone it comes to the sign bit. */
+const LAST = 0x00800000;
 
-/** How many numbers are infinite or NaN. */
+/** How many numbers are infinite or NaN. Mostly none is: that is seen first, without a branch for each. */
 export function countNotFinite(values: Float32Array): number {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
+  let carried = 0;
+  for (let i = 0; i < words.length; i++) carried |= (words[i]! & EXPONENT) + LAST;
+  if (carried >= 0) return 0;
   let count = 0;
   for (let i = 0; i < words.length; i++) if ((words[i]! & EXPONENT) === EXPONENT) count++;
   return count;

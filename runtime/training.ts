@@ -27,6 +27,8 @@ interface Run {
   readonly signal: AbortSignal | undefined;
   /** The batch of a step, put together while the step before it ran. */
   upcoming: { readonly step: number; readonly batch: Batch } | null;
+  /** What the step before was fed with. */
+  fed: Fed | undefined;
 }
 
 /** See `Model.train`. */
@@ -81,7 +83,7 @@ function runOf(instance: Instance, data: unknown, options: TrainOptions | undefi
     const why = `${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`;
     throw new DataError(why, "pass `recompile` to `train`, or choose by gates");
   }
-  return { instance, source, monitor, recompile, signal: signalOf(given.signal), upcoming: null };
+  return { instance, source, monitor, recompile, signal: signalOf(given.signal), upcoming: null, fed: undefined };
 }
 
 /** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */
@@ -97,7 +99,9 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
   if (run.signal?.aborted) throw run.signal.reason;
   const entry = entryOf(instance, "train", "be trained");
   const at = instance.step + 1;
-  const fed = checkedFor(instance, "train", "be trained", takeUpcoming(run) ?? batchOf(instance, source, size));
+  const batch = takeUpcoming(run) ?? batchOf(instance, source, size);
+  const fed = checkedFor(instance, "train", "be trained", batch, run.fed);
+  run.fed = fed;
   write(instance, entry, fed);
   // The loss, the distances and the norm come in the submission of the step.
   const running = runEntry(instance, "train", (name) => /^(loss$|norm$|constraint:|adapted:|cost:)/.test(name));
