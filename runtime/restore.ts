@@ -89,7 +89,7 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
     }
     if (tensor.shape.join() !== info.shape.join()) {
       const shapes = `[${tensor.shape.join(", ")}] in the checkpoint, and [${info.shape.join(", ")}] in the model`;
-      throw new DataError(`\`${name}\` is ${shapes}`, whose);
+      throw new DataError(`\`${name}\` is ${shapes}`, `${whose}: compile the page with the sizes that it was trained with`);
     }
   }
   const known = new Set(wanted.map(({ name }) => name));

@@ -93,6 +93,8 @@ function gainOf(facts: Facts, e: Call): Quantity {
   const path = named(facts, e, "the name of a stream");
   const entity = lookup(facts.scope, dotted(path));
   if (entity?.kind === "tensor" && entity.tensor.kind === "stream") return { kind: "gain", stream: entity.tensor };
+  // What is wrong with it has been said.
+  if (entity?.kind === "poison") throw new Abandoned();
   const streams = namesIn(facts.scope).filter((name) => {
     const found = lookup(facts.scope, name);
     return found?.kind === "tensor" && found.tensor.kind === "stream";
@@ -127,9 +129,10 @@ function parameterNamed({ state, parameters }: Facts, path: Path): Parameter {
   const found = parameters.filter(({ name }) => matches(name, dotted(path)));
   if (found.length > 1) return fail(state, "MHC201", path.span, `\`${dotted(path)}\` may be ${found.map(({ name }) => `\`${written(name)}\``).join(" or ")}`, { fix: "write more of its name" });
   if (found[0]) return found[0];
+  if (state.incomplete) throw new Abandoned();
   const names = parameters.map(({ name }) => written(name));
   const guess = nearest(dotted(path), names);
-  return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` });
+  return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ") || "none"}` });
 }
 
 function prove(facts: Facts, quantity: Quantity): Proof {

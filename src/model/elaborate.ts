@@ -54,7 +54,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   const diagnostics: Diagnostic[] = [];
   const blocks = new Map<string, Block>();
   const all = merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set])));
-  const state: Elaboration = { instantiate, blocks, sets: all, parameters: [], report: (d) => report(d), uses: [], pending: [] };
+  const state: Elaboration = { instantiate, blocks, sets: all, parameters: [], report: (d) => report(d), uses: [], pending: [], incomplete: false };
   const report = (found: Diagnostic): void => {
     // What goes wrong inside a block of the library is shown where this page uses it; the library's line is a note.
     const use = found.span.file === files[0]!.name ? undefined : [...state.uses].reverse().find(({ span }) => span.file === files[0]!.name);
@@ -113,6 +113,7 @@ function readModel(draft: Draft): TypedModel {
     // What a repeat changes is known only once it is made; everything else is independent.
     attempt(draft, "name" in item ? item.name : null, () => readItem(draft, item));
   }
+  draft.state.incomplete = draft.incomplete;
   for (const { size, span, what } of draft.state.pending) {
     if (resolve(size).kind === "variable") draft.state.report(diagnostic("MHC208", span, what, { fix: "pass a tensor that has this axis, or name the axes on the left" }));
   }
@@ -134,7 +135,7 @@ function readModel(draft: Draft): TypedModel {
   const cost = costOf(draft, parameters, costOverrides);
   // Of a page that is not whole nothing follows, and why has been said.
   const { state } = draft;
-  const claiming: Elaboration = draft.incomplete ? { ...state, report: (d) => void (d.code !== "MHC305" && state.report(d)) } : state;
+  const claiming: Elaboration = state.incomplete ? { ...state, report: (d) => void (d.code !== "MHC305" && state.report(d)) } : state;
   const facts = { ...page, state: claiming, parameters, mayGo: (path: string) => cost?.gates.some(({ kind, name }) => kind === "layer" && inside(path, name)) === true };
   const claimed = (claims?.clauses ?? []).flatMap((clause) => (clause.kind === "bound" ? [attempt(draft, null, () => claimOf(facts, clause))] : [])).filter((claim) => claim !== null);
   const train = section ? attempt(draft, null, () => readTrain(section, overrides, {

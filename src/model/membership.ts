@@ -146,7 +146,9 @@ export function constrained(state: Elaboration, section: Section, scope: Scope, 
 }
 
 function unknown(state: Elaboration, path: string, span: Span): never {
+  // It may be one of a part that was given up, for a reason that has been said.
+  if (state.incomplete) throw new Abandoned();
   const names = [...new Set(state.parameters.map(({ name }) => written(name)))];
   const guess = nearest(path, names);
-  return fail(state, "MHC201", span, `there is no parameter \`${path}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}` });
+  return fail(state, "MHC201", span, `there is no parameter \`${path}\``, { fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ") || "none"}` });
 }

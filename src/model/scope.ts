@@ -77,6 +77,8 @@ export interface Elaboration {
   readonly uses: { readonly block: string; readonly span: Span }[];
   /** Sizes that must be known in the end, with what to say if they are not. */
   pending: readonly { readonly size: Size; readonly span: Span; readonly what: string }[];
+  /** Whether something that the page declares or computes was given up, after an error: what seems to be missing may have been in it. */
+  incomplete: boolean;
 }
 
 export function lookup(scope: Scope, name: string): Entity | null {

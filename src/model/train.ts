@@ -167,7 +167,8 @@ function unknown(reader: Reader, name: string, span: Span, options: readonly str
   const meant = elsewhere !== undefined && options.includes(elsewhere) ? elsewhere : null;
   const guess = meant ?? nearest(name, options);
   const there = `there ${options.length === 1 ? "is" : "are"} ${options.map((option) => `\`${option}\``).join(", ")}`;
-  const fix = meant ? `it is called \`${meant}\` here` : guess ? `did you mean \`${guess}\`?` : there;
+  const epochs = "write `steps`, which counts batches: an epoch has as many as make up the data";
+  const fix = meant === "steps" && name.startsWith("epoch") ? epochs : meant ? `it is called \`${meant}\` here` : guess ? `did you mean \`${guess}\`?` : there;
   reader.report(diagnostic("MHC501", span, `\`${name}\` is not ${/^[aeiou]/.test(what) ? "an" : "a"} ${what}`, { fix }));
   return guess ?? name;
 }
