@@ -5,6 +5,6 @@ import { writeFileSync } from "node:fs";
 const doors = { runtime: "./dist/runtime/web/index.js", typescript: "./dist/codegen/typescript/emitter.js" };
 
 for (const [name, target] of Object.entries(doors)) {
-  const text = `/** \`mhc-lang/${name}\`, written by runtime/doors.mjs. */\nexport * from ${JSON.stringify(target)};\n`;
-  for (const extension of ["js", "d.ts"]) writeFileSync(new URL(`../${name}.${extension}`, import.meta.url), text);
+  const text = `/** \`mhc-lang/${name}\`, written by runtime/node/doors.mjs. */\nexport * from ${JSON.stringify(target)};\n`;
+  for (const extension of ["js", "d.ts"]) writeFileSync(new URL(`../../${name}.${extension}`, import.meta.url), text);
 }
