@@ -13,6 +13,7 @@ import { explained, lacking } from "./hints.js";
 import * as t from "./lexer.js";
 import { MhcParser } from "./parser.js";
 import { scan, type Comment } from "./scan.js";
+import { COMPARISONS, OPERATORS } from "./seen.js";
 
 export type { Comment } from "./scan.js";
 
@@ -148,19 +149,10 @@ const OPEN: ReadonlySet<TokenType> = new Set([
   t.Comma,
   t.Equals,
   t.Tilde,
-  t.Plus,
-  t.Minus,
-  t.Star,
-  t.Slash,
-  t.Caret,
+  ...OPERATORS,
   t.LeftParen,
   t.LeftBracket,
-  t.Less,
-  t.LessEqual,
-  t.Greater,
-  t.GreaterEqual,
-  t.EqualEqual,
-  t.NotEqual,
+  ...COMPARISONS,
   t.Colon,
   t.Range,
   t.word.where,

@@ -1,7 +1,7 @@
 /**
  * A page's names and words in TypeScript. The name of a model becomes a class, and may be a word that no class can
  * have, or that of something which the module itself uses: then the class has a name of its own within the module and
- * is exported under the page's, as any word may be. A doc comment may hold anything, what ends a comment too.
+ * is exported under the page's name, which may be any word. A doc comment may hold anything, also `*` and `/` together.
  */
 
 /** Reserved words, in modules and in strict mode; and types that are words. */

@@ -313,7 +313,7 @@ block own(v[t, w]) {
   }
 });
 
-it("a model has any name, that of what its module uses too", async () => {
+it("a model may have the name of something that its module uses", async () => {
   const plan = await planOf(
     "model Some {\n  dim n = 3\n  input u[n]\n  param w[n] ~ constant(2)\n  output y[n] = w[n] * u[n]\n}\n",
     ["javascript"],
