@@ -1,0 +1,103 @@
+/**
+ * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house must leave as it is.
+ *
+ *   node test/corpus/digests.mjs [ROOT]      prints them for the built compiler in ROOT (this one, when it is left out)
+ *
+ * Two versions are compared by the `diff` of what is printed for each. `graph` and `kernels` are the printed stages, `plan` is all that the
+ * plan says of a device but its code (dispatches, offsets, pools, constants), and `code` what the device runs.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const here = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const root = resolve(process.argv[2] ?? here);
+const load = (path) => import(pathToFileURL(join(root, "dist", path)).href);
+const { compile } = await load("src/index.js");
+const { emulated, families } = await load("src/schedule/families.js");
+
+const vocabulary = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;:!?'-\n()\"0123456789"].sort();
+const facts = {
+  corpus: { vocabulary },
+  images: { features: 784, classes: 10 },
+  mammals: { names: Array.from({ length: 60 }, (_, i) => `noun.${String(i).padStart(2, "0")}`) },
+};
+
+/** What a page is compiled for: a name, and options of `compile` beside its text. */
+const plain = [
+  { name: "wasm", devices: ["wasm"] },
+  { name: "webgpu", devices: ["webgpu"] },
+  { name: "webgpu, software adapter", devices: ["webgpu"], choices: { webgpu: emulated } },
+  { name: "javascript", devices: ["javascript"] },
+  { name: "all that can be measured", devices: ["wasm", "webgpu"], monitors: "all" },
+];
+
+/** Ways of one page that the plain ones do not take. */
+const particular = {
+  nanogpt: [{ name: "half precision", devices: ["webgpu"], set: { "train.precision": "f16" } }],
+  "deep-narrow": [{ name: "segments", devices: ["wasm", "webgpu"], set: { "train.recompute": "auto" } }],
+  lean: [
+    {
+      name: "shrunk",
+      devices: ["wasm", "webgpu"],
+      shrunk: { kept: { "layers.1": [], "layers.0.mlp.hidden": [0, 3, 5, 8, 11] }, settled: true },
+    },
+  ],
+  "moby-dick": [
+    ...membersOf("cpu", "wasm"),
+    ...membersOf("gpu", "webgpu"),
+    {
+      name: "truncated",
+      devices: ["wasm", "webgpu"],
+      edit: (text) =>
+        text
+          .replace("iterations = 20)", "iterations = 20, truncated)")
+          .replace("gain(x) <= 1.001", "gain(x) <= 1.001 monitored"),
+    },
+  ],
+};
+
+/** Every member of every family, by itself. */
+function membersOf(kind, device) {
+  return Object.entries(families[kind]).flatMap(([skeleton, members]) =>
+    members.map((member) => ({
+      name: `${device}, ${skeleton} ${JSON.stringify(member)}`,
+      devices: [device],
+      choices: { [device]: { [skeleton]: member } },
+    })),
+  );
+}
+
+const digest = (value) =>
+  createHash("sha256")
+    .update(typeof value === "string" ? value : JSON.stringify(value))
+    .digest("hex")
+    .slice(0, 16);
+
+const pages = readdirSync(join(here, "specs")).filter((file) => file.endsWith(".mhc"));
+for (const page of pages.sort()) {
+  const stem = page.slice(0, -".mhc".length);
+  const text = readFileSync(join(here, "specs", page), "utf8");
+  for (const { name, edit, ...options } of [...plain, ...(particular[stem] ?? [])]) {
+    const { plan, stages, diagnostics } = await compile(edit ? edit(text) : text, { file: page, facts, ...options });
+    if (!plan) throw new Error(`${page}, ${name}: ${diagnostics.map(({ message }) => message).join("; ")}`);
+    const { devices, ...common } = plan;
+    const { roles: _, ...shared } = common;
+    const lines = [
+      `common ${digest(shared)}`,
+      `graph ${digest(stages.graph())}`,
+      `kernels ${digest(stages.kernels())}`,
+    ];
+    for (const [device, { kernels, code, entries, pools, constants }] of Object.entries(devices)) {
+      const tables = Object.entries(entries).map(([entry, { dispatches, inputs, outputs }]) => [
+        entry,
+        dispatches,
+        inputs,
+        outputs,
+      ]);
+      lines.push(`${device} plan ${digest([kernels, tables, pools, constants])} code ${digest(code)}`);
+    }
+    console.log(`${stem} (${name}): ${lines.join(", ")}`);
+  }
+}
