@@ -39,7 +39,9 @@ module.exports = {
     {
       name: "compiler-sees-only-the-contract",
       severity: "error",
-      comment: "The compiler knows of the runtime only the plan and its prices, the one implementation of Threefry, and records.",
+      comment:
+        "The compiler knows of the runtime only the plan and its prices, the one implementation of Threefry, " +
+        "and records.",
       from: { path: "^(src/(?!cli/|tools/)|codegen|grammar)" },
       to: { path: "^runtime/(?!(plan|prices|threefry|records)\\.ts$)" },
     },
@@ -79,7 +81,9 @@ module.exports = {
     {
       name: "no-circles",
       severity: "error",
-      comment: "In src/graph a row of the op table names the type of the builder that reads the table; circles of values there are the linter's affair (import/no-cycle).",
+      comment:
+        "In src/graph a row of the op table names the type of the builder that reads the table; circles of " +
+        "values there are the linter's affair (import/no-cycle).",
       from: { pathNot: "^src/graph/" },
       to: { circular: true },
     },
@@ -89,6 +93,10 @@ module.exports = {
     doNotFollow: { path: "node_modules" },
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: { extensions: [".ts", ".js"], exportsFields: ["exports"], conditionNames: ["import", "default"] },
+    enhancedResolveOptions: {
+      extensions: [".ts", ".js"],
+      exportsFields: ["exports"],
+      conditionNames: ["import", "default"],
+    },
   },
 };

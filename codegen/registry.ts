@@ -1,6 +1,7 @@
 /**
- * The built-in printers of kernels. All three together are a twelfth of the compiler, so they are imported as they are: a worker of a page, which
- * bundlers make one file of, may then have the compiler. A target of the user's own comes by import, not by this table.
+ * The built-in printers of kernels. All three together are a twelfth of the compiler, so they are imported as they are:
+ * a worker of a page, which bundlers make one file of, may then have the compiler. A target of the user's own comes by
+ * import, not by this table.
  */
 import { javascript } from "./javascript/printer.js";
 import type { KernelPrinter } from "./target.js";
@@ -8,7 +9,12 @@ import { wasm } from "./wasm/printer.js";
 import { wgsl } from "./wgsl/printer.js";
 
 /** By device. */
-export const printers: Readonly<Record<"wasm" | "webgpu" | "javascript", KernelPrinter>> = { wasm, webgpu: wgsl, javascript };
+export const printers: Readonly<Record<"wasm" | "webgpu" | "javascript", KernelPrinter>> = {
+  wasm,
+  webgpu: wgsl,
+  javascript,
+};
 
 /** A kernel target by the name it has on the command line. */
-export const loadTarget = (name: "wasm" | "wgsl" | "javascript"): Promise<KernelPrinter> => Promise.resolve(printers[name === "wgsl" ? "webgpu" : name]);
+export const loadTarget = (name: "wasm" | "wgsl" | "javascript"): Promise<KernelPrinter> =>
+  Promise.resolve(printers[name === "wgsl" ? "webgpu" : name]);

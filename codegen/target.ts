@@ -1,7 +1,8 @@
 /**
  * The two interfaces of a codegen target, exported to users: a `KernelPrinter` turns kernels into a device's code, a
- * `ModuleEmitter` turns a compiled model into source files. `mhc compile --target ./my-target.js` loads a module whose default
- * export is one of the two. They live apart from the registry of built-in targets, so that no import runs in a circle.
+ * `ModuleEmitter` turns a compiled model into source files. `mhc compile --target ./my-target.js` loads a module whose
+ * default export is one of the two. They live apart from the registry of built-in targets, so that no import runs in a
+ * circle.
  */
 import type { Kernel } from "../src/kernel/ir.js";
 import type { DeviceCode, Plan } from "../runtime/plan.js";
@@ -34,8 +35,8 @@ export interface KernelPrinter {
   readonly name: string;
   readonly profile: KernelProfile;
   /**
-   * Prints all kernels of a plan. Kernel i of the result is kernels[i]. `poolWords` gives each pool's size, for targets that lay pools out themselves.
-   * May be asynchronous, since an assembler may have to load.
+   * Prints all kernels of a plan. Kernel i of the result is kernels[i]. `poolWords` gives each pool's size, for targets
+   * that lay pools out themselves. May be asynchronous, since an assembler may have to load.
    */
   print(kernels: readonly Kernel[]): Promise<DeviceCode>;
   /** The code as files for people: `moby-dick.wgsl`, `moby-dick.wat`, … */

@@ -1,6 +1,6 @@
 /**
- * The syntax tree of a .mhc file: what the parser makes, the formatter prints and the model elaborates. Plain data with a
- * span on every node; nothing here knows the parser. An expression tree is a small union, because meaning (which name
+ * The syntax tree of a .mhc file: what the parser makes, the formatter prints and the model elaborates. Plain data with
+ * a span on every node; nothing here knows the parser. An expression tree is a small union, because meaning (which name
  * is a dim, a block or a tensor) is decided by `src/model`, never by the grammar.
  */
 
@@ -24,7 +24,10 @@ export interface Path {
   readonly span: Span;
 }
 
-/** `10%` has value 0.1 and percent true, `2 KiB` has value 2048 (NaN if there is no such unit) and bytes true. `text` is the number as written, with one blank before a unit. */
+/**
+ * `10%` has value 0.1 and percent true, `2 KiB` has value 2048 (NaN if there is no such unit) and bytes true. `text` is
+ * the number as written, with one blank before a unit.
+ */
 export interface NumberLiteral {
   readonly kind: "number";
   readonly value: number;
@@ -104,17 +107,7 @@ export interface Where {
   readonly span: Span;
 }
 
-export type Expr =
-  | Path
-  | NumberLiteral
-  | StringLiteral
-  | Tuple
-  | Group
-  | Indexed
-  | Call
-  | Unary
-  | Binary
-  | Where;
+export type Expr = Path | NumberLiteral | StringLiteral | Tuple | Group | Indexed | Call | Unary | Binary | Where;
 
 /** The `///` lines just above an item, without the slashes, joined by newlines; null when there are none. */
 export type Doc = string | null;
@@ -139,7 +132,14 @@ export interface DataDecl {
 
 export type AdaptClause =
   /** `adapt relax in 0 .. 1`, `adapt rank in 1 .. 16 weight 1e-3` */
-  | { readonly kind: "learned"; readonly what: Ident; readonly from: Expr; readonly to: Expr; readonly weight: Expr | null; readonly span: Span }
+  | {
+      readonly kind: "learned";
+      readonly what: Ident;
+      readonly from: Expr;
+      readonly to: Expr;
+      readonly weight: Expr | null;
+      readonly span: Span;
+    }
   /** `adapt temperature = cosine(4, 1, warmup = 100)` */
   | { readonly kind: "scheduled"; readonly what: Ident; readonly value: Expr; readonly span: Span };
 
@@ -244,9 +244,22 @@ export type Clause =
   /** `batch = 12`, `recompute = every 6` */
   | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr | Every; readonly span: Span }
   /** `mlp.up each hidden on sphere` */
-  | { readonly kind: "on"; readonly path: Path; readonly each: readonly Ident[]; readonly manifold: Path | Call; readonly span: Span }
+  | {
+      readonly kind: "on";
+      readonly path: Path;
+      readonly each: readonly Ident[];
+      readonly manifold: Path | Call;
+      readonly span: Span;
+    }
   /** `gain(x) <= 1.6 monitored`, `product[layers](norm(mlp.up)) <= 8 shared`, `energy <= 50%` */
-  | { readonly kind: "bound"; readonly left: Expr; readonly right: Expr; readonly shared: boolean; readonly monitored: boolean; readonly span: Span }
+  | {
+      readonly kind: "bound";
+      readonly left: Expr;
+      readonly right: Expr;
+      readonly shared: boolean;
+      readonly monitored: boolean;
+      readonly span: Span;
+    }
   /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
   | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span };
 
@@ -260,8 +273,18 @@ export interface Section {
 }
 
 export type ModelItem =
-  | DimDecl | DataDecl | ManifoldDecl | StreamDecl | InputDecl | OutputDecl
-  | Let | Apply | Repeat | LossDecl | ParamDecl | Section;
+  | DimDecl
+  | DataDecl
+  | ManifoldDecl
+  | StreamDecl
+  | InputDecl
+  | OutputDecl
+  | Let
+  | Apply
+  | Repeat
+  | LossDecl
+  | ParamDecl
+  | Section;
 
 /** `model MobyDick { … }` */
 export interface Model {
@@ -273,8 +296,9 @@ export interface Model {
 }
 
 /**
- * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a `connection`
- * a bare name is the block it wraps; `M: manifold`, `norm: block`, `k: dim`, `out: start`, `p: number` say so.
+ * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a
+ * `connection` a bare name is the block it wraps; `M: manifold`, `norm: block`, `k: dim`, `out: start`, `p: number` say
+ * so.
  */
 export interface Formal {
   readonly name: Ident;

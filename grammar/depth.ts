@@ -1,7 +1,7 @@
 /**
- * How deep a page may nest. The parser and all that walks its tree call themselves once a level, so that ten thousand parentheses would end in the host's
- * stack instead of in a sentence. Levels are brackets of all kinds, and the operators that stand in one row, since
- * `a + b + c` is a tree of two levels. What people write has a tenth of this.
+ * How deep a page may nest. The parser and all that walks its tree call themselves once a level, so that ten thousand
+ * parentheses would end in the host's stack instead of in a sentence. Levels are brackets of all kinds, and the
+ * operators that stand in one row, since `a + b + c` is a tree of two levels. What people write has a tenth of this.
  */
 import type { IToken, TokenType } from "chevrotain";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
@@ -16,7 +16,19 @@ export const MOST_OPERATORS = 256;
 const opening: ReadonlySet<TokenType> = new Set([t.LeftBrace, t.LeftParen, t.LeftBracket]);
 const closing: ReadonlySet<TokenType> = new Set([t.RightBrace, t.RightParen, t.RightBracket]);
 const operators: ReadonlySet<TokenType> = new Set([
-  t.Plus, t.Minus, t.Star, t.Slash, t.Caret, t.Less, t.LessEqual, t.Greater, t.GreaterEqual, t.EqualEqual, t.NotEqual, t.word["and"]!, t.word["or"]!,
+  t.Plus,
+  t.Minus,
+  t.Star,
+  t.Slash,
+  t.Caret,
+  t.Less,
+  t.LessEqual,
+  t.Greater,
+  t.GreaterEqual,
+  t.EqualEqual,
+  t.NotEqual,
+  t.word["and"]!,
+  t.word["or"]!,
 ]);
 const separators: ReadonlySet<TokenType> = new Set([t.Comma, t.Equals, t.Tilde, t.word["return"]!]);
 
@@ -33,8 +45,14 @@ export function tooDeep(tokens: readonly IToken[], file: string): Diagnostic | n
       if (tokenType === t.RightBrace) rows[rows.length - 1] = 0;
     } else if (separators.has(tokenType)) rows[rows.length - 1] = 0;
     else if (operators.has(tokenType)) rows[rows.length - 1]!++;
-    if (rows.length > MOST_BRACKETS + 1) return diagnostic("MHC109", span, `more than ${MOST_BRACKETS} brackets are open here`, { fix: "name the inner parts: `h = …`" });
-    if (rows.at(-1)! > MOST_OPERATORS) return diagnostic("MHC109", span, `more than ${MOST_OPERATORS} operators stand in one row here`, { fix: "name a part of it, `h = …`, or sum along an axis" });
+    if (rows.length > MOST_BRACKETS + 1)
+      return diagnostic("MHC109", span, `more than ${MOST_BRACKETS} brackets are open here`, {
+        fix: "name the inner parts: `h = …`",
+      });
+    if (rows.at(-1)! > MOST_OPERATORS)
+      return diagnostic("MHC109", span, `more than ${MOST_OPERATORS} operators stand in one row here`, {
+        fix: "name a part of it, `h = …`, or sum along an axis",
+      });
   }
   return null;
 }

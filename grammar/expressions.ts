@@ -1,6 +1,6 @@
 /**
- * The half of the grammar that expressions need, by chevrotain, building the syntax tree as it goes; `parser.ts` adds declarations. Reading ends at
- * the first error: how the rest of a page is read then is `parse.ts`'s affair.
+ * The half of the grammar that expressions need, by chevrotain, building the syntax tree as it goes; `parser.ts` adds
+ * declarations. Reading ends at the first error: how the rest of a page is read then is `parse.ts`'s affair.
  */
 import { EmbeddedActionsParser, type IToken } from "chevrotain";
 import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, Span, StringLiteral } from "./ast.js";
@@ -99,7 +99,10 @@ export class ExpressionParser extends EmbeddedActionsParser {
     return this.ACTION((): Expr => {
       const span = this.span(base, close);
       if (lists.length === 0) return axes ? { kind: "index", base, axes, span } : base;
-      const names = axes === null ? null : (axes as Expr[]).flatMap((axis) => (axis?.kind === "path" ? axis.parts.slice(0, 1) : []));
+      const names =
+        axes === null
+          ? null
+          : (axes as Expr[]).flatMap((axis) => (axis?.kind === "path" ? axis.parts.slice(0, 1) : []));
       return { kind: "call", callee: base, axes: names, lists, as, span };
     });
   });
@@ -112,7 +115,12 @@ export class ExpressionParser extends EmbeddedActionsParser {
     const value = Number.parseFloat(image);
     const text = size?.text ?? image;
     return {
-      kind: "number", value: size?.bytes ?? (percent ? value / 100 : value), percent, bytes: size !== null, text, span: this.span(token),
+      kind: "number",
+      value: size?.bytes ?? (percent ? value / 100 : value),
+      percent,
+      bytes: size !== null,
+      text,
+      span: this.span(token),
     };
   });
 
@@ -131,7 +139,11 @@ export class ExpressionParser extends EmbeddedActionsParser {
   protected group = this.RULE("group", (): Expr => {
     const items: Expr[] = [];
     const open = this.CONSUME(t.LeftParen);
-    this.AT_LEAST_ONE_SEP({ ERR_MSG: "an expression", SEP: t.Comma, DEF: () => items.push(this.SUBRULE(this.expression)) });
+    this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "an expression",
+      SEP: t.Comma,
+      DEF: () => items.push(this.SUBRULE(this.expression)),
+    });
     const close = this.CONSUME(t.RightParen);
     const span = this.span(open, close);
     return items.length > 1 ? { kind: "tuple", items, span } : { kind: "group", inner: items[0]!, span };
@@ -146,7 +158,8 @@ export class ExpressionParser extends EmbeddedActionsParser {
         { ALT: (): Expr => this.SUBRULE(this.string) },
         { ALT: (): Expr => this.SUBRULE(this.group) },
       ],
-    }));
+    }),
+  );
 
   protected power = this.RULE("power", (): Expr => {
     const left = this.SUBRULE(this.atom);
@@ -171,7 +184,8 @@ export class ExpressionParser extends EmbeddedActionsParser {
         },
         { ALT: (): Expr => this.SUBRULE(this.power) },
       ],
-    }));
+    }),
+  );
 
   protected binary(left: Expr, op: IToken, right: Expr): Expr {
     return { kind: "binary", op: op.image as BinaryOp, left, right, span: this.span(left, right) };
@@ -202,9 +216,12 @@ export class ExpressionParser extends EmbeddedActionsParser {
       GATE: () => !this.inClause,
       DEF: () => {
         const op = this.OR([
-          { ALT: () => this.CONSUME(t.LessEqual) }, { ALT: () => this.CONSUME(t.Less) },
-          { ALT: () => this.CONSUME(t.GreaterEqual) }, { ALT: () => this.CONSUME(t.Greater) },
-          { ALT: () => this.CONSUME(t.EqualEqual) }, { ALT: () => this.CONSUME(t.NotEqual) },
+          { ALT: () => this.CONSUME(t.LessEqual) },
+          { ALT: () => this.CONSUME(t.Less) },
+          { ALT: () => this.CONSUME(t.GreaterEqual) },
+          { ALT: () => this.CONSUME(t.Greater) },
+          { ALT: () => this.CONSUME(t.EqualEqual) },
+          { ALT: () => this.CONSUME(t.NotEqual) },
         ]);
         left = this.binary(left, op, this.SUBRULE2(this.sum));
       },
@@ -244,9 +261,16 @@ export class ExpressionParser extends EmbeddedActionsParser {
 }
 
 /** A number in the one form that the formatter writes: `.5` is `0.5`, `1.` is `1.0`, `1_000` is `1000`. */
-const plainNumber = (image: string): string => image.replaceAll("_", "").replace(/[\u00a0\u202f]/g, " ").replace(/^\./, "0.").replace(/\.(?!\d)/, ".0");
+const plainNumber = (image: string): string =>
+  image
+    .replaceAll("_", "")
+    .replace(/[\u00a0\u202f]/g, " ")
+    .replace(/^\./, "0.")
+    .replace(/\.(?!\d)/, ".0");
 
-/** Where an escape stands that strings do not have, or null: `\"` and `\\` are all there are, since strings are paths. */
+/**
+ * Where an escape stands that strings do not have, or null: `\"` and `\\` are all there are, since strings are paths.
+ */
 function unknownEscape(image: string): number | null {
   for (const { index, 0: escape } of image.matchAll(/\\./g)) if (!/["\\]/.test(escape[1]!)) return index;
   return null;

@@ -10,8 +10,7 @@ const CHOICE = "a choice is made by a condition: `sum[u](x[u] where u <= t)`";
 const USE = 'another file is taken with `use "./blocks.mhc"`';
 const PARAM = "what is trained is a `param`: `param w[t] ~ normal(0.02)`";
 
-const words = (list: string, fix: string): (readonly [string, string])[] =>
-  list.split(" ").map((word) => [word, fix]);
+const words = (list: string, fix: string): (readonly [string, string])[] => list.split(" ").map((word) => [word, fix]);
 
 export const FOREIGN: ReadonlyMap<string, string> = new Map([
   ...words("let const var val int float double auto set tensor axis axes size", PLAIN),

@@ -23,10 +23,7 @@ import {
 } from "./seen.js";
 
 /** The first place in the item, from its second token on, where two tokens stand side by side like this. */
-function beside(
-  { tokens, from, at }: Seen,
-  like: (a: IToken, b: IToken) => boolean,
-): readonly [IToken, IToken] | null {
+function beside({ tokens, from, at }: Seen, like: (a: IToken, b: IToken) => boolean): readonly [IToken, IToken] | null {
   for (let i = from + 1; i <= Math.min(at, tokens.length - 1); i++)
     if (i > from && like(tokens[i - 1]!, tokens[i]!)) return [tokens[i - 1]!, tokens[i]!];
   return null;
@@ -154,11 +151,7 @@ const SHAPES: readonly Row[] = [
     for (let i = Math.max(2, at - 2); i <= at; i++) {
       const [a, comma, b] = [tokens[i - 2], tokens[i - 1], tokens[i]];
       if (a?.tokenType !== t.NumberToken || comma?.tokenType !== t.Comma || b?.tokenType !== t.NumberToken) continue;
-      if (
-        !/^\d{3}$/.test(b.image) ||
-        comma.endOffset! + 1 !== b.startOffset ||
-        a.endOffset! + 1 !== comma.startOffset
-      )
+      if (!/^\d{3}$/.test(b.image) || comma.endOffset! + 1 !== b.startOffset || a.endOffset! + 1 !== comma.startOffset)
         continue;
       return {
         message: `\`${cut(text, a, b)}\` is two numbers: a comma separates`,
@@ -188,9 +181,7 @@ const SHAPES: readonly Row[] = [
   // `dim a = 8 b = 8, c = 8`
   (seen) => {
     const list = seen.first?.tokenType === t.word.dim || seen.first?.tokenType === t.word.param;
-    const gap = list
-      ? beside(seen, (a, b) => ENDS.has(a.tokenType) && b.tokenType === t.Name && sameLine(a, b))
-      : null;
+    const gap = list ? beside(seen, (a, b) => ENDS.has(a.tokenType) && b.tokenType === t.Name && sameLine(a, b)) : null;
     return gap
       ? {
           message: `expected a comma after \`${gap[0].image}\`, found \`${gap[1].image}\``,
@@ -201,8 +192,7 @@ const SHAPES: readonly Row[] = [
   },
   // `y[t, w] y[u, w]`, `y[t, w] *` at the end of a line: what follows is read as the next definition.
   (seen) => {
-    if (seen.first?.tokenType !== t.Name || (seen.expected !== "`=`" && seen.token.tokenType !== t.Equals))
-      return null;
+    if (seen.first?.tokenType !== t.Name || (seen.expected !== "`=`" && seen.token.tokenType !== t.Equals)) return null;
     const gap = beside(
       seen,
       (a, b) =>
@@ -228,8 +218,7 @@ const SHAPES: readonly Row[] = [
   // `2 width`, `f(a b)`
   ({ token, before, after, expected }) => {
     const inside = expected === "`)`" || expected === "`]`";
-    if (!before || !sameLine(before, token) || !ENDS.has(before.tokenType) || !BEGINS.has(token.tokenType))
-      return null;
+    if (!before || !sameLine(before, token) || !ENDS.has(before.tokenType) || !BEGINS.has(token.tokenType)) return null;
     if (
       before.tokenType === t.NumberToken &&
       /^(?:bytes?|[kmgt]i?b?|(?:kilo|mega|giga|tera|kibi|mebi|gibi)bytes?)$/i.test(token.image)

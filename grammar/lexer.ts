@@ -1,6 +1,7 @@
 /**
- * The tokens of .mhc. Keywords are reserved words; everything else that looks like a word is a name. Newlines are whitespace:
- * no item begins with an operator or a bracket, so an expression ends where the next item's first word stands.
+ * The tokens of .mhc. Keywords are reserved words; everything else that looks like a word is a name. Newlines are
+ * whitespace: no item begins with an operator or a bracket, so an expression ends where the next item's first word
+ * stands.
  */
 import { createToken, Lexer, type TokenType } from "chevrotain";
 import { unitPattern } from "./units.js";
@@ -9,13 +10,44 @@ import { recordOf } from "../runtime/records.js";
 export const Name = createToken({ name: "Name", label: "a name", pattern: /[A-Za-z_][A-Za-z0-9_]*/ });
 
 export const keywords = [
-  "use", "model", "block", "connection", "dim", "data", "manifold", "stream", "input", "output", "repeat", "loss", "param", "return",
-  "through", "via", "as", "on", "each", "where", "adapt", "in", "monitored", "constrain", "cost", "train", "and", "or",
+  "use",
+  "model",
+  "block",
+  "connection",
+  "dim",
+  "data",
+  "manifold",
+  "stream",
+  "input",
+  "output",
+  "repeat",
+  "loss",
+  "param",
+  "return",
+  "through",
+  "via",
+  "as",
+  "on",
+  "each",
+  "where",
+  "adapt",
+  "in",
+  "monitored",
+  "constrain",
+  "cost",
+  "train",
+  "and",
+  "or",
 ] as const;
 export type Keyword = (typeof keywords)[number];
 
 const keyword = (word: Keyword): TokenType =>
-  createToken({ name: `Keyword${word[0]!.toUpperCase()}${word.slice(1)}`, label: `\`${word}\``, pattern: new RegExp(word), longer_alt: Name });
+  createToken({
+    name: `Keyword${word[0]!.toUpperCase()}${word.slice(1)}`,
+    label: `\`${word}\``,
+    pattern: new RegExp(word),
+    longer_alt: Name,
+  });
 
 export const word = recordOf(keywords.map((name) => [name, keyword(name)]));
 
@@ -58,10 +90,33 @@ const Space = createToken({ name: "Space", pattern: /\s+/, group: Lexer.SKIPPED,
 
 /** The tokens of the language, without slips (`slips.ts`). */
 export const tokens: readonly TokenType[] = [
-  NumberToken, StringToken,
-  Range, Dot, Comma, Colon, Tilde, LeftBrace, RightBrace, LeftParen, RightParen, LeftBracket, RightBracket,
-  LessEqual, GreaterEqual, EqualEqual, NotEqual, Less, Greater, Equals, Plus, Minus, Star, Slash, Caret,
-  ...keywords.map((name) => word[name]), Name,
+  NumberToken,
+  StringToken,
+  Range,
+  Dot,
+  Comma,
+  Colon,
+  Tilde,
+  LeftBrace,
+  RightBrace,
+  LeftParen,
+  RightParen,
+  LeftBracket,
+  RightBracket,
+  LessEqual,
+  GreaterEqual,
+  EqualEqual,
+  NotEqual,
+  Less,
+  Greater,
+  Equals,
+  Plus,
+  Minus,
+  Star,
+  Slash,
+  Caret,
+  ...keywords.map((name) => word[name]),
+  Name,
 ];
 
 /** What stands between tokens. */

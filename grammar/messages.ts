@@ -8,14 +8,19 @@ const TOP = "`model`, `block`, `connection` or `use`";
 /** What may stand where a body could also end, by the rule. */
 const BODIES: Readonly<Partial<Record<string, string>>> = {
   model: "an item of a model (`dim`, `data`, `manifold`, `stream`, `repeat`, `loss`, `train`, …) or `}`",
-  section: "a clause or `}`", repeat: "`x through …`, a definition, `repeat` or `}`", block: "`dim`, `param`, a definition or `return`",
+  section: "a clause or `}`",
+  repeat: "`x through …`, a definition, `repeat` or `}`",
+  block: "`dim`, `param`, a definition or `return`",
 };
 const label = (type: TokenType): string => (type === EOF ? "the end of the file" : (type.LABEL ?? type.name));
 
 export const messages: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected, actual, previous, ruleName }) => {
     if (expected === EOF) return `expected ${TOP}, found ${shown(actual)}`;
-    const wanted = (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF ? (valueAt(BODIES, ruleName) ?? label(expected)) : label(expected);
+    const wanted =
+      (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF
+        ? (valueAt(BODIES, ruleName) ?? label(expected))
+        : label(expected);
     return `expected ${wanted}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual)}`;
   },
   buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${TOP}, found ${shown(firstRedundant)}`,
@@ -25,5 +30,6 @@ export const messages: IParserErrorMessageProvider = {
     return `expected ${expected}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual[0]!)}`;
   },
   buildEarlyExitMessage: ({ actual, previous, customUserDescription }) =>
-    `expected ${customUserDescription ?? "more"}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual[0]!)}`,
+    `expected ${customUserDescription ?? "more"}${previous.image ? ` after \`${previous.image}\`` : ""}, ` +
+    `found ${shown(actual[0]!)}`,
 };

@@ -229,8 +229,7 @@ function docsOf(text: string, comments: readonly Comment[]): (start: number) => 
     for (let i = docs.length - 1; i >= 0; i--) {
       const comment = docs[i]!;
       if (comment.end > below) continue;
-      if (!/^\s*$/.test(text.slice(comment.end, below)) || text.slice(comment.end, below).split("\n").length > 2)
-        break;
+      if (!/^\s*$/.test(text.slice(comment.end, below)) || text.slice(comment.end, below).split("\n").length > 2) break;
       lines.unshift(comment.text.slice(3).trim());
       below = comment.start;
     }

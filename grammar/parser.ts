@@ -1,11 +1,31 @@
 /**
- * The grammar of declarations: models, blocks and their items, on top of the grammars of expressions and of sections (`expressions.ts`, `sections.ts`). Each
- * rule returns the tree of what it read.
+ * The grammar of declarations: models, blocks and their items, on top of the grammars of expressions and of sections
+ * (`expressions.ts`, `sections.ts`). Each rule returns the tree of what it read.
  */
 import { EOF, type TokenType } from "chevrotain";
 import type {
-  AdaptClause, Apply, Block, Call, DataDecl, DimDecl, Expr, Formal, Ident, InputDecl, Let, LossDecl,
-  ManifoldDecl, Model, ModelItem, OutputDecl, ParamDecl, Path, Repeat, Span, StreamDecl, Use,
+  AdaptClause,
+  Apply,
+  Block,
+  Call,
+  DataDecl,
+  DimDecl,
+  Expr,
+  Formal,
+  Ident,
+  InputDecl,
+  Let,
+  LossDecl,
+  ManifoldDecl,
+  Model,
+  ModelItem,
+  OutputDecl,
+  ParamDecl,
+  Path,
+  Repeat,
+  Span,
+  StreamDecl,
+  Use,
 } from "./ast.js";
 import * as t from "./lexer.js";
 import { SectionParser } from "./sections.js";
@@ -29,7 +49,13 @@ export class MhcParser extends SectionParser {
         const name = this.SUBRULE(this.ident);
         this.CONSUME(t.Equals);
         const value = this.SUBRULE(this.expression);
-        dims.push({ kind: "dim", name, value, doc: this.ACTION(() => this.docs(name.span.start) ?? doc), span: this.span(name, value) });
+        dims.push({
+          kind: "dim",
+          name,
+          value,
+          doc: this.ACTION(() => this.docs(name.span.start) ?? doc),
+          span: this.span(name, value),
+        });
       },
     });
     this.ACTION(() => this.sameLine("dim"));
@@ -54,7 +80,15 @@ export class MhcParser extends SectionParser {
           const found = this.OPTION2(() => this.SUBRULE(this.membership));
           const [each, on] = found ? [found.each, found.manifold] : [[], null];
           for (const item of waiting) {
-            params.push({ kind: "param", ...item, start, each, on, doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc), span: this.span(item.name, on ?? start) });
+            params.push({
+              kind: "param",
+              ...item,
+              start,
+              each,
+              on,
+              doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc),
+              span: this.span(item.name, on ?? start),
+            });
           }
           waiting = [];
         });
@@ -74,9 +108,15 @@ export class MhcParser extends SectionParser {
   /** A definition behind a `dim` on its line is the next dim, without its comma. */
   private sameLine(list: "dim" | "param"): void {
     const [last, next, after] = [this.LA(0), this.LA(1), this.LA(2)];
-    if (next.tokenType !== t.Name || next.startLine !== last.endLine || (after.tokenType !== t.Equals && after.tokenType !== t.LeftBracket)) return;
+    if (
+      next.tokenType !== t.Name ||
+      next.startLine !== last.endLine ||
+      (after.tokenType !== t.Equals && after.tokenType !== t.LeftBracket)
+    )
+      return;
     this.asides.push({
-      span: this.span(next), message: `expected a comma or a new line after \`${last.image}\`, found \`${next.image}\``,
+      span: this.span(next),
+      message: `expected a comma or a new line after \`${last.image}\`, found \`${next.image}\``,
       fix: `write a comma for one more \`${list}\`, \`${last.image}, ${next.image} …\`, or begin a new line`,
     });
   }
@@ -86,7 +126,14 @@ export class MhcParser extends SectionParser {
     const axes = this.OPTION(() => this.SUBRULE(this.axes));
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.expression);
-    return { kind: "let", name, axes: axes ?? null, value, doc: this.ACTION(() => this.docs(name.span.start)), span: this.span(name, value) };
+    return {
+      kind: "let",
+      name,
+      axes: axes ?? null,
+      value,
+      doc: this.ACTION(() => this.docs(name.span.start)),
+      span: this.span(name, value),
+    };
   });
 
   private apply = this.RULE("apply", (): Apply => {
@@ -103,7 +150,15 @@ export class MhcParser extends SectionParser {
       this.CONSUME(word.as);
       as = this.SUBRULE2(this.ident);
     });
-    return { kind: "apply", stream, block, via, as, doc: this.ACTION(() => this.docs(stream.span.start)), span: this.span(stream, as ?? via ?? block) };
+    return {
+      kind: "apply",
+      stream,
+      block,
+      via,
+      as,
+      doc: this.ACTION(() => this.docs(stream.span.start)),
+      span: this.span(stream, as ?? via ?? block),
+    };
   });
 
   private repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
@@ -112,17 +167,28 @@ export class MhcParser extends SectionParser {
     this.CONSUME(t.LeftBrace);
     const body: (Let | Apply | Repeat)[] = [];
     this.MANY(() => {
-      body.push(this.OR({
-        ERR_MSG: "`x through …`, a definition or `repeat`",
-        DEF: [
-          { GATE: () => this.LA(2).tokenType === word.through, ALT: (): Let | Apply | Repeat => this.SUBRULE(this.apply) },
-          { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.let) },
-          { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.repeat) },
-        ],
-      }));
+      body.push(
+        this.OR({
+          ERR_MSG: "`x through …`, a definition or `repeat`",
+          DEF: [
+            {
+              GATE: () => this.LA(2).tokenType === word.through,
+              ALT: (): Let | Apply | Repeat => this.SUBRULE(this.apply),
+            },
+            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.let) },
+            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.repeat) },
+          ],
+        }),
+      );
     });
     const close = this.CONSUME(t.RightBrace);
-    return { kind: "repeat", count, body, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, close) };
+    return {
+      kind: "repeat",
+      count,
+      body,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, close),
+    };
   });
 
   private dataDecl = this.RULE("dataDecl", (): DataDecl => {
@@ -130,7 +196,13 @@ export class MhcParser extends SectionParser {
     const name = this.SUBRULE(this.ident);
     this.CONSUME(t.Equals);
     const source = this.SUBRULE(this.calling);
-    return { kind: "data", name, source, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, source) };
+    return {
+      kind: "data",
+      name,
+      source,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, source),
+    };
   });
 
   /** A call: arguments are required. */
@@ -147,8 +219,19 @@ export class MhcParser extends SectionParser {
     const value = this.SUBRULE(this.application);
     const adapt: AdaptClause[] = [];
     this.MANY(() => adapt.push(this.SUBRULE(this.adapting)));
-    const call: Call = this.ACTION(() => (value?.kind === "call" ? value : { kind: "call", callee: value as Path, axes: null, lists: [[]], as: null, span: this.span(value) }));
-    return { kind: "manifold", name, value: call, adapt, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, adapt[adapt.length - 1] ?? value) };
+    const call: Call = this.ACTION(() =>
+      value?.kind === "call"
+        ? value
+        : { kind: "call", callee: value as Path, axes: null, lists: [[]], as: null, span: this.span(value) },
+    );
+    return {
+      kind: "manifold",
+      name,
+      value: call,
+      adapt,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, adapt[adapt.length - 1] ?? value),
+    };
   });
 
   private adapting = this.RULE("adapting", (): AdaptClause => {
@@ -191,14 +274,27 @@ export class MhcParser extends SectionParser {
     const axes = this.SUBRULE(this.axes);
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.expression);
-    return { kind: "stream", name, axes, value, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, value) };
+    return {
+      kind: "stream",
+      name,
+      axes,
+      value,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, value),
+    };
   });
 
   private inputDecl = this.RULE("inputDecl", (): InputDecl => {
     const first = this.CONSUME(word.input);
     const name = this.SUBRULE(this.ident);
     const axes = this.SUBRULE(this.axes);
-    return { kind: "input", name, axes, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, this.LA(0)) };
+    return {
+      kind: "input",
+      name,
+      axes,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, this.LA(0)),
+    };
   });
 
   private outputDecl = this.RULE("outputDecl", (): OutputDecl => {
@@ -207,7 +303,14 @@ export class MhcParser extends SectionParser {
     const axes = this.SUBRULE(this.axes);
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.expression);
-    return { kind: "output", name, axes, value, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, value) };
+    return {
+      kind: "output",
+      name,
+      axes,
+      value,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, value),
+    };
   });
 
   private lossDecl = this.RULE("lossDecl", (): LossDecl => {
@@ -243,7 +346,13 @@ export class MhcParser extends SectionParser {
       this.ACTION(() => items.push(...(next ?? [])));
     });
     const close = this.CONSUME(t.RightBrace);
-    return { kind: "model", name, items, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, close) };
+    return {
+      kind: "model",
+      name,
+      items,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, close),
+    };
   });
 
   private formals = this.RULE("formals", (): Formal[] => {
@@ -257,7 +366,10 @@ export class MhcParser extends SectionParser {
         const type = this.OPTION2(() => {
           this.CONSUME(t.Colon);
           return this.OR([
-            { ALT: () => this.CONSUME(t.Name) }, { ALT: () => this.CONSUME(word.manifold) }, { ALT: () => this.CONSUME(word.block) }, { ALT: () => this.CONSUME(word.dim) },
+            { ALT: () => this.CONSUME(t.Name) },
+            { ALT: () => this.CONSUME(word.manifold) },
+            { ALT: () => this.CONSUME(word.block) },
+            { ALT: () => this.CONSUME(word.dim) },
           ]);
         });
         const value = this.OPTION3(() => {
@@ -265,7 +377,11 @@ export class MhcParser extends SectionParser {
           return this.SUBRULE(this.expression);
         });
         formals.push({
-          name, axes: axes ?? null, type: type ? { name: type.image, span: this.span(type) } : null, default: value ?? null, span: this.span(name, this.LA(0)),
+          name,
+          axes: axes ?? null,
+          type: type ? { name: type.image, span: this.span(type) } : null,
+          default: value ?? null,
+          span: this.span(name, this.LA(0)),
         });
       },
     });
@@ -301,10 +417,14 @@ export class MhcParser extends SectionParser {
     const value = this.SUBRULE(this.expression);
     const close = this.CONSUME(t.RightBrace);
     return {
-      kind: head.image === "connection" ? "connection" : "block", name,
-      config: lists.length > 1 ? lists[0]! : [], data: lists[lists.length - 1]!, items,
+      kind: head.image === "connection" ? "connection" : "block",
+      name,
+      config: lists.length > 1 ? lists[0]! : [],
+      data: lists[lists.length - 1]!,
+      items,
       result: { axes: axes ?? null, value, span: this.span(back, value) },
-      doc: this.ACTION(() => this.docs(head.startOffset)), span: this.span(head, close),
+      doc: this.ACTION(() => this.docs(head.startOffset)),
+      span: this.span(head, close),
     };
   });
 
@@ -317,14 +437,16 @@ export class MhcParser extends SectionParser {
   fileRule = this.RULE("fileRule", (): (Use | Model | Block)[] => {
     const items: (Use | Model | Block)[] = [];
     this.MANY(() => {
-      items.push(this.OR({
-        ERR_MSG: "`model`, `block`, `connection` or `use`",
-        DEF: [
-          { ALT: (): Use | Model | Block => this.SUBRULE(this.use) },
-          { ALT: (): Use | Model | Block => this.SUBRULE(this.model) },
-          { ALT: (): Use | Model | Block => this.SUBRULE(this.block) },
-        ],
-      }));
+      items.push(
+        this.OR({
+          ERR_MSG: "`model`, `block`, `connection` or `use`",
+          DEF: [
+            { ALT: (): Use | Model | Block => this.SUBRULE(this.use) },
+            { ALT: (): Use | Model | Block => this.SUBRULE(this.model) },
+            { ALT: (): Use | Model | Block => this.SUBRULE(this.block) },
+          ],
+        }),
+      );
     });
     return items;
   });

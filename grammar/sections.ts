@@ -1,6 +1,6 @@
 /**
- * The grammar of sections (`constrain`, `cost`, `train`) and of what their clauses share with declarations: blocks and manifolds by name, and the
- * sets that parameters are on. It stands between expressions and declarations (`parser.ts`).
+ * The grammar of sections (`constrain`, `cost`, `train`) and of what their clauses share with declarations: blocks and
+ * manifolds by name, and the sets that parameters are on. It stands between expressions and declarations (`parser.ts`).
  */
 import type { Arg, Call, Clause, Every, Expr, Ident, NumberLiteral, Path, Section } from "./ast.js";
 import { ExpressionParser } from "./expressions.js";
@@ -14,7 +14,9 @@ export class SectionParser extends ExpressionParser {
     const callee = this.SUBRULE(this.path);
     const lists: Arg[][] = [];
     this.MANY(() => lists.push(this.SUBRULE(this.args)));
-    return lists.length ? { kind: "call", callee, axes: null, lists, as: null, span: this.span(callee, this.LA(0)) } : callee;
+    return lists.length
+      ? { kind: "call", callee, axes: null, lists, as: null, span: this.span(callee, this.LA(0)) }
+      : callee;
   });
 
   /** `each hidden on sphere`, of a parameter where it is declared or of a path. */
@@ -68,7 +70,8 @@ export class SectionParser extends ExpressionParser {
         { GATE: () => this.isEvery(), ALT: (): Expr | Every => this.SUBRULE(this.every) },
         { ALT: (): Expr | Every => this.SUBRULE(this.expression) },
       ],
-    }));
+    }),
+  );
 
   private clause = this.RULE("clause", (): Clause =>
     this.OR({
@@ -102,7 +105,12 @@ export class SectionParser extends ExpressionParser {
               GATE: () => this.LA(1).startLine === this.LA(0).startLine,
               DEF: () => {
                 this.OPTION(() => this.CONSUME(t.Comma));
-                words.push(this.OR2([{ ALT: (): Path | NumberLiteral => this.SUBRULE3(this.path) }, { ALT: (): Path | NumberLiteral => this.SUBRULE(this.number) }]));
+                words.push(
+                  this.OR2([
+                    { ALT: (): Path | NumberLiteral => this.SUBRULE3(this.path) },
+                    { ALT: (): Path | NumberLiteral => this.SUBRULE(this.number) },
+                  ]),
+                );
               },
             });
             return { kind: "words", words, span: this.span(first, this.LA(0)) };
@@ -117,15 +125,25 @@ export class SectionParser extends ExpressionParser {
             const right = this.SUBRULE3(this.expression);
             const shared = this.OPTION3({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
             const monitored = this.OPTION2(() => this.CONSUME(word.monitored));
-            return { kind: "bound", left, right, shared: shared !== undefined, monitored: monitored !== undefined, span: this.span(left, monitored ?? shared ?? right) };
+            return {
+              kind: "bound",
+              left,
+              right,
+              shared: shared !== undefined,
+              monitored: monitored !== undefined,
+              span: this.span(left, monitored ?? shared ?? right),
+            };
           },
         },
       ],
-    }));
+    }),
+  );
 
   protected section = this.RULE("section", (): Section => {
     const head = this.OR([
-      { ALT: () => this.CONSUME(word.constrain) }, { ALT: () => this.CONSUME(word.cost) }, { ALT: () => this.CONSUME(word.train) },
+      { ALT: () => this.CONSUME(word.constrain) },
+      { ALT: () => this.CONSUME(word.cost) },
+      { ALT: () => this.CONSUME(word.train) },
     ]);
     this.CONSUME(t.LeftBrace);
     const clauses: Clause[] = [];
@@ -134,6 +152,12 @@ export class SectionParser extends ExpressionParser {
       this.OPTION(() => this.CONSUME(t.Comma));
     });
     const close = this.CONSUME(t.RightBrace);
-    return { kind: "section", name: { name: head.image, span: this.span(head) }, clauses, doc: this.ACTION(() => this.docs(head.startOffset)), span: this.span(head, close) };
+    return {
+      kind: "section",
+      name: { name: head.image, span: this.span(head) },
+      clauses,
+      doc: this.ACTION(() => this.docs(head.startOffset)),
+      span: this.span(head, close),
+    };
   });
 }

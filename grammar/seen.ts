@@ -78,5 +78,4 @@ export function closing(tokens: readonly IToken[], open: number): number {
 export const wordNear = (image: string): t.Keyword | null =>
   t.keywords.find((word) => word === (nearest(image, t.keywords) ?? image.toLowerCase())) ?? null;
 
-export const cut = (text: string, from: IToken, to: IToken): string =>
-  text.slice(from.startOffset, to.endOffset! + 1);
+export const cut = (text: string, from: IToken, to: IToken): string => text.slice(from.startOffset, to.endOffset! + 1);

@@ -1,7 +1,17 @@
-/** Sizes of memory as people write them: `2 GiB`, `512 MB`. Binary and decimal units both exist and differ by up to a tenth, so a size needs one. */
+/**
+ * Sizes of memory as people write them: `2 GiB`, `512 MB`. Binary and decimal units both exist and differ by up to a
+ * tenth, so a size needs one.
+ */
 
 const UNITS = {
-  KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
 } as const satisfies Readonly<Record<string, number>>;
 type Unit = keyof typeof UNITS;
 
@@ -10,7 +20,10 @@ export const units = Object.keys(UNITS) as readonly Unit[];
 /** What looks like a unit, as part of a regular expression: a misspelt one is better named than taken for a name. */
 export const unitPattern = "[KMGTkmgt][iI]?[Bb]";
 
-/** A size as it is printed (a number, a blank, a unit) and its bytes, which are NaN if there is no such unit. Null for anything else. */
+/**
+ * A size as it is printed (a number, a blank, a unit) and its bytes, which are NaN if there is no such unit. Null for
+ * anything else.
+ */
 export function parseBytes(text: string): { readonly bytes: number; readonly text: string } | null {
   const found = new RegExp(`^(\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)[ \\t]*(${unitPattern})$`).exec(text.trim());
   if (!found) return null;

@@ -16,15 +16,24 @@ const ARTICLE = /^[AEIOU](?!int)/i;
 /** What a value is, for a sentence: `a Uint32Array`, `an ArrayBuffer`, `null`, `the number 1.5`, `text`. */
 export function describe(value: unknown): string {
   switch (typeof value) {
-    case "undefined": return "nothing";
-    case "number": return `the number ${Object.is(value, -0) ? "-0" : value}`;
-    case "bigint": return `the BigInt ${value}n`;
-    case "string": return value.length > 20 ? `text ("${value.slice(0, 20)}…")` : `text (${JSON.stringify(value)})`;
-    case "boolean": return `${value}`;
-    case "symbol": return "a symbol";
-    case "function": return "a function";
-    case "object": break;
-    default: return "of an unknown type";
+    case "undefined":
+      return "nothing";
+    case "number":
+      return `the number ${Object.is(value, -0) ? "-0" : value}`;
+    case "bigint":
+      return `the BigInt ${value}n`;
+    case "string":
+      return value.length > 20 ? `text ("${value.slice(0, 20)}…")` : `text (${JSON.stringify(value)})`;
+    case "boolean":
+      return `${value}`;
+    case "symbol":
+      return "a symbol";
+    case "function":
+      return "a function";
+    case "object":
+      break;
+    default:
+      return "of an unknown type";
   }
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
@@ -45,7 +54,10 @@ export function optionsOf<T extends object>(call: string, options: T | undefined
 
 /** A whole number of `least` or more; nothing stays nothing. `what`: `tokens`, `seed`. */
 export function whole<T extends number | undefined>(
-  what: string, value: T, least = 0, most = Number.MAX_SAFE_INTEGER,
+  what: string,
+  value: T,
+  least = 0,
+  most = Number.MAX_SAFE_INTEGER,
 ): T {
   if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return value;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;

@@ -1,7 +1,8 @@
 /**
- * Checkpoints are safetensors: eight bytes with the length of a JSON header, the header (name -> dtype, shape, offsets), the data.
- * Parameters go by name with the axes in the order of the text, whatever the physical layout; optimizer state as `state:NAME`;
- * the step and the seed in the metadata. Reading checks everything, since files come from anywhere.
+ * Checkpoints are safetensors: eight bytes with the length of a JSON header, the header (name -> dtype, shape,
+ * offsets), the data. Parameters go by name with the axes in the order of the text, whatever the physical layout;
+ * optimizer state as `state:NAME`; the step and the seed in the metadata. Reading checks everything, since files come
+ * from anywhere.
  */
 import { describe, floatsOf } from "./check.js";
 import { DataError } from "./errors.js";
@@ -82,7 +83,8 @@ export function decode(bytes: Uint8Array): Checkpoint {
 
 function bad(what: string): never {
   throw new DataError(
-    `this is not a whole safetensors file: ${what}`, "the file may have been cut off or be of another kind",
+    `this is not a whole safetensors file: ${what}`,
+    "the file may have been cut off or be of another kind",
   );
 }
 
@@ -123,10 +125,12 @@ function metadataOf(header: Readonly<Record<string, unknown>>): Checkpoint["meta
   const metadata = valueAt(header, "__metadata__");
   if (metadata === undefined) return recordOf([]);
   if (!isRecord(metadata)) return bad("its metadata is not an object");
-  return recordOf(Object.entries(metadata).map(([key, value]) => {
-    if (typeof value === "string") return [key, value] as const;
-    return bad(`its metadata says \`${key}\` by ${describe(value)}, and text is expected`);
-  }));
+  return recordOf(
+    Object.entries(metadata).map(([key, value]) => {
+      if (typeof value === "string") return [key, value] as const;
+      return bad(`its metadata says \`${key}\` by ${describe(value)}, and text is expected`);
+    }),
+  );
 }
 
 interface Described {
@@ -156,11 +160,16 @@ function numbersAt(name: string, dtype: Dtype, bytes: Uint8Array): Float32Array 
   // A copy, that begins where its words may.
   const { buffer } = new Uint8Array(bytes);
   switch (dtype) {
-    case "F32": return new Float32Array(buffer);
-    case "BF16": return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (word) => word << 16).buffer);
-    case "F16": return Float32Array.from(new Uint16Array(buffer), halfOf);
-    case "F64": return floatsOf(name, new Float64Array(buffer));
-    default: return dtype satisfies never;
+    case "F32":
+      return new Float32Array(buffer);
+    case "BF16":
+      return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (word) => word << 16).buffer);
+    case "F16":
+      return Float32Array.from(new Uint16Array(buffer), halfOf);
+    case "F64":
+      return floatsOf(name, new Float64Array(buffer));
+    default:
+      return dtype satisfies never;
   }
 }
 
@@ -173,4 +182,5 @@ function halfOf(word: number): number {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

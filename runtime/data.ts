@@ -1,7 +1,8 @@
 /**
- * Data as batches. A text is a row of characters (code points); its vocabulary is sorted by code point; the last part is held out
- * and training never sees it. Training windows are drawn by Threefry from (seed, step), so a step's batch is the same on every
- * device and after a restart. Nothing here reads files: `runtime/node/files.ts` does. Pairs of names are in `pairs.ts`.
+ * Data as batches. A text is a row of characters (code points); its vocabulary is sorted by code point; the last part
+ * is held out and training never sees it. Training windows are drawn by Threefry from (seed, step), so a step's batch
+ * is the same on every device and after a restart. Nothing here reads files: `runtime/node/files.ts` does. Pairs of
+ * names are in `pairs.ts`.
  */
 import { describe, floatsOf, isObject, numbersOf, whole } from "./check.js";
 import { DataError } from "./errors.js";
@@ -23,11 +24,14 @@ export interface Source {
 
 /** Fields of a source, by its kind: what `corpus.token` is called in a page, and in a batch. */
 const FIELDS: Readonly<Record<DataInfo["kind"], readonly string[]>> = {
-  characters: ["token", "next"], examples: ["value", "label"], pairs: ["first", "second", "others"],
+  characters: ["token", "next"],
+  examples: ["value", "label"],
+  pairs: ["first", "second", "others"],
 };
 
 /** The names of the tensors that a source's batches have: `corpus.token`. */
-export const fieldsOf = ({ name, kind }: Pick<DataInfo, "name" | "kind">): readonly string[] => FIELDS[kind].map((field) => `${name}.${field}`);
+export const fieldsOf = ({ name, kind }: Pick<DataInfo, "name" | "kind">): readonly string[] =>
+  FIELDS[kind].map((field) => `${name}.${field}`);
 
 /** The characters of a text, each once, by code point. */
 export function vocabularyOf(text: string): string[] {
@@ -37,11 +41,16 @@ export function vocabularyOf(text: string): string[] {
 }
 
 /** Tokens of a text; a character outside the vocabulary is an error that names it. */
-export const encodeText = (text: string, vocabulary: readonly string[]): Uint32Array => Uint32Array.from(tokensOf(text, vocabulary));
+export const encodeText = (text: string, vocabulary: readonly string[]): Uint32Array =>
+  Uint32Array.from(tokensOf(text, vocabulary));
 
 /** The same, in a byte each where the vocabulary fits in bytes. */
 function tokensOf(text: string, vocabulary: readonly string[]): Tokens {
-  if (typeof text !== "string") throw new DataError(`the text is ${describe(text)}, and a string is expected`, "decode bytes with `new TextDecoder().decode(bytes)`");
+  if (typeof text !== "string")
+    throw new DataError(
+      `the text is ${describe(text)}, and a string is expected`,
+      "decode bytes with `new TextDecoder().decode(bytes)`",
+    );
   const index = new Map(vocabulary.map((character, i) => [character.codePointAt(0)!, i]));
   const tokens = roomFor(text.length, vocabulary.length);
   let count = 0;
@@ -62,7 +71,8 @@ function unknownCharacter(character: string): DataError {
   return new DataError(`${what} is not in the vocabulary of the training text`, "use only characters of that text");
 }
 
-export const decodeTokens = (tokens: Iterable<number>, vocabulary: readonly string[]): string => Array.from(tokens, (token) => vocabulary[token] ?? "\uFFFD").join("");
+export const decodeTokens = (tokens: Iterable<number>, vocabulary: readonly string[]): string =>
+  Array.from(tokens, (token) => vocabulary[token] ?? "\uFFFD").join("");
 
 /** A number below `bound` for (seed, step, index), the same everywhere. */
 export function drawBelow(bound: number, seed: number, step: number, index: number, site: number): number {
@@ -76,7 +86,8 @@ type Characters = Extract<DataInfo, { readonly kind: "characters" }>;
  * Batches of `NAME.token` and `NAME.next`, [batch, window], of a text. Throws DataError for a character that the
  * vocabulary does not have, and for a text too short.
  */
-export const textSource = (info: Characters, text: string): Source => sourceOfTokens(info, tokensOf(text, info.vocabulary));
+export const textSource = (info: Characters, text: string): Source =>
+  sourceOfTokens(info, tokensOf(text, info.vocabulary));
 
 /** The same of a text that was tokenized by its own vocabulary. */
 export function tokenSource(info: Characters, { tokens, vocabulary }: Tokenized): Source {
@@ -96,8 +107,16 @@ function sourceOfTokens({ name, window, holdout }: Characters, tokens: Tokens): 
   const cut = Math.floor(tokens.length * (1 - holdout));
   const site = siteHash(`data:${name}`);
   const windows = Math.floor((tokens.length - cut - 1) / window);
-  if (cut < window + 2) throw new DataError(`\`${name}\` has ${cut} characters to train on, and a window needs ${window + 1}`, "use more text, or a shorter window");
-  if (windows < 1) throw new DataError(`the held-out part of \`${name}\` has ${tokens.length - cut} characters, and a window needs ${window + 1}`, "hold out more, or use more text");
+  if (cut < window + 2)
+    throw new DataError(
+      `\`${name}\` has ${cut} characters to train on, and a window needs ${window + 1}`,
+      "use more text, or a shorter window",
+    );
+  if (windows < 1)
+    throw new DataError(
+      `the held-out part of \`${name}\` has ${tokens.length - cut} characters, and a window needs ${window + 1}`,
+      "hold out more, or use more text",
+    );
   const make = (starts: readonly number[]): Batch => {
     const token = new Uint32Array(starts.length * window);
     const next = new Uint32Array(starts.length * window);
@@ -105,16 +124,23 @@ function sourceOfTokens({ name, window, holdout }: Characters, tokens: Tokens): 
       token.set(tokens.subarray(start, start + window), i * window);
       next.set(tokens.subarray(start + 1, start + 1 + window), i * window);
     });
-    return recordOf([[`${name}.token`, token], [`${name}.next`, next]]);
+    return recordOf([
+      [`${name}.token`, token],
+      [`${name}.next`, next],
+    ]);
   };
   return {
     holdoutExamples: windows,
-    batch: (size, seed, step) => make(Array.from({ length: size }, (_, i) => drawBelow(cut - window, seed, step, i, site))),
+    batch: (size, seed, step) =>
+      make(Array.from({ length: size }, (_, i) => drawBelow(cut - window, seed, step, i, site))),
     *holdout(size) {
       for (let first = 0; first < windows; first += size) {
         const count = Math.min(size, windows - first);
         // Places past the end repeat the first window; their losses are not counted.
-        yield { batch: make(Array.from({ length: size }, (_, i) => cut + (i < count ? first + i : 0) * window)), count };
+        yield {
+          batch: make(Array.from({ length: size }, (_, i) => cut + (i < count ? first + i : 0) * window)),
+          count,
+        };
       }
     },
   };
@@ -131,15 +157,20 @@ export interface Labelled {
  * not finite.
  */
 function checkExamples({ name, features, classes: wanted }: Examples, classes: readonly Partial<Labelled>[]): void {
-  if (!Array.isArray(classes)) throw new DataError(`the classes of \`${name}\` are ${describe(classes)}, and a list is expected`);
-  if (classes.length !== wanted) throw new DataError(`\`${name}\` has ${classes.length} classes, and the model was compiled for ${wanted}`);
+  if (!Array.isArray(classes))
+    throw new DataError(`the classes of \`${name}\` are ${describe(classes)}, and a list is expected`);
+  if (classes.length !== wanted)
+    throw new DataError(`\`${name}\` has ${classes.length} classes, and the model was compiled for ${wanted}`);
   for (const [label, one] of classes.entries()) {
     const whose = `\`${name}\`, class ${label}`;
-    if (!isObject(one as unknown)) throw new DataError(`${whose} is ${describe(one)}, and \`values\` and their \`count\` are expected`);
+    if (!isObject(one as unknown))
+      throw new DataError(`${whose} is ${describe(one)}, and \`values\` and their \`count\` are expected`);
     const numbers = floatsOf(whose, numbersOf(whose, one.values));
     const count = whole("count", one.count) ?? 0;
     if (count * features !== numbers.length) {
-      throw new DataError(`${whose} has ${numbers.length} numbers, and ${count} examples of ${features} take ${count * features}`);
+      throw new DataError(
+        `${whose} has ${numbers.length} numbers, and ${count} examples of ${features} take ${count * features}`,
+      );
     }
     const at = numbers.findIndex((value) => !Number.isFinite(value));
     if (at >= 0) throw new DataError(`${whose} has ${numbers[at]} at place ${at}`, "look at the data");
@@ -148,22 +179,37 @@ function checkExamples({ name, features, classes: wanted }: Examples, classes: r
 
 type Examples = Extract<DataInfo, { readonly kind: "examples" }>;
 
-export function examplesSource(info: Extract<DataInfo, { readonly kind: "examples" }>, classes: readonly Labelled[]): Source {
+export function examplesSource(
+  info: Extract<DataInfo, { readonly kind: "examples" }>,
+  classes: readonly Labelled[],
+): Source {
   const { name, features, holdout } = info;
   checkExamples(info, classes);
   const site = siteHash(`data:${name}`);
-  const places = classes.flatMap(({ count }, label) => Array.from({ length: count }, (_, row) => ({ label, row, held: row >= Math.floor(count * (1 - holdout)) })));
+  const places = classes.flatMap(({ count }, label) =>
+    Array.from({ length: count }, (_, row) => ({ label, row, held: row >= Math.floor(count * (1 - holdout)) })),
+  );
   const training = places.filter(({ held }) => !held);
   const held = places.filter((place) => place.held);
-  if (training.length === 0 || held.length === 0) throw new DataError(`\`${name}\` has ${training.length} examples to train on and ${held.length} held out`, "use more data, or hold out another share");
+  if (training.length === 0 || held.length === 0)
+    throw new DataError(
+      `\`${name}\` has ${training.length} examples to train on and ${held.length} held out`,
+      "use more data, or hold out another share",
+    );
   const make = (chosen: readonly { readonly label: number; readonly row: number }[]): Batch => {
     const value = new Float32Array(chosen.length * features);
-    chosen.forEach(({ label, row }, i) => value.set(classes[label]!.values.subarray(row * features, (row + 1) * features), i * features));
-    return recordOf<string, Float32Array | Uint32Array>([[`${name}.value`, value], [`${name}.label`, Uint32Array.from(chosen, ({ label }) => label)]]);
+    chosen.forEach(({ label, row }, i) =>
+      value.set(classes[label]!.values.subarray(row * features, (row + 1) * features), i * features),
+    );
+    return recordOf<string, Float32Array | Uint32Array>([
+      [`${name}.value`, value],
+      [`${name}.label`, Uint32Array.from(chosen, ({ label }) => label)],
+    ]);
   };
   return {
     holdoutExamples: held.length,
-    batch: (size, seed, step) => make(Array.from({ length: size }, (_, i) => training[drawBelow(training.length, seed, step, i, site)]!)),
+    batch: (size, seed, step) =>
+      make(Array.from({ length: size }, (_, i) => training[drawBelow(training.length, seed, step, i, site)]!)),
     *holdout(size) {
       for (let first = 0; first < held.length; first += size) {
         const rows = held.slice(first, first + size);

@@ -19,10 +19,13 @@ export type Words = Float32Array | Uint32Array;
 
 export interface Session {
   /**
-   * Runs one entry to its end, and reads copies of the tensors asked for in the same submission. Runs of one session do not overlap.
+   * Runs one entry to its end, and reads copies of the tensors asked for in the same submission. Runs of one session do
+   * not overlap.
    */
   run(entry: string, read?: readonly TensorRef[]): Promise<readonly Words[]>;
-  /** Runs one entry dispatch by dispatch: the milliseconds of each, in order. Slower than `run`, and the same results. */
+  /**
+   * Runs one entry dispatch by dispatch: the milliseconds of each, in order. Slower than `run`, and the same results.
+   */
   profile(entry: string): Promise<readonly number[]>;
   /** Writes a tensor, or `data.length` words of it from word `at`. */
   write(ref: TensorRef, data: Words, at?: number): void;
@@ -42,24 +45,31 @@ export interface Device {
   readonly threads: number;
   /** Whether it is a GPU that a CPU emulates. */
   readonly software: boolean;
-  /** The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none. */
+  /**
+   * The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none.
+   */
   readonly subgroup: number;
-  /** What the host refused, so that the device does without it, one sentence each: "one thread, not 8: memory cannot be shared here (…)". */
+  /**
+   * What the host refused, so that the device does without it, one sentence each: "one thread, not 8: memory cannot be
+   * shared here (…)".
+   */
   readonly notes: readonly string[];
   load(plan: DevicePlan): Promise<Session>;
   close(): Promise<void>;
 }
 
 /**
- * Lets the event loop turn once. A device that runs in the calling thread waits for this after each run: promises alone never let
- * a signal, a timer or a page's events through, so that a long training could not be stopped.
+ * Lets the event loop turn once. A device that runs in the calling thread waits for this after each run: promises alone
+ * never let a signal, a timer or a page's events through, so that a long training could not be stopped.
  */
-export const turn = (): Promise<void> => new Promise((resolve) => {
-  if (typeof setImmediate === "function") setImmediate(resolve);
-  else setTimeout(resolve, 0);
-});
+export const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    if (typeof setImmediate === "function") setImmediate(resolve);
+    else setTimeout(resolve, 0);
+  });
 
 /** Bytes of all pools of a plan. */
 export const bytesOf = ({ pools }: DevicePlan): number => bytesOfPools(pools);
 
-export const sizeOf = (ref: { readonly shape: readonly number[] }): number => ref.shape.reduce((product, size) => product * size, 1);
+export const sizeOf = (ref: { readonly shape: readonly number[] }): number =>
+  ref.shape.reduce((product, size) => product * size, 1);

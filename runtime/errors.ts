@@ -23,7 +23,10 @@ export class DeviceError extends MhcError {
 
 /** A tensor with numbers that are not finite. */
 export interface NotFinite {
-  /** What it is: a parameter, the optimizer's state, a tensor of the batch, or the gradient of the parameter of this name. */
+  /**
+   * What it is: a parameter, the optimizer's state, a tensor of the batch, or the gradient of the parameter of this
+   * name.
+   */
   readonly kind: "parameter" | "state" | "input" | "gradient";
   readonly name: string;
   /** How many of its numbers are not finite, of how many. */
@@ -37,7 +40,10 @@ export interface NumericReport {
   readonly step: number;
   /** The last step whose loss was finite; null when none was since the model was made or loaded. */
   readonly lastFinite: number | null;
-  /** What came first is first: parameters in the order of the page, their optimizer's state, the batch; gradients from the end of the page to its beginning, as they are computed. */
+  /**
+   * What came first is first: parameters in the order of the page, their optimizer's state, the batch; gradients from
+   * the end of the page to its beginning, as they are computed.
+   */
   readonly tensors: readonly NotFinite[];
   /** The last checkpoint of the run: all its numbers are finite. Null when nothing was saved. */
   readonly checkpoint: { readonly step: number; readonly path: string } | null;

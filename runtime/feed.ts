@@ -28,11 +28,16 @@ interface Range {
 function rangeOf({ data }: Plan, input: string): Range | null {
   const info = data.find((source) => fieldsOf(source).includes(input));
   switch (info?.kind) {
-    case "characters": return { size: info.vocabulary.length, what: "characters of the vocabulary" };
-    case "examples": return { size: info.classes, what: "classes" };
-    case "pairs": return { size: info.names.length, what: "names" };
-    case undefined: return null;
-    default: return info satisfies undefined;
+    case "characters":
+      return { size: info.vocabulary.length, what: "characters of the vocabulary" };
+    case "examples":
+      return { size: info.classes, what: "classes" };
+    case "pairs":
+      return { size: info.names.length, what: "names" };
+    case undefined:
+      return null;
+    default:
+      return info satisfies undefined;
   }
 }
 
@@ -49,7 +54,8 @@ export function checkedFor(instance: Instance, name: string, what: string, value
   const entry = entryOf(instance, name, what);
   if (!isObject(values) || ArrayBuffer.isView(values)) {
     throw new DataError(
-      `${instance.plan.name} takes arrays by name, and this is ${describe(values)}`, `there are ${listed(entry)}`,
+      `${instance.plan.name} takes arrays by name, and this is ${describe(values)}`,
+      `there are ${listed(entry)}`,
     );
   }
   for (const given of Object.keys(values)) {
@@ -71,7 +77,9 @@ export function checkedFor(instance: Instance, name: string, what: string, value
 }
 
 const listed = ({ inputs }: Entry): string =>
-  Object.entries(inputs).flatMap(([name, ref]) => (isOfTheRun(name, ref) ? [] : [`\`${name}\``])).join(", ") || "none";
+  Object.entries(inputs)
+    .flatMap(([name, ref]) => (isOfTheRun(name, ref) ? [] : [`\`${name}\``]))
+    .join(", ") || "none";
 
 function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: unknown, before?: Words): Words {
   const values = numbersOf(name, given);
@@ -82,7 +90,8 @@ function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: 
     );
   }
   const room = before?.length === size ? before : undefined;
-  if (ref.dtype === "u32") return indicesOf(name, values, rangeOf(instance.plan, name), room as Uint32Array | undefined);
+  if (ref.dtype === "u32")
+    return indicesOf(name, values, rangeOf(instance.plan, name), room as Uint32Array | undefined);
   const floats = floatsOf(name, values, room as Float32Array | undefined);
   const count = countNotFinite(floats);
   if (!count) return floats;

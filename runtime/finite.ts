@@ -1,8 +1,9 @@
 /**
- * Numbers that are not finite: finding them, and saying which tensor had them first. They are found by the bits of their exponents, which are all
- * ones, and by nothing else: engines and GPUs differ in what they promise of comparisons with NaN. A step whose loss or whose gradients' norm is not
- * finite changes nothing (src/passes/optimizer.ts), so what is read after it is what it began with: the parameters that the update of the step before
- * has broken and no others, or, when all of them are finite, the very numbers that its batch makes a NaN of.
+ * Numbers that are not finite: finding them, and saying which tensor had them first. They are found by the bits of
+ * their exponents, which are all ones, and by nothing else: engines and GPUs differ in what they promise of comparisons
+ * with NaN. A step whose loss or whose gradients' norm is not finite changes nothing (src/passes/optimizer.ts), so what
+ * is read after it is what it began with: the parameters that the update of the step before has broken and no others,
+ * or, when all of them are finite, the very numbers that its batch makes a NaN of.
  */
 import type { Batch } from "./data.js";
 import type { NotFinite } from "./errors.js";
@@ -54,14 +55,29 @@ export async function findNotFinite({ plan, read, batch = {}, gradients }: Looke
 /** Names that a message lists beside the first. */
 const LISTED = 3;
 
-/** `the parameter \`embed.table\` is not finite (3 of 48 numbers), nor are 2 more: \`mlp.up\`, \`mlp.down\``; null when there are none. */
+/**
+ * `the parameter \`embed.table\` is not finite (3 of 48 numbers), nor are 2 more: \`mlp.up\`, \`mlp.down\``; null when
+ * there are none.
+ */
 export function inWords(tensors: readonly NotFinite[]): string | null {
   const [first, ...others] = tensors;
   if (!first) return null;
-  const more = others.length ? `, nor ${others.length === 1 ? "is" : "are"} ${others.length} more: ${others.slice(0, LISTED).map(short).join(", ")}${others.length > LISTED ? ", …" : ""}` : "";
-  return `${WHAT[first.kind]} \`${first.name}\` is not finite (${first.count} of ${first.size} ${first.size === 1 ? "number" : "numbers"})${more}`;
+  const more = others.length
+    ? `, nor ${others.length === 1 ? "is" : "are"} ${others.length} more: ` +
+      `${others.slice(0, LISTED).map(short).join(", ")}${others.length > LISTED ? ", …" : ""}`
+    : "";
+  return (
+    `${WHAT[first.kind]} \`${first.name}\` is not finite (${first.count} of ${first.size} ` +
+    `${first.size === 1 ? "number" : "numbers"})${more}`
+  );
 }
 
-const WHAT: Readonly<Record<NotFinite["kind"], string>> = { parameter: "the parameter", state: "the optimizer's state", input: "the batch's", gradient: "the gradient of" };
+const WHAT: Readonly<Record<NotFinite["kind"], string>> = {
+  parameter: "the parameter",
+  state: "the optimizer's state",
+  input: "the batch's",
+  gradient: "the gradient of",
+};
 
-const short = ({ kind, name }: NotFinite): string => (kind === "state" ? `state \`${name}\`` : kind === "input" ? `the batch's \`${name}\`` : `\`${name}\``);
+const short = ({ kind, name }: NotFinite): string =>
+  kind === "state" ? `state \`${name}\`` : kind === "input" ? `the batch's \`${name}\`` : `\`${name}\``;

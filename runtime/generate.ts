@@ -15,7 +15,10 @@ export interface GenerateOptions {
   /** Only the k likeliest tokens. */
   readonly topK?: number | undefined;
   readonly seed?: number | undefined;
-  /** Which scores to draw from, where a loss has several against next tokens: the name of the block or definition that makes them. */
+  /**
+   * Which scores to draw from, where a loss has several against next tokens: the name of the block or definition that
+   * makes them.
+   */
   readonly head?: string | undefined;
   /** Ends the call after the token under way: it is rejected with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -24,8 +27,8 @@ export interface GenerateOptions {
 const LOGITS = "logits";
 
 /**
- * The output that a model is sampled from: its only scores, or those of the head that was asked for; null when it has none.
- * Throws DataError where it is not said which.
+ * The output that a model is sampled from: its only scores, or those of the head that was asked for; null when it has
+ * none. Throws DataError where it is not said which.
  */
 export function headOf(model: string, outputs: readonly string[], asked: string | undefined): string | null {
   const heads = outputs.filter((name) => name === LOGITS || name.startsWith(`${LOGITS}:`));
@@ -37,8 +40,10 @@ export function headOf(model: string, outputs: readonly string[], asked: string 
   }
   const names = heads.map((name) => name.slice(LOGITS.length + 1));
   const which = `say which: ${names.map((name) => `\`head: "${name}"\``).join(" or ")} (\`--head\` of \`mhc sample\`)`;
-  if (asked === undefined) throw new DataError(`${model} has ${names.length} heads that can be sampled: ${names.join(", ")}`, which);
-  if (!names.includes(asked)) throw new DataError(`${model} has no head \`${asked}\`; it has ${names.join(", ")}`, which);
+  if (asked === undefined)
+    throw new DataError(`${model} has ${names.length} heads that can be sampled: ${names.join(", ")}`, which);
+  if (!names.includes(asked))
+    throw new DataError(`${model} has no head \`${asked}\`; it has ${names.join(", ")}`, which);
   return `${LOGITS}:${asked}`;
 }
 
@@ -58,7 +63,10 @@ type Text = Extract<DataInfo, { readonly kind: "characters" }>;
 
 /** Checks what a call of `generate` was given. Throws DataError for what is of another type, or out of range. */
 export function continuationOf(
-  { vocabulary }: Text, prompt: unknown, options: GenerateOptions | undefined, ownSeed: number,
+  { vocabulary }: Text,
+  prompt: unknown,
+  options: GenerateOptions | undefined,
+  ownSeed: number,
 ): Continuation {
   if (typeof prompt !== "string") throw new DataError(`the prompt is ${describe(prompt)}, and text is expected`);
   const given = optionsOf("generate", options);
@@ -67,9 +75,13 @@ export function continuationOf(
     throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
   }
   return {
-    prompt, known: [...encodeText(prompt, vocabulary)], temperature,
-    tokens: whole("tokens", given.tokens) ?? 200, topK: whole("topK", given.topK, 1),
-    seed: whole("seed", given.seed, 0, U32_MAX) ?? ownSeed, signal: signalOf(given.signal),
+    prompt,
+    known: [...encodeText(prompt, vocabulary)],
+    temperature,
+    tokens: whole("tokens", given.tokens) ?? 200,
+    topK: whole("topK", given.topK, 1),
+    seed: whole("seed", given.seed, 0, U32_MAX) ?? ownSeed,
+    signal: signalOf(given.signal),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
- * What the runtime asks of the platform that it runs on. There are two: `web/host.ts` for pages and their workers, `node/host.ts` for Node. An
- * entry file (`index.ts` for Node, `web/index.ts`) chooses one and hands it down, so that nothing of Node is within reach of the module graph that a
- * bundler walks for a browser, and nobody asks at run time where he is: a page may well have something called `process`.
+ * What the runtime asks of the platform that it runs on. There are two: `web/host.ts` for pages and their workers,
+ * `node/host.ts` for Node. An entry file (`index.ts` for Node, `web/index.ts`) chooses one and hands it down, so that
+ * nothing of Node is within reach of the module graph that a bundler walks for a browser, and nobody asks at run time
+ * where he is: a page may well have something called `process`.
  */
 
 import type { OpenPort } from "./wasm/port.js";
@@ -19,7 +20,10 @@ export interface Host {
   cores(): number;
   /** The engine; null where there is none. */
   engine(): typeof WebAssembly | null;
-  /** What to do where there is no engine, or it may not compile; where code may not be made of text; where a memory is refused. */
+  /**
+   * What to do where there is no engine, or it may not compile; where code may not be made of text; where a memory is
+   * refused.
+   */
   readonly engineFix: string;
   readonly evalFix: string;
   readonly memoryFix: string;
@@ -31,7 +35,10 @@ export interface Host {
   readonly patience: number;
   /** The entry object of WebGPU. Throws DeviceError where there is none. */
   gpu(): Promise<GPU>;
-  /** Whether there may be a GPU that no CPU emulates; asking `gpu` where there is none costs time, and warnings of the driver. */
+  /**
+   * Whether there may be a GPU that no CPU emulates; asking `gpu` where there is none costs time, and warnings of the
+   * driver.
+   */
   mayHaveGpu(): boolean;
   /** Whether the calling thread may sleep while a device works. */
   readonly maySleep: boolean;

@@ -1,6 +1,7 @@
 /**
- * The runtime's front door in Node: `import { load } from "mhc-lang/runtime"`. Pages, and bundlers that do not say that they bundle for Node,
- * come in by `web/index.ts`, which has the same exports. The runtime imports nothing of the compiler.
+ * The runtime's front door in Node: `import { load } from "mhc-lang/runtime"`. Pages, and bundlers that do not say that
+ * they bundle for Node, come in by `web/index.ts`, which has the same exports. The runtime imports nothing of the
+ * compiler.
  */
 import type { Device, DeviceName, OpenOptions } from "./device.js";
 import type { LoadOptions, Model } from "./interface.js";
@@ -15,4 +16,5 @@ export * from "./shared.js";
 export const load = (plan: Plan, options?: LoadOptions): Promise<Model> => loadOn(nodeHost, plan, options);
 
 /** Opens a device by name, "auto" by default. Throws DeviceError when there is no such device. */
-export const openDevice = (name?: DeviceName | "auto", options?: OpenOptions): Promise<Device> => openOn(nodeHost, name, options);
+export const openDevice = (name?: DeviceName | "auto", options?: OpenOptions): Promise<Device> =>
+  openOn(nodeHost, name, options);

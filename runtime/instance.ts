@@ -56,21 +56,31 @@ export function entryOf({ plan, entries }: Instance, name: string, what: string)
 
 /** Runs an entry that has been fed, and reads all its outputs that are asked for, in one submission. */
 export async function runEntry(
-  instance: Instance, name: string, wanted: (output: string) => boolean,
+  instance: Instance,
+  name: string,
+  wanted: (output: string) => boolean,
 ): Promise<ReadonlyMap<string, Words>> {
   const outputs = Object.entries(valueAt(instance.entries, name)!.outputs).filter(([output]) => wanted(output));
-  const read = await instance.session.run(name, outputs.map(([, ref]) => ref));
+  const read = await instance.session.run(
+    name,
+    outputs.map(([, ref]) => ref),
+  );
   return new Map(outputs.map(([output], i) => [output, read[i]!]));
 }
 
 /** Outputs of a kind, without its prefix: those of `gradient:` by parameter. */
 export const withPrefix = <T>(prefix: string, values: ReadonlyMap<string, T>): Readonly<Record<string, T>> =>
-  recordOf([...values].flatMap(([name, value]) =>
-    name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : []));
+  recordOf(
+    [...values].flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+    ),
+  );
 
 /** The tensors that are not finite now, in words and as a report of a step. */
 export async function examine(
-  instance: Instance, step: number, more: Partial<Looked> = {},
+  instance: Instance,
+  step: number,
+  more: Partial<Looked> = {},
 ): Promise<{ readonly words: string | null; readonly report: NumericReport }> {
   const { plan, lastFinite } = instance;
   const tensors = await findNotFinite({ plan, read: (info) => readState(instance, info), ...more });
@@ -79,7 +89,10 @@ export async function examine(
 
 /** An error of numbers that are not finite. `text` is handed the tensors, in words; null when all are finite. */
 export async function notFinite(
-  instance: Instance, step: number, text: (tensors: string | null) => string, more: Partial<Looked> = {},
+  instance: Instance,
+  step: number,
+  text: (tensors: string | null) => string,
+  more: Partial<Looked> = {},
 ): Promise<NumericError> {
   const { words, report } = await examine(instance, step, more);
   return new NumericError(text(words), adviceFor(instance, report), report);
@@ -87,17 +100,27 @@ export async function notFinite(
 
 const DOMAIN = "a root or a logarithm of what is not positive, or a division by zero";
 
-/** By what was not finite first. Where all that the step is computed from is finite, an operation is what made it so: before any step that is not the rate's doing. */
+/**
+ * By what was not finite first. Where all that the step is computed from is finite, an operation is what made it so:
+ * before any step that is not the rate's doing.
+ */
 function adviceFor(instance: Instance, { tensors, lastFinite }: NumericReport): string {
   const kind = tensors[0]?.kind ?? "gradient";
   switch (kind) {
-    case "input": return "look at the data";
+    case "input":
+      return "look at the data";
     case "parameter":
-    case "state": return calmer(instance);
+    case "state":
+      return calmer(instance);
     case "gradient":
-      if (lastFinite === null) return `no step was made yet, so it is not the rate: look in the page for ${DOMAIN}, and for starts that are too large`;
+      if (lastFinite === null)
+        return (
+          `no step was made yet, so it is not the rate: look in the page for ${DOMAIN}, and for starts that are ` +
+          "too large"
+        );
       return `${calmer(instance)}; or look in the page for ${DOMAIN}`;
-    default: return kind satisfies never;
+    default:
+      return kind satisfies never;
   }
 }
 

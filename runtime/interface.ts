@@ -22,16 +22,23 @@ export interface StepMetrics {
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
-  /** What adapts, by name, before the step's update: options of manifolds (`adapt relax in 0 .. 1`: `Mixing.relax`), ranks (`M.rank`), weights of mixtures (`M.weights.circulant`), shares of budgets (`layers.0.mlp.up.share`). */
+  /**
+   * What adapts, by name, before the step's update: options of manifolds (`adapt relax in 0 .. 1`: `Mixing.relax`),
+   * ranks (`M.rank`), weights of mixtures (`M.weights.circulant`), shares of budgets (`layers.0.mlp.up.share`).
+   */
   readonly adapted: Readonly<Record<string, number>>;
   /**
-   * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the mixes of a stream's connections can grow what
-   * passes through them; `columns:x`, `entropy:x`, `second:x`, what they are like; `diversity:x`, how much the lanes differ. Null at other steps.
+   * At every `monitor`th step, of the model after it: `gain:x:forward` and `gain:x:backward`, the largest that the
+   * mixes of a stream's connections can grow what passes through them; `columns:x`, `entropy:x`, `second:x`, what they
+   * are like; `diversity:x`, how much the lanes differ. Null at other steps.
    */
   readonly monitors: Readonly<Record<string, number>> | null;
   /** At the same steps, the monitored claims of the page, with what was measured; null at others. */
   readonly claims: readonly ClaimMetrics[] | null;
-  /** While gates may close: what a step is expected to cost when they have, as shares of the dense model's cost, modelled. */
+  /**
+   * While gates may close: what a step is expected to cost when they have, as shares of the dense model's cost,
+   * modelled.
+   */
   readonly costs: Readonly<Record<string, number>>;
   /** After the step at which gates were decided: what is left of the model. Null at other steps. */
   readonly shrunk: ShrunkMetrics | null;
@@ -43,7 +50,10 @@ export interface ShrunkMetrics {
   readonly parameters: number;
   /** Whether the step was compiled anew for what is left. If not, closed units go on being computed. */
   readonly compiled: boolean;
-  /** Milliseconds from the decision to the new plan, while steps went on, and those that the step waited for it and for the change: they are part of its time. */
+  /**
+   * Milliseconds from the decision to the new plan, while steps went on, and those that the step waited for it and for
+   * the change: they are part of its time.
+   */
   readonly compileMs: number;
   readonly swapMs: number;
 }
@@ -101,13 +111,14 @@ export interface Model {
   readonly step: number;
   readonly seed: number;
   /**
-   * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too.
-   * Calls that come between two steps change nothing of the steps, but for `load` and a parameter's `set`, which the
-   * next step begins from. Two iterators make the model's steps alternately. One that is left (by `break`, or never
-   * asked again) holds nothing up.
-   * A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing and is a NumericError that names it and the tensors that are
-   * not finite; so are parameters that are not finite after the page's last step.
-   * Of a page that shrinks, gates are decided at `plan.shrinking.until`; `recompile` then makes the smaller step, in the background if it can, and training goes on with that.
+   * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every
+   * `monitor` steps (50, where the plan has monitors; 0: never) gains and monitored claims are measured too. Calls that
+   * come between two steps change nothing of the steps, but for `load` and a parameter's `set`, which the next step
+   * begins from. Two iterators make the model's steps alternately. One that is left (by `break`, or never asked again)
+   * holds nothing up. A step whose loss, or whose gradients' norm where the page clips, is not finite changes nothing
+   * and is a NumericError that names it and the tensors that are not finite; so are parameters that are not finite
+   * after the page's last step. Of a page that shrinks, gates are decided at `plan.shrinking.until`; `recompile` then
+   * makes the smaller step, in the background if it can, and training goes on with that.
    */
   train(data: Source | string, options?: TrainOptions): AsyncIterableIterator<StepMetrics>;
   /**
@@ -118,11 +129,19 @@ export interface Model {
   /** Mean loss of one batch, nothing changed. */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
   /** Loss and gradients of one batch, by parameter, nothing changed. */
-  gradients(batch: Batch): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
+  gradients(
+    batch: Batch,
+  ): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
   /** Outputs of a spec with inputs, by name; inputs are [batch, …axes]. */
   forward(inputs: Batch): Promise<Readonly<Record<string, Float32Array>>>;
   /** Cotangents of inputs and gradients of parameters, for cotangents of the outputs. */
-  vjp(inputs: Batch, cotangents: Batch): Promise<{ readonly inputs: Readonly<Record<string, Float32Array>>; readonly parameters: Readonly<Record<string, Float32Array>> }>;
+  vjp(
+    inputs: Batch,
+    cotangents: Batch,
+  ): Promise<{
+    readonly inputs: Readonly<Record<string, Float32Array>>;
+    readonly parameters: Readonly<Record<string, Float32Array>>;
+  }>;
   /**
    * Continues a text, by one model: training waits for it. DataError for a character that the vocabulary does not have
    * and for options out of range; NumericError, with the parameters that are not finite, when what comes next cannot
@@ -132,7 +151,10 @@ export interface Model {
   parameters(): Readonly<Record<string, ParameterAccess>>;
   /** All parameters and optimizer state, as a safetensors file. */
   checkpoint(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Writes `checkpoint()` to a file, atomically (Node only). With a number that is not finite nothing is written: a NumericError. */
+  /**
+   * Writes `checkpoint()` to a file, atomically (Node only). With a number that is not finite nothing is written: a
+   * NumericError.
+   */
   save(path: string): Promise<void>;
   /**
    * Restores a checkpoint, from a file (Node only) or from its bytes. A state of the optimizer that it does not have

@@ -13,7 +13,17 @@ import { continuationOf, continued, headOf } from "./generate.js";
 import type { Files, Host } from "./host.js";
 import { drawInto } from "./initialize.js";
 import {
-  atStart, calmer, entryOf, examine, notFinite, readState, runEntry, stateRef, textOf, withPrefix, type Instance,
+  atStart,
+  calmer,
+  entryOf,
+  examine,
+  notFinite,
+  readState,
+  runEntry,
+  stateRef,
+  textOf,
+  withPrefix,
+  type Instance,
 } from "./instance.js";
 import type { LoadOptions, Model, ParameterAccess } from "./interface.js";
 import { checkCompiled, openFor } from "./open.js";
@@ -24,7 +34,14 @@ import { train } from "./training.js";
 import { createTurns, type Turns } from "./turns.js";
 
 export type {
-  CallOptions, ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions,
+  CallOptions,
+  ClaimMetrics,
+  LoadOptions,
+  Model,
+  ParameterAccess,
+  ShrunkMetrics,
+  StepMetrics,
+  TrainOptions,
 } from "./interface.js";
 
 /**
@@ -47,7 +64,8 @@ export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Pro
   }
   if (!isObject(device) || typeof device.load !== "function") {
     throw new DeviceError(
-      `\`device\` is ${describe(device)}, and a device or its name is expected`, "pass what `openDevice` gives",
+      `\`device\` is ${describe(device)}, and a device or its name is expected`,
+      "pass what `openDevice` gives",
     );
   }
   return put(host, plan, device, seed, false);
@@ -123,7 +141,8 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
     });
 
   return {
-    device: instance.device, seed: instance.seed,
+    device: instance.device,
+    seed: instance.seed,
     get plan() {
       return instance.plan;
     },
@@ -181,8 +200,12 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
         write(instance, instance.entries["forward"]!, new Map([[`${text.name}.token`, window]]));
         return (await runEntry(instance, "forward", (name) => name === head)).get(head) as Float32Array;
       };
-      const broken = (): Promise<NumericError> => notFinite(instance, instance.step, (words) =>
-        `the scores of the next character are not finite after step ${instance.step}: ${words ?? FINITE}`);
+      const broken = (): Promise<NumericError> =>
+        notFinite(
+          instance,
+          instance.step,
+          (words) => `the scores of the next character are not finite after step ${instance.step}: ${words ?? FINITE}`,
+        );
       return turns.take(() => continued(text, continuation, logitsOf, broken), continuation.signal);
     },
     parameters: () => recordOf(instance.plan.parameters.map((info) => [info.name, accessTo(instance, turns, info)])),
@@ -198,7 +221,9 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
         const { words, report } = await examine(instance, instance.step, { read });
         if (words) {
           throw new NumericError(
-            `the checkpoint of step ${instance.step} is not written: ${words}`, calmer(instance), report,
+            `the checkpoint of step ${instance.step} is not written: ${words}`,
+            calmer(instance),
+            report,
           );
         }
         return encode({ tensors, metadata: metadataOf(instance) });
@@ -214,11 +239,14 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
       return turns.take(() => restoreFrom(instance, filesOf(host), from));
     },
     close() {
-      closed ??= turns.end(async () => {
-        await instance.session.close();
-        // A device that the caller opened is the caller's to close.
-        if (owned) await instance.device.close();
-      }, () => new DeviceError(`${instance.plan.name} is closed`, "load it again"));
+      closed ??= turns.end(
+        async () => {
+          await instance.session.close();
+          // A device that the caller opened is the caller's to close.
+          if (owned) await instance.device.close();
+        },
+        () => new DeviceError(`${instance.plan.name} is closed`, "load it again"),
+      );
       return closed;
     },
   };
@@ -245,8 +273,12 @@ async function meanLoss(instance: Instance, source: Source, signal: AbortSignal 
     throw new DataError(`the data of ${plan.name} holds nothing out to evaluate on`, "hold out a share of it");
   }
   if (Number.isFinite(total)) return total / examples;
-  throw await notFinite(instance, instance.step, (words) =>
-    `the hold-out loss is ${total / examples} after step ${instance.step}${words ? `: ${words}` : `, and ${FINITE}`}`);
+  throw await notFinite(
+    instance,
+    instance.step,
+    (words) =>
+      `the hold-out loss is ${total / examples} after step ${instance.step}${words ? `: ${words}` : `, and ${FINITE}`}`,
+  );
 }
 
 async function restoreFrom(instance: Instance, files: Files, path: string): Promise<void> {
@@ -276,7 +308,8 @@ function accessTo(instance: Instance, turns: Turns, { name, shape, axes }: Param
     return info;
   };
   return {
-    shape, axes,
+    shape,
+    axes,
     get: () => turns.take(() => readState(instance, now())),
     set(given) {
       turns.check();

@@ -118,9 +118,7 @@ async function firstOf<T>(
   const refused: Refusal[] = [];
   const order: readonly (readonly [DeviceName, () => Promise<Device | null>])[] = [
     ["webgpu", () => hardwareDevice(host)],
-    ...(["wasm", "javascript", "webgpu"] as const).map(
-      (name) => [name, () => openNamed(host, name, options)] as const,
-    ),
+    ...(["wasm", "javascript", "webgpu"] as const).map((name) => [name, () => openNamed(host, name, options)] as const),
   ];
   for (const [name, open] of order) {
     // A GPU that was refused is not asked again.

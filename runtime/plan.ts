@@ -1,12 +1,13 @@
 /**
- * The contract between the compiler and the runtime: everything that a device needs to run a compiled model, as plain JSON.
- * A plan has what is common to all devices (parameters, data, training settings) and, for each device it was compiled for,
- * the code and the dispatch tables. The runtime decides nothing: it makes the pools, walks the tables and moves batches.
+ * The contract between the compiler and the runtime: everything that a device needs to run a compiled model, as plain
+ * JSON. A plan has what is common to all devices (parameters, data, training settings) and, for each device it was
+ * compiled for, the code and the dispatch tables. The runtime decides nothing: it makes the pools, walks the tables and
+ * moves batches.
  *
- * Pools are flat arrays of 32-bit words: `state` (f32: parameters, optimizer state, constants; lives as long as the session), `work` (f32:
- * everything within one run), `ints` (u32: step, seed, tokens, integer temporaries), `out` (f32: results that the host reads). A fifth, `half`, has
- * words of 16 bits: f16, activations where the page asks for half precision; the host never looks into it. Offsets and sizes are in words;
- * ranges start at multiples of 64 words.
+ * Pools are flat arrays of 32-bit words: `state` (f32: parameters, optimizer state, constants; lives as long as the
+ * session), `work` (f32: everything within one run), `ints` (u32: step, seed, tokens, integer temporaries), `out` (f32:
+ * results that the host reads). A fifth, `half`, has words of 16 bits: f16, activations where the page asks for half
+ * precision; the host never looks into it. Offsets and sizes are in words; ranges start at multiples of 64 words.
  */
 
 /** A pool that the host may read and write. */
@@ -32,7 +33,10 @@ export interface TensorRef {
 export interface Dispatch {
   /** Index into the device's kernels. */
   readonly kernel: number;
-  /** Word offset of each buffer of that kernel, in its pool. A kernel may run on several sets of buffers at once, at most `COPIES`: they stand one behind the other. */
+  /**
+   * Word offset of each buffer of that kernel, in its pool. A kernel may run on several sets of buffers at once, at
+   * most `COPIES`: they stand one behind the other.
+   */
   readonly offsets: readonly number[];
 }
 
@@ -40,7 +44,8 @@ export interface Dispatch {
 export const COPIES = 16;
 
 /** On how many sets of buffers a dispatch runs its kernel. */
-export const copiesOf = ({ offsets }: Dispatch, { buffers }: Pick<KernelInfo, "buffers">): number => Math.max(1, offsets.length / buffers.length || 0);
+export const copiesOf = ({ offsets }: Dispatch, { buffers }: Pick<KernelInfo, "buffers">): number =>
+  Math.max(1, offsets.length / buffers.length || 0);
 
 export interface Entry {
   readonly dispatches: readonly Dispatch[];
@@ -55,7 +60,10 @@ export interface KernelInfo {
   /** See src/kernel/ir.ts: groups are split over threads on a CPU; on a GPU one is a workgroup. */
   readonly groups: number;
   readonly workgroup: number;
-  /** Floating-point operations of one copy, by the op table; and its footprint: every tensor that it touches, once read and once written. */
+  /**
+   * Floating-point operations of one copy, by the op table; and its footprint: every tensor that it touches, once read
+   * and once written.
+   */
   readonly flops: number;
   readonly bytes: number;
   /** `skeleton/shape`, when a choice of that name would change the kernel. */
@@ -73,10 +81,26 @@ export const GROUPS_IN_X = 65535;
 
 /** The code of all kernels for one device. */
 export type DeviceCode =
-  /** Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (`poolBindings`), and at `OFFSETS_BINDING` the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic offset, where every copy begins a vec4. Groups: (min(groups, GROUPS_IN_X), ceil(groups / GROUPS_IN_X), copies) workgroups. */
+  /**
+   * Module i is kernel i, entry point "main". Group 0: a storage buffer for each used pool (`poolBindings`), and at
+   * `OFFSETS_BINDING` the dispatch's offsets, a uniform array<vec4<u32>, COPIES * ceil(buffers / 4)> with a dynamic
+   * offset, where every copy begins a vec4. Groups: (min(groups, GROUPS_IN_X), ceil(groups / GROUPS_IN_X), copies)
+   * workgroups.
+   */
   | { readonly kind: "wgsl"; readonly modules: readonly string[] }
-  /** `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused multiply-add, for engines that validate relaxed SIMD. */
-  | { readonly kind: "wasm"; readonly text: string; readonly binary: string; readonly relaxed: string; readonly sharedFlag: number; readonly scratchBytes: number }
+  /**
+   * `text` for people; `binary` base64; imports env.memory (first import; byte `sharedFlag` of the binary is its limits
+   * flag: 3 shared, 1 not); exports k0, k1, … and `run` (see codegen/wasm). `relaxed` is the same with fused
+   * multiply-add, for engines that validate relaxed SIMD.
+   */
+  | {
+      readonly kind: "wasm";
+      readonly text: string;
+      readonly binary: string;
+      readonly relaxed: string;
+      readonly sharedFlag: number;
+      readonly scratchBytes: number;
+    }
   /** A function body: (pools) => array of kernel functions (offsets, begin, end). */
   | { readonly kind: "javascript"; readonly text: string }
   /** A user's own target. */
@@ -115,9 +139,15 @@ export interface ParameterInfo {
   readonly offset: number;
   /** Whether weight decay applies. */
   readonly decay: boolean;
-  /** There when what is stored is a point of a manifold itself, which the entry `start` puts there and the optimizer moves along it. */
+  /**
+   * There when what is stored is a point of a manifold itself, which the entry `start` puts there and the optimizer
+   * moves along it.
+   */
   readonly point?: true;
-  /** Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not. There when some do. */
+  /**
+   * Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not.
+   * There when some do.
+   */
   readonly cuts?: readonly (Cut | null)[];
 }
 
@@ -127,10 +157,15 @@ export interface Cut {
   readonly pairs: boolean;
 }
 
-/** Units that are left of the dense model, by slot; all of them where a slot is not named. Of a layer: [0], or [] when it is gone. */
+/**
+ * Units that are left of the dense model, by slot; all of them where a slot is not named. Of a layer: [0], or [] when
+ * it is gone.
+ */
 export type Kept = Readonly<Record<string, readonly number[]>>;
 
-/** A gate's logit beyond half of this has been decided: neither noise nor gradient reaches it. Positive ones are open. */
+/**
+ * A gate's logit beyond half of this has been decided: neither noise nor gradient reaches it. Positive ones are open.
+ */
 export const PINNED = 50;
 
 /** Units that can be switched off, one after the other in the vector of gates (the state `gates`). */
@@ -149,17 +184,30 @@ export interface SlotInfo {
 /** What can be switched off while training, and what that saves. */
 export interface ShrinkInfo {
   readonly slots: readonly SlotInfo[];
-  /** What a step costs, as a share of the dense model's, by measure: sums of coefficients times the shares of open units of a term's slots, by their positions among `names`. */
-  readonly prices: { readonly names: readonly string[]; readonly terms: readonly (readonly number[])[]; readonly coefficients: Readonly<Record<string, readonly number[]>> };
+  /**
+   * What a step costs, as a share of the dense model's, by measure: sums of coefficients times the shares of open units
+   * of a term's slots, by their positions among `names`.
+   */
+  readonly prices: {
+    readonly names: readonly string[];
+    readonly terms: readonly (readonly number[])[];
+    readonly coefficients: Readonly<Record<string, readonly number[]>>;
+  };
   readonly budgets: readonly { readonly measure: string; readonly share: number }[];
-  /** After this step it is decided what is kept, and compiled in the background; after the other the model is that. Both are fixed, so that a run does not depend on how long compiling takes. */
+  /**
+   * After this step it is decided what is kept, and compiled in the background; after the other the model is that. Both
+   * are fixed, so that a run does not depend on how long compiling takes.
+   */
   readonly decided: number;
   readonly until: number;
   /** By the logits of gates (the state `gates`), or by how large the parameters of a unit are. */
   readonly by: "gates" | "magnitude";
 }
 
-/** What a page with a `cost` section costs: joules, bytes, FLOPs and milliseconds of a step, modelled on a device profile. */
+/**
+ * What a page with a `cost` section costs: joules, bytes, FLOPs and milliseconds of a step, modelled on a device
+ * profile.
+ */
 export interface CostInfo {
   readonly profile: string;
   readonly dense: Readonly<Record<string, number>>;
@@ -236,10 +284,23 @@ export interface Plan {
   readonly inputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   /** Constraint names ("Mixing") and their tolerances, which are promised for free coordinates within +-reach. */
-  readonly constraints: readonly { readonly name: string; readonly manifold: string; readonly tolerance: number | null; readonly reach: number }[];
+  readonly constraints: readonly {
+    readonly name: string;
+    readonly manifold: string;
+    readonly tolerance: number | null;
+    readonly reach: number;
+  }[];
   /** What the page claims: `gain(x) <= 1.6`. Proved, with the steps, or monitored, or both. */
-  readonly claims: readonly { readonly text: string; readonly bound: number; readonly monitored: boolean; readonly proof: readonly string[] | null }[];
-  /** There when the page has a `cost` section that asks for something: what is left of the dense model (units by slot, all of those that are not named), what the step costs, and what may still be switched off. */
+  readonly claims: readonly {
+    readonly text: string;
+    readonly bound: number;
+    readonly monitored: boolean;
+    readonly proof: readonly string[] | null;
+  }[];
+  /**
+   * There when the page has a `cost` section that asks for something: what is left of the dense model (units by slot,
+   * all of those that are not named), what the step costs, and what may still be switched off.
+   */
   readonly kept?: Kept;
   readonly cost?: CostInfo;
   readonly shrinking?: ShrinkInfo;
@@ -261,17 +322,25 @@ export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number 
 
 /*
  * Entries, by convention:
- *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and state
+ *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and
+ *              state
  *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME
- *   start      -                                        updates parameters that are points of a manifold: run once, after they were drawn
- *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT; to be verified: free:NAME, lost:NAME (src/passes/reach.ts)
+ *   start      -                                        updates parameters that are points of a manifold: run once,
+ *                                                       after they were drawn
+ *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT; to be verified: free:NAME,
+ *                                                       lost:NAME (src/passes/reach.ts)
  *   gradients  batch tensors                            outputs loss, gradient:NAME
  *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
- *              or inputs by name                        outputs by name                         (specs with input/output)
+ *              or inputs by name                        outputs by name                         (specs with
+ *                                                       input/output)
  *   vjp        inputs by name, cotangent:OUTPUT         outputs cotangent:INPUT, gradient:NAME
  * Where an option of a manifold is scheduled, every entry but `start` may have the input step: steps done so far.
  * A batch tensor is named as in the spec: "corpus.token" [batch, window], "corpus.next" [batch, window].
  */
 
-/** Whether an input of an entry is a scalar of the run, `step` or `seed`, and not the page's own input of that name, which is of floats. */
-export const isOfTheRun = (name: string, { dtype }: Pick<TensorRef, "dtype">): boolean => dtype === "u32" && (name === "step" || name === "seed");
+/**
+ * Whether an input of an entry is a scalar of the run, `step` or `seed`, and not the page's own input of that name,
+ * which is of floats.
+ */
+export const isOfTheRun = (name: string, { dtype }: Pick<TensorRef, "dtype">): boolean =>
+  dtype === "u32" && (name === "step" || name === "seed");

@@ -1,4 +1,7 @@
-/** What a step costs by the units that are left: the polynomial of a plan, for the trainer that chooses and for the compiler that says what cannot be had. */
+/**
+ * What a step costs by the units that are left: the polynomial of a plan, for the trainer that chooses and for the
+ * compiler that says what cannot be had.
+ */
 import type { ShrinkInfo, SlotInfo } from "./plan.js";
 import { valueAt } from "./records.js";
 
@@ -7,15 +10,23 @@ const GRAIN = 8;
 const MANY = 64;
 
 /** A step's cost, as a share of the dense model's, with these shares of units open. */
-export function costShare({ names, terms, coefficients }: ShrinkInfo["prices"], measure: string, open: (slot: string) => number): number {
+export function costShare(
+  { names, terms, coefficients }: ShrinkInfo["prices"],
+  measure: string,
+  open: (slot: string) => number,
+): number {
   const shares = names.map(open);
-  return terms.reduce((sum, term, i) => sum + term.reduce((product, at) => product * shares[at]!, valueAt(coefficients, measure)![i]!), 0);
+  return terms.reduce(
+    (sum, term, i) => sum + term.reduce((product, at) => product * shares[at]!, valueAt(coefficients, measure)![i]!),
+    0,
+  );
 }
 
 export const chunkOf = ({ kept }: SlotInfo): number => (kept.length >= MANY ? GRAIN : 1);
 
 /** The fewest units of a slot: a layer can go, of an axis something stays. */
-export const fewest = (slot: SlotInfo): number => (slot.kind === "layer" ? 0 : Math.min(slot.kept.length, chunkOf(slot)));
+export const fewest = (slot: SlotInfo): number =>
+  slot.kind === "layer" ? 0 : Math.min(slot.kept.length, chunkOf(slot));
 
 /** The least that a step can cost, as a share of the dense model's. */
 export function leastShare({ slots, prices }: ShrinkInfo, measure: string): number {

@@ -89,13 +89,19 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
     }
     if (tensor.shape.join() !== info.shape.join()) {
       const shapes = `[${tensor.shape.join(", ")}] in the checkpoint, and [${info.shape.join(", ")}] in the model`;
-      throw new DataError(`\`${name}\` is ${shapes}`, `${whose}: compile the page with the sizes that it was trained with`);
+      throw new DataError(
+        `\`${name}\` is ${shapes}`,
+        `${whose}: compile the page with the sizes that it was trained with`,
+      );
     }
   }
   const known = new Set(wanted.map(({ name }) => name));
   const others = [...tensors.keys()].filter((name) => !known.has(name));
   if (!others.length) return;
-  const list = others.slice(0, 3).map((name) => `\`${name}\``).join(", ");
+  const list = others
+    .slice(0, 3)
+    .map((name) => `\`${name}\``)
+    .join(", ");
   const more = others.length > 3 ? ` and ${others.length - 3} more` : "";
   throw new DataError(
     `the checkpoint has ${list}${more}, which ${plan.name} does not have`,
@@ -115,7 +121,8 @@ async function checkFinite(plan: Plan, tensors: Tensors): Promise<void> {
   const words = inWords(await findNotFinite({ plan: { parameters: plan.parameters, states }, read }));
   if (words) {
     throw new DataError(
-      `the checkpoint cannot be used: ${words}`, "load one that was written before the numbers broke",
+      `the checkpoint cannot be used: ${words}`,
+      "load one that was written before the numbers broke",
     );
   }
 }

@@ -18,7 +18,9 @@ const gatesOf = ({ states }: Plan): StateInfo => states.find(({ name }) => name 
  * when the signal aborts before the smaller step is there: then it is due still.
  */
 export async function shrinkIfDue(
-  instance: Instance, recompile: Recompile | undefined, signal: AbortSignal | undefined,
+  instance: Instance,
+  recompile: Recompile | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<ShrunkMetrics | null> {
   const { shrinking } = instance.plan;
   if (!shrinking || instance.step < shrinking.decided) return null;
@@ -39,7 +41,9 @@ async function ranksOf(instance: Instance, shrinking: ShrinkInfo): Promise<Array
 
 /** Decides the gates: closed units are masked, and left out where there is a plan without them. */
 async function settle(
-  instance: Instance, shrinking: ShrinkInfo, signal: AbortSignal | undefined,
+  instance: Instance,
+  shrinking: ShrinkInfo,
+  signal: AbortSignal | undefined,
 ): Promise<ShrunkMetrics | null> {
   const waiting = performance.now();
   const { plan } = instance;
@@ -58,8 +62,11 @@ async function settle(
   }
   instance.closing = null;
   return {
-    share: small.cost!.share, parameters: parametersOf(instance.plan), compiled,
-    compileMs: ms, swapMs: performance.now() - waiting,
+    share: small.cost!.share,
+    parameters: parametersOf(instance.plan),
+    compiled,
+    compileMs: ms,
+    swapMs: performance.now() - waiting,
   };
 }
 
@@ -69,7 +76,8 @@ async function become(instance: Instance, after: Plan): Promise<void> {
   const devicePlan = after.devices[device.name];
   if (!devicePlan) {
     throw new DeviceError(
-      `the smaller ${plan.name} was not compiled for ${device.name}`, "compile it for the device that it runs on",
+      `the smaller ${plan.name} was not compiled for ${device.name}`,
+      "compile it for the device that it runs on",
     );
   }
   const next = await device.load(devicePlan);

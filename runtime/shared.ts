@@ -1,9 +1,19 @@
 /**
- * What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the platform.
- * Their types name nothing that a platform declares (`WebAssembly`, `GPU`): they hold in an app that is checked without those.
+ * What the runtime's two front doors, `index.ts` and `web/index.ts`, have in common: all that asks nothing of the
+ * platform. Their types name nothing that a platform declares (`WebAssembly`, `GPU`): they hold in an app that is
+ * checked without those.
  */
 export type { GenerateOptions } from "./generate.js";
-export type { CallOptions, ClaimMetrics, LoadOptions, Model, ParameterAccess, ShrunkMetrics, StepMetrics, TrainOptions } from "./interface.js";
+export type {
+  CallOptions,
+  ClaimMetrics,
+  LoadOptions,
+  Model,
+  ParameterAccess,
+  ShrunkMetrics,
+  StepMetrics,
+  TrainOptions,
+} from "./interface.js";
 export type { Recompile } from "./shrink.js";
 export { deviceNames } from "./device.js";
 export type { Device, DeviceName, OpenOptions, Session } from "./device.js";

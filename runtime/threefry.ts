@@ -1,7 +1,8 @@
 /**
- * Threefry-2x32 with 20 rounds, the counter-based generator of Salmon, Moraes, Dror and Shaw (Parallel Random Numbers: As Easy
- * as 1, 2, 3, SC 2011). Only 32-bit additions, rotations and exclusive ors, so every device draws the same bits; this is the
- * reference, used for initial values, batches, sampling and the evaluator. Kernels emit the same rounds.
+ * Threefry-2x32 with 20 rounds, the counter-based generator of Salmon, Moraes, Dror and Shaw (Parallel Random Numbers:
+ * As Easy as 1, 2, 3, SC 2011). Only 32-bit additions, rotations and exclusive ors, so every device draws the same
+ * bits; this is the reference, used for initial values, batches, sampling and the evaluator. Kernels emit the same
+ * rounds.
  */
 
 const PARITY = 0x1bd11bda;
@@ -10,7 +11,10 @@ export type Words = readonly [number, number];
 
 const rotate = (word: number, by: number): number => (word << by) | (word >>> (32 - by));
 
-/** Two random words for a key and a counter. Signed words throughout, since an engine keeps unsigned ones as floats: that takes twice as long. */
+/**
+ * Two random words for a key and a counter. Signed words throughout, since an engine keeps unsigned ones as floats:
+ * that takes twice as long.
+ */
 export function threefry2x32(key: Words, counter: Words): [number, number] {
   let now = key[0] | 0;
   let next = key[1] | 0;

@@ -33,7 +33,10 @@ interface Run {
 
 /** See `Model.train`. */
 export async function* train(
-  instance: Instance, turns: Turns, data: unknown, options: TrainOptions | undefined,
+  instance: Instance,
+  turns: Turns,
+  data: unknown,
+  options: TrainOptions | undefined,
 ): AsyncGenerator<StepMetrics, undefined, undefined> {
   const run = runOf(instance, data, options);
   const { signal } = run;
@@ -123,9 +126,15 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
   const ms = performance.now() - begun;
   const tokens = size * (textOf(instance.plan)?.window ?? 1);
   return {
-    step: at, loss, ms, tokensPerSecond: (1000 * tokens) / ms,
-    constraints: withPrefix("constraint:", values), adapted: withPrefix("adapted:", values),
-    costs: withPrefix("cost:", values), shrunk, ...(await measured(run, size)),
+    step: at,
+    loss,
+    ms,
+    tokensPerSecond: (1000 * tokens) / ms,
+    constraints: withPrefix("constraint:", values),
+    adapted: withPrefix("adapted:", values),
+    costs: withPrefix("cost:", values),
+    shrunk,
+    ...(await measured(run, size)),
   };
 }
 
@@ -150,7 +159,8 @@ function prepare(run: Run, step: number, size: number): void {
 
 /** Gains, mixes and monitored claims of the model after the step, at every `monitor`th. */
 async function measured(
-  { instance, source, monitor, upcoming }: Run, size: number,
+  { instance, source, monitor, upcoming }: Run,
+  size: number,
 ): Promise<Pick<StepMetrics, "monitors" | "claims">> {
   const { plan, entries, step: at } = instance;
   // With the last connection that mixes, a model that shrinks may lose what monitors measure.

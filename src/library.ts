@@ -1,9 +1,21 @@
 /**
- * The compiler as a library, for pages as for Node: no files, no process, and no library that is larger than all the rest. What writes
- * TypeScript is large (ts-morph brings a type checker along), so a page takes it by a name of its own, `mhc-lang/typescript`.
+ * The compiler as a library, for pages as for Node: no files, no process, and no library that is larger than all the
+ * rest. What writes TypeScript is large (ts-morph brings a type checker along), so a page takes it by a name of its
+ * own, `mhc-lang/typescript`.
  */
 export { check, compile, modulesOf } from "./compile.js";
-export type { CheckOptions, Checked, CompileOptions, Compiled, DeviceName, Facts, Host, LoadedModule, Shrunk, Stages } from "./compile.js";
+export type {
+  CheckOptions,
+  Checked,
+  CompileOptions,
+  Compiled,
+  DeviceName,
+  Facts,
+  Host,
+  LoadedModule,
+  Shrunk,
+  Stages,
+} from "./compile.js";
 export { cost, type CostReport } from "./cost/report.js";
 export type { DeviceProfile } from "./cost/profile.js";
 export { profiles } from "./cost/profiles.js";

@@ -1,13 +1,50 @@
 /**
- * The front door for a set of one's own: the types of its record, the algebra that maps are written in, what a scalar option is when it adapts, sizes, and the laws
- * that a set must keep. The compiler takes such a set from a page's `use "./my-set.js"`.
+ * The front door for a set of one's own: the types of its record, the algebra that maps are written in, what a scalar
+ * option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a page's `use
+ * "./my-set.js"`.
  */
 export {
-  apart, areaSine, arctangent, atLeast, atMost, dot, eye, indicator, inverse, inversePositive, largest, norm, orthonormal, over, polar, product, productTransposed, scaled, skew,
-  spectralBound, symmetric, total, transposed, transposedProduct,
+  apart,
+  areaSine,
+  arctangent,
+  atLeast,
+  atMost,
+  dot,
+  eye,
+  indicator,
+  inverse,
+  inversePositive,
+  largest,
+  norm,
+  orthonormal,
+  over,
+  polar,
+  product,
+  productTransposed,
+  scaled,
+  skew,
+  spectralBound,
+  symmetric,
+  total,
+  transposed,
+  transposedProduct,
 } from "./manifolds/algebra.js";
 export { fixed, quantity } from "./manifolds/set.js";
-export type { Bounded, Case, Closure, ConstraintSet, ConvexSet, Manifold, OptionKind, Options, OptionValue, Piece, Point, Setting, Variety } from "./manifolds/set.js";
+export type {
+  Bounded,
+  Case,
+  Closure,
+  ConstraintSet,
+  ConvexSet,
+  Manifold,
+  OptionKind,
+  Options,
+  OptionValue,
+  Piece,
+  Point,
+  Setting,
+  Variety,
+} from "./manifolds/set.js";
 export { relax, relaxed } from "./manifolds/relax.js";
 export { checkSet } from "./laws.js";
 export type { Builder } from "./graph/builder.js";

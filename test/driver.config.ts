@@ -1,4 +1,7 @@
-/** What SwiftShader has not, on the machine's own Vulkan driver (VK_DRIVER_FILES names one of several): half precision, and larger subgroups. */
+/**
+ * What SwiftShader has not, on the machine's own Vulkan driver (VK_DRIVER_FILES names one of several): half precision,
+ * and larger subgroups.
+ */
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";

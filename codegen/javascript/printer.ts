@@ -1,7 +1,8 @@
 /**
- * Prints kernels as plain JavaScript: the smallest target, the reference for tests, and the proof that a target is small. The
- * code is the body of a function of the pools that returns one function (offsets, begin, end) a kernel. Arithmetic is in
- * f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one lane.
+ * Prints kernels as plain JavaScript: the smallest target, the reference for tests, and the proof that a target is
+ * small. The code is the body of a function of the pools that returns one function (offsets, begin, end) a kernel.
+ * Arithmetic is in f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one
+ * lane.
  */
 import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
 import { renamer } from "../../src/kernel/literals.js";
@@ -9,11 +10,18 @@ import type { KernelPrinter } from "../target.js";
 import { helpers } from "./helpers.js";
 
 /** Words of JavaScript, and what the code around the kernels names. */
-const rename = renamer(new Set((
-  "arguments await begin bits_f32 bits_u32 break case catch class const continue convert debugger default delete do else end enum erf eval export extends " +
-  "false finally for function group if implements import in instanceof interface ints let Math new null offsets out package pools private protected " +
-  "public return state static super switch this throw true try typeof undefined var void while with work yield Float32Array Uint32Array DataView NaN Infinity"
-).split(" ")));
+const rename = renamer(
+  new Set(
+    (
+      "arguments await begin bits_f32 bits_u32 break case catch class const continue convert debugger default " +
+      "delete do else end enum erf eval export extends " +
+      "false finally for function group if implements import in instanceof interface ints let Math new null " +
+      "offsets out package pools private protected " +
+      "public return state static super switch this throw true try typeof undefined var void while with work " +
+      "yield Float32Array Uint32Array DataView NaN Infinity"
+    ).split(" "),
+  ),
+);
 
 export function printKernels(kernels: readonly Kernel[]): string {
   return [
@@ -47,7 +55,9 @@ function printKernel(kernel: Kernel, i: number): string {
 
   function place(name: string, index: Expr): string {
     const pool = pools.get(name);
-    return pool ? `${pool}[${rename(name)} + ${expr(index)}]` : `${arrayNames.get(name) ?? rename(name)}[${expr(index)}]`;
+    return pool
+      ? `${pool}[${rename(name)} + ${expr(index)}]`
+      : `${arrayNames.get(name) ?? rename(name)}[${expr(index)}]`;
   }
 
   function expr(e: Expr): string {
@@ -56,39 +66,63 @@ function printKernel(kernel: Kernel, i: number): string {
         if (e.type.of === "bool") return `${e.value !== 0}`;
         return e.value < 0 || Object.is(e.value, -0) ? `(-${Math.abs(e.value)})` : `${e.value}`;
       }
-      case "ref": return e.name === "group" ? e.name : rename(e.name);
-      case "unary": return unary(e.op, expr(e.a));
-      case "binary": return binary(e, expr(e.a), expr(e.b));
-      case "fma": return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
-      case "select": return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
-      case "load": return place(e.from, e.index);
-      case "cast": return e.a.type.of === "bool" ? `(${expr(e.a)} ? 1 : 0)` : e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
-      case "bitcast": return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
-      case "splat": case "lanes": case "shuffle": case "extract":
+      case "ref":
+        return e.name === "group" ? e.name : rename(e.name);
+      case "unary":
+        return unary(e.op, expr(e.a));
+      case "binary":
+        return binary(e, expr(e.a), expr(e.b));
+      case "fma":
+        return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
+      case "select":
+        return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
+      case "load":
+        return place(e.from, e.index);
+      case "cast":
+        return e.a.type.of === "bool"
+          ? `(${expr(e.a)} ? 1 : 0)`
+          : e.a.type.of === "f32"
+            ? `(${expr(e.a)} >>> 0)`
+            : expr(e.a);
+      case "bitcast":
+        return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
+      case "splat":
+      case "lanes":
+      case "shuffle":
+      case "extract":
         throw new Error("codegen: the JavaScript target takes kernels of one lane");
-      case "exchange": throw new Error("codegen: the JavaScript target takes kernels of a CPU");
-      default: return e satisfies never;
+      case "exchange":
+        throw new Error("codegen: the JavaScript target takes kernels of a CPU");
+      default:
+        return e satisfies never;
     }
   }
 
   function stmts(list: readonly Stmt[], indent: string): string[] {
     return list.flatMap((s): string[] => {
       switch (s.kind) {
-        case "let": return [`${indent}const ${rename(s.name)} = ${expr(s.value)};`];
-        case "var": return [`${indent}let ${rename(s.name)} = ${expr(s.value)};`];
-        case "assign": return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
-        case "store": return [`${indent}${place(s.to, s.index)} = ${expr(s.value)};`];
+        case "let":
+          return [`${indent}const ${rename(s.name)} = ${expr(s.value)};`];
+        case "var":
+          return [`${indent}let ${rename(s.name)} = ${expr(s.value)};`];
+        case "assign":
+          return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
+        case "store":
+          return [`${indent}${place(s.to, s.index)} = ${expr(s.value)};`];
         case "for": {
           const i = rename(s.name);
           return [
             `${indent}for (let ${i} = ${expr(s.from)}, ${i}$end = ${expr(s.to)}; ${i} < ${i}$end; ${i} += ${s.step}) {`,
-            ...stmts(s.body, `${indent}  `), `${indent}}`,
+            ...stmts(s.body, `${indent}  `),
+            `${indent}}`,
           ];
         }
         case "if":
           return [
-            `${indent}if (${expr(s.condition)}) {`, ...stmts(s.then, `${indent}  `),
-            ...(s.else.length ? [`${indent}} else {`, ...stmts(s.else, `${indent}  `)] : []), `${indent}}`,
+            `${indent}if (${expr(s.condition)}) {`,
+            ...stmts(s.then, `${indent}  `),
+            ...(s.else.length ? [`${indent}} else {`, ...stmts(s.else, `${indent}  `)] : []),
+            `${indent}}`,
           ];
         case "array": {
           const name = arrays.length === 0 ? rename(s.name) : `${s.name}$${arrays.length}`;
@@ -96,9 +130,11 @@ function printKernel(kernel: Kernel, i: number): string {
           arrays.push(`  const ${name} = new ${s.of === "f32" ? "Float32Array" : "Uint32Array"}(${s.size});`);
           return [];
         }
-        case "shared": case "barrier":
+        case "shared":
+        case "barrier":
           throw new Error("codegen: the JavaScript target takes kernels of a CPU");
-        default: return s satisfies never;
+        default:
+          return s satisfies never;
       }
     });
   }
@@ -106,35 +142,64 @@ function printKernel(kernel: Kernel, i: number): string {
 
 function unary(op: Extract<Expr, { readonly kind: "unary" }>["op"], a: string): string {
   switch (op) {
-    case "neg": return `(-${a})`;
-    case "not": return `(!${a})`;
-    case "erf": return `erf(${a})`;
-    case "exp": case "log": case "sqrt": case "tanh": case "abs": case "sin": case "cos": case "floor":
+    case "neg":
+      return `(-${a})`;
+    case "not":
+      return `(!${a})`;
+    case "erf":
+      return `erf(${a})`;
+    case "exp":
+    case "log":
+    case "sqrt":
+    case "tanh":
+    case "abs":
+    case "sin":
+    case "cos":
+    case "floor":
       return `Math.${op}(${a})`;
-    default: return op satisfies never;
+    default:
+      return op satisfies never;
   }
 }
 
 function binary(e: Extract<Expr, { readonly kind: "binary" }>, a: string, b: string): string {
   const word = e.a.type.of === "u32";
   switch (e.op) {
-    case "add": return word ? `((${a} + ${b}) >>> 0)` : `(${a} + ${b})`;
-    case "sub": return word ? `((${a} - ${b}) >>> 0)` : `(${a} - ${b})`;
-    case "mul": return word ? `(Math.imul(${a}, ${b}) >>> 0)` : `(${a} * ${b})`;
-    case "div": return e.a.type.of === "f32" ? `(${a} / ${b})` : word ? `Math.floor(${a} / ${b})` : `((${a} / ${b}) | 0)`;
-    case "rem": return `(${a} % ${b})`;
-    case "min": case "max": return `Math.${e.op}(${a}, ${b})`;
-    case "pow": return `(${a} ** ${b})`;
-    case "lt": return `(${a} < ${b})`;
-    case "le": return `(${a} <= ${b})`;
-    case "eq": return `(${a} === ${b})`;
-    case "ne": return `(${a} !== ${b})`;
-    case "and": return word ? `((${a} & ${b}) >>> 0)` : `(${a} && ${b})`;
-    case "or": return word ? `((${a} | ${b}) >>> 0)` : `(${a} || ${b})`;
-    case "xor": return `((${a} ^ ${b}) >>> 0)`;
-    case "shl": return `((${a} << ${b}) >>> 0)`;
-    case "shr": return `(${a} >>> ${b})`;
-    default: return e.op satisfies never;
+    case "add":
+      return word ? `((${a} + ${b}) >>> 0)` : `(${a} + ${b})`;
+    case "sub":
+      return word ? `((${a} - ${b}) >>> 0)` : `(${a} - ${b})`;
+    case "mul":
+      return word ? `(Math.imul(${a}, ${b}) >>> 0)` : `(${a} * ${b})`;
+    case "div":
+      return e.a.type.of === "f32" ? `(${a} / ${b})` : word ? `Math.floor(${a} / ${b})` : `((${a} / ${b}) | 0)`;
+    case "rem":
+      return `(${a} % ${b})`;
+    case "min":
+    case "max":
+      return `Math.${e.op}(${a}, ${b})`;
+    case "pow":
+      return `(${a} ** ${b})`;
+    case "lt":
+      return `(${a} < ${b})`;
+    case "le":
+      return `(${a} <= ${b})`;
+    case "eq":
+      return `(${a} === ${b})`;
+    case "ne":
+      return `(${a} !== ${b})`;
+    case "and":
+      return word ? `((${a} & ${b}) >>> 0)` : `(${a} && ${b})`;
+    case "or":
+      return word ? `((${a} | ${b}) >>> 0)` : `(${a} || ${b})`;
+    case "xor":
+      return `((${a} ^ ${b}) >>> 0)`;
+    case "shl":
+      return `((${a} << ${b}) >>> 0)`;
+    case "shr":
+      return `(${a} >>> ${b})`;
+    default:
+      return e.op satisfies never;
   }
 }
 

@@ -1,9 +1,10 @@
 /**
- * Writes the module that an app imports: `import { MobyDick } from "./moby-dick.js"`. One file, so that whatever runs it (a bundler, `tsc`, Node as it
- * is) has nothing to find beside it: the page's own names, shapes and doc comments as types, and at the end the plan as a string of JSON (a literal
- * of that size would slow the type checker down), which is parsed when it is first needed. The module holds no logic: it gives types to `load` of
- * mhc-lang/runtime. What is written of a page's words and names is in `words.ts`. ts-morph is loaded when it is needed, since loading takes longer
- * than emitting.
+ * Writes the module that an app imports: `import { MobyDick } from "./moby-dick.js"`. One file, so that whatever runs
+ * it (a bundler, `tsc`, Node as it is) has nothing to find beside it: the page's own names, shapes and doc comments as
+ * types, and at the end the plan as a string of JSON (a literal of that size would slow the type checker down), which
+ * is parsed when it is first needed. The module holds no logic: it gives types to `load` of mhc-lang/runtime. What is
+ * written of a page's words and names is in `words.ts`. ts-morph is loaded when it is needed, since loading takes
+ * longer than emitting.
  */
 import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
 import type { ParameterInfo, Plan } from "../../runtime/plan.js";
@@ -25,7 +26,10 @@ export const typescript: ModuleEmitter = {
   name: "typescript",
   async emit(stem, plan) {
     const { Project, IndentationText, Scope, VariableDeclarationKind } = await import("ts-morph");
-    const project = new Project({ useInMemoryFileSystem: true, manipulationSettings: { indentationText: IndentationText.TwoSpaces } });
+    const project = new Project({
+      useInMemoryFileSystem: true,
+      manipulationSettings: { indentationText: IndentationText.TwoSpaces },
+    });
     const file = project.createSourceFile("module.ts");
     const local = localName(plan.name);
     const generates = plan.data.some(({ kind }) => kind === "characters") && plan.train !== null;
@@ -35,86 +39,201 @@ export const typescript: ModuleEmitter = {
     file.addStatements(`// Made by mhc from the model ${plan.name}. Do not edit: compile the spec again.`);
     file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
     file.addImportDeclaration({
-      moduleSpecifier: RUNTIME, isTypeOnly: true,
-      namedImports: [...(plan.train ? ["Batch", "CallOptions"] : []), ...(generates ? ["GenerateOptions"] : []), "LoadOptions", "Model", "ParameterAccess", "Plan", ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : [])],
+      moduleSpecifier: RUNTIME,
+      isTypeOnly: true,
+      namedImports: [
+        ...(plan.train ? ["Batch", "CallOptions"] : []),
+        ...(generates ? ["GenerateOptions"] : []),
+        "LoadOptions",
+        "Model",
+        "ParameterAccess",
+        "Plan",
+        ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : []),
+      ],
     });
 
     file.addInterface({
-      name: `${plan.name}Dims`, isExported: true, docs: [`The dims of ${plan.name}.`],
+      name: `${plan.name}Dims`,
+      isExported: true,
+      docs: [`The dims of ${plan.name}.`],
       properties: Object.entries(plan.dims).map(([name, value]) => {
         const doc = valueAt(plan.dimDocs, name);
         return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [commentOf(doc)] } : {}) };
       }),
     });
     file.addInterface({
-      name: `${plan.name}Parameters`, isExported: true, docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
-      properties: plan.parameters.map((info) => ({ name: JSON.stringify(info.name), type: "ParameterAccess", isReadonly: true, docs: [commentOf(describe(info))] })),
+      name: `${plan.name}Parameters`,
+      isExported: true,
+      docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
+      properties: plan.parameters.map((info) => ({
+        name: JSON.stringify(info.name),
+        type: "ParameterAccess",
+        isReadonly: true,
+        docs: [commentOf(describe(info))],
+      })),
     });
     if (computes) {
-      for (const [kind, tensors] of [["Inputs", plan.inputs], ["Outputs", plan.outputs]] as const) {
+      for (const [kind, tensors] of [
+        ["Inputs", plan.inputs],
+        ["Outputs", plan.outputs],
+      ] as const) {
         file.addInterface({
-          name: `${plan.name}${kind}`, isExported: true, docs: [`${kind} of ${plan.name}: row-major, with a leading batch axis of ${plan.train?.batch ?? 1}.`],
-          properties: Object.entries(tensors).map(([name, { shape, axes }]) => ({ name, type: "Float32Array", isReadonly: true, docs: [shapeText(axes, shape)] })),
+          name: `${plan.name}${kind}`,
+          isExported: true,
+          docs: [`${kind} of ${plan.name}: row-major, with a leading batch axis of ${plan.train?.batch ?? 1}.`],
+          properties: Object.entries(tensors).map(([name, { shape, axes }]) => ({
+            name,
+            type: "Float32Array",
+            isReadonly: true,
+            docs: [shapeText(axes, shape)],
+          })),
         });
       }
     }
 
     const methods: Method[] = [
       {
-        name: "create", isStatic: true, isAsync: true, returnType: `Promise<${local}>`,
-        docs: [`Puts the model on a device with initial values from a seed. Throws DeviceError when there is no such device.`],
+        name: "create",
+        isStatic: true,
+        isAsync: true,
+        returnType: `Promise<${local}>`,
+        docs: [
+          "Puts the model on a device with initial values from a seed. Throws DeviceError when there is no " +
+            "such device.",
+        ],
         parameters: [option("options", "LoadOptions", "{}")],
         statements: [`return new ${local}(await load(${PLAN}(), options));`],
       },
-      ...(plan.train ? training(plan.data.some(({ kind }) => kind !== "examples"), pairs ? "lines of two names with a tab between them" : "a text") : []),
-      ...(generates ? [method("generate", "Promise<string>", ["prompt: string", "options: GenerateOptions = {}"], "Continues a text with characters of the training text. Throws DataError on any other character.", "generate(prompt, options)")] : []),
+      ...(plan.train
+        ? training(
+            plan.data.some(({ kind }) => kind !== "examples"),
+            pairs ? "lines of two names with a tab between them" : "a text",
+          )
+        : []),
+      ...(generates
+        ? [
+            method(
+              "generate",
+              "Promise<string>",
+              ["prompt: string", "options: GenerateOptions = {}"],
+              "Continues a text with characters of the training text. Throws DataError on any other character.",
+              "generate(prompt, options)",
+            ),
+          ]
+        : []),
       ...(computes ? computing(plan) : []),
-      method("parameters", `${plan.name}Parameters`, [], "Every parameter by name: its shape, its values, and how to set them.", `parameters() as unknown as ${plan.name}Parameters`),
-      method("checkpoint", "Promise<Uint8Array<ArrayBuffer>>", [], "All parameters and optimizer state as a safetensors file.", "checkpoint()"),
-      method("save", "Promise<void>", ["path: string"], "Writes the checkpoint to a file, atomically. Node only.", "save(path)"),
-      method("load", "Promise<void>", ["from: string | Uint8Array"], "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this model, or not finite.", "load(from)"),
+      method(
+        "parameters",
+        `${plan.name}Parameters`,
+        [],
+        "Every parameter by name: its shape, its values, and how to set them.",
+        `parameters() as unknown as ${plan.name}Parameters`,
+      ),
+      method(
+        "checkpoint",
+        "Promise<Uint8Array<ArrayBuffer>>",
+        [],
+        "All parameters and optimizer state as a safetensors file.",
+        "checkpoint()",
+      ),
+      method(
+        "save",
+        "Promise<void>",
+        ["path: string"],
+        "Writes the checkpoint to a file, atomically. Node only.",
+        "save(path)",
+      ),
+      method(
+        "load",
+        "Promise<void>",
+        ["from: string | Uint8Array"],
+        "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this " +
+          "model, or not finite.",
+        "load(from)",
+      ),
       method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
     ];
     file.addClass({
-      name: local, isExported: local === plan.name,
-      docs: [[commentOf(plan.doc ?? `The model ${plan.name}.`), "", `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`].join("\n")],
-      properties: [
-        { name: "model", scope: Scope.Private, isReadonly: true, type: "Model" },
+      name: local,
+      isExported: local === plan.name,
+      docs: [
+        [
+          commentOf(plan.doc ?? `The model ${plan.name}.`),
+          "",
+          `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`,
+        ].join("\n"),
       ],
-      ctors: [{ scope: Scope.Private, parameters: [{ name: "model", type: "Model" }], statements: ["this.model = model;"] }],
+      properties: [{ name: "model", scope: Scope.Private, isReadonly: true, type: "Model" }],
+      ctors: [
+        { scope: Scope.Private, parameters: [{ name: "model", type: "Model" }], statements: ["this.model = model;"] },
+      ],
       getAccessors: [
         {
-          name: "dims", isStatic: true, returnType: `${plan.name}Dims`, docs: ["The dims that the model was compiled with."],
+          name: "dims",
+          isStatic: true,
+          returnType: `${plan.name}Dims`,
+          docs: ["The dims that the model was compiled with."],
           statements: [`return ${PLAN}().dims as unknown as ${plan.name}Dims;`],
         },
-        ...(pairs ? [{
-          name: "names", isStatic: true, returnType: "readonly string[]",
-          docs: [`What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`],
-          statements: [`for (const data of ${PLAN}().data) if (data.kind === "pairs") return data.names;`, "return [];"],
-        }] : []),
-        { name: "step", returnType: "number", docs: ["Steps trained so far."], statements: ["return this.model.step;"] },
-        { name: "device", returnType: "string", docs: ["The device it runs on."], statements: ["return this.model.device.name;"] },
+        ...(pairs
+          ? [
+              {
+                name: "names",
+                isStatic: true,
+                returnType: "readonly string[]",
+                docs: [
+                  `What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`,
+                ],
+                statements: [
+                  `for (const data of ${PLAN}().data) if (data.kind === "pairs") return data.names;`,
+                  "return [];",
+                ],
+              },
+            ]
+          : []),
+        {
+          name: "step",
+          returnType: "number",
+          docs: ["Steps trained so far."],
+          statements: ["return this.model.step;"],
+        },
+        {
+          name: "device",
+          returnType: "string",
+          docs: ["The device it runs on."],
+          statements: ["return this.model.device.name;"],
+        },
       ],
       methods,
     });
     if (local !== plan.name) file.addExportDeclaration({ namedExports: [{ name: local, alias: plan.name }] });
-    file.addVariableStatement({ declarationKind: VariableDeclarationKind.Let, declarations: [{ name: PARSED, type: "Plan | undefined" }] });
+    file.addVariableStatement({
+      declarationKind: VariableDeclarationKind.Let,
+      declarations: [{ name: PARSED, type: "Plan | undefined" }],
+    });
     file.addFunction({
-      name: PLAN, returnType: "Plan", docs: ["The compiled plan, parsed once."],
+      name: PLAN,
+      returnType: "Plan",
+      docs: ["The compiled plan, parsed once."],
       statements: [`return (${PARSED} ??= JSON.parse(${PLACE}) as Plan);`],
     });
     file.formatText();
     // The plan is put in last: a writer that keeps account of indentation looks at every character of it.
     const text = file.getFullText();
     const place = text.lastIndexOf(PLACE);
-    const content = [text.slice(0, place), literalOf(JSON.stringify(withoutText(plan))), text.slice(place + PLACE.length)].join("");
+    const content = [
+      text.slice(0, place),
+      literalOf(JSON.stringify(withoutText(plan))),
+      text.slice(place + PLACE.length),
+    ].join("");
     return [{ path: `${stem}.ts`, content }];
   },
 };
 
 /** The plan without the WebAssembly text, which is for people and four times as long as the rest. */
 function withoutText(plan: Plan): Plan {
-  const strip = (device: Plan["devices"][string]): Plan["devices"][string] => (device.code.kind === "wasm" ? { ...device, code: { ...device.code, text: "" } } : device);
+  const strip = (device: Plan["devices"][string]): Plan["devices"][string] =>
+    device.code.kind === "wasm" ? { ...device, code: { ...device.code, text: "" } } : device;
   return { ...plan, devices: recordOf(Object.entries(plan.devices).map(([name, device]) => [name, strip(device)])) };
 }
 
@@ -125,7 +244,9 @@ function option(name: string, type: string, initializer: string): OptionalKind<P
 /** A method that hands its arguments on to the runtime's model. */
 function method(name: string, returnType: string, parameters: readonly string[], doc: string, body: string): Method {
   return {
-    name, returnType, docs: [doc],
+    name,
+    returnType,
+    docs: [doc],
     parameters: parameters.map((text) => {
       const [, own, type, initializer] = /^(\w+): (.*?)(?: = (.*))?$/.exec(text)!;
       return { name: own!, type: type!, ...(initializer ? { initializer } : {}) };
@@ -138,31 +259,71 @@ function method(name: string, returnType: string, parameters: readonly string[],
 function training(text: boolean, what: string): Method[] {
   const data = `data: Source${text ? " | string" : ""}`;
   return [
-    method("train", "AsyncIterableIterator<StepMetrics>", [data, "options: TrainOptions = {}"], `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is not finite.`, "train(data, options)"),
-    method("holdout", "Promise<number>", [data, "options: CallOptions = {}"], "Mean loss over the held-out part of the data; over all pairs, when none are held out. `signal` ends it.", "holdout(data, options)"),
-    method("evaluate", "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>", ["batch: Batch"], "Mean loss of one batch; nothing changes.", "evaluate(batch)"),
-    method("gradients", "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>", ["batch: Batch"], "Loss and gradients of one batch, by parameter; nothing changes.", "gradients(batch)"),
+    method(
+      "train",
+      "AsyncIterableIterator<StepMetrics>",
+      [data, "options: TrainOptions = {}"],
+      `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come ` +
+        `between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is ` +
+        "not finite.",
+      "train(data, options)",
+    ),
+    method(
+      "holdout",
+      "Promise<number>",
+      [data, "options: CallOptions = {}"],
+      "Mean loss over the held-out part of the data; over all pairs, when none are held out. `signal` ends it.",
+      "holdout(data, options)",
+    ),
+    method(
+      "evaluate",
+      "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>",
+      ["batch: Batch"],
+      "Mean loss of one batch; nothing changes.",
+      "evaluate(batch)",
+    ),
+    method(
+      "gradients",
+      "Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>",
+      ["batch: Batch"],
+      "Loss and gradients of one batch, by parameter; nothing changes.",
+      "gradients(batch)",
+    ),
   ];
 }
 
 function computing({ name }: Plan): Method[] {
   return [
     {
-      name: "forward", isAsync: true, returnType: `Promise<${name}Outputs>`, docs: ["Computes the outputs."],
-      parameters: [{ name: "inputs", type: `${name}Inputs` }], statements: [`return (await this.model.forward({ ...inputs })) as unknown as ${name}Outputs;`],
+      name: "forward",
+      isAsync: true,
+      returnType: `Promise<${name}Outputs>`,
+      docs: ["Computes the outputs."],
+      parameters: [{ name: "inputs", type: `${name}Inputs` }],
+      statements: [`return (await this.model.forward({ ...inputs })) as unknown as ${name}Outputs;`],
     },
     {
-      name: "vjp", isAsync: true, returnType: `Promise<{ readonly inputs: ${name}Inputs; readonly parameters: Readonly<Record<keyof ${name}Parameters, Float32Array>> }>`,
+      name: "vjp",
+      isAsync: true,
+      returnType:
+        `Promise<{ readonly inputs: ${name}Inputs; readonly parameters: Readonly<Record<keyof ` +
+        `${name}Parameters, Float32Array>> }>`,
       docs: ["Vector-Jacobian product: cotangents of the inputs and of the parameters, for cotangents of the outputs."],
-      parameters: [{ name: "inputs", type: `${name}Inputs` }, { name: "cotangents", type: `${name}Outputs` }],
+      parameters: [
+        { name: "inputs", type: `${name}Inputs` },
+        { name: "cotangents", type: `${name}Outputs` },
+      ],
       statements: [
         "const back = await this.model.vjp({ ...inputs }, { ...cotangents });",
-        `return back as unknown as { readonly inputs: ${name}Inputs; readonly parameters: Readonly<Record<keyof ${name}Parameters, Float32Array>> };`,
+        `return back as unknown as { readonly inputs: ${name}Inputs; readonly parameters: ` +
+          `Readonly<Record<keyof ${name}Parameters, Float32Array>> };`,
       ],
     },
   ];
 }
 
-const shapeText = (axes: readonly string[], shape: readonly number[]): string => `[${axes.map((axis, i) => `${axis} = ${shape[i]}`).join(", ")}]`;
+const shapeText = (axes: readonly string[], shape: readonly number[]): string =>
+  `[${axes.map((axis, i) => `${axis} = ${shape[i]}`).join(", ")}]`;
 const describe = ({ axes, shape, doc }: ParameterInfo): string => `${shapeText(axes, shape)}${doc ? `: ${doc}` : ""}`;
-const count = (parameters: readonly ParameterInfo[]): number => parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+const count = (parameters: readonly ParameterInfo[]): number =>
+  parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);

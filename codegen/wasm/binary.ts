@@ -78,7 +78,11 @@ class Encoder {
   /** Labels of the blocks that are open, outermost first; null for an `if`, which nothing branches to. */
   private readonly open: (Label | null)[] = [];
 
-  constructor(private readonly to: Bytes, private readonly relaxed: boolean, locals: readonly Local[]) {
+  constructor(
+    private readonly to: Bytes,
+    private readonly relaxed: boolean,
+    locals: readonly Local[],
+  ) {
     locals.forEach((local, i) => this.indices.set(local, i));
   }
 
@@ -136,7 +140,8 @@ class Encoder {
           else to.i32(i.word);
         }
         break;
-      case "set": case "tee":
+      case "set":
+      case "tee":
         this.put(i.value);
         to.byte(i.kind === "set" ? 0x21 : 0x22);
         this.local(i.local);
@@ -172,7 +177,8 @@ class Encoder {
         to.unsigned(this.open.length - 1 - at);
         break;
       }
-      case "block": case "loop":
+      case "block":
+      case "loop":
         to.byte(i.kind === "block" ? 0x02 : 0x03);
         to.byte(EMPTY);
         this.body(i.label, i.body);
@@ -193,7 +199,8 @@ class Encoder {
         this.all(i.body);
         if (this.relaxed) this.all(i.body);
         break;
-      default: i satisfies never;
+      default:
+        i satisfies never;
     }
   }
 }
@@ -218,7 +225,10 @@ function encodeFunction({ params, locals, body }: WasmFunction, relaxed: boolean
 
 export interface Binary {
   readonly bytes: Uint8Array;
-  /** Where the flag of the imported memory's limits stands: 3. A loader writes 1 over it to run without shared memory; the code is the same. */
+  /**
+   * Where the flag of the imported memory's limits stands: 3. A loader writes 1 over it to run without shared memory;
+   * the code is the same.
+   */
   readonly sharedFlag: number;
 }
 

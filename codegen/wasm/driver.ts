@@ -1,22 +1,57 @@
 /**
- * The function that every thread runs for an entry: walks `count` records of 32 bytes (kernel, groups of all copies, address of the arguments,
- * groups of one copy, bytes of its arguments), works on the groups of each, and waits for the others after it. Every thread has a share of the groups, always the same
- * one, so that what it wrote lies in its own cache; it claims them one by one from its counter, and when its share is done it helps the
- * others with theirs. So threads end together although the machine is shared, and since groups are independent no bit depends on
- * who ran which. The barrier counts arrivals at `barrier` and generations at `barrier + 4`; the last to arrive clears the counters (a
- * cache line each, from `barrier + 64`) and opens the next generation. Waiting spins first, since a dispatch is short, and sleeps when
- * it is not.
+ * The function that every thread runs for an entry: walks `count` records of 32 bytes (kernel, groups of all copies,
+ * address of the arguments, groups of one copy, bytes of its arguments), works on the groups of each, and waits for the
+ * others after it. Every thread has a share of the groups, always the same one, so that what it wrote lies in its own
+ * cache; it claims them one by one from its counter, and when its share is done it helps the others with theirs. So
+ * threads end together although the machine is shared, and since groups are independent no bit depends on who ran
+ * which. The barrier counts arrivals at `barrier` and generations at `barrier + 4`; the last to arrive clears the
+ * counters (a cache line each, from `barrier + 64`) and opens the next generation. Waiting spins first, since a
+ * dispatch is short, and sleeps when it is not.
  */
-import { block, branch, get, i32, i64, loop, memory, plain, set, tee, when, type Instruction, type Label, type Local, type WasmFunction } from "./instructions.js";
+import {
+  block,
+  branch,
+  get,
+  i32,
+  i64,
+  loop,
+  memory,
+  plain,
+  set,
+  tee,
+  when,
+  type Instruction,
+  type Label,
+  type Local,
+  type WasmFunction,
+} from "./instructions.js";
 
 const SPINS = 20_000;
 
 const word = (name: string): Local => ({ name, type: "i32" });
 const label = (name: string): Label => ({ name });
 
-const [table, count, threads, thread, scratch, barrier] = [word("table"), word("count"), word("threads"), word("thread"), word("scratch"), word("barrier")];
+const [table, count, threads, thread, scratch, barrier] = [
+  word("table"),
+  word("count"),
+  word("threads"),
+  word("thread"),
+  word("scratch"),
+  word("barrier"),
+];
 const [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy] = [
-  word("last"), word("groups"), word("group"), word("to"), word("victim"), word("left"), word("counter"), word("from"), word("generation"), word("spins"), word("own"), word("copy"),
+  word("last"),
+  word("groups"),
+  word("group"),
+  word("to"),
+  word("victim"),
+  word("left"),
+  word("counter"),
+  word("from"),
+  word("generation"),
+  word("spins"),
+  word("own"),
+  word("copy"),
 ];
 
 const add = (a: Instruction, b: Instruction): Instruction => plain("i32.add", a, b);
@@ -28,12 +63,23 @@ const step = (local: Local): Instruction => set(local, add(get(local), i32(1)));
 const field = (index: number): Instruction => memory("i32.load", 4 * index, get(table));
 /** Runs groups of one copy of the record's kernel. */
 const call = (begin: Instruction, end: Instruction): Instruction => ({
-  kind: "call", operands: [add(field(2), mul(get(copy), field(4))), get(scratch), begin, end, field(0)],
+  kind: "call",
+  operands: [add(field(2), mul(get(copy), field(4))), get(scratch), begin, end, field(0)],
 });
 const counterOf = (owner: Local): Instruction => add(add(get(barrier), i32(64)), shl(get(owner), 6));
 const shareOf = (owner: Local): Instruction => div(mul(get(groups), get(owner)), get(threads));
 
-const [done, next, copies, shares, empty, claim, clear, open, wait] = [label("done"), label("next"), label("copies"), label("shares"), label("empty"), label("claim"), label("clear"), label("open"), label("wait")];
+const [done, next, copies, shares, empty, claim, clear, open, wait] = [
+  label("done"),
+  label("next"),
+  label("copies"),
+  label("shares"),
+  label("empty"),
+  label("claim"),
+  label("clear"),
+  label("open"),
+  label("wait"),
+];
 
 /** One thread has no one to wait for. */
 const alone: readonly Instruction[] = [
@@ -53,14 +99,16 @@ const work: readonly Instruction[] = [
     set(from, shareOf(victim)),
     step(victim),
     set(to, shareOf(victim)),
-    block(empty, [loop(claim, [
-      set(group, add(get(from), memory("i32.atomic.rmw.add", 0, get(counter), i32(1)))),
-      branch(empty, plain("i32.ge_u", get(group), get(to))),
-      set(copy, div(get(group), get(own))),
-      set(group, sub(get(group), mul(get(copy), get(own)))),
-      call(get(group), add(get(group), i32(1))),
-      branch(claim),
-    ])]),
+    block(empty, [
+      loop(claim, [
+        set(group, add(get(from), memory("i32.atomic.rmw.add", 0, get(counter), i32(1)))),
+        branch(empty, plain("i32.ge_u", get(group), get(to))),
+        set(copy, div(get(group), get(own))),
+        set(group, sub(get(group), mul(get(copy), get(own)))),
+        call(get(group), add(get(group), i32(1))),
+        branch(claim),
+      ]),
+    ]),
     when(plain("i32.eq", get(victim), get(threads)), [set(victim, i32(0))]),
     branch(shares, tee(left, sub(get(left), i32(1)))),
   ]),
@@ -80,18 +128,26 @@ const release: readonly Instruction[] = [
 
 const meet: readonly Instruction[] = [
   set(spins, i32(0)),
-  block(open, [loop(wait, [
-    branch(open, plain("i32.ne", memory("i32.atomic.load", 4, get(barrier)), get(generation))),
-    step(spins),
-    when(plain("i32.gt_u", get(spins), i32(SPINS)), [plain("drop", memory("memory.atomic.wait32", 4, get(barrier), get(generation), i64(-1)))]),
-    branch(wait),
-  ])]),
+  block(open, [
+    loop(wait, [
+      branch(open, plain("i32.ne", memory("i32.atomic.load", 4, get(barrier)), get(generation))),
+      step(spins),
+      when(plain("i32.gt_u", get(spins), i32(SPINS)), [
+        plain("drop", memory("memory.atomic.wait32", 4, get(barrier), get(generation), i64(-1))),
+      ]),
+      branch(wait),
+    ]),
+  ]),
 ];
 
 const together: readonly Instruction[] = [
   ...work,
   set(generation, memory("i32.atomic.load", 4, get(barrier))),
-  when(plain("i32.eq", memory("i32.atomic.rmw.add", 0, get(barrier), i32(1)), sub(get(threads), i32(1))), release, meet),
+  when(
+    plain("i32.eq", memory("i32.atomic.rmw.add", 0, get(barrier), i32(1)), sub(get(threads), i32(1))),
+    release,
+    meet,
+  ),
 ];
 
 export const run: WasmFunction = {
@@ -100,13 +156,15 @@ export const run: WasmFunction = {
   locals: [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy],
   body: [
     set(last, add(get(table), shl(get(count), 5))),
-    block(done, [loop(next, [
-      branch(done, plain("i32.ge_u", get(table), get(last))),
-      set(groups, field(1)),
-      set(own, field(3)),
-      when(plain("i32.eq", get(threads), i32(1)), alone, together),
-      set(table, add(get(table), i32(32))),
-      branch(next),
-    ])]),
+    block(done, [
+      loop(next, [
+        branch(done, plain("i32.ge_u", get(table), get(last))),
+        set(groups, field(1)),
+        set(own, field(3)),
+        when(plain("i32.eq", get(threads), i32(1)), alone, together),
+        set(table, add(get(table), i32(32))),
+        branch(next),
+      ]),
+    ]),
   ],
 };

@@ -1,4 +1,7 @@
-/** The wasm target: kernels become trees of instructions (lower.ts), and these the module's text (text.ts) and two binaries (binary.ts). */
+/**
+ * The wasm target: kernels become trees of instructions (lower.ts), and these the module's text (text.ts) and two
+ * binaries (binary.ts).
+ */
 import type { KernelPrinter } from "../target.js";
 import { encodeModule } from "./binary.js";
 import { lowerKernels } from "./lower.js";
@@ -27,10 +30,20 @@ export const wasm: KernelPrinter = {
   async print(kernels) {
     const { module, scratchBytes } = lowerKernels(kernels);
     const { bytes, sharedFlag } = encodeModule(module, false);
-    return { kind: "wasm", text: printModule(module), binary: base64(bytes), relaxed: base64(encodeModule(module, true).bytes), sharedFlag, scratchBytes };
+    return {
+      kind: "wasm",
+      text: printModule(module),
+      binary: base64(bytes),
+      relaxed: base64(encodeModule(module, true).bytes),
+      sharedFlag,
+      scratchBytes,
+    };
   },
   files(stem, code) {
     if (code.kind !== "wasm") return [];
-    return [{ path: `${stem}.wasm`, content: bytesOf(code.binary) }, { path: `${stem}.wat`, content: code.text }];
+    return [
+      { path: `${stem}.wasm`, content: bytesOf(code.binary) },
+      { path: `${stem}.wat`, content: code.text },
+    ];
   },
 };

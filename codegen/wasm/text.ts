@@ -30,16 +30,30 @@ class Printer {
 
   private put(i: Instruction): void {
     switch (i.kind) {
-      case "get": this.text += `(local.get $${i.local.name})`; break;
-      case "plain": this.operation(`(${i.op.name}`, i.operands); break;
-      case "memory": this.operation(`(${i.op.name}${i.offset ? ` offset=${i.offset}` : ""}${i.align === i.natural ? "" : ` align=${2 ** i.align}`}`, i.operands); break;
-      case "const": this.text += `(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`; break;
+      case "get":
+        this.text += `(local.get $${i.local.name})`;
+        break;
+      case "plain":
+        this.operation(`(${i.op.name}`, i.operands);
+        break;
+      case "memory":
+        this.operation(
+          `(${i.op.name}${i.offset ? ` offset=${i.offset}` : ""}${i.align === i.natural ? "" : ` align=${2 ** i.align}`}`,
+          i.operands,
+        );
+        break;
+      case "const":
+        this.text += `(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`;
+        break;
       case "vector": {
         const word = i.shape === "f32x4" ? float(i.word) : `${i.word}`;
         this.text += `(v128.const ${i.shape} ${word} ${word} ${word} ${word})`;
         break;
       }
-      case "set": case "tee": this.operation(`(local.${i.kind} $${i.local.name}`, [i.value]); break;
+      case "set":
+      case "tee":
+        this.operation(`(local.${i.kind} $${i.local.name}`, [i.value]);
+        break;
       case "fma":
         if (this.relaxed) this.operation("(f32x4.relaxed_madd", [i.a, i.b, i.c]);
         else {
@@ -47,11 +61,20 @@ class Printer {
           this.operation("", [i.c]);
         }
         break;
-      case "lane": this.operation(`(${i.op.name} ${i.lane}`, i.operands); break;
-      case "shuffle": this.operation(`(${i.op.name} ${i.lanes.join(" ")}`, i.operands); break;
-      case "call": this.operation("(call_indirect (type $kernel)", i.operands); break;
-      case "branch": this.operation(`(${i.when ? "br_if" : "br"} $${i.to.name}`, i.when ? [i.when] : []); break;
-      case "block": case "loop":
+      case "lane":
+        this.operation(`(${i.op.name} ${i.lane}`, i.operands);
+        break;
+      case "shuffle":
+        this.operation(`(${i.op.name} ${i.lanes.join(" ")}`, i.operands);
+        break;
+      case "call":
+        this.operation("(call_indirect (type $kernel)", i.operands);
+        break;
+      case "branch":
+        this.operation(`(${i.when ? "br_if" : "br"} $${i.to.name}`, i.when ? [i.when] : []);
+        break;
+      case "block":
+      case "loop":
         this.text += `(${i.kind} $${i.label.name}`;
         this.all(i.body, "\n");
         this.text += ")";
@@ -73,12 +96,14 @@ class Printer {
         this.all(body.slice(1), "\n");
         break;
       }
-      default: i satisfies never;
+      default:
+        i satisfies never;
     }
   }
 }
 
-const declared = (word: "param" | "local", locals: readonly Local[], before: string): string => locals.map(({ name, type }) => `${before}(${word} $${name} ${type})`).join("");
+const declared = (word: "param" | "local", locals: readonly Local[], before: string): string =>
+  locals.map(({ name, type }) => `${before}(${word} $${name} ${type})`).join("");
 
 /** `relaxed` as in binary.ts. */
 export function printModule({ kernels, run }: WasmModule, relaxed = false): string {
@@ -91,7 +116,9 @@ export function printModule({ kernels, run }: WasmModule, relaxed = false): stri
     `(elem (i32.const 0)${kernels.map(({ name }) => ` $${name}`).join("")})`,
   ].join("\n");
   const put = ({ name, comment, params, locals, body }: WasmFunction, type: string): void => {
-    printer.text += `${comment === undefined ? "" : `\n;; ${comment}`}\n(func $${name} (export "${name}")${type}${declared("param", params, " ")}${declared("local", locals, "\n")}`;
+    printer.text +=
+      `${comment === undefined ? "" : `\n;; ${comment}`}\n(func $${name} (export ` +
+      `"${name}")${type}${declared("param", params, " ")}${declared("local", locals, "\n")}`;
     printer.all(body, "\n");
     printer.text += ")";
   };

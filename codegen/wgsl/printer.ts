@@ -1,4 +1,7 @@
-/** The wgsl target: a module a kernel (print.ts), since a pipeline is made of one, and small modules compile side by side. */
+/**
+ * The wgsl target: a module a kernel (print.ts), since a pipeline is made of one, and small modules compile side by
+ * side.
+ */
 import type { KernelPrinter } from "../target.js";
 import { printModule } from "./print.js";
 

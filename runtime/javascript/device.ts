@@ -1,4 +1,7 @@
-/** Kernels as plain JavaScript, in this thread: slow, the reference for tests, and the device where there is no WebAssembly. */
+/**
+ * Kernels as plain JavaScript, in this thread: slow, the reference for tests, and the device where there is no
+ * WebAssembly.
+ */
 import { DeviceError, reasonOf } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { Host } from "../host.js";
@@ -16,7 +19,12 @@ export function javascriptDevice({ evalFix }: Pick<Host, "evalFix">): Device {
     throw new DeviceError(`this host forbids code that is made of text: ${reasonOf(error)}`, evalFix);
   }
   return {
-    name: "javascript", adapter: "JavaScript", threads: 1, software: false, subgroup: 0, notes: [],
+    name: "javascript",
+    adapter: "JavaScript",
+    threads: 1,
+    software: false,
+    subgroup: 0,
+    notes: [],
     // Async, so that a refusal is a rejection as on the other devices.
     load: async (plan) => load(plan),
     close: () => Promise.resolve(),
@@ -27,16 +35,23 @@ export function javascriptDevice({ evalFix }: Pick<Host, "evalFix">): Device {
 function poolsOf({ pools: { state, work, out, ints } }: DevicePlan): Pools {
   try {
     return {
-      state: new Float32Array(state), work: new Float32Array(work), out: new Float32Array(out), ints: new Uint32Array(ints),
+      state: new Float32Array(state),
+      work: new Float32Array(work),
+      out: new Float32Array(out),
+      ints: new Uint32Array(ints),
     };
   } catch (error) {
     const size = ((4 * (state + work + out + ints)) / 2 ** 30).toFixed(3);
-    throw new DeviceError(`${size} GiB of memory were refused: ${reasonOf(error)}`, "make the batch or the model smaller");
+    throw new DeviceError(
+      `${size} GiB of memory were refused: ${reasonOf(error)}`,
+      "make the batch or the model smaller",
+    );
   }
 }
 
 function load(plan: DevicePlan): Session {
-  if (plan.code.kind !== "javascript") throw new DeviceError("this plan has no JavaScript kernels", "compile it with `--target javascript`");
+  if (plan.code.kind !== "javascript")
+    throw new DeviceError("this plan has no JavaScript kernels", "compile it with `--target javascript`");
   const pools = poolsOf(plan);
   // The text comes from our own printer, by way of the plan.
   const kernels = new Function("pools", plan.code.text)(pools) as KernelFunction[];
@@ -54,7 +69,8 @@ function load(plan: DevicePlan): Session {
   const dispatch = (item: Dispatch): void => {
     const info = plan.kernels[item.kernel]!;
     const own = info.buffers.length;
-    for (let copy = 0; copy < copiesOf(item, info); copy++) kernels[item.kernel]!(item.offsets.slice(copy * own, (copy + 1) * own), 0, info.groups);
+    for (let copy = 0; copy < copiesOf(item, info); copy++)
+      kernels[item.kernel]!(item.offsets.slice(copy * own, (copy + 1) * own), 0, info.groups);
   };
   return {
     bytes: bytesOf(plan),

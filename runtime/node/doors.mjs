@@ -1,5 +1,5 @@
-// The package's doors for resolvers that read no "exports" in package.json (Parcel, unless it is told to): a file of the
-// subpath's name beside package.json. Run by `npm run build`; what it writes is in the tarball, and is not tracked.
+// The package's doors for resolvers that read no "exports" in package.json (Parcel, unless it is told to): a file of
+// the subpath's name beside package.json. Run by `npm run build`; what it writes is in the tarball, and is not tracked.
 import { writeFileSync } from "node:fs";
 
 const doors = { runtime: "./dist/runtime/web/index.js", typescript: "./dist/codegen/typescript/emitter.js" };

@@ -35,8 +35,7 @@ export function refuseOthers(file: string, begin: Uint8Array): void {
 
 /** The error of a file that begins as text, and has bytes that are no UTF-8. */
 export function notUtf8(file: string, { at, line, byte }: Malformed): DataError {
-  if (byte === null)
-    return new DataError(`${file} breaks off within a character`, "was it cut? text is read as UTF-8");
+  if (byte === null) return new DataError(`${file} breaks off within a character`, "was it cut? text is read as UTF-8");
   const other = new TextDecoder("windows-1252").decode(Uint8Array.of(byte));
   const code = `0x${byte.toString(16).toUpperCase()}`;
   const what = `in line ${line} stands the byte ${code}, which is \`${other}\` in Windows-1252`;
@@ -63,8 +62,7 @@ export function decodeText(
 }
 
 /** A path as a shell takes it. */
-const quoted = (path: string): string =>
-  /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+const quoted = (path: string): string => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
 const utf8From = (file: string, from: string): string =>
   `save it as UTF-8, in an editor or with \`iconv -f ${from} -t UTF-8 ${quoted(file)} > NEW\``;

@@ -1,4 +1,7 @@
-/** Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving half a file. */
+/**
+ * Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving
+ * half a file.
+ */
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -42,15 +45,18 @@ let writes = 0;
 /** Temporary files of writes that have not ended. */
 const underWay = new Set<string>();
 
-/** Takes away what writes under way have left so far, for a process that ends now: every file is what it was before them. */
+/**
+ * Takes away what writes under way have left so far, for a process that ends now: every file is what it was before
+ * them.
+ */
 export function abandonWrites(): void {
   for (const temporary of underWay) rmSync(temporary, { force: true });
 }
 
 /**
- * The files of a location, in natural order: "npm:package/path/*.txt" is looked up in the node_modules folders above `from` and above
- * this file; anything else is a path or glob relative to `from`. What is there as it is written is meant as it is written, folder by folder, so that
- * brackets, braces and stars in names are no pattern.
+ * The files of a location, in natural order: "npm:package/path/*.txt" is looked up in the node_modules folders above
+ * `from` and above this file; anything else is a path or glob relative to `from`. What is there as it is written is
+ * meant as it is written, folder by folder, so that brackets, braces and stars in names are no pattern.
  */
 export async function filesAt(location: string, from: string): Promise<string[]> {
   let cwd = resolve(from);
@@ -93,8 +99,16 @@ function packageFolder(name: string, starts: readonly string[]): string | null {
 
 /** What was read at a location, with the facts that the compiler needs. */
 export type Loaded =
-  | { readonly kind: "characters"; readonly tokens: Tokenized["tokens"]; readonly facts: { readonly vocabulary: readonly string[] } }
-  | { readonly kind: "examples"; readonly classes: readonly Labelled[]; readonly facts: { readonly features: number; readonly classes: number } }
+  | {
+      readonly kind: "characters";
+      readonly tokens: Tokenized["tokens"];
+      readonly facts: { readonly vocabulary: readonly string[] };
+    }
+  | {
+      readonly kind: "examples";
+      readonly classes: readonly Labelled[];
+      readonly facts: { readonly features: number; readonly classes: number };
+    }
   | { readonly kind: "pairs"; readonly pairs: readonly Pair[]; readonly facts: { readonly names: readonly string[] } };
 
 export interface DataRequest {
@@ -129,18 +143,29 @@ async function readExamples(file: string, features: number): Promise<Labelled> {
   try {
     parsed = JSON.parse(text);
   } catch {
-    throw new DataError(`${file} is not JSON`, "a class is a file with a list of numbers, or an object with such a list as `data`");
+    throw new DataError(
+      `${file} is not JSON`,
+      "a class is a file with a list of numbers, or an object with such a list as `data`",
+    );
   }
   const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown } | null)?.data;
-  if (!Array.isArray(list)) throw new DataError(`${file} does not hold a list of numbers`, "a class is such a list, or an object with one as `data`");
+  if (!Array.isArray(list))
+    throw new DataError(
+      `${file} does not hold a list of numbers`,
+      "a class is such a list, or an object with one as `data`",
+    );
   const wrong = list.findIndex((value) => typeof value !== "number");
   if (wrong >= 0) {
     const what = `place ${wrong} has ${describe(list[wrong])}`;
-    throw new DataError(`${file} does not hold a list of numbers: ${what}`, "write the examples one after the other, in one list");
+    throw new DataError(
+      `${file} does not hold a list of numbers: ${what}`,
+      "write the examples one after the other, in one list",
+    );
   }
   const values = floatsOf(file, list as number[]);
   const beyond = values.findIndex((value) => !Number.isFinite(value));
-  if (beyond >= 0) throw new DataError(`${file} holds a number that is not finite, at place ${beyond}`, "look at the data");
+  if (beyond >= 0)
+    throw new DataError(`${file} holds a number that is not finite, at place ${beyond}`, "look at the data");
   const count = values.length / features;
   if (Number.isInteger(count) && count > 0) return { values, count };
   const fix = `write ${features} numbers an example, or change \`features\``;
@@ -148,7 +173,8 @@ async function readExamples(file: string, features: number): Promise<Labelled> {
 }
 
 export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
-  if (info.kind === "characters" && loaded.kind === "characters") return tokenSource(info, { tokens: loaded.tokens, vocabulary: loaded.facts.vocabulary });
+  if (info.kind === "characters" && loaded.kind === "characters")
+    return tokenSource(info, { tokens: loaded.tokens, vocabulary: loaded.facts.vocabulary });
   if (info.kind === "examples" && loaded.kind === "examples") return examplesSource(info, loaded.classes);
   if (info.kind === "pairs" && loaded.kind === "pairs") return pairsSource(info, loaded.pairs);
   throw new DataError(`\`${info.name}\` is not data of the kind ${info.kind}`);

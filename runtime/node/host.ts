@@ -30,7 +30,10 @@ async function gpu(): Promise<GPU> {
   const missing = vulkanMissing();
   if (missing !== null) {
     const too = hasDawn() ? "" : " and the package webgpu (`npm install webgpu`)";
-    throw new DeviceError(`${missing}, and so no WebGPU adapter`, `install a Vulkan driver${too}, or use the device wasm`);
+    throw new DeviceError(
+      `${missing}, and so no WebGPU adapter`,
+      `install a Vulkan driver${too}, or use the device wasm`,
+    );
   }
   if (!hasDawn())
     throw new DeviceError("the package webgpu is not installed", "run `npm install webgpu`, or use the device wasm");

@@ -19,7 +19,10 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 
 /** `instead`: what to name in place of a folder. */
 async function unreadable(path: string, instead: string, error: unknown): Promise<DataError> {
-  const folder = await stat(path).then((found) => found.isDirectory(), () => false);
+  const folder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
   if (folder) return new DataError(`${path} is a folder, and a file is expected`, `name ${instead}`);
   return new DataError(`${path} cannot be read: ${reasonOf(error)}`);
 }
@@ -44,7 +47,14 @@ async function forPieces(path: string, take: (piece: Uint8Array) => void): Promi
 
 /** The characters of files, one behind the other with a newline between them, as tokens of their own vocabulary. */
 export async function readTokens(paths: readonly string[]): Promise<Tokenized> {
-  const sizes = await Promise.all(paths.map((path) => stat(path).then(({ size }) => size, () => 0)));
+  const sizes = await Promise.all(
+    paths.map((path) =>
+      stat(path).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
   // A character takes at least a byte.
   const tokenizer = createTokenizer(sizes.reduce((sum, size) => sum + size, paths.length));
   for (const [i, path] of paths.entries()) {
@@ -70,7 +80,8 @@ export async function readText(path: string): Promise<string> {
     const size = (length: number): string => `${Math.round(length / 1e6)} MB`;
     const limit = `a file of this kind may have ${size(constants.MAX_STRING_LENGTH)}`;
     throw new DataError(
-      `${path} has ${size(bytes.length)}, and ${limit}`, "split it into several files, and name them by a pattern",
+      `${path} has ${size(bytes.length)}, and ${limit}`,
+      "split it into several files, and name them by a pattern",
     );
   }
   return decodeText(bytes, path);

@@ -1,6 +1,7 @@
 /**
- * The one memory of a WebAssembly session: control words (the barrier, and a counter of each thread in a cache line of its own), the dispatch tables of all entries with their arguments,
- * private scratch for each thread, then the pools. Everything is laid out and written once, at load.
+ * The one memory of a WebAssembly session: control words (the barrier, and a counter of each thread in a cache line of
+ * its own), the dispatch tables of all entries with their arguments, private scratch for each thread, then the pools.
+ * Everything is laid out and written once, at load.
  */
 import { DeviceError } from "../errors.js";
 import { copiesOf, type DevicePlan, type PoolName } from "../plan.js";
@@ -23,7 +24,10 @@ export interface Layout {
 }
 
 export const BARRIER = 64;
-/** Bytes of a dispatch in a table: kernel, groups of all copies, address of the arguments, groups of a copy, bytes of a copy's arguments, and nothing. */
+/**
+ * Bytes of a dispatch in a table: kernel, groups of all copies, address of the arguments, groups of a copy, bytes of a
+ * copy's arguments, and nothing.
+ */
 export const RECORD = 32;
 const LINE = 64;
 const ALIGN = 256;
@@ -42,11 +46,14 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
   }
   const args = new Map<string, number[]>();
   for (const [name, { dispatches }] of entries) {
-    args.set(name, dispatches.map(({ offsets }) => {
-      const address = at;
-      at += 4 * offsets.length;
-      return address;
-    }));
+    args.set(
+      name,
+      dispatches.map(({ offsets }) => {
+        const address = at;
+        at += 4 * offsets.length;
+        return address;
+      }),
+    );
   }
   const tablesEnd = at;
   at = align(at);
@@ -60,15 +67,25 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
   for (const name of ["state", "work", "ints", "out"] as const) {
     pools[name] = at;
     at = align(at + 4 * plan.pools[name]);
-    if (at > LIMIT) throw new DeviceError(`the pool \`${name}\` ends at ${(at / 2 ** 30).toFixed(1)} GiB, and a WebAssembly memory has 4`, "make the batch or the model smaller");
+    if (at > LIMIT)
+      throw new DeviceError(
+        `the pool \`${name}\` ends at ${(at / 2 ** 30).toFixed(1)} GiB, and a WebAssembly memory has 4`,
+        "make the batch or the model smaller",
+      );
   }
   const words = new Uint32Array(Math.ceil(tablesEnd / 4));
   for (const [name, { dispatches }] of entries) {
     dispatches.forEach((dispatch, i) => {
       const { kernel, offsets } = dispatch;
       const { groups, buffers } = plan.kernels[kernel]!;
-      words.set([kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args.get(name)![i]!, groups, 4 * buffers.length], (tables.get(name)!.address + RECORD * i) / 4);
-      words.set(offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset), args.get(name)![i]! / 4);
+      words.set(
+        [kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args.get(name)![i]!, groups, 4 * buffers.length],
+        (tables.get(name)!.address + RECORD * i) / 4,
+      );
+      words.set(
+        offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset),
+        args.get(name)![i]! / 4,
+      );
     });
   }
   return { pages: Math.ceil(at / PAGE), pools, scratch, tables: recordOf(tables), words };

@@ -7,8 +7,7 @@ export const webHost: Host = {
   name: "web",
   cores: () => navigator.hardwareConcurrency || 1,
   engine: () => (typeof WebAssembly === "undefined" ? null : WebAssembly),
-  engineFix:
-    "allow 'wasm-unsafe-eval' in the script-src of the page's Content-Security-Policy, or leave lockdown mode",
+  engineFix: "allow 'wasm-unsafe-eval' in the script-src of the page's Content-Security-Policy, or leave lockdown mode",
   evalFix: "allow 'unsafe-eval' in the script-src of the page's Content-Security-Policy",
   memoryFix: "close other pages",
   unshared() {

@@ -12,4 +12,5 @@ export * from "../shared.js";
 export const load = (plan: Plan, options?: LoadOptions): Promise<Model> => loadOn(webHost, plan, options);
 
 /** Opens a device by name, "auto" by default. Throws DeviceError when there is no such device. */
-export const openDevice = (name?: DeviceName | "auto", options?: OpenOptions): Promise<Device> => openOn(webHost, name, options);
+export const openDevice = (name?: DeviceName | "auto", options?: OpenOptions): Promise<Device> =>
+  openOn(webHost, name, options);

@@ -1,7 +1,7 @@
 /**
- * WebGPU. Everything that training needs is made at load: a buffer a pool, a pipeline a kernel, a bind group for each set of pools, one uniform buffer
- * with the offsets of every dispatch at aligned places. A run is one command buffer and one submit; nothing is read back
- * but what is asked for.
+ * WebGPU. Everything that training needs is made at load: a buffer a pool, a pipeline a kernel, a bind group for each
+ * set of pools, one uniform buffer with the offsets of every dispatch at aligned places. A run is one command buffer
+ * and one submit; nothing is read back but what is asked for.
  */
 import { DeviceError } from "../errors.js";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../device.js";
@@ -28,7 +28,10 @@ export async function webgpuDevice(host: Host): Promise<Device> {
   return deviceOn(host, await findAdapter(host));
 }
 
-/** The device of a hardware adapter, or null when there is none. Throws DeviceError when there is one that gives no device. */
+/**
+ * The device of a hardware adapter, or null when there is none. Throws DeviceError when there is one that gives no
+ * device.
+ */
 export async function hardwareDevice(host: Host): Promise<Device | null> {
   if (!host.mayHaveGpu()) return null;
   const adapter = await findAdapter(host).catch((error: unknown) => {
@@ -41,21 +44,39 @@ export async function hardwareDevice(host: Host): Promise<Device | null> {
 async function deviceOn(host: Host, adapter: GPUAdapter): Promise<Device> {
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature));
-  const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } }).catch((error: unknown) => {
-    throw new DeviceError(`the adapter ${nameOf(adapter)} gives no device: ${error instanceof Error ? error.message : String(error)}`, "use the device wasm");
-  });
+  const gpu = await adapter
+    .requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } })
+    .catch((error: unknown) => {
+      throw new DeviceError(
+        `the adapter ${nameOf(adapter)} gives no device: ${error instanceof Error ? error.message : String(error)}`,
+        "use the device wasm",
+      );
+    });
   const failure: { error: DeviceError | null } = { error: null };
   gpu.addEventListener("uncapturederror", (event) => {
     failure.error ??= new DeviceError(`WebGPU: ${(event as GPUUncapturedErrorEvent).error.message}`);
   });
   void gpu.lost.then(({ message, reason }) => {
-    if (reason !== "destroyed") failure.error ??= new DeviceError(`the GPU was lost: ${message}`, "run again; use the device wasm if it stays so");
+    if (reason !== "destroyed")
+      failure.error ??= new DeviceError(
+        `the GPU was lost: ${message}`,
+        "run again; use the device wasm if it stays so",
+      );
   });
   const software = isSoftware(adapter);
-  const manners: Manners = { wait: host.maySleep && software ? patient() : eager, lazy: software, openHelper: helperFor(host, adapter, requiredFeatures) };
+  const manners: Manners = {
+    wait: host.maySleep && software ? patient() : eager,
+    lazy: software,
+    openHelper: helperFor(host, adapter, requiredFeatures),
+  };
   const least = gpu.features.has("subgroups") ? adapter.info.subgroupMinSize : 0;
   return {
-    name: "webgpu", adapter: nameOf(adapter), threads: 1, software, subgroup: least, notes: [],
+    name: "webgpu",
+    adapter: nameOf(adapter),
+    threads: 1,
+    software,
+    subgroup: least,
+    notes: [],
     load: (plan) => load(gpu, plan, failure, least, manners),
     close() {
       gpu.destroy();
@@ -67,7 +88,10 @@ async function deviceOn(host: Host, adapter: GPUAdapter): Promise<Device> {
 /** How an adapter wants to be waited for and compiled for. */
 interface Manners {
   readonly wait: Wait;
-  /** Whether entries other than `FIRST` are left alone until they are asked for: what is compiled meanwhile takes cores from the first step. */
+  /**
+   * Whether entries other than `FIRST` are left alone until they are asked for: what is compiled meanwhile takes cores
+   * from the first step.
+   */
   readonly lazy: boolean;
   readonly openHelper: OpenHelper | null;
 }
@@ -91,46 +115,78 @@ interface Made {
 /** A dispatch whose pipeline is there. */
 type Ready = Run & Made;
 
-async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceError | null }, subgroup: number, { wait, lazy, openHelper }: Manners): Promise<Session> {
+async function load(
+  gpu: GPUDevice,
+  plan: DevicePlan,
+  failure: { error: DeviceError | null },
+  subgroup: number,
+  { wait, lazy, openHelper }: Manners,
+): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "wgsl") throw new DeviceError("this plan has no WGSL kernels", "compile it with `--target wgsl`");
   const check = (): void => {
     if (failure.error) throw failure.error;
   };
   if (plan.pools.half > 0 && !gpu.features.has("shader-f16")) {
-    throw new DeviceError("the plan is in half precision (`precision = f16`), and this adapter has no `shader-f16`", "compile it with `--set train.precision=f32`, or use another adapter (`mhc devices` shows what each has)");
+    throw new DeviceError(
+      "the plan is in half precision (`precision = f16`), and this adapter has no `shader-f16`",
+      "compile it with `--set train.precision=f32`, or use another adapter (`mhc devices` shows what each has)",
+    );
   }
   const cluster = Math.max(0, ...plan.kernels.map((kernel) => kernel.cluster));
   if (cluster > 0) await checkSubgroups(gpu, cluster, subgroup);
   const most = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
-  const pools = recordOf(POOLS.map((pool) => {
-    const size = Math.max(16, wordBytes[pool] * plan.pools[pool]);
-    if (size > most) throw new DeviceError(`the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ${(most / 2 ** 20).toFixed(0)} MiB`, "make the batch or the model smaller, or use the device wasm");
-    return [pool, gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC })];
-  })) as Record<PoolName, GPUBuffer>;
-  for (const { at, data } of plan.constants) gpu.queue.writeBuffer(pools[at.pool], 4 * at.offset, at.dtype === "u32" ? Uint32Array.from(data) : Float32Array.from(data));
+  const pools = recordOf(
+    POOLS.map((pool) => {
+      const size = Math.max(16, wordBytes[pool] * plan.pools[pool]);
+      if (size > most)
+        throw new DeviceError(
+          `the pool \`${pool}\` takes ${(size / 2 ** 20).toFixed(0)} MiB, and this adapter binds at most ` +
+            `${(most / 2 ** 20).toFixed(0)} MiB`,
+          "make the batch or the model smaller, or use the device wasm",
+        );
+      return [
+        pool,
+        gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC }),
+      ];
+    }),
+  ) as Record<PoolName, GPUBuffer>;
+  for (const { at, data } of plan.constants)
+    gpu.queue.writeBuffer(
+      pools[at.pool],
+      4 * at.offset,
+      at.dtype === "u32" ? Uint32Array.from(data) : Float32Array.from(data),
+    );
 
   const vec4s = plan.kernels.map(({ buffers }) => Math.ceil(buffers.length / 4));
   const argsBytes = argsBytesOf(plan);
   let end = 0;
-  const runs = recordOf(Object.entries(plan.entries).map(([name, { dispatches }]) => [name, dispatches.map((item): Run => {
-    const { kernel, offsets } = item;
-    const at = end;
-    const copies = copiesOf(item, plan.kernels[kernel]!);
-    end += Math.ceil((16 * copies * vec4s[kernel]!) / ALIGNMENT) * ALIGNMENT;
-    return { kernel, copies, offsets, at: [at] };
-  })]));
+  const runs = recordOf(
+    Object.entries(plan.entries).map(([name, { dispatches }]) => [
+      name,
+      dispatches.map((item): Run => {
+        const { kernel, offsets } = item;
+        const at = end;
+        const copies = copiesOf(item, plan.kernels[kernel]!);
+        end += Math.ceil((16 * copies * vec4s[kernel]!) / ALIGNMENT) * ALIGNMENT;
+        return { kernel, copies, offsets, at: [at] };
+      }),
+    ]),
+  );
   const args = new Uint32Array((end + argsBytes) / 4);
   for (const { kernel, copies, offsets, at } of Object.values(runs).flat()) {
     const own = offsets.length / copies;
-    for (let copy = 0; copy < copies; copy++) args.set(offsets.slice(copy * own, (copy + 1) * own), at[0] / 4 + 4 * copy * vec4s[kernel]!);
+    for (let copy = 0; copy < copies; copy++)
+      args.set(offsets.slice(copy * own, (copy + 1) * own), at[0] / 4 + 4 * copy * vec4s[kernel]!);
   }
   const uniform = gpu.createBuffer({ size: args.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   gpu.queue.writeBuffer(uniform, 0, args);
 
   const { layout, group } = bindingsOf(gpu, pools, uniform, argsBytes);
   const groups = plan.kernels.map((kernel) => group(usageOf(kernel)));
-  const pipelines = openHelper ? rehearsedOn(gpu, plan, code.modules, openHelper) : pipelinesOn(gpu, plan, code.modules, layout);
+  const pipelines = openHelper
+    ? rehearsedOn(gpu, plan, code.modules, openHelper)
+    : pipelinesOn(gpu, plan, code.modules, layout);
   const ready = new Map<string, readonly Ready[]>();
   const readyOf = async (name: string): Promise<readonly Ready[]> => {
     const found = ready.get(name);
@@ -138,7 +194,13 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     const made = await pipelines.of(valueAt(runs, name)!.map(({ kernel }) => kernel));
     const own = valueAt(runs, name)!.map((run, i): Ready => {
       const count = plan.kernels[run.kernel]!.groups;
-      return { ...run, pipeline: made[i]!, group: groups[run.kernel]!, x: Math.min(count, GROUPS_IN_X), y: Math.ceil(count / GROUPS_IN_X) };
+      return {
+        ...run,
+        pipeline: made[i]!,
+        group: groups[run.kernel]!,
+        x: Math.min(count, GROUPS_IN_X),
+        y: Math.ceil(count / GROUPS_IN_X),
+      };
     });
     ready.set(name, own);
     return own;
@@ -150,7 +212,10 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
   // What only other entries need is begun now, and waited for when they run.
   if (!lazy) for (const name of names) readyOf(name).catch(() => undefined);
   check();
-  const largest = Math.max(16, ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))));
+  const largest = Math.max(
+    16,
+    ...Object.values(plan.entries).flatMap(({ outputs }) => Object.values(outputs).map((ref) => 4 * sizeOf(ref))),
+  );
   let staging = gpu.createBuffer({ size: largest, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
   /** Reads share the staging buffer, one after another. */
   let reading: Promise<unknown> = Promise.resolve();
@@ -171,7 +236,11 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     gpu.queue.submit([encoder.finish()]);
   };
   /** Copies tensors to the staging buffer, one behind the other, submits, and reads them. */
-  const fetch = async (run: string, encoder: GPUCommandEncoder, refs: readonly TensorRef[]): Promise<readonly Words[]> => {
+  const fetch = async (
+    run: string,
+    encoder: GPUCommandEncoder,
+    refs: readonly TensorRef[],
+  ): Promise<readonly Words[]> => {
     const sizes = refs.map((ref) => 4 * sizeOf(ref));
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     if (bytes > staging.size) {
@@ -193,7 +262,8 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     check();
     at = 0;
     return refs.map((ref, i) => {
-      const words = ref.pool === "ints" ? new Uint32Array(copy, at, sizes[i]! / 4) : new Float32Array(copy, at, sizes[i]! / 4);
+      const words =
+        ref.pool === "ints" ? new Uint32Array(copy, at, sizes[i]! / 4) : new Float32Array(copy, at, sizes[i]! / 4);
       at += sizes[i]!;
       return words;
     });
@@ -245,7 +315,9 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
       } else {
         const encoder = gpu.createCommandEncoder();
         own.forEach((item, i) => {
-          const pass = encoder.beginComputePass({ timestampWrites: { querySet: clock.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
+          const pass = encoder.beginComputePass({
+            timestampWrites: { querySet: clock.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+          });
           dispatch(pass, item);
           pass.end();
         });
@@ -259,11 +331,12 @@ async function load(gpu: GPUDevice, plan: DevicePlan, failure: { error: DeviceEr
     write(ref, data, at = 0) {
       gpu.queue.writeBuffer(pools[ref.pool], 4 * (ref.offset + at), data as Words & { buffer: ArrayBuffer });
     },
-    read: (ref) => queued(async () => {
-      if (closed) throw new DeviceError("the session is closed");
-      check();
-      return (await fetch("read", gpu.createCommandEncoder(), [ref]))[0]!;
-    }),
+    read: (ref) =>
+      queued(async () => {
+        if (closed) throw new DeviceError("the session is closed");
+        check();
+        return (await fetch("read", gpu.createCommandEncoder(), [ref]))[0]!;
+      }),
     close() {
       closed = true;
       pipelines.close();

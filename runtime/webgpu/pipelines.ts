@@ -1,8 +1,9 @@
 /**
- * The pipelines of a plan, made when an entry first needs them. Most drivers have compiled a kernel when its pipeline is there. Mesa's llvmpipe compiles it
- * when it is first run, 70 to 400 ms each and one after another on the thread of the device's queue, while the other cores have nothing to do. There
- * each kernel is rehearsed: one workgroup of it runs on scratch memory, and a helper (`helper.ts`), a second device whose queue is another
- * thread, takes kernels from the same list. What either compiles the other finds in the driver's shader cache, within 2 ms.
+ * The pipelines of a plan, made when an entry first needs them. Most drivers have compiled a kernel when its pipeline
+ * is there. Mesa's llvmpipe compiles it when it is first run, 70 to 400 ms each and one after another on the thread of
+ * the device's queue, while the other cores have nothing to do. There each kernel is rehearsed: one workgroup of it
+ * runs on scratch memory, and a helper (`helper.ts`), a second device whose queue is another thread, takes kernels from
+ * the same list. What either compiles the other finds in the driver's shader cache, within 2 ms.
  */
 import { DeviceError } from "../errors.js";
 import type { DevicePlan, PoolName } from "../plan.js";
@@ -12,7 +13,10 @@ import { drowsily } from "./wait.js";
 import { recordOf } from "../records.js";
 
 export interface Pipelines {
-  /** The pipelines of these kernels, in this order; an error names the kernel that was refused. Where kernels are rehearsed, the driver has compiled them. */
+  /**
+   * The pipelines of these kernels, in this order; an error names the kernel that was refused. Where kernels are
+   * rehearsed, the driver has compiled them.
+   */
   of(kernels: readonly number[]): Promise<readonly GPUComputePipeline[]>;
   close(): void;
 }
@@ -21,25 +25,42 @@ export interface Pipelines {
 const LANES = 2;
 /** Bytes of a pool in a rehearsal: whatever lies beyond is clamped to it. */
 const SCRATCH = 256;
-/** Milliseconds after which a kernel that is rehearsed is known to be compiled rather than found in the cache: 1 to 5 are usual there, and 30 the least for compiling. */
+/**
+ * Milliseconds after which a kernel that is rehearsed is known to be compiled rather than found in the cache: 1 to 5
+ * are usual there, and 30 the least for compiling.
+ */
 const FOUND = 20;
 
 /** Pipelines as they are asked for, all at once: the driver orders its own work. */
-export function pipelinesOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], layout: Bindings["layout"]): Pipelines {
+export function pipelinesOn(
+  gpu: GPUDevice,
+  plan: DevicePlan,
+  modules: readonly string[],
+  layout: Bindings["layout"],
+): Pipelines {
   const make = makerOn(gpu, plan, modules, layout);
   return { of: (kernels) => Promise.all(kernels.map(make)), close: () => undefined };
 }
 
 /** Pipelines that are rehearsed, the longest kernel first, with the helper if the cache turns out to have them not. */
-export function rehearsedOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], openHelper: OpenHelper): Pipelines {
+export function rehearsedOn(
+  gpu: GPUDevice,
+  plan: DevicePlan,
+  modules: readonly string[],
+  openHelper: OpenHelper,
+): Pipelines {
   const own = stageOn(gpu, plan, modules);
   const begun = new Set<number>();
   const prepare = async (kernels: readonly number[]): Promise<readonly GPUComputePipeline[]> => {
-    // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device idle.
-    const queue = [...new Set(kernels)].filter((kernel) => !begun.has(kernel)).sort((a, b) => modules[b]!.length - modules[a]!.length);
+    // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device
+    // idle.
+    const queue = [...new Set(kernels)]
+      .filter((kernel) => !begun.has(kernel))
+      .sort((a, b) => modules[b]!.length - modules[a]!.length);
     for (const kernel of queue) {
       begun.add(kernel);
-      // All front ends are begun now, since each is needed here, whoever compiles the kernel. Who rehearses it says what is wrong with it.
+      // All front ends are begun now, since each is needed here, whoever compiles the kernel. Who rehearses it says
+      // what is wrong with it.
       own.make(kernel).catch(() => undefined);
     }
     let help: Promise<void> | null = null;
@@ -57,8 +78,16 @@ export function rehearsedOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly 
   return { of: (kernels) => drowsily(prepare(kernels)), close: own.close };
 }
 
-/** Lets a second device take kernels from the queue. Whatever goes wrong with it costs time alone: every pipeline is made on the first device too. */
-async function helped(queue: number[], plan: DevicePlan, modules: readonly string[], openHelper: OpenHelper): Promise<void> {
+/**
+ * Lets a second device take kernels from the queue. Whatever goes wrong with it costs time alone: every pipeline is
+ * made on the first device too.
+ */
+async function helped(
+  queue: number[],
+  plan: DevicePlan,
+  modules: readonly string[],
+  openHelper: OpenHelper,
+): Promise<void> {
   const helper = await openHelper();
   if (!helper) return;
   try {
@@ -86,15 +115,28 @@ async function work(queue: number[], one: (kernel: number) => Promise<void>): Pr
 }
 
 /** Makes a pipeline a kernel, each once. */
-function makerOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[], layout: Bindings["layout"]): (kernel: number) => Promise<GPUComputePipeline> {
+function makerOn(
+  gpu: GPUDevice,
+  plan: DevicePlan,
+  modules: readonly string[],
+  layout: Bindings["layout"],
+): (kernel: number) => Promise<GPUComputePipeline> {
   const made = new Map<number, Promise<GPUComputePipeline>>();
   const make = (index: number): Promise<GPUComputePipeline> => {
     const kernel = plan.kernels[index]!;
     const { name } = kernel;
     const module = gpu.createShaderModule({ label: name, code: modules[index]! });
-    return gpu.createComputePipelineAsync({ label: name, layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout(usageOf(kernel))] }), compute: { module, entryPoint: "main" } })
+    return gpu
+      .createComputePipelineAsync({
+        label: name,
+        layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout(usageOf(kernel))] }),
+        compute: { module, entryPoint: "main" },
+      })
       .catch((error: unknown) => {
-        throw new DeviceError(`the kernel ${name} was refused: ${error instanceof Error ? error.message : String(error)}`, "this is a bug of mhc: please report it with the spec and the adapter");
+        throw new DeviceError(
+          `the kernel ${name} was refused: ${error instanceof Error ? error.message : String(error)}`,
+          "this is a bug of mhc: please report it with the spec and the adapter",
+        );
       });
   };
   return (index) => {
@@ -113,7 +155,9 @@ interface Stage {
 }
 
 function stageOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): Stage {
-  const scratch = recordOf(POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })])) as Record<PoolName, GPUBuffer>;
+  const scratch = recordOf(
+    POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })]),
+  ) as Record<PoolName, GPUBuffer>;
   const argsBytes = argsBytesOf(plan);
   const uniform = gpu.createBuffer({ size: argsBytes, usage: GPUBufferUsage.UNIFORM });
   const { layout, group } = bindingsOf(gpu, scratch, uniform, argsBytes);

@@ -1,8 +1,9 @@
 /**
- * Waiting for an adapter that a CPU emulates. Dawn in Node asks whether its work has ended in a busy loop (as long as a promise is open, every turn of
- * the event loop ends in a `setImmediate` for the next), on a core that such an adapter computes and compiles with: with two cores that makes a step a
- * third longer, and thirty kernels take twice as long to compile. So nobody asks before most of the time is over that a run has taken before, and who
- * asks takes a nap between two turns.
+ * Waiting for an adapter that a CPU emulates. Dawn in Node asks whether its work has ended in a busy loop (as long as a
+ * promise is open, every turn of the event loop ends in a `setImmediate` for the next), on a core that such an adapter
+ * computes and compiles with: with two cores that makes a step a third longer, and thirty kernels take twice as long to
+ * compile. So nobody asks before most of the time is over that a run has taken before, and who asks takes a nap between
+ * two turns.
  */
 import { turn } from "../device.js";
 
@@ -29,7 +30,10 @@ async function nap(ms: number): Promise<void> {
   Atomics.wait(cell, 0, 0, ms);
 }
 
-/** Waits for `work` while the thread sleeps through most of every turn of the event loop. Node only: a page may not block. */
+/**
+ * Waits for `work` while the thread sleeps through most of every turn of the event loop. Node only: a page may not
+ * block.
+ */
 export async function drowsily<T>(work: Promise<T>): Promise<T> {
   const state = { over: false };
   const end = (): void => void (state.over = true);
@@ -43,8 +47,8 @@ export async function drowsily<T>(work: Promise<T>): Promise<T> {
 }
 
 /**
- * Sleeps first, and then asks drowsily. The first run counts for nothing, since it compiles; whoever finds a run ended on waking has slept
- * too long and sleeps half of it next time.
+ * Sleeps first, and then asks drowsily. The first run counts for nothing, since it compiles; whoever finds a run ended
+ * on waking has slept too long and sleeps half of it next time.
  */
 export function patient(): Wait {
   const rests = new Map<string, number>();

@@ -40,13 +40,27 @@ export const benchCommand = (): Command =>
         const { compile } = await import("../compile.js");
         const choices = choicesFor(device);
         const begun = performance.now();
-        const compiled = await compile(project.text, { ...full, ...profiled(project, [device.name]), ...(project.shrunk ? { shrunk: project.shrunk } : {}), devices: [device.name], choices: { [device.name]: choices } });
+        const compiled = await compile(project.text, {
+          ...full,
+          ...profiled(project, [device.name]),
+          ...(project.shrunk ? { shrunk: project.shrunk } : {}),
+          devices: [device.name],
+          choices: { [device.name]: choices },
+        });
         const compileMs = performance.now() - begun;
         await report(compiled, json);
         const plan = compiled.plan!;
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const found = await bench(plan, device, source, { steps: given.steps, warmup: WARMUP, kernels: given.kernels === true, compileMs, choices, modelled: modelledStep(plan, device.name, compiled.accounts!), accounts: compiled.accounts!(device.name, "train").accounts });
+        const found = await bench(plan, device, source, {
+          steps: given.steps,
+          warmup: WARMUP,
+          kernels: given.kernels === true,
+          compileMs,
+          choices,
+          modelled: modelledStep(plan, device.name, compiled.accounts!),
+          accounts: compiled.accounts!(device.name, "train").accounts,
+        });
         process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
       } finally {
         await device.close();
@@ -57,14 +71,21 @@ const whole = (value: number): string => Math.round(value).toLocaleString("en");
 
 function table(name: string, found: Benchmark): string {
   const lines = [
-    `${name} on ${found.device} (${found.adapter}): ${found.median_ms.toFixed(1)} ms a step (least ${found.min_ms.toFixed(1)}), ${whole(found.tokens_per_s)} tokens/s, ${found.gflops.toFixed(1)} GFLOP/s`,
-    `${found.dispatches} dispatches and ${found.submits} submission${found.submits === 1 ? "" : "s"} a step; ${(found.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(found.parameters)} parameters`,
+    `${name} on ${found.device} (${found.adapter}): ${found.median_ms.toFixed(1)} ms a step (least ` +
+      `${found.min_ms.toFixed(1)}), ${whole(found.tokens_per_s)} tokens/s, ${found.gflops.toFixed(1)} GFLOP/s`,
+    `${found.dispatches} dispatches and ${found.submits} submission${found.submits === 1 ? "" : "s"} a step; ` +
+      `${(found.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(found.parameters)} parameters`,
     ...(found.joules_per_step === null ? [] : [`${joules(found.joules_per_step)} a step (${found.energy_by})`]),
-    `compiled in ${whole(found.compile_ms)} ms; the first step ended ${whole(found.first_step_ms)} ms after loading began`,
+    `compiled in ${whole(found.compile_ms)} ms; the first step ended ${whole(found.first_step_ms)} ms after ` +
+      "loading began",
   ];
   if (found.kernels && found.peak) {
     const total = found.kernels.reduce((sum, { ms }) => sum + ms, 0);
-    lines.push("", `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${found.peak.gflops.toFixed(1)} GFLOP/s, ${found.peak.gbytes.toFixed(1)} GB/s`);
+    lines.push(
+      "",
+      `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${found.peak.gflops.toFixed(1)} ` +
+        `GFLOP/s, ${found.peak.gbytes.toFixed(1)} GB/s`,
+    );
     const width = Math.max(...found.kernels.map(({ whose }) => whose.length)) + 2;
     const row = (name: string, cells: readonly string[], kernel: string): string => {
       const widths = [6, 9, 6, 10, 9, 9, 8, 9];
@@ -72,8 +93,25 @@ function table(name: string, found: Benchmark): string {
     };
     lines.push(row("whose", ["count", "ms", "%", "MFLOP", "MB", "GFLOP/s", "GB/s", "of peak"], "kernel"));
     for (const { kernel, whose, count, ms, flops, bytes, share, bound } of found.kernels) {
-      const sizes = [(flops / 1e6).toFixed(1), (bytes / 1e6).toFixed(2), (flops / ms / 1e6).toFixed(1), (bytes / ms / 1e6).toFixed(1)];
-      lines.push(row(whose, [`${count}`, ms.toFixed(3), ((100 * ms) / total).toFixed(1), ...sizes, `${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`], kernel));
+      const sizes = [
+        (flops / 1e6).toFixed(1),
+        (bytes / 1e6).toFixed(2),
+        (flops / ms / 1e6).toFixed(1),
+        (bytes / ms / 1e6).toFixed(1),
+      ];
+      lines.push(
+        row(
+          whose,
+          [
+            `${count}`,
+            ms.toFixed(3),
+            ((100 * ms) / total).toFixed(1),
+            ...sizes,
+            `${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`,
+          ],
+          kernel,
+        ),
+      );
     }
   }
   return `${lines.join("\n")}\n`;

@@ -16,8 +16,15 @@ export const checkCommand = (): Command =>
       const checked = check(project.text, project.options);
       await report(checked, given.json === true);
       const model = checked.model!;
-      if (!given.json) process.stdout.write(`${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as written\n${model.claims.map(explained).join("")}`);
+      if (!given.json)
+        process.stdout.write(
+          `${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as ` +
+            `written\n${model.claims.map(explained).join("")}`,
+        );
     });
 
 /** A claim and why it holds. */
-const explained = ({ text, proof }: Claim): string => (proof ? `${text} is proved:\n${proof.map((step) => `  ${step}\n`).join("")}` : `${text} does not follow, and is monitored\n`);
+const explained = ({ text, proof }: Claim): string =>
+  proof
+    ? `${text} is proved:\n${proof.map((step) => `  ${step}\n`).join("")}`
+    : `${text} does not follow, and is monitored\n`;

@@ -23,7 +23,12 @@ interface CompileFlags extends SpecOptions {
   readonly run?: string;
 }
 
-const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = { wasm: "wasm", wgsl: "webgpu", javascript: "javascript", typescript: "typescript" };
+const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = {
+  wasm: "wasm",
+  wgsl: "webgpu",
+  javascript: "javascript",
+  typescript: "typescript",
+};
 
 export const compileCommand = (): Command =>
   new Command("compile")
@@ -32,7 +37,12 @@ export const compileCommand = (): Command =>
     .option("--run <folder>", "compile the page of a run as it was run; of a model that has shrunk, what is left of it")
     .option("-o, --out <folder>", "where to write files")
     .addOption(new Option("--emit <stages>", "print stages instead: model, graph, kernels, plan (comma-separated)"))
-    .addOption(new Option("--target <names>", "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)").default("typescript,wasm,wgsl"))
+    .addOption(
+      new Option(
+        "--target <names>",
+        "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)",
+      ).default("typescript,wasm,wgsl"),
+    )
     .option("--monitors", "let the module measure gains and mixes while it trains")
     .addOption(options.profile())
     .addOption(options.set())
@@ -42,14 +52,31 @@ export const compileCommand = (): Command =>
       const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
       const unknown = stages.find((name) => !(STAGES as readonly string[]).includes(name));
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
-      if (!given.emit && !given.out) throw new UsageError("error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)");
+      if (!given.emit && !given.out)
+        throw new UsageError(
+          "error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)",
+        );
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
       const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
       const stem = given.out === undefined ? "" : stemOf(page);
       const { compile } = await import("../compile.js");
-      const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => (typeof target === "string" ? (target === "typescript" ? [] : [target]) : target.kind === "kernels" ? [target] : []));
+      const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] =>
+        typeof target === "string"
+          ? target === "typescript"
+            ? []
+            : [target]
+          : target.kind === "kernels"
+            ? [target]
+            : [],
+      );
       const all = devices.length ? devices : (["wasm", "webgpu"] as const);
-      const machine = given.profile === undefined ? {} : profiled({ profile: profileNamed(given.profile, "--profile") }, all.map((one) => (typeof one === "string" ? one : one.name)));
+      const machine =
+        given.profile === undefined
+          ? {}
+          : profiled(
+              { profile: profileNamed(given.profile, "--profile") },
+              all.map((one) => (typeof one === "string" ? one : one.name)),
+            );
       const compiled = await compile(text, { ...full, ...machine, devices: all, monitors: given.monitors ?? false });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
@@ -68,14 +95,22 @@ export const compileCommand = (): Command =>
         } else if (typeof target === "string") {
           const printer = printers[target];
           files.push(...printer.files(stem, plan.devices[target]!.code));
-        } else if (target.kind === "kernels") files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
+        } else if (target.kind === "kernels")
+          files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
         else files.push(...(await target.emit(stem, plan)));
       }
-      mustStandBeside(given.out, files.map(({ path }) => path));
+      mustStandBeside(
+        given.out,
+        files.map(({ path }) => path),
+      );
       for (const { path, content } of files) {
         await write(resolve(given.out, path), content);
         const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;
-        process.stdout.write(given.json ? `${JSON.stringify({ file: resolve(given.out, path), bytes })}\n` : `${given.out}/${path}  ${bytes.toLocaleString("en")} bytes\n`);
+        process.stdout.write(
+          given.json
+            ? `${JSON.stringify({ file: resolve(given.out, path), bytes })}\n`
+            : `${given.out}/${path}  ${bytes.toLocaleString("en")} bytes\n`,
+        );
       }
     });
 
@@ -83,16 +118,29 @@ export const compileCommand = (): Command =>
 async function targetNamed(name: string): Promise<DeviceName | "typescript" | KernelPrinter | ModuleEmitter> {
   const builtIn = valueAt(BUILT_IN, name);
   if (builtIn) return builtIn;
-  if (!/[./\\]/.test(name)) throw new UsageError(`error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`);
+  if (!/[./\\]/.test(name))
+    throw new UsageError(
+      `error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`,
+    );
   let module: { default?: unknown };
   try {
     module = (await import(pathToFileURL(resolve(name)).href)) as { default?: unknown };
   } catch (error) {
-    throw new UsageError(`error: --target ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(
+      `error: --target ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   const target = module.default as Partial<Target> | undefined;
-  const fine = (target?.kind === "kernels" && typeof target.print === "function" && typeof target.files === "function" && target.profile !== undefined) ||
+  const fine =
+    (target?.kind === "kernels" &&
+      typeof target.print === "function" &&
+      typeof target.files === "function" &&
+      target.profile !== undefined) ||
     (target?.kind === "module" && typeof target.emit === "function");
-  if (!fine || typeof target?.name !== "string") throw new UsageError(`error: --target ${name}: its default export is neither a KernelPrinter nor a ModuleEmitter (see codegen/target.ts)`);
+  if (!fine || typeof target?.name !== "string")
+    throw new UsageError(
+      `error: --target ${name}: its default export is neither a KernelPrinter nor a ModuleEmitter (see ` +
+        "codegen/target.ts)",
+    );
   return target as Target;
 }

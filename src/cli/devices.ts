@@ -45,7 +45,10 @@ export const devicesCommand = (): Command =>
       const idle = out !== undefined ? "-o" : threads !== undefined ? "--threads" : name !== "auto" ? "--device" : null;
       if (idle) throw new UsageError(`error: ${idle} goes with --calibrate`);
       const { openDevice } = await import("../../runtime/index.js");
-      const taken = await openDevice("auto").then(async (device) => (await device.close(), device.name), () => null);
+      const taken = await openDevice("auto").then(
+        async (device) => (await device.close(), device.name),
+        () => null,
+      );
       for (const name of ["webgpu", "wasm", "javascript"] as const) {
         const row = await rowOf(name);
         const isDefault = name === taken;
@@ -89,7 +92,14 @@ async function described(name: DeviceName): Promise<Pick<Row, "adapter" | "featu
   return { adapter, features, limits: { threads, memory: 2 ** 32 }, notes };
 }
 
-async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean }): Promise<void> {
+async function calibrateDevice(
+  name: DeviceName | "auto",
+  {
+    threads,
+    out,
+    json,
+  }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean },
+): Promise<void> {
   const { openDevice } = await import("../../runtime/index.js");
   const { nodeHost } = await import("../../runtime/node/host.js");
   const { calibrate } = await import("../tools/calibrate.js");
@@ -97,31 +107,60 @@ async function calibrateDevice(name: DeviceName | "auto", { threads, out, json }
   const { choicesFor } = await import("./tuned.js");
   const device = await openDevice(name, { threads });
   try {
-    const host = `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
-    const gpu = device.name === "webgpu" ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost) : null;
-    const { profile, restless } = await calibrate(device, { host, memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32), bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null, half: gpu?.features.includes("shader-f16") ?? false, choices: choicesFor(device) });
+    const host =
+      `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ` +
+      `${new Date().toISOString().slice(0, 10)}`;
+    const gpu =
+      device.name === "webgpu"
+        ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost)
+        : null;
+    const { profile, restless } = await calibrate(device, {
+      host,
+      memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32),
+      bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null,
+      half: gpu?.features.includes("shader-f16") ?? false,
+      choices: choicesFor(device),
+    });
     const file = out === undefined ? join(profileFolder(), `${device.name}.json`) : resolve(out);
-    if (restless !== null) process.stderr.write(`warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this machine, and the figures are those of its best moments; measure again when it is quiet\n`);
+    if (restless !== null)
+      process.stderr.write(
+        `warning: rounds of ${restless.load} differ by ${restless.percent}%: something else runs on this ` +
+          `machine, and the figures are those of its best moments; measure again when it is quiet\n`,
+      );
     const kept = await keepProfile(file, `${JSON.stringify(profile, null, 2)}\n`, out !== undefined);
     if (json) process.stdout.write(`${JSON.stringify({ ...profile, file: kept ? file : null })}\n`);
     else {
-      const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`).join(", ");
-      process.stdout.write(`${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n`);
-      process.stdout.write(`${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ${device.name === "webgpu" ? "laptop" : "cpu"}\n`);
+      const rates = Object.entries(profile.gflops)
+        .map(([work, rate]) => `${work} ${rate}`)
+        .join(", ");
+      process.stdout.write(
+        `${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ` +
+          `${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ` +
+          `${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n`,
+      );
+      process.stdout.write(
+        `${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ` +
+          `${device.name === "webgpu" ? "laptop" : "cpu"}\n`,
+      );
     }
   } finally {
     await device.close();
   }
 }
 
-/** Whether it was written. A place that was asked for must be; without the cache folder, what was measured is still told. */
+/**
+ * Whether it was written. A place that was asked for must be; without the cache folder, what was measured is still
+ * told.
+ */
 async function keepProfile(file: string, text: string, asked: boolean): Promise<boolean> {
   try {
     await write(file, text);
     return true;
   } catch (error) {
     if (asked || !(error instanceof DataError)) throw error;
-    process.stderr.write(`warning: the profile is not kept: ${error.message}; MHC_CACHE names another folder, -o a file\n`);
+    process.stderr.write(
+      `warning: the profile is not kept: ${error.message}; MHC_CACHE names another folder, -o a file\n`,
+    );
     return false;
   }
 }

@@ -23,7 +23,8 @@ export const fmtCommand = (): Command =>
         await report({ diagnostics, sources: (name) => (name === file ? text : undefined) }, given.json === true);
         if (formatted === null || formatted === text) continue;
         unformatted++;
-        const mixed = ends.lf > 0 && ends.crlf > 0 ? `of its lines ${ends.lf} end with LF and ${ends.crlf} with CRLF` : null;
+        const mixed =
+          ends.lf > 0 && ends.crlf > 0 ? `of its lines ${ends.lf} end with LF and ${ends.crlf} with CRLF` : null;
         const now = formatted.includes("\r\n") ? "CRLF" : "LF";
         const row = (): unknown => toJson(unlike(file, text, formatted, mixed), () => text);
         if (given.check && given.json) process.stdout.write(`${JSON.stringify(row())}\n`);
@@ -31,7 +32,8 @@ export const fmtCommand = (): Command =>
         else await write(file, formatted);
         if (mixed && !given.check && !given.json) process.stdout.write(`${file}: ${mixed}; all end with ${now} now\n`);
       }
-      if (given.check && unformatted) throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
+      if (given.check && unformatted)
+        throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
     });
 
 /** The first line that the layout would change. */
@@ -42,5 +44,10 @@ function unlike(file: string, text: string, formatted: string, mixed: string | n
   // All lines agree when only some at the end are missing.
   const first = at < 0 ? lines.length - 1 : at;
   const start = lines.slice(0, first).reduce((sum, line) => sum + line.length + 1, 0);
-  return diagnostic("MHC105", { file, start, end: start + lines[first]!.length }, `this file is not formatted${mixed ? `: ${mixed}` : ""}`, { fix: `run \`${options.command("mhc", "fmt", file)}\`` });
+  return diagnostic(
+    "MHC105",
+    { file, start, end: start + lines[first]!.length },
+    `this file is not formatted${mixed ? `: ${mixed}` : ""}`,
+    { fix: `run \`${options.command("mhc", "fmt", file)}\`` },
+  );
 }

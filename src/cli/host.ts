@@ -1,7 +1,8 @@
 /**
- * The compiler's host: the files and modules that a page uses, from where they are or from the run that has kept them. A run keeps what its page
- * uses, and what the modules among it import by a relative path, under `files/` of its folder, in the folders that they had beside each other; so it works after its page was
- * moved, changed or deleted. Packages are not kept: a module that imports one finds it from the run's folder, or from where it was.
+ * The compiler's host: the files and modules that a page uses, from where they are or from the run that has kept them.
+ * A run keeps what its page uses, and what the modules among it import by a relative path, under `files/` of its
+ * folder, in the folders that they had beside each other; so it works after its page was moved, changed or deleted.
+ * Packages are not kept: a module that imports one finds it from the run's folder, or from where it was.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, parse, relative, resolve, sep } from "node:path";
@@ -19,8 +20,8 @@ export interface Used {
 const noFiles: ReadonlyMap<string, string> = new Map();
 
 /**
- * The files and modules that a page uses; modules are imported at once, since importing waits and checking does not. `kept`: where a run has
- * the files that were at absolute paths when it ran.
+ * The files and modules that a page uses; modules are imported at once, since importing waits and checking does not.
+ * `kept`: where a run has the files that were at absolute paths when it ran.
  */
 export async function hostOf(file: string, text: string, kept: ReadonlyMap<string, string> = noFiles): Promise<Used> {
   const used = new Map<string, string>();
@@ -45,13 +46,17 @@ export async function hostOf(file: string, text: string, kept: ReadonlyMap<strin
   return { host, used };
 }
 
-/** Imports a module; one that was kept, and lacks a package where it is now, from where it was, if it is there unchanged. */
+/**
+ * Imports a module; one that was kept, and lacks a package where it is now, from where it was, if it is there
+ * unchanged.
+ */
 async function imported(place: string, before: string): Promise<LoadedModule> {
   try {
     return { value: ((await import(pathToFileURL(resolve(place)).href)) as { readonly default?: unknown }).default };
   } catch (error) {
     const lacks = (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
-    if (lacks && place !== before && existsSync(before) && readFileSync(before, "utf8") === readFileSync(place, "utf8")) return imported(before, before);
+    if (lacks && place !== before && existsSync(before) && readFileSync(before, "utf8") === readFileSync(place, "utf8"))
+      return imported(before, before);
     return { error: error instanceof Error ? error.message : String(error) };
   }
 }
@@ -68,7 +73,8 @@ export async function filesToKeep(used: ReadonlyMap<string, string>): Promise<re
       if (!isModule(path)) continue;
       for (const { fileName } of ts.preProcessFile(text, true, true).importedFiles) {
         const target = resolve(dirname(path), fileName);
-        if (/^\.{1,2}\//.test(fileName) && !texts.has(target) && existsSync(target)) texts.set(target, readFileSync(target, "utf8"));
+        if (/^\.{1,2}\//.test(fileName) && !texts.has(target) && existsSync(target))
+          texts.set(target, readFileSync(target, "utf8"));
       }
     }
     const root = commonFolder([...texts.keys()]);
@@ -79,7 +85,11 @@ export async function filesToKeep(used: ReadonlyMap<string, string>): Promise<re
     }
   }
   const root = commonFolder([...texts.keys()]);
-  return [...texts].map(([path, text]) => ({ path, file: ["files", ...relative(root, path).split(sep)].join("/"), text }));
+  return [...texts].map(([path, text]) => ({
+    path,
+    file: ["files", ...relative(root, path).split(sep)].join("/"),
+    text,
+  }));
 }
 
 /** The innermost folder that all paths are in. */
@@ -93,7 +103,10 @@ function commonFolder(paths: readonly string[]): string {
 /** What Node takes a module for that no package.json speaks of; it says so with a warning where one is silent. */
 const typeOf = (text: string): string => (/^\s*(?:import|export)\b/m.test(text) ? "module" : "commonjs");
 
-/** How Node reads the modules of a folder: the nearest package.json says it, for a copy elsewhere too. Null when none says. */
+/**
+ * How Node reads the modules of a folder: the nearest package.json says it, for a copy elsewhere too. Null when none
+ * says.
+ */
 function packageOf(folder: string): { readonly folder: string; readonly type: string | null } {
   const file = join(folder, "package.json");
   if (existsSync(file)) {

@@ -1,9 +1,10 @@
 /**
- * How a process that is asked to end does so: by Ctrl-C (SIGINT), by SIGTERM (`docker stop`, `kubectl delete`, `scancel`), by SIGHUP (a
- * terminal that was closed), or because nobody reads what it prints any more. A command that has something to keep heeds the first of
- * these: it ends the step under way and keeps what there is; a second one ends the process at once. Everywhere else a signal ends the
- * process as it ends any other, since Node runs no handler while it computes: a handler would only make Ctrl-C late. Writes are the
- * exception: they are short, and take their temporary file with them.
+ * How a process that is asked to end does so: by Ctrl-C (SIGINT), by SIGTERM (`docker stop`, `kubectl delete`,
+ * `scancel`), by SIGHUP (a terminal that was closed), or because nobody reads what it prints any more. A command that
+ * has something to keep heeds the first of these: it ends the step under way and keeps what there is; a second one ends
+ * the process at once. Everywhere else a signal ends the process as it ends any other, since Node runs no handler while
+ * it computes: a handler would only make Ctrl-C late. Writes are the exception: they are short, and take their
+ * temporary file with them.
  *
  * Exit codes are those of shells: 128 and the number of the signal.
  */
@@ -63,7 +64,9 @@ export function readerLeft(): void {
   else process.exit(process.exitCode ?? 0);
 }
 
-/** Writes a file; a signal meanwhile leaves the old one, and no temporary. A DataError says why it cannot be written. */
+/**
+ * Writes a file; a signal meanwhile leaves the old one, and no temporary. A DataError says why it cannot be written.
+ */
 export async function write(path: string, content: string | Uint8Array): Promise<void> {
   for (const signal of SIGNALS) process.on(signal, endIfAlone);
   try {

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
- * The command line: one file a command, no logic of its own. Exit codes: 0 done, 1 the spec or the data is wrong, 2 usage, 3 the
- * device failed, 128 and its number for a signal. Commands load what they need when they run, since imports are most of the time a
- * small command takes. With `--json` an error is an object on stdout, whatever it is of, and nothing else is said of it.
+ * The command line: one file a command, no logic of its own. Exit codes: 0 done, 1 the spec or the data is wrong, 2
+ * usage, 3 the device failed, 128 and its number for a signal. Commands load what they need when they run, since
+ * imports are most of the time a small command takes. With `--json` an error is an object on stdout, whatever it is of,
+ * and nothing else is said of it.
  */
 import { Command, CommanderError } from "commander";
 import { devicesCommand } from "./devices.js";
@@ -31,8 +32,24 @@ const program = new Command("mhc")
 const ends = process.argv.indexOf("--");
 const json = process.argv.slice(2, ends < 0 ? undefined : ends).includes("--json");
 
-for (const command of [checkCommand, fmtCommand, compileCommand, costCommand, trainCommand, compareCommand, sampleCommand, benchCommand, tuneCommand, verifyCommand, devicesCommand]) {
-  program.addCommand(command().exitOverride().configureOutput(json ? { writeErr: () => undefined } : {}));
+for (const command of [
+  checkCommand,
+  fmtCommand,
+  compileCommand,
+  costCommand,
+  trainCommand,
+  compareCommand,
+  sampleCommand,
+  benchCommand,
+  tuneCommand,
+  verifyCommand,
+  devicesCommand,
+]) {
+  program.addCommand(
+    command()
+      .exitOverride()
+      .configureOutput(json ? { writeErr: () => undefined } : {}),
+  );
 }
 if (json) program.configureOutput({ writeErr: () => undefined });
 
@@ -48,10 +65,13 @@ for (const stream of [process.stdout, process.stderr]) {
 async function fail(error: unknown): Promise<void> {
   const code = exitCodeOf(error);
   // Commander has printed its own errors, and help that was asked for, in words.
-  const words = error instanceof CommanderError || error instanceof PrintedError ? "" : `${explain(error, program.opts<{ debug?: boolean }>().debug === true)}\n`;
+  const words =
+    error instanceof CommanderError || error instanceof PrintedError
+      ? ""
+      : `${explain(error, program.opts<{ debug?: boolean }>().debug === true)}\n`;
   const silent = code === 0 || error instanceof PrintedError || (error instanceof Error && error.message === "");
   const line = silent ? "" : `${JSON.stringify(errorLine(error))}\n`;
-  const [stream, text] = json ? [process.stdout, line] as const : [process.stderr, words] as const;
+  const [stream, text] = json ? ([process.stdout, line] as const) : ([process.stderr, words] as const);
   await new Promise<void>((done) => void stream.write(text, () => done()));
   process.exit(code);
 }

@@ -2,15 +2,38 @@
 import { InvalidArgumentError, Option } from "commander";
 
 export const json = (): Option => new Option("--json", "print JSON only, one object a line");
-export const set = (): Option => new Option("--set <name=value>", "override a dim, a manifold or a setting: width=256, train.steps=50, train.rate=1e-3 (repeatable)").argParser(gather);
-export const data = (): Option => new Option("--data <path>", "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)").argParser(gather);
-export const device = (): Option => new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
-export const profile = (): Option => new Option("--profile <name>", "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc devices --calibrate` measured, or ./file.json)");
-export const threads = (): Option => new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
+export const set = (): Option =>
+  new Option(
+    "--set <name=value>",
+    "override a dim, a manifold or a setting: width=256, train.steps=50, train.rate=1e-3 (repeatable)",
+  ).argParser(gather);
+export const data = (): Option =>
+  new Option(
+    "--data <path>",
+    "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)",
+  ).argParser(gather);
+export const device = (): Option =>
+  new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
+export const profile = (): Option =>
+  new Option(
+    "--profile <name>",
+    "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc " +
+      "devices --calibrate` measured, or ./file.json)",
+  );
+export const threads = (): Option =>
+  new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
 
-export const evaluate = (): Option => new Option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)").argParser(positive);
-export const evaluateOn = (): Option => new Option("--evaluate-on <n>", "held-out examples of an evaluation while training, evenly spread (default: 1024)").argParser(positive);
-export const evaluateEnd = (): Option => new Option("--evaluate-end <n>", "held-out examples of the evaluation at the end (default: all)").argParser(positive);
+export const evaluate = (): Option =>
+  new Option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)").argParser(
+    positive,
+  );
+export const evaluateOn = (): Option =>
+  new Option(
+    "--evaluate-on <n>",
+    "held-out examples of an evaluation while training, evenly spread (default: 1024)",
+  ).argParser(positive);
+export const evaluateEnd = (): Option =>
+  new Option("--evaluate-end <n>", "held-out examples of the evaluation at the end (default: all)").argParser(positive);
 
 function gather(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
@@ -30,12 +53,18 @@ export function positive(value: string): number {
 
 export function decimal(value: string): number {
   const parsed = Number(value);
-  if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0) throw new InvalidArgumentError("a number of at least 0 is expected.");
+  if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0)
+    throw new InvalidArgumentError("a number of at least 0 is expected.");
   return parsed;
 }
 
-/** Options as they are given, for a command that is to be repeated: those with a value, in the order given here; `auto` is no device. */
-export function given(values: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>): string[] {
+/**
+ * Options as they are given, for a command that is to be repeated: those with a value, in the order given here; `auto`
+ * is no device.
+ */
+export function given(
+  values: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>,
+): string[] {
   return Object.entries(values).flatMap(([name, value]) => {
     if (value === undefined || value === false || (name === "device" && value === "auto")) return [];
     if (value === true) return [`--${name}`];
@@ -47,4 +76,5 @@ export function given(values: Readonly<Record<string, string | number | boolean 
 export const command = (...words: readonly string[]): string => words.map(quoted).join(" ");
 
 /** A word as a shell takes it. */
-export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+export const quoted = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -15,7 +15,10 @@ export class PrintedError extends Error {
   }
 }
 
-/** What is wrong, as a program is told: the page, the data or a file, numbers that are not finite, the device, the call, or mhc itself. */
+/**
+ * What is wrong, as a program is told: the page, the data or a file, numbers that are not finite, the device, the call,
+ * or mhc itself.
+ */
 export type ErrorKind = "spec" | "data" | "numeric" | "device" | "usage" | "bug";
 
 const EXIT_CODES: Readonly<Record<ErrorKind, number>> = { spec: 1, data: 1, numeric: 1, device: 3, usage: 2, bug: 1 };
@@ -44,11 +47,29 @@ function fixOf(error: unknown): string | null {
   return kindOf(error) === "bug" ? REPORT : null;
 }
 
-/** An error as a line of JSON: what kind it is, its class, what is wrong, what to do (null when the message says it all), and how the process ends. */
+/**
+ * An error as a line of JSON: what kind it is, its class, what is wrong, what to do (null when the message says it
+ * all), and how the process ends.
+ */
 export const errorLine = (error: unknown): Readonly<Record<string, unknown>> => {
   const kind = kindOf(error);
-  const code = { spec: "SpecError", data: "DataError", numeric: "NumericError", device: "DeviceError", usage: "UsageError", bug: "Error" }[kind];
-  return { error: kind, code, message: messageOf(error).replace(/^error: /, "").trim(), fix: fixOf(error), exit_code: exitCodeOf(error) };
+  const code = {
+    spec: "SpecError",
+    data: "DataError",
+    numeric: "NumericError",
+    device: "DeviceError",
+    usage: "UsageError",
+    bug: "Error",
+  }[kind];
+  return {
+    error: kind,
+    code,
+    message: messageOf(error)
+      .replace(/^error: /, "")
+      .trim(),
+    fix: fixOf(error),
+    exit_code: exitCodeOf(error),
+  };
 };
 
 export function explain(error: unknown, debug: boolean): string {

@@ -1,4 +1,6 @@
-/** Device profiles by name or path: those that come with mhc, and those that were measured and kept in the cache folder. */
+/**
+ * Device profiles by name or path: those that come with mhc, and those that were measured and kept in the cache folder.
+ */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { faultOf, type DeviceProfile } from "../cost/profile.js";
@@ -14,26 +16,40 @@ function kept(): string[] {
   const folder = profileFolder();
   if (!existsSync(folder)) return [];
   try {
-    return readdirSync(folder).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
+    return readdirSync(folder)
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => basename(file, ".json"))
+      .sort();
   } catch (error) {
-    process.stderr.write(`warning: the profiles in ${folder} cannot be read and are ignored (${error instanceof Error ? error.message : String(error)})\n`);
+    process.stderr.write(
+      `warning: the profiles in ${folder} cannot be read and are ignored ` +
+        `(${error instanceof Error ? error.message : String(error)})\n`,
+    );
     return [];
   }
 }
 
 /** What was measured here, for pages that name it; files that are no profiles are left out. */
-export const measuredProfiles = (): DeviceProfile[] => kept().flatMap((name) => {
-  const found = read(join(profileFolder(), `${name}.json`));
-  return typeof found === "string" ? [] : [found];
-});
+export const measuredProfiles = (): DeviceProfile[] =>
+  kept().flatMap((name) => {
+    const found = read(join(profileFolder(), `${name}.json`));
+    return typeof found === "string" ? [] : [found];
+  });
 
-/** What was measured here last, else the one that comes with mhc for a processor; a file that is no profile (any more) is a warning. */
+/**
+ * What was measured here last, else the one that comes with mhc for a processor; a file that is no profile (any more)
+ * is a warning.
+ */
 export function defaultProfile(): DeviceProfile {
-  const newest = kept().map((name) => join(profileFolder(), `${name}.json`)).toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+  const newest = kept()
+    .map((name) => join(profileFolder(), `${name}.json`))
+    .toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
   if (newest !== undefined) {
     const found = read(newest);
     if (typeof found !== "string") return found;
-    process.stderr.write(`warning: the profile ${newest} ${found} and is ignored; \`mhc devices --calibrate\` measures it anew\n`);
+    process.stderr.write(
+      `warning: the profile ${newest} ${found} and is ignored; \`mhc devices --calibrate\` measures it anew\n`,
+    );
   }
   return profiles.find(({ name }) => name === "cpu")!;
 }
@@ -45,12 +61,17 @@ export function profileNamed(name: string, option = "--device"): DeviceProfile {
   const known = profiles.find((profile) => profile.name === name);
   if (known) return known;
   const measured = kept();
-  throw new UsageError(`error: ${option} ${name}: there are ${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; a file of your own begins with ./`);
+  throw new UsageError(
+    `error: ${option} ${name}: there are ` +
+      `${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; ` +
+      "a file of your own begins with ./",
+  );
 }
 
 function readProfile(path: string, option: string): DeviceProfile {
   const found = read(path);
-  if (typeof found === "string") throw new UsageError(`error: ${option} ${path} ${found}; \`mhc devices --calibrate\` writes one`);
+  if (typeof found === "string")
+    throw new UsageError(`error: ${option} ${path} ${found}; \`mhc devices --calibrate\` writes one`);
   return found;
 }
 

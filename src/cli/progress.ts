@@ -1,4 +1,7 @@
-/** Progress for people: one line rewritten on a terminal, a line every tenth of the way elsewhere. With --json, a line a step and nothing else. */
+/**
+ * Progress for people: one line rewritten on a terminal, a line every tenth of the way elsewhere. With --json, a line a
+ * step and nothing else.
+ */
 
 import type { Evaluating, StepLine } from "../tools/train.js";
 
@@ -20,7 +23,11 @@ export class Progress {
   private gains: { readonly step: number; readonly text: string } | null = null;
 
   /** Without a limit of steps time ends the run; `prefix` says which of several runs it is. */
-  constructor(private readonly steps: number, private readonly json: boolean, private readonly prefix = "") {}
+  constructor(
+    private readonly steps: number,
+    private readonly json: boolean,
+    private readonly prefix = "",
+  ) {}
 
   say(text: string): void {
     if (!this.json) process.stdout.write(`${text}\n`);
@@ -32,27 +39,38 @@ export class Progress {
       return;
     }
     for (const { text, value, holds } of line.claims ?? []) {
-      if (!holds && !this.broken.has(text)) this.end(`step ${line.step}: the claim ${text} is broken, it is ${value.toPrecision(4)}`);
+      if (!holds && !this.broken.has(text))
+        this.end(`step ${line.step}: the claim ${text} is broken, it is ${value.toPrecision(4)}`);
       if (holds) this.broken.delete(text);
       else this.broken.add(text);
     }
     // Every measurement counts, those of steps that get no line of their own too.
-    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) => (name.startsWith("gain:") ? [value.toPrecision(3)] : []));
+    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) =>
+      name.startsWith("gain:") ? [value.toPrecision(3)] : [],
+    );
     if (gains.length) this.gains = { step: line.step, text: gains.join(" / ") };
     if (line.shrunk) this.end(`step ${line.step}: ${shrunk(line.shrunk)}`);
     const now = performance.now();
-    const tenth = line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
+    const tenth =
+      line.step === 1 || line.step === this.steps || line.step % Math.max(1, Math.floor(this.steps / 10)) === 0;
     if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
     this.shown = now;
     const limited = Number.isFinite(this.steps);
     const left = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
     const all = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
-    const constraints = (all.length > SHOWN ? all.slice(0, 1) : all).map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`).join("");
+    const constraints = (all.length > SHOWN ? all.slice(0, 1) : all)
+      .map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`)
+      .join("");
     const { gains: newest } = this;
     const gain = newest ? `  gain ${newest.text}${newest.step === line.step ? "" : ` (step ${newest.step})`}` : "";
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}${shareOf(line)}`;
-    const cost = Object.entries(line.costs ?? {}).map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`).join("");
-    const text = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s${left}${cost}${gain}${constraints}`;
+    const cost = Object.entries(line.costs ?? {})
+      .map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`)
+      .join("");
+    const text =
+      `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ` +
+      `${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} ` +
+      `tokens/s${left}${cost}${gain}${constraints}`;
     this.put(text);
   }
 
@@ -69,7 +87,9 @@ export class Progress {
 
   /** A line that wraps could not be rewritten in place; what does not fit is cut. */
   private put(text: string): void {
-    process.stdout.write(this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`);
+    process.stdout.write(
+      this.terminal ? `\r\u001b[K${text.slice(0, Math.max(20, (process.stdout.columns || 80) - 1))}` : `${text}\n`,
+    );
     this.open = this.terminal;
   }
 
@@ -87,13 +107,21 @@ export class Progress {
 }
 
 /** What a hold-out loss while training is the mean over, when that is not all. */
-const shareOf = ({ holdout_share: share = 1 }: StepLine): string => (share === 1 ? "" : ` (of ${(100 * share).toPrecision(2)}%)`);
+const shareOf = ({ holdout_share: share = 1 }: StepLine): string =>
+  share === 1 ? "" : ` (of ${(100 * share).toPrecision(2)}%)`;
 
 /** What is left of a model, in words. */
 function shrunk({ parameters, share, compiled, compileMs }: NonNullable<StepLine["shrunk"]>): string {
-  const costs = Object.entries(share).map(([measure, part]) => `${measure} ${(100 * part).toFixed(1)}%`).join(", ");
-  const how = compiled ? `the step is compiled for what is left (${(compileMs / 1000).toFixed(1)} s in the background)` : "closed units are masked, and still computed";
-  return `gates are decided: ${parameters.toLocaleString("en")} parameters; of the dense model's, modelled: ${costs}; ${how}`;
+  const costs = Object.entries(share)
+    .map(([measure, part]) => `${measure} ${(100 * part).toFixed(1)}%`)
+    .join(", ");
+  const how = compiled
+    ? `the step is compiled for what is left (${(compileMs / 1000).toFixed(1)} s in the background)`
+    : "closed units are masked, and still computed";
+  return (
+    `gates are decided: ${parameters.toLocaleString("en")} parameters; of the dense model's, modelled: ` +
+    `${costs}; ${how}`
+  );
 }
 
 function clock(ms: number): string {

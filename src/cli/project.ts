@@ -1,6 +1,6 @@
 /**
- * What all commands that read a spec share: the file, settings from outside, data and its facts, diagnostics on the terminal. This
- * is the compiler's host: the only place where it meets the file system.
+ * What all commands that read a spec share: the file, settings from outside, data and its facts, diagnostics on the
+ * terminal. This is the compiler's host: the only place where it meets the file system.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
@@ -78,14 +78,32 @@ export function readPage(file: string): string {
 }
 
 /** `run`: the page is that of a run, with the files that it used then, whatever is at the place of its file now. */
-export async function openProject(file: string, { set, data, like, profile }: SpecOptions, run?: Pick<StoredRun, "spec" | "used">): Promise<Project> {
+export async function openProject(
+  file: string,
+  { set, data, like, profile }: SpecOptions,
+  run?: Pick<StoredRun, "spec" | "used">,
+): Promise<Project> {
   const text = run?.spec ?? readPage(file);
   const { host, used } = await hostOf(file, text, run?.used);
   const named = (data ?? []).filter((item) => isNamed(item));
   const plain = (data ?? []).filter((item) => !isNamed(item));
-  if (plain.length > 1) throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
+  if (plain.length > 1)
+    throw new UsageError("error: --data: name the source when there are several: --data corpus=path");
   const locations = recordOf(Object.entries(pairs(named, "data")).map(([name, path]) => [name, fromHere(path)]));
-  return { file, text, used, ...(like === undefined ? {} : { shrunk: shrunkLike(like) }), ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }), options: { file, profiles: measuredProfiles(), set: pairs(set, "set"), data: plain[0] === undefined ? locations : merged(locations, { "": fromHere(plain[0]) }), host } };
+  return {
+    file,
+    text,
+    used,
+    ...(like === undefined ? {} : { shrunk: shrunkLike(like) }),
+    ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }),
+    options: {
+      file,
+      profiles: measuredProfiles(),
+      set: pairs(set, "set"),
+      data: plain[0] === undefined ? locations : merged(locations, { "": fromHere(plain[0]) }),
+      host,
+    },
+  };
 }
 
 /** Whether `--data` names the source: `corpus=path`, and not a path with = in it. */
@@ -102,7 +120,10 @@ function shrunkLike(folder: string): Shrunk {
 const fromHere = (path: string): string => (path.startsWith("npm:") || isAbsolute(path) ? path : resolve(path));
 
 /** Prints diagnostics; throws when one is an error. */
-export async function report(found: { readonly diagnostics: readonly Diagnostic[]; readonly sources: (file: string) => string | undefined }, json: boolean): Promise<void> {
+export async function report(
+  found: { readonly diagnostics: readonly Diagnostic[]; readonly sources: (file: string) => string | undefined },
+  json: boolean,
+): Promise<void> {
   const { render, toJson } = await import("../diagnostics/render.js");
   for (const diagnostic of found.diagnostics) {
     if (json) process.stdout.write(`${JSON.stringify(toJson(diagnostic, found.sources))}\n`);
@@ -120,7 +141,10 @@ export interface WithData {
 }
 
 /** Warnings are left to what compiles next, so that each is told once. */
-const errorsOf = (checked: Checked): Checked => ({ ...checked, diagnostics: checked.diagnostics.filter(({ severity }) => severity === "error") });
+const errorsOf = (checked: Checked): Checked => ({
+  ...checked,
+  diagnostics: checked.diagnostics.filter(({ severity }) => severity === "error"),
+});
 
 /** Checks the spec, reads the data it names, and returns the options with the facts. */
 export async function readFacts(project: Project, json: boolean): Promise<WithData> {
@@ -131,7 +155,10 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   await report(errorsOf(checked), json);
   if (plain !== undefined) {
     const sources = checked.model!.data;
-    if (sources.length !== 1) throw new UsageError(`error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`);
+    if (sources.length !== 1)
+      throw new UsageError(
+        `error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`,
+      );
     data = merged(data, recordOf([[sources[0]!.name, plain]]));
     checked = check(project.text, { ...project.options, data });
     await report(errorsOf(checked), json);
@@ -149,14 +176,34 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
-export async function compileFor(project: Project, device: Device, json: boolean, monitors: CompileOptions["monitors"] = false): Promise<CompiledFor> {
+export async function compileFor(
+  project: Project,
+  device: Device,
+  json: boolean,
+  monitors: CompileOptions["monitors"] = false,
+): Promise<CompiledFor> {
   const { options, loaded, sources } = await readFacts(project, json);
   const { compile } = await import("../compile.js");
-  const how: CompileOptions = { ...options, ...(project.shrunk ? { shrunk: project.shrunk } : {}), ...profiled(project, [device.name]), devices: [device.name], monitors, choices: { [device.name]: choicesFor(device) } };
+  const how: CompileOptions = {
+    ...options,
+    ...(project.shrunk ? { shrunk: project.shrunk } : {}),
+    ...profiled(project, [device.name]),
+    devices: [device.name],
+    monitors,
+    choices: { [device.name]: choicesFor(device) },
+  };
   const compiled = await compile(project.text, how);
   await report(compiled, json);
-  if (project.shrunk && !compiled.plan!.settled) throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
-  return { plan: compiled.plan!, options, loaded, sources, accounts: compiled.accounts!, recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })) };
+  if (project.shrunk && !compiled.plan!.settled)
+    throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
+  return {
+    plan: compiled.plan!,
+    options,
+    loaded,
+    sources,
+    accounts: compiled.accounts!,
+    recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })),
+  };
 }
 
 export interface CompiledFor {
@@ -178,7 +225,9 @@ async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
   const { Worker } = await import("node:worker_threads");
   let worker: InstanceType<typeof Worker>;
   try {
-    worker = new Worker(new URL("./recompile.js", import.meta.url), { workerData: { text, options } satisfies Recompiling });
+    worker = new Worker(new URL("./recompile.js", import.meta.url), {
+      workerData: { text, options } satisfies Recompiling,
+    });
   } catch {
     // A permission model forbids threads: training waits while this one compiles.
     const { compile } = await import("../compile.js");
@@ -197,50 +246,88 @@ export interface Recompiling {
 }
 
 /** The profile to compile for; an error when it is of none of the devices. */
-export function profiled({ profile }: Pick<Project, "profile">, devices: readonly string[]): Pick<CompileOptions, "profile"> {
+export function profiled(
+  { profile }: Pick<Project, "profile">,
+  devices: readonly string[],
+): Pick<CompileOptions, "profile"> {
   if (!profile) return {};
-  if (!devices.includes(profile.device)) throw new UsageError(`error: --profile ${profile.name} is of ${profile.device}, and this is compiled for ${devices.join(", ")}`);
+  if (!devices.includes(profile.device))
+    throw new UsageError(
+      `error: --profile ${profile.name} is of ${profile.device}, and this is compiled for ${devices.join(", ")}`,
+    );
   return { profile };
 }
 
 /** What training needs of a plan; an error when its spec has no loss, or no data. */
-export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): { readonly settings: NonNullable<Plan["train"]>; readonly info: DataInfo; readonly source: Source } {
+export function trainable(
+  plan: Plan,
+  loaded: ReadonlyMap<string, Loaded>,
+): { readonly settings: NonNullable<Plan["train"]>; readonly info: DataInfo; readonly source: Source } {
   if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
   const read = Object.values(plan.devices).flatMap(({ entries }) => Object.keys(entries["train"]?.inputs ?? {}));
   const fed = plan.data.filter((source) => fieldsOf(source).some((field) => read.includes(field)));
   if (fed.length > 1) {
     const names = fed.map(({ name }) => name).join(" and ");
-    throw new SpecError(`error: ${plan.name} reads ${names} in one step, and a step of this command is fed by one source`);
+    throw new SpecError(
+      `error: ${plan.name} reads ${names} in one step, and a step of this command is fed by one source`,
+    );
   }
   const info = fed[0] ?? plan.data[0];
   if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
   return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
 }
 
-/** How the page of a run is compiled: as it was run, with the files that it used then, and what is left of it when it has shrunk. */
-export async function optionsOf({ info: { file, set, data, facts, shrunk }, spec, used }: StoredRun): Promise<Omit<CompileOptions, "devices">> {
+/**
+ * How the page of a run is compiled: as it was run, with the files that it used then, and what is left of it when it
+ * has shrunk.
+ */
+export async function optionsOf({
+  info: { file, set, data, facts, shrunk },
+  spec,
+  used,
+}: StoredRun): Promise<Omit<CompileOptions, "devices">> {
   const { host } = await hostOf(file, spec, used);
   return { file, profiles: measuredProfiles(), set, data, host, facts, ...(shrunk ? { shrunk } : {}) };
 }
 
 /** The page that is asked for: a file, or that of a run. */
-export async function pageOf(file: string | undefined, given: SpecOptions & { readonly run?: string }): Promise<{ readonly text: string; readonly file: string; readonly options: Omit<CompileOptions, "devices"> }> {
+export async function pageOf(
+  file: string | undefined,
+  given: SpecOptions & { readonly run?: string },
+): Promise<{ readonly text: string; readonly file: string; readonly options: Omit<CompileOptions, "devices"> }> {
   if (given.run === undefined) {
     if (file === undefined) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
     const project = await openProject(file, given);
     return { text: project.text, file, options: (await readFacts(project, given.json === true)).options };
   }
-  if (file !== undefined || given.set?.length || given.data?.length) throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
+  if (file !== undefined || given.set?.length || given.data?.length)
+    throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
   const run = readRun(given.run);
   return { text: run.spec, file: run.info.file, options: await optionsOf(run) };
 }
 
 /** What a run's folder says about it; `first` is the data source that a location without a name is for. */
-export function describeRun({ file, options }: Project, { loaded, sources }: Pick<WithData, "loaded" | "sources">, used: readonly KeptFile[], first: string, seed: number, device: string): Omit<RunInfo, "step"> {
-  const data = recordOf(Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]));
+export function describeRun(
+  { file, options }: Project,
+  { loaded, sources }: Pick<WithData, "loaded" | "sources">,
+  used: readonly KeptFile[],
+  first: string,
+  seed: number,
+  device: string,
+): Omit<RunInfo, "step"> {
+  const data = recordOf(
+    Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]),
+  );
   const facts = recordOf([...loaded].map(([name, { facts: known }]) => [name, known]));
   return {
-    format: 1, file: resolve(file), set: options.set ?? {}, data, facts, seed, device, sources,
+    format: 1,
+    file: resolve(file),
+    set: options.set ?? {},
+    data,
+    facts,
+    seed,
+    device,
+    sources,
     ...(used.length ? { used: used.map(({ path, file: kept }) => ({ path, file: kept })) } : {}),
   };
 }

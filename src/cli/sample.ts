@@ -43,7 +43,11 @@ export const sampleCommand = (): Command =>
         await model.load(run.checkpoint);
         const { prompt, tokens, temperature, topK, seed, head } = given;
         const text = await model.generate(prompt, { tokens, temperature, topK, seed, head });
-        process.stdout.write(given.json ? `${JSON.stringify({ text, step: model.step, ...(head === undefined ? {} : { head }) })}\n` : `${text}\n`);
+        process.stdout.write(
+          given.json
+            ? `${JSON.stringify({ text, step: model.step, ...(head === undefined ? {} : { head }) })}\n`
+            : `${text}\n`,
+        );
         await model.close();
       } finally {
         await device.close();

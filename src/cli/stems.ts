@@ -20,7 +20,8 @@ export function stemOf(path: string): string {
   };
   const character = /[\p{Cc}\p{Zl}\p{Zp}"#%*/:<>?\\|]/u.exec(stem)?.[0];
   if (character !== undefined) refuse(`not every system and URL has ${JSON.stringify(character)} in a name`);
-  if (/^$|^\.|[. ]$/.test(stem)) refuse("a name has something before its dots, and ends neither in a dot nor in a space");
+  if (/^$|^\.|[. ]$/.test(stem))
+    refuse("a name has something before its dots, and ends neither in a dot nor in a space");
   if (DEVICE.test(stem)) refuse("on Windows it is a device");
   const bytes = Buffer.byteLength(stem);
   if (bytes > LONGEST) refuse(`it has ${bytes} bytes, and ${LONGEST} are the most`);

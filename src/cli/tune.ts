@@ -32,7 +32,11 @@ export const tuneCommand = (): Command =>
         const { tune } = await import("../tools/tune.js");
         let reported = false;
         const found = await tune(device, async (choices) => {
-          const compiled = await compile(project.text, { ...full, devices: [device.name], choices: { [device.name]: merged(engineChoices(device), choices) } });
+          const compiled = await compile(project.text, {
+            ...full,
+            devices: [device.name],
+            choices: { [device.name]: merged(engineChoices(device), choices) },
+          });
           if (!reported) await report(compiled, json);
           reported = true;
           if (!compiled.plan!.train) throw new SpecError(`error: ${compiled.plan!.name} has no loss to train`);
@@ -47,14 +51,34 @@ export const tuneCommand = (): Command =>
       }
     });
 
-function table(adapter: string, found: readonly { readonly kernel: string; readonly count: number; readonly default_ms: number; readonly ms: number; readonly choice: Readonly<Record<string, number>> | null }[], path: string | null): string {
+function table(
+  adapter: string,
+  found: readonly {
+    readonly kernel: string;
+    readonly count: number;
+    readonly default_ms: number;
+    readonly ms: number;
+    readonly choice: Readonly<Record<string, number>> | null;
+  }[],
+  path: string | null,
+): string {
   const width = Math.max(6, ...found.map(({ kernel }) => kernel.length));
-  const total = (pick: (row: (typeof found)[number]) => number): string => found.reduce((sum, row) => sum + pick(row), 0).toFixed(2);
+  const total = (pick: (row: (typeof found)[number]) => number): string =>
+    found.reduce((sum, row) => sum + pick(row), 0).toFixed(2);
   return `${[
-    `${adapter}: ${found.length} shapes of kernels, ${found.filter(({ choice }) => choice).length} with a better choice than the default`,
+    `${adapter}: ${found.length} shapes of kernels, ${found.filter(({ choice }) => choice).length} with a ` +
+      "better choice than the default",
     `${"kernel".padEnd(width)}${"count".padStart(7)}${"default".padStart(10)}${"tuned".padStart(10)}  choice`,
-    ...found.map(({ kernel, count, default_ms: before, ms, choice }) =>
-      `${kernel.padEnd(width)}${`${count}`.padStart(7)}${before.toFixed(3).padStart(10)}${ms.toFixed(3).padStart(10)}  ${choice ? Object.entries(choice).map(([knob, value]) => `${knob} ${value}`).join(", ") : "default"}`),
+    ...found.map(
+      ({ kernel, count, default_ms: before, ms, choice }) =>
+        `${kernel.padEnd(width)}${`${count}`.padStart(7)}${before.toFixed(3).padStart(10)}${ms.toFixed(3).padStart(10)}  ${
+          choice
+            ? Object.entries(choice)
+                .map(([knob, value]) => `${knob} ${value}`)
+                .join(", ")
+            : "default"
+        }`,
+    ),
     `${"ms a step".padEnd(width)}${"".padStart(7)}${total((row) => row.default_ms).padStart(10)}${total((row) => row.ms).padStart(10)}`,
     ...(path === null ? [] : [`kept in ${path}`]),
   ].join("\n")}\n`;

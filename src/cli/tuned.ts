@@ -1,7 +1,7 @@
 /**
- * The cache of `mhc tune`: choices by adapter, kernel and shape, in one JSON file of the user's cache folder. It can only make kernels
- * faster or slower, so whatever is wrong with it (cut off, of another version, with knobs that no longer exist) is a warning, and the
- * defaults stand.
+ * The cache of `mhc tune`: choices by adapter, kernel and shape, in one JSON file of the user's cache folder. It can
+ * only make kernels faster or slower, so whatever is wrong with it (cut off, of another version, with knobs that no
+ * longer exist) is a warning, and the defaults stand.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -23,7 +23,10 @@ interface Cache {
   readonly adapters: Readonly<Record<string, Choices>>;
 }
 
-/** The file of choices: MHC_CACHE names it, or (when it is a folder, ends as one, or has no ending) the folder that it and profiles are in. */
+/**
+ * The file of choices: MHC_CACHE names it, or (when it is a folder, ends as one, or has no ending) the folder that it
+ * and profiles are in.
+ */
 export function cachePath(): string {
   const named = process.env["MHC_CACHE"];
   if (!named) return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "mhc", FILE);
@@ -44,15 +47,27 @@ function readCache(): Cache | null {
   try {
     found = JSON.parse(readFileSync(path, "utf8")) as Partial<Cache> | null;
   } catch (error) {
-    warn(`the tuning cache ${path} cannot be read and is ignored (${error instanceof Error ? error.message : String(error)}); \`mhc tune\` writes it anew`);
+    warn(
+      `the tuning cache ${path} cannot be read and is ignored ` +
+        `(${error instanceof Error ? error.message : String(error)}); \`mhc tune\` writes it anew`,
+    );
     return null;
   }
-  if (found === null || typeof found !== "object" || found.format !== 1 || typeof found.adapters !== "object" || found.adapters === null) {
+  if (
+    found === null ||
+    typeof found !== "object" ||
+    found.format !== 1 ||
+    typeof found.adapters !== "object" ||
+    found.adapters === null
+  ) {
     warn(`the tuning cache ${path} is not one and is ignored; \`mhc tune\` writes it anew`);
     return null;
   }
   if (found.version !== version) {
-    warn(`the tuning cache ${path} was written by mhc ${found.version ?? "of no version"} and is ignored; \`mhc tune\` writes it anew`);
+    warn(
+      `the tuning cache ${path} was written by mhc ${found.version ?? "of no version"} and is ignored; \`mhc ` +
+        `tune\` writes it anew`,
+    );
     return null;
   }
   return found as Cache;
@@ -72,12 +87,21 @@ function tunedFor(device: Device): Choices {
   const stored = valueAt(readCache()?.adapters, adapterKey(device));
   if (stored === undefined) return {};
   const kind = device.name === "webgpu" ? "gpu" : "cpu";
-  const good = Object.entries(typeof stored === "object" && stored !== null ? stored : {}).filter(([key, choice]) => isMember(kind, key, choice));
-  if (good.length < Object.keys(stored ?? {}).length || typeof stored !== "object") warn(`the tuning cache ${cachePath()} has choices for ${device.adapter} that no kernel has, and they are ignored; \`mhc tune\` writes it anew`);
+  const good = Object.entries(typeof stored === "object" && stored !== null ? stored : {}).filter(([key, choice]) =>
+    isMember(kind, key, choice),
+  );
+  if (good.length < Object.keys(stored ?? {}).length || typeof stored !== "object")
+    warn(
+      `the tuning cache ${cachePath()} has choices for ${device.adapter} that no kernel has, and they are ` +
+        `ignored; \`mhc tune\` writes it anew`,
+    );
   return recordOf(good);
 }
 
-/** Adds choices for a device, atomically; other adapters and shapes stay. Null, with a warning, when they cannot be kept. */
+/**
+ * Adds choices for a device, atomically; other adapters and shapes stay. Null, with a warning, when they cannot be
+ * kept.
+ */
 export async function keepTuned(device: Device, choices: Choices): Promise<string | null> {
   const path = cachePath();
   const before = readCache();

@@ -1,4 +1,7 @@
-/** What a plan's dispatches do and for whom: what a model of cost adds up. Made by `src/schedule`, which alone knows what a kernel was made of. */
+/**
+ * What a plan's dispatches do and for whom: what a model of cost adds up. Made by `src/schedule`, which alone knows
+ * what a kernel was made of.
+ */
 import type { PoolName } from "../../runtime/plan.js";
 import type { Origin } from "../graph/node.js";
 import type { Kind } from "./kinds.js";
@@ -10,7 +13,10 @@ export interface Work {
   readonly flops: number;
 }
 
-/** What a dispatch reads or writes of one tensor, in bytes: what is moved is each once, and twice what it reads and then writes. */
+/**
+ * What a dispatch reads or writes of one tensor, in bytes: what is moved is each once, and twice what it reads and then
+ * writes.
+ */
 export interface Traffic {
   /** Of what is written whoever made it; of what is read the reader. */
   readonly origin: Origin;
@@ -32,7 +38,10 @@ export interface Account {
   readonly traffic: readonly Traffic[];
 }
 
-/** The accounts of an entry, and the bytes of its temporary values: all, and the activations of the residual streams alone where they take most. */
+/**
+ * The accounts of an entry, and the bytes of its temporary values: all, and the activations of the residual streams
+ * alone where they take most.
+ */
 export interface Accounted {
   readonly accounts: readonly Account[];
   readonly peak: { readonly work: number; readonly streams: number };

@@ -1,13 +1,15 @@
 /**
  * What a training step costs: operations and bytes from the plan's accounts, and on a device profile time and energy.
  *
- *     time   = sum over dispatches of (sum over classes of F / rate) and (sum over levels of B / bandwidth), and what a dispatch and a step take by themselves
- *     energy = sum over dispatches of e_flop F + sum over levels of e_byte B                                                    (Horowitz 2014)
+ *     time   = sum over dispatches of (sum over classes of F / rate) and (sum over levels of B / bandwidth),
+ *              and what a dispatch and a step take by themselves
+ *     energy = sum over dispatches of e_flop F + sum over levels of e_byte B  (Horowitz 2014)
  *
- * A thread computes and waits for memory in turn, so the two add up; a GPU does one while it does the other, so that the larger counts (a roofline; Williams, Waterman and Patterson
- * 2009). F are the op table's operations, B what a kernel touches, each tensor once. A tensor comes from the nearest level that holds all tensors that were
- * touched since it was itself, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each other, so the first touch of a step counts from the
- * last of the one before.
+ * A thread computes and waits for memory in turn, so the two add up; a GPU does one while it does the other, so that
+ * the larger counts (a roofline; Williams, Waterman and Patterson 2009). F are the op table's operations, B what a
+ * kernel touches, each tensor once. A tensor comes from the nearest level that holds all tensors that were touched
+ * since it was itself, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each
+ * other, so the first touch of a step counts from the last of the one before.
  */
 import type { Origin, Phase } from "../graph/node.js";
 import type { Account } from "./account.js";
@@ -33,7 +35,10 @@ export interface Costs {
   readonly kinds: ReadonlyMap<Kind, Share>;
   /** Bytes by level of memory, in the order of the profile's. */
   readonly levels: readonly { readonly name: string; readonly bytes: number }[];
-  /** What a step and its dispatches take by themselves, in milliseconds; and of the dispatches, each shared by the blocks that it works for, by their paths. */
+  /**
+   * What a step and its dispatches take by themselves, in milliseconds; and of the dispatches, each shared by the
+   * blocks that it works for, by their paths.
+   */
   readonly overheadMs: number;
   readonly dispatchMs: ReadonlyMap<string, number>;
   /** Of the step's time, what waits for memory. */
@@ -81,8 +86,14 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile): C
   accounts.forEach((account, i) => {
     const busy = busyOf(account.groups, profile.threads);
     const paths = new Set([...account.work, ...account.traffic].map(({ origin }) => pathOf(origin.block)));
-    for (const path of paths) dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
-    const work = account.work.map(({ origin, kind, flops }) => ({ origin, kind, flops, ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy }));
+    for (const path of paths)
+      dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
+    const work = account.work.map(({ origin, kind, flops }) => ({
+      origin,
+      kind,
+      flops,
+      ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy,
+    }));
     const traffic = account.traffic.map(({ origin, bytes }, j) => {
       const at = nearest[i]![j]!;
       const level = profile.levels[at]!;
@@ -95,9 +106,14 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile): C
     const both = profile.threads > 0;
     if (both || bound) memoryMs += moving;
     // Bytes serve what the kernel mostly does.
-    const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), { kind: "copies" as Kind, ms: 0 });
-    for (const { origin, kind, flops, ms } of work) put(origin, kind, { flops, ms: both || !bound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
-    for (const { origin, bytes, ms, joules } of traffic) put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
+    const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), {
+      kind: "copies" as Kind,
+      ms: 0,
+    });
+    for (const { origin, kind, flops, ms } of work)
+      put(origin, kind, { flops, ms: both || !bound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
+    for (const { origin, bytes, ms, joules } of traffic)
+      put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
   });
   const overheadMs = (profile.step_us + accounts.length * profile.dispatch_us) / 1e3;
   add(total, { ms: overheadMs });
@@ -124,19 +140,23 @@ function nearestLevels(accounts: readonly Account[], { levels }: DeviceProfile):
   const since = (position: number | undefined): number => {
     if (position === undefined) return Number.POSITIVE_INFINITY;
     let bytes = 0;
-    for (let i = touches.length - 1; i > position && bytes <= largest; i--) if (touches[i]!.last) bytes += touches[i]!.size;
+    for (let i = touches.length - 1; i > position && bytes <= largest; i--)
+      if (touches[i]!.last) bytes += touches[i]!.size;
     return bytes;
   };
-  const pass = (): number[][] => accounts.map(({ traffic }) => traffic.map(({ pool, at, size }) => {
-    const key = `${pool} ${at}`;
-    const before = found.get(key);
-    const bytes = since(before) + size;
-    if (before !== undefined) touches[before]!.last = false;
-    found.set(key, touches.length);
-    touches.push({ size, last: true });
-    const level = levels.findIndex((one) => one.bytes !== null && bytes <= one.bytes);
-    return level < 0 ? levels.length - 1 : level;
-  }));
+  const pass = (): number[][] =>
+    accounts.map(({ traffic }) =>
+      traffic.map(({ pool, at, size }) => {
+        const key = `${pool} ${at}`;
+        const before = found.get(key);
+        const bytes = since(before) + size;
+        if (before !== undefined) touches[before]!.last = false;
+        found.set(key, touches.length);
+        touches.push({ size, last: true });
+        const level = levels.findIndex((one) => one.bytes !== null && bytes <= one.bytes);
+        return level < 0 ? levels.length - 1 : level;
+      }),
+    );
   // The step before.
   pass();
   return pass();

@@ -9,14 +9,23 @@ export function scaled(value: number, unit: string, prefixes: readonly string[] 
     value /= 1000;
     power++;
   }
-  return `${value === 0 ? "0" : value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2)} ${prefixes[power]}${unit}`;
+  return (
+    `${value === 0 ? "0" : value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2)} ` +
+    `${prefixes[power]}${unit}`
+  );
 }
 
-export const joules = (value: number): string => (value === 0 ? "0 J" : scaled(1e12 * value, "J", ["p", "n", "u", "m", "", "k"]));
+export const joules = (value: number): string =>
+  value === 0 ? "0 J" : scaled(1e12 * value, "J", ["p", "n", "u", "m", "", "k"]);
 
 /** "56.2 MiB", "12.4 KiB". */
 export function size(bytes: number): string {
-  const [unit, of] = bytes >= 2 ** 30 ? (["GiB", 2 ** 30] as const) : bytes >= 2 ** 20 ? (["MiB", 2 ** 20] as const) : (["KiB", 2 ** 10] as const);
+  const [unit, of] =
+    bytes >= 2 ** 30
+      ? (["GiB", 2 ** 30] as const)
+      : bytes >= 2 ** 20
+        ? (["MiB", 2 ** 20] as const)
+        : (["KiB", 2 ** 10] as const);
   return `${(bytes / of).toFixed(1)} ${unit}`;
 }
 

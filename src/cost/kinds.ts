@@ -5,33 +5,101 @@ import { sizeOf } from "../graph/record.js";
 import type { WorkClass } from "./profile.js";
 
 /** In the order of a report. */
-export const KINDS = ["products", "narrow products", "attention", "mixing", "elementary functions", "sums", "random numbers", "elementwise", "copies"] as const;
+export const KINDS = [
+  "products",
+  "narrow products",
+  "attention",
+  "mixing",
+  "elementary functions",
+  "sums",
+  "random numbers",
+  "elementwise",
+  "copies",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** A product with at most so many rows, columns or terms has little to do with each value that it loads. */
 const NARROW = 24;
 
-/** Composites without a kernel of their own are expanded before a plan is made, and counted as what they are made of. */
+/**
+ * Composites without a kernel of their own are expanded before a plan is made, and counted as what they are made of.
+ */
 export function kindOf(node: Node): Kind {
   switch (node.op) {
-    case "contract": return isNarrow(node) ? "narrow products" : "products";
-    case "attention": case "attention_lse": case "attention_vjp": return "attention";
-    case "sinkhorn": case "sinkhorn_vjp": return "mixing";
-    case "exp": case "log": case "sqrt": case "tanh": case "erf": case "sin": case "cos": case "sigmoid": case "pow":
-    case "softmax": case "gelu": case "silu": case "softplus": case "cross_entropy": return "elementary functions";
-    case "sum": case "reduce_max": case "scatter_add": return "sums";
-    case "threefry": return "random numbers";
-    case "parameter": case "state": case "input": case "constant": case "literal": case "iota": case "broadcast": case "reshape": case "pack": case "slice": case "gather": return "copies";
-    case "neg": case "abs": case "add": case "sub": case "mul": case "div": case "min": case "max": case "lt": case "le": case "eq": case "and": case "or": case "not":
-    case "finite": case "select": case "cast": return "elementwise";
-    default: return node satisfies never;
+    case "contract":
+      return isNarrow(node) ? "narrow products" : "products";
+    case "attention":
+    case "attention_lse":
+    case "attention_vjp":
+      return "attention";
+    case "sinkhorn":
+    case "sinkhorn_vjp":
+      return "mixing";
+    case "exp":
+    case "log":
+    case "sqrt":
+    case "tanh":
+    case "erf":
+    case "sin":
+    case "cos":
+    case "sigmoid":
+    case "pow":
+    case "softmax":
+    case "gelu":
+    case "silu":
+    case "softplus":
+    case "cross_entropy":
+      return "elementary functions";
+    case "sum":
+    case "reduce_max":
+    case "scatter_add":
+      return "sums";
+    case "threefry":
+      return "random numbers";
+    case "parameter":
+    case "state":
+    case "input":
+    case "constant":
+    case "literal":
+    case "iota":
+    case "broadcast":
+    case "reshape":
+    case "pack":
+    case "slice":
+    case "gather":
+      return "copies";
+    case "neg":
+    case "abs":
+    case "add":
+    case "sub":
+    case "mul":
+    case "div":
+    case "min":
+    case "max":
+    case "lt":
+    case "le":
+    case "eq":
+    case "and":
+    case "or":
+    case "not":
+    case "finite":
+    case "select":
+    case "cast":
+      return "elementwise";
+    default:
+      return node satisfies never;
   }
 }
 
 /** Rows are what the first operand alone has, columns the second; what both and the result have is many products. */
 function isNarrow({ attrs: { spec }, inputs: [x, y], shape }: NodeWith<"contract">): boolean {
   const { a, b, out } = letters(spec)!;
-  const count = (has: (letter: string) => boolean): number => sizeOf([...new Set([...a, ...b])].filter(has).map((letter) => (a.includes(letter) ? x!.shape[a.indexOf(letter)]! : y!.shape[b.indexOf(letter)]!)));
+  const count = (has: (letter: string) => boolean): number =>
+    sizeOf(
+      [...new Set([...a, ...b])]
+        .filter(has)
+        .map((letter) => (a.includes(letter) ? x!.shape[a.indexOf(letter)]! : y!.shape[b.indexOf(letter)]!)),
+    );
   const rows = count((letter) => out.includes(letter) && !b.includes(letter));
   const columns = count((letter) => out.includes(letter) && !a.includes(letter));
   const terms = count((letter) => !out.includes(letter));
@@ -39,5 +107,13 @@ function isNarrow({ attrs: { spec }, inputs: [x, y], shape }: NodeWith<"contract
 }
 
 export const classOf: Readonly<Record<Kind, WorkClass>> = {
-  products: "product", "narrow products": "narrow", attention: "attention", mixing: "mixing", "elementary functions": "elementary", sums: "plain", "random numbers": "plain", elementwise: "plain", copies: "plain",
+  products: "product",
+  "narrow products": "narrow",
+  attention: "attention",
+  mixing: "mixing",
+  "elementary functions": "elementary",
+  sums: "plain",
+  "random numbers": "plain",
+  elementwise: "plain",
+  copies: "plain",
 };

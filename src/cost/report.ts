@@ -1,4 +1,7 @@
-/** `cost`: what a training step of a compiled spec takes, on a device profile. FLOPs and bytes are counted from the plan, time and energy are modelled. */
+/**
+ * `cost`: what a training step of a compiled spec takes, on a device profile. FLOPs and bytes are counted from the
+ * plan, time and energy are modelled.
+ */
 import { bytesOfPools, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import { leastShare } from "../../runtime/prices.js";
 import type { Phase } from "../graph/node.js";
@@ -39,7 +42,10 @@ export interface CostReport extends TokenShare {
   /** Of all pools. */
   readonly memory_bytes: number;
   readonly dispatches: number;
-  /** What a step and its dispatches take before they do anything: a row of its own, "overhead", by phase, kind and block. */
+  /**
+   * What a step and its dispatches take before they do anything: a row of its own, "overhead", by phase, kind and
+   * block.
+   */
   readonly overhead_ms: number;
   /** Of the time, what waits for memory. */
   readonly memory_ms: number;
@@ -48,7 +54,10 @@ export interface CostReport extends TokenShare {
   readonly by_block: readonly BlockCost[];
   readonly by_kind: readonly (TokenShare & { readonly kind: string })[];
   readonly by_level: readonly { readonly level: string; readonly bytes_per_token: number }[];
-  /** What memory is for; adds up to memory_bytes. Streams are activations between connections, where most of them are alive. */
+  /**
+   * What memory is for; adds up to memory_bytes. Streams are activations between connections, where most of them are
+   * alive.
+   */
   readonly memory: readonly { readonly kind: string; readonly bytes: number }[];
   /** What dominates, and what to change. */
   readonly advice: readonly string[];
@@ -73,7 +82,12 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   const costs = costsOf(own, profile);
   const tokens = plan.train ? tokensOf(plan) : 1;
   const unit = plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example";
-  const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({ flops_per_token: flops / tokens, bytes_per_token: bytes / tokens, joules_per_token: joules / tokens, time_ms: ms });
+  const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({
+    flops_per_token: flops / tokens,
+    bytes_per_token: bytes / tokens,
+    joules_per_token: joules / tokens,
+    time_ms: ms,
+  });
   const declared = new Map<string, number>();
   for (const { name, shape } of plan.parameters) {
     const block = pathOf(name.slice(0, Math.max(0, name.lastIndexOf("."))));
@@ -88,15 +102,39 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
   };
   const overhead = perToken({ ...none, ms: costs.overheadMs });
   const byBlock: BlockCost[] = [
-    ...Array.from(blocks, (block) => ({ block, parameters: declared.get(block) ?? 0, ...perToken(costs.blocks.get(block) ?? none), ms_by_phase: msOf(block) })),
+    ...Array.from(blocks, (block) => ({
+      block,
+      parameters: declared.get(block) ?? 0,
+      ...perToken(costs.blocks.get(block) ?? none),
+      ms_by_phase: msOf(block),
+    })),
     { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle },
   ];
   const report: CostReport = {
-    name: plan.name, device: profile.name, title: profile.title, measured: profile.measured, entry, tokens, unit,
-    parameters: parametersOf(plan), ...perToken(costs.total), memory_bytes: bytesOfPools(device.pools), dispatches: own.length, overhead_ms: costs.overheadMs, memory_ms: costs.memoryMs,
-    by_phase: [...(["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })), { phase: OVERHEAD, ...overhead }],
+    name: plan.name,
+    device: profile.name,
+    title: profile.title,
+    measured: profile.measured,
+    entry,
+    tokens,
+    unit,
+    parameters: parametersOf(plan),
+    ...perToken(costs.total),
+    memory_bytes: bytesOfPools(device.pools),
+    dispatches: own.length,
+    overhead_ms: costs.overheadMs,
+    memory_ms: costs.memoryMs,
+    by_phase: [
+      ...(["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
+      { phase: OVERHEAD, ...overhead },
+    ],
     by_block: byBlock.toSorted((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
-    by_kind: [...[...costs.kinds].filter(([, { flops, bytes }]) => flops + bytes > 0).map(([kind, share]) => ({ kind, ...perToken(share) })), { kind: OVERHEAD, ...overhead }],
+    by_kind: [
+      ...[...costs.kinds]
+        .filter(([, { flops, bytes }]) => flops + bytes > 0)
+        .map(([kind, share]) => ({ kind, ...perToken(share) })),
+      { kind: OVERHEAD, ...overhead },
+    ],
     by_level: costs.levels.map(({ name, bytes }) => ({ level: name, bytes_per_token: bytes / tokens })),
     memory: memoryOf(plan, device, peak),
     advice: [],
@@ -106,14 +144,27 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
 
 /** What may still be switched off, and what has been. */
 function shrinkingOn({ shrinking, cost: info, settled }: Plan): string[] {
-  if (settled && info) return [`of the dense model's cost these are left, on the profile ${info.profile}: ${Object.entries(info.share).map(([measure, share]) => `${measure} ${percent(share)}`).join(", ")}`];
+  if (settled && info)
+    return [
+      `of the dense model's cost these are left, on the profile ${info.profile}: ${Object.entries(info.share)
+        .map(([measure, share]) => `${measure} ${percent(share)}`)
+        .join(", ")}`,
+    ];
   if (!shrinking) return [];
   const measures = shrinking.budgets.length ? shrinking.budgets : [{ measure: "energy", share: 1 }];
-  const asked = measures.map(({ measure, share }) => `${share < 1 ? `at most ${percent(share)} of its ${measure}` : `of its ${measure} what the weights leave`} (the least that can be had is ${percent(leastShare(shrinking, measure))})`);
+  const asked = measures.map(
+    ({ measure, share }) =>
+      `${share < 1 ? `at most ${percent(share)} of its ${measure}` : `of its ${measure} what the weights leave`} ` +
+      `(the least that can be had is ${percent(leastShare(shrinking, measure))})`,
+  );
   return [`this is the model before anything is switched off; from step ${shrinking.until} on ${asked.join(" and ")}`];
 }
 
-function memoryOf(plan: Plan, { pools }: DevicePlan, peak: { readonly work: number; readonly streams: number }): CostReport["memory"] {
+function memoryOf(
+  plan: Plan,
+  { pools }: DevicePlan,
+  peak: { readonly work: number; readonly streams: number },
+): CostReport["memory"] {
   const parameters = 4 * parametersOf(plan);
   const states = 4 * plan.states.reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
   const work = wordBytes.work * pools.work + wordBytes.half * pools.half;
@@ -131,13 +182,36 @@ function adviceOn(report: CostReport, { memory_bytes: room, threads }: DevicePro
   const said: string[] = [];
   const share = (ms: number): number => ms / report.time_ms;
   const most = report.by_block.find(({ block }) => block !== "" && block !== OVERHEAD);
-  if (most && share(most.time_ms) >= 0.25) said.push(`${most.block} takes ${percent(share(most.time_ms))} of a step: its sizes matter most`);
-  const connections = report.by_block.filter(({ block }) => /(^|\.)(mhc|hc)(\.|$)/.test(block)).reduce((sum, { time_ms }) => sum + time_ms, 0);
-  if (share(connections) >= 0.15) said.push(`connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside the same lanes, lower that`);
-  if (share(report.overhead_ms) >= 0.15) said.push(`the step and its ${report.dispatches} dispatches take ${percent(share(report.overhead_ms))} before they compute anything${report.entry === "train" ? ": a larger batch makes each do more" : ""}`);
-  if (share(report.memory_ms) >= 0.3) said.push(`${percent(share(report.memory_ms))} of a step waits for memory: larger sizes beside the same batch compute more with what they move${threads === 0 ? ", and `precision = f16` halves it" : ""}`);
-  if (room !== null && report.memory_bytes > room) said.push(`a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the train section, which computes activations again`);
+  if (most && share(most.time_ms) >= 0.25)
+    said.push(`${most.block} takes ${percent(share(most.time_ms))} of a step: its sizes matter most`);
+  const connections = report.by_block
+    .filter(({ block }) => /(^|\.)(mhc|hc)(\.|$)/.test(block))
+    .reduce((sum, { time_ms }) => sum + time_ms, 0);
+  if (share(connections) >= 0.15)
+    said.push(
+      `connections between streams take ${percent(share(connections))}: fewer lanes, or a larger width beside ` +
+        "the same lanes, lower that",
+    );
+  if (share(report.overhead_ms) >= 0.15)
+    said.push(
+      `the step and its ${report.dispatches} dispatches take ${percent(share(report.overhead_ms))} before ` +
+        `they compute anything${report.entry === "train" ? ": a larger batch makes each do more" : ""}`,
+    );
+  if (share(report.memory_ms) >= 0.3)
+    said.push(
+      `${percent(share(report.memory_ms))} of a step waits for memory: larger sizes beside the same batch ` +
+        `compute more with what they move${threads === 0 ? ", and `precision = f16` halves it" : ""}`,
+    );
+  if (room !== null && report.memory_bytes > room)
+    said.push(
+      `a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the ` +
+        "train section, which computes activations again",
+    );
   const streams = report.memory.find(({ kind }) => kind === "streams")!;
-  if (streams.bytes >= 0.4 * report.memory_bytes) said.push(`streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps few of them`);
+  if (streams.bytes >= 0.4 * report.memory_bytes)
+    said.push(
+      `streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps ` +
+        "few of them",
+    );
   return said;
 }

@@ -1,7 +1,7 @@
 /**
- * What the compiler says instead of throwing. A diagnostic names one row of the table of codes, the place it is about and,
- * where they help, a second place and a fix. Rendering (code frames) and JSON live beside this file; the rest of the
- * compiler only makes these records.
+ * What the compiler says instead of throwing. A diagnostic names one row of the table of codes, the place it is about
+ * and, where they help, a second place and a fix. Rendering (code frames) and JSON live beside this file; the rest of
+ * the compiler only makes these records.
  */
 import type { Span } from "../../grammar/ast.js";
 

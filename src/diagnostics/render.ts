@@ -1,6 +1,7 @@
 /**
- * Diagnostics for people and for programs: a code frame with the lines underlined, and the JSON of the command line's contract.
- * `sources` gives the text of a file by name; a place in a file that is not at hand is named without its lines.
+ * Diagnostics for people and for programs: a code frame with the lines underlined, and the JSON of the command line's
+ * contract. `sources` gives the text of a file by name; a place in a file that is not at hand is named without its
+ * lines.
  */
 import type { Span } from "../../grammar/ast.js";
 import { underlined } from "./columns.js";
@@ -23,10 +24,17 @@ export function positionOf(text: string, offset: number): Position {
 }
 const MARK = "\ufeff";
 
-export function render(diagnostic: Diagnostic, sources: Sources, { color = false }: { readonly color?: boolean } = {}): string {
+export function render(
+  diagnostic: Diagnostic,
+  sources: Sources,
+  { color = false }: { readonly color?: boolean } = {},
+): string {
   const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
   const tone = diagnostic.severity === "error" ? "31;1" : "33;1";
-  const out = [`${paint(tone, `${diagnostic.severity} ${diagnostic.code}`)}${paint("1", `: ${diagnostic.message}`)}`, ...frame(diagnostic.span, sources, (text) => paint(tone, text))];
+  const out = [
+    `${paint(tone, `${diagnostic.severity} ${diagnostic.code}`)}${paint("1", `: ${diagnostic.message}`)}`,
+    ...frame(diagnostic.span, sources, (text) => paint(tone, text)),
+  ];
   for (const note of diagnostic.notes) {
     out.push(`${paint("36", "note")}: ${note.message}`);
     if (note.span) out.push(...frame(note.span, sources, (text) => paint("36", text)));
@@ -41,7 +49,11 @@ function frame(span: Span, sources: Sources, paint: (text: string) => string): s
   const { line, column } = positionOf(text, span.start);
   const source = (text.split("\n")[line - 1] ?? "").replace(/\r$/, "").replace(line === 1 ? MARK : "", "");
   const gutter = `${line}`.length;
-  const shown = underlined(source, column - 1, Math.min(column - 1 + (span.end - span.start), Math.max(column, source.length)));
+  const shown = underlined(
+    source,
+    column - 1,
+    Math.min(column - 1 + (span.end - span.start), Math.max(column, source.length)),
+  );
   return [
     `${" ".repeat(gutter)}--> ${span.file}:${line}:${column}`,
     `${line} | ${shown.line}`,
@@ -53,8 +65,19 @@ function frame(span: Span, sources: Sources, paint: (text: string) => string): s
 export function toJson(diagnostic: Diagnostic, sources: Sources): Readonly<Record<string, unknown>> {
   const place = (span: Span): { file: string; start: Position | null; end: Position | null } => {
     const text = sources(span.file);
-    return { file: span.file, start: text === undefined ? null : positionOf(text, span.start), end: text === undefined ? null : positionOf(text, span.end) };
+    return {
+      file: span.file,
+      start: text === undefined ? null : positionOf(text, span.start),
+      end: text === undefined ? null : positionOf(text, span.end),
+    };
   };
   const { code, severity, message, span, notes, fix } = diagnostic;
-  return { code, severity, message, ...place(span), notes: notes.map((note) => ({ message: note.message, ...(note.span ? place(note.span) : {}) })), fix };
+  return {
+    code,
+    severity,
+    message,
+    ...place(span),
+    notes: notes.map((note) => ({ message: note.message, ...(note.span ? place(note.span) : {}) })),
+    fix,
+  };
 }

@@ -1,7 +1,7 @@
 /**
- * The one table of codes. A diagnostic is made only through `diagnostic`, which takes a code of this table; the row says how
- * severe it is and, in general terms, what it is about. 1xx syntax, 2xx names, dims and types, 3xx manifolds, 4xx data, 5xx
- * training and cost, 6xx targets.
+ * The one table of codes. A diagnostic is made only through `diagnostic`, which takes a code of this table; the row
+ * says how severe it is and, in general terms, what it is about. 1xx syntax, 2xx names, dims and types, 3xx manifolds,
+ * 4xx data, 5xx training and cost, 6xx targets.
  */
 import type { Span } from "../../grammar/ast.js";
 import type { Diagnostic, Note, Severity } from "./diagnostic.js";

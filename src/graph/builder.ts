@@ -1,8 +1,8 @@
 /**
  * Makes graph nodes. Hash-consing: what has the same op, attributes, inputs, site and epoch is one node, so common
- * subexpressions are shared as they are built. Shapes and dtypes come from the op table, which also says what is wrong with
- * wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise (x * 1, x + 0,
- * views that change nothing) are folded here; the rest is `src/passes/simplify.ts`.
+ * subexpressions are shared as they are built. Shapes and dtypes come from the op table, which also says what is wrong
+ * with wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise
+ * (x * 1, x + 0, views that change nothing) are folded here; the rest is `src/passes/simplify.ts`.
  */
 import type { Span } from "../../grammar/ast.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
@@ -29,7 +29,9 @@ export function createBuilder() {
     const record = opTable[op] as OpRecord<K>;
     const inferred = record.infer(inputs, attrs, options);
     if (typeof inferred === "string") {
-      throw new Error(`graph: ${op}(${inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ")}): ${inferred}`);
+      throw new Error(
+        `graph: ${op}(${inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ")}): ${inferred}`,
+      );
     }
     const site = options.site ?? "";
     const clone = options.epoch ?? (inputs.length ? epoch : 0);
@@ -37,13 +39,24 @@ export function createBuilder() {
     const found = known.get(id);
     if (found) return found;
     const node = {
-      op, attrs, inputs, shape: inferred.shape, dtype: inferred.dtype, id: ids++, site, epoch: clone, origin: options.origin ?? origin,
+      op,
+      attrs,
+      inputs,
+      shape: inferred.shape,
+      dtype: inferred.dtype,
+      id: ids++,
+      site,
+      epoch: clone,
+      origin: options.origin ?? origin,
     } as unknown as Node;
     known.set(id, node);
     return node;
   }
 
-  /** What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its original. */
+  /**
+   * What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its
+   * original.
+   */
   function inEpoch<T>(number: number, part: () => T): T {
     const before = epoch;
     epoch = number;
@@ -72,28 +85,47 @@ export function createBuilder() {
     (node.op === "constant" && node.attrs.value === value) ||
     ((node.op === "broadcast" || node.op === "reshape") && isConstant(node.inputs[0]!, value));
 
-  const unary = (op: Op) => (x: Node): Node => make(op, [x], {});
-  const binary = (op: Op) => (x: Node, y: Node): Node => make(op, [x, y], {});
+  const unary =
+    (op: Op) =>
+    (x: Node): Node =>
+      make(op, [x], {});
+  const binary =
+    (op: Op) =>
+    (x: Node, y: Node): Node =>
+      make(op, [x, y], {});
 
   // -0 + 0 is 0: both zeros have one key and one text, so they must be one value.
   const constant = (value: number, dtype: DType = "f32"): Node => make("constant", [], { value: value + 0 }, { dtype });
   const broadcast = (x: Node, shape: Shape, axes: readonly number[]): Node => {
     if (sameShape(x.shape, shape) && axes.every((axis, i) => axis === i)) return x;
     if (x.op === "broadcast" && x.shape.every((size, i) => size === shape[axes[i]!])) {
-      return broadcast(x.inputs[0]!, shape, x.attrs.axes.map((axis) => axes[axis]!));
+      return broadcast(
+        x.inputs[0]!,
+        shape,
+        x.attrs.axes.map((axis) => axes[axis]!),
+      );
     }
     return make("broadcast", [x], { axes }, { shape });
   };
-  const fill = (value: number, shape: Shape, dtype: DType = "f32"): Node => broadcast(constant(value, dtype), shape, []);
+  const fill = (value: number, shape: Shape, dtype: DType = "f32"): Node =>
+    broadcast(constant(value, dtype), shape, []);
   const reshape = (x: Node, shape: Shape): Node =>
-    sameShape(x.shape, shape) ? x : x.op === "reshape" ? reshape(x.inputs[0]!, shape) : make("reshape", [x], {}, { shape });
+    sameShape(x.shape, shape)
+      ? x
+      : x.op === "reshape"
+        ? reshape(x.inputs[0]!, shape)
+        : make("reshape", [x], {}, { shape });
   const mul = (x: Node, y: Node): Node =>
     x.dtype === "f32" && isConstant(x, 1) ? y : y.dtype === "f32" && isConstant(y, 1) ? x : make("mul", [x, y], {});
   const add = (x: Node, y: Node): Node => (isConstant(x, 0) ? y : isConstant(y, 0) ? x : make("add", [x, y], {}));
-  const sum = (x: Node, axes: readonly number[]): Node => (axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) }));
+  const sum = (x: Node, axes: readonly number[]): Node =>
+    axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) });
 
   return {
-    make, inEpoch, within, at,
+    make,
+    inEpoch,
+    within,
+    at,
     parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
     state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
     input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),
@@ -101,21 +133,48 @@ export function createBuilder() {
     literal: (shape: Shape, data: readonly number[]): Node => make("literal", [], { data }, { shape, dtype: "f32" }),
     iota: (shape: Shape, axis: number): Node => make("iota", [], { axis }, { shape }),
     fill,
-    neg: unary("neg"), exp: unary("exp"), log: unary("log"), sqrt: unary("sqrt"), tanh: unary("tanh"), erf: unary("erf"),
-    abs: unary("abs"), sin: unary("sin"), cos: unary("cos"), sigmoid: unary("sigmoid"), not: unary("not"), finite: unary("finite"),
-    gelu: unary("gelu"), silu: unary("silu"), softplus: unary("softplus"), softmax: unary("softmax"),
-    add, mul,
+    neg: unary("neg"),
+    exp: unary("exp"),
+    log: unary("log"),
+    sqrt: unary("sqrt"),
+    tanh: unary("tanh"),
+    erf: unary("erf"),
+    abs: unary("abs"),
+    sin: unary("sin"),
+    cos: unary("cos"),
+    sigmoid: unary("sigmoid"),
+    not: unary("not"),
+    finite: unary("finite"),
+    gelu: unary("gelu"),
+    silu: unary("silu"),
+    softplus: unary("softplus"),
+    softmax: unary("softmax"),
+    add,
+    mul,
     sub: (x: Node, y: Node): Node => (isConstant(y, 0) ? x : make("sub", [x, y], {})),
     div: (x: Node, y: Node): Node => (isConstant(y, 1) ? x : make("div", [x, y], {})),
-    min: binary("min"), max: binary("max"), pow: binary("pow"), lt: binary("lt"), le: binary("le"), eq: binary("eq"),
-    and: binary("and"), or: binary("or"), crossEntropy: binary("cross_entropy"), gather: binary("gather"),
+    min: binary("min"),
+    max: binary("max"),
+    pow: binary("pow"),
+    lt: binary("lt"),
+    le: binary("le"),
+    eq: binary("eq"),
+    and: binary("and"),
+    or: binary("or"),
+    crossEntropy: binary("cross_entropy"),
+    gather: binary("gather"),
     select: (condition: Node, then: Node, otherwise: Node): Node => make("select", [condition, then, otherwise], {}),
     cast: (x: Node, to: DType): Node => (x.dtype === to ? x : make("cast", [x], { to })),
-    threefry: (word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node => make("threefry", [k0, k1, c0, c1], { word }),
+    threefry: (word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node =>
+      make("threefry", [k0, k1, c0, c1], { word }),
     broadcast,
     transpose: (x: Node, order: readonly number[]): Node =>
       // Output axis i is input axis order[i].
-      broadcast(x, order.map((axis) => x.shape[axis]!), order.map((_, axis) => order.indexOf(axis))),
+      broadcast(
+        x,
+        order.map((axis) => x.shape[axis]!),
+        order.map((_, axis) => order.indexOf(axis)),
+      ),
     reshape,
     pack: (inputs: readonly Node[]): Node => make("pack", inputs, {}),
     slice: (x: Node, offset: number, shape: Shape): Node =>
@@ -131,6 +190,7 @@ export function createBuilder() {
     scatterAdd: (index: Node, values: Node, rows: number): Node => make("scatter_add", [index, values], { rows }),
     attention: (q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node => make("attention", [q, k, v], attrs),
     sinkhorn: (logits: Node, attrs: Attributes["sinkhorn"]): Node => make("sinkhorn", [logits], attrs),
-    sinkhornVjp: (logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node => make("sinkhorn_vjp", [logits, cotangent], attrs),
+    sinkhornVjp: (logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node =>
+      make("sinkhorn_vjp", [logits, cotangent], attrs),
   };
 }

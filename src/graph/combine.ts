@@ -13,7 +13,10 @@ export function unit(b: Builder, shape: readonly number[]): Node {
   return b.cast(b.eq(b.iota(shape, shape.length - 2), b.iota(shape, shape.length - 1)), "f32");
 }
 
-/** The largest of all values. Tensors of one shape are compared place by place first, so that each comparison joins the kernel that makes the next tensor. */
+/**
+ * The largest of all values. Tensors of one shape are compared place by place first, so that each comparison joins the
+ * kernel that makes the next tensor.
+ */
 export function largestOf(b: Builder, tensors: readonly Node[]): Node {
   const byShape = new Map<string, Node>();
   for (const tensor of tensors) {
@@ -21,5 +24,14 @@ export function largestOf(b: Builder, tensors: readonly Node[]): Node {
     const before = byShape.get(shape);
     byShape.set(shape, before ? b.max(before, tensor) : tensor);
   }
-  return [...byShape.values()].map((x) => (x.shape.length ? b.reduceMax(x, x.shape.map((_, axis) => axis)) : x)).reduce((x, y) => b.max(x, y));
+  return [...byShape.values()]
+    .map((x) =>
+      x.shape.length
+        ? b.reduceMax(
+            x,
+            x.shape.map((_, axis) => axis),
+          )
+        : x,
+    )
+    .reduce((x, y) => b.max(x, y));
 }

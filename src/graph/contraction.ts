@@ -1,7 +1,7 @@
 /**
  * An n-ary Einstein product as a tree of two-operand ones. The order is the compiler's choice: the cheapest by
- * multiplications, found exhaustively for up to six factors and greedily above. What stands in one factor only is summed before
- * it is multiplied; where nothing is summed a product is elementwise; scalars come last.
+ * multiplications, found exhaustively for up to six factors and greedily above. What stands in one factor only is
+ * summed before it is multiplied; where nothing is summed a product is elementwise; scalars come last.
  */
 import type { Builder } from "./builder.js";
 import type { Node } from "./node.js";
@@ -14,14 +14,24 @@ export interface Labelled {
 
 const EXHAUSTIVE = 6;
 
-/** The product of `factors`, summed over every label that is not in `out`. Labels of `out` that no factor has are an error. */
+/**
+ * The product of `factors`, summed over every label that is not in `out`. Labels of `out` that no factor has are an
+ * error.
+ */
 export function contractAll(b: Builder, factors: readonly Labelled[], out: readonly string[]): Labelled {
   const sizes = new Map<string, number>();
   for (const { node, labels } of factors) labels.forEach((label, i) => sizes.set(label, node.shape[i]!));
   for (const label of out) if (!sizes.has(label)) throw new Error(`graph: no factor has the axis ${label}`);
   const scalars = factors.filter(({ labels }) => labels.length === 0);
   const tensors = factors.filter(({ labels }) => labels.length > 0);
-  const tree = tensors.length > 0 ? order(tensors.map(({ labels }) => new Set(labels)), new Set(out), sizes) : null;
+  const tree =
+    tensors.length > 0
+      ? order(
+          tensors.map(({ labels }) => new Set(labels)),
+          new Set(out),
+          sizes,
+        )
+      : null;
   let result: Labelled | null = tree !== null ? build(b, tree, tensors, new Set(out)) : null;
   if (result) result = sumTo(b, result, new Set(out));
   for (const scalar of scalars) result = result ? multiply(b, result, scalar) : scalar;
@@ -31,7 +41,13 @@ export function contractAll(b: Builder, factors: readonly Labelled[], out: reado
 
 /** Reorders the axes of a labelled tensor; every label of `out` must be there. */
 export function arrange(b: Builder, x: Labelled, out: readonly string[]): Labelled {
-  return { node: b.transpose(x.node, out.map((label) => x.labels.indexOf(label))), labels: out };
+  return {
+    node: b.transpose(
+      x.node,
+      out.map((label) => x.labels.indexOf(label)),
+    ),
+    labels: out,
+  };
 }
 
 /** Repeats a labelled tensor over the labels that it lacks. */
@@ -40,13 +56,18 @@ export function spread(b: Builder, x: Labelled, out: readonly string[], sizes: R
     const own = x.labels.indexOf(label);
     return own >= 0 ? x.node.shape[own]! : sizes.get(label)!;
   });
-  return b.broadcast(x.node, shape, x.labels.map((label) => out.indexOf(label)));
+  return b.broadcast(
+    x.node,
+    shape,
+    x.labels.map((label) => out.indexOf(label)),
+  );
 }
 
 type Tree = number | readonly [Tree, Tree];
 
 const union = (a: ReadonlySet<string>, b: ReadonlySet<string>): Set<string> => new Set([...a, ...b]);
-const volume = (labels: Iterable<string>, sizes: ReadonlyMap<string, number>): number => [...labels].reduce((product, label) => product * sizes.get(label)!, 1);
+const volume = (labels: Iterable<string>, sizes: ReadonlyMap<string, number>): number =>
+  [...labels].reduce((product, label) => product * sizes.get(label)!, 1);
 
 /** Labels that survive when the factors of `mask` are multiplied: those of the result or of another factor. */
 function surviving(mask: number, all: readonly ReadonlySet<string>[], out: ReadonlySet<string>): Set<string> {
@@ -56,7 +77,11 @@ function surviving(mask: number, all: readonly ReadonlySet<string>[], out: Reado
   return new Set([...own].filter((label) => needed.has(label)));
 }
 
-function order(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, sizes: ReadonlyMap<string, number>): Tree {
+function order(
+  all: readonly ReadonlySet<string>[],
+  out: ReadonlySet<string>,
+  sizes: ReadonlyMap<string, number>,
+): Tree {
   if (all.length > EXHAUSTIVE) return greedy(all, out, sizes);
   const best = new Map<number, { cost: number; tree: Tree }>();
   all.forEach((_, i) => best.set(1 << i, { cost: 0, tree: i }));
@@ -77,7 +102,11 @@ function order(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, si
   return best.get(full)!.tree;
 }
 
-function greedy(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, sizes: ReadonlyMap<string, number>): Tree {
+function greedy(
+  all: readonly ReadonlySet<string>[],
+  out: ReadonlySet<string>,
+  sizes: ReadonlyMap<string, number>,
+): Tree {
   let live = all.map((labels, i) => ({ labels: new Set(labels), tree: i as Tree }));
   while (live.length > 1) {
     let best = { cost: Number.POSITIVE_INFINITY, i: 0, j: 1 };
@@ -99,7 +128,8 @@ function greedy(all: readonly ReadonlySet<string>[], out: ReadonlySet<string>, s
 function build(b: Builder, tree: Tree, factors: readonly Labelled[], needed: ReadonlySet<string>): Labelled {
   if (typeof tree === "number") return sumTo(b, factors[tree]!, needed);
   const [left, right] = tree;
-  const labelsOf = (part: Tree): Set<string> => (typeof part === "number" ? new Set(factors[part]!.labels) : union(labelsOf(part[0]), labelsOf(part[1])));
+  const labelsOf = (part: Tree): Set<string> =>
+    typeof part === "number" ? new Set(factors[part]!.labels) : union(labelsOf(part[0]), labelsOf(part[1]));
   const a = build(b, left, factors, union(needed, labelsOf(right)));
   const c = build(b, right, factors, union(needed, labelsOf(left)));
   const all = [...union(new Set(a.labels), new Set(c.labels))];
@@ -117,7 +147,10 @@ function sumTo(b: Builder, x: Labelled, needed: ReadonlySet<string>): Labelled {
   return axes.length ? { node: b.sum(x.node, axes), labels: x.labels.filter((label) => needed.has(label)) } : x;
 }
 
-/** Elementwise product over all labels of both, in the order of the one that has more: a gain times a tensor lies as the tensor does. */
+/**
+ * Elementwise product over all labels of both, in the order of the one that has more: a gain times a tensor lies as the
+ * tensor does.
+ */
 export function multiply(b: Builder, x: Labelled, y: Labelled): Labelled {
   const [most, least] = y.labels.length > x.labels.length ? [y, x] : [x, y];
   const labels = [...most.labels, ...least.labels.filter((label) => !most.labels.includes(label))];

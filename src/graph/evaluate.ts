@@ -1,6 +1,6 @@
 /**
- * Evaluates a graph in f64, node by node, unfused: the definition that every fast path is tested against. Leaves are bound by
- * name; a value is freed when its last reader has run.
+ * Evaluates a graph in f64, node by node, unfused: the definition that every fast path is tested against. Leaves are
+ * bound by name; a value is freed when its last reader has run.
  */
 import type { Graph, Node } from "./node.js";
 import { opTable } from "./ops.js";
@@ -44,7 +44,10 @@ export function leafName(node: Node): string {
 function compute(node: Node, values: ReadonlyMap<Node, Value>): Value {
   const record = opTable[node.op] as OpRecord<typeof node.op>;
   if (!record.evaluate) throw new Error(`graph: ${node.op} cannot be evaluated`);
-  return (record.evaluate as (node: Node, inputs: readonly Value[]) => Value)(node, node.inputs.map((input) => values.get(input)!));
+  return (record.evaluate as (node: Node, inputs: readonly Value[]) => Value)(
+    node,
+    node.inputs.map((input) => values.get(input)!),
+  );
 }
 
 function bound(node: Node, bindings: Bindings): Value {

@@ -1,12 +1,12 @@
 /**
- * The tensor graph's nodes: what every room between the model and the kernels talks about. A node is an immutable record in
- * one discriminated union, made only by the builder (`builder.ts`), which hash-conses: two nodes with the same op,
- * attributes, inputs, site and epoch are one object. Shapes are positional and fully static (symbolic dims end in
- * `src/model`); the implicit batch axis is an ordinary leading axis here. Broadcasting is never implicit: elementwise ops
- * take operands of one shape, and `broadcast` says where each axis goes.
+ * The tensor graph's nodes: what every room between the model and the kernels talks about. A node is an immutable
+ * record in one discriminated union, made only by the builder (`builder.ts`), which hash-conses: two nodes with the
+ * same op, attributes, inputs, site and epoch are one object. Shapes are positional and fully static (symbolic dims end
+ * in `src/model`); the implicit batch axis is an ordinary leading axis here. Broadcasting is never implicit:
+ * elementwise ops take operands of one shape, and `broadcast` says where each axis goes.
  *
- * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator and
- * in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
+ * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator
+ * and in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
  */
 import type { Span } from "../../grammar/ast.js";
 
@@ -15,7 +15,8 @@ export type Shape = readonly number[];
 
 /** Attributes of each op. The op table (`ops.ts`) has one record for every key here, checked by the type system. */
 export interface Attributes {
-  // Leaves. `parameter` and `state` persist between steps (`state` holds moments and the like); `input` is a batch tensor or a scalar of the step.
+  // Leaves. `parameter` and `state` persist between steps (`state` holds moments and the like); `input` is a batch
+  // tensor or a scalar of the step.
   parameter: { readonly name: string };
   state: { readonly name: string };
   /** Fed by the host on every run: batch tensors, and the scalars "step" and "seed" (u32, shape []). */
@@ -28,12 +29,30 @@ export interface Attributes {
   iota: { readonly axis: number };
 
   // Elementwise, one shape.
-  neg: {}; exp: {}; log: {}; sqrt: {}; tanh: {}; erf: {}; abs: {}; sin: {}; cos: {}; sigmoid: {};
-  add: {}; sub: {}; mul: {}; div: {}; min: {}; max: {};
+  neg: {};
+  exp: {};
+  log: {};
+  sqrt: {};
+  tanh: {};
+  erf: {};
+  abs: {};
+  sin: {};
+  cos: {};
+  sigmoid: {};
+  add: {};
+  sub: {};
+  mul: {};
+  div: {};
+  min: {};
+  max: {};
   /** x^y with x > 0, or y a constant integer. */
   pow: {};
-  lt: {}; le: {}; eq: {};
-  and: {}; or: {}; not: {};
+  lt: {};
+  le: {};
+  eq: {};
+  and: {};
+  or: {};
+  not: {};
   /** Whether a value is neither infinite nor NaN: a question about bits, which no compiler may answer beforehand. */
   finite: {};
   /** inputs: condition (bool), then, else. */
@@ -44,13 +63,21 @@ export interface Attributes {
   threefry: { readonly word: 0 | 1 };
 
   // Layout.
-  /** Input axis i becomes axis `axes[i]` of `shape` (any order: it transposes too); the other axes of `shape` repeat. */
+  /**
+   * Input axis i becomes axis `axes[i]` of `shape` (any order: it transposes too); the other axes of `shape` repeat.
+   */
   broadcast: { readonly axes: readonly number[] };
   /** Same number of values, row-major order kept. */
   reshape: {};
-  /** f32 tensors, row-major, one after the other as one vector: each starts at the next multiple of 64, with zeros between and at the end (`packing.ts`). */
+  /**
+   * f32 tensors, row-major, one after the other as one vector: each starts at the next multiple of 64, with zeros
+   * between and at the end (`packing.ts`).
+   */
   pack: {};
-  /** The values from `offset` of a vector, as the given shape. `offset` and the vector's size are multiples of 64, as in a pack. */
+  /**
+   * The values from `offset` of a vector, as the given shape. `offset` and the vector's size are multiples of 64, as in
+   * a pack.
+   */
   slice: { readonly offset: number };
 
   // Reductions over `axes` (ascending), which disappear from the shape.
@@ -59,8 +86,9 @@ export interface Attributes {
   reduce_max: { readonly axes: readonly number[] };
 
   /**
-   * Product of two tensors, as two-operand Einstein text: "bthd,buhd->bhtu". One letter an axis. A summed letter stands in both
-   * operands; every letter of the result stands in an operand; no operand has a letter that is neither summed nor in the result; no letter twice in one term.
+   * Product of two tensors, as two-operand Einstein text: "bthd,buhd->bhtu". One letter an axis. A summed letter stands
+   * in both operands; every letter of the result stands in an operand; no operand has a letter that is neither summed
+   * nor in the result; no letter twice in one term.
    */
   contract: { readonly spec: string };
 
@@ -72,24 +100,34 @@ export interface Attributes {
   // Composites: each has an expansion into the ops above, which is its definition.
   /** Along the last axis. */
   softmax: {};
-  gelu: {}; silu: {}; softplus: {};
+  gelu: {};
+  silu: {};
+  softplus: {};
   /** inputs: logits [...i, v], target [...i] u32 -> [...i]: logsumexp(logits) - logits[target], in nats. */
   cross_entropy: {};
   /**
-   * logits [..., n, n] -> doubly stochastic. `paper`: exp, then `iterations` times (columns to 1, then rows to 1), the first pass in
-   * the log domain. `deepseek`: row softmax + eps, columns / (sum + eps), then iterations - 1 times (rows, columns), each / (sum + eps). Rows are
-   * indexed by the second to last axis: "rows to 1" makes sums over the LAST axis 1.
+   * logits [..., n, n] -> doubly stochastic. `paper`: exp, then `iterations` times (columns to 1, then rows to 1), the
+   * first pass in the log domain. `deepseek`: row softmax + eps, columns / (sum + eps), then iterations - 1 times
+   * (rows, columns), each / (sum + eps). Rows are indexed by the second to last axis: "rows to 1" makes sums over the
+   * LAST axis 1.
    */
   sinkhorn: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
-  /** inputs: logits, cotangent of the result -> cotangent of the logits. Its expansion is the derivative of sinkhorn's expansion. */
+  /**
+   * inputs: logits, cotangent of the result -> cotangent of the logits. Its expansion is the derivative of sinkhorn's
+   * expansion.
+   */
   sinkhorn_vjp: { readonly iterations: number; readonly convention: "paper" | "deepseek"; readonly epsilon: number };
   /**
-   * inputs: queries [b, t, h, d], keys [b, u, h, d], values [b, u, h, e] -> [b, t, h, e]: softmax over u of scale * (q . k), times the values; `causal`: over u <= t.
+   * inputs: queries [b, t, h, d], keys [b, u, h, d], values [b, u, h, e] -> [b, t, h, e]: softmax over u of scale * (q
+   * . k), times the values; `causal`: over u <= t.
    */
   attention: { readonly scale: number; readonly causal: boolean };
   /** inputs: queries, keys -> [b, h, t]: the log of the sum of exponentials of a row of attention's scores. */
   attention_lse: { readonly scale: number; readonly causal: boolean };
-  /** inputs: queries, keys, values, attention's result, its lse, the cotangent of the result -> the cotangent of one of the first three. */
+  /**
+   * inputs: queries, keys, values, attention's result, its lse, the cotangent of the result -> the cotangent of one of
+   * the first three.
+   */
   attention_vjp: { readonly scale: number; readonly causal: boolean; readonly wrt: "query" | "key" | "value" };
 }
 
@@ -114,7 +152,10 @@ export interface NodeOf<K extends Op> {
 /** What a node is for. */
 export type Phase = "forward" | "backward" | "update";
 
-/** Whose a node is, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the page itself). Equal nodes are one, and whoever needs it first has made it. */
+/**
+ * Whose a node is, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the page itself).
+ * Equal nodes are one, and whoever needs it first has made it.
+ */
 export interface Origin {
   readonly block: string;
   readonly phase: Phase;
@@ -125,15 +166,24 @@ export interface Origin {
 export type Node = { readonly [K in Op]: NodeOf<K> }[Op];
 export type NodeWith<K extends Op> = Extract<Node, { readonly op: K }>;
 
-/** One compiled entry: named results, and the new values of parameters and states (an entry without updates changes nothing). */
+/**
+ * One compiled entry: named results, and the new values of parameters and states (an entry without updates changes
+ * nothing).
+ */
 export interface Graph {
   readonly name: string;
   /** Named results in order: "loss", "gradient:layers.0.attention.wq", "constraint:Mixing", … */
   readonly outputs: ReadonlyMap<string, Node>;
   /** Leaf (op `parameter` or `state`) -> its value after the step. All reads see the old values. */
   readonly updates: ReadonlyMap<Node, Node>;
-  /** Activations of the residual streams (`streams.ts`), for the plan's account of memory. They change nothing, and the text leaves them out. */
+  /**
+   * Activations of the residual streams (`streams.ts`), for the plan's account of memory. They change nothing, and the
+   * text leaves them out.
+   */
   readonly streams?: ReadonlySet<Node>;
-  /** Activations of at least so many values are kept in half precision (`src/schedule/precision.ts`); all in f32 when it does not say. */
+  /**
+   * Activations of at least so many values are kept in half precision (`src/schedule/precision.ts`); all in f32 when it
+   * does not say.
+   */
   readonly half?: number;
 }

@@ -1,6 +1,6 @@
 /**
- * The op table: one record an op. The verifier, the evaluator, differentiation, cost and the generated tests are derived from it;
- * the type says that no op of `node.ts` may be missing.
+ * The op table: one record an op. The verifier, the evaluator, differentiation, cost and the generated tests are
+ * derived from it; the type says that no op of `node.ts` may be missing.
  */
 import { attentions } from "./ops/attention.js";
 import { composites } from "./ops/composite.js";

@@ -1,7 +1,8 @@
 /**
- * Where the operands of `pack` lie in its result. Every operand gets a slot that starts at a multiple of 64 words, the offset alignment of
- * WebGPU, so that a slot can be bound and copied like any tensor of a pool, and so that a pack of tensors that already lie one after the
- * other in memory is that memory. What is left of a slot is padding: zeros, by definition.
+ * Where the operands of `pack` lie in its result. Every operand gets a slot that starts at a multiple of 64 words, the
+ * offset alignment of WebGPU, so that a slot can be bound and copied like any tensor of a pool, and so that a pack of
+ * tensors that already lie one after the other in memory is that memory. What is left of a slot is padding: zeros, by
+ * definition.
  */
 import { sizeOf } from "./record.js";
 import type { Shape } from "./node.js";

@@ -1,7 +1,7 @@
 /**
- * Sizes: polynomials over named atoms (dims of the model, facts of the data), so that `4 * width` and `corpus.vocab` are known
- * by name before they are known by number, and variables, which stand for axes of a block whose size is found by unification.
- * Two sizes agree when they are the same polynomial, or when both have a number and it is the same.
+ * Sizes: polynomials over named atoms (dims of the model, facts of the data), so that `4 * width` and `corpus.vocab`
+ * are known by name before they are known by number, and variables, which stand for axes of a block whose size is found
+ * by unification. Two sizes agree when they are the same polynomial, or when both have a number and it is the same.
  */
 
 export interface SizeVariable {
@@ -26,8 +26,16 @@ export interface Polynomial {
 
 export type Size = Polynomial | SizeVariable;
 
-export const known = (value: number): Polynomial => ({ kind: "polynomial", terms: value === 0 ? [] : [{ coefficient: value, atoms: [] }], value });
-export const atom = (name: string, value: number | null): Polynomial => ({ kind: "polynomial", terms: [{ coefficient: 1, atoms: [name] }], value });
+export const known = (value: number): Polynomial => ({
+  kind: "polynomial",
+  terms: value === 0 ? [] : [{ coefficient: value, atoms: [] }],
+  value,
+});
+export const atom = (name: string, value: number | null): Polynomial => ({
+  kind: "polynomial",
+  terms: [{ coefficient: 1, atoms: [name] }],
+  value,
+});
 export const variable = (name: string): SizeVariable => ({ kind: "variable", name, bound: null });
 
 export function resolve(size: Size): Size {
@@ -66,12 +74,21 @@ function collect(terms: readonly Term[], value: number | null): Polynomial {
 const both = (a: Polynomial, b: Polynomial, f: (x: number, y: number) => number): number | null =>
   a.value === null || b.value === null ? null : f(a.value, b.value);
 
-export const add = (a: Polynomial, b: Polynomial): Polynomial => collect([...a.terms, ...b.terms], both(a, b, (x, y) => x + y));
+export const add = (a: Polynomial, b: Polynomial): Polynomial =>
+  collect(
+    [...a.terms, ...b.terms],
+    both(a, b, (x, y) => x + y),
+  );
 export const subtract = (a: Polynomial, b: Polynomial): Polynomial =>
-  collect([...a.terms, ...b.terms.map((term) => ({ ...term, coefficient: -term.coefficient }))], both(a, b, (x, y) => x - y));
+  collect(
+    [...a.terms, ...b.terms.map((term) => ({ ...term, coefficient: -term.coefficient }))],
+    both(a, b, (x, y) => x - y),
+  );
 export const multiply = (a: Polynomial, b: Polynomial): Polynomial =>
   collect(
-    a.terms.flatMap((x) => b.terms.map((y) => ({ coefficient: x.coefficient * y.coefficient, atoms: [...x.atoms, ...y.atoms].sort() }))),
+    a.terms.flatMap((x) =>
+      b.terms.map((y) => ({ coefficient: x.coefficient * y.coefficient, atoms: [...x.atoms, ...y.atoms].sort() })),
+    ),
     both(a, b, (x, y) => x * y),
   );
 
@@ -93,7 +110,12 @@ export function divide(a: Polynomial, b: Polynomial): Polynomial | null {
     });
     if (quotients.every((term) => term !== null)) return collect(quotients, value);
   }
-  if (value !== null && a.terms.every(({ atoms }) => atoms.length === 0) && b.terms.every(({ atoms }) => atoms.length === 0)) return known(value);
+  if (
+    value !== null &&
+    a.terms.every(({ atoms }) => atoms.length === 0) &&
+    b.terms.every(({ atoms }) => atoms.length === 0)
+  )
+    return known(value);
   return { ...atom(`${part(a)} / ${part(b)}`, value) };
 }
 
@@ -123,7 +145,12 @@ export function show(size: Size): string {
   return found.terms
     .map(({ coefficient, atoms }, i) => {
       const magnitude = Math.abs(coefficient);
-      const text = atoms.length === 0 ? `${magnitude}` : magnitude === 1 ? atoms.join(" * ") : [`${magnitude}`, ...atoms].join(" * ");
+      const text =
+        atoms.length === 0
+          ? `${magnitude}`
+          : magnitude === 1
+            ? atoms.join(" * ")
+            : [`${magnitude}`, ...atoms].join(" * ");
       return i === 0 ? (coefficient < 0 ? `-${text}` : text) : `${coefficient < 0 ? " - " : " + "}${text}`;
     })
     .join("");

@@ -1,8 +1,9 @@
 /**
- * Residual streams as nodes. A graph has no streams, only nodes; what recompute needs to know of the model is written down here while it is
- * lowered: for every connection the stream before and after, and what the block inside read and made. From that follows which
- * nodes are *light*: those of the connections, and what a block does to its input before its first product (its norm). All
- * others belong to the heavy function F of the mHC paper, which is never computed twice.
+ * Residual streams as nodes. A graph has no streams, only nodes; what recompute needs to know of the model is written
+ * down here while it is lowered: for every connection the stream before and after, and what the block inside read and
+ * made. From that follows which nodes are *light*: those of the connections, and what a block does to its input before
+ * its first product (its norm). All others belong to the heavy function F of the mHC paper, which is never computed
+ * twice.
  */
 import type { Builder } from "./builder.js";
 import type { Node, Op } from "./node.js";
@@ -19,7 +20,17 @@ export interface Connection {
   /** The name of the stream. */
   readonly stream: string;
   /** What it does to the lanes beside its block: [batch, …outer, n, n], or nothing, or something else. */
-  readonly mix: { readonly kind: "identity" } | { readonly kind: "unknown" } | { readonly kind: "matrix"; readonly node: Node; /** The lanes' place among the stream's axes. */ readonly lane: number; /** The places of those axes, in order, that it has a matrix for each value of. */ readonly outer: readonly number[] };
+  readonly mix:
+    | { readonly kind: "identity" }
+    | { readonly kind: "unknown" }
+    | {
+        readonly kind: "matrix";
+        readonly node: Node;
+        /** The lanes' place among the stream's axes. */
+        readonly lane: number;
+        /** The places of those axes, in order, that it has a matrix for each value of. */
+        readonly outer: readonly number[];
+      };
 }
 
 /** The connections of one stream, from the first to the last: each reads what the one before made. */
@@ -31,17 +42,35 @@ export interface Forward {
   readonly chains: readonly Chain[];
 }
 
-/** The same values as a node of its own, which is no other with these values: a place in the graph to differentiate by, or to hold. */
-export const ofItsOwn = (b: Builder, x: Node, site: "stream" | "held"): Node => b.make("reshape", [x], {}, { shape: x.shape, site });
+/**
+ * The same values as a node of its own, which is no other with these values: a place in the graph to differentiate by,
+ * or to hold.
+ */
+export const ofItsOwn = (b: Builder, x: Node, site: "stream" | "held"): Node =>
+  b.make("reshape", [x], {}, { shape: x.shape, site });
 
 /** Lanes of a stream: how much larger it is than what a block reads of it. */
 export function lanesOf(chain: Chain): number {
-  const read = chain.flatMap(({ before, blocks }) => blocks.flatMap(({ inputs }) => inputs.map((input) => sizeOf(before.shape) / sizeOf(input.shape))));
+  const read = chain.flatMap(({ before, blocks }) =>
+    blocks.flatMap(({ inputs }) => inputs.map((input) => sizeOf(before.shape) / sizeOf(input.shape))),
+  );
   return Math.max(1, ...read.map(Math.round));
 }
 
-/** Ops that make a block heavy. Everything else is elementwise, a view or a sum along an axis, or works on what a product made. */
-const PRODUCTS: ReadonlySet<Op> = new Set<Op>(["contract", "gather", "scatter_add", "sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
+/**
+ * Ops that make a block heavy. Everything else is elementwise, a view or a sum along an axis, or works on what a
+ * product made.
+ */
+const PRODUCTS: ReadonlySet<Op> = new Set<Op>([
+  "contract",
+  "gather",
+  "scatter_add",
+  "sinkhorn",
+  "sinkhorn_vjp",
+  "attention",
+  "attention_lse",
+  "attention_vjp",
+]);
 
 /** What the blocks of a connection do to their inputs before their first product, the inputs not included. */
 export function headsOf({ blocks }: Connection): Set<Node> {
@@ -57,7 +86,10 @@ export function headsOf({ blocks }: Connection): Set<Node> {
   return heads;
 }
 
-/** The nodes on the way from some of `inputs` to `output`, producers first: `inputs` not included, and nothing that does not depend on them. */
+/**
+ * The nodes on the way from some of `inputs` to `output`, producers first: `inputs` not included, and nothing that does
+ * not depend on them.
+ */
 function between(inputs: readonly Node[], output: Node): Node[] {
   const reached = new Set<Node>(inputs);
   return topological([output], inputs).filter((node) => {
@@ -68,12 +100,13 @@ function between(inputs: readonly Node[], output: Node): Node[] {
 }
 
 /**
- * Values of the narrowest activation that a block reads of the streams, or, where there are none, that a product with parameters reads. Coefficients
- * of connections have fewer.
+ * Values of the narrowest activation that a block reads of the streams, or, where there are none, that a product with
+ * parameters reads. Coefficients of connections have fewer.
  */
 export function narrowestRead({ results, chains }: Forward): number {
   const blocks = chains.flat().flatMap((connection) => connection.blocks);
-  if (blocks.length) return Math.min(...blocks.map(({ inputs }) => Math.max(...inputs.map(({ shape }) => sizeOf(shape)))));
+  if (blocks.length)
+    return Math.min(...blocks.map(({ inputs }) => Math.max(...inputs.map(({ shape }) => sizeOf(shape)))));
   const fed = new Set<Node>();
   const read: Node[] = [];
   for (const node of topological(results)) {
@@ -85,11 +118,19 @@ export function narrowestRead({ results, chains }: Forward): number {
 }
 
 /**
- * The activations that the paper's formula counts: the stream before and after every connection, what the blocks read of it, and what they
- * make of that before their first product. Coefficients are left out, as in the paper, and so is what the blocks return.
+ * The activations that the paper's formula counts: the stream before and after every connection, what the blocks read
+ * of it, and what they make of that before their first product. Coefficients are left out, as in the paper, and so is
+ * what the blocks return.
  */
 export function activationsOf(chains: readonly Chain[]): Set<Node> {
-  return new Set(chains.flat().flatMap((connection) => [
-    connection.before, connection.after, ...connection.blocks.flatMap(({ inputs }) => inputs), ...headsOf(connection),
-  ]));
+  return new Set(
+    chains
+      .flat()
+      .flatMap((connection) => [
+        connection.before,
+        connection.after,
+        ...connection.blocks.flatMap(({ inputs }) => inputs),
+        ...headsOf(connection),
+      ]),
+  );
 }

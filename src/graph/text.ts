@@ -1,6 +1,6 @@
 /**
- * Graphs as text, printed and parsed: `%5: f32[12,64,128] = mul %3, %4`. Nodes are numbered in the order of the text; attributes are
- * JSON after the operands. Passes are tested by the text before and the text after.
+ * Graphs as text, printed and parsed: `%5: f32[12,64,128] = mul %3, %4`. Nodes are numbered in the order of the text;
+ * attributes are JSON after the operands. Passes are tested by the text before and the text after.
  */
 import { createBuilder } from "./builder.js";
 import type { Attributes, DType, Graph, Node, Op } from "./node.js";
@@ -38,18 +38,29 @@ export function parseGraph(text: string): Graph {
     const head = /^graph (\S+) \{$/.exec(line);
     const output = /^output (".*") = (%\d+)$/.exec(line);
     const update = /^update (%\d+) = (%\d+)$/.exec(line);
-    const node = /^(%\d+): (f32|u32|bool)\[([\d,]*)\] = (\w+)((?: %\d+,?)*)(?: (\{.*?\}))?(?: @(\S+))?(?: #(\d+))?$/.exec(line);
+    const node =
+      /^(%\d+): (f32|u32|bool)\[([\d,]*)\] = (\w+)((?: %\d+,?)*)(?: (\{.*?\}))?(?: @(\S+))?(?: #(\d+))?$/.exec(line);
     if (head) graphName = head[1]!;
     else if (output) outputs.set(JSON.parse(output[1]!) as string, find(output[2]!));
     else if (update) updates.set(find(update[1]!), find(update[2]!));
     else if (node) {
       const [, key, dtype, dims, op, operands, attrs, site, epoch] = node;
       if (!Object.hasOwn(opTable, op!)) bad(`the op ${op}`);
-      const inputs = operands!.split(",").map((part) => part.trim()).filter(Boolean).map(find);
+      const inputs = operands!
+        .split(",")
+        .map((part) => part.trim())
+        .filter(Boolean)
+        .map(find);
       const shape = dims ? dims.split(",").map(Number) : [];
-      nodes.set(key!, b.make(op as Op, inputs, (attrs ? JSON.parse(attrs) : {}) as Attributes[Op], {
-        shape, dtype: dtype as DType, site: site ?? "", epoch: epoch ? Number(epoch) : 0,
-      }));
+      nodes.set(
+        key!,
+        b.make(op as Op, inputs, (attrs ? JSON.parse(attrs) : {}) as Attributes[Op], {
+          shape,
+          dtype: dtype as DType,
+          site: site ?? "",
+          epoch: epoch ? Number(epoch) : 0,
+        }),
+      );
     } else if (line !== "}" && line !== "") bad("this line");
   }
   return { name: graphName, outputs, updates };

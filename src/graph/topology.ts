@@ -16,4 +16,5 @@ export function topological(roots: Iterable<Node>, known: Iterable<Node> = []): 
 }
 
 /** All nodes of a graph, the leaves that it updates included. */
-export const nodesOf = (graph: Graph): Node[] => topological([...graph.outputs.values(), ...graph.updates.keys(), ...graph.updates.values()]);
+export const nodesOf = (graph: Graph): Node[] =>
+  topological([...graph.outputs.values(), ...graph.updates.keys(), ...graph.updates.values()]);

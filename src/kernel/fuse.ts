@@ -1,7 +1,8 @@
 /**
- * Products that are read once, by a sum of vectors, become multiply-adds: one instruction where the engine has it, two as before where it has not. Only what
- * the same block computes from values that never change may move to its reader. A sum that a loop carries stays as it is: its turns wait for
- * each other, three cycles for a sum and four for a multiply-add.
+ * Products that are read once, by a sum of vectors, become multiply-adds: one instruction where the engine has it, two
+ * as before where it has not. Only what the same block computes from values that never change may move to its reader. A
+ * sum that a loop carries stays as it is: its turns wait for each other, three cycles for a sum and four for a
+ * multiply-add.
  */
 import * as k from "./build.js";
 import type { Expr, Stmt } from "./ir.js";
@@ -17,7 +18,8 @@ export function fuse(body: readonly Stmt[]): Stmt[] {
   const variables = new Set<string>();
   const isVariable = (e: Expr): boolean => e.kind === "ref" && variables.has(e.name);
   /** Whether an expression has the same value wherever it stands. */
-  const isFixed = (e: Expr): boolean => e.kind === "const" || (e.kind === "ref" && !isVariable(e)) || (e.kind === "splat" && isFixed(e.a));
+  const isFixed = (e: Expr): boolean =>
+    e.kind === "const" || (e.kind === "ref" && !isVariable(e)) || (e.kind === "splat" && isFixed(e.a));
 
   function block(stmts: readonly Stmt[]): Stmt[] {
     const products = new Map<string, Product>();
@@ -31,7 +33,8 @@ export function fuse(body: readonly Stmt[]): Stmt[] {
     };
     const inside = (e: Expr): Expr => {
       const own = mapOperands(e, inside);
-      if (own.kind !== "binary" || own.op !== "add" || !isVector(own) || isVariable(own.a) || isVariable(own.b)) return own;
+      if (own.kind !== "binary" || own.op !== "add" || !isVector(own) || isVariable(own.a) || isVariable(own.b))
+        return own;
       const right = take(own.b);
       if (right) return k.fma(right.a, right.b, own.a);
       const left = take(own.a);
@@ -41,18 +44,27 @@ export function fuse(body: readonly Stmt[]): Stmt[] {
       switch (s.kind) {
         case "let": {
           const value = inside(s.value);
-          if (isProduct(value) && uses.get(s.name) === 1 && isFixed(value.a) && isFixed(value.b)) products.set(s.name, value);
+          if (isProduct(value) && uses.get(s.name) === 1 && isFixed(value.a) && isFixed(value.b))
+            products.set(s.name, value);
           return { ...s, value };
         }
         case "var":
           variables.add(s.name);
           return { ...s, value: inside(s.value) };
-        case "assign": return { ...s, value: inside(s.value) };
-        case "store": return { ...s, value: inside(s.value) };
-        case "for": return { ...s, body: block(s.body) };
-        case "if": return { ...s, then: block(s.then), else: block(s.else) };
-        case "array": case "shared": case "barrier": return s;
-        default: return s satisfies never;
+        case "assign":
+          return { ...s, value: inside(s.value) };
+        case "store":
+          return { ...s, value: inside(s.value) };
+        case "for":
+          return { ...s, body: block(s.body) };
+        case "if":
+          return { ...s, then: block(s.then), else: block(s.else) };
+        case "array":
+        case "shared":
+        case "barrier":
+          return s;
+        default:
+          return s satisfies never;
       }
     });
     return renewed.filter((s) => s.kind !== "let" || !taken.has(s.name));

@@ -1,26 +1,32 @@
 /**
- * The kernel IR: a loop nest over pools and offsets, the one thing that skeletons make and printers print. Everything is
- * decided here (loop order, unrolling, vector lanes, shared memory), so that a printer is a walk over the tree.
+ * The kernel IR: a loop nest over pools and offsets, the one thing that skeletons make and printers print. Everything
+ * is decided here (loop order, unrolling, vector lanes, shared memory), so that a printer is a walk over the tree.
  *
- * A kernel is run for `groups` independent groups. On a GPU a group is a workgroup of `workgroup` invocations, and the body
- * runs once per invocation with the variables `group` and `local` (type index) in scope. On a CPU `workgroup` is 1 and the
- * printer makes a function (args, begin, end) that runs the body for group = begin .. end - 1; the caller splits the groups
- * over threads, in any way, without changing a bit of the result.
+ * A kernel is run for `groups` independent groups. On a GPU a group is a workgroup of `workgroup` invocations, and the
+ * body runs once per invocation with the variables `group` and `local` (type index) in scope. On a CPU `workgroup` is 1
+ * and the printer makes a function (args, begin, end) that runs the body for group = begin .. end - 1; the caller
+ * splits the groups over threads, in any way, without changing a bit of the result.
  *
- * Memory: a kernel has buffers; each is a range of a pool that starts at an offset given at dispatch, in
- * words, a multiple of 64. `load`/`store` address buffer words from there. Two buffers of one kernel may be the same range only if every
- * invocation reads its elements before it writes the same ones. Names (`let`, `var`, loops, arrays) are unique in a kernel, except
- * that printers must accept sibling scopes that reuse a name.
+ * Memory: a kernel has buffers; each is a range of a pool that starts at an offset given at dispatch, in words, a
+ * multiple of 64. `load`/`store` address buffer words from there. Two buffers of one kernel may be the same range only
+ * if every invocation reads its elements before it writes the same ones. Names (`let`, `var`, loops, arrays) are unique
+ * in a kernel, except that printers must accept sibling scopes that reuse a name.
  */
 
 import type { PoolName } from "../../runtime/plan.js";
 export type { PoolName };
 
 /**
- * What is loaded from a pool and stored to it: u32 for `ints`, f32 for the others. Words of `half` are f16 in memory and nowhere else: a load widens
- * them and a store rounds, so that all arithmetic, and every sum, is in f32.
+ * What is loaded from a pool and stored to it: u32 for `ints`, f32 for the others. Words of `half` are f16 in memory
+ * and nowhere else: a load widens them and a store rounds, so that all arithmetic, and every sum, is in f32.
  */
-export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = { state: "f32", work: "f32", ints: "u32", out: "f32", half: "f32" };
+export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = {
+  state: "f32",
+  work: "f32",
+  ints: "u32",
+  out: "f32",
+  half: "f32",
+};
 
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
 export type Scalar = "f32" | "u32" | "bool" | "index";
@@ -48,16 +54,33 @@ export interface Kernel {
 
 export type UnaryOp = "neg" | "exp" | "log" | "sqrt" | "tanh" | "erf" | "abs" | "sin" | "cos" | "floor" | "not";
 export type BinaryOp =
-  | "add" | "sub" | "mul" | "div" | "rem" | "min" | "max" | "pow"
-  | "lt" | "le" | "eq" | "ne"
-  | "and" | "or" | "xor" | "shl" | "shr";
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "rem"
+  | "min"
+  | "max"
+  | "pow"
+  | "lt"
+  | "le"
+  | "eq"
+  | "ne"
+  | "and"
+  | "or"
+  | "xor"
+  | "shl"
+  | "shr";
 
 /** Where a load or store goes: a buffer of the kernel, or an `array` or `shared` declared in its body. */
 export type Expr =
   | { readonly kind: "const"; readonly value: number; readonly type: Type }
   | { readonly kind: "ref"; readonly name: string; readonly type: Type }
   | { readonly kind: "unary"; readonly op: UnaryOp; readonly a: Expr; readonly type: Type }
-  /** Comparisons have type bool; otherwise the operands' common type. `rem`, `shl`, `shr`, `xor` are for u32 and index; `and`, `or` for bool and u32. `div` of index and u32 floors. */
+  /**
+   * Comparisons have type bool; otherwise the operands' common type. `rem`, `shl`, `shr`, `xor` are for u32 and index;
+   * `and`, `or` for bool and u32. `div` of index and u32 floors.
+   */
   | { readonly kind: "binary"; readonly op: BinaryOp; readonly a: Expr; readonly b: Expr; readonly type: Type }
   /** a * b + c, rounded once or twice as the target likes. f32 only. */
   | { readonly kind: "fma"; readonly a: Expr; readonly b: Expr; readonly c: Expr; readonly type: Type }
@@ -71,11 +94,17 @@ export type Expr =
   | { readonly kind: "splat"; readonly a: Expr; readonly type: Type }
   | { readonly kind: "lanes"; readonly items: readonly [Expr, Expr, Expr, Expr]; readonly type: Type }
   /** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
-  | { readonly kind: "shuffle"; readonly a: Expr; readonly b: Expr; readonly order: readonly [number, number, number, number]; readonly type: Type }
+  | {
+      readonly kind: "shuffle";
+      readonly a: Expr;
+      readonly b: Expr;
+      readonly order: readonly [number, number, number, number];
+      readonly type: Type;
+    }
   | { readonly kind: "extract"; readonly a: Expr; readonly lane: 0 | 1 | 2 | 3; readonly type: Type }
   /**
-   * The value of `a` in the invocation `lane` of the own cluster: `width` invocations (a power of two) that follow each other in a workgroup and lie in one
-   * subgroup, whatever that one's size is. GPU kernels only; uniform control flow.
+   * The value of `a` in the invocation `lane` of the own cluster: `width` invocations (a power of two) that follow each
+   * other in a workgroup and lie in one subgroup, whatever that one's size is. GPU kernels only; uniform control flow.
    */
   | { readonly kind: "exchange"; readonly a: Expr; readonly lane: Expr; readonly width: number; readonly type: Type };
 
@@ -85,11 +114,21 @@ export type Stmt =
   | { readonly kind: "assign"; readonly name: string; readonly value: Expr }
   | { readonly kind: "store"; readonly to: string; readonly index: Expr; readonly value: Expr }
   /** for (name = 0 or from; name < to; name += step). `to` is evaluated once. */
-  | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly Stmt[] }
+  | {
+      readonly kind: "for";
+      readonly name: string;
+      readonly from: Expr;
+      readonly to: Expr;
+      readonly step: number;
+      readonly body: readonly Stmt[];
+    }
   | { readonly kind: "if"; readonly condition: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
   /** A private array of f32 or u32, `size` words, contents undefined at the start of each group. */
   | { readonly kind: "array"; readonly name: string; readonly of: "f32" | "u32"; readonly size: number }
   /** Memory shared by a workgroup (GPU kernels only), at the top of the body. */
   | { readonly kind: "shared"; readonly name: string; readonly of: "f32" | "u32"; readonly size: number }
-  /** All invocations of the workgroup meet, and see each other's shared stores, and with `storage` those to buffers (GPU kernels only; uniform control flow). */
+  /**
+   * All invocations of the workgroup meet, and see each other's shared stores, and with `storage` those to buffers (GPU
+   * kernels only; uniform control flow).
+   */
   | { readonly kind: "barrier"; readonly storage: boolean };

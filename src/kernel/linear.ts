@@ -8,14 +8,22 @@ export interface Linear {
 }
 
 /** The terms as text: equal for addresses that differ by a constant. */
-export const keyOf = ({ terms }: Linear): string => [...terms].filter(([, times]) => times !== 0).map(([term, times]) => `${times} ${term}`).sort().join(" + ");
+export const keyOf = ({ terms }: Linear): string =>
+  [...terms]
+    .filter(([, times]) => times !== 0)
+    .map(([term, times]) => `${times} ${term}`)
+    .sort()
+    .join(" + ");
 
 /** What names of index values stand for. */
 export type Names = Map<string, Linear>;
 
 const none: ReadonlyMap<string, number> = new Map();
 
-const scaled = ({ terms, constant }: Linear, by: number): Linear => ({ terms: new Map([...terms].map(([term, times]) => [term, by * times])), constant: by * constant });
+const scaled = ({ terms, constant }: Linear, by: number): Linear => ({
+  terms: new Map([...terms].map(([term, times]) => [term, by * times])),
+  constant: by * constant,
+});
 
 function sum(a: Linear, b: Linear): Linear {
   if (b.terms.size === 0) return { terms: a.terms, constant: a.constant + b.constant };

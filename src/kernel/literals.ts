@@ -1,6 +1,6 @@
 /**
- * Numbers and names as the printers of textual targets need them: the shortest decimal that reads back as the same f32, and
- * renaming of a kernel's names that a target has taken (the verifier keeps names that end in `_` free for this).
+ * Numbers and names as the printers of textual targets need them: the shortest decimal that reads back as the same f32,
+ * and renaming of a kernel's names that a target has taken (the verifier keeps names that end in `_` free for this).
  */
 
 const LARGEST = 3.4028234663852886e38;
@@ -16,4 +16,7 @@ export function shortestF32(value: number): string {
   return `${rounded}`;
 }
 
-export const renamer = (taken: ReadonlySet<string>) => (name: string): string => (taken.has(name) ? `${name}_` : name);
+export const renamer =
+  (taken: ReadonlySet<string>) =>
+  (name: string): string =>
+    taken.has(name) ? `${name}_` : name;

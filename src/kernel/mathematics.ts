@@ -1,12 +1,14 @@
 /**
- * Elementary functions as arithmetic, for targets that lack them (all of them on WebAssembly, erf, sin and cos on WebGPU). The code works on
- * one lane or four, without branches, and is made to be short where a processor is: few operations, because a loop over a tensor
- * overlaps its iterations and waits for units, not for results; and few that cost several instructions (blends, floors,
- * conversions between integers and floats, which are done by adding a number whose last bit counts ones). Polynomials are
- * evaluated in pairs, since no two steps of a Horner chain can overlap. Coefficients are minimax, found by Remez exchange in 40 digits.
+ * Elementary functions as arithmetic, for targets that lack them (all of them on WebAssembly, erf, sin and cos on
+ * WebGPU). The code works on one lane or four, without branches, and is made to be short where a processor is: few
+ * operations, because a loop over a tensor overlaps its iterations and waits for units, not for results; and few that
+ * cost several instructions (blends, floors, conversions between integers and floats, which are done by adding a number
+ * whose last bit counts ones). Polynomials are evaluated in pairs, since no two steps of a Horner chain can overlap.
+ * Coefficients are minimax, found by Remez exchange in 40 digits.
  *
- * Errors are stated per function and tested against f64, with products and sums rounded one by one; a fused multiply-add only
- * makes them smaller. A square root and a division are exact to the last bit everywhere, so 1 / sqrt(x) needs no function.
+ * Errors are stated per function and tested against f64, with products and sums rounded one by one; a fused
+ * multiply-add only makes them smaller. A square root and a division are exact to the last bit everywhere, so 1 /
+ * sqrt(x) needs no function.
  */
 import * as k from "./build.js";
 import type { Expr, UnaryOp } from "./ir.js";
@@ -20,7 +22,10 @@ const word = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.u
 const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
   coefficients.slice(1).reduce<Expr>((sum, c) => k.fma(sum, x, constant(x, c)), constant(x, coefficients[0]!));
 
-/** Lowest coefficient first: neighbours are joined by x, the pairs by Horner's rule in x^2. Two polynomials of one variable share its square. */
+/**
+ * Lowest coefficient first: neighbours are joined by x, the pairs by Horner's rule in x^2. Two polynomials of one
+ * variable share its square.
+ */
 function pairwise(x: Expr, square: Expr, coefficients: readonly number[]): Expr {
   const pairs = coefficients.flatMap((low, i) => {
     const high = coefficients[i + 1];
@@ -30,13 +35,16 @@ function pairwise(x: Expr, square: Expr, coefficients: readonly number[]): Expr 
 }
 
 const SIGN_BIT = 0x80000000;
-/** Beside 3 * 2^22 a float's last bit counts ones: adding it rounds to the nearest integer, which then stands in the low bits. */
+/**
+ * Beside 3 * 2^22 a float's last bit counts ones: adding it rounds to the nearest integer, which then stands in the low
+ * bits.
+ */
 const ROUNDER = 12582912;
 /** Exponents are stored with this bias; added to the rounder, it leaves an exponent's field in the low bits. */
 const BIAS = 127;
 /** ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact. */
 const LN2_HIGH = 0.693359375;
-const LN2_LOW = -2.12194440e-4;
+const LN2_LOW = -2.1219444e-4;
 
 /** e^x = 2^n e^r with |r| <= ln 2 / 2, except that n stops at 127: `power` is 2^n. */
 function reduced(x: Expr, bind: Bind): { readonly power: Expr; readonly r: Expr } {
@@ -54,21 +62,30 @@ function expm1(r: Expr, coefficients: readonly number[], bind: Bind): Expr {
 }
 
 /**
- * 1.6 ulp. Results below the smallest normal number are 0, above the largest infinity. The polynomial is held to 4e-8 where |r| <= ln 2 / 2
- * and to three times that up to ln 2, where the largest results need it: 2^128 is no number, so their n stops at 127.
+ * 1.6 ulp. Results below the smallest normal number are 0, above the largest infinity. The polynomial is held to 4e-8
+ * where |r| <= ln 2 / 2 and to three times that up to ln 2, where the largest results need it: 2^128 is no number, so
+ * their n stops at 127.
  */
 function exp(x: Expr, bind: Bind): Expr {
   const { power, r } = reduced(x, bind);
-  const mantissa = k.add(expm1(r, [5.00001848502e-1, 1.66667377537e-1, 4.16264929448e-2, 8.34608290312e-3, 1.59305003629e-3], bind), constant(x, 1));
+  const mantissa = k.add(
+    expm1(r, [5.00001848502e-1, 1.66667377537e-1, 4.16264929448e-2, 8.34608290312e-3, 1.59305003629e-3], bind),
+    constant(x, 1),
+  );
   return k.select(k.lt(x, constant(x, -87.336544)), constant(x, 0), k.mul(mantissa, power));
 }
 
-/** 1 ulp on normal positive numbers; -inf at 0, NaN below; a number below the smallest normal one counts as about 2^-127. */
+/**
+ * 1 ulp on normal positive numbers; -inf at 0, NaN below; a number below the smallest normal one counts as about
+ * 2^-127.
+ */
 function log(x: Expr, bind: Bind): Expr {
   // x = 2^e (1 + f) with 1 + f from sqrt(1/2) to sqrt(2): the fields of x / sqrt(1/2) in integers.
   const half = 0x3f3504f3;
   const bits = bind(k.add(k.bitcast(x, "u32"), word(x, 0x3f800000 - half)));
-  const e = bind(k.sub(k.bitcast(k.or(k.shr(bits, word(x, 23)), word(x, 0x4b000000)), "f32"), constant(x, 0x800000 + BIAS)));
+  const e = bind(
+    k.sub(k.bitcast(k.or(k.shr(bits, word(x, 23)), word(x, 0x4b000000)), "f32"), constant(x, 0x800000 + BIAS)),
+  );
   const f = bind(k.sub(k.bitcast(k.add(k.and(bits, word(x, 0x7fffff)), word(x, half)), "f32"), constant(x, 1)));
   // log(1 + f) = 2 artanh(s) with s = f / (2 + f), arranged so that f stands alone (FreeBSD's msun does it so).
   const s = bind(k.div(f, k.add(f, constant(x, 2))));
@@ -96,9 +113,10 @@ function tanh(x: Expr, bind: Bind): Expr {
 }
 
 /**
- * Absolute error below 1.7e-7, 3.5 ulp: x (0.33 + P(x^2) / Q(x^2)). What is a third of the truth from 2 to 4 is taken out of the quotient, so
- * that the roundings of P and Q count for less (P / Q alone: 3.5e-7), and the last bits of the coefficients were searched over the rounded
- * evaluation. No exponential: beside the density of a GELU it would cost more than it shares. Beyond 4 the result is 1.
+ * Absolute error below 1.7e-7, 3.5 ulp: x (0.33 + P(x^2) / Q(x^2)). What is a third of the truth from 2 to 4 is taken
+ * out of the quotient, so that the roundings of P and Q count for less (P / Q alone: 3.5e-7), and the last bits of the
+ * coefficients were searched over the rounded evaluation. No exponential: beside the density of a GELU it would cost
+ * more than it shares. Beyond 4 the result is 1.
  */
 function erf(x: Expr, bind: Bind): Expr {
   const a = bind(k.max(k.min(x, constant(x, 4)), constant(x, -4)));
@@ -113,10 +131,23 @@ function erf(x: Expr, bind: Bind): Expr {
 /** Absolute error below 1e-6 for |x| < 8192. `quarter` turns ahead: 0 for sin, 1 for cos. */
 function sine(x: Expr, quarter: 0 | 1, bind: Bind): Expr {
   const n = bind(k.floor(k.add(k.mul(x, constant(x, 2 / Math.PI)), constant(x, 0.5))));
-  const r = bind(k.sub(k.sub(k.sub(x, k.mul(n, constant(x, 1.5703125))), k.mul(n, constant(x, 4.837512969970703e-4))), k.mul(n, constant(x, 7.54978995489188e-8))));
+  const r = bind(
+    k.sub(
+      k.sub(k.sub(x, k.mul(n, constant(x, 1.5703125))), k.mul(n, constant(x, 4.837512969970703e-4))),
+      k.mul(n, constant(x, 7.54978995489188e-8)),
+    ),
+  );
   const z = bind(k.mul(r, r));
   const s = bind(k.add(k.mul(k.mul(polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1]), z), r), r));
-  const c = bind(k.add(k.sub(k.mul(k.mul(polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2]), z), z), k.mul(z, constant(x, 0.5))), constant(x, 1)));
+  const c = bind(
+    k.add(
+      k.sub(
+        k.mul(k.mul(polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2]), z), z),
+        k.mul(z, constant(x, 0.5)),
+      ),
+      constant(x, 1),
+    ),
+  );
   const shifted = k.add(n, constant(x, quarter));
   const turn = bind(k.sub(shifted, k.mul(k.floor(k.mul(shifted, constant(x, 0.25))), constant(x, 4))));
   const odd = k.or(k.eq(turn, constant(x, 1)), k.eq(turn, constant(x, 3)));
@@ -127,18 +158,19 @@ function sine(x: Expr, quarter: 0 | 1, bind: Bind): Expr {
 /** The largest exponent that is done by multiplications. */
 const LARGEST_POWER = 16;
 
-const constantOf = (x: Expr): number | null => (x.kind === "splat" ? constantOf(x.a) : x.kind === "const" ? x.value : null);
+const constantOf = (x: Expr): number | null =>
+  x.kind === "splat" ? constantOf(x.a) : x.kind === "const" ? x.value : null;
 
 /**
- * x to the power y. A small whole constant is done by squaring and multiplying, for any x; else it is exp(y log x) by the target's own
- * exp and log, for x >= 0 (NaN below), with a relative error of about |y log x| ulp.
+ * x to the power y. A small whole constant is done by squaring and multiplying, for any x; else it is exp(y log x) by
+ * the target's own exp and log, for x >= 0 (NaN below), with a relative error of about |y log x| ulp.
  */
 export function power(x: Expr, y: Expr, bind: Bind): Expr {
   const whole = constantOf(y);
   if (whole !== null && Number.isInteger(whole) && Math.abs(whole) <= LARGEST_POWER) {
     let result: Expr | null = null;
     let square = bind(x);
-    for (let rest = Math.abs(whole); rest > 0; ) {
+    for (let rest = Math.abs(whole); rest > 0;) {
       if (rest % 2 === 1) result = result === null ? square : bind(k.mul(result, square));
       rest = Math.floor(rest / 2);
       if (rest > 0) square = bind(k.mul(square, square));
@@ -156,7 +188,10 @@ export function power(x: Expr, y: Expr, bind: Bind): Expr {
 export type Elementary = Extract<UnaryOp, "exp" | "log" | "tanh" | "erf" | "sin" | "cos">;
 
 export const elementary: Readonly<Record<Elementary, (x: Expr, bind: Bind) => Expr>> = {
-  exp, log, tanh, erf,
+  exp,
+  log,
+  tanh,
+  erf,
   sin: (x, bind) => sine(x, 0, bind),
   cos: (x, bind) => sine(x, 1, bind),
 };

@@ -1,18 +1,42 @@
 /**
- * Reads the text that text.ts prints, so that a test of a printer or a pass can be written as text. Types of names come from
- * their declarations, those of expressions from build.ts's rules. It trusts types that do not fit to the verifier, and throws on text
- * that is no kernel: its readers are developers, not users.
+ * Reads the text that text.ts prints, so that a test of a printer or a pass can be written as text. Types of names come
+ * from their declarations, those of expressions from build.ts's rules. It trusts types that do not fit to the verifier,
+ * and throws on text that is no kernel: its readers are developers, not users.
  */
 import * as k from "./build.js";
-import { poolType, type BinaryOp, type Buffer, type Expr, type Kernel, type PoolName, type Scalar, type Stmt, type Type, type UnaryOp } from "./ir.js";
+import {
+  poolType,
+  type BinaryOp,
+  type Buffer,
+  type Expr,
+  type Kernel,
+  type PoolName,
+  type Scalar,
+  type Stmt,
+  type Type,
+  type UnaryOp,
+} from "./ir.js";
 import { SYMBOLS } from "./text.js";
 
-const TOKEN = /\s*(?:([A-Za-z_]\w*)|(-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?u?|inf\b))|(<<|>>|<=|==|!=|[-+*/%<&|^?:()[\]{},.=]))/y;
+const TOKEN =
+  /\s*(?:([A-Za-z_]\w*)|(-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?u?|inf\b))|(<<|>>|<=|==|!=|[-+*/%<&|^?:()[\]{},.=]))/y;
 
 const OPERATORS: ReadonlyMap<string, BinaryOp> = new Map(
   Object.entries(SYMBOLS).map(([op, symbol]) => [symbol, op as BinaryOp]),
 );
-const UNARY: ReadonlySet<string> = new Set<UnaryOp>(["neg", "exp", "log", "sqrt", "tanh", "erf", "abs", "sin", "cos", "floor", "not"]);
+const UNARY: ReadonlySet<string> = new Set<UnaryOp>([
+  "neg",
+  "exp",
+  "log",
+  "sqrt",
+  "tanh",
+  "erf",
+  "abs",
+  "sin",
+  "cos",
+  "floor",
+  "not",
+]);
 const CALLED: ReadonlySet<string> = new Set<BinaryOp>(["min", "max", "pow"]);
 const SCALARS: ReadonlySet<string> = new Set<Scalar>(["f32", "u32", "bool", "index"]);
 
@@ -37,7 +61,10 @@ function tokenize(text: string): string[] {
 
 export function parseKernel(text: string): Kernel {
   const tokens = tokenize(text);
-  const types = new Map<string, Type>([["group", k.INDEX], ["local", k.INDEX]]);
+  const types = new Map<string, Type>([
+    ["group", k.INDEX],
+    ["local", k.INDEX],
+  ]);
   const memories = new Map<string, "f32" | "u32">();
   let at = 0;
 
@@ -102,7 +129,10 @@ export function parseKernel(text: string): Kernel {
       at++;
       const index = expr();
       expect("]");
-      return k.load(word, index, { of: memories.get(word) ?? fail(`memory instead of ${word}`), lanes: wide() ? 4 : 1 });
+      return k.load(word, index, {
+        of: memories.get(word) ?? fail(`memory instead of ${word}`),
+        lanes: wide() ? 4 : 1,
+      });
     }
     if (tokens[at] !== "(") return k.ref(word, types.get(word) ?? fail(`a declared name instead of ${word}`));
     const items = list();
@@ -111,18 +141,25 @@ export function parseKernel(text: string): Kernel {
     if (CALLED.has(word)) return raw(word as BinaryOp, a!, b ?? fail("two operands"));
     if (SCALARS.has(word)) return { kind: "cast", a: a!, type: { of: word as Scalar, lanes: a!.type.lanes } };
     switch (word) {
-      case "bits_f32": return k.bitcast(a!, "f32");
-      case "bits_u32": return k.bitcast(a!, "u32");
-      case "splat": return k.splat(a!);
-      case "fma": return k.fma(a!, b ?? fail("three operands"), c ?? fail("three operands"));
-      case "lanes": return k.lanes([a!, b ?? fail("four items"), c ?? fail("four items"), d ?? fail("four items")]);
+      case "bits_f32":
+        return k.bitcast(a!, "f32");
+      case "bits_u32":
+        return k.bitcast(a!, "u32");
+      case "splat":
+        return k.splat(a!);
+      case "fma":
+        return k.fma(a!, b ?? fail("three operands"), c ?? fail("three operands"));
+      case "lanes":
+        return k.lanes([a!, b ?? fail("four items"), c ?? fail("four items"), d ?? fail("four items")]);
       case "shuffle": {
         const order = items.slice(2).map((lane) => (lane.kind === "const" ? lane.value : fail("a lane")));
         if (order.length !== 4) fail("two vectors and four lanes");
         return k.shuffle(a!, b!, order as [number, number, number, number]);
       }
-      case "exchange": return k.exchange(a!, b ?? fail("a lane"), c?.kind === "const" ? c.value : fail("a width"));
-      default: return fail(`an operation instead of ${word}`);
+      case "exchange":
+        return k.exchange(a!, b ?? fail("a lane"), c?.kind === "const" ? c.value : fail("a width"));
+      default:
+        return fail(`an operation instead of ${word}`);
     }
   }
 
@@ -161,7 +198,8 @@ export function parseKernel(text: string): Kernel {
   function stmt(): Stmt {
     const word = name();
     switch (word) {
-      case "let": case "var": {
+      case "let":
+      case "var": {
         const declared = name();
         expect(":");
         const of = type();
@@ -186,7 +224,9 @@ export function parseKernel(text: string): Kernel {
         const then = block();
         return k.ifS(condition, then, accept("else") ? block() : []);
       }
-      case "array": case "shared": return memory(word);
+      case "array":
+      case "shared":
+        return memory(word);
       case "barrier": {
         const storage = accept("(");
         if (storage) {

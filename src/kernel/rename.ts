@@ -1,4 +1,7 @@
-/** Gives free names of a body (buffers, `group`) other names, for kernels that are put together from the bodies of others. */
+/**
+ * Gives free names of a body (buffers, `group`) other names, for kernels that are put together from the bodies of
+ * others.
+ */
 import type { Expr, Stmt } from "./ir.js";
 import { mapOperands } from "./operands.js";
 
@@ -14,12 +17,22 @@ export function rename(stmts: readonly Stmt[], names: Names): Stmt[] {
   const go = (e: Expr): Expr => renameExpr(e, names);
   return stmts.map((s): Stmt => {
     switch (s.kind) {
-      case "let": case "var": case "assign": return { ...s, value: go(s.value) };
-      case "store": return { ...s, to: names.get(s.to) ?? s.to, index: go(s.index), value: go(s.value) };
-      case "for": return { ...s, from: go(s.from), to: go(s.to), body: rename(s.body, names) };
-      case "if": return { ...s, condition: go(s.condition), then: rename(s.then, names), else: rename(s.else, names) };
-      case "array": case "shared": case "barrier": return s;
-      default: return s satisfies never;
+      case "let":
+      case "var":
+      case "assign":
+        return { ...s, value: go(s.value) };
+      case "store":
+        return { ...s, to: names.get(s.to) ?? s.to, index: go(s.index), value: go(s.value) };
+      case "for":
+        return { ...s, from: go(s.from), to: go(s.to), body: rename(s.body, names) };
+      case "if":
+        return { ...s, condition: go(s.condition), then: rename(s.then, names), else: rename(s.else, names) };
+      case "array":
+      case "shared":
+      case "barrier":
+        return s;
+      default:
+        return s satisfies never;
     }
   });
 }

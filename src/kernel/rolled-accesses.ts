@@ -1,9 +1,11 @@
 /**
- * Words of memory that lie equally far apart, one after another: a loop that moves registers up by one has one load or store where the text would
- * have many, and what is loaded twice is loaded once. A driver that emulates a GPU makes a loop over lanes, with branches, of every load and store
- * of the text, and the time to compile those grows faster than their number; moving registers costs it next to nothing.
+ * Words of memory that lie equally far apart, one after another: a loop that moves registers up by one has one load or
+ * store where the text would have many, and what is loaded twice is loaded once. A driver that emulates a GPU makes a
+ * loop over lanes, with branches, of every load and store of the text, and the time to compile those grows faster than
+ * their number; moving registers costs it next to nothing.
  *
- * Loads move up to the first of their group and stores down to the last, within a block, and never past an access that they may meet.
+ * Loads move up to the first of their group and stores down to the last, within a block, and never past an access that
+ * they may meet.
  */
 import * as k from "./build.js";
 import type { Expr, Kernel, PoolName, Stmt, Type } from "./ir.js";
@@ -39,13 +41,22 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
   const names: Names = new Map();
   let rolled = 0;
 
-  const site = (buffer: string, index: Expr, { of, lanes }: Type, at: Expr | Stmt, words: readonly number[] = [0]): Site | null => {
+  const site = (
+    buffer: string,
+    index: Expr,
+    { of, lanes }: Type,
+    at: Expr | Stmt,
+    words: readonly number[] = [0],
+  ): Site | null => {
     const pool = pools.get(buffer);
     if (pool === undefined) return null;
     const whole = lanes === LANES && vectors.pools.has(pool) && vectors.aligned.has(at);
     const place = linear(index, names);
     return {
-      buffer, index, type: { of, lanes: whole ? LANES : 1 }, group: `${buffer} ${whole ? LANES : 1} ${keyOf(place)}`,
+      buffer,
+      index,
+      type: { of, lanes: whole ? LANES : 1 },
+      group: `${buffer} ${whole ? LANES : 1} ${keyOf(place)}`,
       at: (lanes === LANES && !whole ? [0, 1, 2, 3] : words).map((word) => place.constant + word),
     };
   };
@@ -57,9 +68,13 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
   };
   /** Single loads as one site. */
   const gathered = (items: readonly Expr[]): Site | null => {
-    const sites = items.map((item) => (item.kind === "load" && item.type.lanes === 1 ? site(item.from, item.index, item.type, item) : null));
+    const sites = items.map((item) =>
+      item.kind === "load" && item.type.lanes === 1 ? site(item.from, item.index, item.type, item) : null,
+    );
     const [first] = sites;
-    return first && sites.every((other) => other?.group === first.group) ? { ...first, at: sites.flatMap((other) => other!.at) } : null;
+    return first && sites.every((other) => other?.group === first.group)
+      ? { ...first, at: sites.flatMap((other) => other!.at) }
+      : null;
   };
   const stored = (s: Stmt): Site | null => (s.kind === "store" ? site(s.to, s.index, s.value.type, s) : null);
 
@@ -73,7 +88,11 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
       }
       if (s.kind === "if") return [{ ...s, then: roll(s.then, often), else: roll(s.else, often) }];
       const load = loads.get(s);
-      if (load) return [...(load.group.first === s ? load.fill() : []), k.letS((s as Extract<Stmt, { kind: "let" }>).name, load.valueOf(s))];
+      if (load)
+        return [
+          ...(load.group.first === s ? load.fill() : []),
+          k.letS((s as Extract<Stmt, { kind: "let" }>).name, load.valueOf(s)),
+        ];
       const store = stores.get(s);
       return store ? [...store.keep(s), ...(store.group.last === s ? store.drain() : [])] : [s];
     });
@@ -84,13 +103,22 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
     const open = { load: new Map<string, Group>(), store: new Map<string, Group>() };
     const groups: { readonly kind: "load" | "store"; readonly group: Group }[] = [];
     const end = (kind: "load" | "store", isOver: (buffer: string, key: string) => boolean): void => {
-      for (const [key, group] of open[kind]) if (isOver([...group.sites.values()][0]!.buffer, key)) open[kind].delete(key);
+      for (const [key, group] of open[kind])
+        if (isOver([...group.sites.values()][0]!.buffer, key)) open[kind].delete(key);
     };
-    const inPool = (pool: PoolName | undefined) => (buffer: string): boolean => pools.get(buffer) === pool;
+    const inPool =
+      (pool: PoolName | undefined) =>
+      (buffer: string): boolean =>
+        pools.get(buffer) === pool;
     const join = (kind: "load" | "store", s: Stmt, own: Site): void => {
       let group = open[kind].get(own.group);
       // Stores to one place are in order.
-      if (group && kind === "store" && [...group.sites.values()].some(({ at }) => at.some((word) => own.at.includes(word)))) group = undefined;
+      if (
+        group &&
+        kind === "store" &&
+        [...group.sites.values()].some(({ at }) => at.some((word) => own.at.includes(word)))
+      )
+        group = undefined;
       if (!group) {
         group = { sites: new Map(), first: s, last: s };
         open[kind].set(own.group, group);
@@ -108,7 +136,8 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
         end("store", (buffer, key) => buffer === store.buffer && key !== store.group);
         join("store", s, store);
       } else if (s.kind === "for" || s.kind === "if" || s.kind === "barrier") {
-        for (const pool of storesOf([s], pools)) (["load", "store"] as const).forEach((kind) => end(kind, inPool(pool)));
+        for (const pool of storesOf([s], pools))
+          (["load", "store"] as const).forEach((kind) => end(kind, inPool(pool)));
       }
       if (load) join("load", s, load);
       if (s.kind === "let" && s.value.type.of === "index") names.set(s.name, linear(s.value, names));
@@ -138,10 +167,18 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
     const site = group.sites.get(group.first)!;
     const { type } = site;
     const zero = type.of === "u32" ? k.u32(0) : k.f32(0);
-    const runs = runsOf([...group.sites.values()].flatMap(({ at }) => at), often).map((run) => {
+    const runs = runsOf(
+      [...group.sites.values()].flatMap(({ at }) => at),
+      often,
+    ).map((run) => {
       const count = type.lanes === LANES ? run.length : Math.ceil(run.length / LANES);
       const name = `rolled${rolled++}`;
-      return { run, registers: Array.from({ length: count }, (_, i) => k.ref(`${name}r${i}`, run.length === 1 ? type : { ...type, lanes: LANES })) };
+      return {
+        run,
+        registers: Array.from({ length: count }, (_, i) =>
+          k.ref(`${name}r${i}`, run.length === 1 ? type : { ...type, lanes: LANES }),
+        ),
+      };
     });
     const wordAt = (word: number): { readonly register: Expr; readonly lane: number } => {
       const { run, registers } = runs.find((one) => one.run.includes(word))!;
@@ -156,21 +193,25 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
     };
     return {
       group,
-      fill: (): Stmt[] => runs.flatMap(({ run, registers }) => {
-        const load = (turn: Expr): Expr => k.load(site.buffer, placeOf(site, run, turn), type);
-        if (run.length === 1) return [k.letS(k.nameOf(registers[0]!), load(k.idx(0)))];
-        return [
-          ...registers.map((own) => k.varS(k.nameOf(own), k.splat(zero))),
-          turns(run.length, (turn) => {
-            const name = `word${rolled++}`;
-            const next = k.ref(name, type);
-            return [k.letS(name, load(turn)), ...registers.map((own, i) => {
-              const after = registers[i + 1] ?? (type.lanes === LANES ? next : k.splat(next));
-              return k.assign(k.nameOf(own), type.lanes === LANES ? after : k.shuffle(own, after, [1, 2, 3, 4]));
-            })];
-          }),
-        ];
-      }),
+      fill: (): Stmt[] =>
+        runs.flatMap(({ run, registers }) => {
+          const load = (turn: Expr): Expr => k.load(site.buffer, placeOf(site, run, turn), type);
+          if (run.length === 1) return [k.letS(k.nameOf(registers[0]!), load(k.idx(0)))];
+          return [
+            ...registers.map((own) => k.varS(k.nameOf(own), k.splat(zero))),
+            turns(run.length, (turn) => {
+              const name = `word${rolled++}`;
+              const next = k.ref(name, type);
+              return [
+                k.letS(name, load(turn)),
+                ...registers.map((own, i) => {
+                  const after = registers[i + 1] ?? (type.lanes === LANES ? next : k.splat(next));
+                  return k.assign(k.nameOf(own), type.lanes === LANES ? after : k.shuffle(own, after, [1, 2, 3, 4]));
+                }),
+              ];
+            }),
+          ];
+        }),
       valueOf(s: Stmt): Expr {
         const { at } = group.sites.get(s)!;
         if (at.length === 1) return valueAt(at[0]!);
@@ -195,22 +236,30 @@ export function rollAccesses(kernel: Kernel): readonly Stmt[] {
         at.forEach((word, i) => values.set(word, at.length === 1 ? own : k.extract(own, i as 0 | 1 | 2 | 3)));
         return [k.letS(k.nameOf(own), value)];
       },
-      drain: (): Stmt[] => runsOf([...values.keys()]).flatMap((run) => {
-        const store = (turn: Expr, value: Expr): Stmt => k.store(last.buffer, placeOf(last, run, turn), value);
-        if (run.length === 1) return [store(k.idx(0), values.get(run[0]!)!)];
-        const four = last.type.lanes === LANES;
-        const count = four ? run.length : Math.ceil(run.length / LANES);
-        const registers = Array.from({ length: count }, (_, i) => k.ref(`${name}r${run[0]!}_${i}`, { ...last.type, lanes: LANES }));
-        const word = (i: number): Expr => values.get(run[Math.min(i, run.length - 1)]!)!;
-        const lanesAt = (i: number): Expr => k.lanes([word(i), word(i + 1), word(i + 2), word(i + 3)]);
-        return [
-          ...registers.map((own, i) => k.varS(k.nameOf(own), four ? word(i) : lanesAt(LANES * i))),
-          turns(run.length, (turn) => [
-            store(turn, four ? registers[0]! : k.extract(registers[0]!, 0)),
-            ...registers.map((own, i) => k.assign(k.nameOf(own), four ? (registers[i + 1] ?? own) : k.shuffle(own, registers[i + 1] ?? own, [1, 2, 3, 4]))),
-          ]),
-        ];
-      }),
+      drain: (): Stmt[] =>
+        runsOf([...values.keys()]).flatMap((run) => {
+          const store = (turn: Expr, value: Expr): Stmt => k.store(last.buffer, placeOf(last, run, turn), value);
+          if (run.length === 1) return [store(k.idx(0), values.get(run[0]!)!)];
+          const four = last.type.lanes === LANES;
+          const count = four ? run.length : Math.ceil(run.length / LANES);
+          const registers = Array.from({ length: count }, (_, i) =>
+            k.ref(`${name}r${run[0]!}_${i}`, { ...last.type, lanes: LANES }),
+          );
+          const word = (i: number): Expr => values.get(run[Math.min(i, run.length - 1)]!)!;
+          const lanesAt = (i: number): Expr => k.lanes([word(i), word(i + 1), word(i + 2), word(i + 3)]);
+          return [
+            ...registers.map((own, i) => k.varS(k.nameOf(own), four ? word(i) : lanesAt(LANES * i))),
+            turns(run.length, (turn) => [
+              store(turn, four ? registers[0]! : k.extract(registers[0]!, 0)),
+              ...registers.map((own, i) =>
+                k.assign(
+                  k.nameOf(own),
+                  four ? (registers[i + 1] ?? own) : k.shuffle(own, registers[i + 1] ?? own, [1, 2, 3, 4]),
+                ),
+              ),
+            ]),
+          ];
+        }),
     };
   }
 
@@ -242,11 +291,16 @@ type Pools = ReadonlyMap<string, PoolName>;
 function storesOf(body: readonly Stmt[], pools: Pools): PoolName[] {
   return body.flatMap((s): PoolName[] => {
     switch (s.kind) {
-      case "store": return pools.has(s.to) ? [pools.get(s.to)!] : [];
-      case "for": return storesOf(s.body, pools);
-      case "if": return storesOf([...s.then, ...s.else], pools);
-      case "barrier": return [...pools.values()];
-      default: return [];
+      case "store":
+        return pools.has(s.to) ? [pools.get(s.to)!] : [];
+      case "for":
+        return storesOf(s.body, pools);
+      case "if":
+        return storesOf([...s.then, ...s.else], pools);
+      case "barrier":
+        return [...pools.values()];
+      default:
+        return [];
     }
   });
 }
@@ -264,16 +318,30 @@ function loadsOf(body: readonly Stmt[], pools: Pools): Set<PoolName> {
     else if ("b" in e) [e.a, e.b].forEach(visit);
     else if ("a" in e) visit(e.a);
   };
-  const walk = (list: readonly Stmt[]): void => list.forEach((s) => {
-    switch (s.kind) {
-      case "let": case "var": case "assign": return visit(s.value);
-      case "store": visit(s.index); return visit(s.value);
-      case "for": visit(s.from); visit(s.to); return walk(s.body);
-      case "if": visit(s.condition); walk(s.then); return walk(s.else);
-      case "barrier": return [...pools.values()].forEach((pool) => found.add(pool));
-      default: return;
-    }
-  });
+  const walk = (list: readonly Stmt[]): void =>
+    list.forEach((s) => {
+      switch (s.kind) {
+        case "let":
+        case "var":
+        case "assign":
+          return visit(s.value);
+        case "store":
+          visit(s.index);
+          return visit(s.value);
+        case "for":
+          visit(s.from);
+          visit(s.to);
+          return walk(s.body);
+        case "if":
+          visit(s.condition);
+          walk(s.then);
+          return walk(s.else);
+        case "barrier":
+          return [...pools.values()].forEach((pool) => found.add(pool));
+        default:
+          return;
+      }
+    });
   walk(body);
   return found;
 }

@@ -1,12 +1,26 @@
 /**
- * Kernels as text: what `mhc compile --emit kernels` shows, what tests compare, and the key by which kernels are shared (two
- * kernels with the same text, names aside, are one kernel). Expressions are infix with every pair of parentheses; types
- * stand where they cannot be inferred, so that parse.ts reads back the same kernel. 5 is an index, 5u a u32, 5.0 a f32.
+ * Kernels as text: what `mhc compile --emit kernels` shows, what tests compare, and the key by which kernels are shared
+ * (two kernels with the same text, names aside, are one kernel). Expressions are infix with every pair of parentheses;
+ * types stand where they cannot be inferred, so that parse.ts reads back the same kernel. 5 is an index, 5u a u32, 5.0
+ * a f32.
  */
 import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
 
 export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
-  add: "+", sub: "-", mul: "*", div: "/", rem: "%", lt: "<", le: "<=", eq: "==", ne: "!=", and: "&", or: "|", xor: "^", shl: "<<", shr: ">>",
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  rem: "%",
+  lt: "<",
+  le: "<=",
+  eq: "==",
+  ne: "!=",
+  and: "&",
+  or: "|",
+  xor: "^",
+  shl: "<<",
+  shr: ">>",
 };
 
 const typeName = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.of);
@@ -22,29 +36,49 @@ export function printExpr(e: Expr): string {
   switch (e.kind) {
     case "const":
       switch (e.type.of) {
-        case "f32": return number(e.value);
-        case "u32": return `${e.value}u`;
-        case "bool": return `${e.value !== 0}`;
-        case "index": return `${e.value}`;
-        default: return e.type.of satisfies never;
+        case "f32":
+          return number(e.value);
+        case "u32":
+          return `${e.value}u`;
+        case "bool":
+          return `${e.value !== 0}`;
+        case "index":
+          return `${e.value}`;
+        default:
+          return e.type.of satisfies never;
       }
-    case "ref": return e.name;
-    case "unary": return `${e.op}(${printExpr(e.a)})`;
+    case "ref":
+      return e.name;
+    case "unary":
+      return `${e.op}(${printExpr(e.a)})`;
     case "binary": {
       const symbol = SYMBOLS[e.op];
-      return symbol ? `(${printExpr(e.a)} ${symbol} ${printExpr(e.b)})` : `${e.op}(${printExpr(e.a)}, ${printExpr(e.b)})`;
+      return symbol
+        ? `(${printExpr(e.a)} ${symbol} ${printExpr(e.b)})`
+        : `${e.op}(${printExpr(e.a)}, ${printExpr(e.b)})`;
     }
-    case "fma": return `fma(${printExpr(e.a)}, ${printExpr(e.b)}, ${printExpr(e.c)})`;
-    case "select": return `(${printExpr(e.condition)} ? ${printExpr(e.then)} : ${printExpr(e.else)})`;
-    case "load": return `${e.from}[${printExpr(e.index)}]${e.type.lanes === 4 ? ".x4" : ""}`;
-    case "cast": return `${e.type.of}(${printExpr(e.a)})`;
-    case "bitcast": return `bits_${e.type.of}(${printExpr(e.a)})`;
-    case "splat": return `splat(${printExpr(e.a)})`;
-    case "lanes": return `lanes(${e.items.map(printExpr).join(", ")})`;
-    case "shuffle": return `shuffle(${printExpr(e.a)}, ${printExpr(e.b)}, ${e.order.join(", ")})`;
-    case "extract": return `${printExpr(e.a)}.${e.lane}`;
-    case "exchange": return `exchange(${printExpr(e.a)}, ${printExpr(e.lane)}, ${e.width})`;
-    default: return e satisfies never;
+    case "fma":
+      return `fma(${printExpr(e.a)}, ${printExpr(e.b)}, ${printExpr(e.c)})`;
+    case "select":
+      return `(${printExpr(e.condition)} ? ${printExpr(e.then)} : ${printExpr(e.else)})`;
+    case "load":
+      return `${e.from}[${printExpr(e.index)}]${e.type.lanes === 4 ? ".x4" : ""}`;
+    case "cast":
+      return `${e.type.of}(${printExpr(e.a)})`;
+    case "bitcast":
+      return `bits_${e.type.of}(${printExpr(e.a)})`;
+    case "splat":
+      return `splat(${printExpr(e.a)})`;
+    case "lanes":
+      return `lanes(${e.items.map(printExpr).join(", ")})`;
+    case "shuffle":
+      return `shuffle(${printExpr(e.a)}, ${printExpr(e.b)}, ${e.order.join(", ")})`;
+    case "extract":
+      return `${printExpr(e.a)}.${e.lane}`;
+    case "exchange":
+      return `exchange(${printExpr(e.a)}, ${printExpr(e.lane)}, ${e.width})`;
+    default:
+      return e satisfies never;
   }
 }
 
@@ -52,10 +86,20 @@ export function printExpr(e: Expr): string {
 function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): string[] {
   for (const s of stmts) {
     switch (s.kind) {
-      case "let": lines.push(`${indent}let ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`); break;
-      case "var": lines.push(`${indent}var ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`); break;
-      case "assign": lines.push(`${indent}${s.name} = ${printExpr(s.value)}`); break;
-      case "store": lines.push(`${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`); break;
+      case "let":
+        lines.push(`${indent}let ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`);
+        break;
+      case "var":
+        lines.push(`${indent}var ${s.name}: ${typeName(s.value.type)} = ${printExpr(s.value)}`);
+        break;
+      case "assign":
+        lines.push(`${indent}${s.name} = ${printExpr(s.value)}`);
+        break;
+      case "store":
+        lines.push(
+          `${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`,
+        );
+        break;
       case "for":
         lines.push(`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`);
         printStmts(s.body, `${indent}  `, lines);
@@ -70,10 +114,17 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
         }
         lines.push(`${indent}}`);
         break;
-      case "array": lines.push(`${indent}array ${s.name}: ${s.of}[${s.size}]`); break;
-      case "shared": lines.push(`${indent}shared ${s.name}: ${s.of}[${s.size}]`); break;
-      case "barrier": lines.push(`${indent}barrier${s.storage ? "(storage)" : ""}`); break;
-      default: s satisfies never;
+      case "array":
+        lines.push(`${indent}array ${s.name}: ${s.of}[${s.size}]`);
+        break;
+      case "shared":
+        lines.push(`${indent}shared ${s.name}: ${s.of}[${s.size}]`);
+        break;
+      case "barrier":
+        lines.push(`${indent}barrier${s.storage ? "(storage)" : ""}`);
+        break;
+      default:
+        s satisfies never;
     }
   }
   return lines;
@@ -82,7 +133,10 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
 /** The kernel without its name. */
 export function structuralKey(kernel: Kernel): string {
   const buffers = kernel.buffers.map(({ name, pool, access }) => `${name}: ${access} ${pool}`).join(", ");
-  return `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} {\n${[...printStmts(kernel.body, "  ", []), ""].join("\n")}}`;
+  return (
+    `(${buffers}) groups ${kernel.groups} workgroup ${kernel.workgroup} ` +
+    `{\n${[...printStmts(kernel.body, "  ", []), ""].join("\n")}}`
+  );
 }
 
 export const printKernel = (kernel: Kernel): string => `kernel ${kernel.name}${structuralKey(kernel)}`;

@@ -1,12 +1,22 @@
 /**
- * What a kernel must obey before it is printed: types, scopes, access to buffers, lanes, and barriers that all invocations of a
- * workgroup reach. Printers rely on it and check nothing again. It returns messages, one a fault; a fault is a bug of a
- * skeleton, never of a user's spec.
+ * What a kernel must obey before it is printed: types, scopes, access to buffers, lanes, and barriers that all
+ * invocations of a workgroup reach. Printers rely on it and check nothing again. It returns messages, one a fault; a
+ * fault is a bug of a skeleton, never of a user's spec.
  *
- * A value is uniform when all invocations of a workgroup have it in common, by the rules that WGSL has: constants, `group`, what is
- * computed of them, and loads from buffers that the kernel does not write to. A barrier needs uniform control flow around it.
+ * A value is uniform when all invocations of a workgroup have it in common, by the rules that WGSL has: constants,
+ * `group`, what is computed of them, and loads from buffers that the kernel does not write to. A barrier needs uniform
+ * control flow around it.
  */
-import { poolType, type BinaryOp, type Expr, type Kernel, type PoolName, type Scalar, type Stmt, type Type } from "./ir.js";
+import {
+  poolType,
+  type BinaryOp,
+  type Expr,
+  type Kernel,
+  type PoolName,
+  type Scalar,
+  type Stmt,
+  type Type,
+} from "./ir.js";
 import { printExpr } from "./text.js";
 
 interface Name {
@@ -27,7 +37,20 @@ interface Memory {
 
 /** Words that open a statement of the text form, its literals, and the names that every kernel has. */
 const RESERVED: ReadonlySet<string> = new Set([
-  "let", "var", "for", "if", "else", "array", "shared", "barrier", "true", "false", "nan", "inf", "group", "local",
+  "let",
+  "var",
+  "for",
+  "if",
+  "else",
+  "array",
+  "shared",
+  "barrier",
+  "true",
+  "false",
+  "nan",
+  "inf",
+  "group",
+  "local",
 ]);
 const NAME = /^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$/;
 
@@ -36,15 +59,31 @@ const same = (a: Type, b: Type): boolean => a.of === b.of && a.lanes === b.lanes
 
 /** The operand types of each binary operation. */
 const TAKES: Readonly<Record<BinaryOp, readonly Scalar[]>> = {
-  add: ["f32", "u32", "index"], sub: ["f32", "u32", "index"], mul: ["f32", "u32", "index"], div: ["f32", "u32", "index"],
-  rem: ["u32", "index"], min: ["f32", "u32", "index"], max: ["f32", "u32", "index"], pow: ["f32"],
-  lt: ["f32", "u32", "index"], le: ["f32", "u32", "index"], eq: ["f32", "u32", "index", "bool"], ne: ["f32", "u32", "index", "bool"],
-  and: ["bool", "u32"], or: ["bool", "u32"], xor: ["u32", "index"], shl: ["u32", "index"], shr: ["u32", "index"],
+  add: ["f32", "u32", "index"],
+  sub: ["f32", "u32", "index"],
+  mul: ["f32", "u32", "index"],
+  div: ["f32", "u32", "index"],
+  rem: ["u32", "index"],
+  min: ["f32", "u32", "index"],
+  max: ["f32", "u32", "index"],
+  pow: ["f32"],
+  lt: ["f32", "u32", "index"],
+  le: ["f32", "u32", "index"],
+  eq: ["f32", "u32", "index", "bool"],
+  ne: ["f32", "u32", "index", "bool"],
+  and: ["bool", "u32"],
+  or: ["bool", "u32"],
+  xor: ["u32", "index"],
+  shl: ["u32", "index"],
+  shr: ["u32", "index"],
 };
 
 /** Casts by value, as ir.ts lists them. */
 const CASTS: Readonly<Record<Scalar, readonly Scalar[]>> = {
-  f32: ["u32"], u32: ["f32", "index"], index: ["f32", "u32"], bool: ["f32", "u32"],
+  f32: ["u32"],
+  u32: ["f32", "index"],
+  index: ["f32", "u32"],
+  bool: ["f32", "u32"],
 };
 
 export function verifyKernel(kernel: Kernel): readonly string[] {
@@ -61,7 +100,13 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
   const written = new Set<PoolName>(kernel.buffers.filter(({ access }) => access !== "read").map(({ pool }) => pool));
   for (const { name, pool, access } of kernel.buffers) {
     fresh(name);
-    memories.set(name, { of: poolType[pool], size: null, reads: access !== "write", writes: access !== "read", uniform: !written.has(pool) });
+    memories.set(name, {
+      of: poolType[pool],
+      size: null,
+      reads: access !== "write",
+      writes: access !== "read",
+      uniform: !written.has(pool),
+    });
   }
   names.set("group", { type: { of: "index", lanes: 1 }, kind: "loop", uniform: true });
   if (!cpu) names.set("local", { type: { of: "index", lanes: 1 }, kind: "loop", uniform: false });
@@ -84,7 +129,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
   function stmt(s: Stmt, uniform: boolean, top: boolean): void {
     together = uniform;
     switch (s.kind) {
-      case "let": case "var": {
+      case "let":
+      case "var": {
         const value = expr(s.value);
         fresh(s.name);
         // A variable that changes is taken to differ between invocations.
@@ -96,7 +142,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         const name = names.get(s.name);
         if (!name) fault(`${s.name} is assigned and not declared`);
         else if (name.kind !== "var") fault(`${s.name} is assigned and is no var`);
-        else if (!same(name.type, s.value.type)) fault(`${s.name}: ${show(name.type)} is assigned a ${show(s.value.type)}`);
+        else if (!same(name.type, s.value.type))
+          fault(`${s.name}: ${show(name.type)} is assigned a ${show(s.value.type)}`);
         return;
       }
       case "store": {
@@ -124,7 +171,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         block(s.else, uniform && condition, false);
         return;
       }
-      case "array": case "shared":
+      case "array":
+      case "shared":
         fresh(s.name);
         if (!Number.isInteger(s.size) || s.size < 1) fault(`${s.name} has ${s.size} words`);
         if (s.kind === "shared" && cpu) fault(`${s.name} is shared by a workgroup of one`);
@@ -135,7 +183,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         if (cpu) fault("a barrier in a workgroup of one");
         if (!uniform) fault("a barrier that some invocations may not reach");
         return;
-      default: s satisfies never;
+      default:
+        s satisfies never;
     }
   }
 
@@ -152,7 +201,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
       return null;
     }
     if (memory.of !== type.of) fault(`${name} holds ${memory.of}, not ${show(type)}`);
-    if (index.kind === "const" && memory.size !== null && index.value + type.lanes > memory.size) fault(`${name}[${index.value}] is outside its ${memory.size} words`);
+    if (index.kind === "const" && memory.size !== null && index.value + type.lanes > memory.size)
+      fault(`${name}[${index.value}] is outside its ${memory.size} words`);
     return memory;
   }
 
@@ -180,8 +230,10 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         if (!TAKES[e.op].includes(e.a.type.of)) fault(`${printExpr(e)}: ${e.op} does not take ${show(e.a.type)}`);
         const compared = e.op === "lt" || e.op === "le" || e.op === "eq" || e.op === "ne";
         if (e.type.of !== (compared ? "bool" : e.a.type.of) || e.type.lanes !== e.a.type.lanes) bad();
-        if (e.a.type.lanes === 4 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat") fault(`${printExpr(e)} shifts lanes by different distances`);
-        if (e.a.type.lanes === 4 && e.a.type.of === "u32" && (e.op === "div" || e.op === "rem")) fault(`${printExpr(e)}: no ${e.op} of four words`);
+        if (e.a.type.lanes === 4 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat")
+          fault(`${printExpr(e)} shifts lanes by different distances`);
+        if (e.a.type.lanes === 4 && e.a.type.of === "u32" && (e.op === "div" || e.op === "rem"))
+          fault(`${printExpr(e)}: no ${e.op} of four words`);
         return a && b;
       }
       case "fma": {
@@ -191,7 +243,8 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
       }
       case "select": {
         const parts = [expr(e.condition), expr(e.then), expr(e.else)];
-        if (e.condition.type.of !== "bool" || e.condition.type.lanes !== e.type.lanes) fault(`${printExpr(e.condition)} selects ${show(e.type)}`);
+        if (e.condition.type.of !== "bool" || e.condition.type.lanes !== e.type.lanes)
+          fault(`${printExpr(e.condition)} selects ${show(e.type)}`);
         if (!same(e.then.type, e.type) || !same(e.else.type, e.type)) bad();
         return parts.every(Boolean);
       }
@@ -201,10 +254,15 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         return (memory?.uniform ?? false) && expr(e.index);
       }
       case "cast":
-        if (!CASTS[e.a.type.of].includes(e.type.of) || e.a.type.lanes !== e.type.lanes) fault(`${printExpr(e)} casts a ${show(e.a.type)}`);
+        if (!CASTS[e.a.type.of].includes(e.type.of) || e.a.type.lanes !== e.type.lanes)
+          fault(`${printExpr(e)} casts a ${show(e.a.type)}`);
         return expr(e.a);
       case "bitcast":
-        if (!((e.type.of === "f32" && e.a.type.of === "u32") || (e.type.of === "u32" && e.a.type.of === "f32")) || e.a.type.lanes !== e.type.lanes) bad();
+        if (
+          !((e.type.of === "f32" && e.a.type.of === "u32") || (e.type.of === "u32" && e.a.type.of === "f32")) ||
+          e.a.type.lanes !== e.type.lanes
+        )
+          bad();
         return expr(e.a);
       case "splat":
         if (e.a.type.lanes !== 1 || e.type.lanes !== 4 || e.a.type.of !== e.type.of) bad();
@@ -223,25 +281,32 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
         return expr(e.a);
       case "exchange":
         if (cpu) fault(`${printExpr(e)} in a workgroup of one`);
-        else if (e.width < 2 || (e.width & (e.width - 1)) !== 0 || kernel.workgroup % e.width !== 0) fault(`${printExpr(e)}: a workgroup of ${kernel.workgroup} has no clusters of ${e.width}`);
+        else if (e.width < 2 || (e.width & (e.width - 1)) !== 0 || kernel.workgroup % e.width !== 0)
+          fault(`${printExpr(e)}: a workgroup of ${kernel.workgroup} has no clusters of ${e.width}`);
         if (!together) fault(`${printExpr(e)} is not reached by all invocations`);
         if (!same(e.type, e.a.type) || e.type.of === "bool") bad();
         want(e.lane, "index");
         if (!expr(e.lane)) fault(`${printExpr(e)} takes a lane that differs between invocations`);
         expr(e.a);
         return false;
-      default: return e satisfies never;
+      default:
+        return e satisfies never;
     }
   }
 }
 
 function fits(value: number, of: Scalar): boolean {
   switch (of) {
-    case "f32": return Number.isFinite(Math.fround(value));
-    case "u32": return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
-    case "index": return Number.isInteger(value) && value >= 0 && value < 2 ** 31;
-    case "bool": return value === 0 || value === 1;
-    default: return of satisfies never;
+    case "f32":
+      return Number.isFinite(Math.fround(value));
+    case "u32":
+      return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+    case "index":
+      return Number.isInteger(value) && value >= 0 && value < 2 ** 31;
+    case "bool":
+      return value === 0 || value === 1;
+    default:
+      return of satisfies never;
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Linear algebra over many small matrices at once, as graph: what the maps and projections are written in. Matrices are the last two axes of
- * a tensor, vectors its last. Iterations have a fixed count, so that the graph is static; each says what it needs of its argument.
+ * Linear algebra over many small matrices at once, as graph: what the maps and projections are written in. Matrices are
+ * the last two axes of a tensor, vectors its last. Iterations have a fixed count, so that the graph is static; each
+ * says what it needs of its argument.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -8,7 +9,10 @@ import type { Node } from "../graph/node.js";
 /** Below this a norm is taken for zero: its square would leave f32. */
 export const TINY = 1e-18;
 
-/** Shorter vectors have no direction: of their squares f32 does not hold all digits, and a GPU may take those below 1.2e-38 for zero. */
+/**
+ * Shorter vectors have no direction: of their squares f32 does not hold all digits, and a GPU may take those below
+ * 1.2e-38 for zero.
+ */
 export const SHORT = 1e-14;
 
 const LETTERS = "abcdefghijklmnopqrstuv";
@@ -33,7 +37,10 @@ export function productTransposed(b: Builder, x: Node, y: Node): Node {
 
 export function transposed(b: Builder, x: Node): Node {
   const rank = x.shape.length;
-  return b.transpose(x, x.shape.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis)));
+  return b.transpose(
+    x,
+    x.shape.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis)),
+  );
 }
 
 /** Identity matrices; of a matrix that is not square, ones where the indices are equal. */
@@ -43,15 +50,21 @@ export function eye(b: Builder, shape: readonly number[]): Node {
 }
 
 /** Ones where the index along the axis is this one, zeros elsewhere. */
-export const indicator = (b: Builder, shape: readonly number[], axis: number, index: number): Node => b.cast(b.eq(b.iota(shape, axis), b.fill(index, shape, "u32")), "f32");
+export const indicator = (b: Builder, shape: readonly number[], axis: number, index: number): Node =>
+  b.cast(b.eq(b.iota(shape, axis), b.fill(index, shape, "u32")), "f32");
 
 /** One number a point, [...], repeated over the points' axes. */
 export function over(b: Builder, x: Node, shape: readonly number[]): Node {
-  return b.broadcast(x, shape, x.shape.map((_, axis) => axis));
+  return b.broadcast(
+    x,
+    shape,
+    x.shape.map((_, axis) => axis),
+  );
 }
 
 /** Axes of the points of this rank. */
-const last = (x: Node, rank: number): readonly number[] => Array.from({ length: rank }, (_, i) => x.shape.length - rank + i);
+const last = (x: Node, rank: number): readonly number[] =>
+  Array.from({ length: rank }, (_, i) => x.shape.length - rank + i);
 
 /** Sums over points of `rank` axes: [...]. */
 export const total = (b: Builder, x: Node, rank: number): Node => b.sum(x, last(x, rank));
@@ -81,10 +94,10 @@ export const atMost = (b: Builder, x: Node, most: number): Node => b.min(x, b.fi
 export const apart = (b: Builder, x: Node, y: Node, rank: number): Node => largest(b, b.abs(b.sub(x, y)), rank);
 
 /**
- * Upper bounds of spectral norms, [...], by Gram iteration (Delattre, Barthélemy, Araujo and Allauzen, Efficient bound of Lipschitz constant
- * for convolutional layers by Gram iteration, ICML 2023): with G_0 = x and G_(k+1) = G_k^T G_k, |G_k|_F^(2^-k) falls to the norm from
- * above, by a factor of at most rank^(2^-k / 2): it is the norm of order 2^(k + 1) of the singular values. Every G is scaled to norm 1 and
- * the scales are kept as logarithms.
+ * Upper bounds of spectral norms, [...], by Gram iteration (Delattre, Barthélemy, Araujo and Allauzen, Efficient bound
+ * of Lipschitz constant for convolutional layers by Gram iteration, ICML 2023): with G_0 = x and G_(k+1) = G_k^T G_k,
+ * |G_k|_F^(2^-k) falls to the norm from above, by a factor of at most rank^(2^-k / 2): it is the norm of order 2^(k +
+ * 1) of the singular values. Every G is scaled to norm 1 and the scales are kept as logarithms.
  */
 export function spectralBound(b: Builder, x: Node, iterations: number): Node {
   const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
@@ -107,10 +120,12 @@ export const QUINTIC = [3.4445, -4.775, 2.0315] as const;
 const FINISHED = 5;
 
 /**
- * Polar factors of matrices [..., m, n]: the nearest matrices with orthonormal columns (m >= n) or rows, right to rounding for singular values down
- * to `reach` of the largest. Odd polynomials of the matrix change its singular values only. First a quintic of large slope at 0 (Jordan and others,
- * Muon, 2024), which brings them near 1; then the Newton-Schulz iteration x (3 I - x^T x) / 2 (Higham, Functions of matrices, 2008, chapter 8),
- * which doubles their digits. Newton-Schulz alone would grow small ones by 3/2 a turn: half as many again products for a reach of a thousandth.
+ * Polar factors of matrices [..., m, n]: the nearest matrices with orthonormal columns (m >= n) or rows, right to
+ * rounding for singular values down to `reach` of the largest. Odd polynomials of the matrix change its singular values
+ * only. First a quintic of large slope at 0 (Jordan and others, Muon, 2024), which brings them near 1; then the
+ * Newton-Schulz iteration x (3 I - x^T x) / 2 (Higham, Functions of matrices, 2008, chapter 8), which doubles their
+ * digits. Newton-Schulz alone would grow small ones by 3/2 a turn: half as many again products for a reach of a
+ * thousandth.
  */
 export function polar(b: Builder, x: Node, reach: number): Node {
   const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
@@ -121,7 +136,13 @@ export function polar(b: Builder, x: Node, reach: number): Node {
   for (let i = 0; i < turns; i++) {
     const gram = gramOf(y);
     const [first, second, third] = QUINTIC;
-    y = times(y, b.add(scaled(b, eye(b, gram.shape), first), b.add(scaled(b, gram, second), scaled(b, product(b, gram, gram), third))));
+    y = times(
+      y,
+      b.add(
+        scaled(b, eye(b, gram.shape), first),
+        b.add(scaled(b, gram, second), scaled(b, product(b, gram, gram), third)),
+      ),
+    );
   }
   for (let i = 0; i < FINISHED; i++) {
     const gram = gramOf(y);
@@ -131,8 +152,8 @@ export function polar(b: Builder, x: Node, reach: number): Node {
 }
 
 /**
- * Inverses of square matrices: y (2 I - x y), from y = x^T / (|x|_1 |x|_inf) (Schulz 1933; Ben-Israel and Cohen 1966), which converges for every
- * regular matrix in about 2 log2(condition) + 5 turns.
+ * Inverses of square matrices: y (2 I - x y), from y = x^T / (|x|_1 |x|_inf) (Schulz 1933; Ben-Israel and Cohen 1966),
+ * which converges for every regular matrix in about 2 log2(condition) + 5 turns.
  */
 export function inverse(b: Builder, x: Node, iterations: number): Node {
   const rank = x.shape.length;
@@ -143,8 +164,9 @@ export function inverse(b: Builder, x: Node, iterations: number): Node {
 }
 
 /**
- * Inverses of symmetric positive definite matrices, by n sweeps (Beaton 1964; Goodnight, A tutorial on the SWEEP operator, 1979): each is a
- * change of rank one by a pivot that is positive, so none has to be looked for, and the rounding is that of a Cholesky factorization.
+ * Inverses of symmetric positive definite matrices, by n sweeps (Beaton 1964; Goodnight, A tutorial on the SWEEP
+ * operator, 1979): each is a change of rank one by a pivot that is positive, so none has to be looked for, and the
+ * rounding is that of a Cholesky factorization.
  */
 export function inversePositive(b: Builder, x: Node): Node {
   const rank = x.shape.length;
@@ -165,13 +187,17 @@ export function inversePositive(b: Builder, x: Node): Node {
   return b.neg(y);
 }
 
-/** Of a direction that was made orthogonal once, what is left when that is done again: all of it, unless it was rounding along the others. */
+/**
+ * Of a direction that was made orthogonal once, what is left when that is done again: all of it, unless it was rounding
+ * along the others.
+ */
 const MOST = 0.5;
 
 /**
- * Orthonormal columns that span those of matrices [..., m, r], by Gram and Schmidt, each made orthogonal twice: once is enough for any condition
- * but of the rounding (Giraud, Langou and Rozložník 2005). Of a column that depends on those before it only rounding is left, and that is made a
- * direction too, which does no harm to a span, unless it lies along the others again (of equal rows it does): then it is zeros, as that of zeros is.
+ * Orthonormal columns that span those of matrices [..., m, r], by Gram and Schmidt, each made orthogonal twice: once is
+ * enough for any condition but of the rounding (Giraud, Langou and Rozložník 2005). Of a column that depends on those
+ * before it only rounding is left, and that is made a direction too, which does no harm to a span, unless it lies along
+ * the others again (of equal rows it does): then it is zeros, as that of zeros is.
  */
 export function orthonormal(b: Builder, x: Node): Node {
   const rank = x.shape.length;
@@ -199,8 +225,8 @@ const HALVINGS = 3;
 const TERMS = 10;
 
 /**
- * The inverse tangent of numbers of any sign: three times atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), after which |x| <= tan(pi / 16), and the
- * series to x^19, which then ends below 10^-14.
+ * The inverse tangent of numbers of any sign: three times atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), after which |x| <=
+ * tan(pi / 16), and the series to x^19, which then ends below 10^-14.
  */
 export function arctangent(b: Builder, x: Node): Node {
   const one = b.fill(1, x.shape);
@@ -208,14 +234,18 @@ export function arctangent(b: Builder, x: Node): Node {
   for (let i = 0; i < HALVINGS; i++) y = b.div(y, b.add(one, b.sqrt(b.add(one, b.mul(y, y)))));
   const square = b.mul(y, y);
   let series = b.fill(0, x.shape);
-  for (let k = TERMS - 1; k >= 0; k--) series = b.add(b.mul(series, square), b.fill((k % 2 ? -1 : 1) / (2 * k + 1), x.shape));
+  for (let k = TERMS - 1; k >= 0; k--)
+    series = b.add(b.mul(series, square), b.fill((k % 2 ? -1 : 1) / (2 * k + 1), x.shape));
   return scaled(b, b.mul(y, series), 2 ** HALVINGS);
 }
 
 /** Below this the logarithm loses digits, and the series has them. */
 const SMALL = 0.1;
 
-/** The inverse hyperbolic sine of numbers of at least 0: 2 artanh(t) = log((1 + t) / (1 - t)) with t = x / (1 + sqrt(1 + x^2)), for small t as a series. */
+/**
+ * The inverse hyperbolic sine of numbers of at least 0: 2 artanh(t) = log((1 + t) / (1 - t)) with t = x / (1 + sqrt(1 +
+ * x^2)), for small t as a series.
+ */
 export function areaSine(b: Builder, x: Node): Node {
   const one = b.fill(1, x.shape);
   const below = b.add(one, b.sqrt(b.add(one, b.mul(x, x))));

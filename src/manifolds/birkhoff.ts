@@ -1,13 +1,14 @@
 /**
- * The Birkhoff polytope: doubly stochastic n x n matrices, the convex hull of the permutations. Four maps. Sinkhorn's (free
- * coordinates are n x n logits) makes rows exact and columns nearly so, and ends with the rounding of Altschuler, Weed and
- * Rigollet (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm
- * 2): scale rows down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of what is missing.
- * `truncated` leaves the rounding out: that is the form that arXiv 2512.24880 and the models after it publish, whose columns
- * have no useful bound. A softmax-weighted sum of all permutations (n! weights, n <= 5) is exact. So is the Kronecker product
- * of log2 n matrices [a, 1 - a; 1 - a, a] (one number each), and the squared entries of an orthogonal matrix
- * (`orthostochastic`); both reach a part of the set only. The same rounding, of the positive part, is the projection: it
- * leaves members alone and moves others by at most twice what all their sums are off, which is near, not nearest.
+ * The Birkhoff polytope: doubly stochastic n x n matrices, the convex hull of the permutations. Four maps. Sinkhorn's
+ * (free coordinates are n x n logits) makes rows exact and columns nearly so, and ends with the rounding of Altschuler,
+ * Weed and Rigollet (Near-linear time approximation algorithms for optimal transport via Sinkhorn iteration, NeurIPS
+ * 2017, algorithm 2): scale rows down to sums of at most 1, then columns, then add the rank-one matrix r c^T / |r|_1 of
+ * what is missing. `truncated` leaves the rounding out: that is the form that arXiv 2512.24880 and the models after it
+ * publish, whose columns have no useful bound. A softmax-weighted sum of all permutations (n! weights, n <= 5) is
+ * exact. So is the Kronecker product of log2 n matrices [a, 1 - a; 1 - a, a] (one number each), and the squared entries
+ * of an orthogonal matrix (`orthostochastic`); both reach a part of the set only. The same rounding, of the positive
+ * part, is the projection: it leaves members alone and moves others by at most twice what all their sums are off, which
+ * is near, not nearest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -41,12 +42,30 @@ export const birkhoff: ConvexSet = {
     relax,
     temperature,
   },
-  idle: ({ by }) => [...(by === "sinkhorn" ? [] : ["iterations", "convention", "exact"]), ...(by === "orthostochastic" ? ["temperature"] : [])],
+  idle: ({ by }) => [
+    ...(by === "sinkhorn" ? [] : ["iterations", "convention", "exact"]),
+    ...(by === "orthostochastic" ? ["temperature"] : []),
+  ],
   free,
   units: ({ by }) => (by === "sinkhorn" ? apart : null),
   // Near the identity: a start at 0 would average the lanes away.
-  start: ({ by }) => (by === "permutations" ? { kind: "first", value: 4 } : by === "kronecker" ? { kind: "constant", value: 4 } : { kind: "identity", value: 4 }),
-  map: (b, pieces, shape, setting) => relaxed(b, doublyStochastic(b, pieces.map((free) => (hasLogits(setting.options) ? tempered(b, free, setting) : free)), shape, setting.options), setting),
+  start: ({ by }) =>
+    by === "permutations"
+      ? { kind: "first", value: 4 }
+      : by === "kronecker"
+        ? { kind: "constant", value: 4 }
+        : { kind: "identity", value: 4 },
+  map: (b, pieces, shape, setting) =>
+    relaxed(
+      b,
+      doublyStochastic(
+        b,
+        pieces.map((free) => (hasLogits(setting.options) ? tempered(b, free, setting) : free)),
+        shape,
+        setting.options,
+      ),
+      setting,
+    ),
   project: (b, value) => rounded(b, atLeast(b, value, 0)),
   violation: (b, p) => {
     const rank = p.shape.length;
@@ -60,52 +79,81 @@ export const birkhoff: ConvexSet = {
     if (exact || by !== "sinkhorn") return 1;
     if (of === "row" && convention === "paper") return 1;
     const sums = convention === "paper" ? "the sums of the columns" : "the sums of rows and columns";
-    return { none: `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then (docs/birkhoff.md); \`birkhoff\` without \`truncated\` has one` };
+    return {
+      none:
+        `stops Sinkhorn's projection after ${iterations as number} turns, and ${sums} have no useful bound then ` +
+        `(docs/birkhoff.md); \`birkhoff\` without \`truncated\` has one`,
+    };
   },
   closed: "product",
   adapts: (options) => (hasLogits(options) ? ["relax", "temperature"] : ["relax"]),
-  cases: [{ shape: [1, 1], extreme: 80 }, { shape: [2, 2], extreme: 80 }, { shape: [4, 4], extreme: 80 }],
+  cases: [
+    { shape: [1, 1], extreme: 80 },
+    { shape: [2, 2], extreme: 80 },
+    { shape: [4, 4], extreme: 80 },
+  ],
 };
 
 /** The coordinates of an orthogonal matrix are no logits: a temperature of theirs would be none. */
 const hasLogits = ({ by }: Options): boolean => by !== "orthostochastic";
 
 /** A member, by one of the four maps. */
-function doublyStochastic(b: Builder, pieces: readonly Node[], shape: readonly number[], { iterations, convention, exact, by }: Options): Node {
+function doublyStochastic(
+  b: Builder,
+  pieces: readonly Node[],
+  shape: readonly number[],
+  { iterations, convention, exact, by }: Options,
+): Node {
   const [free] = pieces;
   const n = shape[shape.length - 1]!;
   if (by === "permutations") return permuted(b, free!, shape, n);
   if (by === "kronecker") return kronecker(b, free, shape, n);
   if (by === "orthostochastic") return orthostochastic(b, free!, shape);
   const paper = convention === "paper";
-  const p = b.sinkhorn(free!, { iterations: iterations as number, convention: paper ? "paper" : "deepseek", epsilon: paper ? 0 : 1e-6 });
+  const p = b.sinkhorn(free!, {
+    iterations: iterations as number,
+    convention: paper ? "paper" : "deepseek",
+    epsilon: paper ? 0 : 1e-6,
+  });
   return exact ? rounded(b, p) : p;
 }
 
 function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] | { readonly error: string } {
   const n = point[0]!;
   const weights = (count: number): readonly Piece[] => [{ name: "free", shape: [known(count)] }];
-  if (by === "sinkhorn" && n.value !== null && n.value > MOST_PROJECTED) return { error: `by sinkhorn holds a matrix in registers, ${MOST_PROJECTED} x ${MOST_PROJECTED} at most, and this one is ${describe(n)}` };
+  if (by === "sinkhorn" && n.value !== null && n.value > MOST_PROJECTED)
+    return {
+      error:
+        `by sinkhorn holds a matrix in registers, ${MOST_PROJECTED} x ${MOST_PROJECTED} at most, and this one ` +
+        `is ${describe(n)}`,
+    };
   if (by === "sinkhorn" || by === "orthostochastic") return [{ name: "free", shape: point }];
   if (n.value === null) return { error: `needs a known size to be made by ${by as string}` };
   if (by === "kronecker") {
     const factors = Math.log2(n.value);
-    return Number.isInteger(factors) ? (factors ? weights(factors) : []) : { error: `by kronecker takes sizes that are powers of 2, and n is ${n.value}` };
+    return Number.isInteger(factors)
+      ? factors
+        ? weights(factors)
+        : []
+      : { error: `by kronecker takes sizes that are powers of 2, and n is ${n.value}` };
   }
-  return n.value <= MOST_PERMUTED ? weights(factorial(n.value)) : { error: `has ${n.value}! permutations at n = ${n.value}; at most n = ${MOST_PERMUTED} are spelt out` };
+  return n.value <= MOST_PERMUTED
+    ? weights(factorial(n.value))
+    : { error: `has ${n.value}! permutations at n = ${n.value}; at most n = ${MOST_PERMUTED} are spelt out` };
 }
 
 /** The logarithm of a closed gate: below every logit, and still a number. */
 const CLOSED = -1e4;
 
 /**
- * Logits of K_ij = z_i z_j exp(l_ij) + (1 - z_i) delta_ij: a closed unit has 1 on the diagonal and nothing beside it, so the projection works on the open ones as if it were not there.
- * On the diagonal the sum is taken in the log domain.
+ * Logits of K_ij = z_i z_j exp(l_ij) + (1 - z_i) delta_ij: a closed unit has 1 on the diagonal and nothing beside it,
+ * so the projection works on the open ones as if it were not there. On the diagonal the sum is taken in the log domain.
  */
 function apart(b: Builder, logits: Node, gates: Node): Node {
   const { shape } = logits;
   const rank = shape.length;
-  const logarithm = (x: Node): Node => b.select(b.lt(b.fill(0, x.shape), x), b.log(atLeast(b, x, 1e-30)), b.fill(CLOSED, x.shape));
+  const logarithm = (x: Node): Node =>
+    b.select(b.lt(b.fill(0, x.shape), x), b.log(atLeast(b, x, 1e-30)), b.fill(CLOSED, x.shape));
   const open = logarithm(gates);
   const shut = logarithm(b.sub(b.fill(1, gates.shape), gates));
   const along = (x: Node, axis: number): Node => b.broadcast(x, shape, [axis]);
@@ -121,17 +169,27 @@ const off = (b: Builder, sums: Node): Node => b.abs(b.sub(sums, b.fill(1, sums.s
 /** All permutations of 0 .. n-1, the identity first. */
 export function permutations(n: number): number[][] {
   if (n === 0) return [[]];
-  return permutations(n - 1).flatMap((rest) => Array.from({ length: n }, (_, i) => [...rest.slice(0, n - 1 - i), n - 1, ...rest.slice(n - 1 - i)]));
+  return permutations(n - 1).flatMap((rest) =>
+    Array.from({ length: n }, (_, i) => [...rest.slice(0, n - 1 - i), n - 1, ...rest.slice(n - 1 - i)]),
+  );
 }
 
 function permuted(b: Builder, free: Node, shape: readonly number[], n: number): Node {
   const all = permutations(n);
-  const data = all.flatMap((order) => Array.from({ length: n * n }, (_, at) => (order[Math.floor(at / n)] === at % n ? 1 : 0)));
+  const data = all.flatMap((order) =>
+    Array.from({ length: n * n }, (_, at) => (order[Math.floor(at / n)] === at % n ? 1 : 0)),
+  );
   const letters = "abcdefghijkl".slice(0, free.shape.length - 1);
-  return b.reshape(b.contract(`${letters}p,pxy->${letters}xy`, b.softmax(free), b.literal([all.length, n, n], data)), shape);
+  return b.reshape(
+    b.contract(`${letters}p,pxy->${letters}xy`, b.softmax(free), b.literal([all.length, n, n], data)),
+    shape,
+  );
 }
 
-/** The Kronecker product of matrices [a, 1 - a; 1 - a, a]: entry i, j is the product over the bits of i xor j, which choose a or 1 - a. */
+/**
+ * The Kronecker product of matrices [a, 1 - a; 1 - a, a]: entry i, j is the product over the bits of i xor j, which
+ * choose a or 1 - a.
+ */
 function kronecker(b: Builder, free: Node | undefined, shape: readonly number[], n: number): Node {
   if (!free) return b.fill(1, shape);
   const outer = shape.length - 2;
@@ -139,8 +197,12 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
   const bits = Math.log2(n);
   for (let bit = 0; bit < bits; bit++) {
     const one = indicator(b, free.shape, outer, bit);
-    const logit = b.broadcast(b.sum(b.mul(free, one), [outer]), shape, shape.slice(0, outer).map((_, axis) => axis));
-    const differ = Array.from({ length: n * n }, (_, at) => (((Math.floor(at / n) ^ at % n) >> bit) & 1 ? -1 : 1));
+    const logit = b.broadcast(
+      b.sum(b.mul(free, one), [outer]),
+      shape,
+      shape.slice(0, outer).map((_, axis) => axis),
+    );
+    const differ = Array.from({ length: n * n }, (_, at) => (((Math.floor(at / n) ^ (at % n)) >> bit) & 1 ? -1 : 1));
     const factor = b.sigmoid(b.mul(logit, b.broadcast(b.literal([n, n], differ), shape, [outer, outer + 1])));
     p = p ? b.mul(p, factor) : factor;
   }
@@ -148,13 +210,17 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
 }
 
 /**
- * Squares of the entries of an orthogonal matrix, by Cayley's transform. At the identity all their derivatives are zero, and training would never
- * leave it: so coordinates whose skew part is zero stand for the matrix of a skew part +-LEAN, whose squares off the diagonal are about (2 LEAN)^2.
+ * Squares of the entries of an orthogonal matrix, by Cayley's transform. At the identity all their derivatives are
+ * zero, and training would never leave it: so coordinates whose skew part is zero stand for the matrix of a skew part
+ * +-LEAN, whose squares off the diagonal are about (2 LEAN)^2.
  */
 function orthostochastic(b: Builder, free: Node, shape: readonly number[]): Node {
   const rank = shape.length;
   const above = b.cast(b.lt(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), "f32");
-  const q = stiefel.map(b, [b.add(free, scaled(b, above, 2 * LEAN))], shape, { options: { by: "cayley" }, adapted: {} });
+  const q = stiefel.map(b, [b.add(free, scaled(b, above, 2 * LEAN))], shape, {
+    options: { by: "cayley" },
+    adapted: {},
+  });
   return b.mul(q, q);
 }
 
@@ -175,8 +241,16 @@ function rounded(b: Builder, p: Node): Node {
   const rows = missing(rank - 1);
   const columns = missing(rank - 2);
   const total = b.sum(rows, [rank - 2]);
-  // When nothing is missing but rounding, the correction is 0 / 0: below FLOOR it fades, since its derivative would grow as 1 / total.
+  // When nothing is missing but rounding, the correction is 0 / 0: below FLOOR it fades, since its derivative would
+  // grow as 1 / total.
   const safe = b.max(total, b.fill(FLOOR, total.shape));
-  const share = b.div(rows, b.broadcast(safe, rows.shape, total.shape.map((_, axis) => axis)));
+  const share = b.div(
+    rows,
+    b.broadcast(
+      safe,
+      rows.shape,
+      total.shape.map((_, axis) => axis),
+    ),
+  );
   return b.add(q, b.mul(b.broadcast(share, p.shape, rowAxes), b.broadcast(columns, p.shape, columnAxes)));
 }

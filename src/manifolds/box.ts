@@ -1,6 +1,7 @@
 /**
- * Numbers from `from` to `to`. The map is the middle plus half the width times tanh, so coordinates of 0 are the middle; rounding could
- * leave the box by a digit, so it ends with the projection, which clips: the nearest member. The ends do not adapt, since learned ones could cross.
+ * Numbers from `from` to `to`. The map is the middle plus half the width times tanh, so coordinates of 0 are the
+ * middle; rounding could leave the box by a digit, so it ends with the projection, which clips: the nearest member. The
+ * ends do not adapt, since learned ones could cross.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -15,10 +16,15 @@ export const box: ConvexSet = {
   summary: "numbers from one end to another",
   source: "by definition",
   point: "entry",
-  options: { from: { kind: "real", default: -1, from: -WIDEST, to: WIDEST }, to: { kind: "real", default: 1, from: -WIDEST, to: WIDEST } },
+  options: {
+    from: { kind: "real", default: -1, from: -WIDEST, to: WIDEST },
+    to: { kind: "real", default: 1, from: -WIDEST, to: WIDEST },
+  },
   free: (_, options) => {
     const { from, to } = ends(options);
-    return from < to ? [{ name: "free", shape: [] }] : { error: `goes from a number to a larger one, not from ${from} to ${to}` };
+    return from < to
+      ? [{ name: "free", shape: [] }]
+      : { error: `goes from a number to a larger one, not from ${from} to ${to}` };
   },
   start: () => ({ kind: "constant", value: 0 }),
   map: (b, [free], _, { options }) => {
@@ -31,14 +37,23 @@ export const box: ConvexSet = {
   // Of m x n entries of at most a: rows sum to n a, columns to m a, and the Frobenius norm is at most a sqrt(m n).
   bound: (of, [rows, columns], options) => {
     const { from, to } = ends(options);
-    return Math.max(Math.abs(from), Math.abs(to)) * (of === "norm" ? Math.sqrt(rows! * columns!) : of === "row" ? columns! : rows!);
+    return (
+      Math.max(Math.abs(from), Math.abs(to)) *
+      (of === "norm" ? Math.sqrt(rows! * columns!) : of === "row" ? columns! : rows!)
+    );
   },
   closed: null,
   adapts: () => [],
-  cases: [{ shape: [], extreme: 80 }, { shape: [], options: { from: 0.1, to: 0.7 }, extreme: 80 }],
+  cases: [
+    { shape: [], extreme: 80 },
+    { shape: [], options: { from: 0.1, to: 0.7 }, extreme: 80 },
+  ],
 };
 
-const ends = ({ from, to }: Options): { readonly from: number; readonly to: number } => ({ from: from as number, to: to as number });
+const ends = ({ from, to }: Options): { readonly from: number; readonly to: number } => ({
+  from: from as number,
+  to: to as number,
+});
 
 function clipped(b: Builder, x: Node, options: Options): Node {
   const { from, to } = ends(options);

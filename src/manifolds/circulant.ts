@@ -1,8 +1,9 @@
 /**
- * Doubly stochastic circulant matrices: averages of the n cyclic shifts, sum over k of w_k S^k with w on the simplex (Davis, Circulant matrices,
- * 1979). n numbers instead of n^2, the identity and all shifts among them, and products are members, since S^j S^k = S^(j + k). The map
- * is softmax. The projection is the nearest member: the means over the cyclic diagonals are the nearest circulant matrix, and its distance to
- * members is that of the weights times sqrt(n), so that their projection onto the simplex is the rest.
+ * Doubly stochastic circulant matrices: averages of the n cyclic shifts, sum over k of w_k S^k with w on the simplex
+ * (Davis, Circulant matrices, 1979). n numbers instead of n^2, the identity and all shifts among them, and products are
+ * members, since S^j S^k = S^(j + k). The map is softmax. The projection is the nearest member: the means over the
+ * cyclic diagonals are the nearest circulant matrix, and its distance to members is that of the weights times sqrt(n),
+ * so that their projection onto the simplex is the rest.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -32,7 +33,10 @@ export const circulant: ConvexSet = {
   bound: () => 1,
   closed: "product",
   adapts: () => ["relax", "temperature"],
-  cases: [{ shape: [1, 1], extreme: 80 }, { shape: [5, 5], extreme: 80 }],
+  cases: [
+    { shape: [1, 1], extreme: 80 },
+    { shape: [5, 5], extreme: 80 },
+  ],
 };
 
 /** [..., n, n, n]: ones at i, j, k where j is i + k modulo n. */
@@ -57,6 +61,13 @@ function means(b: Builder, x: Node): Node {
   const n = x.shape[x.shape.length - 1]!;
   const many = x.shape.slice(0, -2);
   const all = shifts(b, many, n);
-  const on = b.mul(all, b.broadcast(x, all.shape, x.shape.map((_, axis) => axis)));
+  const on = b.mul(
+    all,
+    b.broadcast(
+      x,
+      all.shape,
+      x.shape.map((_, axis) => axis),
+    ),
+  );
   return scaled(b, b.sum(on, [many.length, many.length + 1]), 1 / n);
 }

@@ -1,4 +1,7 @@
-/** Everything, with the metric of the space: what a parameter without a constraint is, and the baseline that every other set is compared with. */
+/**
+ * Everything, with the metric of the space: what a parameter without a constraint is, and the baseline that every other
+ * set is compared with.
+ */
 import type { Manifold } from "./set.js";
 
 export const euclidean: Manifold = {

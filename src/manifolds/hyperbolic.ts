@@ -1,10 +1,12 @@
 /**
- * Hyperbolic space of curvature -c as the Poincaré ball, |x| < 1 / sqrt(c), with the metric lambda^2 of lambda = 2 / (1 - c |x|^2) (Nickel and Kiela,
- * NIPS 2017; Ganea, Bécigneul and Hofmann, Hyperbolic neural networks, NeurIPS 2018). The map is the exponential at the origin, tanh(sqrt(c) |v|) v /
- * (sqrt(c) |v|). At the border the metric is infinite and f32 ends: the members end where sqrt(c) |x| is 1 - MARGIN, and the projection scales to there, the
- * nearest member. Retraction is the exponential at x, the Möbius sum of x and the exponential at the origin of lambda v / 2; transport is along the
- * geodesic, a gyration times the ratio of the lambdas. Distances are 2 / sqrt(c) times the area sine of
- * sqrt(c) |x - y| / sqrt((1 - c |x|^2) (1 - c |y|^2)), which is the artanh(sqrt(c) |(-x) + y|) of the papers and keeps the digits of near points.
+ * Hyperbolic space of curvature -c as the Poincaré ball, |x| < 1 / sqrt(c), with the metric lambda^2 of lambda = 2 /
+ * (1 - c |x|^2) (Nickel and Kiela, NIPS 2017; Ganea, Bécigneul and Hofmann, Hyperbolic neural networks, NeurIPS 2018).
+ * The map is the exponential at the origin, tanh(sqrt(c) |v|) v / (sqrt(c) |v|). At the border the metric is infinite
+ * and f32 ends: the members end where sqrt(c) |x| is 1 - MARGIN, and the projection scales to there, the nearest
+ * member. Retraction is the exponential at x, the Möbius sum of x and the exponential at the origin of lambda v / 2;
+ * transport is along the geodesic, a gyration times the ratio of the lambdas. Distances are 2 / sqrt(c) times the area
+ * sine of sqrt(c) |x - y| / sqrt((1 - c |x|^2) (1 - c |y|^2)), which is the artanh(sqrt(c) |(-x) + y|) of the papers
+ * and keeps the digits of near points.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -30,10 +32,14 @@ export const hyperbolic: Manifold = {
     return atLeast(b, b.sub(size, b.fill(1 - MARGIN, size.shape)), 0);
   },
   tolerance: () => 1e-6,
-  bound: (of, _, { curvature }) => (of === "norm" ? 1 / Math.sqrt(curvature as number) : { none: "has no rows or columns" }),
+  bound: (of, _, { curvature }) =>
+    of === "norm" ? 1 / Math.sqrt(curvature as number) : { none: "has no rows or columns" },
   closed: null,
   adapts: () => ["curvature"],
-  cases: [{ shape: [2], extreme: 100 }, { shape: [7], options: { curvature: 0.5 }, extreme: 100 }],
+  cases: [
+    { shape: [2], extreme: 100 },
+    { shape: [7], options: { curvature: 0.5 }, extreme: 100 },
+  ],
 
   tangent: (_, __, v) => v,
   gradient: (b, x, g, setting) => {
@@ -54,12 +60,16 @@ export const hyperbolic: Manifold = {
   },
   distance: (b, x, y, setting) => {
     const root = b.sqrt(curvatures(b, x, setting));
-    const chord = b.div(b.mul(root, norm(b, b.sub(x, y), 1)), b.sqrt(b.mul(beside(b, x, setting), beside(b, y, setting))));
+    const chord = b.div(
+      b.mul(root, norm(b, b.sub(x, y), 1)),
+      b.sqrt(b.mul(beside(b, x, setting), beside(b, y, setting))),
+    );
     return b.div(scaled(b, areaSine(b, chord), 2), root);
   },
 };
 
-const curvatures = (b: Builder, x: Node, setting: Setting): Node => over(b, quantity(b, setting, "curvature"), x.shape.slice(0, -1));
+const curvatures = (b: Builder, x: Node, setting: Setting): Node =>
+  over(b, quantity(b, setting, "curvature"), x.shape.slice(0, -1));
 
 /** 1 - c |x|^2, which is 2 / lambda. */
 function beside(b: Builder, x: Node, setting: Setting): Node {
@@ -78,9 +88,9 @@ function inside(b: Builder, x: Node, setting: Setting): Node {
 }
 
 /**
- * Möbius addition, ((1 + 2 c <x, y> + c |y|^2) x + (1 - c |x|^2) y) / (1 + 2 c <x, y> + c^2 |x|^2 |y|^2), with nothing that cancels: where x is close
- * to the border and y to -x, both coefficients and the denominator are small differences of numbers near 1. With X and Y what `beside` is of
- * x and y it is x + X (x + y - Y x) / (X Y + c |x + y|^2).
+ * Möbius addition, ((1 + 2 c <x, y> + c |y|^2) x + (1 - c |x|^2) y) / (1 + 2 c <x, y> + c^2 |x|^2 |y|^2), with nothing
+ * that cancels: where x is close to the border and y to -x, both coefficients and the denominator are small differences
+ * of numbers near 1. With X and Y what `beside` is of x and y it is x + X (x + y - Y x) / (X Y + c |x + y|^2).
  */
 function moebius(b: Builder, x: Node, y: Node, setting: Setting): Node {
   const [c, besideX, besideY] = [curvatures(b, x, setting), beside(b, x, setting), beside(b, y, setting)];
@@ -91,9 +101,9 @@ function moebius(b: Builder, x: Node, y: Node, setting: Setting): Node {
 }
 
 /**
- * gyr[y, -x] w: a turn in the plane of x and y (Ungar, Analytic hyperbolic geometry, 2005, section 3.5; in a disk of complex numbers by twice
- * the argument of 1 - y x*). With A w = x <d, w> - d <x, w>, d = y - x, it is w + 2 c (k A w + c A A w) / (X Y + c |d|^2), and k = 1 - c <x, y> is
- * (X + Y + c |d|^2) / 2: sums of positive numbers again.
+ * gyr[y, -x] w: a turn in the plane of x and y (Ungar, Analytic hyperbolic geometry, 2005, section 3.5; in a disk of
+ * complex numbers by twice the argument of 1 - y x*). With A w = x <d, w> - d <x, w>, d = y - x, it is w + 2 c (k A w +
+ * c A A w) / (X Y + c |d|^2), and k = 1 - c <x, y> is (X + Y + c |d|^2) / 2: sums of positive numbers again.
  */
 function gyration(b: Builder, x: Node, y: Node, w: Node, setting: Setting): Node {
   const [c, besideX, besideY] = [curvatures(b, x, setting), beside(b, x, setting), beside(b, y, setting)];

@@ -1,4 +1,7 @@
-/** The set of one point, the identity matrix: no free coordinates, nothing to learn. The ablation that every claim about mixing needs. */
+/**
+ * The set of one point, the identity matrix: no free coordinates, nothing to learn. The ablation that every claim about
+ * mixing needs.
+ */
 import { apart, eye } from "./algebra.js";
 import type { ConvexSet } from "./set.js";
 
@@ -18,5 +21,8 @@ export const identity: ConvexSet = {
   bound: () => 1,
   closed: "product",
   adapts: () => [],
-  cases: [{ shape: [1, 1], extreme: 0 }, { shape: [5, 5], extreme: 0 }],
+  cases: [
+    { shape: [1, 1], extreme: 0 },
+    { shape: [5, 5], extreme: 0 },
+  ],
 };

@@ -1,18 +1,27 @@
 /**
- * Mixtures of convex sets: sum over the parts of w_i S_i, with S_i a member of part i and w on the simplex, one w for all that is on the mixture. What
- * is known of a mixture is what holds for every convex combination of its parts, and that needs a set of the registry that they all lie in, their
- * *hull*: birkhoff holds circulant matrices and the identity, stochastic holds these too. So a mixture is on its hull, and its sums and norms are at
- * most the largest of its parts'. The record is made for a page, not kept in the registry.
+ * Mixtures of convex sets: sum over the parts of w_i S_i, with S_i a member of part i and w on the simplex, one w for
+ * all that is on the mixture. What is known of a mixture is what holds for every convex combination of its parts, and
+ * that needs a set of the registry that they all lie in, their *hull*: birkhoff holds circulant matrices and the
+ * identity, stochastic holds these too. So a mixture is on its hull, and its sums and norms are at most the largest of
+ * its parts'. The record is made for a page, not kept in the registry.
  *
- * Free coordinates are those of the parts one after the other, each counted from where its part starts (`start` of its record), so that
- * zeros are the start of the mixture although its parts start in different ways.
+ * Free coordinates are those of the parts one after the other, each counted from where its part starts (`start` of its
+ * record), so that zeros are the start of the mixture although its parts start in different ways.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { add, known, multiply, valueOf, type Polynomial } from "../graph/sizes.js";
 import { indicator, total } from "./algebra.js";
 import { birkhoff } from "./birkhoff.js";
-import { fixed, type ConstraintSet, type ConvexSet, type Options, type Piece, type SetInstance, type Setting } from "./set.js";
+import {
+  fixed,
+  type ConstraintSet,
+  type ConvexSet,
+  type Options,
+  type Piece,
+  type SetInstance,
+  type Setting,
+} from "./set.js";
 import { stochastic } from "./stochastic.js";
 import { merged, recordOf } from "../../runtime/records.js";
 
@@ -34,7 +43,10 @@ const ROUNDING = 1e-5;
 /** Sets that a mixture can be of. */
 export const mixable: readonly string[] = HULLS[HULLS.length - 1]!.holds;
 
-/** The set of the mixtures of sets that are all `mixable`. What adapts of part i goes by the names `i.relax`, …; the weights by `weights`. */
+/**
+ * The set of the mixtures of sets that are all `mixable`. What adapts of part i goes by the names `i.relax`, …; the
+ * weights by `weights`.
+ */
 export function mixtureOf(parts: readonly Part[]): ConvexSet {
   const { hull } = HULLS.find(({ holds }) => parts.every(({ instance }) => holds.includes(instance.set.name)))!;
   const inHull = fixed(recordOf(Object.entries(hull.options).map(([name, option]) => [name, option.default])));
@@ -72,10 +84,17 @@ export function mixtureOf(parts: readonly Part[]): ConvexSet {
 
 /** What belongs to part i of a record by `i.name`. */
 const belonging = <T>(all: Readonly<Record<string, T>>, i: number): Readonly<Record<string, T>> =>
-  recordOf(Object.entries(all).flatMap(([name, value]) => (name.startsWith(`${i}.`) ? [[name.slice(`${i}.`.length), value]] : [])));
+  recordOf(
+    Object.entries(all).flatMap(([name, value]) =>
+      name.startsWith(`${i}.`) ? [[name.slice(`${i}.`.length), value]] : [],
+    ),
+  );
 
 /** The coordinates of all parts as one vector. */
-function joined(instances: readonly SetInstance[], point: readonly Polynomial[]): readonly Piece[] | { readonly error: string } {
+function joined(
+  instances: readonly SetInstance[],
+  point: readonly Polynomial[],
+): readonly Piece[] | { readonly error: string } {
   let size = known(0);
   for (const { set, options } of instances) {
     const pieces = set.free(point, options);
@@ -85,24 +104,32 @@ function joined(instances: readonly SetInstance[], point: readonly Polynomial[])
   return size.value === 0 ? [] : [{ name: "free", shape: [size] }];
 }
 
-function mixed(b: Builder, instances: readonly SetInstance[], [free]: readonly Node[], shape: readonly number[], { adapted }: Setting): Node {
+function mixed(
+  b: Builder,
+  instances: readonly SetInstance[],
+  [free]: readonly Node[],
+  shape: readonly number[],
+  { adapted }: Setting,
+): Node {
   const many = shape.slice(0, -2);
   const weights = adapted["weights"] ?? b.fill(1 / instances.length, [instances.length]);
   let at = 0;
-  return instances.map(({ set, options }, i): Node => {
-    const pieces = set.free(shape.slice(-2).map(known), options) as readonly Piece[];
-    const own = pieces.map((piece) => {
-      const sizes = piece.shape.map((size) => valueOf(size)!);
-      const count = sizes.reduce((product, n) => product * n, 1);
-      const taken = taking(b, free!, at, count);
-      at += count;
-      const start = b.broadcast(b.literal([count], startOf(set, options, sizes)), taken.shape, [many.length]);
-      return b.reshape(b.add(taken, start), [...many, ...sizes]);
-    });
-    const member = set.map(b, own, shape, { options, adapted: belonging(adapted, i) });
-    const weight = total(b, b.mul(weights, indicator(b, weights.shape, 0, i)), 1);
-    return b.mul(member, b.broadcast(weight, shape, []));
-  }).reduce((x, y) => b.add(x, y));
+  return instances
+    .map(({ set, options }, i): Node => {
+      const pieces = set.free(shape.slice(-2).map(known), options) as readonly Piece[];
+      const own = pieces.map((piece) => {
+        const sizes = piece.shape.map((size) => valueOf(size)!);
+        const count = sizes.reduce((product, n) => product * n, 1);
+        const taken = taking(b, free!, at, count);
+        at += count;
+        const start = b.broadcast(b.literal([count], startOf(set, options, sizes)), taken.shape, [many.length]);
+        return b.reshape(b.add(taken, start), [...many, ...sizes]);
+      });
+      const member = set.map(b, own, shape, { options, adapted: belonging(adapted, i) });
+      const weight = total(b, b.mul(weights, indicator(b, weights.shape, 0, i)), 1);
+      return b.mul(member, b.broadcast(weight, shape, []));
+    })
+    .reduce((x, y) => b.add(x, y));
 }
 
 /** Entries at .. at + count of vectors. */
@@ -110,7 +137,9 @@ function taking(b: Builder, x: Node, at: number, count: number): Node {
   const size = x.shape[x.shape.length - 1]!;
   if (count === size) return x;
   const letters = "abcdefghijkl".slice(0, x.shape.length - 1);
-  const picked = Array.from({ length: size * count }, (_, place) => (Math.floor(place / count) === at + (place % count) ? 1 : 0));
+  const picked = Array.from({ length: size * count }, (_, place) =>
+    Math.floor(place / count) === at + (place % count) ? 1 : 0,
+  );
   return b.contract(`${letters}p,pq->${letters}q`, x, b.literal([size, count], picked));
 }
 
@@ -120,12 +149,17 @@ function startOf(set: ConstraintSet, options: Options, sizes: readonly number[])
   const last = sizes[sizes.length - 1]!;
   return Array.from({ length: sizes.reduce((product, n) => product * n, 1) }, (_, i) => {
     switch (kind) {
-      case "constant": return value;
-      case "first": return i % last === 0 ? value : 0;
-      case "identity": return Math.floor(i / last) === i % last ? value : 0;
+      case "constant":
+        return value;
+      case "first":
+        return i % last === 0 ? value : 0;
+      case "identity":
+        return Math.floor(i / last) === i % last ? value : 0;
       // Drawn around zero.
-      case "normal": return 0;
-      default: return kind satisfies never;
+      case "normal":
+        return 0;
+      default:
+        return kind satisfies never;
     }
   });
 }

@@ -1,6 +1,7 @@
 /**
- * Numbers that are not negative. The map is softplus, which grows as its argument does, or exp, for scales that are learned as logarithms. The
- * projection is max(x, 0), the nearest member. Products of nonnegative numbers, and of matrices of them, are members.
+ * Numbers that are not negative. The map is softplus, which grows as its argument does, or exp, for scales that are
+ * learned as logarithms. The projection is max(x, 0), the nearest member. Products of nonnegative numbers, and of
+ * matrices of them, are members.
  */
 import { atLeast } from "./algebra.js";
 import type { ConvexSet } from "./set.js";

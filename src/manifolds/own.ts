@@ -1,12 +1,23 @@
 /**
- * Sets of a user's own: what a module gives is looked at before anything relies on it, field by field and then by building every function of it once for
- * each of its cases, so that what is wrong is said in the words of `set.ts` where the page says `use`, and not as a failure somewhere in the compiler. The
- * laws that a set must keep are another matter: they take an evaluation, and are the author's to test (`src/laws.ts`).
+ * Sets of a user's own: what a module gives is looked at before anything relies on it, field by field and then by
+ * building every function of it once for each of its cases, so that what is wrong is said in the words of `set.ts`
+ * where the page says `use`, and not as a failure somewhere in the compiler. The laws that a set must keep are another
+ * matter: they take an evaluation, and are the author's to test (`src/laws.ts`).
  */
 import { createBuilder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known, valueOf, type Polynomial } from "../graph/sizes.js";
-import { rankOf, fixed, type Bounded, type ConstraintSet, type ConvexSet, type Manifold, type OptionKind, type Options, type Point } from "./set.js";
+import {
+  rankOf,
+  fixed,
+  type Bounded,
+  type ConstraintSet,
+  type ConvexSet,
+  type Manifold,
+  type OptionKind,
+  type Options,
+  type Point,
+} from "./set.js";
 import { merged, recordOf, valueAt } from "../../runtime/records.js";
 
 interface Field {
@@ -17,38 +28,68 @@ interface Field {
 
 const text: Field = { is: (value) => typeof value === "string" && value !== "", what: "words" };
 const action = (what: string): Field => ({ is: (value) => typeof value === "function", what: `a function ${what}` });
-const oneOf = (...values: readonly (string | null)[]): Field => ({ is: (value) => values.includes(value as string | null), what: values.map((value) => (value === null ? "null" : `"${value}"`)).join(", ") });
+const oneOf = (...values: readonly (string | null)[]): Field => ({
+  is: (value) => values.includes(value as string | null),
+  what: values.map((value) => (value === null ? "null" : `"${value}"`)).join(", "),
+});
 const list = (what: string): Field => ({ is: Array.isArray, what: `a list of ${what}` });
 
 /** What a set may have. */
 const some = {
-  because: text, idle: action("(options) => names of options"), units: action("(options) => a function (b, free, gates) => node, or null"),
-  parts: { is: (value: unknown) => isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof Reflect.get(value, name) === "function"), what: "an object of the functions `sizes`, `pull` and `gated`" },
+  because: text,
+  idle: action("(options) => names of options"),
+  units: action("(options) => a function (b, free, gates) => node, or null"),
+  parts: {
+    is: (value: unknown) =>
+      isRecord(value) && ["sizes", "pull", "gated"].every((name) => typeof Reflect.get(value, name) === "function"),
+    what: "an object of the functions `sizes`, `pull` and `gated`",
+  },
 } satisfies Partial<Record<keyof ConvexSet, Field>>;
 
 /** What every set has. A field of `set.ts` that is not here does not compile. */
 const common: Readonly<Record<Exclude<keyof ConvexSet, keyof typeof some>, Field>> = {
   kind: oneOf("convex", "manifold", "variety"),
-  name: { is: (value) => typeof value === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(value), what: "a name as a page writes it" },
-  summary: text, source: text, point: oneOf("entry", "vector", "matrix", "square"),
+  name: {
+    is: (value) => typeof value === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(value),
+    what: "a name as a page writes it",
+  },
+  summary: text,
+  source: text,
+  point: oneOf("entry", "vector", "matrix", "square"),
   options: { is: isRecord, what: "an object of options, {} for none" },
-  free: action("(point, options) => pieces"), start: action("(options) => { kind, value }"), map: action("(b, free, shape, setting) => node"),
-  project: action("(b, value, setting) => node"), violation: action("(b, value, setting) => node"), tolerance: action("(options) => number or null"),
-  bound: action("(of, shape, options) => number or { none }"), closed: oneOf(null, "product", "square", "radii"), adapts: action("(options) => names of options, () => [] for none"),
+  free: action("(point, options) => pieces"),
+  start: action("(options) => { kind, value }"),
+  map: action("(b, free, shape, setting) => node"),
+  project: action("(b, value, setting) => node"),
+  violation: action("(b, value, setting) => node"),
+  tolerance: action("(options) => number or null"),
+  bound: action("(of, shape, options) => number or { none }"),
+  closed: oneOf(null, "product", "square", "radii"),
+  adapts: action("(options) => names of options, () => [] for none"),
   cases: list("cases { shape, extreme }, at least one"),
 };
 
 /** What a manifold has besides. */
 const smooth: Readonly<Record<Exclude<keyof Manifold, keyof ConvexSet>, Field>> = {
-  tangent: action("(b, x, v, setting) => node"), gradient: action("(b, x, g, setting) => node"), inner: action("(b, x, u, v, setting) => node"),
-  retract: action("(b, x, v, setting) => node"), transport: action("(b, x, y, v, setting) => node"),
-  distance: { is: (value) => value === null || typeof value === "function", what: "a function (b, x, y, setting) => node, or null" },
+  tangent: action("(b, x, v, setting) => node"),
+  gradient: action("(b, x, g, setting) => node"),
+  inner: action("(b, x, u, v, setting) => node"),
+  retract: action("(b, x, v, setting) => node"),
+  transport: action("(b, x, y, v, setting) => node"),
+  distance: {
+    is: (value) => value === null || typeof value === "function",
+    what: "a function (b, x, y, setting) => node, or null",
+  },
 };
 
 /** The sets of a module's default export, one or a list of them; or what is wrong with it. */
-export function setsIn(given: unknown, taken: (name: string) => boolean): { readonly sets: readonly ConstraintSet[]; readonly problems: readonly string[] } {
+export function setsIn(
+  given: unknown,
+  taken: (name: string) => boolean,
+): { readonly sets: readonly ConstraintSet[]; readonly problems: readonly string[] } {
   const records: readonly unknown[] = Array.isArray(given) ? given : [given];
-  if (records.length === 0 || !records.every(isRecord)) return { sets: [], problems: ["its default export is not a set, nor a list of sets"] };
+  if (records.length === 0 || !records.every(isRecord))
+    return { sets: [], problems: ["its default export is not a set, nor a list of sets"] };
   const names = new Set<string>();
   const problems = records.flatMap((record) => {
     const found = problemsOf(record);
@@ -58,7 +99,9 @@ export function setsIn(given: unknown, taken: (name: string) => boolean): { read
     names.add(name);
     return [];
   });
-  return problems.length ? { sets: [], problems } : { sets: records as readonly unknown[] as readonly ConstraintSet[], problems };
+  return problems.length
+    ? { sets: [], problems }
+    : { sets: records as readonly unknown[] as readonly ConstraintSet[], problems };
 }
 
 /** What is wrong with a record, in words; nothing for a whole one. */
@@ -74,9 +117,14 @@ export function problemsOf(record: unknown): string[] {
   });
   if (missing.length) return missing;
   const set = record as unknown as ConstraintSet;
-  const options = Object.entries(set.options).flatMap(([name, option]) => optionProblem(name, option).map((problem) => `the option \`${name}\` of ${named} ${problem}`));
+  const options = Object.entries(set.options).flatMap(([name, option]) =>
+    optionProblem(name, option).map((problem) => `the option \`${name}\` of ${named} ${problem}`),
+  );
   if (options.length) return options;
-  const cases = set.cases.length === 0 ? [`${named} has no case: its tests need a shape, { shape: [4], extreme: 10 }`] : set.cases.flatMap((item) => caseProblem(set, item).map((problem) => `a case of ${named} ${problem}`));
+  const cases =
+    set.cases.length === 0
+      ? [`${named} has no case: its tests need a shape, { shape: [4], extreme: 10 }`]
+      : set.cases.flatMap((item) => caseProblem(set, item).map((problem) => `a case of ${named} ${problem}`));
   if (cases.length) return cases;
   return tried(set);
 }
@@ -89,34 +137,56 @@ function optionProblem(name: string, option: OptionKind): string[] {
   if (!/^[A-Za-z_]\w*$/.test(name)) return ["has a name that a page cannot write"];
   if (!isRecord(option)) return ["must be an object { kind, default, … }"];
   switch (option.kind) {
-    case "integer": case "real": {
+    case "integer":
+    case "real": {
       const numbers: readonly unknown[] = [option.default, option.from, option.to];
       if (!numbers.every((value) => Number.isFinite(value))) return ["needs the numbers `default`, `from` and `to`"];
-      if (option.kind === "integer" && !numbers.every((value) => Number.isInteger(value))) return ["is whole, and so are its `default`, `from` and `to`"];
-      return option.from <= option.default && option.default <= option.to ? [] : [`has the default ${option.default}, which is not in ${option.from} .. ${option.to}`];
+      if (option.kind === "integer" && !numbers.every((value) => Number.isInteger(value)))
+        return ["is whole, and so are its `default`, `from` and `to`"];
+      return option.from <= option.default && option.default <= option.to
+        ? []
+        : [`has the default ${option.default}, which is not in ${option.from} .. ${option.to}`];
     }
     case "flag":
       if (typeof option.default !== "boolean") return ["needs a `default` of true or false"];
-      return option.opposite === undefined || /^[A-Za-z_]\w*$/.test(option.opposite) ? [] : ["has an `opposite` that a page cannot write"];
-    case "choice": return Array.isArray(option.choices) && option.choices.every((choice) => typeof choice === "string") && option.choices.includes(option.default) ? [] : ["needs `choices`, names, and a `default` among them"];
-    default: option satisfies never;
+      return option.opposite === undefined || /^[A-Za-z_]\w*$/.test(option.opposite)
+        ? []
+        : ["has an `opposite` that a page cannot write"];
+    case "choice":
+      return Array.isArray(option.choices) &&
+        option.choices.every((choice) => typeof choice === "string") &&
+        option.choices.includes(option.default)
+        ? []
+        : ["needs `choices`, names, and a `default` among them"];
+    default:
+      option satisfies never;
   }
   return ['has a kind that is none of "integer", "real", "flag", "choice"'];
 }
 
 function caseProblem({ point, options }: ConstraintSet, item: ConstraintSet["cases"][number]): string[] {
-  if (!isRecord(item) || !Array.isArray(item.shape) || !item.shape.every((size) => Number.isInteger(size) && size > 0)) return ["needs a `shape`, a list of sizes"];
+  if (!isRecord(item) || !Array.isArray(item.shape) || !item.shape.every((size) => Number.isInteger(size) && size > 0))
+    return ["needs a `shape`, a list of sizes"];
   const { shape } = item;
   if (shape.length !== rankOf(point)) return [`has the shape [${shape.join(", ")}], and a point is ${POINTS[point]}`];
   if (point === "square" && shape[0] !== shape[1]) return [`has the shape [${shape.join(", ")}], which is not square`];
-  if (!(Number.isFinite(item.extreme) && item.extreme >= 0)) return ["needs `extreme`, a number of at least 0: free coordinates within +- this are mapped onto the set"];
-  return Object.keys(item.options ?? {}).filter((name) => !Object.hasOwn(options, name)).map((name) => `sets \`${name}\`, which is no option`);
+  if (!(Number.isFinite(item.extreme) && item.extreme >= 0))
+    return ["needs `extreme`, a number of at least 0: free coordinates within +- this are mapped onto the set"];
+  return Object.keys(item.options ?? {})
+    .filter((name) => !Object.hasOwn(options, name))
+    .map((name) => `sets \`${name}\`, which is no option`);
 }
 
-const POINTS: Readonly<Record<Point, string>> = { entry: "a number: []", vector: "a vector: [n]", matrix: "a matrix: [m, n]", square: "a square matrix: [n, n]" };
+const POINTS: Readonly<Record<Point, string>> = {
+  entry: "a number: []",
+  vector: "a vector: [n]",
+  matrix: "a matrix: [m, n]",
+  square: "a square matrix: [n, n]",
+};
 
 /** The options as a record has them when nothing is said. */
-export const defaultsOf = (set: ConstraintSet): Options => recordOf(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
+export const defaultsOf = (set: ConstraintSet): Options =>
+  recordOf(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
 
 /** What a set of numbers is asked about: the matrix that they make. */
 const MATRIX = [3, 4];
@@ -141,7 +211,14 @@ function tried(set: ConstraintSet): string[] {
       own.tolerance(all);
       own.adapts(all);
       for (const what of BOUNDED) own.bound(what, shape.length ? shape : MATRIX, all);
-      const x = own.map(b, pieces.map(({ shape: piece }, i) => b.input(`free.${i}`, [many, ...piece.map((size) => valueOf(size)!)], "f32")), whole, setting);
+      const x = own.map(
+        b,
+        pieces.map(({ shape: piece }, i) =>
+          b.input(`free.${i}`, [many, ...piece.map((size) => valueOf(size)!)], "f32"),
+        ),
+        whole,
+        setting,
+      );
       const [y, v] = [b.input("y", whole, "f32"), b.input("v", whole, "f32")];
       own.project(b, y, setting);
       own.violation(b, y, setting);
@@ -162,7 +239,10 @@ function tried(set: ConstraintSet): string[] {
 
 /** A function of a user's set has failed, or gave what it must not. */
 export class OwnSetError extends Error {
-  constructor(readonly set: string, message: string) {
+  constructor(
+    readonly set: string,
+    message: string,
+  ) {
     super(message);
   }
 }
@@ -183,37 +263,84 @@ export function guarded(set: ConstraintSet): ConstraintSet {
   const node = (field: string, wanted: readonly number[], part: () => Node): Node => {
     const found: unknown = call(field, part);
     if (!isNode(found)) return fail(field, "must give a node of the graph");
-    return found.dtype === "f32" && found.shape.join() === wanted.join() ? found : fail(field, `gave ${found.dtype} [${found.shape.join(", ")}] for [${wanted.join(", ")}]`);
+    return found.dtype === "f32" && found.shape.join() === wanted.join()
+      ? found
+      : fail(field, `gave ${found.dtype} [${found.shape.join(", ")}] for [${wanted.join(", ")}]`);
   };
   const many = (x: Node): readonly number[] => x.shape.slice(0, x.shape.length - rank);
-  const check = <T>(field: string, value: T, fine: boolean, what: string): T => (fine ? value : fail(field, `must give ${what}`));
+  const check = <T>(field: string, value: T, fine: boolean, what: string): T =>
+    fine ? value : fail(field, `must give ${what}`);
   const watched: { -readonly [K in keyof ConvexSet]: ConvexSet[K] } = {
     ...(set as unknown as ConvexSet),
     free: (point, options) => {
       const pieces = call("free", () => set.free(point, options));
-      if (isRecord(pieces)) return check("free", pieces, "error" in pieces && typeof pieces.error === "string", "a list of pieces, or { error }");
-      return check("free", pieces, Array.isArray(pieces) && pieces.every((piece: unknown) => isRecord(piece) && typeof piece["name"] === "string" && Array.isArray(piece["shape"]) && piece["shape"].every(isSize)), "pieces { name, shape }, a shape of sizes: those of `point`, or `sizes.known(3)`");
+      if (isRecord(pieces))
+        return check(
+          "free",
+          pieces,
+          "error" in pieces && typeof pieces.error === "string",
+          "a list of pieces, or { error }",
+        );
+      return check(
+        "free",
+        pieces,
+        Array.isArray(pieces) &&
+          pieces.every(
+            (piece: unknown) =>
+              isRecord(piece) &&
+              typeof piece["name"] === "string" &&
+              Array.isArray(piece["shape"]) &&
+              piece["shape"].every(isSize),
+          ),
+        "pieces { name, shape }, a shape of sizes: those of `point`, or `sizes.known(3)`",
+      );
     },
     start: (options) => {
       const start = call("start", () => set.start(options));
-      return check("start", start, isRecord(start) && ["identity", "constant", "first", "normal"].includes(start.kind) && Number.isFinite(start.value), '{ kind: "identity", "constant", "first" or "normal", value }');
+      return check(
+        "start",
+        start,
+        isRecord(start) &&
+          ["identity", "constant", "first", "normal"].includes(start.kind) &&
+          Number.isFinite(start.value),
+        '{ kind: "identity", "constant", "first" or "normal", value }',
+      );
     },
     tolerance: (options) => {
       const tolerance = call("tolerance", () => set.tolerance(options));
-      return check("tolerance", tolerance, tolerance === null || (Number.isFinite(tolerance) && tolerance >= 0), "a number of at least 0, or null");
+      return check(
+        "tolerance",
+        tolerance,
+        tolerance === null || (Number.isFinite(tolerance) && tolerance >= 0),
+        "a number of at least 0, or null",
+      );
     },
     bound: (of, shape, options) => {
       const bound = call("bound", () => set.bound(of, shape, options));
-      return check("bound", bound, typeof bound === "number" ? bound >= 0 : isRecord(bound) && typeof bound.none === "string", 'a number, or { none: "has no …" }');
+      return check(
+        "bound",
+        bound,
+        typeof bound === "number" ? bound >= 0 : isRecord(bound) && typeof bound.none === "string",
+        'a number, or { none: "has no …" }',
+      );
     },
     adapts: (options) => {
       const names = call("adapts", () => set.adapts(options));
-      const fine = (name: unknown): boolean => typeof name === "string" && (valueAt(set.options, name)?.kind === "real" || (name === "rank" && set.parts !== undefined));
-      return check("adapts", names, Array.isArray(names) && names.every(fine), 'names of options of the kind "real", and "rank" of a set with `parts`');
+      const fine = (name: unknown): boolean =>
+        typeof name === "string" &&
+        (valueAt(set.options, name)?.kind === "real" || (name === "rank" && set.parts !== undefined));
+      return check(
+        "adapts",
+        names,
+        Array.isArray(names) && names.every(fine),
+        'names of options of the kind "real", and "rank" of a set with `parts`',
+      );
     },
     idle: (options) => {
       const names = call("idle", () => set.idle?.(options) ?? []);
-      const fine = Array.isArray(names) && names.every((name: unknown) => typeof name === "string" && Object.hasOwn(set.options, name));
+      const fine =
+        Array.isArray(names) &&
+        names.every((name: unknown) => typeof name === "string" && Object.hasOwn(set.options, name));
       return check("idle", names, fine, "names of options");
     },
     map: (b, free, shape, setting) => node("map", shape, () => set.map(b, free, shape, setting)),
@@ -227,11 +354,16 @@ export function guarded(set: ConstraintSet): ConstraintSet {
       const found: unknown = call(field, make);
       return isNode(found) ? found : fail(field, "must give a node of the graph");
     };
-    watched.parts = { sizes: (b, free) => part("parts.sizes", () => sizes(b, free)), pull: (b, free) => part("parts.pull", () => pull(b, free)), gated: (b, free, gates) => call("parts.gated", () => gated(b, free, gates)) };
+    watched.parts = {
+      sizes: (b, free) => part("parts.sizes", () => sizes(b, free)),
+      pull: (b, free) => part("parts.pull", () => pull(b, free)),
+      gated: (b, free, gates) => call("parts.gated", () => gated(b, free, gates)),
+    };
   }
   if (set.kind !== "manifold") return { ...watched, kind: set.kind } as ConstraintSet;
   return {
-    ...watched, kind: "manifold",
+    ...watched,
+    kind: "manifold",
     tangent: (b, x, v, setting) => node("tangent", x.shape, () => set.tangent(b, x, v, setting)),
     gradient: (b, x, g, setting) => node("gradient", x.shape, () => set.gradient(b, x, g, setting)),
     inner: (b, x, u, v, setting) => node("inner", many(x), () => set.inner(b, x, u, v, setting)),
@@ -241,5 +373,9 @@ export function guarded(set: ConstraintSet): ConstraintSet {
   };
 }
 
-const isNode = (value: unknown): value is Node => isRecord(value) && typeof value["op"] === "string" && Array.isArray(value["shape"]) && typeof value["dtype"] === "string";
+const isNode = (value: unknown): value is Node =>
+  isRecord(value) &&
+  typeof value["op"] === "string" &&
+  Array.isArray(value["shape"]) &&
+  typeof value["dtype"] === "string";
 const isSize = (value: unknown): value is Polynomial => isRecord(value) && value["kind"] === "polynomial";

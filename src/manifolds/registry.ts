@@ -1,6 +1,6 @@
 /**
- * The registry of sets: one record each, in a file of its own. The language, the monitors, the documentation and the generated tests read only
- * this: a set that is added here is tested.
+ * The registry of sets: one record each, in a file of its own. The language, the monitors, the documentation and the
+ * generated tests read only this: a set that is added here is tested.
  */
 import { birkhoff } from "./birkhoff.js";
 import { box } from "./box.js";
@@ -19,8 +19,31 @@ import { sphere } from "./sphere.js";
 import { stiefel } from "./stiefel.js";
 import { stochastic } from "./stochastic.js";
 
-export type { ConstraintSet, ConvexSet, Manifold, OptionKind, Options, OptionValue, SetInstance, Variety } from "./set.js";
+export type {
+  ConstraintSet,
+  ConvexSet,
+  Manifold,
+  OptionKind,
+  Options,
+  OptionValue,
+  SetInstance,
+  Variety,
+} from "./set.js";
 
 export const sets: Readonly<Record<string, ConstraintSet>> = {
-  birkhoff, box, circulant, euclidean, hyperbolic, identity, low_rank: lowRank, nonnegative, orthogonal, simplex, spd, spectral_ball: spectralBall, sphere, stiefel, stochastic,
+  birkhoff,
+  box,
+  circulant,
+  euclidean,
+  hyperbolic,
+  identity,
+  low_rank: lowRank,
+  nonnegative,
+  orthogonal,
+  simplex,
+  spd,
+  spectral_ball: spectralBall,
+  sphere,
+  stiefel,
+  stochastic,
 };

@@ -1,6 +1,7 @@
 /**
- * Relaxed towards the identity: (1 - g) I + g S for members S of a convex set that the identity is in, with g the option `relax`. All are members, the
- * identity at g = 0. Sets that hold the identity have the option and end their map with this.
+ * Relaxed towards the identity: (1 - g) I + g S for members S of a convex set that the identity is in, with g the
+ * option `relax`. All are members, the identity at g = 0. Sets that hold the identity have the option and end their map
+ * with this.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";

@@ -1,9 +1,10 @@
 /**
- * What a set of values is to the rest of the compiler: a record that says what a point of it is, which free coordinates describe one, the
- * map from them onto the set, a projection of any value, and how far a value is from it. There are three kinds. A `ConvexSet` has no more
- * than that, nor has a `Variety`, which is neither convex nor smooth everywhere. A `Manifold` (the names are those of geoopt and Pymanopt) is smooth, and has what Riemannian optimizers need: tangent vectors,
- * retraction and transport, and the distance where it has a closed form. All of it is graph, so that it is compiled, differentiated and
- * planned like everything else; tests and documentation are generated from the records.
+ * What a set of values is to the rest of the compiler: a record that says what a point of it is, which free coordinates
+ * describe one, the map from them onto the set, a projection of any value, and how far a value is from it. There are
+ * three kinds. A `ConvexSet` has no more than that, nor has a `Variety`, which is neither convex nor smooth everywhere.
+ * A `Manifold` (the names are those of geoopt and Pymanopt) is smooth, and has what Riemannian optimizers need: tangent
+ * vectors, retraction and transport, and the distance where it has a closed form. All of it is graph, so that it is
+ * compiled, differentiated and planned like everything else; tests and documentation are generated from the records.
  *
  * A value is [..., …point]: its last axes are a point, those before it are many of them.
  */
@@ -18,7 +19,10 @@ export type OptionValue = number | boolean | string;
 export type OptionKind =
   | { readonly kind: "integer"; readonly default: number; readonly from: number; readonly to: number }
   | { readonly kind: "real"; readonly default: number; readonly from: number; readonly to: number }
-  /** `opposite`: the word for false, as the name is the word for true: `birkhoff(truncated)` is `birkhoff(exact = false)`. */
+  /**
+   * `opposite`: the word for false, as the name is the word for true: `birkhoff(truncated)` is `birkhoff(exact =
+   * false)`.
+   */
   | { readonly kind: "flag"; readonly default: boolean; readonly opposite?: string }
   | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[] };
 
@@ -34,7 +38,8 @@ export interface Setting {
 export const fixed = (options: Options): Setting => ({ options, adapted: {} });
 
 /** A number of the setting as a scalar node. */
-export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node => valueAt(adapted, name) ?? b.constant(valueAt(options, name) as number);
+export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node =>
+  valueAt(adapted, name) ?? b.constant(valueAt(options, name) as number);
 
 /** What a point is: a number, a vector, a matrix, or a square matrix. */
 export type Point = "entry" | "vector" | "matrix" | "square";
@@ -42,16 +47,25 @@ export type Point = "entry" | "vector" | "matrix" | "square";
 /** How many axes a point has. */
 export const rankOf = (point: Point): 0 | 1 | 2 => (point === "entry" ? 0 : point === "vector" ? 1 : 2);
 
-/** Free coordinates within +- this are mapped onto the set, whatever its options: the generated tests hold every case to it. */
+/**
+ * Free coordinates within +- this are mapped onto the set, whatever its options: the generated tests hold every case to
+ * it.
+ */
 export const reachOf = ({ cases }: ConstraintSet): number => Math.min(...cases.map(({ extreme }) => extreme));
 
-/** One tensor of free coordinates. A set with several can be kept by parameters only, not by values computed for a token. */
+/**
+ * One tensor of free coordinates. A set with several can be kept by parameters only, not by values computed for a
+ * token.
+ */
 export interface Piece {
   readonly name: string;
   readonly shape: readonly Polynomial[];
 }
 
-/** What products of members are: members; members where the matrices are square; or in a set of the product of the radii. */
+/**
+ * What products of members are: members; members where the matrices are square; or in a set of the product of the
+ * radii.
+ */
 export type Closure = "product" | "square" | "radii";
 
 /** Members that are sums of parts, as the free coordinates make them. */
@@ -72,28 +86,39 @@ interface Common {
   readonly source: string;
   readonly point: Point;
   readonly options: Readonly<Record<string, OptionKind>>;
-  /** The options that mean nothing beside the others as they are; none when it is not there. To write one of them is an error. */
+  /**
+   * The options that mean nothing beside the others as they are; none when it is not there. To write one of them is an
+   * error.
+   */
   readonly idle?: (options: Options) => readonly string[];
   /** Free coordinates of a point of this shape; a reason when there are none for it. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
   /**
-   * Of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n, n] become those of a member that keeps closed units to themselves, for
-   * gates [n] from 0 (closed) to 1. Among the open units it is the member that they alone would have. Null where these options have no such member.
+   * Of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n, n]
+   * become those of a member that keeps closed units to themselves, for gates [n] from 0 (closed) to 1. Among the open
+   * units it is the member that they alone would have. Null where these options have no such member.
    */
   readonly units?: (options: Options) => ((b: Builder, free: Node, gates: Node) => Node) | null;
   /** How the free coordinates start when the page takes `M.start`, over the last axis. */
-  readonly start: (options: Options) => { readonly kind: "identity" | "constant" | "first" | "normal"; readonly value: number };
+  readonly start: (options: Options) => {
+    readonly kind: "identity" | "constant" | "first" | "normal";
+    readonly value: number;
+  };
   /** Free coordinates, [..., …piece] each, -> a member [..., …point]; `shape` is that of the result. */
   readonly map: (b: Builder, free: readonly Node[], shape: readonly number[], setting: Setting) => Node;
-  /** Any value -> a member near it. Members stay where they are, within the tolerance. Not always the nearest member: the file says. */
+  /**
+   * Any value -> a member near it. Members stay where they are, within the tolerance. Not always the nearest member:
+   * the file says.
+   */
   readonly project: (b: Builder, value: Node, setting: Setting) => Node;
   /** Distances of the points [..., …point] from the set, in the largest norm unless the file says otherwise: [...]. */
   readonly violation: (b: Builder, value: Node, setting: Setting) => Node;
   /** What map and project keep in f32, in the unit of `violation`; null when the map only approaches the set. */
   readonly tolerance: (options: Options) => number | null;
   /**
-   * What is certain of every member of this shape: the largest sum of absolute values of a `row` or a `column`, or the largest singular value, `norm` (of a
-   * vector, its length); or why nothing is, as the end of a sentence. Rounding is not counted: `tolerance` says it.
+   * What is certain of every member of this shape: the largest sum of absolute values of a `row` or a `column`, or the
+   * largest singular value, `norm` (of a vector, its length); or why nothing is, as the end of a sentence. Rounding is
+   * not counted: `tolerance` says it.
    */
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
   /** Why the bounds hold, where the name does not say: what follows "is on S" in a proof. */
@@ -102,7 +127,10 @@ interface Common {
   readonly closed: Closure | null;
   /** Of a set whose members are sums of parts: what `adapt rank` needs. */
   readonly parts?: Parts;
-  /** Options of real numbers that `adapt` may learn or schedule, and `rank` of a set with parts; some have a meaning only beside certain others. */
+  /**
+   * Options of real numbers that `adapt` may learn or schedule, and `rank` of a set with parts; some have a meaning
+   * only beside certain others.
+   */
   readonly adapts: (options: Options) => readonly string[];
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
   readonly cases: readonly Case[];
@@ -122,7 +150,10 @@ export interface ConvexSet extends Common {
   readonly kind: "convex";
 }
 
-/** Closed, and the zeros of polynomials: mixtures of members are not members, and there are points without a tangent space. */
+/**
+ * Closed, and the zeros of polynomials: mixtures of members are not members, and there are points without a tangent
+ * space.
+ */
 export interface Variety extends Common {
   readonly kind: "variety";
 }
@@ -146,26 +177,43 @@ export interface Manifold extends Common {
 
 export type ConstraintSet = ConvexSet | Variety | Manifold;
 
-/** An option that changes while training: `what` is the option, `name` what it is called in the metrics, one for all that is on the set. */
-export type Adaptation = { readonly what: string; readonly name: string } & (
+/**
+ * An option that changes while training: `what` is the option, `name` what it is called in the metrics, one for all
+ * that is on the set.
+ */
+export type Adaptation = { readonly what: string; readonly name: string } &
   /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
-  | { readonly kind: "learned"; readonly from: number; readonly to: number }
-  | { readonly kind: "scheduled"; readonly schedule: Falling }
-  /** `budget` to the power of a share: shares `first`, … of the `count` that are the softmax of the parameter of that name, one for each layer that a member is in. */
-  | { readonly kind: "shared"; readonly budget: number; readonly first: Polynomial; readonly count: Polynomial }
-  /** The weights of a mixture, as a vector: the softmax of the parameter of that name. */
-  | { readonly kind: "mixed"; readonly parts: readonly string[] }
-  /** How many parts there are: `weight` times what pulls them is added to what training descends, except for the first `from`. */
-  | { readonly kind: "rank"; readonly from: number; readonly to: number; readonly weight: number });
+  (
+    | { readonly kind: "learned"; readonly from: number; readonly to: number }
+    | { readonly kind: "scheduled"; readonly schedule: Falling }
+    /**
+     * `budget` to the power of a share: shares `first`, … of the `count` that are the softmax of the parameter of that
+     * name, one for each layer that a member is in.
+     */
+    | { readonly kind: "shared"; readonly budget: number; readonly first: Polynomial; readonly count: Polynomial }
+    /** The weights of a mixture, as a vector: the softmax of the parameter of that name. */
+    | { readonly kind: "mixed"; readonly parts: readonly string[] }
+    /**
+     * How many parts there are: `weight` times what pulls them is added to what training descends, except for the first
+     * `from`.
+     */
+    | { readonly kind: "rank"; readonly from: number; readonly to: number; readonly weight: number }
+  );
 
 /** The numbers that an option stays between; null where bounds hold whatever it is. */
 export function endsOf(adaptation: Adaptation): readonly [number, number] | null {
   switch (adaptation.kind) {
-    case "mixed": case "rank": return null;
-    case "shared": return [Math.min(1, adaptation.budget), Math.max(1, adaptation.budget)];
-    case "learned": return [adaptation.from, adaptation.to];
-    case "scheduled": return [adaptation.schedule.from, adaptation.schedule.to];
-    default: return adaptation satisfies never;
+    case "mixed":
+    case "rank":
+      return null;
+    case "shared":
+      return [Math.min(1, adaptation.budget), Math.max(1, adaptation.budget)];
+    case "learned":
+      return [adaptation.from, adaptation.to];
+    case "scheduled":
+      return [adaptation.schedule.from, adaptation.schedule.to];
+    default:
+      return adaptation satisfies never;
   }
 }
 

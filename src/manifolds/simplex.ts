@@ -1,8 +1,9 @@
 /**
- * The probability simplex: vectors of no negative entry that sum to 1. The map is softmax, which reaches the inside only. The projection is the
- * nearest member, max(x - tau, 0) with the threshold tau at which that sums to 1 (Held, Wolfe and Crowder 1974; Duchi and others, Efficient projections
- * onto the l1-ball, ICML 2008). Sorting would find tau; a graph without a sort halves its interval [max - 1, max] a fixed number of times from below,
- * and then solves for it exactly on the entries that are left above. A matrix whose rows are on it is row-stochastic (`stochastic`).
+ * The probability simplex: vectors of no negative entry that sum to 1. The map is softmax, which reaches the inside
+ * only. The projection is the nearest member, max(x - tau, 0) with the threshold tau at which that sums to 1 (Held,
+ * Wolfe and Crowder 1974; Duchi and others, Efficient projections onto the l1-ball, ICML 2008). Sorting would find tau;
+ * a graph without a sort halves its interval [max - 1, max] a fixed number of times from below, and then solves for it
+ * exactly on the entries that are left above. A matrix whose rows are on it is row-stochastic (`stochastic`).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -29,7 +30,11 @@ export const simplex: ConvexSet = {
   bound: (of) => (of === "norm" ? 1 : { none: "has no rows or columns" }),
   closed: null,
   adapts: () => ["temperature"],
-  cases: [{ shape: [1], extreme: 80 }, { shape: [7], extreme: 80 }, { shape: [24], extreme: 80 }],
+  cases: [
+    { shape: [1], extreme: 80 },
+    { shape: [7], extreme: 80 },
+    { shape: [24], extreme: 80 },
+  ],
 };
 
 /** The nearest points of the simplex to vectors [..., n]. */

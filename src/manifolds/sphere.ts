@@ -1,8 +1,9 @@
 /**
- * The sphere of vectors of norm `radius`, with the metric of the space around it. The map is x / |x| times the radius; zero, which has no direction (nor has what is SHORT),
- * goes to the first axis. Retraction is the same projection of x + v, transport the projection onto the tangent space of the end: both
- * of first order and cheap (Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds, 2008, sections 4.1 and 8.1).
- * Distances are arcs: 2 r atan(|x - y| / |x + y|), which keeps its digits where the arc cosine loses them.
+ * The sphere of vectors of norm `radius`, with the metric of the space around it. The map is x / |x| times the radius;
+ * zero, which has no direction (nor has what is SHORT), goes to the first axis. Retraction is the same projection of
+ * x + v, transport the projection onto the tangent space of the end: both of first order and cheap (Absil, Mahony and
+ * Sepulchre, Optimization algorithms on matrix manifolds, 2008, sections 4.1 and 8.1). Distances are arcs: 2 r
+ * atan(|x - y| / |x + y|), which keeps its digits where the arc cosine loses them.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -21,12 +22,17 @@ export const sphere: Manifold = {
   map: (b, [free], _, setting) => normalized(b, free!, setting),
   project: normalized,
   // Relative to the radius: a long vector is as far off as a short one.
-  violation: (b, x, setting) => b.abs(b.sub(b.div(norm(b, x, 1), radii(b, x, setting)), b.fill(1, x.shape.slice(0, -1)))),
+  violation: (b, x, setting) =>
+    b.abs(b.sub(b.div(norm(b, x, 1), radii(b, x, setting)), b.fill(1, x.shape.slice(0, -1)))),
   tolerance: () => 1e-6,
   bound: (of, _, { radius }) => (of === "norm" ? (radius as number) : { none: "has no rows or columns" }),
   closed: null,
   adapts: () => ["radius"],
-  cases: [{ shape: [1], extreme: 1e6 }, { shape: [7], extreme: 1e6 }, { shape: [24], options: { radius: 3 }, extreme: 1e6 }],
+  cases: [
+    { shape: [1], extreme: 1e6 },
+    { shape: [7], extreme: 1e6 },
+    { shape: [24], options: { radius: 3 }, extreme: 1e6 },
+  ],
 
   tangent,
   gradient: tangent,
@@ -39,7 +45,8 @@ export const sphere: Manifold = {
   },
 };
 
-const radii = (b: Builder, x: Node, setting: Setting): Node => over(b, quantity(b, setting, "radius"), x.shape.slice(0, -1));
+const radii = (b: Builder, x: Node, setting: Setting): Node =>
+  over(b, quantity(b, setting, "radius"), x.shape.slice(0, -1));
 
 function normalized(b: Builder, x: Node, setting: Setting): Node {
   const square = dot(b, x, x, 1);

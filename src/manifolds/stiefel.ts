@@ -1,17 +1,39 @@
 /**
- * Matrices with orthonormal columns (rows, where a matrix is wide), with the metric of the space around them; square ones are the orthogonal
- * matrices. Three maps. `polar` takes the member nearest to the free coordinates, after adding a twentieth of their root mean square singular value to
- * the diagonal: so zero, equal entries and other matrices of less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix
- * to (I + A)^-1 (I - A). `householder` is a product of n reflections of -I, exact for any numbers, and the identity at the identity. Retraction is
- * the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is the projection (Absil, Mahony and
- * Sepulchre, 2008, examples 4.1.3 and 8.1.3).
+ * Matrices with orthonormal columns (rows, where a matrix is wide), with the metric of the space around them; square
+ * ones are the orthogonal matrices. Three maps. `polar` takes the member nearest to the free coordinates, after adding
+ * a twentieth of their root mean square singular value to the diagonal: so zero, equal entries and other matrices of
+ * less than full rank have an image too. `cayley` (square) maps the skew part A of any matrix to (I + A)^-1 (I - A).
+ * `householder` is a product of n reflections of -I, exact for any numbers, and the identity at the identity.
+ * Retraction is the polar factor of x + v, whose singular values are at least 1, so that few turns do; transport is the
+ * projection (Absil, Mahony and Sepulchre, 2008, examples 4.1.3 and 8.1.3).
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { apart, dot, eye, indicator, inverse, norm, over, polar, product, productTransposed, scaled, SHORT, skew, symmetric, TINY, transposed, transposedProduct } from "./algebra.js";
+import {
+  apart,
+  dot,
+  eye,
+  indicator,
+  inverse,
+  norm,
+  over,
+  polar,
+  product,
+  productTransposed,
+  scaled,
+  SHORT,
+  skew,
+  symmetric,
+  TINY,
+  transposed,
+  transposedProduct,
+} from "./algebra.js";
 import type { Manifold } from "./set.js";
 
-/** Smallest singular value, of the largest, that the map brings to 1: of random 8 x 8 matrices 1.4% have one below 10^-3. */
+/**
+ * Smallest singular value, of the largest, that the map brings to 1: of random 8 x 8 matrices 1.4% have one below
+ * 10^-3.
+ */
 const MAPPED = 1e-6;
 /** Of the root mean square singular value, on the diagonal. */
 const LEAN = 0.05;
@@ -25,14 +47,24 @@ export const stiefel: Manifold = {
   kind: "manifold",
   name: "stiefel",
   summary: "matrices whose columns are orthonormal, or whose rows are when there are more columns than rows",
-  source: "Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds, 2008; Higham, Functions of matrices, 2008",
+  source:
+    "Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds, 2008; Higham, Functions of " +
+    "matrices, 2008",
   point: "matrix",
   options: { by: { kind: "choice", default: "polar", choices: ["polar", "householder", "cayley"] } },
   free: (point, { by }) =>
-    by === "cayley" && point[0]!.value !== point[1]!.value ? { error: "by cayley takes square matrices" } : [{ name: "free", shape: point }],
-  // Of matrices that are not square no identity is a start: random orthonormal columns (Saxe, McClelland and Ganguli, ICLR 2014).
+    by === "cayley" && point[0]!.value !== point[1]!.value
+      ? { error: "by cayley takes square matrices" }
+      : [{ name: "free", shape: point }],
+  // Of matrices that are not square no identity is a start: random orthonormal columns (Saxe, McClelland and Ganguli,
+  // ICLR 2014).
   start: ({ by }) => (by === "cayley" ? { kind: "constant", value: 0 } : { kind: "normal", value: 1 }),
-  map: (b, [free], _, { options: { by } }) => (by === "cayley" ? cayley(b, free!) : by === "householder" ? householder(b, free!) : polar(b, leaning(b, free!), MAPPED)),
+  map: (b, [free], _, { options: { by } }) =>
+    by === "cayley"
+      ? cayley(b, free!)
+      : by === "householder"
+        ? householder(b, free!)
+        : polar(b, leaning(b, free!), MAPPED),
   project: (b, value) => polar(b, value, MAPPED),
   violation: (b, x) => {
     const gram = isWide(x) ? productTransposed(b, x, x) : transposedProduct(b, x, x);
@@ -43,7 +75,11 @@ export const stiefel: Manifold = {
   bound: (of, [rows, columns]) => (of === "norm" ? 1 : Math.sqrt(of === "row" ? columns! : rows!)),
   closed: "square",
   adapts: () => [],
-  cases: [{ shape: [3, 3], extreme: 3 }, { shape: [8, 5], extreme: 3 }, { shape: [3, 8], extreme: 3 }],
+  cases: [
+    { shape: [3, 3], extreme: 3 },
+    { shape: [8, 5], extreme: 3 },
+    { shape: [3, 8], extreme: 3 },
+  ],
 
   tangent,
   gradient: tangent,
@@ -73,11 +109,15 @@ function cayley(b: Builder, free: Node): Node {
   const a = skew(b, free);
   const one = eye(b, free.shape);
   let q = product(b, inverse(b, b.add(one, a), INVERTED), b.sub(one, a));
-  for (let i = 0; i < POLISHED; i++) q = product(b, q, b.sub(scaled(b, one, 1.5), scaled(b, transposedProduct(b, q, q), 0.5)));
+  for (let i = 0; i < POLISHED; i++)
+    q = product(b, q, b.sub(scaled(b, one, 1.5), scaled(b, transposedProduct(b, q, q), 0.5)));
   return q;
 }
 
-/** (I - 2 v1 v1^T / |v1|^2) … (I - 2 vn vn^T / |vn|^2) applied to the first columns of -I; a v of zeros, or SHORT, reflects nothing. */
+/**
+ * (I - 2 v1 v1^T / |v1|^2) … (I - 2 vn vn^T / |vn|^2) applied to the first columns of -I; a v of zeros, or SHORT,
+ * reflects nothing.
+ */
 function householder(b: Builder, free: Node): Node {
   if (isWide(free)) return transposed(b, householder(b, transposed(b, free)));
   const rank = free.shape.length;

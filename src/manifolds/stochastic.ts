@@ -1,7 +1,7 @@
 /**
- * Row-stochastic matrices, m x n: every row is on the simplex, so they average the rows of what they multiply. Map and projection are those of
- * the simplex, row by row, and the projection is the nearest member (Seneta, Non-negative matrices and Markov chains, 1981). Products are
- * members: the rows of a product are averages of rows.
+ * Row-stochastic matrices, m x n: every row is on the simplex, so they average the rows of what they multiply. Map and
+ * projection are those of the simplex, row by row, and the projection is the nearest member (Seneta, Non-negative
+ * matrices and Markov chains, 1981). Products are members: the rows of a product are averages of rows.
  */
 import { largest } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
@@ -27,5 +27,8 @@ export const stochastic: ConvexSet = {
   bound: (of, [rows]) => (of === "row" ? 1 : of === "column" ? rows! : Math.sqrt(rows!)),
   closed: "product",
   adapts: () => ["relax", "temperature"],
-  cases: [{ shape: [4, 4], extreme: 80 }, { shape: [3, 5], extreme: 80 }],
+  cases: [
+    { shape: [4, 4], extreme: 80 },
+    { shape: [3, 5], extreme: 80 },
+  ],
 };

@@ -48,7 +48,10 @@ export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Nam
   ];
 }
 
-/** Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside it. */
+/**
+ * Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside
+ * it.
+ */
 export const mergedOf = (parameters: readonly Parameter[]): Diagnostic[] =>
   parameters.flatMap(({ name, tensor }, i) => {
     const first = parameters.slice(0, i).find((other) => other.name === name && other.tensor !== tensor);

@@ -1,7 +1,7 @@
 /**
- * Proofs of gains. The gain of a stream is the largest row sum, and column sum, of absolute values of the products of its mixes: these
- * are norms, so that of a product is at most the product of the norms of its factors, and that of a sum at most their sum. A mix is
- * read in `mixing.ts`; of each of its parts the coefficients are bounded (`bounds.ts`).
+ * Proofs of gains. The gain of a stream is the largest row sum, and column sum, of absolute values of the products of
+ * its mixes: these are norms, so that of a product is at most the product of the norms of its factors, and that of a
+ * sum at most their sum. A mix is read in `mixing.ts`; of each of its parts the coefficients are bounded (`bounds.ts`).
  */
 import type { Span } from "../../grammar/ast.js";
 import { valueOf } from "../graph/sizes.js";
@@ -34,18 +34,23 @@ interface Change {
 
 /** The new values of a stream in the order of the page, those of a layer once. */
 function changesOf(statements: readonly Statement[], stream: Tensor): readonly Change[] {
-  return statements.flatMap((statement) => (statement.kind === "repeat" ? changesOf(statement.body, stream) : changeOf(statement, stream) ?? []));
+  return statements.flatMap((statement) =>
+    statement.kind === "repeat" ? changesOf(statement.body, stream) : (changeOf(statement, stream) ?? []),
+  );
 }
 
 function changeOf(statement: Exclude<Statement, { readonly kind: "repeat" }>, stream: Tensor): Change | null {
   switch (statement.kind) {
-    case "let": return null;
-    case "apply": case "update": {
+    case "let":
+      return null;
+    case "apply":
+    case "update": {
       if (statement.stream !== stream) return null;
       const name = statement.kind === "apply" ? `\`${written(statement.path)}\`` : `\`${stream.name} = …\``;
       return { name, path: statement.path, mixing: mixingOf(statement.value, stream) };
     }
-    default: return statement satisfies never;
+    default:
+      return statement satisfies never;
   }
 }
 
@@ -57,10 +62,13 @@ interface Extent {
 
 const nothing: Extent = { whole: 1, most: 0 };
 /** `first` is nearer to the end that every part reaches. */
-const joined = (first: Extent, second: Extent): Extent => ({ whole: first.whole * second.whole, most: Math.max(first.most, first.whole * second.most) });
+const joined = (first: Extent, second: Extent): Extent => ({
+  whole: first.whole * second.whole,
+  most: Math.max(first.most, first.whole * second.most),
+});
 /** The parts grow or fall from layer to layer, so that the largest is in the first or the last. */
 const repeated = ({ whole, most }: Extent, count: number): Extent =>
-  (count === 0 ? nothing : { whole: whole ** count, most: Math.max(most, whole ** (count - 1) * most) });
+  count === 0 ? nothing : { whole: whole ** count, most: Math.max(most, whole ** (count - 1) * most) };
 
 interface Extents {
   readonly rows: Extent;
@@ -80,7 +88,10 @@ export function proveGain({ statements, parameters, mayGo }: Page, stream: Tenso
     }
     return all;
   };
-  const layers = ({ count, body }: Extract<Statement, { readonly kind: "repeat" }>, times: number | null): Extents | GainProof => {
+  const layers = (
+    { count, body }: Extract<Statement, { readonly kind: "repeat" }>,
+    times: number | null,
+  ): Extents | GainProof => {
     const own = valueOf(count);
     const layer = walk(body, times === null || own === null ? null : times * own);
     if (!("rows" in layer)) return layer;
@@ -108,19 +119,27 @@ export function proveGain({ statements, parameters, mayGo }: Page, stream: Tenso
   if (steps.length === 0) return missing(`nothing goes through \`${stream.name}\``, stream.span);
   const at = Math.max(whole.rows.most, whole.columns.most);
   const product = Math.max(whole.rows.whole, whole.columns.whole);
-  const words = exactly(at) === exactly(product) ? "the product of these" : "the largest product of these from the first on, or to the last";
+  const words =
+    exactly(at) === exactly(product)
+      ? "the product of these"
+      : "the largest product of these from the first on, or to the last";
   return { at, steps: [...steps, `gain(${stream.name}) is at most ${words}, ${exactly(at)}`] };
 }
 
 /** Why a gain cannot be measured while training; null when it can. `mhc verify` measures every one. */
-export function unmeasuredGain({ statements }: Pick<Page, "statements">, stream: Tensor): { readonly reason: string; readonly span: Span } | null {
+export function unmeasuredGain(
+  { statements }: Pick<Page, "statements">,
+  stream: Tensor,
+): { readonly reason: string; readonly span: Span } | null {
   const changes = changesOf(statements, stream);
-  for (const change of changes) if (change.mixing.kind === "unknown") return { reason: odd(change.name, change.mixing), span: change.mixing.span };
+  for (const change of changes)
+    if (change.mixing.kind === "unknown") return { reason: odd(change.name, change.mixing), span: change.mixing.span };
   const reason = unwatched(changes.map(({ mixing }) => mixing));
   return reason === null ? null : { reason, span: stream.span };
 }
 
-const odd = (name: string, { reason }: Unknown): string => `${name} does something else with its stream than mixing it: ${reason}`;
+const odd = (name: string, { reason }: Unknown): string =>
+  `${name} does something else with its stream than mixing it: ${reason}`;
 
 type Proved = { readonly sums: Sums; readonly words: string } | None;
 
@@ -138,22 +157,35 @@ function connection(name: string, { stream, parts }: Linear, bounds: Bounds): Pr
     const rounding = set.tolerance(options) ?? 0;
     const most = exactly(Math.max(first!.rows, first!.columns));
     const withIt = rounding ? ` (its tolerance of ${rounding} with it)` : "";
-    return { sums: first!, words: `the mix of ${name} is on \`${set.name}\`${set.because ?? ""}: rows and columns sum to at most ${most}${withIt}` };
+    return {
+      sums: first!,
+      words:
+        `the mix of ${name} is on \`${set.name}\`${set.because ?? ""}: rows and columns sum to at most ` +
+        `${most}${withIt}`,
+    };
   }
-  const sums = all.reduce<Sums>((total, own) => ({ rows: total.rows + own.rows, columns: total.columns + own.columns, member: null }), { rows: 0, columns: 0, member: null });
+  const sums = all.reduce<Sums>(
+    (total, own) => ({ rows: total.rows + own.rows, columns: total.columns + own.columns, member: null }),
+    { rows: 0, columns: 0, member: null },
+  );
   const most = (own: Sums): string => exactly(Math.max(own.rows, own.columns));
-  const each = all.map((own, i) => `${most(own)}${own.member ? ` on \`${own.member.set.name}\`` : isPlain(parts[i]!) ? " as it is" : ""}`);
-  const words = all.length === 0 ? `${name} does not pass its stream on: factor 0`
-    : `${name} makes its stream of ${all.length} part${all.length === 1 ? "" : "s"}, whose rows and columns sum to at most ${each.join(", ")}: ${most(sums)} together`;
+  const each = all.map(
+    (own, i) => `${most(own)}${own.member ? ` on \`${own.member.set.name}\`` : isPlain(parts[i]!) ? " as it is" : ""}`,
+  );
+  const words =
+    all.length === 0
+      ? `${name} does not pass its stream on: factor 0`
+      : `${name} makes its stream of ${all.length} part${all.length === 1 ? "" : "s"}, whose rows and columns ` +
+        `sum to at most ${each.join(", ")}: ${most(sums)} together`;
   return { sums, words };
 }
 
 const isPlain = ({ factors, summed }: Part): boolean => factors.length === 0 && summed.length === 0;
 
 /**
- * Of x'[a] = sum over r, s of the product of factors, with x[r]: matrices among the factors that lead from a mixed axis of the result to the stream's
- * count with their sums; of other factors the largest entry counts, for every value of what is summed beside. Where no matrix leads from one to the
- * other, every entry of the row and the column is counted.
+ * Of x'[a] = sum over r, s of the product of factors, with x[r]: matrices among the factors that lead from a mixed axis
+ * of the result to the stream's count with their sums; of other factors the largest entry counts, for every value of
+ * what is summed beside. Where no matrix leads from one to the other, every entry of the row and the column is counted.
  */
 function partSums({ factors, read, summed }: Part, stream: Tensor, bounds: Bounds): Sums | None {
   const unused = new Set(factors);
@@ -164,9 +196,13 @@ function partSums({ factors, read, summed }: Part, stream: Tensor, bounds: Bound
   for (const { row, column } of pairs) {
     beside.delete(column);
     // A matrix that depends on where another one begins or ends would be counted with the wrong one of its values.
-    const usable = [...unused].filter(({ inverse, names }) => !inverse && [...names.values()].every((axis) => axis === row || axis === column || !ends.has(axis)));
+    const usable = [...unused].filter(
+      ({ inverse, names }) =>
+        !inverse && [...names.values()].every((axis) => axis === row || axis === column || !ends.has(axis)),
+    );
     const path = pathOf(usable, { from: row, to: column, row }, new Set(summed.map(({ axis }) => axis)), factors);
-    const sums = path?.map(({ factor, from, to }) => named(bounds.matrix(factor, from, to), factor, "a free matrix")) ?? [];
+    const sums =
+      path?.map(({ factor, from, to }) => named(bounds.matrix(factor, from, to), factor, "a free matrix")) ?? [];
     const missing = sums.find((own): own is None => "none" in own);
     if (missing) return missing;
     if (path) {
@@ -179,7 +215,8 @@ function partSums({ factors, read, summed }: Part, stream: Tensor, bounds: Bound
       continue;
     }
     const [height, width] = [valueOf(row.size), valueOf(column.size)];
-    if (height === null || width === null) return { none: `the size of ${listed([row])} is not known yet`, span: stream.span };
+    if (height === null || width === null)
+      return { none: `the size of ${listed([row])} is not known yet`, span: stream.span };
     [rows, columns] = [rows * width, columns * height];
   }
   for (const factor of unused) {
@@ -207,8 +244,10 @@ interface Step {
 
 /** Factors that lead from one axis to another, each over axes that are summed and that nothing else has. */
 function pathOf(
-  left: readonly Part["factors"][number][], { from, to, row }: { readonly from: Axis; readonly to: Axis; readonly row: Axis },
-  summed: ReadonlySet<Axis>, all: readonly Part["factors"][number][],
+  left: readonly Part["factors"][number][],
+  { from, to, row }: { readonly from: Axis; readonly to: Axis; readonly row: Axis },
+  summed: ReadonlySet<Axis>,
+  all: readonly Part["factors"][number][],
 ): readonly Step[] | null {
   for (const factor of left) {
     const axes = [...new Set(factor.names.values())];
@@ -217,7 +256,12 @@ function pathOf(
     for (const axis of axes) {
       const shared = all.filter(({ names }) => [...names.values()].includes(axis)).length;
       if (axis === from || axis === row || !summed.has(axis) || shared !== 2) continue;
-      const rest = pathOf(left.filter((other) => other !== factor), { from: axis, to, row }, summed, all);
+      const rest = pathOf(
+        left.filter((other) => other !== factor),
+        { from: axis, to, row },
+        summed,
+        all,
+      );
       if (rest) return [{ factor, from, to: axis }, ...rest];
     }
   }

@@ -20,7 +20,9 @@ export interface Head {
  * tokens. Scores that stand in two losses are one head; others of one name are told apart by a number.
  */
 export function headOf(
-  heads: readonly Head[], { logits, target }: Extract<Typed, { readonly kind: "cross_entropy" }>, scores: Node,
+  heads: readonly Head[],
+  { logits, target }: Extract<Typed, { readonly kind: "cross_entropy" }>,
+  scores: Node,
 ): Head | null {
   if (target.kind !== "tensor" || !target.tensor.name.endsWith(".next")) return null;
   if (heads.some((head) => head.logits === scores)) return null;

@@ -1,13 +1,15 @@
 /**
- * What the gain of a stream holds: the definition, shared by the reading that proves claims (`mixing.ts`) and by the graph that measures them
- * (`lower.ts`). The gain is that of the product of a stream's mixes, and a mix is what is left of a connection when its coefficients are held:
+ * What the gain of a stream holds: the definition, shared by the reading that proves claims (`mixing.ts`) and by the
+ * graph that measures them (`lower.ts`). The gain is that of the product of a stream's mixes, and a mix is what is left
+ * of a connection when its coefficients are held:
  *
  * - what the block makes that the connection wraps (y = f(z)),
  * - what the map of a set makes,
- * - what any other block makes that leaves out the stream's features: a number a token, a lane or a pair of lanes (`gate`). Features are the
- *   last axis of what the wrapped block reads, or, where there is none, of the stream.
+ * - what any other block makes that leaves out the stream's features: a number a token, a lane or a pair of lanes
+ *   (`gate`). Features are the last axis of what the wrapped block reads, or, where there is none, of the stream.
  *
- * Everything else that is made of the stream carries it, and so does a block that keeps the features: it is followed, or differentiated.
+ * Everything else that is made of the stream carries it, and so does a block that keeps the features: it is followed,
+ * or differentiated.
  */
 import { partsOf } from "./walk.js";
 import type { Axis, Tensor, Typed } from "./typed.js";
@@ -26,10 +28,11 @@ export function heldIn(value: Typed, stream: Tensor): ReadonlySet<Typed> {
     return at;
   };
   /** Axes that are one index under several names. */
-  const join = (a: readonly Axis[], b: readonly Axis[]): void => a.forEach((axis, i) => {
-    const [x, y] = [root(axis), root(b[i]!)];
-    if (x !== y) parents.set(x, y);
-  });
+  const join = (a: readonly Axis[], b: readonly Axis[]): void =>
+    a.forEach((axis, i) => {
+      const [x, y] = [root(axis), root(b[i]!)];
+      if (x !== y) parents.set(x, y);
+    });
   const calls: Call[] = [];
   const seen = new Set<Typed>();
   const visit = (e: Typed): void => {
@@ -37,9 +40,12 @@ export function heldIn(value: Typed, stream: Tensor): ReadonlySet<Typed> {
     seen.add(e);
     partsOf(e).forEach(visit);
     switch (e.kind) {
-      case "tensor": return join(e.tensor.axes, e.axes);
-      case "gather": return join(e.table.axes.slice(1), e.axes);
-      case "relabel": return join(e.from, e.axes);
+      case "tensor":
+        return join(e.tensor.axes, e.axes);
+      case "gather":
+        return join(e.table.axes.slice(1), e.axes);
+      case "relabel":
+        return join(e.from, e.axes);
       case "call": {
         calls.push(e);
         join(e.instance.axes, e.axes);
@@ -54,6 +60,7 @@ export function heldIn(value: Typed, stream: Tensor): ReadonlySet<Typed> {
   const axes = new Set(stream.axes.map(root));
   const reads = calls.find(({ instance }) => instance.wrapped)?.instance.formals[0]?.axes ?? [];
   const features = reads.findLast((axis) => axes.has(root(axis))) ?? stream.axes.at(-1);
-  const keeps = (call: Call): boolean => features !== undefined && call.axes.some((axis) => root(axis) === root(features));
+  const keeps = (call: Call): boolean =>
+    features !== undefined && call.axes.some((axis) => root(axis) === root(features));
   return new Set(calls.filter((call) => call !== outermost(value) && (call.instance.wrapped || !keeps(call))));
 }

@@ -1,7 +1,7 @@
 /**
- * Typed model to graph: `repeat` is unrolled, sizes become numbers, labelled tensors become nodes. While lowering, a value is a node
- * with a label for each axis; the batch axis is a label of its own and always comes first. What comes from the data has it,
- * parameters do not.
+ * Typed model to graph: `repeat` is unrolled, sizes become numbers, labelled tensors become nodes. While lowering, a
+ * value is a node with a label for each axis; the batch axis is a label of its own and always comes first. What comes
+ * from the data has it, parameters do not.
  */
 import type { Builder } from "../graph/builder.js";
 import { arrange, contractAll, multiply, spread, type Labelled } from "../graph/contraction.js";
@@ -11,7 +11,16 @@ import { ABSENT } from "../graph/ops/attention.js";
 import { known, numberOf as number } from "../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../graph/streams.js";
 import { rankOf } from "../manifolds/set.js";
-import { axesOf, type Axis, type Instance, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import {
+  axesOf,
+  type Axis,
+  type Instance,
+  type Parameter,
+  type Statement,
+  type Tensor,
+  type Typed,
+  type TypedModel,
+} from "./typed.js";
 import { activation, compared, power } from "./functions.js";
 import { distanceOf } from "./distances.js";
 import { heldIn } from "./held.js";
@@ -30,8 +39,8 @@ const BATCH = "batch";
 const RMS_EPSILON = 1e-6;
 
 /**
- * `gating`: what is left of a model that shrinks, and what may still close. `gains`: as gains are measured, with a node of its own for every stream
- * before a connection, and for what is held there.
+ * `gating`: what is left of a model that shrinks, and what may still close. `gains`: as gains are measured, with a node
+ * of its own for every stream before a connection, and for what is held there.
  */
 export function lower(model: TypedModel, b: Builder, batch: number, gating: Gating = ungated, gains = false): Lowered {
   const ids = new Map<Axis, string>();
@@ -62,11 +71,20 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   const chains = new Map<Tensor, Connection[]>();
   const repeats = new Map<string, number>();
   /** Which instances are the blocks of the connection or update that is being lowered, and their uses so far. */
-  let wrapped: { readonly holds: (instance: Instance) => boolean; readonly uses: Connection["blocks"][number][] } | null = null;
+  let wrapped: {
+    readonly holds: (instance: Instance) => boolean;
+    readonly uses: Connection["blocks"][number][];
+  } | null = null;
   /** What the page does to its streams, in order. */
   const mixings = mixingsIn(model.statements);
   const lent: Lent = {
-    b, batch: BATCH, labelsOf, evaluate, onto, gatesOf: shrinking.gatesOf, sizeOf: (own) => sizes.get(own)!,
+    b,
+    batch: BATCH,
+    labelsOf,
+    evaluate,
+    onto,
+    gatesOf: shrinking.gatesOf,
+    sizeOf: (own) => sizes.get(own)!,
     alias: (axis, of) => void sizes.set(label(axis), sizes.get(labelsOf([of])[0]!)!),
     mapOf: (e) => (e.kind === "map" ? e : e.kind === "tensor" ? (maps.get(e.tensor) ?? null) : null),
   };
@@ -83,13 +101,37 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   for (const statement of model.statements) run(statement);
   const perExample = model.loss ? evaluate(model.loss) : null;
   const losses = perExample ? onto(perExample, [BATCH]) : null;
-  const outputs = new Map(model.outputs.map(({ name, axes, value }) => [name, onto(evaluate(value), [BATCH, ...labelsOf(axes)])]));
+  const outputs = new Map(
+    model.outputs.map(({ name, axes, value }) => [name, onto(evaluate(value), [BATCH, ...labelsOf(axes)])]),
+  );
   // Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares.
-  for (const parameter of model.parameters) inEveryLayer(repeatsOf(parameter.name), () => void (shrinking.isThere(inThisLayer(parameter.name)) && fromParameter(parameter)));
+  for (const parameter of model.parameters)
+    inEveryLayer(
+      repeatsOf(parameter.name),
+      () => void (shrinking.isThere(inThisLayer(parameter.name)) && fromParameter(parameter)),
+    );
   return {
-    parameters: [...parameters.declared.values()], losses, loss: losses ? b.mean(losses, [0]) : null, heads, inputs, outputs,
-    constraints: new Map([...uses].map(([name, all]) => [name, largestOf(b, all.map(({ distances }) => distances))])), uses,
-    chains: [...chains.values()], held, weights: parameters.weights, repeats, ...parameters.adaptations(),
+    parameters: [...parameters.declared.values()],
+    losses,
+    loss: losses ? b.mean(losses, [0]) : null,
+    heads,
+    inputs,
+    outputs,
+    constraints: new Map(
+      [...uses].map(([name, all]) => [
+        name,
+        largestOf(
+          b,
+          all.map(({ distances }) => distances),
+        ),
+      ]),
+    ),
+    uses,
+    chains: [...chains.values()],
+    held,
+    weights: parameters.weights,
+    repeats,
+    ...parameters.adaptations(),
   };
 
   function run(statement: Statement): void {
@@ -97,7 +139,8 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       case "let":
         values.set(statement.tensor, labelled(statement.value, statement.tensor.axes));
         return;
-      case "apply": return change(statement, (instance) => instance.path === statement.path);
+      case "apply":
+        return change(statement, (instance) => instance.path === statement.path);
       case "update": {
         const called = instancesIn(statement.value);
         return change(statement, (instance) => called.has(instance));
@@ -114,7 +157,8 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
         repeatPath = repeatPath.slice(0, -(statement.name.length + 2)).replace(/\.$/, "");
         return;
       }
-      default: statement satisfies never;
+      default:
+        statement satisfies never;
     }
   }
 
@@ -138,7 +182,10 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     });
     [wrapped, holding] = [null, null];
     values.set(stream, after);
-    chains.set(stream, [...(chains.get(stream) ?? []), { before: before.node, after: after.node, blocks, stream: stream.name, mix: mixOf(statement, gate) }]);
+    chains.set(stream, [
+      ...(chains.get(stream) ?? []),
+      { before: before.node, after: after.node, blocks, stream: stream.name, mix: mixOf(statement, gate) },
+    ]);
   }
 
   /** Runs a part once for every layer of these repeats, the outermost first. */
@@ -191,7 +238,11 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     if (known) return known;
     if (t.kind !== "data" && t.kind !== "input") throw new Error(`model: ${t.name} has no value`);
     const labels = [BATCH, ...labelsOf(t.axes)];
-    const node = b.input(t.name, labels.map((own) => sizes.get(own)!), t.dtype);
+    const node = b.input(
+      t.name,
+      labels.map((own) => sizes.get(own)!),
+      t.dtype,
+    );
     inputs.set(t.name, node);
     const value = { node, labels };
     values.set(t, value);
@@ -206,7 +257,15 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   function fromParameter(parameter: Parameter): Labelled {
     const name = inThisLayer(parameter.name);
     const labels = labelsOf(parameter.tensor.axes);
-    return { node: parameters.value(parameter, name, labels.map((own) => sizes.get(own)!), shrinking.cutsOf(parameter.tensor.axes)), labels };
+    return {
+      node: parameters.value(
+        parameter,
+        name,
+        labels.map((own) => sizes.get(own)!),
+        shrinking.cutsOf(parameter.tensor.axes),
+      ),
+      labels,
+    };
   }
 
   function evaluate(e: Typed): Labelled {
@@ -215,15 +274,29 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
 
   function lowered(e: Typed): Labelled {
     switch (e.kind) {
-      case "number": return { node: b.constant(e.value), labels: [] };
-      case "scalar": return { node: b.constant(e.scalar.value()), labels: [] };
-      case "size": return { node: b.constant(number(e.size)), labels: [] };
+      case "number":
+        return { node: b.constant(e.value), labels: [] };
+      case "scalar":
+        return { node: b.constant(e.scalar.value()), labels: [] };
+      case "size":
+        return { node: b.constant(number(e.size)), labels: [] };
       case "position": {
         const labels = labelsOf([e.axis]);
-        return { node: b.cast(b.iota(labels.map((own) => sizes.get(own)!), 0), "f32"), labels };
+        return {
+          node: b.cast(
+            b.iota(
+              labels.map((own) => sizes.get(own)!),
+              0,
+            ),
+            "f32",
+          ),
+          labels,
+        };
       }
-      case "tensor": return renamed(tensor(e.tensor), e.axes);
-      case "relabel": return renamed(labelled(e.a, e.from), e.axes);
+      case "tensor":
+        return renamed(tensor(e.tensor), e.axes);
+      case "relabel":
+        return renamed(labelled(e.a, e.from), e.axes);
       case "gather": {
         const index = evaluate(e.index);
         const table = tensor(e.table);
@@ -240,21 +313,34 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
         if (e.f === "^") return { node: power(b, x.node, y.node), labels };
         return { node: compared(b, e.f, x.node, y.node), labels };
       }
-      case "product": return product(e);
-      case "reduce": return reduction(e);
-      case "where": throw new Error("model: a `where` stands under a reducer");
+      case "product":
+        return product(e);
+      case "reduce":
+        return reduction(e);
+      case "where":
+        throw new Error("model: a `where` stands under a reducer");
       case "call": {
         const value = renamed(instance(e.instance, e.args), e.axes);
         return holding?.has(e) ? hold(value) : value;
       }
       case "map": {
         const { free, mapped } = map(e);
-        use(e.name, { distances: e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)), points: mapped.node, free });
+        use(e.name, {
+          distances: e.manifold.set.violation(b, mapped.node, parameters.settingOf(e.manifold)),
+          points: mapped.node,
+          free,
+        });
         return holding ? hold(mapped) : mapped;
       }
-      case "distance": return distanceOf(b, e, together(evaluate(e.a), evaluate(e.b)), labelsOf(e.point), { onto, setting: parameters.settingOf(e.manifold) });
-      case "cross_entropy": return crossEntropy(e);
-      default: return e satisfies never;
+      case "distance":
+        return distanceOf(b, e, together(evaluate(e.a), evaluate(e.b)), labelsOf(e.point), {
+          onto,
+          setting: parameters.settingOf(e.manifold),
+        });
+      case "cross_entropy":
+        return crossEntropy(e);
+      default:
+        return e satisfies never;
     }
   }
 
@@ -268,7 +354,10 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
   function together(x: Labelled, y: Labelled): [Labelled, Labelled] {
     const all = [...new Set([...x.labels, ...y.labels])];
     const labels = all.includes(BATCH) ? [BATCH, ...all.filter((own) => own !== BATCH)] : all;
-    return [{ node: onto(x, labels), labels }, { node: onto(y, labels), labels }];
+    return [
+      { node: onto(x, labels), labels },
+      { node: onto(y, labels), labels },
+    ];
   }
 
   function product(e: Extract<Typed, { readonly kind: "product" }>): Labelled {
@@ -283,17 +372,25 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
     return contractAll(b, factors, out);
   }
 
-  /** Multiplies what is summed over an axis by its gates: a parameter where there is one, since that is the smallest. */
+  /**
+   * Multiplies what is summed over an axis by its gates: a parameter where there is one, since that is the smallest.
+   */
   function gateProduct(e: Extract<Typed, { readonly kind: "product" }>, factors: Labelled[], axis: Axis): void {
     const node = shrinking.gatesOf(axis);
     if (!node) return;
     const gates = { node, labels: labelsOf([axis]) };
-    const at = e.factors.findIndex(({ e: factor, inverse }) => !inverse && factor.kind === "tensor" && factor.tensor.kind === "parameter" && factor.axes.includes(axis));
+    const at = e.factors.findIndex(
+      ({ e: factor, inverse }) =>
+        !inverse && factor.kind === "tensor" && factor.tensor.kind === "parameter" && factor.axes.includes(axis),
+    );
     if (at < 0) factors.push(gates);
     else factors[at] = multiply(b, factors[at]!, gates);
   }
 
-  /** Whether the sum over an axis of gated units is by a matrix of a set that leaves closed units to themselves (`set.units`): then no other gate is needed. */
+  /**
+   * Whether the sum over an axis of gated units is by a matrix of a set that leaves closed units to themselves
+   * (`set.units`): then no other gate is needed.
+   */
   function mixes(e: Extract<Typed, { readonly kind: "product" }>, axis: Axis): boolean {
     return e.factors.some(({ e: factor }) => {
       const at = axesOf(factor).indexOf(axis);
@@ -326,10 +423,13 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       return b.mul(total, b.fill(1 / count(), total.shape));
     };
     const kept = value.labels.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
-    const masked = (neutral: number): Node => (present ? b.select(present, value.node, b.fill(neutral, value.node.shape)) : value.node);
+    const masked = (neutral: number): Node =>
+      present ? b.select(present, value.node, b.fill(neutral, value.node.shape)) : value.node;
     switch (e.f) {
-      case "sum": return { node: b.sum(gated(masked(0)), axes), labels };
-      case "max": return { node: b.reduceMax(masked(ABSENT), axes), labels };
+      case "sum":
+        return { node: b.sum(gated(masked(0)), axes), labels };
+      case "max":
+        return { node: b.reduceMax(masked(ABSENT), axes), labels };
       case "mean": {
         if (!present) return { node: mean(value.node), labels };
         return { node: b.div(b.sum(gated(masked(0)), axes), b.sum(b.cast(present, "f32"), axes)), labels };
@@ -346,9 +446,16 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
         const outer = kept.map((axis) => x.shape[axis]!);
         const flat = b.reshape(moved, [...outer, axes.reduce((size, axis) => size * x.shape[axis]!, 1)]);
         const back = b.reshape(b.softmax(flat), moved.shape);
-        return { node: b.transpose(back, order.map((_, axis) => order.indexOf(axis))), labels: value.labels };
+        return {
+          node: b.transpose(
+            back,
+            order.map((_, axis) => order.indexOf(axis)),
+          ),
+          labels: value.labels,
+        };
       }
-      default: return e.f satisfies never;
+      default:
+        return e.f satisfies never;
     }
   }
 
@@ -363,18 +470,25 @@ export function lower(model: TypedModel, b: Builder, batch: number, gating: Gati
       }
       return labelled(made.result, made.axes);
     });
-    if (!watching && bound.length && wrapped?.holds(made)) wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
+    if (!watching && bound.length && wrapped?.holds(made))
+      wrapped.uses.push({ inputs: bound.map(({ node }) => node), output: result.node });
     return result;
   }
 
-  function map(e: Extract<Typed, { readonly kind: "map" }>): { readonly free: readonly Node[]; readonly mapped: Labelled } {
+  function map(e: Extract<Typed, { readonly kind: "map" }>): {
+    readonly free: readonly Node[];
+    readonly mapped: Labelled;
+  } {
     const axes = labelsOf(e.axes);
     const { set, options } = e.manifold;
     const outer = e.axes.slice(0, e.axes.length - rankOf(set.point));
     const free = e.a ? labelled(e.a, [...outer, ...e.free]) : null;
     const labels = [...(free?.labels.includes(BATCH) ? [BATCH] : []), ...axes];
     const shape = labels.map((own) => sizes.get(own)!);
-    const pieces = set.free(axes.slice(outer.length).map((own) => known(sizes.get(own)!)), options);
+    const pieces = set.free(
+      axes.slice(outer.length).map((own) => known(sizes.get(own)!)),
+      options,
+    );
     if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
     const many = shape.slice(0, shape.length - rankOf(set.point));
     const nodes = free ? [b.reshape(free.node, [...many, ...pieces[0]!.shape.map(number)])] : [];

@@ -28,6 +28,8 @@ export interface Lowered {
   readonly repeats: ReadonlyMap<string, number>;
   /** The connections of every stream that has some, in the order of the page. */
   readonly chains: readonly Chain[];
-  /** What the gains of streams hold (`held.ts`): nodes that no derivative goes through; none unless it was asked for. */
+  /**
+   * What the gains of streams hold (`held.ts`): nodes that no derivative goes through; none unless it was asked for.
+   */
   readonly held: ReadonlySet<Node>;
 }

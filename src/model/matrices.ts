@@ -1,15 +1,26 @@
 /**
- * Which parameters are matrices, and how. An array such as `out[heads, d, w]` is one by the product in which the page uses it: in
- * `p[heads, t, u] * v[u, heads, d] * out[heads, d, w]` the axes heads and d are summed, which makes them its rows, and w is left, which makes it its
- * column. An axis that is left but that what it is summed with has too counts matrices: `y[t, heads, d] * w[heads, d, e]` has one for every head. It
- * is read off the page rather than off the graph, where the order of contractions is the compiler's choice: with v * out first, heads would seem to count.
+ * Which parameters are matrices, and how. An array such as `out[heads, d, w]` is one by the product in which the page
+ * uses it: in `p[heads, t, u] * v[u, heads, d] * out[heads, d, w]` the axes heads and d are summed, which makes them
+ * its rows, and w is left, which makes it its column. An axis that is left but that what it is summed with has too
+ * counts matrices: `y[t, heads, d] * w[heads, d, e]` has one for every head. It is read off the page rather than off
+ * the graph, where the order of contractions is the compiler's choice: with v * out first, heads would seem to count.
  *
- * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix. Nor is the head: the parameter
- * whose product makes the logits of a `cross_entropy`.
+ * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix.
+ * Nor is the head: the parameter whose product makes the logits of a `cross_entropy`.
  */
-import { axesOf, type Axis, type Parameter, type Statement, type Tensor, type Typed, type TypedModel } from "./typed.js";
+import {
+  axesOf,
+  type Axis,
+  type Parameter,
+  type Statement,
+  type Tensor,
+  type Typed,
+  type TypedModel,
+} from "./typed.js";
 
-/** The positions of a parameter's axes: those that count matrices, and those that are the rows and the columns of each. */
+/**
+ * The positions of a parameter's axes: those that count matrices, and those that are the rows and the columns of each.
+ */
 export interface Sides {
   readonly each: readonly number[];
   readonly rows: readonly number[];
@@ -39,10 +50,15 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
 
   function run(statement: Statement): void {
     switch (statement.kind) {
-      case "let": return statement.tensor.kind === "stream" ? use(statement.value) : define(statement.tensor, statement.value);
-      case "apply": case "update": return use(statement.value);
-      case "repeat": return statement.body.forEach(run);
-      default: return statement satisfies never;
+      case "let":
+        return statement.tensor.kind === "stream" ? use(statement.value) : define(statement.tensor, statement.value);
+      case "apply":
+      case "update":
+        return use(statement.value);
+      case "repeat":
+        return statement.body.forEach(run);
+      default:
+        return statement satisfies never;
     }
   }
 
@@ -64,19 +80,32 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
 
   function use(e: Typed): void {
     switch (e.kind) {
-      case "number": case "size": case "scalar": case "position": return;
-      case "tensor": return otherwise(e);
-      case "relabel": return named(e) ? otherwise(e) : use(e.a);
+      case "number":
+      case "size":
+      case "scalar":
+      case "position":
+        return;
+      case "tensor":
+        return otherwise(e);
+      case "relabel":
+        return named(e) ? otherwise(e) : use(e.a);
       case "gather": {
         const table = meaningOf(e.table);
         if (table) others.add(table);
         return use(e.index);
       }
-      case "unary": case "reduce": return use(e.a);
-      case "binary": case "distance": return [e.a, e.b].forEach(use);
-      case "where": return [e.a, e.condition].forEach(use);
-      case "map": return e.a ? use(e.a) : undefined;
-      case "product": return multiply(e);
+      case "unary":
+      case "reduce":
+        return use(e.a);
+      case "binary":
+      case "distance":
+        return [e.a, e.b].forEach(use);
+      case "where":
+        return [e.a, e.condition].forEach(use);
+      case "map":
+        return e.a ? use(e.a) : undefined;
+      case "product":
+        return multiply(e);
       case "call": {
         e.args.forEach((arg, i) => define(e.instance.formals[i]!, arg));
         e.instance.body.forEach(({ tensor, value }) => define(tensor, value));
@@ -86,7 +115,8 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
         [e.logits, e.target].forEach(use);
         return headsOf(e.logits).forEach((parameter) => others.add(parameter));
       }
-      default: return e satisfies never;
+      default:
+        return e satisfies never;
     }
   }
 
@@ -120,17 +150,35 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
         const meaning = meanings.get(e.tensor);
         return meaning ? headsOf(meaning) : [];
       }
-      case "call": return headsOf(e.instance.result);
-      case "unary": case "reduce": case "relabel": return headsOf(e.a);
-      case "where": return headsOf(e.a);
-      case "binary": return [e.a, e.b].flatMap(headsOf);
+      case "call":
+        return headsOf(e.instance.result);
+      case "unary":
+      case "reduce":
+      case "relabel":
+        return headsOf(e.a);
+      case "where":
+        return headsOf(e.a);
+      case "binary":
+        return [e.a, e.b].flatMap(headsOf);
       case "product": {
         const own = e.factors.flatMap((factor) => named(factor.e) ?? []);
         const summed = own.some(({ axes }) => axes.some((axis) => e.summed.includes(axis)));
-        return [...own.map(({ parameter }) => parameter), ...(summed ? [] : e.factors.flatMap((factor) => headsOf(factor.e)))];
+        return [
+          ...own.map(({ parameter }) => parameter),
+          ...(summed ? [] : e.factors.flatMap((factor) => headsOf(factor.e))),
+        ];
       }
-      case "number": case "size": case "scalar": case "position": case "gather": case "map": case "distance": case "cross_entropy": return [];
-      default: return e satisfies never;
+      case "number":
+      case "size":
+      case "scalar":
+      case "position":
+      case "gather":
+      case "map":
+      case "distance":
+      case "cross_entropy":
+        return [];
+      default:
+        return e satisfies never;
     }
   }
 }
@@ -144,15 +192,25 @@ function renamed(own: Named | null, from: readonly Axis[], to: readonly Axis[]):
 /** How a factor of a product is a matrix; null when nothing of it is summed, or all. */
 function sidesOf({ factors, summed }: Product, factor: Typed, { axes }: Named): Sides | null {
   const gone = axes.filter((axis) => summed.includes(axis));
-  const beside = factors.filter(({ e }) => e !== factor).map(({ e }) => axesOf(e)).filter((own) => own.some((axis) => gone.includes(axis)));
+  const beside = factors
+    .filter(({ e }) => e !== factor)
+    .map(({ e }) => axesOf(e))
+    .filter((own) => own.some((axis) => gone.includes(axis)));
   const positions = (holds: (axis: Axis) => boolean): number[] => axes.flatMap((axis, i) => (holds(axis) ? [i] : []));
   const counts = (axis: Axis): boolean => !gone.includes(axis) && beside.some((own) => own.includes(axis));
-  const sides = { each: positions(counts), rows: positions((axis) => gone.includes(axis)), columns: positions((axis) => !gone.includes(axis) && !counts(axis)) };
+  const sides = {
+    each: positions(counts),
+    rows: positions((axis) => gone.includes(axis)),
+    columns: positions((axis) => !gone.includes(axis) && !counts(axis)),
+  };
   return sides.rows.length && sides.columns.length ? sides : null;
 }
 
 /** Whether two uses see the same matrices, or the one the transposed of the other. */
 function agree(a: Sides, b: Sides): boolean {
   const same = (x: readonly number[], y: readonly number[]): boolean => x.join() === y.join();
-  return same(a.each, b.each) && ((same(a.rows, b.rows) && same(a.columns, b.columns)) || (same(a.rows, b.columns) && same(a.columns, b.rows)));
+  return (
+    same(a.each, b.each) &&
+    ((same(a.rows, b.rows) && same(a.columns, b.columns)) || (same(a.rows, b.columns) && same(a.columns, b.rows)))
+  );
 }

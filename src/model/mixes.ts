@@ -1,7 +1,7 @@
 /**
- * Mixes as nodes, to be watched while training: what a connection does to one axis of its stream, as a matrix for every value of the axes
- * that its coefficients depend on. Of a sum of parts it is the sum of their matrices; a part that leaves the axis as it is has its
- * coefficients on the diagonal.
+ * Mixes as nodes, to be watched while training: what a connection does to one axis of its stream, as a matrix for every
+ * value of the axes that its coefficients depend on. Of a sum of parts it is the sum of their matrices; a part that
+ * leaves the axis as it is has its coefficients on the diagonal.
  */
 import type { Builder } from "../graph/builder.js";
 import { contractAll, type Labelled } from "../graph/contraction.js";
@@ -41,15 +41,22 @@ interface Sides {
   readonly column: Axis;
 }
 
-/** The matrix by which a connection mixes the axis in the place `lane` of its stream; null: it mixes none, and each matrix is one number. */
+/**
+ * The matrix by which a connection mixes the axis in the place `lane` of its stream; null: it mixes none, and each
+ * matrix is one number.
+ */
 export function mixNode(lent: Lent, { stream, parts }: Linear, lane: number | null): Mix {
   const { b, batch, labelsOf } = lent;
   const row = lane === null ? null : stream.axes[lane]!;
   const sides = lane === null || !row ? null : { lane, row, column: { name: row.name, size: row.size } };
   if (sides) lent.alias(sides.column, sides.row);
-  const depends = (axis: Axis): boolean => parts.some(({ factors }) => factors.some(({ names }) => [...names.values()].includes(axis)));
+  const depends = (axis: Axis): boolean =>
+    parts.some(({ factors }) => factors.some(({ names }) => [...names.values()].includes(axis)));
   const outer = stream.axes.flatMap((axis, i) => (i !== lane && depends(axis) ? [i] : []));
-  const labels = [batch, ...labelsOf([...outer.map((i) => stream.axes[i]!), ...(sides ? [sides.row, sides.column] : [])])];
+  const labels = [
+    batch,
+    ...labelsOf([...outer.map((i) => stream.axes[i]!), ...(sides ? [sides.row, sides.column] : [])]),
+  ];
   const shape = labels.map(lent.sizeOf);
   const nodes = parts.map((part) => partNode(lent, part, sides, labels));
   const node = nodes.reduce((x, y) => b.add(x, y), b.fill(0, shape));
@@ -65,14 +72,20 @@ function partNode(lent: Lent, part: Part, sides: Sides | null, labels: readonly 
   const factors = part.factors.map((factor) => factorNode(lent, factor, here));
   const isHeld = part.factors.some(({ e, names }) => {
     const map = lent.mapOf(e);
-    return map !== null && axesOf(e).slice(-rankOf(map.manifold.set.point)).some((axis) => names.get(axis) === read);
+    return (
+      map !== null &&
+      axesOf(e)
+        .slice(-rankOf(map.manifold.set.point))
+        .some((axis) => names.get(axis) === read)
+    );
   });
   for (const { axis, of } of part.summed) {
     const gates = axis === read && isHeld ? null : lent.gatesOf(of);
     const own = labelsOf([here(axis)]);
     if (gates) factors.push({ node: gates, labels: own });
     // What no factor has is counted.
-    else if (here(axis) === axis && !factors.some((factor) => factor.labels.includes(own[0]!))) factors.push({ node: b.constant(lent.sizeOf(own[0]!)), labels: [] });
+    else if (here(axis) === axis && !factors.some((factor) => factor.labels.includes(own[0]!)))
+      factors.push({ node: b.constant(lent.sizeOf(own[0]!)), labels: [] });
   }
   if (sides && !mixes) {
     const lanes = labelsOf([sides.row, sides.column]);
@@ -81,13 +94,26 @@ function partNode(lent: Lent, part: Part, sides: Sides | null, labels: readonly 
   }
   if (factors.length === 0) return b.fill(1, labels.map(lent.sizeOf));
   const there = new Set(factors.flatMap((factor) => factor.labels));
-  return lent.onto(contractAll(b, factors, labels.filter((label) => there.has(label))), labels);
+  return lent.onto(
+    contractAll(
+      b,
+      factors,
+      labels.filter((label) => there.has(label)),
+    ),
+    labels,
+  );
 }
 
-function factorNode({ b, labelsOf, evaluate, batch }: Lent, { e, names, inverse }: Coefficient, here: (axis: Axis) => Axis): Labelled {
+function factorNode(
+  { b, labelsOf, evaluate, batch }: Lent,
+  { e, names, inverse }: Coefficient,
+  here: (axis: Axis) => Axis,
+): Labelled {
   const value = e.kind === "where" ? evaluate(e.condition) : evaluate(e);
   const node = e.kind === "where" ? b.cast(value.node, "f32") : value.node;
-  const labels = new Map(axesOf(e).flatMap((axis) => [[labelsOf([axis])[0]!, labelsOf([here(names.get(axis) ?? axis)])[0]!] as const]));
-  const own = value.labels.map((label) => (label === batch ? batch : labels.get(label) ?? label));
+  const labels = new Map(
+    axesOf(e).flatMap((axis) => [[labelsOf([axis])[0]!, labelsOf([here(names.get(axis) ?? axis)])[0]!] as const]),
+  );
+  const own = value.labels.map((label) => (label === batch ? batch : (labels.get(label) ?? label)));
   return { node: inverse ? b.div(b.fill(1, node.shape), node) : node, labels: own };
 }

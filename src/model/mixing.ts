@@ -1,8 +1,9 @@
 /**
- * What a connection does to its stream when its coefficients are held (`held.ts`): x' = sum of parts, each a product of coefficients
- * with the stream under some names of its axes, summed over some of them. It is read by evaluating the connection abstractly, through
- * every definition, call and name: a value does not carry the stream, carries it as such a sum, or does something else with it, and
- * then nothing is known of it but where and why. `mix[t, n, m] * x[m, t, w]` is one part with one coefficient; x + 9 * x is two.
+ * What a connection does to its stream when its coefficients are held (`held.ts`): x' = sum of parts, each a product of
+ * coefficients with the stream under some names of its axes, summed over some of them. It is read by evaluating the
+ * connection abstractly, through every definition, call and name: a value does not carry the stream, carries it as such
+ * a sum, or does something else with it, and then nothing is known of it but where and why. `mix[t, n, m] * x[m, t, w]`
+ * is one part with one coefficient; x + 9 * x is two.
  *
  * The reading is a function of a value and a stream, so that it reads any new value that a stream is given.
  */
@@ -31,9 +32,7 @@ export interface Part {
   readonly summed: readonly Bound[];
 }
 
-export type Mixing =
-  | (Linear & { readonly kind: "linear" })
-  | Unknown;
+export type Mixing = (Linear & { readonly kind: "linear" }) | Unknown;
 
 /** A sum of parts, with the axes of the stream's new value. */
 export interface Linear {
@@ -72,7 +71,8 @@ export function mixingOf(value: Typed, stream: Tensor): Mixing {
     for (const [i, axis] of part.read.entries()) {
       if (axis === stream.axes[i]) continue;
       const { name } = stream.axes[i]!;
-      if (!isSummed(part, axis)) return { kind: "unknown", reason: `the stream's axis \`${name}\` is moved to another place`, span: value.span };
+      if (!isSummed(part, axis))
+        return { kind: "unknown", reason: `the stream's axis \`${name}\` is moved to another place`, span: value.span };
       mixed.add(i);
     }
   }
@@ -81,16 +81,24 @@ export function mixingOf(value: Typed, stream: Tensor): Mixing {
 
 /** Whether a stream is passed on as it is. */
 export const isIdentity = (mixing: Mixing): boolean =>
-  mixing.kind === "linear" && mixing.parts.length === 1 && mixing.mixed.length === 0 && mixing.parts[0]!.factors.length === 0 && mixing.parts[0]!.summed.length === 0;
+  mixing.kind === "linear" &&
+  mixing.parts.length === 1 &&
+  mixing.mixed.length === 0 &&
+  mixing.parts[0]!.factors.length === 0 &&
+  mixing.parts[0]!.summed.length === 0;
 
-/** Why the mixes of several connections cannot be multiplied as matrices over one axis, which is how they are watched while training; null when they can. */
+/**
+ * Why the mixes of several connections cannot be multiplied as matrices over one axis, which is how they are watched
+ * while training; null when they can.
+ */
 export function unwatched(mixings: readonly Mixing[]): string | null {
   const axes = new Set(mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : [])));
   return axes.size > 1 ? "the connections of this stream mix more than one of its axes" : null;
 }
 
 /** The position of the axis that these connections mix; null where they mix none. */
-export const laneOf = (mixings: readonly Mixing[]): number | null => mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : []))[0] ?? null;
+export const laneOf = (mixings: readonly Mixing[]): number | null =>
+  mixings.flatMap((mixing) => (mixing.kind === "linear" ? mixing.mixed : []))[0] ?? null;
 
 /** What gives a stream a new value. */
 export type Applied = Extract<Statement, { readonly stream: Tensor }>;
@@ -106,39 +114,66 @@ export function mixingsIn(statements: readonly Statement[]): ReadonlyMap<Applied
   return all;
 }
 
-function createReading(held: ReadonlySet<Typed>, stream: Tensor, definitions: Map<Tensor, Typed>): (e: Typed) => Carried {
+function createReading(
+  held: ReadonlySet<Typed>,
+  stream: Tensor,
+  definitions: Map<Tensor, Typed>,
+): (e: Typed) => Carried {
   const values = new Map<Tensor, Carried>();
   const unknown = (reason: string, { span }: Typed): Unknown => ({ kind: "unknown", reason, span });
   const carries = (e: Typed): boolean => read(e).kind !== "free";
   /** Of what may not carry the stream at all. */
   const apart = (e: Typed, reason: string): Carried => {
-    const carried = partsOf(e).map(read).find(({ kind }) => kind !== "free");
+    const carried = partsOf(e)
+      .map(read)
+      .find(({ kind }) => kind !== "free");
     return carried?.kind === "unknown" ? carried : carried ? unknown(reason, e) : free;
   };
 
   function read(e: Typed): Carried {
     switch (e.kind) {
-      case "number": case "size": case "scalar": case "position": return free;
+      case "number":
+      case "size":
+      case "scalar":
+      case "position":
+        return free;
       // What a map makes of the stream is held.
-      case "map": return free;
+      case "map":
+        return free;
       case "tensor": {
         if (e.tensor === stream) return { kind: "linear", parts: [{ factors: [], read: e.axes, summed: [] }] };
         return renamed(values.get(e.tensor) ?? free, e.tensor.axes, e.axes);
       }
-      case "relabel": return renamed(read(e.a), e.from, e.axes);
+      case "relabel":
+        return renamed(read(e.a), e.from, e.axes);
       case "gather": {
         const table = e.table === stream ? "linear" : (values.get(e.table)?.kind ?? "free");
-        return table === "free" ? apart(e, "rows of a table are chosen by the stream") : unknown("the stream is looked up in by number", e);
+        return table === "free"
+          ? apart(e, "rows of a table are chosen by the stream")
+          : unknown("the stream is looked up in by number", e);
       }
-      case "unary": return e.f === "neg" ? times(read(e.a), [coefficient({ kind: "number", value: -1, span: e.span })]) : apart(e, `\`${e.f}\` is taken of the stream`);
-      case "binary": return e.f === "+" || e.f === "-" ? sum(e, read(e.a), read(e.b)) : apart(e, `\`${e.f}\` is taken of the stream`);
-      case "product": return product(e);
-      case "reduce": return reduction(e);
-      case "where": return apart(e, "a condition depends on the stream");
-      case "call": return call(e);
-      case "distance": return apart(e, "a distance is taken of the stream");
-      case "cross_entropy": return apart(e, "a loss is taken of the stream");
-      default: return e satisfies never;
+      case "unary":
+        return e.f === "neg"
+          ? times(read(e.a), [coefficient({ kind: "number", value: -1, span: e.span })])
+          : apart(e, `\`${e.f}\` is taken of the stream`);
+      case "binary":
+        return e.f === "+" || e.f === "-"
+          ? sum(e, read(e.a), read(e.b))
+          : apart(e, `\`${e.f}\` is taken of the stream`);
+      case "product":
+        return product(e);
+      case "reduce":
+        return reduction(e);
+      case "where":
+        return apart(e, "a condition depends on the stream");
+      case "call":
+        return call(e);
+      case "distance":
+        return apart(e, "a distance is taken of the stream");
+      case "cross_entropy":
+        return apart(e, "a loss is taken of the stream");
+      default:
+        return e satisfies never;
     }
   }
 
@@ -148,18 +183,24 @@ function createReading(held: ReadonlySet<Typed>, stream: Tensor, definitions: Ma
     if (second.kind === "unknown" || a.kind === "free") return second;
     if (second.kind === "free") return a;
     const parts = [...a.parts, ...second.parts];
-    return parts.length > MOST_PARTS ? unknown(`the stream stands in more than ${MOST_PARTS} parts`, e) : { kind: "linear", parts };
+    return parts.length > MOST_PARTS
+      ? unknown(`the stream stands in more than ${MOST_PARTS} parts`, e)
+      : { kind: "linear", parts };
   }
 
   function product(e: Extract<Typed, { readonly kind: "product" }>): Carried {
-    const carried = e.factors.map((factor) => ({ ...factor, value: read(factor.e) })).filter(({ value }) => value.kind !== "free");
+    const carried = e.factors
+      .map((factor) => ({ ...factor, value: read(factor.e) }))
+      .filter(({ value }) => value.kind !== "free");
     const [first, second] = carried;
     if (!first) return free;
     const stopped = carried.find(({ value }) => value.kind === "unknown");
     if (stopped) return stopped.value;
     if (second) return unknown("the stream is multiplied by what is computed from it, and not held", e);
     if (first.inverse) return unknown("the stream is divided by", first.e);
-    const factors = e.factors.filter((factor) => factor.e !== first.e).map((factor) => coefficient(factor.e, factor.inverse));
+    const factors = e.factors
+      .filter((factor) => factor.e !== first.e)
+      .map((factor) => coefficient(factor.e, factor.inverse));
     return bound(times(first.value, factors), e.summed);
   }
 
@@ -169,10 +210,14 @@ function createReading(held: ReadonlySet<Typed>, stream: Tensor, definitions: Ma
     if (guarded && carries(guarded.condition)) return unknown("a condition depends on the stream", guarded.condition);
     const value = read(guarded ? guarded.a : e.a);
     if (value.kind !== "linear") return value;
-    if (guarded && e.f === "mean") return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
+    if (guarded && e.f === "mean")
+      return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
     const one: Typed = { kind: "number", value: 1, span: e.span };
-    const mask = guarded ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })] : [];
-    const share = e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
+    const mask = guarded
+      ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })]
+      : [];
+    const share =
+      e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
     return bound(times(value, [...mask, ...share]), e.axes);
   }
 
@@ -199,15 +244,22 @@ function coefficient(e: Typed, inverse = false): Coefficient {
 }
 
 function times(value: Carried, factors: readonly Coefficient[]): Carried {
-  return value.kind === "linear" ? { kind: "linear", parts: value.parts.map((part) => ({ ...part, factors: [...part.factors, ...factors] })) } : value;
+  return value.kind === "linear"
+    ? { kind: "linear", parts: value.parts.map((part) => ({ ...part, factors: [...part.factors, ...factors] })) }
+    : value;
 }
 
-const each = (value: Carried, f: (part: Part) => Part): Carried => (value.kind === "linear" ? { kind: "linear", parts: value.parts.map(f) } : value);
+const each = (value: Carried, f: (part: Part) => Part): Carried =>
+  value.kind === "linear" ? { kind: "linear", parts: value.parts.map(f) } : value;
 
 function called({ factors, read, summed }: Part, name: (axis: Axis) => Axis): Part {
   return {
-    factors: factors.map((factor) => ({ ...factor, names: new Map([...factor.names].map(([axis, here]) => [axis, name(here)])) })),
-    read: read.map(name), summed,
+    factors: factors.map((factor) => ({
+      ...factor,
+      names: new Map([...factor.names].map(([axis, here]) => [axis, name(here)])),
+    })),
+    read: read.map(name),
+    summed,
   };
 }
 
@@ -226,7 +278,10 @@ function bound(value: Carried, axes: readonly Axis[]): Carried {
 /** The same value under other names of its axes. What is summed in it gets names of its own for every use. */
 function renamed(value: Carried, from: readonly Axis[], to: readonly Axis[]): Carried {
   return each(value, (part) => {
-    const names = new Map([...from.map((axis, i) => [axis, to[i]!] as const), ...part.summed.map(({ axis }) => [axis, anew(axis)] as const)]);
+    const names = new Map([
+      ...from.map((axis, i) => [axis, to[i]!] as const),
+      ...part.summed.map(({ axis }) => [axis, anew(axis)] as const),
+    ]);
     const own = called(part, (axis) => names.get(axis) ?? axis);
     return { ...own, summed: part.summed.map(({ axis, of }) => ({ axis: names.get(axis)!, of })) };
   });

@@ -1,6 +1,7 @@
 /**
- * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from what is stored, or as points
- * that move on a manifold themselves. What stands in place of an option of a set is made in `settings.ts`.
+ * Parameters as nodes, each declared when it is first read: free ones as they are, those on a set through its map from
+ * what is stored, or as points that move on a manifold themselves. What stands in place of an option of a set is made
+ * in `settings.ts`.
  */
 import type { Cut, Start } from "../../runtime/plan.js";
 import type { Builder } from "../graph/builder.js";
@@ -26,13 +27,18 @@ export interface LoweredParameter {
   readonly points: Points | null;
   /** Whether training moves it: not where no gradient reaches it. */
   readonly trained: boolean;
-  /** How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set. */
+  /**
+   * How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set.
+   */
   readonly matrix: Sides | null;
   /** How its axes are cut as the model shrinks; null when none is. */
   readonly cuts: readonly (Cut | null)[] | null;
 }
 
-/** A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of (none where the points themselves are kept). */
+/**
+ * A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of
+ * (none where the points themselves are kept).
+ */
 export interface Use {
   readonly distances: Node;
   readonly points: Node;
@@ -57,31 +63,84 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
     return sides && Math.min(size(sides.rows), size(sides.columns)) > 1 ? sides : null;
   }
 
-  function declare(name: string, parameter: Parameter, shape: readonly number[], axes: readonly string[], points: Points | null, cuts: readonly (Cut | null)[]): Node {
+  function declare(
+    name: string,
+    parameter: Parameter,
+    shape: readonly number[],
+    axes: readonly string[],
+    points: Points | null,
+    cuts: readonly (Cut | null)[],
+  ): Node {
     const { start, doc, on } = parameter;
     const node = b.parameter(name, shape);
-    if (!declared.has(name)) declared.set(name, { name, shape, node, axes, start: startOf(start), doc, decay: !on && shape.length >= 2, points, trained: moved.has(parameter), matrix: matrixOf(parameter, shape), cuts: cuts.some((cut) => cut) ? cuts : null });
+    if (!declared.has(name))
+      declared.set(name, {
+        name,
+        shape,
+        node,
+        axes,
+        start: startOf(start),
+        doc,
+        decay: !on && shape.length >= 2,
+        points,
+        trained: moved.has(parameter),
+        matrix: matrixOf(parameter, shape),
+        cuts: cuts.some((cut) => cut) ? cuts : null,
+      });
     return node;
   }
 
   /** The value of a parameter under the name that it has in one layer. */
-  function value(parameter: Parameter, name: string, shape: readonly number[], cuts: readonly (Cut | null)[] = []): Node {
+  function value(
+    parameter: Parameter,
+    name: string,
+    shape: readonly number[],
+    cuts: readonly (Cut | null)[] = [],
+  ): Node {
     const axes = parameter.tensor.axes.map((axis) => axis.name);
-    const node = parameter.on ? member(parameter, name, shape, axes, cuts) : declare(name, parameter, shape, axes, null, cuts);
+    const node = parameter.on
+      ? member(parameter, name, shape, axes, cuts)
+      : declare(name, parameter, shape, axes, null, cuts);
     if (normed.has(parameter)) weights.set(name, node);
     return node;
   }
 
-  function member(parameter: Parameter, name: string, shape: readonly number[], axes: readonly string[], cuts: readonly (Cut | null)[]): Node {
+  function member(
+    parameter: Parameter,
+    name: string,
+    shape: readonly number[],
+    axes: readonly string[],
+    cuts: readonly (Cut | null)[],
+  ): Node {
     const before = members.get(name);
     if (before) return before;
     const { manifold, each, rows } = parameter.on!;
     const places = (own: readonly Axis[]): number[] => own.map((axis) => parameter.tensor.axes.indexOf(axis));
-    const points = pointsOf(manifold, settings.of(manifold, { name, layer: layerOf(parameter, name) }), shape, axes, places(each), rows ? places(rows) : null);
+    const points = pointsOf(
+      manifold,
+      settings.of(manifold, { name, layer: layerOf(parameter, name) }),
+      shape,
+      axes,
+      places(each),
+      rows ? places(rows) : null,
+    );
     // What adapts would have no gradient: a point that moves by itself does not depend on it.
     const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
-    const free = moves ? [] : points.pieces.map((piece) => declare(piece.name ? `${name}.${piece.name}` : name, parameter, piece.shape, piece.axes, null, points.alike ? cuts : places(each).map((axis) => cuts[axis] ?? null)));
-    const node = moves ? declare(name, parameter, shape, axes, points, cuts) : points.map(b, settings.ranked(manifold, free));
+    const free = moves
+      ? []
+      : points.pieces.map((piece) =>
+          declare(
+            piece.name ? `${name}.${piece.name}` : name,
+            parameter,
+            piece.shape,
+            piece.axes,
+            null,
+            points.alike ? cuts : places(each).map((axis) => cuts[axis] ?? null),
+          ),
+        );
+    const node = moves
+      ? declare(name, parameter, shape, axes, points, cuts)
+      : points.map(b, settings.ranked(manifold, free));
     members.set(name, node);
     use(parameter.name, { distances: points.set.violation(b, points.of(b, node), points.setting), points: node, free });
     return node;
@@ -89,7 +148,11 @@ export function createParameters(model: TypedModel, b: Builder, use: (name: stri
 
   /** The parameter that is learned in place of an option. */
   function raw(name: string, shape: readonly number[]): Node {
-    return value(model.parameters.find((parameter) => parameter.name === name)!, name, shape);
+    return value(
+      model.parameters.find((parameter) => parameter.name === name)!,
+      name,
+      shape,
+    );
   }
 
   return { declared, weights, adaptations: settings.adaptations, value, settingOf: settings.of };
@@ -104,12 +167,19 @@ function layerOf({ name: pattern }: Parameter, name: string): number {
 function startOf(start: StartValue): Start {
   const [first, second] = start.args.map((arg) => arg.value());
   switch (start.kind) {
-    case "constant": return { kind: "constant", value: first! };
-    case "normal": return { kind: "normal", deviation: first! };
-    case "uniform": return { kind: "uniform", from: first!, to: second! };
-    case "identity": return { kind: "identity", value: first! };
-    case "first": return { kind: "first", value: first! };
-    case "ramp": return { kind: "ramp", center: first!, spread: second! };
-    default: return start.kind satisfies never;
+    case "constant":
+      return { kind: "constant", value: first! };
+    case "normal":
+      return { kind: "normal", deviation: first! };
+    case "uniform":
+      return { kind: "uniform", from: first!, to: second! };
+    case "identity":
+      return { kind: "identity", value: first! };
+    case "first":
+      return { kind: "first", value: first! };
+    case "ramp":
+      return { kind: "ramp", center: first!, spread: second! };
+    default:
+      return start.kind satisfies never;
   }
 }

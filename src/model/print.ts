@@ -5,22 +5,37 @@ import type { Adaptation } from "../manifolds/set.js";
 import type { Axis, Instance, Statement, Typed, TypedModel } from "./typed.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
-const sized = (list: readonly Axis[]): string => `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
+const sized = (list: readonly Axis[]): string =>
+  `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
 
 const printSet = ({ set, options, adapt }: SetInstance): string =>
-  `${set.name}${set.name.endsWith(")") ? "" : `(${Object.entries(options).map(([key, value]) => `${key} = ${value}`).join(", ")})`}${adapt.filter(({ kind }) => kind !== "mixed").map((one) => ` adapt ${printAdaptation(one)}`).join("")}`;
+  `${set.name}${
+    set.name.endsWith(")")
+      ? ""
+      : `(${Object.entries(options)
+          .map(([key, value]) => `${key} = ${value}`)
+          .join(", ")})`
+  }${adapt
+    .filter(({ kind }) => kind !== "mixed")
+    .map((one) => ` adapt ${printAdaptation(one)}`)
+    .join("")}`;
 
 function printAdaptation(adaptation: Adaptation): string {
   switch (adaptation.kind) {
-    case "learned": return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
-    case "mixed": return adaptation.what;
-    case "shared": return `${adaptation.what} = ${adaptation.budget} ^ share in ${adaptation.name}`;
-    case "rank": return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
+    case "learned":
+      return `${adaptation.what} in ${adaptation.from} .. ${adaptation.to}`;
+    case "mixed":
+      return adaptation.what;
+    case "shared":
+      return `${adaptation.what} = ${adaptation.budget} ^ share in ${adaptation.name}`;
+    case "rank":
+      return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
     case "scheduled": {
       const { kind, from, to, warmup } = adaptation.schedule;
       return `${adaptation.what} = ${kind}(${from}, ${to}${warmup ? `, warmup = ${warmup}` : ""})`;
     }
-    default: return adaptation satisfies never;
+    default:
+      return adaptation satisfies never;
   }
 }
 
@@ -28,10 +43,17 @@ export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
-    ...model.data.map(({ name, kind, length, range }) => `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`),
+    ...model.data.map(
+      ({ name, kind, length, range }) =>
+        `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`,
+    ),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map(({ name, axes: own }) => `  input ${name}${sized(own)}`),
-    ...model.parameters.map(({ name, tensor, start, on }) => `  param ${name}${sized(tensor.axes)} ~ ${start.kind}(${start.args.map((arg) => arg.text).join(", ")})${on ? `${on.each.map((axis) => ` each ${axis.name}`).join("")} on ${printSet(on.manifold)}` : ""}`),
+    ...model.parameters.map(
+      ({ name, tensor, start, on }) =>
+        `  param ${name}${sized(tensor.axes)} ~ ` +
+        `${start.kind}(${start.args.map((arg) => arg.text).join(", ")})${on ? `${on.each.map((axis) => ` each ${axis.name}`).join("")} on ${printSet(on.manifold)}` : ""}`,
+    ),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),
     ...model.outputs.map(({ name, axes: own, value }) => `  output ${name}${axes(own)} = ${printTyped(value)}`),
     ...(model.loss ? [`  loss = ${printTyped(model.loss)}`] : []),
@@ -42,10 +64,25 @@ export function printModel(model: TypedModel): string {
 
 function printStatement(statement: Statement, indent: string): string[] {
   switch (statement.kind) {
-    case "let": return [...inside(statement.value, indent), `${indent}${statement.tensor.name}${axes(statement.tensor.axes)} = ${printTyped(statement.value)}`];
-    case "apply": case "update": return [...inside(statement.value, indent), `${indent}${statement.stream.name}${axes(statement.stream.axes)} <- ${printTyped(statement.value)}`];
-    case "repeat": return [`${indent}repeat ${describe(statement.count)} {`, ...statement.body.flatMap((part) => printStatement(part, `${indent}  `)), `${indent}}`];
-    default: return statement satisfies never;
+    case "let":
+      return [
+        ...inside(statement.value, indent),
+        `${indent}${statement.tensor.name}${axes(statement.tensor.axes)} = ${printTyped(statement.value)}`,
+      ];
+    case "apply":
+    case "update":
+      return [
+        ...inside(statement.value, indent),
+        `${indent}${statement.stream.name}${axes(statement.stream.axes)} <- ${printTyped(statement.value)}`,
+      ];
+    case "repeat":
+      return [
+        `${indent}repeat ${describe(statement.count)} {`,
+        ...statement.body.flatMap((part) => printStatement(part, `${indent}  `)),
+        `${indent}}`,
+      ];
+    default:
+      return statement satisfies never;
   }
 }
 
@@ -53,8 +90,12 @@ function printStatement(statement: Statement, indent: string): string[] {
 function inside(e: Typed, indent: string): string[] {
   return instancesIn(e).flatMap(({ instance, args }) => [
     ...args.flatMap((arg) => inside(arg, indent)),
-    `${indent}instance ${instance.path}: ${instance.block}(${instance.formals.map((formal) => `${formal.name}${sized(formal.axes)}`).join(", ")}) {`,
-    ...instance.body.flatMap(({ tensor, value }) => [...inside(value, `${indent}  `), `${indent}  ${tensor.name}${axes(tensor.axes)} = ${printTyped(value)}`]),
+    `${indent}instance ${instance.path}: ` +
+      `${instance.block}(${instance.formals.map((formal) => `${formal.name}${sized(formal.axes)}`).join(", ")}) {`,
+    ...instance.body.flatMap(({ tensor, value }) => [
+      ...inside(value, `${indent}  `),
+      `${indent}  ${tensor.name}${axes(tensor.axes)} = ${printTyped(value)}`,
+    ]),
     ...inside(instance.result, `${indent}  `),
     `${indent}  return ${axes(instance.axes)} = ${printTyped(instance.result)}`,
     `${indent}}`,
@@ -63,40 +104,78 @@ function inside(e: Typed, indent: string): string[] {
 
 function instancesIn(e: Typed): { readonly instance: Instance; readonly args: readonly Typed[] }[] {
   switch (e.kind) {
-    case "number": case "size": case "scalar": case "position": case "tensor": return [];
-    case "gather": return instancesIn(e.index);
-    case "unary": case "reduce": case "relabel": return instancesIn(e.a);
-    case "binary": case "distance": return [...instancesIn(e.a), ...instancesIn(e.b)];
-    case "product": return e.factors.flatMap((factor) => instancesIn(factor.e));
-    case "where": return [...instancesIn(e.a), ...instancesIn(e.condition)];
-    case "call": return [{ instance: e.instance, args: e.args }];
-    case "map": return e.a ? instancesIn(e.a) : [];
-    case "cross_entropy": return [...instancesIn(e.logits), ...instancesIn(e.target)];
-    default: return e satisfies never;
+    case "number":
+    case "size":
+    case "scalar":
+    case "position":
+    case "tensor":
+      return [];
+    case "gather":
+      return instancesIn(e.index);
+    case "unary":
+    case "reduce":
+    case "relabel":
+      return instancesIn(e.a);
+    case "binary":
+    case "distance":
+      return [...instancesIn(e.a), ...instancesIn(e.b)];
+    case "product":
+      return e.factors.flatMap((factor) => instancesIn(factor.e));
+    case "where":
+      return [...instancesIn(e.a), ...instancesIn(e.condition)];
+    case "call":
+      return [{ instance: e.instance, args: e.args }];
+    case "map":
+      return e.a ? instancesIn(e.a) : [];
+    case "cross_entropy":
+      return [...instancesIn(e.logits), ...instancesIn(e.target)];
+    default:
+      return e satisfies never;
   }
 }
 
 export function printTyped(e: Typed): string {
   switch (e.kind) {
-    case "number": return `${e.value}`;
-    case "scalar": return e.scalar.text;
-    case "size": return describe(e.size);
-    case "position": return `index(${e.axis.name})`;
-    case "tensor": return `${e.tensor.name}${axes(e.axes)}`;
-    case "gather": return `${e.table.name}[${[printTyped(e.index), ...e.axes.map((axis) => axis.name)].join(", ")}]`;
-    case "unary": return `${e.f}(${printTyped(e.a)})`;
-    case "binary": return `(${printTyped(e.a)} ${e.f} ${printTyped(e.b)})`;
+    case "number":
+      return `${e.value}`;
+    case "scalar":
+      return e.scalar.text;
+    case "size":
+      return describe(e.size);
+    case "position":
+      return `index(${e.axis.name})`;
+    case "tensor":
+      return `${e.tensor.name}${axes(e.axes)}`;
+    case "gather":
+      return `${e.table.name}[${[printTyped(e.index), ...e.axes.map((axis) => axis.name)].join(", ")}]`;
+    case "unary":
+      return `${e.f}(${printTyped(e.a)})`;
+    case "binary":
+      return `(${printTyped(e.a)} ${e.f} ${printTyped(e.b)})`;
     case "product": {
-      const text = e.factors.map((factor, i) => `${i === 0 ? (factor.inverse ? "1 / " : "") : factor.inverse ? " / " : " * "}${printTyped(factor.e)}`).join("");
+      const text = e.factors
+        .map(
+          (factor, i) =>
+            `${i === 0 ? (factor.inverse ? "1 / " : "") : factor.inverse ? " / " : " * "}${printTyped(factor.e)}`,
+        )
+        .join("");
       return e.summed.length ? `sum${axes(e.summed)}(${text})` : `(${text})`;
     }
-    case "reduce": return `${e.f}${axes(e.axes)}(${printTyped(e.a)})`;
-    case "distance": return `${e.name}.distance${axes(e.point)}(${printTyped(e.a)}, ${printTyped(e.b)})`;
-    case "where": return `${printTyped(e.a)} where ${printTyped(e.condition)}`;
-    case "call": return `${e.instance.path}(${e.args.map(printTyped).join(", ")})${axes(e.axes)}`;
-    case "map": return `${e.name}(${e.a ? printTyped(e.a) : ""})${axes(e.axes)}`;
-    case "cross_entropy": return `cross_entropy(${printTyped(e.logits)}, ${printTyped(e.target)})`;
-    case "relabel": return `${printTyped(e.a)} as ${axes(e.axes)}`;
-    default: return e satisfies never;
+    case "reduce":
+      return `${e.f}${axes(e.axes)}(${printTyped(e.a)})`;
+    case "distance":
+      return `${e.name}.distance${axes(e.point)}(${printTyped(e.a)}, ${printTyped(e.b)})`;
+    case "where":
+      return `${printTyped(e.a)} where ${printTyped(e.condition)}`;
+    case "call":
+      return `${e.instance.path}(${e.args.map(printTyped).join(", ")})${axes(e.axes)}`;
+    case "map":
+      return `${e.name}(${e.a ? printTyped(e.a) : ""})${axes(e.axes)}`;
+    case "cross_entropy":
+      return `cross_entropy(${printTyped(e.logits)}, ${printTyped(e.target)})`;
+    case "relabel":
+      return `${printTyped(e.a)} as ${axes(e.axes)}`;
+    default:
+      return e satisfies never;
   }
 }

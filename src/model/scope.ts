@@ -1,6 +1,6 @@
 /**
- * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is given up
- * after its error has been reported (so that the rest of the page is still checked).
+ * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is
+ * given up after its error has been reported (so that the rest of the page is still checked).
  */
 import type { Arg, Block, Ident, Span } from "../../grammar/ast.js";
 import type { ConstraintSet, SetInstance } from "../manifolds/registry.js";
@@ -26,7 +26,12 @@ export interface BlockValue {
 export type Entity =
   | { readonly kind: "dim"; readonly axis: Axis; readonly span: Span }
   | { readonly kind: "tensor"; readonly tensor: Tensor; readonly span: Span }
-  | { readonly kind: "data"; readonly source: DataSource; readonly fields: ReadonlyMap<string, Tensor>; readonly span: Span }
+  | {
+      readonly kind: "data";
+      readonly source: DataSource;
+      readonly fields: ReadonlyMap<string, Tensor>;
+      readonly span: Span;
+    }
   | { readonly kind: "manifold"; readonly name: string; readonly manifold: SetInstance; readonly span: Span }
   | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span }
   | { readonly kind: "start"; readonly start: StartValue; readonly span: Span }
@@ -51,7 +56,20 @@ export interface Scope {
   readonly mapping: { readonly manifold: SetInstance; readonly point: readonly Polynomial[] } | null;
 }
 
-export const childScope = (parent: Scope | null, prefix: string, within: readonly string[] = parent?.within ?? []): Scope => ({ parent, within, names: new Map(), ended: new Map(), prefix, instances: new Map(), wanted: [], mapping: parent?.mapping ?? null });
+export const childScope = (
+  parent: Scope | null,
+  prefix: string,
+  within: readonly string[] = parent?.within ?? [],
+): Scope => ({
+  parent,
+  within,
+  names: new Map(),
+  ended: new Map(),
+  prefix,
+  instances: new Map(),
+  wanted: [],
+  mapping: parent?.mapping ?? null,
+});
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
@@ -66,8 +84,19 @@ export type DataArg =
   | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span };
 
 export interface Elaboration {
-  /** Makes an instance of a block. Here, since expressions make instances and instances hold expressions: neither file can import the other. */
-  readonly instantiate: (state: Elaboration, block: BlockValue, data: readonly DataArg[], caller: Scope, expected: Expected, as: Ident | null, span: Span) => Typed;
+  /**
+   * Makes an instance of a block. Here, since expressions make instances and instances hold expressions: neither file
+   * can import the other.
+   */
+  readonly instantiate: (
+    state: Elaboration,
+    block: BlockValue,
+    data: readonly DataArg[],
+    caller: Scope,
+    expected: Expected,
+    as: Ident | null,
+    span: Span,
+  ) => Typed;
   readonly blocks: ReadonlyMap<string, Block>;
   /** Sets by name: those of the registry, and the page's own. */
   readonly sets: Readonly<Record<string, ConstraintSet>>;
@@ -77,7 +106,10 @@ export interface Elaboration {
   readonly uses: { readonly block: string; readonly span: Span }[];
   /** Sizes that must be known in the end, with what to say if they are not. */
   pending: readonly { readonly size: Size; readonly span: Span; readonly what: string }[];
-  /** Whether something that the page declares or computes was given up, after an error: what seems to be missing may have been in it. */
+  /**
+   * Whether something that the page declares or computes was given up, after an error: what seems to be missing may
+   * have been in it.
+   */
   incomplete: boolean;
 }
 
@@ -105,13 +137,26 @@ export function namesIn(scope: Scope): string[] {
 }
 
 /** Reports an error and gives the statement up. */
-export function fail(state: Elaboration, code: Code, span: Span, message: string, extra: { readonly notes?: Diagnostic["notes"]; readonly fix?: string | null } = {}): never {
+export function fail(
+  state: Elaboration,
+  code: Code,
+  span: Span,
+  message: string,
+  extra: { readonly notes?: Diagnostic["notes"]; readonly fix?: string | null } = {},
+): never {
   state.report(diagnostic(code, span, message, extra));
   throw new Abandoned();
 }
 
 /** "unknown name", with a suggestion. */
-export function unknownName(state: Elaboration, code: Code, span: Span, message: string, name: string, candidates: Iterable<string>): never {
+export function unknownName(
+  state: Elaboration,
+  code: Code,
+  span: Span,
+  message: string,
+  name: string,
+  candidates: Iterable<string>,
+): never {
   const guess = nearest(name, candidates);
   return fail(state, code, span, message, { fix: guess ? `did you mean \`${guess}\`?` : null });
 }
@@ -120,7 +165,12 @@ export function unknownName(state: Elaboration, code: Code, span: Span, message:
 export function define(state: Elaboration, scope: Scope, name: string, entity: Entity): void {
   const before = scope.names.get(name);
   if (before) {
-    state.report(diagnostic("MHC202", entity.span, `\`${name}\` is defined twice`, { notes: [{ message: "it is defined here first", span: before.span }], fix: "give one of them another name" }));
+    state.report(
+      diagnostic("MHC202", entity.span, `\`${name}\` is defined twice`, {
+        notes: [{ message: "it is defined here first", span: before.span }],
+        fix: "give one of them another name",
+      }),
+    );
     return;
   }
   scope.names.set(name, entity);

@@ -1,7 +1,8 @@
 /**
- * How a set is meant where it is used, as nodes: its options, and what stands in place of one (`src/model/adapt.ts` reads it off the page). Learned, that is a parameter; scheduled, a
- * function of the step; a radius that layers share is a power of their budget; the weights of a mixture are a softmax. A rank is no number that moves but
- * parts of a member that close, and what pulls them.
+ * How a set is meant where it is used, as nodes: its options, and what stands in place of one (`src/model/adapt.ts`
+ * reads it off the page). Learned, that is a parameter; scheduled, a function of the step; a radius that layers share
+ * is a power of their budget; the weights of a mixture are a softmax. A rank is no number that moves but parts of a
+ * member that close, and what pulls them.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -30,7 +31,10 @@ export function createSettings(model: TypedModel, b: Builder, raw: (name: string
   const ranks = new Map<string, Node[]>();
   const pulls: Node[] = [];
 
-  /** Free coordinates of a member whose rank adapts, with the parts that are there still; what pulls the others is noted, and how many there are. */
+  /**
+   * Free coordinates of a member whose rank adapts, with the parts that are there still; what pulls the others is
+   * noted, and how many there are.
+   */
   function ranked({ set, adapt }: SetInstance, pieces: readonly Node[]): readonly Node[] {
     const rank = adapt.find((one) => one.kind === "rank");
     if (!rank || !set.parts) return pieces;
@@ -49,12 +53,25 @@ export function createSettings(model: TypedModel, b: Builder, raw: (name: string
 
   /** How a set is meant: with its options, and what is learned or scheduled in their place. */
   function of({ set, options, adapt }: SetInstance, at: Place | null = null): Setting {
-    const nodes = adapt.flatMap((one) => (one.kind === "rank" ? [] : [[one.what, one.kind === "shared" ? radiusOf(one, at!, set.tolerance(options) ?? 0) : numberOf(one)] as const]));
+    const nodes = adapt.flatMap((one) =>
+      one.kind === "rank"
+        ? []
+        : [
+            [
+              one.what,
+              one.kind === "shared" ? radiusOf(one, at!, set.tolerance(options) ?? 0) : numberOf(one),
+            ] as const,
+          ],
+    );
     return { options, adapted: recordOf(nodes) };
   }
 
   /** The budget, less what the tolerance of as many balls could add, to the power of the share of this layer. */
-  function radiusOf({ name, budget, first, count }: Extract<Adaptation, { readonly kind: "shared" }>, { name: own, layer }: Place, rounding: number): Node {
+  function radiusOf(
+    { name, budget, first, count }: Extract<Adaptation, { readonly kind: "shared" }>,
+    { name: own, layer }: Place,
+    rounding: number,
+  ): Node {
     const size = valueOf(count)!;
     const shares = stand.get(name) ?? b.softmax(raw(name, [size]));
     stand.set(name, shares);
@@ -69,7 +86,10 @@ export function createSettings(model: TypedModel, b: Builder, raw: (name: string
     if (before) return before;
     const made = adapting(adaptation);
     stand.set(name, made);
-    if (adaptation.kind === "mixed") adaptation.parts.forEach((part, i) => adapted.set(`${name}.${part}`, total(b, b.mul(made, indicator(b, made.shape, 0, i)), 1)));
+    if (adaptation.kind === "mixed")
+      adaptation.parts.forEach((part, i) =>
+        adapted.set(`${name}.${part}`, total(b, b.mul(made, indicator(b, made.shape, 0, i)), 1)),
+      );
     else adapted.set(name, made);
     return made;
   }
@@ -80,16 +100,34 @@ export function createSettings(model: TypedModel, b: Builder, raw: (name: string
         const { name, from, to } = adaptation;
         return b.add(b.constant(from), b.mul(b.sigmoid(raw(name, [])), b.constant(to - from)));
       }
-      case "mixed": return b.softmax(raw(adaptation.name, [adaptation.parts.length]));
-      case "scheduled": return held(b, { ...adaptation.schedule, steps: model.train!.steps }, stepOf(b));
-      default: return adaptation satisfies never;
+      case "mixed":
+        return b.softmax(raw(adaptation.name, [adaptation.parts.length]));
+      case "scheduled":
+        return held(b, { ...adaptation.schedule, steps: model.train!.steps }, stepOf(b));
+      default:
+        return adaptation satisfies never;
     }
   }
 
-  /** What adapts, by name: of ranks the mean over all that is on the manifold; and the sum of what pulls them, null when nothing does. */
+  /**
+   * What adapts, by name: of ranks the mean over all that is on the manifold; and the sum of what pulls them, null when
+   * nothing does.
+   */
   function adaptations(): { readonly adapted: ReadonlyMap<string, Node>; readonly pull: Node | null } {
-    const means = [...ranks].map(([name, counts]) => [name, b.mul(counts.reduce((x, y) => b.add(x, y)), b.constant(1 / counts.length))] as const);
-    return { adapted: new Map([...adapted, ...means]), pull: pulls.length ? pulls.reduce((x, y) => b.add(x, y)) : null };
+    const means = [...ranks].map(
+      ([name, counts]) =>
+        [
+          name,
+          b.mul(
+            counts.reduce((x, y) => b.add(x, y)),
+            b.constant(1 / counts.length),
+          ),
+        ] as const,
+    );
+    return {
+      adapted: new Map([...adapted, ...means]),
+      pull: pulls.length ? pulls.reduce((x, y) => b.add(x, y)) : null,
+    };
   }
 
   return { of, ranked, adaptations };

@@ -1,7 +1,8 @@
 /**
- * Gates while a model is lowered. A gate has a slot for each layer that it stands in: `layers.2.mlp.hidden`. What is left of a slot's units, by the numbers that
- * they had in the dense model, is `Kept`; the sizes of axes, and what is lowered at all, follow from it. Slots of units that may still close have a value for each, from 0
- * (closed) to 1, which multiplies what is summed over the axis.
+ * Gates while a model is lowered. A gate has a slot for each layer that it stands in: `layers.2.mlp.hidden`. What is
+ * left of a slot's units, by the numbers that they had in the dense model, is `Kept`; the sizes of axes, and what is
+ * lowered at all, follow from it. Slots of units that may still close have a value for each, from 0 (closed) to 1,
+ * which multiplies what is summed over the axis.
  */
 import type { Cut, Kept, SlotInfo } from "../../runtime/plan.js";
 import type { Node } from "../graph/node.js";
@@ -20,28 +21,37 @@ export interface Gating {
 export const ungated: Gating = { kept: {}, values: null };
 
 /** Whether a name is inside of a path, or is it. */
-export const inside = (name: string, path: string): boolean => path === "" || name === path || name.startsWith(`${path}.`);
+export const inside = (name: string, path: string): boolean =>
+  path === "" || name === path || name.startsWith(`${path}.`);
 
 /** All slots that are left, those of a layer after it, and the size of the vector of their gates. */
-export function gateSlots(model: Pick<TypedModel, "cost" | "statements">, kept: Kept): { readonly slots: readonly SlotInfo[]; readonly words: number } {
+export function gateSlots(
+  model: Pick<TypedModel, "cost" | "statements">,
+  kept: Kept,
+): { readonly slots: readonly SlotInfo[]; readonly words: number } {
   const gates = model.cost?.gates ?? [];
   const counts = countsOf(model.statements);
   // Outer layers first, so that what is inside of one that is gone is gone.
-  const layers = gates.filter(({ kind }) => kind === "layer").sort((a, b) => a.name.split(".").length - b.name.split(".").length);
+  const layers = gates
+    .filter(({ kind }) => kind === "layer")
+    .sort((a, b) => a.name.split(".").length - b.name.split(".").length);
   const gone = new Set<string>();
   const slots: SlotInfo[] = [];
   let words = 0;
   const put = (gate: Gate, name: string, numbers: readonly number[]): void => {
     const size = gate.kind === "layer" ? 1 : valueOf(gate.size)!;
     const own = valueAt(kept, name) ?? Array.from({ length: size }, (_, i) => i);
-    const around = layers.filter((one) => one !== gate && inside(gate.name, one.name)).map((one) => numbered(one.name, numbers));
+    const around = layers
+      .filter((one) => one !== gate && inside(gate.name, one.name))
+      .map((one) => numbered(one.name, numbers));
     if (own.length === 0 || around.some((one) => gone.has(one))) gone.add(name);
     if (gone.has(name)) return;
     slots.push({ name, kind: gate.kind, size, kept: own, layer: around.at(-1) ?? null, offset: words });
     words += wholeSlots(own.length);
   };
   for (const gate of [...layers, ...gates.filter(({ kind }) => kind === "axis")]) {
-    for (const numbers of everyLayer(repeatsOf(gate.name).map((repeat) => counts.get(repeat)!))) put(gate, numbered(gate.name, numbers), numbers);
+    for (const numbers of everyLayer(repeatsOf(gate.name).map((repeat) => counts.get(repeat)!)))
+      put(gate, numbered(gate.name, numbers), numbers);
   }
   return { slots, words };
 }
@@ -54,15 +64,26 @@ export function numbered(name: string, numbers: readonly number[]): string {
 
 /** Every combination of the layers of repeats, the outermost first. */
 export const everyLayer = (counts: readonly number[]): readonly (readonly number[])[] =>
-  counts.reduce<readonly (readonly number[])[]>((all, count) => all.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])), [[]]);
+  counts.reduce<readonly (readonly number[])[]>(
+    (all, count) => all.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])),
+    [[]],
+  );
 
 /** Layers by the name of their `repeat`. */
 export function countsOf(statements: readonly Statement[]): Map<string, number> {
-  return new Map(statements.flatMap((statement): (readonly [string, number])[] => (statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)!], ...countsOf(statement.body)] : [])));
+  return new Map(
+    statements.flatMap((statement): (readonly [string, number])[] =>
+      statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)!], ...countsOf(statement.body)] : [],
+    ),
+  );
 }
 
 /** What lowering asks about the layer that it is in; `here` puts that layer's numbers in place of stars. */
-export function createShrinking({ cost }: Pick<TypedModel, "cost">, { kept, values }: Gating, here: (name: string) => string) {
+export function createShrinking(
+  { cost }: Pick<TypedModel, "cost">,
+  { kept, values }: Gating,
+  here: (name: string) => string,
+) {
   const byAxis = new Map<Axis, { readonly gate: Extract<Gate, { readonly kind: "axis" }>; readonly pairs: boolean }>();
   for (const gate of cost?.gates ?? []) {
     if (gate.kind !== "axis") continue;
@@ -83,18 +104,23 @@ export function createShrinking({ cost }: Pick<TypedModel, "cost">, { kept, valu
       const found = byAxis.get(axis);
       return found && !found.pairs ? (values?.get(here(found.gate.name)) ?? null) : null;
     },
-    /** The gates of a connection by its path, its layer's and its own: none for one that cannot close; null for one that is gone. */
+    /**
+     * The gates of a connection by its path, its layer's and its own: none for one that cannot close; null for one that
+     * is gone.
+     */
     around(path: string): readonly Node[] | null {
       const names = layers.filter((layer) => inside(path, layer)).map(here);
       if (names.some((name) => valueAt(kept, name)?.length === 0)) return null;
       return names.flatMap((name) => values?.get(name) ?? []);
     },
     /** Whether what has this name is still there. */
-    isThere: (name: string): boolean => !layers.some((layer) => valueAt(kept, here(layer))?.length === 0 && inside(name, here(layer))),
+    isThere: (name: string): boolean =>
+      !layers.some((layer) => valueAt(kept, here(layer))?.length === 0 && inside(name, here(layer))),
     /** How the axes of a parameter are cut. */
-    cutsOf: (axes: readonly Axis[]): readonly (Cut | null)[] => axes.map((axis) => {
-      const found = byAxis.get(axis);
-      return found ? { slot: here(found.gate.name), pairs: found.pairs } : null;
-    }),
+    cutsOf: (axes: readonly Axis[]): readonly (Cut | null)[] =>
+      axes.map((axis) => {
+        const found = byAxis.get(axis);
+        return found ? { slot: here(found.gate.name), pairs: found.pairs } : null;
+      }),
   };
 }

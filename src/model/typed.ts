@@ -1,7 +1,7 @@
 /**
- * The typed model: what a page means, before anything is unrolled. Names are resolved, every axis is an object with a symbolic
- * size, every sum that Einstein's rule implies is explicit, blocks are instances with their own parameters, and `repeat` is
- * kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
+ * The typed model: what a page means, before anything is unrolled. Names are resolved, every axis is an object with a
+ * symbolic size, every sum that Einstein's rule implies is explicit, blocks are instances with their own parameters,
+ * and `repeat` is kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../../grammar/ast.js";
 import type { DataInfo } from "../../runtime/plan.js";
@@ -42,7 +42,9 @@ export interface Membership {
   readonly manifold: SetInstance;
   /** Axes whose every index is a point; the others are a point's. */
   readonly each: readonly Axis[];
-  /** The axes that are the rows of a matrix, where its columns are all others; the two of a matrix when it does not say. */
+  /**
+   * The axes that are the rows of a matrix, where its columns are all others; the two of a matrix when it does not say.
+   */
   readonly rows?: readonly Axis[];
   readonly span: Span;
 }
@@ -71,7 +73,21 @@ export interface Instance {
 }
 
 export type UnaryFunction =
-  | "neg" | "exp" | "log" | "sqrt" | "sigmoid" | "tanh" | "gelu" | "silu" | "relu" | "softplus" | "erf" | "abs" | "sin" | "cos" | "logit";
+  | "neg"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "sigmoid"
+  | "tanh"
+  | "gelu"
+  | "silu"
+  | "relu"
+  | "softplus"
+  | "erf"
+  | "abs"
+  | "sin"
+  | "cos"
+  | "logit";
 export type Reducer = "sum" | "max" | "mean" | "softmax" | "rms";
 export type BinaryFunction = "+" | "-" | "^" | "min" | "max" | "<" | "<=" | "==" | "!=" | "and" | "or";
 
@@ -93,15 +109,42 @@ export type Typed =
   | (At & { readonly kind: "product"; readonly factors: readonly Factor[]; readonly summed: readonly Axis[] })
   | (At & { readonly kind: "reduce"; readonly f: Reducer; readonly axes: readonly Axis[]; readonly a: Typed })
   | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
-  | (At & { readonly kind: "call"; readonly instance: Instance; readonly args: readonly Typed[]; readonly axes: readonly Axis[] })
+  | (At & {
+      readonly kind: "call";
+      readonly instance: Instance;
+      readonly args: readonly Typed[];
+      readonly axes: readonly Axis[];
+    })
   /** The map of a set: `a` has axes [...rest, ...free], or is null when there are no free coordinates. */
-  | (At & { readonly kind: "map"; readonly name: string; readonly manifold: SetInstance; readonly a: Typed | null; readonly free: readonly Axis[]; readonly axes: readonly Axis[] })
-  /** Geodesic distances between points of a manifold whose axes are `point`; of a set of single numbers, of the vectors that they make. */
-  | (At & { readonly kind: "distance"; readonly name: string; readonly manifold: SetInstance; readonly a: Typed; readonly b: Typed; readonly point: readonly Axis[] })
+  | (At & {
+      readonly kind: "map";
+      readonly name: string;
+      readonly manifold: SetInstance;
+      readonly a: Typed | null;
+      readonly free: readonly Axis[];
+      readonly axes: readonly Axis[];
+    })
+  /**
+   * Geodesic distances between points of a manifold whose axes are `point`; of a set of single numbers, of the vectors
+   * that they make.
+   */
+  | (At & {
+      readonly kind: "distance";
+      readonly name: string;
+      readonly manifold: SetInstance;
+      readonly a: Typed;
+      readonly b: Typed;
+      readonly point: readonly Axis[];
+    })
   /** Mean over the target's axes of -log softmax(logits)[target]. */
   | (At & { readonly kind: "cross_entropy"; readonly logits: Typed; readonly target: Typed; readonly classes: Axis })
   /** The same values under other names, axis by axis. */
-  | (At & { readonly kind: "relabel"; readonly a: Typed; readonly from: readonly Axis[]; readonly axes: readonly Axis[] });
+  | (At & {
+      readonly kind: "relabel";
+      readonly a: Typed;
+      readonly from: readonly Axis[];
+      readonly axes: readonly Axis[];
+    });
 
 export interface Factor {
   readonly e: Typed;
@@ -112,9 +155,24 @@ export type Statement =
   | { readonly kind: "let"; readonly tensor: Tensor; readonly value: Typed }
   /** The stream's value from here on, by a connection: `x through attention(heads) via mhc(Mixing)`. */
   | { readonly kind: "apply"; readonly stream: Tensor; readonly value: Typed; readonly path: string }
-  /** The stream's value from here on, as written: `x = x + mlp(64)(x)`. `path` is that of the `repeat` around it, "" for the page. */
-  | { readonly kind: "update"; readonly stream: Tensor; readonly value: Typed; readonly path: string; readonly span: Span }
-  | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly body: readonly Statement[]; readonly span: Span };
+  /**
+   * The stream's value from here on, as written: `x = x + mlp(64)(x)`. `path` is that of the `repeat` around it, "" for
+   * the page.
+   */
+  | {
+      readonly kind: "update";
+      readonly stream: Tensor;
+      readonly value: Typed;
+      readonly path: string;
+      readonly span: Span;
+    }
+  | {
+      readonly kind: "repeat";
+      readonly name: string;
+      readonly count: Size;
+      readonly body: readonly Statement[];
+      readonly span: Span;
+    };
 
 export interface DataSource {
   readonly name: string;
@@ -157,13 +215,24 @@ export type Measure = (typeof MEASURES)[number];
 
 /** What may be switched off while training, and then compiled away. Names have stars for layers. */
 export type Gate =
-  /** One layer of a `repeat` (`layers.*`), or the connection and the block of one `x through …` in it (`layers.*.attention`): closed, the streams pass by. */
+  /**
+   * One layer of a `repeat` (`layers.*`), or the connection and the block of one `x through …` in it
+   * (`layers.*.attention`): closed, the streams pass by.
+   */
   | { readonly kind: "layer"; readonly name: string }
   /**
-   * The units of an axis, in the instance or layer `path` ("": of the whole page). `axes` are all that are this axis under one name or another;
-   * `squares` are those that count pairs of its units: the free coordinates of a matrix over it.
+   * The units of an axis, in the instance or layer `path` ("": of the whole page). `axes` are all that are this axis
+   * under one name or another; `squares` are those that count pairs of its units: the free coordinates of a matrix over
+   * it.
    */
-  | { readonly kind: "axis"; readonly name: string; readonly path: string; readonly size: Size; readonly axes: ReadonlySet<Axis>; readonly squares: ReadonlySet<Axis> };
+  | {
+      readonly kind: "axis";
+      readonly name: string;
+      readonly path: string;
+      readonly size: Size;
+      readonly axes: ReadonlySet<Axis>;
+      readonly squares: ReadonlySet<Axis>;
+    };
 
 /** The `cost` section. Shares are of the dense model: the page with nothing switched off. */
 export interface CostSettings {
@@ -184,7 +253,10 @@ export interface CostSettings {
 export type Quantity =
   /** How much the product of the mixes of a stream's connections can grow what passes through them. */
   | { readonly kind: "gain"; readonly stream: Tensor }
-  /** The largest singular value of a parameter, as a matrix of these rows and the other axes; of the layers of a `repeat`, the largest. */
+  /**
+   * The largest singular value of a parameter, as a matrix of these rows and the other axes; of the layers of a
+   * `repeat`, the largest.
+   */
   | { readonly kind: "norm"; readonly parameter: Parameter; readonly rows: readonly Axis[] }
   | { readonly kind: "number"; readonly value: number }
   | { readonly kind: "product"; readonly factors: readonly Quantity[] }
@@ -206,15 +278,39 @@ export interface Claim {
 /** A rate over the steps; a falling one ends with the run. */
 export type RateSettings = { readonly kind: "constant"; readonly value: number } | Falling;
 
-/** `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free coordinates. */
+/**
+ * `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free
+ * coordinates.
+ */
 export type OptimizerSettings = { readonly riemannian: boolean } & (
-  | { readonly kind: "adamw"; readonly rate: RateSettings; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number }
+  | {
+      readonly kind: "adamw";
+      readonly rate: RateSettings;
+      readonly betas: readonly [number, number];
+      readonly epsilon: number;
+      readonly decay: number;
+    }
   | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number }
   /** Matrices by Muon, what is none by AdamW with these betas and this epsilon. */
-  | { readonly kind: "muon"; readonly rate: RateSettings; readonly momentum: number; readonly nesterov: boolean; readonly betas: readonly [number, number]; readonly epsilon: number; readonly decay: number });
+  | {
+      readonly kind: "muon";
+      readonly rate: RateSettings;
+      readonly momentum: number;
+      readonly nesterov: boolean;
+      readonly betas: readonly [number, number];
+      readonly epsilon: number;
+      readonly decay: number;
+    }
+);
 
-/** Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many connections. */
-export type RecomputeSettings = { readonly kind: "off" } | { readonly kind: "auto" } | { readonly kind: "every"; readonly count: number };
+/**
+ * Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many
+ * connections.
+ */
+export type RecomputeSettings =
+  | { readonly kind: "off" }
+  | { readonly kind: "auto" }
+  | { readonly kind: "every"; readonly count: number };
 
 export interface TrainSettings {
   readonly batch: number;
@@ -226,25 +322,50 @@ export interface TrainSettings {
   readonly recompute: RecomputeSettings | null;
   /** The most bytes that a device may take, and where the page says so. */
   readonly memory: { readonly bytes: number; readonly span: Span } | null;
-  /** Where the page asks for half precision; null for f32. `auto`: where the device profile that it is compiled for has it. */
+  /**
+   * Where the page asks for half precision; null for f32. `auto`: where the device profile that it is compiled for has
+   * it.
+   */
   readonly half: { readonly span: Span; readonly auto: boolean } | null;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */
 export function axesOf(e: Typed): readonly Axis[] {
   switch (e.kind) {
-    case "number": case "size": case "scalar": case "cross_entropy": return [];
-    case "position": return [e.axis];
-    case "tensor": case "call": case "map": case "relabel": return e.axes;
-    case "gather": return union(axesOf(e.index), e.axes);
-    case "unary": return axesOf(e.a);
-    case "binary": return union(axesOf(e.a), axesOf(e.b));
-    case "product": return e.factors.reduce<readonly Axis[]>((all, factor) => union(all, axesOf(factor.e)), []).filter((axis) => !e.summed.includes(axis));
-    case "distance": return union(axesOf(e.a), axesOf(e.b)).filter((axis) => !e.point.includes(axis));
-    case "reduce": return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
-    case "where": return union(axesOf(e.a), axesOf(e.condition));
-    default: return e satisfies never;
+    case "number":
+    case "size":
+    case "scalar":
+    case "cross_entropy":
+      return [];
+    case "position":
+      return [e.axis];
+    case "tensor":
+    case "call":
+    case "map":
+    case "relabel":
+      return e.axes;
+    case "gather":
+      return union(axesOf(e.index), e.axes);
+    case "unary":
+      return axesOf(e.a);
+    case "binary":
+      return union(axesOf(e.a), axesOf(e.b));
+    case "product":
+      return e.factors
+        .reduce<readonly Axis[]>((all, factor) => union(all, axesOf(factor.e)), [])
+        .filter((axis) => !e.summed.includes(axis));
+    case "distance":
+      return union(axesOf(e.a), axesOf(e.b)).filter((axis) => !e.point.includes(axis));
+    case "reduce":
+      return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
+    case "where":
+      return union(axesOf(e.a), axesOf(e.condition));
+    default:
+      return e satisfies never;
   }
 }
 
-export const union = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [...a, ...b.filter((axis) => !a.includes(axis))];
+export const union = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [
+  ...a,
+  ...b.filter((axis) => !a.includes(axis)),
+];

@@ -1,7 +1,8 @@
 /**
- * What a page says and nothing comes of: definitions that nothing uses, values that are thrown away, streams that nothing changes, parameters that no gradient
- * reaches. Each is a warning. What numbers are needed is asked of the typed model (`liveness.ts`); dims, manifolds and blocks, which the model
- * has resolved, are looked for in the page's words. Blocks of the standard library never warn; a use of one on the page may.
+ * What a page says and nothing comes of: definitions that nothing uses, values that are thrown away, streams that
+ * nothing changes, parameters that no gradient reaches. Each is a warning. What numbers are needed is asked of the
+ * typed model (`liveness.ts`); dims, manifolds and blocks, which the model has resolved, are looked for in the page's
+ * words. Blocks of the standard library never warn; a use of one on the page may.
  */
 import type { Block, File, Model, Span } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -12,42 +13,70 @@ import { namesInBlock, namesInModel } from "./references.js";
 import type { Instance, Statement, Tensor, TypedModel } from "./typed.js";
 import { instancesIn } from "./walk.js";
 
-/** The warnings of a page that has no errors, in the order of its text. `library`: the files whose blocks do not warn. */
+/**
+ * The warnings of a page that has no errors, in the order of its text. `library`: the files whose blocks do not warn.
+ */
 export function unusedIn(model: TypedModel, files: readonly File[], library: readonly File[]): readonly Diagnostic[] {
   const found: Diagnostic[] = [];
   const mine = new Set(files.map(({ name }) => name));
   const page = files[0]!;
   const warn: Warn = (span, message, extra = {}, code = "MHC220") => {
-    if (mine.has(span.file) && !found.some((other) => other.span === span)) found.push(diagnostic(code, span, message, extra));
+    if (mine.has(span.file) && !found.some((other) => other.span === span))
+      found.push(diagnostic(code, span, message, extra));
   };
   const live = livenessOf(model);
 
   unusedStatements(model.statements, live, warn);
   const changed = new Set(changedIn(model.statements));
   for (const tensor of streamsIn(model.statements)) {
-    if (!changed.has(tensor) && live.read.has(tensor)) warn(tensor.span, `nothing changes the stream \`${tensor.name}\``, { fix: `write \`${tensor.name} through …\` or \`${tensor.name} = …\`, or define it without \`stream\`` }, "MHC222");
+    if (!changed.has(tensor) && live.read.has(tensor))
+      warn(
+        tensor.span,
+        `nothing changes the stream \`${tensor.name}\``,
+        { fix: `write \`${tensor.name} through …\` or \`${tensor.name} = …\`, or define it without \`stream\`` },
+        "MHC222",
+      );
   }
-  for (const tensor of model.inputs) if (!live.read.has(tensor)) warn(tensor.span, `nothing uses the input \`${tensor.name}\``, { fix: "take it out, or read it" });
+  for (const tensor of model.inputs)
+    if (!live.read.has(tensor))
+      warn(tensor.span, `nothing uses the input \`${tensor.name}\``, { fix: "take it out, or read it" });
   unusedInInstances(live, warn);
   unusedParameters(model, live, warn);
 
   const models = page.items.filter((item): item is Model => item.kind === "model");
   models.forEach((own) => unusedNames(own, warn));
-  const blocks = [...files, ...library].flatMap(({ items }) => items).filter((item): item is Block => item.kind === "block" || item.kind === "connection");
+  const blocks = [...files, ...library]
+    .flatMap(({ items }) => items)
+    .filter((item): item is Block => item.kind === "block" || item.kind === "connection");
   const called = reachable(models[0]!, blocks);
   for (const block of blocks) {
     if (!called.has(block.name.name)) {
-      if (block.span.file === page.name) warn(block.name.span, `nothing uses the ${block.kind} \`${block.name.name}\``, { fix: "take it out, or use it" });
+      if (block.span.file === page.name)
+        warn(block.name.span, `nothing uses the ${block.kind} \`${block.name.name}\``, {
+          fix: "take it out, or use it",
+        });
     } else unusedArguments(block, warn);
   }
-  return found.sort((a, b) => Number(a.span.file > b.span.file) - Number(a.span.file < b.span.file) || a.span.start - b.span.start);
+  return found.sort(
+    (a, b) => Number(a.span.file > b.span.file) - Number(a.span.file < b.span.file) || a.span.start - b.span.start,
+  );
 }
 
-type Warn = (span: Span, message: string, extra?: Parameters<typeof diagnostic>[3], code?: "MHC220" | "MHC221" | "MHC222") => void;
+type Warn = (
+  span: Span,
+  message: string,
+  extra?: Parameters<typeof diagnostic>[3],
+  code?: "MHC220" | "MHC221" | "MHC222",
+) => void;
 
-const inOrder = (statements: readonly Statement[]): readonly Exclude<Statement, { readonly kind: "repeat" }>[] => statements.flatMap((statement) => (statement.kind === "repeat" ? inOrder(statement.body) : [statement]));
-const changedIn = (statements: readonly Statement[]): readonly Tensor[] => inOrder(statements).flatMap((statement) => (statement.kind === "let" ? [] : [statement.stream]));
-const streamsIn = (statements: readonly Statement[]): readonly Tensor[] => inOrder(statements).flatMap((statement) => (statement.kind === "let" && statement.tensor.kind === "stream" ? [statement.tensor] : []));
+const inOrder = (statements: readonly Statement[]): readonly Exclude<Statement, { readonly kind: "repeat" }>[] =>
+  statements.flatMap((statement) => (statement.kind === "repeat" ? inOrder(statement.body) : [statement]));
+const changedIn = (statements: readonly Statement[]): readonly Tensor[] =>
+  inOrder(statements).flatMap((statement) => (statement.kind === "let" ? [] : [statement.stream]));
+const streamsIn = (statements: readonly Statement[]): readonly Tensor[] =>
+  inOrder(statements).flatMap((statement) =>
+    statement.kind === "let" && statement.tensor.kind === "stream" ? [statement.tensor] : [],
+  );
 
 function unusedStatements(statements: readonly Statement[], { used, read }: Liveness, warn: Warn): void {
   for (const statement of inOrder(statements)) {
@@ -56,24 +85,48 @@ function unusedStatements(statements: readonly Statement[], { used, read }: Live
     const note = learns ? { notes: [{ message: "its parameters would be saved, and never trained", span: null }] } : {};
     if (statement.kind === "let") {
       const { tensor } = statement;
-      if (tensor.kind !== "stream") warn(tensor.span, `nothing uses \`${tensor.name}\``, { ...note, fix: "take it out, or use it: neither the loss nor an output needs it" });
-      else if (read.has(tensor)) warn(tensor.span, `what the stream \`${tensor.name}\` begins with is thrown away: nothing reads it before it is replaced`, note);
-      else warn(tensor.span, `nothing uses the stream \`${tensor.name}\``, { ...note, fix: "take it out, or use it: neither the loss nor an output needs it" });
+      if (tensor.kind !== "stream")
+        warn(tensor.span, `nothing uses \`${tensor.name}\``, {
+          ...note,
+          fix: "take it out, or use it: neither the loss nor an output needs it",
+        });
+      else if (read.has(tensor))
+        warn(
+          tensor.span,
+          `what the stream \`${tensor.name}\` begins with is thrown away: nothing reads it before it is replaced`,
+          note,
+        );
+      else
+        warn(tensor.span, `nothing uses the stream \`${tensor.name}\``, {
+          ...note,
+          fix: "take it out, or use it: neither the loss nor an output needs it",
+        });
       continue;
     }
     const { stream } = statement;
     const place = statement.kind === "update" ? statement.span : statement.value.span;
-    if (read.has(stream)) warn(place, `this value of \`${stream.name}\` is thrown away: nothing reads it before it is replaced, nor at the end`, note);
+    if (read.has(stream))
+      warn(
+        place,
+        `this value of \`${stream.name}\` is thrown away: nothing reads it before it is replaced, nor at the end`,
+        note,
+      );
   }
 }
 
-const hasParameters = (instance: Instance): boolean => instance.parameters.length > 0 || [...instance.body.map(({ value }) => value), instance.result].some((e) => [...instancesIn(e)].some(hasParameters));
+const hasParameters = (instance: Instance): boolean =>
+  instance.parameters.length > 0 ||
+  [...instance.body.map(({ value }) => value), instance.result].some((e) => [...instancesIn(e)].some(hasParameters));
 
 /** Definitions, parameters and arguments of the page's own blocks. One that any use of the block needs is used. */
 function unusedInInstances({ instances, read }: Liveness, warn: Warn): void {
   const places = new Map<Span, { readonly tensor: Tensor; readonly block: string; needed: boolean }>();
   for (const instance of instances.keys()) {
-    for (const tensor of [...instance.formals, ...instance.body.map((part) => part.tensor), ...instance.parameters.map((part) => part.tensor)]) {
+    for (const tensor of [
+      ...instance.formals,
+      ...instance.body.map((part) => part.tensor),
+      ...instance.parameters.map((part) => part.tensor),
+    ]) {
       const place = places.get(tensor.span) ?? { tensor, block: instance.block, needed: false };
       place.needed ||= read.has(tensor);
       places.set(tensor.span, place);
@@ -81,16 +134,29 @@ function unusedInInstances({ instances, read }: Liveness, warn: Warn): void {
   }
   for (const { tensor, block, needed } of places.values()) {
     if (needed) continue;
-    if (tensor.kind === "formal") warn(tensor.span, `\`${block}\` does nothing with its argument \`${tensor.name}\``, { fix: "use it, or take it out of the header" });
-    else if (tensor.kind === "parameter") warn(tensor.span, `nothing uses the parameter \`${tensor.name}\` of \`${block}\`: it would be saved, and never trained`, { fix: "take it out, or use it" });
-    else warn(tensor.span, `nothing uses \`${tensor.name}\` in \`${block}\``, { fix: "take it out, or use it: the result does not need it" });
+    if (tensor.kind === "formal")
+      warn(tensor.span, `\`${block}\` does nothing with its argument \`${tensor.name}\``, {
+        fix: "use it, or take it out of the header",
+      });
+    else if (tensor.kind === "parameter")
+      warn(
+        tensor.span,
+        `nothing uses the parameter \`${tensor.name}\` of \`${block}\`: it would be saved, and never trained`,
+        { fix: "take it out, or use it" },
+      );
+    else
+      warn(tensor.span, `nothing uses \`${tensor.name}\` in \`${block}\``, {
+        fix: "take it out, or use it: the result does not need it",
+      });
   }
 }
 
 /** Parameters that are read, and that no gradient comes back to; and those of the page itself that are not read. */
 function unusedParameters(model: TypedModel, { instances, read, reached }: Liveness, warn: Warn): void {
   const settings = settingsOf(model.parameters, model.manifolds);
-  const uses = new Map([...instances].flatMap(([instance, use]) => instance.parameters.map(({ tensor }) => [tensor, use] as const)));
+  const uses = new Map(
+    [...instances].flatMap(([instance, use]) => instance.parameters.map(({ tensor }) => [tensor, use] as const)),
+  );
   /** Names by the place to show: the declaration, or the use of a block whose parameters are declared elsewhere. */
   const still = new Map<Span, string[]>();
   for (const { tensor, name } of model.parameters) {
@@ -99,17 +165,28 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
     if (read.has(tensor)) {
       if (model.loss && !reached.has(tensor)) still.set(place, [...(still.get(place) ?? []), `\`${written(name)}\``]);
     } else if (!name.includes(".")) {
-      warn(tensor.span, `nothing uses the parameter \`${name}\`: it would be saved, and never trained`, { fix: "take it out, or use it" });
+      warn(tensor.span, `nothing uses the parameter \`${name}\`: it would be saved, and never trained`, {
+        fix: "take it out, or use it",
+      });
     }
   }
   for (const [place, names] of still) {
-    warn(place, `no gradient reaches ${inWords(names)}: training leaves ${names.length === 1 ? "it as it starts" : "them as they start"}`, {
-      fix: "conditions, indices, targets and factors of 0 have no gradient: read elsewhere what is to be learned, or take it out",
-    }, "MHC221");
+    warn(
+      place,
+      `no gradient reaches ${inWords(names)}: training leaves ` +
+        `${names.length === 1 ? "it as it starts" : "them as they start"}`,
+      {
+        fix:
+          "conditions, indices, targets and factors of 0 have no gradient: read elsewhere what is to be " +
+          "learned, or take it out",
+      },
+      "MHC221",
+    );
   }
 }
 
-const inWords = (names: readonly string[]): string => (names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)!}`);
+const inWords = (names: readonly string[]): string =>
+  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)!}`;
 
 /** Dims, manifolds and data that no other item of the page names. */
 function unusedNames(model: Model, warn: Warn): void {
@@ -117,7 +194,12 @@ function unusedNames(model: Model, warn: Warn): void {
   for (const item of model.items) {
     if (item.kind !== "dim" && item.kind !== "manifold" && item.kind !== "data") continue;
     const { name, span } = item.name;
-    if (!names.has(name)) warn(span, item.kind === "data" ? `nothing uses the data \`${name}\`` : `nothing uses the ${item.kind} \`${name}\``, { fix: "take it out, or use it" });
+    if (!names.has(name))
+      warn(
+        span,
+        item.kind === "data" ? `nothing uses the data \`${name}\`` : `nothing uses the ${item.kind} \`${name}\``,
+        { fix: "take it out, or use it" },
+      );
   }
 }
 
@@ -126,10 +208,16 @@ function unusedArguments(block: Block, warn: Warn): void {
   const names = namesInBlock(block);
   const { name } = block.name;
   for (const formal of [...block.config, ...block.data]) {
-    if (!formal.axes && !names.has(formal.name.name)) warn(formal.name.span, `\`${name}\` does nothing with its argument \`${formal.name.name}\``, { fix: "use it, or take it out of the header" });
+    if (!formal.axes && !names.has(formal.name.name))
+      warn(formal.name.span, `\`${name}\` does nothing with its argument \`${formal.name.name}\``, {
+        fix: "use it, or take it out of the header",
+      });
   }
   for (const item of block.items) {
-    if (item.kind === "dim" && !names.has(item.name.name)) warn(item.name.span, `nothing uses the dim \`${item.name.name}\` of \`${name}\``, { fix: "take it out, or use it" });
+    if (item.kind === "dim" && !names.has(item.name.name))
+      warn(item.name.span, `nothing uses the dim \`${item.name.name}\` of \`${name}\``, {
+        fix: "take it out, or use it",
+      });
   }
 }
 

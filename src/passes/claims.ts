@@ -1,4 +1,7 @@
-/** Claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is about their product. */
+/**
+ * Claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is
+ * about their product.
+ */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { spectralBound } from "../manifolds/algebra.js";
@@ -6,7 +9,10 @@ import { layersOf } from "../model/quantities.js";
 import type { Claim, Quantity } from "../model/typed.js";
 import { most } from "./monitors.js";
 
-/** Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13), which is half a thousandth; and rank^(2^-19), for what is held against a proof. */
+/**
+ * Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13), which is half a thousandth;
+ * and rank^(2^-19), for what is held against a proof.
+ */
 const SHARP = 12;
 export const SHARPER = 18;
 
@@ -31,20 +37,28 @@ export function claimed(b: Builder, claims: readonly Claim[], measured: Measured
 function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
   const free = layersOf(quantity).find((repeat) => !layers.has(repeat));
   if (free === undefined) return measure(b, quantity, measured, layers);
-  const found = Array.from({ length: measured.repeats.get(free)! }, (_, i) => worst(b, quantity, measured, new Map([...layers, [free, i]]))).filter((value) => value !== null);
+  const found = Array.from({ length: measured.repeats.get(free)! }, (_, i) =>
+    worst(b, quantity, measured, new Map([...layers, [free, i]])),
+  ).filter((value) => value !== null);
   return found.length ? most(b, found) : null;
 }
 
 /** Null for what is of a layer that is gone. */
 function measure(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
   switch (quantity.kind) {
-    case "number": return b.constant(quantity.value);
+    case "number":
+      return b.constant(quantity.value);
     case "gain":
       // Without any mix there is nothing to grow.
       return most(b, measured.gains.get(quantity.stream.name) ?? [b.constant(1)]);
-    case "product": return quantity.factors.map((factor) => measure(b, factor, measured, layers)).reduce((x, y) => (x && y ? b.mul(x, y) : null));
+    case "product":
+      return quantity.factors
+        .map((factor) => measure(b, factor, measured, layers))
+        .reduce((x, y) => (x && y ? b.mul(x, y) : null));
     case "over": {
-      const own = Array.from({ length: measured.repeats.get(quantity.repeat)! }, (_, i) => worst(b, quantity.quantity, measured, new Map([...layers, [quantity.repeat, i]])));
+      const own = Array.from({ length: measured.repeats.get(quantity.repeat)! }, (_, i) =>
+        worst(b, quantity.quantity, measured, new Map([...layers, [quantity.repeat, i]])),
+      );
       // What is gone passes its stream on.
       return own.filter((value) => value !== null).reduce((x, y) => b.mul(x, y), b.constant(1));
     }
@@ -54,11 +68,19 @@ function measure(b: Builder, quantity: Quantity, measured: Measured, layers: Rea
       const name = parameter.name.replace(/([^.]+)\.\*/g, (_, repeat: string) => `${repeat}.${layers.get(repeat)!}`);
       const node = measured.weights.get(name);
       if (!node) return null;
-      const order = [...rows.map((axis) => axes.indexOf(axis)), ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i]))];
+      const order = [
+        ...rows.map((axis) => axes.indexOf(axis)),
+        ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i])),
+      ];
       const moved = b.transpose(node, order);
       const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);
-      return spectralBound(b, b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]), measured.turns ?? SHARP);
+      return spectralBound(
+        b,
+        b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]),
+        measured.turns ?? SHARP,
+      );
     }
-    default: return quantity satisfies never;
+    default:
+      return quantity satisfies never;
   }
 }

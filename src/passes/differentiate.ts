@@ -1,6 +1,6 @@
 /**
- * Reverse-mode differentiation: walks back from the outputs, asking each op's row in the table for the cotangents of its inputs.
- * Only nodes between an output and a wanted leaf are visited.
+ * Reverse-mode differentiation: walks back from the outputs, asking each op's row in the table for the cotangents of
+ * its inputs. Only nodes between an output and a wanted leaf are visited.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -8,12 +8,22 @@ import { opTable } from "../graph/ops.js";
 import type { OpRecord } from "../graph/record.js";
 import { topological } from "../graph/topology.js";
 
-/** Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros; through what is `held` nothing goes. */
-export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly Node[], wrt: readonly Node[], held: ReadonlySet<Node> = new Set()): Node[] {
+/**
+ * Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros; through what is `held`
+ * nothing goes.
+ */
+export function vjp(
+  b: Builder,
+  outputs: readonly Node[],
+  cotangents: readonly Node[],
+  wrt: readonly Node[],
+  held: ReadonlySet<Node> = new Set(),
+): Node[] {
   const order = topological(outputs);
   const wanted = new Set(wrt);
   const active = new Set<Node>();
-  for (const node of order) if (wanted.has(node) || (!held.has(node) && node.inputs.some((input) => active.has(input)))) active.add(node);
+  for (const node of order)
+    if (wanted.has(node) || (!held.has(node) && node.inputs.some((input) => active.has(input)))) active.add(node);
   const found = new Map<Node, Node>();
   const add = (node: Node, cotangent: Node): void => {
     const before = found.get(node);
@@ -38,4 +48,5 @@ export function vjp(b: Builder, outputs: readonly Node[], cotangents: readonly N
 }
 
 /** Gradients of a scalar, times `scale`. */
-export const gradients = (b: Builder, loss: Node, wrt: readonly Node[], scale = b.constant(1)): Node[] => vjp(b, [loss], [scale], wrt);
+export const gradients = (b: Builder, loss: Node, wrt: readonly Node[], scale = b.constant(1)): Node[] =>
+  vjp(b, [loss], [scale], wrt);

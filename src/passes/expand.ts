@@ -5,7 +5,8 @@ import { opTable } from "../graph/ops.js";
 import { topological } from "../graph/topology.js";
 import { remake, rewrite } from "./rewrite.js";
 
-const expansion = (node: Node): ((b: Builder, node: Node) => Node) | undefined => opTable[node.op].expand as ((b: Builder, node: Node) => Node) | undefined;
+const expansion = (node: Node): ((b: Builder, node: Node) => Node) | undefined =>
+  opTable[node.op].expand as ((b: Builder, node: Node) => Node) | undefined;
 
 /** Expands every composite for which `which` holds. */
 export function expand(graph: Graph, which: (node: Node) => boolean): Graph {
@@ -16,11 +17,17 @@ function expandNode(b: Builder, node: Node, which: (node: Node) => boolean): Nod
   const rule = which(node) ? expansion(node) : undefined;
   if (!rule) return null;
   const expanded = rule(b, node);
-  // An expansion may hold composites itself (sinkhorn's softmax): they are expanded in turn. The inputs are expanded already: to walk on
-  // below them, for every composite, would take time in the square of the depth.
+  // An expansion may hold composites itself (sinkhorn's softmax): they are expanded in turn. The inputs are expanded
+  // already: to walk on below them, for every composite, would take time in the square of the depth.
   const done = new Map<Node, Node>(node.inputs.map((input) => [input, input]));
   for (const inner of topological([expanded], node.inputs)) {
-    const same = inner.inputs.some((input) => done.get(input) !== input) ? remake(b, inner, inner.inputs.map((input) => done.get(input)!)) : inner;
+    const same = inner.inputs.some((input) => done.get(input) !== input)
+      ? remake(
+          b,
+          inner,
+          inner.inputs.map((input) => done.get(input)!),
+        )
+      : inner;
     done.set(inner, inner === node ? inner : (expandNode(b, same, which) ?? same));
   }
   return done.get(expanded)!;

@@ -1,11 +1,14 @@
 /**
- * What is watched while a model trains, as graph: of every stream whose connections mix lanes, how much the product of the mixes can grow what passes through
- * (arXiv 2512.24880, section 3: the composite mapping), and what the mixes are like. All numbers are over the tokens of a batch.
+ * What is watched while a model trains, as graph: of every stream whose connections mix lanes, how much the product of
+ * the mixes can grow what passes through (arXiv 2512.24880, section 3: the composite mapping), and what the mixes are
+ * like. All numbers are over the tokens of a batch.
  *
- * - `gain:x:forward`: over every depth l, the largest row sum of |M_l … M_1|; `gain:x:backward`: the largest column sum of |M_L … M_l|. Of doubly stochastic mixes both are 1.
+ * - `gain:x:forward`: over every depth l, the largest row sum of |M_l … M_1|; `gain:x:backward`: the largest column sum
+ *   of |M_L … M_l|. Of doubly stochastic mixes both are 1.
  * - `columns:x`: the largest |log of a column sum| of a mix: the error that Sinkhorn's projection leaves.
  * - `entropy:x`: the mean entropy of a row, in nats: 0 for a permutation, log n when lanes are averaged.
- * - `second:x`: the mean norm of a mix on differences between lanes; of doubly stochastic ones, the second singular value.
+ * - `second:x`: the mean norm of a mix on differences between lanes; of doubly stochastic ones, the second singular
+ *   value.
  * - `diversity:x`: the share of the last stream that is not common to its lanes, in squares.
  */
 import type { Builder } from "../graph/builder.js";
@@ -26,24 +29,60 @@ export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node
     const last = mixes[mixes.length - 1];
     if (!last) continue;
     const matrices = aligned(b, mixes);
-    found.set(`gain:${name}:forward`, gain(b, matrices, -1, (before, mix) => product(b, mix, before)));
-    found.set(`gain:${name}:backward`, gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)));
-    found.set(`columns:${name}`, most(b, matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2])))))))));
-    found.set(`entropy:${name}`, mean(b, matrices.map((mix) => entropy(b, mix))));
-    found.set(`second:${name}`, mean(b, matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP))));
+    found.set(
+      `gain:${name}:forward`,
+      gain(b, matrices, -1, (before, mix) => product(b, mix, before)),
+    );
+    found.set(
+      `gain:${name}:backward`,
+      gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)),
+    );
+    found.set(
+      `columns:${name}`,
+      most(
+        b,
+        matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2]))))))),
+      ),
+    );
+    found.set(
+      `entropy:${name}`,
+      mean(
+        b,
+        matrices.map((mix) => entropy(b, mix)),
+      ),
+    );
+    found.set(
+      `second:${name}`,
+      mean(
+        b,
+        matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP)),
+      ),
+    );
     found.set(`diversity:${name}`, diversity(b, chain[chain.length - 1]!.after, last.lane + 1));
   }
   return found;
 }
 
-/** Mixes with a matrix for every value of the same axes: one that does not depend on the token is that of every token. */
-function aligned(b: Builder, mixes: readonly { readonly node: Node; readonly outer: readonly number[] }[]): readonly Node[] {
-  const sizes = new Map(mixes.flatMap(({ node, outer }) => outer.map((place, i) => [place, node.shape[i + 1]!] as const)));
+/**
+ * Mixes with a matrix for every value of the same axes: one that does not depend on the token is that of every token.
+ */
+function aligned(
+  b: Builder,
+  mixes: readonly { readonly node: Node; readonly outer: readonly number[] }[],
+): readonly Node[] {
+  const sizes = new Map(
+    mixes.flatMap(({ node, outer }) => outer.map((place, i) => [place, node.shape[i + 1]!] as const)),
+  );
   const places = [...sizes.keys()].sort((x, y) => x - y);
   return mixes.map(({ node, outer }) => {
     const lanes = node.shape.slice(-2);
     const shape = [node.shape[0]!, ...places.map((place) => sizes.get(place)!), ...lanes];
-    return b.broadcast(node, shape, [0, ...outer.map((place) => places.indexOf(place) + 1), shape.length - 2, shape.length - 1]);
+    return b.broadcast(node, shape, [
+      0,
+      ...outer.map((place) => places.indexOf(place) + 1),
+      shape.length - 2,
+      shape.length - 1,
+    ]);
   });
 }
 
@@ -85,10 +124,22 @@ function diversity(b: Builder, x: Node, lane: number): Node {
 /** Kept from where a logarithm or a quotient ends. */
 const positive = (b: Builder, x: Node): Node => atLeast(b, x, 1e-30);
 /** The largest value of a tensor. */
-const all = (b: Builder, x: Node): Node => b.reduceMax(x, x.shape.map((_, axis) => axis));
+const all = (b: Builder, x: Node): Node =>
+  b.reduceMax(
+    x,
+    x.shape.map((_, axis) => axis),
+  );
 /** The largest of scalars. */
 export const most = (b: Builder, scalars: readonly Node[]): Node => scalars.reduce((x, y) => b.max(x, y));
 function mean(b: Builder, tensors: readonly Node[]): Node {
-  const means = tensors.map((x) => b.mean(x, x.shape.map((_, axis) => axis)));
-  return b.mul(means.reduce((x, y) => b.add(x, y)), b.constant(1 / means.length));
+  const means = tensors.map((x) =>
+    b.mean(
+      x,
+      x.shape.map((_, axis) => axis),
+    ),
+  );
+  return b.mul(
+    means.reduce((x, y) => b.add(x, y)),
+    b.constant(1 / means.length),
+  );
 }

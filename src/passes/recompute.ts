@@ -1,16 +1,18 @@
 /**
- * Recompute: trades time for memory in the way of the mHC paper (arXiv 2512.24880, section 4.3.2). The connections of a stream are cut into
- * segments of `every`. From the forward to the backward pass only the stream before each segment lives on, and what the blocks
- * return; the rest of the connections (streams, coefficients, what the blocks read and their norms) is computed a second time
- * when the backward pass reaches the segment. The heavy functions inside are not (`src/graph/streams.ts` says what is heavy).
+ * Recompute: trades time for memory in the way of the mHC paper (arXiv 2512.24880, section 4.3.2). The connections of a
+ * stream are cut into segments of `every`. From the forward to the backward pass only the stream before each segment
+ * lives on, and what the blocks return; the rest of the connections (streams, coefficients, what the blocks read and
+ * their norms) is computed a second time when the backward pass reaches the segment. The heavy functions inside are not
+ * (`src/graph/streams.ts` says what is heavy).
  *
- * For L connections over n lanes of C values a token, segments of k keep n C ceil(L / k) and the segment at work holds (n + 2) C k;
- * the sum is smallest near k = sqrt(n L / (n + 2)). The last segment is left alone: the backward pass begins where
- * the forward pass ends, so dropping it would save nothing. That is also why the shorter segment, if one is, is the last.
+ * For L connections over n lanes of C values a token, segments of k keep n C ceil(L / k) and the segment at work holds
+ * (n + 2) C k; the sum is smallest near k = sqrt(n L / (n + 2)). The last segment is left alone: the backward pass
+ * begins where the forward pass ends, so dropping it would save nothing. That is also why the shorter segment, if one
+ * is, is the last.
  *
- * A second computation is a clone with an epoch of its own, so that hash-consing keeps it apart, and with the site of its original, so
- * that it draws the same random numbers. Clones are made where the backward pass first reads them: the order of nodes is the order of the
- * schedule, so they live no longer than the segment's derivatives.
+ * A second computation is a clone with an epoch of its own, so that hash-consing keeps it apart, and with the site of
+ * its original, so that it draws the same random numbers. Clones are made where the backward pass first reads them: the
+ * order of nodes is the order of the schedule, so they live no longer than the segment's derivatives.
  */
 import { createBuilder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
@@ -19,7 +21,8 @@ import { nodesOf, topological } from "../graph/topology.js";
 import { remake } from "./rewrite.js";
 
 /** Values a token that stream activations take at their peak, in units of C: what the paper minimises. */
-export const footprint = (lanes: number, connections: number, every: number): number => lanes * Math.ceil(connections / every) + (lanes + 2) * every;
+export const footprint = (lanes: number, connections: number, every: number): number =>
+  lanes * Math.ceil(connections / every) + (lanes + 2) * every;
 
 /** The length of segments with the smallest footprint: a whole number beside sqrt(n L / (n + 2)). */
 export function segmentLength(lanes: number, connections: number): number {
@@ -53,13 +56,24 @@ export function recompute(graph: Graph, forward: Forward, every: (chain: Chain) 
     return clone;
   };
   for (const node of nodesOf(graph)) {
-    first.set(node, remake(b, node, node.inputs.map((input) => (ahead.has(node) ? first.get(input)! : second(input)))));
+    first.set(
+      node,
+      remake(
+        b,
+        node,
+        node.inputs.map((input) => (ahead.has(node) ? first.get(input)! : second(input))),
+      ),
+    );
   }
   return {
     name: graph.name,
     outputs: new Map([...graph.outputs].map(([name, node]) => [name, first.get(node)!])),
     updates: new Map([...graph.updates].map(([leaf, node]) => [first.get(leaf)!, first.get(node)!])),
-    ...(graph.streams ? { streams: new Set([...graph.streams].flatMap((node) => [first.get(node) ?? [], again.get(node) ?? []].flat())) } : {}),
+    ...(graph.streams
+      ? {
+          streams: new Set([...graph.streams].flatMap((node) => [first.get(node) ?? [], again.get(node) ?? []].flat())),
+        }
+      : {}),
     ...(graph.half === undefined ? {} : { half: graph.half }),
   };
 }
@@ -68,21 +82,32 @@ export function segments(chain: Chain, every: number): Chain[] {
   return Array.from({ length: Math.ceil(chain.length / every) }, (_, i) => chain.slice(i * every, (i + 1) * every));
 }
 
-/** What a segment need not keep: all that its connections make from the stream before them, but what their blocks return and the stream after them. */
+/**
+ * What a segment need not keep: all that its connections make from the stream before them, but what their blocks return
+ * and the stream after them.
+ */
 function droppable(segment: Chain): Node[] {
   const { before } = segment[0]!;
   const { after } = segment[segment.length - 1]!;
-  const kept = new Set<Node>([before, ...segment.flatMap(({ blocks }) => blocks.map(({ output }) => output))].flatMap(behindViews));
+  const kept = new Set<Node>(
+    [before, ...segment.flatMap(({ blocks }) => blocks.map(({ output }) => output))].flatMap(behindViews),
+  );
   const ends = new Set(behindViews(after));
-  const wanted = segment.flatMap((connection) => [connection.after, ...connection.blocks.flatMap(({ inputs }) => inputs), ...headsOf(connection)]);
+  const wanted = segment.flatMap((connection) => [
+    connection.after,
+    ...connection.blocks.flatMap(({ inputs }) => inputs),
+    ...headsOf(connection),
+  ]);
   // What is older than the segment's stream was not made by these connections.
-  return topological(wanted, kept).filter((node) => node.inputs.length > 0 && node.id > before.id && !kept.has(node) && !ends.has(node));
+  return topological(wanted, kept).filter(
+    (node) => node.inputs.length > 0 && node.id > before.id && !kept.has(node) && !ends.has(node),
+  );
 }
 
 /** A node and, if it only shows another one differently, that one too: storing the one is storing the other. */
 function behindViews(node: Node): Node[] {
   const list = [node];
-  for (let at = node; at.op === "broadcast" || at.op === "reshape"; ) list.push((at = at.inputs[0]!));
+  for (let at = node; at.op === "broadcast" || at.op === "reshape";) list.push((at = at.inputs[0]!));
   return list;
 }
 

@@ -10,7 +10,10 @@ export type Rule = (b: Builder, node: Node) => Node | null;
 /** The same node with other inputs, in `b`. */
 export function remake(b: Builder, node: Node, inputs: readonly Node[]): Node {
   return b.make(node.op, inputs, node.attrs, {
-    ...(saysShape(node) ? { shape: node.shape, dtype: node.dtype } : {}), site: node.site, epoch: node.epoch, origin: node.origin,
+    ...(saysShape(node) ? { shape: node.shape, dtype: node.dtype } : {}),
+    site: node.site,
+    epoch: node.epoch,
+    origin: node.origin,
   });
 }
 
@@ -18,7 +21,11 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
   const b = createBuilder();
   const done = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {
-    const same = remake(b, node, node.inputs.map((input) => done.get(input)!));
+    const same = remake(
+      b,
+      node,
+      node.inputs.map((input) => done.get(input)!),
+    );
     done.set(node, b.within(node.origin, () => b.inEpoch(node.epoch, () => rule(b, same))) ?? same);
   }
   return {

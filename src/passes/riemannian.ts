@@ -1,8 +1,9 @@
 /**
- * The update of parameters that are points of a manifold: descent along it (Bonnabel 2013) with momentum, and Adam (Bécigneul and Ganea, Riemannian
- * adaptive optimization methods, ICLR 2019, section 4.1). The gradient is made Riemannian, the first moment is a tangent vector and
- * is carried along to the new point, the second is one number a point: the mean of the gradient's squared length there. The new point is a retraction of the old, so
- * no step leaves the manifold by more than rounding. There is no decay: it would pull towards a zero that is not on the manifold.
+ * The update of parameters that are points of a manifold: descent along it (Bonnabel 2013) with momentum, and Adam
+ * (Bécigneul and Ganea, Riemannian adaptive optimization methods, ICLR 2019, section 4.1). The gradient is made
+ * Riemannian, the first moment is a tangent vector and is carried along to the new point, the second is one number a
+ * point: the mean of the gradient's squared length there. The new point is a retraction of the old, so no step leaves
+ * the manifold by more than rounding. There is no decay: it would pull towards a zero that is not on the manifold.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -29,7 +30,14 @@ export interface Shared {
   readonly rate: Node;
   /** Whether this step's gradients are finite; null when that is not asked. */
   readonly good: Node | null;
-  readonly moments: { readonly kind: "momentum"; readonly momentum: number } | { readonly kind: "adam"; readonly betas: readonly [number, number]; readonly epsilon: number; readonly corrections: readonly [Node, Node] };
+  readonly moments:
+    | { readonly kind: "momentum"; readonly momentum: number }
+    | {
+        readonly kind: "adam";
+        readonly betas: readonly [number, number];
+        readonly epsilon: number;
+        readonly corrections: readonly [Node, Node];
+      };
 }
 
 export interface Moved {
@@ -38,7 +46,12 @@ export interface Moved {
 }
 
 /** New values of one parameter and its moments, for its Euclidean gradient. */
-export function move(b: Builder, parameter: OnManifold, gradient: Node, { factor, rate, good, moments }: Shared): Moved {
+export function move(
+  b: Builder,
+  parameter: OnManifold,
+  gradient: Node,
+  { factor, rate, good, moments }: Shared,
+): Moved {
   const { name, node, manifold, setting, shape } = parameter;
   const updates = new Map<Node, Node>();
   const states: State[] = [];

@@ -1,8 +1,9 @@
 /**
- * Loss scaling: cotangents in half precision would vanish below 6e-8 and overflow above 65,504, so the derivative starts from a scale instead of
- * 1, and gradients, which are f32, are divided by it (Micikevicius et al., ICLR 2018). The scale is state, found while training: a step whose
- * gradients are not finite changes nothing but the scale, which is halved; after many good steps in a row it is doubled. Scales are
- * powers of two, so that scaling is exact. All of it is graph: the host neither knows nor waits.
+ * Loss scaling: cotangents in half precision would vanish below 6e-8 and overflow above 65,504, so the derivative
+ * starts from a scale instead of 1, and gradients, which are f32, are divided by it (Micikevicius et al., ICLR 2018).
+ * The scale is state, found while training: a step whose gradients are not finite changes nothing but the scale, which
+ * is halved; after many good steps in a row it is doubled. Scales are powers of two, so that scaling is exact. All of
+ * it is graph: the host neither knows nor waits.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
@@ -29,11 +30,20 @@ const PATIENCE = 2000;
 
 export function lossScale(b: Builder, start = START): LossScale {
   const names = { scale: "scale:loss", streak: "scale:good steps", skipped: "scale:skipped steps" };
-  const [scale, streak, skipped] = [names.scale, names.streak, names.skipped].map((name) => b.state(name, [])) as [Node, Node, Node];
+  const [scale, streak, skipped] = [names.scale, names.streak, names.skipped].map((name) => b.state(name, [])) as [
+    Node,
+    Node,
+    Node,
+  ];
   const [zero, one, two] = [0, 1, 2].map((value) => b.constant(value)) as [Node, Node, Node];
   return {
-    scale, skipped,
-    states: [{ name: names.scale, shape: [], start }, { name: names.streak, shape: [] }, { name: names.skipped, shape: [] }],
+    scale,
+    skipped,
+    states: [
+      { name: names.scale, shape: [], start },
+      { name: names.streak, shape: [] },
+      { name: names.skipped, shape: [] },
+    ],
     after(good) {
       const longer = b.add(streak, one);
       const enough = b.le(b.constant(PATIENCE), longer);

@@ -1,4 +1,7 @@
-/** Whose work a dispatch does (`src/cost/account.ts`): the nodes that its kernels compute, and the tensors that they touch. */
+/**
+ * Whose work a dispatch does (`src/cost/account.ts`): the nodes that its kernels compute, and the tensors that they
+ * touch.
+ */
 import type { KernelProfile } from "../../codegen/target.js";
 import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
@@ -11,7 +14,10 @@ import { workOf } from "./work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
 export const footprintOf = ({ kernel, places, touched, made }: Bound): number[] =>
-  kernel.buffers.map(({ access }, i) => (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located, touched[i]!));
+  kernel.buffers.map(
+    ({ access }, i) =>
+      (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located, touched[i]!),
+  );
 
 const sizeOf = ({ pool, words }: Located, touched: number | null): number => wordBytes[pool] * (touched ?? words);
 
@@ -19,9 +25,15 @@ const sizeOf = ({ pool, words }: Located, touched: number | null): number => wor
 const HOUSEKEEPING: Origin = { block: "", phase: "update" };
 
 /** What is computed again for the backward pass is its work. */
-const originOf = ({ origin, epoch }: Node): Origin => (epoch > 0 && origin.phase === "forward" ? { ...origin, phase: "backward" } : origin);
+const originOf = ({ origin, epoch }: Node): Origin =>
+  epoch > 0 && origin.phase === "forward" ? { ...origin, phase: "backward" } : origin;
 
-export function accountOf({ bound, copies, members }: Batch, kernel: number, profile: KernelProfile, places: Places): Account {
+export function accountOf(
+  { bound, copies, members }: Batch,
+  kernel: number,
+  profile: KernelProfile,
+  places: Places,
+): Account {
   const work = new Map<string, Work>();
   for (const { region } of members) {
     if (!region) continue;
@@ -34,12 +46,22 @@ export function accountOf({ bound, copies, members }: Batch, kernel: number, pro
     }
   }
   // Kernels that differ are one kernel's parts, and a tensor that two of them read is its once.
-  const bounds = members.every((member) => member.bound.kernel === bound.kernel) ? members.map((member) => member.bound) : [bound];
+  const bounds = members.every((member) => member.bound.kernel === bound.kernel)
+    ? members.map((member) => member.bound)
+    : [bound];
   const owners = ownersOf(members, places);
-  const traffic = bounds.flatMap((one) => footprintOf(one).map((bytes, i): Traffic => {
-    const place = one.places[i] as Located;
-    return { origin: owners.get(place) ?? HOUSEKEEPING, pool: place.pool, at: startOf(place), bytes, size: sizeOf(place, one.touched[i]!) };
-  }));
+  const traffic = bounds.flatMap((one) =>
+    footprintOf(one).map((bytes, i): Traffic => {
+      const place = one.places[i] as Located;
+      return {
+        origin: owners.get(place) ?? HOUSEKEEPING,
+        pool: place.pool,
+        at: startOf(place),
+        bytes,
+        size: sizeOf(place, one.touched[i]!),
+      };
+    }),
+  );
   return { kernel, groups: bound.kernel.groups * copies.length, work: [...work.values()], traffic };
 }
 

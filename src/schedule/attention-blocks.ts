@@ -1,9 +1,10 @@
 /**
- * What attention's kernels for a CPU are made of: loops over blocks of four rows by two vectors of columns, a product of two operands into
- * the registers of such a block, copies of rows into scratch, and what follows from edges. Rows of one head lie a whole token
- * apart, which would leave them a few sets of the cache; copied, plain or transposed, they are dense, and lanes are neighbours
- * whatever the order of a tensor's axes. Operands are addressed as one index that the inner loop moves and constant distances from it, so
- * that WebAssembly's loads take them as immediate offsets. Ragged edges are code of their own, with sizes known when it is made.
+ * What attention's kernels for a CPU are made of: loops over blocks of four rows by two vectors of columns, a product
+ * of two operands into the registers of such a block, copies of rows into scratch, and what follows from edges. Rows of
+ * one head lie a whole token apart, which would leave them a few sets of the cache; copied, plain or transposed, they
+ * are dense, and lanes are neighbours whatever the order of a tensor's axes. Operands are addressed as one index that
+ * the inner loop moves and constant distances from it, so that WebAssembly's loads take them as immediate offsets.
+ * Ragged edges are code of their own, with sizes known when it is made.
  */
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";
@@ -36,7 +37,11 @@ export interface Row {
   readonly column: number;
 }
 
-export const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): Row => ({ buffer, at: k.add(base, k.mul(r, k.idx(row))), column });
+export const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): Row => ({
+  buffer,
+  at: k.add(base, k.mul(r, k.idx(row))),
+  column,
+});
 
 export type Blocks = ReturnType<typeof createBlocks>;
 
@@ -61,7 +66,10 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     return name;
   }
 
-  /** The first `used` of a vector's words, `across` apart. What a vector reads beyond them is neither looked at nor stored. */
+  /**
+   * The first `used` of a vector's words, `across` apart. What a vector reads beyond them is neither looked at nor
+   * stored.
+   */
   function gathered(buffer: string, at: Expr, across: number, used: number): Expr {
     if (lanes === 1 || across === 1) return vector(buffer, at);
     const one = (l: number): Expr => (l < used ? word(buffer, k.add(at, k.idx(l * across))) : k.f32(0));
@@ -91,15 +99,29 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     if (whole === block) body(k.idx(0), full);
     else if (whole > 0) e.loop(k.idx(0), k.idx(whole), block, (c) => body(c.at, full));
     const left = size - whole;
-    if (left > 0) body(k.idx(whole), Array.from({ length: Math.ceil(left / lanes) }, (_, v) => Math.min(lanes, left - v * lanes)));
+    if (left > 0)
+      body(
+        k.idx(whole),
+        Array.from({ length: Math.ceil(left / lanes) }, (_, v) => Math.min(lanes, left - v * lanes)),
+      );
   }
 
   /**
-   * The sum over an index of x[r] * y[c], for `height` rows and a vector of columns for each of `used`, on top of `start`; the names
-   * of the accumulators.
+   * The sum over an index of x[r] * y[c], for `height` rows and a vector of columns for each of `used`, on top of
+   * `start`; the names of the accumulators.
    */
-  function product(x: Walk, height: number, y: Panel, used: readonly number[], from: Expr, to: Expr, start?: (r: number, v: number) => Expr): string[][] {
-    const sums = Array.from({ length: height }, (_, r) => used.map((_, v) => variable(start ? start(r, v) : wide(k.f32(0)))));
+  function product(
+    x: Walk,
+    height: number,
+    y: Panel,
+    used: readonly number[],
+    from: Expr,
+    to: Expr,
+    start?: (r: number, v: number) => Expr,
+  ): string[][] {
+    const sums = Array.from({ length: height }, (_, r) =>
+      used.map((_, v) => variable(start ? start(r, v) : wide(k.f32(0)))),
+    );
     e.loop(from, to, 1, (i) => {
       const xAt = e.bind(k.add(x.at, k.mul(i.at, k.idx(x.step))));
       const yAt = e.bind(k.add(y.at, k.mul(i.at, k.idx(y.step))));
@@ -117,15 +139,34 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     e.loop(k.idx(0), count, 1, (r) => {
       const source = e.bind(rowAt(from, k.add(first, r.at)).at);
       const target = e.bind(k.mul(r.at, k.idx(pitch)));
-      columns(size, (c, used) => used.forEach((words, v) => {
-        const column = k.add(c, k.idx(v * lanes));
-        e.push(k.store(to, k.add(target, column), gathered(from.buffer, k.add(source, k.mul(column, k.idx(from.column))), from.column, words)));
-      }));
+      columns(size, (c, used) =>
+        used.forEach((words, v) => {
+          const column = k.add(c, k.idx(v * lanes));
+          e.push(
+            k.store(
+              to,
+              k.add(target, column),
+              gathered(from.buffer, k.add(source, k.mul(column, k.idx(from.column))), from.column, words),
+            ),
+          );
+        }),
+      );
     });
   }
 
-  /** Copies rows `first` .. `first + count` of a tensor to columns of `to`, whose rows are `pitch` words apart. Lanes beyond the tensor's last row repeat it. */
-  function transpose(from: Rows, depth: number, first: Expr, count: Expr, total: number, to: string, pitch: number): void {
+  /**
+   * Copies rows `first` .. `first + count` of a tensor to columns of `to`, whose rows are `pitch` words apart. Lanes
+   * beyond the tensor's last row repeat it.
+   */
+  function transpose(
+    from: Rows,
+    depth: number,
+    first: Expr,
+    count: Expr,
+    total: number,
+    to: string,
+    pitch: number,
+  ): void {
     e.loop(k.idx(0), count, lanes, (c) => {
       const row = e.bind(k.add(first, c.at));
       const starts = Array.from({ length: lanes }, (_, l) => {
@@ -159,7 +200,14 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     const parts: Expr[] = [];
     if (whole > 0) {
       const sum = variable(wide(k.f32(0)));
-      e.loop(k.idx(0), k.idx(whole), 4, (c) => e.push(k.assign(sum, k.fma(vector(a.buffer, k.add(a.at, c.at)), vector(b.buffer, k.add(b.at, c.at)), k.ref(sum, type)))));
+      e.loop(k.idx(0), k.idx(whole), 4, (c) =>
+        e.push(
+          k.assign(
+            sum,
+            k.fma(vector(a.buffer, k.add(a.at, c.at)), vector(b.buffer, k.add(b.at, c.at)), k.ref(sum, type)),
+          ),
+        ),
+      );
       parts.push(folded(k.ref(sum, type), k.add));
     }
     if (whole < size) {
@@ -173,5 +221,22 @@ export function createBlocks(e: Emitter, lanes: 1 | 4) {
     return e.bind(parts.reduce(k.add));
   }
 
-  return { block, type, wide, word, vector, array, variable, scattered, rows, columns, product, copy, transpose, fill, folded, dot };
+  return {
+    block,
+    type,
+    wide,
+    word,
+    vector,
+    array,
+    variable,
+    scattered,
+    rows,
+    columns,
+    product,
+    copy,
+    transpose,
+    fill,
+    folded,
+    dot,
+  };
 }

@@ -1,9 +1,10 @@
 /**
- * Attention for a GPU: an invocation owns a row, a workgroup the rows of one batch and head. What belongs to the row (a query, its cotangent,
- * what is summed for it) stays in registers, one name a column, since arrays that a loop indexes would not; the rows that it is compared
- * with pass by in tiles of shared memory, loaded by all invocations together. No two invocations write to one place, so nothing is atomic
- * and sums have one order. Backward: workgroups that own queries and workgroups that own keys, in one dispatch; both make the weights again.
- * A tile is as tall as fits the 16 KiB that every adapter has; `legalize.ts` keeps rows away of which four would not.
+ * Attention for a GPU: an invocation owns a row, a workgroup the rows of one batch and head. What belongs to the row (a
+ * query, its cotangent, what is summed for it) stays in registers, one name a column, since arrays that a loop indexes
+ * would not; the rows that it is compared with pass by in tiles of shared memory, loaded by all invocations together.
+ * No two invocations write to one place, so nothing is atomic and sums have one order. Backward: workgroups that own
+ * queries and workgroups that own keys, in one dispatch; both make the weights again. A tile is as tall as fits the 16
+ * KiB that every adapter has; `legalize.ts` keeps rows away of which four would not.
  */
 import type { Choice } from "../../codegen/target.js";
 import { ABSENT } from "../graph/ops/attention.js";
@@ -14,10 +15,20 @@ import { shapeOf, type Attention, type Backward, type Forward, type Roles, type 
 import type { Coord } from "./emit.js";
 import type { Workbench } from "./kernelize.js";
 
-/** Through workgroup memory, with the rows of a tile, a multiple of four; or not, with the rows of an invocation (`attention-rows.ts`). */
+/**
+ * Through workgroup memory, with the rows of a tile, a multiple of four; or not, with the rows of an invocation
+ * (`attention-rows.ts`).
+ */
 export const GPU_ATTENTION = { shared: 1, tile: 32, rows: 2 };
 /** The family, for tests and tuning; the derivative has the same. */
-export const gpuAttentions: readonly Choice[] = [{ shared: 1, tile: 4 }, { shared: 1, tile: 16 }, { shared: 1, tile: 32 }, { shared: 0, rows: 1 }, { shared: 0, rows: 2 }, { shared: 0, rows: 4 }];
+export const gpuAttentions: readonly Choice[] = [
+  { shared: 1, tile: 4 },
+  { shared: 1, tile: 16 },
+  { shared: 1, tile: 32 },
+  { shared: 0, rows: 1 },
+  { shared: 0, rows: 2 },
+  { shared: 0, rows: 4 },
+];
 const SHARED_WORDS = 4096;
 /** Keys that update the largest score together: one rescaling for four. */
 const TOGETHER = 4;
@@ -39,7 +50,13 @@ function createRegisters({ emitter: e, profile }: Workbench, attention: Attentio
   const wanted = Math.ceil(Math.max(1, rows) / TOGETHER) * TOGETHER;
   const tile = Math.min(wanted, Math.floor(SHARED_WORDS / (depth + width + 2) / TOGETHER) * TOGETHER);
   const names = { a: "tilea", b: "tileb", logs: "logs", deltas: "deltas" };
-  for (const [name, size] of [[names.a, tile * depth], [names.b, tile * width], [names.logs, tile], [names.deltas, tile]] as const) if (size > 0) e.push(k.sharedS(name, "f32", size));
+  for (const [name, size] of [
+    [names.a, tile * depth],
+    [names.b, tile * width],
+    [names.logs, tile],
+    [names.deltas, tile],
+  ] as const)
+    if (size > 0) e.push(k.sharedS(name, "f32", size));
   const variable = (value: Expr): string => {
     const name = e.fresh("r");
     e.push(k.varS(name, value));
@@ -54,10 +71,13 @@ function createRegisters({ emitter: e, profile }: Workbench, attention: Attentio
   };
   /** In short runs: readers of WGSL refuse expressions that nest too deep. */
   const dot = (x: readonly Expr[], y: (column: number) => Expr): Expr =>
-    x.slice(1).reduce((sum, value, i) => {
-      const next = k.fma(value, y(i + 1), sum);
-      return (i + 1) % RUN === 0 || i + 2 === x.length ? e.bind(next) : next;
-    }, k.mul(x[0]!, y(0)));
+    x.slice(1).reduce(
+      (sum, value, i) => {
+        const next = k.fma(value, y(i + 1), sum);
+        return (i + 1) % RUN === 0 || i + 2 === x.length ? e.bind(next) : next;
+      },
+      k.mul(x[0]!, y(0)),
+    );
   const accumulate = (into: readonly string[], factor: Expr, y: (column: number) => Expr): void =>
     into.forEach((name, c) => e.push(k.assign(name, k.fma(factor, y(c), get(name)))));
   const store = (rows: Rows, r: Expr, values: readonly Expr[]): void => {
@@ -70,13 +90,30 @@ function createRegisters({ emitter: e, profile }: Workbench, attention: Attentio
     e.loop(local, k.idx(tile * columns), profile.workgroup, (n) => {
       const j = k.div(n.at, k.idx(columns));
       const c = k.rem(n.at, k.idx(columns));
-      e.push(k.store(name, n.at, word(rows.buffer, k.add(k.add(rows.base, k.mul(k.min(k.add(first, j), k.idx(total - 1)), k.idx(rows.row))), k.mul(c, k.idx(rows.column))))));
+      e.push(
+        k.store(
+          name,
+          n.at,
+          word(
+            rows.buffer,
+            k.add(
+              k.add(rows.base, k.mul(k.min(k.add(first, j), k.idx(total - 1)), k.idx(rows.row))),
+              k.mul(c, k.idx(rows.column)),
+            ),
+          ),
+        ),
+      );
     });
     return { load: (j, c) => word(name, k.add(k.mul(j, k.idx(columns)), k.idx(c))) };
   }
 
   /** Walks over tiles of rows from `from`, a multiple of the tile, to `to`; both the same for the whole workgroup. */
-  function tiles(from: Expr, to: Expr, fill: (first: Expr) => readonly Tile[], body: (first: Expr, tiles: readonly Tile[]) => void): void {
+  function tiles(
+    from: Expr,
+    to: Expr,
+    fill: (first: Expr) => readonly Tile[],
+    body: (first: Expr, tiles: readonly Tile[]) => void,
+  ): void {
     e.loop(from, to, tile, (c) => {
       e.push(k.barrier());
       const filled = fill(c.at);
@@ -105,31 +142,64 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: (b: Coord
   const total = r.variable(k.f32(0));
   const sums = r.sums(v ? width : 0);
   const end = e.bind(causal ? k.min(k.add(first, k.idx(workgroup)), k.idx(keys)) : k.idx(keys));
-  r.tiles(k.idx(0), end, (u0) => [r.load(key, r.names.a, u0, keys, depth), ...(v ? [r.load(v, r.names.b, u0, keys, width)] : [])], (u0, [keyTile, valueTile]) => {
-    e.loop(k.idx(0), k.idx(r.tile), TOGETHER, (c) => {
-      const four = times(TOGETHER, (n) => e.bind(k.add(c.at, k.idx(n))));
-      const scores = four.map((j) => {
-        const u = k.add(u0, j);
-        const seen = causal ? k.and(k.lt(u, k.idx(keys)), k.le(u, t)) : k.lt(u, k.idx(keys));
-        return e.bind(k.select(seen, k.mul(r.dot(query, (d) => keyTile!.load(j, d)), k.f32(scale)), k.f32(ABSENT)));
+  r.tiles(
+    k.idx(0),
+    end,
+    (u0) => [r.load(key, r.names.a, u0, keys, depth), ...(v ? [r.load(v, r.names.b, u0, keys, width)] : [])],
+    (u0, [keyTile, valueTile]) => {
+      e.loop(k.idx(0), k.idx(r.tile), TOGETHER, (c) => {
+        const four = times(TOGETHER, (n) => e.bind(k.add(c.at, k.idx(n))));
+        const scores = four.map((j) => {
+          const u = k.add(u0, j);
+          const seen = causal ? k.and(k.lt(u, k.idx(keys)), k.le(u, t)) : k.lt(u, k.idx(keys));
+          return e.bind(
+            k.select(
+              seen,
+              k.mul(
+                r.dot(query, (d) => keyTile!.load(j, d)),
+                k.f32(scale),
+              ),
+              k.f32(ABSENT),
+            ),
+          );
+        });
+        const top = e.bind(scores.reduce(k.max, get(largest)));
+        const fade = e.bind(k.exp(k.sub(get(largest), top)));
+        const weights = scores.map((score) => e.bind(k.exp(k.sub(score, top))));
+        e.push(k.assign(largest, top));
+        e.push(k.assign(total, k.fma(get(total), fade, weights.reduce(k.add))));
+        sums.forEach((name, column) =>
+          e.push(
+            k.assign(
+              name,
+              weights.reduce(
+                (sum, weight, n) => k.fma(weight, valueTile!.load(four[n]!, column), sum),
+                k.mul(get(name), fade),
+              ),
+            ),
+          ),
+        );
       });
-      const top = e.bind(scores.reduce(k.max, get(largest)));
-      const fade = e.bind(k.exp(k.sub(get(largest), top)));
-      const weights = scores.map((score) => e.bind(k.exp(k.sub(score, top))));
-      e.push(k.assign(largest, top));
-      e.push(k.assign(total, k.fma(get(total), fade, weights.reduce(k.add))));
-      sums.forEach((name, column) =>
-        e.push(k.assign(name, weights.reduce((sum, weight, n) => k.fma(weight, valueTile!.load(four[n]!, column), sum), k.mul(get(name), fade)))));
-    });
-  });
+    },
+  );
   e.guard(k.lt(t, k.idx(queries)), () => {
-    if (out) r.store(out, t, sums.map((name) => k.div(get(name), get(total))));
+    if (out)
+      r.store(
+        out,
+        t,
+        sums.map((name) => k.div(get(name), get(total))),
+      );
     if (lse) r.store(lse, t, [k.add(get(largest), k.log(get(total)))]);
   });
   return sizes.reduce((x, y) => x * y);
 }
 
-export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles, at: (b: Coord, h: Coord, accumulates: boolean) => Backward): number {
+export function backwardGpu(
+  bench: Workbench,
+  attention: Attention,
+  roles: Roles,
+  at: (b: Coord, h: Coord, accumulates: boolean) => Backward,
+): number {
   const { batch, heads, queries, keys, depth, width, scale, causal } = attention;
   const { workgroup } = bench.profile;
   const knobs = bench.choose("attention_vjp", shapeOf(attention), GPU_ATTENTION);
@@ -164,12 +234,26 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
     const log = r.registers(x.lse, row, 1)[0]!;
     const sums = r.sums(depth);
     const end = e.bind(causal ? k.min(k.add(first, k.idx(workgroup)), k.idx(keys)) : k.idx(keys));
-    r.tiles(k.idx(0), end, (u0) => [r.load(x.k, r.names.a, u0, keys, depth), r.load(x.v, r.names.b, u0, keys, width)], (u0, [keyTile, valueTile]) => {
-      e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
-        const { slope } = weigh(query, (d) => keyTile!.load(j, d), cotangent, (c) => valueTile!.load(j, c), log, delta, t, e.bind(k.add(u0, j)));
-        r.accumulate(sums, slope, (d) => keyTile!.load(j, d));
-      });
-    });
+    r.tiles(
+      k.idx(0),
+      end,
+      (u0) => [r.load(x.k, r.names.a, u0, keys, depth), r.load(x.v, r.names.b, u0, keys, width)],
+      (u0, [keyTile, valueTile]) => {
+        e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
+          const { slope } = weigh(
+            query,
+            (d) => keyTile!.load(j, d),
+            cotangent,
+            (c) => valueTile!.load(j, c),
+            log,
+            delta,
+            t,
+            e.bind(k.add(u0, j)),
+          );
+          r.accumulate(sums, slope, (d) => keyTile!.load(j, d));
+        });
+      },
+    );
     e.guard(k.lt(t, k.idx(queries)), () => r.store(x.dq!, t, sums.map(get)));
   }
 
@@ -181,21 +265,52 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
     const dk = r.sums(x.dk ? depth : 0);
     const dv = r.sums(x.dv ? width : 0);
     const from = causal ? e.bind(k.mul(k.div(first, k.idx(r.tile)), k.idx(r.tile))) : k.idx(0);
-    r.tiles(from, k.idx(queries), (t0) => [r.load(x.q, r.names.a, t0, queries, depth), r.load(x.cotangent, r.names.b, t0, queries, width), logsOf(x, t0), deltasOf(x, t0)], (t0, [queryTile, backTile, logTile, deltaTile]) => {
-      e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
-        const { weight, slope } = weigh(key, (d) => queryTile!.load(j, d), value, (c) => backTile!.load(j, c), e.bind(logTile!.load(j, 0)), e.bind(deltaTile!.load(j, 0)), e.bind(k.add(t0, j)), u);
-        r.accumulate(dv, weight, (c) => backTile!.load(j, c));
-        r.accumulate(dk, slope, (d) => queryTile!.load(j, d));
-      });
-    });
+    r.tiles(
+      from,
+      k.idx(queries),
+      (t0) => [
+        r.load(x.q, r.names.a, t0, queries, depth),
+        r.load(x.cotangent, r.names.b, t0, queries, width),
+        logsOf(x, t0),
+        deltasOf(x, t0),
+      ],
+      (t0, [queryTile, backTile, logTile, deltaTile]) => {
+        e.loop(k.idx(0), k.idx(r.tile), 1, ({ at: j }) => {
+          const { weight, slope } = weigh(
+            key,
+            (d) => queryTile!.load(j, d),
+            value,
+            (c) => backTile!.load(j, c),
+            e.bind(logTile!.load(j, 0)),
+            e.bind(deltaTile!.load(j, 0)),
+            e.bind(k.add(t0, j)),
+            u,
+          );
+          r.accumulate(dv, weight, (c) => backTile!.load(j, c));
+          r.accumulate(dk, slope, (d) => queryTile!.load(j, d));
+        });
+      },
+    );
     e.guard(k.lt(u, k.idx(keys)), () => {
       if (x.dk) r.store(x.dk, u, dk.map(get));
       if (x.dv) r.store(x.dv, u, dv.map(get));
     });
   }
 
-  /** The weight of query t for key u and the cotangent of its score, of the row that is owned and the row that passes by. */
-  function weigh(own: readonly Expr[], other: (d: number) => Expr, ownBack: readonly Expr[], otherBack: (c: number) => Expr, log: Expr, delta: Expr, t: Expr, u: Expr): { readonly weight: Expr; readonly slope: Expr } {
+  /**
+   * The weight of query t for key u and the cotangent of its score, of the row that is owned and the row that passes
+   * by.
+   */
+  function weigh(
+    own: readonly Expr[],
+    other: (d: number) => Expr,
+    ownBack: readonly Expr[],
+    otherBack: (c: number) => Expr,
+    log: Expr,
+    delta: Expr,
+    t: Expr,
+    u: Expr,
+  ): { readonly weight: Expr; readonly slope: Expr } {
     const inside = k.and(k.lt(t, k.idx(queries)), k.lt(u, k.idx(keys)));
     const seen = causal ? k.and(inside, k.le(u, t)) : inside;
     const score = k.mul(r.dot(own, other), k.f32(scale));
@@ -213,7 +328,12 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles
     const sumOf = (j: Expr): Expr => {
       const row = e.bind(k.min(k.add(t0, j), k.idx(queries - 1)));
       const out = r.registers(x.out, row, width);
-      return r.dot(out, (c) => word(x.cotangent.buffer, k.add(k.add(x.cotangent.base, k.mul(row, k.idx(x.cotangent.row))), k.idx(c * x.cotangent.column))));
+      return r.dot(out, (c) =>
+        word(
+          x.cotangent.buffer,
+          k.add(k.add(x.cotangent.base, k.mul(row, k.idx(x.cotangent.row))), k.idx(c * x.cotangent.column)),
+        ),
+      );
     };
     const name = r.names.deltas;
     e.loop(local, k.idx(r.tile), workgroup, (j) => e.push(k.store(name, j.at, sumOf(j.at))));

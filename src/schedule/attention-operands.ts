@@ -1,6 +1,6 @@
 /**
- * What both skeletons of attention are given: sizes, and the operands and results at one batch and head, as rows in memory. The order in
- * which a tensor's axes lie in memory is in the two distances of its rows.
+ * What both skeletons of attention are given: sizes, and the operands and results at one batch and head, as rows in
+ * memory. The order in which a tensor's axes lie in memory is in the two distances of its rows.
  */
 import type { Expr } from "../kernel/ir.js";
 

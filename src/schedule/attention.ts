@@ -1,11 +1,12 @@
 /**
- * Attention and its derivative without a value for each pair of a query and a key in memory (Dao 2023, FlashAttention-2): a kernel walks
- * over blocks of keys, keeps the scores of a block on chip, and carries each row's largest score and sum of exponentials along. The
- * derivative makes the weights again from the log of that sum. This file reads the operands, whatever their order in memory; the
- * skeletons are in `attention-cpu.ts` and `attention-gpu.ts`.
+ * Attention and its derivative without a value for each pair of a query and a key in memory (Dao 2023,
+ * FlashAttention-2): a kernel walks over blocks of keys, keeps the scores of a block on chip, and carries each row's
+ * largest score and sum of exponentials along. The derivative makes the weights again from the log of that sum. This
+ * file reads the operands, whatever their order in memory; the skeletons are in `attention-cpu.ts` and
+ * `attention-gpu.ts`.
  *
- * A cluster holds one or more results of the same operands: attention with its logs, or the cotangents of queries, keys and values. One
- * kernel makes all of them, and only those that are stored.
+ * A cluster holds one or more results of the same operands: attention with its logs, or the cotangents of queries, keys
+ * and values. One kernel makes all of them, and only those that are stored.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node, NodeWith } from "../graph/node.js";
@@ -27,7 +28,8 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
   // The member with most operands: a cluster of logs alone has no values.
   const node = members.reduce((most, member) => (member.inputs.length > most.inputs.length ? member : most));
   const attention: Attention = { ...attentionSizes(node.inputs), scale: node.attrs.scale, causal: node.attrs.causal };
-  const root = (which: (member: Anchor) => boolean): Node | null => cluster.roots.find((stored) => which(stored as Anchor)) ?? null;
+  const root = (which: (member: Anchor) => boolean): Node | null =>
+    cluster.roots.find((stored) => which(stored as Anchor)) ?? null;
   const gpu = profile.kind === "gpu";
   const workgroup = gpu ? profile.workgroup : 1;
   const name = node.op === "attention_vjp" ? "attention_vjp" : "attention";
@@ -36,14 +38,33 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
       const at = (b: Coord, h: Coord): Forward => {
         const [q, keys, v] = node.inputs.map((input) => operand(bench, input, b, h)) as [Rows, Rows, Rows | undefined];
         const out = root(({ op }) => op === "attention");
-        return { q, k: keys, v: v && out ? v : null, out: out && result(bench, out, b, h, false), lse: logs(bench, root(({ op }) => op === "attention_lse"), b, h) };
+        return {
+          q,
+          k: keys,
+          v: v && out ? v : null,
+          out: out && result(bench, out, b, h, false),
+          lse: logs(
+            bench,
+            root(({ op }) => op === "attention_lse"),
+            b,
+            h,
+          ),
+        };
       };
       return gpu ? forwardGpu(bench, attention, at) : forwardCpu(bench, attention, at);
     }
-    const wanted = (["query", "key", "value"] as const).map((wrt) => root((member) => member.op === "attention_vjp" && member.attrs.wrt === wrt));
+    const wanted = (["query", "key", "value"] as const).map((wrt) =>
+      root((member) => member.op === "attention_vjp" && member.attrs.wrt === wrt),
+    );
     const at = (b: Coord, h: Coord, accumulates: boolean): Backward => {
-      const [q, keys, v, out, lse, cotangent] = node.inputs.map((input, i) => (i === 4 ? logs(bench, input, b, h) : operand(bench, input, b, h))) as [Rows, Rows, Rows, Rows, Rows, Rows];
-      const [dq, dk, dv] = wanted.map((stored) => stored && result(bench, stored, b, h, accumulates)) as [Rows | null, Rows | null, Rows | null];
+      const [q, keys, v, out, lse, cotangent] = node.inputs.map((input, i) =>
+        i === 4 ? logs(bench, input, b, h) : operand(bench, input, b, h),
+      ) as [Rows, Rows, Rows, Rows, Rows, Rows];
+      const [dq, dk, dv] = wanted.map((stored) => stored && result(bench, stored, b, h, accumulates)) as [
+        Rows | null,
+        Rows | null,
+        Rows | null,
+      ];
       return { q, k: keys, v, out, lse, cotangent, dq, dk, dv };
     };
     const roles = { queries: wanted[0] !== null, keys: wanted[1] !== null || wanted[2] !== null };
@@ -66,16 +87,31 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
   }
 }
 
-/** The parts of a cluster that are kernels of their own: without workgroup memory, what queries own and what keys own (`attention-rows.ts`). */
+/**
+ * The parts of a cluster that are kernels of their own: without workgroup memory, what queries own and what keys own
+ * (`attention-rows.ts`).
+ */
 export function rolesOf(cluster: Cluster, profile: KernelProfile): Cluster[] {
   const node = cluster.anchor;
   if (profile.kind !== "gpu" || node?.op !== "attention_vjp") return [cluster];
   const { scale, causal } = node.attrs;
-  if (chosen(profile, "attention_vjp", shapeOf({ ...attentionSizes(node.inputs), scale, causal }), GPU_ATTENTION).shared) return [cluster];
+  if (
+    chosen(profile, "attention_vjp", shapeOf({ ...attentionSizes(node.inputs), scale, causal }), GPU_ATTENTION).shared
+  )
+    return [cluster];
   const byQuery = (member: Node): boolean => member.op === "attention_vjp" && member.attrs.wrt === "query";
   return [byQuery, (member: Node): boolean => !byQuery(member)].flatMap((isOwn) => {
     const members = [...cluster.members].filter(isOwn);
-    return members.length ? [{ ...cluster, anchor: members[0] as NodeWith<"attention_vjp">, members: new Set(members), roots: cluster.roots.filter(isOwn) }] : [];
+    return members.length
+      ? [
+          {
+            ...cluster,
+            anchor: members[0] as NodeWith<"attention_vjp">,
+            members: new Set(members),
+            roots: cluster.roots.filter(isOwn),
+          },
+        ]
+      : [];
   });
 }
 

@@ -1,8 +1,8 @@
 /**
- * Reads a two-operand contraction as a matrix product with an outer grid. The letters of "bthd,buhd->bhtu" fall into four
- * classes (batch, m, n, k) by the operands they stand in; neighbouring letters whose strides allow it are merged; the n axis
- * that the kernel vectorises is the last axis of the result, so operands are exchanged when that axis belongs to the first.
- * What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
+ * Reads a two-operand contraction as a matrix product with an outer grid. The letters of "bthd,buhd->bhtu" fall into
+ * four classes (batch, m, n, k) by the operands they stand in; neighbouring letters whose strides allow it are merged;
+ * the n axis that the kernel vectorises is the last axis of the result, so operands are exchanged when that axis
+ * belongs to the first. What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
  */
 import type { Node, NodeWith, Shape } from "../graph/node.js";
 import { access, rowMajor, sizeOf, type Access } from "./views.js";
@@ -56,8 +56,11 @@ export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => 
     const out = spec.out.indexOf(letter);
     const size = inA >= 0 ? first.shape[inA]! : second.shape[inB]!;
     return {
-      size, a: inA >= 0 ? a.strides[inA]! : 0, b: inB >= 0 ? b.strides[inB]! : 0,
-      out: out >= 0 ? [out] : [], outStride: out >= 0 ? outStrides[out]! : 0,
+      size,
+      a: inA >= 0 ? a.strides[inA]! : 0,
+      b: inB >= 0 ? b.strides[inB]! : 0,
+      out: out >= 0 ? [out] : [],
+      outStride: out >= 0 ? outStrides[out]! : 0,
     };
   };
   const classed = (letters: string, inA: boolean, inB: boolean): Axis[] =>
@@ -76,23 +79,35 @@ export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => 
 }
 
 /**
- * The letter along which the result is contiguous: the last that is longer than 1. Letters of size 1 move nothing, wherever they stand.
+ * The letter along which the result is contiguous: the last that is longer than 1. Letters of size 1 move nothing,
+ * wherever they stand.
  */
 export function lastLetter(out: string, shape: Shape): string | undefined {
   return [...out].reverse().find((_, i) => shape[out.length - 1 - i]! > 1) ?? out[out.length - 1];
 }
 
 /**
- * Merges neighbours (x, y) with x = size(y) * y in every tensor. Axes of size 1 vanish: their coordinate is 0, and their stride,
- * which means nothing, must not become that of a neighbour.
+ * Merges neighbours (x, y) with x = size(y) * y in every tensor. Axes of size 1 vanish: their coordinate is 0, and
+ * their stride, which means nothing, must not become that of a neighbour.
  */
 function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[] {
   const merged: (Axis & { readonly outStride: number })[] = [];
   for (const axis of axes.filter(({ size }) => size > 1)) {
     const before = merged[merged.length - 1];
-    const follows = before && before.a === axis.a * axis.size && before.b === axis.b * axis.size && before.outStride === axis.outStride * axis.size;
+    const follows =
+      before &&
+      before.a === axis.a * axis.size &&
+      before.b === axis.b * axis.size &&
+      before.outStride === axis.outStride * axis.size;
     if (!follows) merged.push(axis);
-    else merged[merged.length - 1] = { size: before.size * axis.size, a: axis.a, b: axis.b, outStride: axis.outStride, out: [...before.out, ...axis.out] };
+    else
+      merged[merged.length - 1] = {
+        size: before.size * axis.size,
+        a: axis.a,
+        b: axis.b,
+        outStride: axis.outStride,
+        out: [...before.out, ...axis.out],
+      };
   }
   return merged;
 }

@@ -15,7 +15,9 @@ export const constant = (value: number): Coord => ({ at: k.idx(value), lane: 0, 
 
 /** The same values, all with four lanes if one of them has. */
 export const widen = (values: readonly Expr[]): Expr[] =>
-  values.some((value) => value.type.lanes === 4) ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value))) : [...values];
+  values.some((value) => value.type.lanes === 4)
+    ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value)))
+    : [...values];
 
 /** A constant of the type of `x`. */
 export const like = (x: Expr, value: number): Expr => {
@@ -31,7 +33,9 @@ export function key({ at, lane }: Coord): string {
 export const valueId = (node: Node, coords: readonly Coord[]): string => `${node.id}|${coords.map(key).join(",")}`;
 
 /** The vector along the last axis that holds an element at a constant coordinate, and its place in it. */
-export function laneOf(coords: readonly Coord[]): { readonly vector: readonly Coord[]; readonly lane: 0 | 1 | 2 | 3 } | null {
+export function laneOf(
+  coords: readonly Coord[],
+): { readonly vector: readonly Coord[]; readonly lane: 0 | 1 | 2 | 3 } | null {
   const last = coords[coords.length - 1];
   if (last?.at.kind !== "const" || last.lane !== 0) return null;
   const lane = (last.at.value & 3) as 0 | 1 | 2 | 3;
@@ -46,6 +50,13 @@ export function lookUp(memo: ReadonlyMap<string, Expr>, node: Node, coords: read
   const stepping = coords.filter(({ lane }) => lane !== 0);
   if (stepping.length !== 1 || stepping[0]!.at.kind !== "const") return null;
   const { value } = stepping[0]!.at;
-  const items = [0, 1, 2, 3].map((l) => memo.get(valueId(node, coords.map((c) => (c.lane === 0 ? c : constant(value + l * c.lane))))));
+  const items = [0, 1, 2, 3].map((l) =>
+    memo.get(
+      valueId(
+        node,
+        coords.map((c) => (c.lane === 0 ? c : constant(value + l * c.lane))),
+      ),
+    ),
+  );
   return items.every((item) => item?.type.lanes === 1) ? k.lanes(items as [Expr, Expr, Expr, Expr]) : null;
 }

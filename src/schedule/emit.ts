@@ -1,12 +1,12 @@
 /**
- * Emits the value of a graph node at given coordinates, as kernel IR. Emission is driven by demand: a skeleton opens its
- * loops and asks for its roots; whatever the roots need is computed in place or loaded. Every expression is bound in the
- * outermost scope where its coordinates exist and is remembered there, so loop-invariant values (addresses, the maximum of a
- * softmax, a gate per token) leave the inner loops by themselves: a reduction asked for inside a loop over columns becomes a
- * loop of its own in the scope of its row.
+ * Emits the value of a graph node at given coordinates, as kernel IR. Emission is driven by demand: a skeleton opens
+ * its loops and asks for its roots; whatever the roots need is computed in place or loaded. Every expression is bound
+ * in the outermost scope where its coordinates exist and is remembered there, so loop-invariant values (addresses, the
+ * maximum of a softmax, a gate per token) leave the inner loops by themselves: a reduction asked for inside a loop over
+ * columns becomes a loop of its own in the scope of its row.
  *
- * A coordinate may step by lane: in vector mode lane l stands for `at + l * lane`. What cannot be vectorised (a gather by
- * lane, a reshape that breaks the run) is computed lane by lane and packed.
+ * A coordinate may step by lane: in vector mode lane l stands for `at + l * lane`. What cannot be vectorised (a gather
+ * by lane, a reshape that breaks the run) is computed lane by lane and packed.
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import * as k from "../kernel/build.js";
@@ -111,7 +111,18 @@ export function createEmitter(options: EmitterOptions) {
   /** Memory of the workgroup, by name, in words. */
   const shared = new Map<string, number>();
   const loops: Loops = {
-    lanes: options.lanes, spelt: options.spelt ?? 8, cooperation: options.cooperation, depth, fresh, push, loop, guard, nest, split, bind: (value) => bind(value), coord: (at) => coord(at),
+    lanes: options.lanes,
+    spelt: options.spelt ?? 8,
+    cooperation: options.cooperation,
+    depth,
+    fresh,
+    push,
+    loop,
+    guard,
+    nest,
+    split,
+    bind: (value) => bind(value),
+    coord: (at) => coord(at),
     shared: (name, words) => void shared.set(name, Math.max(words, shared.get(name) ?? 0)),
   };
 
@@ -120,7 +131,9 @@ export function createEmitter(options: EmitterOptions) {
 
   /** Sum of coordinate * stride, each part bound in the scope of its coordinates; and the step from lane to lane. */
   function address(coords: readonly Coord[], strides: readonly number[]): { at: Expr; lane: number; depth: number } {
-    const terms = coords.map((c, i) => ({ c, stride: strides[i]! })).filter(({ c, stride }) => stride !== 0 && !(c.at.kind === "const" && c.at.value === 0));
+    const terms = coords
+      .map((c, i) => ({ c, stride: strides[i]! }))
+      .filter(({ c, stride }) => stride !== 0 && !(c.at.kind === "const" && c.at.value === 0));
     terms.sort((a, b) => a.c.depth - b.c.depth);
     const lane = coords.reduce((sum, c, i) => sum + c.lane * strides[i]!, 0);
     let at: Expr = k.idx(0);
@@ -137,7 +150,8 @@ export function createEmitter(options: EmitterOptions) {
     return { at, lane, depth: reached };
   }
 
-  const placed = (node: Node, coords: readonly Coord[]): Placed => options.placed?.(node, coords) ?? { coords, strides: rowMajor(node.shape) };
+  const placed = (node: Node, coords: readonly Coord[]): Placed =>
+    options.placed?.(node, coords) ?? { coords, strides: rowMajor(node.shape) };
 
   function load(buffer: string, { coords, strides }: Placed, of: "f32" | "u32"): Expr {
     const { at, lane } = address(coords, strides);
@@ -148,7 +162,10 @@ export function createEmitter(options: EmitterOptions) {
   }
 
   /** The word at which a node behind views stands in memory; null when it is computed. */
-  function locate(node: Node, coords: readonly Coord[]): { readonly base: Node; readonly buffer: string; readonly at: Expr } | null {
+  function locate(
+    node: Node,
+    coords: readonly Coord[],
+  ): { readonly base: Node; readonly buffer: string; readonly at: Expr } | null {
     const buffer = options.bufferOf(node);
     if (buffer !== null) {
       const place = placed(node, coords);
@@ -163,10 +180,16 @@ export function createEmitter(options: EmitterOptions) {
     node.attrs.axes.map((axis, i) => (node.inputs[0]!.shape[i] === 1 ? constant(0) : coords[axis]!));
 
   const inLane = (coords: readonly Coord[], l: number): Coord[] =>
-    coords.map((c) => (c.lane === 0 ? c : within(c.depth, () => {
-      const at = remember(c.depth, `lane|${key({ ...c, lane: 0 })}|${l * c.lane}`, () => bind(k.add(c.at, k.idx(l * c.lane)), c.depth, "i"));
-      return { at, lane: 0, depth: c.depth };
-    })));
+    coords.map((c) =>
+      c.lane === 0
+        ? c
+        : within(c.depth, () => {
+            const at = remember(c.depth, `lane|${key({ ...c, lane: 0 })}|${l * c.lane}`, () =>
+              bind(k.add(c.at, k.idx(l * c.lane)), c.depth, "i"),
+            );
+            return { at, lane: 0, depth: c.depth };
+          }),
+    );
 
   /** Computes each lane by itself. */
   const byLane = (node: Node, coords: readonly Coord[]): Expr =>
@@ -177,7 +200,7 @@ export function createEmitter(options: EmitterOptions) {
     const to = node.inputs[0]!.shape;
     const result = new Array<Coord>(to.length).fill(constant(0));
     let i = 0;
-    for (let j = 0; j < to.length; ) {
+    for (let j = 0; j < to.length;) {
       let inner = to[j]!;
       let outer = from[i] ?? 1;
       let endJ = j + 1;
@@ -194,15 +217,25 @@ export function createEmitter(options: EmitterOptions) {
         const sizes = to.slice(j, endJ);
         const strides = rowMajor(sizes);
         const flat = address(coords.slice(i, endI), rowMajor(from.slice(i, endI)));
-        // A run of four lanes stays in the last axis when that axis holds whole runs and the run starts at a multiple of four.
-        const runs = flat.lane === 0 || (flat.lane === 1 && sizes[sizes.length - 1]! % 4 === 0 && (from[endI - 1] ?? 1) % 4 === 0 && coords[endI - 1]?.lane === 1);
+        // A run of four lanes stays in the last axis when that axis holds whole runs and the run starts at a multiple
+        // of four.
+        const runs =
+          flat.lane === 0 ||
+          (flat.lane === 1 &&
+            sizes[sizes.length - 1]! % 4 === 0 &&
+            (from[endI - 1] ?? 1) % 4 === 0 &&
+            coords[endI - 1]?.lane === 1);
         if (!runs) return null;
         sizes.forEach((size, s) => {
           if (size === 1) return;
-          const at = remember(flat.depth, `split|${key({ at: flat.at, lane: 0, depth: 0 })}|${strides[s]}|${size}|${s}`, () => {
-            const quotient = k.div(flat.at, k.idx(strides[s]!));
-            return bind(s === 0 ? quotient : k.rem(quotient, k.idx(size)), flat.depth, "i");
-          });
+          const at = remember(
+            flat.depth,
+            `split|${key({ at: flat.at, lane: 0, depth: 0 })}|${strides[s]}|${size}|${s}`,
+            () => {
+              const quotient = k.div(flat.at, k.idx(strides[s]!));
+              return bind(s === 0 ? quotient : k.rem(quotient, k.idx(size)), flat.depth, "i");
+            },
+          );
           result[j + s] = { at, lane: s === sizes.length - 1 ? flat.lane : 0, depth: flat.depth };
         });
       }
@@ -213,13 +246,17 @@ export function createEmitter(options: EmitterOptions) {
   }
 
   function emit(node: Node, coords: readonly Coord[]): Expr {
-    if (coords.length !== node.shape.length) fail(`${node.op} has rank ${node.shape.length}, asked at ${coords.length}`);
+    if (coords.length !== node.shape.length)
+      fail(`${node.op} has rank ${node.shape.length}, asked at ${coords.length}`);
     const reached = coords.reduce((deepest, c) => Math.max(deepest, c.depth), 0);
     return remember(reached, valueId(node, coords), () => {
       const known = lookUp(scopes[reached]!.memo, node, coords) ?? withNeighbours(node, coords);
       if (known) return known;
       const buffer = options.bufferOf(node);
-      const value = buffer === null ? compute(node, coords, reached) : load(buffer, placed(node, coords), node.dtype === "u32" ? "u32" : "f32");
+      const value =
+        buffer === null
+          ? compute(node, coords, reached)
+          : load(buffer, placed(node, coords), node.dtype === "u32" ? "u32" : "f32");
       return bind(value, reached);
     });
   }
@@ -227,7 +264,12 @@ export function createEmitter(options: EmitterOptions) {
   /** A word that is loaded with its neighbours. */
   function withNeighbours(node: Node, coords: readonly Coord[]): Expr | null {
     const lane = laneOf(coords);
-    const wide = options.wideLoads === true && lane && node.shape[node.shape.length - 1]! % 4 === 0 && coords.every((c) => c.lane === 0) && options.bufferOf(node) !== null;
+    const wide =
+      options.wideLoads === true &&
+      lane &&
+      node.shape[node.shape.length - 1]! % 4 === 0 &&
+      coords.every((c) => c.lane === 0) &&
+      options.bufferOf(node) !== null;
     return wide ? k.extract(emit(node, lane.vector), lane.lane) : null;
   }
 
@@ -243,9 +285,20 @@ export function createEmitter(options: EmitterOptions) {
       case "iota": {
         const c = coords[node.attrs.axis]!;
         const at = k.cast(c.at, k.U32);
-        return c.lane === 0 ? at : k.add(k.splat(at), k.lanes([k.u32(0), k.u32(c.lane), k.u32(2 * c.lane), k.u32(3 * c.lane)]));
+        return c.lane === 0
+          ? at
+          : k.add(k.splat(at), k.lanes([k.u32(0), k.u32(c.lane), k.u32(2 * c.lane), k.u32(3 * c.lane)]));
       }
-      case "neg": case "exp": case "log": case "sqrt": case "tanh": case "erf": case "abs": case "sin": case "cos": case "not":
+      case "neg":
+      case "exp":
+      case "log":
+      case "sqrt":
+      case "tanh":
+      case "erf":
+      case "abs":
+      case "sin":
+      case "cos":
+      case "not":
         return k.unary(node.op, operands(node, coords)[0]!);
       case "sigmoid": {
         // exp only of non-positive numbers, so that nothing overflows.
@@ -255,8 +308,18 @@ export function createEmitter(options: EmitterOptions) {
         const r = bind(k.div(one, k.add(one, e)), reached);
         return k.select(k.lt(x, like(x, 0)), k.mul(e, r), r);
       }
-      case "add": case "sub": case "mul": case "div": case "min": case "max": case "pow":
-      case "lt": case "le": case "eq": case "and": case "or": {
+      case "add":
+      case "sub":
+      case "mul":
+      case "div":
+      case "min":
+      case "max":
+      case "pow":
+      case "lt":
+      case "le":
+      case "eq":
+      case "and":
+      case "or": {
         const [a, b] = operands(node, coords) as [Expr, Expr];
         return k.binary(node.op, a, b);
       }
@@ -278,7 +341,8 @@ export function createEmitter(options: EmitterOptions) {
         const [k0, k1, c0, c1] = operands(node, coords) as [Expr, Expr, Expr, Expr];
         return random(k0, k1, c0, c1, (value) => bind(value, reached))[node.attrs.word];
       }
-      case "broadcast": return emit(node.inputs[0]!, behindBroadcast(node, coords));
+      case "broadcast":
+        return emit(node.inputs[0]!, behindBroadcast(node, coords));
       case "reshape": {
         const inner = reshapeCoords(node, coords);
         return inner ? emit(node.inputs[0]!, inner) : byLane(node, coords);
@@ -286,8 +350,13 @@ export function createEmitter(options: EmitterOptions) {
       case "slice": {
         const { at, lane, depth: from } = address(coords, rowMajor(node.shape));
         const { offset } = node.attrs;
-        if (offset === 0 || at.kind === "const") return emit(node.inputs[0]!, [{ at: at.kind === "const" ? k.idx(at.value + offset) : at, lane, depth: from }]);
-        const moved = remember(from, `slice|${key({ at, lane: 0, depth: 0 })}|${offset}`, () => bind(k.add(at, k.idx(offset)), from, "i"));
+        if (offset === 0 || at.kind === "const")
+          return emit(node.inputs[0]!, [
+            { at: at.kind === "const" ? k.idx(at.value + offset) : at, lane, depth: from },
+          ]);
+        const moved = remember(from, `slice|${key({ at, lane: 0, depth: 0 })}|${offset}`, () =>
+          bind(k.add(at, k.idx(offset)), from, "i"),
+        );
         return emit(node.inputs[0]!, [{ at: moved, lane, depth: from }]);
       }
       case "gather": {
@@ -296,10 +365,14 @@ export function createEmitter(options: EmitterOptions) {
         if (coords.slice(0, rank).some((c) => c.lane !== 0)) return byLane(node, coords);
         const row = emit(index, coords.slice(0, rank));
         const rowDepth = coords.slice(0, rank).reduce((deepest, c) => Math.max(deepest, c.depth), 0);
-        const at = remember(rowDepth, `row|${index.id}|${coords.slice(0, rank).map(key).join(",")}`, () => bind(k.cast(row, k.INDEX), rowDepth, "i"));
+        const at = remember(rowDepth, `row|${index.id}|${coords.slice(0, rank).map(key).join(",")}`, () =>
+          bind(k.cast(row, k.INDEX), rowDepth, "i"),
+        );
         return emit(table, [{ at, lane: 0, depth: rowDepth }, ...coords.slice(rank)]);
       }
-      case "sum": case "reduce_max": case "contract": {
+      case "sum":
+      case "reduce_max":
+      case "contract": {
         const { sizes, reduction } = reductionOf(node, coords);
         return within(reached, () => reduceAll(loops, sizes, [reduction])[0]!);
       }
@@ -309,23 +382,35 @@ export function createEmitter(options: EmitterOptions) {
   }
 
   /** The coordinates of a reduction's input: the kept ones, and those of the loop. */
-  function merge(node: NodeWith<"sum"> | NodeWith<"reduce_max">, kept: readonly Coord[], reduced: readonly Coord[]): Coord[] {
+  function merge(
+    node: NodeWith<"sum"> | NodeWith<"reduce_max">,
+    kept: readonly Coord[],
+    reduced: readonly Coord[],
+  ): Coord[] {
     let i = 0;
     let j = 0;
     return node.inputs[0]!.shape.map((_, axis) => (node.attrs.axes.includes(axis) ? reduced[j++]! : kept[i++]!));
   }
 
   /** A sum, a maximum, or a product of two tensors, at one element: what is combined over which extent. */
-  function reductionOf(node: Reducing, coords: readonly Coord[]): { readonly sizes: readonly number[]; readonly reduction: Reduction } {
+  function reductionOf(
+    node: Reducing,
+    coords: readonly Coord[],
+  ): { readonly sizes: readonly number[]; readonly reduction: Reduction } {
     const wide = coords.some((c) => c.lane !== 0);
     if (node.op !== "contract") {
       const input = node.inputs[0]!;
-      return { sizes: node.attrs.axes.map((axis) => input.shape[axis]!), reduction: { op: node.op, wide, item: (reduced) => emit(input, merge(node, coords, reduced)) } };
+      return {
+        sizes: node.attrs.axes.map((axis) => input.shape[axis]!),
+        reduction: { op: node.op, wide, item: (reduced) => emit(input, merge(node, coords, reduced)) },
+      };
     }
     const l = letters(node.attrs.spec)!;
     const summed = [...l.a].filter((letter) => !l.out.includes(letter));
     const at = (term: string, reduced: readonly Coord[]): Coord[] =>
-      [...term].map((letter) => (l.out.includes(letter) ? coords[l.out.indexOf(letter)]! : reduced[summed.indexOf(letter)]!));
+      [...term].map((letter) =>
+        l.out.includes(letter) ? coords[l.out.indexOf(letter)]! : reduced[summed.indexOf(letter)]!,
+      );
     const [x, y] = node.inputs as [Node, Node];
     const item = (reduced: readonly Coord[]): Expr => {
       const [left, right] = widen([emit(x, at(l.a, reduced)), emit(y, at(l.b, reduced))]) as [Expr, Expr];
@@ -334,9 +419,14 @@ export function createEmitter(options: EmitterOptions) {
     return { sizes: summed.map((letter) => x.shape[l.a.indexOf(letter)]!), reduction: { op: "sum", wide, item } };
   }
 
-  /** Reductions that will be asked for in this scope: those of one extent share a walk, and their values are remembered. */
+  /**
+   * Reductions that will be asked for in this scope: those of one extent share a walk, and their values are remembered.
+   */
   function together(wanted: readonly Wanted[]): void {
-    const groups = new Map<string, { readonly sizes: readonly number[]; readonly members: Map<string, Wanted & { readonly reduction: Reduction }> }>();
+    const groups = new Map<
+      string,
+      { readonly sizes: readonly number[]; readonly members: Map<string, Wanted & { readonly reduction: Reduction }> }
+    >();
     for (const { node, coords } of wanted) {
       const id = valueId(node, coords);
       if (scopes[depth()]!.memo.has(id)) continue;
@@ -348,7 +438,11 @@ export function createEmitter(options: EmitterOptions) {
     }
     for (const { sizes, members } of groups.values()) {
       for (const some of walks([...members], ([, { reduction }]) => reduction, loops)) {
-        const values = reduceAll(loops, sizes, some.map(([, { reduction }]) => reduction));
+        const values = reduceAll(
+          loops,
+          sizes,
+          some.map(([, { reduction }]) => reduction),
+        );
         some.forEach(([id], j) => scopes[depth()]!.memo.set(id, bind(values[j]!)));
       }
     }
@@ -392,7 +486,28 @@ export function createEmitter(options: EmitterOptions) {
     }
   }
 
-  const body = (): Stmt[] => [...Array.from(shared, ([name, words]) => k.sharedS(name, "f32", words)), ...scopes[0]!.stmts];
+  const body = (): Stmt[] => [
+    ...Array.from(shared, ([name, words]) => k.sharedS(name, "f32", words)),
+    ...scopes[0]!.stmts,
+  ];
 
-  return { emit, together, bind, push, loop, guard, scoped, coord, split, nest, define, store, address, locate, fresh, depth, body };
+  return {
+    emit,
+    together,
+    bind,
+    push,
+    loop,
+    guard,
+    scoped,
+    coord,
+    split,
+    nest,
+    define,
+    store,
+    address,
+    locate,
+    fresh,
+    depth,
+    body,
+  };
 }

@@ -1,4 +1,7 @@
-/** The members of each skeleton's family that tuning tries, by the kind of device. A choice with other knobs than these is stale. */
+/**
+ * The members of each skeleton's family that tuning tries, by the kind of device. A choice with other knobs than these
+ * is stale.
+ */
 import type { Choice, KernelProfile } from "../../codegen/target.js";
 import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
 import { gpuAttentions } from "./attention-gpu.js";
@@ -15,21 +18,29 @@ export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<st
 };
 
 /**
- * What is better than the defaults on a GPU that a CPU emulates, where workgroup memory has no use and all that is unrolled is slow to compile.
- * Whether short loops are kept (`loops.ts`) changes nothing but that time, and so is no family to tune.
+ * What is better than the defaults on a GPU that a CPU emulates, where workgroup memory has no use and all that is
+ * unrolled is slow to compile. Whether short loops are kept (`loops.ts`) changes nothing but that time, and so is no
+ * family to tune.
  */
 export const emulated: Readonly<Record<string, Choice>> = {
-  attention: { shared: 0 }, attention_vjp: { shared: 0, rows: 2 },
+  attention: { shared: 0 },
+  attention_vjp: { shared: 0, rows: 2 },
   matmul: { rows: 8, columns: 4, unroll: 1, shared: 0, rolled: 1 },
   row: { shared: 0 },
   token: { threads: 1 },
   loop: { kept: 1 },
 };
 
-/** Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a positive whole number or zero. */
+/**
+ * Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a
+ * positive whole number or zero.
+ */
 export function isMember(kind: KernelProfile["kind"], key: string, choice: unknown): choice is Choice {
   const family = valueAt(families[kind], key.split("/")[0]!);
   if (!family || typeof choice !== "object" || choice === null) return false;
   const knobs = new Set(family.flatMap((member) => Object.keys(member)));
-  return Object.entries(choice).every(([knob, value]) => knobs.has(knob) && Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 4096);
+  return Object.entries(choice).every(
+    ([knob, value]) =>
+      knobs.has(knob) && Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 4096,
+  );
 }

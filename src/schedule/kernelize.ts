@@ -1,7 +1,7 @@
 /**
- * From a cluster to a kernel: collects the buffers that the emitted body touches, in order of first use, so that two clusters
- * of one shape give the same kernel text whatever tensors they read. The skeletons (`rows.ts`, `matmul.ts`, `sinkhorn.ts`)
- * make bodies; this file knows where values live only by asking `Places`.
+ * From a cluster to a kernel: collects the buffers that the emitted body touches, in order of first use, so that two
+ * clusters of one shape give the same kernel text whatever tensors they read. The skeletons (`rows.ts`, `matmul.ts`,
+ * `sinkhorn.ts`) make bodies; this file knows where values live only by asking `Places`.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node, NodeWith } from "../graph/node.js";
@@ -32,7 +32,10 @@ export interface Places {
 export interface Bound {
   readonly kernel: Kernel;
   readonly places: readonly Place[];
-  /** Of each place the words that are read, where the kernel reads some slices of it alone; null where it reads or writes all. */
+  /**
+   * Of each place the words that are read, where the kernel reads some slices of it alone; null where it reads or
+   * writes all.
+   */
   readonly touched: readonly (number | null)[];
   /** What the kernel writes before it reads it: such reads are not traffic. */
   readonly made: ReadonlySet<Place>;
@@ -108,7 +111,8 @@ export function kernelize(
     return found.name;
   };
   const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
-  const bufferOf = (node: Node): string | null => (isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node)));
+  const bufferOf = (node: Node): string | null =>
+    isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node));
   const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
   let sliced: ReadonlyMap<Place, number> | null = null;
   const slices = (): ReadonlyMap<Place, number> => (sliced ??= slicesOf(clusters, places));
@@ -120,10 +124,15 @@ export function kernelize(
   };
   const groups = emit({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
   const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
-    name: buffer, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read",
+    name: buffer,
+    pool: place.pool,
+    access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
   const body: readonly Stmt[] = emitter.body();
-  const stmts = profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept ? keepLoops(rollAccesses({ name, groups, workgroup, buffers, body })) : body;
+  const stmts =
+    profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept
+      ? keepLoops(rollAccesses({ name, groups, workgroup, buffers, body }))
+      : body;
   return {
     kernel: { name, groups, workgroup, buffers, body: stmts },
     places: [...uses.values()].map(({ place }) => place),
@@ -141,12 +150,19 @@ function slicesOf(clusters: readonly Cluster[], places: Places): ReadonlyMap<Pla
   const read = new Map<Place, Map<number, number> | null>();
   const visit = (node: Node, slice: NodeWith<"slice"> | null): void => {
     if (members.has(node)) return;
-    if (!places.isBase(node)) return isView(node) ? visit(node.inputs[0]!, node.op === "slice" ? node : node.op === "reshape" ? slice : null) : node.inputs.forEach((input) => visit(input, null));
+    if (!places.isBase(node))
+      return isView(node)
+        ? visit(node.inputs[0]!, node.op === "slice" ? node : node.op === "reshape" ? slice : null)
+        : node.inputs.forEach((input) => visit(input, null));
     const place = places.of(node)!;
     const before = read.get(place);
     if (!slice || before === null) read.set(place, null);
     else read.set(place, (before ?? new Map<number, number>()).set(slice.attrs.offset, sizeOf(slice.shape)));
   };
   for (const member of members) for (const input of member.inputs) visit(input, member.op === "slice" ? member : null);
-  return new Map([...read].flatMap(([place, ranges]) => (ranges ? [[place, [...ranges.values()].reduce((sum, words) => sum + words, 0)]] : [])));
+  return new Map(
+    [...read].flatMap(([place, ranges]) =>
+      ranges ? [[place, [...ranges.values()].reduce((sum, words) => sum + words, 0)]] : [],
+    ),
+  );
 }

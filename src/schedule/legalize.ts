@@ -1,8 +1,8 @@
 /**
- * Makes a graph schedulable: composites without a kernel are expanded, and products that would starve the matmul skeleton
- * become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch axis (nothing to
- * vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the gradient of a mix). A reduction of a
- * long vector to one number becomes two, so that more than one core works on it.
+ * Makes a graph schedulable: composites without a kernel are expanded, and products that would starve the matmul
+ * skeleton become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch
+ * axis (nothing to vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the
+ * gradient of a mix). A reduction of a long vector to one number becomes two, so that more than one core works on it.
  */
 import type { Graph, Node, NodeWith, Op } from "../graph/node.js";
 import { attentionSizes } from "../graph/ops/attention.js";
@@ -24,9 +24,18 @@ const LONGEST_ROW = 4096;
 const legal = new WeakMap<Graph, Graph>();
 
 /** Composites with a skeleton of their own. */
-const KERNELS: ReadonlySet<Op> = new Set<Op>(["sinkhorn", "sinkhorn_vjp", "attention", "attention_lse", "attention_vjp"]);
+const KERNELS: ReadonlySet<Op> = new Set<Op>([
+  "sinkhorn",
+  "sinkhorn_vjp",
+  "attention",
+  "attention_lse",
+  "attention_vjp",
+]);
 
-/** Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first cache. */
+/**
+ * Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first
+ * cache.
+ */
 const WIDEST_HEAD = 1022;
 
 function isTooWide(node: Node): boolean {
@@ -49,7 +58,10 @@ function legalized(graph: Graph): Graph {
   });
 }
 
-/** First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation everywhere. */
+/**
+ * First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation
+ * everywhere.
+ */
 function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
   const x = node.inputs[0]!;
   const row = x.shape.length === 1 ? rowOf(x.shape[0]!) : null;
@@ -71,12 +83,16 @@ function isStarved(node: NodeWith<"contract">): boolean {
   if (last === undefined || (l.a.includes(last) && l.b.includes(last))) return true;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   if (summed.length === 0) return true;
-  const size = (letter: string): number => (l.a.includes(letter) ? node.inputs[0]!.shape[l.a.indexOf(letter)]! : node.inputs[1]!.shape[l.b.indexOf(letter)]!);
+  const size = (letter: string): number =>
+    l.a.includes(letter) ? node.inputs[0]!.shape[l.a.indexOf(letter)]! : node.inputs[1]!.shape[l.b.indexOf(letter)]!;
   const [owner, other] = l.a.includes(last) ? [l.a, l.b] : [l.b, l.a];
   const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
   const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
   if (columns >= FEW_COLUMNS || rows >= 64) return false;
-  return summed.some((letter) => strideOf(node.inputs[0]!, l.a, letter) === 1) && summed.some((letter) => strideOf(node.inputs[1]!, l.b, letter) === 1);
+  return (
+    summed.some((letter) => strideOf(node.inputs[0]!, l.a, letter) === 1) &&
+    summed.some((letter) => strideOf(node.inputs[1]!, l.b, letter) === 1)
+  );
 }
 
 /** The stride of a letter in an operand, in words; 0 when the operand repeats along it. */
@@ -93,7 +109,17 @@ function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
   const last = lastLetter(l.out, node.shape);
   const columns = last !== undefined && (strideOf(x, l.a, last) === 1 || strideOf(y, l.b, last) === 1);
   const all = columns ? [...summed, ...l.out] : [...l.out, ...summed];
-  const shape = all.map((letter) => (l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!));
-  const over = (operand: Node, term: string): Node => b.broadcast(operand, shape, [...term].map((letter) => all.indexOf(letter)));
-  return b.sum(b.mul(over(x, l.a), over(y, l.b)), summed.map((letter) => all.indexOf(letter)));
+  const shape = all.map((letter) =>
+    l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!,
+  );
+  const over = (operand: Node, term: string): Node =>
+    b.broadcast(
+      operand,
+      shape,
+      [...term].map((letter) => all.indexOf(letter)),
+    );
+  return b.sum(
+    b.mul(over(x, l.a), over(y, l.b)),
+    summed.map((letter) => all.indexOf(letter)),
+  );
 }

@@ -1,9 +1,11 @@
 /**
- * Matrix products on a CPU, after Goto and van de Geijn (2008): blocks of registers over panels that lie in memory in the order in which
- * they are read. A task is a block of rows by a block of columns of the result. For every 8 columns it packs B into a panel
- * [k][8]; A is packed into panels [k][4 or 6] only when its rows are neighbours in memory (the gradient of a weight), since rows that run
- * along k can be read as they lie. The block of registers is 4 rows by 2 vectors, the largest that V8 keeps in 16 registers
- * together with what it multiplies, or 6 rows where it multiplies and adds at once. All addresses of one step along k are one running index and constants, which become immediate offsets.
+ * Matrix products on a CPU, after Goto and van de Geijn (2008): blocks of registers over panels that lie in memory in
+ * the order in which they are read. A task is a block of rows by a block of columns of the result. For every 8 columns
+ * it packs B into a panel [k][8]; A is packed into panels [k][4 or 6] only when its rows are neighbours in memory (the
+ * gradient of a weight), since rows that run along k can be read as they lie. The block of registers is 4 rows by 2
+ * vectors, the largest that V8 keeps in 16 registers together with what it multiplies, or 6 rows where it multiplies
+ * and adds at once. All addresses of one step along k are one running index and constants, which become immediate
+ * offsets.
  */
 import type { NodeWith, Op } from "../graph/node.js";
 import * as k from "../kernel/build.js";
@@ -32,7 +34,10 @@ export interface CpuTile extends Choice {
   readonly unroll: number;
 }
 
-/** What is best where multiplying and adding are one instruction: nothing but sums, two vectors of B and a value of A needs a register. */
+/**
+ * What is best where multiplying and adding are one instruction: nothing but sums, two vectors of B and a value of A
+ * needs a register.
+ */
 export const FUSED: Choice = { height: 6 };
 
 /** Multiply-adds below which a task is not worth its call: small tasks share a group. */
@@ -46,7 +51,10 @@ const PANELS = 1 << 17;
 /** Rows that make packing B worth it. */
 const FEW = 8;
 
-/** Members of the family: cuts that have been the best for some shape, and deeper turns for engines that allocate registers well. */
+/**
+ * Members of the family: cuts that have been the best for some shape, and deeper turns for engines that allocate
+ * registers well.
+ */
 export const cpuTiles: readonly CpuTile[] = [
   { rows: 32, columns: 512, height: 4, unroll: 1 },
   { rows: 64, columns: 64, height: 4, unroll: 1 },
@@ -59,7 +67,10 @@ export const cpuTiles: readonly CpuTile[] = [
   { rows: 192, columns: 512, height: 4, unroll: 4 },
 ];
 
-/** Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels once for every block of rows. */
+/**
+ * Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels
+ * once for every block of rows.
+ */
 export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
   const depth = sizeOf(summed.map(({ size }) => size));
   const repeats = sizeOf(outer.map(({ size }) => size));
@@ -80,8 +91,9 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
 const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
 
 /**
- * Whether what becomes of a product has elementary functions in it. Their constants and intermediates leave no register to the sums, so the
- * products of a panel of columns are stored on the chip first and taken up again one after the other.
+ * Whether what becomes of a product has elementary functions in it. Their constants and intermediates leave no register
+ * to the sums, so the products of a panel of columns are stored on the chip first and taken up again one after the
+ * other.
  */
 const hasLongEpilogue = (cluster: Cluster): boolean => [...cluster.members].some(({ op }) => LONG.has(op));
 
@@ -101,7 +113,8 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const columns = Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block);
   const packsA = m.a === 1 && m.size >= height && n.size > 2 * block;
   const contiguous = n.b === 1 || n.size === 1;
-  const packsB = m.size > FEW || (!contiguous && m.size > 1) || (lanes === 4 && !contiguous) || (n.size % block !== 0 && m.size > 1);
+  const packsB =
+    m.size > FEW || (!contiguous && m.size > 1) || (lanes === 4 && !contiguous) || (n.size % block !== 0 && m.size > 1);
   const sizes = [sizeOf(outer.map((axis) => axis.size)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)];
   const tasks = sizeOf(sizes);
   const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * depth))));
@@ -114,9 +127,18 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(tasks)));
   e.loop(from, to, 1, (task) => {
     const [o, i, j] = e.split(task, sizes) as [Coord, Coord, Coord];
-    const at = e.split(o, outer.map((axis) => axis.size));
-    const baseA = e.address(at, outer.map((axis) => axis.a)).at;
-    const baseB = e.address(at, outer.map((axis) => axis.b)).at;
+    const at = e.split(
+      o,
+      outer.map((axis) => axis.size),
+    );
+    const baseA = e.address(
+      at,
+      outer.map((axis) => axis.a),
+    ).at;
+    const baseB = e.address(
+      at,
+      outer.map((axis) => axis.b),
+    ).at;
     const firstRow = e.coord(k.mul(i.at, k.idx(rows)));
     const endRow = e.bind(k.min(k.add(firstRow.at, k.idx(rows)), k.idx(m.size)));
     const firstColumn = e.coord(k.mul(j.at, k.idx(columns)));
@@ -138,7 +160,8 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
         e.loop(firstRow.at, endRow, 1, (mAt) => {
           const from = e.bind(productAt(mAt));
           const home = e.depth();
-          for (let v = 0; v < vectors; v++) result(mAt, n0, v, e.bind(k.load("products", k.add(from, k.idx(v * lanes)), { of: "f32", lanes })), home);
+          for (let v = 0; v < vectors; v++)
+            result(mAt, n0, v, e.bind(k.load("products", k.add(from, k.idx(v * lanes)), { of: "f32", lanes })), home);
         });
       }
     });
@@ -153,11 +176,13 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       const home = e.depth();
       const type: Type = { of: "f32", lanes };
       const zero = lanes === 4 ? k.splat(k.f32(0)) : k.f32(0);
-      const names = Array.from({ length: count }, () => Array.from({ length: vectors }, () => {
-        const name = e.fresh("acc");
-        e.push(k.varS(name, zero));
-        return name;
-      }));
+      const names = Array.from({ length: count }, () =>
+        Array.from({ length: vectors }, () => {
+          const name = e.fresh("acc");
+          e.push(k.varS(name, zero));
+          return name;
+        }),
+      );
       const rowA = packsA
         ? e.bind(k.mul(k.sub(m0.at, firstRow.at), k.idx(depth)))
         : e.bind(k.add(baseA, k.mul(m0.at, k.idx(m.a))));
@@ -165,13 +190,35 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       alongK((kk, step) => {
         const left = packsA
           ? e.bind(k.add(rowA, flat(kk, height)))
-          : e.bind(k.add(rowA, e.address(kk, product.k.map((axis) => axis.a)).at));
-        const right = columnB === null ? flat(kk, block) : e.bind(k.add(columnB, e.address(kk, product.k.map((axis) => axis.b)).at));
-        const innerA = packsA ? height : product.k.at(-1)?.a ?? 0;
-        const innerB = columnB === null ? block : product.k.at(-1)?.b ?? 0;
-        const values = columnB === null
-          ? Array.from({ length: vectors }, (_, v) => k.load("panel", k.add(right, k.idx(step * innerB + v * lanes)), type))
-          : loadB(k.add(right, k.idx(step * innerB)), n0);
+          : e.bind(
+              k.add(
+                rowA,
+                e.address(
+                  kk,
+                  product.k.map((axis) => axis.a),
+                ).at,
+              ),
+            );
+        const right =
+          columnB === null
+            ? flat(kk, block)
+            : e.bind(
+                k.add(
+                  columnB,
+                  e.address(
+                    kk,
+                    product.k.map((axis) => axis.b),
+                  ).at,
+                ),
+              );
+        const innerA = packsA ? height : (product.k.at(-1)?.a ?? 0);
+        const innerB = columnB === null ? block : (product.k.at(-1)?.b ?? 0);
+        const values =
+          columnB === null
+            ? Array.from({ length: vectors }, (_, v) =>
+                k.load("panel", k.add(right, k.idx(step * innerB + v * lanes)), type),
+              )
+            : loadB(k.add(right, k.idx(step * innerB)), n0);
         const bound = values.map((value) => e.bind(value));
         names.forEach((row, r) => {
           const one = k.load(packsA ? "panels" : a, k.add(left, k.idx(step * innerA + r * (packsA ? 1 : m.a))), F32);
@@ -181,7 +228,10 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
       });
       names.forEach((row, r) => {
         const mAt: Coord = m.size === 1 ? constant(0) : r === 0 ? m0 : e.coord(k.add(m0.at, k.idx(r)));
-        if (deferred) row.forEach((name, v) => e.push(k.store("products", k.add(productAt(mAt), k.idx(v * lanes)), k.ref(name, type))));
+        if (deferred)
+          row.forEach((name, v) =>
+            e.push(k.store("products", k.add(productAt(mAt), k.idx(v * lanes)), k.ref(name, type))),
+          );
         else row.forEach((name, v) => result(mAt, n0, v, k.ref(name, type), home));
       });
     }
@@ -202,12 +252,18 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
 
     /** The position of kk in a panel of `width` words a step. */
     function flat(kk: readonly Coord[], width: number): Expr {
-      return e.address(kk, rowMajor(kSizes).map((stride) => stride * width)).at;
+      return e.address(
+        kk,
+        rowMajor(kSizes).map((stride) => stride * width),
+      ).at;
     }
 
     function result(mAt: Coord, n0: Coord, v: number, value: Expr, home: number): void {
-      const loops = (nAt: Coord): { axis: Axis; at: Coord }[] =>
-        [...outer.map((axis, x) => ({ axis, at: at[x]! })), { axis: m, at: mAt }, { axis: n, at: nAt }];
+      const loops = (nAt: Coord): { axis: Axis; at: Coord }[] => [
+        ...outer.map((axis, x) => ({ axis, at: at[x]! })),
+        { axis: m, at: mAt },
+        { axis: n, at: nAt },
+      ];
       const start = v === 0 ? n0 : e.coord(k.add(n0.at, k.idx(v * lanes)));
       const whole = n.size % block === 0;
       const store = (nAt: Coord, part: Expr): void => finish(bench, cluster, node, loops(nAt), part, home);
@@ -217,7 +273,8 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
         return;
       }
       if (whole) return store({ ...start, lane: 1 }, value);
-      if (n.size >= 4) e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store({ ...start, lane: 1 }, value));
+      if (n.size >= 4)
+        e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store({ ...start, lane: 1 }, value));
       const left = n.size % 4;
       if (left === 0) return;
       // The last lanes, one by one; they stand in the last block only.
@@ -229,24 +286,32 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
     /** Columns n0 .. n0 + block of B at one k, straight from memory; columns past the end repeat the last one. */
     function loadB(address: Expr, n0: Coord): Expr[] {
       const whole = n.size % block === 0;
-      if (n.b === 1 && whole) return Array.from({ length: vectors }, (_, v) => k.load(b, k.add(address, k.idx(v * lanes)), { of: "f32", lanes }));
+      if (n.b === 1 && whole)
+        return Array.from({ length: vectors }, (_, v) =>
+          k.load(b, k.add(address, k.idx(v * lanes)), { of: "f32", lanes }),
+        );
       const scalar = (c: number): Expr => {
-        const column = whole ? k.idx(c * n.b) : k.mul(k.sub(k.min(k.add(n0.at, k.idx(c)), k.idx(n.size - 1)), n0.at), k.idx(n.b));
+        const column = whole
+          ? k.idx(c * n.b)
+          : k.mul(k.sub(k.min(k.add(n0.at, k.idx(c)), k.idx(n.size - 1)), n0.at), k.idx(n.b));
         return k.load(b, k.add(address, column), F32);
       };
       if (lanes === 1) return Array.from({ length: block }, (_, c) => scalar(c));
-      return Array.from({ length: vectors }, (_, v) => k.lanes([scalar(4 * v), scalar(4 * v + 1), scalar(4 * v + 2), scalar(4 * v + 3)]));
+      return Array.from({ length: vectors }, (_, v) =>
+        k.lanes([scalar(4 * v), scalar(4 * v + 1), scalar(4 * v + 2), scalar(4 * v + 3)]),
+      );
     }
 
     /** Packs all of k for the columns from n0. */
     function packB(n0: Coord): void {
       const origin = e.bind(k.add(baseB, k.mul(n0.at, k.idx(n.b))));
       const strides = product.k.map((axis) => axis.b);
-      const plain = (): void => e.nest(kSizes, (kk) => {
-        const address = e.bind(k.add(origin, e.address(kk, strides).at));
-        const to = flat(kk, block);
-        loadB(address, n0).forEach((value, v) => e.push(k.store("panel", k.add(to, k.idx(v * lanes)), value)));
-      });
+      const plain = (): void =>
+        e.nest(kSizes, (kk) => {
+          const address = e.bind(k.add(origin, e.address(kk, strides).at));
+          const to = flat(kk, block);
+          loadB(address, n0).forEach((value, v) => e.push(k.store("panel", k.add(to, k.idx(v * lanes)), value)));
+        });
       if (lanes !== 4 || strides.at(-1) !== 1 || n.b === 1) return plain();
       const transposing = (): void => transposed(strides, origin);
       if (n.size % block === 0) return transposing();
@@ -266,22 +331,28 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
             const address = e.bind(k.add(origin, e.address(kk, strides).at));
             const to = flat(kk, block);
             for (let v = 0; v < vectors; v++) {
-              const columns4 = [0, 1, 2, 3].map((l) => e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * n.b)), { of: "f32", lanes: 4 })));
-              transpose(columns4, e.bind).forEach((row, l) => e.push(k.store("panel", k.add(to, k.idx(l * block + v * 4)), row)));
+              const columns4 = [0, 1, 2, 3].map((l) =>
+                e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * n.b)), { of: "f32", lanes: 4 })),
+              );
+              transpose(columns4, e.bind).forEach((row, l) =>
+                e.push(k.store("panel", k.add(to, k.idx(l * block + v * 4)), row)),
+              );
             }
           });
         }
         for (let left = main; left < inner; left++) {
           const kk = [...before, constant(left)];
           const address = e.bind(k.add(origin, e.address(kk, strides).at));
-          loadB(address, { ...constant(0) }).forEach((value, v) => e.push(k.store("panel", k.add(flat(kk, block), k.idx(v * lanes)), value)));
+          loadB(address, { ...constant(0) }).forEach((value, v) =>
+            e.push(k.store("panel", k.add(flat(kk, block), k.idx(v * lanes)), value)),
+          );
         }
       });
     }
 
     /**
-     * Packs the task's rows: panel p holds [k][height]. Four panels at a time, so that a cache line of A is read once. Rows past the end of the
-     * product are left as they are, and never used.
+     * Packs the task's rows: panel p holds [k][height]. Four panels at a time, so that a cache line of A is read once.
+     * Rows past the end of the product are left as they are, and never used.
      */
     function packA(): void {
       const strides = product.k.map((axis) => axis.a);
@@ -292,8 +363,10 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
           const address = e.bind(k.add(origin, e.address(kk, strides).at));
           const to = e.bind(k.add(panel, flat(kk, height)));
           for (let p = 0; p < count; p++) {
-            const store = (r: number, value: Expr): void => e.push(k.store("panels", k.add(to, k.idx(p * height * depth + r)), value));
-            const load = (r: number, width: 1 | 4): Expr => k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
+            const store = (r: number, value: Expr): void =>
+              e.push(k.store("panels", k.add(to, k.idx(p * height * depth + r)), value));
+            const load = (r: number, width: 1 | 4): Expr =>
+              k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
             if (lanes === 4 && full && height >= 4) {
               // The last vector may begin within the one before.
               for (let r = 0; r < height; r += 4) store(Math.min(r, height - 4), load(Math.min(r, height - 4), 4));

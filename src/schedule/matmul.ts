@@ -1,6 +1,7 @@
 /**
- * The skeleton of matrix products: reads the contraction as a product (`contraction.ts`) and hands it to the half for the device's kind,
- * `matmul-cpu.ts` or `matmul-gpu.ts`. The elementwise epilogue of the cluster is emitted on the accumulators (`epilogue.ts`).
+ * The skeleton of matrix products: reads the contraction as a product (`contraction.ts`) and hands it to the half for
+ * the device's kind, `matmul-cpu.ts` or `matmul-gpu.ts`. The elementwise epilogue of the cluster is emitted on the
+ * accumulators (`epilogue.ts`).
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
@@ -14,6 +15,10 @@ export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: P
   const node = cluster.anchor as NodeWith<"contract">;
   const product = readProduct(node, places.isBase);
   return profile.kind === "gpu"
-    ? kernelize("matmul", [cluster], profile, places, profile.lanes, profile.workgroup, (bench) => matmulGpu(bench, cluster, node, product))
-    : kernelize("matmul", [cluster], profile, places, profile.lanes, 1, (bench) => matmulCpu(bench, cluster, node, product));
+    ? kernelize("matmul", [cluster], profile, places, profile.lanes, profile.workgroup, (bench) =>
+        matmulGpu(bench, cluster, node, product),
+      )
+    : kernelize("matmul", [cluster], profile, places, profile.lanes, 1, (bench) =>
+        matmulCpu(bench, cluster, node, product),
+      );
 }

@@ -1,8 +1,8 @@
 /**
- * Where every stored tensor lives. Lifetimes are known, so offsets are planned once: ranges are placed in order of size, each at
- * the lowest offset where no range with an overlapping lifetime is (greedy by size; Pisarchyk and Lee, 2020). A range may be cut into
- * segments with lifetimes of their own, as the gradients of a pack are: until one is stored, others may use its words. Ranges
- * start at multiples of 64 words, which is the offset alignment of WebGPU.
+ * Where every stored tensor lives. Lifetimes are known, so offsets are planned once: ranges are placed in order of
+ * size, each at the lowest offset where no range with an overlapping lifetime is (greedy by size; Pisarchyk and Lee,
+ * 2020). A range may be cut into segments with lifetimes of their own, as the gradients of a pack are: until one is
+ * stored, others may use its words. Ranges start at multiples of 64 words, which is the offset alignment of WebGPU.
  */
 import { SLOT, wholeSlots } from "../graph/packing.js";
 
@@ -36,12 +36,21 @@ export interface Layout {
 /** Cuts a range where its uses begin and end; a segment lives from the first use that touches it to the last. */
 export function rangeOfUses(words: number, uses: readonly Use[]): Range {
   const size = wholeSlots(words);
-  const spans = uses.map(({ at, words: used, position }) => ({ from: Math.floor(at / SLOT) * SLOT, to: wholeSlots(at + used), position }));
+  const spans = uses.map(({ at, words: used, position }) => ({
+    from: Math.floor(at / SLOT) * SLOT,
+    to: wholeSlots(at + used),
+    position,
+  }));
   const cuts = [...new Set([0, size, ...spans.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b);
   const segments = cuts.slice(1).map((end, i): Segment => {
     const at = cuts[i]!;
     const touching = spans.filter(({ from, to }) => from < end && at < to).map(({ position }) => position);
-    return { at, words: end - at, from: touching.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY), to: touching.reduce((a, b) => Math.max(a, b), -1) };
+    return {
+      at,
+      words: end - at,
+      from: touching.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
+      to: touching.reduce((a, b) => Math.max(a, b), -1),
+    };
   });
   return { words, segments };
 }
@@ -55,7 +64,7 @@ export function layOut(ranges: readonly Range[]): Layout {
   for (const i of order) {
     const { segments } = ranges[i]!;
     let offset = 0;
-    for (let before = -1; before !== offset; ) {
+    for (let before = -1; before !== offset;) {
       before = offset;
       for (const segment of segments) {
         for (const other of placed) {
@@ -91,6 +100,7 @@ export function layOutInOrder(words: readonly number[], start = 0): Layout {
 /** Words of the ranges that live at the same time, where that is most. What a layout needs is this at least. */
 export function mostAtOnce(ranges: readonly Range[]): number {
   const segments = ranges.flatMap((range) => range.segments).filter(({ from, to }) => from <= to);
-  const alive = (at: number): number => segments.reduce((sum, { words, from, to }) => (from <= at && at <= to ? sum + words : sum), 0);
+  const alive = (at: number): number =>
+    segments.reduce((sum, { words, from, to }) => (from <= at && at <= to ? sum + words : sum), 0);
   return segments.reduce((most, { from }) => Math.max(most, alive(from)), 0);
 }

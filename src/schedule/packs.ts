@@ -1,13 +1,15 @@
 /**
- * A pack costs no copy where it can be had by placement: every stored operand is stored in its slot right away, and whoever reads the
- * pack reads the range of all slots. A pack of leaves that lie in the state as the slots do is that memory. What can be had neither
- * way (a leaf of elsewhere, a tensor with a place already, an operand used twice) is copied into its slot.
+ * A pack costs no copy where it can be had by placement: every stored operand is stored in its slot right away, and
+ * whoever reads the pack reads the range of all slots. A pack of leaves that lie in the state as the slots do is that
+ * memory. What can be had neither way (a leaf of elsewhere, a tensor with a place already, an operand used twice) is
+ * copied into its slot.
  *
- * Padding is the one thing to prove. A pack is zero between its operands, but a range of the pool `work` holds what was there before, and
- * padding of the state what the last update left there. So the first question is whether anybody can tell: a value computed element by
- * element from a pack has padding of its own, and a slice of full slots, or within one, never shows it. Only where padding could be seen (by a sum, by the
- * host, by a view of another kind) is it cleared, by one kernel over the range from the first padding to the last, before the first operand
- * is stored there; and a pack of leaves is then copied.
+ * Padding is the one thing to prove. A pack is zero between its operands, but a range of the pool `work` holds what was
+ * there before, and padding of the state what the last update left there. So the first question is whether anybody can
+ * tell: a value computed element by element from a pack has padding of its own, and a slice of full slots, or within
+ * one, never shows it. Only where padding could be seen (by a sum, by the host, by a view of another kind) is it
+ * cleared, by one kernel over the range from the first padding to the last, before the first operand is stored there;
+ * and a pack of leaves is then copied.
  */
 import type { Node } from "../graph/node.js";
 import { elementwise } from "../graph/ops/elementwise.js";
@@ -52,7 +54,8 @@ export function paddingOf(pack: Node): Gap | null {
 export function showsPadding(pack: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
   const gaps = gapsOf(pack);
   if (gaps.length === 0) return false;
-  const inSlots = (start: number, words: number): boolean => gaps.every(({ from, to }) => to <= start || start + words <= from);
+  const inSlots = (start: number, words: number): boolean =>
+    gaps.every(({ from, to }) => to <= start || start + words <= from);
   const seen = new Set<Node>();
   const shows = (node: Node): boolean => {
     if (seen.has(node)) return false;
@@ -66,13 +69,22 @@ export function showsPadding(pack: Node, uses: ReadonlyMap<Node, readonly Node[]
   return shows(pack);
 }
 
-/** The offset in the state at which a pack of leaves lies already; null when it does not, or when its padding can be seen. */
-export function lyingAt(pack: Node, offsetOf: (leaf: Node) => number | null, uses: ReadonlyMap<Node, readonly Node[]>): number | null {
+/**
+ * The offset in the state at which a pack of leaves lies already; null when it does not, or when its padding can be
+ * seen.
+ */
+export function lyingAt(
+  pack: Node,
+  offsetOf: (leaf: Node) => number | null,
+  uses: ReadonlyMap<Node, readonly Node[]>,
+): number | null {
   const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
-  const starts = new Set(pack.inputs.map((input, i) => {
-    const at = offsetOf(behindReshapes(input, (node) => offsetOf(node) !== null));
-    return at === null ? null : at - offsets[i]!;
-  }));
+  const starts = new Set(
+    pack.inputs.map((input, i) => {
+      const at = offsetOf(behindReshapes(input, (node) => offsetOf(node) !== null));
+      return at === null ? null : at - offsets[i]!;
+    }),
+  );
   const [start] = starts;
   return start === undefined || start === null || starts.size > 1 || showsPadding(pack, uses) ? null : start;
 }
@@ -94,25 +106,36 @@ export function placePacks(
     const pack = cluster.anchor!;
     const whole = places.get(pack) ?? locate(pack);
     const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
-    copies.set(cluster, pack.inputs.flatMap((input, i) => {
-      const base = behindReshapes(input, parts.isBase);
-      const slot = partOf(whole, offsets[i]!, sizeOf(input.shape));
-      const known = places.get(base);
-      if (known) return [{ from: known, to: slot }];
-      places.set(base, slot);
-      return [];
-    }));
+    copies.set(
+      cluster,
+      pack.inputs.flatMap((input, i) => {
+        const base = behindReshapes(input, parts.isBase);
+        const slot = partOf(whole, offsets[i]!, sizeOf(input.shape));
+        const known = places.get(base);
+        if (known) return [{ from: known, to: slot }];
+        places.set(base, slot);
+        return [];
+      }),
+    );
   }
   for (const cluster of packs) {
     const pack = cluster.anchor!;
     const whole = places.get(pack)!;
-    const placed = pack.inputs.map((input) => behindReshapes(input, parts.isBase)).flatMap((base) => {
-      const { part, words } = places.get(base)!;
-      return part?.of === whole ? [{ at: part.at, words, order: first.get(base) ?? parts.stored.get(base)!.order }] : [];
-    });
-    /** The first cluster that stores into some words of the pack; at the latest that of the pack, where copies are made. */
+    const placed = pack.inputs
+      .map((input) => behindReshapes(input, parts.isBase))
+      .flatMap((base) => {
+        const { part, words } = places.get(base)!;
+        return part?.of === whole
+          ? [{ at: part.at, words, order: first.get(base) ?? parts.stored.get(base)!.order }]
+          : [];
+      });
+    /**
+     * The first cluster that stores into some words of the pack; at the latest that of the pack, where copies are made.
+     */
     const firstIn = (from: number, to: number): number =>
-      placed.filter(({ at, words }) => at < to && from < at + words).reduce((least, { order }) => Math.min(least, order), cluster.order);
+      placed
+        .filter(({ at, words }) => at < to && from < at + words)
+        .reduce((least, { order }) => Math.min(least, order), cluster.order);
     first.set(pack, firstIn(0, whole.words));
     const padding = paddingOf(pack);
     if (!padding || !showsPadding(pack, uses)) continue;

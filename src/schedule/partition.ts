@@ -1,10 +1,11 @@
 /**
- * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes its
- * reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, attention, or a pack, whose kernels are copies if any). Nodes are taken in topological
- * order; a node joins the newest cluster among its producers when it fits that cluster's loops, so that dependencies only
- * run from older to newer clusters and no circle can form. Inside a cluster nothing is stored but what another cluster or
- * the host reads. Views, constants, conditions, and the single-use operands of reductions are never stored: they are
- * emitted where they are used (`emit.ts`), so a wrong guess here costs time, never correctness.
+ * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes
+ * its reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, attention, or a pack, whose
+ * kernels are copies if any). Nodes are taken in topological order; a node joins the newest cluster among its producers
+ * when it fits that cluster's loops, so that dependencies only run from older to newer clusters and no circle can form.
+ * Inside a cluster nothing is stored but what another cluster or the host reads. Views, constants, conditions, and the
+ * single-use operands of reductions are never stored: they are emitted where they are used (`emit.ts`), so a wrong
+ * guess here costs time, never correctness.
  */
 import type { Graph, Node, Shape } from "../graph/node.js";
 import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./views.js";
@@ -40,26 +41,47 @@ export const isLeaf = (node: Node): boolean =>
 
 const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
 const isAnchor = (node: Node): boolean =>
-  node.op === "contract" || node.op === "sinkhorn" || node.op === "sinkhorn_vjp" || node.op === "pack" || isAttention(node);
-const isAttention = (node: Node): boolean => node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
+  node.op === "contract" ||
+  node.op === "sinkhorn" ||
+  node.op === "sinkhorn_vjp" ||
+  node.op === "pack" ||
+  isAttention(node);
+const isAttention = (node: Node): boolean =>
+  node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
 
 const isElementwise = (node: Node): boolean =>
   node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
 
-/** Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the operands. */
+/**
+ * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
+ * operands.
+ */
 function isSibling(a: Node, b: Node): boolean {
   if (a.op === "attention_vjp" && b.op === "attention_vjp") {
-    return a.attrs.wrt !== b.attrs.wrt && a.attrs.scale === b.attrs.scale && a.attrs.causal === b.attrs.causal && a.inputs.every((input, i) => input === b.inputs[i]);
+    return (
+      a.attrs.wrt !== b.attrs.wrt &&
+      a.attrs.scale === b.attrs.scale &&
+      a.attrs.causal === b.attrs.causal &&
+      a.inputs.every((input, i) => input === b.inputs[i])
+    );
   }
   const [result, logs] = a.op === "attention" ? [a, b] : [b, a];
-  return result.op === "attention" && logs.op === "attention_lse" && result.attrs.scale === logs.attrs.scale && result.attrs.causal === logs.attrs.causal &&
-    logs.inputs.every((input, i) => input === result.inputs[i]);
+  return (
+    result.op === "attention" &&
+    logs.op === "attention_lse" &&
+    result.attrs.scale === logs.attrs.scale &&
+    result.attrs.causal === logs.attrs.causal &&
+    logs.inputs.every((input, i) => input === result.inputs[i])
+  );
 }
 
 /** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
 const FEW_ROWS = 64;
 const LARGE = 4096;
-/** Tensors that one kernel reads at most. Without a limit a sum over many tensors would be one kernel that grows with depth; with it the sum is a row of equal kernels. */
+/**
+ * Tensors that one kernel reads at most. Without a limit a sum over many tensors would be one kernel that grows with
+ * depth; with it the sum is a row of equal kernels.
+ */
 const MOST_READS = 12;
 
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
@@ -84,7 +106,8 @@ export function reachable(graph: Graph): Node[] {
 
 export function partition(graph: Graph): Partition {
   const nodes = reachable(graph);
-  // The host reads an output whole; a new value may be a slice of what is in memory (`plan.ts` stores or copies it from there).
+  // The host reads an output whole; a new value may be a slice of what is in memory (`plan.ts` stores or copies it from
+  // there).
   const outputs = [...graph.outputs.values()];
   const results = [...outputs, ...graph.updates.values()];
   const uses = countUses(nodes, results);
@@ -101,8 +124,8 @@ export function partition(graph: Graph): Partition {
   /** Clusters that read a node, newest last: where siblings meet. */
   const readers = new Map<Node, Cluster[]>();
   /**
-   * The oldest cluster that a node of an epoch may join: none that was there when the epoch began. What recompute makes again from kept
-   * tensors would fit the kernels of the forward pass, and then live as long as if it had been kept.
+   * The oldest cluster that a node of an epoch may join: none that was there when the epoch began. What recompute makes
+   * again from kept tensors would fit the kernels of the forward pass, and then live as long as if it had been kept.
    */
   const began = new Map<number, number>([[0, 0]]);
 
@@ -140,7 +163,8 @@ export function partition(graph: Graph): Partition {
   }
   for (const output of outputs) store(behindReshapes(output, (node) => forced.has(node)));
   for (const value of graph.updates.values()) store(rangeOf(value, (node) => isLeaf(node) || forced.has(node)).base);
-  for (const cluster of clusters) cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
+  for (const cluster of clusters)
+    cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
   return {
     clusters: clusters.filter((cluster) => cluster.roots.length > 0),
     stored,
@@ -150,10 +174,25 @@ export function partition(graph: Graph): Partition {
 
   function open(node: Node): Cluster {
     const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
-    const kind = node.op === "contract" ? "matmul" : node.op === "pack" ? "pack" : isAttention(node) ? "attention" : isAnchor(node) ? "sinkhorn" : "map";
+    const kind =
+      node.op === "contract"
+        ? "matmul"
+        : node.op === "pack"
+          ? "pack"
+          : isAttention(node)
+            ? "attention"
+            : isAnchor(node)
+              ? "sinkhorn"
+              : "map";
     const cluster: Cluster = {
-      order: clusters.length, kind, shape, axes: null,
-      anchor: isAnchor(node) ? node : null, members: new Set(), reads: new Set(), roots: [],
+      order: clusters.length,
+      kind,
+      shape,
+      axes: null,
+      anchor: isAnchor(node) ? node : null,
+      members: new Set(),
+      reads: new Set(),
+      roots: [],
     };
     clusters.push(cluster);
     return cluster;
@@ -161,14 +200,21 @@ export function partition(graph: Graph): Partition {
 
   /** The cluster of attention that gives this result too, when all that the node reads is there by then. */
   function findSiblings(node: Node, newest: number): Cluster | null {
-    return isAttention(node) ? clusters.find(({ kind, members, order }) => kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node))) ?? null : null;
+    return isAttention(node)
+      ? (clusters.find(
+          ({ kind, members, order }) =>
+            kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node)),
+        ) ?? null)
+      : null;
   }
 
   /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
   function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
     const oldest = Math.max(newest, began.get(node.epoch)!);
     const room = (cluster: Cluster): boolean =>
-      cluster.reads.size + producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <= MOST_READS;
+      cluster.reads.size +
+        producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <=
+      MOST_READS;
     const first = clusters[newest];
     if (first && newest >= oldest && room(first) && fits(node, first)) return first;
     for (const producer of producers) {
@@ -177,7 +223,8 @@ export function partition(graph: Graph): Partition {
         if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
       }
     }
-    // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own costs more than it does.
+    // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
+    // costs more than it does.
     const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
     return numbers && room(numbers) && fits(node, numbers) ? numbers : null;
   }
@@ -196,20 +243,29 @@ export function partition(graph: Graph): Partition {
       return axes.includes(input.shape.length - 1) && aligned(input, cluster, true);
     }
     if (sameShape(node.shape, cluster.shape)) {
-      if (cluster.axes && !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))) return false;
+      if (
+        cluster.axes &&
+        !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))
+      )
+        return false;
       return node.inputs.every((input) => aligned(input, cluster, true));
     }
-    return cluster.axes !== null && sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
-      node.inputs.every((input) => aligned(input, cluster, false));
+    return (
+      cluster.axes !== null &&
+      sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
+      node.inputs.every((input) => aligned(input, cluster, false))
+    );
   }
 
   /** Whether all members of the cluster that `node` reads are read at the cluster's own loop variables. */
   function aligned(node: Node, cluster: Cluster, full: boolean): boolean {
-    if (cluster.members.has(node)) return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, cluster.axes ?? []));
+    if (cluster.members.has(node))
+      return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, cluster.axes ?? []));
     if (!inline(node) || isLeaf(node)) return true;
     if (node.op === "broadcast" && full && cluster.axes) {
       const kept = node.shape.map((_, axis) => axis).filter((axis) => !cluster.axes!.includes(axis));
-      if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept)) return aligned(node.inputs[0]!, cluster, false);
+      if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept))
+        return aligned(node.inputs[0]!, cluster, false);
     }
     if (isView(node)) return node.inputs.every((input) => isForeign(input, cluster));
     return node.inputs.every((input) => aligned(input, cluster, full));
@@ -224,13 +280,24 @@ const reducedAxes = (node: Node): readonly number[] =>
   node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
 
 /** Whether a cluster's rows are single numbers. */
-const makesNumbers = (cluster: Cluster): boolean => cluster.kind === "map" && without(cluster.shape, cluster.axes ?? []).length === 0;
+const makesNumbers = (cluster: Cluster): boolean =>
+  cluster.kind === "map" && without(cluster.shape, cluster.axes ?? []).length === 0;
 
-/** Whether the one reader of an elementwise node is elementwise too, over the same shape. A condition is no reader to wait for: it may be emitted at many places. */
+/**
+ * Whether the one reader of an elementwise node is elementwise too, over the same shape. A condition is no reader to
+ * wait for: it may be emitted at many places.
+ */
 function waits(node: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
   const [reader, ...others] = uses.get(node)!;
-  return reader !== undefined && others.length === 0 && reader !== node && reader.dtype !== "bool" &&
-    isElementwise(node) && isElementwise(reader) && sameShape(reader.shape, node.shape);
+  return (
+    reader !== undefined &&
+    others.length === 0 &&
+    reader !== node &&
+    reader.dtype !== "bool" &&
+    isElementwise(node) &&
+    isElementwise(reader) &&
+    sameShape(reader.shape, node.shape)
+  );
 }
 
 const keepsCoresBusy = (shape: Shape, axes: readonly number[]): boolean =>
@@ -255,11 +322,22 @@ export function countUses(nodes: readonly Node[], results: readonly Node[]): Map
   return uses;
 }
 
-/** Elementwise nodes whose only reader is a reduction, over a chain that never grows: emitted inside the reduction's loop. */
+/**
+ * Elementwise nodes whose only reader is a reduction, over a chain that never grows: emitted inside the reduction's
+ * loop.
+ */
 function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: ReadonlySet<Node>): Set<Node> {
   const floating = new Set<Node>();
   for (const node of [...nodes].reverse()) {
-    if (isLeaf(node) || isAnchor(node) || isReduction(node) || isView(node) || node.op === "gather" || results.has(node)) continue;
+    if (
+      isLeaf(node) ||
+      isAnchor(node) ||
+      isReduction(node) ||
+      isView(node) ||
+      node.op === "gather" ||
+      results.has(node)
+    )
+      continue;
     let reader: Node = node;
     let grows = false;
     do {
@@ -274,8 +352,16 @@ function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: 
   return floating;
 }
 
-/** Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does the host. */
-function findForced(nodes: readonly Node[], outputs: readonly Node[], values: readonly Node[], never: (node: Node) => boolean): Set<Node> {
+/**
+ * Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does
+ * the host.
+ */
+function findForced(
+  nodes: readonly Node[],
+  outputs: readonly Node[],
+  values: readonly Node[],
+  never: (node: Node) => boolean,
+): Set<Node> {
   const forced = new Set<Node>();
   const isBase = (node: Node): boolean => isLeaf(node) || forced.has(node) || !never(node);
   const force = (node: Node): void => {

@@ -1,6 +1,6 @@
 /**
- * A place in a pool: of its own, or a part of another. Parts let several tensors lie side by side in one range that is planned as a whole,
- * which is how a pack costs nothing (`packs.ts`).
+ * A place in a pool: of its own, or a part of another. Parts let several tensors lie side by side in one range that is
+ * planned as a whole, which is how a pack costs nothing (`packs.ts`).
  */
 import type { PoolName } from "../../runtime/plan.js";
 import type { Place } from "./kernelize.js";
@@ -15,7 +15,12 @@ export interface Located extends Place {
 export const located = (pool: PoolName, words: number, offset = -1): Located => ({ pool, words, offset, part: null });
 
 /** The words from `at` of another place. */
-export const partOf = (whole: Located, at: number, words: number): Located => ({ pool: whole.pool, words, offset: -1, part: { of: whole, at } });
+export const partOf = (whole: Located, at: number, words: number): Located => ({
+  pool: whole.pool,
+  words,
+  offset: -1,
+  part: { of: whole, at },
+});
 
 /** The range that is planned, whatever it is a part of. */
 export const wholeOf = (place: Located): Located => (place.part ? wholeOf(place.part.of) : place);

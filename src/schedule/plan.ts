@@ -1,11 +1,19 @@
 /**
- * From graphs to the plan of one device: partition, a kernel for every cluster, a place for every stored tensor, a table of
- * dispatches for every entry. Kernels with the same text are one kernel, so code does not grow with depth. The layout of the
- * pool `state` is the same for all devices and comes from the caller.
+ * From graphs to the plan of one device: partition, a kernel for every cluster, a place for every stored tensor, a
+ * table of dispatches for every entry. Kernels with the same text are one kernel, so code does not grow with depth. The
+ * layout of the pool `state` is the same for all devices and comes from the caller.
  */
 import { clusterOf } from "../kernel/clusters.js";
 import type { KernelProfile } from "../../codegen/target.js";
-import { wordBytes, type Dispatch, type Entry, type HostPool, type KernelInfo, type PoolName, type TensorRef } from "../../runtime/plan.js";
+import {
+  wordBytes,
+  type Dispatch,
+  type Entry,
+  type HostPool,
+  type KernelInfo,
+  type PoolName,
+  type TensorRef,
+} from "../../runtime/plan.js";
 import type { Account } from "../cost/account.js";
 import type { Graph, Node } from "../graph/node.js";
 import type { Kernel } from "../kernel/ir.js";
@@ -43,7 +51,10 @@ export interface Scheduled {
   readonly entries: Readonly<Record<string, Entry>>;
   readonly pools: Readonly<Record<PoolName, number>>;
   readonly constants: readonly { readonly at: TensorRef; readonly data: readonly number[] }[];
-  /** Bytes of the temporary floats, and of the streams' activations alone where they take most, by the name of the entry. */
+  /**
+   * Bytes of the temporary floats, and of the streams' activations alone where they take most, by the name of the
+   * entry.
+   */
   readonly peaks: Readonly<Record<string, Peak>>;
   /** Who an entry's dispatches work for, in their order; none where there is no such entry. */
   readonly accounts: (entry: string) => readonly Account[];
@@ -63,7 +74,12 @@ interface Run {
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
 const PADDING = 64;
 
-export function schedule(graphs: readonly Graph[], profile: KernelProfile, state: StateLayout, stateWords: number): Scheduled {
+export function schedule(
+  graphs: readonly Graph[],
+  profile: KernelProfile,
+  state: StateLayout,
+  stateWords: number,
+): Scheduled {
   const kernels: Kernel[] = [];
   const byText = new Map<string, number>();
   const texts = new WeakMap<Kernel, string>();
@@ -90,7 +106,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     return { ...bound, kernel: first };
   };
   const inRoles = (region: Region): Region[] =>
-    (region.clusters.length > 1 ? [region] : rolesOf(region.clusters[0]!, profile).map((cluster) => ({ ...region, clusters: [cluster] })));
+    region.clusters.length > 1
+      ? [region]
+      : rolesOf(region.clusters[0]!, profile).map((cluster) => ({ ...region, clusters: [cluster] }));
   /** The kernel of a region: made once for all regions of its signature. */
   const kernelFor = (region: Region, classes: AxisClasses, places: Places): Bound => {
     const signature = signatureOf(region, classes, places);
@@ -106,7 +124,11 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     if (index !== undefined) return index;
     byText.set(text, kernels.length);
     kernels.push(bound.kernel);
-    work.push({ flops: bound.flops, bytes: footprintOf(bound).reduce((sum, bytes) => sum + bytes, 0), tuned: bound.tuned?.key ?? null });
+    work.push({
+      flops: bound.flops,
+      bytes: footprintOf(bound).reduce((sum, bytes) => sum + bytes, 0),
+      tuned: bound.tuned?.key ?? null,
+    });
     return kernels.length - 1;
   };
   const literal = (node: Node): Located => {
@@ -128,22 +150,33 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   return {
     kernels,
     infos: kernels.map((kernel, i) => ({
-      name: `${kernel.name}_${i}`, groups: kernel.groups, workgroup: kernel.workgroup, ...work[i]!,
-      buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })), cluster: clusterOf(kernel.body),
+      name: `${kernel.name}_${i}`,
+      groups: kernel.groups,
+      workgroup: kernel.workgroup,
+      ...work[i]!,
+      buffers: kernel.buffers.map(({ pool, access }) => ({ pool, access })),
+      cluster: clusterOf(kernel.body),
     })),
-    entries: recordOf(entries), peaks: recordOf(peaks), accounts: (name) => accounts.get(name)?.() ?? [],
+    entries: recordOf(entries),
+    peaks: recordOf(peaks),
+    accounts: (name) => accounts.get(name)?.() ?? [],
     pools: {
-      state: literalsEnd + PADDING, work: pools.work + PADDING, ints: pools.ints + PADDING, out: pools.out + PADDING,
+      state: literalsEnd + PADDING,
+      work: pools.work + PADDING,
+      ints: pools.ints + PADDING,
+      out: pools.out + PADDING,
       half: pools.half === 0 ? 0 : pools.half + PADDING,
     },
     constants: [...literals.values()].map(({ place, node }) => ({
-      at: refTo(place, node), data: node.op === "literal" ? node.attrs.data : [],
+      at: refTo(place, node),
+      data: node.op === "literal" ? node.attrs.data : [],
     })),
   };
 
   function entry(graph: Graph): Entry {
     const { parts, regions: arranged, classes } = arrange(graph, rematerialize(graph, partition(graph)), profile.kind);
-    const regions = profile.kind === "gpu" ? arranged.map((region) => fitChip(region, classes, profile, parts.isBase)) : arranged;
+    const regions =
+      profile.kind === "gpu" ? arranged.map((region) => fitChip(region, classes, profile, parts.isBase)) : arranged;
     const onChip = new Set(regions.flatMap((region) => [...region.onChip]));
     const alone = new Set(regions.flatMap(({ clusters }) => (clusters.length === 1 ? clusters : [])));
     const nodes = reachable(graph);
@@ -173,7 +206,10 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
     const values = new Map([...graph.updates].map(([leaf, value]) => [leaf, rangeOf(value, parts.isBase)] as const));
 
     // Packs that are the state as it lies. A result is none of them: it is read when the state has changed.
-    const results = new Set([...[...graph.outputs.values()].map(base), ...[...values.values()].map((value) => value.base)]);
+    const results = new Set([
+      ...[...graph.outputs.values()].map(base),
+      ...[...values.values()].map((value) => value.base),
+    ]);
     const inState = new Map<Node, Located>();
     for (const { kind, anchor } of parts.clusters) {
       if (kind !== "pack" || results.has(anchor!)) continue;
@@ -181,7 +217,8 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       if (at !== null) inState.set(anchor!, locate(anchor!, "state", at));
     }
 
-    // An output or a new value that is itself a leaf which this entry changes means the old value: it is set aside before any kernel runs.
+    // An output or a new value that is itself a leaf which this entry changes means the old value: it is set aside
+    // before any kernel runs.
     const changed = (node: Node): boolean => values.has(node) && values.get(node)!.base !== node;
     const aside = new Map<Node, Located>();
     const setAside = (leaf: Node, pool: PoolName): void => {
@@ -196,7 +233,9 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
       if (value === leaf) continue;
       const known = places.get(value);
       if (known && known.pool === "state" && known.offset + offset === places.get(leaf)!.offset) continue;
-      const over = known ? null : inPlace(leaf, value, offset, { parts, alone, places, inState, values }, { layout: state, words: stateWords });
+      const over = known
+        ? null
+        : inPlace(leaf, value, offset, { parts, alone, places, inState, values }, { layout: state, words: stateWords });
       if (over) places.set(value, over);
       else {
         late.push({ leaf, base: value, offset });
@@ -209,26 +248,49 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
     const oracle: Places = { of: (node) => places.get(node) ?? null, isBase: parts.isBase };
     const copy = (from: Located, to: Located): Bound => copyKernel(from, to, to.words, profile);
-    const epochOf = ({ clusters }: Region): number => Math.max(...clusters.flatMap(({ members }) => [...members].map(({ epoch }) => epoch)));
-    const due = (epoch: number, region: Region | null = null) => (bound: Bound): Due => ({ bound, epoch, region });
+    const epochOf = ({ clusters }: Region): number =>
+      Math.max(...clusters.flatMap(({ members }) => [...members].map(({ epoch }) => epoch)));
+    const due =
+      (epoch: number, region: Region | null = null) =>
+      (bound: Bound): Due => ({ bound, epoch, region });
     const dues = [
       ...[...aside].map(([leaf, place]) => copy(places.get(leaf)!, place)).map(due(0)),
       ...regions.flatMap((region) => {
         const epoch = epochOf(region);
-        const clears = region.clusters.flatMap((cluster) => packs.clears.get(cluster) ?? []).map((place) => due(epoch)(interned(clearKernel(place, place.words, profile))));
+        const clears = region.clusters
+          .flatMap((cluster) => packs.clears.get(cluster) ?? [])
+          .map((place) => due(epoch)(interned(clearKernel(place, place.words, profile))));
         const [first] = region.clusters as [Cluster];
-        if (first.kind === "pack") return [...clears, ...(packs.copies.get(first) ?? []).map(({ from, to }) => due(epoch)(interned(copy(from, to))))];
+        if (first.kind === "pack")
+          return [
+            ...clears,
+            ...(packs.copies.get(first) ?? []).map(({ from, to }) => due(epoch)(interned(copy(from, to)))),
+          ];
         return [...clears, ...inRoles(region).map((part) => due(epoch, part)(kernelFor(part, classes, oracle)))];
       }),
-      ...late.map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!)).map(due(0)),
+      ...late
+        .map(({ leaf, base: value, offset }) => copy(partOf(old(value), offset, sizeOf(leaf.shape)), places.get(leaf)!))
+        .map(due(0)),
     ];
     const batches = batch(dues, spanOf);
-    const runs = batches.map(({ bound, copies }): Run => ({ kernel: share(bound), places: copies.flatMap((own) => own as readonly Located[]) }));
+    const runs = batches.map(({ bound, copies }): Run => ({
+      kernel: share(bound),
+      places: copies.flatMap((own) => own as readonly Located[]),
+    }));
     accounts.set(graph.name, () => batches.map((one, i) => accountOf(one, runs[i]!.kernel, profile, oracle)));
 
     const kept = new Set([...graph.outputs.values()].map((node) => wholeOf(old(base(node)))));
     const streams = new Set([...(graph.streams ?? [])].map((node) => places.get(behindViews(node, parts.isBase))));
-    peaks.set(graph.name, assignOffsets(runs, [...new Set([...places.values(), ...aside.values()].map(wholeOf))], new Set([...inputs.values()].map((node) => places.get(node)!)), kept, streams));
+    peaks.set(
+      graph.name,
+      assignOffsets(
+        runs,
+        [...new Set([...places.values(), ...aside.values()].map(wholeOf))],
+        new Set([...inputs.values()].map((node) => places.get(node)!)),
+        kept,
+        streams,
+      ),
+    );
 
     const dispatches: Dispatch[] = runs.map((one) => ({ kernel: one.kernel, offsets: one.places.map(startOf) }));
     const outputs = [...graph.outputs].map(([name, node]) => [name, refTo(old(base(node)), node)] as const);
@@ -240,17 +302,28 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
   }
 
   /** Plans the temporary pools of one entry and widens the pools to what it needs. */
-  function assignOffsets(runs: readonly Run[], all: readonly Located[], fed: ReadonlySet<Located>, kept: ReadonlySet<Located>, streams: ReadonlySet<Located | undefined>): Peak {
+  function assignOffsets(
+    runs: readonly Run[],
+    all: readonly Located[],
+    fed: ReadonlySet<Located>,
+    kept: ReadonlySet<Located>,
+    streams: ReadonlySet<Located | undefined>,
+  ): Peak {
     const peak = { work: 0, streams: 0 };
     const uses = new Map<Located, Use[]>(all.map((place) => [place, []]));
     runs.forEach((one, position) => {
-      for (const buffer of one.places) uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
+      for (const buffer of one.places)
+        uses.get(wholeOf(buffer))!.push({ at: inWhole(buffer), words: buffer.words, position });
     });
     for (const pool of ["work", "half", "ints", "out"] as const) {
       const own = all.filter((place) => place.pool === pool && place.offset < 0);
       const ranges = own.map((place) => {
         const always = (position: number): Use => ({ at: 0, words: place.words, position });
-        return rangeOfUses(place.words, [...uses.get(place)!, ...(fed.has(place) ? [always(-1)] : []), ...(kept.has(place) ? [always(runs.length)] : [])]);
+        return rangeOfUses(place.words, [
+          ...uses.get(place)!,
+          ...(fed.has(place) ? [always(-1)] : []),
+          ...(kept.has(place) ? [always(runs.length)] : []),
+        ]);
       });
       const layout = layOut(ranges);
       if (pool === "work" || pool === "half") {
@@ -266,7 +339,10 @@ export function schedule(graphs: readonly Graph[], profile: KernelProfile, state
 
 const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
 
-/** Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a whole. */
+/**
+ * Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a
+ * whole.
+ */
 function spanOf(place: Place): Span {
   const own = place as Located;
   const whole = wholeOf(own);
@@ -276,18 +352,28 @@ function spanOf(place: Place): Span {
 }
 
 function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  if (region.clusters.length > 1) return (profile.kind === "gpu" ? tokenGpu : tokenKernel)(region, classes, profile, places);
+  if (region.clusters.length > 1)
+    return (profile.kind === "gpu" ? tokenGpu : tokenKernel)(region, classes, profile, places);
   const [cluster] = region.clusters as [Cluster];
   switch (cluster.kind) {
-    case "map": return rowKernel(cluster, profile, places);
-    case "matmul": return matmulKernel(cluster, profile, places);
-    case "sinkhorn": return sinkhornKernel(cluster, profile, places);
-    case "attention": return attentionKernel(cluster, profile, places);
-    case "pack": throw new Error("schedule: a pack is placement, and copies");
-    default: return cluster.kind satisfies never;
+    case "map":
+      return rowKernel(cluster, profile, places);
+    case "matmul":
+      return matmulKernel(cluster, profile, places);
+    case "sinkhorn":
+      return sinkhornKernel(cluster, profile, places);
+    case "attention":
+      return attentionKernel(cluster, profile, places);
+    case "pack":
+      throw new Error("schedule: a pack is placement, and copies");
+    default:
+      return cluster.kind satisfies never;
   }
 }
 
 const refTo = (place: Located, node: Node): TensorRef => ({
-  pool: place.pool as HostPool, offset: startOf(place), shape: node.shape, dtype: node.dtype === "u32" ? "u32" : "f32",
+  pool: place.pool as HostPool,
+  offset: startOf(place),
+  shape: node.shape,
+  dtype: node.dtype === "u32" ? "u32" : "f32",
 });

@@ -1,6 +1,7 @@
 /**
- * Reductions as loops. Several of one extent may share a walk over it, so that what they read in common is loaded once. Where a
- * workgroup works on one thing (GPU), its invocations stride over the walk and combine what they found through shared memory.
+ * Reductions as loops. Several of one extent may share a walk over it, so that what they read in common is loaded once.
+ * Where a workgroup works on one thing (GPU), its invocations stride over the walk and combine what they found through
+ * shared memory.
  */
 import * as k from "../kernel/build.js";
 import type { Expr, Stmt, Type } from "../kernel/ir.js";
@@ -42,7 +43,10 @@ export interface Loops {
 
 /** With more reductions than this, a vector for each would not stay in registers with what it sums. */
 const FEW = 8;
-/** Vectors of accumulators of one walk, at most, when a reduction has several: a sum waits three cycles for the one before it, and two can be begun a cycle. */
+/**
+ * Vectors of accumulators of one walk, at most, when a reduction has several: a sum waits three cycles for the one
+ * before it, and two can be begun a cycle.
+ */
 const SIDE_BY_SIDE = 4;
 /** Words that walk together at most; and in how much memory of a workgroup they are combined. */
 const TOGETHER = 128;
@@ -50,7 +54,10 @@ const SHARES = 2048;
 const local = k.ref("local", k.INDEX);
 const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
 
-const combiner = (op: Reduction["op"]) => (a: Expr, b: Expr): Expr => (op === "sum" ? k.add(a, b) : k.max(a, b));
+const combiner =
+  (op: Reduction["op"]) =>
+  (a: Expr, b: Expr): Expr =>
+    op === "sum" ? k.add(a, b) : k.max(a, b);
 const neutral = (op: Reduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
 
 /** Cuts a list into parts that may share a walk. */
@@ -73,10 +80,15 @@ export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reductio
 /** The results of reductions over all positions of `sizes`; all of one op. */
 export function reduceAll(e: Loops, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
   const total = sizeOf(sizes);
-  if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt) return cooperate(e, e.cooperation.workgroup, sizes, reductions);
+  if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt)
+    return cooperate(e, e.cooperation.workgroup, sizes, reductions);
   const last = sizes[sizes.length - 1] ?? 1;
   if (total <= e.spelt) {
-    return reductions.map(({ op, item }) => widen(Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)))).reduce(combiner(op)));
+    return reductions.map(({ op, item }) =>
+      widen(Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)))).reduce(
+        combiner(op),
+      ),
+    );
   }
   if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ wide }) => wide)) {
     const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
@@ -95,11 +107,17 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
         vectors.forEach((own) => own[way]!.accumulate([...outer, { ...at, lane: 1 }]));
       }
     });
-    if (tails.length) e.loop(k.idx(main), k.idx(last), 1, (c) => tails.forEach(({ accumulate }) => accumulate([...outer, c])));
+    if (tails.length)
+      e.loop(k.idx(main), k.idx(last), 1, (c) => tails.forEach(({ accumulate }) => accumulate([...outer, c])));
   });
   return reductions.map(({ op }, i) => {
     const combine = combiner(op);
-    const v = e.bind(pairs(vectors[i]!.map(({ value }) => value), combine));
+    const v = e.bind(
+      pairs(
+        vectors[i]!.map(({ value }) => value),
+        combine,
+      ),
+    );
     const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
     return tails.length ? combine(folded, tails[i]!.value) : folded;
   });
@@ -113,10 +131,16 @@ function waysOf(vectors: number, reductions: number): number {
 }
 
 const pairs = (items: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr =>
-  (items.length === 1 ? items[0]! : combine(pairs(items.slice(0, items.length / 2), combine), pairs(items.slice(items.length / 2), combine)));
+  items.length === 1
+    ? items[0]!
+    : combine(pairs(items.slice(0, items.length / 2), combine), pairs(items.slice(items.length / 2), combine));
 
 /** A variable that collects a reduction. */
-function accumulator(e: Loops, { op, item }: Reduction, lanes: 1 | 4): { readonly value: Expr; readonly accumulate: (reduced: readonly Coord[]) => void } {
+function accumulator(
+  e: Loops,
+  { op, item }: Reduction,
+  lanes: 1 | 4,
+): { readonly value: Expr; readonly accumulate: (reduced: readonly Coord[]) => void } {
   const name = e.fresh("acc");
   const value = k.ref(name, f32(lanes));
   const start = k.f32(neutral(op));
@@ -139,7 +163,9 @@ function cooperate(e: Loops, workgroup: number, sizes: readonly number[], reduct
     const reduced = e.split(flat, sizes);
     found.forEach(({ accumulate }) => accumulate(reduced));
   });
-  const shares = found.flatMap(({ value }) => (value.type.lanes === 4 ? ([0, 1, 2, 3] as const).map((l) => k.extract(value, l)) : [value]));
+  const shares = found.flatMap(({ value }) =>
+    value.type.lanes === 4 ? ([0, 1, 2, 3] as const).map((l) => k.extract(value, l)) : [value],
+  );
   const results = shares.length === 1 ? foldOne(e, workgroup, shares[0]!, combine) : foldMany(e, workgroup, shares, op);
   let at = 0;
   return reductions.map(({ wide }) => {
@@ -151,17 +177,29 @@ function cooperate(e: Loops, workgroup: number, sizes: readonly number[], reduct
 /** Some invocations combine their part of the shares, then all combine theirs. */
 function foldOne(e: Loops, workgroup: number, share: Expr, combine: (a: Expr, b: Expr) => Expr): Expr[] {
   const few = 2 ** Math.ceil(Math.log2(workgroup) / 2);
-  const all = (count: number, from: string, at: (i: number) => Expr): Expr => Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
+  const all = (count: number, from: string, at: (i: number) => Expr): Expr =>
+    Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
   e.shared("shares", workgroup);
   e.shared("folded", few);
   e.push(k.store("shares", local, share));
   e.push(k.barrier());
-  e.guard(k.lt(local, k.idx(few)), () => e.push(k.store("folded", local, all(workgroup / few, "shares", (i) => k.add(local, k.idx(i * few))))));
+  e.guard(k.lt(local, k.idx(few)), () =>
+    e.push(
+      k.store(
+        "folded",
+        local,
+        all(workgroup / few, "shares", (i) => k.add(local, k.idx(i * few))),
+      ),
+    ),
+  );
   e.push(k.barrier());
   return [e.bind(all(few, "folded", k.idx))];
 }
 
-/** Every result is combined by one invocation. Rows are one word longer than needed, so that they begin in different banks. */
+/**
+ * Every result is combined by one invocation. Rows are one word longer than needed, so that they begin in different
+ * banks.
+ */
 function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Reduction["op"]): Expr[] {
   const row = workgroup + 1;
   e.shared("shares", shares.length * row);
@@ -169,7 +207,11 @@ function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Redu
   shares.forEach((share, s) => e.push(k.store("shares", k.add(local, k.idx(s * row)), share)));
   e.push(k.barrier());
   e.loop(local, k.idx(shares.length), workgroup, (s) => {
-    const { value, accumulate } = accumulator(e, { op, wide: false, item: ([i]) => k.load("shares", k.add(k.mul(s.at, k.idx(row)), i!.at), f32(1)) }, 1);
+    const { value, accumulate } = accumulator(
+      e,
+      { op, wide: false, item: ([i]) => k.load("shares", k.add(k.mul(s.at, k.idx(row)), i!.at), f32(1)) },
+      1,
+    );
     e.loop(k.idx(0), k.idx(workgroup), 1, (i) => accumulate([i]));
     e.push(k.store("folded", s.at, value));
   });

@@ -1,12 +1,13 @@
 /**
- * Regions: clusters that follow each other token by token become one kernel. A boundary between two residual connections is many
- * small clusters over the same tokens (mix and write, the coefficients' products, Sinkhorn, read, the norm after it); alone, each
- * would send the streams through memory once more. A region takes a block of tokens through all of them, and what only its
- * own clusters read never leaves the chip (`token.ts` makes the kernel).
+ * Regions: clusters that follow each other token by token become one kernel. A boundary between two residual
+ * connections is many small clusters over the same tokens (mix and write, the coefficients' products, Sinkhorn, read,
+ * the norm after it); alone, each would send the streams through memory once more. A region takes a block of tokens
+ * through all of them, and what only its own clusters read never leaves the chip (`token.ts` makes the kernel).
  *
- * Clusters are taken in order; one joins the region of its newest producer when everything in that region stays local to a token,
- * so that dependencies only run from older to newer regions. Then clusters sink: one that is read by a single later region moves
- * there when that saves traffic (the mix of the streams is computed where the new streams are written, not where Sinkhorn ended).
+ * Clusters are taken in order; one joins the region of its newest producer when everything in that region stays local
+ * to a token, so that dependencies only run from older to newer regions. Then clusters sink: one that is read by a
+ * single later region moves there when that saves traffic (the mix of the streams is computed where the new streams are
+ * written, not where Sinkhorn ended).
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Graph, Node, NodeWith } from "../graph/node.js";
@@ -34,8 +35,9 @@ export interface Arrangement {
 /** With fewer tokens than this a region would leave cores idle. */
 const FEWEST = { cpu: 64, gpu: 128 } as const;
 /**
- * A product with weights belongs into a region when it has at most so many columns, or sums at most so many terms: more is work for a matmul kernel, which on a CPU does it at
- * twice the rate (a network of width 32 takes a third longer in regions alone); on a GPU a dispatch costs more than that.
+ * A product with weights belongs into a region when it has at most so many columns, or sums at most so many terms: more
+ * is work for a matmul kernel, which on a CPU does it at twice the rate (a network of width 32 takes a third longer in
+ * regions alone); on a GPU a dispatch costs more than that.
  */
 const NARROW = { cpu: 24, gpu: 64 } as const;
 
@@ -47,19 +49,28 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
   const candidates = tokenClasses(nodes, classes);
   const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes, NARROW[kind])));
   const rootsOf = (clusters: readonly Cluster[]): Node[] => clusters.flatMap(({ roots }) => roots);
-  /** Those of `tokens` in which `clusters` are local when they run with `region`; none when those are too few tokens. */
+  /**
+   * Those of `tokens` in which `clusters` are local when they run with `region`; none when those are too few tokens.
+   */
   const local = (clusters: readonly Cluster[], region: readonly Cluster[], tokens: readonly number[]): number[] => {
     const inside = new Set(rootsOf([...region, ...clusters]));
-    const shared = tokens.filter((token) => clusters.every((cluster) => isLocal(cluster, token, inside, classes, parts)));
+    const shared = tokens.filter((token) =>
+      clusters.every((cluster) => isLocal(cluster, token, inside, classes, parts)),
+    );
     const [root] = clusters[0]!.roots as [Node];
-    return shared.length > 0 && sizeOf(shared.map((token) => root.shape[classes(root).indexOf(token)]!)) >= FEWEST[kind] ? shared : [];
+    return shared.length > 0 && sizeOf(shared.map((token) => root.shape[classes(root).indexOf(token)]!)) >= FEWEST[kind]
+      ? shared
+      : [];
   };
 
   const regions: Cluster[][] = [];
   /** The tokens of each region. */
   const tokens: number[][] = [];
   const home = new Map<Cluster, number>();
-  /** The oldest region that a cluster of an epoch may join, as in the partition: what is made again must not be made when it was made first. */
+  /**
+   * The oldest region that a cluster of an epoch may join, as in the partition: what is made again must not be made
+   * when it was made first.
+   */
   const began = new Map<number, number>([[0, 0]]);
   for (const cluster of parts.clusters) {
     const epoch = [...cluster.members].reduce((latest, node) => Math.max(latest, node.epoch), 0);
@@ -67,7 +78,10 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
     const producers = storedReads(cluster, parts);
     const newest = producers.reduce((latest, node) => Math.max(latest, home.get(parts.stored.get(node)!)!), -1);
     // Nothing older reads the newcomer: only its own locality is in question.
-    const shared = newest >= began.get(epoch)! && newest >= 0 && small.has(cluster) ? local([cluster], regions[newest]!, tokens[newest]!) : [];
+    const shared =
+      newest >= began.get(epoch)! && newest >= 0 && small.has(cluster)
+        ? local([cluster], regions[newest]!, tokens[newest]!)
+        : [];
     if (shared.length > 0) {
       home.set(cluster, newest);
       regions[newest]!.push(cluster);
@@ -87,7 +101,11 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
     clusters: [...position.values()],
     stored: new Map([...parts.stored].map(([node, cluster]) => [node, moved(cluster)])),
     isBase: parts.isBase,
-    readersOf: (node) => parts.readersOf(node).flatMap((cluster) => (position.has(cluster) ? [moved(cluster)] : [])).sort((a, b) => a.order - b.order),
+    readersOf: (node) =>
+      parts
+        .readersOf(node)
+        .flatMap((cluster) => (position.has(cluster) ? [moved(cluster)] : []))
+        .sort((a, b) => a.order - b.order),
   };
   return {
     regions: regions.flatMap((region, i) => {
@@ -95,19 +113,28 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
       const clusters = region.map(moved);
       if (clusters.length === 1) return [alone(clusters[0]!)];
       const own = new Set(clusters);
-      const onChip = rootsOf(clusters).filter((root) => root.dtype === "f32" && !results.has(root) && arranged.readersOf(root).every((reader) => own.has(reader)));
+      const onChip = rootsOf(clusters).filter(
+        (root) =>
+          root.dtype === "f32" && !results.has(root) && arranged.readersOf(root).every((reader) => own.has(reader)),
+      );
       return [{ clusters, tokens: tokens[i]!, onChip: new Set(onChip) }];
     }),
     parts: arranged,
     classes,
   };
 
-  /** Moves clusters to their only reading region, the newest first, so that what a moved cluster reads can follow it. */
+  /**
+   * Moves clusters to their only reading region, the newest first, so that what a moved cluster reads can follow it.
+   */
   function sink(): void {
     for (const cluster of [...parts.clusters].reverse()) {
       if (!small.has(cluster) || cluster.roots.some((root) => results.has(root))) continue;
       const from = home.get(cluster)!;
-      const targets = new Set(cluster.roots.flatMap((root) => parts.readersOf(root).flatMap((reader) => (home.has(reader) ? [home.get(reader)!] : []))));
+      const targets = new Set(
+        cluster.roots.flatMap((root) =>
+          parts.readersOf(root).flatMap((reader) => (home.has(reader) ? [home.get(reader)!] : [])),
+        ),
+      );
       const [to] = targets;
       if (targets.size !== 1 || to === undefined || to === from || gained(cluster, from, to) <= 0) continue;
       const readers = regions[to]!.filter((other) => cluster.roots.some((root) => other.reads.has(root)));
@@ -127,14 +154,16 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
     const spent = [...cluster.reads].reduce((sum, read) => {
       const producer = parts.stored.get(read);
       if (parts.readersOf(read).some((reader) => inside.has(reader)) || (producer && inside.has(producer))) return sum;
-      const leaves = producer && home.get(producer) === from && parts.readersOf(read).every((reader) => home.get(reader) === from);
+      const leaves =
+        producer && home.get(producer) === from && parts.readersOf(read).every((reader) => home.get(reader) === from);
       return sum + (leaves ? 2 : 1) * sizeOf(read.shape);
     }, 0);
     return saved - spent;
   }
 }
 
-const storedReads = (cluster: Cluster, parts: Partition): Node[] => [...cluster.reads].filter((node) => !isLeaf(node) && parts.stored.has(node));
+const storedReads = (cluster: Cluster, parts: Partition): Node[] =>
+  [...cluster.reads].filter((node) => !isLeaf(node) && parts.stored.has(node));
 
 /** The axes of what the host feeds: data comes in tokens. */
 function tokenClasses(nodes: readonly Node[], classes: AxisClasses): number[] {
@@ -145,7 +174,13 @@ function tokenClasses(nodes: readonly Node[], classes: AxisClasses): number[] {
 const count = (classes: readonly number[], wanted: number): number => classes.filter((c) => c === wanted).length;
 
 /** Whether the roots of the cluster at one token read what is inside the region at that token only. */
-function isLocal(cluster: Cluster, token: number, inside: ReadonlySet<Node>, classes: AxisClasses, parts: Partition): boolean {
+function isLocal(
+  cluster: Cluster,
+  token: number,
+  inside: ReadonlySet<Node>,
+  classes: AxisClasses,
+  parts: Partition,
+): boolean {
   let local = true;
   const seen = new Map<Node, boolean>();
   const visit = (node: Node): boolean => {
@@ -154,7 +189,11 @@ function isLocal(cluster: Cluster, token: number, inside: ReadonlySet<Node>, cla
     if (known !== undefined) return known;
     const touches = node.inputs.map(visit);
     const any = touches.some(Boolean);
-    if (any && (count(classes(node), token) !== 1 || removes(node, token, classes) || (node.op === "gather" && touches[0]!))) local = false;
+    if (
+      any &&
+      (count(classes(node), token) !== 1 || removes(node, token, classes) || (node.op === "gather" && touches[0]!))
+    )
+      local = false;
     seen.set(node, any);
     return any;
   };
@@ -167,27 +206,41 @@ function isLocal(cluster: Cluster, token: number, inside: ReadonlySet<Node>, cla
 
 /** Whether the node sums over an axis of the class. */
 function removes(node: Node, token: number, classes: AxisClasses): boolean {
-  if (node.op === "sum" || node.op === "reduce_max") return node.attrs.axes.some((axis) => classes(node.inputs[0]!)[axis] === token);
+  if (node.op === "sum" || node.op === "reduce_max")
+    return node.attrs.axes.some((axis) => classes(node.inputs[0]!)[axis] === token);
   if (node.op !== "contract") return false;
   const l = letters(node.attrs.spec)!;
-  return [...l.a].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[0]!)[axis] === token) ||
-    [...l.b].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[1]!)[axis] === token);
+  return (
+    [...l.a].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[0]!)[axis] === token) ||
+    [...l.b].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[1]!)[axis] === token)
+  );
 }
 
 /** Whether a cluster is work for a region: not a product with wide weights. */
 function isSmall(cluster: Cluster, candidates: readonly number[], classes: AxisClasses, narrow: number): boolean {
   if (cluster.kind !== "matmul") return cluster.kind === "map" || cluster.kind === "sinkhorn";
-  const shape = weightsOf(cluster.anchor as NodeWith<"contract">, (node) => classes(node).some((c) => candidates.includes(c)));
+  const shape = weightsOf(cluster.anchor as NodeWith<"contract">, (node) =>
+    classes(node).some((c) => candidates.includes(c)),
+  );
   return shape === null || shape.columns <= narrow || shape.terms <= narrow;
 }
 
-/** The operand of a product that is the same for all tokens, as columns of the result and terms of the sum; null when both have tokens. */
-export function weightsOf(node: NodeWith<"contract">, hasTokens: (node: Node) => boolean): { readonly operand: 0 | 1; readonly columns: number; readonly terms: number } | null {
+/**
+ * The operand of a product that is the same for all tokens, as columns of the result and terms of the sum; null when
+ * both have tokens.
+ */
+export function weightsOf(
+  node: NodeWith<"contract">,
+  hasTokens: (node: Node) => boolean,
+): { readonly operand: 0 | 1; readonly columns: number; readonly terms: number } | null {
   const l = letters(node.attrs.spec)!;
   const [x, y] = node.inputs as [Node, Node];
   if (hasTokens(x) && hasTokens(y)) return null;
   const operand = hasTokens(x) ? 1 : 0;
   const term = operand === 1 ? l.b : l.a;
-  const size = (wanted: boolean): number => sizeOf([...term].flatMap((letter, i) => (l.out.includes(letter) === wanted ? [node.inputs[operand]!.shape[i]!] : [])));
+  const size = (wanted: boolean): number =>
+    sizeOf(
+      [...term].flatMap((letter, i) => (l.out.includes(letter) === wanted ? [node.inputs[operand]!.shape[i]!] : [])),
+    );
   return { operand, columns: size(true), terms: size(false) };
 }

@@ -1,14 +1,17 @@
 /**
- * The skeleton for everything without an anchor: maps, and rows with reductions (softmax, norms, losses, gradients of gains).
- * A row is one position of the kept axes. What varies is who walks what:
+ * The skeleton for everything without an anchor: maps, and rows with reductions (softmax, norms, losses, gradients of
+ * gains). A row is one position of the kept axes. What varies is who walks what:
  *
- *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time; a map whose
+ *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time;
+ *                        a map whose
  *                        tensors all have its own shape is walked as one long row.
  *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
- *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked serially; where almost all
+ *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked
+ *                        serially; where almost all
  *                        terms are zero (an embedding's gradient), `scatter.ts` walks the others only.
  *   GPU, map             an invocation an element.
- *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU that a CPU emulates
+ *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU
+ *                        that a CPU emulates
  *                        an invocation a row too.
  *   GPU, other rows      an invocation a row.
  */
@@ -24,7 +27,9 @@ import { scatter } from "./scatter.js";
 import { scatterOf } from "./sparse.js";
 import { sameShape, sizeOf } from "./views.js";
 
-/** Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call. */
+/**
+ * Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call.
+ */
 const GROUP = 8192;
 /** GPU rows of at least this length get a workgroup each, which shares its memory, */
 const LONG_ROW = 32;
@@ -51,9 +56,10 @@ export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Plac
   const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
   const trailing = axes.length === 0 || axes.includes(shape.length - 1);
   const scattered = scatterOf(cluster, profile);
-  if (scattered) return kernelize("scatter", [cluster], profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
+  if (scattered)
+    return kernelize("scatter", [cluster], profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
   return kernelize(name, [cluster], profile, places, profile.lanes, 1, (bench) => {
-    if (flat || sizeOf(without(shape, axes)) === 1 && !cluster.axes) return longRow(bench, cluster, shape, flat);
+    if (flat || (sizeOf(without(shape, axes)) === 1 && !cluster.axes)) return longRow(bench, cluster, shape, flat);
     return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
   });
 }
@@ -63,7 +69,8 @@ function flatten(cluster: Cluster, places: Places): boolean {
   if (cluster.axes || cluster.shape.length < 2) return false;
   const plain = (node: Node): boolean => {
     if (places.isBase(node) && !cluster.members.has(node)) return sameShape(node.shape, cluster.shape);
-    if (node.op === "broadcast") return sizeOf(node.inputs[0]!.shape) === 1 && node.inputs[0]!.shape.length === 0 && scalar(node.inputs[0]!);
+    if (node.op === "broadcast")
+      return sizeOf(node.inputs[0]!.shape) === 1 && node.inputs[0]!.shape.length === 0 && scalar(node.inputs[0]!);
     if (node.op === "reshape" || node.op === "slice" || node.op === "gather" || node.op === "iota") return false;
     return sameShape(node.shape, cluster.shape) && node.inputs.every(plain);
   };
@@ -87,7 +94,11 @@ function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean
     return cluster.shape.map((_, axis) => (axis === cluster.shape.length - 1 ? c : constant(0)));
   };
   if (shape.length === 0 || total === 1) {
-    storeRoots(bench, cluster.roots, cluster.shape.map(() => constant(0)));
+    storeRoots(
+      bench,
+      cluster.roots,
+      cluster.shape.map(() => constant(0)),
+    );
     return 1;
   }
   const groups = Math.ceil(total / GROUP);
@@ -96,9 +107,14 @@ function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean
   if (profile.lanes === 1) e.loop(from, to, 1, (c) => storeRoots(bench, cluster.roots, at(c)));
   else {
     const main = total - (total % 4);
-    if (main > 0) e.loop(from, main === total ? to : e.bind(k.min(to, k.idx(main))), 4, (c) => storeRoots(bench, cluster.roots, at({ ...c, lane: 1 })));
+    if (main > 0)
+      e.loop(from, main === total ? to : e.bind(k.min(to, k.idx(main))), 4, (c) =>
+        storeRoots(bench, cluster.roots, at({ ...c, lane: 1 })),
+      );
     if (main < total) {
-      e.guard(k.eq(to, k.idx(total)), () => e.loop(k.idx(main), k.idx(total), 1, (c) => storeRoots(bench, cluster.roots, at(c))));
+      e.guard(k.eq(to, k.idx(total)), () =>
+        e.loop(k.idx(main), k.idx(total), 1, (c) => storeRoots(bench, cluster.roots, at(c))),
+      );
     }
   }
   return groups;
@@ -130,11 +146,16 @@ export const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
 };
 
 /** The reductions of a cluster. */
-export const sumsOf = (cluster: Cluster): Reducing[] => [...cluster.members].filter((node): node is Reducing => node.op === "sum" || node.op === "reduce_max");
+export const sumsOf = (cluster: Cluster): Reducing[] =>
+  [...cluster.members].filter((node): node is Reducing => node.op === "sum" || node.op === "reduce_max");
 
 /** Whether a node waits for a reduction of the cluster, which what is read does not. */
 export const waits = (node: Node, cluster: Cluster): boolean =>
-  node.inputs.some((input) => !cluster.reads.has(input) && (input.op === "sum" || input.op === "reduce_max" ? cluster.members.has(input) : waits(input, cluster)));
+  node.inputs.some(
+    (input) =>
+      !cluster.reads.has(input) &&
+      (input.op === "sum" || input.op === "reduce_max" ? cluster.members.has(input) : waits(input, cluster)),
+  );
 
 /** Some rows a group; the inner axes walked inside each row. */
 function rows(bench: Workbench, cluster: Cluster, split: Split): number {
@@ -180,8 +201,12 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
     const at = e.split(o, outer);
     if (last % width === 0) one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);
     else {
-      e.guard(k.lt(block.at, k.idx(main)), () => one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]));
-      e.guard(k.le(k.idx(main), block.at), () => one([...at, e.coord(k.add(k.idx(main * width), k.sub(block.at, k.idx(main))))]));
+      e.guard(k.lt(block.at, k.idx(main)), () =>
+        one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]),
+      );
+      e.guard(k.le(k.idx(main), block.at), () =>
+        one([...at, e.coord(k.add(k.idx(main * width), k.sub(block.at, k.idx(main))))]),
+      );
     }
   });
   return Math.ceil(blocks / each);
@@ -194,23 +219,37 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
   const kept = without(shape, axes);
   const inner = shape.filter((_, axis) => axes.includes(axis));
   const { full, row } = byLevel(cluster);
-  const long = cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
+  const long =
+    cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
   const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
   if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
     const split = { shape, axes };
-    return kernelize(`${name}_shared`, [cluster], profile, places, 1, workgroup, (bench) => {
-      const { emitter: e, choose } = bench;
-      if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
-      const r: Coord = { at: group, lane: 0, depth: 0 };
-      const at = kept.length === 1 ? [r] : e.split(r, kept);
-      const values = row.map((root): Expr => e.emit(root, at));
-      e.guard(k.eq(local, k.idx(0)), () => row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)));
-      if (full.length) {
-        // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
-        e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) => storeRoots(bench, full, merge(split, at, e.split(flat, inner))));
-      }
-      return sizeOf(kept);
-    }, { depth: 0, workgroup });
+    return kernelize(
+      `${name}_shared`,
+      [cluster],
+      profile,
+      places,
+      1,
+      workgroup,
+      (bench) => {
+        const { emitter: e, choose } = bench;
+        if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
+        const r: Coord = { at: group, lane: 0, depth: 0 };
+        const at = kept.length === 1 ? [r] : e.split(r, kept);
+        const values = row.map((root): Expr => e.emit(root, at));
+        e.guard(k.eq(local, k.idx(0)), () =>
+          row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)),
+        );
+        if (full.length) {
+          // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
+          e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) =>
+            storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
+          );
+        }
+        return sizeOf(kept);
+      },
+      { depth: 0, workgroup },
+    );
   }
   const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
   return kernelize(name, [cluster], profile, places, 1, workgroup, (bench) => {

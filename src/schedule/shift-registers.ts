@@ -1,8 +1,9 @@
 /**
- * Registers that a loop fills, or empties, one a turn: all move up by one, so that one load or store of the text serves them all. An emulated
- * GPU makes a loop over its lanes of every load and store, with a branch for each word, and what its compiler takes grows with the
- * square of them: on lavapipe 4 loads of four words take 0.08 s, 16 take 0.35, and 120 took 33. Moving registers costs it next to nothing.
- * Drivers that unroll such a loop, as those of hardware may, are left with the loads and no moves.
+ * Registers that a loop fills, or empties, one a turn: all move up by one, so that one load or store of the text serves
+ * them all. An emulated GPU makes a loop over its lanes of every load and store, with a branch for each word, and what
+ * its compiler takes grows with the square of them: on lavapipe 4 loads of four words take 0.08 s, 16 take 0.35, and
+ * 120 took 33. Moving registers costs it next to nothing. Drivers that unroll such a loop, as those of hardware may,
+ * are left with the loads and no moves.
  */
 import * as k from "../kernel/build.js";
 import type { Expr, Type } from "../kernel/ir.js";

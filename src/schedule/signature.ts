@@ -1,8 +1,8 @@
 /**
- * What a region's kernel depends on, as text: the nodes from its results to what lies in memory, numbered as they are met, with their ops,
- * shapes and wiring, which of them share a place, which axes are tokens, and how the region is made of clusters. Regions of one
- * signature have one kernel over different places, so a layer's kernels are emitted once and found again for every other
- * layer. Names of leaves, ids and offsets are not in it.
+ * What a region's kernel depends on, as text: the nodes from its results to what lies in memory, numbered as they are
+ * met, with their ops, shapes and wiring, which of them share a place, which axes are tokens, and how the region is
+ * made of clusters. Regions of one signature have one kernel over different places, so a layer's kernels are emitted
+ * once and found again for every other layer. Names of leaves, ids and offsets are not in it.
  */
 import type { Node } from "../graph/node.js";
 import type { AxisClasses } from "./axes.js";
@@ -35,18 +35,27 @@ export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisC
     numbers.set(node, number);
     const local = tokens.length ? tokens.map((token) => classes(node).indexOf(token)).join() : "";
     const what = base ? "" : `${node.op}${JSON.stringify(node.attrs)}`;
-    parts.push(`${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${places.isBase(node) ? placeOf(node) : ""}|${local}`);
+    parts.push(
+      `${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${places.isBase(node) ? placeOf(node) : ""}|${local}`,
+    );
     return number;
   };
   const list = (nodes: Iterable<Node>): string => Array.from(nodes, visit).join();
-  const wholes = clusters.map((cluster) =>
-    `${cluster.kind}(${list(cluster.roots)};${list(cluster.members)};${list(cluster.reads)};${cluster.anchor ? visit(cluster.anchor) : ""};${cluster.shape.join("x")};${cluster.axes?.join() ?? "none"})`);
+  const wholes = clusters.map(
+    (cluster) =>
+      `${cluster.kind}(${list(cluster.roots)};${list(cluster.members)};${list(cluster.reads)};${cluster.anchor ? visit(cluster.anchor) : ""};${cluster.shape.join("x")};${cluster.axes?.join() ?? "none"})`,
+  );
   return { text: `${parts.join("\n")}\n${wholes.join("\n")}`, nodes: [...numbers.keys()] };
 }
 
 /** A kernel that was made for one region, for any other of its signature. */
-export function template(bound: Bound, { nodes }: Signature, places: Places): (other: Signature, otherPlaces: Places) => Bound {
-  const numberOf = (place: Place): number => nodes.findIndex((node) => places.isBase(node) && places.of(node) === place);
+export function template(
+  bound: Bound,
+  { nodes }: Signature,
+  places: Places,
+): (other: Signature, otherPlaces: Places) => Bound {
+  const numberOf = (place: Place): number =>
+    nodes.findIndex((node) => places.isBase(node) && places.of(node) === place);
   const numbers = bound.places.map(numberOf);
   const made = [...bound.made].map(numberOf);
   if ([...numbers, ...made].includes(-1)) throw new Error("schedule: a kernel reads what its region does not name");

@@ -1,12 +1,14 @@
 /**
- * Sinkhorn's projection of n x n matrices onto the doubly stochastic ones, in registers, and its vjp. On a GPU an invocation takes a
- * matrix; on a CPU the four lanes take four matrices, which works for every n and needs no shuffles: entry (i, j) of
- * all four is one vector. (A last block of fewer than four repeats the last matrix, and stores it again where it stands.) The
- * first column-and-row pass runs in the log domain, so logits of +-80 do no harm; afterwards every denominator is at least
- * 1/n^2. What is done once (reading, the first pass, writing) goes line by line through small arrays, so that the text of a kernel does not
- * hold an exponential for every entry; the iterations are in registers. The vjp recomputes the projection on chip: it keeps the 2 T n scaling sums, not the 2 T matrices, and walks back
- * from the result by multiplying with them. It carries the cotangents of logarithms: for P = Q / s with s the sum of Q along an axis (plus epsilon)
- * and G = dP * P, that of log Q is G - sum(G) * P, the sum along the same axis: no division, and half of the operations of dQ = (dP - sum(dP * P)) / s.
+ * Sinkhorn's projection of n x n matrices onto the doubly stochastic ones, in registers, and its vjp. On a GPU an
+ * invocation takes a matrix; on a CPU the four lanes take four matrices, which works for every n and needs no shuffles:
+ * entry (i, j) of all four is one vector. (A last block of fewer than four repeats the last matrix, and stores it again
+ * where it stands.) The first column-and-row pass runs in the log domain, so logits of +-80 do no harm; afterwards
+ * every denominator is at least 1/n^2. What is done once (reading, the first pass, writing) goes line by line through
+ * small arrays, so that the text of a kernel does not hold an exponential for every entry; the iterations are in
+ * registers. The vjp recomputes the projection on chip: it keeps the 2 T n scaling sums, not the 2 T matrices, and
+ * walks back from the result by multiplying with them. It carries the cotangents of logarithms: for P = Q / s with s
+ * the sum of Q along an axis (plus epsilon) and G = dP * P, that of log Q is G - sum(G) * P, the sum along the same
+ * axis: no division, and half of the operations of dQ = (dP - sum(dP * P)) / s.
  */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { NodeWith } from "../graph/node.js";
@@ -38,7 +40,8 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
     /** The matrices from `first`, one a lane. */
     const block = (first: Expr): void => {
       const bases = Array.from({ length: lanes }, (_, l) => {
-        const index = count % lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
+        const index =
+          count % lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
         return e.bind(k.mul(index, k.idx(n * n)));
       });
       project(
@@ -65,10 +68,15 @@ function loadLanes(buffer: string, bases: readonly Expr[], i: Expr): Expr {
 }
 
 function storeLanes(e: Emitter, buffer: string, bases: readonly Expr[], i: Expr, value: Expr): void {
-  bases.forEach((base, l) => e.push(k.store(buffer, k.add(base, i), bases.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))));
+  bases.forEach((base, l) =>
+    e.push(k.store(buffer, k.add(base, i), bases.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))),
+  );
 }
 
-/** Projects one matrix, or four in lanes: `read` gives an entry of an operand (logits; for the vjp also the cotangent), `write` takes that of the result. */
+/**
+ * Projects one matrix, or four in lanes: `read` gives an entry of an operand (logits; for the vjp also the cotangent),
+ * `write` takes that of the result.
+ */
 export type Projection = (
   read: (input: number, row: Coord, column: Coord) => Expr,
   write: (row: Coord, column: Coord, value: Expr) => void,
@@ -84,9 +92,13 @@ interface Scratch {
 }
 
 /** The passes that begin in the log domain. Paper: columns, then rows. DeepSeek: a softmax of rows. */
-const passesOf = ({ attrs: { convention } }: Sinkhorn): readonly Direction[] => (convention === "paper" ? ["columns", "rows"] : ["rows"]);
+const passesOf = ({ attrs: { convention } }: Sinkhorn): readonly Direction[] =>
+  convention === "paper" ? ["columns", "rows"] : ["rows"];
 
-/** Declares what a projection keeps; to be called in the outermost scope. `spelt`: whether it reads and writes at constant coordinates, for entries that are at hand. */
+/**
+ * Declares what a projection keeps; to be called in the outermost scope. `spelt`: whether it reads and writes at
+ * constant coordinates, for entries that are at hand.
+ */
 export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean): Projection {
   const n = node.shape[node.shape.length - 1]!;
   const array = (stem: string, entries: number): string => {
@@ -105,7 +117,14 @@ export function createProjection(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt
   return (read, write) => project(e, node, lanes, spelt, scratch, read, write);
 }
 
-function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { logits, shares, scales }: Scratch, ...[read, write]: Parameters<Projection>): void {
+function project(
+  e: Emitter,
+  node: Sinkhorn,
+  lanes: 1 | 4,
+  spelt: boolean,
+  { logits, shares, scales }: Scratch,
+  ...[read, write]: Parameters<Projection>
+): void {
   const n = node.shape[node.shape.length - 1]!;
   const type: Type = { of: "f32", lanes };
   const { iterations, convention, epsilon } = node.attrs;
@@ -121,31 +140,42 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { log
   const sum = (items: readonly Expr[]): Expr => e.bind(items.reduce((a, b) => k.add(a, b)));
   const load = (array: string, at: Expr): Expr => e.bind(k.load(array, at, type));
   /** Words of entry (row, column) in an array. */
-  const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n * lanes)), k.mul(column.at, k.idx(lanes)));
-  const eachEntry = (body: (row: Coord, column: Coord) => void): void => e.nest([n, n], ([row, column]) => body(row!, column!));
-  const outside = spelt ? (body: (row: Coord, column: Coord) => void): void => all.forEach((i) => body(constant(Math.floor(i / n)), constant(i % n))) : eachEntry;
+  const entry = (row: Coord, column: Coord): Expr =>
+    k.add(k.mul(row.at, k.idx(n * lanes)), k.mul(column.at, k.idx(lanes)));
+  const eachEntry = (body: (row: Coord, column: Coord) => void): void =>
+    e.nest([n, n], ([row, column]) => body(row!, column!));
+  const outside = spelt
+    ? (body: (row: Coord, column: Coord) => void): void =>
+        all.forEach((i) => body(constant(Math.floor(i / n)), constant(i % n)))
+    : eachEntry;
   /** Runs `body` for every line, with the words of its n entries. */
   const eachLine = (direction: Direction, body: (places: readonly Expr[]) => void): void =>
     e.loop(k.idx(0), k.idx(n), 1, (i) => {
       const start = e.bind(k.mul(i.at, k.idx(direction === "rows" ? n * lanes : lanes)));
       body(Array.from({ length: n }, (_, j) => k.add(start, k.idx(j * (direction === "rows" ? lanes : n * lanes)))));
     });
-  const keep = (array: string, values: readonly string[]): void => values.forEach((name, i) => e.push(k.store(array, k.idx(i * lanes), get(name))));
-  const entries = (array: string, of: (value: Expr, i: number) => Expr): string[] => all.map((i) => variable(of(k.load(array, k.idx(i * lanes), type), i)));
-  /** Shares of the exponentials along every line, the largest of which is taken out first; and their logarithms in place of the logits, where another pass follows. */
-  const softmax = (direction: Direction, to: string | null, isLast: boolean): void => eachLine(direction, (places) => {
-    const values = places.map((place) => load(logits, place));
-    const largest = e.bind(values.reduce((a, b) => k.max(a, b)));
-    const powers = values.map((value) => e.bind(k.unary("exp", k.sub(value, largest))));
-    const total = sum(powers);
-    if (!isLast) {
-      const shift = e.bind(k.add(largest, k.unary("log", total)));
-      places.forEach((place, j) => e.push(k.store(logits, place, k.sub(values[j]!, shift))));
-    }
-    if (to === null) return;
-    const inverse = e.bind(k.div(like(total, 1), total));
-    places.forEach((place, j) => e.push(k.store(to, place, k.mul(powers[j]!, inverse))));
-  });
+  const keep = (array: string, values: readonly string[]): void =>
+    values.forEach((name, i) => e.push(k.store(array, k.idx(i * lanes), get(name))));
+  const entries = (array: string, of: (value: Expr, i: number) => Expr): string[] =>
+    all.map((i) => variable(of(k.load(array, k.idx(i * lanes), type), i)));
+  /**
+   * Shares of the exponentials along every line, the largest of which is taken out first; and their logarithms in place
+   * of the logits, where another pass follows.
+   */
+  const softmax = (direction: Direction, to: string | null, isLast: boolean): void =>
+    eachLine(direction, (places) => {
+      const values = places.map((place) => load(logits, place));
+      const largest = e.bind(values.reduce((a, b) => k.max(a, b)));
+      const powers = values.map((value) => e.bind(k.unary("exp", k.sub(value, largest))));
+      const total = sum(powers);
+      if (!isLast) {
+        const shift = e.bind(k.add(largest, k.unary("log", total)));
+        places.forEach((place, j) => e.push(k.store(logits, place, k.sub(values[j]!, shift))));
+      }
+      if (to === null) return;
+      const inverse = e.bind(k.div(like(total, 1), total));
+      places.forEach((place, j) => e.push(k.store(to, place, k.mul(powers[j]!, inverse))));
+    });
   /** Sums to 1 along every line, remembering the denominators at `at` when the vjp will need them. */
   const normalize = (p: readonly string[], direction: Direction, plus: number, at: Expr | null): void => {
     for (let i = 0; i < n; i++) {
@@ -204,14 +234,18 @@ function project(e: Emitter, node: Sinkhorn, lanes: 1 | 4, spelt: boolean, { log
   if (!paper) {
     pullBack(p, g, "columns", k.idx(0));
     // From the share plus epsilon to the share.
-    g.forEach((name, i) => e.push(k.assign(name, k.mul(get(name), k.div(k.load(last, k.idx(i * lanes), type), get(p[i]!))))));
+    g.forEach((name, i) =>
+      e.push(k.assign(name, k.mul(get(name), k.div(k.load(last, k.idx(i * lanes), type), get(p[i]!))))),
+    );
   }
   keep(logits, g);
   // The logarithm of a share q: dz = dl - q * sum(dl) along its line.
-  [...passes.keys()].reverse().forEach((i) => eachLine(passes[i]!, (places) => {
-    const d = places.map((place) => load(logits, place));
-    const less = e.bind(k.neg(sum(d)));
-    places.forEach((place, j) => e.push(k.store(logits, place, k.fma(less, k.load(shares[i]!, place, type), d[j]!))));
-  }));
+  [...passes.keys()].reverse().forEach((i) =>
+    eachLine(passes[i]!, (places) => {
+      const d = places.map((place) => load(logits, place));
+      const less = e.bind(k.neg(sum(d)));
+      places.forEach((place, j) => e.push(k.store(logits, place, k.fma(less, k.load(shares[i]!, place, type), d[j]!))));
+    }),
+  );
   writeAll();
 }

@@ -1,8 +1,9 @@
 /**
- * The stages of a region: its clusters in order, each with the way in which a tile of tokens goes through it. Neighbouring products
- * of one operand are one stage; a product of a token's own operands that a single map reads as it is joins that map, so that the
- * streams are mixed and written in one pass. Where register blocks of several tokens gain nothing (GPU), so do products with weights that
- * have more columns than terms: the gradient of the streams is one pass then.
+ * The stages of a region: its clusters in order, each with the way in which a tile of tokens goes through it.
+ * Neighbouring products of one operand are one stage; a product of a token's own operands that a single map reads as it
+ * is joins that map, so that the streams are mixed and written in one pass. Where register blocks of several tokens
+ * gain nothing (GPU), so do products with weights that have more columns than terms: the gradient of the streams is one
+ * pass then.
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
@@ -43,8 +44,10 @@ export type Stage =
 
 /** `wideJoin`: whether products with weights that have more columns than terms are computed where they are read. */
 export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): Stage[] {
-  const tokensOf = (node: Node): number[] => region.tokens.map((token) => classes(node).indexOf(token)).filter((axis) => axis >= 0);
-  const shapeOf = (node: NodeWith<"contract">): ReturnType<typeof weightsOf> => weightsOf(node, (operand) => tokensOf(operand).length > 0);
+  const tokensOf = (node: Node): number[] =>
+    region.tokens.map((token) => classes(node).indexOf(token)).filter((axis) => axis >= 0);
+  const shapeOf = (node: NodeWith<"contract">): ReturnType<typeof weightsOf> =>
+    weightsOf(node, (operand) => tokensOf(operand).length > 0);
   /** Whether a product may be computed where its result is read, in one pass over it. */
   const isPass = (node: NodeWith<"contract">): boolean => {
     if (!wideJoin) return shapeOf(node) === null;
@@ -61,7 +64,11 @@ export function stagesOf(region: Region, classes: AxisClasses, places: Places, w
       continue;
     }
     const weights = shapeOf(anchor);
-    if (!weights || isPass(anchor) || !isPlain(anchor, weights.operand, tokensOf(anchor.inputs[1 - weights.operand]!))) {
+    if (
+      !weights ||
+      isPass(anchor) ||
+      !isPlain(anchor, weights.operand, tokensOf(anchor.inputs[1 - weights.operand]!))
+    ) {
       const reader = isPass(anchor) ? readerToJoin(cluster) : null;
       const own = [cluster, ...(joined.get(cluster) ?? [])] as const;
       if (reader) joined.set(reader, [...(joined.get(reader) ?? []), ...own]);
@@ -69,18 +76,30 @@ export function stagesOf(region: Region, classes: AxisClasses, places: Places, w
       continue;
     }
     const before = stages[stages.length - 1];
-    if (before?.kind === "product" && before.columns + weights.columns <= SPELT_OUT && sharesWalk(before, cluster, weights.operand)) {
-      stages[stages.length - 1] = { ...before, clusters: [...before.clusters, cluster], columns: before.columns + weights.columns };
+    if (
+      before?.kind === "product" &&
+      before.columns + weights.columns <= SPELT_OUT &&
+      sharesWalk(before, cluster, weights.operand)
+    ) {
+      stages[stages.length - 1] = {
+        ...before,
+        clusters: [...before.clusters, cluster],
+        columns: before.columns + weights.columns,
+      };
     } else stages.push({ kind: "product", clusters: [cluster], operand: weights.operand, columns: weights.columns });
   }
   return stages;
 
-  /** The one map without reductions that reads the product, at its own coordinates, when nothing else does; or that product's epilogue. */
+  /**
+   * The one map without reductions that reads the product, at its own coordinates, when nothing else does; or that
+   * product's epilogue.
+   */
   function readerToJoin(cluster: Cluster): Cluster | null {
     const [root] = cluster.roots;
     if (cluster.roots.length !== 1 || (root !== cluster.anchor && !wideJoin) || !region.onChip.has(root!)) return null;
     const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root!));
-    if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root!.shape) !== sizeOf(reader.shape)) return null;
+    if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root!.shape) !== sizeOf(reader.shape))
+      return null;
     if (reader.kind === "map") return reader;
     if (!wideJoin || reader.anchor?.op !== "contract" || !isPass(reader.anchor)) return null;
     return reader.anchor.inputs.some((input) => behindViews(input, places.isBase) === root) ? null : reader;
@@ -93,11 +112,17 @@ export function termsOf(node: NodeWith<"contract">): number[] {
   return [...l.a].flatMap((letter, axis) => (l.out.includes(letter) ? [] : [node.inputs[0]!.shape[axis]!]));
 }
 
-/** Whether every letter is a token's, a column's or summed: one row of the result a token, and the weights not indexed by it. */
+/**
+ * Whether every letter is a token's, a column's or summed: one row of the result a token, and the weights not indexed
+ * by it.
+ */
 function isPlain(node: NodeWith<"contract">, operand: 0 | 1, tokens: readonly number[]): boolean {
   const l = letters(node.attrs.spec)!;
   const [term, other] = operand === 0 ? [l.a, l.b] : [l.b, l.a];
-  return [...other].every((letter, axis) => tokens.includes(axis) || !l.out.includes(letter)) && [...term].every((letter) => !l.out.includes(letter) || !other.includes(letter));
+  return (
+    [...other].every((letter, axis) => tokens.includes(axis) || !l.out.includes(letter)) &&
+    [...term].every((letter) => !l.out.includes(letter) || !other.includes(letter))
+  );
 }
 
 function isWide(node: NodeWith<"contract">, places: Places): boolean {
@@ -109,7 +134,9 @@ function isWide(node: NodeWith<"contract">, places: Places): boolean {
   });
 }
 
-/** Whether a product walks over the same operand in the same way as those of a stage, and reads none of their results. */
+/**
+ * Whether a product walks over the same operand in the same way as those of a stage, and reads none of their results.
+ */
 function sharesWalk(stage: ProductStage, cluster: Cluster, operand: 0 | 1): boolean {
   const [first] = stage.clusters;
   const [one, other] = [first!.anchor as NodeWith<"contract">, cluster.anchor as NodeWith<"contract">];

@@ -26,7 +26,9 @@ export function tokensOf({ tokens, clusters }: Region, classes: AxisClasses): To
   return { axes, sizes, total, wordsOf: (node) => sizeOf(node.shape) / total };
 }
 
-/** The strides of a node's own axes in a place where one token's values lie side by side; the tokens' axes have none. */
+/**
+ * The strides of a node's own axes in a place where one token's values lie side by side; the tokens' axes have none.
+ */
 export function stridesInside(node: Node, axes: readonly number[]): number[] {
   const strides = rowMajor(node.shape.map((size, axis) => (axes.includes(axis) ? 1 : size)));
   return strides.map((stride, axis) => (axes.includes(axis) ? 0 : stride));
@@ -52,7 +54,12 @@ export interface Walk {
 }
 
 /** Coordinates of a node: the token's along its own axes, `rest` along the others in order. */
-export function coordsAt(node: Node, axes: readonly number[], parts: readonly Coord[], rest: readonly Coord[]): Coord[] {
+export function coordsAt(
+  node: Node,
+  axes: readonly number[],
+  parts: readonly Coord[],
+  rest: readonly Coord[],
+): Coord[] {
   let i = 0;
   return node.shape.map((_, axis) => {
     const own = axes.indexOf(axis);
@@ -61,9 +68,13 @@ export function coordsAt(node: Node, axes: readonly number[], parts: readonly Co
 }
 
 /** Whether a block of `height` neighbours may reach past the end of its tile. */
-export const clamps = (walk: Walk, height: number): boolean => !walk.whole || walk.count.kind !== "const" || walk.count.value % height !== 0;
+export const clamps = (walk: Walk, height: number): boolean =>
+  !walk.whole || walk.count.kind !== "const" || walk.count.value % height !== 0;
 
-/** Tokens of the tile from `first`, one after the other; past its end the last one again, whose results are stored again where they stand. */
+/**
+ * Tokens of the tile from `first`, one after the other; past its end the last one again, whose results are stored again
+ * where they stand.
+ */
 export function neighbours(bench: Workbench, walk: Walk, first: Coord, height: number): Token[] {
   const { emitter: e } = bench;
   const clamped = clamps(walk, height);

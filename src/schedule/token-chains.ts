@@ -1,8 +1,8 @@
 /**
- * Chains: the gradient of a connection's streams is a sum of three products, one for each gate, and of what the mean square adds. As stages of their
- * own each would read and write all the streams of a tile once more, for as few as four terms. Where a product's result is only read by the
- * next one, which adds to it, its registers go on: they start from what is there, sum over the terms of all products, and the map that reads the last result
- * takes it from them.
+ * Chains: the gradient of a connection's streams is a sum of three products, one for each gate, and of what the mean
+ * square adds. As stages of their own each would read and write all the streams of a tile once more, for as few as four
+ * terms. Where a product's result is only read by the next one, which adds to it, its registers go on: they start from
+ * what is there, sum over the terms of all products, and the map that reads the last result takes it from them.
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
@@ -11,9 +11,15 @@ import type { Region } from "./regions.js";
 import { SPELT_OUT, type ProductStage, type Stage } from "./stages.js";
 import { isView, sameShape } from "./views.js";
 
-/** What a product's registers may start from: all that its only result adds to the sum. A result that is the sum starts from zero; null where more becomes of it. */
+/**
+ * What a product's registers may start from: all that its only result adds to the sum. A result that is the sum starts
+ * from zero; null where more becomes of it.
+ */
 export function startOf(cluster: Cluster): { readonly start: Node | null } | null {
-  const { roots: [root, ...others], anchor } = cluster;
+  const {
+    roots: [root, ...others],
+    anchor,
+  } = cluster;
   if (others.length > 0) return null;
   if (root === anchor) return { start: null };
   if (root!.op !== "add" || !root!.inputs.includes(anchor!)) return null;
@@ -22,7 +28,8 @@ export function startOf(cluster: Cluster): { readonly start: Node | null } | nul
 }
 
 /** Whether a member's value depends on another one. */
-const reads = (node: Node, other: Node, cluster: Cluster): boolean => node === other || (!cluster.reads.has(node) && node.inputs.some((input) => reads(input, other, cluster)));
+const reads = (node: Node, other: Node, cluster: Cluster): boolean =>
+  node === other || (!cluster.reads.has(node) && node.inputs.some((input) => reads(input, other, cluster)));
 
 export function chain(stages: readonly Stage[], region: Region, isBase: (node: Node) => boolean): Stage[] {
   const found = [...stages];
@@ -37,7 +44,13 @@ export function chain(stages: readonly Stage[], region: Region, isBase: (node: N
       const next = onlyReader(found, last, root);
       if (!next) break;
       const [cluster, ...joined] = next.stage.clusters as [Cluster, ...Cluster[]];
-      if (next.stage.kind === "product" && isLink(next.stage) && startOf(cluster)!.start === root && sameShape(columnsOf(next.stage), columnsOf(stage))) products.push(next.stage);
+      if (
+        next.stage.kind === "product" &&
+        isLink(next.stage) &&
+        startOf(cluster)!.start === root &&
+        sameShape(columnsOf(next.stage), columnsOf(stage))
+      )
+        products.push(next.stage);
       else if (next.stage.kind === "map" && joined.length === 0 && takes(cluster, root)) after = cluster;
       else break;
       found.splice(last, 1);
@@ -45,29 +58,47 @@ export function chain(stages: readonly Stage[], region: Region, isBase: (node: N
       if (after) break;
     }
     if (products.length === 1 && !after) continue;
-    found[last] = { kind: "chain", clusters: [...products.flatMap(({ clusters }) => clusters), ...(after ? [after] : [])], products, after };
+    found[last] = {
+      kind: "chain",
+      clusters: [...products.flatMap(({ clusters }) => clusters), ...(after ? [after] : [])],
+      products,
+      after,
+    };
     // What has moved up to `at` is looked at next.
     if (last !== at) at--;
   }
   return found;
 
   /** The stage of the one cluster that reads a result which never leaves the chip. */
-  function onlyReader(all: readonly Stage[], from: number, root: Node): { readonly stage: Stage; readonly at: number } | null {
+  function onlyReader(
+    all: readonly Stage[],
+    from: number,
+    root: Node,
+  ): { readonly stage: Stage; readonly at: number } | null {
     if (!region.onChip.has(root)) return null;
-    const readers = all.flatMap((stage, i) => stage.clusters.filter((cluster) => cluster.reads.has(root)).map(() => ({ stage, at: i })));
+    const readers = all.flatMap((stage, i) =>
+      stage.clusters.filter((cluster) => cluster.reads.has(root)).map(() => ({ stage, at: i })),
+    );
     return readers.length === 1 && readers[0]!.at > from ? readers[0]! : null;
   }
 
   /** Whether a map without reductions reads the result where it stores its own, not behind a view. */
   function takes(cluster: Cluster, result: Node): boolean {
     if (cluster.axes !== null || !cluster.roots.every((root) => sameShape(root.shape, result.shape))) return false;
-    const plain = (node: Node): boolean => node !== result && (isBase(node) && !cluster.members.has(node) || node.inputs.every((input) => input === result ? !isView(node) : plain(input)));
+    const plain = (node: Node): boolean =>
+      node !== result &&
+      ((isBase(node) && !cluster.members.has(node)) ||
+        node.inputs.every((input) => (input === result ? !isView(node) : plain(input))));
     return cluster.roots.every((root) => root !== result && plain(root));
   }
 }
 
-/** Whether a stage is one product with more columns than are spelt out, whose registers may start from what its result adds. */
-const isLink = ({ clusters, columns }: ProductStage): boolean => clusters.length === 1 && columns > SPELT_OUT && startOf(clusters[0]!) !== null;
+/**
+ * Whether a stage is one product with more columns than are spelt out, whose registers may start from what its result
+ * adds.
+ */
+const isLink = ({ clusters, columns }: ProductStage): boolean =>
+  clusters.length === 1 && columns > SPELT_OUT && startOf(clusters[0]!) !== null;
 
 /** The axes of a product's result that are columns, in the order of its weights. */
 function columnsOf({ clusters: [cluster], operand }: ProductStage): number[] {
@@ -76,5 +107,5 @@ function columnsOf({ clusters: [cluster], operand }: ProductStage): number[] {
 }
 
 /** All products of a region, those in chains too. */
-export const productsOf = (stage: Stage): readonly ProductStage[] => (stage.kind === "product" ? [stage] : stage.kind === "chain" ? stage.products : []);
-
+export const productsOf = (stage: Stage): readonly ProductStage[] =>
+  stage.kind === "product" ? [stage] : stage.kind === "chain" ? stage.products : [];

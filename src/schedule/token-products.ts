@@ -1,7 +1,8 @@
 /**
- * Products with weights, inside a region: blocks of four tokens by two vectors of columns. The weights are packed once a group, block
- * of columns by block of columns in the order of the sum, so that a tile reads them in one run and no column is strided. Few columns (gates) are spelt
- * out and may come from several products of one operand; many (the gradient of the streams) are a loop.
+ * Products with weights, inside a region: blocks of four tokens by two vectors of columns. The weights are packed once
+ * a group, block of columns by block of columns in the order of the sum, so that a tile reads them in one run and no
+ * column is strided. Few columns (gates) are spelt out and may come from several products of one operand; many (the
+ * gradient of the streams) are a loop.
  */
 import type { Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
@@ -43,8 +44,15 @@ function readStage(cluster: Cluster, operand: 0 | 1): Reading {
   const l = letters(node.attrs.spec)!;
   const [term, other] = operand === 0 ? [l.a, l.b] : [l.b, l.a];
   return {
-    cluster, node, term, other, out: l.out, weights: node.inputs[operand]!, streams: node.inputs[1 - operand]!,
-    columns: [...term].filter((letter) => l.out.includes(letter)).join(""), summed: [...other].filter((letter) => !l.out.includes(letter)).join(""),
+    cluster,
+    node,
+    term,
+    other,
+    out: l.out,
+    weights: node.inputs[operand]!,
+    streams: node.inputs[1 - operand]!,
+    columns: [...term].filter((letter) => l.out.includes(letter)).join(""),
+    summed: [...other].filter((letter) => !l.out.includes(letter)).join(""),
   };
 }
 
@@ -71,7 +79,12 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
   const terms = (r: Reading): number[] => [...r.summed].map((letter) => sizeIn(r, letter));
   const columnSizes = (r: Reading): number[] => [...r.columns].map((letter) => sizeIn(r, letter));
   const weightAt = (r: Reading, columns: readonly Coord[], summed: readonly Coord[]): Expr =>
-    e.emit(r.weights, [...r.term].map((letter) => (r.columns.includes(letter) ? columns[r.columns.indexOf(letter)]! : summed[r.summed.indexOf(letter)]!)));
+    e.emit(
+      r.weights,
+      [...r.term].map((letter) =>
+        r.columns.includes(letter) ? columns[r.columns.indexOf(letter)]! : summed[r.summed.indexOf(letter)]!,
+      ),
+    );
 
   /** The columns of a product as vectors where four of the last axis remain, else one by one. */
   function spellOut(r: Reading): Column[] {
@@ -82,9 +95,13 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
       const strides = rowMajor(sizes.slice(0, -1));
       const at = strides.map((stride, i) => constant(Math.floor(o / stride) % sizes[i]!));
       const found: Column[] = [];
-      for (let c = 0; c < last; ) {
+      for (let c = 0; c < last;) {
         const width = profile.lanes === 4 && last - c >= 4 ? 4 : 1;
-        found.push({ of: r, at: sizes.length ? [...at, { ...constant(c), lane: width === 4 ? 1 : 0 }] : [], lanes: width });
+        found.push({
+          of: r,
+          at: sizes.length ? [...at, { ...constant(c), lane: width === 4 ? 1 : 0 }] : [],
+          lanes: width,
+        });
         c += width;
       }
       return found;
@@ -104,14 +121,19 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     }
     const units = readings.flatMap(spellOut);
     const most = profile.lanes === 4 ? VECTORS : 4;
-    const blocks = Array.from({ length: Math.ceil(units.length / most) }, (_, i) => units.slice(i * most, (i + 1) * most));
+    const blocks = Array.from({ length: Math.ceil(units.length / most) }, (_, i) =>
+      units.slice(i * most, (i + 1) * most),
+    );
     packed.set(stage, { stage, panel, blocks });
     let start = 0;
     for (const block of blocks) {
       const width = widthOf(block);
       const from = start;
       e.nest(terms(first), (summed) => {
-        const row = e.address(summed, rowMajor(terms(first)).map((stride) => stride * width)).at;
+        const row = e.address(
+          summed,
+          rowMajor(terms(first)).map((stride) => stride * width),
+        ).at;
         let offset = from;
         for (const { of: r, at, lanes } of block) {
           const value = weightAt(r, at, summed);
@@ -123,14 +145,28 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     }
   }
 
-  /** Whether the columns of a product that has many lie in blocks of those that are in registers together, one after the other. */
+  /**
+   * Whether the columns of a product that has many lie in blocks of those that are in registers together, one after the
+   * other.
+   */
   const isBlocked = (r: Reading): boolean => profile.lanes === 4 && columnSizes(r)[r.columns.length - 1]! % BLOCK === 0;
 
   /** Many columns of one product: the panel has them in rows, one for each term of the sum. */
   function packRows(r: Reading, panel: string): void {
     const sizes = [...columnSizes(r), ...terms(r)];
-    const strides = [...rowMajor(columnSizes(r)), ...rowMajor(terms(r)).map((stride) => stride * sizeOf(columnSizes(r)))];
-    e.nest(sizes, (all) => e.push(k.store(panel, e.address(all, strides).at, weightAt(r, all.slice(0, r.columns.length), all.slice(r.columns.length)))));
+    const strides = [
+      ...rowMajor(columnSizes(r)),
+      ...rowMajor(terms(r)).map((stride) => stride * sizeOf(columnSizes(r))),
+    ];
+    e.nest(sizes, (all) =>
+      e.push(
+        k.store(
+          panel,
+          e.address(all, strides).at,
+          weightAt(r, all.slice(0, r.columns.length), all.slice(r.columns.length)),
+        ),
+      ),
+    );
   }
 
   /** Blocks of columns, each with all terms. Where the weights run along the terms, four by four are turned. */
@@ -138,31 +174,59 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     const sizes = columnSizes(r);
     const along = terms(r);
     const turned = r.term.endsWith(r.summed[r.summed.length - 1]!) && along[along.length - 1]! % 4 === 0;
-    e.nest(sizes.slice(0, -1), (outer) => e.loop(k.idx(0), k.idx(sizes[sizes.length - 1]!), BLOCK, (first) => {
-      const columns = Array.from({ length: BLOCK }, (_, c): Coord[] => [...outer, c === 0 ? first : e.coord(k.add(first.at, k.idx(c)))]);
-      const block = e.address(columns[0]!, rowMajor(sizes).map((stride) => stride * sizeOf(along))).at;
-      const place = (summed: readonly Coord[]): Expr => k.add(block, e.address(summed, rowMajor(along).map((stride) => stride * BLOCK)).at);
-      if (!turned) {
-        return e.nest(along, (summed) => columns.forEach((column, c) => e.push(k.store(panel, k.add(place(summed), k.idx(c)), weightAt(r, column, summed)))));
-      }
-      e.nest(along.slice(0, -1), (before) => e.loop(k.idx(0), k.idx(along[along.length - 1]!), 4, (term) => {
-        const to = place([...before, term]);
-        for (let c = 0; c < BLOCK; c += 4) {
-          const rows = [0, 1, 2, 3].map((l) => weightAt(r, columns[c + l]!, [...before, { ...term, lane: 1 }]));
-          transpose(rows, e.bind).forEach((row, l) => e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row)));
+    e.nest(sizes.slice(0, -1), (outer) =>
+      e.loop(k.idx(0), k.idx(sizes[sizes.length - 1]!), BLOCK, (first) => {
+        const columns = Array.from({ length: BLOCK }, (_, c): Coord[] => [
+          ...outer,
+          c === 0 ? first : e.coord(k.add(first.at, k.idx(c))),
+        ]);
+        const block = e.address(
+          columns[0]!,
+          rowMajor(sizes).map((stride) => stride * sizeOf(along)),
+        ).at;
+        const place = (summed: readonly Coord[]): Expr =>
+          k.add(
+            block,
+            e.address(
+              summed,
+              rowMajor(along).map((stride) => stride * BLOCK),
+            ).at,
+          );
+        if (!turned) {
+          return e.nest(along, (summed) =>
+            columns.forEach((column, c) =>
+              e.push(k.store(panel, k.add(place(summed), k.idx(c)), weightAt(r, column, summed))),
+            ),
+          );
         }
-      }));
-    }));
+        e.nest(along.slice(0, -1), (before) =>
+          e.loop(k.idx(0), k.idx(along[along.length - 1]!), 4, (term) => {
+            const to = place([...before, term]);
+            for (let c = 0; c < BLOCK; c += 4) {
+              const rows = [0, 1, 2, 3].map((l) => weightAt(r, columns[c + l]!, [...before, { ...term, lane: 1 }]));
+              transpose(rows, e.bind).forEach((row, l) => e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row)));
+            }
+          }),
+        );
+      }),
+    );
   }
 
   /** Where the terms of a product with many columns stand in its panel, and where those of some columns begin. */
-  function panelOf(r: Reading): { readonly strides: readonly number[]; readonly begin: (columns: readonly Coord[]) => Expr } {
+  function panelOf(r: Reading): {
+    readonly strides: readonly number[];
+    readonly begin: (columns: readonly Coord[]) => Expr;
+  } {
     const sizes = columnSizes(r);
     const blocked = isBlocked(r);
     const strides = rowMajor(sizes).map((stride) => stride * (blocked ? sizeOf(terms(r)) : 1));
     return {
       strides: rowMajor(terms(r)).map((stride) => stride * (blocked ? BLOCK : sizeOf(sizes))),
-      begin: (columns) => e.address(columns.map((coord) => ({ ...coord, lane: 0 })), strides).at,
+      begin: (columns) =>
+        e.address(
+          columns.map((coord) => ({ ...coord, lane: 0 })),
+          strides,
+        ).at,
     };
   }
 
@@ -178,7 +242,14 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
         const from = start;
         e.loop(k.idx(0), walk.count, height, (local) => {
           const rows = neighbours(bench, walk, local, height);
-          registers(walk, rows, block, found.panel, rowMajor(terms(first)).map((stride) => stride * width), (c) => k.idx(from + widthOf(block.slice(0, c))));
+          registers(
+            walk,
+            rows,
+            block,
+            found.panel,
+            rowMajor(terms(first)).map((stride) => stride * width),
+            (c) => k.idx(from + widthOf(block.slice(0, c))),
+          );
         });
         start += width * sizeOf(terms(first));
       }
@@ -189,8 +260,10 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
   }
 
   /** The vectors of a block stand side by side, in rows and in blocks. */
-  const offsetIn = (block: readonly Column[], begin: (columns: readonly Coord[]) => Expr) => (c: number): Expr =>
-    k.add(begin(block[0]!.at), k.idx(block.slice(0, c).reduce((sum, { lanes }) => sum + lanes, 0)));
+  const offsetIn =
+    (block: readonly Column[], begin: (columns: readonly Coord[]) => Expr) =>
+    (c: number): Expr =>
+      k.add(begin(block[0]!.at), k.idx(block.slice(0, c).reduce((sum, { lanes }) => sum + lanes, 0)));
 
   /** Blocks of some tokens by some columns of a product that has many. */
   function eachBlock(walk: Walk, r: Reading, body: (rows: readonly Token[], block: readonly Column[]) => void): void {
@@ -218,7 +291,10 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     });
   }
 
-  /** Products whose results add up: the registers of one start from what it adds, those of the next go on, and what reads the last result takes it from them. */
+  /**
+   * Products whose results add up: the registers of one start from what it adds, those of the next go on, and what
+   * reads the last result takes it from them.
+   */
   function chain({ products, after }: ChainStage, walk: Walk): void {
     const readings = products.map(({ clusters, operand }) => readStage(clusters[0]!, operand));
     const [first] = readings as [Reading];
@@ -227,19 +303,31 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     const root = readings[readings.length - 1]!.cluster.roots[0]!;
     eachBlock(walk, first, (rows, block) => {
       const at = rows.map((token) => block.map(({ at: columns }) => resultAt(first, token, columns)));
-      const names = rows.map((_, i) => block.map(({ lanes }, c) => accumulator(lanes, start && e.emit(start, at[i]![c]!))));
+      const names = rows.map((_, i) =>
+        block.map(({ lanes }, c) => accumulator(lanes, start && e.emit(start, at[i]![c]!))),
+      );
       readings.forEach((r, link) => {
         // The columns of a link are those of the first.
         const own = block.map(({ lanes, at: columns }): Column => ({ of: r, lanes, at: columns }));
         const { strides, begin } = panelOf(r);
         const offset = offsetIn(own, begin);
-        sumTerms(walk, rows, own, packed.get(products[link]!)!.panel, strides, own.map((_, c) => e.bind(offset(c))), names);
+        sumTerms(
+          walk,
+          rows,
+          own,
+          packed.get(products[link]!)!.panel,
+          strides,
+          own.map((_, c) => e.bind(offset(c))),
+          names,
+        );
       });
       const stored = after?.roots ?? [root];
-      block.forEach(({ lanes }, c) => rows.forEach((_, i) => {
-        e.define(root, at[i]![c]!, k.ref(names[i]![c]!, { of: "f32", lanes }));
-        storeRoots(bench, stored, at[i]![c]!);
-      }));
+      block.forEach(({ lanes }, c) =>
+        rows.forEach((_, i) => {
+          e.define(root, at[i]![c]!, k.ref(names[i]![c]!, { of: "f32", lanes }));
+          storeRoots(bench, stored, at[i]![c]!);
+        }),
+      );
     });
   }
 
@@ -259,17 +347,26 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     });
   };
 
-  const heightOf = (walk: Walk): number => (walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS);
+  const heightOf = (walk: Walk): number =>
+    walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS;
 
   /** All positions along the sum: spelt out when they are few. */
   function walkTerms(sizes: readonly number[], body: (summed: readonly Coord[]) => void): void {
     if (sizeOf(sizes) > FEW_TERMS) return e.nest(sizes, body);
     const strides = rowMajor(sizes);
-    for (let flat = 0; flat < sizeOf(sizes); flat++) body(strides.map((stride, i) => constant(Math.floor(flat / stride) % sizes[i]!)));
+    for (let flat = 0; flat < sizeOf(sizes); flat++)
+      body(strides.map((stride, i) => constant(Math.floor(flat / stride) % sizes[i]!)));
   }
 
   /** Some tokens times some columns, in registers: the sum, and what becomes of it. */
-  function registers(walk: Walk, rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offset: (c: number) => Expr): void {
+  function registers(
+    walk: Walk,
+    rows: readonly Token[],
+    block: readonly Column[],
+    panel: string,
+    strides: readonly number[],
+    offset: (c: number) => Expr,
+  ): void {
     const offsets = block.map((_, c) => e.bind(offset(c)));
     const names = rows.map(() => block.map(({ lanes }) => accumulator(lanes, null)));
     sumTerms(walk, rows, block, panel, strides, offsets, names);
@@ -283,7 +380,15 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
   }
 
   /** Adds to every accumulator its sum over the terms of a product. */
-  function sumTerms(walk: Walk, rows: readonly Token[], block: readonly Column[], panel: string, strides: readonly number[], offsets: readonly Expr[], names: readonly (readonly string[])[]): void {
+  function sumTerms(
+    walk: Walk,
+    rows: readonly Token[],
+    block: readonly Column[],
+    panel: string,
+    strides: readonly number[],
+    offsets: readonly Expr[],
+    names: readonly (readonly string[])[],
+  ): void {
     const [{ of: r }] = block as [Column];
     const own = axes(r.streams);
     const vector = block.some(({ lanes }) => lanes === 4);
@@ -291,15 +396,19 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
     walkTerms(terms(r), (summed) => {
       const row = e.address(summed, strides).at;
       const columns = block.map(({ lanes }, c) => e.bind(k.load(panel, k.add(row, offsets[c]!), { of: "f32", lanes })));
-      const at = (token: Token): Coord[] => [...r.other].map((letter, axis) => {
-        const part = own.indexOf(axis);
-        return part >= 0 ? token.parts[part]! : summed[r.summed.indexOf(letter)]!;
-      });
+      const at = (token: Token): Coord[] =>
+        [...r.other].map((letter, axis) => {
+          const part = own.indexOf(axis);
+          return part >= 0 ? token.parts[part]! : summed[r.summed.indexOf(letter)]!;
+        });
       const place = clamps(walk, rows.length) ? null : e.locate(r.streams, at(rows[0]!));
       const step = place && walk.step(place.base);
       rows.forEach((token, i) => {
         // Evenly spaced tokens: one address for the block, and the rest are immediate offsets.
-        const one = place && step !== null ? k.load(place.buffer, k.add(place.at, k.idx(i * step)), k.F32) : e.emit(r.streams, at(token));
+        const one =
+          place && step !== null
+            ? k.load(place.buffer, k.add(place.at, k.idx(i * step)), k.F32)
+            : e.emit(r.streams, at(token));
         const x = scalar ? e.bind(one) : one;
         const wide = vector ? e.bind(k.splat(x)) : x;
         block.forEach(({ lanes }, c) => {

@@ -1,4 +1,6 @@
-/** The stages of a region on a GPU: passes over results, and walks over terms that many results share (`token-gpu.ts`). */
+/**
+ * The stages of a region on a GPU: passes over results, and walks over terms that many results share (`token-gpu.ts`).
+ */
 import type { Node } from "../graph/node.js";
 import type { Expr } from "../kernel/ir.js";
 import { constant, type Coord } from "./coords.js";
@@ -17,7 +19,10 @@ export interface Team {
   readonly tokens: Tokens;
   /** The token that this invocation works on. */
   readonly parts: readonly Coord[];
-  /** Every position of `sizes`, by one of the team. `light`: the body is so short that several positions may be spelt out side by side. */
+  /**
+   * Every position of `sizes`, by one of the team. `light`: the body is so short that several positions may be spelt
+   * out side by side.
+   */
   readonly spread: (sizes: readonly number[], light: boolean, body: (coords: readonly Coord[]) => void) => void;
   /** Something that one of the team does. */
   readonly once: (body: () => void) => void;
@@ -51,20 +56,38 @@ function rowsOf(cluster: Cluster, { axes }: Tokens, isBase: (node: Node) => bool
   const free = own.filter((axis) => !reduced.includes(axis));
   const sizesOf = (list: readonly number[]): number[] => list.map((axis) => domain.shape[axis]!);
   const term: Rows["term"] = (parts, kept, along) =>
-    coordsAt(domain, tokens, parts, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
-  const result: Rows["result"] = (parts, kept) => term(parts, kept, reduced.map(() => constant(0))).filter((_, axis) => !reduced.includes(axis));
+    coordsAt(
+      domain,
+      tokens,
+      parts,
+      own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)),
+    );
+  const result: Rows["result"] = (parts, kept) =>
+    term(
+      parts,
+      kept,
+      reduced.map(() => constant(0)),
+    ).filter((_, axis) => !reduced.includes(axis));
   const shape = { free: sizesOf(free), result, term };
   if (reduced.length === 0) {
     const product = cluster.anchor?.op === "contract" ? cluster.anchor : null;
-    return { ...shape, reduced: product ? termsOf(product) : [], first: product ? [product] : [], row: cluster.roots, full: [] };
+    return {
+      ...shape,
+      reduced: product ? termsOf(product) : [],
+      first: product ? [product] : [],
+      row: cluster.roots,
+      full: [],
+    };
   }
   const isRead = (node: Node): boolean => isBase(node) && !cluster.members.has(node);
-  const waits = (node: Node): boolean => node.inputs.some((input) => sums.includes(input as Reducing) || (!isRead(input) && waits(input)));
+  const waits = (node: Node): boolean =>
+    node.inputs.some((input) => sums.includes(input as Reducing) || (!isRead(input) && waits(input)));
   return { ...shape, ...byLevel(cluster), reduced: sizesOf(reduced), first: sums.filter((node) => !waits(node)) };
 }
 
 /** Whether the results are few and their terms many. */
-const isWalk = ({ free, reduced, first }: Rows): boolean => first.length > 0 && sizeOf(free) <= Math.min(SPELT_OUT, sizeOf(reduced));
+const isWalk = ({ free, reduced, first }: Rows): boolean =>
+  first.length > 0 && sizeOf(free) <= Math.min(SPELT_OUT, sizeOf(reduced));
 
 /** The positions of results: no vectors where a result has roots a term. */
 const positionsOf = ({ free, full }: Rows): Coord[][] => positions(free, full.length === 0);
@@ -76,7 +99,7 @@ export function positions(sizes: readonly number[], vectors: boolean): Coord[][]
   const found: Coord[][] = [];
   for (let o = 0; o < sizeOf(outer); o++) {
     const at = unflatten(o, outer).map(constant);
-    for (let c = 0; c < last; ) {
+    for (let c = 0; c < last;) {
       const width = vectors && last - c >= 4 ? 4 : 1;
       found.push(sizes.length ? [...at, { ...constant(c), lane: width === 4 ? 1 : 0 }] : []);
       c += width;
@@ -86,13 +109,16 @@ export function positions(sizes: readonly number[], vectors: boolean): Coord[][]
 }
 
 /** The clusters that a stage computes, without those that are computed where these read them. */
-export const ownOf = (stage: Stage): readonly Cluster[] => (stage.kind === "product" ? stage.clusters : [stage.clusters[0]!]);
+export const ownOf = (stage: Stage): readonly Cluster[] =>
+  stage.kind === "product" ? stage.clusters : [stage.clusters[0]!];
 
 /** The reductions that a stage walks over. */
 export function walksOf(stage: Stage, { bench, tokens, parts }: Team): Wanted[] {
   return ownOf(stage).flatMap((cluster) => {
     const rows = rowsOf(cluster, tokens, bench.places.isBase);
-    return isWalk(rows) ? positionsOf(rows).flatMap((kept) => rows.first.map((node) => ({ node, coords: rows.result(parts, kept) }))) : [];
+    return isWalk(rows)
+      ? positionsOf(rows).flatMap((kept) => rows.first.map((node) => ({ node, coords: rows.result(parts, kept) })))
+      : [];
   });
 }
 
@@ -104,14 +130,17 @@ export function summedBy(stage: Stage, tokens: Tokens, isBase: (node: Node) => b
     found.add(node);
     if (!isBase(node)) node.inputs.forEach(visit);
   };
-  for (const cluster of ownOf(stage)) for (const node of rowsOf(cluster, tokens, isBase).first) node.inputs.forEach(visit);
+  for (const cluster of ownOf(stage))
+    for (const node of rowsOf(cluster, tokens, isBase).first) node.inputs.forEach(visit);
   return [...found].filter(isBase);
 }
 
 /** The first cluster of a stage, or each of several products. */
 export function clusterStage({ bench, tokens, parts, spread, once }: Team, cluster: Cluster, stage: Stage): void {
   const { emitter: e } = bench;
-  const light = stage.clusters.reduce((sum, { anchor }) => sum + (anchor?.op === "contract" ? sizeOf(termsOf(anchor)) : 0), 0) <= LIGHT;
+  const light =
+    stage.clusters.reduce((sum, { anchor }) => sum + (anchor?.op === "contract" ? sizeOf(termsOf(anchor)) : 0), 0) <=
+    LIGHT;
   const rows = rowsOf(cluster, tokens, bench.places.isBase);
   const { free, reduced, row, full, result, term } = rows;
   if (!isWalk(rows)) {
@@ -125,6 +154,8 @@ export function clusterStage({ bench, tokens, parts, spread, once }: Team, clust
     const coords = result(parts, kept);
     return row.map((root): [Node, Coord[], Expr] => [root, coords, e.emit(root, coords)]);
   });
-  if (values.length > 0) once(() => values.forEach(([root, coords, value]) => e.store(bench.write(root), root, coords, value)));
-  if (full.length > 0) for (const kept of all) spread(reduced, true, (along) => storeRoots(bench, full, term(parts, kept, along)));
+  if (values.length > 0)
+    once(() => values.forEach(([root, coords, value]) => e.store(bench.write(root), root, coords, value)));
+  if (full.length > 0)
+    for (const kept of all) spread(reduced, true, (along) => storeRoots(bench, full, term(parts, kept, along)));
 }

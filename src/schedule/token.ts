@@ -1,14 +1,18 @@
 /**
- * The skeleton of a region (`regions.ts`): a group takes some tokens, and of these a tile at a time through every cluster of the
- * region, stage after stage. What only the region reads lives in an array of the thread, `tile` tokens long, in the first-level
- * cache; ranges of it are reused as soon as no later stage reads them (`memory.ts` plans this too). Stages are
+ * The skeleton of a region (`regions.ts`): a group takes some tokens, and of these a tile at a time through every
+ * cluster of the region, stage after stage. What only the region reads lives in an array of the thread, `tile` tokens
+ * long, in the first-level cache; ranges of it are reused as soon as no later stage reads them (`memory.ts` plans this
+ * too). Stages are
  *
  *   maps and rows        token by token, four channels at a time
  *   Sinkhorn             four tokens in the lanes
  *   products per token   (mixing streams, their gradient) token by token
- *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several products
- *                        of one operand share the walk over it: a connection's three gates are one. The weights of a group are
- *                        packed once, in the order in which the tile reads them. Products that add up are a chain (`token-chains.ts`).
+ *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several
+ *     products
+ *                        of one operand share the walk over it: a connection's three gates are one. The weights of a
+ *                          group are
+ *                        packed once, in the order in which the tile reads them. Products that add up are a chain
+ *                          (`token-chains.ts`).
  *
  * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
  */
@@ -36,7 +40,10 @@ import { rowMajor, sizeOf } from "./views.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
-/** Tokens that share one packing of the weights: enough to hide it (with 48 a step's regions take 3% longer), few enough to balance threads. */
+/**
+ * Tokens that share one packing of the weights: enough to hide it (with 48 a step's regions take 3% longer), few enough
+ * to balance threads.
+ */
 const SPAN = 96;
 /** Sums over a token's own values that are spelt out, and those that share a walk. */
 const SPELT_OUT = 64;
@@ -78,7 +85,10 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
         const own = axes(node);
         const local = locals.get(idOf(own.map((axis) => coords[axis]!)));
         if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
-        return { coords: [...coords, local, constant(offset)], strides: [...stridesInside(node, own), wordsOf(node), 1] };
+        return {
+          coords: [...coords, local, constant(offset)],
+          strides: [...stridesInside(node, own), wordsOf(node), 1],
+        };
       },
     },
   };
@@ -86,52 +96,82 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     if (offsets.has(node)) return wordsOf(node);
     const strides = rowMajor(node.shape);
     const own = axes(node);
-    const even = own.every((axis, i) => i + 1 === own.length || strides[axis] === strides[own[i + 1]!]! * node.shape[own[i + 1]!]!);
+    const even = own.every(
+      (axis, i) => i + 1 === own.length || strides[axis] === strides[own[i + 1]!]! * node.shape[own[i + 1]!]!,
+    );
     return even ? strides[own[own.length - 1]!]! : null;
   };
-  const bound = kernelize("token", region.clusters, profile, places, profile.lanes, 1, (bench) => {
-    const { emitter: e } = bench;
-    bench.choose("token", shape, fallback);
-    if (words > 0) e.push(k.arrayS("chip", "f32", words));
-    const projections = new Map<Cluster, Projection>();
-    for (const { kind, clusters } of stages) {
-      if (kind === "sinkhorn") projections.set(clusters[0]!, createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes, false));
-    }
-    const products = createProducts(bench, axes);
-    for (const each of stages) {
-      stage = each;
-      productsOf(each).forEach(products.pack);
-    }
-    const from = e.bind(k.mul(group, k.idx(span)));
-    const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
-    e.loop(from, to, tile, (start) => {
-      const walk: Walk = {
-        axes, step, whole,
-        count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
-        token: (local) => {
-          const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
-          locals.set(idOf(parts), local);
-          return { parts, local };
-        },
-      };
+  const bound = kernelize(
+    "token",
+    region.clusters,
+    profile,
+    places,
+    profile.lanes,
+    1,
+    (bench) => {
+      const { emitter: e } = bench;
+      bench.choose("token", shape, fallback);
+      if (words > 0) e.push(k.arrayS("chip", "f32", words));
+      const projections = new Map<Cluster, Projection>();
+      for (const { kind, clusters } of stages) {
+        if (kind === "sinkhorn")
+          projections.set(
+            clusters[0]!,
+            createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes, false),
+          );
+      }
+      const products = createProducts(bench, axes);
       for (const each of stages) {
         stage = each;
-        emitStage(bench, each, walk, products, projections);
+        productsOf(each).forEach(products.pack);
       }
-    });
-    return Math.ceil(total / span);
-  }, undefined, chip);
+      const from = e.bind(k.mul(group, k.idx(span)));
+      const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
+      e.loop(from, to, tile, (start) => {
+        const walk: Walk = {
+          axes,
+          step,
+          whole,
+          count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
+          token: (local) => {
+            const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
+            locals.set(idOf(parts), local);
+            return { parts, local };
+          },
+        };
+        for (const each of stages) {
+          stage = each;
+          emitStage(bench, each, walk, products, projections);
+        }
+      });
+      return Math.ceil(total / span);
+    },
+    undefined,
+    chip,
+  );
   return { ...bound, kernel: { ...bound.kernel, body: fuse(bound.kernel.body) } };
 }
 
-function emitStage(bench: Workbench, stage: Stage, walk: Walk, products: Products, projections: ReadonlyMap<Cluster, Projection>): void {
+function emitStage(
+  bench: Workbench,
+  stage: Stage,
+  walk: Walk,
+  products: Products,
+  projections: ReadonlyMap<Cluster, Projection>,
+): void {
   switch (stage.kind) {
-    case "map": return mapStage(bench, stage.clusters[0]!, walk);
-    case "inner": return innerStage(bench, stage.clusters[0]!, stage.wide, walk);
-    case "product": return products.run(stage, walk);
-    case "chain": return products.chain(stage, walk);
-    case "sinkhorn": return sinkhornStage(bench, stage.clusters[0]!, projections.get(stage.clusters[0]!)!, walk);
-    default: return stage satisfies never;
+    case "map":
+      return mapStage(bench, stage.clusters[0]!, walk);
+    case "inner":
+      return innerStage(bench, stage.clusters[0]!, stage.wide, walk);
+    case "product":
+      return products.run(stage, walk);
+    case "chain":
+      return products.chain(stage, walk);
+    case "sinkhorn":
+      return sinkhornStage(bench, stage.clusters[0]!, projections.get(stage.clusters[0]!)!, walk);
+    default:
+      return stage satisfies never;
   }
 }
 
@@ -151,11 +191,29 @@ function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
   const { full, row } = byLevel(cluster);
   const first = sumsOf(cluster).filter((node) => !waits(node, cluster));
   eachToken(bench, walk, (token) => {
-    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] => coordsAt(domain, tokens, token.parts, own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)));
-    const outer = (kept: readonly Coord[]): Coord[] => inner(kept, reduced.map(() => constant(0))).filter((_, axis) => !reduced.includes(axis));
+    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] =>
+      coordsAt(
+        domain,
+        tokens,
+        token.parts,
+        own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)),
+      );
+    const outer = (kept: readonly Coord[]): Coord[] =>
+      inner(
+        kept,
+        reduced.map(() => constant(0)),
+      ).filter((_, axis) => !reduced.includes(axis));
     if (reduced.length === 0) return lanes(bench, sizes(free), (kept) => storeRoots(bench, full, inner(kept, [])));
-    if (trailing && full.length === 0) return inTurns(bench, sizes(free), (kept) => first.map((node) => ({ node, coords: outer(kept) })), (kept) => storeRoots(bench, row, outer(kept)));
-    const walkFree = trailing ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body) : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
+    if (trailing && full.length === 0)
+      return inTurns(
+        bench,
+        sizes(free),
+        (kept) => first.map((node) => ({ node, coords: outer(kept) })),
+        (kept) => storeRoots(bench, row, outer(kept)),
+      );
+    const walkFree = trailing
+      ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body)
+      : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
     walkFree((kept) => {
       storeRoots(bench, row, outer(kept));
       if (full.length === 0) return;
@@ -179,8 +237,16 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Wal
   });
 }
 
-/** Results one after the other; where they are few, those that follow each other share a walk over what they have in common. */
-function inTurns({ emitter: e }: Workbench, sizes: readonly number[], wanted: (at: readonly Coord[]) => readonly Wanted[], store: (at: readonly Coord[]) => void): void {
+/**
+ * Results one after the other; where they are few, those that follow each other share a walk over what they have in
+ * common.
+ */
+function inTurns(
+  { emitter: e }: Workbench,
+  sizes: readonly number[],
+  wanted: (at: readonly Coord[]) => readonly Wanted[],
+  store: (at: readonly Coord[]) => void,
+): void {
   if (sizeOf(sizes) > SPELT_OUT) return e.nest(sizes, store);
   const all = Array.from({ length: sizeOf(sizes) }, (_, flat) => unflatten(flat, sizes).map(constant));
   for (let from = 0; from < all.length; from += TOGETHER) {
@@ -198,13 +264,22 @@ function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projectio
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
     const block = neighbours(bench, walk, first, profile.lanes);
     e.nest(others, (rest) => {
-      const at = (token: Token, row: Coord, column: Coord): Coord[] => coordsAt(node, tokens, token.parts, [...rest, row, column]);
+      const at = (token: Token, row: Coord, column: Coord): Coord[] =>
+        coordsAt(node, tokens, token.parts, [...rest, row, column]);
       projection(
         (input, row, column) => {
           const items = block.map((token) => e.emit(node.inputs[input]!, at(token, row, column)));
           return items.length === 1 ? items[0]! : k.lanes(items as [Expr, Expr, Expr, Expr]);
         },
-        (row, column, value) => block.forEach((token, l) => e.store(bench.write(node), node, at(token, row, column), block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3))),
+        (row, column, value) =>
+          block.forEach((token, l) =>
+            e.store(
+              bench.write(node),
+              node,
+              at(token, row, column),
+              block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3),
+            ),
+          ),
       );
     });
   });

@@ -1,7 +1,8 @@
 /**
- * Looks through views. `broadcast`, `reshape` and `slice` move no data, so a kernel reads the tensor behind them at other places.
- * This file answers one question: which stored tensor, and which stride for each axis, does a node read? A reshape that
- * would need a copy (its axes straddle the strides behind it) has no answer, and the partition stores it instead.
+ * Looks through views. `broadcast`, `reshape` and `slice` move no data, so a kernel reads the tensor behind them at
+ * other places. This file answers one question: which stored tensor, and which stride for each axis, does a node read?
+ * A reshape that would need a copy (its axes straddle the strides behind it) has no answer, and the partition stores it
+ * instead.
  */
 import type { Graph, Node, Shape } from "../graph/node.js";
 
@@ -32,7 +33,7 @@ export function reshapeStrides(from: Shape, strides: readonly number[], shape: S
   const source = from.map((size, i) => ({ size, stride: strides[i]! })).filter((axis) => axis.size !== 1);
   const result = new Array<number>(shape.length).fill(0);
   let at = 0;
-  for (let i = 0; i < shape.length; ) {
+  for (let i = 0; i < shape.length;) {
     if (shape[i] === 1) {
       i++;
       continue;
@@ -66,8 +67,8 @@ export function reshapeStrides(from: Shape, strides: readonly number[], shape: S
 }
 
 /**
- * The access of `node` through its views down to a node for which `isBase` holds; null when a view stands in the way that
- * cannot be expressed in strides.
+ * The access of `node` through its views down to a node for which `isBase` holds; null when a view stands in the way
+ * that cannot be expressed in strides.
  */
 export function access(node: Node, isBase: (node: Node) => boolean): Access | null {
   if (isBase(node)) return { base: node, strides: rowMajor(node.shape) };
@@ -89,7 +90,10 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
   return null;
 }
 
-/** The words of `node` lie in those of `base`, from `offset` on, when `base` is in memory: what is behind a chain of reshapes and slices. */
+/**
+ * The words of `node` lie in those of `base`, from `offset` on, when `base` is in memory: what is behind a chain of
+ * reshapes and slices.
+ */
 export function rangeOf(node: Node, stop: (node: Node) => boolean): { readonly base: Node; readonly offset: number } {
   if (stop(node) || (node.op !== "reshape" && node.op !== "slice")) return { base: node, offset: 0 };
   const { base, offset } = rangeOf(node.inputs[0]!, stop);
@@ -101,9 +105,14 @@ export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node 
   return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0]!, stop) : node;
 }
 
-/** The stored tensors that outlive the kernels: those behind outputs, and those that new values are, or are ranges of. */
+/**
+ * The stored tensors that outlive the kernels: those behind outputs, and those that new values are, or are ranges of.
+ */
 export const resultsOf = (graph: Graph, isBase: (node: Node) => boolean): Set<Node> =>
-  new Set([...[...graph.outputs.values()].map((node) => behindReshapes(node, isBase)), ...[...graph.updates.values()].map((node) => rangeOf(node, isBase).base)]);
+  new Set([
+    ...[...graph.outputs.values()].map((node) => behindReshapes(node, isBase)),
+    ...[...graph.updates.values()].map((node) => rangeOf(node, isBase).base),
+  ]);
 
 /** The node that a chain of views shows. */
 export function behindViews(node: Node, stop: (node: Node) => boolean): Node {

@@ -1,4 +1,7 @@
-/** The operations that a kernel does for each node, by the op table: what is computed in several lanes or places counts once. */
+/**
+ * The operations that a kernel does for each node, by the op table: what is computed in several lanes or places counts
+ * once.
+ */
 import type { KernelProfile } from "../../codegen/target.js";
 import type { Node } from "../graph/node.js";
 import { opTable } from "../graph/ops.js";
@@ -15,10 +18,14 @@ export interface NodeWork {
 const flopsOf = (node: Node): number => (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never);
 
 /**
- * Of everything between the roots of clusters that are one kernel and what is in memory (`isBase`). A sum whose terms are almost all zero adds the others only
- * where it is a scatter.
+ * Of everything between the roots of clusters that are one kernel and what is in memory (`isBase`). A sum whose terms
+ * are almost all zero adds the others only where it is a scatter.
  */
-export function workOf(clusters: readonly Cluster[], profile: KernelProfile, isBase: (node: Node) => boolean): NodeWork[] {
+export function workOf(
+  clusters: readonly Cluster[],
+  profile: KernelProfile,
+  isBase: (node: Node) => boolean,
+): NodeWork[] {
   const scattered = clusters.length === 1 ? scatterOf(clusters[0]!, profile) : null;
   const members = new Set(clusters.flatMap((cluster) => [...cluster.members]));
   const found = new Map<Node, number>();

@@ -1,7 +1,8 @@
 /**
- * Times the training step of a compiled model: whole steps as `train` runs them, and, when asked, every kernel by itself beside what
- * the machine can do at best (a roofline; Williams, Waterman and Patterson 2009). Both ceilings are measured with kernels of this
- * compiler, in the same process: FLOPs by a large matrix product, bytes by a sum of two tensors that no cache holds.
+ * Times the training step of a compiled model: whole steps as `train` runs them, and, when asked, every kernel by
+ * itself beside what the machine can do at best (a roofline; Williams, Waterman and Patterson 2009). Both ceilings are
+ * measured with kernels of this compiler, in the same process: FLOPs by a large matrix product, bytes by a sum of two
+ * tensors that no cache holds.
  */
 import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/index.js";
@@ -45,7 +46,10 @@ export interface Benchmark {
   readonly parameters: number;
   readonly compile_ms: number;
   readonly first_step_ms: number;
-  /** Of the timed steps, measured where there is a meter, else modelled; null where neither is known. `energy_by` says which. */
+  /**
+   * Of the timed steps, measured where there is a meter, else modelled; null where neither is known. `energy_by` says
+   * which.
+   */
   readonly joules_per_step: number | null;
   readonly energy_by: string | null;
   /** null unless asked for. */
@@ -67,7 +71,12 @@ export interface BenchOptions {
   readonly accounts: readonly Account[];
 }
 
-export async function bench(plan: Plan, device: Device, source: Source, { steps, warmup, kernels, compileMs, choices, modelled, accounts }: BenchOptions): Promise<Benchmark> {
+export async function bench(
+  plan: Plan,
+  device: Device,
+  source: Source,
+  { steps, warmup, kernels, compileMs, choices, modelled, accounts }: BenchOptions,
+): Promise<Benchmark> {
   const devicePlan = plan.devices[device.name]!;
   const loading = performance.now();
   let session: Session | null = null;
@@ -93,15 +102,30 @@ export async function bench(plan: Plan, device: Device, source: Source, { steps,
   const measured = times.slice(warmup);
   const median = medianOf(measured);
   const { dispatches } = devicePlan.entries["train"]!;
-  const flops = dispatches.reduce((sum, dispatch) => sum + copiesOf(dispatch, devicePlan.kernels[dispatch.kernel]!) * devicePlan.kernels[dispatch.kernel]!.flops, 0);
+  const flops = dispatches.reduce(
+    (sum, dispatch) =>
+      sum + copiesOf(dispatch, devicePlan.kernels[dispatch.kernel]!) * devicePlan.kernels[dispatch.kernel]!.flops,
+    0,
+  );
   const peak = kernels ? await peakOf(device, choices) : null;
   const result: Benchmark = {
-    device: device.name, adapter: device.adapter, threads: device.threads,
-    median_ms: median, min_ms: Math.min(...measured), tokens_per_s: (1000 * tokensOf(plan)) / median, gflops: flops / median / 1e6,
-    dispatches: dispatches.length, submits: (session!.submits - submitted) / steps, arena_bytes: session!.bytes,
+    device: device.name,
+    adapter: device.adapter,
+    threads: device.threads,
+    median_ms: median,
+    min_ms: Math.min(...measured),
+    tokens_per_s: (1000 * tokensOf(plan)) / median,
+    gflops: flops / median / 1e6,
+    dispatches: dispatches.length,
+    submits: (session!.submits - submitted) / steps,
+    arena_bytes: session!.bytes,
     parameters: parametersOf(plan),
-    compile_ms: compileMs, first_step_ms: firstStep, joules_per_step: energy?.joules ?? null, energy_by: energy?.by ?? null,
-    kernels: peak ? await profile(session!, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null, peak,
+    compile_ms: compileMs,
+    first_step_ms: firstStep,
+    joules_per_step: energy?.joules ?? null,
+    energy_by: energy?.by ?? null,
+    kernels: peak ? await profile(session!, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null,
+    peak,
   };
   await close(model);
   return result;
@@ -112,22 +136,38 @@ const close = (model: Model): Promise<void> => model.close();
 /** Steps that are profiled dispatch by dispatch. */
 const PROFILED = 7;
 
-async function profile(session: Session, plan: DevicePlan, peak: { readonly gflops: number; readonly gbytes: number }, labels: ReadonlyMap<number, string>): Promise<KernelTime[]> {
+async function profile(
+  session: Session,
+  plan: DevicePlan,
+  peak: { readonly gflops: number; readonly gbytes: number },
+  labels: ReadonlyMap<number, string>,
+): Promise<KernelTime[]> {
   const { dispatches } = plan.entries["train"]!;
   const runs: (readonly number[])[] = [];
   for (let i = 0; i < PROFILED; i++) runs.push(await session.profile("train"));
   const byKernel = new Map<number, number[]>();
   dispatches.forEach(({ kernel }, i) => byKernel.set(kernel, [...(byKernel.get(kernel) ?? []), i]));
-  return [...byKernel].map(([kernel, positions]): KernelTime => {
-    const info = plan.kernels[kernel]!;
-    const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + run[at]!, 0)));
-    const copies = positions.reduce((sum, at) => sum + copiesOf(dispatches[at]!, info), 0);
-    const flops = info.flops * copies;
-    const bytes = info.bytes * copies;
-    const compute = flops / ms / 1e6 / peak.gflops;
-    const memory = bytes / ms / 1e6 / peak.gbytes;
-    return { kernel: info.name, whose: labels.get(kernel) ?? "", count: positions.length, ms, flops, bytes, share: Math.max(compute, memory), bound: compute > memory ? "compute" : "memory" };
-  }).sort((a, b) => b.ms - a.ms);
+  return [...byKernel]
+    .map(([kernel, positions]): KernelTime => {
+      const info = plan.kernels[kernel]!;
+      const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + run[at]!, 0)));
+      const copies = positions.reduce((sum, at) => sum + copiesOf(dispatches[at]!, info), 0);
+      const flops = info.flops * copies;
+      const bytes = info.bytes * copies;
+      const compute = flops / ms / 1e6 / peak.gflops;
+      const memory = bytes / ms / 1e6 / peak.gbytes;
+      return {
+        kernel: info.name,
+        whose: labels.get(kernel) ?? "",
+        count: positions.length,
+        ms,
+        flops,
+        bytes,
+        share: Math.max(compute, memory),
+        bound: compute > memory ? "compute" : "memory",
+      };
+    })
+    .sort((a, b) => b.ms - a.ms);
 }
 
 /** What the device can do at best, by kernels of this compiler. */

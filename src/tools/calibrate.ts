@@ -1,4 +1,7 @@
-/** Measures a device profile on the machine at hand (`mhc devices --calibrate`). Rates are what whole kernels reach, not what a data sheet says. */
+/**
+ * Measures a device profile on the machine at hand (`mhc devices --calibrate`). Rates are what whole kernels reach, not
+ * what a data sheet says.
+ */
 import type { Device } from "../../runtime/device.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
@@ -38,11 +41,13 @@ const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): 
 
 function loadsOf({ rows, width, near, far }: Sizes) {
   const wide = 4 * width;
-  const small = (count: number): Load => (b) => {
-    let y: Node = input(b, "x", [4, 4]);
-    for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [4, 4]));
-    return [y];
-  };
+  const small =
+    (count: number): Load =>
+    (b) => {
+      let y: Node = input(b, "x", [4, 4]);
+      for (let i = 0; i < count; i++) y = b.contract("ik,kj->ij", y, input(b, "w", [4, 4]));
+      return [y];
+    };
   return {
     // Forward, by the input, by the weights: a network does a third of each.
     product: (b) => [
@@ -50,26 +55,45 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       b.contract("ij,kj->ik", input(b, "g", [rows, wide]), input(b, "w", [width, wide])),
       b.contract("ik,ij->kj", input(b, "x", [rows, width]), input(b, "g", [rows, wide])),
     ],
-    // What a connection of four lanes does: gates, forward, by the input and by the weights; mixing streams, and what their gradients and the mix's are.
+    // What a connection of four lanes does: gates, forward, by the input and by the weights; mixing streams, and what
+    // their gradients and the mix's are.
     narrow: (b) => {
       const [x, n, h] = [input(b, "x", [rows, wide]), input(b, "n", [wide, GATES]), input(b, "h", [rows, GATES])];
-      const [mix, streams, back] = [input(b, "mix", [rows, LANES, LANES]), input(b, "streams", [rows, LANES, width]), input(b, "back", [rows, LANES, width])];
+      const [mix, streams, back] = [
+        input(b, "mix", [rows, LANES, LANES]),
+        input(b, "streams", [rows, LANES, width]),
+        input(b, "back", [rows, LANES, width]),
+      ];
       return [
-        b.contract("ik,kj->ij", x, n), b.contract("ij,kj->ik", h, n), b.contract("ik,ij->kj", x, h),
-        b.contract("tnm,tmw->tnw", mix, streams), b.contract("tnm,tnw->tmw", mix, back), b.contract("tnw,tmw->tnm", back, streams),
+        b.contract("ik,kj->ij", x, n),
+        b.contract("ij,kj->ik", h, n),
+        b.contract("ik,ij->kj", x, h),
+        b.contract("tnm,tmw->tnw", mix, streams),
+        b.contract("tnm,tnw->tmw", mix, back),
+        b.contract("tnw,tmw->tnm", back, streams),
       ];
     },
     mixing: (b) => {
-      const [logits, cotangent] = [input(b, "logits", [rows, LANES, LANES]), input(b, "cotangent", [rows, LANES, LANES])];
+      const [logits, cotangent] = [
+        input(b, "logits", [rows, LANES, LANES]),
+        input(b, "cotangent", [rows, LANES, LANES]),
+      ];
       const attrs = { iterations: 20, convention: "paper", epsilon: 1e-6 } as const;
       return [b.sinkhorn(logits, attrs), b.sinkhornVjp(logits, cotangent, attrs)];
     },
     attention: (b) => {
-      const [q, k, v, g] = ["q", "k", "v", "g"].map((name) => input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH])) as [Node, Node, Node, Node];
+      const [q, k, v, g] = ["q", "k", "v", "g"].map((name) =>
+        input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH]),
+      ) as [Node, Node, Node, Node];
       const attrs = { scale: DEPTH ** -0.5, causal: true };
       const y = b.attention(q, k, v, attrs);
       const lse = b.make("attention_lse", [q, k], attrs);
-      return [y, ...(["query", "key", "value"] as const).map((wrt) => b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }))];
+      return [
+        y,
+        ...(["query", "key", "value"] as const).map((wrt) =>
+          b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }),
+        ),
+      ];
     },
     elementary: (b) => [b.tanh(b.exp(b.erf(b.neg(input(b, "x", [near])))))],
     // A norm and its derivative by the input, which are sums over rows and arithmetic on them: all in the cache.
@@ -83,7 +107,13 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       const y = b.mul(along(gain), b.div(centred, across(scale)));
       const weighted = b.mul(g, along(gain));
       const shared = b.mean(b.mul(weighted, centred), [1]);
-      const back = b.sub(b.div(weighted, across(scale)), b.add(across(b.div(b.mean(weighted, [1]), scale)), b.mul(centred, across(b.div(shared, b.mul(scale, b.mul(scale, scale)))))));
+      const back = b.sub(
+        b.div(weighted, across(scale)),
+        b.add(
+          across(b.div(b.mean(weighted, [1]), scale)),
+          b.mul(centred, across(b.div(shared, b.mul(scale, b.mul(scale, scale))))),
+        ),
+      );
       return [y, back];
     },
     near: (b) => {
@@ -101,7 +131,8 @@ function loadsOf({ rows, width, near, far }: Sizes) {
 }
 
 /** Energy cannot be measured here: that of the profile which is likest. */
-const likest = (device: Device["name"]): DeviceProfile => profiles.find(({ name }) => name === (device === "webgpu" ? "laptop" : "cpu"))!;
+const likest = (device: Device["name"]): DeviceProfile =>
+  profiles.find(({ name }) => name === (device === "webgpu" ? "laptop" : "cpu"))!;
 
 export interface CalibrateOptions {
   /** What the device is in, and when it is measured. */
@@ -124,7 +155,10 @@ export interface Calibrated {
 /** By how much rounds differ on a machine with something else to do. */
 const RESTLESS = 0.3;
 
-export async function calibrate(device: Device, { host, memoryBytes, bindingBytes, half, choices }: CalibrateOptions): Promise<Calibrated> {
+export async function calibrate(
+  device: Device,
+  { host, memoryBytes, bindingBytes, half, choices }: CalibrateOptions,
+): Promise<Calibrated> {
   const sizes = SIZES[device.name];
   const found = await timeLoads(device, choices, loadsOf(sizes));
   const { dispatch, step, near, far } = found;
@@ -134,22 +168,46 @@ export async function calibrate(device: Device, { host, memoryBytes, bindingByte
   const { levels, pj_per_flop, sources, name } = likest(device.name);
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
   const profile: DeviceProfile = {
-    format: 1, name: device.name, title: device.adapter, device: device.name, threads: device.name === "webgpu" ? 0 : device.threads,
+    format: 1,
+    name: device.name,
+    title: device.adapter,
+    device: device.name,
+    threads: device.name === "webgpu" ? 0 : device.threads,
     gflops: recordOf(WORK.map((work) => [work, Number.POSITIVE_INFINITY])),
     levels: [
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: levels[0]!.pj_per_byte },
       { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: levels.at(-1)!.pj_per_byte },
     ],
-    dispatch_us: round(1e3 * dispatchMs), step_us: round(1e3 * stepMs), pj_per_flop, memory_bytes: memoryBytes,
-    ...(bindingBytes === null ? {} : { binding_bytes: bindingBytes }), ...(half ? { half } : {}), ...(Object.keys(choices).length ? { kernels: choices } : {}), measured: host,
-    sources: [`energy, and the size of the cache, are not measured: energy is that of the profile ${name}`, ...sources.filter((source) => /power|energy/.test(source))],
+    dispatch_us: round(1e3 * dispatchMs),
+    step_us: round(1e3 * stepMs),
+    pj_per_flop,
+    memory_bytes: memoryBytes,
+    ...(bindingBytes === null ? {} : { binding_bytes: bindingBytes }),
+    ...(half ? { half } : {}),
+    ...(Object.keys(choices).length ? { kernels: choices } : {}),
+    measured: host,
+    sources: [
+      `energy, and the size of the cache, are not measured: energy is that of the profile ${name}`,
+      ...sources.filter((source) => /power|energy/.test(source)),
+    ],
   };
   // Threads wait for memory beside what they compute: that is no time of the arithmetic's.
   const waiting = ({ accounts }: Timed): number => (profile.threads > 0 ? costsOf(accounts, profile).memoryMs : 0);
-  const gflops = recordOf(WORK.map((work) => [work, round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6)])) as Record<WorkClass, number>;
+  const gflops = recordOf(
+    WORK.map((work) => [
+      work,
+      round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6),
+    ]),
+  ) as Record<WorkClass, number>;
   // A message to a thread takes now ten microseconds and now twenty, on any machine.
-  const [worst] = Object.entries<Timed>(found).filter(([, { ms }]) => ms >= 1).toSorted(([, a], [, b]) => b.spread - a.spread);
-  return { profile: { ...profile, gflops }, restless: worst && worst[1].spread > RESTLESS ? { load: worst[0], percent: Math.round(100 * worst[1].spread) } : null };
+  const [worst] = Object.entries<Timed>(found)
+    .filter(([, { ms }]) => ms >= 1)
+    .toSorted(([, a], [, b]) => b.spread - a.spread);
+  return {
+    profile: { ...profile, gflops },
+    restless:
+      worst && worst[1].spread > RESTLESS ? { load: worst[0], percent: Math.round(100 * worst[1].spread) } : null,
+  };
 }
 
 /** Three digits: more would say what is not known. */

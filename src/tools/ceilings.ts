@@ -1,6 +1,7 @@
 /**
- * What a device can do, measured with kernels of this compiler: a product, attention, elementary functions, plain arithmetic, sums of tensors that some level of
- * memory holds, and dispatches that do nothing to speak of. Whole runs are timed, as a step is, and the least of several counts: the machine may be shared.
+ * What a device can do, measured with kernels of this compiler: a product, attention, elementary functions, plain
+ * arithmetic, sums of tensors that some level of memory holds, and dispatches that do nothing to speak of. Whole runs
+ * are timed, as a step is, and the least of several counts: the machine may be shared.
  */
 import type { Device } from "../../runtime/device.js";
 import { printers } from "../../codegen/registry.js";
@@ -19,7 +20,10 @@ export interface Timed {
   readonly flops: number;
   readonly bytes: number;
   readonly dispatches: number;
-  /** How much longer the middle round's best run took than the best of all, as a share: little on a machine that does nothing else. */
+  /**
+   * How much longer the middle round's best run took than the best of all, as a share: little on a machine that does
+   * nothing else.
+   */
   readonly spread: number;
   /** What the dispatches did. */
   readonly accounts: readonly Account[];
@@ -28,17 +32,36 @@ export interface Timed {
 /** A computation to time, of as many results as it has. */
 export type Load = (b: Builder) => readonly Node[];
 
-/** Rounds over all loads with a pause between them, so that a neighbour who works for a moment slows no load in all its runs; and in each, runs and milliseconds at least. */
+/**
+ * Rounds over all loads with a pause between them, so that a neighbour who works for a moment slows no load in all its
+ * runs; and in each, runs and milliseconds at least.
+ */
 const ROUNDS = 8;
 const PAUSE = 300;
 const RUNS = 3;
 const SHORTEST = 10;
 
-/** Times loads one after the other, with the choices of kernels that steps get there. Inputs are ones, so that no number is slow. */
-export async function timeLoads<K extends string>(device: Device, choices: Choices, loads: Readonly<Record<K, Load>>): Promise<Record<K, Timed>> {
-  const graphs = Object.entries<Load>(loads).map(([name, load]): Graph => ({ name, outputs: new Map(load(createBuilder()).map((node, i) => [`y${i}`, node])), updates: new Map() }));
+/**
+ * Times loads one after the other, with the choices of kernels that steps get there. Inputs are ones, so that no number
+ * is slow.
+ */
+export async function timeLoads<K extends string>(
+  device: Device,
+  choices: Choices,
+  loads: Readonly<Record<K, Load>>,
+): Promise<Record<K, Timed>> {
+  const graphs = Object.entries<Load>(loads).map(([name, load]): Graph => ({
+    name,
+    outputs: new Map(load(createBuilder()).map((node, i) => [`y${i}`, node])),
+    updates: new Map(),
+  }));
   const printer = printers[device.name];
-  const { kernels, infos, entries, pools, constants, accounts } = schedule(graphs, { ...printer.profile, choices }, new Map(), 0);
+  const { kernels, infos, entries, pools, constants, accounts } = schedule(
+    graphs,
+    { ...printer.profile, choices },
+    new Map(),
+    0,
+  );
   const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
   try {
     const best = new Map<string, number[]>(graphs.map(({ name }) => [name, []]));
@@ -65,15 +88,24 @@ export async function timeLoads<K extends string>(device: Device, choices: Choic
       }
     }
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-    return recordOf(graphs.map(({ name }): [string, Timed] => {
-      const own = accounts(name);
-      const rounds = best.get(name)!;
-      const ms = Math.min(...rounds);
-      return [name, {
-        ms, spread: medianOf(rounds) / ms - 1, accounts: own, dispatches: valueAt(entries, name)!.dispatches.length,
-        flops: sum(own.flatMap(({ work }) => work.map(({ flops }) => flops))), bytes: sum(own.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
-      }];
-    })) as Record<K, Timed>;
+    return recordOf(
+      graphs.map(({ name }): [string, Timed] => {
+        const own = accounts(name);
+        const rounds = best.get(name)!;
+        const ms = Math.min(...rounds);
+        return [
+          name,
+          {
+            ms,
+            spread: medianOf(rounds) / ms - 1,
+            accounts: own,
+            dispatches: valueAt(entries, name)!.dispatches.length,
+            flops: sum(own.flatMap(({ work }) => work.map(({ flops }) => flops))),
+            bytes: sum(own.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
+          },
+        ];
+      }),
+    ) as Record<K, Timed>;
   } finally {
     await session.close();
   }

@@ -1,9 +1,9 @@
 /**
- * Several specs trained under the same conditions, for several seeds each. All compiled before any is trained, seed by seed rather than
- * spec by spec: what the machine does meanwhile then hits all specs alike, and a comparison that is broken off has whole seeds. The seeds
- * are those of batches too, so runs of one seed see the same data and their difference is told apart from the luck of the draw sooner
- * than two means are. Every run has a folder as `train` leaves it; what is reported is read back from there, so a comparison that goes on
- * reports old and new runs alike.
+ * Several specs trained under the same conditions, for several seeds each. All compiled before any is trained, seed by
+ * seed rather than spec by spec: what the machine does meanwhile then hits all specs alike, and a comparison that is
+ * broken off has whole seeds. The seeds are those of batches too, so runs of one seed see the same data and their
+ * difference is told apart from the luck of the draw sooner than two means are. Every run has a folder as `train`
+ * leaves it; what is reported is read back from there, so a comparison that goes on reports old and new runs alike.
  */
 import { join } from "node:path";
 import type { Source } from "../../runtime/data.js";
@@ -13,7 +13,16 @@ import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
 import { EVALUATED } from "./evaluate.js";
-import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type KeptFile, type Line, type RunInfo } from "./run.js";
+import {
+  clearRun,
+  conditionsOf,
+  finishedLines,
+  openRun,
+  type Conditions,
+  type KeptFile,
+  type Line,
+  type RunInfo,
+} from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
 import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
 import { merged, valueAt } from "../../runtime/records.js";
@@ -87,7 +96,10 @@ export interface Compared {
   readonly left: Summary | null;
   /** What a step takes at the end, modelled. */
   readonly joules: Summary | null;
-  /** Seconds of training until the first evaluation at which the hold-out loss was that of the first spec's end, seed by seed; null where it never was. */
+  /**
+   * Seconds of training until the first evaluation at which the hold-out loss was that of the first spec's end, seed by
+   * seed; null where it never was.
+   */
   readonly reached: Summary | null;
   readonly loss: Summary | null;
   readonly holdout: Summary | null;
@@ -126,14 +138,19 @@ export function differences(contenders: readonly Contender[], { steps, seconds }
   return others.flatMap((other) => {
     const found: string[] = [];
     const differ = (what: string, of: (contender: Contender) => string | number): void => {
-      if (of(first!) !== of(other)) found.push(`${what}: ${of(first!)} in ${first!.name}, ${of(other)} in ${other.name}`);
+      if (of(first!) !== of(other))
+        found.push(`${what}: ${of(first!)} in ${first!.name}, ${of(other)} in ${other.name}`);
     };
     const data = ({ plan }: Contender): Plan["data"][number] => plan.data[0]!;
-    if (first!.data !== other.data) found.push(`${first!.name} and ${other.name} have other data: ${data(first!).location} and ${data(other).location}`);
+    if (first!.data !== other.data)
+      found.push(
+        `${first!.name} and ${other.name} have other data: ${data(first!).location} and ${data(other).location}`,
+      );
     // The name is part of the seed that draws batches.
     differ("names of the data, which draw other batches", (contender) => data(contender).name);
     differ("shares held out", (contender) => data(contender).holdout);
-    if (seconds === undefined) differ(`${data(first!).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
+    if (seconds === undefined)
+      differ(`${data(first!).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
     differ("negatives a pair", (contender) => negativesOf(data(contender)));
     if (steps === undefined && seconds === undefined) differ("steps", ({ plan }) => plan.train!.steps);
     return found;
@@ -144,25 +161,52 @@ export function differences(contenders: readonly Contender[], { steps, seconds }
 const negativesOf = (info: Plan["data"][number]): number => (info.kind === "pairs" ? info.negatives : 0);
 
 /** The budget of one spec's runs. */
-export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget => ({ steps: steps ?? (seconds === undefined ? plan.train!.steps : Number.POSITIVE_INFINITY), seconds });
+export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget => ({
+  steps: steps ?? (seconds === undefined ? plan.train!.steps : Number.POSITIVE_INFINITY),
+  seconds,
+});
 
 /** Trains what is not in the folder yet; null when the signal ended it. */
-export async function compare(contenders: readonly Contender[], seeds: readonly number[], asked: Asked, device: Device, out: string, signal: AbortSignal, watcher: Watcher): Promise<Comparison | null> {
+export async function compare(
+  contenders: readonly Contender[],
+  seeds: readonly number[],
+  asked: Asked,
+  device: Device,
+  out: string,
+  signal: AbortSignal,
+  watcher: Watcher,
+): Promise<Comparison | null> {
   const stems = stemsOf(contenders);
-  const runs = seeds.flatMap((seed) => contenders.map((contender, i) => {
-    const { steps, seconds = null } = budgetOf(contender, asked);
-    const evaluations = { evaluate: asked.evaluate ?? null, evaluate_on: asked.evaluateOn ?? EVALUATED, evaluate_end: asked.evaluateEnd ?? null };
-    const conditions: Conditions = merged<string | number | null>(contender.conditions, {
-      seed, steps: Number.isFinite(steps) ? steps : null, seconds, ...evaluations, device: device.name, adapter: device.adapter,
-    });
-    const folder = join(out, `${stems[i]!}-seed-${seed}`);
-    return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
-  }));
+  const runs = seeds.flatMap((seed) =>
+    contenders.map((contender, i) => {
+      const { steps, seconds = null } = budgetOf(contender, asked);
+      const evaluations = {
+        evaluate: asked.evaluate ?? null,
+        evaluate_on: asked.evaluateOn ?? EVALUATED,
+        evaluate_end: asked.evaluateEnd ?? null,
+      };
+      const conditions: Conditions = merged<string | number | null>(contender.conditions, {
+        seed,
+        steps: Number.isFinite(steps) ? steps : null,
+        seconds,
+        ...evaluations,
+        device: device.name,
+        adapter: device.adapter,
+      });
+      const folder = join(out, `${stems[i]!}-seed-${seed}`);
+      return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
+    }),
+  );
   // All are looked at before any is trained: what an old folder holds is known at once.
   for (const { folder, conditions } of runs.filter(({ taken }) => taken)) {
     const before = conditionsOf(folder);
     const other = Object.keys(conditions).filter((name) => valueAt(before, name) !== valueAt(conditions, name));
-    if (other.length) throw new DataError(`${folder} holds a run under other conditions (${other.map((name) => `${name}: ${valueAt(before, name) ?? "none"}, now ${valueAt(conditions, name) ?? "none"}`).join("; ")})`, "give another --out, or move the old run away");
+    if (other.length)
+      throw new DataError(
+        `${folder} holds a run under other conditions ` +
+          `(${other.map((name) => `${name}: ${valueAt(before, name) ?? "none"}, now ${valueAt(conditions, name) ?? "none"}`).join("; ")})`,
+        "give another --out, or move the old run away",
+      );
   }
   const outcomes = new Map<Contender, Outcome[]>(contenders.map((contender) => [contender, []]));
   for (const { contender, seed, folder, conditions, taken } of runs) {
@@ -172,10 +216,20 @@ export async function compare(contenders: readonly Contender[], seeds: readonly 
     outcomes.get(contender)!.push(outcome);
     watcher.end(contender, outcome, taken);
   }
-  return { specs: tabulate(outcomes), seeds, budget: asked, device: device.name, adapter: device.adapter, notes: differences(contenders, asked) };
+  return {
+    specs: tabulate(outcomes),
+    seeds,
+    budget: asked,
+    device: device.name,
+    adapter: device.adapter,
+    notes: differences(contenders, asked),
+  };
 }
 
-/** What the folders of each spec's runs are called: its name as a plain file name, with a number where two names would be one, by case too. */
+/**
+ * What the folders of each spec's runs are called: its name as a plain file name, with a number where two names would
+ * be one, by case too.
+ */
 function stemsOf(contenders: readonly Pick<Contender, "name">[]): string[] {
   const plain = contenders.map(({ name }) => name.replace(/[^\w.,=@+-]+/g, "-"));
   return plain.map((stem, i) => {
@@ -185,7 +239,16 @@ function stemsOf(contenders: readonly Pick<Contender, "name">[]): string[] {
 }
 
 /** Trains one run into its folder; false when the signal ended it. */
-async function runOne(contender: Contender, seed: number, asked: Asked, device: Device, folder: string, conditions: Conditions, signal: AbortSignal, watcher: Watcher): Promise<boolean> {
+async function runOne(
+  contender: Contender,
+  seed: number,
+  asked: Asked,
+  device: Device,
+  folder: string,
+  conditions: Conditions,
+  signal: AbortSignal,
+  watcher: Watcher,
+): Promise<boolean> {
   const budget = budgetOf(contender, asked);
   const info = { ...contender.describe(seed), conditions };
   clearRun(folder);
@@ -196,16 +259,31 @@ async function runOne(contender: Contender, seed: number, asked: Asked, device: 
     watcher.begin(contender, seed, budget.steps);
     const { evaluate, evaluateOn, evaluateEnd } = asked;
     const { recompile, source } = contender;
-    const { loss, holdout, evaluated, seconds } = await trainModel(model, source, { ...budget, recompile, evaluate, evaluateOn, evaluateEnd }, {
-      signal, ...(watcher.evaluating ? { evaluating: watcher.evaluating } : {}),
-      step(line) {
-        run.log({ ...line });
-        watcher.step(line);
+    const { loss, holdout, evaluated, seconds } = await trainModel(
+      model,
+      source,
+      { ...budget, recompile, evaluate, evaluateOn, evaluateEnd },
+      {
+        signal,
+        ...(watcher.evaluating ? { evaluating: watcher.evaluating } : {}),
+        step(line) {
+          run.log({ ...line });
+          watcher.step(line);
+        },
+        save: () => run.save(model, { ...info, step: model.step }),
       },
-      save: () => run.save(model, { ...info, step: model.step }),
-    });
+    );
     if (holdout === null) return false;
-    run.log({ done: true, run: folder, steps: model.step, seconds, loss, holdout, holdout_share: shareIn(source, evaluated), device: device.name });
+    run.log({
+      done: true,
+      run: folder,
+      steps: model.step,
+      seconds,
+      loss,
+      holdout,
+      holdout_share: shareIn(source, evaluated),
+      device: device.name,
+    });
   } catch (error) {
     // That a spec does not survive a seed is a result, and no reason to lose the others.
     if (!(error instanceof NumericError)) throw error;
@@ -228,7 +306,8 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   for (const line of lines.slice(0, -1)) {
     const step = number(line["step"])!;
     seconds += (number(line["ms"]) ?? 0) / 1000;
-    const add = (points: Point[], value: number | null): void => void (value !== null && points.push({ step, seconds, value }));
+    const add = (points: Point[], value: number | null): void =>
+      void (value !== null && points.push({ step, seconds, value }));
     add(losses, number(line["loss"]));
     add(holdouts, number(line["holdout"]));
     add(gains, gainOf(line["monitors"], "forward"));
@@ -240,28 +319,67 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   const cut = lines.findIndex((line) => line["shrunk"] !== undefined);
   const times = lines.slice(cut + 1).flatMap((line) => number(line["ms"]) ?? []);
   return {
-    seed, folder, steps, loss: number(done["loss"]), holdout, seconds: number(done["seconds"]), failure: typeof done["failure"] === "string" ? done["failure"] : null,
-    gain: gains.at(-1)?.value ?? null, backward: backwards.at(-1)?.value ?? null, ms: times.length ? medianOf(times) : null, shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]), losses, holdouts, gains, backwards,
+    seed,
+    folder,
+    steps,
+    loss: number(done["loss"]),
+    holdout,
+    seconds: number(done["seconds"]),
+    failure: typeof done["failure"] === "string" ? done["failure"] : null,
+    gain: gains.at(-1)?.value ?? null,
+    backward: backwards.at(-1)?.value ?? null,
+    ms: times.length ? medianOf(times) : null,
+    shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]),
+    losses,
+    holdouts,
+    gains,
+    backwards,
   };
 }
 
 /** The largest gain of all streams, as it was measured after a step. */
 function gainOf(monitors: unknown, direction: "forward" | "backward"): number | null {
-  const gains = Object.entries((monitors ?? {}) as Readonly<Record<string, number>>)
-    .flatMap(([name, value]) => (name.startsWith("gain:") && name.endsWith(`:${direction}`) ? [value] : []));
+  const gains = Object.entries((monitors ?? {}) as Readonly<Record<string, number>>).flatMap(([name, value]) =>
+    name.startsWith("gain:") && name.endsWith(`:${direction}`) ? [value] : [],
+  );
   return gains.length ? Math.max(...gains) : null;
 }
 
-export function tabulate(outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>): Compared[] {
+export function tabulate(
+  outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>,
+): Compared[] {
   const first = [...outcomes.values()][0]!;
   return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
-    const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null => summarize(runs.map((run) => run[key]));
-    const apart = runs.map(({ holdout }, i) => (holdout === null || first[i]!.holdout === null ? null : holdout - first[i]!.holdout));
+    const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null =>
+      summarize(runs.map((run) => run[key]));
+    const apart = runs.map(({ holdout }, i) =>
+      holdout === null || first[i]!.holdout === null ? null : holdout - first[i]!.holdout,
+    );
     const dense = plan.cost?.dense["energy"] ?? null;
     return {
-      spec: name, text, parameters: parametersOf(plan), left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
-      joules: summarize(runs.map(({ shrunk }) => (joules !== null && shrunk && dense !== null ? dense * shrunk.share["energy"]! : joules))),
-      reached: summarize(runs.map(({ holdouts }, i) => holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null)), loss: over("loss"), holdout: over("holdout"), gain: over("gain"), backward: over("backward"), seconds: over("seconds"), ms: over("ms"), difference: runs === first ? null : summarize(apart), runs,
+      spec: name,
+      text,
+      parameters: parametersOf(plan),
+      left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
+      joules: summarize(
+        runs.map(({ shrunk }) =>
+          joules !== null && shrunk && dense !== null ? dense * shrunk.share["energy"]! : joules,
+        ),
+      ),
+      reached: summarize(
+        runs.map(
+          ({ holdouts }, i) =>
+            holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null,
+        ),
+      ),
+      loss: over("loss"),
+      holdout: over("holdout"),
+      gain: over("gain"),
+      backward: over("backward"),
+      seconds: over("seconds"),
+      ms: over("ms"),
+      difference: runs === first ? null : summarize(apart),
+      runs,
     };
   });
 }

@@ -1,6 +1,8 @@
 /**
- * Energy where the platform tells it: on CPUs the counters of RAPL (Linux, /sys/class/powercap), which are of whole packages, so of whatever else runs on them; on NVIDIA's GPUs the power
- * draw that nvidia-smi reports, integrated. Elsewhere there is no meter, and what is said of energy is modelled (`src/cost`). Which of the two a figure is stands beside it, always.
+ * Energy where the platform tells it: on CPUs the counters of RAPL (Linux, /sys/class/powercap), which are of whole
+ * packages, so of whatever else runs on them; on NVIDIA's GPUs the power draw that nvidia-smi reports, integrated.
+ * Elsewhere there is no meter, and what is said of energy is modelled (`src/cost`). Which of the two a figure is stands
+ * beside it, always.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -31,7 +33,10 @@ const POLL_MS = 10_000;
 const SMI_MS = 200;
 
 /** The meter of a device, or why there is none. */
-export function openMeter({ name, adapter }: { readonly name: string; readonly adapter: string }, { powercap = "/sys/class/powercap", smi = "nvidia-smi" }: Places = {}): Meter | { readonly none: string } {
+export function openMeter(
+  { name, adapter }: { readonly name: string; readonly adapter: string },
+  { powercap = "/sys/class/powercap", smi = "nvidia-smi" }: Places = {},
+): Meter | { readonly none: string } {
   if (name !== "webgpu") return rapl(powercap);
   return /nvidia/i.test(adapter) ? nvidia(smi) : { none: `no meter is known for ${adapter}` };
 }
@@ -39,7 +44,9 @@ export function openMeter({ name, adapter }: { readonly name: string; readonly a
 function rapl(root: string): Meter | { readonly none: string } {
   if (!existsSync(root)) return { none: "the system has no RAPL counters" };
   // Zones within a package are part of it.
-  const zones = readdirSync(root).filter((zone) => /^intel-rapl:\d+$/.test(zone)).sort();
+  const zones = readdirSync(root)
+    .filter((zone) => /^intel-rapl:\d+$/.test(zone))
+    .sort();
   if (!zones.length) return { none: "the system has no RAPL counters" };
   const read = (zone: string, file: string): number => Number(readFileSync(join(root, zone, file), "utf8").trim());
   let last: number[];
@@ -48,7 +55,11 @@ function rapl(root: string): Meter | { readonly none: string } {
     last = zones.map((zone) => read(zone, "energy_uj"));
     ranges = zones.map((zone) => read(zone, "max_energy_range_uj"));
   } catch (error) {
-    return { none: `the RAPL counters cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"}): \`sudo chmod a+r ${root}/intel-rapl:*/energy_uj\` lets them be` };
+    return {
+      none:
+        `the RAPL counters cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"}): \`sudo chmod ` +
+        `a+r ${root}/intel-rapl:*/energy_uj\` lets them be`,
+    };
   }
   if (![...last, ...ranges].every(Number.isFinite)) return { none: "the RAPL counters are no numbers" };
   let joules = 0;
@@ -75,7 +86,9 @@ function nvidia(smi: string): Meter {
   let rest = "";
   let process: ChildProcess | null = null;
   try {
-    process = spawn(smi, ["-i", "0", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "-lms", `${SMI_MS}`], { stdio: ["ignore", "pipe", "ignore"] });
+    process = spawn(smi, ["-i", "0", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "-lms", `${SMI_MS}`], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     process.on("error", () => (process = null));
     process.unref();
   } catch {
@@ -94,7 +107,11 @@ function nvidia(smi: string): Meter {
 }
 
 /** What a stretch of work took: measured where there is a meter that has run, else what the model says. */
-export function energyOf(meter: Meter | { readonly none: string }, measured: number, modelled: { readonly joules: number; readonly profile: string } | null): Energy | null {
+export function energyOf(
+  meter: Meter | { readonly none: string },
+  measured: number,
+  modelled: { readonly joules: number; readonly profile: string } | null,
+): Energy | null {
   if ("by" in meter && measured > 0) return { joules: measured, by: `measured: ${meter.by}` };
   return modelled && { joules: modelled.joules, by: `modelled: profile ${modelled.profile}` };
 }

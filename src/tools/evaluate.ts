@@ -1,7 +1,8 @@
 /**
- * How much of what is held out an evaluation takes. While a model trains, its hold-out loss is a sign of how it goes, and a mean over a
- * thousand examples tells that as well as one over all of them, in a time that does not grow with the data. They are whole batches, evenly spread
- * over what is held out and the same at each step, so that the figures of one run, and of runs beside it, compare. At the end all of it is taken.
+ * How much of what is held out an evaluation takes. While a model trains, its hold-out loss is a sign of how it goes,
+ * and a mean over a thousand examples tells that as well as one over all of them, in a time that does not grow with the
+ * data. They are whole batches, evenly spread over what is held out and the same at each step, so that the figures of
+ * one run, and of runs beside it, compare. At the end all of it is taken.
  */
 import type { Source } from "../../runtime/data.js";
 

@@ -1,8 +1,9 @@
 /**
- * The first operation of a page whose result was not finite, for a step that could not be made. The graph of the loss (or of the gradients, where the
- * loss is finite) is evaluated node by node on the host, with the parameters and an example of the batch that shows it, each result rounded to what a
- * kernel would hold; from the result one goes back to the node whose inputs are all finite. That node knows the expression of the page that it
- * computes, and the range of its inputs tells what to do: a root of a negative number is not the rate's fault.
+ * The first operation of a page whose result was not finite, for a step that could not be made. The graph of the loss
+ * (or of the gradients, where the loss is finite) is evaluated node by node on the host, with the parameters and an
+ * example of the batch that shows it, each result rounded to what a kernel would hold; from the result one goes back to
+ * the node whose inputs are all finite. That node knows the expression of the page that it computes, and the range of
+ * its inputs tells what to do: a root of a negative number is not the rate's fault.
  *
  * The work is bounded: a page whose evaluation of one example takes more than `MOST` operations is not looked at.
  */
@@ -34,7 +35,12 @@ export interface NotFiniteOperation {
   readonly block: string;
   readonly phase: Origin["phase"];
   /** Where the page (or the library) has it; null for what a pass has made. */
-  readonly place: { readonly file: string; readonly line: number; readonly column: number; readonly text: string } | null;
+  readonly place: {
+    readonly file: string;
+    readonly line: number;
+    readonly column: number;
+    readonly text: string;
+  } | null;
   /** Of its inputs that are numbers. */
   readonly inputs: readonly Range[];
   readonly why: string;
@@ -52,29 +58,50 @@ export interface Question {
 }
 
 /** The first such operation; null when the page is too large to look at, or everything is finite on the host. */
-export async function firstNotFinite({ text, options, model, batch, calmer }: Question): Promise<NotFiniteOperation | null> {
+export async function firstNotFinite({
+  text,
+  options,
+  model,
+  batch,
+  calmer,
+}: Question): Promise<NotFiniteOperation | null> {
   const checked = check(text, { ...options, set: merged(options.set, { "train.batch": "1" }) });
   if (!checked.model?.train) return null;
   const { kept } = model.plan;
-  const { graphs } = buildEntries({ ...checked.model, train: { ...checked.model.train, half: null } }, { monitors: false, ...(kept ? { kept } : {}) });
+  const { graphs } = buildEntries(
+    { ...checked.model, train: { ...checked.model.train, half: null } },
+    { monitors: false, ...(kept ? { kept } : {}) },
+  );
   const found = await example(model, batch);
   if (!found) return null;
   const graph = graphs.find(({ name }) => name === found.entry);
   if (!graph || workOf(graph) > MOST) return null;
   const parameters = model.parameters();
-  const values = await Promise.all(Object.entries(parameters).map(async ([name, { get }]) => [name, await get()] as const));
-  const bindings = new Map<string, ArrayLike<number>>([...values, ...Object.entries(found.batch), ["step", [model.step]], ["seed", [model.seed]]]);
+  const values = await Promise.all(
+    Object.entries(parameters).map(async ([name, { get }]) => [name, await get()] as const),
+  );
+  const bindings = new Map<string, ArrayLike<number>>([
+    ...values,
+    ...Object.entries(found.batch),
+    ["step", [model.step]],
+    ["seed", [model.seed]],
+  ]);
   const node = trace(graph, bindings);
   if (!node) return null;
   const { at, block, phase } = node.node.origin;
   const source = at && checked.sources(at.file);
-  const place = at && source !== undefined ? { file: at.file, ...positionOf(source, at.start), text: source.slice(at.start, at.end).replace(/\s+/g, " ") } : null;
+  const place =
+    at && source !== undefined
+      ? { file: at.file, ...positionOf(source, at.start), text: source.slice(at.start, at.end).replace(/\s+/g, " ") }
+      : null;
   return { op: node.node.op, block, phase, place, inputs: node.inputs, ...explained(node.node, node.inputs, calmer) };
 }
 
 /** The operation in a sentence: `sqrt(mean[w](c))` of `layers.0.norm` (page.mhc:31:42): … */
 export function inWords({ op, block, phase, place, why }: NotFiniteOperation): string {
-  const what = place ? `\`${place.text.length > LONGEST ? `${place.text.slice(0, LONGEST - 1)}…` : place.text}\`` : `the operation ${op}`;
+  const what = place
+    ? `\`${place.text.length > LONGEST ? `${place.text.slice(0, LONGEST - 1)}…` : place.text}\``
+    : `the operation ${op}`;
   const whose = block === "" ? "the page" : `\`${block}\``;
   const where = place ? ` (${place.file}:${place.line}:${place.column})` : "";
   return `first not finite: ${phase === "backward" ? "the derivative of " : ""}${what} of ${whose}${where}: ${why}`;
@@ -83,31 +110,43 @@ export function inWords({ op, block, phase, place, why }: NotFiniteOperation): s
 const LONGEST = 60;
 
 /** An example that shows it, and the entry that has it. */
-async function example(model: Model, batch: Batch): Promise<{ readonly entry: "loss" | "gradients"; readonly batch: Batch } | null> {
+async function example(
+  model: Model,
+  batch: Batch,
+): Promise<{ readonly entry: "loss" | "gradients"; readonly batch: Batch } | null> {
   const size = model.plan.train!.batch;
-  const rowOf = (values: Batch[string], i: number): Batch[string] => values.slice((i * values.length) / size, ((i + 1) * values.length) / size);
+  const rowOf = (values: Batch[string], i: number): Batch[string] =>
+    values.slice((i * values.length) / size, ((i + 1) * values.length) / size);
   /** A batch of one example. */
-  const single = (i: number): Batch => recordOf(Object.entries(batch).map(([name, values]) => [name, rowOf(values, i)]));
+  const single = (i: number): Batch =>
+    recordOf(Object.entries(batch).map(([name, values]) => [name, rowOf(values, i)]));
   /** The same example in each place of a batch. */
-  const repeated = (i: number): Batch => recordOf(Object.entries(batch).map(([name, values]) => {
-    const row = rowOf(values, i);
-    const all = values instanceof Uint32Array ? new Uint32Array(values.length) : new Float32Array(values.length);
-    for (let at = 0; at < size; at++) all.set(row, at * row.length);
-    return [name, all];
-  }));
+  const repeated = (i: number): Batch =>
+    recordOf(
+      Object.entries(batch).map(([name, values]) => {
+        const row = rowOf(values, i);
+        const all = values instanceof Uint32Array ? new Uint32Array(values.length) : new Float32Array(values.length);
+        for (let at = 0; at < size; at++) all.set(row, at * row.length);
+        return [name, all];
+      }),
+    );
   const tried = Math.min(size, TRIED);
   for (let i = 0; i < tried; i++) {
     if (!Number.isFinite((await model.evaluate(repeated(i))).loss)) return { entry: "loss", batch: single(i) };
   }
   for (let i = 0; i < tried; i++) {
     const { gradients } = await model.gradients(repeated(i));
-    if (Object.values(gradients).some((gradient) => !gradient.every(Number.isFinite))) return { entry: "gradients", batch: single(i) };
+    if (Object.values(gradients).some((gradient) => !gradient.every(Number.isFinite)))
+      return { entry: "gradients", batch: single(i) };
   }
   return null;
 }
 
 function workOf(graph: Graph): number {
-  return topological(graph.outputs.values()).reduce((sum, node) => sum + (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never), 0);
+  return topological(graph.outputs.values()).reduce(
+    (sum, node) => sum + (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never),
+    0,
+  );
 }
 
 interface Traced {
@@ -140,12 +179,17 @@ function began(result: Node, broken: ReadonlySet<Node>, ranges: ReadonlyMap<Node
   let node = result;
   for (;;) {
     const before = node.inputs.filter((input) => broken.has(input)).sort((a, b) => a.id - b.id)[0];
-    if (!before) return { node, inputs: node.inputs.filter(({ dtype }) => dtype === "f32").map((input) => ranges.get(input)!) };
+    if (!before)
+      return { node, inputs: node.inputs.filter(({ dtype }) => dtype === "f32").map((input) => ranges.get(input)!) };
     node = before;
   }
 }
 
-function valueOf(node: Node, values: ReadonlyMap<Node, Value>, bindings: ReadonlyMap<string, ArrayLike<number>>): Value {
+function valueOf(
+  node: Node,
+  values: ReadonlyMap<Node, Value>,
+  bindings: ReadonlyMap<string, ArrayLike<number>>,
+): Value {
   if (node.inputs.length === 0 && "name" in node.attrs) {
     const given = bindings.get(leafName(node));
     const value = allocate(node.dtype, sizeOf(node.shape));
@@ -153,7 +197,10 @@ function valueOf(node: Node, values: ReadonlyMap<Node, Value>, bindings: Readonl
     return value;
   }
   const { evaluate } = opTable[node.op] as OpRecord<typeof node.op>;
-  return (evaluate as (node: Node, inputs: readonly Value[]) => Value)(node, node.inputs.map((input) => values.get(input)!));
+  return (evaluate as (node: Node, inputs: readonly Value[]) => Value)(
+    node,
+    node.inputs.map((input) => values.get(input)!),
+  );
 }
 
 /** What a kernel would hold: a number beyond f32 is infinite there. */
@@ -174,27 +221,50 @@ function rangeOf(value: Value): Range {
   return { least, most };
 }
 
-const number = (value: number): string => (value === 0 || (Math.abs(value) >= 0.01 && Math.abs(value) < 1e4) ? `${Number(value.toPrecision(3))}` : value.toExponential(1));
-const words = ({ least, most }: Range): string => (least === most ? number(least) : `from ${number(least)} to ${number(most)}`);
+const number = (value: number): string =>
+  value === 0 || (Math.abs(value) >= 0.01 && Math.abs(value) < 1e4)
+    ? `${Number(value.toPrecision(3))}`
+    : value.toExponential(1);
+const words = ({ least, most }: Range): string =>
+  least === most ? number(least) : `from ${number(least)} to ${number(most)}`;
 
 /** What went wrong in an operation, by its inputs, and what to do. */
-function explained(node: Node, inputs: readonly Range[], calmer: string): { readonly why: string; readonly fix: string } {
+function explained(
+  node: Node,
+  inputs: readonly Range[],
+  calmer: string,
+): { readonly why: string; readonly fix: string } {
   const [x, y] = inputs;
   if (node.op === "sqrt" && x!.least < 0) {
-    return { why: `the square root of a negative number: its argument is ${words(x!)}`, fix: "keep what stands under the root from falling below 0: a mean of squares, and a small number added to it" };
+    return {
+      why: `the square root of a negative number: its argument is ${words(x!)}`,
+      fix: "keep what stands under the root from falling below 0: a mean of squares, and a small number added to it",
+    };
   }
   if (node.op === "log" && x!.least <= 0) {
-    return { why: `the logarithm of a number that is not positive: its argument is ${words(x!)}`, fix: "keep the argument above 0: add a small number, or take `max(…, 1e-6)`" };
+    return {
+      why: `the logarithm of a number that is not positive: its argument is ${words(x!)}`,
+      fix: "keep the argument above 0: add a small number, or take `max(…, 1e-6)`",
+    };
   }
   if (node.op === "div" && y!.least <= 0 && y!.most >= 0) {
     const negative = node.inputs[1]!.op === "sqrt" ? " (a root of 0)" : "";
-    return { why: `a division by zero: the divisor is ${words(y!)}${negative}`, fix: "keep the divisor from 0: add a small number to it" };
+    return {
+      why: `a division by zero: the divisor is ${words(y!)}${negative}`,
+      fix: "keep the divisor from 0: add a small number to it",
+    };
   }
   if (node.op === "pow" && x!.least <= 0) {
-    return { why: `a power of ${words(x!)} to the ${words(y!)}`, fix: "keep what is raised to a power above 0, or take a whole number for the power" };
+    return {
+      why: `a power of ${words(x!)} to the ${words(y!)}`,
+      fix: "keep what is raised to a power above 0, or take a whole number for the power",
+    };
   }
   if (node.op === "exp" && x!.most > 88) {
-    return { why: `an exponential that is too large for f32: its argument is ${words(x!)}`, fix: "keep the argument below 88: `softmax` subtracts the largest by itself" };
+    return {
+      why: `an exponential that is too large for f32: its argument is ${words(x!)}`,
+      fix: "keep the argument below 88: `softmax` subtracts the largest by itself",
+    };
   }
   const grown = inputs.length ? `its inputs are ${inputs.map(words).join(" and ")}` : "it has no inputs";
   return { why: `the result is too large for f32, or undefined: ${grown}`, fix: calmer };

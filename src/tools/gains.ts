@@ -1,6 +1,7 @@
 /**
- * Which numbers of a stream its gain is measured at: every lane (the stream's first axis), in every composite, at places of its other
- * axes that are drawn. A run measures one for every example of a batch, so that all of them take a few runs.
+ * Which numbers of a stream its gain is measured at: every lane (the stream's first axis), in every composite, at
+ * places of its other axes that are drawn. A run measures one for every example of a batch, so that all of them take a
+ * few runs.
  */
 import { valueAt } from "../../runtime/records.js";
 import type { Entry, TensorRef } from "../../runtime/plan.js";
@@ -28,7 +29,9 @@ export function probedOf(entry: Entry): readonly Probed[] {
   });
 }
 
-/** Runs that one measurement takes at most: of very deep models some of the composites are left out, the longest never. */
+/**
+ * Runs that one measurement takes at most: of very deep models some of the composites are left out, the longest never.
+ */
 const MOST_RUNS = 16;
 
 /** The inputs of every run, by name: ones at what is chosen for an example, zeros elsewhere. */
@@ -37,7 +40,9 @@ export function probesOf({ stream, shape, connections, batch }: Probed): readonl
   const inner = Math.max(0, connections - 2);
   const kept = Math.min(inner, Math.max(0, Math.floor((MOST_RUNS * batch) / lanes) - 2));
   // The last connection has the longest row, the first the longest column.
-  const depths = [...new Set([connections - 1, 0, ...Array.from({ length: kept }, (_, i) => 1 + Math.floor((i * inner) / kept))])];
+  const depths = [
+    ...new Set([connections - 1, 0, ...Array.from({ length: kept }, (_, i) => 1 + Math.floor((i * inner) / kept))]),
+  ];
   const all = depths.flatMap((depth) => Array.from({ length: lanes }, (_, lane) => ({ depth, lane })));
   const runs = Math.ceil(all.length / batch);
   return Array.from({ length: runs }, (_, run) => {

@@ -10,11 +10,22 @@ export interface ModelledStep {
 }
 
 /** The profile of a plan's page, or that of the device. */
-export const profileFor = ({ cost }: Pick<Plan, "cost">, device: string): string => cost?.profile ?? (device === "webgpu" ? "laptop" : "cpu");
+export const profileFor = ({ cost }: Pick<Plan, "cost">, device: string): string =>
+  cost?.profile ?? (device === "webgpu" ? "laptop" : "cpu");
 
-/** On a profile; of a page that shrinks, with nothing closed yet. Null where the page is counted on another profile, or the profile is of another device than the plan. */
-export function modelledStep({ cost }: Plan, device: string, accounts: NonNullable<Compiled["accounts"]>, on = profileFor(cost ? { cost } : {}, device)): ModelledStep | null {
+/**
+ * On a profile; of a page that shrinks, with nothing closed yet. Null where the page is counted on another profile, or
+ * the profile is of another device than the plan.
+ */
+export function modelledStep(
+  { cost }: Plan,
+  device: string,
+  accounts: NonNullable<Compiled["accounts"]>,
+  on = profileFor(cost ? { cost } : {}, device),
+): ModelledStep | null {
   if (cost) return cost.profile === on ? { joules: cost.dense["energy"]! * cost.share["energy"]!, profile: on } : null;
   const profile = profiles.find(({ name }) => name === on);
-  return profile?.device === device ? { joules: costsOf(accounts(device, "train").accounts, profile).total.joules, profile: profile.name } : null;
+  return profile?.device === device
+    ? { joules: costsOf(accounts(device, "train").accounts, profile).total.joules, profile: profile.name }
+    : null;
 }

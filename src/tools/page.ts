@@ -1,4 +1,7 @@
-/** Pages of results: one file without scripts or anything from elsewhere, so that it can be sent as it is; it follows the reader's light or dark. */
+/**
+ * Pages of results: one file without scripts or anything from elsewhere, so that it can be sent as it is; it follows
+ * the reader's light or dark.
+ */
 import { COLOURS, escape } from "./plot.js";
 
 export const document = (title: string, body: string): string => `<!doctype html>
@@ -18,7 +21,8 @@ ${body}
 </html>
 `;
 
-export const section = (title: string, text: string, ...parts: readonly string[]): string => `<section>\n<h2>${escape(title)}</h2>\n<p>${escape(text)}</p>\n${parts.join("\n")}\n</section>`;
+export const section = (title: string, text: string, ...parts: readonly string[]): string =>
+  `<section>\n<h2>${escape(title)}</h2>\n<p>${escape(text)}</p>\n${parts.join("\n")}\n</section>`;
 
 /** Colours, and what a plot's marks look like: for a page, and for a picture of its own. */
 export const MARKS = `

@@ -1,6 +1,7 @@
 /**
- * What a compiled page promises, as subjects that can be measured: that values and parameters are on their sets, that claims hold, and gains, of which
- * nothing may be claimed. Each says what it is of the scalars that entries give out, and whether a state asks for what is promised at all.
+ * What a compiled page promises, as subjects that can be measured: that values and parameters are on their sets, that
+ * claims hold, and gains, of which nothing may be claimed. Each says what it is of the scalars that entries give out,
+ * and whether a state asks for what is promised at all.
  */
 import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
 import { BEYOND } from "../passes/reach.js";
@@ -21,7 +22,10 @@ export interface Beyond {
   readonly from: number | null;
 }
 
-/** Proofs are of exact arithmetic; a norm is measured from above by Gram iteration, by less than a hundred-thousandth each, and in f32. */
+/**
+ * Proofs are of exact arithmetic; a norm is measured from above by Gram iteration, by less than a hundred-thousandth
+ * each, and in f32.
+ */
 const ROUNDING = 1e-3;
 
 /** One thing that is verified. */
@@ -47,10 +51,18 @@ export type Measured = ReadonlyMap<string, number>;
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
 export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
   const members = plan.constraints.map(({ name, manifold, tolerance, reach }): Subject => {
-    const points = storedOf(plan, name).filter(({ point }) => point).map((info) => `point:${info.name}`);
-    const free = (measured: Measured): number => Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
+    const points = storedOf(plan, name)
+      .filter(({ point }) => point)
+      .map((info) => `point:${info.name}`);
+    const free = (measured: Measured): number =>
+      Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
     return {
-      property: `on ${manifold}`, tensor: name, promised: tolerance === null ? "nothing" : "tolerance", limit: tolerance, reach, free,
+      property: `on ${manifold}`,
+      tensor: name,
+      promised: tolerance === null ? "nothing" : "tolerance",
+      limit: tolerance,
+      reach,
+      free,
       of: (measured) => ((measured.get(`lost:${name}`) ?? 0) > 0 ? Number.NaN : measured.get(`constraint:${name}`)!),
       asked(measured) {
         const far = free(measured);
@@ -65,19 +77,29 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
   };
   const within = { asked, free: null, reach: Number.POSITIVE_INFINITY };
   // A gain is proved in exact arithmetic: a coefficient that is no number came of a stream that overflowed.
-  const finite = (of: Subject["of"]): Subject["asked"] => (measured) => (Number.isFinite(of(measured)) ? asked(measured) : null);
+  const finite =
+    (of: Subject["of"]): Subject["asked"] =>
+    (measured) =>
+      Number.isFinite(of(measured)) ? asked(measured) : null;
   const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => {
     const of = (measured: Measured): number => measured.get(`claim:${text}`)!;
     return {
-      property: text, tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
-      promised: proof ? "proved" : monitored ? "monitored" : "nothing", limit: bound, of, ...within, ...(text.includes("gain(") ? { asked: finite(of) } : {}),
+      property: text,
+      tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
+      promised: proof ? "proved" : monitored ? "monitored" : "nothing",
+      limit: bound,
+      of,
+      ...within,
+      ...(text.includes("gain(") ? { asked: finite(of) } : {}),
     };
   });
   const streams = entries["gain"] ? probedOf(entries["gain"]).map(({ stream }) => stream) : [];
-  const gains = streams.filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`))).map((stream): Subject => {
-    const of = (measured: Measured): number => measured.get(`gain:${stream}`)!;
-    return { property: "gain", tensor: stream, promised: "nothing", limit: null, ...within, of, asked: finite(of) };
-  });
+  const gains = streams
+    .filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`)))
+    .map((stream): Subject => {
+      const of = (measured: Measured): number => measured.get(`gain:${stream}`)!;
+      return { property: "gain", tensor: stream, promised: "nothing", limit: null, ...within, of, asked: finite(of) };
+    });
   return [...members, ...claims, ...gains];
 }
 
@@ -94,16 +116,21 @@ export function storedOf({ parameters }: Plan, constraint: string): readonly Par
 const allowed = ({ promised, limit }: Subject): number => limit! * (promised === "proved" ? 1 + ROUNDING : 1);
 
 /** Whether a value passes its limit; what is no number does. */
-export const passes = (subject: Subject, value: number): boolean => subject.limit !== null && !(value <= allowed(subject));
+export const passes = (subject: Subject, value: number): boolean =>
+  subject.limit !== null && !(value <= allowed(subject));
 
 /** Whether passing the limit in such states is a failure. */
-export const fails = ({ promised }: Subject, when: When): boolean => promised === "tolerance" || promised === "proved" || (promised === "monitored" && when === "trained");
+export const fails = ({ promised }: Subject, when: When): boolean =>
+  promised === "tolerance" || promised === "proved" || (promised === "monitored" && when === "trained");
 
 /** Whether a state is judged: what was trained always is. */
-export const judged = (subject: Subject, measured: Measured, when: When): Asked => (when === "trained" ? "in" : subject.asked(measured));
+export const judged = (subject: Subject, measured: Measured, when: When): Asked =>
+  when === "trained" ? "in" : subject.asked(measured);
 
 export function further(subject: Subject, before: Beyond | null, value: number, coordinate: number): Beyond {
-  const from = passes(subject, value) ? Math.min(before?.from ?? Number.POSITIVE_INFINITY, coordinate) : (before?.from ?? null);
+  const from = passes(subject, value)
+    ? Math.min(before?.from ?? Number.POSITIVE_INFINITY, coordinate)
+    : (before?.from ?? null);
   return { reach: subject.reach, worst: Math.max(before?.worst ?? 0, value), from };
 }
 

@@ -1,6 +1,7 @@
 /**
- * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the files that it uses, the
- * checkpoint, and where the data is, so that the run can be sampled from and repeated, wherever its page is by then.
+ * A run on disk: runs/NAME-TIME/ with the metrics (a JSON object a line), the spec as run with its settings, the files
+ * that it uses, the checkpoint, and where the data is, so that the run can be sampled from and repeated, wherever its
+ * page is by then.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -15,7 +16,10 @@ export interface RunInfo {
   readonly file: string;
   readonly set: Readonly<Record<string, string>>;
   readonly data: Readonly<Record<string, string>>;
-  /** What the data told the compiler, so that the run can be used without its data, and by the vocabulary it was trained with. */
+  /**
+   * What the data told the compiler, so that the run can be used without its data, and by the vocabulary it was trained
+   * with.
+   */
   readonly facts: Facts;
   readonly seed: number;
   readonly device: string;
@@ -30,7 +34,9 @@ export interface RunInfo {
   readonly conditions?: Conditions;
 }
 
-/** A source of data as it was read: its location, the folder that this is relative to, and the files that it came to. */
+/**
+ * A source of data as it was read: its location, the folder that this is relative to, and the files that it came to.
+ */
 export interface ReadFrom {
   readonly name: string;
   readonly location: string;
@@ -72,7 +78,10 @@ export function refuseTaken(folder: string | undefined): void {
   if (folder === undefined) return;
   const before = [INFO, CHECKPOINT, METRICS].find((file) => existsSync(join(folder, file)));
   if (!before) return;
-  throw new DataError(`${folder} holds a run already (${whatIsIn(folder, before)})`, "give another --out, or move the old run away; `mhc sample` uses it as it is");
+  throw new DataError(
+    `${folder} holds a run already (${whatIsIn(folder, before)})`,
+    "give another --out, or move the old run away; `mhc sample` uses it as it is",
+  );
 }
 
 /** A run in words: `of tiny.mhc: its checkpoint is of step 5`; the file that says so when it cannot be read. */
@@ -80,20 +89,28 @@ function whatIsIn(folder: string, file: string): string {
   try {
     const { file: page, step } = JSON.parse(readFileSync(join(folder, INFO), "utf8")) as Partial<RunInfo>;
     const ended = finishedLines(folder) === null ? ", and it did not come to its end" : "";
-    return typeof page === "string" && typeof step === "number" ? `of ${basename(page)}: its checkpoint is of step ${step}${ended}` : file;
+    return typeof page === "string" && typeof step === "number"
+      ? `of ${basename(page)}: its checkpoint is of step ${step}${ended}`
+      : file;
   } catch {
     return file;
   }
 }
 
-export async function openRun(folder: string | undefined, stem: string, spec: string, used: readonly KeptFile[]): Promise<Run> {
+export async function openRun(
+  folder: string | undefined,
+  stem: string,
+  spec: string,
+  used: readonly KeptFile[],
+): Promise<Run> {
   refuseTaken(folder);
   const path = folderFor(folder, stem);
   const metrics = join(path, METRICS);
   claim(metrics, path);
   await writeAtomically(join(path, SPEC), spec);
   for (const { file, text } of used) await writeAtomically(join(path, file), text);
-  const describe = (info: RunInfo): Promise<void> => writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
+  const describe = (info: RunInfo): Promise<void> =>
+    writeAtomically(join(path, INFO), `${JSON.stringify(info, null, 2)}\n`);
   return {
     folder: path,
     log(line) {
@@ -108,26 +125,35 @@ export async function openRun(folder: string | undefined, stem: string, spec: st
       const checkpoint = join(path, CHECKPOINT);
       await model.save(checkpoint);
       const { settled, kept, cost } = model.plan;
-      await describe(settled ? { ...info, shrunk: { kept: kept!, settled, dense: cost!.dense, profile: cost!.profile } } : info);
+      await describe(
+        settled ? { ...info, shrunk: { kept: kept!, settled, dense: cost!.dense, profile: cost!.profile } } : info,
+      );
       return checkpoint;
     },
   };
 }
 
-/** Makes the file of metrics, which only one run can: two that were given one folder in the same moment do not share it. */
+/**
+ * Makes the file of metrics, which only one run can: two that were given one folder in the same moment do not share it.
+ */
 function claim(metrics: string, folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });
     writeFileSync(metrics, "", { flag: "wx" });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST" && existsSync(metrics)) throw new DataError(`${folder} holds a run already: another began there just now`, "give another --out");
-    throw new DataError(`${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`, "give another --out");
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" && existsSync(metrics))
+      throw new DataError(`${folder} holds a run already: another began there just now`, "give another --out");
+    throw new DataError(
+      `${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      "give another --out",
+    );
   }
 }
 
 /** The folder that is asked for, or a new one that is named by what runs and when. */
 export function folderFor(folder: string | undefined, stem: string): string {
-  if (folder !== undefined && existsSync(folder) && !statSync(folder).isDirectory()) throw new DataError(`${folder} is not a folder`, "give another --out");
+  if (folder !== undefined && existsSync(folder) && !statSync(folder).isDirectory())
+    throw new DataError(`${folder} is not a folder`, "give another --out");
   const time = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
   return folder ?? makeUnused(join("runs", `${stem}-${time}`));
 }
@@ -137,7 +163,10 @@ export function finishedLines(folder: string): readonly Line[] | null {
   const path = join(folder, METRICS);
   if (!existsSync(path) || !existsSync(join(folder, INFO))) return null;
   try {
-    const lines = readFileSync(path, "utf8").trim().split("\n").map((line) => JSON.parse(line) as Line);
+    const lines = readFileSync(path, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Line);
     return lines.at(-1)?.["done"] === true ? lines : null;
   } catch {
     // A line that was cut off: the run was, too.
@@ -169,7 +198,11 @@ function makeUnused(path: string): string {
       mkdirSync(tried);
       return tried;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw new DataError(`${tried} cannot be made: ${error instanceof Error ? error.message : String(error)}`, "give another --out");
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+        throw new DataError(
+          `${tried} cannot be made: ${error instanceof Error ? error.message : String(error)}`,
+          "give another --out",
+        );
     }
   }
 }
@@ -186,7 +219,8 @@ export interface StoredRun {
 export function readRun(folder: string): StoredRun {
   const path = resolve(folder);
   for (const file of [INFO, SPEC, CHECKPOINT]) {
-    if (!existsSync(join(path, file))) throw new DataError(`${folder} is not a run: it has no ${file}`, "give the folder that `mhc train` printed");
+    if (!existsSync(join(path, file)))
+      throw new DataError(`${folder} is not a run: it has no ${file}`, "give the folder that `mhc train` printed");
   }
   let info: unknown;
   let spec: string;
@@ -194,23 +228,52 @@ export function readRun(folder: string): StoredRun {
     info = JSON.parse(readFileSync(join(path, INFO), "utf8"));
     spec = readFileSync(join(path, SPEC), "utf8");
   } catch (error) {
-    throw new DataError(`the run ${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`, "train it again, or give another run");
+    throw new DataError(
+      `the run ${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      "train it again, or give another run",
+    );
   }
-  if (!isRunInfo(info)) throw new DataError(`${join(folder, INFO)} does not describe a run`, "it may have been changed by hand, or be of another version of mhc");
-  return { info, spec, checkpoint: join(path, CHECKPOINT), used: new Map((info.used ?? []).map(({ path: before, file }) => [before, join(path, file)])) };
+  if (!isRunInfo(info))
+    throw new DataError(
+      `${join(folder, INFO)} does not describe a run`,
+      "it may have been changed by hand, or be of another version of mhc",
+    );
+  return {
+    info,
+    spec,
+    checkpoint: join(path, CHECKPOINT),
+    used: new Map((info.used ?? []).map(({ path: before, file }) => [before, join(path, file)])),
+  };
 }
 
 /** The fields that a run is used by; files come from anywhere. */
 function isRunInfo(value: unknown): value is RunInfo {
   if (typeof value !== "object" || value === null) return false;
   const { format, file, set, data, facts, used = [] } = value as Partial<Record<keyof RunInfo, unknown>>;
-  const words = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((word) => typeof word === "string");
-  const known = (found: unknown): boolean => typeof found === "object" && found !== null && Object.values(found).every((fact: unknown) => typeof fact === "object" && fact !== null);
-  return format === 1 && typeof file === "string" && words(set) && words(data) && known(facts) && Array.isArray(used) && used.every(isKept);
+  const words = (found: unknown): boolean =>
+    typeof found === "object" && found !== null && Object.values(found).every((word) => typeof word === "string");
+  const known = (found: unknown): boolean =>
+    typeof found === "object" &&
+    found !== null &&
+    Object.values(found).every((fact: unknown) => typeof fact === "object" && fact !== null);
+  return (
+    format === 1 &&
+    typeof file === "string" &&
+    words(set) &&
+    words(data) &&
+    known(facts) &&
+    Array.isArray(used) &&
+    used.every(isKept)
+  );
 }
 
 /** A file of the run's own folder: nothing outside of it is a part of a run. */
 function isKept(value: unknown): boolean {
   const { path, file } = (value ?? {}) as { readonly path?: unknown; readonly file?: unknown };
-  return typeof path === "string" && typeof file === "string" && file.startsWith(`${FILES}/`) && !file.split(/[\\/]/).includes("..");
+  return (
+    typeof path === "string" &&
+    typeof file === "string" &&
+    file.startsWith(`${FILES}/`) &&
+    !file.split(/[\\/]/).includes("..")
+  );
 }

@@ -1,7 +1,7 @@
 /**
- * What is said about a few repeated measurements: their mean, their sample deviation, and the interval that holds the true mean with 95%
- * confidence (Student 1908). Seeds are few, so the quantile must be that of t and not of the normal distribution: with three seeds it is
- * 4.3, not 1.96.
+ * What is said about a few repeated measurements: their mean, their sample deviation, and the interval that holds the
+ * true mean with 95% confidence (Student 1908). Seeds are few, so the quantile must be that of t and not of the normal
+ * distribution: with three seeds it is 4.3, not 1.96.
  */
 
 export interface Summary {
@@ -37,7 +37,10 @@ export function medianOf(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[Math.floor(half)]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** The t below which a share `p` (0.5 to 1) of Student's distribution lies. The share is known in closed form and rises with the angle, which is halved into. */
+/**
+ * The t below which a share `p` (0.5 to 1) of Student's distribution lies. The share is known in closed form and rises
+ * with the angle, which is halved into.
+ */
 export function quantileOfT(p: number, freedom: number): number {
   let low = 0;
   let high = Math.PI / 2;
@@ -50,8 +53,8 @@ export function quantileOfT(p: number, freedom: number): number {
 }
 
 /**
- * The share of Student's distribution between -t and t, where t = sqrt(freedom) tan(angle): a finite sum for whole degrees of freedom
- * (Abramowitz and Stegun 26.7.3 and 26.7.4).
+ * The share of Student's distribution between -t and t, where t = sqrt(freedom) tan(angle): a finite sum for whole
+ * degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4).
  */
 function within(angle: number, freedom: number): number {
   const odd = freedom % 2;

@@ -1,9 +1,11 @@
 /**
- * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and at the end. A checkpoint
- * is written before the first step, so that a folder that cannot hold one is known then and not after hours; after each evaluation; and when the last step is
- * done, before the last evaluation, which may take long and must lose nothing. A checkpoint replaces the one before it only when all its numbers are finite and, while
- * training, so was the hold-out loss; a run that a NaN ends says which was the last. Where lines go and what a checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop,
- * so a run of a comparison is the run that `train` would have made.
+ * The loop of a training run, whoever asks for it: steps until the budget is spent, the hold-out loss now and then and
+ * at the end. A checkpoint is written before the first step, so that a folder that cannot hold one is known then and
+ * not after hours; after each evaluation; and when the last step is done, before the last evaluation, which may take
+ * long and must lose nothing. A checkpoint replaces the one before it only when all its numbers are finite and, while
+ * training, so was the hold-out loss; a run that a NaN ends says which was the last. Where lines go and what a
+ * checkpoint is are the caller's; `mhc train` and `mhc compare` train by this one loop, so a run of a comparison is the
+ * run that `train` would have made.
  */
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
@@ -54,7 +56,9 @@ export interface TrainingHost {
   readonly step: (line: StepLine) => void;
   /** Writes a checkpoint, and says where it is. */
   readonly save: () => Promise<string>;
-  /** Before each batch of an evaluation: how many examples are done, of how many, and whether it is the one at the end. */
+  /**
+   * Before each batch of an evaluation: how many examples are done, of how many, and whether it is the one at the end.
+   */
   readonly evaluating?: (progress: Evaluating) => void;
 }
 
@@ -65,8 +69,10 @@ export interface Evaluating {
 }
 
 /** A run that ended in numbers that are not finite, as a line of JSON. */
-export const failureLine = ({ message, report: { step, lastFinite, tensors, checkpoint } }: NumericError): FailureLine =>
-  ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
+export const failureLine = ({
+  message,
+  report: { step, lastFinite, tensors, checkpoint },
+}: NumericError): FailureLine => ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
 
 export interface FailureLine {
   readonly failure: string;
@@ -91,12 +97,22 @@ const EVALUATE = 500;
 class Interrupted extends Error {}
 
 /** Of all that is held out, the share of so many examples, for people and programs that look at it: four decimals. */
-export const shareIn = (source: Source, examples: number): number => (examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4)));
+export const shareIn = (source: Source, examples: number): number =>
+  examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4));
 
 /** What is there at some steps only, or for some models. */
-const measured = ({ adapted, monitors, claims, costs, shrunk }: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
-  ...(Object.keys(costs).length ? { costs } : {}), ...(shrunk ? { shrunk } : {}),
-  ...(Object.keys(adapted).length ? { adapted } : {}), ...(monitors && Object.keys(monitors).length ? { monitors } : {}), ...(claims?.length ? { claims } : {}),
+const measured = ({
+  adapted,
+  monitors,
+  claims,
+  costs,
+  shrunk,
+}: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
+  ...(Object.keys(costs).length ? { costs } : {}),
+  ...(shrunk ? { shrunk } : {}),
+  ...(Object.keys(adapted).length ? { adapted } : {}),
+  ...(monitors && Object.keys(monitors).length ? { monitors } : {}),
+  ...(claims?.length ? { claims } : {}),
 });
 
 /** Trains. A NumericError says which checkpoint is the last good one. */
@@ -113,11 +129,22 @@ export async function trainModel(model: Model, source: Source, budget: Budget, h
   } catch (error) {
     if (!(error instanceof NumericError)) throw error;
     const checkpoint = saved.last;
-    throw new NumericError(checkpoint ? `${error.message}; the last good checkpoint, of step ${checkpoint.step}, is ${checkpoint.path}` : error.message, error.fix, { ...error.report, checkpoint });
+    throw new NumericError(
+      checkpoint
+        ? `${error.message}; the last good checkpoint, of step ${checkpoint.step}, is ${checkpoint.path}`
+        : error.message,
+      error.fix,
+      { ...error.report, checkpoint },
+    );
   }
 }
 
-async function loop(model: Model, source: Source, budget: Budget, { signal, step, save, evaluating }: TrainingHost): Promise<Trained> {
+async function loop(
+  model: Model,
+  source: Source,
+  budget: Budget,
+  { signal, step, save, evaluating }: TrainingHost,
+): Promise<Trained> {
   const { steps, seconds = Number.POSITIVE_INFINITY, monitor, recompile, evaluate: every = EVALUATE } = budget;
   const size = model.plan.train!.batch;
   const whileTraining = shareOf(source, budget.evaluateOn ?? EVALUATED, size);
@@ -125,10 +152,12 @@ async function loop(model: Model, source: Source, budget: Budget, { signal, step
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
   const evaluate = async (on: Source, last: boolean): Promise<number | null> => {
     try {
-      return await model.holdout(watched(on, (done) => {
-        if (signal.aborted) throw new Interrupted();
-        evaluating?.({ done, of: on.holdoutExamples, last });
-      }));
+      return await model.holdout(
+        watched(on, (done) => {
+          if (signal.aborted) throw new Interrupted();
+          evaluating?.({ done, of: on.holdoutExamples, last });
+        }),
+      );
     } catch (error) {
       if (error instanceof Interrupted) return null;
       throw error;
@@ -143,7 +172,12 @@ async function loop(model: Model, source: Source, budget: Budget, { signal, step
     const last = metrics.step >= steps || spent >= seconds;
     const holdout = metrics.step % every === 0 && !last ? await evaluate(whileTraining, false) : null;
     step({
-      step: metrics.step, loss, ms: metrics.ms, tokens_per_s: metrics.tokensPerSecond, constraints: metrics.constraints, ...measured(metrics),
+      step: metrics.step,
+      loss,
+      ms: metrics.ms,
+      tokens_per_s: metrics.tokensPerSecond,
+      constraints: metrics.constraints,
+      ...measured(metrics),
       ...(holdout === null ? {} : { holdout, holdout_share: shareIn(source, whileTraining.holdoutExamples) }),
     });
     if (holdout !== null) await save();

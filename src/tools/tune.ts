@@ -1,7 +1,8 @@
 /**
- * Times the members of every skeleton's family on the kernels of one training step, and keeps the fastest for each shape. All kernels take
- * their next member together, so that a round costs one compilation a member, not one a kernel; rounds are repeated and the least time
- * counts, since the machine is shared. A member must win by a margin, or the default stays.
+ * Times the members of every skeleton's family on the kernels of one training step, and keeps the fastest for each
+ * shape. All kernels take their next member together, so that a round costs one compilation a member, not one a kernel;
+ * rounds are repeated and the least time counts, since the machine is shared. A member must win by a margin, or the
+ * default stays.
  */
 import type { Device } from "../../runtime/device.js";
 import type { DevicePlan } from "../../runtime/plan.js";
@@ -27,33 +28,55 @@ const RUNS = 3;
 const MARGIN = 0.03;
 
 /** `compileWith` compiles the step for the device under given choices. */
-export async function tune(device: Device, compileWith: (choices: Choices) => Promise<DevicePlan>): Promise<TunedKernel[]> {
-  const family = recordOf(Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [skeleton, members.filter((member) => runsOn(device, member))]));
+export async function tune(
+  device: Device,
+  compileWith: (choices: Choices) => Promise<DevicePlan>,
+): Promise<TunedKernel[]> {
+  const family = recordOf(
+    Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [
+      skeleton,
+      members.filter((member) => runsOn(device, member)),
+    ]),
+  );
   const most = Math.max(0, ...Object.values(family).map((members) => members.length));
   /** The default, then the i-th member of every family that has one. */
-  const settings: readonly Choices[] = [{}, ...Array.from({ length: most }, (_, i) => recordOf(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))))];
+  const settings: readonly Choices[] = [
+    {},
+    ...Array.from({ length: most }, (_, i) =>
+      recordOf(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))),
+    ),
+  ];
   const plans: DevicePlan[] = [];
   for (const choices of settings) plans.push(await compileWith(choices));
   const least = settings.map(() => new Map<string, number>());
   for (let round = 0; round < ROUNDS; round++) {
     for (const [i, plan] of plans.entries()) {
-      for (const [key, ms] of await timesOf(device, plan)) least[i]!.set(key, Math.min(ms, least[i]!.get(key) ?? Number.POSITIVE_INFINITY));
+      for (const [key, ms] of await timesOf(device, plan))
+        least[i]!.set(key, Math.min(ms, least[i]!.get(key) ?? Number.POSITIVE_INFINITY));
     }
   }
   const { kernels, entries } = plans[0]!;
-  return [...least[0]!].map(([kernel, defaultMs]): TunedKernel => {
-    const skeleton = kernel.split("/")[0]!;
-    const candidates = settings.flatMap((choices, i) => {
-      const choice = valueAt(choices, skeleton);
-      return choice && least[i]!.has(kernel) ? [{ choice, ms: least[i]!.get(kernel)! }] : [];
-    });
-    const best = candidates.reduce<(typeof candidates)[number] | null>((found, item) => (found === null || item.ms < found.ms ? item : found), null);
-    const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
-    return {
-      kernel, count: entries["train"]!.dispatches.filter((dispatch) => kernels[dispatch.kernel]!.tuned === kernel).length,
-      default_ms: defaultMs, ms: wins ? best.ms : defaultMs, choice: wins ? best.choice : null,
-    };
-  }).sort((a, b) => b.default_ms - a.default_ms);
+  return [...least[0]!]
+    .map(([kernel, defaultMs]): TunedKernel => {
+      const skeleton = kernel.split("/")[0]!;
+      const candidates = settings.flatMap((choices, i) => {
+        const choice = valueAt(choices, skeleton);
+        return choice && least[i]!.has(kernel) ? [{ choice, ms: least[i]!.get(kernel)! }] : [];
+      });
+      const best = candidates.reduce<(typeof candidates)[number] | null>(
+        (found, item) => (found === null || item.ms < found.ms ? item : found),
+        null,
+      );
+      const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
+      return {
+        kernel,
+        count: entries["train"]!.dispatches.filter((dispatch) => kernels[dispatch.kernel]!.tuned === kernel).length,
+        default_ms: defaultMs,
+        ms: wins ? best.ms : defaultMs,
+        choice: wins ? best.choice : null,
+      };
+    })
+    .sort((a, b) => b.default_ms - a.default_ms);
 }
 
 /** Whether a device has what a member needs: subgroups as large as its clusters. */

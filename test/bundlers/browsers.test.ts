@@ -1,6 +1,7 @@
 /**
- * The package in browsers: its tarball, in an app that Vite and esbuild bundle with their defaults, opened in a headless Chromium on a page and in a
- * worker, with and without shared memory, and under a policy that forbids what it can. More bundlers: `npm run test:bundlers`.
+ * The package in browsers: its tarball, in an app that Vite and esbuild bundle with their defaults, opened in a
+ * headless Chromium on a page and in a worker, with and without shared memory, and under a policy that forbids what it
+ * can. More bundlers: `npm run test:bundlers`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +23,8 @@ beforeAll(async () => {
   unpack(pack(app), app);
   writeApp(app);
   browser = await openBrowser();
-  if ("refused" in browser) console.warn(`apps are built and not run, since no browser starts here: ${browser.refused}`);
+  if ("refused" in browser)
+    console.warn(`apps are built and not run, since no browser starts here: ${browser.refused}`);
 }, 300_000);
 
 afterAll(async () => {
@@ -33,24 +35,49 @@ afterAll(async () => {
 /** The modules that a bundler for a browser takes in, and those that it is asked to load later. */
 async function graphOf(entry: string): Promise<{ readonly inputs: string[]; readonly later: string[] }> {
   const { metafile } = await build({
-    stdin: { contents: `export * from "${entry}";`, resolveDir: app }, bundle: true, platform: "browser", format: "esm", write: false, metafile: true,
+    stdin: { contents: `export * from "${entry}";`, resolveDir: app },
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    write: false,
+    metafile: true,
   });
   const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
-  return { inputs: Object.keys(metafile.inputs), later: imports.filter(({ kind }) => kind === "dynamic-import").map(({ path }) => path) };
+  return {
+    inputs: Object.keys(metafile.inputs),
+    later: imports.filter(({ kind }) => kind === "dynamic-import").map(({ path }) => path),
+  };
 }
 
-it.each(["mhc-lang", "mhc-lang/runtime", "mhc-lang/thread"])("%s has nothing of Node, no large library and no import for later", async (entry) => {
-  // A module of Node, or one that is not installed, would be an error of the build.
-  const { inputs, later } = await graphOf(entry);
-  expect(inputs.filter((path) => /ts-morph|webgpu\/index|tinyglobby|commander|fast-check|src\/(cli|tools)|runtime\/node/.test(path))).toEqual([]);
-  expect(later).toEqual([]);
-});
+it.each(["mhc-lang", "mhc-lang/runtime", "mhc-lang/thread"])(
+  "%s has nothing of Node, no large library and no import for later",
+  async (entry) => {
+    // A module of Node, or one that is not installed, would be an error of the build.
+    const { inputs, later } = await graphOf(entry);
+    expect(
+      inputs.filter((path) =>
+        /ts-morph|webgpu\/index|tinyglobby|commander|fast-check|src\/(cli|tools)|runtime\/node/.test(path),
+      ),
+    ).toEqual([]);
+    expect(later).toEqual([]);
+  },
+);
 
 it("nothing of the package is kept by a bundler that uses nothing of it", async () => {
   for (const entry of ["mhc-lang", "mhc-lang/runtime"]) {
     const { outputFiles } = await build({
-      stdin: { contents: `import { MhcError, namesOf } from "mhc-lang/runtime"; import { compile } from "mhc-lang"; import "${entry}";`, resolveDir: app },
-      bundle: true, platform: "browser", format: "esm", write: false, minify: true, logLevel: "silent",
+      stdin: {
+        contents:
+          `import { MhcError, namesOf } from "mhc-lang/runtime"; import { compile } from "mhc-lang"; import ` +
+          `"${entry}";`,
+        resolveDir: app,
+      },
+      bundle: true,
+      platform: "browser",
+      format: "esm",
+      write: false,
+      minify: true,
+      logLevel: "silent",
     });
     expect(outputFiles[0]!.text).toBe("");
   }

@@ -1,6 +1,7 @@
 /**
- * A headless Chromium for tests, out of a dev dependency. It is unpacked once into the cache folder of node_modules. It needs a few libraries of the
- * system; where the system has none, those that come with it are tried, and where these do not help the caller is told why there is no browser.
+ * A headless Chromium for tests, out of a dev dependency. It is unpacked once into the cache folder of node_modules. It
+ * needs a few libraries of the system; where the system has none, those that come with it are tried, and where these do
+ * not help the caller is told why there is no browser.
  */
 import { brotliDecompressSync } from "node:zlib";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -18,7 +19,9 @@ function unpacked(): string {
   if (existsSync(folder)) return folder;
   const temporary = `${folder}.${process.pid}`;
   mkdirSync(join(temporary, "lib"), { recursive: true });
-  writeFileSync(join(temporary, "chromium"), brotliDecompressSync(readFileSync(join(packed, "chromium.br"))), { mode: 0o755 });
+  writeFileSync(join(temporary, "chromium"), brotliDecompressSync(readFileSync(join(packed, "chromium.br"))), {
+    mode: 0o755,
+  });
   for (const [name, content] of untar(brotliDecompressSync(readFileSync(join(packed, "al2023.tar.br"))))) {
     writeFileSync(join(temporary, "lib", name), content, { mode: 0o755 });
   }
@@ -30,17 +33,30 @@ function unpacked(): string {
 export async function openBrowser(): Promise<Browser | { readonly refused: string }> {
   const folder = unpacked();
   const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
-  const start = (libraries: string): Promise<Browser> => chromium.launch({
-    executablePath: join(folder, "chromium"), headless: true, args, timeout: 120_000,
-    env: { ...process.env, LD_LIBRARY_PATH: libraries, VK_DRIVER_FILES: "", VK_ICD_FILENAMES: "" },
-  });
+  const start = (libraries: string): Promise<Browser> =>
+    chromium.launch({
+      executablePath: join(folder, "chromium"),
+      headless: true,
+      args,
+      timeout: 120_000,
+      env: { ...process.env, LD_LIBRARY_PATH: libraries, VK_DRIVER_FILES: "", VK_ICD_FILENAMES: "" },
+    });
   try {
     return await start("");
   } catch {
     try {
       return await start(join(folder, "lib"));
     } catch (error) {
-      return { refused: error instanceof Error ? error.message.split("\n").filter((line) => line.trim()).slice(0, 4).join("; ") : String(error) };
+      return {
+        refused:
+          error instanceof Error
+            ? error.message
+                .split("\n")
+                .filter((line) => line.trim())
+                .slice(0, 4)
+                .join("; ")
+            : String(error),
+      };
     }
   }
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run test:bundlers`: every bundler that people use, installed at a pinned version, with the package's tarball installed as a user's. Takes the
- * network and some minutes; prints a table, and fails where a cell of it is not "yes". In every test run are Vite and esbuild (`browsers.test.ts`).
+ * `npm run test:bundlers`: every bundler that people use, installed at a pinned version, with the package's tarball
+ * installed as a user's. Takes the network and some minutes; prints a table, and fails where a cell of it is not "yes".
+ * In every test run are Vite and esbuild (`browsers.test.ts`).
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,39 +46,60 @@ afterAll(async () => {
   console.log(table.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")).join("\n"));
   rmSync(home, { recursive: true, force: true });
 }, 120_000);
-const cases = Object.keys(policies).flatMap((policy) => (["page", "worker"] as const).map((where) => ({ policy, where })));
-table.push(["bundler", "builds", "warnings", "kB", ...cases.map(({ policy, where }) => `${policy} ${where}`), "no wasm"]);
+const cases = Object.keys(policies).flatMap((policy) =>
+  (["page", "worker"] as const).map((where) => ({ policy, where })),
+);
+table.push([
+  "bundler",
+  "builds",
+  "warnings",
+  "kB",
+  ...cases.map(({ policy, where }) => `${policy} ${where}`),
+  "no wasm",
+]);
 
 /** Bytes of all scripts, in kB. */
-const size = ({ folder }: Built): number => Math.round(readdirSync(folder, { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".js")).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0) / 1000);
+const size = ({ folder }: Built): number =>
+  Math.round(
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".js"))
+      .reduce((sum, name) => sum + statSync(join(folder, name)).size, 0) / 1000,
+  );
 
-it.each(bundlers)("$name", async ({ name, packages, modules: ofModules, build }) => {
-  const modules = join(home, name.replace(/\W+/g, "-"));
-  install(modules, ...Object.entries(packages).map(([name, version]) => `${name}@${version}`));
-  const row = [name];
-  table.push(row);
-  // Plugins and types are looked up from the app.
-  for (const scope of ["@rollup"]) {
-    rmSync(join(app, "node_modules", scope), { force: true });
-    symlinkSync(join(modules, "node_modules", scope), join(app, "node_modules", scope));
-  }
-  const built = build(app, join(modules, "node_modules"));
-  const wrong = complaints(built.printed);
-  row.push("yes", wrong.length ? wrong[0]!.trim() : "none", `${size(built)}`);
-  if (!("close" in browser)) return;
-  const found: string[] = [...wrong];
-  for (const { policy, where } of cases) {
-    const faulty = faults(await visit(browser, built.folder, policies[policy]!, where), policies[policy]!, ofModules);
-    row.push(faulty.length ? "NO" : "yes");
-    found.push(...faulty.map((fault) => `${policy}, ${where}: ${fault}`));
-  }
-  // Where nothing may be compiled the app is told so, with what to do.
-  const told = await visit(browser, built.folder, { isolated: false, content: LOCKED }, "page");
-  row.push("name" in told && told.name === "DeviceError" && /wasm-unsafe-eval/.test(told.fix ?? "") ? "refused" : `NO: ${JSON.stringify(told)}`);
-  expect(found).toEqual([]);
-  expect(row.at(-1)).toBe("refused");
-}, 600_000);
+it.each(bundlers)(
+  "$name",
+  async ({ name, packages, modules: ofModules, build }) => {
+    const modules = join(home, name.replace(/\W+/g, "-"));
+    install(modules, ...Object.entries(packages).map(([name, version]) => `${name}@${version}`));
+    const row = [name];
+    table.push(row);
+    // Plugins and types are looked up from the app.
+    for (const scope of ["@rollup"]) {
+      rmSync(join(app, "node_modules", scope), { force: true });
+      symlinkSync(join(modules, "node_modules", scope), join(app, "node_modules", scope));
+    }
+    const built = build(app, join(modules, "node_modules"));
+    const wrong = complaints(built.printed);
+    row.push("yes", wrong.length ? wrong[0]!.trim() : "none", `${size(built)}`);
+    if (!("close" in browser)) return;
+    const found: string[] = [...wrong];
+    for (const { policy, where } of cases) {
+      const faulty = faults(await visit(browser, built.folder, policies[policy]!, where), policies[policy]!, ofModules);
+      row.push(faulty.length ? "NO" : "yes");
+      found.push(...faulty.map((fault) => `${policy}, ${where}: ${fault}`));
+    }
+    // Where nothing may be compiled the app is told so, with what to do.
+    const told = await visit(browser, built.folder, { isolated: false, content: LOCKED }, "page");
+    row.push(
+      "name" in told && told.name === "DeviceError" && /wasm-unsafe-eval/.test(told.fix ?? "")
+        ? "refused"
+        : `NO: ${JSON.stringify(told)}`,
+    );
+    expect(found).toEqual([]);
+    expect(row.at(-1)).toBe("refused");
+  },
+  600_000,
+);
 
 it("publint and attw find nothing wrong, but for resolvers older than exports", () => {
   const tools = join(home, "tools");

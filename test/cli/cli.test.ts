@@ -1,9 +1,19 @@
 /**
- * The command line as a user has it: built, run as a process, judged by its exit code, what it prints where, and what it leaves.
- * It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
+ * The command line as a user has it: built, run as a process, judged by its exit code, what it prints where, and what
+ * it leaves. It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -63,7 +73,10 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     ["a place that cannot be written", ["compile", "small.mhc", "-o", "text.txt/below"], /cannot be written/],
     ["a run folder that is a file", ["train", "small.mhc", "--out", "text.txt"], /not a folder/],
   ])("%s", async (_, args, message) => {
-    const { code, out, err } = await mhc([...args, ...(args[0] === "train" ? ["--device", "wasm", "--threads", "2"] : [])]);
+    const { code, out, err } = await mhc([
+      ...args,
+      ...(args[0] === "train" ? ["--device", "wasm", "--threads", "2"] : []),
+    ]);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at |bug of mhc/);
     expect(out).toBe("");
@@ -74,42 +87,79 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
     const args = ["train", "wild.mhc", "--device", "wasm", "--threads", "1"];
     const { code, err } = await mhc([...args, "--out", "wild"]);
-    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 0, is wild.model\.safetensors\n(first not finite: .*\n)?fix: lower the rate/);
+    expect(err).toMatch(
+      /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 0, is wild.model\.safetensors\n(first not finite: .*\n)?fix: lower the rate/,
+    );
     expect(code).toBe(1);
-    expect(readdirSync(join(cwd, "wild")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+    expect(readdirSync(join(cwd, "wild")).sort()).toEqual([
+      "metrics.jsonl",
+      "model.safetensors",
+      "run.json",
+      "spec.mhc",
+    ]);
     const asJson = await mhc([...args, "--out", "wild as JSON", "--json"]);
     const last = rows(asJson.out).at(-1)!;
     expect(asJson.code).toBe(1);
-    expect(last).toMatchObject({ done: false, run: "wild as JSON", device: "wasm", failure: expect.stringMatching(/^the loss is/) as string, checkpoint: { step: 0, path: join("wild as JSON", "model.safetensors") } });
+    expect(last).toMatchObject({
+      done: false,
+      run: "wild as JSON",
+      device: "wasm",
+      failure: expect.stringMatching(/^the loss is/) as string,
+      checkpoint: { step: 0, path: join("wild as JSON", "model.safetensors") },
+    });
     expect([last["last_finite"], last["steps"]]).toEqual([(last["step"] as number) - 1, (last["step"] as number) - 1]);
-    for (const tensor of last["tensors"] as readonly unknown[]) expect(tensor).toEqual({ kind: expect.stringMatching(/^(parameter|state|gradient)$/) as string, name: expect.any(String) as string, count: expect.any(Number) as number, size: expect.any(Number) as number });
+    for (const tensor of last["tensors"] as readonly unknown[])
+      expect(tensor).toEqual({
+        kind: expect.stringMatching(/^(parameter|state|gradient)$/) as string,
+        name: expect.any(String) as string,
+        count: expect.any(Number) as number,
+        size: expect.any(Number) as number,
+      });
     expect(rows(readFileSync(join(cwd, "wild as JSON/metrics.jsonl"), "utf8")).at(-1)).toEqual(last);
     expect((await mhc(["sample", "wild", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
   });
 
   it("a loss that is no number later on leaves the last checkpoint, and says where", async () => {
-    // The decay is more than twice what would be stable: weights grow by 5% a step, and overflow between the checkpoint of step 500 and the end.
-    writeFileSync(join(cwd, "late.mhc"), SPEC.replace("rate = 1e-2", "rate = 1e-2, decay = 205").replace("steps = 20", "steps = 3000"));
+    // The decay is more than twice what would be stable: weights grow by 5% a step, and overflow between the checkpoint
+    // of step 500 and the end.
+    writeFileSync(
+      join(cwd, "late.mhc"),
+      SPEC.replace("rate = 1e-2", "rate = 1e-2, decay = 205").replace("steps = 20", "steps = 3000"),
+    );
     const { code, err } = await mhc(["train", "late.mhc", "--device", "wasm", "--threads", "1", "--out", "late"]);
-    expect(err).toMatch(/^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 500, is late.model\.safetensors\n(first not finite: .*\n)?fix: /);
+    expect(err).toMatch(
+      /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 500, is late.model\.safetensors\n(first not finite: .*\n)?fix: /,
+    );
     expect(code).toBe(1);
     const { tensors, metadata } = decode(readFileSync(join(cwd, "late/model.safetensors")));
     expect(metadata["step"]).toBe("500");
     for (const [name, { data }] of tensors) expect(data.every(Number.isFinite), name).toBe(true);
-    expect((await mhc(["sample", "late", "--tokens", "3", "--device", "wasm", "--json"])).out).toMatch(/"step":500}\n$/);
+    expect((await mhc(["sample", "late", "--tokens", "3", "--device", "wasm", "--json"])).out).toMatch(
+      /"step":500}\n$/,
+    );
   });
 
   it("so does a run that was changed or cut off", async () => {
     expect((await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--out", "torn"])).code).toBe(0);
     const info = readFileSync(join(cwd, "torn/run.json"), "utf8");
-    for (const wrong of ["{", "{}", "null", info.replace('"format": 1', '"format": 2'), info.replace('"facts": {', '"facts": 3, "more": {'), info.replace('"file": "', '"other": "')]) {
+    for (const wrong of [
+      "{",
+      "{}",
+      "null",
+      info.replace('"format": 1', '"format": 2'),
+      info.replace('"facts": {', '"facts": 3, "more": {'),
+      info.replace('"file": "', '"other": "'),
+    ]) {
       writeFileSync(join(cwd, "torn/run.json"), wrong);
       const { code, err } = await mhc(["sample", "torn", "--device", "wasm"]);
       expect(err, wrong).toMatch(/^error: .*torn.*(cannot be read|does not describe a run)/);
       expect([code, /bug of mhc/.test(err)], wrong).toEqual([1, false]);
     }
     writeFileSync(join(cwd, "torn/run.json"), info);
-    writeFileSync(join(cwd, "torn/model.safetensors"), readFileSync(join(cwd, "torn/model.safetensors")).subarray(0, 200));
+    writeFileSync(
+      join(cwd, "torn/model.safetensors"),
+      readFileSync(join(cwd, "torn/model.safetensors")).subarray(0, 200),
+    );
     const cut = await mhc(["sample", "torn", "--device", "wasm"]);
     expect(cut.err).toMatch(/torn.model\.safetensors: this is not a whole safetensors file/);
     expect(cut.code).toBe(1);
@@ -125,15 +175,25 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     const { code, out } = await mhc(["check", "wrong.mhc", "--json"]);
     expect(code).toBe(1);
     const [diagnostic] = rows(out);
-    expect(Object.keys(diagnostic!)).toEqual(expect.arrayContaining(["code", "severity", "message", "file", "start", "end", "notes", "fix"]));
-    expect(diagnostic).toMatchObject({ severity: "error", file: "wrong.mhc", start: { line: 1 + SPEC.split("\n").findIndex((line) => line.includes("total(x)")) } });
+    expect(Object.keys(diagnostic!)).toEqual(
+      expect.arrayContaining(["code", "severity", "message", "file", "start", "end", "notes", "fix"]),
+    );
+    expect(diagnostic).toMatchObject({
+      severity: "error",
+      file: "wrong.mhc",
+      start: { line: 1 + SPEC.split("\n").findIndex((line) => line.includes("total(x)")) },
+    });
   });
 });
 
 describe("a device that fails ends with 3", () => {
   it("when there is no Vulkan driver", async () => {
     const nothing = join(cwd, "no-driver.json");
-    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "webgpu"], { LD_LIBRARY_PATH: "", VK_DRIVER_FILES: nothing, VK_ICD_FILENAMES: nothing });
+    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "webgpu"], {
+      LD_LIBRARY_PATH: "",
+      VK_DRIVER_FILES: nothing,
+      VK_ICD_FILENAMES: nothing,
+    });
     expect(err).toMatch(/WebGPU[\s\S]*wasm/);
     expect(err).not.toMatch(/bug of mhc/);
     expect(out).toBe("");
@@ -143,20 +203,50 @@ describe("a device that fails ends with 3", () => {
 
 describe("commands", () => {
   it("check", async () => {
-    expect(await mhc(["check", "small.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("small.mhc is right: Small") as string });
+    expect(await mhc(["check", "small.mhc"])).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringContaining("small.mhc is right: Small") as string,
+    });
   });
 
   it("bench: whole steps, and kernels beside the ceilings of the machine", async () => {
-    const { code, out, err } = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "3", "--kernels", "--json"]);
+    const { code, out, err } = await mhc([
+      "bench",
+      "small.mhc",
+      "--device",
+      "wasm",
+      "--steps",
+      "3",
+      "--kernels",
+      "--json",
+    ]);
     expect([code, err]).toEqual([0, ""]);
     const [found] = rows(out);
     expect(found).toMatchObject({ device: "wasm", threads: expect.any(Number) as number, submits: 1 });
-    for (const name of ["median_ms", "min_ms", "tokens_per_s", "gflops", "dispatches", "arena_bytes", "parameters", "compile_ms", "first_step_ms"]) {
+    for (const name of [
+      "median_ms",
+      "min_ms",
+      "tokens_per_s",
+      "gflops",
+      "dispatches",
+      "arena_bytes",
+      "parameters",
+      "compile_ms",
+      "first_step_ms",
+    ]) {
       expect(found![name], name).toBeGreaterThan(0);
     }
-    const kernels = found!["kernels"] as { readonly whose: string; readonly count: number; readonly flops: number; readonly bytes: number; readonly share: number }[];
+    const kernels = found!["kernels"] as {
+      readonly whose: string;
+      readonly count: number;
+      readonly flops: number;
+      readonly bytes: number;
+      readonly share: number;
+    }[];
     expect(kernels.reduce((sum, { count }) => sum + count, 0)).toBe(found!["dispatches"]);
-    for (const { flops, bytes, share } of kernels) expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
+    for (const { flops, bytes, share } of kernels)
+      expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
     expect(kernels.some(({ whose }) => /^the optimizer: [\w ]+, update/.test(whose))).toBe(true);
     const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
     expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
@@ -164,12 +254,23 @@ describe("commands", () => {
 
   it("tune keeps choices that later commands use; a cache that is stale or broken is ignored, and said so", async () => {
     const args = ["train", "small.mhc", "--device", "wasm", "--steps", "5", "--json"];
-    const losses = (out: string): number[] => rows(out).filter((row) => row["step"] !== undefined).map((row) => row["loss"] as number);
+    const losses = (out: string): number[] =>
+      rows(out)
+        .filter((row) => row["step"] !== undefined)
+        .map((row) => row["loss"] as number);
     const before = await mhc([...args, "--out", "untuned"]);
     const tuned = await mhc(["tune", "small.mhc", "--device", "wasm", "--json"]);
     expect([tuned.code, tuned.err]).toEqual([0, ""]);
-    for (const row of rows(tuned.out)) expect(row).toMatchObject({ kernel: expect.stringMatching(/^\w+\/\d/) as string, count: expect.any(Number) as number, ms: expect.any(Number) as number });
-    const cache = JSON.parse(readFileSync(join(cwd, "tune.json"), "utf8")) as { version: string; adapters: Record<string, Record<string, unknown>> };
+    for (const row of rows(tuned.out))
+      expect(row).toMatchObject({
+        kernel: expect.stringMatching(/^\w+\/\d/) as string,
+        count: expect.any(Number) as number,
+        ms: expect.any(Number) as number,
+      });
+    const cache = JSON.parse(readFileSync(join(cwd, "tune.json"), "utf8")) as {
+      version: string;
+      adapters: Record<string, Record<string, unknown>>;
+    };
     const [adapter] = Object.keys(cache.adapters);
     // Choices of our own: with these, tasks end in the middle of every product.
     cache.adapters[adapter!] = { matmul: { rows: 4, columns: 8, height: 4, unroll: 1 } };
@@ -178,9 +279,13 @@ describe("commands", () => {
     expect([after.code, after.err]).toEqual([0, ""]);
     losses(after.out).forEach((loss, i) => expect(Math.abs(loss / losses(before.out)[i]! - 1)).toBeLessThan(1e-5));
     const wrong: readonly [string, RegExp][] = [
-      ["{", /cannot be read and is ignored/], ["[]", /is not one and is ignored/],
+      ["{", /cannot be read and is ignored/],
+      ["[]", /is not one and is ignored/],
       [JSON.stringify({ ...cache, version: "0.0.1" }), /written by mhc 0\.0\.1 and is ignored/],
-      [JSON.stringify({ ...cache, adapters: { [adapter!]: { matmul: { rows: 4, colums: 8 } } } }), /choices for .* that no kernel has/],
+      [
+        JSON.stringify({ ...cache, adapters: { [adapter!]: { matmul: { rows: 4, colums: 8 } } } }),
+        /choices for .* that no kernel has/,
+      ],
     ];
     for (const [i, [text, message]] of wrong.entries()) {
       writeFileSync(join(cwd, "tune.json"), text);
@@ -201,13 +306,27 @@ describe("commands", () => {
     const asJson = await mhc(["fmt", "--check", "--json", "small.mhc", "untidy.mhc"]);
     expect([asJson.code, asJson.err.trim()]).toEqual([1, ""]);
     const place = 1 + untidy.split("\n").findIndex((line) => line.includes("dim   context"));
-    expect(rows(asJson.out)).toEqual([{
-      code: "MHC105", severity: "error", message: "this file is not formatted", file: "untidy.mhc",
-      start: { line: place, column: 1 }, end: { line: place, column: 1 + untidy.split("\n")[place - 1]!.length }, notes: [], fix: "run `mhc fmt untidy.mhc`",
-    }]);
+    expect(rows(asJson.out)).toEqual([
+      {
+        code: "MHC105",
+        severity: "error",
+        message: "this file is not formatted",
+        file: "untidy.mhc",
+        start: { line: place, column: 1 },
+        end: { line: place, column: 1 + untidy.split("\n")[place - 1]!.length },
+        notes: [],
+        fix: "run `mhc fmt untidy.mhc`",
+      },
+    ]);
     // Only the end of the file differs.
     writeFileSync(join(cwd, "endless.mhc"), SPEC.trimEnd());
-    expect(rows((await mhc(["fmt", "--check", "--json", "endless.mhc"])).out)).toEqual([expect.objectContaining({ code: "MHC105", file: "endless.mhc", start: { line: SPEC.trimEnd().split("\n").length, column: 1 } })]);
+    expect(rows((await mhc(["fmt", "--check", "--json", "endless.mhc"])).out)).toEqual([
+      expect.objectContaining({
+        code: "MHC105",
+        file: "endless.mhc",
+        start: { line: SPEC.trimEnd().split("\n").length, column: 1 },
+      }),
+    ]);
     expect((await mhc(["fmt", "untidy.mhc"])).code).toBe(0);
     expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(SPEC);
     expect((await mhc(["fmt", "--check", "untidy.mhc"])).code).toBe(0);
@@ -217,7 +336,16 @@ describe("commands", () => {
     const { code, out } = await mhc(["compile", "small.mhc", "--emit", "model,graph,kernels,plan"]);
     expect(code).toBe(0);
     for (const part of ["model Small", "embed.table", "kernel "]) expect(out).toContain(part);
-    execFileSync("sh", ["-c", '"$0" "$1" compile small.mhc --emit graph,kernels,plan 2>early.txt | head -c 1 >/dev/null', process.execPath, join(build, "src/cli/main.js")], { cwd });
+    execFileSync(
+      "sh",
+      [
+        "-c",
+        '"$0" "$1" compile small.mhc --emit graph,kernels,plan 2>early.txt | head -c 1 >/dev/null',
+        process.execPath,
+        join(build, "src/cli/main.js"),
+      ],
+      { cwd },
+    );
     expect(readFileSync(join(cwd, "early.txt"), "utf8")).toBe("");
   });
 
@@ -226,20 +354,42 @@ describe("commands", () => {
     expect(code).toBe(0);
     const files = readdirSync(join(cwd, "out")).sort();
     expect(files.length).toBe(rows(out).length);
-    for (const ending of [".ts", ".wgsl", ".wat"]) expect(files.some((file) => file.endsWith(ending)), ending).toBe(true);
+    for (const ending of [".ts", ".wgsl", ".wat"])
+      expect(
+        files.some((file) => file.endsWith(ending)),
+        ending,
+      ).toBe(true);
   });
 
   it("train leaves a run that sample continues, in words", async () => {
-    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "wasm", "--threads", "2", "--out", "first", "--sample", "40"]);
+    const { code, out, err } = await mhc([
+      "train",
+      "small.mhc",
+      "--device",
+      "wasm",
+      "--threads",
+      "2",
+      "--out",
+      "first",
+      "--sample",
+      "40",
+    ]);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/Small: [\d,]+ parameters on wasm/);
     expect(out).toMatch(/step 20\/20 {2}loss \d+\.\d+ .*tokens\/s .*left .*Mixing off by/);
     expect(out).toMatch(/hold-out loss \d+\.\d{4} nats a character/);
     expect(out).toMatch(/the run is in first\ntry next: npx mhc sample first/);
-    expect(readdirSync(join(cwd, "first")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+    expect(readdirSync(join(cwd, "first")).sort()).toEqual([
+      "metrics.jsonl",
+      "model.safetensors",
+      "run.json",
+      "spec.mhc",
+    ]);
     expect(readFileSync(join(cwd, "first/spec.mhc"), "utf8")).toBe(SPEC);
     const said = await mhc(["sample", "first", "--prompt", "the ", "--tokens", "12", "--device", "wasm"]);
-    expect([said.code, said.out.startsWith("the "), said.out.trimEnd().length <= 16 && said.out.length === 17]).toEqual([0, true, true]);
+    expect([said.code, said.out.startsWith("the "), said.out.trimEnd().length <= 16 && said.out.length === 17]).toEqual(
+      [0, true, true],
+    );
     // The run keeps its vocabulary: neither a changed text nor a missing one matters.
     const text = readFileSync(join(cwd, "text.txt"), "utf8");
     writeFileSync(join(cwd, "text.txt"), text.replaceAll("w", "W"));
@@ -258,20 +408,48 @@ describe("commands", () => {
     mkdirSync(join(cwd, "pages"));
     const file = join(cwd, "pages/unit_diagonal.js");
     copyFileSync(new URL("../fixtures/sets/unit_diagonal.js", import.meta.url), file);
-    writeFileSync(join(cwd, "pages/own.mhc"), `use "./unit_diagonal.js"\n\n${SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt")}`);
-    expect(await mhc(["check", "pages/own.mhc"])).toMatchObject({ code: 0, err: "", out: expect.stringContaining("own.mhc is right") as string });
-    const trained = await mhc(["train", "pages/own.mhc", "--device", "wasm", "--steps", "3", "--out", "own run", "--json"]);
+    writeFileSync(
+      join(cwd, "pages/own.mhc"),
+      `use "./unit_diagonal.js"\n\n${SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt")}`,
+    );
+    expect(await mhc(["check", "pages/own.mhc"])).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringContaining("own.mhc is right") as string,
+    });
+    const trained = await mhc([
+      "train",
+      "pages/own.mhc",
+      "--device",
+      "wasm",
+      "--steps",
+      "3",
+      "--out",
+      "own run",
+      "--json",
+    ]);
     expect([trained.code, trained.err]).toEqual([0, ""]);
-    for (const line of rows(trained.out).slice(0, -1)) expect((line["constraints"] as Record<string, number>)["Mixing"]).toBeLessThanOrEqual(1e-5);
+    for (const line of rows(trained.out).slice(0, -1))
+      expect((line["constraints"] as Record<string, number>)["Mixing"]).toBeLessThanOrEqual(1e-5);
     expect((await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
     expect((await mhc(["compile", "pages/own.mhc", "-o", "own"])).code).toBe(0);
     // Formatting does not run what is not a page.
     writeFileSync(join(cwd, "pages/loud.js"), 'throw new Error("loaded");\n');
-    writeFileSync(join(cwd, "pages/loud.mhc"), readFileSync(join(cwd, "pages/own.mhc"), "utf8").replace("unit_diagonal.js", "loud.js"));
+    writeFileSync(
+      join(cwd, "pages/loud.mhc"),
+      readFileSync(join(cwd, "pages/own.mhc"), "utf8").replace("unit_diagonal.js", "loud.js"),
+    );
     expect((await mhc(["fmt", "--check", "pages/loud.mhc"])).code).toBe(0);
-    expect(await mhc(["check", "pages/loud.mhc"])).toMatchObject({ code: 1, err: expect.stringMatching(/^error MHC217: `\.\/loud\.js` cannot be loaded: loaded\n --> pages\/loud\.mhc:1:5\n/) as string });
+    expect(await mhc(["check", "pages/loud.mhc"])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^error MHC217: `\.\/loud\.js` cannot be loaded: loaded\n --> pages\/loud\.mhc:1:5\n/,
+      ) as string,
+    });
     writeFileSync(file, readFileSync(file, "utf8").replace("  tangent,\n", ""));
-    expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(/^error MHC307: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/);
+    expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(
+      /^error MHC307: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/,
+    );
     renameSync(file, join(cwd, "pages/elsewhere.js"));
     expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(/MHC217: `\.\/unit_diagonal\.js` cannot be read/);
     const gone = await mhc(["sample", "own run", "--tokens", "3", "--device", "wasm"]);
@@ -280,7 +458,18 @@ describe("commands", () => {
 
   it("train suggests commands that work as they are", async () => {
     writeFileSync(join(cwd, "my text.txt"), `Call me Ishmael. ${readFileSync(join(cwd, "text.txt"), "utf8")}`);
-    const { out } = await mhc(["train", "small.mhc", "--device", "wasm", "--steps", "1", "--data", "my text.txt", "--out", "my run"]);
+    const { out } = await mhc([
+      "train",
+      "small.mhc",
+      "--device",
+      "wasm",
+      "--steps",
+      "1",
+      "--data",
+      "my text.txt",
+      "--out",
+      "my run",
+    ]);
     expect(out).toContain("npx mhc sample 'my run' --prompt 'Call me ' --device wasm\n");
     expect(out).toContain("npx mhc train small.mhc --data 'my text.txt' --device wasm --set train.batch=6\n");
     // Its own text has no capital C: no such prompt.
@@ -297,7 +486,22 @@ describe("commands", () => {
     expect([second.code, second.err]).toEqual([1, expect.stringContaining("holds a run already")]);
     expect(readFileSync(join(cwd, "kept/metrics.jsonl"), "utf8")).toBe(before);
 
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), "train", "small.mhc", "--device", "wasm", "--json", "--steps", "1000000", "--out", "stopped"], { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 });
+    const child = spawn(
+      process.execPath,
+      [
+        join(build, "src/cli/main.js"),
+        "train",
+        "small.mhc",
+        "--device",
+        "wasm",
+        "--json",
+        "--steps",
+        "1000000",
+        "--out",
+        "stopped",
+      ],
+      { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 },
+    );
     let out = "";
     let asked = false;
     child.stdout.on("data", (part: Buffer) => {
@@ -316,7 +520,23 @@ describe("commands", () => {
   it("train heeds Ctrl-C while it evaluates, and keeps what was trained", async () => {
     // So much is held out that evaluation takes far longer than this test waits.
     writeFileSync(join(cwd, "long.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(100_000));
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), "train", "small.mhc", "--device", "javascript", "--steps", "3", "--data", "long.txt", "--out", "evaluated"], { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+    const child = spawn(
+      process.execPath,
+      [
+        join(build, "src/cli/main.js"),
+        "train",
+        "small.mhc",
+        "--device",
+        "javascript",
+        "--steps",
+        "3",
+        "--data",
+        "long.txt",
+        "--out",
+        "evaluated",
+      ],
+      { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 },
+    );
     let out = "";
     let asked = false;
     child.stdout.on("data", (part: Buffer) => {
@@ -325,21 +545,51 @@ describe("commands", () => {
     });
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect([code, asked]).toEqual([130, true]);
-    expect(out).toMatch(/\nstopped by SIGINT after step 3; the checkpoint is in evaluated\ntry it: npx mhc sample evaluated --device javascript\nto go on in a program: load evaluated.model\.safetensors .*\n$/);
+    expect(out).toMatch(
+      /\nstopped by SIGINT after step 3; the checkpoint is in evaluated\ntry it: npx mhc sample evaluated --device javascript\nto go on in a program: load evaluated.model\.safetensors .*\n$/,
+    );
     expect(decode(readFileSync(join(cwd, "evaluated/model.safetensors"))).metadata["step"]).toBe("3");
   });
 
   it("train --json prints a line a step and a last one; settings and threads change what they should", async () => {
     const run = async (out: string, ...more: string[]): Promise<Record<string, unknown>[]> => {
-      const { code, out: text, err } = await mhc(["train", "small.mhc", "--json", "--device", "wasm", "--steps", "4", "--out", out, ...more]);
+      const {
+        code,
+        out: text,
+        err,
+      } = await mhc(["train", "small.mhc", "--json", "--device", "wasm", "--steps", "4", "--out", out, ...more]);
       expect([code, err]).toEqual([0, ""]);
       return rows(text);
     };
     const lines = await run("second", "--threads", "1");
     expect(lines.length).toBe(5);
-    lines.slice(0, 4).forEach((line, i) => expect(line).toEqual({ step: i + 1, loss: expect.any(Number) as number, ms: expect.any(Number) as number, tokens_per_s: expect.any(Number) as number, constraints: { Mixing: expect.any(Number) as number } }));
-    expect(lines[4]).toEqual({ done: true, run: "second", steps: 4, seconds: expect.any(Number) as number, loss: lines[3]!["loss"], holdout: expect.any(Number) as number, holdout_share: 1, device: "wasm", joules: expect.any(Number) as number, energy_by: "modelled: profile cpu, steps alone" });
-    expect(readFileSync(join(cwd, "second/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(lines);
+    lines.slice(0, 4).forEach((line, i) =>
+      expect(line).toEqual({
+        step: i + 1,
+        loss: expect.any(Number) as number,
+        ms: expect.any(Number) as number,
+        tokens_per_s: expect.any(Number) as number,
+        constraints: { Mixing: expect.any(Number) as number },
+      }),
+    );
+    expect(lines[4]).toEqual({
+      done: true,
+      run: "second",
+      steps: 4,
+      seconds: expect.any(Number) as number,
+      loss: lines[3]!["loss"],
+      holdout: expect.any(Number) as number,
+      holdout_share: 1,
+      device: "wasm",
+      joules: expect.any(Number) as number,
+      energy_by: "modelled: profile cpu, steps alone",
+    });
+    expect(
+      readFileSync(join(cwd, "second/metrics.jsonl"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(lines);
     const losses = (found: Record<string, unknown>[]): unknown[] => found.map(({ loss }) => loss);
     expect(losses(await run("third", "--threads", "2"))).toEqual(losses(lines));
     expect(losses(await run("fourth", "--seed", "6"))).not.toEqual(losses(lines));
@@ -354,7 +604,9 @@ describe("commands", () => {
     const args = ["train", "small.mhc", "--json", "--steps", "3", "--device"];
     const [gpu, wasm] = [await mhc([...args, "webgpu", "--out", "gpu"]), await mhc([...args, "wasm", "--out", "cpu"])];
     expect([gpu.code, gpu.err]).toEqual([0, ""]);
-    rows(wasm.out).forEach((line, i) => expect(Math.abs((rows(gpu.out)[i]!["loss"] as number) / (line["loss"] as number) - 1)).toBeLessThan(1e-4));
+    rows(wasm.out).forEach((line, i) =>
+      expect(Math.abs((rows(gpu.out)[i]!["loss"] as number) / (line["loss"] as number) - 1)).toBeLessThan(1e-4),
+    );
   });
 
   it("train names a run folder by spec and time, each anew", async () => {
@@ -364,7 +616,12 @@ describe("commands", () => {
     const folders = readdirSync(join(cwd, "runs"));
     for (const folder of folders) {
       expect(folder).toMatch(/^small-\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d(-\d+)?$/);
-      expect(readdirSync(join(cwd, "runs", folder)).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+      expect(readdirSync(join(cwd, "runs", folder)).sort()).toEqual([
+        "metrics.jsonl",
+        "model.safetensors",
+        "run.json",
+        "spec.mhc",
+      ]);
     }
     expect(folders.length).toBe(2);
   });

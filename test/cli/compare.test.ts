@@ -40,7 +40,9 @@ interface Row {
   readonly runs: readonly { readonly folder: string; readonly steps: number; readonly failure: string | null }[];
 }
 
-const resultOf = (out: string): { readonly specs: readonly Row[]; readonly seeds: readonly number[]; readonly notes: readonly string[] } => {
+const resultOf = (
+  out: string,
+): { readonly specs: readonly Row[]; readonly seeds: readonly number[]; readonly notes: readonly string[] } => {
   const found = rows(out);
   expect(found).toHaveLength(1);
   return found[0] as ReturnType<typeof resultOf>;
@@ -48,17 +50,52 @@ const resultOf = (out: string): { readonly specs: readonly Row[]; readonly seeds
 
 describe("a comparison", () => {
   it("has each spec's runs as train makes them, their statistics as JSON, and a report", async () => {
-    const { code, out, err } = await mhc(["compare", "deep.mhc", "free.mhc", "--seeds", "2", "--steps", "8", "--json", ...DEVICE, "--out", "two"]);
+    const { code, out, err } = await mhc([
+      "compare",
+      "deep.mhc",
+      "free.mhc",
+      "--seeds",
+      "2",
+      "--steps",
+      "8",
+      "--json",
+      ...DEVICE,
+      "--out",
+      "two",
+    ]);
     expect([code, err]).toEqual([0, ""]);
     const { specs, seeds, notes } = resultOf(out);
     expect([seeds, notes, specs.map(({ spec }) => spec)]).toEqual([[5, 6], [], ["deep", "free"]]);
-    expect(readdirSync(join(cwd, "two")).sort()).toEqual(["comparison.json", "deep-seed-5", "deep-seed-6", "free-seed-5", "free-seed-6", "report.html"]);
+    expect(readdirSync(join(cwd, "two")).sort()).toEqual([
+      "comparison.json",
+      "deep-seed-5",
+      "deep-seed-6",
+      "free-seed-5",
+      "free-seed-6",
+      "report.html",
+    ]);
     for (const { spec, loss, holdout, seconds, runs } of specs) {
       for (const [at, seed] of seeds.entries()) {
-        const alone = await mhc(["train", `${spec}.mhc`, "--seed", `${seed}`, "--steps", "8", "--json", ...DEVICE, "--out", `alone-${spec}-${seed}`]);
+        const alone = await mhc([
+          "train",
+          `${spec}.mhc`,
+          "--seed",
+          `${seed}`,
+          "--steps",
+          "8",
+          "--json",
+          ...DEVICE,
+          "--out",
+          `alone-${spec}-${seed}`,
+        ]);
         const last = rows(alone.out).at(-1)!;
         expect([loss.values[at], holdout.values[at]]).toEqual([last["loss"], last["holdout"]]);
-        expect(readdirSync(join(cwd, runs[at]!.folder)).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+        expect(readdirSync(join(cwd, runs[at]!.folder)).sort()).toEqual([
+          "metrics.jsonl",
+          "model.safetensors",
+          "run.json",
+          "spec.mhc",
+        ]);
         expect(rows(readFileSync(join(cwd, runs[at]!.folder, "metrics.jsonl"), "utf8"))).toHaveLength(9);
       }
       const [a, b] = holdout.values as readonly [number, number];
@@ -68,11 +105,21 @@ describe("a comparison", () => {
       expect(seconds.mean).toBeGreaterThan(0);
     }
     expect(specs[0]!.difference).toBeNull();
-    expect(specs[1]!.difference!.values[1]).toBeCloseTo(specs[1]!.holdout.values[1]! - specs[0]!.holdout.values[1]!, 12);
+    expect(specs[1]!.difference!.values[1]).toBeCloseTo(
+      specs[1]!.holdout.values[1]! - specs[0]!.holdout.values[1]!,
+      12,
+    );
     // A run of a comparison can be sampled from like any other.
     expect((await mhc(["sample", "two/free-seed-6", "--tokens", "3", "--device", "wasm"])).code).toBe(0);
     const page = parseMarkup(readFileSync(join(cwd, "two/report.html"), "utf8"));
-    for (const part of ["deep · free", "npx mhc compare deep.mhc free.mhc --seeds 2 --steps 8 --device wasm --threads 1 --out two", "8 steps a run", "x through attention(heads) via hc", specs[1]!.holdout.mean.toFixed(4)]) expect(page.text).toContain(part);
+    for (const part of [
+      "deep · free",
+      "npx mhc compare deep.mhc free.mhc --seeds 2 --steps 8 --device wasm --threads 1 --out two",
+      "8 steps a run",
+      "x through attention(heads) via hc",
+      specs[1]!.holdout.mean.toFixed(4),
+    ])
+      expect(page.text).toContain(part);
   });
 
   it("goes on where it was: finished runs are taken, an unfinished one is trained anew, and more seeds are added", async () => {
@@ -84,7 +131,18 @@ describe("a comparison", () => {
     const before = statSync(join(cwd, "again/deep-seed-5/metrics.jsonl")).mtimeMs;
     const metrics = readFileSync(join(cwd, "again/free-seed-5/metrics.jsonl"), "utf8");
     writeFileSync(join(cwd, "again/free-seed-5/metrics.jsonl"), metrics.slice(0, -20));
-    const second = await mhc(["compare", "deep.mhc", "free.mhc", "--seeds", "2", "--steps", "4", ...DEVICE, "--out", "again"]);
+    const second = await mhc([
+      "compare",
+      "deep.mhc",
+      "free.mhc",
+      "--seeds",
+      "2",
+      "--steps",
+      "4",
+      ...DEVICE,
+      "--out",
+      "again",
+    ]);
     expect([second.code, second.err]).toEqual([0, ""]);
     expect(second.out.match(/taken from .*/g)).toEqual([`taken from ${join("again", "deep-seed-5")}`]);
     expect(second.out).toMatch(/deep, seed 5 \(1 of 4\): hold-out loss \d\.\d{4} after 4 steps/);
@@ -92,18 +150,48 @@ describe("a comparison", () => {
     const losses = (text: string): unknown[] => rows(text).map(({ loss }) => loss);
     expect(losses(readFileSync(join(cwd, "again/free-seed-5/metrics.jsonl"), "utf8"))).toEqual(losses(metrics));
     // Under other conditions it is another run.
-    const other = await mhc(["compare", "deep.mhc", "free.mhc", "--seeds", "2", "--steps", "5", ...DEVICE, "--out", "again"]);
-    expect(other.err).toMatch(/deep-seed-5 holds a run under other conditions \(steps: 4, now 5\)\nfix: give another --out/);
+    const other = await mhc([
+      "compare",
+      "deep.mhc",
+      "free.mhc",
+      "--seeds",
+      "2",
+      "--steps",
+      "5",
+      ...DEVICE,
+      "--out",
+      "again",
+    ]);
+    expect(other.err).toMatch(
+      /deep-seed-5 holds a run under other conditions \(steps: 4, now 5\)\nfix: give another --out/,
+    );
     expect(other.code).toBe(1);
     writeFileSync(join(cwd, "used.mhc"), SPEC.replace("rate = 1e-2", "rate = 2e-2"));
     const edited = await mhc(["compare", "used.mhc", "--seeds", "1", "--steps", "4", ...DEVICE, "--out", "edited"]);
     writeFileSync(join(cwd, "used.mhc"), SPEC.replace("rate = 1e-2", "rate = 3e-2"));
-    expect([edited.code, (await mhc(["compare", "used.mhc", "--seeds", "1", "--steps", "4", ...DEVICE, "--out", "edited"])).err]).toEqual([0, expect.stringMatching(/other conditions \(spec: \w+, now \w+\)/)]);
+    expect([
+      edited.code,
+      (await mhc(["compare", "used.mhc", "--seeds", "1", "--steps", "4", ...DEVICE, "--out", "edited"])).err,
+    ]).toEqual([0, expect.stringMatching(/other conditions \(spec: \w+, now \w+\)/)]);
   });
 
   it("that is interrupted says how to go on, and keeps whole runs", async () => {
-    const args = ["compare", "deep.mhc", "deep.mhc@train.steps=1000000", "--unequal", "--seeds", "1", ...DEVICE, "--out", "stopped"];
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 });
+    const args = [
+      "compare",
+      "deep.mhc",
+      "deep.mhc@train.steps=1000000",
+      "--unequal",
+      "--seeds",
+      "1",
+      ...DEVICE,
+      "--out",
+      "stopped",
+    ];
+    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], {
+      cwd,
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 30_000,
+    });
     let out = "";
     let asked = false;
     child.stdout.on("data", (part: Buffer) => {
@@ -111,19 +199,41 @@ describe("a comparison", () => {
       if (!asked && out.includes("(2 of 2): step 1/1000000")) asked = child.kill("SIGINT");
     });
     expect(await new Promise((resolve) => child.on("close", resolve))).toBe(130);
-    expect(out).toMatch(/stopped by SIGINT after 1 of 2 runs; go on with: npx mhc compare deep\.mhc deep\.mhc@train\.steps=1000000 --seeds 1 --unequal --device wasm --threads 1 --out stopped\n$/);
+    expect(out).toMatch(
+      /stopped by SIGINT after 1 of 2 runs; go on with: npx mhc compare deep\.mhc deep\.mhc@train\.steps=1000000 --seeds 1 --unequal --device wasm --threads 1 --out stopped\n$/,
+    );
     expect(existsSync(join(cwd, "stopped/report.html"))).toBe(false);
-    expect((await mhc(["compare", "deep.mhc", "--seeds", "1", ...DEVICE, "--out", "stopped"])).out).toContain("taken from");
+    expect((await mhc(["compare", "deep.mhc", "--seeds", "1", ...DEVICE, "--out", "stopped"])).out).toContain(
+      "taken from",
+    );
   });
 
   it("of variants of one page, by settings in their names", async () => {
-    const { code, out, err } = await mhc(["compare", "deep.mhc", "deep.mhc@width=12,lanes=3", "--seeds", "1", "--seed", "9", "--steps", "2", "--json", ...DEVICE, "--out", "variants"]);
+    const { code, out, err } = await mhc([
+      "compare",
+      "deep.mhc",
+      "deep.mhc@width=12,lanes=3",
+      "--seeds",
+      "1",
+      "--seed",
+      "9",
+      "--steps",
+      "2",
+      "--json",
+      ...DEVICE,
+      "--out",
+      "variants",
+    ]);
     expect([code, err]).toEqual([0, ""]);
     const { specs, seeds } = resultOf(out);
     expect([seeds, specs.map(({ spec }) => spec)]).toEqual([[9], ["deep", "deep@width=12,lanes=3"]]);
     expect(specs[1]!.parameters).toBeGreaterThan(specs[0]!.parameters);
     // One seed says nothing of how sure it is.
-    expect([specs[0]!.holdout.deviation, specs[0]!.holdout.interval, specs[0]!.gain === null || specs[0]!.gain.values.length === 1]).toEqual([null, null, true]);
+    expect([
+      specs[0]!.holdout.deviation,
+      specs[0]!.holdout.interval,
+      specs[0]!.gain === null || specs[0]!.gain.values.length === 1,
+    ]).toEqual([null, null, true]);
   });
 
   it("of a page of pairs in two spaces says that nothing is held out, and refuses other negatives", async () => {
@@ -133,20 +243,40 @@ describe("a comparison", () => {
     const { code, out } = await mhc(["compare", "ball.mhc", "ball.mhc@Space=euclidean", ...common, "--out", "spaces"]);
     expect(code).toBe(0);
     expect(out).toContain("nothing is held out: the hold-out loss is that over all 169 pairs\n");
-    const info = JSON.parse(readFileSync(join(cwd, "spaces/ball@Space=euclidean-seed-1/run.json"), "utf8")) as { readonly set: unknown; readonly facts: { readonly mammals: { readonly names: readonly string[] } } };
+    const info = JSON.parse(readFileSync(join(cwd, "spaces/ball@Space=euclidean-seed-1/run.json"), "utf8")) as {
+      readonly set: unknown;
+      readonly facts: { readonly mammals: { readonly names: readonly string[] } };
+    };
     expect([info.set, info.facts.mammals.names.length]).toEqual([{ Space: "euclidean" }, 60]);
     const alone = await mhc(["train", "ball.mhc", "--data", felines, "--steps", "20", ...DEVICE, "--out", "ball"]);
     expect(alone.out).toMatch(/Poincare: 300 parameters on wasm .*, 20 steps of 50 x 1 pair and 10 negatives\n/);
     expect(alone.out).toMatch(/; loss \d\.\d{4} nats an example \(all 169 pairs\)\n/);
     const refused = await mhc(["compare", "ball.mhc", "ball.mhc@negatives=5", ...common]);
-    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("negatives a pair: 10 in ball, 5 in ball@negatives=5")]);
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringContaining("negatives a pair: 10 in ball, 5 in ball@negatives=5"),
+    ]);
   });
 
   it("with a budget of time trains as long, not as many steps", async () => {
-    const { code, out } = await mhc(["compare", "deep.mhc", "deep.mhc@train.batch=6", "--seeds", "1", "--seconds", "0.3", "--json", ...DEVICE, "--out", "timed"]);
+    const { code, out } = await mhc([
+      "compare",
+      "deep.mhc",
+      "deep.mhc@train.batch=6",
+      "--seeds",
+      "1",
+      "--seconds",
+      "0.3",
+      "--json",
+      ...DEVICE,
+      "--out",
+      "timed",
+    ]);
     expect(code).toBe(0);
     for (const { runs } of resultOf(out).specs) {
-      const times = rows(readFileSync(join(cwd, runs[0]!.folder, "metrics.jsonl"), "utf8")).flatMap(({ ms }) => (typeof ms === "number" ? [ms] : []));
+      const times = rows(readFileSync(join(cwd, runs[0]!.folder, "metrics.jsonl"), "utf8")).flatMap(({ ms }) =>
+        typeof ms === "number" ? [ms] : [],
+      );
       const spent = times.reduce((sum, ms) => sum + ms, 0);
       expect(runs[0]!.steps).toBe(times.length);
       // The step under way when the time is up is the last.
@@ -156,12 +286,39 @@ describe("a comparison", () => {
   });
 
   it("keeps the others when a run diverges, and says which did", async () => {
-    const { code, out, err } = await mhc(["compare", "deep.mhc", "wild.mhc", "--seeds", "1", "--steps", "6", ...DEVICE, "--out", "diverged"]);
+    const { code, out, err } = await mhc([
+      "compare",
+      "deep.mhc",
+      "wild.mhc",
+      "--seeds",
+      "1",
+      "--steps",
+      "6",
+      ...DEVICE,
+      "--out",
+      "diverged",
+    ]);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/wild, seed 5 \(2 of 2\): the loss is (NaN|-?Infinity) at step \d/);
     expect(out).toMatch(/1 of 1[\s\S]*0 of 1/);
-    const again = await mhc(["compare", "deep.mhc", "wild.mhc", "--seeds", "1", "--steps", "6", "--json", ...DEVICE, "--out", "diverged"]);
-    expect(resultOf(again.out).specs[1]).toMatchObject({ holdout: null, loss: null, runs: [{ failure: expect.stringMatching(/^the loss is/) as string }] });
+    const again = await mhc([
+      "compare",
+      "deep.mhc",
+      "wild.mhc",
+      "--seeds",
+      "1",
+      "--steps",
+      "6",
+      "--json",
+      ...DEVICE,
+      "--out",
+      "diverged",
+    ]);
+    expect(resultOf(again.out).specs[1]).toMatchObject({
+      holdout: null,
+      loss: null,
+      runs: [{ failure: expect.stringMatching(/^the loss is/) as string }],
+    });
   });
 });
 
@@ -170,12 +327,32 @@ describe("what is refused", () => {
     ["no spec", [], 2, /missing required argument 'specs'/],
     ["a file that is not there", ["deep.mhc", "none.mhc"], 2, /there is no file none\.mhc/],
     ["no seeds", ["deep.mhc", "--seeds", "0"], 2, /at least 1/],
-    ["a spec twice", ["deep.mhc", "deep.mhc"], 2, /deep\.mhc is given twice; settings tell two of one page apart: deep\.mhc@name=value/],
+    [
+      "a spec twice",
+      ["deep.mhc", "deep.mhc"],
+      2,
+      /deep\.mhc is given twice; settings tell two of one page apart: deep\.mhc@name=value/,
+    ],
     ["a variant without a value", ["deep.mhc@width"], 2, /deep\.mhc@width: write deep\.mhc@name=value,name=value/],
     ["a variant with a setting of nothing", ["deep.mhc@depth=3"], 1, /depth/],
-    ["other data", ["deep.mhc", "elsewhere.mhc"], 1, /cannot be compared as they are\n {2}deep and elsewhere have other data: text\.txt and other\.txt\nfix: .*--unequal/],
-    ["another share held out, and another name of the data", ["deep.mhc", "renamed.mhc"], 1, /names of the data, which draw other batches: corpus in deep, words in renamed\n {2}shares held out: 0\.2 in deep, 0\.3 in renamed/],
-    ["another batch", ["deep.mhc", "deep.mhc@train.batch=6"], 1, /characters a step: 18 in deep, 36 in deep@train\.batch=6/],
+    [
+      "other data",
+      ["deep.mhc", "elsewhere.mhc"],
+      1,
+      /cannot be compared as they are\n {2}deep and elsewhere have other data: text\.txt and other\.txt\nfix: .*--unequal/,
+    ],
+    [
+      "another share held out, and another name of the data",
+      ["deep.mhc", "renamed.mhc"],
+      1,
+      /names of the data, which draw other batches: corpus in deep, words in renamed\n {2}shares held out: 0\.2 in deep, 0\.3 in renamed/,
+    ],
+    [
+      "another batch",
+      ["deep.mhc", "deep.mhc@train.batch=6"],
+      1,
+      /characters a step: 18 in deep, 36 in deep@train\.batch=6/,
+    ],
     ["other steps", ["deep.mhc", "deep.mhc@train.steps=30"], 1, /steps: 20 in deep, 30 in deep@train\.steps=30/],
     ["a file for a folder", ["deep.mhc", "--out", "text.txt"], 1, /text\.txt is not a folder/],
   ])("%s", async (_, args, expected, message) => {
@@ -189,8 +366,23 @@ describe("what is refused", () => {
   });
 
   it("is allowed when asked for, and noted", async () => {
-    const { code, out } = await mhc(["compare", "deep.mhc", "elsewhere.mhc", "--seeds", "1", "--steps", "2", "--unequal", "--json", ...DEVICE, "--out", "unequal"]);
+    const { code, out } = await mhc([
+      "compare",
+      "deep.mhc",
+      "elsewhere.mhc",
+      "--seeds",
+      "1",
+      "--steps",
+      "2",
+      "--unequal",
+      "--json",
+      ...DEVICE,
+      "--out",
+      "unequal",
+    ]);
     expect([code, resultOf(out).notes]).toEqual([0, ["deep and elsewhere have other data: text.txt and other.txt"]]);
-    expect(parseMarkup(readFileSync(join(cwd, "unequal/report.html"), "utf8")).text).toContain("Not the same: deep and elsewhere have other data");
+    expect(parseMarkup(readFileSync(join(cwd, "unequal/report.html"), "utf8")).text).toContain(
+      "Not the same: deep and elsewhere have other data",
+    );
   });
 });

@@ -1,9 +1,18 @@
-/** Progress on a terminal: one line rewritten in place that never wraps, and whatever follows begins on a line of its own. */
+/**
+ * Progress on a terminal: one line rewritten in place that never wraps, and whatever follows begins on a line of its
+ * own.
+ */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Progress } from "../../src/cli/progress.js";
 import type { StepLine } from "../../src/tools/train.js";
 
-const line = (step: number): StepLine => ({ step, loss: 2.5, ms: 3, tokens_per_s: 12345.6, constraints: { Mixing: 1.5e-5, Another: 2e-6 } });
+const line = (step: number): StepLine => ({
+  step,
+  loss: 2.5,
+  ms: 3,
+  tokens_per_s: 12345.6,
+  constraints: { Mixing: 1.5e-5, Another: 2e-6 },
+});
 const given = { isTTY: process.stdout.isTTY, columns: process.stdout.columns };
 let written = "";
 
@@ -52,7 +61,20 @@ it("elsewhere a line every tenth of the way, without control characters", () => 
   for (let step = 1; step <= 100; step++) progress.step(line(step));
   progress.end("done");
   const lines = written.trimEnd().split("\n");
-  expect(lines.map((text) => /^step (\d+)/.exec(text)?.[1] ?? text)).toEqual(["1", "10", "20", "30", "40", "50", "60", "70", "80", "90", "100", "done"]);
+  expect(lines.map((text) => /^step (\d+)/.exec(text)?.[1] ?? text)).toEqual([
+    "1",
+    "10",
+    "20",
+    "30",
+    "40",
+    "50",
+    "60",
+    "70",
+    "80",
+    "90",
+    "100",
+    "done",
+  ]);
   for (const control of ["\r", "\u001b"]) expect(written).not.toContain(control);
 });
 
@@ -63,11 +85,23 @@ it("shows the gain that was measured last, and of which step it is", () => {
   for (let step = 1; step <= 100; step++) {
     progress.step({ ...line(step), ...(step % 25 === 0 ? { monitors: gains(step)! } : {}) });
   }
-  const shown = written.trimEnd().split("\n").map((text) => /gain (.*?) {2}/.exec(text)?.[1] ?? "none");
+  const shown = written
+    .trimEnd()
+    .split("\n")
+    .map((text) => /gain (.*?) {2}/.exec(text)?.[1] ?? "none");
   // Lines are of steps 1, 10, 20, …; those of steps 25 and 75 are not printed, and their gains are.
   expect(shown).toEqual([
-    "none", "none", "none", "1.25 / 1.00 (step 25)", "1.25 / 1.00 (step 25)", "1.50 / 1.00", "1.50 / 1.00 (step 50)",
-    "1.50 / 1.00 (step 50)", "1.75 / 1.00 (step 75)", "1.75 / 1.00 (step 75)", "2.00 / 1.00",
+    "none",
+    "none",
+    "none",
+    "1.25 / 1.00 (step 25)",
+    "1.25 / 1.00 (step 25)",
+    "1.50 / 1.00",
+    "1.50 / 1.00 (step 50)",
+    "1.50 / 1.00 (step 50)",
+    "1.75 / 1.00 (step 75)",
+    "1.75 / 1.00 (step 75)",
+    "2.00 / 1.00",
   ]);
 });
 
@@ -75,7 +109,9 @@ it("says which run it is, and counts no steps down when only time ends the run",
   Object.assign(process.stdout, { isTTY: false });
   const progress = new Progress(Number.POSITIVE_INFINITY, false, "deep, seed 5: ");
   for (let step = 1; step <= 100; step++) progress.step(line(step));
-  expect(written).toBe("deep, seed 5: step 1  loss 2.5000  12,346 tokens/s  Mixing off by 1.5e-5  Another off by 2.0e-6\n");
+  expect(written).toBe(
+    "deep, seed 5: step 1  loss 2.5000  12,346 tokens/s  Mixing off by 1.5e-5  Another off by 2.0e-6\n",
+  );
 });
 
 it("as JSON a line a step and no words", () => {
@@ -85,5 +121,10 @@ it("as JSON a line a step and no words", () => {
   progress.step(line(1));
   progress.step(line(2));
   progress.end("done");
-  expect(written.trimEnd().split("\n").map((text) => JSON.parse(text) as unknown)).toEqual([line(1), line(2)]);
+  expect(
+    written
+      .trimEnd()
+      .split("\n")
+      .map((text) => JSON.parse(text) as unknown),
+  ).toEqual([line(1), line(2)]);
 });

@@ -1,5 +1,18 @@
-/** What a run keeps: all that its page was, under any name, so that it works when its home is gone; and never what another run has. */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+/**
+ * What a run keeps: all that its page was, under any name, so that it works when its home is gone; and never what
+ * another run has.
+ */
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -14,8 +27,9 @@ const elsewhere = join(cwd, "elsewhere");
 const WASM = ["--device", "wasm", "--threads", "1"];
 
 /** A page that uses another and a module, which imports in turn, all beside it. */
-const PAGE = `use "../shared/blocks.mhc"\nuse "./sets/mine.js"\n\n${SPEC
-  .replace('"text.txt"', '"texts (1)/*.txt"').replace("birkhoff(iterations = 20)", "mine").replace("unembed(norm(total(x)))", "unembed(norm(still(total(x))))")}`;
+const PAGE = `use "../shared/blocks.mhc"\nuse "./sets/mine.js"\n\n${SPEC.replace('"text.txt"', '"texts (1)/*.txt"')
+  .replace("birkhoff(iterations = 20)", "mine")
+  .replace("unembed(norm(total(x)))", "unembed(norm(still(total(x))))")}`;
 
 beforeAll(() => {
   buildCommand(build);
@@ -28,9 +42,13 @@ beforeAll(() => {
   // As if installed: the set imports the package by its name.
   mkdirSync(join(cwd, "node_modules"));
   symlinkSync(build, join(cwd, "node_modules/mhc-lang"));
-  writeFileSync(join(home, "sets/mine.js"), 'import set from "./lib/set.js";\n\nexport default { ...set, name: "mine" };\n');
+  writeFileSync(
+    join(home, "sets/mine.js"),
+    'import set from "./lib/set.js";\n\nexport default { ...set, name: "mine" };\n',
+  );
   writeFileSync(join(home, "my page (2).mhc"), PAGE);
-  for (const i of [1, 2]) writeFileSync(join(home, `texts (1)/${i}.txt`), "the sea was calm, and the whale went down. all hands! ".repeat(6));
+  for (const i of [1, 2])
+    writeFileSync(join(home, `texts (1)/${i}.txt`), "the sea was calm, and the whale went down. all hands! ".repeat(6));
 });
 afterAll(() => {
   rmSync(build, { recursive: true, force: true });
@@ -42,12 +60,32 @@ const there = commandIn(build, elsewhere);
 
 it("a run has every file that its page uses, and works after its home is gone, from another folder", async () => {
   const out = join(elsewhere, `run ${ODD}`);
-  const trained = await here(["train", "my page (2).mhc", ...WASM, "--steps", "2", "--set", "width=12", "--set", "train.batch=4", "--out", out]);
+  const trained = await here([
+    "train",
+    "my page (2).mhc",
+    ...WASM,
+    "--steps",
+    "2",
+    "--set",
+    "width=12",
+    "--set",
+    "train.batch=4",
+    "--out",
+    out,
+  ]);
   expect([trained.code, trained.err]).toEqual([0, ""]);
   expect(trained.out).toContain("npx mhc train 'my page (2).mhc' --device wasm --set width=12 --set train.batch=8\n");
   expect(trained.out).toContain("npx mhc compile 'my page (2).mhc' --set width=12 --set train.batch=4 -o out\n");
-  const info = JSON.parse(readFileSync(join(out, "run.json"), "utf8")) as { readonly used: { readonly file: string }[]; readonly sources: unknown };
-  expect(info.used.map(({ file }) => file).sort()).toEqual([`files/${ODD}/package.json`, `files/${ODD}/sets/lib/set.js`, `files/${ODD}/sets/mine.js`, "files/shared/blocks.mhc"]);
+  const info = JSON.parse(readFileSync(join(out, "run.json"), "utf8")) as {
+    readonly used: { readonly file: string }[];
+    readonly sources: unknown;
+  };
+  expect(info.used.map(({ file }) => file).sort()).toEqual([
+    `files/${ODD}/package.json`,
+    `files/${ODD}/sets/lib/set.js`,
+    `files/${ODD}/sets/mine.js`,
+    "files/shared/blocks.mhc",
+  ]);
   const files = [1, 2].map((i) => join(home, `texts (1)/${i}.txt`));
   expect(info.sources).toEqual([{ name: "corpus", location: "texts (1)/*.txt", from: home, files }]);
   const before = await here(["sample", out, "--tokens", "9", ...WASM]);
@@ -60,7 +98,10 @@ it("a run has every file that its page uses, and works after its home is gone, f
   expect(verified.out).toContain("the data of the run is not there, and batches are made up");
   expect((await there(["compile", "--run", out, "-o", "out", "--target", "typescript"])).code).toBe(0);
   // What is not in the folder of the run is no part of it.
-  writeFileSync(join(out, "run.json"), readFileSync(join(out, "run.json"), "utf8").replace("files/shared/blocks.mhc", "files/../../blocks.mhc"));
+  writeFileSync(
+    join(out, "run.json"),
+    readFileSync(join(out, "run.json"), "utf8").replace("files/shared/blocks.mhc", "files/../../blocks.mhc"),
+  );
   expect((await there(["sample", out, ...WASM])).err).toMatch(/does not describe a run/);
   renameSync(join(cwd, "moved"), home);
 });
@@ -68,7 +109,11 @@ it("a run has every file that its page uses, and works after its home is gone, f
 it("data is found under any name: a path, a pattern in a folder, and one with an equals sign", async () => {
   writeFileSync(join(elsewhere, "small.mhc"), SPEC);
   const steps = ["--steps", "1", ...WASM, "--json"];
-  for (const [i, path] of [join(home, "texts (1)/1.txt"), join(home, "texts (1)/*.txt"), `corpus=${join(home, "texts (1)/[12].txt")}`].entries()) {
+  for (const [i, path] of [
+    join(home, "texts (1)/1.txt"),
+    join(home, "texts (1)/*.txt"),
+    `corpus=${join(home, "texts (1)/[12].txt")}`,
+  ].entries()) {
     const { code, out } = await there(["train", "small.mhc", "--data", path, ...steps, "--out", `odd ${i}`]);
     expect([code, out.trim().split("\n").length], path).toEqual([0, 2]);
   }
@@ -81,7 +126,15 @@ it("one folder is one run's, also for two that begin at once; the other is told 
   const args = ["train", "small.mhc", "--steps", "1", ...WASM, "--out", "one"];
   const both = await Promise.all([there(args), there(args)]);
   expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
-  expect(readdirSync(join(elsewhere, "one")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+  expect(readdirSync(join(elsewhere, "one")).sort()).toEqual([
+    "metrics.jsonl",
+    "model.safetensors",
+    "run.json",
+    "spec.mhc",
+  ]);
   const again = await there(args);
-  expect(again.err).toBe("error: one holds a run already (of small.mhc: its checkpoint is of step 1)\nfix: give another --out, or move the old run away; `mhc sample` uses it as it is\n");
+  expect(again.err).toBe(
+    "error: one holds a run already (of small.mhc: its checkpoint is of step 1)\nfix: give another --out, or " +
+      "move the old run away; `mhc sample` uses it as it is\n",
+  );
 });

@@ -1,4 +1,7 @@
-/** A page that shrinks, from the command line: it trains, is compiled smaller on the way, and its run is sampled from, counted, compiled and trained again as what is left. */
+/**
+ * A page that shrinks, from the command line: it trains, is compiled smaller on the way, and its run is sampled from,
+ * counted, compiled and trained again as what is left.
+ */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +12,12 @@ import { shrinkingPage, text } from "../helpers/shrinking.js";
 
 const build = buildFolder();
 const cwd = mkdtempSync(join(tmpdir(), "mhc shrink "));
-const page = shrinkingPage({ cost: "device cpu\n    energy <= 60%\n    shrink heads, mlp.hidden, layers, attention, mlp within 40%", optimizer: "adamw(rate = 3e-3)" }).replace("steps = 500", "steps = 60").replace("output logits[context, letters] = scores\n", "");
+const page = shrinkingPage({
+  cost: "device cpu\n    energy <= 60%\n    shrink heads, mlp.hidden, layers, attention, mlp within 40%",
+  optimizer: "adamw(rate = 3e-3)",
+})
+  .replace("steps = 500", "steps = 60")
+  .replace("output logits[context, letters] = scores\n", "");
 
 beforeAll(() => {
   buildCommand(build);
@@ -50,21 +58,43 @@ it("trains, is compiled smaller on the way, and its run is what is left", async 
   expect(shrunk.settled).toBe(true);
   const { tensors, metadata } = decode(new Uint8Array(readFileSync(join(cwd, "run/model.safetensors"))));
   expect(metadata["kept"]).toBe(JSON.stringify(shrunk.kept));
-  expect([...tensors].filter(([name]) => !name.startsWith("state:")).reduce((sum, [, { data }]) => sum + data.length, 0)).toBe(parameters);
+  expect(
+    [...tensors].filter(([name]) => !name.startsWith("state:")).reduce((sum, [, { data }]) => sum + data.length, 0),
+  ).toBe(parameters);
 
   const sampled = await mhc(["sample", "run", "--device", "javascript", "--tokens", "20", "--prompt", "the "]);
   expect([sampled.code, sampled.err]).toEqual([0, ""]);
   expect(sampled.out).toHaveLength(25);
   const counted = rows((await mhc(["cost", "--run", "run", "--json"])).out)[0]!;
   expect(counted).toMatchObject({ parameters, device: "cpu" });
-  expect(counted["advice"]).toEqual(expect.arrayContaining([expect.stringContaining(`energy ${Math.round(100 * share["energy"]!)}%`)]));
+  expect(counted["advice"]).toEqual(
+    expect.arrayContaining([expect.stringContaining(`energy ${Math.round(100 * share["energy"]!)}%`)]),
+  );
   const before = rows((await mhc(["cost", "lean.mhc", "--json"])).out)[0]!;
-  expect(before["advice"]).toEqual(expect.arrayContaining([expect.stringMatching(/before anything is switched off; from step 24 on at most 60% of its energy \(the least that can be had is \d+%\)/)]));
+  expect(before["advice"]).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(
+        /before anything is switched off; from step 24 on at most 60% of its energy \(the least that can be had is \d+%\)/,
+      ),
+    ]),
+  );
   const compiledRun = await mhc(["compile", "--run", "run", "-o", "out"]);
   expect([compiledRun.code, compiledRun.err]).toEqual([0, ""]);
   expect(existsSync(join(cwd, "out/lean.ts"))).toBe(true);
 
-  const again = await mhc(["train", "lean.mhc", "--like", "run", "--device", "javascript", "--steps", "3", "--out", "like", "--json"]);
+  const again = await mhc([
+    "train",
+    "lean.mhc",
+    "--like",
+    "run",
+    "--device",
+    "javascript",
+    "--steps",
+    "3",
+    "--out",
+    "like",
+    "--json",
+  ]);
   expect([again.code, again.err]).toEqual([0, ""]);
   expect(rows(again.out).every((line) => line["costs"] === undefined)).toBe(true);
   expect((JSON.parse(readFileSync(join(cwd, "like/run.json"), "utf8")) as Info).shrunk.kept).toEqual(shrunk.kept);
@@ -73,11 +103,42 @@ it("trains, is compiled smaller on the way, and its run is what is left", async 
 }, 120_000);
 
 it("is compared by what is left of it, and with what magnitude leaves", async () => {
-  const compared = await mhc(["compare", "lean.mhc", "lean.mhc@cost.by=magnitude", "--device", "wasm", "--seeds", "1", "--evaluate", "20", "--out", "compared", "--json"]);
+  const compared = await mhc([
+    "compare",
+    "lean.mhc",
+    "lean.mhc@cost.by=magnitude",
+    "--device",
+    "wasm",
+    "--seeds",
+    "1",
+    "--evaluate",
+    "20",
+    "--out",
+    "compared",
+    "--json",
+  ]);
   expect(compared.code).toBe(1);
   expect(compared.out).toContain("`layers` has no magnitude");
-  writeFileSync(join(cwd, "pruned.mhc"), page.replace("heads, mlp.hidden, layers, attention, mlp within 40%", "heads, mlp.hidden within 40% by magnitude").replace("60%", "90%"));
-  const { code, err, out } = await mhc(["compare", "lean.mhc", "pruned.mhc", "--device", "wasm", "--seeds", "1", "--evaluate", "20", "--out", "compared", "--json"]);
+  writeFileSync(
+    join(cwd, "pruned.mhc"),
+    page
+      .replace("heads, mlp.hidden, layers, attention, mlp within 40%", "heads, mlp.hidden within 40% by magnitude")
+      .replace("60%", "90%"),
+  );
+  const { code, err, out } = await mhc([
+    "compare",
+    "lean.mhc",
+    "pruned.mhc",
+    "--device",
+    "wasm",
+    "--seeds",
+    "1",
+    "--evaluate",
+    "20",
+    "--out",
+    "compared",
+    "--json",
+  ]);
   expect([code, err], out).toEqual([0, ""]);
   const specs = rows(out)[0]!["specs"] as Record<string, { readonly mean: number } & number>[];
   for (const spec of specs) {
@@ -90,12 +151,22 @@ it("is compared by what is left of it, and with what magnitude leaves", async ()
 
 it.each([
   [["cost"], "error: say which page: a .mhc file, or --run FOLDER"],
-  [["compile", "lean.mhc", "--run", "run", "-o", "out"], "error: --run takes the page of the run as it was run: leave out the spec, --set and --data"],
+  [
+    ["compile", "lean.mhc", "--run", "run", "-o", "out"],
+    "error: --run takes the page of the run as it was run: leave out the spec, --set and --data",
+  ],
   [["train", "lean.mhc", "--like", "nowhere"], "error: nowhere is not a run: it has no run.json"],
   [["train", "lean.mhc", "--profile", "phon"], "error: --profile phon: there are cpu, laptop, rtx, h100, phone, board"],
-  [["train", "lean.mhc", "--device", "wasm", "--profile", "phone"], "error: --profile phone is of webgpu, and this is compiled for wasm"],
-])("%j is an error that says what to do", async (args, words) => {
-  const { code, err } = await mhc(args);
-  expect(code).not.toBe(0);
-  expect(err).toContain(words);
-}, 30_000);
+  [
+    ["train", "lean.mhc", "--device", "wasm", "--profile", "phone"],
+    "error: --profile phone is of webgpu, and this is compiled for wasm",
+  ],
+])(
+  "%j is an error that says what to do",
+  async (args, words) => {
+    const { code, err } = await mhc(args);
+    expect(code).not.toBe(0);
+    expect(err).toContain(words);
+  },
+  30_000,
+);

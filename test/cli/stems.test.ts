@@ -1,4 +1,7 @@
-/** The files of a page have names that every system, URL and bundler reads alike, and stand beside no file that is the same on some. */
+/**
+ * The files of a page have names that every system, URL and bundler reads alike, and stand beside no file that is the
+ * same on some.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,8 +17,27 @@ it("a page's name is that of its files", () => {
 });
 
 it.each([
-  "a#b", "a%20b", "a?b", 'a"b', "a:b", "a\\b", "a\nb", "a\u2028b", "a\0b", "con", "AUX", "nul.x", "Com1", "lpt9.y", "", ".", ".x", "x.", "x ",
-  "x".repeat(201), "é".repeat(101),
+  "a#b",
+  "a%20b",
+  "a?b",
+  'a"b',
+  "a:b",
+  "a\\b",
+  "a\nb",
+  "a\u2028b",
+  "a\0b",
+  "con",
+  "AUX",
+  "nul.x",
+  "Com1",
+  "lpt9.y",
+  "",
+  ".",
+  ".x",
+  "x.",
+  "x ",
+  "x".repeat(201),
+  "é".repeat(101),
 ])("but for %j, which some system or URL does not have", (stem) => {
   expect(() => stemOf(`${stem}.mhc`)).toThrow(/^error: files for an app cannot be called "/);
 });

@@ -1,4 +1,7 @@
-/** What a device's kernels are before anything is tuned for it: SwiftShader is a GPU that a CPU emulates, WebAssembly is none. */
+/**
+ * What a device's kernels are before anything is tuned for it: SwiftShader is a GPU that a CPU emulates, WebAssembly is
+ * none.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
@@ -18,13 +21,24 @@ it("an emulated GPU gets kernels without workgroup memory, all of their families
   await device.close();
   const { loop, ...families } = choices;
   expect(loop).toEqual({ kept: 1 });
-  for (const [skeleton, choice] of Object.entries(families)) expect(isMember("gpu", skeleton, choice), skeleton).toBe(true);
+  for (const [skeleton, choice] of Object.entries(families))
+    expect(isMember("gpu", skeleton, choice), skeleton).toBe(true);
   const waiting = async (own: typeof choices): Promise<string[]> => {
-    const { plan } = await compile(readSpec("nanogpt"), { file: "nanogpt.mhc", devices: ["webgpu"], choices: { webgpu: own }, facts: { corpus: { vocabulary: ["a", "b", "c"] } }, set: { layers: "1", width: "64" } });
+    const { plan } = await compile(readSpec("nanogpt"), {
+      file: "nanogpt.mhc",
+      devices: ["webgpu"],
+      choices: { webgpu: own },
+      facts: { corpus: { vocabulary: ["a", "b", "c"] } },
+      set: { layers: "1", width: "64" },
+    });
     const { code, kernels } = plan!.devices["webgpu"]!;
     if (code.kind !== "wgsl") throw new Error(code.kind);
     // A few long rows still share their memory: an invocation each would leave cores idle.
-    return kernels.flatMap(({ name, groups }, i) => (code.modules[i]!.includes("workgroupBarrier") && (groups >= 64 || !name.startsWith("row")) ? [name.replace(/_\d+$/, "")] : []));
+    return kernels.flatMap(({ name, groups }, i) =>
+      code.modules[i]!.includes("workgroupBarrier") && (groups >= 64 || !name.startsWith("row"))
+        ? [name.replace(/_\d+$/, "")]
+        : [],
+    );
   };
   expect(new Set(await waiting({}))).toEqual(new Set(["attention", "token", "attention_vjp", "row_shared"]));
   expect(await waiting(choices)).toEqual([]);
@@ -55,7 +69,9 @@ it("MHC_CACHE names a file or a folder, there or not; one that cannot be written
   expect([await keepTuned(device, {}), said.mock.calls.length]).toEqual([join(folder, "tune.json"), 0]);
   placeOf(join(folder, "plain/below"));
   expect(await keepTuned(device, {})).toBe(null);
-  expect(said.mock.calls.flat().join("")).toMatch(/^warning: the choices are not kept: .*below.tune\.json cannot be written.*; MHC_CACHE names another place\n$/);
+  expect(said.mock.calls.flat().join("")).toMatch(
+    /^warning: the choices are not kept: .*below.tune\.json cannot be written.*; MHC_CACHE names another place\n$/,
+  );
   expect(choicesFor(device)).toEqual(expect.any(Object));
   said.mockRestore();
   vi.unstubAllEnvs();

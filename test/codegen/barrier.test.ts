@@ -1,6 +1,7 @@
 /**
- * `run` with real threads on shared memory. Each dispatch reads what all threads wrote in the one before, at another place, so
- * that a thread that passes a barrier early computes something else. Run twice on one barrier, as sessions do.
+ * `run` with real threads on shared memory. Each dispatch reads what all threads wrote in the one before, at another
+ * place, so that a thread that passes a barrier early computes something else. Run twice on one barrier, as sessions
+ * do.
  */
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
@@ -15,26 +16,56 @@ const group = k.ref("group", k.INDEX);
 
 /** to[g] = 3 from[g] + 5 from[(g + 7) mod GROUPS] + 1, as words. */
 const mix: Kernel = {
-  name: "mix", groups: GROUPS, workgroup: 1,
-  buffers: [{ name: "from", pool: "ints", access: "read" }, { name: "result", pool: "ints", access: "write" }],
+  name: "mix",
+  groups: GROUPS,
+  workgroup: 1,
+  buffers: [
+    { name: "from", pool: "ints", access: "read" },
+    { name: "result", pool: "ints", access: "write" },
+  ],
   body: [
     k.letS("other", k.rem(k.add(group, k.idx(7)), k.idx(GROUPS))),
-    k.store("result", group, k.add(k.add(k.mul(k.load("from", group, k.U32), k.u32(3)), k.mul(k.load("from", k.ref("other", k.INDEX), k.U32), k.u32(5))), k.u32(1))),
+    k.store(
+      "result",
+      group,
+      k.add(
+        k.add(
+          k.mul(k.load("from", group, k.U32), k.u32(3)),
+          k.mul(k.load("from", k.ref("other", k.INDEX), k.U32), k.u32(5)),
+        ),
+        k.u32(1),
+      ),
+    ),
   ],
 };
 
 /** The same by a single group. */
 const mixAlone: Kernel = {
-  ...mix, name: "mix_alone", groups: 1,
-  body: [k.forS("i", k.idx(0), k.idx(GROUPS), 1, [
-    k.letS("other", k.rem(k.add(k.ref("i", k.INDEX), k.idx(7)), k.idx(GROUPS))),
-    k.store("result", k.ref("i", k.INDEX), k.add(k.add(k.mul(k.load("from", k.ref("i", k.INDEX), k.U32), k.u32(3)), k.mul(k.load("from", k.ref("other", k.INDEX), k.U32), k.u32(5))), k.u32(1))),
-  ])],
+  ...mix,
+  name: "mix_alone",
+  groups: 1,
+  body: [
+    k.forS("i", k.idx(0), k.idx(GROUPS), 1, [
+      k.letS("other", k.rem(k.add(k.ref("i", k.INDEX), k.idx(7)), k.idx(GROUPS))),
+      k.store(
+        "result",
+        k.ref("i", k.INDEX),
+        k.add(
+          k.add(
+            k.mul(k.load("from", k.ref("i", k.INDEX), k.U32), k.u32(3)),
+            k.mul(k.load("from", k.ref("other", k.INDEX), k.U32), k.u32(5)),
+          ),
+          k.u32(1),
+        ),
+      ),
+    ]),
+  ],
 };
 
 function expected(dispatches: number): number[] {
   let values = Array.from({ length: GROUPS }, (_, i) => i);
-  for (let d = 0; d < dispatches; d++) values = values.map((value, g) => (Math.imul(value, 3) + Math.imul(values[(g + 7) % GROUPS]!, 5) + 1) >>> 0);
+  for (let d = 0; d < dispatches; d++)
+    values = values.map((value, g) => (Math.imul(value, 3) + Math.imul(values[(g + 7) % GROUPS]!, 5) + 1) >>> 0);
   return values;
 }
 
@@ -66,27 +97,40 @@ parentPort.postMessage("ready");
 `;
 
 describe("run", () => {
-  it.each([2, 3, 4])("%i threads meet after each of 10,000 dispatches, twice", async (threads) => {
-    const { module } = await assemble([mix, mixAlone], true);
-    const memory = new WebAssembly.Memory({ initial: 8, maximum: 65536, shared: true });
-    lay(memory);
-    const workers = Array.from({ length: threads }, (_, thread) => new Worker(source, { eval: true, workerData: { module, memory, threads, thread } }));
-    const answers = (): Promise<unknown> => Promise.all(workers.map((worker) => new Promise((resolve, reject) => {
-      worker.once("message", resolve);
-      worker.once("error", reject);
-    })));
-    try {
-      await answers();
-      for (const runs of [1, 2]) {
-        const done = answers();
-        for (const worker of workers) worker.postMessage("run");
-        await done;
-        expect([...new Uint32Array(memory.buffer, DATA[0], GROUPS)]).toEqual(expected(runs * DISPATCHES));
+  it.each([2, 3, 4])(
+    "%i threads meet after each of 10,000 dispatches, twice",
+    async (threads) => {
+      const { module } = await assemble([mix, mixAlone], true);
+      const memory = new WebAssembly.Memory({ initial: 8, maximum: 65536, shared: true });
+      lay(memory);
+      const workers = Array.from(
+        { length: threads },
+        (_, thread) => new Worker(source, { eval: true, workerData: { module, memory, threads, thread } }),
+      );
+      const answers = (): Promise<unknown> =>
+        Promise.all(
+          workers.map(
+            (worker) =>
+              new Promise((resolve, reject) => {
+                worker.once("message", resolve);
+                worker.once("error", reject);
+              }),
+          ),
+        );
+      try {
+        await answers();
+        for (const runs of [1, 2]) {
+          const done = answers();
+          for (const worker of workers) worker.postMessage("run");
+          await done;
+          expect([...new Uint32Array(memory.buffer, DATA[0], GROUPS)]).toEqual(expected(runs * DISPATCHES));
+        }
+      } finally {
+        await Promise.all(workers.map((worker) => worker.terminate()));
       }
-    } finally {
-      await Promise.all(workers.map((worker) => worker.terminate()));
-    }
-  }, 60_000);
+    },
+    60_000,
+  );
 
   it("one thread on unshared memory", async () => {
     const { module } = await assemble([mix, mixAlone], false);
@@ -105,7 +149,9 @@ describe("run", () => {
     words.set([DATA[0], DATA[1]], ARGS / 4);
     words.set(recordOf(0, 1, ARGS), TABLE / 4);
     const code = source.replace(`${DISPATCHES}`, "1");
-    const workers = [0, 1].map((thread) => new Worker(code, { eval: true, workerData: { module, memory, threads: 2, thread } }));
+    const workers = [0, 1].map(
+      (thread) => new Worker(code, { eval: true, workerData: { module, memory, threads: 2, thread } }),
+    );
     const next = (worker: Worker): Promise<unknown> => new Promise((resolve) => void worker.once("message", resolve));
     try {
       await Promise.all(workers.map(next));

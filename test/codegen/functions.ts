@@ -1,4 +1,7 @@
-/** The elementary functions, the ranges they are tested on and the errors allowed there; shared by the suites of all targets. */
+/**
+ * The elementary functions, the ranges they are tested on and the errors allowed there; shared by the suites of all
+ * targets.
+ */
 import type { UnaryOp } from "../../src/kernel/ir.js";
 
 /** erf by the trapezoidal rule on its integral, which shares nothing with the code under test; error below 1e-10. */
@@ -23,8 +26,22 @@ export interface Range {
   readonly exact: (x: number) => number;
 }
 
-const range = (op: UnaryOp, from: number, to: number, scale: Range["scale"], most: number, unit: Range["unit"], exact: Range["exact"]): Range => ({
-  op, from, to, scale, most, unit, exact,
+const range = (
+  op: UnaryOp,
+  from: number,
+  to: number,
+  scale: Range["scale"],
+  most: number,
+  unit: Range["unit"],
+  exact: Range["exact"],
+): Range => ({
+  op,
+  from,
+  to,
+  scale,
+  most,
+  unit,
+  exact,
 });
 
 export const ranges: readonly Range[] = [

@@ -1,4 +1,6 @@
-/** The same kernels on the JavaScript and the WebAssembly target, against each other and against what they should give. */
+/**
+ * The same kernels on the JavaScript and the WebAssembly target, against each other and against what they should give.
+ */
 import { describe, expect, it } from "vitest";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
@@ -7,10 +9,11 @@ import { parseKernel } from "../../src/kernel/parse.js";
 import * as kernels from "../kernel/kernels.js";
 import { makePools, runJavaScript, runWasm, type Kernels, type Pools } from "./run.js";
 
-const targets: readonly [string, (list: readonly Kernel[], pools: Pools) => Promise<{ run: Kernels; pools: Pools }>][] = [
-  ["javascript", async (list, pools) => ({ run: await runJavaScript(list, pools), pools })],
-  ["wasm", runWasm],
-];
+const targets: readonly [string, (list: readonly Kernel[], pools: Pools) => Promise<{ run: Kernels; pools: Pools }>][] =
+  [
+    ["javascript", async (list, pools) => ({ run: await runJavaScript(list, pools), pools })],
+    ["wasm", runWasm],
+  ];
 
 const noise = (i: number): number => Math.sin(i * 12.9898) * 5;
 
@@ -24,7 +27,8 @@ describe.each(targets)("%s", (name, load) => {
     const { run, pools: after } = await load([kernels.saxpy(1000)], pools);
     run[0]!([64, 128, 192], 3, 16);
     run[0]!([64, 128, 192], 0, 3);
-    for (let i = 0; i < 1000; i++) expect(Math.abs(after.out[192 + i]! - (2.5 * pools.work[64 + i]! + pools.state[128 + i]!))).toBeLessThan(2e-6);
+    for (let i = 0; i < 1000; i++)
+      expect(Math.abs(after.out[192 + i]! - (2.5 * pools.work[64 + i]! + pools.state[128 + i]!))).toBeLessThan(2e-6);
     expect([...after.out.slice(0, 192), ...after.out.slice(1192)].every((value) => value === 0)).toBe(true);
   });
 
@@ -66,9 +70,13 @@ describe.each(targets)("%s", (name, load) => {
     `;
     const pools = makePools(256);
     for (let i = 0; i < 64; i++) pools.work[i] = noise(i);
-    const { run, pools: after } = await load([parseKernel(`kernel places(b0: read work, b1: write out) groups 6 workgroup 1 {${body}}`)], pools);
+    const { run, pools: after } = await load(
+      [parseKernel(`kernel places(b0: read work, b1: write out) groups 6 workgroup 1 {${body}}`)],
+      pools,
+    );
     run[0]!([0, 64], 0, 6);
-    for (let i = 0; i < 48; i++) expect(after.out[64 + i], `${i}`).toBe([i < 24 ? 5 : 4].includes(i % 8) ? 0 : pools.work[i]);
+    for (let i = 0; i < 48; i++)
+      expect(after.out[64 + i], `${i}`).toBe([i < 24 ? 5 : 4].includes(i % 8) ? 0 : pools.work[i]);
   });
 
   it("threefry, bit for bit", async () => {
@@ -76,7 +84,10 @@ describe.each(targets)("%s", (name, load) => {
     pools.ints.set([0x13198a2e, 0x03707344]);
     const { run, pools: after } = await load([kernels.threefry(50)], pools);
     run[0]!([0, 64], 0, 50);
-    for (let g = 0; g < 50; g++) expect(Array.from(after.ints.slice(64 + 2 * g, 66 + 2 * g))).toEqual([...threefry2x32([0x13198a2e, 0x03707344], [g, 7])]);
+    for (let g = 0; g < 50; g++)
+      expect(Array.from(after.ints.slice(64 + 2 * g, 66 + 2 * g))).toEqual([
+        ...threefry2x32([0x13198a2e, 0x03707344], [g, 7]),
+      ]);
   });
 
   it("integers and logic", async () => {
@@ -91,9 +102,35 @@ describe.each(targets)("%s", (name, load) => {
       const flag = n % 2 !== 0;
       const single = new Float32Array([n]);
       const expected = [
-        a + b, a - b, Math.imul(a, b), Math.floor(a / b), a % b, Math.min(a, b), Math.max(a, b), a & b, a | b, a ^ b, a << 5, a >>> 7,
-        a < b, true, a === b, a !== b, flag && a <= b, flag || b < a, flag, Math.floor((n + 17) / 5), (n + 17) % 5, Math.min(n, 3), Math.max(n, 3),
-        Math.floor(Math.fround(a) / 16777216), new Uint32Array(single.buffer)[0]!, a, flag ? a : b, 0xffffffff, a & 7,
+        a + b,
+        a - b,
+        Math.imul(a, b),
+        Math.floor(a / b),
+        a % b,
+        Math.min(a, b),
+        Math.max(a, b),
+        a & b,
+        a | b,
+        a ^ b,
+        a << 5,
+        a >>> 7,
+        a < b,
+        true,
+        a === b,
+        a !== b,
+        flag && a <= b,
+        flag || b < a,
+        flag,
+        Math.floor((n + 17) / 5),
+        (n + 17) % 5,
+        Math.min(n, 3),
+        Math.max(n, 3),
+        Math.floor(Math.fround(a) / 16777216),
+        new Uint32Array(single.buffer)[0]!,
+        a,
+        flag ? a : b,
+        0xffffffff,
+        a & 7,
       ].map((value) => Number(value) >>> 0);
       // The bits of a NaN need not survive a round trip through a float.
       const row = Array.from(after.ints.slice(64 + n * width, 64 + (n + 1) * width));
@@ -116,7 +153,10 @@ describe.each(targets)("%s", (name, load) => {
   it("loops run from, to and by what they say, or not at all; the bound is evaluated once", async () => {
     const count = k.ref("count", k.INDEX);
     const kernel: Kernel = {
-      name: "loops", groups: 4, workgroup: 1, buffers: [{ name: "result", pool: "out", access: "write" }],
+      name: "loops",
+      groups: 4,
+      workgroup: 1,
+      buffers: [{ name: "result", pool: "out", access: "write" }],
       body: [
         k.varS("count", k.mul(k.ref("group", k.INDEX), k.idx(3))),
         k.varS("sum", k.f32(0)),
@@ -154,13 +194,33 @@ describe("wasm, four lanes", () => {
       const below = k.lt(a, b);
       const to = { of: "u32", lanes } as const;
       return [
-        k.add(a, b), k.sub(a, b), k.mul(a, b), k.min(a, b), k.max(a, b), k.and(a, b), k.or(a, b), k.xor(a, b), k.shl(a, word(9)), k.shr(a, word(9)),
-        k.cast(below, to), k.cast(k.le(a, b), to), k.cast(k.eq(a, b), to), k.cast(k.ne(a, b), to), k.cast(k.and(below, one(true)), to), k.cast(k.or(k.not(below), one(false)), to),
-        k.select(below, a, b), k.bitcast(k.cast(a, { of: "f32", lanes }), "u32"), k.cast(k.cast(k.shr(a, word(4)), { of: "f32", lanes }), to),
+        k.add(a, b),
+        k.sub(a, b),
+        k.mul(a, b),
+        k.min(a, b),
+        k.max(a, b),
+        k.and(a, b),
+        k.or(a, b),
+        k.xor(a, b),
+        k.shl(a, word(9)),
+        k.shr(a, word(9)),
+        k.cast(below, to),
+        k.cast(k.le(a, b), to),
+        k.cast(k.eq(a, b), to),
+        k.cast(k.ne(a, b), to),
+        k.cast(k.and(below, one(true)), to),
+        k.cast(k.or(k.not(below), one(false)), to),
+        k.select(below, a, b),
+        k.bitcast(k.cast(a, { of: "f32", lanes }), "u32"),
+        k.cast(k.cast(k.shr(a, word(4)), { of: "f32", lanes }), to),
         k.bitcast(k.cast(below, { of: "f32", lanes }), "u32"),
       ].map((value, i) => k.store("result", k.add(base, k.idx(64 * i)), value));
     };
-    const buffers: Kernel["buffers"] = [{ name: "x", pool: "ints", access: "read" }, { name: "y", pool: "ints", access: "read" }, { name: "result", pool: "ints", access: "write" }];
+    const buffers: Kernel["buffers"] = [
+      { name: "x", pool: "ints", access: "read" },
+      { name: "y", pool: "ints", access: "read" },
+      { name: "result", pool: "ints", access: "write" },
+    ];
     const wide: Kernel = { name: "wide", groups: 16, workgroup: 1, buffers, body: body(4, at) };
     const narrow: Kernel = { ...wide, name: "narrow", groups: 64, body: body(1, k.ref("group", k.INDEX)) };
     const pools = makePools(4096);
@@ -179,10 +239,21 @@ describe("wasm, four lanes", () => {
   it("bools of four lanes pack and unpack", async () => {
     const bits = k.lanes([k.bool(true), k.bool(false), k.lt(k.ref("group", k.INDEX), k.idx(1)), k.bool(true)]);
     const kernel: Kernel = {
-      name: "bools", groups: 2, workgroup: 1, buffers: [{ name: "result", pool: "out", access: "write" }],
+      name: "bools",
+      groups: 2,
+      workgroup: 1,
+      buffers: [{ name: "result", pool: "out", access: "write" }],
       body: [
-        k.store("result", k.mul(k.ref("group", k.INDEX), k.idx(8)), k.select(bits, k.splat(k.f32(1)), k.splat(k.f32(2)))),
-        k.store("result", k.add(k.mul(k.ref("group", k.INDEX), k.idx(8)), k.idx(4)), k.select(k.extract(bits, 2), k.f32(1), k.f32(2))),
+        k.store(
+          "result",
+          k.mul(k.ref("group", k.INDEX), k.idx(8)),
+          k.select(bits, k.splat(k.f32(1)), k.splat(k.f32(2))),
+        ),
+        k.store(
+          "result",
+          k.add(k.mul(k.ref("group", k.INDEX), k.idx(8)), k.idx(4)),
+          k.select(k.extract(bits, 2), k.f32(1), k.f32(2)),
+        ),
       ],
     };
     const { run, pools } = await runWasm([kernel], makePools(64));

@@ -1,4 +1,7 @@
-/** Generated modules of specs whose data is not text: what they can be trained on, as types that an app is checked against. */
+/**
+ * Generated modules of specs whose data is not text: what they can be trained on, as types that an app is checked
+ * against.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,18 +18,33 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What the type checker says of an app beside the module of a spec. */
 async function checked(spec: string, facts: Facts, app: string): Promise<string> {
-  for (const { path, content } of await typescript.emit(spec, await planOf(readSpec(spec), ["javascript"], { facts }))) writeFileSync(join(folder, path), content);
+  for (const { path, content } of await typescript.emit(spec, await planOf(readSpec(spec), ["javascript"], { facts })))
+    writeFileSync(join(folder, path), content);
   writeFileSync(join(folder, "app.ts"), app);
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({
-    compilerOptions: {
-      strict: true, noEmit: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", lib: ["ES2023", "DOM", "DOM.AsyncIterable"], skipLibCheck: true,
-      types: ["node", "@webgpu/types"], typeRoots: [join(root, "node_modules/@types"), join(root, "node_modules")], paths: { "mhc-lang/runtime": [join(root, "runtime/index.ts")] },
-    },
-    files: ["app.ts"],
-  }));
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        noEmit: true,
+        target: "ES2022",
+        module: "NodeNext",
+        moduleResolution: "NodeNext",
+        lib: ["ES2023", "DOM", "DOM.AsyncIterable"],
+        skipLibCheck: true,
+        types: ["node", "@webgpu/types"],
+        typeRoots: [join(root, "node_modules/@types"), join(root, "node_modules")],
+        paths: { "mhc-lang/runtime": [join(root, "runtime/index.ts")] },
+      },
+      files: ["app.ts"],
+    }),
+  );
   try {
-    return execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    return execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   } catch (error) {
     return (error as { readonly stdout: string }).stdout;
   }
@@ -34,21 +52,31 @@ async function checked(spec: string, facts: Facts, app: string): Promise<string>
 
 it("of pairs train on lines of names, and say which name a row is", async () => {
   const names = ["canine", "cat", "dog", "feline", ...Array.from({ length: 20 }, (_, i) => `thing ${i}`)];
-  const said = await checked("poincare", { mammals: { names } }, `import { Poincare } from "./poincare.js";
+  const said = await checked(
+    "poincare",
+    { mammals: { names } },
+    `import { Poincare } from "./poincare.js";
 const model = await Poincare.create();
 for await (const { loss } of model.train("dog\\tcanine\\n", { steps: 3 })) loss.toFixed();
 const rows: Float32Array = await model.parameters().point.get();
 const first: string | undefined = Poincare.names[0];
 console.log(rows, first, await model.holdout("dog\\tcanine\\n"));
-`);
+`,
+  );
   expect(said).toBe("");
 });
 
 it("of examples train on a source alone", async () => {
-  const said = await checked("digits", { images: { features: 784, classes: 10 } }, `import { Digits } from "./digits.js";
+  const said = await checked(
+    "digits",
+    { images: { features: 784, classes: 10 } },
+    `import { Digits } from "./digits.js";
 const model = await Digits.create();
 model.train("text");
-`);
-  expect(said).toContain("app.ts(3,13): error TS2345: Argument of type 'string' is not assignable to parameter of type 'Source'");
+`,
+  );
+  expect(said).toContain(
+    "app.ts(3,13): error TS2345: Argument of type 'string' is not assignable to parameter of type 'Source'",
+  );
   expect(said.trim().split("\n").length).toBe(1);
 });

@@ -240,9 +240,7 @@ describe("random strings", () => {
     const printer = ts.createPrinter({ removeComments: true });
     const code = (text: string): string =>
       printer
-        .printFile(
-          ts.createSourceFile("a.ts", text.slice(0, text.lastIndexOf("JSON.parse(")), ts.ScriptTarget.ES2022),
-        )
+        .printFile(ts.createSourceFile("a.ts", text.slice(0, text.lastIndexOf("JSON.parse(")), ts.ScriptTarget.ES2022))
         .replace(/\s+/g, " ");
     expect(code(documented)).toBe(code(plain[0]!.content as string));
     const formatted = format(page, "p.mhc").text!;

@@ -1,6 +1,6 @@
 /**
- * Runs kernels straight from a printer's code, without the runtime: the JavaScript functions on plain arrays, the WebAssembly kernels on
- * a memory that holds the pools one after the other.
+ * Runs kernels straight from a printer's code, without the runtime: the JavaScript functions on plain arrays, the
+ * WebAssembly kernels on a memory that holds the pools one after the other.
  */
 import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
@@ -18,7 +18,10 @@ export interface Pools {
 export const POOLS: readonly HostPool[] = ["state", "work", "ints", "out"];
 
 export const makePools = (words: number): Pools => ({
-  state: new Float32Array(words), work: new Float32Array(words), out: new Float32Array(words), ints: new Uint32Array(words),
+  state: new Float32Array(words),
+  work: new Float32Array(words),
+  out: new Float32Array(words),
+  ints: new Uint32Array(words),
 });
 
 export type Kernels = readonly ((offsets: readonly number[], begin: number, end: number) => void)[];
@@ -53,8 +56,13 @@ export async function assemble(kernels: readonly Kernel[], shared: boolean): Pro
   return { module: new WebAssembly.Module(binary), text: code.text, scratchBytes: code.scratchBytes };
 }
 
-/** The same with WebAssembly, on unshared memory. The pools given are copied in now; `pools` are views of the memory. */
-export async function runWasm(kernels: readonly Kernel[], given: Pools): Promise<{ readonly run: Kernels; readonly pools: Pools }> {
+/**
+ * The same with WebAssembly, on unshared memory. The pools given are copied in now; `pools` are views of the memory.
+ */
+export async function runWasm(
+  kernels: readonly Kernel[],
+  given: Pools,
+): Promise<{ readonly run: Kernels; readonly pools: Pools }> {
   const { module, scratchBytes } = await assemble(kernels, false);
   const words = given.work.length;
   const starts = POOLS.map((_, i) => 1024 + i * 4 * words);
@@ -62,18 +70,27 @@ export async function runWasm(kernels: readonly Kernel[], given: Pools): Promise
   const memory = new WebAssembly.Memory({ initial: Math.ceil((scratch + scratchBytes) / 65536) + 1, maximum: 65536 });
   const view = (name: HostPool): Float32Array | Uint32Array => {
     const start = starts[POOLS.indexOf(name)]!;
-    return name === "ints" ? new Uint32Array(memory.buffer, start, words) : new Float32Array(memory.buffer, start, words);
+    return name === "ints"
+      ? new Uint32Array(memory.buffer, start, words)
+      : new Float32Array(memory.buffer, start, words);
   };
   for (const name of POOLS) view(name).set(given[name]);
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const run = kernels.map((kernel, i) => (offsets: readonly number[], begin: number, end: number): void => {
     const args = new Uint32Array(memory.buffer, 0, 32);
-    kernel.buffers.forEach(({ pool }, slot) => (args[slot] = starts[POOLS.indexOf(pool as HostPool)]! + 4 * offsets[slot]!));
+    kernel.buffers.forEach(
+      ({ pool }, slot) => (args[slot] = starts[POOLS.indexOf(pool as HostPool)]! + 4 * offsets[slot]!),
+    );
     (exports[`k${i}`] as (args: number, scratch: number, begin: number, end: number) => void)(0, scratch, begin, end);
   });
   return {
     run,
-    pools: { state: view("state") as Float32Array, work: view("work") as Float32Array, out: view("out") as Float32Array, ints: view("ints") as Uint32Array },
+    pools: {
+      state: view("state") as Float32Array,
+      work: view("work") as Float32Array,
+      out: view("out") as Float32Array,
+      ints: view("ints") as Uint32Array,
+    },
   };
 }
 

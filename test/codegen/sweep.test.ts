@@ -1,6 +1,7 @@
 /**
- * The bounds that src/kernel/mathematics.ts states, over all numbers: every exponent and sign with mantissas spread over their range, on
- * WebAssembly with one lane and four, and once more with every multiply-add rounded once, as relaxed SIMD may do it.
+ * The bounds that src/kernel/mathematics.ts states, over all numbers: every exponent and sign with mantissas spread
+ * over their range, on WebAssembly with one lane and four, and once more with every multiply-add rounded once, as
+ * relaxed SIMD may do it.
  */
 import { describe, expect, it } from "vitest";
 import { erf as erf64 } from "../../src/graph/special.js";
@@ -29,13 +30,19 @@ const BOUNDS: readonly Bound[] = [
   { op: "erf", exact: erf64, ulp: 3.5, absolute: 1.7e-7, subnormal: (x) => (2 * x) / Math.sqrt(Math.PI) },
 ];
 
-/** Every exponent of a normal number and of infinity's neighbours, both signs; the mantissas of one are the same for all. */
+/**
+ * Every exponent of a normal number and of infinity's neighbours, both signs; the mantissas of one are the same for
+ * all.
+ */
 function* blocks(mantissas: number): Generator<Float32Array> {
   for (let exponent = 1; exponent <= 254; exponent++) {
     for (const sign of [0, 0x80000000]) {
       // An odd step, so that the low bits vary too.
       const step = 2 * Math.floor(0x7fffff / mantissas / 2) + 1;
-      yield new Float32Array(Uint32Array.from({ length: mantissas }, (_, i) => sign + exponent * 0x800000 + Math.min(i * step, 0x7fffff)).buffer);
+      yield new Float32Array(
+        Uint32Array.from({ length: mantissas }, (_, i) => sign + exponent * 0x800000 + Math.min(i * step, 0x7fffff))
+          .buffer,
+      );
     }
   }
 }
@@ -53,19 +60,38 @@ function check(bound: Bound, xs: Float32Array, ys: Float32Array): void {
     if (bound.op === "exp" && Math.abs(exact) <= SMALLEST * (1 + 2 ** -20) && Math.abs(y) <= SMALLEST) continue;
     const ulps = Math.abs(y - exact) / spacing(exact);
     if (!(ulps <= bound.ulp)) expect.fail(`${bound.op}(${xs[i]}) is ${y}, not ${exact}: ${ulps} ulp`);
-    if (bound.absolute !== undefined && !(Math.abs(y - exact) <= bound.absolute)) expect.fail(`${bound.op}(${xs[i]}) is ${y}, not ${exact}`);
+    if (bound.absolute !== undefined && !(Math.abs(y - exact) <= bound.absolute))
+      expect.fail(`${bound.op}(${xs[i]}) is ${y}, not ${exact}`);
   }
 }
 
 /** A function compiled once for one lane and for four; throws when the two differ in a bit. */
 async function compiled(op: Bound["op"]): Promise<(xs: Float32Array) => Float32Array> {
-  const buffers: Kernel["buffers"] = [{ name: "x", pool: "work", access: "read" }, { name: "y", pool: "out", access: "write" }];
+  const buffers: Kernel["buffers"] = [
+    { name: "x", pool: "work", access: "read" },
+    { name: "y", pool: "out", access: "write" },
+  ];
   const group = k.ref("group", k.INDEX);
   const at = k.mul(group, k.idx(4));
-  const { run, pools } = await runWasm([
-    { name: "one", groups: MANTISSAS, workgroup: 1, buffers, body: [k.store("y", group, k.unary(op, k.load("x", group, k.F32)))] },
-    { name: "four", groups: MANTISSAS / 4, workgroup: 1, buffers, body: [k.store("y", at, k.unary(op, k.load("x", at, WIDE)))] },
-  ], makePools(2 * MANTISSAS));
+  const { run, pools } = await runWasm(
+    [
+      {
+        name: "one",
+        groups: MANTISSAS,
+        workgroup: 1,
+        buffers,
+        body: [k.store("y", group, k.unary(op, k.load("x", group, k.F32)))],
+      },
+      {
+        name: "four",
+        groups: MANTISSAS / 4,
+        workgroup: 1,
+        buffers,
+        body: [k.store("y", at, k.unary(op, k.load("x", at, WIDE)))],
+      },
+    ],
+    makePools(2 * MANTISSAS),
+  );
   return (xs) => {
     pools.work.set(xs);
     run[0]!([0, 0], 0, MANTISSAS);
@@ -91,28 +117,48 @@ function fused(e: Expr, x: number, known = new Map<Expr, number>()): number {
   const word = e.type.of === "u32";
   const value = ((): number => {
     switch (e.kind) {
-      case "const": return e.value;
-      case "ref": return x;
-      case "fma": return at(e.a) * at(e.b) + at(e.c);
-      case "select": return at(e.condition) ? at(e.then) : at(e.else);
-      case "bitcast": return word ? bitsOf(at(e.a)) : numberOf(at(e.a) >>> 0);
-      case "unary": if (e.op === "abs") return Math.abs(at(e.a)); break;
+      case "const":
+        return e.value;
+      case "ref":
+        return x;
+      case "fma":
+        return at(e.a) * at(e.b) + at(e.c);
+      case "select":
+        return at(e.condition) ? at(e.then) : at(e.else);
+      case "bitcast":
+        return word ? bitsOf(at(e.a)) : numberOf(at(e.a) >>> 0);
+      case "unary":
+        if (e.op === "abs") return Math.abs(at(e.a));
+        break;
       case "binary": {
         const [a, b] = [at(e.a), at(e.b)];
         switch (e.op) {
-          case "add": return a + b;
-          case "sub": return a - b;
-          case "mul": return a * b;
-          case "div": return a / b;
-          case "min": return Math.min(a, b);
-          case "max": return Math.max(a, b);
-          case "lt": return a < b ? 1 : 0;
-          case "eq": return a === b ? 1 : 0;
-          case "and": return a & b;
-          case "or": return a | b;
-          case "shl": return a << b;
-          case "shr": return a >>> b;
-          default: break;
+          case "add":
+            return a + b;
+          case "sub":
+            return a - b;
+          case "mul":
+            return a * b;
+          case "div":
+            return a / b;
+          case "min":
+            return Math.min(a, b);
+          case "max":
+            return Math.max(a, b);
+          case "lt":
+            return a < b ? 1 : 0;
+          case "eq":
+            return a === b ? 1 : 0;
+          case "and":
+            return a & b;
+          case "or":
+            return a | b;
+          case "shl":
+            return a << b;
+          case "shr":
+            return a >>> b;
+          default:
+            break;
         }
       }
     }
@@ -131,14 +177,21 @@ describe.each(BOUNDS)("$op, within $ulp ulp", (bound) => {
 
   it("at every exponent with fused multiply-adds", () => {
     const e = elementary[bound.op](k.ref("x", k.F32), (value) => value);
-    for (const xs of blocks(64)) check(bound, xs, xs.map((x) => fused(e, x)));
+    for (const xs of blocks(64))
+      check(
+        bound,
+        xs,
+        xs.map((x) => fused(e, x)),
+      );
   });
 
   it("keeps NaN, whatever its bits, and is near for subnormal numbers", async () => {
     const f = await compiled(bound.op);
     const nans = Uint32Array.from({ length: MANTISSAS }, (_, i) => (i % 2 ? 0x7fc00000 : 0xffc00000) + (i >> 1));
     expect(f(new Float32Array(nans.buffer)).every(Number.isNaN)).toBe(true);
-    const small = new Float32Array(Uint32Array.from({ length: MANTISSAS }, (_, i) => (i % 2 ? 0x80000000 : 0) + 1 + 1999 * i).buffer);
+    const small = new Float32Array(
+      Uint32Array.from({ length: MANTISSAS }, (_, i) => (i % 2 ? 0x80000000 : 0) + 1 + 1999 * i).buffer,
+    );
     f(small).forEach((y, i) => {
       const wanted = bound.subnormal(small[i]!);
       if (Number.isNaN(wanted)) return expect(y).toBeNaN();

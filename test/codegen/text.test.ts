@@ -26,7 +26,8 @@ const shader = async (kernel: Kernel): Promise<string> => {
 };
 
 describe("javascript", () => {
-  it("saxpy", async () => expect(await js(kernels.saxpy(1000))).toMatchInlineSnapshot(`
+  it("saxpy", async () =>
+    expect(await js(kernels.saxpy(1000))).toMatchInlineSnapshot(`
     "return [
     // saxpy: 16 groups
     function k0(offsets, begin, end) {
@@ -41,7 +42,8 @@ describe("javascript", () => {
     },
     ];"
   `));
-  it("names", async () => expect(await js(kernels.names)).toMatchInlineSnapshot(`
+  it("names", async () =>
+    expect(await js(kernels.names)).toMatchInlineSnapshot(`
     "return [
     // names: 3 groups
     function k0(offsets, begin, end) {
@@ -73,7 +75,8 @@ describe("javascript", () => {
 });
 
 describe("wasm", () => {
-  it("saxpy", async () => expect(await wat(kernels.saxpy(1000))).toMatchInlineSnapshot(`
+  it("saxpy", async () =>
+    expect(await wat(kernels.saxpy(1000))).toMatchInlineSnapshot(`
     ";; saxpy
     (func $k0 (export "k0") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)
     (local $x.at i32)
@@ -112,7 +115,8 @@ describe("wasm", () => {
     (br $next))))
     "
   `));
-  it("vector", async () => expect(await wat(kernels.vector(4))).toMatchInlineSnapshot(`
+  it("vector", async () =>
+    expect(await wat(kernels.vector(4))).toMatchInlineSnapshot(`
     ";; vector
     (func $k0 (export "k0") (type $kernel) (param $args i32) (param $scratch i32) (param $begin i32) (param $end i32)
     (local $input.at i32)
@@ -146,7 +150,8 @@ describe("wasm", () => {
     (br $next))))
     "
   `));
-  it("takes no workgroups", async () => await expect(async () => wasm.print([kernels.sharedSum])).rejects.toThrow(/of a CPU/));
+  it("takes no workgroups", async () =>
+    await expect(async () => wasm.print([kernels.sharedSum])).rejects.toThrow(/of a CPU/));
   it("prints elementary functions in place", async () => {
     const code = await wasm.print([kernels.softmax(2, 3)]);
     if (code.kind !== "wasm") throw new Error(code.kind);
@@ -163,7 +168,8 @@ describe("wasm", () => {
 });
 
 describe("wgsl", () => {
-  it("a sum in shared memory", async () => expect(await shader(kernels.sharedSum)).toMatchInlineSnapshot(`
+  it("a sum in shared memory", async () =>
+    expect(await shader(kernels.sharedSum)).toMatchInlineSnapshot(`
     "// shared_sum: 3 groups of 64
     @group(0) @binding(1) var<storage, read> work: array<f32>;
     @group(0) @binding(3) var<storage, read_write> out: array<f32>;
@@ -206,7 +212,8 @@ describe("wgsl", () => {
     }
     "
   `));
-  it("names, loops and arrays", async () => expect(await shader({ ...kernels.names, workgroup: 64 })).toMatchInlineSnapshot(`
+  it("names, loops and arrays", async () =>
+    expect(await shader({ ...kernels.names, workgroup: 64 })).toMatchInlineSnapshot(`
     "// names: 3 groups of 64
     @group(0) @binding(1) var<storage, read> work: array<f32>;
     @group(0) @binding(3) var<storage, read_write> out: array<f32>;
@@ -238,9 +245,20 @@ describe("wgsl", () => {
   it("helpers, powers and many groups", async () => {
     const x = k.load("x", k.ref("group", k.INDEX), k.F32);
     const kernel: Kernel = {
-      name: "special", groups: 100_000, workgroup: 1,
-      buffers: [{ name: "x", pool: "work", access: "read_write" }, { name: "n", pool: "ints", access: "read" }],
-      body: [k.store("x", k.ref("group", k.INDEX), k.add(k.add(k.erf(x), k.pow(x, k.f32(3))), k.add(k.tanh(x), k.pow(x, k.f32(-0.5)))))],
+      name: "special",
+      groups: 100_000,
+      workgroup: 1,
+      buffers: [
+        { name: "x", pool: "work", access: "read_write" },
+        { name: "n", pool: "ints", access: "read" },
+      ],
+      body: [
+        k.store(
+          "x",
+          k.ref("group", k.INDEX),
+          k.add(k.add(k.erf(x), k.pow(x, k.f32(3))), k.add(k.tanh(x), k.pow(x, k.f32(-0.5)))),
+        ),
+      ],
     };
     expect(await shader(kernel)).toMatchInlineSnapshot(`
       "// special: 100000 groups of 1
@@ -272,8 +290,14 @@ describe("wgsl", () => {
     const at = k.ref("at", k.INDEX);
     const V = { of: "f32", lanes: 4 } as const;
     const kernel: Kernel = {
-      name: "lanes", groups: 2, workgroup: 64,
-      buffers: [{ name: "x", pool: "work", access: "read" }, { name: "y", pool: "out", access: "write" }, { name: "z", pool: "state", access: "read_write" }],
+      name: "lanes",
+      groups: 2,
+      workgroup: 64,
+      buffers: [
+        { name: "x", pool: "work", access: "read" },
+        { name: "y", pool: "out", access: "write" },
+        { name: "z", pool: "state", access: "read_write" },
+      ],
       body: [
         k.letS("at", k.mul(k.add(k.mul(k.ref("group", k.INDEX), k.idx(64)), k.ref("local", k.INDEX)), k.idx(4))),
         k.letS("v", k.tanh(k.mul(k.load("x", at, V), k.splat(k.load("x", k.ref("local", k.INDEX), k.F32))))),
@@ -307,8 +331,10 @@ describe("wgsl", () => {
   });
 
   it("half precision: a load widens, a store rounds, by the word and by the vector", async () => {
-    const half = (body: string): Kernel => parseKernel(`kernel half(b0: read half, b1: write half) groups 1 workgroup 64 {\n${body}\n}`);
-    expect(await shader(half("let at: index = (4 * local)\nb1[at].x4 = (b0[at].x4 + b0[(at + 1)].x4)"))).toMatchInlineSnapshot(`
+    const half = (body: string): Kernel =>
+      parseKernel(`kernel half(b0: read half, b1: write half) groups 1 workgroup 64 {\n${body}\n}`);
+    expect(await shader(half("let at: index = (4 * local)\nb1[at].x4 = (b0[at].x4 + b0[(at + 1)].x4)")))
+      .toMatchInlineSnapshot(`
       "// half: 1 groups of 64
       enable f16;
       @group(0) @binding(5) var<storage, read_write> half: array<vec2<u32>>;

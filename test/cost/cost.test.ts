@@ -10,13 +10,31 @@ import { joules, scaled } from "../../src/cost/figures.js";
 import { createBuilder } from "../../src/graph/builder.js";
 
 const machine: DeviceProfile = {
-  format: 1, name: "machine", title: "a machine", device: "wasm", threads: 2, gflops: { product: 100, narrow: 40, attention: 50, mixing: 20, elementary: 1, plain: 10 },
-  levels: [{ name: "cache", bytes: 1000, gbytes: 100, pj_per_byte: 1 }, { name: "memory", bytes: null, gbytes: 10, pj_per_byte: 100 }],
-  dispatch_us: 10, step_us: 30, pj_per_flop: 5, memory_bytes: null, measured: null, sources: [],
+  format: 1,
+  name: "machine",
+  title: "a machine",
+  device: "wasm",
+  threads: 2,
+  gflops: { product: 100, narrow: 40, attention: 50, mixing: 20, elementary: 1, plain: 10 },
+  levels: [
+    { name: "cache", bytes: 1000, gbytes: 100, pj_per_byte: 1 },
+    { name: "memory", bytes: null, gbytes: 10, pj_per_byte: 100 },
+  ],
+  dispatch_us: 10,
+  step_us: 30,
+  pj_per_flop: 5,
+  memory_bytes: null,
+  measured: null,
+  sources: [],
 };
 const forward = { block: "layers.3.mlp", phase: "forward" } as const;
 const backward = { block: "layers.4.mlp", phase: "backward" } as const;
-const product = (flops: number, bytes: number, at = 0, groups = 1000): Account => ({ kernel: 0, groups, work: [{ origin: forward, kind: "products", flops }], traffic: [{ origin: forward, pool: "work", at, bytes, size: bytes }] });
+const product = (flops: number, bytes: number, at = 0, groups = 1000): Account => ({
+  kernel: 0,
+  groups,
+  work: [{ origin: forward, kind: "products", flops }],
+  traffic: [{ origin: forward, pool: "work", at, bytes, size: bytes }],
+});
 
 describe("costsOf", () => {
   it("adds up what threads compute and wait for, and takes the larger where hardware does both at once", () => {
@@ -34,16 +52,39 @@ describe("costsOf", () => {
   it("takes a tensor from the nearest level that holds what was moved since it was touched", () => {
     // 400 bytes each: two fit into 1000 bytes, three do not.
     const two = costsOf([product(1, 400, 0), product(1, 400, 400)], machine);
-    expect(two.levels).toEqual([{ name: "cache", bytes: 800 }, { name: "memory", bytes: 0 }]);
+    expect(two.levels).toEqual([
+      { name: "cache", bytes: 800 },
+      { name: "memory", bytes: 0 },
+    ]);
     const three = costsOf([product(1, 400, 0), product(1, 400, 400), product(1, 400, 800)], machine);
-    expect(three.levels).toEqual([{ name: "cache", bytes: 0 }, { name: "memory", bytes: 1200 }]);
+    expect(three.levels).toEqual([
+      { name: "cache", bytes: 0 },
+      { name: "memory", bytes: 1200 },
+    ]);
     const again = costsOf([product(1, 400, 0), product(1, 400, 0), product(1, 900, 400)], machine);
-    expect(again.levels).toEqual([{ name: "cache", bytes: 400 }, { name: "memory", bytes: 1300 }]);
+    expect(again.levels).toEqual([
+      { name: "cache", bytes: 400 },
+      { name: "memory", bytes: 1300 },
+    ]);
     // What is touched twice in between is in the way once, and so is what is read and written.
-    const twice = costsOf([product(1, 400, 0), product(1, 300, 400), product(1, 300, 400), product(1, 300, 400)], machine);
-    expect(twice.levels).toEqual([{ name: "cache", bytes: 1300 }, { name: "memory", bytes: 0 }]);
-    const updated: Account = { kernel: 0, groups: 1, work: [], traffic: [{ origin: forward, pool: "state", at: 0, bytes: 1200, size: 600 }] };
-    expect(costsOf([updated], machine).levels).toEqual([{ name: "cache", bytes: 1200 }, { name: "memory", bytes: 0 }]);
+    const twice = costsOf(
+      [product(1, 400, 0), product(1, 300, 400), product(1, 300, 400), product(1, 300, 400)],
+      machine,
+    );
+    expect(twice.levels).toEqual([
+      { name: "cache", bytes: 1300 },
+      { name: "memory", bytes: 0 },
+    ]);
+    const updated: Account = {
+      kernel: 0,
+      groups: 1,
+      work: [],
+      traffic: [{ origin: forward, pool: "state", at: 0, bytes: 1200, size: 600 }],
+    };
+    expect(costsOf([updated], machine).levels).toEqual([
+      { name: "cache", bytes: 1200 },
+      { name: "memory", bytes: 0 },
+    ]);
     expect(again.total.joules).toBeCloseTo(3 * 5e-12 + 400e-12 + 1300 * 100e-12, 20);
   });
 
@@ -54,28 +95,56 @@ describe("costsOf", () => {
   });
 
   it("adds up in every way to the same, whatever the accounts", () => {
-    const origin = fc.record({ block: fc.constantFrom("", "layers.0.mlp", "layers.1.mlp", "embed"), phase: fc.constantFrom("forward", "backward", "update") });
-    const account = fc.record({
-      kernel: fc.constant(0), groups: fc.constant(1000),
-      work: fc.array(fc.record({ origin, kind: fc.constantFrom(...KINDS), flops: fc.integer({ min: 1, max: 1e6 }) }), { maxLength: 4 }),
-      traffic: fc.array(fc.record({ origin, pool: fc.constant("work" as const), at: fc.integer({ min: 0, max: 5 }), bytes: fc.integer({ min: 4, max: 2000 }), size: fc.integer({ min: 4, max: 2000 }) }), { maxLength: 4 }),
+    const origin = fc.record({
+      block: fc.constantFrom("", "layers.0.mlp", "layers.1.mlp", "embed"),
+      phase: fc.constantFrom("forward", "backward", "update"),
     });
-    fc.assert(fc.property(fc.array(account, { maxLength: 8 }), (accounts) => {
-      const { total, overheadMs, phases, blocks, kinds, levels, blockPhases } = costsOf(accounts as readonly Account[], machine);
-      const flops = accounts.flatMap(({ work }) => work).reduce((sum, one) => sum + one.flops, 0);
-      const bytes = accounts.flatMap(({ traffic }) => traffic).reduce((sum, one) => sum + one.bytes, 0);
-      expect([total.flops, total.bytes]).toEqual([flops, bytes]);
-      expect(levels.reduce((sum, level) => sum + level.bytes, 0)).toBe(bytes);
-      for (const shares of [Object.values(phases), [...blocks.values()], [...kinds.values()]]) {
-        for (const key of ["flops", "bytes", "ms", "joules"] as const) expect(shares.reduce((sum, share) => sum + share[key], key === "ms" ? overheadMs : 0)).toBeCloseTo(total[key], 9);
-      }
-      for (const [block, own] of blockPhases) expect(own.forward.ms + own.backward.ms + own.update.ms).toBeCloseTo(blocks.get(block)!.ms, 9);
-      expect(overheadMs).toBeCloseTo(0.03 + accounts.length * 0.01, 12);
-    }));
+    const account = fc.record({
+      kernel: fc.constant(0),
+      groups: fc.constant(1000),
+      work: fc.array(fc.record({ origin, kind: fc.constantFrom(...KINDS), flops: fc.integer({ min: 1, max: 1e6 }) }), {
+        maxLength: 4,
+      }),
+      traffic: fc.array(
+        fc.record({
+          origin,
+          pool: fc.constant("work" as const),
+          at: fc.integer({ min: 0, max: 5 }),
+          bytes: fc.integer({ min: 4, max: 2000 }),
+          size: fc.integer({ min: 4, max: 2000 }),
+        }),
+        { maxLength: 4 },
+      ),
+    });
+    fc.assert(
+      fc.property(fc.array(account, { maxLength: 8 }), (accounts) => {
+        const { total, overheadMs, phases, blocks, kinds, levels, blockPhases } = costsOf(
+          accounts as readonly Account[],
+          machine,
+        );
+        const flops = accounts.flatMap(({ work }) => work).reduce((sum, one) => sum + one.flops, 0);
+        const bytes = accounts.flatMap(({ traffic }) => traffic).reduce((sum, one) => sum + one.bytes, 0);
+        expect([total.flops, total.bytes]).toEqual([flops, bytes]);
+        expect(levels.reduce((sum, level) => sum + level.bytes, 0)).toBe(bytes);
+        for (const shares of [Object.values(phases), [...blocks.values()], [...kinds.values()]]) {
+          for (const key of ["flops", "bytes", "ms", "joules"] as const)
+            expect(shares.reduce((sum, share) => sum + share[key], key === "ms" ? overheadMs : 0)).toBeCloseTo(
+              total[key],
+              9,
+            );
+        }
+        for (const [block, own] of blockPhases)
+          expect(own.forward.ms + own.backward.ms + own.update.ms).toBeCloseTo(blocks.get(block)!.ms, 9);
+        expect(overheadMs).toBeCloseTo(0.03 + accounts.length * 0.01, 12);
+      }),
+    );
   });
 
   it("puts layers of a repeat together", () => {
-    const { blocks, phases } = costsOf([product(1e6, 4), { ...product(2e6, 4), work: [{ origin: backward, kind: "products", flops: 2e6 }] }], machine);
+    const { blocks, phases } = costsOf(
+      [product(1e6, 4), { ...product(2e6, 4), work: [{ origin: backward, kind: "products", flops: 2e6 }] }],
+      machine,
+    );
     expect([...blocks.keys()]).toEqual(["layers.*.mlp"]);
     expect([phases.forward.flops, phases.backward.flops, phases.update.flops]).toEqual([1e6, 2e6, 0]);
     expect(pathOf("a.0.b2.11")).toBe("a.*.b2.*");
@@ -84,7 +153,8 @@ describe("costsOf", () => {
 
 it("a product is narrow by its rows, its columns or its terms", () => {
   const b = createBuilder();
-  const kind = (spec: string, x: readonly number[], y: readonly number[]): string => kindOf(b.contract(spec, b.input("x", x, "f32"), b.input("y", y, "f32")));
+  const kind = (spec: string, x: readonly number[], y: readonly number[]): string =>
+    kindOf(b.contract(spec, b.input("x", x, "f32"), b.input("y", y, "f32")));
   expect(kind("ik,kj->ij", [100, 100], [100, 100])).toBe("products");
   expect(kind("ik,kj->ij", [24, 100], [100, 100])).toBe("narrow products");
   expect(kind("ik,kj->ij", [100, 24], [24, 100])).toBe("narrow products");
@@ -98,7 +168,9 @@ describe("profiles", () => {
   it.each(profiles.map((profile) => [profile.name, profile] as const))("%s is one, with sources", (_, profile) => {
     expect(faultOf(JSON.parse(JSON.stringify(profile)))).toBeNull();
     expect(profile.sources.join()).toContain("energy");
-    expect(profile.levels.map(({ gbytes }) => gbytes)).toEqual(profile.levels.map(({ gbytes }) => gbytes).toSorted((a, b) => b - a));
+    expect(profile.levels.map(({ gbytes }) => gbytes)).toEqual(
+      profile.levels.map(({ gbytes }) => gbytes).toSorted((a, b) => b - a),
+    );
   });
 
   it.each<[string, (profile: Record<string, unknown>) => void]>([
@@ -106,12 +178,24 @@ describe("profiles", () => {
     ['"name" is no text', (p) => (p["name"] = "")],
     ['"device" is none of wasm, webgpu, javascript', (p) => (p["device"] = "tpu")],
     ['"threads" is no whole number', (p) => (p["threads"] = 1.5)],
-    ['"gflops.attention" is no positive number', (p) => (p["gflops"] = { product: 1, narrow: 1, attention: 0, mixing: 1, elementary: 1, plain: 1 })],
+    [
+      '"gflops.attention" is no positive number',
+      (p) => (p["gflops"] = { product: 1, narrow: 1, attention: 0, mixing: 1, elementary: 1, plain: 1 }),
+    ],
     ['"levels" lists no memory', (p) => (p["levels"] = [])],
     ['"levels[0]" is no object', (p) => (p["levels"] = [null])],
-    ['"levels[0].bytes" is no positive number', (p) => (p["levels"] = [{ ...machine.levels[0], bytes: null }, machine.levels[1]])],
-    ['"levels[1].bytes" is not null, as the last level\'s is', (p) => (p["levels"] = [machine.levels[0], { ...machine.levels[1], bytes: 5 }])],
-    ['"levels[1].gbytes" is no positive number', (p) => (p["levels"] = [machine.levels[0], { ...machine.levels[1], gbytes: "fast" }])],
+    [
+      '"levels[0].bytes" is no positive number',
+      (p) => (p["levels"] = [{ ...machine.levels[0], bytes: null }, machine.levels[1]]),
+    ],
+    [
+      '"levels[1].bytes" is not null, as the last level\'s is',
+      (p) => (p["levels"] = [machine.levels[0], { ...machine.levels[1], bytes: 5 }]),
+    ],
+    [
+      '"levels[1].gbytes" is no positive number',
+      (p) => (p["levels"] = [machine.levels[0], { ...machine.levels[1], gbytes: "fast" }]),
+    ],
     ['"dispatch_us" is no positive number', (p) => (p["dispatch_us"] = -1)],
     ['"memory_bytes" is neither a positive number nor null', (p) => (p["memory_bytes"] = "8 GB")],
     ['"measured" is neither a text nor null', (p) => (p["measured"] = 3)],
@@ -122,10 +206,25 @@ describe("profiles", () => {
     expect(faultOf(profile)).toBe(fault);
   });
 
-  it("nothing is no profile", () => expect([faultOf(null), faultOf(3)]).toEqual(["it is no object", "it is no object"]));
+  it("nothing is no profile", () =>
+    expect([faultOf(null), faultOf(3)]).toEqual(["it is no object", "it is no object"]));
 });
 
 it("figures have three digits", () => {
-  expect([0, 5, 999.4, 999.6, 123456, 1e15].map((value) => scaled(value, "FLOP"))).toEqual(["0 FLOP", "5.00 FLOP", "999 FLOP", "1.00 kFLOP", "123 kFLOP", "1000 TFLOP"]);
-  expect([0, 3e-12, 4.2e-6, 0.493, 12.5, 2300].map(joules)).toEqual(["0 J", "3.00 pJ", "4.20 uJ", "493 mJ", "12.5 J", "2.30 kJ"]);
+  expect([0, 5, 999.4, 999.6, 123456, 1e15].map((value) => scaled(value, "FLOP"))).toEqual([
+    "0 FLOP",
+    "5.00 FLOP",
+    "999 FLOP",
+    "1.00 kFLOP",
+    "123 kFLOP",
+    "1000 TFLOP",
+  ]);
+  expect([0, 3e-12, 4.2e-6, 0.493, 12.5, 2300].map(joules)).toEqual([
+    "0 J",
+    "3.00 pJ",
+    "4.20 uJ",
+    "493 mJ",
+    "12.5 J",
+    "2.30 kJ",
+  ]);
 });

@@ -69,8 +69,6 @@ it("a byte order mark is no column, and a carriage return is not shown", () => {
   expect(render(diagnostics[0]!, sources)).toContain(" --> m.mhc:1:1\n1 | modle M {\n  | ^^^^^");
   expect(positionOf(page, page.indexOf("dim"))).toEqual({ line: 2, column: 3 });
   expect(
-    check(page.replace("modle", "model").replace("= b", "= 3"), { file: "m.mhc" }).diagnostics.map(
-      ({ code }) => code,
-    ),
+    check(page.replace("modle", "model").replace("= b", "= 3"), { file: "m.mhc" }).diagnostics.map(({ code }) => code),
   ).toEqual(["MHC213"]);
 });

@@ -1,6 +1,6 @@
 /**
- * Wrong specs, each with the exact text that a user sees. `UPDATE_WRONG=1` writes the expectations anew, to be read before they are
- * committed. A first line `// set: name=value` stands for --set.
+ * Wrong specs, each with the exact text that a user sees. `UPDATE_WRONG=1` writes the expectations anew, to be read
+ * before they are committed. A first line `// set: name=value` stands for --set.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -11,7 +11,10 @@ import { nearest } from "../../src/diagnostics/suggest.js";
 import { readSpec } from "../helpers/specs.js";
 
 const folder = new URL("../fixtures/wrong/", import.meta.url);
-const names = readdirSync(folder).filter((name) => name.endsWith(".mhc")).map((name) => name.slice(0, -4)).sort();
+const names = readdirSync(folder)
+  .filter((name) => name.endsWith(".mhc"))
+  .map((name) => name.slice(0, -4))
+  .sort();
 
 /** The modules that the pages name. */
 const half = (await import(new URL("../fixtures/sets/half.js", import.meta.url).href)) as { readonly default: unknown };
@@ -36,7 +39,8 @@ describe("wrong specs", () => {
     expect(existsSync(expected), "run with UPDATE_WRONG=1 and read what it writes").toBe(true);
     expect(rendered).toBe(readFileSync(expected, "utf8"));
     // Every place is inside the text that it is about.
-    for (const { span } of diagnostics) expect(span.end).toBeLessThanOrEqual(Math.max(1, sources(span.file)?.length ?? Number.POSITIVE_INFINITY) + 1);
+    for (const { span } of diagnostics)
+      expect(span.end).toBeLessThanOrEqual(Math.max(1, sources(span.file)?.length ?? Number.POSITIVE_INFINITY) + 1);
   });
 });
 
@@ -45,30 +49,51 @@ describe("no text makes the compiler throw", () => {
   const tokens = pages.map((page) => page.split(/(\s+|[()[\]{}=,~*+/])/).filter((token) => token !== ""));
 
   it("however the examples are mutilated", () => {
-    fc.assert(fc.property(fc.nat(pages.length - 1), fc.array(fc.tuple(fc.nat(), fc.nat(), fc.constantFrom("drop", "double", "swap")), { minLength: 1, maxLength: 4 }), (which, changes) => {
-      const list = [...tokens[which]!];
-      for (const [a, b, change] of changes) {
-        const i = a % list.length;
-        const j = b % list.length;
-        if (change === "drop") list.splice(i, 1);
-        else if (change === "double") list.splice(i, 0, list[i]!);
-        else [list[i], list[j]] = [list[j]!, list[i]!];
-      }
-      const { diagnostics, sources } = check(list.join(""), { file: "page.mhc" });
-      for (const diagnostic of diagnostics) render(diagnostic, sources);
-    }), { numRuns: 300 });
+    fc.assert(
+      fc.property(
+        fc.nat(pages.length - 1),
+        fc.array(fc.tuple(fc.nat(), fc.nat(), fc.constantFrom("drop", "double", "swap")), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        (which, changes) => {
+          const list = [...tokens[which]!];
+          for (const [a, b, change] of changes) {
+            const i = a % list.length;
+            const j = b % list.length;
+            if (change === "drop") list.splice(i, 1);
+            else if (change === "double") list.splice(i, 0, list[i]!);
+            else [list[i], list[j]] = [list[j]!, list[i]!];
+          }
+          const { diagnostics, sources } = check(list.join(""), { file: "page.mhc" });
+          for (const diagnostic of diagnostics) render(diagnostic, sources);
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 
   it("whatever it is", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => void check(text, { file: "page.mhc" })), { numRuns: 300 });
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => void check(text, { file: "page.mhc" })),
+      { numRuns: 300 },
+    );
   });
 });
 
 it("as JSON a diagnostic has the keys that scripts rely on", () => {
-  const { diagnostics, sources } = check("model M {\n  dim width = 3\n  input u[widht]\n  output y[width] = u\n}\n", { file: "m.mhc" });
+  const { diagnostics, sources } = check("model M {\n  dim width = 3\n  input u[widht]\n  output y[width] = u\n}\n", {
+    file: "m.mhc",
+  });
   expect(toJson(diagnostics[0]!, sources)).toEqual({
-    code: "MHC205", severity: "error", message: "there is no axis `widht` here", file: "m.mhc",
-    start: { line: 3, column: 11 }, end: { line: 3, column: 16 }, notes: [], fix: "did you mean `width`?",
+    code: "MHC205",
+    severity: "error",
+    message: "there is no axis `widht` here",
+    file: "m.mhc",
+    start: { line: 3, column: 11 },
+    end: { line: 3, column: 16 },
+    notes: [],
+    fix: "did you mean `width`?",
   });
 });
 

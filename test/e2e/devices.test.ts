@@ -14,7 +14,10 @@ async function train(device: DeviceName, threads: number): Promise<{ losses: num
   const plan = await planOf(readSpec("moby-dick"), [device], { facts, set });
   const model = await load(plan, { device, threads, seed: 4 });
   const losses: number[] = [];
-  for await (const { loss } of model.train(textSource(plan.data[0] as Parameters<typeof textSource>[0], text), { steps: STEPS })) losses.push(loss);
+  for await (const { loss } of model.train(textSource(plan.data[0] as Parameters<typeof textSource>[0], text), {
+    steps: STEPS,
+  }))
+    losses.push(loss);
   const bits = Buffer.from(await model.checkpoint()).toString("base64");
   await model.close();
   return { losses, bits };
@@ -22,13 +25,21 @@ async function train(device: DeviceName, threads: number): Promise<{ losses: num
 
 const reference = train("wasm", 2);
 
-describe.each([["wasm", 1], ["wasm", 2], ["wasm", 3], ["javascript", 1], ["webgpu", 1]] as const)("moby-dick, small, on %s with %i thread(s)", (device, threads) => {
+describe.each([
+  ["wasm", 1],
+  ["wasm", 2],
+  ["wasm", 3],
+  ["javascript", 1],
+  ["webgpu", 1],
+] as const)("moby-dick, small, on %s with %i thread(s)", (device, threads) => {
   it("makes the same bits twice, and the losses of wasm", async () => {
     const [first, second] = [await train(device, threads), await train(device, threads)];
     expect(second.bits === first.bits).toBe(true);
     const expected = await reference;
     if (device === "wasm") expect(first.bits === expected.bits).toBe(true);
-    first.losses.forEach((loss, i) => expect(Math.abs(loss - expected.losses[i]!) / expected.losses[i]!, `step ${i + 1}`).toBeLessThan(1e-3));
+    first.losses.forEach((loss, i) =>
+      expect(Math.abs(loss - expected.losses[i]!) / expected.losses[i]!, `step ${i + 1}`).toBeLessThan(1e-3),
+    );
     expect(first.losses[STEPS - 1]).toBeLessThan(first.losses[0]!);
   }, 120_000);
 });

@@ -1,7 +1,8 @@
 /**
- * Training never leaves a set: 500 steps in f32, at ten times the rate, of every spec in `specs/` at a small size and of a page that has a parameter on every set
- * of the registry in every setting. After each step what is on a set is within the set's tolerance, and everything is finite. Specs and sets come from
- * the folder and the registry, so that new ones are held to it.
+ * Training never leaves a set: 500 steps in f32, at ten times the rate, of every spec in `specs/` at a small size and
+ * of a page that has a parameter on every set of the registry in every setting. After each step what is on a set is
+ * within the set's tolerance, and everything is finite. Specs and sets come from the folder and the registry, so that
+ * new ones are held to it.
  */
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -22,21 +23,39 @@ import { settings } from "../manifolds/members.js";
 
 const STEPS = 500;
 /** Names and what they are kinds of: a chain, and a few that hang on it. */
-const pairs = parsePairs(["b", "c", "d", "e", "f", "g", "h"].flatMap((name, i) => [`${name}\ta`, ...(i > 2 ? [`${name}\tb`] : [])]).join("\n"));
+const pairs = parsePairs(
+  ["b", "c", "d", "e", "f", "g", "h"].flatMap((name, i) => [`${name}\ta`, ...(i > 2 ? [`${name}\tb`] : [])]).join("\n"),
+);
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 
 /** Sizes of the dims that the pages have; a page with others keeps its own. */
-const SMALL: Readonly<Record<string, number>> = { context: 7, width: 12, heads: 2, layers: 2, pixels: 9, hidden: 8, digits: 3, negatives: 3 };
+const SMALL: Readonly<Record<string, number>> = {
+  context: 7,
+  width: 12,
+  heads: 2,
+  layers: 2,
+  pixels: 9,
+  hidden: 8,
+  digits: 3,
+  negatives: 3,
+};
 
 /** The page with its rates ten times as high. */
-const hotter = (page: string): string => page.replace(/rate = (?:\w+\()?[^)=]*/g, (rate) => rate.replace(/\d[\d.]*(?:e-?\d+)?/g, (number) => `${10 * Number(number)}`));
+const hotter = (page: string): string =>
+  page.replace(/rate = (?:\w+\()?[^)=]*/g, (rate) =>
+    rate.replace(/\d[\d.]*(?:e-?\d+)?/g, (number) => `${10 * Number(number)}`),
+  );
 
 function factOf(source: TypedModel["data"][number]): Facts[string] {
   switch (source.kind) {
-    case "characters": return { vocabulary: [...new Set(text)].sort() };
-    case "examples": return { features: valueOf(source.length)!, classes: valueOf(source.range)! };
-    case "pairs": return { names: namesOf(pairs) };
-    default: return source.kind satisfies never;
+    case "characters":
+      return { vocabulary: [...new Set(text)].sort() };
+    case "examples":
+      return { features: valueOf(source.length)!, classes: valueOf(source.range)! };
+    case "pairs":
+      return { names: namesOf(pairs) };
+    default:
+      return source.kind satisfies never;
   }
 }
 
@@ -50,7 +69,13 @@ function sourceOf({ data }: Plan): Source {
   if (info.kind === "characters") return textSource(info, text);
   if (info.kind === "pairs") return pairsSource(info, pairs);
   const next = random(3);
-  return examplesSource(info, Array.from({ length: info.classes }, (_, at) => ({ values: Float32Array.from({ length: 20 * info.features }, (_, i) => next() + (i % info.classes === at ? 1 : 0)), count: 20 })));
+  return examplesSource(
+    info,
+    Array.from({ length: info.classes }, (_, at) => ({
+      values: Float32Array.from({ length: 20 * info.features }, (_, i) => next() + (i % info.classes === at ? 1 : 0)),
+      count: 20,
+    })),
+  );
 }
 
 async function trainsOnItsSets(page: string, set: Readonly<Record<string, string>>): Promise<void> {
@@ -62,7 +87,11 @@ async function trainsOnItsSets(page: string, set: Readonly<Record<string, string
   const held = plan.constraints.flatMap(({ name, tolerance }) => (tolerance === null ? [] : [{ name, tolerance }]));
   let steps = 0;
   for await (const { step, loss, constraints } of model.train(sourceOf(plan), { steps: STEPS, monitor: 0 })) {
-    const off = held.filter(({ name, tolerance }) => !(constraints[name]! <= tolerance)).map(({ name, tolerance }) => `${name} is off by ${constraints[name]} at step ${step}, and ${tolerance} is allowed`);
+    const off = held
+      .filter(({ name, tolerance }) => !(constraints[name]! <= tolerance))
+      .map(
+        ({ name, tolerance }) => `${name} is off by ${constraints[name]} at step ${step}, and ${tolerance} is allowed`,
+      );
     expect([off, Number.isFinite(loss), Object.values(constraints).every(Number.isFinite)]).toEqual([[], true, true]);
     steps = step;
   }
@@ -72,24 +101,39 @@ async function trainsOnItsSets(page: string, set: Readonly<Record<string, string
   await model.close();
 }
 
-const names = readdirSync(new URL("../../specs/", import.meta.url)).filter((name) => name.endsWith(".mhc")).map((name) => name.slice(0, -4)).sort();
+const names = readdirSync(new URL("../../specs/", import.meta.url))
+  .filter((name) => name.endsWith(".mhc"))
+  .map((name) => name.slice(0, -4))
+  .sort();
 
 describe("every spec that trains", () => {
   const cases = names.flatMap((name) => {
     const page = readSpec(name);
     const { model } = check(page, { file: `${name}.mhc` });
     if (!model?.train) return [];
-    const set = Object.fromEntries(model.dims.flatMap((dim) => (SMALL[dim.name] === undefined ? [] : [[dim.name, `${SMALL[dim.name]}`]])));
+    const set = Object.fromEntries(
+      model.dims.flatMap((dim) => (SMALL[dim.name] === undefined ? [] : [[dim.name, `${SMALL[dim.name]}`]])),
+    );
     const own = hotter(page);
     // Where parameters are points that move, both Riemannian optimizers; without such parameters they are the others.
     const moving = model.parameters.some(({ on }) => on?.manifold.set.kind === "manifold");
     const optimizers = ["as written", ...(moving ? ["radam(rate = 1e-2)", "rsgd(rate = 1, momentum = 0.9)"] : [])];
-    return optimizers.map((optimizer) => ({ name, optimizer, set: { ...set, "train.batch": "3", "train.steps": `${STEPS}` }, page: optimizer === "as written" ? own : own.replace(/optimizer = \w+\((?:[^()]|\([^()]*\))*\)/, `optimizer = ${optimizer}`) }));
+    return optimizers.map((optimizer) => ({
+      name,
+      optimizer,
+      set: { ...set, "train.batch": "3", "train.steps": `${STEPS}` },
+      page:
+        optimizer === "as written"
+          ? own
+          : own.replace(/optimizer = \w+\((?:[^()]|\([^()]*\))*\)/, `optimizer = ${optimizer}`),
+    }));
   });
 
   it("is here, at ten times its rate", () => {
     expect(new Set(cases.map(({ name }) => name)).size).toBeGreaterThanOrEqual(3);
-    expect(hotter("adamw(rate = cosine(1e-3, 1e-4, warmup = 100), decay = 0.1) sgd(rate = 0.2, momentum = 0.9)")).toBe("adamw(rate = cosine(0.01, 0.001, warmup = 100), decay = 0.1) sgd(rate = 2, momentum = 0.9)");
+    expect(hotter("adamw(rate = cosine(1e-3, 1e-4, warmup = 100), decay = 0.1) sgd(rate = 0.2, momentum = 0.9)")).toBe(
+      "adamw(rate = cosine(0.01, 0.001, warmup = 100), decay = 0.1) sgd(rate = 2, momentum = 0.9)",
+    );
     for (const { name, page } of cases) expect(page, name).not.toBe(readSpec(name));
   });
 
@@ -101,14 +145,28 @@ describe("every spec that trains", () => {
 describe("a parameter on every set in every setting", () => {
   const N = 4;
   /** Square, so that every set takes the shape. */
-  const members = Object.values(sets).flatMap((set) => settings(set).flatMap((options, i) => {
-    const point = Array.from({ length: rankOf(set.point) }, () => known(N));
-    const pieces = set.free(point, options);
-    if ("error" in pieces || pieces.length === 0) return [];
-    const own = Object.entries(options).filter(([name, value]) => value !== set.options[name]!.default).map(([name, value]) => `${name} = ${value}`);
-    return [{ name: `${set.name}${i}`, vector: rankOf(set.point) === 1, on: `${set.name}${own.length ? `(${own.join(", ")})` : ""}` }];
-  }));
-  const sum = (vector: boolean, term: (name: string) => string): string => members.filter((member) => member.vector === vector).map(({ name }) => term(name)).join(" + ");
+  const members = Object.values(sets).flatMap((set) =>
+    settings(set).flatMap((options, i) => {
+      const point = Array.from({ length: rankOf(set.point) }, () => known(N));
+      const pieces = set.free(point, options);
+      if ("error" in pieces || pieces.length === 0) return [];
+      const own = Object.entries(options)
+        .filter(([name, value]) => value !== set.options[name]!.default)
+        .map(([name, value]) => `${name} = ${value}`);
+      return [
+        {
+          name: `${set.name}${i}`,
+          vector: rankOf(set.point) === 1,
+          on: `${set.name}${own.length ? `(${own.join(", ")})` : ""}`,
+        },
+      ];
+    }),
+  );
+  const sum = (vector: boolean, term: (name: string) => string): string =>
+    members
+      .filter((member) => member.vector === vector)
+      .map(({ name }) => term(name))
+      .join(" + ");
   const page = (optimizer: string): string => `model All {
   dim context = 5, width = ${N}, other = ${N}
   data corpus = characters("text", window = context)
@@ -124,7 +182,11 @@ ${members.map(({ name, vector, on }) => `  param ${name}[${vector ? "other" : "w
     expect(Object.keys(sets).filter((name) => !members.some(({ on }) => on === name))).toEqual(["identity"]);
   });
 
-  it.each(["adamw(rate = 3e-2)", "radam(rate = 3e-2)", "rsgd(rate = 2, momentum = 0.9)"])("%s", async (optimizer) => {
-    await trainsOnItsSets(page(optimizer), {});
-  }, 120_000);
+  it.each(["adamw(rate = 3e-2)", "radam(rate = 3e-2)", "rsgd(rate = 2, momentum = 0.9)"])(
+    "%s",
+    async (optimizer) => {
+      await trainsOnItsSets(page(optimizer), {});
+    },
+    120_000,
+  );
 });

@@ -1,4 +1,7 @@
-/** A user's own targets: `--target ./mine.js` loads a KernelPrinter or a ModuleEmitter, and anything else is a usage error. */
+/**
+ * A user's own targets: `--target ./mine.js` loads a KernelPrinter or a ModuleEmitter, and anything else is a usage
+ * error.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,22 +14,40 @@ const folder = mkdtempSync(join(tmpdir(), "mhc-target-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const compileWith = (target: string): string =>
-  execFileSync(process.execPath, [join(root, "dist/src/cli/main.js"), "compile", join(root, "specs/sublayer.mhc"), "--target", target, "-o", join(folder, "out")], { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  execFileSync(
+    process.execPath,
+    [
+      join(root, "dist/src/cli/main.js"),
+      "compile",
+      join(root, "specs/sublayer.mhc"),
+      "--target",
+      target,
+      "-o",
+      join(folder, "out"),
+    ],
+    { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] },
+  );
 
 it("prints kernels with a printer of the user's own", () => {
-  writeFileSync(join(folder, "mine.mjs"), `export default {
+  writeFileSync(
+    join(folder, "mine.mjs"),
+    `export default {
     kind: "kernels", name: "mine", profile: { kind: "cpu", lanes: 1, workgroup: 1 },
     print: async (kernels) => ({ kind: "other", text: kernels.map((k) => k.name + " has " + k.buffers.length + " buffers").join("\\n") }),
     files: (stem, code) => [{ path: stem + ".mine", content: code.text }],
-  };`);
+  };`,
+  );
   compileWith("./mine.mjs");
   expect(readFileSync(join(folder, "out/sublayer.mine"), "utf8")).toMatch(/^sinkhorn\S* has \d+ buffers$/m);
 });
 
 it("writes modules with an emitter of the user's own", () => {
-  writeFileSync(join(folder, "names.mjs"), `export default {
+  writeFileSync(
+    join(folder, "names.mjs"),
+    `export default {
     kind: "module", name: "names", emit: async (stem, plan) => [{ path: stem + ".txt", content: plan.parameters.map((p) => p.name).join("\\n") }],
-  };`);
+  };`,
+  );
   compileWith("./names.mjs");
   expect(readFileSync(join(folder, "out/sublayer.txt"), "utf8").split("\n")).toContain("squash.mhc.read.phi");
 });

@@ -1,4 +1,7 @@
-/** One page for two device profiles: two plans that differ in kernels, in what is recomputed and in precision, and train alike; and what a profile has no room for is an error. */
+/**
+ * One page for two device profiles: two plans that differ in kernels, in what is recomputed and in precision, and train
+ * alike; and what a profile has no room for is an error.
+ */
 import { afterAll, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
 import { load, openDevice } from "../../runtime/index.js";
@@ -15,7 +18,11 @@ const set = { width: "16", heads: "2", context: "8", layers: "4", lanes: "2", "t
 const page = readSpec("moby-dick").replace(/optimizer = .*/, "optimizer = sgd(rate = 0.05)");
 const named = (name: string): DeviceProfile => profiles.find((profile) => profile.name === name)!;
 
-const made = (profile: DeviceProfile, more: Readonly<Record<string, string>> = {}, devices: readonly ("wasm" | "webgpu")[] = ["webgpu"]): Promise<Compiled> => compile(page, { file: "test.mhc", devices, set: { ...set, ...more }, facts, profile });
+const made = (
+  profile: DeviceProfile,
+  more: Readonly<Record<string, string>> = {},
+  devices: readonly ("wasm" | "webgpu")[] = ["webgpu"],
+): Promise<Compiled> => compile(page, { file: "test.mhc", devices, set: { ...set, ...more }, facts, profile });
 const planned = async (...args: Parameters<typeof made>): Promise<Plan> => {
   const { plan, diagnostics } = await made(...args);
   if (!plan) throw new Error(diagnostics.map(({ message }) => message).join("\n"));
@@ -29,7 +36,10 @@ afterAll(() => Promise.all(opened.map((device) => device.close())));
 async function losses(plan: Plan, device: Device): Promise<number[]> {
   const model = await load(plan, { device, seed: 3 });
   const found: number[] = [];
-  for await (const { loss } of model.train(textSource(plan.data[0] as Parameters<typeof textSource>[0], text), { steps: 5 })) found.push(loss);
+  for await (const { loss } of model.train(textSource(plan.data[0] as Parameters<typeof textSource>[0], text), {
+    steps: 5,
+  }))
+    found.push(loss);
   await model.close();
   return found;
 }
@@ -53,7 +63,8 @@ it("a phone and a desktop get plans of their own, and both are right", async () 
   opened.push(gpu, cpu);
   const { plan: reference } = await compile(page, { file: "test.mhc", devices: ["wasm"], set, facts });
   const right = await losses(reference!, cpu);
-  for (const plan of [desktop, phone]) (await losses(plan, gpu)).forEach((loss, i) => expect(Math.abs(loss / right[i]! - 1)).toBeLessThan(1e-4));
+  for (const plan of [desktop, phone])
+    (await losses(plan, gpu)).forEach((loss, i) => expect(Math.abs(loss / right[i]! - 1)).toBeLessThan(1e-4));
 }, 120_000);
 
 it("a profile shapes the plans of its own kind of device only", async () => {
@@ -73,8 +84,16 @@ it("`precision = auto` is half precision where the profile has it, and f32 elsew
 });
 
 it.each([
-  ["memory", { memory_bytes: 1e5, binding_bytes: 2 ** 30 }, /^the plan takes at least \d+(\.\d)? KiB .*and `phone` has 97\.7 KiB: .* are parameters/],
-  ["a binding", { binding_bytes: 1 << 12 }, /^the plan takes at least \d+(\.\d)? KiB in one pool .*and one binding of `phone` holds 4 KiB$/],
+  [
+    "memory",
+    { memory_bytes: 1e5, binding_bytes: 2 ** 30 },
+    /^the plan takes at least \d+(\.\d)? KiB .*and `phone` has 97\.7 KiB: .* are parameters/,
+  ],
+  [
+    "a binding",
+    { binding_bytes: 1 << 12 },
+    /^the plan takes at least \d+(\.\d)? KiB in one pool .*and one binding of `phone` holds 4 KiB$/,
+  ],
 ])("what does not fit into %s of the device is an error", async (_, limits, words) => {
   const { plan, diagnostics } = await made({ ...named("phone"), ...limits });
   expect(plan).toBeNull();

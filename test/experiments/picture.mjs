@@ -1,22 +1,33 @@
-/** Charts one below the other as a picture for a page in Markdown: one SVG file that needs nothing else, and follows the reader's light or dark. */
+/**
+ * Charts one below the other as a picture for a page in Markdown: one SVG file that needs nothing else, and follows the
+ * reader's light or dark.
+ */
 import { MARKS } from "../../dist/src/tools/page.js";
 import { CHARACTER, WIDTH, colourOf, escape } from "../../dist/src/tools/plot.js";
 
 const HEADING = 34;
 const ENTRY = 24;
 
-/** Every chart is `{ title, svg }`, its svg as `lineChart` and `rowChart` make it; `names` are those of the series, in order. */
+/**
+ * Every chart is `{ title, svg }`, its svg as `lineChart` and `rowChart` make it; `names` are those of the series, in
+ * order.
+ */
 export function picture(label, names, charts) {
   let x = 12;
   const legend = names.map((name, i) => {
     const from = x;
     x += 32 + CHARACTER * name.length + 18;
-    return `<g class="${colourOf(i)}"><path class="mean" d="M${from} ${ENTRY / 2}h24"/><text class="name" x="${from + 32}" y="${ENTRY / 2 + 4}">${escape(name)}</text></g>`;
+    return (
+      `<g class="${colourOf(i)}"><path class="mean" d="M${from} ${ENTRY / 2}h24"/><text class="name" ` +
+      `x="${from + 32}" y="${ENTRY / 2 + 4}">${escape(name)}</text></g>`
+    );
   });
   let y = ENTRY;
   const parts = charts.map(({ title, svg }) => {
     const height = Number(/viewBox="0 0 \d+ (\d+)"/.exec(svg)[1]);
-    const part = `<text class="title" x="12" y="${y + HEADING - 12}">${escape(title)}</text>\n${svg.replace("<svg ", `<svg x="0" y="${y + HEADING}" width="${WIDTH}" height="${height}" `)}`;
+    const part =
+      `<text class="title" x="12" ` +
+      `y="${y + HEADING - 12}">${escape(title)}</text>\n${svg.replace("<svg ", `<svg x="0" y="${y + HEADING}" width="${WIDTH}" height="${height}" `)}`;
     y += HEADING + height;
     return part;
   });

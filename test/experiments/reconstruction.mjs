@@ -1,6 +1,7 @@
-// How well distances between points tell what is related, as Nickel and Kiela measure it (NIPS 2017, section 4.1): for every pair (u, v) the rank of v
-// by its distance from u among all names that u is not paired with, and for every u the average precision of its pairs in the order of distances
-// from u. Of equal distances the unrelated name counts as the nearer one, so that points that lie on each other are no success.
+// How well distances between points tell what is related, as Nickel and Kiela measure it (NIPS 2017, section 4.1): for
+// every pair (u, v) the rank of v by its distance from u among all names that u is not paired with, and for every u the
+// average precision of its pairs in the order of distances from u. Of equal distances the unrelated name counts as the
+// nearer one, so that points that lie on each other are no success.
 
 /** Distances in the Poincaré ball, by the area cosine of the paper; in f64 it has digits enough for an order. */
 export function poincare(x, y) {
@@ -15,7 +16,10 @@ export function poincare(x, y) {
 
 export const euclidean = (x, y) => Math.sqrt(x.reduce((sum, value, i) => sum + (value - y[i]) ** 2, 0));
 
-/** Mean rank over all pairs and mean average precision over all names that stand first; `pairs` are indices of rows of `points`. */
+/**
+ * Mean rank over all pairs and mean average precision over all names that stand first; `pairs` are indices of rows of
+ * `points`.
+ */
 export function reconstruction(points, pairs, distance) {
   const related = new Map();
   for (const [first, second] of pairs) related.set(first, (related.get(first) ?? new Set()).add(second));

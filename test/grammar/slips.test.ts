@@ -252,9 +252,9 @@ describe("strings", () => {
         const text = `use "${path}"\n`;
         const { file, diagnostics } = parse(text, "p.mhc");
         const valid = /^(?:[^"\\]|\\["\\])*$/.test(path);
-          // What is behind the end of a text may be a comment.
-          expect(diagnostics.length === 0).toBe(valid || (diagnostics.length === 0 && path.includes("//")));
-          if (!valid) return;
+        // What is behind the end of a text may be a comment.
+        expect(diagnostics.length === 0).toBe(valid || (diagnostics.length === 0 && path.includes("//")));
+        if (!valid) return;
         const [item] = file.items;
         if (diagnostics.length || item?.kind !== "use") return;
         expect(item.path.value).toBe(path.replace(/\\(["\\])/g, "$1"));

@@ -1,4 +1,6 @@
-/** Graphs as data: text there and back, hash-consing, the verifier, the order of products, passes that keep the meaning. */
+/**
+ * Graphs as data: text there and back, hash-consing, the verifier, the order of products, passes that keep the meaning.
+ */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createBuilder } from "../../src/graph/builder.js";
@@ -15,7 +17,9 @@ import { entriesOf, readSpec } from "../helpers/specs.js";
 
 const facts = { corpus: { vocabulary: ["a", "b", "c", "d"] } };
 const small = { width: "8", heads: "2", layers: "1", context: "4", "train.batch": "2" };
-const graphs = ["moby-dick", "nanogpt", "sublayer"].flatMap((name) => entriesOf(readSpec(name), name === "sublayer" ? {} : { facts, set: small }).graphs);
+const graphs = ["moby-dick", "nanogpt", "sublayer"].flatMap(
+  (name) => entriesOf(readSpec(name), name === "sublayer" ? {} : { facts, set: small }).graphs,
+);
 
 describe.each(graphs.map((graph, i) => [`${i} ${graph.name}`, graph] as const))("entry %s", (_, graph) => {
   it("is sound, and stays so through the passes", () => {
@@ -34,7 +38,11 @@ it("prints a node a line", () => {
   const b = createBuilder();
   const x = b.input("x", [2, 3], "f32");
   const w = b.parameter("w", [3, 4]);
-  const graph: Graph = { name: "small", outputs: new Map([["y", b.tanh(b.contract("ab,bc->ac", x, w))]]), updates: new Map([[w, b.mul(w, b.fill(0.5, [3, 4]))]]) };
+  const graph: Graph = {
+    name: "small",
+    outputs: new Map([["y", b.tanh(b.contract("ab,bc->ac", x, w))]]),
+    updates: new Map([[w, b.mul(w, b.fill(0.5, [3, 4]))]]),
+  };
   expect(printGraph(graph)).toMatchInlineSnapshot(`
     "graph small {
       %0: f32[2,3] = input {"name":"x"}
@@ -59,15 +67,22 @@ it("the verifier names what is wrong", () => {
   const b = createBuilder();
   const x = b.input("x", [2], "f32");
   const broken = { ...b.neg(x), shape: [3] } as Node;
-  expect(verifyGraph({ name: "g", outputs: new Map([["y", broken]]), updates: new Map() })[0]).toMatch(/neg: is f32\[3\], and the table says f32\[2\]/);
-  expect(verifyGraph({ name: "g", outputs: new Map(), updates: new Map([[x, b.neg(x)]]) })[0]).toMatch(/does not persist/);
-  expect(verifyGraph({ name: "g", outputs: new Map(), updates: new Map([[b.parameter("w", [3]), b.neg(x)]]) })[0]).toMatch(/its new value/);
+  expect(verifyGraph({ name: "g", outputs: new Map([["y", broken]]), updates: new Map() })[0]).toMatch(
+    /neg: is f32\[3\], and the table says f32\[2\]/,
+  );
+  expect(verifyGraph({ name: "g", outputs: new Map(), updates: new Map([[x, b.neg(x)]]) })[0]).toMatch(
+    /does not persist/,
+  );
+  expect(
+    verifyGraph({ name: "g", outputs: new Map(), updates: new Map([[b.parameter("w", [3]), b.neg(x)]]) })[0],
+  ).toMatch(/its new value/);
 });
 
 it("a constant is a finite f32, with one zero", () => {
   const b = createBuilder();
   expect(b.constant(-0)).toBe(b.constant(0));
-  for (const value of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 1e39]) expect(() => b.constant(value)).toThrow(/not a finite f32/);
+  for (const value of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 1e39])
+    expect(() => b.constant(value)).toThrow(/not a finite f32/);
   expect(b.constant(0xffffffff, "u32").dtype).toBe("u32");
 });
 
@@ -85,48 +100,90 @@ describe("products of many factors", () => {
   const labels = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { maxLength: 3 });
 
   it("are Einstein's sum, whatever the order", () => {
-    fc.assert(fc.property(fc.array(labels, { minLength: 1, maxLength: 8 }), fc.uniqueArray(fc.constantFrom("a", "b", "c", "d")), (factors, wanted) => {
-      const used = [...new Set(factors.flat())];
-      const out = wanted.filter((label) => used.includes(label));
-      const b = createBuilder();
-      const values = new Map<string, number[]>();
-      const parts = factors.map((own, i): Labelled => {
-        const size = own.reduce((product, label) => product * sizes[label]!, 1);
-        values.set(`${i}`, Array.from({ length: size }, (_, at) => Math.cos(at + 3 * i)));
-        return { node: b.input(`${i}`, own.map((label) => sizes[label]!), "f32"), labels: own };
-      });
-      const { node } = contractAll(b, parts, out);
-      const got = evaluate({ name: "g", outputs: new Map([["y", node]]), updates: new Map() }, values).outputs.get("y")!;
-      const at = (own: readonly string[], index: Readonly<Record<string, number>>): number => own.reduce((offset, label) => offset * sizes[label]! + index[label]!, 0);
-      const expected = new Float64Array(out.reduce((product, label) => product * sizes[label]!, 1));
-      const loop = (rest: readonly string[], index: Readonly<Record<string, number>>): void => {
-        const [label, ...others] = rest;
-        if (label === undefined) expected[at(out, index)]! += factors.reduce((product, own, i) => product * values.get(`${i}`)![at(own, index)]!, 1);
-        else for (let i = 0; i < sizes[label]!; i++) loop(others, { ...index, [label]: i });
-      };
-      loop(used, {});
-      expect(node.shape).toEqual(out.map((label) => sizes[label]!));
-      expected.forEach((value, i) => expect(got[i]).toBeCloseTo(value, 8));
-    }), { numRuns: 80 });
+    fc.assert(
+      fc.property(
+        fc.array(labels, { minLength: 1, maxLength: 8 }),
+        fc.uniqueArray(fc.constantFrom("a", "b", "c", "d")),
+        (factors, wanted) => {
+          const used = [...new Set(factors.flat())];
+          const out = wanted.filter((label) => used.includes(label));
+          const b = createBuilder();
+          const values = new Map<string, number[]>();
+          const parts = factors.map((own, i): Labelled => {
+            const size = own.reduce((product, label) => product * sizes[label]!, 1);
+            values.set(
+              `${i}`,
+              Array.from({ length: size }, (_, at) => Math.cos(at + 3 * i)),
+            );
+            return {
+              node: b.input(
+                `${i}`,
+                own.map((label) => sizes[label]!),
+                "f32",
+              ),
+              labels: own,
+            };
+          });
+          const { node } = contractAll(b, parts, out);
+          const got = evaluate({ name: "g", outputs: new Map([["y", node]]), updates: new Map() }, values).outputs.get(
+            "y",
+          )!;
+          const at = (own: readonly string[], index: Readonly<Record<string, number>>): number =>
+            own.reduce((offset, label) => offset * sizes[label]! + index[label]!, 0);
+          const expected = new Float64Array(out.reduce((product, label) => product * sizes[label]!, 1));
+          const loop = (rest: readonly string[], index: Readonly<Record<string, number>>): void => {
+            const [label, ...others] = rest;
+            if (label === undefined)
+              expected[at(out, index)]! += factors.reduce(
+                (product, own, i) => product * values.get(`${i}`)![at(own, index)]!,
+                1,
+              );
+            else for (let i = 0; i < sizes[label]!; i++) loop(others, { ...index, [label]: i });
+          };
+          loop(used, {});
+          expect(node.shape).toEqual(out.map((label) => sizes[label]!));
+          expected.forEach((value, i) => expect(got[i]).toBeCloseTo(value, 8));
+        },
+      ),
+      { numRuns: 80 },
+    );
   });
 
   it("cost what the cheapest bracketing of a chain of matrices costs", () => {
-    fc.assert(fc.property(fc.array(fc.integer({ min: 2, max: 40 }), { minLength: 3, maxLength: 7 }), fc.nat(5), (dims, turn) => {
-      const b = createBuilder();
-      const label = (i: number): string => `l${i}`;
-      const chain = dims.slice(1).map((size, i): Labelled => ({ node: b.input(`m${i}`, [dims[i]!, size], "f32"), labels: [label(i), label(i + 1)] }));
-      // The order in which the factors are written is not the order in which they are multiplied.
-      const written = chain.map((_, i) => chain[(i * 5 + turn) % chain.length]!).filter((factor, i, all) => all.indexOf(factor) === i);
-      fc.pre(written.length === chain.length);
-      const { node } = contractAll(b, written, [label(0), label(dims.length - 1)]);
-      const products = nodesOf({ name: "g", outputs: new Map([["y", node]]), updates: new Map() }).filter((made) => made.op === "contract");
-      const cost = products.reduce((total, made) => total + opTable.contract.flops(made) / 2, 0);
-      // The textbook's dynamic programme over intervals.
-      const best = (from: number, to: number): number => (to - from < 2 ? 0 : Math.min(...Array.from({ length: to - from - 1 }, (_, i) => {
-        const at = from + 1 + i;
-        return best(from, at) + best(at, to) + dims[from]! * dims[at]! * dims[to]!;
-      })));
-      expect(cost).toBe(best(0, dims.length - 1));
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 2, max: 40 }), { minLength: 3, maxLength: 7 }),
+        fc.nat(5),
+        (dims, turn) => {
+          const b = createBuilder();
+          const label = (i: number): string => `l${i}`;
+          const chain = dims.slice(1).map((size, i): Labelled => ({
+            node: b.input(`m${i}`, [dims[i]!, size], "f32"),
+            labels: [label(i), label(i + 1)],
+          }));
+          // The order in which the factors are written is not the order in which they are multiplied.
+          const written = chain
+            .map((_, i) => chain[(i * 5 + turn) % chain.length]!)
+            .filter((factor, i, all) => all.indexOf(factor) === i);
+          fc.pre(written.length === chain.length);
+          const { node } = contractAll(b, written, [label(0), label(dims.length - 1)]);
+          const products = nodesOf({ name: "g", outputs: new Map([["y", node]]), updates: new Map() }).filter(
+            (made) => made.op === "contract",
+          );
+          const cost = products.reduce((total, made) => total + opTable.contract.flops(made) / 2, 0);
+          // The textbook's dynamic programme over intervals.
+          const best = (from: number, to: number): number =>
+            to - from < 2
+              ? 0
+              : Math.min(
+                  ...Array.from({ length: to - from - 1 }, (_, i) => {
+                    const at = from + 1 + i;
+                    return best(from, at) + best(at, to) + dims[from]! * dims[at]! * dims[to]!;
+                  }),
+                );
+          expect(cost).toBe(best(0, dims.length - 1));
+        },
+      ),
+    );
   });
 });

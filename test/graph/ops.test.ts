@@ -1,4 +1,7 @@
-/** Tests that the op table writes itself: every case of every op against central differences, every composite against its expansion. */
+/**
+ * Tests that the op table writes itself: every case of every op against central differences, every composite against
+ * its expansion.
+ */
 import { describe, expect, it } from "vitest";
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
@@ -15,16 +18,30 @@ import { allCases, build, random } from "../helpers/cases.js";
 
 /** Ops without a derivative, and why. */
 const NOT_DIFFERENTIATED: Readonly<Partial<Record<Op, string>>> = {
-  parameter: "a leaf", state: "a leaf", input: "a leaf",
-  lt: "a condition", le: "a condition", eq: "a condition", and: "a condition", or: "a condition", not: "a condition", finite: "a condition",
-  threefry: "random bits", sinkhorn_vjp: "second derivatives of Sinkhorn are not asked for",
-  attention_lse: "made by a derivative, for a derivative", attention_vjp: "second derivatives of attention are not asked for",
+  parameter: "a leaf",
+  state: "a leaf",
+  input: "a leaf",
+  lt: "a condition",
+  le: "a condition",
+  eq: "a condition",
+  and: "a condition",
+  or: "a condition",
+  not: "a condition",
+  finite: "a condition",
+  threefry: "random bits",
+  sinkhorn_vjp: "second derivatives of Sinkhorn are not asked for",
+  attention_lse: "made by a derivative, for a derivative",
+  attention_vjp: "second derivatives of attention are not asked for",
 };
 
 const ALL = Object.keys(opTable) as Op[];
 const DTYPES: readonly DType[] = ["f32", "u32", "bool"];
 const LEAVES: ReadonlySet<Op> = new Set(["parameter", "state", "input"]);
-const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({ name: "test", outputs: new Map(Object.entries(outputs)), updates: new Map() });
+const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({
+  name: "test",
+  outputs: new Map(Object.entries(outputs)),
+  updates: new Map(),
+});
 
 describe("the table", () => {
   it.each(ALL)("%s has cases, and a derivative or a reason", (op) => {
@@ -43,10 +60,21 @@ describe("the table", () => {
       const inferred = infer(inputs, item.attrs, item.given ?? {});
       return typeof inferred === "string" ? null : `${dtypes.join(", ")} -> ${inferred.dtype}`;
     };
-    const tested = new Set(cases.map((item) => signature(createBuilder(), item, item.inputs.map(({ dtype }) => dtype))));
+    const tested = new Set(
+      cases.map((item) =>
+        signature(
+          createBuilder(),
+          item,
+          item.inputs.map(({ dtype }) => dtype),
+        ),
+      ),
+    );
     expect(tested.has(null), "a case that its own row refuses").toBe(false);
     for (const item of cases) {
-      const choices = item.inputs.reduce<DType[][]>((lists) => lists.flatMap((list) => DTYPES.map((dtype) => [...list, dtype])), [[]]);
+      const choices = item.inputs.reduce<DType[][]>(
+        (lists) => lists.flatMap((list) => DTYPES.map((dtype) => [...list, dtype])),
+        [[]],
+      );
       for (const dtypes of choices) {
         const found = signature(createBuilder(), item, dtypes);
         if (found !== null) expect([...tested]).toContain(found);
@@ -54,32 +82,45 @@ describe("the table", () => {
     }
   });
 
-  it.each(allCases)("$op, case $index: its text reads back as the same graph, and the passes leave it sound", ({ op, index, item }) => {
-    const b = createBuilder();
-    const { node, inputs, values } = build(b, op, item, "x", random(index + 3));
-    const tagged = b.make(op, node.inputs, item.attrs, { ...item.given, site: "layers.0.drop", epoch: 2 });
-    const cotangent = b.input("g", node.shape, "f32");
-    const back = opTable[op].vjp && node.dtype === "f32" ? vjp(b, [node], [cotangent], inputs) : [];
-    const graph = graphOf({ "a \"name\"": node, tagged, ...Object.fromEntries(back.map((d, i) => [`d${i}`, d])) });
-    const text = printGraph(graph);
-    const read = parseGraph(text);
-    expect(printGraph(read)).toBe(text);
-    const bindings = new Map([...values, ["g", Array.from({ length: sizeOf(node.shape) }, (_, i) => Math.sin(i))] as const]);
-    expect(evaluate(read, bindings).outputs).toEqual(evaluate(graph, bindings).outputs);
-    for (const made of [graph, read, expand(graph, () => true), legalize(graph), rewrite(graph, () => null)]) expect(verifyGraph(made)).toEqual([]);
-    expect(printGraph(rewrite(graph, () => null))).toBe(text);
-  });
+  it.each(allCases)(
+    "$op, case $index: its text reads back as the same graph, and the passes leave it sound",
+    ({ op, index, item }) => {
+      const b = createBuilder();
+      const { node, inputs, values } = build(b, op, item, "x", random(index + 3));
+      const tagged = b.make(op, node.inputs, item.attrs, { ...item.given, site: "layers.0.drop", epoch: 2 });
+      const cotangent = b.input("g", node.shape, "f32");
+      const back = opTable[op].vjp && node.dtype === "f32" ? vjp(b, [node], [cotangent], inputs) : [];
+      const graph = graphOf({ 'a "name"': node, tagged, ...Object.fromEntries(back.map((d, i) => [`d${i}`, d])) });
+      const text = printGraph(graph);
+      const read = parseGraph(text);
+      expect(printGraph(read)).toBe(text);
+      const bindings = new Map([
+        ...values,
+        ["g", Array.from({ length: sizeOf(node.shape) }, (_, i) => Math.sin(i))] as const,
+      ]);
+      expect(evaluate(read, bindings).outputs).toEqual(evaluate(graph, bindings).outputs);
+      for (const made of [graph, read, expand(graph, () => true), legalize(graph), rewrite(graph, () => null)])
+        expect(verifyGraph(made)).toEqual([]);
+      expect(printGraph(rewrite(graph, () => null))).toBe(text);
+    },
+  );
 });
 
 describe("derivatives", () => {
-  const isFloat = (op: Op, item: Case): boolean => build(createBuilder(), op, item, "x", random(1)).node.dtype === "f32";
-  const cases = allCases.filter(({ op, item }) => opTable[op].vjp !== null && item.inputs.some(({ dtype }) => dtype === "f32") && isFloat(op, item));
+  const isFloat = (op: Op, item: Case): boolean =>
+    build(createBuilder(), op, item, "x", random(1)).node.dtype === "f32";
+  const cases = allCases.filter(
+    ({ op, item }) => opTable[op].vjp !== null && item.inputs.some(({ dtype }) => dtype === "f32") && isFloat(op, item),
+  );
   it.each(cases)("$op, case $index, against central differences", ({ op, index, item }) => {
     const next = random(1000 * index + op.length);
     const b = createBuilder();
     const { node, inputs, values } = build(b, op, item, "x", next);
     const weights = Array.from({ length: sizeOf(node.shape) }, () => next() - 0.5);
-    const weighted = b.sum(b.mul(node, b.input("weights", node.shape, "f32")), node.shape.map((_, axis) => axis));
+    const weighted = b.sum(
+      b.mul(node, b.input("weights", node.shape, "f32")),
+      node.shape.map((_, axis) => axis),
+    );
     const found = vjp(b, [weighted], [b.constant(1)], inputs);
     const bindings = new Map([...values, ["weights", weights] as const]);
     const graph = graphOf({ loss: weighted, ...Object.fromEntries(found.map((gradient, i) => [`${i}`, gradient])) });
@@ -87,17 +128,22 @@ describe("derivatives", () => {
     const lossAt = (name: string, at: number, shift: number): number => {
       const moved = [...values.get(name)!];
       moved[at]! += shift;
-      return evaluate(graphOf({ loss: weighted }), new Map([...bindings, [name, moved] as const])).outputs.get("loss")![0]!;
+      return evaluate(graphOf({ loss: weighted }), new Map([...bindings, [name, moved] as const])).outputs.get(
+        "loss",
+      )![0]!;
     };
     inputs.forEach((input, i) => {
       const name = input.op === "input" ? input.attrs.name : "";
       const gradient = outputs.get(`${i}`)!;
       const h = 1e-4;
       // Richardson's extrapolation of the central difference: error of order h^4.
-      const central = (at: number, step: number): number => (lossAt(name, at, step) - lossAt(name, at, -step)) / (2 * step);
+      const central = (at: number, step: number): number =>
+        (lossAt(name, at, step) - lossAt(name, at, -step)) / (2 * step);
       const differences = values.get(name)!.map((_, at) => (4 * central(at, h / 2) - central(at, h)) / 3);
       const scale = Math.max(1e-6, ...differences.map(Math.abs), ...Array.from(gradient, Math.abs));
-      differences.forEach((difference, at) => expect(Math.abs(difference - gradient[at]!) / scale, `${name}[${at}]`).toBeLessThanOrEqual(1e-6));
+      differences.forEach((difference, at) =>
+        expect(Math.abs(difference - gradient[at]!) / scale, `${name}[${at}]`).toBeLessThanOrEqual(1e-6),
+      );
     });
   });
 });
@@ -114,15 +160,22 @@ describe("composites", () => {
     const direct = differentiated ? vjp(b, [node], [cotangent], inputs) : [];
     const through = differentiated ? vjp(b, [expansion], [cotangent], inputs) : [];
     const g = Array.from({ length: sizeOf(node.shape) }, () => next() - 0.5);
-    const { outputs } = evaluate(graphOf({
-      value: node, expanded: expansion,
-      ...Object.fromEntries(direct.map((d, i) => [`direct${i}`, d])), ...Object.fromEntries(through.map((d, i) => [`through${i}`, d])),
-    }), new Map([...values, ["g", g] as const]));
+    const { outputs } = evaluate(
+      graphOf({
+        value: node,
+        expanded: expansion,
+        ...Object.fromEntries(direct.map((d, i) => [`direct${i}`, d])),
+        ...Object.fromEntries(through.map((d, i) => [`through${i}`, d])),
+      }),
+      new Map([...values, ["g", g] as const]),
+    );
     const close = (a: string, c: string): void => {
       const x = outputs.get(a)!;
       const y = outputs.get(c)!;
       const scale = Math.max(1e-9, ...Array.from(y, Math.abs));
-      x.forEach((value: number, i: number) => expect(Math.abs(value - y[i]!) / scale, `${a}[${i}]`).toBeLessThanOrEqual(1e-9));
+      x.forEach((value: number, i: number) =>
+        expect(Math.abs(value - y[i]!) / scale, `${a}[${i}]`).toBeLessThanOrEqual(1e-9),
+      );
     };
     close("value", "expanded");
     direct.forEach((_, i) => close(`direct${i}`, `through${i}`));
@@ -131,7 +184,9 @@ describe("composites", () => {
   it("are gone after expand", () => {
     const b = createBuilder();
     const logits = b.input("z", [2, 4, 4], "f32");
-    const graph = graphOf({ y: b.gelu(b.softmax(b.sinkhorn(logits, { iterations: 3, convention: "deepseek", epsilon: 1e-6 }))) });
+    const graph = graphOf({
+      y: b.gelu(b.softmax(b.sinkhorn(logits, { iterations: 3, convention: "deepseek", epsilon: 1e-6 }))),
+    });
     const flat = expand(graph, () => true);
     const ops = new Set<string>();
     const visit = (node: Node): void => {
@@ -142,6 +197,8 @@ describe("composites", () => {
     expect([...ops].filter((op) => opTable[op as Op].expand)).toEqual([]);
     const z = new Map([["z", Array.from({ length: 32 }, (_, i) => Math.sin(i))]]);
     const before = evaluate(graph, z).outputs.get("y")!;
-    evaluate(flat, z).outputs.get("y")!.forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 12));
+    evaluate(flat, z)
+      .outputs.get("y")!
+      .forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 12));
   });
 });

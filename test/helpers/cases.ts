@@ -1,6 +1,6 @@
 /**
- * Inputs for the generated tests: values drawn from a case of the op table, reproducibly. Floats keep their distance from the kinks
- * that the case declares, and from each other where it asks for distinct values.
+ * Inputs for the generated tests: values drawn from a case of the op table, reproducibly. Floats keep their distance
+ * from the kinks that the case declares, and from each other where it asks for distinct values.
  */
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import type { Node, Op } from "../../src/graph/node.js";
@@ -25,8 +25,9 @@ export function draw(sample: Sample, next: () => number): number[] {
 }
 
 /** Every case of every op. */
-export const allCases: readonly { readonly op: Op; readonly index: number; readonly item: Case }[] = (Object.keys(opTable) as Op[]).flatMap((op) =>
-  (opTable[op].cases as readonly Case[]).map((item, index) => ({ op, index, item })));
+export const allCases: readonly { readonly op: Op; readonly index: number; readonly item: Case }[] = (
+  Object.keys(opTable) as Op[]
+).flatMap((op) => (opTable[op].cases as readonly Case[]).map((item, index) => ({ op, index, item })));
 
 export interface Built {
   readonly node: Node;

@@ -10,8 +10,14 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const buildFolder = (): string => join(root, "node_modules", ".cache", `mhc-cli-${process.pid}`);
 
 export function buildCommand(folder: string): void {
-  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", folder], { cwd: root, stdio: "pipe" });
-  writeFileSync(join(folder, "package.json"), '{"name": "mhc-lang", "type": "module", "version": "0.1.0", "exports": "./src/index.js"}');
+  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", folder], {
+    cwd: root,
+    stdio: "pipe",
+  });
+  writeFileSync(
+    join(folder, "package.json"),
+    '{"name": "mhc-lang", "type": "module", "version": "0.1.0", "exports": "./src/index.js"}',
+  );
 }
 
 export interface Outcome {
@@ -21,18 +27,29 @@ export interface Outcome {
 }
 
 /** Runs the command in a folder; one that does not end by itself is killed and fails with the code null. */
-export const commandIn = (build: string, cwd: string) => (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> =>
-  new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], { cwd, env: { ...process.env, MHC_CACHE: join(cwd, "tune.json"), ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
-    let out = "";
-    let err = "";
-    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
-    child.on("close", (code) => resolve({ code, out, err }));
-  });
+export const commandIn =
+  (build: string, cwd: string) =>
+  (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, [join(build, "src/cli/main.js"), ...args], {
+        cwd,
+        env: { ...process.env, MHC_CACHE: join(cwd, "tune.json"), ...env },
+        stdio: ["ignore", "pipe", "pipe"],
+        timeout: 30_000,
+      });
+      let out = "";
+      let err = "";
+      child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+      child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+      child.on("close", (code) => resolve({ code, out, err }));
+    });
 
 /** JSON, one object a line. */
-export const rows = (out: string): Record<string, unknown>[] => out.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+export const rows = (out: string): Record<string, unknown>[] =>
+  out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 /** A page that trains on `text.txt` in no time. */
 export const SPEC = `/// A small decoder.

@@ -1,6 +1,7 @@
 /**
- * Runs kernels of a CPU tree by tree and counts: an implementation of the kernel IR that shares nothing with the printers, slow and plain.
- * What is computed on values (f32, u32, bool) counts, a multiply-add twice, four lanes four times; what is computed on indices does not, nor does a number that is made whole only to be one.
+ * Runs kernels of a CPU tree by tree and counts: an implementation of the kernel IR that shares nothing with the
+ * printers, slow and plain. What is computed on values (f32, u32, bool) counts, a multiply-add twice, four lanes four
+ * times; what is computed on indices does not, nor does a number that is made whole only to be one.
  */
 import type { Expr, Kernel, Stmt, Type } from "../../src/kernel/ir.js";
 
@@ -28,14 +29,23 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
 
   const lanes = (f: (...values: number[]) => number, ...values: readonly Value[]): Value => {
     const wide = values.find((value) => typeof value !== "number") as readonly number[] | undefined;
-    return wide ? wide.map((_, i) => f(...values.map((value) => (typeof value === "number" ? value : value[i]!)))) : f(...(values as number[]));
+    return wide
+      ? wide.map((_, i) => f(...values.map((value) => (typeof value === "number" ? value : value[i]!))))
+      : f(...(values as number[]));
   };
   const counts = ({ of, lanes: width }: Type, times = 1): void => {
     const more = of === "index" ? 0 : times * width;
     operations += more;
     if (depth === 0) prologue += more;
   };
-  const rounded = (type: Type, value: number): number => (type.of === "f32" ? Math.fround(value) : type.of === "u32" ? value >>> 0 : type.of === "bool" ? Number(value !== 0) : value);
+  const rounded = (type: Type, value: number): number =>
+    type.of === "f32"
+      ? Math.fround(value)
+      : type.of === "u32"
+        ? value >>> 0
+        : type.of === "bool"
+          ? Number(value !== 0)
+          : value;
 
   function load(from: string, at: number): number {
     const array = arrays.get(from);
@@ -58,7 +68,8 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
 
   function evaluate(e: Expr): Value {
     switch (e.kind) {
-      case "const": return e.value;
+      case "const":
+        return e.value;
       case "ref": {
         const value = names.get(e.name);
         if (value === undefined) throw new Error(`${e.name} has no value`);
@@ -66,7 +77,19 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
       }
       case "unary": {
         counts(e.a.type);
-        const f = { neg: (x: number) => -x, exp: Math.exp, log: Math.log, sqrt: Math.sqrt, tanh: Math.tanh, erf: Math.tanh, abs: Math.abs, sin: Math.sin, cos: Math.cos, floor: Math.floor, not: (x: number) => Number(x === 0) }[e.op];
+        const f = {
+          neg: (x: number) => -x,
+          exp: Math.exp,
+          log: Math.log,
+          sqrt: Math.sqrt,
+          tanh: Math.tanh,
+          erf: Math.tanh,
+          abs: Math.abs,
+          sin: Math.sin,
+          cos: Math.cos,
+          floor: Math.floor,
+          not: (x: number) => Number(x === 0),
+        }[e.op];
         return lanes((x) => rounded(e.type, f(x)), evaluate(e.a));
       }
       case "binary": {
@@ -74,10 +97,23 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
         if (e.b.kind !== "lanes" || e.type.of !== "u32") counts(e.a.type);
         const { of } = e.a.type;
         const f = {
-          add: (x: number, y: number) => x + y, sub: (x: number, y: number) => x - y, mul: (x: number, y: number) => (of === "u32" ? Math.imul(x, y) : x * y),
-          div: (x: number, y: number) => (of === "f32" ? x / y : Math.floor(x / y)), rem: (x: number, y: number) => x % y, min: Math.min, max: Math.max, pow: Math.pow,
-          lt: (x: number, y: number) => Number(x < y), le: (x: number, y: number) => Number(x <= y), eq: (x: number, y: number) => Number(x === y), ne: (x: number, y: number) => Number(x !== y),
-          and: (x: number, y: number) => x & y, or: (x: number, y: number) => x | y, xor: (x: number, y: number) => x ^ y, shl: (x: number, y: number) => x << y, shr: (x: number, y: number) => x >>> y,
+          add: (x: number, y: number) => x + y,
+          sub: (x: number, y: number) => x - y,
+          mul: (x: number, y: number) => (of === "u32" ? Math.imul(x, y) : x * y),
+          div: (x: number, y: number) => (of === "f32" ? x / y : Math.floor(x / y)),
+          rem: (x: number, y: number) => x % y,
+          min: Math.min,
+          max: Math.max,
+          pow: Math.pow,
+          lt: (x: number, y: number) => Number(x < y),
+          le: (x: number, y: number) => Number(x <= y),
+          eq: (x: number, y: number) => Number(x === y),
+          ne: (x: number, y: number) => Number(x !== y),
+          and: (x: number, y: number) => x & y,
+          or: (x: number, y: number) => x | y,
+          xor: (x: number, y: number) => x ^ y,
+          shl: (x: number, y: number) => x << y,
+          shr: (x: number, y: number) => x >>> y,
         }[e.op];
         return lanes((x, y) => rounded(e.type, f(x, y)), evaluate(e.a), evaluate(e.b));
       }
@@ -107,21 +143,27 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
         const value = evaluate(e.a) as number;
         return [value, value, value, value];
       }
-      case "lanes": return e.items.map((item) => evaluate(item) as number);
+      case "lanes":
+        return e.items.map((item) => evaluate(item) as number);
       case "shuffle": {
         const both = [...(evaluate(e.a) as readonly number[]), ...(evaluate(e.b) as readonly number[])];
         return e.order.map((from) => both[from]!);
       }
-      case "extract": return (evaluate(e.a) as readonly number[])[e.lane]!;
-      case "exchange": throw new Error("a kernel of a GPU");
-      default: return e satisfies never;
+      case "extract":
+        return (evaluate(e.a) as readonly number[])[e.lane]!;
+      case "exchange":
+        throw new Error("a kernel of a GPU");
+      default:
+        return e satisfies never;
     }
   }
 
   function run(list: readonly Stmt[]): void {
     for (const s of list) {
       switch (s.kind) {
-        case "let": case "var": case "assign": {
+        case "let":
+        case "var":
+        case "assign": {
           const before = [operations, prologue] as const;
           names.set(s.name, evaluate(s.value));
           if (places.has(s.name)) [operations, prologue] = before;
@@ -144,10 +186,17 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
           }
           break;
         }
-        case "if": run(evaluate(s.condition) ? s.then : s.else); break;
-        case "array": arrays.set(s.name, new Array<number>(s.size).fill(0)); break;
-        case "shared": case "barrier": throw new Error("a kernel of a GPU");
-        default: s satisfies never;
+        case "if":
+          run(evaluate(s.condition) ? s.then : s.else);
+          break;
+        case "array":
+          arrays.set(s.name, new Array<number>(s.size).fill(0));
+          break;
+        case "shared":
+        case "barrier":
+          throw new Error("a kernel of a GPU");
+        default:
+          s satisfies never;
       }
     }
   }
@@ -158,7 +207,13 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
     names.set("group", group);
     run(kernel.body);
   }
-  return { operations, prologue, touched: new Map(kernel.buffers.map(({ name }) => [name, { read: read.get(name)!.size, written: written.get(name)!.size }])) };
+  return {
+    operations,
+    prologue,
+    touched: new Map(
+      kernel.buffers.map(({ name }) => [name, { read: read.get(name)!.size, written: written.get(name)!.size }]),
+    ),
+  };
 }
 
 /** Names of whole numbers made of floats that are read as indices and as nothing else. */
@@ -169,7 +224,13 @@ function placesIn(kernel: Kernel): ReadonlySet<string> {
   const walk = (part: unknown): void => {
     if (Array.isArray(part)) return part.forEach(walk);
     if (typeof part !== "object" || part === null) return;
-    const node = part as { readonly kind?: string; readonly name?: string; readonly type?: Type; readonly a?: { readonly kind?: string; readonly name?: string }; readonly value?: { readonly kind?: string; readonly type?: Type } };
+    const node = part as {
+      readonly kind?: string;
+      readonly name?: string;
+      readonly type?: Type;
+      readonly a?: { readonly kind?: string; readonly name?: string };
+      readonly value?: { readonly kind?: string; readonly type?: Type };
+    };
     if (node.kind === "let" && node.value?.kind === "cast" && node.value.type?.of === "u32") casts.add(node.name!);
     if (node.kind === "ref") add(reads.all, node.name!);
     if (node.kind === "cast" && node.type?.of === "index" && node.a?.kind === "ref") add(reads.index, node.a.name!);

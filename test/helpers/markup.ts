@@ -18,12 +18,23 @@ export function parseMarkup(page: string): Element {
       const last = open.pop()!;
       if (last.name !== closed) throw new Error(`</${closed}> ends <${last.name}>`);
     } else if (opened !== undefined) {
-      const element: Element = { name: opened, attributes: Object.fromEntries([...(attributes ?? "").matchAll(/([\w:-]+)="([^"]*)"/g)].map(([, name, value]) => [name!, value!])), children: [], text: "" };
+      const element: Element = {
+        name: opened,
+        attributes: Object.fromEntries(
+          [...(attributes ?? "").matchAll(/([\w:-]+)="([^"]*)"/g)].map(([, name, value]) => [name!, value!]),
+        ),
+        children: [],
+        text: "",
+      };
       open.at(-1)!.children.push(element);
       if (!empty) open.push(element);
     } else if (!token.startsWith("<!")) {
       if (/&(?!(amp|lt|gt|quot);)/.test(token)) throw new Error(`an & that begins no entity: ${token}`);
-      const plain = token.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"').replaceAll("&amp;", "&");
+      const plain = token
+        .replaceAll("&lt;", "<")
+        .replaceAll("&gt;", ">")
+        .replaceAll("&quot;", '"')
+        .replaceAll("&amp;", "&");
       for (const element of open) element.text += plain;
     }
   }
@@ -32,4 +43,5 @@ export function parseMarkup(page: string): Element {
 }
 
 /** All elements of a name, in the order of the page. */
-export const all = (element: Element, name: string): Element[] => element.children.flatMap((child) => [...(child.name === name ? [child] : []), ...all(child, name)]);
+export const all = (element: Element, name: string): Element[] =>
+  element.children.flatMap((child) => [...(child.name === name ? [child] : []), ...all(child, name)]);

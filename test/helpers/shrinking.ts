@@ -1,4 +1,7 @@
-/** A page that shrinks in every way: layers, heads, neurons, a bottleneck (a rank), and lanes; with a parameter on spheres. */
+/**
+ * A page that shrinks in every way: layers, heads, neurons, a bottleneck (a rank), and lanes; with a parameter on
+ * spheres.
+ */
 import type { Facts } from "../../src/compile.js";
 
 export const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
@@ -17,8 +20,13 @@ export interface PageOptions {
 export const SHRINK = "shrink heads, mlp.hidden, squeeze.rank, layers, attention, squeeze, lanes";
 
 export const shrinkingPage = ({
-  manifold = "manifold M = birkhoff(iterations = 6)", connection = "mhc(M)", cost = `device cpu\n    energy <= 50%\n    ${SHRINK}`, optimizer = "sgd(rate = 0.05, momentum = 0.5)", width = false,
-}: PageOptions = {}): string => (width ? narrow : (page: string) => page)(`
+  manifold = "manifold M = birkhoff(iterations = 6)",
+  connection = "mhc(M)",
+  cost = `device cpu\n    energy <= 50%\n    ${SHRINK}`,
+  optimizer = "sgd(rate = 0.05, momentum = 0.5)",
+  width = false,
+}: PageOptions = {}): string =>
+  (width ? narrow : (page: string) => page)(`
 block squeeze(rank)(y[t, w]) {
   dim v = w
   param down[w, rank], up[rank, v] ~ normal(0.3)
@@ -49,6 +57,15 @@ model Small {
 }`);
 
 /** The page with one stream, whose width may shrink. */
-const narrow = (page: string): string => page
-  .replace(/manifold M = .*/, "").replaceAll("via mhc(M)", "").replace("x[lanes, context, width] = copies(embed(corpus.token) + positions())", "x[context, width] = embed(corpus.token) + positions()")
-  .replace("total(x)", "x").replace(", lanes = 3", "").replace("constrain { mlp.up each hidden on sphere }", "").replace(`${SHRINK}`, `${SHRINK.replace("lanes", "width")}`);
+const narrow = (page: string): string =>
+  page
+    .replace(/manifold M = .*/, "")
+    .replaceAll("via mhc(M)", "")
+    .replace(
+      "x[lanes, context, width] = copies(embed(corpus.token) + positions())",
+      "x[context, width] = embed(corpus.token) + positions()",
+    )
+    .replace("total(x)", "x")
+    .replace(", lanes = 3", "")
+    .replace("constrain { mlp.up each hidden on sphere }", "")
+    .replace(`${SHRINK}`, `${SHRINK.replace("lanes", "width")}`);

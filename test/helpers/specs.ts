@@ -6,8 +6,10 @@ import { load, type Model } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import type { Plan } from "../../runtime/plan.js";
 
-export const readSpec = (name: string): string => readFileSync(new URL(`../../specs/${name}.mhc`, import.meta.url), "utf8");
-export const readFixture = (name: string): unknown => JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), "utf8"));
+export const readSpec = (name: string): string =>
+  readFileSync(new URL(`../../specs/${name}.mhc`, import.meta.url), "utf8");
+export const readFixture = (name: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), "utf8"));
 
 export interface SpecOptions {
   readonly set?: Readonly<Record<string, string>>;
@@ -29,7 +31,11 @@ export function entriesOf(text: string, options: SpecOptions = {}): Entries {
   return buildEntries(model, { monitors: options.monitors ?? false });
 }
 
-export async function loaded(text: string, device: DeviceName, options: SpecOptions & { readonly seed?: number; readonly threads?: number } = {}): Promise<Model> {
+export async function loaded(
+  text: string,
+  device: DeviceName,
+  options: SpecOptions & { readonly seed?: number; readonly threads?: number } = {},
+): Promise<Model> {
   return load(await planOf(text, [device], options), { device, seed: options.seed, threads: options.threads });
 }
 

@@ -8,11 +8,16 @@ const fused = (body: string): string => {
   const kernel = parseKernel(`kernel sums(b0: read work, b1: write out) groups 2 workgroup 1 {\n${body}\n}`);
   const after = { ...kernel, body: fuse(kernel.body) };
   expect(verifyKernel(after)).toEqual([]);
-  return printKernel(after).split("\n").slice(1, -1).map((line) => line.slice(2)).join("\n");
+  return printKernel(after)
+    .split("\n")
+    .slice(1, -1)
+    .map((line) => line.slice(2))
+    .join("\n");
 };
 
 it("a product that is read once, by a sum, is computed there", () => {
-  expect(fused(`
+  expect(
+    fused(`
     let a: f32x4 = b0[0].x4
     let b: f32x4 = b0[4].x4
     let once: f32x4 = (a * b)
@@ -20,7 +25,8 @@ it("a product that is read once, by a sum, is computed there", () => {
     b1[0].x4 = (once + b)
     b1[4].x4 = (twice + b)
     b1[8].x4 = (((a * splat(2.0)) + twice) + (b * b))
-  `)).toMatchInlineSnapshot(`
+  `),
+  ).toMatchInlineSnapshot(`
     "let a: f32x4 = b0[0].x4
     let b: f32x4 = b0[4].x4
     let twice: f32x4 = (a * a)

@@ -1,4 +1,6 @@
-/** Small kernels that several suites share: each exercises one side of the IR, written with build.ts as skeletons do. */
+/**
+ * Small kernels that several suites share: each exercises one side of the IR, written with build.ts as skeletons do.
+ */
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel } from "../../src/kernel/ir.js";
 import { random } from "../../src/schedule/random.js";
@@ -9,8 +11,14 @@ const V: Expr["type"] = { of: "f32", lanes: 4 };
 
 /** out[i] = a * x[i] + y[i], 64 elements a group. */
 export const saxpy = (total: number): Kernel => ({
-  name: "saxpy", groups: Math.ceil(total / 64), workgroup: 1,
-  buffers: [{ name: "x", pool: "work", access: "read" }, { name: "y", pool: "state", access: "read" }, { name: "result", pool: "out", access: "write" }],
+  name: "saxpy",
+  groups: Math.ceil(total / 64),
+  workgroup: 1,
+  buffers: [
+    { name: "x", pool: "work", access: "read" },
+    { name: "y", pool: "state", access: "read" },
+    { name: "result", pool: "out", access: "write" },
+  ],
   body: [
     k.letS("from", k.mul(group, k.idx(64))),
     k.letS("end", k.min(k.add(k.ref("from", k.INDEX), k.idx(64)), k.idx(total))),
@@ -25,8 +33,13 @@ export const softmax = (rows: number, width: number): Kernel => {
   const base = k.ref("base", k.INDEX);
   const at = k.add(base, i);
   return {
-    name: "row_softmax", groups: rows, workgroup: 1,
-    buffers: [{ name: "x", pool: "work", access: "read" }, { name: "result", pool: "out", access: "write" }],
+    name: "row_softmax",
+    groups: rows,
+    workgroup: 1,
+    buffers: [
+      { name: "x", pool: "work", access: "read" },
+      { name: "result", pool: "out", access: "write" },
+    ],
     body: [
       k.arrayS("e", "f32", width),
       k.letS("base", k.mul(group, k.idx(width))),
@@ -38,7 +51,9 @@ export const softmax = (rows: number, width: number): Kernel => {
         k.store("e", i, k.ref("v", k.F32)),
         k.assign("sum", k.add(k.ref("sum", k.F32), k.ref("v", k.F32))),
       ]),
-      k.forS("i", k.idx(0), k.idx(width), 1, [k.store("result", at, k.div(k.load("e", i, k.F32), k.ref("sum", k.F32)))]),
+      k.forS("i", k.idx(0), k.idx(width), 1, [
+        k.store("result", at, k.div(k.load("e", i, k.F32), k.ref("sum", k.F32))),
+      ]),
     ],
   };
 };
@@ -48,15 +63,29 @@ export const vector = (groups: number): Kernel => {
   const at = k.mul(group, k.idx(4));
   const x = k.ref("x", V);
   return {
-    name: "vector", groups, workgroup: 1,
-    buffers: [{ name: "input", pool: "work", access: "read" }, { name: "result", pool: "out", access: "write" }],
+    name: "vector",
+    groups,
+    workgroup: 1,
+    buffers: [
+      { name: "input", pool: "work", access: "read" },
+      { name: "result", pool: "out", access: "write" },
+    ],
     body: [
       k.letS("x", k.load("input", k.add(at, k.idx(1)), V)),
       k.letS("positive", k.lt(k.splat(k.f32(0)), x)),
-      k.letS("y", k.select(k.ref("positive", { of: "bool", lanes: 4 }), k.mul(x, x), k.lanes([k.f32(0), k.f32(1), k.f32(2), k.f32(3)]))),
-      k.ifS(k.eq(group, k.idx(groups - 1)), ([0, 1, 2, 3] as const).map((l) => k.store("result", k.add(at, k.idx(l)), k.extract(k.ref("y", V), l))), [
-        k.store("result", at, k.ref("y", V)),
-      ]),
+      k.letS(
+        "y",
+        k.select(
+          k.ref("positive", { of: "bool", lanes: 4 }),
+          k.mul(x, x),
+          k.lanes([k.f32(0), k.f32(1), k.f32(2), k.f32(3)]),
+        ),
+      ),
+      k.ifS(
+        k.eq(group, k.idx(groups - 1)),
+        ([0, 1, 2, 3] as const).map((l) => k.store("result", k.add(at, k.idx(l)), k.extract(k.ref("y", V), l))),
+        [k.store("result", at, k.ref("y", V))],
+      ),
     ],
   };
 };
@@ -68,11 +97,26 @@ export const threefry = (groups: number): Kernel => {
     lets.push(k.letS(`t${lets.length}`, value));
     return k.ref(`t${lets.length - 1}`, value.type);
   };
-  const [a, b] = random(k.load("key", k.idx(0), k.U32), k.load("key", k.idx(1), k.U32), k.cast(group, k.U32), k.u32(7), bind);
+  const [a, b] = random(
+    k.load("key", k.idx(0), k.U32),
+    k.load("key", k.idx(1), k.U32),
+    k.cast(group, k.U32),
+    k.u32(7),
+    bind,
+  );
   return {
-    name: "threefry", groups, workgroup: 1,
-    buffers: [{ name: "key", pool: "ints", access: "read" }, { name: "result", pool: "ints", access: "write" }],
-    body: [...lets, k.store("result", k.mul(group, k.idx(2)), a), k.store("result", k.add(k.mul(group, k.idx(2)), k.idx(1)), b)],
+    name: "threefry",
+    groups,
+    workgroup: 1,
+    buffers: [
+      { name: "key", pool: "ints", access: "read" },
+      { name: "result", pool: "ints", access: "write" },
+    ],
+    body: [
+      ...lets,
+      k.store("result", k.mul(group, k.idx(2)), a),
+      k.store("result", k.add(k.mul(group, k.idx(2)), k.idx(1)), b),
+    ],
   };
 };
 
@@ -83,18 +127,44 @@ export const integers: Kernel = (() => {
   const n = k.ref("n", k.INDEX);
   const flag = k.ref("flag", k.BOOL);
   const values: Expr[] = [
-    k.add(a, b), k.sub(a, b), k.mul(a, b), k.div(a, b), k.rem(a, b), k.min(a, b), k.max(a, b),
-    k.and(a, b), k.or(a, b), k.xor(a, b), k.shl(a, k.u32(5)), k.shr(a, k.u32(7)),
-    k.cast(k.lt(a, b), k.U32), k.cast(k.le(a, a), k.U32), k.cast(k.eq(a, b), k.U32), k.cast(k.ne(a, b), k.U32),
-    k.cast(k.and(flag, k.not(k.lt(b, a))), k.U32), k.cast(k.or(flag, k.lt(b, a)), k.U32), k.cast(k.eq(flag, k.bool(true)), k.U32),
-    k.cast(k.div(k.add(n, k.idx(17)), k.idx(5)), k.U32), k.cast(k.rem(k.add(n, k.idx(17)), k.idx(5)), k.U32),
-    k.cast(k.min(n, k.idx(3)), k.U32), k.cast(k.max(n, k.idx(3)), k.U32),
-    k.cast(k.div(k.cast(a, k.F32), k.f32(16777216)), k.U32), k.bitcast(k.cast(n, k.F32), "u32"), k.bitcast(k.bitcast(a, "f32"), "u32"),
-    k.select(flag, a, b), k.u32(0xffffffff), k.cast(k.cast(k.and(a, k.u32(7)), k.INDEX), k.U32),
+    k.add(a, b),
+    k.sub(a, b),
+    k.mul(a, b),
+    k.div(a, b),
+    k.rem(a, b),
+    k.min(a, b),
+    k.max(a, b),
+    k.and(a, b),
+    k.or(a, b),
+    k.xor(a, b),
+    k.shl(a, k.u32(5)),
+    k.shr(a, k.u32(7)),
+    k.cast(k.lt(a, b), k.U32),
+    k.cast(k.le(a, a), k.U32),
+    k.cast(k.eq(a, b), k.U32),
+    k.cast(k.ne(a, b), k.U32),
+    k.cast(k.and(flag, k.not(k.lt(b, a))), k.U32),
+    k.cast(k.or(flag, k.lt(b, a)), k.U32),
+    k.cast(k.eq(flag, k.bool(true)), k.U32),
+    k.cast(k.div(k.add(n, k.idx(17)), k.idx(5)), k.U32),
+    k.cast(k.rem(k.add(n, k.idx(17)), k.idx(5)), k.U32),
+    k.cast(k.min(n, k.idx(3)), k.U32),
+    k.cast(k.max(n, k.idx(3)), k.U32),
+    k.cast(k.div(k.cast(a, k.F32), k.f32(16777216)), k.U32),
+    k.bitcast(k.cast(n, k.F32), "u32"),
+    k.bitcast(k.bitcast(a, "f32"), "u32"),
+    k.select(flag, a, b),
+    k.u32(0xffffffff),
+    k.cast(k.cast(k.and(a, k.u32(7)), k.INDEX), k.U32),
   ];
   return {
-    name: "integers", groups: 4, workgroup: 1,
-    buffers: [{ name: "words", pool: "ints", access: "read" }, { name: "result", pool: "ints", access: "write" }],
+    name: "integers",
+    groups: 4,
+    workgroup: 1,
+    buffers: [
+      { name: "words", pool: "ints", access: "read" },
+      { name: "result", pool: "ints", access: "write" },
+    ],
     body: [
       k.letS("n", group),
       k.letS("a", k.load("words", k.mul(group, k.idx(2)), k.U32)),
@@ -107,8 +177,13 @@ export const integers: Kernel = (() => {
 
 /** Names that targets reserve, and sibling scopes that reuse one, arrays of different sizes included. */
 export const names: Kernel = {
-  name: "names", groups: 3, workgroup: 1,
-  buffers: [{ name: "state", pool: "work", access: "read" }, { name: "out", pool: "out", access: "write" }],
+  name: "names",
+  groups: 3,
+  workgroup: 1,
+  buffers: [
+    { name: "state", pool: "work", access: "read" },
+    { name: "out", pool: "out", access: "write" },
+  ],
   body: [
     k.letS("fn", k.load("state", group, k.F32)),
     k.varS("in", k.f32(0)),
@@ -133,13 +208,22 @@ export const sharedSum: Kernel = (() => {
   const local = k.ref("local", k.INDEX);
   const tree = [32, 16, 8, 4, 2, 1].flatMap((half) => [
     k.ifS(k.lt(local, k.idx(half)), [
-      k.store("partial", local, k.add(k.load("partial", local, k.F32), k.load("partial", k.add(local, k.idx(half)), k.F32))),
+      k.store(
+        "partial",
+        local,
+        k.add(k.load("partial", local, k.F32), k.load("partial", k.add(local, k.idx(half)), k.F32)),
+      ),
     ]),
     k.barrier(),
   ]);
   return {
-    name: "shared_sum", groups: 3, workgroup: 64,
-    buffers: [{ name: "x", pool: "work", access: "read" }, { name: "result", pool: "out", access: "write" }],
+    name: "shared_sum",
+    groups: 3,
+    workgroup: 64,
+    buffers: [
+      { name: "x", pool: "work", access: "read" },
+      { name: "result", pool: "out", access: "write" },
+    ],
     body: [
       k.sharedS("partial", "f32", 64),
       k.store("partial", local, k.load("x", k.add(k.mul(group, k.idx(64)), local), k.F32)),
@@ -155,8 +239,13 @@ export const exchange: Kernel = (() => {
   const local = k.ref("local", k.INDEX);
   const at = (i: Expr): Expr => k.add(k.mul(k.ref("group", k.INDEX), k.idx(64)), i);
   return {
-    name: "exchange", groups: 3, workgroup: 64,
-    buffers: [{ name: "x", pool: "work", access: "read_write" }, { name: "result", pool: "out", access: "write" }],
+    name: "exchange",
+    groups: 3,
+    workgroup: 64,
+    buffers: [
+      { name: "x", pool: "work", access: "read_write" },
+      { name: "result", pool: "out", access: "write" },
+    ],
     body: [
       k.store("x", at(local), k.mul(k.load("x", at(local), k.F32), k.f32(2))),
       k.barrier(true),

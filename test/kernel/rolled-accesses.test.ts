@@ -12,11 +12,13 @@ const rolled = (body: string): string => {
 };
 
 it("words equally far apart are loaded, and stored, by a loop", () => {
-  expect(rolled(`
+  expect(
+    rolled(`
     let at: index = (local * 8)
     let a: f32x4 = lanes(b0[at], b0[(at + 8)], b0[(at + 16)], b0[(at + 24)])
     b1[((local * 4) + 1)].x4 = a
-  `)).toMatchInlineSnapshot(`
+  `),
+  ).toMatchInlineSnapshot(`
     "kernel rolls(b0: read work, b1: write out) groups 2 workgroup 64 {
       let at: index = (local * 8)
       var rolled0r0: f32x4 = splat(0.0)
@@ -36,13 +38,15 @@ it("words equally far apart are loaded, and stored, by a loop", () => {
 });
 
 it("in a loop of many turns nothing is a loop, and what is loaded twice is loaded once", () => {
-  expect(rolled(`
+  expect(
+    rolled(`
     for i = 0 to 128 step 1 {
       let a: f32x4 = lanes(b0[i], b0[(i + 128)], b0[(i + 256)], b0[(i + 384)])
       let b: f32 = b0[(i + 128)]
       b1[i] = (a.0 + b)
     }
-  `)).toMatchInlineSnapshot(`
+  `),
+  ).toMatchInlineSnapshot(`
     "kernel rolls(b0: read work, b1: write out) groups 2 workgroup 64 {
       for i = 0 to 128 step 1 {
         let rolled0r0: f32 = b0[i]
@@ -58,8 +62,12 @@ it("in a loop of many turns nothing is a loop, and what is loaded twice is loade
 });
 
 it("no load moves past a store that it may meet", () => {
-  const text = (between: string): string => rolled(`let a: f32 = b0[local]\n${between}\nlet b: f32 = b0[(local + 1)]\nb1[local] = (a + b)`);
+  const text = (between: string): string =>
+    rolled(`let a: f32 = b0[local]\n${between}\nlet b: f32 = b0[(local + 1)]\nb1[local] = (a + b)`);
   expect(text("let x: f32 = (a * a)")).toContain("for ");
-  const kernel = parseKernel("kernel meet(b0: read_write work) groups 1 workgroup 1 {\nlet a: f32 = b0[0]\nb0[1] = a\nlet b: f32 = b0[1]\nb0[2] = b\n}");
+  const kernel = parseKernel(
+    "kernel meet(b0: read_write work) groups 1 workgroup 1 {\nlet a: f32 = b0[0]\nb0[1] = a\nlet b: f32 = " +
+      "b0[1]\nb0[2] = b\n}",
+  );
   expect(rollAccesses(kernel)).toEqual(kernel.body);
 });

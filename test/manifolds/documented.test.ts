@@ -1,4 +1,7 @@
-/** docs/manifolds.md has a section for every set, with the facts of its record as they are. UPDATE_DOCS=1 writes these anew; the prose is by hand. */
+/**
+ * docs/manifolds.md has a section for every set, with the facts of its record as they are. UPDATE_DOCS=1 writes these
+ * anew; the prose is by hand.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { sets, type ConstraintSet, type OptionKind } from "../../src/manifolds/registry.js";
@@ -6,15 +9,26 @@ import { sets, type ConstraintSet, type OptionKind } from "../../src/manifolds/r
 const file = new URL("../../docs/manifolds.md", import.meta.url);
 const POINTS = { entry: "a number", vector: "a vector", matrix: "a matrix", square: "a square matrix" } as const;
 const KINDS = { convex: "A convex set", manifold: "A manifold", variety: "A variety" } as const;
-const PRODUCTS = { product: "products are members", square: "products of square members are members", radii: "products are members for the product of the radii" } as const;
+const PRODUCTS = {
+  product: "products are members",
+  square: "products of square members are members",
+  radii: "products are members for the product of the radii",
+} as const;
 
 function optionText(name: string, option: OptionKind): string {
   switch (option.kind) {
-    case "choice": return `\`${name} = ${option.default}\` (${option.choices.filter((choice) => choice !== option.default).join(", ")})`;
-    case "flag": return `\`${name} = ${option.default}\`${option.opposite ? ` (\`${option.opposite}\`: ${name} = false)` : ""}`;
+    case "choice":
+      return (
+        `\`${name} = ${option.default}\` ` +
+        `(${option.choices.filter((choice) => choice !== option.default).join(", ")})`
+      );
+    case "flag":
+      return `\`${name} = ${option.default}\`${option.opposite ? ` (\`${option.opposite}\`: ${name} = false)` : ""}`;
     case "integer":
-    case "real": return `\`${name} = ${option.default}\` (${option.from} to ${option.to})`;
-    default: return option satisfies never;
+    case "real":
+      return `\`${name} = ${option.default}\` (${option.from} to ${option.to})`;
+    default:
+      return option satisfies never;
   }
 }
 
@@ -25,18 +39,30 @@ function facts(set: ConstraintSet): string {
   const adapts = set.adapts(defaults);
   return [
     `- **What**: ${set.summary}. ${KINDS[set.kind]}; a point is ${POINTS[set.point]}.`,
-    `- **Options**: ${options.length ? options.map(([name, option]) => optionText(name, option)).join("; ") : "none"}. Adapts: ${adapts.length ? adapts.join(", ") : "nothing"}.`,
-    `- **Holds**: ${tolerance === null ? "in the limit only, by default" : tolerance === 0 ? "exactly" : `to ${tolerance.toExponential()} in f32`}; ${set.closed ? PRODUCTS[set.closed] : "products are not members in general"}.`,
+    `- **Options**: ${options.length ? options.map(([name, option]) => optionText(name, option)).join("; ") : "none"}. ` +
+      `Adapts: ${adapts.length ? adapts.join(", ") : "nothing"}.`,
+    `- **Holds**: ${tolerance === null ? "in the limit only, by default" : tolerance === 0 ? "exactly" : `to ${tolerance.toExponential()} in f32`}; ` +
+      `${set.closed ? PRODUCTS[set.closed] : "products are not members in general"}.`,
     `- **Source**: ${set.source}.`,
   ].join("\n");
 }
 
-const sections = (text: string): Map<string, string> => new Map(text.split(/^## /m).slice(1).map((section) => [section.slice(0, section.indexOf("\n")), section.slice(section.indexOf("\n") + 1)]));
+const sections = (text: string): Map<string, string> =>
+  new Map(
+    text
+      .split(/^## /m)
+      .slice(1)
+      .map((section) => [section.slice(0, section.indexOf("\n")), section.slice(section.indexOf("\n") + 1)]),
+  );
 
 it("every set has its section, in the order of the registry, and nothing else has one", () => {
   if (process.env["UPDATE_DOCS"]) {
     let text = readFileSync(file, "utf8");
-    for (const [name, set] of Object.entries(sets)) text = text.replace(new RegExp(`(^## ${name}\n\n)(?:- \\*\\*.*\n)*\n?`, "m"), (_, head: string) => `${head}${facts(set)}\n\n`);
+    for (const [name, set] of Object.entries(sets))
+      text = text.replace(
+        new RegExp(`(^## ${name}\n\n)(?:- \\*\\*.*\n)*\n?`, "m"),
+        (_, head: string) => `${head}${facts(set)}\n\n`,
+      );
     writeFileSync(file, text);
   }
   expect([...sections(readFileSync(file, "utf8")).keys()]).toEqual(Object.keys(sets));

@@ -1,7 +1,25 @@
-/** What the generated tests of the registry run over: every set in every setting, with the shapes that its record names. */
+/**
+ * What the generated tests of the registry run over: every set in every setting, with the shapes that its record names.
+ */
 import { subjectsOf, type Subject } from "../../src/laws.js";
 import { sets } from "../../src/manifolds/registry.js";
 
-export { allowed, ambient, coordinates, difference, graphOf, largestOf, mapped, MANY, run, settings, sizeOf, vectors, worst, type Subject, type Values } from "../../src/laws.js";
+export {
+  allowed,
+  ambient,
+  coordinates,
+  difference,
+  graphOf,
+  largestOf,
+  mapped,
+  MANY,
+  run,
+  settings,
+  sizeOf,
+  vectors,
+  worst,
+  type Subject,
+  type Values,
+} from "../../src/laws.js";
 
 export const subjects: readonly Subject[] = Object.values(sets).flatMap(subjectsOf);

@@ -1,6 +1,7 @@
 /**
- * What every set of the registry promises, generated from its record: in f64, and in f32 on compiled kernels of two devices. A record that
- * keeps less than it says fails here; so does one without a case. The laws in f64 are those that a user's own set is held to (`src/laws.ts`).
+ * What every set of the registry promises, generated from its record: in f64, and in f32 on compiled kernels of two
+ * devices. A record that keeps less than it says fails here; so does one without a case. The laws in f64 are those that
+ * a user's own set is held to (`src/laws.ts`).
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
@@ -12,17 +13,54 @@ import { sets, type ConstraintSet } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { vjp } from "../../src/passes/differentiate.js";
 import { runOn } from "../helpers/graphs.js";
-import { allowed, ambient, coordinates, difference, graphOf, largestOf, mapped, run, subjects as registered, vectors, worst, type Subject } from "./members.js";
+import {
+  allowed,
+  ambient,
+  coordinates,
+  difference,
+  graphOf,
+  largestOf,
+  mapped,
+  run,
+  subjects as registered,
+  vectors,
+  worst,
+  type Subject,
+} from "./members.js";
 
 /** Mixtures are made for a page, and promise the same. */
-const mixtures = [["birkhoff", "circulant", "identity"], ["birkhoff", "stochastic"]].map((names): ConstraintSet => {
-  const parts = names.map((name) => ({ name, instance: { set: sets[name]!, options: { ...defaultsOf(sets[name]!), ...(name === "birkhoff" ? { exact: true } : {}) }, adapt: [] } }));
-  return { ...mixtureOf(parts), cases: [{ shape: [1, 1], extreme: 80 }, { shape: [4, 4], extreme: 80 }] };
+const mixtures = [
+  ["birkhoff", "circulant", "identity"],
+  ["birkhoff", "stochastic"],
+].map((names): ConstraintSet => {
+  const parts = names.map((name) => ({
+    name,
+    instance: {
+      set: sets[name]!,
+      options: { ...defaultsOf(sets[name]!), ...(name === "birkhoff" ? { exact: true } : {}) },
+      adapt: [],
+    },
+  }));
+  return {
+    ...mixtureOf(parts),
+    cases: [
+      { shape: [1, 1], extreme: 80 },
+      { shape: [4, 4], extreme: 80 },
+    ],
+  };
 });
 const subjects: readonly Subject[] = [...registered, ...mixtures.flatMap(subjectsOf)];
 
 it("every set has a case that its default setting takes", () => {
-  for (const [name, set] of Object.entries(sets)) expect(subjects.some((subject) => subject.set === set && Object.entries(subject.options).every(([option, value]) => set.options[option]!.default === value)), name).toBe(true);
+  for (const [name, set] of Object.entries(sets))
+    expect(
+      subjects.some(
+        (subject) =>
+          subject.set === set &&
+          Object.entries(subject.options).every(([option, value]) => set.options[option]!.default === value),
+      ),
+      name,
+    ).toBe(true);
 });
 
 it("every record is whole, as a user's own must be", () => {
@@ -40,26 +78,43 @@ describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
   });
   afterAll(() => device.close());
 
-  it.each(subjects)("$title: map and projection land on it in f32, and the gradient is that of f64", async (subject) => {
-    const { set, options } = subject;
-    const setting = fixed(options);
-    const graph = graphOf((b) => {
-      const { pieces, x } = mapped(b, subject);
-      const near = set.project(b, ambient(b, "value", subject), setting);
-      const gradients = vjp(b, [x], [ambient(b, "g", subject)], pieces);
-      return { x, violation: set.violation(b, x, setting), projected: set.violation(b, near, setting), ...Object.fromEntries(gradients.map((node, i) => [`free.${i}`, node])) };
-    });
-    for (const ends of [false, true]) {
-      const values = new Map([...coordinates(subject, 43, ends), ["value", vectors(subject, 47, Math.max(1, Math.min(10, subject.extreme)))], ["g", vectors(subject, 53)]]);
-      const found = await runOn(device, graph, values);
-      const tolerance = set.tolerance(options);
-      expect(worst(found.get("x")!)).toBeLessThan(Number.POSITIVE_INFINITY);
-      if (tolerance !== null) expect(worst(found.get("violation")!)).toBeLessThanOrEqual(tolerance);
-      expect(worst(found.get("projected")!)).toBeLessThanOrEqual(allowed(subject));
-      for (const i of subject.free.keys()) expect(worst(found.get(`free.${i}`)!)).toBeLessThan(Number.POSITIVE_INFINITY);
-      if (ends) continue;
-      const exact = run(graph, values);
-      subject.free.forEach((_, i) => expect(difference(found.get(`free.${i}`)!, exact[`free.${i}`]!)).toBeLessThanOrEqual(1e-4 * largestOf(exact[`free.${i}`]!)));
-    }
-  });
+  it.each(subjects)(
+    "$title: map and projection land on it in f32, and the gradient is that of f64",
+    async (subject) => {
+      const { set, options } = subject;
+      const setting = fixed(options);
+      const graph = graphOf((b) => {
+        const { pieces, x } = mapped(b, subject);
+        const near = set.project(b, ambient(b, "value", subject), setting);
+        const gradients = vjp(b, [x], [ambient(b, "g", subject)], pieces);
+        return {
+          x,
+          violation: set.violation(b, x, setting),
+          projected: set.violation(b, near, setting),
+          ...Object.fromEntries(gradients.map((node, i) => [`free.${i}`, node])),
+        };
+      });
+      for (const ends of [false, true]) {
+        const values = new Map([
+          ...coordinates(subject, 43, ends),
+          ["value", vectors(subject, 47, Math.max(1, Math.min(10, subject.extreme)))],
+          ["g", vectors(subject, 53)],
+        ]);
+        const found = await runOn(device, graph, values);
+        const tolerance = set.tolerance(options);
+        expect(worst(found.get("x")!)).toBeLessThan(Number.POSITIVE_INFINITY);
+        if (tolerance !== null) expect(worst(found.get("violation")!)).toBeLessThanOrEqual(tolerance);
+        expect(worst(found.get("projected")!)).toBeLessThanOrEqual(allowed(subject));
+        for (const i of subject.free.keys())
+          expect(worst(found.get(`free.${i}`)!)).toBeLessThan(Number.POSITIVE_INFINITY);
+        if (ends) continue;
+        const exact = run(graph, values);
+        subject.free.forEach((_, i) =>
+          expect(difference(found.get(`free.${i}`)!, exact[`free.${i}`]!)).toBeLessThanOrEqual(
+            1e-4 * largestOf(exact[`free.${i}`]!),
+          ),
+        );
+      }
+    },
+  );
 });

@@ -1,4 +1,7 @@
-/** What adapts: that it is found where the best value is known by construction, that it starts where it would be without, and that it is logged. */
+/**
+ * What adapts: that it is found where the best value is known by construction, that it starts where it would be
+ * without, and that it is logged.
+ */
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
@@ -9,14 +12,25 @@ import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
 import { distance, loaded } from "../helpers/specs.js";
 
-/** Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back the parameter of what adapts. */
-async function fit(model: Model, input: Readonly<Record<string, Float32Array>>, target: Float32Array, held: (name: string) => boolean, steps: number): Promise<readonly number[]> {
+/**
+ * Fits a model's one output to a target by Adam, all parameters but those that are held, and hands back the parameter
+ * of what adapts.
+ */
+async function fit(
+  model: Model,
+  input: Readonly<Record<string, Float32Array>>,
+  target: Float32Array,
+  held: (name: string) => boolean,
+  steps: number,
+): Promise<readonly number[]> {
   const parameters = Object.entries(model.parameters()).filter(([name]) => !held(name));
   const values = await Promise.all(parameters.map(([, { get }]) => get()));
   const moments = values.map((value) => ({ m: new Float64Array(value.length), v: new Float64Array(value.length) }));
   for (let step = 1; step <= steps; step++) {
     const y = Object.values(await model.forward(input))[0]!;
-    const { parameters: gradients } = await model.vjp(input, { y: y.map((value, i) => (2 * (value - target[i]!)) / y.length) });
+    const { parameters: gradients } = await model.vjp(input, {
+      y: y.map((value, i) => (2 * (value - target[i]!)) / y.length),
+    });
     const rate = 0.05 * (1 - step / (steps + 1));
     parameters.forEach(([name, { set }], p) => {
       const { m, v } = moments[p]!;
@@ -42,27 +56,56 @@ const drawn = (size: number, seed: number): Float32Array => {
 
 describe("what is best by construction is found within a tenth", () => {
   it.each([0.4, 3])("the radius %f of a sphere, with the direction learned beside it", async (radius) => {
-    const page = "model R {\n dim n = 6\n input u[n]\n manifold M = sphere adapt radius in 0.1 .. 5\n param w[n] ~ normal(1) on M\n output y[n] = u[n] * w[n]\n}";
+    const page =
+      "model R {\n dim n = 6\n input u[n]\n manifold M = sphere adapt radius in 0.1 .. 5\n param w[n] ~ " +
+      "normal(1) on M\n output y[n] = u[n] * w[n]\n}";
     const model = await loaded(page, "javascript");
     const direction = drawn(6, 3);
     const size = Math.hypot(...direction);
-    const found = 0.1 + 4.9 * sigmoid(await fit(model, { u: new Float32Array(6).fill(1) }, direction.map((x) => (radius * x) / size), () => false, 400));
+    const found =
+      0.1 +
+      4.9 *
+        sigmoid(
+          await fit(
+            model,
+            { u: new Float32Array(6).fill(1) },
+            direction.map((x) => (radius * x) / size),
+            () => false,
+            400,
+          ),
+        );
     expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
     await model.close();
   });
 
   it.each([0.5, 2])("the radius %f of a spectral ball, from a matrix of that norm", async (radius) => {
-    const page = "model R {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n manifold M = spectral_ball(iterations = 12) adapt radius in 0.1 .. 5\n param w[n, m] ~ identity(20) on M\n output y[n, k] = u[n, m] * w[k, m]\n}";
+    const page =
+      "model R {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n manifold M = spectral_ball(iterations = 12) " +
+      "adapt radius in 0.1 .. 5\n param w[n, m] ~ identity(20) on M\n output y[n, k] = u[n, m] * w[k, m]\n}";
     const model = await loaded(page, "javascript");
-    // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be learned.
+    // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be
+    // learned.
     const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
-    const found = 0.1 + 4.9 * sigmoid(await fit(model, { u: eye }, eye.map((x) => radius * x), (name) => name === "w", 400));
+    const found =
+      0.1 +
+      4.9 *
+        sigmoid(
+          await fit(
+            model,
+            { u: eye },
+            eye.map((x) => radius * x),
+            (name) => name === "w",
+            400,
+          ),
+        );
     expect(Math.abs(found / radius - 1)).toBeLessThan(0.1);
     await model.close();
   });
 
   it.each([0.5, 4])("the curvature %f, from where tangent vectors of known length end", async (curvature) => {
-    const page = "model C {\n dim k = 20, n = 3\n input u[k, n]\n manifold M = hyperbolic adapt curvature in 0.1 .. 8\n output y[k, n] = M(u)\n}";
+    const page =
+      "model C {\n dim k = 20, n = 3\n input u[k, n]\n manifold M = hyperbolic adapt curvature in 0.1 .. 8\n " +
+      "output y[k, n] = M(u)\n}";
     const model = await loaded(page, "javascript");
     const u = drawn(60, 5);
     const target = Float32Array.from({ length: 60 }, (_, i) => {
@@ -74,8 +117,16 @@ describe("what is best by construction is found within a tenth", () => {
     await model.close();
   });
 
-  it.each([["birkhoff(exact)", 0.3], ["birkhoff(exact)", 0.8], ["circulant", 0.5], ["stochastic", 0.5]] as const)("how far %s is relaxed towards the identity: %f", async (set, relax) => {
-    const page = `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = ${set} adapt relax in 0 .. 1\n mix[n, m] = M(free(u, M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ normal(1)\n return [k] = z[k] + sum[n, m](u)\n}`;
+  it.each([
+    ["birkhoff(exact)", 0.3],
+    ["birkhoff(exact)", 0.8],
+    ["circulant", 0.5],
+    ["stochastic", 0.5],
+  ] as const)("how far %s is relaxed towards the identity: %f", async (set, relax) => {
+    const page =
+      `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = ${set} adapt relax in 0 .. 1\n mix[n, m] = ` +
+      `M(free(u, M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ ` +
+      `normal(1)\n return [k] = z[k] + sum[n, m](u)\n}`;
     const model = await loaded(page, "javascript");
     const u = { u: new Float32Array(16) };
     const raw = model.parameters()["M.relax"]!;
@@ -83,12 +134,20 @@ describe("what is best by construction is found within a tenth", () => {
     const member = Object.values(await model.forward(u))[0]!;
     raw.set([3.9]);
     const target = member.map((value, i) => (1 - relax) * (i % 5 === 0 ? 1 : 0) + relax * value);
-    expect(Math.abs(sigmoid(await fit(model, u, target, (name) => name !== "M.relax", 400)) / relax - 1)).toBeLessThan(0.1);
+    expect(Math.abs(sigmoid(await fit(model, u, target, (name) => name !== "M.relax", 400)) / relax - 1)).toBeLessThan(
+      0.1,
+    );
     await model.close();
   });
 
-  it.each([["birkhoff(exact), circulant, identity", [0.5, 0.3, 0.2]], ["circulant, stochastic", [0.15, 0.85]]] as const)("the weights of a mixture of %s: %j", async (parts, weights) => {
-    const page = `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = mixture(${parts})\n mix[n, m] = M(free(u, M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ normal(1)\n return [k] = z[k] + sum[n, m](u)\n}`;
+  it.each([
+    ["birkhoff(exact), circulant, identity", [0.5, 0.3, 0.2]],
+    ["circulant, stochastic", [0.15, 0.85]],
+  ] as const)("the weights of a mixture of %s: %j", async (parts, weights) => {
+    const page =
+      `model X {\n dim n = 4, m = 4\n input u[n, m]\n manifold M = mixture(${parts})\n mix[n, m] = M(free(u, ` +
+      `M.free))\n output y[n, m] = mix[n, m]\n}\nblock free(u[n, m], k) {\n param z[k] ~ normal(1)\n return ` +
+      `[k] = z[k] + sum[n, m](u)\n}`;
     const model = await loaded(page, "javascript");
     const u = { u: new Float32Array(16) };
     const raw = model.parameters()["M.weights"]!;
@@ -105,23 +164,37 @@ describe("what is best by construction is found within a tenth", () => {
   });
 });
 
-it.each([[4, 0.7], [4, 0.2], [0.25, 0.6]])("the share of a budget of %f that a matrix of known norm needs, %f, is found within a tenth", async (budget, share) => {
-  const page = `model S {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n param w[k, m] ~ identity(20)\n param v[k, m] ~ identity(20)\n output y[n, k] = u[n, m] * w[k, m]\n output z[n, k] = u[n, m] * v[k, m]\n constrain { norm(w) * norm(v) <= ${budget} shared }\n}`;
-  const model = await loaded(page, "javascript");
-  // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be learned.
-  const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
-  const raw = model.parameters()["w.shares"]!;
-  expect(Array.from(await raw.get())).toEqual([0, 0]);
-  const values = [0, 0];
-  for (let step = 0; step < 300; step++) {
-    const y = (await model.forward({ u: eye }))["y"]!;
-    const { parameters } = await model.vjp({ u: eye }, { y: y.map((value, i) => value - budget ** share * eye[i]!), z: new Float32Array(16) });
-    parameters["w.shares"]!.forEach((slope, i) => void (values[i]! -= 0.2 * slope / budget));
-    raw.set(values);
-  }
-  expect(Math.abs(1 / (1 + Math.exp(values[1]! - values[0]!)) / share - 1)).toBeLessThan(0.1);
-  await model.close();
-});
+it.each([
+  [4, 0.7],
+  [4, 0.2],
+  [0.25, 0.6],
+])(
+  "the share of a budget of %f that a matrix of known norm needs, %f, is found within a tenth",
+  async (budget, share) => {
+    const page =
+      `model S {\n dim n = 4, m = 4, k = 4\n input u[n, m]\n param w[k, m] ~ identity(20)\n param v[k, m] ~ ` +
+      `identity(20)\n output y[n, k] = u[n, m] * w[k, m]\n output z[n, k] = u[n, m] * v[k, m]\n constrain { ` +
+      `norm(w) * norm(v) <= ${budget} shared }\n}`;
+    const model = await loaded(page, "javascript");
+    // Identity coordinates far outside stay multiples of the identity: of the map only the radius is left to be
+    // learned.
+    const eye = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 0));
+    const raw = model.parameters()["w.shares"]!;
+    expect(Array.from(await raw.get())).toEqual([0, 0]);
+    const values = [0, 0];
+    for (let step = 0; step < 300; step++) {
+      const y = (await model.forward({ u: eye }))["y"]!;
+      const { parameters } = await model.vjp(
+        { u: eye },
+        { y: y.map((value, i) => value - budget ** share * eye[i]!), z: new Float32Array(16) },
+      );
+      parameters["w.shares"]!.forEach((slope, i) => void (values[i]! -= (0.2 * slope) / budget));
+      raw.set(values);
+    }
+    expect(Math.abs(1 / (1 + Math.exp(values[1]! - values[0]!)) / share - 1)).toBeLessThan(0.1);
+    await model.close();
+  },
+);
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
@@ -159,11 +232,18 @@ describe("on a page", () => {
 
   it("is printed, and claims count the worst of its range", () => {
     const { model } = check(page("birkhoff(exact) adapt relax in 0.2 .. 1"), { file: "page.mhc", facts });
-    expect(printModel(model!)).toContain("manifold Mixing = birkhoff(iterations = 20, convention = paper, exact = true, by = sinkhorn, relax = 1, temperature = 1) adapt relax in 0.2 .. 1");
+    expect(printModel(model!)).toContain(
+      "manifold Mixing = birkhoff(iterations = 20, convention = paper, exact = true, by = sinkhorn, relax = " +
+        "1, temperature = 1) adapt relax in 0.2 .. 1",
+    );
     expect(model!.claims[0]!.proof).not.toBeNull();
-    const ball = "model B {\n dim n = 3, m = 2\n input u[n]\n manifold M = spectral_ball adapt radius in 0.5 .. 2\n param w[n, m] ~ normal(1) on M\n output y[m] = u[n] * w[n, m]\n constrain { norm(w) <= BOUND }\n}";
+    const ball =
+      "model B {\n dim n = 3, m = 2\n input u[n]\n manifold M = spectral_ball adapt radius in 0.5 .. 2\n " +
+      "param w[n, m] ~ normal(1) on M\n output y[m] = u[n] * w[n, m]\n constrain { norm(w) <= BOUND }\n}";
     expect(check(ball.replace("BOUND", "2.001"), { file: "b.mhc" }).diagnostics).toEqual([]);
-    expect(check(ball.replace("BOUND", "1.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+    expect(check(ball.replace("BOUND", "1.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual([
+      "MHC305",
+    ]);
   });
 });
 
@@ -202,11 +282,17 @@ describe("scheduled", () => {
       for (const [name, { get }] of Object.entries(model.parameters())) access[name]!.set(await get());
       expect(await model.holdout(source)).toBeCloseTo(await twin.holdout(source), 5);
       expect((await model.evaluate(batch)).loss).toBeCloseTo((await twin.evaluate(batch)).loss, 5);
-      expect(await model.generate("the sea ", { tokens: 40, temperature: 2 })).toBe(await twin.generate("the sea ", { tokens: 40, temperature: 2 }));
+      expect(await model.generate("the sea ", { tokens: 40, temperature: 2 })).toBe(
+        await twin.generate("the sea ", { tokens: 40, temperature: 2 }),
+      );
       expect(distance((await model.forward({ u }))["y"]!, (await twin.forward({ u }))["y"]!)).toBeLessThan(1e-5);
       const cotangents = { y: drawn(4, 1) };
-      expect(distance((await model.vjp({ u }, cotangents)).inputs["u"]!, (await twin.vjp({ u }, cotangents)).inputs["u"]!)).toBeLessThan(1e-5);
-      expect(distance((await model.gradients(batch)).gradients["s"]!, (await twin.gradients(batch)).gradients["s"]!)).toBeLessThan(1e-4);
+      expect(
+        distance((await model.vjp({ u }, cotangents)).inputs["u"]!, (await twin.vjp({ u }, cotangents)).inputs["u"]!),
+      ).toBeLessThan(1e-5);
+      expect(
+        distance((await model.gradients(batch)).gradients["s"]!, (await twin.gradients(batch)).gradients["s"]!),
+      ).toBeLessThan(1e-4);
       await twin.close();
     }
     // And a checkpoint brings the step back.
@@ -219,28 +305,39 @@ describe("scheduled", () => {
     await model.close();
   });
 
-  it.each(["birkhoff(exact)", "circulant"])("the temperature of %s divides its logits, and may stand beside what is learned", async (set) => {
-    const mixed = page(`${set} adapt temperature = cosine(4, 1) adapt relax in 0 .. 1`).replace("gain(x) <= 1.001", "gain(x) <= 17");
-    const model = await loaded(mixed, "wasm", { facts, monitors: true });
-    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
-    const entropies: number[] = [];
-    for await (const { adapted, monitors, step } of model.train(source, { steps: 50, monitor: 25 })) {
-      expect(adapted["Mixing.temperature"]).toBeCloseTo(1 + 3 * 0.5 * (1 + Math.cos((Math.PI * (step - 1)) / 50)), 4);
-      expect(adapted["Mixing.relax"]).toBeGreaterThan(0.9);
-      if (monitors) entropies.push(monitors["entropy:x"]!);
-    }
-    // It cools down: rows come nearer to corners.
-    expect(entropies[1]!).toBeLessThan(0.7 * entropies[0]!);
-    await model.close();
-  });
+  it.each(["birkhoff(exact)", "circulant"])(
+    "the temperature of %s divides its logits, and may stand beside what is learned",
+    async (set) => {
+      const mixed = page(`${set} adapt temperature = cosine(4, 1) adapt relax in 0 .. 1`).replace(
+        "gain(x) <= 1.001",
+        "gain(x) <= 17",
+      );
+      const model = await loaded(mixed, "wasm", { facts, monitors: true });
+      const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+      const entropies: number[] = [];
+      for await (const { adapted, monitors, step } of model.train(source, { steps: 50, monitor: 25 })) {
+        expect(adapted["Mixing.temperature"]).toBeCloseTo(1 + 3 * 0.5 * (1 + Math.cos((Math.PI * (step - 1)) / 50)), 4);
+        expect(adapted["Mixing.relax"]).toBeGreaterThan(0.9);
+        if (monitors) entropies.push(monitors["entropy:x"]!);
+      }
+      // It cools down: rows come nearer to corners.
+      expect(entropies[1]!).toBeLessThan(0.7 * entropies[0]!);
+      await model.close();
+    },
+  );
 
   it("is printed, and claims count the worst of its ends", () => {
-    const { model } = check(page("birkhoff(exact) adapt temperature = cosine(4, 1, warmup = 10)"), { file: "page.mhc", facts });
+    const { model } = check(page("birkhoff(exact) adapt temperature = cosine(4, 1, warmup = 10)"), {
+      file: "page.mhc",
+      facts,
+    });
     expect(printModel(model!)).toContain("temperature = 1) adapt temperature = cosine(4, 1, warmup = 10)");
     expect(model!.claims[0]!.proof).not.toBeNull();
     const bounded = scaled("sphere adapt radius = linear(3, 2)").replace("<= 100 monitored", "<= BOUND");
     expect(check(bounded.replace("BOUND", "3.001"), { file: "b.mhc" }).diagnostics).toEqual([]);
-    expect(check(bounded.replace("BOUND", "2.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+    expect(check(bounded.replace("BOUND", "2.9"), { file: "b.mhc" }).diagnostics.map(({ code }) => code)).toEqual([
+      "MHC305",
+    ]);
   });
 });
 
@@ -255,17 +352,31 @@ describe("rank", () => {
     train { batch = ${rows}, steps = 400, seed = 1, optimizer = adamw(rate = cosine(0.1, 0.001)) }
   }`;
   const facts = { d: { features: columns, classes: rows } };
-  /** A matrix of this rank, whose singular values are not far from each other, and noise of all ranks: an example is a row. */
+  /**
+   * A matrix of this rank, whose singular values are not far from each other, and noise of all ranks: an example is a
+   * row.
+   */
   const matrix = (rank: number, noise: number): Float32Array => {
     const [u, v, e] = [drawn(rows * rank, 3), drawn(rank * columns, 4), drawn(rows * columns, 5)];
-    return e.map((x, at) => noise * x + Array.from({ length: rank }, (_, r) => u[Math.floor(at / columns) * rank + r]! * v[r * columns + (at % columns)]!).reduce((sum, y) => sum + y, 0));
+    return e.map(
+      (x, at) =>
+        noise * x +
+        Array.from(
+          { length: rank },
+          (_, r) => u[Math.floor(at / columns) * rank + r]! * v[r * columns + (at % columns)]!,
+        ).reduce((sum, y) => sum + y, 0),
+    );
   };
   const sourceOf = (target: Float32Array) => {
     const batch = { "d.value": target, "d.label": Uint32Array.from({ length: rows }, (_, i) => i) };
     return { batch: () => batch, holdout: () => [{ batch, count: rows }], holdoutExamples: rows };
   };
 
-  it.each([[2, 0], [4, 0], [3, 0.05]])("%i, of a matrix of that rank with noise of %f, is found", async (rank, noise) => {
+  it.each([
+    [2, 0],
+    [4, 0],
+    [3, 0.05],
+  ])("%i, of a matrix of that rank with noise of %f, is found", async (rank, noise) => {
     const model = await loaded(page("3e-2"), "javascript", { facts });
     const seen: number[] = [];
     for await (const { adapted, constraints } of model.train(sourceOf(matrix(rank, noise)))) {
@@ -282,58 +393,88 @@ describe("rank", () => {
 });
 
 describe("a mixture", () => {
-  it("of manifolds of the page is proved by its parts, and is on what holds them all while weights, parts and what adapts of these are learned", async () => {
-    const mixed = page("mixture(Near, circulant, identity)").replace("  stream", "  manifold Near = birkhoff(exact) adapt relax in 0 .. 1\n  stream").replace(/( {2}manifold Mixing.*\n)( {2}manifold Near.*\n)/, "$2$1");
-    const model = await loaded(mixed, "wasm", { facts });
-    expect(printModel(check(mixed, { file: "m.mhc", facts }).model!)).toContain("manifold Mixing = mixture(Near, circulant, identity)");
-    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
-    const names = ["Mixing.weights.Near", "Mixing.weights.circulant", "Mixing.weights.identity"];
-    const seen: number[][] = [];
-    // 16 logits of the one and 4 of the other, all counted from their starts.
-    expect(model.parameters()["layers.0.mlp.mhc.mix.b"]).toMatchObject({ shape: [20] });
-    expect(Math.max(...(await model.parameters()["layers.0.mlp.mhc.mix.b"]!.get()))).toBe(0);
-    for await (const { adapted, constraints } of model.train(source, { steps: 50 })) {
-      seen.push(names.map((name) => adapted[name]!));
-      expect(adapted["Near.relax"]).toBeGreaterThan(0.9);
-      expect(constraints["Mixing"]).toBeLessThan(1e-5);
-      expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
-    }
-    for (const weight of seen[0]!) expect(weight).toBeCloseTo(1 / 3, 6);
-    expect(seen[49]).not.toEqual(seen[0]);
-    await model.close();
-  });
+  it(
+    "of manifolds of the page is proved by its parts, and is on what holds them all while weights, parts and " +
+      "what adapts of these are learned",
+    async () => {
+      const mixed = page("mixture(Near, circulant, identity)")
+        .replace("  stream", "  manifold Near = birkhoff(exact) adapt relax in 0 .. 1\n  stream")
+        .replace(/( {2}manifold Mixing.*\n)( {2}manifold Near.*\n)/, "$2$1");
+      const model = await loaded(mixed, "wasm", { facts });
+      expect(printModel(check(mixed, { file: "m.mhc", facts }).model!)).toContain(
+        "manifold Mixing = mixture(Near, circulant, identity)",
+      );
+      const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+      const names = ["Mixing.weights.Near", "Mixing.weights.circulant", "Mixing.weights.identity"];
+      const seen: number[][] = [];
+      // 16 logits of the one and 4 of the other, all counted from their starts.
+      expect(model.parameters()["layers.0.mlp.mhc.mix.b"]).toMatchObject({ shape: [20] });
+      expect(Math.max(...(await model.parameters()["layers.0.mlp.mhc.mix.b"]!.get()))).toBe(0);
+      for await (const { adapted, constraints } of model.train(source, { steps: 50 })) {
+        seen.push(names.map((name) => adapted[name]!));
+        expect(adapted["Near.relax"]).toBeGreaterThan(0.9);
+        expect(constraints["Mixing"]).toBeLessThan(1e-5);
+        expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
+      }
+      for (const weight of seen[0]!) expect(weight).toBeCloseTo(1 / 3, 6);
+      expect(seen[49]).not.toEqual(seen[0]);
+      await model.close();
+    },
+  );
 });
 
 describe("a shared budget", () => {
-  const budget = (line: string): string => page("birkhoff(exact)").replace("constrain {", `constrain { ${line}, `).replace("rate = 1e-2", "rate = 0.1");
+  const budget = (line: string): string =>
+    page("birkhoff(exact)").replace("constrain {", `constrain { ${line}, `).replace("rate = 1e-2", "rate = 0.1");
 
-  it("begins with equal shares and the values as they would be, and keeps the product within it while everything moves", async () => {
-    const [model, plain] = [await loaded(budget("product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5 shared monitored"), "wasm", { facts }), await loaded(page("birkhoff(exact)"), "wasm", { facts })];
-    const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
-    const batch = source.batch(5, 3, 0);
-    // The start is inside of its balls.
-    expect((await model.evaluate(batch)).loss).toBeCloseTo((await plain.evaluate(batch)).loss, 6);
-    const names = [0, 1].flatMap((layer) => ["up", "down"].map((which) => `layers.${layer}.mlp.${which}.share`));
-    const seen: number[][] = [];
-    for await (const { adapted, claims, constraints } of model.train(source, { steps: 40, monitor: 10 })) {
-      seen.push(names.map((name) => adapted[name]!));
-      expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
-      expect(constraints["layers.*.mlp.up"]).toBeLessThan(1e-5);
-      if (claims) expect(claims[0]).toMatchObject({ text: "product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5", holds: true });
-    }
-    for (const share of seen[0]!) expect(share).toBeCloseTo(0.25, 6);
-    expect(Math.max(...seen[39]!.map((share) => Math.abs(share - 0.25)))).toBeGreaterThan(0.02);
-    await Promise.all([model.close(), plain.close()]);
-  });
+  it(
+    "begins with equal shares and the values as they would be, and keeps the product within it while everything " +
+      "moves",
+    async () => {
+      const [model, plain] = [
+        await loaded(budget("product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5 shared monitored"), "wasm", {
+          facts,
+        }),
+        await loaded(page("birkhoff(exact)"), "wasm", { facts }),
+      ];
+      const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
+      const batch = source.batch(5, 3, 0);
+      // The start is inside of its balls.
+      expect((await model.evaluate(batch)).loss).toBeCloseTo((await plain.evaluate(batch)).loss, 6);
+      const names = [0, 1].flatMap((layer) => ["up", "down"].map((which) => `layers.${layer}.mlp.${which}.share`));
+      const seen: number[][] = [];
+      for await (const { adapted, claims, constraints } of model.train(source, { steps: 40, monitor: 10 })) {
+        seen.push(names.map((name) => adapted[name]!));
+        expect(seen.at(-1)!.reduce((x, y) => x + y)).toBeCloseTo(1, 5);
+        expect(constraints["layers.*.mlp.up"]).toBeLessThan(1e-5);
+        if (claims)
+          expect(claims[0]).toMatchObject({
+            text: "product[layers](norm(mlp.up) * norm(mlp.down)) <= 0.5",
+            holds: true,
+          });
+      }
+      for (const share of seen[0]!) expect(share).toBeCloseTo(0.25, 6);
+      expect(Math.max(...seen[39]!.map((share) => Math.abs(share - 0.25)))).toBeGreaterThan(0.02);
+      await Promise.all([model.close(), plain.close()]);
+    },
+  );
 
   it("takes a matrix of several axes by its rows, is printed, and bounds each of its matrices", () => {
     const three = page("birkhoff(exact)").replace("mlp(hidden = 2 * width)", "attention(heads = 2)");
-    const lines = (more: string): string => three.replace("constrain {", `constrain { product[layers](norm[w](attention.wq)) <= 4 shared, ${more}, `);
-    const { model, diagnostics } = check(lines("norm[w](attention.wq) <= 4.001, norm[heads, d](attention.wq) <= 4.001"), { file: "s.mhc", facts });
+    const lines = (more: string): string =>
+      three.replace("constrain {", `constrain { product[layers](norm[w](attention.wq)) <= 4 shared, ${more}, `);
+    const { model, diagnostics } = check(
+      lines("norm[w](attention.wq) <= 4.001, norm[heads, d](attention.wq) <= 4.001"),
+      { file: "s.mhc", facts },
+    );
     expect(diagnostics).toEqual([]);
     expect(printModel(model!)).toContain("adapt radius = 4 ^ share in attention.wq.shares");
-    expect(check(lines("norm[w](attention.wq) <= 3.9"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
-    expect(check(lines("norm[heads](attention.wq) <= 100"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code)).toEqual(["MHC305"]);
+    expect(
+      check(lines("norm[w](attention.wq) <= 3.9"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code),
+    ).toEqual(["MHC305"]);
+    expect(
+      check(lines("norm[heads](attention.wq) <= 100"), { file: "s.mhc", facts }).diagnostics.map(({ code }) => code),
+    ).toEqual(["MHC305"]);
   });
 });
 
@@ -351,7 +492,14 @@ it("all of it has one layout, and none of its words is taken from the page", () 
   }
 }
 `;
-  expect(format(text.replace("adapt rank in 1 .. 2 weight 1e-3", "adapt  rank in 1..2   weight 1e-3").replace("8 shared", "8   shared"), "words.mhc")).toMatchObject({ text, diagnostics: [] });
+  expect(
+    format(
+      text
+        .replace("adapt rank in 1 .. 2 weight 1e-3", "adapt  rank in 1..2   weight 1e-3")
+        .replace("8 shared", "8   shared"),
+      "words.mhc",
+    ),
+  ).toMatchObject({ text, diagnostics: [] });
 });
 
 it("a rank starts as a matrix of that rank would, never falls below its lower end, and is printed", async () => {
@@ -365,29 +513,44 @@ it("a rank starts as a matrix of that rank would, never falls below its lower en
     train { batch = 3, steps = 60, seed = 1, optimizer = sgd(rate = 0.1) }
   }`;
   const options = { facts: { d: { features: 4, classes: 3 } } };
-  const [plain, model] = await Promise.all(["low_rank(rank = 3)", "low_rank(rank = 3) adapt rank in 2 .. 3 weight 10"].map((set) => loaded(of(set), "javascript", options)));
+  const [plain, model] = await Promise.all(
+    ["low_rank(rank = 3)", "low_rank(rank = 3) adapt rank in 2 .. 3 weight 10"].map((set) =>
+      loaded(of(set), "javascript", options),
+    ),
+  );
   const batch = { "d.value": drawn(12, 3), "d.label": Uint32Array.of(0, 1, 2) };
   expect((await model!.evaluate(batch)).loss).toBe((await plain!.evaluate(batch)).loss);
   const seen: number[] = [];
-  for await (const { adapted } of model!.train({ batch: () => batch, holdout: () => [], holdoutExamples: 0 })) seen.push(adapted["M.rank"]!);
+  for await (const { adapted } of model!.train({ batch: () => batch, holdout: () => [], holdoutExamples: 0 }))
+    seen.push(adapted["M.rank"]!);
   expect([seen[0], seen[59]]).toEqual([3, 2]);
   await Promise.all([plain!.close(), model!.close()]);
-  expect(printModel(check(of("low_rank adapt rank in 1 .. 3 weight 1e-3"), { file: "r.mhc" }).model!)).toContain("manifold M = low_rank(rank = 3) adapt rank in 1 .. 3 weight 0.001");
+  expect(printModel(check(of("low_rank adapt rank in 1 .. 3 weight 1e-3"), { file: "r.mhc" }).model!)).toContain(
+    "manifold M = low_rank(rank = 3) adapt rank in 1 .. 3 weight 0.001",
+  );
 });
 
 it("a learned temperature is redundant: the page is told, and it is learned", async () => {
-  const learned = "model T {\n dim n = 3\n input u[n]\n manifold M = simplex adapt temperature in 0.5 .. 2\n param w[n] ~ normal(1) on M\n output y[n] = u[n] * w[n]\n}";
+  const learned =
+    "model T {\n dim n = 3\n input u[n]\n manifold M = simplex adapt temperature in 0.5 .. 2\n param w[n] ~ " +
+    "normal(1) on M\n output y[n] = u[n] * w[n]\n}";
   const { diagnostics, sources } = check(learned, { file: "page.mhc" });
-  expect(diagnostics.map((found) => render(found, sources))).toEqual([[
-    "warning MHC306: a temperature of `M` is redundant when it is learned: it divides free logits, which reach the same by growing or shrinking",
-    " --> page.mhc:4:23", "4 |  manifold M = simplex adapt temperature in 0.5 .. 2", `  | ${" ".repeat(22)}${"^".repeat(29)}`,
-    "fix: take it out, or schedule it: `adapt temperature = cosine(4, 1)`",
-  ].join("\n")]);
+  expect(diagnostics.map((found) => render(found, sources))).toEqual([
+    [
+      "warning MHC306: a temperature of `M` is redundant when it is learned: it divides free logits, which " +
+        "reach the same by growing or shrinking",
+      " --> page.mhc:4:23",
+      "4 |  manifold M = simplex adapt temperature in 0.5 .. 2",
+      `  | ${" ".repeat(22)}${"^".repeat(29)}`,
+      "fix: take it out, or schedule it: `adapt temperature = cosine(4, 1)`",
+    ].join("\n"),
+  ]);
   const model = await loaded(learned, "javascript");
   const input = { u: new Float32Array(3).fill(1) };
   model.parameters()["w"]!.set([0, 1, 2]);
   const { parameters } = await model.vjp(input, { y: Float32Array.of(1, 0, 0) });
-  // At 1 the weight of the first is p = e^0 / (e^0 + e^1 + e^2), and its slope along the temperature p (p_1 + 2 p_2); the sigmoid is a third of the way from 0.5 to 2.
+  // At 1 the weight of the first is p = e^0 / (e^0 + e^1 + e^2), and its slope along the temperature p (p_1 + 2 p_2);
+  // the sigmoid is a third of the way from 0.5 to 2.
   const p = [0, 1, 2].map((x) => Math.exp(x) / (1 + Math.E + Math.E ** 2));
   expect(parameters["M.temperature"]![0]).toBeCloseTo(p[0]! * (p[1]! + 2 * p[2]!) * 1.5 * (1 / 3) * (2 / 3), 5);
   await model.close();

@@ -88,7 +88,9 @@ it("what is offered for a function of elsewhere is right", () => {
           : form.includes("[w]")
             ? "output o[t] ="
             : "output o[t, w] =";
-    const text = `model M {\n  dim t = 3, w = 4\n  input x[t, w]\n  input y[t, w]\n  output unused[t, w] = y\n  ${left} ${form}\n}\n`;
+    const text =
+      `model M {\n  dim t = 3, w = 4\n  input x[t, w]\n  input y[t, w]\n  output unused[t, w] = y\n  ${left} ` +
+      `${form}\n}\n`;
     expect(check(text, { file: "p.mhc" }).diagnostics.map(({ message }) => `${form}: ${message}`)).toEqual([]);
   }
 });

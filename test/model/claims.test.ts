@@ -1,6 +1,6 @@
 /**
- * Claims: programs, right and wrong, each with the checker's reasons in full (`UPDATE_CLAIMS=1` writes them anew, to be read before they are committed), and
- * for those that it proves, a search for a counterexample on compiled kernels.
+ * Claims: programs, right and wrong, each with the checker's reasons in full (`UPDATE_CLAIMS=1` writes them anew, to be
+ * read before they are committed), and for those that it proves, a search for a counterexample on compiled kernels.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -25,7 +25,10 @@ const text = "the sea was calm, and the whale went down. all hands! ".repeat(20)
 const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const recorded = new URL("../fixtures/claims.txt", import.meta.url);
 
-const page = ({ constrain, mixing = "birkhoff(exact)", via = "mhc(Mixing)", blocks = "" }: Program, monitored = false): string => `model Claims {
+const page = (
+  { constrain, mixing = "birkhoff(exact)", via = "mhc(Mixing)", blocks = "" }: Program,
+  monitored = false,
+): string => `model Claims {
   dim context = 8, width = 16, heads = 2, layers = 3, lanes = 4
   data corpus = characters("text", window = context)
   manifold Mixing = ${mixing}
@@ -44,7 +47,10 @@ ${blocks}`;
 
 function verdict(program: Program): string {
   const { model, diagnostics, sources } = check(page(program), { file: "claims.mhc" });
-  const claims = (model?.claims ?? []).map(({ text: claim, proof, monitored }) => `${claim}: ${proof ? `proved${monitored ? ", and monitored" : ""}` : "monitored"}\n${(proof ?? []).map((step) => `  ${step}\n`).join("")}`);
+  const claims = (model?.claims ?? []).map(
+    ({ text: claim, proof, monitored }) =>
+      `${claim}: ${proof ? `proved${monitored ? ", and monitored" : ""}` : "monitored"}\n${(proof ?? []).map((step) => `  ${step}\n`).join("")}`,
+  );
   return `${diagnostics.map((found) => `${render(found, sources)}\n`).join("\n")}${claims.join("")}`;
 }
 
@@ -52,14 +58,19 @@ describe("the checker", () => {
   it("has forty programs at least, of every verdict", () => {
     expect(programs.length).toBeGreaterThanOrEqual(40);
     const verdicts = programs.map(verdict);
-    for (const word of [": proved", ": monitored", "does not follow", "MHC2"]) expect(verdicts.filter((own) => own.includes(word)).length).toBeGreaterThan(3);
+    for (const word of [": proved", ": monitored", "does not follow", "MHC2"])
+      expect(verdicts.filter((own) => own.includes(word)).length).toBeGreaterThan(3);
   });
 
   it("says why, in full", () => {
-    const all = programs.map((program) => {
-      const others = Object.entries(program).filter(([key]) => key !== "constrain").map(([key, value]) => `${key} = ${(value as string).replace(/\s+/g, " ")}`);
-      return `# ${[program.constrain.join("; "), ...others].join(", ")}\n\n${verdict(program)}`;
-    }).join("\n");
+    const all = programs
+      .map((program) => {
+        const others = Object.entries(program)
+          .filter(([key]) => key !== "constrain")
+          .map(([key, value]) => `${key} = ${(value as string).replace(/\s+/g, " ")}`);
+        return `# ${[program.constrain.join("; "), ...others].join(", ")}\n\n${verdict(program)}`;
+      })
+      .join("\n");
     if (process.env["UPDATE_CLAIMS"]) writeFileSync(recorded, all);
     expect(all).toBe(readFileSync(recorded, "utf8"));
   });
@@ -72,36 +83,70 @@ const SPREADS = [0.05, 1, 5, 20];
 const proved = programs.filter((program) => verdict(program).includes(": proved"));
 
 /** What a program claims, as a graph of parameters and tokens: every one of them is an input. */
-function quantities(program: Program): { readonly graph: Graph; readonly bounds: ReadonlyMap<string, number>; readonly tokens: number; readonly layers: number } {
+function quantities(program: Program): {
+  readonly graph: Graph;
+  readonly bounds: ReadonlyMap<string, number>;
+  readonly tokens: number;
+  readonly layers: number;
+} {
   const { model } = check(page(program, true), { file: "claims.mhc", facts });
   const builder = createBuilder();
-  const b = { ...builder, parameter: (name: string, shape: readonly number[]): Node => builder.input(name, shape, "f32") };
+  const b = {
+    ...builder,
+    parameter: (name: string, shape: readonly number[]): Node => builder.input(name, shape, "f32"),
+  };
   const { chains, weights, repeats } = lower(model!, b, model!.train!.batch);
-  const gains = new Map([["x", [...monitors(b, chains)].flatMap(([name, node]) => (name.startsWith("gain:x") ? [node] : []))] as const].filter(([, nodes]) => nodes.length));
+  const gains = new Map(
+    [
+      ["x", [...monitors(b, chains)].flatMap(([name, node]) => (name.startsWith("gain:x") ? [node] : []))] as const,
+    ].filter(([, nodes]) => nodes.length),
+  );
   const outputs = claimed(b, model!.claims, { gains, weights, repeats });
   const bounds = new Map(model!.claims.map(({ text: claim, bound }) => [claim, bound]));
-  return { graph: { name: "claims", outputs, updates: new Map() }, bounds, tokens: model!.train!.batch * 8, layers: repeats.get("layers")! };
+  return {
+    graph: { name: "claims", outputs, updates: new Map() },
+    bounds,
+    tokens: model!.train!.batch * 8,
+    layers: repeats.get("layers")!,
+  };
 }
 
 describe(`what is proved has no counterexample in ${TRIES.toLocaleString("en")} tries`, () => {
-  it.each(proved.map((program) => [[program.constrain.join("; "), program.mixing, program.via].filter(Boolean).join(", "), program] as const))("%s", async (_, program) => {
-    const { graph, bounds, tokens, layers } = quantities(program);
-    const device = await openDevice("wasm", { threads: 1 });
-    const { run, reads } = await prepare(device, graph);
-    await fc.assert(fc.asyncProperty(fc.integer(), fc.constantFrom(...SPREADS), async (seed, spread) => {
-      const next = random(seed);
-      const found = await run(({ dtype }) => (dtype === "u32" ? Math.floor(next() * facts.corpus.vocabulary.length) : spread * (2 * next() - 1)));
-      for (const [claim, bound] of bounds) expect(found.get(claim), claim).toBeLessThanOrEqual(bound);
-    }), {
-      // A run tries the mixes of every token, or the parameters of every layer.
-      numRuns: Math.ceil(TRIES / (reads ? tokens : layers)),
-    });
-    await device.close();
-  }, 120_000);
+  it.each(
+    proved.map(
+      (program) =>
+        [[program.constrain.join("; "), program.mixing, program.via].filter(Boolean).join(", "), program] as const,
+    ),
+  )(
+    "%s",
+    async (_, program) => {
+      const { graph, bounds, tokens, layers } = quantities(program);
+      const device = await openDevice("wasm", { threads: 1 });
+      const { run, reads } = await prepare(device, graph);
+      await fc.assert(
+        fc.asyncProperty(fc.integer(), fc.constantFrom(...SPREADS), async (seed, spread) => {
+          const next = random(seed);
+          const found = await run(({ dtype }) =>
+            dtype === "u32" ? Math.floor(next() * facts.corpus.vocabulary.length) : spread * (2 * next() - 1),
+          );
+          for (const [claim, bound] of bounds) expect(found.get(claim), claim).toBeLessThanOrEqual(bound);
+        }),
+        {
+          // A run tries the mixes of every token, or the parameters of every layer.
+          numRuns: Math.ceil(TRIES / (reads ? tokens : layers)),
+        },
+      );
+      await device.close();
+    },
+    120_000,
+  );
 });
 
 /** Puts a graph of scalars on a device; each run draws its inputs anew. */
-async function prepare(device: Device, graph: Graph): Promise<{
+async function prepare(
+  device: Device,
+  graph: Graph,
+): Promise<{
   readonly run: (draw: (ref: TensorRef) => number) => Promise<Map<string, number>>;
   /** Whether it reads the data at all. */
   readonly reads: boolean;
@@ -116,7 +161,10 @@ async function prepare(device: Device, graph: Graph): Promise<{
       const values = Array.from({ length: ref.shape.reduce((size, n) => size * n, 1) }, () => draw(ref));
       session.write(ref, ref.dtype === "u32" ? Uint32Array.from(values) : Float32Array.from(values));
     }
-    const read = await session.run(graph.name, names.map((name) => outputs[name]!));
+    const read = await session.run(
+      graph.name,
+      names.map((name) => outputs[name]!),
+    );
     return new Map(names.map((name, i) => [name, read[i]![0]!]));
   };
   return { run, reads: Object.values(inputs).some(({ dtype }) => dtype === "u32") };
@@ -124,23 +172,35 @@ async function prepare(device: Device, graph: Graph): Promise<{
 
 it("a broken claim is told while training", async () => {
   const program: Program = { constrain: ["gain(x) <= 1.0001 monitored", "norm(mlp.up) <= 100 monitored"], via: "hc" };
-  const { plan } = await compile(page(program).replace("rate = 0.1", "rate = 1"), { file: "claims.mhc", devices: ["wasm"], facts });
+  const { plan } = await compile(page(program).replace("rate = 0.1", "rate = 1"), {
+    file: "claims.mhc",
+    devices: ["wasm"],
+    facts,
+  });
   const model = await load(plan!, { device: "wasm" });
   const source = textSource(plan!.data[0] as Parameters<typeof textSource>[0], text);
   for await (const { claims, step } of model.train(source, { steps: 6, monitor: 3 })) {
     if (step % 3) expect(claims).toBeNull();
-    else expect(claims!.map(({ text: claim, holds }) => [claim, holds])).toEqual([["gain(x) <= 1.0001", false], ["norm(mlp.up) <= 100", true]]);
+    else
+      expect(claims!.map(({ text: claim, holds }) => [claim, holds])).toEqual([
+        ["gain(x) <= 1.0001", false],
+        ["norm(mlp.up) <= 100", true],
+      ]);
   }
   await model.close();
 });
 
 it("a parameter that nothing reads is there all the same, and can be watched", async () => {
-  const idle = page({ constrain: ["norm(idle) <= 1 monitored"] }).replace("  stream x", "  param idle[layers, width] ~ constant(0.5)\n  stream x");
+  const idle = page({ constrain: ["norm(idle) <= 1 monitored"] }).replace(
+    "  stream x",
+    "  param idle[layers, width] ~ constant(0.5)\n  stream x",
+  );
   const { plan } = await compile(idle, { file: "claims.mhc", devices: ["wasm"], facts });
   expect(plan!.parameters.map(({ name }) => name)).toContain("idle");
   const model = await load(plan!, { device: "wasm" });
   const source = textSource(plan!.data[0] as Parameters<typeof textSource>[0], text);
   // Without a gradient it stays at 3 x 16 entries of a half: a matrix of rank one and norm 0.5 sqrt(48).
-  for await (const { claims } of model.train(source, { steps: 1, monitor: 1 })) expect(claims![0]!.value).toBeCloseTo(0.5 * Math.sqrt(48), 4);
+  for await (const { claims } of model.train(source, { steps: 1, monitor: 1 }))
+    expect(claims![0]!.value).toBeCloseTo(0.5 * Math.sqrt(48), 4);
   await model.close();
 });

@@ -1,6 +1,7 @@
 /**
- * What is proved of the gain of a connection, held against the derivative of the connection itself: thousands of random connections, each with
- * the smallest bound that can be proved of it. The measurement knows nothing of the reading that proofs are made of.
+ * What is proved of the gain of a connection, held against the derivative of the connection itself: thousands of random
+ * connections, each with the smallest bound that can be proved of it. The measurement knows nothing of the reading that
+ * proofs are made of.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -41,14 +42,28 @@ function modelOf(text: string): TypedModel {
   return model;
 }
 
-const streamsOf = ({ statements }: TypedModel): readonly Tensor[] => statements.flatMap((statement) => (statement.kind === "let" && statement.tensor.kind === "stream" ? [statement.tensor] : []));
+const streamsOf = ({ statements }: TypedModel): readonly Tensor[] =>
+  statements.flatMap((statement) =>
+    statement.kind === "let" && statement.tensor.kind === "stream" ? [statement.tensor] : [],
+  );
 
 /** Every gain of a page in one state: an example for each number of a stream, in each of its composites by turns. */
-function measured(model: TypedModel, seed: number, watched = false): { readonly gains: ReadonlyMap<string, number>; readonly monitors: ReadonlyMap<string, number> } {
+function measured(
+  model: TypedModel,
+  seed: number,
+  watched = false,
+): { readonly gains: ReadonlyMap<string, number>; readonly monitors: ReadonlyMap<string, number> } {
   const b = createBuilder();
   const batch = 2 * ENTRIES;
   const { chains, held } = lower(model, b, batch, undefined, true);
-  const all = watched ? [...monitors(b, chains.filter((chain) => chain.length <= 2))] : [];
+  const all = watched
+    ? [
+        ...monitors(
+          b,
+          chains.filter((chain) => chain.length <= 2),
+        ),
+      ]
+    : [];
   const outputs = new Map([...gains(b, chains, held), ...all.filter(([name]) => name.startsWith("gain:"))]);
   const next = random(seed);
   const bindings = new Map<string, readonly number[]>();
@@ -57,23 +72,36 @@ function measured(model: TypedModel, seed: number, watched = false): { readonly 
     const size = sizeOf(leaf.shape);
     // All examples are one, so that the largest of their sums is the gain.
     const own = Array.from({ length: leaf.op === "input" ? size / batch : size }, () => 3 * (2 * next() - 1));
-    bindings.set(leafName(leaf), Array.from({ length: size }, (_, i) => own[i % own.length]!));
+    bindings.set(
+      leafName(leaf),
+      Array.from({ length: size }, (_, i) => own[i % own.length]!),
+    );
   }
-  const chosen = (size: number, place: (example: number) => number): number[] => Array.from({ length: batch * size }, (_, i) => Number(place(Math.floor(i / size)) === i % size));
+  const chosen = (size: number, place: (example: number) => number): number[] =>
+    Array.from({ length: batch * size }, (_, i) => Number(place(Math.floor(i / size)) === i % size));
   for (const chain of chains) {
     const { stream } = chain[0]!;
-    bindings.set(depthInput(stream), chosen(chain.length, (example) => (example < ENTRIES ? chain.length - 1 : 0)));
+    bindings.set(
+      depthInput(stream),
+      chosen(chain.length, (example) => (example < ENTRIES ? chain.length - 1 : 0)),
+    );
     SHAPE.forEach((size, axis) => {
       const inner = SHAPE.slice(axis + 1).reduce((product, n) => product * n, 1);
-      bindings.set(placeInput(stream, axis), chosen(size, (example) => Math.floor((example % ENTRIES) / inner) % size));
+      bindings.set(
+        placeInput(stream, axis),
+        chosen(size, (example) => Math.floor((example % ENTRIES) / inner) % size),
+      );
     });
   }
   const sums = evaluate({ name: "gain", outputs, updates: new Map() }, bindings).outputs;
-  const most = (of: readonly string[]): Map<string, number> => new Map(chains.flatMap((chain) => {
-    const { stream } = chain[0]!;
-    const values = of.flatMap((name) => [...(sums.get(`gain:${stream}:${name}`) ?? [])]);
-    return values.length ? [[stream, Math.max(...values)] as const] : [];
-  }));
+  const most = (of: readonly string[]): Map<string, number> =>
+    new Map(
+      chains.flatMap((chain) => {
+        const { stream } = chain[0]!;
+        const values = of.flatMap((name) => [...(sums.get(`gain:${stream}:${name}`) ?? [])]);
+        return values.length ? [[stream, Math.max(...values)] as const] : [];
+      }),
+    );
   return { gains: most(["rows", "columns"]), monitors: most(["forward", "backward"]) };
 }
 
@@ -87,7 +115,8 @@ function judge(text: string, seed: number): readonly Judged[] {
 }
 
 /** What passes a bound by more than the rounding of f64. */
-const exceeds = ({ bound, measured: value }: Judged): boolean => bound !== null && !(value <= bound * (1 + 1e-9) + 1e-12);
+const exceeds = ({ bound, measured: value }: Judged): boolean =>
+  bound !== null && !(value <= bound * (1 + 1e-9) + 1e-12);
 
 const samples = fc.sample(connection, { seed: SEED, numRuns: STREAMS * PAGES });
 const pages = Array.from({ length: PAGES }, (_, page) => {
@@ -97,38 +126,60 @@ const pages = Array.from({ length: PAGES }, (_, page) => {
 
 describe("random connections", () => {
   it("2,000 of them, of which 500 have a proof: none is exceeded", () => {
-    const judged = pages.flatMap(({ text, steps }, page) => judge(text, page + 1).map((own, i) => ({ ...own, steps: steps[i]! })));
+    const judged = pages.flatMap(({ text, steps }, page) =>
+      judge(text, page + 1).map((own, i) => ({ ...own, steps: steps[i]! })),
+    );
     expect(judged.length).toBeGreaterThanOrEqual(2000);
     const accepted = judged.filter(({ bound }) => bound !== null);
     expect(accepted.length).toBeGreaterThanOrEqual(500);
     // Nor are they all refused for nothing, or accepted with bounds that say nothing: half come to nine tenths of it.
     expect(accepted.length).toBeLessThan(judged.length);
-    expect(accepted.filter(({ bound, measured: value }) => value >= 0.9 * bound!).length).toBeGreaterThan(accepted.length / 2);
-    expect(accepted.filter(exceeds).map(({ stream, steps, ...own }) => ({ ...own, text: textOf(stream, steps) }))).toEqual([]);
+    expect(accepted.filter(({ bound, measured: value }) => value >= 0.9 * bound!).length).toBeGreaterThan(
+      accepted.length / 2,
+    );
+    expect(
+      accepted.filter(exceeds).map(({ stream, steps, ...own }) => ({ ...own, text: textOf(stream, steps) })),
+    ).toEqual([]);
   }, 240_000);
 
   it("what is watched while training, which is read off the page, is what is measured", () => {
-    const both = pages.filter((_, page) => page % 5 === 0).slice(0, 12).flatMap(({ text }) => {
-      const found = measured(modelOf(text), 7, true);
-      return [...found.monitors].map(([stream, watched]) => [watched, found.gains.get(stream)!] as const);
-    });
+    const both = pages
+      .filter((_, page) => page % 5 === 0)
+      .slice(0, 12)
+      .flatMap(({ text }) => {
+        const found = measured(modelOf(text), 7, true);
+        return [...found.monitors].map(([stream, watched]) => [watched, found.gains.get(stream)!] as const);
+      });
     expect(both.length).toBeGreaterThan(100);
-    for (const [watched, value] of both) expect(Math.abs(watched - value)).toBeLessThanOrEqual(1e-9 * Math.max(1, value));
+    for (const [watched, value] of both)
+      expect(Math.abs(watched - value)).toBeLessThanOrEqual(1e-9 * Math.max(1, value));
   }, 120_000);
 
   it("a reading that stops at the returned expression is found out", () => {
     // The fault that this test is made after: what is defined from the stream was not followed.
     const stops = (value: Typed): number | null => {
       const { result, formals } = (value as Extract<Typed, { readonly kind: "call" }>).instance;
-      const terms = (e: Typed): readonly Typed[] => (e.kind === "binary" && e.f === "+" ? [...terms(e.a), ...terms(e.b)] : [e]);
+      const terms = (e: Typed): readonly Typed[] =>
+        e.kind === "binary" && e.f === "+" ? [...terms(e.a), ...terms(e.b)] : [e];
       const stream = terms(result).filter((e) => e.kind === "tensor" && e.tensor === formals[0]);
       return stream.length === 1 ? 1 : null;
     };
     const accepted = pages.slice(1, 5).flatMap(({ text }, page) => {
       const model = modelOf(text);
       const found = measured(model, page + 2).gains;
-      return model.statements.flatMap((statement) => (statement.kind === "repeat" ? statement.body : [])).flatMap((statement): Judged[] =>
-        (statement.kind === "apply" ? [{ stream: statement.stream.name, bound: stops(statement.value), measured: found.get(statement.stream.name)! }] : []));
+      return model.statements
+        .flatMap((statement) => (statement.kind === "repeat" ? statement.body : []))
+        .flatMap((statement): Judged[] =>
+          statement.kind === "apply"
+            ? [
+                {
+                  stream: statement.stream.name,
+                  bound: stops(statement.value),
+                  measured: found.get(statement.stream.name)!,
+                },
+              ]
+            : [],
+        );
     });
     const own = accepted.filter(({ bound }) => bound !== null);
     expect(own.length).toBeGreaterThan(0);
@@ -138,15 +189,23 @@ describe("random connections", () => {
   it("on compiled kernels: claims of the smallest bounds hold in every state that is tried", async () => {
     const { steps } = pages[0]!;
     const judged = judge(pages[0]!.text, 1);
-    const claims = judged.flatMap(({ stream, bound }) => (bound !== null && bound > 0 ? [`gain(${stream}) <= ${bound * (1 + 1e-9)}`] : []));
+    const claims = judged.flatMap(({ stream, bound }) =>
+      bound !== null && bound > 0 ? [`gain(${stream}) <= ${bound * (1 + 1e-9)}`] : [],
+    );
     expect(claims.length).toBeGreaterThan(5);
     const plan = await planOf(pageOf(steps, 2, claims), ["wasm"], { monitors: "all" });
     const device = await openDevice("wasm", { threads: 1 });
     const findings = await verify(plan, device, { seed: 1, runs: 25, source: null });
     await device.close();
     const proved = findings.filter(({ promised }) => promised === "proved");
-    expect(proved.map(({ property }) => property)).toEqual(claims.map((claim) => expect.stringContaining(claim.split(" ")[0]!) as string));
-    expect(proved.filter(({ ok, runs }) => ok !== true || runs < 10).map(({ property, worst, runs }) => [property, worst, runs])).toEqual([]);
+    expect(proved.map(({ property }) => property)).toEqual(
+      claims.map((claim) => expect.stringContaining(claim.split(" ")[0]!) as string),
+    );
+    expect(
+      proved
+        .filter(({ ok, runs }) => ok !== true || runs < 10)
+        .map(({ property, worst, runs }) => [property, worst, runs]),
+    ).toEqual([]);
     // They are come to, too.
     expect(proved.filter(({ worst, limit }) => worst > 0.9 * limit!).length).toBeGreaterThan(claims.length / 2);
   }, 120_000);

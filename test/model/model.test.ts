@@ -9,7 +9,8 @@ import { entriesOf, planOf, readSpec } from "../helpers/specs.js";
 
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(33 + i));
 const facts = { corpus: { vocabulary } };
-const count = (parameters: readonly { readonly shape: readonly number[] }[]): number => parameters.reduce((sum, { shape }) => sum + shape.reduce((size, n) => size * n, 1), 0);
+const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
+  parameters.reduce((sum, { shape }) => sum + shape.reduce((size, n) => size * n, 1), 0);
 
 /** Evaluates the output y of a page in f64. */
 function outputOf(page: string, values: Readonly<Record<string, readonly number[]>>): number[] {
@@ -23,7 +24,9 @@ describe("the examples", () => {
   });
 
   it("names follow the page", () => {
-    const names = entriesOf(readSpec("moby-dick"), { facts, set: { layers: "3" } }).lowered.parameters.map(({ name }) => name);
+    const names = entriesOf(readSpec("moby-dick"), { facts, set: { layers: "3" } }).lowered.parameters.map(
+      ({ name }) => name,
+    );
     expect(names).toContain("layers.2.mlp.up");
     expect(names).toContain("layers.0.attention.mhc.read.phi");
     expect(names).toContain("layers.1.attention.norm.gain");
@@ -47,12 +50,15 @@ describe("the examples", () => {
   });
 
   it("a small page prints with its sums explicit", () => {
-    const { model } = check(`model Small {
+    const { model } = check(
+      `model Small {
   dim t = 3, w = 4, v = 2
   input u[t, w]
   param m[w, v] ~ normal(0.1)
   output y[t, v] = 2 * u[t, w] * m[w, v] / sqrt(w)
-}`, { file: "small.mhc" });
+}`,
+      { file: "small.mhc" },
+    );
     expect(printModel(model!)).toMatchInlineSnapshot(`
       "model Small {
         dim t = 3
@@ -68,48 +74,70 @@ describe("the examples", () => {
 
 describe("Einstein's rule", () => {
   it("sums over the smallest product: inside a function, and across a sum", () => {
-    const y = outputOf(`model M {
+    const y = outputOf(
+      `model M {
       dim t = 2, w = 2
       input a[t, w]
       input b[w]
       input c[t]
       output y[t] = tanh(a[t, w] * b[w]) + (a[t, w] + b[w]) * b[w] + c[t]
-    }`, { a: [1, 2, 3, 4], b: [0.5, -1], c: [10, 20] });
-    const a = [[1, 2], [3, 4]];
+    }`,
+      { a: [1, 2, 3, 4], b: [0.5, -1], c: [10, 20] },
+    );
+    const a = [
+      [1, 2],
+      [3, 4],
+    ];
     const b = [0.5, -1];
-    expect(y).toEqual([0, 1].map((t) => {
-      const inner = a[t]![0]! * b[0]! + a[t]![1]! * b[1]!;
-      const outer = b.reduce((sum, x, w) => sum + (a[t]![w]! + x) * x, 0);
-      return expect.closeTo(Math.tanh(inner) + outer + [10, 20][t]!, 12) as number;
-    }));
+    expect(y).toEqual(
+      [0, 1].map((t) => {
+        const inner = a[t]![0]! * b[0]! + a[t]![1]! * b[1]!;
+        const outer = b.reduce((sum, x, w) => sum + (a[t]![w]! + x) * x, 0);
+        return expect.closeTo(Math.tanh(inner) + outer + [10, 20][t]!, 12) as number;
+      }),
+    );
   });
 
   it("agrees with a sum written out, for random products", () => {
     const axes = ["i", "j", "k"];
     const sizes: Record<string, number> = { i: 2, j: 3, k: 4 };
     const subset = fc.subarray(axes);
-    fc.assert(fc.property(fc.array(subset, { minLength: 1, maxLength: 4 }), subset, (factors, left) => {
-      const used = new Set(factors.flat());
-      fc.pre(left.every((axis) => used.has(axis)));
-      const summed = [...used].filter((axis) => !left.includes(axis));
-      fc.pre(summed.every((axis) => factors.filter((factor) => factor.includes(axis)).length >= 2));
-      const inputs = factors.map((factor, at) => ({ name: `f${at}`, factor, data: Array.from({ length: factor.reduce((size, axis) => size * sizes[axis]!, 1) }, (_, i) => Math.sin(i + 7 * at + 1)) }));
-      const page = `model M {
+    fc.assert(
+      fc.property(fc.array(subset, { minLength: 1, maxLength: 4 }), subset, (factors, left) => {
+        const used = new Set(factors.flat());
+        fc.pre(left.every((axis) => used.has(axis)));
+        const summed = [...used].filter((axis) => !left.includes(axis));
+        fc.pre(summed.every((axis) => factors.filter((factor) => factor.includes(axis)).length >= 2));
+        const inputs = factors.map((factor, at) => ({
+          name: `f${at}`,
+          factor,
+          data: Array.from({ length: factor.reduce((size, axis) => size * sizes[axis]!, 1) }, (_, i) =>
+            Math.sin(i + 7 * at + 1),
+          ),
+        }));
+        const page = `model M {
         dim i = 2, j = 3, k = 4
         ${inputs.map(({ name, factor }) => `input ${name}[${factor.join(", ")}]`).join("\n")}
         output y[${left.join(", ")}] = ${inputs.map(({ name, factor }) => `${name}[${factor.join(", ")}]`).join(" * ")}
       }`;
-      const got = outputOf(page, Object.fromEntries(inputs.map(({ name, data }) => [name, data])));
-      const at = (factor: readonly string[], index: Readonly<Record<string, number>>): number => factor.reduce((offset, axis) => offset * sizes[axis]! + index[axis]!, 0);
-      const expected = new Array<number>(left.reduce((size, axis) => size * sizes[axis]!, 1)).fill(0);
-      const loop = (rest: readonly string[], index: Readonly<Record<string, number>>): void => {
-        const [axis, ...others] = rest;
-        if (axis === undefined) expected[at(left, index)]! += inputs.reduce((product, { factor, data }) => product * data[at(factor, index)]!, 1);
-        else for (let i = 0; i < sizes[axis]!; i++) loop(others, { ...index, [axis]: i });
-      };
-      loop([...used], {});
-      expected.forEach((value, i) => expect(got[i]).toBeCloseTo(value, 10));
-    }), { numRuns: 60 });
+        const got = outputOf(page, Object.fromEntries(inputs.map(({ name, data }) => [name, data])));
+        const at = (factor: readonly string[], index: Readonly<Record<string, number>>): number =>
+          factor.reduce((offset, axis) => offset * sizes[axis]! + index[axis]!, 0);
+        const expected = new Array<number>(left.reduce((size, axis) => size * sizes[axis]!, 1)).fill(0);
+        const loop = (rest: readonly string[], index: Readonly<Record<string, number>>): void => {
+          const [axis, ...others] = rest;
+          if (axis === undefined)
+            expected[at(left, index)]! += inputs.reduce(
+              (product, { factor, data }) => product * data[at(factor, index)]!,
+              1,
+            );
+          else for (let i = 0; i < sizes[axis]!; i++) loop(others, { ...index, [axis]: i });
+        };
+        loop([...used], {});
+        expected.forEach((value, i) => expect(got[i]).toBeCloseTo(value, 10));
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it("absent values are the neutral element of what reduces them", () => {
@@ -129,7 +157,10 @@ describe("Einstein's rule", () => {
 
 describe("settings from outside", () => {
   it("--set changes dims and training, and what depends on them", async () => {
-    const plan = await planOf(readSpec("nanogpt"), ["javascript"], { facts, set: { width: "64", layers: "2", "train.steps": "7", "train.batch": "3" } });
+    const plan = await planOf(readSpec("nanogpt"), ["javascript"], {
+      facts,
+      set: { width: "64", layers: "2", "train.steps": "7", "train.batch": "3" },
+    });
     expect(plan.dims).toMatchObject({ width: 64, layers: 2 });
     expect(plan.train).toMatchObject({ steps: 7, batch: 3 });
     expect(plan.parameters.find(({ name }) => name === "layers.1.mlp.up")!.shape).toEqual([64, 256]);

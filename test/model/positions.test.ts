@@ -1,4 +1,7 @@
-/** What the name of an axis means: in a value `size(t)` or `index(t)`, bare only where it is no axis of the value; in a condition the position. */
+/**
+ * What the name of an axis means: in a value `size(t)` or `index(t)`, bare only where it is no axis of the value; in a
+ * condition the position.
+ */
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/compile.js";
 import { evaluate } from "../../src/graph/evaluate.js";
@@ -14,8 +17,16 @@ const page = (axes: string, value: string, lines: readonly string[] = []): strin
 
 const a = [1, 2, 3, 4, 5, 6];
 const b = [1, -1];
-const outputOf = (text: string): number[] => [...evaluate(entriesOf(text).graphs.find(({ name }) => name === "forward")!, new Map(Object.entries({ a, b }))).outputs.get("y")!];
-const codesOf = (text: string): string[] => check(text, { file: "positions.mhc" }).diagnostics.filter(({ severity }) => severity === "error").map(({ code, span }) => `${code} ${text.slice(span.start, span.end)}`);
+const outputOf = (text: string): number[] => [
+  ...evaluate(
+    entriesOf(text).graphs.find(({ name }) => name === "forward")!,
+    new Map(Object.entries({ a, b })),
+  ).outputs.get("y")!,
+];
+const codesOf = (text: string): string[] =>
+  check(text, { file: "positions.mhc" })
+    .diagnostics.filter(({ severity }) => severity === "error")
+    .map(({ code, span }) => `${code} ${text.slice(span.start, span.end)}`);
 
 describe("in a value", () => {
   it.each<readonly [string, string, readonly number[]]>([
@@ -43,7 +54,9 @@ describe("in a value", () => {
     // What a condition inside another reducer cannot see as a position is not taken for a size.
     ["[t]", "sum[d](a[t, d] * sum[u](1 where u < d))", ["d"]],
   ])("%s = %s says which is meant", (axes, value, bare) => {
-    expect(codesOf(`${page(axes, value)}\nblock rows(y[i, j]) { return [i, j] = 2 * y[i, j] }`)).toEqual(bare.map((name) => `MHC219 ${name}`));
+    expect(codesOf(`${page(axes, value)}\nblock rows(y[i, j]) { return [i, j] = 2 * y[i, j] }`)).toEqual(
+      bare.map((name) => `MHC219 ${name}`),
+    );
   });
 
   it("without a left side, the axes of the value are those that other parts carry", () => {

@@ -8,7 +8,9 @@ export interface Program {
   readonly blocks?: string;
 }
 
-const square = "connection fixed(x[n, t, w], f) { dim m = n\n param mix[n, m] ~ identity(4)\n y[t, w] = f(total(x))\n return [n, t, w] = mix[n, m] * x[m, t, w] + y[t, w] }";
+const square =
+  "connection fixed(x[n, t, w], f) { dim m = n\n param mix[n, m] ~ identity(4)\n y[t, w] = f(total(x))\n " +
+  "return [n, t, w] = mix[n, m] * x[m, t, w] + y[t, w] }";
 
 export const programs: readonly Program[] = [
   // Gains of streams.
@@ -42,8 +44,16 @@ export const programs: readonly Program[] = [
   { constrain: ["fixed.mix on birkhoff(exact)", "gain(x) <= 1.001"], via: "fixed", blocks: square },
   { constrain: ["fixed.mix on birkhoff(exact)", "gain(x) <= 1.001 monitored"], via: "fixed", blocks: square },
   { constrain: ["gain(x) <= 1.001"], via: "fixed", blocks: square },
-  { constrain: ["gain(x) <= 2 monitored"], via: "odd", blocks: "connection odd(x[n, t, w], f) { y[t, w] = f(total(x))\n return [n, t, w] = tanh(x) + y[t, w] }" },
-  { constrain: ["gain(x) <= 2"], via: "odd", blocks: "connection odd(x[n, t, w], f) { y[t, w] = f(total(x))\n return [n, t, w] = tanh(x) + y[t, w] }" },
+  {
+    constrain: ["gain(x) <= 2 monitored"],
+    via: "odd",
+    blocks: "connection odd(x[n, t, w], f) { y[t, w] = f(total(x))\n return [n, t, w] = tanh(x) + y[t, w] }",
+  },
+  {
+    constrain: ["gain(x) <= 2"],
+    via: "odd",
+    blocks: "connection odd(x[n, t, w], f) { y[t, w] = f(total(x))\n return [n, t, w] = tanh(x) + y[t, w] }",
+  },
   { constrain: ["gain(y) <= 2"] },
   { constrain: ["gain(mlp.up) <= 2"] },
   { constrain: ["gain(x) <= 0"] },
@@ -76,11 +86,29 @@ export const programs: readonly Program[] = [
   { constrain: ["norm[w, hidden](mlp.up) <= 2"] },
   // From the layers to the model.
   { constrain: ["mlp.up on stiefel", "mlp.down on stiefel", "norm(mlp.up) * norm(mlp.down) <= 1.001"] },
-  { constrain: ["mlp.up on stiefel", "mlp.down on sphere(radius = 2)", "product[layers](norm(mlp.up) * norm(mlp.down)) <= 8.01"] },
-  { constrain: ["mlp.up on stiefel", "mlp.down on sphere(radius = 2)", "product[layers](norm(mlp.up) * norm(mlp.down)) <= 7"] },
+  {
+    constrain: [
+      "mlp.up on stiefel",
+      "mlp.down on sphere(radius = 2)",
+      "product[layers](norm(mlp.up) * norm(mlp.down)) <= 8.01",
+    ],
+  },
+  {
+    constrain: [
+      "mlp.up on stiefel",
+      "mlp.down on sphere(radius = 2)",
+      "product[layers](norm(mlp.up) * norm(mlp.down)) <= 7",
+    ],
+  },
   { constrain: ["mlp.up on stiefel", "product[layers](norm(mlp.up) * norm(mlp.down)) <= 8"] },
   { constrain: ["mlp.up on stiefel", "product[layers](norm(mlp.up) * norm(mlp.down)) <= 8 monitored"] },
-  { constrain: ["mlp.up on spectral_ball(radius = 0.5)", "mlp.down on spectral_ball(radius = 2)", "product[layers](norm(mlp.up) * norm(mlp.down)) <= 1.001"] },
+  {
+    constrain: [
+      "mlp.up on spectral_ball(radius = 0.5)",
+      "mlp.down on spectral_ball(radius = 2)",
+      "product[layers](norm(mlp.up) * norm(mlp.down)) <= 1.001",
+    ],
+  },
   // Budgets, shared.
   { constrain: ["product[layers](norm(mlp.up)) <= 8 shared"] },
   { constrain: ["product[layers](norm[w](attention.wq)) <= 0.5 shared"] },

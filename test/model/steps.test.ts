@@ -1,6 +1,7 @@
 /**
- * Ten whole training steps, planned and fused, against the unfused f64 evaluation of the same graph: under SGD losses and parameters
- * to 1e-4, under AdamW losses to 1e-3 (the gradient of a first mix of equal lanes is zero, and Adam makes noise of it).
+ * Ten whole training steps, planned and fused, against the unfused f64 evaluation of the same graph: under SGD losses
+ * and parameters to 1e-4, under AdamW losses to 1e-3 (the gradient of a first mix of equal lanes is zero, and Adam
+ * makes noise of it).
  */
 import { describe, expect, it } from "vitest";
 import type { SpecOptions } from "../helpers/specs.js";
@@ -11,7 +12,9 @@ const vocabulary = [...new Set(text)].sort();
 
 const spec = (connection: "residual" | "hc" | "identity" | "mhc(Mixing)", optimizer: string, batch = 5): string => {
   const plain = connection === "residual";
-  const stream = plain ? "x[context, width] = embed(corpus.token) + positions()" : "x[lanes, context, width] = copies(embed(corpus.token) + positions())";
+  const stream = plain
+    ? "x[context, width] = embed(corpus.token) + positions()"
+    : "x[lanes, context, width] = copies(embed(corpus.token) + positions())";
   return `model Small {
     dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
     data corpus = characters("text", window = context)
@@ -28,29 +31,50 @@ const spec = (connection: "residual" | "hc" | "identity" | "mhc(Mixing)", optimi
 
 const facts = { corpus: { vocabulary } };
 
-const compare = (page: string, device: "wasm" | "javascript" | "webgpu", threads: number, batch = 5, choices: SpecOptions["choices"] = {}) =>
-  compareSteps(page, text, facts, device, threads, batch, choices);
+const compare = (
+  page: string,
+  device: "wasm" | "javascript" | "webgpu",
+  threads: number,
+  batch = 5,
+  choices: SpecOptions["choices"] = {},
+) => compareSteps(page, text, facts, device, threads, batch, choices);
 
 const connections = ["residual", "hc", "identity", "mhc(Mixing)"] as const;
 
 describe.each(connections)("ten steps with %s", (connection) => {
-  it.each([["wasm", 2], ["javascript", 1]] as const)("under SGD on %s", async (device, threads) => {
-    const { losses, parameters, fell } = await compare(spec(connection, "sgd(rate = 0.2, momentum = 0.9)"), device, threads);
+  it.each([
+    ["wasm", 2],
+    ["javascript", 1],
+  ] as const)("under SGD on %s", async (device, threads) => {
+    const { losses, parameters, fell } = await compare(
+      spec(connection, "sgd(rate = 0.2, momentum = 0.9)"),
+      device,
+      threads,
+    );
     expect(fell).toBe(true);
     expect(losses).toBeLessThan(1e-4);
     expect(parameters).toBeLessThan(1e-4);
   });
 
   it("under AdamW on wasm", async () => {
-    const { losses, fell } = await compare(spec(connection, "adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)"), "wasm", 2);
+    const { losses, fell } = await compare(
+      spec(connection, "adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)"),
+      "wasm",
+      2,
+    );
     expect(fell).toBe(true);
     expect(losses).toBeLessThan(1e-3);
   });
 });
 
 // An even width fills slots, so that layers are worked on at once; 24 does not, and every matrix is a batch of its own.
-it.each([["wasm", 3, 32], ["javascript", 1, 24]] as const)("ten steps under Muon on %s", async (device, threads, width) => {
-  const page = spec("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)").replace("width = 24", `width = ${width}`).replace("heads = 3", "heads = 4");
+it.each([
+  ["wasm", 3, 32],
+  ["javascript", 1, 24],
+] as const)("ten steps under Muon on %s", async (device, threads, width) => {
+  const page = spec("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)")
+    .replace("width = 24", `width = ${width}`)
+    .replace("heads = 3", "heads = 4");
   const { losses, parameters, fell } = await compare(page, device, threads);
   expect(fell).toBe(true);
   expect(losses).toBeLessThan(1e-4);
@@ -58,8 +82,14 @@ it.each([["wasm", 3, 32], ["javascript", 1, 24]] as const)("ten steps under Muon
 });
 
 // 65 tokens are too few for regions, 130 are not.
-it.each([5, 10])("ten steps with mhc on webgpu, under SGD, of %i sequences", async (batch) => {
-  const { losses, parameters } = await compare(spec("mhc(Mixing)", "sgd(rate = 0.2)", batch), "webgpu", 1, batch, { webgpu: { token: { threads: 1 }, loop: { kept: 1 } } });
-  expect(losses).toBeLessThan(1e-4);
-  expect(parameters).toBeLessThan(1e-4);
-}, 240_000);
+it.each([5, 10])(
+  "ten steps with mhc on webgpu, under SGD, of %i sequences",
+  async (batch) => {
+    const { losses, parameters } = await compare(spec("mhc(Mixing)", "sgd(rate = 0.2)", batch), "webgpu", 1, batch, {
+      webgpu: { token: { threads: 1 }, loop: { kept: 1 } },
+    });
+    expect(losses).toBeLessThan(1e-4);
+    expect(parameters).toBeLessThan(1e-4);
+  },
+  240_000,
+);

@@ -1,4 +1,7 @@
-/** What a page says and nothing comes of is a warning, and what no gradient reaches is not trained; the examples and the library warn of nothing. */
+/**
+ * What a page says and nothing comes of is a warning, and what no gradient reaches is not trained; the examples and the
+ * library warn of nothing.
+ */
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "../../grammar/parse.js";
@@ -23,7 +26,14 @@ interface Parts {
   readonly loss?: string;
 }
 
-const page = ({ dims = "", before = "", body = "x through mlp(8)", after = "", blocks = "", loss = "" }: Parts): string => `model Unused {
+const page = ({
+  dims = "",
+  before = "",
+  body = "x through mlp(8)",
+  after = "",
+  blocks = "",
+  loss = "",
+}: Parts): string => `model Unused {
   dim context = 4, width = 4, layers = 2${dims}
   data corpus = characters("t.txt", window = context)
   ${before}
@@ -46,7 +56,11 @@ const warned = (text: string): readonly string[] => {
 };
 
 describe("nothing is said of", () => {
-  it.each(readdirSync(new URL("../../specs/", import.meta.url)).filter((name) => name.endsWith(".mhc")).map((name) => name.slice(0, -4)))("specs/%s.mhc, nor of the library where it uses it", (name) => {
+  it.each(
+    readdirSync(new URL("../../specs/", import.meta.url))
+      .filter((name) => name.endsWith(".mhc"))
+      .map((name) => name.slice(0, -4)),
+  )("specs/%s.mhc, nor of the library where it uses it", (name) => {
     const { model, diagnostics } = check(readSpec(name), { file: `${name}.mhc` });
     expect(diagnostics).toEqual([]);
     const library = standardLibrary.map((file) => parse(file.text, file.name).file);
@@ -55,44 +69,109 @@ describe("nothing is said of", () => {
 
   it.each<readonly [string, Parts]>([
     ["a stream that is updated", { body: "x = x + mlp(8)(x)" }],
-    ["a definition that another one in use reads", { before: "e[context] = index(context)", after: "g[context] = e\n  x[context, width] = x + g[context]" }],
+    [
+      "a definition that another one in use reads",
+      { before: "e[context] = index(context)", after: "g[context] = e\n  x[context, width] = x + g[context]" },
+    ],
     ["a dim that another dim is made of", { dims: ", half = width / 2", body: "x through mlp(half)" }],
     ["a manifold on a parameter", { before: "manifold S = sphere", after: "constrain { mlp.up each hidden on S }" }],
-    ["a block that another one calls", { body: own, blocks: block("return [t, w] = inner(y)") + block("return [t, w] = 2 * y", "inner(y[t, w])") }],
-    ["an argument that one of two uses reads", { body: "x through own\n    x through own as again", blocks: block("return [t, w] = 2 * y") }],
-    ["a stream that only another stream reads", { before: "stream m[context, width] = positions()", body: "m through mlp(8)", after: "x = x + m" }],
+    [
+      "a block that another one calls",
+      { body: own, blocks: block("return [t, w] = inner(y)") + block("return [t, w] = 2 * y", "inner(y[t, w])") },
+    ],
+    [
+      "an argument that one of two uses reads",
+      { body: "x through own\n    x through own as again", blocks: block("return [t, w] = 2 * y") },
+    ],
+    [
+      "a stream that only another stream reads",
+      { before: "stream m[context, width] = positions()", body: "m through mlp(8)", after: "x = x + m" },
+    ],
   ])("%s", (_, parts) => expect(warned(page(parts))).toEqual([]));
 });
 
 describe("a warning each", () => {
   it.each<readonly [string, Parts, readonly string[]]>([
-    ["definitions", { before: "e = 1", body: "x through mlp(8)\n    h = norm(x)" }, ["MHC220 nothing uses `e`", "MHC220 nothing uses `h`"]],
-    ["definitions that only such use", { before: "e = 1\n  g = 2 * e" }, ["MHC220 nothing uses `e`", "MHC220 nothing uses `g`"]],
+    [
+      "definitions",
+      { before: "e = 1", body: "x through mlp(8)\n    h = norm(x)" },
+      ["MHC220 nothing uses `e`", "MHC220 nothing uses `h`"],
+    ],
+    [
+      "definitions that only such use",
+      { before: "e = 1\n  g = 2 * e" },
+      ["MHC220 nothing uses `e`", "MHC220 nothing uses `g`"],
+    ],
     ["dims", { dims: ", heads = 2" }, ["MHC220 nothing uses the dim `heads`"]],
-    ["data", { before: 'data images = examples("d/*.json", features = 2, classes = 2)' }, ["MHC220 nothing uses the data `images`"]],
+    [
+      "data",
+      { before: 'data images = examples("d/*.json", features = 2, classes = 2)' },
+      ["MHC220 nothing uses the data `images`"],
+    ],
     ["inputs", { before: "input u[width]" }, ["MHC220 nothing uses the input `u`"]],
     ["manifolds", { before: "manifold S = sphere" }, ["MHC220 nothing uses the manifold `S`"]],
-    ["blocks", { blocks: block("return [t, w] = other(y)") + block("return [t, w] = 2 * y", "other(y[t, w])") }, ["MHC220 nothing uses the block `own`", "MHC220 nothing uses the block `other`"]],
-    ["parameters of the page", { before: "param p[width] ~ ones" }, ["MHC220 nothing uses the parameter `p`: it would be saved, and never trained"]],
-    ["streams that nothing changes", { before: "stream m[context, width] = positions()", after: "x = x + m" }, ["MHC222 nothing changes the stream `m`"]],
-    ["streams that nothing reads", { before: "stream m[context, width] = positions()", body: "x through mlp(8)\n    m = m + x" }, ["MHC220 nothing uses the stream `m`"]],
-    ["beginnings that are replaced", { body: "x = embed(corpus.next) as next + index(context)" }, ["MHC220 what the stream `x` begins with is thrown away: nothing reads it before it is replaced"]],
-    ["updates that are replaced", { after: "x = 2 * x\n  x = positions()" }, [
-      "MHC220 what the stream `x` begins with is thrown away: nothing reads it before it is replaced",
-      "MHC220 this value of `x` is thrown away: nothing reads it before it is replaced, nor at the end",
-      "MHC220 this value of `x` is thrown away: nothing reads it before it is replaced, nor at the end",
-    ]],
-    ["in a block, what its result does not need", { body: own, blocks: block("dim d = w\n  param p[w] ~ ones\n  param q[w] ~ ones\n  h[t, w] = norm(y)\n  g[t, w] = h * q[w]\n  return [t, w] = 2 * y") }, [
-      "MHC220 nothing uses the dim `d` of `own`", "MHC220 nothing uses the parameter `p` of `own`: it would be saved, and never trained",
-      "MHC220 nothing uses the parameter `q` of `own`: it would be saved, and never trained", "MHC220 nothing uses `h` in `own`", "MHC220 nothing uses `g` in `own`",
-    ]],
+    [
+      "blocks",
+      { blocks: block("return [t, w] = other(y)") + block("return [t, w] = 2 * y", "other(y[t, w])") },
+      ["MHC220 nothing uses the block `own`", "MHC220 nothing uses the block `other`"],
+    ],
+    [
+      "parameters of the page",
+      { before: "param p[width] ~ ones" },
+      ["MHC220 nothing uses the parameter `p`: it would be saved, and never trained"],
+    ],
+    [
+      "streams that nothing changes",
+      { before: "stream m[context, width] = positions()", after: "x = x + m" },
+      ["MHC222 nothing changes the stream `m`"],
+    ],
+    [
+      "streams that nothing reads",
+      { before: "stream m[context, width] = positions()", body: "x through mlp(8)\n    m = m + x" },
+      ["MHC220 nothing uses the stream `m`"],
+    ],
+    [
+      "beginnings that are replaced",
+      { body: "x = embed(corpus.next) as next + index(context)" },
+      ["MHC220 what the stream `x` begins with is thrown away: nothing reads it before it is replaced"],
+    ],
+    [
+      "updates that are replaced",
+      { after: "x = 2 * x\n  x = positions()" },
+      [
+        "MHC220 what the stream `x` begins with is thrown away: nothing reads it before it is replaced",
+        "MHC220 this value of `x` is thrown away: nothing reads it before it is replaced, nor at the end",
+        "MHC220 this value of `x` is thrown away: nothing reads it before it is replaced, nor at the end",
+      ],
+    ],
+    [
+      "in a block, what its result does not need",
+      {
+        body: own,
+        blocks: block(
+          "dim d = w\n  param p[w] ~ ones\n  param q[w] ~ ones\n  h[t, w] = norm(y)\n  g[t, w] = h * q[w]\n  " +
+            "return [t, w] = 2 * y",
+        ),
+      },
+      [
+        "MHC220 nothing uses the dim `d` of `own`",
+        "MHC220 nothing uses the parameter `p` of `own`: it would be saved, and never trained",
+        "MHC220 nothing uses the parameter `q` of `own`: it would be saved, and never trained",
+        "MHC220 nothing uses `h` in `own`",
+        "MHC220 nothing uses `g` in `own`",
+      ],
+    ],
   ])("%s", (_, parts, expected) => expect(warned(page(parts))).toEqual(expected));
 
   it("arguments of blocks", () => {
-    const blocks = `${block("return [t, w] = 2 * y", "own(size, p: number = 1)(y[t, w], r[t, w])")}connection idle(x[t, w], f) {\n  return [t, w] = x[t, w]\n}\n`;
+    const blocks =
+      `${block("return [t, w] = 2 * y", "own(size, p: number = 1)(y[t, w], r[t, w])")}connection idle(x[t, w], ` +
+      `f) {\n  return [t, w] = x[t, w]\n}\n`;
     expect(warned(page({ body: "x = own(2)(x, norm(x))\n    x through mlp(8) via idle", blocks }))).toEqual([
-      "MHC220 `own` does nothing with its argument `size`", "MHC220 `own` does nothing with its argument `p`",
-      "MHC220 `own` does nothing with its argument `r`", "MHC220 `idle` does nothing with its argument `f`",
+      "MHC220 `own` does nothing with its argument `size`",
+      "MHC220 `own` does nothing with its argument `p`",
+      "MHC220 `own` does nothing with its argument `r`",
+      "MHC220 `idle` does nothing with its argument `f`",
     ]);
   });
 
@@ -112,9 +191,21 @@ describe("a warning each", () => {
 
 describe("a parameter that no gradient reaches", () => {
   const cases: readonly (readonly [string, Parts, string])[] = [
-    ["in a condition", { before: "param p[width] ~ normal(1)", after: "x[context, width] = x + sum[width](1 where p[width] > 0)" }, "p"],
-    ["beside a factor of 0", { before: "param p[width] ~ normal(1)", after: "x[context, width] = x + 0 * p[width]" }, "p"],
-    ["of a library block, in a definition that a condition reads", { after: "h = mlp(8)(x) as gate\n  x[context, width] = x + sum[width](1 where h[context, width] > 0)" }, "gate.up"],
+    [
+      "in a condition",
+      { before: "param p[width] ~ normal(1)", after: "x[context, width] = x + sum[width](1 where p[width] > 0)" },
+      "p",
+    ],
+    [
+      "beside a factor of 0",
+      { before: "param p[width] ~ normal(1)", after: "x[context, width] = x + 0 * p[width]" },
+      "p",
+    ],
+    [
+      "of a library block, in a definition that a condition reads",
+      { after: "h = mlp(8)(x) as gate\n  x[context, width] = x + sum[width](1 where h[context, width] > 0)" },
+      "gate.up",
+    ],
   ];
 
   it.each(cases)("%s is told, and stays as it starts", async (_, parts, name) => {

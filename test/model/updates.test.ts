@@ -1,6 +1,7 @@
 /**
- * A stream's new value as written: `x = x + mlp(64)(x)` is the residual connection by another name. So the two are the same numbers, to the
- * last gradient, whether they are computed once or twice; and nothing is proved or measured of what an update does to the lanes.
+ * A stream's new value as written: `x = x + mlp(64)(x)` is the residual connection by another name. So the two are the
+ * same numbers, to the last gradient, whether they are computed once or twice; and nothing is proved or measured of
+ * what an update does to the lanes.
  */
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/compile.js";
@@ -33,9 +34,13 @@ const through = page("repeat layers { x through mlp(8) }");
 const entriesOf = (text: string, withoutLayer?: number): ReturnType<typeof buildEntries> => {
   const { model, diagnostics } = check(text, { file: "updates.mhc", facts });
   expect(diagnostics.filter(({ severity }) => severity === "error")).toEqual([]);
-  return buildEntries(model!, { monitors: true, ...(withoutLayer === undefined ? {} : { kept: { [`layers.${withoutLayer}`]: [] } }) });
+  return buildEntries(model!, {
+    monitors: true,
+    ...(withoutLayer === undefined ? {} : { kept: { [`layers.${withoutLayer}`]: [] } }),
+  });
 };
-const gradientsOf = ({ graphs }: ReturnType<typeof buildEntries>): Graph => graphs.find(({ name }) => name === "gradients")!;
+const gradientsOf = ({ graphs }: ReturnType<typeof buildEntries>): Graph =>
+  graphs.find(({ name }) => name === "gradients")!;
 
 function drawn(shape: readonly number[], seed: number): number[] {
   const next = random(seed);
@@ -47,7 +52,11 @@ function valuesOf(graph: Graph): Map<string, number[]> {
   const values = new Map<string, readonly number[]>();
   for (const node of nodesOf(graph)) {
     if (node.op === "parameter") values.set(node.attrs.name, drawn(node.shape, node.attrs.name.length));
-    if (node.op === "input") values.set(node.attrs.name, Array.from({ length: 6 }, (_, i) => (i * 5 + node.attrs.name.length) % 6));
+    if (node.op === "input")
+      values.set(
+        node.attrs.name,
+        Array.from({ length: 6 }, (_, i) => (i * 5 + node.attrs.name.length) % 6),
+      );
   }
   return new Map([...evaluate(graph, values).outputs].map(([name, value]) => [name, [...value]]));
 }
@@ -62,7 +71,9 @@ describe("an update of a stream", () => {
 
   it("is a statement of the model, and prints as one", () => {
     const { model } = check(written, { file: "updates.mhc" });
-    expect(printModel(model!)).toContain("x[context, width] <- (x[context, width] + layers.*.mlp(x[t, w])[context, width])");
+    expect(printModel(model!)).toContain(
+      "x[context, width] <- (x[context, width] + layers.*.mlp(x[t, w])[context, width])",
+    );
   });
 
   it("is computed again as a connection is: the same numbers, and its block once", () => {
@@ -83,21 +94,31 @@ describe("an update of a stream", () => {
   });
 
   it("may be of a stream that began without a batch", () => {
-    const values = valuesOf(gradientsOf(entriesOf(page("stream y[context, width] = 0\n  repeat layers { y = y + x }\n  x = x + y"))));
+    const values = valuesOf(
+      gradientsOf(entriesOf(page("stream y[context, width] = 0\n  repeat layers { y = y + x }\n  x = x + y"))),
+    );
     expect(values.get("loss")!.every(Number.isFinite)).toBe(true);
   });
 
   it("is read as what a connection does to its stream is, for proofs and to be measured", () => {
-    const mixed = (update: string): string => `repeat layers {\n    x through mlp(8) via mhc(Mixing)\n    ${update}\n  }`;
+    const mixed = (update: string): string =>
+      `repeat layers {\n    x through mlp(8) via mhc(Mixing)\n    ${update}\n  }`;
     const found = (update: string, claim: string): string => {
       const own = page(mixed(update), `constrain { ${claim} }`, "lanes, context, width");
       const { diagnostics, model } = check(own, { file: "updates.mhc", facts });
-      return JSON.stringify([diagnostics.map(({ code, message, notes }) => [code, message, notes]), model?.claims.map(({ proof }) => proof)]);
+      return JSON.stringify([
+        diagnostics.map(({ code, message, notes }) => [code, message, notes]),
+        model?.claims.map(({ proof }) => proof),
+      ]);
     };
     expect(found("x = 3 * x", "gain(x) <= 1.5")).toContain("no more than 27.00081 can be proved");
-    expect(found("x = 3 * x", "gain(x) <= 27.1")).toContain("`x = …` makes its stream of 1 part, whose rows and columns sum to at most 3: 3 together, 3 times");
+    expect(found("x = 3 * x", "gain(x) <= 27.1")).toContain(
+      "`x = …` makes its stream of 1 part, whose rows and columns sum to at most 3: 3 together, 3 times",
+    );
     for (const monitored of ["", " monitored"]) {
-      expect(found("x = x + tanh(x)", `gain(x) <= 27.1${monitored}`)).toContain("`x = …` does something else with its stream than mixing it: `tanh` is taken of the stream");
+      expect(found("x = x + tanh(x)", `gain(x) <= 27.1${monitored}`)).toContain(
+        "`x = …` does something else with its stream than mixing it: `tanh` is taken of the stream",
+      );
     }
   });
 });

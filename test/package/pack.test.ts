@@ -1,7 +1,7 @@
 /**
- * The package as a user gets it: packed, installed in a folder outside the repository, a spec compiled there with the installed
- * command, and a small app around the generated module type-checked under --strict and run: create, train, generate, save, load.
- * And what npm shows and installs of it: size, license, documentation, entries.
+ * The package as a user gets it: packed, installed in a folder outside the repository, a spec compiled there with the
+ * installed command, and a small app around the generated module type-checked under --strict and run: create, train,
+ * generate, save, load. And what npm shows and installs of it: size, license, documentation, entries.
  */
 import { execFileSync } from "node:child_process";
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -77,7 +77,9 @@ console.log(JSON.stringify([checkSet(halves), checkSet({ ...halves, violation: (
 let tarball = "";
 
 beforeAll(() => {
-  const packed = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], root)) as readonly { readonly filename: string }[];
+  const packed = JSON.parse(
+    run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], root),
+  ) as readonly { readonly filename: string }[];
   writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }));
   tarball = packed[0]!.filename;
   run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`]);
@@ -85,10 +87,23 @@ beforeAll(() => {
   writeFileSync(join(app, "little.mhc"), SPEC);
   writeFileSync(join(app, "app.ts"), APP);
   writeFileSync(join(app, "set.ts"), SET);
-  writeFileSync(join(app, "tsconfig.json"), JSON.stringify({
-    compilerOptions: { strict: true, target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", lib: ["ES2022"], outDir: "build", rootDir: ".", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
-    files: ["app.ts", "set.ts"],
-  }));
+  writeFileSync(
+    join(app, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        target: "ES2022",
+        module: "NodeNext",
+        moduleResolution: "NodeNext",
+        lib: ["ES2022"],
+        outDir: "build",
+        rootDir: ".",
+        types: ["node"],
+        typeRoots: [join(root, "node_modules/@types")],
+      },
+      files: ["app.ts", "set.ts"],
+    }),
+  );
 }, 240_000);
 
 afterAll(() => rmSync(app, { recursive: true, force: true }));
@@ -98,9 +113,17 @@ it("compiles, type-checks and runs from the packed tarball", () => {
   const module = readFileSync(join(app, "out/little.ts"), "utf8");
   expect(module).toContain("A small decoder.");
   expect(module).toContain("/** Characters that it sees. */");
-  expect(module).toContain('/** [w = 16, heads = 2, d = 8] */');
+  expect(module).toContain("/** [w = 16, heads = 2, d = 8] */");
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]);
-  const said = JSON.parse(run(process.execPath, ["build/app.js"])) as { first: number; last: number; said: string; repeated: string; width: number; step: number; values: number };
+  const said = JSON.parse(run(process.execPath, ["build/app.js"])) as {
+    first: number;
+    last: number;
+    said: string;
+    repeated: string;
+    width: number;
+    step: number;
+    values: number;
+  };
   expect(said.last).toBeLessThan(said.first);
   expect(said.said).toMatch(/^the .{10}$/s);
   expect(said.repeated).toBe(said.said);
@@ -110,30 +133,47 @@ it("compiles, type-checks and runs from the packed tarball", () => {
 
   // A set of one's own, typed by the package and held to its laws, is used from where it was compiled to.
   expect(run(process.execPath, ["build/set.js"])).toBe("[[],true]\n");
-  writeFileSync(join(app, "own.mhc"), 'use "./build/set.js"\n\nmodel Own {\n  dim n = 2\n  input u[n]\n  param w[n] ~ normal(1) on halves\n  output y[n] = u[n] * w[n]\n}\n');
+  writeFileSync(
+    join(app, "own.mhc"),
+    'use "./build/set.js"\n\nmodel Own {\n  dim n = 2\n  input u[n]\n  param w[n] ~ normal(1) on halves\n  ' +
+      "output y[n] = u[n] * w[n]\n}\n",
+  );
   expect(run("npx", ["mhc", "check", "own.mhc"])).toContain("own.mhc is right");
 }, 240_000);
 
 const installed = join(app, "node_modules/mhc-lang");
 
 it("is small, without the package webgpu, and says so where that would be of use", () => {
-  const files = readdirSync(join(app, "node_modules"), { recursive: true, encoding: "utf8" }).map((name) => lstatSync(join(app, "node_modules", name)));
+  const files = readdirSync(join(app, "node_modules"), { recursive: true, encoding: "utf8" }).map((name) =>
+    lstatSync(join(app, "node_modules", name)),
+  );
   // What `du` counts: blocks, folders too.
   expect(files.reduce((sum, { blocks }) => sum + 512 * blocks, 0) / 2 ** 20).toBeLessThan(30);
   expect(files.length).toBeGreaterThan(1000);
   // The tests' environment has a driver.
-  expect(run("npx", ["mhc-lang", "devices"])).toMatch(/webgpu +not here: the package webgpu is not installed \(run `npm install webgpu`/);
+  expect(run("npx", ["mhc-lang", "devices"])).toMatch(
+    /webgpu +not here: the package webgpu is not installed \(run `npm install webgpu`/,
+  );
 }, 60_000);
 
 it("can be required where Node requires modules, which its engines say", () => {
-  writeFileSync(join(app, "app.cjs"), 'console.log(typeof require("mhc-lang").compile, typeof require("mhc-lang").typescript, typeof require("mhc-lang/runtime").load);\n');
+  writeFileSync(
+    join(app, "app.cjs"),
+    'console.log(typeof require("mhc-lang").compile, typeof require("mhc-lang").typescript, typeof ' +
+      'require("mhc-lang/runtime").load);\n',
+  );
   expect(run(process.execPath, ["app.cjs"])).toBe("function object function\n");
 });
 
 it("has its license, and documentation whose links lead somewhere", () => {
   expect(readFileSync(join(installed, "LICENSE"), "utf8")).toMatch(/^MIT License/);
-  const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(join(installed, "docs"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md")).map((name) => join("docs", name))];
+  const pages = [
+    "README.md",
+    "ARCHITECTURE.md",
+    ...readdirSync(join(installed, "docs"), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => join("docs", name)),
+  ];
   expect(pages.length).toBeGreaterThan(8);
   expect(pages.flatMap((page) => brokenLinks(installed, page))).toEqual([]);
 });

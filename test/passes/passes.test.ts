@@ -9,7 +9,11 @@ import { gradients, vjp } from "../../src/passes/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
 import { rewrite } from "../../src/passes/rewrite.js";
 
-const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({ name: "g", outputs: new Map(Object.entries(outputs)), updates: new Map() });
+const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({
+  name: "g",
+  outputs: new Map(Object.entries(outputs)),
+  updates: new Map(),
+});
 const lines = (...text: string[]): string => ["graph g {", ...text.map((line) => `  ${line}`), "}"].join("\n");
 
 describe("differentiate", () => {
@@ -21,15 +25,17 @@ describe("differentiate", () => {
     const [dx, dw] = vjp(b, [b.contract("ab,bc->ac", x, w)], [g], [x, w]) as [Node, Node];
     const graph = graphOf({ dx, dw });
     expect(verifyGraph(graph)).toEqual([]);
-    expect(printGraph(graph)).toBe(lines(
-      '%0: f32[2,3] = input {"name":"x"}',
-      '%1: f32[3,4] = parameter {"name":"w"}',
-      '%2: f32[2,4] = input {"name":"g"}',
-      '%3: f32[2,3] = contract %2, %1 {"spec":"ac,bc->ab"}',
-      '%4: f32[3,4] = contract %2, %0 {"spec":"ac,ab->bc"}',
-      'output "dx" = %3',
-      'output "dw" = %4',
-    ));
+    expect(printGraph(graph)).toBe(
+      lines(
+        '%0: f32[2,3] = input {"name":"x"}',
+        '%1: f32[3,4] = parameter {"name":"w"}',
+        '%2: f32[2,4] = input {"name":"g"}',
+        '%3: f32[2,3] = contract %2, %1 {"spec":"ac,bc->ab"}',
+        '%4: f32[3,4] = contract %2, %0 {"spec":"ac,ab->bc"}',
+        'output "dx" = %3',
+        'output "dw" = %4',
+      ),
+    );
   });
 
   it("adds up what comes back over several paths, and over several outputs", () => {
@@ -86,18 +92,20 @@ describe("expand", () => {
   it("replaces what it is asked to, by the definition in the table", () => {
     const flat = expand(parseGraph(text), (node) => node.op === "softmax");
     expect(verifyGraph(flat)).toEqual([]);
-    expect(printGraph(flat)).toBe(lines(
-      '%0: f32[2,3] = input {"name":"x"}',
-      '%1: f32[2] = reduce_max %0 {"axes":[1]}',
-      '%2: f32[2,3] = broadcast %1 {"axes":[0]}',
-      "%3: f32[2,3] = sub %0, %2",
-      "%4: f32[2,3] = exp %3",
-      '%5: f32[2] = sum %4 {"axes":[1]}',
-      '%6: f32[2,3] = broadcast %5 {"axes":[0]}',
-      "%7: f32[2,3] = div %4, %6",
-      "%8: f32[2,3] = silu %7",
-      'output "y" = %8',
-    ));
+    expect(printGraph(flat)).toBe(
+      lines(
+        '%0: f32[2,3] = input {"name":"x"}',
+        '%1: f32[2] = reduce_max %0 {"axes":[1]}',
+        '%2: f32[2,3] = broadcast %1 {"axes":[0]}',
+        "%3: f32[2,3] = sub %0, %2",
+        "%4: f32[2,3] = exp %3",
+        '%5: f32[2] = sum %4 {"axes":[1]}',
+        '%6: f32[2,3] = broadcast %5 {"axes":[0]}',
+        "%7: f32[2,3] = div %4, %6",
+        "%8: f32[2,3] = silu %7",
+        'output "y" = %8',
+      ),
+    );
   });
 
   it("leaves the rest, and the values, as they are", () => {
@@ -105,7 +113,12 @@ describe("expand", () => {
     expect(printGraph(expand(graph, () => false))).toBe(text);
     const x = new Map([["x", [1, -2, 0.5, 3, 0, -1]]]);
     const before = evaluate(graph, x).outputs.get("y")!;
-    evaluate(expand(graph, () => true), x).outputs.get("y")!.forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 14));
+    evaluate(
+      expand(graph, () => true),
+      x,
+    )
+      .outputs.get("y")!
+      .forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 14));
   });
 
   it("expands the composites inside an expansion, in updates too", () => {
@@ -118,43 +131,55 @@ describe("expand", () => {
     expect(printGraph(flat)).not.toMatch(/sinkhorn|softmax/);
     const bindings = new Map([["w", Array.from({ length: 16 }, (_, i) => Math.sin(i))]]);
     const before = evaluate(graph, bindings).updates.get("w")!;
-    evaluate(flat, bindings).updates.get("w")!.forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 12));
+    evaluate(flat, bindings)
+      .updates.get("w")!
+      .forEach((value: number, i: number) => expect(value).toBeCloseTo(before[i]!, 12));
   });
 });
 
 describe("rewrite", () => {
   it("shows a rule nodes whose inputs are rewritten already, and follows its answer everywhere", () => {
-    const graph = parseGraph(lines(
-      '%0: f32[2] = parameter {"name":"w"}',
-      "%1: f32[2] = neg %0",
-      "%2: f32[2] = neg %1",
-      "%3: f32[2] = exp %2 @drop #3",
-      'output "y" = %3',
-      'output "z" = %2',
-      "update %0 = %2",
-    ));
+    const graph = parseGraph(
+      lines(
+        '%0: f32[2] = parameter {"name":"w"}',
+        "%1: f32[2] = neg %0",
+        "%2: f32[2] = neg %1",
+        "%3: f32[2] = exp %2 @drop #3",
+        'output "y" = %3',
+        'output "z" = %2',
+        "update %0 = %2",
+      ),
+    );
     // neg (neg x) = x
-    const made = rewrite(graph, (_, node) => (node.op === "neg" && node.inputs[0]!.op === "neg" ? node.inputs[0]!.inputs[0]! : null));
+    const made = rewrite(graph, (_, node) =>
+      node.op === "neg" && node.inputs[0]!.op === "neg" ? node.inputs[0]!.inputs[0]! : null,
+    );
     expect(verifyGraph(made)).toEqual([]);
-    expect(printGraph(made)).toBe(lines(
-      '%0: f32[2] = parameter {"name":"w"}',
-      "%1: f32[2] = exp %0 @drop #3",
-      'output "y" = %1',
-      'output "z" = %0',
-      "update %0 = %0",
-    ));
+    expect(printGraph(made)).toBe(
+      lines(
+        '%0: f32[2] = parameter {"name":"w"}',
+        "%1: f32[2] = exp %0 @drop #3",
+        'output "y" = %1',
+        'output "z" = %0',
+        "update %0 = %0",
+      ),
+    );
   });
 
   it("makes one node of two that have become equal", () => {
-    const graph = parseGraph(lines(
-      '%0: f32[2] = input {"name":"x"}',
-      "%1: f32[2] = abs %0",
-      "%2: f32[2] = exp %0",
-      "%3: f32[2] = exp %1",
-      "%4: f32[2] = add %2, %3",
-      'output "y" = %4',
-    ));
+    const graph = parseGraph(
+      lines(
+        '%0: f32[2] = input {"name":"x"}',
+        "%1: f32[2] = abs %0",
+        "%2: f32[2] = exp %0",
+        "%3: f32[2] = exp %1",
+        "%4: f32[2] = add %2, %3",
+        'output "y" = %4',
+      ),
+    );
     const made = rewrite(graph, (_, node) => (node.op === "abs" ? node.inputs[0]! : null));
-    expect(printGraph(made)).toBe(lines('%0: f32[2] = input {"name":"x"}', "%1: f32[2] = exp %0", "%2: f32[2] = add %1, %1", 'output "y" = %2'));
+    expect(printGraph(made)).toBe(
+      lines('%0: f32[2] = input {"name":"x"}', "%1: f32[2] = exp %0", "%2: f32[2] = add %1, %1", 'output "y" = %2'),
+    );
   });
 });

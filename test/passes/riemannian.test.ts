@@ -1,4 +1,7 @@
-/** Riemannian optimizers on spheres against the formulas written out by hand, in f64 over ten steps, and on three devices. */
+/**
+ * Riemannian optimizers on spheres against the formulas written out by hand, in f64 over ten steps, and on three
+ * devices.
+ */
 import { describe, expect, it } from "vitest";
 import { openDevice } from "../../runtime/index.js";
 import { loadTarget } from "../../codegen/registry.js";
@@ -18,7 +21,13 @@ const [ROWS, COLUMNS] = [5, 7];
 const STEPS = 10;
 const radius = 2;
 const rate = 0.3;
-const adam: OptimizerSpec = { kind: "adamw", rate: { kind: "constant", value: rate }, betas: [0.9, 0.99], epsilon: 1e-8, decay: 0.1 };
+const adam: OptimizerSpec = {
+  kind: "adamw",
+  rate: { kind: "constant", value: rate },
+  betas: [0.9, 0.99],
+  epsilon: 1e-8,
+  decay: 0.1,
+};
 const momentum: OptimizerSpec = { kind: "sgd", rate: { kind: "constant", value: rate }, momentum: 0.9, decay: 0.1 };
 const plain: OptimizerSpec = { ...momentum, momentum: 0 };
 const clip = 1.5;
@@ -30,13 +39,25 @@ for (let column = 0; column < COLUMNS; column++) {
   for (let row = 0; row < ROWS; row++) start[at(row, column)] = Math.fround((radius * start[at(row, column)]!) / norm);
 }
 const bias = Float64Array.from({ length: COLUMNS }, (_, i) => Math.fround(0.1 * i));
-const gradient = (step: number): Float64Array => Float64Array.from({ length: ROWS * COLUMNS }, (_, i) => Math.fround(Math.cos(5 * i + step)));
-const biasGradient = (step: number): Float64Array => Float64Array.from({ length: COLUMNS }, (_, i) => Math.fround(Math.cos(i - step)));
+const gradient = (step: number): Float64Array =>
+  Float64Array.from({ length: ROWS * COLUMNS }, (_, i) => Math.fround(Math.cos(5 * i + step)));
+const biasGradient = (step: number): Float64Array =>
+  Float64Array.from({ length: COLUMNS }, (_, i) => Math.fround(Math.cos(i - step)));
 
-function build(spec: OptimizerSpec): { readonly graph: Graph; readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[]; readonly order: readonly string[] } {
+function build(spec: OptimizerSpec): {
+  readonly graph: Graph;
+  readonly states: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  readonly order: readonly string[];
+} {
   const b = createBuilder();
   const node = b.parameter("w", [ROWS, COLUMNS]);
-  const points = pointsOf({ set: sphere, options: { radius }, adapt: [] }, fixed({ radius }), [ROWS, COLUMNS], ["r", "c"], [1]);
+  const points = pointsOf(
+    { set: sphere, options: { radius }, adapt: [] },
+    fixed({ radius }),
+    [ROWS, COLUMNS],
+    ["r", "c"],
+    [1],
+  );
   const trained = [
     { node, name: "w", decay: false, manifold: { ...points, name: "w", node, manifold: sphere } },
     { node: b.parameter("bias", [COLUMNS]), name: "bias", decay: false },
@@ -46,21 +67,29 @@ function build(spec: OptimizerSpec): { readonly graph: Graph; readonly states: r
   return { graph: { name: "update", outputs: new Map(), updates }, states, order };
 }
 
-/** Bonnabel's descent and Bécigneul and Ganea's Adam, one column after another, with clipping by the norm of all gradients. */
+/**
+ * Bonnabel's descent and Bécigneul and Ganea's Adam, one column after another, with clipping by the norm of all
+ * gradients.
+ */
 function byHand(spec: OptimizerSpec): Float64Array {
   const w = start.slice();
   const m = new Float64Array(w.length);
   const v = new Float64Array(COLUMNS);
   const column = (x: Float64Array, c: number): number[] => Array.from({ length: ROWS }, (_, row) => x[at(row, c)]!);
-  const dot = (x: readonly number[], y: readonly number[]): number => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
-  const projected = (x: readonly number[], u: readonly number[]): number[] => u.map((value, i) => value - (dot(x, u) / radius ** 2) * x[i]!);
+  const dot = (x: readonly number[], y: readonly number[]): number =>
+    x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  const projected = (x: readonly number[], u: readonly number[]): number[] =>
+    u.map((value, i) => value - (dot(x, u) / radius ** 2) * x[i]!);
   for (let step = 0; step < STEPS; step++) {
     const g = gradient(step);
     const norm = Math.sqrt([...g, ...biasGradient(step)].reduce((sum, x) => sum + x * x, 0));
     const factor = Math.min(1, clip / (norm + 1e-6));
     for (let c = 0; c < COLUMNS; c++) {
       const x = column(w, c);
-      const own = projected(x, column(g, c).map((value) => value * factor));
+      const own = projected(
+        x,
+        column(g, c).map((value) => value * factor),
+      );
       let along: number[];
       let kept: number[];
       if (spec.kind === "sgd") {
@@ -82,13 +111,23 @@ function byHand(spec: OptimizerSpec): Float64Array {
   return w;
 }
 
-describe.each([["Adam", adam], ["descent with momentum", momentum], ["descent", plain]] as const)("%s", (_, spec) => {
+describe.each([
+  ["Adam", adam],
+  ["descent with momentum", momentum],
+  ["descent", plain],
+] as const)("%s", (_, spec) => {
   it("in f64 is the formula", () => {
     const { graph, states } = build(spec);
-    const values = new Map<string, ArrayLike<number>>([["w", start], ["bias", bias]]);
+    const values = new Map<string, ArrayLike<number>>([
+      ["w", start],
+      ["bias", bias],
+    ]);
     for (const { name, shape } of states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));
     for (let step = 0; step < STEPS; step++) {
-      const { updates } = evaluate(graph, new Map([...values, ["step", [step]], ["g", gradient(step)], ["g.bias", biasGradient(step)]]));
+      const { updates } = evaluate(
+        graph,
+        new Map([...values, ["step", [step]], ["g", gradient(step)], ["g.bias", biasGradient(step)]]),
+      );
       updates.forEach((value, name) => values.set(name, value));
     }
     expect(distance(values.get("w")!, byHand(spec))).toBeLessThan(1e-12);
@@ -96,14 +135,25 @@ describe.each([["Adam", adam], ["descent with momentum", momentum], ["descent", 
 
   it.each(["wasm", "javascript", "webgpu"] as const)("agrees on %s", async (name) => {
     const { graph, states, order } = build(spec);
-    const shapes = new Map<string, readonly number[]>([["w", [ROWS, COLUMNS]], ["bias", [COLUMNS]], ...states.map((state) => [state.name, state.shape] as const)]);
+    const shapes = new Map<string, readonly number[]>([
+      ["w", [ROWS, COLUMNS]],
+      ["bias", [COLUMNS]],
+      ...states.map((state) => [state.name, state.shape] as const),
+    ]);
     const layout = layOutInOrder(order.map((own) => shapes.get(own)!.reduce((size, n) => size * n, 1)));
     const places = new Map(order.map((own, i) => [own, layout.offsets[i]!]));
     const printer = await loadTarget(({ wasm: "wasm", javascript: "javascript", webgpu: "wgsl" } as const)[name]);
     const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, places, layout.words);
     const device = await openDevice(name, { threads: 2 });
-    const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
-    const ref = (own: string) => ({ pool: "state", offset: places.get(own)!, shape: shapes.get(own)!, dtype: "f32" }) as const;
+    const session = await device.load({
+      kernels: infos,
+      code: await printer.print(kernels),
+      entries,
+      pools,
+      constants,
+    });
+    const ref = (own: string) =>
+      ({ pool: "state", offset: places.get(own)!, shape: shapes.get(own)!, dtype: "f32" }) as const;
     session.write(ref("w"), Float32Array.from(start));
     session.write(ref("bias"), Float32Array.from(bias));
     const { inputs } = entries["update"]!;

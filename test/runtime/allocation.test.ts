@@ -1,6 +1,6 @@
 /**
- * Everything is made at load: a device that counts what is asked of it sees no buffer, no bind group and no pipeline while twenty steps run, and one
- * submission a step, the reading of the loss included.
+ * Everything is made at load: a device that counts what is asked of it sees no buffer, no bind group and no pipeline
+ * while twenty steps run, and one submission a step, the reading of the loss included.
  */
 import { afterEach, expect, it, vi } from "vitest";
 import { textSource } from "../../runtime/data.js";
@@ -22,9 +22,14 @@ afterEach(() => vi.restoreAllMocks());
 /** Counts calls of every method of a device that makes something, but for the encoder of a submission. */
 function countCreations(): () => Record<string, number> {
   const prototype = GPUDevice.prototype as unknown as Record<string, (...given: unknown[]) => unknown>;
-  const makers = Object.getOwnPropertyNames(prototype).filter((name) => name.startsWith("create") && name !== "createCommandEncoder");
+  const makers = Object.getOwnPropertyNames(prototype).filter(
+    (name) => name.startsWith("create") && name !== "createCommandEncoder",
+  );
   const spies = makers.map((name) => [name, vi.spyOn(prototype, name)] as const);
-  return () => Object.fromEntries(spies.map(([name, { mock }]) => [name, mock.calls.length] as const).filter(([, calls]) => calls > 0));
+  return () =>
+    Object.fromEntries(
+      spies.map(([name, { mock }]) => [name, mock.calls.length] as const).filter(([, calls]) => calls > 0),
+    );
 }
 
 async function train(model: Model, steps: number): Promise<void> {
@@ -39,7 +44,11 @@ it("webgpu makes nothing after load, and submits once a step", async () => {
   const first = await loaded(spec, "webgpu", { facts });
   const loading = countCreations();
   const model = await loaded(spec, "webgpu", { facts });
-  expect(loading()).toMatchObject({ createBuffer: expect.any(Number), createBindGroup: expect.any(Number), createComputePipelineAsync: expect.any(Number) });
+  expect(loading()).toMatchObject({
+    createBuffer: expect.any(Number),
+    createBindGroup: expect.any(Number),
+    createComputePipelineAsync: expect.any(Number),
+  });
   vi.restoreAllMocks();
   const running = countCreations();
   const submits = vi.spyOn(GPUQueue.prototype, "submit");

@@ -119,9 +119,11 @@ describe.each(devices)("on %s", (_, open) => {
 
   it("thirty steps beside all of them, several at a time, are the thirty steps alone", async () => {
     const others: Promise<unknown>[] = [];
-    expect(await beside((step) => {
-      for (let i = 0; i < 3; i++) others.push(calls[names[(step + i) % names.length]!](model));
-    })).toEqual(alone.losses);
+    expect(
+      await beside((step) => {
+        for (let i = 0; i < 3; i++) others.push(calls[names[(step + i) % names.length]!](model));
+      }),
+    ).toEqual(alone.losses);
     await Promise.all(others);
     expect(await model.checkpoint()).toEqual(alone.end);
   });
@@ -135,12 +137,14 @@ describe.each(devices)("on %s", (_, open) => {
       all[step - 1] = loss;
       break;
     }
-    await expect((async () => {
-      for await (const { step, loss } of model.train(source)) {
-        all[step - 1] = loss;
-        throw new Error("out of the loop");
-      }
-    })()).rejects.toThrow("out of the loop");
+    await expect(
+      (async () => {
+        for await (const { step, loss } of model.train(source)) {
+          all[step - 1] = loss;
+          throw new Error("out of the loop");
+        }
+      })(),
+    ).rejects.toThrow("out of the loop");
     const forgotten = model.train(source);
     const { value } = await forgotten.next();
     all[value!.step - 1] = value!.loss;
@@ -182,12 +186,15 @@ describe.each(devices)("on %s", (_, open) => {
     }
     await model.load(start);
     const mine = values.slice();
-    const set = await beside((step) => {
-      if (step !== 4) return;
-      begun.push(table.set(mine));
-      // What the caller does to his array afterwards is his own business.
-      mine.fill(7);
-    }, { steps: 8 });
+    const set = await beside(
+      (step) => {
+        if (step !== 4) return;
+        begun.push(table.set(mine));
+        // What the caller does to his array afterwards is his own business.
+        mine.fill(7);
+      },
+      { steps: 8 },
+    );
     expect(set).toEqual(between);
     await Promise.all(begun);
   });
@@ -206,12 +213,14 @@ describe.each(devices)("on %s", (_, open) => {
     const small = await load(linePlan, { device });
     const w = await small.parameters()["w"]!.get();
     const u = Float32Array.of(1, 2, 3);
-    const results = await Promise.all(Array.from({ length: 12 }, async (_, i) => {
-      const own = u.map((value) => value + i);
-      const asked = i % 2 ? small.forward({ u: own }) : small.vjp({ u: own }, { y: own });
-      own.fill(0);
-      return asked;
-    }));
+    const results = await Promise.all(
+      Array.from({ length: 12 }, async (_, i) => {
+        const own = u.map((value) => value + i);
+        const asked = i % 2 ? small.forward({ u: own }) : small.vjp({ u: own }, { y: own });
+        own.fill(0);
+        return asked;
+      }),
+    );
     for (const [i, result] of results.entries()) {
       const moved = u.map((value) => value + i);
       if (i % 2) expect(result).toEqual({ y: moved.map((value, j) => value * w[j]!) });
@@ -262,8 +271,13 @@ describe.each(devices)("on %s", (_, open) => {
     const table = other.parameters()["embed.table"]!;
     const closed = other.close();
     const late = Promise.allSettled([
-      training.next(), other.evaluate(batch), other.holdout(source), other.generate("t"), other.checkpoint(),
-      other.load(start), table.get(),
+      training.next(),
+      other.evaluate(batch),
+      other.holdout(source),
+      other.generate("t"),
+      other.checkpoint(),
+      other.load(start),
+      table.get(),
     ]);
     expect((await step).value).toMatchObject({ step: 2 });
     expect(await text).toHaveLength(8);

@@ -1,4 +1,6 @@
-/** Text and examples as batches: what training may see, what is held out, and that a step's batch is always the same. */
+/**
+ * Text and examples as batches: what training may see, what is held out, and that a step's batch is always the same.
+ */
 import { assert, integer, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "../../runtime/data.js";
@@ -6,9 +8,16 @@ import { DataError } from "../../runtime/errors.js";
 import type { DataInfo } from "../../runtime/plan.js";
 
 /** A text whose token i is i: every place can be told. */
-const distinct = (length: number): string => Array.from({ length }, (_, i) => String.fromCodePoint(0x4e00 + i)).join("");
-const info = (text: string, window: number, holdout: number): Extract<DataInfo, { readonly kind: "characters" }> =>
-  ({ kind: "characters", name: "corpus", location: "text", window, holdout, vocabulary: vocabularyOf(text) });
+const distinct = (length: number): string =>
+  Array.from({ length }, (_, i) => String.fromCodePoint(0x4e00 + i)).join("");
+const info = (text: string, window: number, holdout: number): Extract<DataInfo, { readonly kind: "characters" }> => ({
+  kind: "characters",
+  name: "corpus",
+  location: "text",
+  window,
+  holdout,
+  vocabulary: vocabularyOf(text),
+});
 
 describe("characters", () => {
   it("are code points, sorted, each once", () => {
@@ -27,23 +36,34 @@ describe("characters", () => {
 
 describe("windows of a text", () => {
   it("never show training what is held out, and show it everything else", () => {
-    assert(property(integer({ min: 2, max: 9 }), integer({ min: 60, max: 90 }), integer({ min: 0, max: 1000 }), (window, length, seed) => {
-      const text = distinct(length);
-      const cut = Math.floor(length * 0.75);
-      const source = textSource(info(text, window, 0.25), text);
-      const seen = new Set<number>();
-      // 2,400 windows over fewer than 70 starts: one that is never drawn is a fault, not chance (its odds are e^-35).
-      for (let step = 0; step < 300; step++) {
-        const batch = source.batch(8, seed, step);
-        const tokens = batch["corpus.token"]!;
-        const next = batch["corpus.next"]!;
-        expect(tokens.length).toBe(8 * window);
-        expect(tokens.every((token, i) => next[i] === token + 1 && (i % window === 0 || token === tokens[i - 1]! + 1))).toBe(true);
-        for (let i = 0; i < tokens.length; i++) seen.add(tokens[i]!).add(next[i]!);
-      }
-      expect(Math.max(...seen)).toBe(cut - 1);
-      expect(Math.min(...seen)).toBe(0);
-    }), { numRuns: 10 });
+    assert(
+      property(
+        integer({ min: 2, max: 9 }),
+        integer({ min: 60, max: 90 }),
+        integer({ min: 0, max: 1000 }),
+        (window, length, seed) => {
+          const text = distinct(length);
+          const cut = Math.floor(length * 0.75);
+          const source = textSource(info(text, window, 0.25), text);
+          const seen = new Set<number>();
+          // 2,400 windows over fewer than 70 starts: one that is never drawn is a fault, not chance (its odds are
+          // e^-35).
+          for (let step = 0; step < 300; step++) {
+            const batch = source.batch(8, seed, step);
+            const tokens = batch["corpus.token"]!;
+            const next = batch["corpus.next"]!;
+            expect(tokens.length).toBe(8 * window);
+            expect(
+              tokens.every((token, i) => next[i] === token + 1 && (i % window === 0 || token === tokens[i - 1]! + 1)),
+            ).toBe(true);
+            for (let i = 0; i < tokens.length; i++) seen.add(tokens[i]!).add(next[i]!);
+          }
+          expect(Math.max(...seen)).toBe(cut - 1);
+          expect(Math.min(...seen)).toBe(0);
+        },
+      ),
+      { numRuns: 10 },
+    );
   });
 
   it("are the same for the same seed and step, and others otherwise", () => {
@@ -79,15 +99,29 @@ describe("windows of a text", () => {
 });
 
 describe("examples", () => {
-  const rows = (label: number, count: number): { values: Float32Array; count: number } =>
-    ({ values: Float32Array.from({ length: 2 * count }, (_, i) => 100 * label + i), count });
-  const about: Extract<DataInfo, { readonly kind: "examples" }> = { kind: "examples", name: "images", location: "x", features: 2, holdout: 0.25, classes: 2 };
+  const rows = (label: number, count: number): { values: Float32Array; count: number } => ({
+    values: Float32Array.from({ length: 2 * count }, (_, i) => 100 * label + i),
+    count,
+  });
+  const about: Extract<DataInfo, { readonly kind: "examples" }> = {
+    kind: "examples",
+    name: "images",
+    location: "x",
+    features: 2,
+    holdout: 0.25,
+    classes: 2,
+  };
   const source = examplesSource(about, [rows(0, 8), rows(1, 4)]);
 
   it("hold out the last part of each class", () => {
     const held: [number, number][] = [];
-    for (const { batch, count } of source.holdout(2)) for (let i = 0; i < count; i++) held.push([batch["images.label"]![i]!, batch["images.value"]![2 * i]!]);
-    expect(held).toEqual([[0, 12], [0, 14], [1, 106]]);
+    for (const { batch, count } of source.holdout(2))
+      for (let i = 0; i < count; i++) held.push([batch["images.label"]![i]!, batch["images.value"]![2 * i]!]);
+    expect(held).toEqual([
+      [0, 12],
+      [0, 14],
+      [1, 106],
+    ]);
     expect(source.holdoutExamples).toBe(3);
   });
 

@@ -55,8 +55,8 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
   });
 
   it("writes the constants at load, integers as integers", async () => {
-    expect([...await session.read(refs.c)]).toEqual(constantC);
-    expect([...await session.read(refs.table)]).toEqual([1, 4294967295, 7]);
+    expect([...(await session.read(refs.c))]).toEqual(constantC);
+    expect([...(await session.read(refs.table))]).toEqual([1, 4294967295, 7]);
   });
 
   it("runs an entry's dispatches in order, each after the last has ended", async () => {
@@ -112,7 +112,10 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
     session.write(refs.x, Float32Array.from(x));
     session.write(refs.n, new Uint32Array(SIZE).fill(4294967295));
     for (let i = 0; i < 3; i++) await session.run("update");
-    closeTo(await session.read(refs.x), x.map((value) => value + 3));
+    closeTo(
+      await session.read(refs.x),
+      x.map((value) => value + 3),
+    );
     let n = 4294967295;
     for (let i = 0; i < 3; i++) n = (Math.imul(n, 1664525) + 1013904223) >>> 0;
     expect([...new Set(await session.read(refs.n))]).toEqual([n]);
@@ -182,7 +185,7 @@ describe("wasm", () => {
       session.write(refs.x, Float32Array.from(x));
       session.write(refs.t, Uint32Array.from(t));
       for (let i = 0; i < 20; i++) await session.run("fold");
-      results.push(await session.read(refs.y) as Float32Array, await session.read(refs.sum) as Float32Array);
+      results.push((await session.read(refs.y)) as Float32Array, (await session.read(refs.sum)) as Float32Array);
       await session.close();
       await device.close();
     }
@@ -248,8 +251,12 @@ describe("wasm", () => {
 
   it("names the pool that does not fit in 4 GiB", async () => {
     const plan = await handMade("wasm");
-    expect(() => layOut({ ...plan, pools: { ...plan.pools, work: 2 ** 30 } }, 0, 1)).toThrow(/the pool `work` ends at 4\.0 GiB/);
-    expect(layOut({ ...plan, pools: { state: 64, work: 2 ** 30 - 4096, ints: 64, out: 64, half: 0 } }, 0, 1).pages).toBeLessThanOrEqual(65536);
+    expect(() => layOut({ ...plan, pools: { ...plan.pools, work: 2 ** 30 } }, 0, 1)).toThrow(
+      /the pool `work` ends at 4\.0 GiB/,
+    );
+    expect(
+      layOut({ ...plan, pools: { state: 64, work: 2 ** 30 - 4096, ints: 64, out: 64, half: 0 } }, 0, 1).pages,
+    ).toBeLessThanOrEqual(65536);
   });
 
   it("rejects all that waits when a worker fails, and everything after", async () => {
@@ -264,11 +271,50 @@ describe("wasm", () => {
 describe("a worker that dies", () => {
   /** A module whose `run` never ends: (loop (br 0)). */
   const endless = Uint8Array.of(
-    0, 97, 115, 109, 1, 0, 0, 0, // magic, version
-    1, 10, 1, 96, 6, 127, 127, 127, 127, 127, 127, 0, // type: six i32, no result
-    3, 2, 1, 0, // function 0 of type 0
-    7, 7, 1, 3, 114, 117, 110, 0, 0, // export "run"
-    10, 9, 1, 7, 0, 3, 64, 12, 0, 11, 11, // loop, br 0, end, end
+    0,
+    97,
+    115,
+    109,
+    1,
+    0,
+    0,
+    0, // magic, version
+    1,
+    10,
+    1,
+    96,
+    6,
+    127,
+    127,
+    127,
+    127,
+    127,
+    127,
+    0, // type: six i32, no result
+    3,
+    2,
+    1,
+    0, // function 0 of type 0
+    7,
+    7,
+    1,
+    3,
+    114,
+    117,
+    110,
+    0,
+    0, // export "run"
+    10,
+    9,
+    1,
+    7,
+    0,
+    3,
+    64,
+    12,
+    0,
+    11,
+    11, // loop, br 0, end, end
   );
 
   it("rejects the run that waits for it, and every later one", async () => {
@@ -284,7 +330,9 @@ describe("a worker that dies", () => {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     await pool.all([0, 1].map((thread) => ({ kind: "join", module, memory, thread, threads: 2, scratch: 0 })));
     const run = pool.all([walk, walk]);
-    const judged = expect(run).rejects.toThrow(new DeviceError("a worker ended before its work", "run again; fewer threads take less memory"));
+    const judged = expect(run).rejects.toThrow(
+      new DeviceError("a worker ended before its work", "run again; fewer threads take less memory"),
+    );
     await workers[1]!.terminate();
     await judged;
     await expect(pool.all([walk, walk])).rejects.toThrow("a worker ended before its work");
@@ -298,7 +346,9 @@ describe("webgpu", () => {
   it("names the pool that the adapter cannot bind", async () => {
     const device = await openDevice("webgpu");
     const plan = await handMade("webgpu");
-    await expect(device.load({ ...plan, pools: { ...plan.pools, work: 2 ** 31 } })).rejects.toThrow(/the pool `work` takes 8192 MiB/);
+    await expect(device.load({ ...plan, pools: { ...plan.pools, work: 2 ** 31 } })).rejects.toThrow(
+      /the pool `work` takes 8192 MiB/,
+    );
     await device.close();
   });
 
@@ -307,7 +357,9 @@ describe("webgpu", () => {
     const plan = await handMade("webgpu");
     if (plan.code.kind !== "wgsl") throw new Error(plan.code.kind);
     const modules = plan.code.modules.map((module, i) => (i === 1 ? `${module}\nwhat is this` : module));
-    await expect(device.load({ ...plan, code: { kind: "wgsl", modules } })).rejects.toThrow("the kernel fold was refused");
+    await expect(device.load({ ...plan, code: { kind: "wgsl", modules } })).rejects.toThrow(
+      "the kernel fold was refused",
+    );
     await device.close();
   });
 
@@ -324,8 +376,22 @@ describe("webgpu", () => {
       }`;
     const whole = { pool: "out", offset: 64, shape: [groups], dtype: "f32" } as const;
     const session = await device.load({
-      ...plan, constants: [], pools: { state: 0, work: 0, ints: 0, out: groups + 128, half: 0 }, code: { kind: "wgsl", modules: [module] },
-      kernels: [{ name: "count", groups, workgroup: 1, flops: 0, bytes: 0, tuned: null, cluster: 0, buffers: [{ pool: "out", access: "read_write" }] }],
+      ...plan,
+      constants: [],
+      pools: { state: 0, work: 0, ints: 0, out: groups + 128, half: 0 },
+      code: { kind: "wgsl", modules: [module] },
+      kernels: [
+        {
+          name: "count",
+          groups,
+          workgroup: 1,
+          flops: 0,
+          bytes: 0,
+          tuned: null,
+          cluster: 0,
+          buffers: [{ pool: "out", access: "read_write" }],
+        },
+      ],
       entries: { count: { dispatches: [{ kernel: 0, offsets: [64] }], inputs: {}, outputs: { whole } } },
     });
     await session.run("count");

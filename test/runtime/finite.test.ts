@@ -1,4 +1,7 @@
-/** Numbers that are not finite: that they end the run at the step that meets them, with what came first by name, on every device, and that what is saved is good. */
+/**
+ * Numbers that are not finite: that they end the run at the step that meets them, with what came first by name, on
+ * every device, and that what is saved is good.
+ */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,7 +43,10 @@ const modelOf = async (page: string, device: "wasm" | "webgpu" | "javascript", o
 };
 const source = (model: Model): Source => textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);
 const failure = async (part: () => Promise<unknown>): Promise<NumericError> => {
-  const error: unknown = await part().then(() => null, (found: unknown) => found);
+  const error: unknown = await part().then(
+    () => null,
+    (found: unknown) => found,
+  );
   expect(error).toBeInstanceOf(NumericError);
   return error as NumericError;
 };
@@ -51,7 +57,16 @@ const train = async (model: Model, data: Source, steps: number): Promise<number[
 };
 
 it("what is not finite is told by its bits", () => {
-  const values = Float32Array.of(0, -0, 3.4e38, -3.4e38, 1e-45, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN);
+  const values = Float32Array.of(
+    0,
+    -0,
+    3.4e38,
+    -3.4e38,
+    1e-45,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    Number.NaN,
+  );
   expect(countNotFinite(values)).toBe(3);
   expect(countNotFinite(values.subarray(1, 6))).toBe(1);
   const odd = new Uint32Array([0xffffffff, 0x7f800001, 0x7f7fffff]);
@@ -65,7 +80,9 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
     const { step, lastFinite, tensors, checkpoint } = error.report;
     expect(step).toBeGreaterThan(1);
     expect([lastFinite, model.step, checkpoint]).toEqual([step - 1, step - 1, null]);
-    expect(error.message).toMatch(new RegExp(`^the loss is (NaN|-?Infinity) at step ${step}, and was last finite at step ${step - 1}: `));
+    expect(error.message).toMatch(
+      new RegExp(`^the loss is (NaN|-?Infinity) at step ${step}, and was last finite at step ${step - 1}: `),
+    );
     expect(error.fix).toMatch(/lower the rate/);
     // The step that was refused has changed nothing: these are what it began with.
     for (const { kind, name, count, size } of tensors) {
@@ -85,20 +102,36 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
     model.parameters()[gain]!.set(values);
     const before = await model.parameters()["embed.table"]!.get();
     const { report, message } = await failure(() => train(model, source(model), 2));
-    expect(report).toEqual({ step: 3, lastFinite: 2, checkpoint: null, tensors: [{ kind: "parameter", name: gain, count: 1, size: 8 }] });
-    expect(message).toMatch(new RegExp(`^the loss is NaN at step 3, and was last finite at step 2: the parameter \`${gain}\` is not finite \\(1 of 8 numbers\\)$`));
+    expect(report).toEqual({
+      step: 3,
+      lastFinite: 2,
+      checkpoint: null,
+      tensors: [{ kind: "parameter", name: gain, count: 1, size: 8 }],
+    });
+    expect(message).toMatch(
+      new RegExp(
+        `^the loss is NaN at step 3, and was last finite at step 2: the parameter \`${gain}\` is not finite ` +
+          `\\(1 of 8 numbers\\)$`,
+      ),
+    );
     expect(await model.parameters()["embed.table"]!.get()).toEqual(before);
   });
 
   it("a poisoned batch is named, and leaves the model as it was", async () => {
     const model = await modelOf(numbers(), device, { images: { features: 6, classes: 3 } });
     const batchOf = (at: number): Batch => ({
-      "images.value": Float32Array.from({ length: 12 }, (_, i) => (at === 2 && i > 9 ? Number.NaN : Math.sin(i + at))), "images.label": Uint32Array.of(at % 3, 1),
+      "images.value": Float32Array.from({ length: 12 }, (_, i) => (at === 2 && i > 9 ? Number.NaN : Math.sin(i + at))),
+      "images.label": Uint32Array.of(at % 3, 1),
     });
     const data: Source = { batch: (_, __, step) => batchOf(step), holdout: () => [], holdoutExamples: 0 };
     const { report, message, fix } = await failure(() => train(model, data, 8));
     expect(fix).toBe("look at the data");
-    expect(report).toEqual({ step: 3, lastFinite: 2, checkpoint: null, tensors: [{ kind: "input", name: "images.value", count: 2, size: 12 }] });
+    expect(report).toEqual({
+      step: 3,
+      lastFinite: 2,
+      checkpoint: null,
+      tensors: [{ kind: "input", name: "images.value", count: 2, size: 12 }],
+    });
     expect(message).toContain("the batch's `images.value` is not finite (2 of 12 numbers)");
     for (const { get } of Object.values(model.parameters())) expect(countNotFinite(await get())).toBe(0);
     // It can go on from there.
@@ -108,33 +141,65 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
 
   it("a gradient that is no number beside a finite loss is named, and moves nothing", async () => {
     // The slope of a root at 0, times the 0 of the square below it.
-    const root = numbers(", clip = 1").replace("first[i, o] ~ normal(0.5)", "first[i, o] ~ zeros").replace("z[c] = y[o] * second", "r[o] = sqrt(y[o] * y[o])\n  z[c] = r[o] * second");
+    const root = numbers(", clip = 1")
+      .replace("first[i, o] ~ normal(0.5)", "first[i, o] ~ zeros")
+      .replace("z[c] = y[o] * second", "r[o] = sqrt(y[o] * y[o])\n  z[c] = r[o] * second");
     const model = await modelOf(root, device, { images: { features: 6, classes: 3 } });
-    const data: Source = { batch: () => ({ "images.value": new Float32Array(12).fill(1), "images.label": Uint32Array.of(0, 1) }), holdout: () => [], holdoutExamples: 0 };
+    const data: Source = {
+      batch: () => ({ "images.value": new Float32Array(12).fill(1), "images.label": Uint32Array.of(0, 1) }),
+      holdout: () => [],
+      holdoutExamples: 0,
+    };
     const before = await model.parameters()["second"]!.get();
     const { report, message } = await failure(() => train(model, data, 1));
-    expect(message).toMatch(/^the norm of the gradients is NaN at step 1, and the loss is finite: the gradient of `first` is not finite \(24 of 24 numbers\)$/);
-    expect(report).toEqual({ step: 1, lastFinite: 1, checkpoint: null, tensors: [{ kind: "gradient", name: "first", count: 24, size: 24 }] });
+    expect(message).toMatch(
+      /^the norm of the gradients is NaN at step 1, and the loss is finite: the gradient of `first` is not finite \(24 of 24 numbers\)$/,
+    );
+    expect(report).toEqual({
+      step: 1,
+      lastFinite: 1,
+      checkpoint: null,
+      tensors: [{ kind: "gradient", name: "first", count: 24, size: 24 }],
+    });
     expect(await model.parameters()["second"]!.get()).toEqual(before);
   });
 
-  it("finite numbers that overflow are told by the gradients, in the order in which they are computed, and a norm by itself", async () => {
-    const model = await modelOf(numbers(), device, { images: { features: 6, classes: 3 } });
-    const data: Source = { batch: () => ({ "images.value": Float32Array.from({ length: 12 }, (_, i) => (i + 1) * 1e30), "images.label": Uint32Array.of(0, 1) }), holdout: () => [], holdoutExamples: 0 };
-    model.parameters()["first"]!.set(new Float32Array(24).fill(1e30));
-    const { report } = await failure(() => train(model, data, 1));
-    expect(report.step).toBe(1);
-    expect(report.lastFinite).toBeNull();
-    expect(report.tensors.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["gradient second", "gradient first"]);
+  it(
+    "finite numbers that overflow are told by the gradients, in the order in which they are computed, and a " +
+      "norm by itself",
+    async () => {
+      const model = await modelOf(numbers(), device, { images: { features: 6, classes: 3 } });
+      const data: Source = {
+        batch: () => ({
+          "images.value": Float32Array.from({ length: 12 }, (_, i) => (i + 1) * 1e30),
+          "images.label": Uint32Array.of(0, 1),
+        }),
+        holdout: () => [],
+        holdoutExamples: 0,
+      };
+      model.parameters()["first"]!.set(new Float32Array(24).fill(1e30));
+      const { report } = await failure(() => train(model, data, 1));
+      expect(report.step).toBe(1);
+      expect(report.lastFinite).toBeNull();
+      expect(report.tensors.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["gradient second", "gradient first"]);
 
-    // JavaScript computes in f64 what it does not store: there the norm has a number.
-    if (device === "javascript") return;
-    const clipped = await modelOf(numbers(", clip = 1"), device, { images: { features: 6, classes: 3 } });
-    const large: Source = { ...data, batch: () => ({ "images.value": Float32Array.from({ length: 12 }, (_, i) => (i % 2 ? -1 : 1) * 1e25), "images.label": Uint32Array.of(0, 1) }) };
-    const norm = await failure(() => train(clipped, large, 1));
-    expect(norm.message).toMatch(/^the norm of the gradients is Infinity at step 1, and the loss is finite: every tensor that it is computed from is finite, their sums are not$/);
-    expect([norm.report.tensors, norm.report.lastFinite, clipped.step]).toEqual([[], 1, 0]);
-  });
+      // JavaScript computes in f64 what it does not store: there the norm has a number.
+      if (device === "javascript") return;
+      const clipped = await modelOf(numbers(", clip = 1"), device, { images: { features: 6, classes: 3 } });
+      const large: Source = {
+        ...data,
+        batch: () => ({
+          "images.value": Float32Array.from({ length: 12 }, (_, i) => (i % 2 ? -1 : 1) * 1e25),
+          "images.label": Uint32Array.of(0, 1),
+        }),
+      };
+      const norm = await failure(() => train(clipped, large, 1));
+      expect(norm.message).toMatch(
+        /^the norm of the gradients is Infinity at step 1, and the loss is finite: every tensor that it is computed from is finite, their sums are not$/,
+      );
+      expect([norm.report.tensors, norm.report.lastFinite, clipped.step]).toEqual([[], 1, 0]);
+    },
+  );
 });
 
 describe("at the end", () => {
@@ -148,10 +213,14 @@ describe("at the end", () => {
       for await (const { step } of model.train(source(model), { steps: 1 })) steps.push(step);
     });
     expect(steps).toEqual([1]);
-    expect(error.message).toMatch(/^the parameter `[\w.]+` is not finite \(\d+ of \d+ numbers\).* after step 1, whose loss, that before its update, was finite$/);
+    expect(error.message).toMatch(
+      /^the parameter `[\w.]+` is not finite \(\d+ of \d+ numbers\).* after step 1, whose loss, that before its update, was finite$/,
+    );
     expect(error.report.tensors.length).toBeGreaterThan(0);
     expect(error.report).toMatchObject({ step: 1, lastFinite: 1 });
-    expect((await failure(() => model.holdout(text))).message).toMatch(/^the hold-out loss is NaN after step 1: the parameter `/);
+    expect((await failure(() => model.holdout(text))).message).toMatch(
+      /^the hold-out loss is NaN after step 1: the parameter `/,
+    );
   });
 
   it("save writes nothing that is not finite over what is", async () => {
@@ -163,7 +232,9 @@ describe("at the end", () => {
     const table = model.parameters()["embed.table"]!;
     table.set((await table.get()).map((value, i) => (i === 5 ? Number.NaN : value)));
     const error = await failure(() => model.save(path));
-    expect(error.message).toMatch(/^the checkpoint of step 2 is not written: the parameter `embed\.table` is not finite \(1 of \d+ numbers\)$/);
+    expect(error.message).toMatch(
+      /^the checkpoint of step 2 is not written: the parameter `embed\.table` is not finite \(1 of \d+ numbers\)$/,
+    );
     expect(readFileSync(path).equals(good)).toBe(true);
     await failure(() => model.save(join(folder, "none.safetensors")));
     expect(existsSync(join(folder, "none.safetensors"))).toBe(false);

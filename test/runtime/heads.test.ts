@@ -1,4 +1,7 @@
-/** What is sampled: the only scores of next tokens, or those that are asked for; where it is not said which, the heads are named. */
+/**
+ * What is sampled: the only scores of next tokens, or those that are asked for; where it is not said which, the heads
+ * are named.
+ */
 import { describe, expect, it } from "vitest";
 import { load } from "../../runtime/index.js";
 import { headOf } from "../../runtime/generate.js";
@@ -14,21 +17,37 @@ const page = (loss: string, lines = ""): string => `model Heads {
 }`;
 const main = "cross_entropy(unembed(x), corpus.next)";
 const facts = { corpus: { vocabulary: ["a", "b", "c"] } };
-const outputsOf = async (of: string): Promise<string[]> => Object.keys((await planOf(of, ["javascript"], { facts })).devices["javascript"]!.entries["forward"]?.outputs ?? {});
+const outputsOf = async (of: string): Promise<string[]> =>
+  Object.keys((await planOf(of, ["javascript"], { facts })).devices["javascript"]!.entries["forward"]?.outputs ?? {});
 
 describe("heads of a page", () => {
   it("are the scores of each cross entropy against next tokens, by the name of what makes them", async () => {
     expect(await outputsOf(page(main))).toEqual(["logits"]);
-    expect(await outputsOf(page(`${main} + 0.3 * cross_entropy(unembed(x) as second, corpus.next)`))).toEqual(["logits:unembed", "logits:second"]);
-    expect(await outputsOf(page("cross_entropy(s, corpus.next) + 2 * cross_entropy(s, corpus.next)", "dim v = corpus.vocab\n  s[context, v] = unembed(x)"))).toEqual(["logits"]);
+    expect(await outputsOf(page(`${main} + 0.3 * cross_entropy(unembed(x) as second, corpus.next)`))).toEqual([
+      "logits:unembed",
+      "logits:second",
+    ]);
+    expect(
+      await outputsOf(
+        page(
+          "cross_entropy(s, corpus.next) + 2 * cross_entropy(s, corpus.next)",
+          "dim v = corpus.vocab\n  s[context, v] = unembed(x)",
+        ),
+      ),
+    ).toEqual(["logits"]);
     // Scores of other targets are no head, wherever they stand in the loss.
     expect(await outputsOf(page(`${main} + cross_entropy(unembed(x) as again, corpus.token)`))).toEqual(["logits"]);
     expect(await outputsOf(page("cross_entropy(unembed(x), corpus.token)"))).toEqual([]);
   });
 
   it("are chosen by name", async () => {
-    const model = await load(await planOf(page(`${main} + 0.3 * cross_entropy(unembed(x) as second, corpus.next)`), ["javascript"], { facts }), { device: "javascript" });
-    await expect(model.generate("a", { tokens: 2 })).rejects.toThrow("Heads has 2 heads that can be sampled: unembed, second");
+    const model = await load(
+      await planOf(page(`${main} + 0.3 * cross_entropy(unembed(x) as second, corpus.next)`), ["javascript"], { facts }),
+      { device: "javascript" },
+    );
+    await expect(model.generate("a", { tokens: 2 })).rejects.toThrow(
+      "Heads has 2 heads that can be sampled: unembed, second",
+    );
     await expect(model.generate("a", { tokens: 2, head: "third" })).rejects.toThrow("no head `third`");
     const scores = model.parameters()["second.weight"]!;
     // The second head says b, whatever the first says.

@@ -28,7 +28,10 @@ const living = (): number => {
 };
 
 it.each(["wasm", "javascript"] as const)("on %s", async (device) => {
-  const model = await loaded(page, device, { facts: { corpus: { vocabulary: [...new Set(text)].sort() } }, threads: 2 });
+  const model = await loaded(page, device, {
+    facts: { corpus: { vocabulary: [...new Set(text)].sort() } },
+    threads: 2,
+  });
   let before = 0;
   let after = 0;
   for await (const { step } of model.train(text, { steps: STEPS + 200 })) {

@@ -353,8 +353,6 @@ describe("auto", () => {
   });
 
   it("does not take a wrong argument for a refusal", async () => {
-    await expect(openOn(host({ engine: () => null }), "auto", { threads: 0 })).rejects.toThrow(
-      "cannot have 0 threads",
-    );
+    await expect(openOn(host({ engine: () => null }), "auto", { threads: 0 })).rejects.toThrow("cannot have 0 threads");
   });
 });

@@ -1,11 +1,22 @@
-/** Initial values: the statistics of the random starts, the exact places of the others, and that nothing else of a model matters. */
+/**
+ * Initial values: the statistics of the random starts, the exact places of the others, and that nothing else of a model
+ * matters.
+ */
 import { describe, expect, it } from "vitest";
 import { initialValues } from "../../runtime/initialize.js";
 import type { ParameterInfo, Start } from "../../runtime/plan.js";
 import { pick } from "../../runtime/generate.js";
 import { threefry2x32, unit } from "../../runtime/threefry.js";
 
-const parameter = (start: Start, shape: readonly number[], name = "w"): ParameterInfo => ({ name, shape, axes: shape.map((_, i) => `a${i}`), start, doc: null, offset: 0, decay: true });
+const parameter = (start: Start, shape: readonly number[], name = "w"): ParameterInfo => ({
+  name,
+  shape,
+  axes: shape.map((_, i) => `a${i}`),
+  start,
+  doc: null,
+  offset: 0,
+  decay: true,
+});
 const mean = (values: Iterable<number>): number => {
   const list = [...values];
   return list.reduce((sum, value) => sum + value, 0) / list.length;
@@ -17,11 +28,17 @@ describe("random starts", () => {
   const five = 5 / Math.sqrt(count);
 
   it("normal has its mean, deviation, tails and no correlation of neighbours", () => {
-    const values = initialValues(parameter({ kind: "normal", deviation: 0.02 }, [200, 200]), 7).map((value) => value / 0.02);
+    const values = initialValues(parameter({ kind: "normal", deviation: 0.02 }, [200, 200]), 7).map(
+      (value) => value / 0.02,
+    );
     expect(Math.abs(mean(values))).toBeLessThan(five);
     expect(Math.abs(mean(values.map((value) => value * value)) - 1)).toBeLessThan(five * Math.SQRT2);
     expect(Math.abs(mean(values.map((value) => value ** 4)) - 3)).toBeLessThan(five * Math.sqrt(96));
-    for (const [bound, share] of [[1, 0.6827], [2, 0.9545], [3, 0.9973]] as const) {
+    for (const [bound, share] of [
+      [1, 0.6827],
+      [2, 0.9545],
+      [3, 0.9973],
+    ] as const) {
       const inside = mean(values.map((value) => (Math.abs(value) < bound ? 1 : 0)));
       expect(Math.abs(inside - share)).toBeLessThan(five * Math.sqrt(share * (1 - share)));
     }

@@ -1,4 +1,6 @@
-/** A model in use: training that can be stopped and gone on with, evaluation, text, checkpoints, and what is refused. */
+/**
+ * A model in use: training that can be stopped and gone on with, evaluation, text, checkpoints, and what is refused.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,7 +96,9 @@ describe("evaluation", () => {
     // One window at a time, by a batch of three times the same.
     let total = 0;
     for (const { batch } of source.holdout(1)) {
-      const three = Object.fromEntries(Object.entries(batch).map(([name, values]) => [name, Uint32Array.from([...values, ...values, ...values])]));
+      const three = Object.fromEntries(
+        Object.entries(batch).map(([name, values]) => [name, Uint32Array.from([...values, ...values, ...values])]),
+      );
       total += (await model.evaluate(three)).loss;
     }
     expect(await model.holdout(text)).toBeCloseTo(total / source.holdoutExamples, 5);
@@ -111,9 +115,16 @@ describe("evaluation", () => {
     expect(Object.keys(gradients).sort()).toEqual(plan.parameters.map(({ name }) => name).sort());
     // Along its gradient the loss changes by its square.
     const step = 1e-2;
-    const square = Object.values(gradients).reduce((sum, values) => sum + values.reduce((all, value) => all + value * value, 0), 0);
+    const square = Object.values(gradients).reduce(
+      (sum, values) => sum + values.reduce((all, value) => all + value * value, 0),
+      0,
+    );
     const moved = async (by: number): Promise<number> => {
-      for (const info of plan.parameters) model.parameters()[info.name]!.set(initialValues(info, model.seed).map((value, i) => value + by * gradients[info.name]![i]!));
+      const parameters = model.parameters();
+      for (const info of plan.parameters) {
+        const start = initialValues(info, model.seed);
+        await parameters[info.name]!.set(start.map((value, i) => value + by * gradients[info.name]![i]!));
+      }
       return (await model.evaluate(batch)).loss;
     };
     const slope = ((await moved(step)) - (await moved(-step))) / (2 * step);
@@ -127,8 +138,12 @@ describe("evaluation", () => {
     const model = await open();
     const token = new Uint32Array(18);
     await expect(model.evaluate({ "corpus.token": token })).rejects.toThrow("`corpus.next` is missing");
-    await expect(model.evaluate({ "corpus.token": token, "corpus.next": new Uint32Array(17) })).rejects.toThrow("takes 18");
-    await expect(model.evaluate({ "corpus.token": token, "corpus.next": token, more: token })).rejects.toThrow("no input `more`");
+    await expect(model.evaluate({ "corpus.token": token, "corpus.next": new Uint32Array(17) })).rejects.toThrow(
+      "takes 18",
+    );
+    await expect(model.evaluate({ "corpus.token": token, "corpus.next": token, more: token })).rejects.toThrow(
+      "no input `more`",
+    );
     await expect(model.forward({})).rejects.toThrow(DataError);
     await expect(model.vjp({}, {})).rejects.toThrow(DataError);
     await model.close();
@@ -139,7 +154,8 @@ describe("text", () => {
   it("is drawn reproducibly, from the vocabulary, after the prompt", async () => {
     const model = await open();
     await train(model, 4);
-    const draw = (seed: number, temperature = 1): Promise<string> => model.generate("the sea", { tokens: 30, temperature, seed });
+    const draw = (seed: number, temperature = 1): Promise<string> =>
+      model.generate("the sea", { tokens: 30, temperature, seed });
     const said = await draw(1);
     expect(said.startsWith("the sea")).toBe(true);
     expect([...said].length).toBe(37);
@@ -149,7 +165,9 @@ describe("text", () => {
     expect(await draw(1, 0)).toBe(await draw(2, 0));
     expect(await model.generate("the sea", { tokens: 30, temperature: 1, seed: 9, topK: 1 })).toBe(await draw(1, 0));
     // Only the last `context` characters count.
-    expect((await model.generate("and the whale", { tokens: 5, temperature: 0 })).slice(-5)).toBe((await model.generate(" whale", { tokens: 5, temperature: 0 })).slice(-5));
+    expect((await model.generate("and the whale", { tokens: 5, temperature: 0 })).slice(-5)).toBe(
+      (await model.generate(" whale", { tokens: 5, temperature: 0 })).slice(-5),
+    );
     expect([...(await model.generate("", { tokens: 4 }))].length).toBe(4);
     await model.close();
   });
@@ -192,12 +210,15 @@ describe("checkpoints of a model", () => {
     const wider = new Map(tensors);
     // The last one is wrong: those before it must not have been written.
     const last = plan.parameters[plan.parameters.length - 1]!.name;
-    for (const [name, { shape, data }] of tensors) wider.set(name, name === last ? { shape: [...shape, 1], data } : { shape, data: data.map((value) => value + 1) });
+    for (const [name, { shape, data }] of tensors)
+      wider.set(name, name === last ? { shape: [...shape, 1], data } : { shape, data: data.map((value) => value + 1) });
     await expect(model.load(encode({ tensors: wider, metadata }))).rejects.toThrow(`\`${last}\` is [`);
     const fewer = new Map(tensors);
     fewer.delete(last);
     await expect(model.load(encode({ tensors: fewer, metadata }))).rejects.toThrow(`the checkpoint has no \`${last}\``);
-    await expect(model.load(encode({ tensors, metadata: { ...metadata, step: "many" } }))).rejects.toThrow("step is many");
+    await expect(model.load(encode({ tensors, metadata: { ...metadata, step: "many" } }))).rejects.toThrow(
+      "step is many",
+    );
     await expect(model.load(join(folder, "none.safetensors"))).rejects.toThrow(DataError);
     expect(await model.checkpoint()).toEqual(before);
     await model.close();
@@ -211,7 +232,12 @@ describe("checkpoints of a model", () => {
     const other = await open(99);
     const foreign = await other.checkpoint();
     await other.close();
-    const damaged = [foreign.subarray(0, foreign.length - 4), foreign.subarray(0, 100), Uint8Array.of(), new TextEncoder().encode("not a checkpoint at all")];
+    const damaged = [
+      foreign.subarray(0, foreign.length - 4),
+      foreign.subarray(0, 100),
+      Uint8Array.of(),
+      new TextEncoder().encode("not a checkpoint at all"),
+    ];
     for (const bytes of damaged) {
       writeFileSync(path, bytes);
       await expect(model.load(bytes)).rejects.toThrow(DataError);
@@ -227,7 +253,9 @@ describe("checkpoints of a model", () => {
     const model = await open();
     await train(model, 2);
     const { tensors } = decode(await model.checkpoint());
-    await model.load(encode({ tensors: new Map([...tensors].filter(([name]) => !name.startsWith("state:"))), metadata: {} }));
+    await model.load(
+      encode({ tensors: new Map([...tensors].filter(([name]) => !name.startsWith("state:"))), metadata: {} }),
+    );
     expect(model.step).toBe(0);
     for (const [name, { data }] of decode(await model.checkpoint()).tensors) {
       if (name.startsWith("state:")) expect(data.every((value) => value === 0)).toBe(true);
@@ -239,12 +267,15 @@ describe("checkpoints of a model", () => {
   it("a state that starts at a value does, and does again where a checkpoint has none", async () => {
     const [first, ...others] = plan.states;
     const model = await load({ ...plan, states: [{ ...first!, start: 3 }, ...others] }, { device: "wasm", threads: 1 });
-    const values = async (): Promise<Float32Array> => decode(await model.checkpoint()).tensors.get(`state:${first!.name}`)!.data;
+    const values = async (): Promise<Float32Array> =>
+      decode(await model.checkpoint()).tensors.get(`state:${first!.name}`)!.data;
     expect((await values()).every((value) => value === 3)).toBe(true);
     await train(model, 1);
     expect((await values()).some((value) => value !== 3)).toBe(true);
     const { tensors } = decode(await model.checkpoint());
-    await model.load(encode({ tensors: new Map([...tensors].filter(([name]) => !name.startsWith("state:"))), metadata: {} }));
+    await model.load(
+      encode({ tensors: new Map([...tensors].filter(([name]) => !name.startsWith("state:"))), metadata: {} }),
+    );
     expect((await values()).every((value) => value === 3)).toBe(true);
     await model.close();
   });
@@ -256,7 +287,10 @@ it("a plan is refused on a device that it was not compiled for", async () => {
 });
 
 it("a spec without a loss has forward and vjp, and does not train", async () => {
-  const model = await loaded(readSpec("sublayer"), "wasm", { set: { lanes: "2", width: "3", context: "2" }, threads: 1 });
+  const model = await loaded(readSpec("sublayer"), "wasm", {
+    set: { lanes: "2", width: "3", context: "2" },
+    threads: 1,
+  });
   const shape = model.plan.inputs["u"]!.shape.reduce((product, n) => product * n, 1);
   const u = Float32Array.from({ length: shape }, (_, i) => Math.sin(i + 1));
   const { y } = await model.forward({ u });
@@ -265,7 +299,11 @@ it("a spec without a loss has forward and vjp, and does not train", async () => 
   const along = u.map((_, i) => Math.cos(3 * i));
   const cotangent = u.map((_, i) => Math.cos(i * i));
   const { inputs } = await model.vjp({ u }, { y: cotangent });
-  const at = async (h: number): Promise<number> => (await model.forward({ u: u.map((value, i) => value + h * along[i]!) }))["y"]!.reduce((sum, value, i) => sum + value * cotangent[i]!, 0);
+  const at = async (h: number): Promise<number> =>
+    (await model.forward({ u: u.map((value, i) => value + h * along[i]!) }))["y"]!.reduce(
+      (sum, value, i) => sum + value * cotangent[i]!,
+      0,
+    );
   const slope = ((await at(1e-2)) - (await at(-1e-2))) / 2e-2;
   expect(inputs["u"]!.reduce((sum, value, i) => sum + value * along[i]!, 0)).toBeCloseTo(slope, 2);
   await expect(model.train(text).next()).rejects.toThrow(DataError);

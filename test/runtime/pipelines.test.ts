@@ -1,6 +1,7 @@
 /**
- * How pipelines come about where a driver compiles a kernel when it is first run: on devices of the test's own, whose rehearsals take as long as it says,
- * and on SwiftShader, where the same calls must be valid. What is gained on llvmpipe is measured in docs/performance.md.
+ * How pipelines come about where a driver compiles a kernel when it is first run: on devices of the test's own, whose
+ * rehearsals take as long as it says, and on SwiftShader, where the same calls must be valid. What is gained on
+ * llvmpipe is measured in docs/performance.md.
  */
 import { beforeAll, describe, expect, it } from "vitest";
 import { DeviceError } from "../../runtime/errors.js";
@@ -31,13 +32,21 @@ function fakeDevice(ms: number, refused: string | null = null) {
   const state = { buffers: 0, destroyed: false };
   let end = Promise.resolve();
   let bound = "";
-  const pass = { setPipeline: ({ label }: { label: string }) => void (bound = label), setBindGroup: () => undefined, dispatchWorkgroups: () => undefined, end: () => undefined };
+  const pass = {
+    setPipeline: ({ label }: { label: string }) => void (bound = label),
+    setBindGroup: () => undefined,
+    dispatchWorkgroups: () => undefined,
+    end: () => undefined,
+  };
   const device = {
     createBuffer: () => {
       state.buffers++;
       return { destroy: () => state.buffers-- };
     },
-    createBindGroupLayout: () => ({}), createBindGroup: () => ({}), createPipelineLayout: () => ({}), createShaderModule: () => ({}),
+    createBindGroupLayout: () => ({}),
+    createBindGroup: () => ({}),
+    createPipelineLayout: () => ({}),
+    createShaderModule: () => ({}),
     createComputePipelineAsync: ({ label }: { label: string }) => {
       made.push(label);
       return label === refused ? Promise.reject(new Error("no such thing")) : Promise.resolve({ label });
@@ -88,7 +97,13 @@ describe("kernels that are compiled when they are first run", () => {
 
   it.each([
     ["there is no helper", () => Promise.resolve(null)],
-    ["the helper refuses a kernel", () => Promise.resolve(fakeDevice(SLOW, plan.kernels[all().sort((a, b) => modules[b]!.length - modules[a]!.length)[2]!]!.name).gpu)],
+    [
+      "the helper refuses a kernel",
+      () =>
+        Promise.resolve(
+          fakeDevice(SLOW, plan.kernels[all().sort((a, b) => modules[b]!.length - modules[a]!.length)[2]!]!.name).gpu,
+        ),
+    ],
   ] satisfies [string, OpenHelper][])("are all there when %s", async (_, open) => {
     const own = fakeDevice(SLOW);
     const found = await rehearsedOn(own.gpu, plan, modules, open).of(all());
@@ -111,11 +126,16 @@ it("SwiftShader takes rehearsals, and a helper would be of no use to it", async 
   expect(await helperFor(nodeHost, adapter, [])).toBeNull();
   const errors: string[] = [];
   const listened = (gpu: GPUDevice): GPUDevice => {
-    gpu.addEventListener("uncapturederror", (event) => void errors.push((event as GPUUncapturedErrorEvent).error.message));
+    gpu.addEventListener(
+      "uncapturederror",
+      (event) => void errors.push((event as GPUUncapturedErrorEvent).error.message),
+    );
     return gpu;
   };
   const gpu = listened(await adapter.requestDevice());
-  const pipelines = rehearsedOn(gpu, plan, modules, async () => listened(await (await findAdapter(nodeHost)).requestDevice()));
+  const pipelines = rehearsedOn(gpu, plan, modules, async () =>
+    listened(await (await findAdapter(nodeHost)).requestDevice()),
+  );
   expect((await pipelines.of(all())).map(({ label }) => label)).toEqual(names(all()));
   expect(errors).toEqual([]);
   pipelines.close();
@@ -123,8 +143,13 @@ it("SwiftShader takes rehearsals, and a helper would be of no use to it", async 
 });
 
 it("a helper is for llvmpipe", () => {
-  const info = (description: string, device = ""): Pick<GPUAdapterInfo, "description" | "device"> => ({ description, device });
-  expect(compilesLate(info("llvmpipe: Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6) 0.0.1", "llvmpipe-llvm-15-0-6-256-bits-"))).toBe(true);
+  const info = (description: string, device = ""): Pick<GPUAdapterInfo, "description" | "device"> => ({
+    description,
+    device,
+  });
+  expect(
+    compilesLate(info("llvmpipe: Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6) 0.0.1", "llvmpipe-llvm-15-0-6-256-bits-")),
+  ).toBe(true);
   expect(compilesLate(info("SwiftShader: SwiftShader driver-5.0.0", "swiftshader-device-llvm-10-0-0-"))).toBe(false);
 });
 

@@ -1,4 +1,7 @@
-/** Fields of data that a page does not use are not fed: whatever it reads of a source's fields, it trains, is held out, evaluated and differentiated. */
+/**
+ * Fields of data that a page does not use are not fed: whatever it reads of a source's fields, it trains, is held out,
+ * evaluated and differentiated.
+ */
 import { describe, expect, it } from "vitest";
 import { examplesSource, fieldsOf, textSource, type Source } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
@@ -8,7 +11,12 @@ import type { Facts } from "../../src/compile.js";
 import { planOf } from "../helpers/specs.js";
 
 const sea = "a sad sea, a bad sea ".repeat(8);
-const kinds = [["dog", "canine"], ["wolf", "canine"], ["cat", "feline"], ["lynx", "feline"]] as const;
+const kinds = [
+  ["dog", "canine"],
+  ["wolf", "canine"],
+  ["cat", "feline"],
+  ["lynx", "feline"],
+] as const;
 
 interface Case {
   readonly kind: DataInfo["kind"];
@@ -20,16 +28,26 @@ interface Case {
 
 const cases: readonly Case[] = [
   {
-    kind: "characters", declaration: 'characters("t.txt", window = n)', facts: { vocabulary: [...new Set(sea)].sort() },
+    kind: "characters",
+    declaration: 'characters("t.txt", window = n)',
+    facts: { vocabulary: [...new Set(sea)].sort() },
     terms: { token: "mean[n](table[own.token[n]] ^ 2)", next: "mean[n](table[own.next[n]] ^ 2)" },
   },
   {
-    kind: "examples", declaration: 'examples("d/*.json", features = n, classes = n)', facts: { features: 2, classes: 2 },
+    kind: "examples",
+    declaration: 'examples("d/*.json", features = n, classes = n)',
+    facts: { features: 2, classes: 2 },
     terms: { value: "mean[n]((scale[n] - own.value[n]) ^ 2)", label: "table[own.label] ^ 2" },
   },
   {
-    kind: "pairs", declaration: 'pairs("k.tsv", negatives = n)', facts: { names: [...new Set(kinds.flat())].sort() },
-    terms: { first: "table[own.first] ^ 2", second: "table[own.second] ^ 2", others: "mean[n](table[own.others[n]] ^ 2)" },
+    kind: "pairs",
+    declaration: 'pairs("k.tsv", negatives = n)',
+    facts: { names: [...new Set(kinds.flat())].sort() },
+    terms: {
+      first: "table[own.first] ^ 2",
+      second: "table[own.second] ^ 2",
+      others: "mean[n](table[own.others[n]] ^ 2)",
+    },
   },
 ];
 
@@ -48,27 +66,49 @@ const pageOf = ({ kind, declaration, terms }: Case, fields: readonly string[]): 
 
 function sourceOf(info: DataInfo): Source {
   switch (info.kind) {
-    case "characters": return textSource(info, sea);
-    case "examples": return examplesSource(info, [0, 1].map((label) => ({ values: Float32Array.from({ length: 20 }, (_, i) => i + label), count: 10 })));
-    case "pairs": return pairsSource(info, kinds);
-    default: return info satisfies never;
+    case "characters":
+      return textSource(info, sea);
+    case "examples":
+      return examplesSource(
+        info,
+        [0, 1].map((label) => ({ values: Float32Array.from({ length: 20 }, (_, i) => i + label), count: 10 })),
+      );
+    case "pairs":
+      return pairsSource(info, kinds);
+    default:
+      return info satisfies never;
   }
 }
 
-const subsets = (list: readonly string[]): string[][] => list.reduce<string[][]>((all, item) => [...all, ...all.map((some) => [...some, item])], [[]]);
+const subsets = (list: readonly string[]): string[][] =>
+  list.reduce<string[][]>((all, item) => [...all, ...all.map((some) => [...some, item])], [[]]);
 
 describe.each(cases)("of $kind", (own) => {
-  it.each(subsets(Object.keys(own.terms)).map((fields) => [fields.join(" and ") || "nothing", fields] as const))("%s", async (_, fields) => {
-    const plan = await planOf(pageOf(own, fields), ["javascript"], { facts: { own: own.facts } });
-    const source = sourceOf(plan.data[0]!);
-    const batch = source.batch(2, 1, 0);
-    expect(Object.keys(batch)).toEqual(fieldsOf(plan.data[0]!));
-    expect(Object.keys(plan.devices["javascript"]!.entries["train"]!.inputs).filter((name) => name.includes(".")).sort()).toEqual(fields.map((field) => `own.${field}`).sort());
-    const model = await load(plan, { device: "javascript" });
-    for await (const { loss } of model.train(source)) expect(Number.isFinite(loss)).toBe(true);
-    expect(model.step).toBe(2);
-    for (const loss of [await model.holdout(source), (await model.evaluate(batch)).loss, (await model.gradients(batch)).loss]) expect(loss).toBeGreaterThan(0);
-    await expect(model.evaluate({ ...batch, "own.other": Float32Array.of(1) })).rejects.toThrow("there is no input `own.other`");
-    await model.close();
-  });
+  it.each(subsets(Object.keys(own.terms)).map((fields) => [fields.join(" and ") || "nothing", fields] as const))(
+    "%s",
+    async (_, fields) => {
+      const plan = await planOf(pageOf(own, fields), ["javascript"], { facts: { own: own.facts } });
+      const source = sourceOf(plan.data[0]!);
+      const batch = source.batch(2, 1, 0);
+      expect(Object.keys(batch)).toEqual(fieldsOf(plan.data[0]!));
+      expect(
+        Object.keys(plan.devices["javascript"]!.entries["train"]!.inputs)
+          .filter((name) => name.includes("."))
+          .sort(),
+      ).toEqual(fields.map((field) => `own.${field}`).sort());
+      const model = await load(plan, { device: "javascript" });
+      for await (const { loss } of model.train(source)) expect(Number.isFinite(loss)).toBe(true);
+      expect(model.step).toBe(2);
+      for (const loss of [
+        await model.holdout(source),
+        (await model.evaluate(batch)).loss,
+        (await model.gradients(batch)).loss,
+      ])
+        expect(loss).toBeGreaterThan(0);
+      await expect(model.evaluate({ ...batch, "own.other": Float32Array.of(1) })).rejects.toThrow(
+        "there is no input `own.other`",
+      );
+      await model.close();
+    },
+  );
 });

@@ -1,4 +1,6 @@
-/** What does not wait for each other is one dispatch, and what does is not: by the plan, and by results on every device. */
+/**
+ * What does not wait for each other is one dispatch, and what does is not: by the plan, and by results on every device.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import type { Device } from "../../runtime/device.js";
@@ -25,7 +27,16 @@ async function copiesIn(graph: Graph, target: "wasm" | "wgsl" = "wasm"): Promise
 function projections(count: number): Graph {
   const b = createBuilder();
   const x = b.input("x", [ROWS, WIDTH], "f32");
-  return { name: "run", updates: new Map(), outputs: new Map(Array.from({ length: count }, (_, i) => [`y${i}`, b.contract("rk,kc->rc", x, b.input(`w${i}`, [WIDTH, 72], "f32"))])) };
+  return {
+    name: "run",
+    updates: new Map(),
+    outputs: new Map(
+      Array.from({ length: count }, (_, i) => [
+        `y${i}`,
+        b.contract("rk,kc->rc", x, b.input(`w${i}`, [WIDTH, 72], "f32")),
+      ]),
+    ),
+  };
 }
 
 /** Each product needs the one before. */
@@ -50,10 +61,13 @@ function sums(count: number): Graph {
 }
 
 describe("a plan", () => {
-  it.each(["wasm", "wgsl"] as const)("runs equal kernels that wait for nothing as copies in one dispatch, sixteen at most, on %s", async (target) => {
-    expect(await copiesIn(projections(3), target)).toEqual([3]);
-    expect(await copiesIn(projections(20), target)).toEqual([16, 4]);
-  });
+  it.each(["wasm", "wgsl"] as const)(
+    "runs equal kernels that wait for nothing as copies in one dispatch, sixteen at most, on %s",
+    async (target) => {
+      expect(await copiesIn(projections(3), target)).toEqual([3]);
+      expect(await copiesIn(projections(20), target)).toEqual([16, 4]);
+    },
+  );
 
   it("runs those that wait for each other in turn", async () => {
     expect(await copiesIn(chain(4), "wgsl")).toEqual([1, 1, 1, 1]);
@@ -71,13 +85,21 @@ describe.each(["wasm", "webgpu", "javascript"] as const)("%s", (name) => {
   beforeAll(async () => void (device = await openDevice(name, name === "wasm" ? { threads: 2 } : {})));
   afterAll(() => device.close());
 
-  it.each([["copies", projections(5)], ["a chain", chain(3)], ["deferred sums", sums(20)]] as const)("gives what the evaluator gives: %s", async (_, graph) => {
+  it.each([
+    ["copies", projections(5)],
+    ["a chain", chain(3)],
+    ["deferred sums", sums(20)],
+  ] as const)("gives what the evaluator gives: %s", async (_, graph) => {
     const inputs = new Map<string, readonly number[]>();
     const seen = new Set<Node>();
     const walk = (node: Node): void => {
       if (seen.has(node)) return;
       seen.add(node);
-      if (node.op === "input") inputs.set(node.attrs.name, Array.from({ length: sizeOf(node.shape) }, (__, i) => Math.fround(Math.sin(i * i + inputs.size) / 6)));
+      if (node.op === "input")
+        inputs.set(
+          node.attrs.name,
+          Array.from({ length: sizeOf(node.shape) }, (__, i) => Math.fround(Math.sin(i * i + inputs.size) / 6)),
+        );
       node.inputs.forEach(walk);
     };
     [...graph.outputs.values()].forEach(walk);

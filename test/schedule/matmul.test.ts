@@ -1,6 +1,7 @@
 /**
- * Every member of the family of matrix products, on every device that has it, against the f64 evaluator: shapes that are no multiple
- * of anything, each operand lying either way, chunks that end in the middle of a product, several axes along k.
+ * Every member of the family of matrix products, on every device that has it, against the f64 evaluator: shapes that
+ * are no multiple of anything, each operand lying either way, chunks that end in the middle of a product, several axes
+ * along k.
  */
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -44,12 +45,23 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
   const b = createBuilder();
   const values = new Map<string, number[]>();
   const input = (name: string, shape: readonly number[]): Node => {
-    values.set(name, Array.from({ length: sizeOf(shape) }, (_, i) => Math.fround(Math.sin(1.7 * i + name.length) + 0.3 * Math.cos(0.11 * i * i))));
+    values.set(
+      name,
+      Array.from({ length: sizeOf(shape) }, (_, i) =>
+        Math.fround(Math.sin(1.7 * i + name.length) + 0.3 * Math.cos(0.11 * i * i)),
+      ),
+    );
     return b.input(name, shape, "f32");
   };
   const outputs = products.flatMap(([spec, x, y], i): [string, Node][] => {
     const product = b.contract(spec, input(`a${i}`, x), input(`b${i}`, y));
-    return [[`${i} ${spec}`, product], [`${i} ${spec}, epilogue`, b.tanh(b.contract(spec, b.input(`a${i}`, x, "f32"), b.neg(b.input(`b${i}`, y, "f32"))))]];
+    return [
+      [`${i} ${spec}`, product],
+      [
+        `${i} ${spec}, epilogue`,
+        b.tanh(b.contract(spec, b.input(`a${i}`, x, "f32"), b.neg(b.input(`b${i}`, y, "f32")))),
+      ],
+    ];
   });
   return { graph: { name: "products", outputs: new Map(outputs), updates: new Map() }, values };
 }
@@ -57,7 +69,11 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
 const { graph, values } = graphOf();
 const expected = evaluate(graph, values);
 
-async function agrees(name: "wasm" | "javascript" | "webgpu", options: { readonly relaxed?: boolean }, choice: Choice): Promise<void> {
+async function agrees(
+  name: "wasm" | "javascript" | "webgpu",
+  options: { readonly relaxed?: boolean },
+  choice: Choice,
+): Promise<void> {
   const device = await openDevice(name, { threads: 2, ...options });
   // A software adapter compiles for long: every product there, every second one with the epilogue.
   const some = new Map([...graph.outputs].filter((_, i) => name !== "webgpu" || i % 4 === 0 || i % 4 === 3));
@@ -72,7 +88,12 @@ async function agrees(name: "wasm" | "javascript" | "webgpu", options: { readonl
 }
 
 /** The family, and blocks so small that every loop ends in the middle of these products. */
-const tiles: readonly Choice[] = [...cpuTiles, { rows: 4, columns: 8, height: 4, unroll: 1 }, { rows: 8, columns: 16, height: 4, unroll: 4 }, { rows: 6, columns: 8, height: 6, unroll: 1 }];
+const tiles: readonly Choice[] = [
+  ...cpuTiles,
+  { rows: 4, columns: 8, height: 4, unroll: 1 },
+  { rows: 8, columns: 16, height: 4, unroll: 4 },
+  { rows: 6, columns: 8, height: 6, unroll: 1 },
+];
 
 describe.each(tiles)("%o", (tile) => {
   it("javascript", () => agrees("javascript", {}, tile));

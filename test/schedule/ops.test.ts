@@ -1,7 +1,7 @@
 /**
- * Every case of every op of the table, as kernels of every device, against the f64 evaluator: one graph with an output a case, so
- * that a device compiles one plan. u32 results must be the same words, and conditions the same; f32 results agree to a share of the
- * largest entry.
+ * Every case of every op of the table, as kernels of every device, against the f64 evaluator: one graph with an output
+ * a case, so that a device compiles one plan. u32 results must be the same words, and conditions the same; f32 results
+ * agree to a share of the largest entry.
  */
 import { describe, expect, it } from "vitest";
 import { openDevice } from "../../runtime/index.js";
@@ -27,7 +27,16 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   }
   out["long sum"] = b.sum(x([10_000]), [0]);
   out["long max"] = b.reduceMax(x([3, 5_000]), [1]);
-  for (const [m, n, k] of [[1, 1, 1], [1, 9, 7], [9, 1, 7], [4, 8, 16], [5, 13, 3], [130, 12, 33], [66, 37, 70], [12, 3, 200]] as const) {
+  for (const [m, n, k] of [
+    [1, 1, 1],
+    [1, 9, 7],
+    [9, 1, 7],
+    [4, 8, 16],
+    [5, 13, 3],
+    [130, 12, 33],
+    [66, 37, 70],
+    [12, 3, 200],
+  ] as const) {
     out[`mn ${m} ${n} ${k}`] = b.contract("mk,kn->mn", x([m, k]), x([k, n]));
     out[`tn ${m} ${n} ${k}`] = b.contract("km,kn->mn", x([k, m]), x([k, n]));
     out[`nt ${m} ${n} ${k}`] = b.contract("mk,nk->mn", x([m, k]), x([n, k]));
@@ -53,8 +62,16 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   }
   // A product over the summed axes of two operands whose axes do not merge, with several outer axes, rows and columns.
   out["outer axes"] = b.contract("xkaybl,ylxdkc->axycbd", x([2, 3, 5, 3, 2, 4]), x([3, 4, 2, 3, 3, 9]));
-  out["transposed operands"] = b.contract("ab,bc->ac", b.transpose(x([7, 10]), [1, 0]), b.transpose(x([11, 7]), [1, 0]));
-  out["repeated operand"] = b.contract("ab,bc->ac", b.broadcast(x([5]), [9, 5], [1]), b.broadcast(x([5]), [5, 10], [0]));
+  out["transposed operands"] = b.contract(
+    "ab,bc->ac",
+    b.transpose(x([7, 10]), [1, 0]),
+    b.transpose(x([11, 7]), [1, 0]),
+  );
+  out["repeated operand"] = b.contract(
+    "ab,bc->ac",
+    b.broadcast(x([5]), [9, 5], [1]),
+    b.broadcast(x([5]), [5, 10], [0]),
+  );
   out["long product"] = b.contract("mk,kn->mn", x([3, 3_000]), x([3_000, 9]));
   out["merged, odd columns"] = b.tanh(b.contract("ab,bcd->acd", x([10, 3]), x([3, 5, 3])));
   out["merged rows"] = b.mul(b.contract("abk,kc->abc", x([5, 3, 6]), x([6, 8])), b.broadcast(x([3]), [5, 3, 8], [1]));
@@ -62,7 +79,10 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   const wide = x([70, 37]);
   out["row statistics"] = b.sub(wide, b.broadcast(b.add(b.mean(wide, [1]), b.reduceMax(wide, [1])), [70, 37], [0]));
   const tall = x([130, 6]);
-  out["column statistics"] = b.div(tall, b.broadcast(b.add(b.sum(b.mul(tall, tall), [0]), b.fill(1, [6])), [130, 6], [1]));
+  out["column statistics"] = b.div(
+    tall,
+    b.broadcast(b.add(b.sum(b.mul(tall, tall), [0]), b.fill(1, [6])), [130, 6], [1]),
+  );
   out["all axes"] = b.sum(b.mul(x([4, 5, 13]), x([4, 5, 13])), [0, 1, 2]);
   out["leading long"] = b.reduceMax(x([5_000, 3]), [0]);
   const index = b.cast(b.mul(b.abs(x([3, 4])), b.fill(9.9, [3, 4])), "u32");
@@ -83,7 +103,12 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   return out;
 }
 
-describe.each([["javascript", 1], ["wasm", 1], ["wasm", 3], ["webgpu", 1]] as const)("on %s with %i thread(s)", (name, threads) => {
+describe.each([
+  ["javascript", 1],
+  ["wasm", 1],
+  ["wasm", 3],
+  ["webgpu", 1],
+] as const)("on %s with %i thread(s)", (name, threads) => {
   it("every op agrees with the evaluator", async () => {
     const device = await openDevice(name, { threads });
     const b = createBuilder();
@@ -101,7 +126,10 @@ describe.each([["javascript", 1], ["wasm", 1], ["wasm", 3], ["webgpu", 1]] as co
     let count = 0;
     const x = (shape: readonly number[]): Node => {
       const key = `e${count++}`;
-      values.set(key, Array.from({ length: shape.reduce((size, n) => size * n, 1) }, () => Math.fround(2 * next() - 1)));
+      values.set(
+        key,
+        Array.from({ length: shape.reduce((size, n) => size * n, 1) }, () => Math.fround(2 * next() - 1)),
+      );
       return b.input(key, shape, "f32");
     };
     for (const [key, node] of Object.entries(extra(b, x))) outputs.set(key, node);
@@ -114,7 +142,8 @@ describe.each([["javascript", 1], ["wasm", 1], ["wasm", 3], ["webgpu", 1]] as co
       const scale = Math.max(1e-6, ...Array.from(want, Math.abs));
       want.forEach((value: number, i: number) => {
         const off = got instanceof Uint32Array ? Number(got[i] !== value) : Math.abs(got[i]! - value) / scale;
-        if (!(off <= (got instanceof Uint32Array || exact.has(key) ? 0 : TOLERANCE)) && wrong.length < 20) wrong.push(`${key}[${i}]: ${got[i]}, expected ${value} (off by ${off.toExponential(1)})`);
+        if (!(off <= (got instanceof Uint32Array || exact.has(key) ? 0 : TOLERANCE)) && wrong.length < 20)
+          wrong.push(`${key}[${i}]: ${got[i]}, expected ${value} (off by ${off.toExponential(1)})`);
       });
     }
     expect(wrong).toEqual([]);
@@ -123,11 +152,24 @@ describe.each([["javascript", 1], ["wasm", 1], ["wasm", 3], ["webgpu", 1]] as co
 });
 
 /** Published with Random123: key, counter, result. */
-const VECTORS: readonly (readonly [readonly [number, number], readonly [number, number], readonly [number, number]])[] = [
-  [[0, 0], [0, 0], [0x6b200159, 0x99ba4efe]],
-  [[0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], [0x1cb996fc, 0xbb002be7]],
-  [[0x13198a2e, 0x03707344], [0x243f6a88, 0x85a308d3], [0xc4923a9c, 0x483df7a0]],
-];
+const VECTORS: readonly (readonly [readonly [number, number], readonly [number, number], readonly [number, number]])[] =
+  [
+    [
+      [0, 0],
+      [0, 0],
+      [0x6b200159, 0x99ba4efe],
+    ],
+    [
+      [0xffffffff, 0xffffffff],
+      [0xffffffff, 0xffffffff],
+      [0x1cb996fc, 0xbb002be7],
+    ],
+    [
+      [0x13198a2e, 0x03707344],
+      [0x243f6a88, 0x85a308d3],
+      [0xc4923a9c, 0x483df7a0],
+    ],
+  ];
 
 describe("Threefry-2x32-20", () => {
   it("gives the published vectors in the reference", () => {
@@ -139,10 +181,19 @@ describe("Threefry-2x32-20", () => {
     const b = createBuilder();
     const n = VECTORS.length;
     const inputs = ["k0", "k1", "c0", "c1"].map((key) => b.input(key, [n], "u32")) as [Node, Node, Node, Node];
-    const graph: Graph = { name: "random", outputs: new Map([["a", b.threefry(0, ...inputs)], ["b", b.threefry(1, ...inputs)]]), updates: new Map() };
+    const graph: Graph = {
+      name: "random",
+      outputs: new Map([
+        ["a", b.threefry(0, ...inputs)],
+        ["b", b.threefry(1, ...inputs)],
+      ]),
+      updates: new Map(),
+    };
     const values = new Map([
-      ["k0", VECTORS.map(([key]) => key[0])], ["k1", VECTORS.map(([key]) => key[1])],
-      ["c0", VECTORS.map(([, counter]) => counter[0])], ["c1", VECTORS.map(([, counter]) => counter[1])],
+      ["k0", VECTORS.map(([key]) => key[0])],
+      ["k1", VECTORS.map(([key]) => key[1])],
+      ["c0", VECTORS.map(([, counter]) => counter[0])],
+      ["c1", VECTORS.map(([, counter]) => counter[1])],
     ]);
     const found = await runOn(device, graph, values);
     expect([...found.get("a")!]).toEqual(VECTORS.map(([, , result]) => result[0]));

@@ -1,4 +1,7 @@
-/** Which tensors `precision = f16` keeps in half precision, what that is in bytes, and what of it the printed kernels say. */
+/**
+ * Which tensors `precision = f16` keeps in half precision, what that is in bytes, and what of it the printed kernels
+ * say.
+ */
 import { describe, expect, it } from "vitest";
 import { wordBytes, type DevicePlan } from "../../runtime/plan.js";
 import { compile } from "../../src/compile.js";
@@ -14,27 +17,49 @@ import { entriesOf, readSpec } from "../helpers/specs.js";
 const facts = { corpus: { vocabulary: Array.from({ length: 20 }, (_, i) => String.fromCodePoint(97 + i)) } };
 const small = { layers: "1", context: "16", width: "32", "train.batch": "3" };
 
-const planOf = async (spec: string, precision: string, set: Readonly<Record<string, string>> = small): Promise<DevicePlan> => {
-  const { plan, diagnostics } = await compile(readSpec(spec), { file: "test.mhc", facts, set: { ...set, "train.precision": precision }, devices: ["webgpu"] });
+const planOf = async (
+  spec: string,
+  precision: string,
+  set: Readonly<Record<string, string>> = small,
+): Promise<DevicePlan> => {
+  const { plan, diagnostics } = await compile(readSpec(spec), {
+    file: "test.mhc",
+    facts,
+    set: { ...set, "train.precision": precision },
+    devices: ["webgpu"],
+  });
   if (!plan) throw new Error(diagnostics.map(({ message }) => message).join("\n"));
   return plan.devices["webgpu"]!;
 };
 
 /** The tensors of the training step that are stored: in half precision, and in f32, as op and shape. */
-function storedOf(spec: string, set: Readonly<Record<string, string>> = small): { readonly half: readonly string[]; readonly full: readonly string[] } {
+function storedOf(
+  spec: string,
+  set: Readonly<Record<string, string>> = small,
+): { readonly half: readonly string[]; readonly full: readonly string[] } {
   const { graphs } = entriesOf(readSpec(spec), { facts, set: { ...set, "train.precision": "f16" } });
   const graph = legalize(graphs.find(({ name }) => name === "train")!);
   const nodes = reachable(graph);
   const isHalf = halves(graph, nodes, axisClasses(nodes));
   const stored = [...rematerialize(graph, partition(graph)).stored.keys()];
-  const show = (list: readonly Node[]): string[] => [...new Set(list.map(({ op, shape }) => `${op} ${shape.join("x")}`))];
+  const show = (list: readonly Node[]): string[] => [
+    ...new Set(list.map(({ op, shape }) => `${op} ${shape.join("x")}`)),
+  ];
   return { half: show(stored.filter(isHalf)), full: show(stored.filter((node) => !isHalf(node))) };
 }
 
 describe("in half precision", () => {
   it("are activations and their cotangents: streams, operands and results of products, attention", () => {
     const { half, full } = storedOf("nanogpt");
-    expect(half).toEqual(expect.arrayContaining(["contract 3x16x4x8", "attention 3x16x4x8", "attention_vjp 3x16x4x8", "add 3x16x128", "add 3x16x32"]));
+    expect(half).toEqual(
+      expect.arrayContaining([
+        "contract 3x16x4x8",
+        "attention 3x16x4x8",
+        "attention_vjp 3x16x4x8",
+        "add 3x16x128",
+        "add 3x16x32",
+      ]),
+    );
     // Rows of attention and of norms, the loss, gradients of parameters, the update.
     for (const tensor of full) expect(tensor).not.toMatch(/ 3x16x(32|128|4x8)$/);
     expect(full).toEqual(expect.arrayContaining(["attention_lse 3x4x16", "contract 4x8x32", "contract 32x128"]));
@@ -67,7 +92,8 @@ describe("the plan", () => {
     const temporary = ({ pools }: DevicePlan): number => wordBytes.half * pools.half + wordBytes.work * pools.work;
     expect(full.pools.half).toBe(0);
     expect(temporary(half)).toBeLessThan(0.65 * temporary(full));
-    const traffic = ({ entries, kernels }: DevicePlan): number => entries["train"]!.dispatches.reduce((sum, { kernel }) => sum + kernels[kernel]!.bytes, 0);
+    const traffic = ({ entries, kernels }: DevicePlan): number =>
+      entries["train"]!.dispatches.reduce((sum, { kernel }) => sum + kernels[kernel]!.bytes, 0);
     expect(traffic(half)).toBeLessThan(0.7 * traffic(full));
     // The update stays one kernel: scaling adds a kernel that works on three numbers, at most.
     expect(half.entries["train"]!.dispatches.length).toBeLessThanOrEqual(full.entries["train"]!.dispatches.length + 2);
@@ -75,16 +101,27 @@ describe("the plan", () => {
 
   it("has nothing that the host touches in half precision, and asks for f16 only where it is", async () => {
     const { entries, kernels, code } = await planOf("moby-dick", "f16");
-    for (const { inputs, outputs } of Object.values(entries)) for (const { pool } of [...Object.values(inputs), ...Object.values(outputs)]) expect(pool).not.toBe("half");
+    for (const { inputs, outputs } of Object.values(entries))
+      for (const { pool } of [...Object.values(inputs), ...Object.values(outputs)]) expect(pool).not.toBe("half");
     if (code.kind !== "wgsl") throw new Error(code.kind);
-    kernels.forEach(({ buffers }, i) => expect(/^enable f16;$/m.test(code.modules[i]!)).toBe(buffers.some(({ pool }) => pool === "half")));
+    kernels.forEach(({ buffers }, i) =>
+      expect(/^enable f16;$/m.test(code.modules[i]!)).toBe(buffers.some(({ pool }) => pool === "half")),
+    );
     // No sum in half precision: f16 stands where memory is read and written, and in its declaration.
-    for (const text of code.modules) for (const line of text.split("\n")) expect(line).not.toMatch(/var \w+ = (f16|vec4<f16>)\(/);
+    for (const text of code.modules)
+      for (const line of text.split("\n")) expect(line).not.toMatch(/var \w+ = (f16|vec4<f16>)\(/);
   });
 
   it("counts in `memory <= X` what is in half precision by its bytes", async () => {
     const report = async (precision: string): Promise<string> =>
-      (await compile(readSpec("nanogpt"), { file: "test.mhc", facts, devices: ["webgpu"], set: { "train.precision": precision, "train.memory": "1 MiB", "train.recompute": "off" } })).diagnostics[0]!.message;
+      (
+        await compile(readSpec("nanogpt"), {
+          file: "test.mhc",
+          facts,
+          devices: ["webgpu"],
+          set: { "train.precision": precision, "train.memory": "1 MiB", "train.recompute": "off" },
+        })
+      ).diagnostics[0]!.message;
     const bytes = (message: string): number => Number(/takes ([\d.]+) MiB/.exec(message)![1]);
     expect(bytes(await report("f16"))).toBeLessThan(0.8 * bytes(await report("f32")));
   });

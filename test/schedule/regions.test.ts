@@ -1,6 +1,7 @@
 /**
- * Regions against the unfused f64 evaluation: every tile of the family, on tokens that end in the middle of a tile, widths that are no
- * multiple of four, and all numbers of lanes. And what they are for, counted from the plan: how often the streams cross memory.
+ * Regions against the unfused f64 evaluation: every tile of the family, on tokens that end in the middle of a tile,
+ * widths that are no multiple of four, and all numbers of lanes. And what they are for, counted from the plan: how
+ * often the streams cross memory.
  */
 import { describe, expect, it } from "vitest";
 import type { Choice } from "../../codegen/target.js";
@@ -28,18 +29,24 @@ const spec = (lanes: number, width: number, connection = "mhc(Mixing)"): string 
   train { batch = 5, steps = 50, seed = 3, optimizer = sgd(rate = 0.1) }
 }`;
 
-const batch = { "corpus.token": Uint32Array.from({ length: 5 * 37 }, (_, i) => (7 * i + i * i) % 11), "corpus.next": Uint32Array.from({ length: 5 * 37 }, (_, i) => (3 * i + 1) % 11) };
+const batch = {
+  "corpus.token": Uint32Array.from({ length: 5 * 37 }, (_, i) => (7 * i + i * i) % 11),
+  "corpus.next": Uint32Array.from({ length: 5 * 37 }, (_, i) => (3 * i + 1) % 11),
+};
 
 async function worst(page: string, device: "wasm" | "javascript" | "webgpu", token: Choice): Promise<number> {
   const plan = await planOf(page, [device], { facts, choices: { [device]: { token } } });
   expect(plan.devices[device]!.kernels.some(({ name }) => name.startsWith("token"))).toBe(true);
   const graph = entriesOf(page, { facts }).graphs.find(({ name }) => name === "gradients")!;
   const model = await load(plan, { device, threads: 2 });
-  const values = new Map<string, ArrayLike<number>>(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]));
+  const values = new Map<string, ArrayLike<number>>(
+    plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]),
+  );
   const exact = evaluate(graph, new Map([...values, ...Object.entries(batch)])).outputs;
   const { loss, gradients } = await model.gradients(batch);
   await model.close();
-  // Lanes start equal, so the gradient of the first mix is zero but for rounding: that one is compared with the largest of all.
+  // Lanes start equal, so the gradient of the first mix is zero but for rounding: that one is compared with the largest
+  // of all.
   const scale = Math.max(...[...exact.values()].flatMap((value) => Array.from(value, Math.abs)));
   const differences = Object.entries(gradients).map(([name, found]) => {
     const truth = exact.get(`gradient:${name}`)!;
@@ -58,14 +65,29 @@ describe.each(tokenTeams)("$threads threads a token", (team) => {
   it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5), 120_000);
 });
 
-it.each([[1, 21], [2, 27], [3, 24], [5, 9], [8, 15], [16, 12]])("%i lanes of width %i", async (lanes, width) => {
+it.each([
+  [1, 21],
+  [2, 27],
+  [3, 24],
+  [5, 9],
+  [8, 15],
+  [16, 12],
+])("%i lanes of width %i", async (lanes, width) => {
   expect(await worst(spec(lanes, width), "wasm", { tile: 8 })).toBeLessThan(5e-5);
 });
 
 // Eight lanes and more are on WebAssembly alone: an emulated GPU takes a minute and a half to compile their projection.
-it.each([[1, 21, 1], [3, 24, 32], [4, 15, 32]])("%i lanes of width %i, %i threads a token", async (lanes, width, threads) => {
-  expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
-}, 300_000);
+it.each([
+  [1, 21, 1],
+  [3, 24, 32],
+  [4, 15, 32],
+])(
+  "%i lanes of width %i, %i threads a token",
+  async (lanes, width, threads) => {
+    expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
+  },
+  300_000,
+);
 
 it.each(["hc", "identity"])("the connection %s", async (connection) => {
   expect(await worst(spec(4, 24, connection), "wasm", { tile: 8 })).toBeLessThan(2e-5);
@@ -75,16 +97,23 @@ describe("a connection at four lanes", () => {
   const sizes = { context: "64", layers: "4" };
   const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCharCode(40 + i));
   const read = async (width: number): Promise<{ boundaries: readonly number[]; connections: number }> => {
-    const plan = await planOf(readSpec("moby-dick"), ["wasm"], { facts: { corpus: { vocabulary } }, set: { ...sizes, width: `${width}` } });
+    const plan = await planOf(readSpec("moby-dick"), ["wasm"], {
+      facts: { corpus: { vocabulary } },
+      set: { ...sizes, width: `${width}` },
+    });
     const { kernels, entries } = plan.devices.wasm!;
     const tokens = 12 * 64;
     const used = entries.loss!.dispatches.map(({ kernel }) => kernels[kernel]!);
-    return { boundaries: used.filter(({ name }) => name.startsWith("token")).map(({ bytes }) => bytes / 4 / tokens), connections: 8 };
+    return {
+      boundaries: used.filter(({ name }) => name.startsWith("token")).map(({ bytes }) => bytes / 4 / tokens),
+      connections: 8,
+    };
   };
 
   it.each([128, 256])("moves at most 1.15 x (2n + 2) C values a token forward, C = %i", async (width) => {
     const { boundaries, connections } = await read(width);
-    // One kernel before the first sublayer and one after each; the last of them ends in the loss, and not in a connection.
+    // One kernel before the first sublayer and one after each; the last of them ends in the loss, and not in a
+    // connection.
     const between = boundaries.filter((values) => values > 8 * width);
     expect(between).toHaveLength(connections - 2);
     for (const values of between) expect(values).toBeLessThanOrEqual(1.15 * 10 * width);
@@ -92,18 +121,30 @@ describe("a connection at four lanes", () => {
   });
 
   it.each([1, 32])("leaves at most 190 dispatches of a whole step on a GPU, %i threads a token", async (threads) => {
-    const plan = await planOf(readSpec("moby-dick"), ["webgpu"], { facts: { corpus: { vocabulary } }, set: sizes, choices: { webgpu: { token: { threads } } } });
+    const plan = await planOf(readSpec("moby-dick"), ["webgpu"], {
+      facts: { corpus: { vocabulary } },
+      set: sizes,
+      choices: { webgpu: { token: { threads } } },
+    });
     expect(plan.devices.webgpu!.entries.train!.dispatches.length).toBeLessThanOrEqual(190);
   });
 
   it("is one kernel forward and one backward, between two sublayers", () => {
-    const graph = legalize(entriesOf(readSpec("moby-dick"), { facts: { corpus: { vocabulary } }, set: sizes }).graphs.find(({ name }) => name === "gradients")!);
+    const graph = legalize(
+      entriesOf(readSpec("moby-dick"), { facts: { corpus: { vocabulary } }, set: sizes }).graphs.find(
+        ({ name }) => name === "gradients",
+      )!,
+    );
     const { regions } = arrange(graph, rematerialize(graph, partition(graph)), "cpu");
-    const has = (op: string): number => regions.filter(({ clusters }) => clusters.length > 1 && clusters.some(({ anchor }) => anchor?.op === op)).length;
+    const has = (op: string): number =>
+      regions.filter(({ clusters }) => clusters.length > 1 && clusters.some(({ anchor }) => anchor?.op === op)).length;
     expect(has("sinkhorn")).toBe(8);
     expect(has("sinkhorn_vjp")).toBe(8);
-    // The streams themselves never stay in one: each is read again by the backward pass. What a sublayer reads of them does.
-    const inner = regions.flatMap(({ clusters, onChip }) => (clusters.some(({ anchor }) => anchor?.op === "sinkhorn") ? [...onChip] : []));
+    // The streams themselves never stay in one: each is read again by the backward pass. What a sublayer reads of them
+    // does.
+    const inner = regions.flatMap(({ clusters, onChip }) =>
+      clusters.some(({ anchor }) => anchor?.op === "sinkhorn") ? [...onChip] : [],
+    );
     expect(inner.filter((node) => node.shape.join() === "12,64,128")).toHaveLength(8);
   });
 });

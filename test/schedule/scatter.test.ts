@@ -1,6 +1,7 @@
 /**
- * The gradient of a table against the f64 evaluation, where it adds values to rows: several groups of columns and a last one that is short, rows that many
- * tokens chose and rows that none did, with and without another gradient of the same table; and where columns are no whole vectors.
+ * The gradient of a table against the f64 evaluation, where it adds values to rows: several groups of columns and a
+ * last one that is short, rows that many tokens chose and rows that none did, with and without another gradient of the
+ * same table; and where columns are no whole vectors.
  */
 import { expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
@@ -19,16 +20,27 @@ function graphOf(widths: readonly number[] = WIDTHS): { graph: Graph; values: Ma
   const b = createBuilder();
   const next = random(5);
   // No token chooses a row from 7 on.
-  const values = new Map<string, number[]>([["token", Array.from({ length: 5 * 30 }, () => Math.floor(7 * next() * next()))]]);
+  const values = new Map<string, number[]>([
+    ["token", Array.from({ length: 5 * 30 }, () => Math.floor(7 * next() * next()))],
+  ]);
   const token = b.input("token", [5, 30], "u32");
   const input = (name: string, shape: readonly number[]): Node => {
-    values.set(name, Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => Math.fround(2 * next() - 1)));
+    values.set(
+      name,
+      Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => Math.fround(2 * next() - 1)),
+    );
     return b.input(name, shape, "f32");
   };
   const outputs = widths.flatMap((width): [string, Node][] => {
     const gradient = b.scatterAdd(token, input(`values${width}`, [5, 30, width]), ROWS);
-    const more = b.add(b.contract("kv,kw->vw", input(`x${width}`, [12, ROWS]), input(`y${width}`, [12, width])), b.scatterAdd(token, input(`others${width}`, [5, 30, width]), ROWS));
-    return [[`alone ${width}`, gradient], [`more ${width}`, more]];
+    const more = b.add(
+      b.contract("kv,kw->vw", input(`x${width}`, [12, ROWS]), input(`y${width}`, [12, width])),
+      b.scatterAdd(token, input(`others${width}`, [5, 30, width]), ROWS),
+    );
+    return [
+      [`alone ${width}`, gradient],
+      [`more ${width}`, more],
+    ];
   });
   return { graph: { name: "tables", outputs: new Map(outputs), updates: new Map() }, values };
 }
@@ -42,7 +54,11 @@ it.each<DeviceName>(["wasm", "javascript"])("on %s", async (device) => {
   }
 });
 
-it.each([[4, true], [36, true], [6, false]] as const)("a table of %i columns is scattered on WebAssembly: %s", async (width, scattered) => {
+it.each([
+  [4, true],
+  [36, true],
+  [6, false],
+] as const)("a table of %i columns is scattered on WebAssembly: %s", async (width, scattered) => {
   const { profile } = await loadTarget("wasm");
   const { infos } = schedule([graphOf([width]).graph], profile, new Map(), 0);
   expect(infos.some(({ name }) => name.includes("scatter"))).toBe(scattered);

@@ -1,4 +1,7 @@
-/** Meters of energy, on made-up counters: what they add up, that they wrap, what is said when they cannot be read, and that a figure says what it is. */
+/**
+ * Meters of energy, on made-up counters: what they add up, that they wrap, what is said when they cannot be read, and
+ * that a figure says what it is.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,9 +10,13 @@ import { energyOf, openMeter, type Meter } from "../../src/tools/energy.js";
 
 const cpu = { name: "wasm", adapter: "WebAssembly SIMD" };
 
-function counters(zones: Readonly<Record<string, number>>): { readonly powercap: string; readonly set: (zone: string, microjoules: number) => void } {
+function counters(zones: Readonly<Record<string, number>>): {
+  readonly powercap: string;
+  readonly set: (zone: string, microjoules: number) => void;
+} {
   const powercap = mkdtempSync(join(tmpdir(), "powercap-"));
-  const set = (zone: string, microjoules: number): void => writeFileSync(join(powercap, zone, "energy_uj"), `${microjoules}\n`);
+  const set = (zone: string, microjoules: number): void =>
+    writeFileSync(join(powercap, zone, "energy_uj"), `${microjoules}\n`);
   for (const [zone, start] of Object.entries(zones)) {
     mkdirSync(join(powercap, zone));
     writeFileSync(join(powercap, zone, "max_energy_range_uj"), "1000000\n");
@@ -34,7 +41,9 @@ describe("RAPL", () => {
 
   it("says why there is no meter", () => {
     expect(openMeter(cpu, { powercap: "/nowhere" })).toEqual({ none: "the system has no RAPL counters" });
-    expect(openMeter(cpu, { powercap: mkdtempSync(join(tmpdir(), "powercap-")) })).toEqual({ none: "the system has no RAPL counters" });
+    expect(openMeter(cpu, { powercap: mkdtempSync(join(tmpdir(), "powercap-")) })).toEqual({
+      none: "the system has no RAPL counters",
+    });
     const { powercap, set } = counters({ "intel-rapl:0": 1 });
     set("intel-rapl:0", Number.NaN);
     expect(openMeter(cpu, { powercap })).toEqual({ none: "the RAPL counters are no numbers" });
@@ -46,7 +55,9 @@ describe("RAPL", () => {
     // What cannot be read whoever asks: the superuser may read every file.
     rmSync(join(powercap, "intel-rapl:0", "energy_uj"));
     mkdirSync(join(powercap, "intel-rapl:0", "energy_uj"));
-    expect(openMeter(cpu, { powercap })).toEqual({ none: expect.stringMatching(/cannot be read \(EISDIR\).*sudo chmod a\+r/) as string });
+    expect(openMeter(cpu, { powercap })).toEqual({
+      none: expect.stringMatching(/cannot be read \(EISDIR\).*sudo chmod a\+r/) as string,
+    });
   });
 });
 
@@ -67,7 +78,10 @@ describe("nvidia-smi", () => {
     const meter = openMeter({ name: "webgpu", adapter: "NVIDIA" }, { smi: "/nowhere/smi" }) as Meter;
     await new Promise((done) => setTimeout(done, 50));
     expect(energyOf(meter, meter.read(), null)).toBeNull();
-    expect(energyOf(meter, meter.read(), { joules: 3, profile: "rtx" })).toEqual({ joules: 3, by: "modelled: profile rtx" });
+    expect(energyOf(meter, meter.read(), { joules: 3, profile: "rtx" })).toEqual({
+      joules: 3,
+      by: "modelled: profile rtx",
+    });
     meter.close();
   });
 });
@@ -76,7 +90,13 @@ it("a figure says whether it was measured", () => {
   const { powercap, set } = counters({ "intel-rapl:0": 0 });
   const meter = openMeter(cpu, { powercap }) as Meter;
   set("intel-rapl:0", 500_000);
-  expect(energyOf(meter, meter.read(), { joules: 9, profile: "cpu" })).toEqual({ joules: 0.5, by: `measured: ${meter.by}` });
-  expect(energyOf({ none: "nothing" }, 0, { joules: 9, profile: "cpu" })).toEqual({ joules: 9, by: "modelled: profile cpu" });
+  expect(energyOf(meter, meter.read(), { joules: 9, profile: "cpu" })).toEqual({
+    joules: 0.5,
+    by: `measured: ${meter.by}`,
+  });
+  expect(energyOf({ none: "nothing" }, 0, { joules: 9, profile: "cpu" })).toEqual({
+    joules: 9,
+    by: "modelled: profile cpu",
+  });
   meter.close();
 });

@@ -5,8 +5,16 @@ import { medianOf, quantileOfT, summarize } from "../../src/tools/statistics.js"
 describe("Student's t", () => {
   // Any printed table, e.g. Abramowitz and Stegun 26.10.
   it.each([
-    [1, 6.314, 12.706, 63.657], [2, 2.92, 4.303, 9.925], [3, 2.353, 3.182, 5.841], [4, 2.132, 2.776, 4.604], [5, 2.015, 2.571, 4.032],
-    [9, 1.833, 2.262, 3.25], [10, 1.812, 2.228, 3.169], [20, 1.725, 2.086, 2.845], [30, 1.697, 2.042, 2.75], [120, 1.658, 1.98, 2.617],
+    [1, 6.314, 12.706, 63.657],
+    [2, 2.92, 4.303, 9.925],
+    [3, 2.353, 3.182, 5.841],
+    [4, 2.132, 2.776, 4.604],
+    [5, 2.015, 2.571, 4.032],
+    [9, 1.833, 2.262, 3.25],
+    [10, 1.812, 2.228, 3.169],
+    [20, 1.725, 2.086, 2.845],
+    [30, 1.697, 2.042, 2.75],
+    [120, 1.658, 1.98, 2.617],
   ])("with %i degrees of freedom", (freedom, p95, p975, p995) => {
     expect(quantileOfT(0.95, freedom)).toBeCloseTo(p95, 3);
     expect(quantileOfT(0.975, freedom)).toBeCloseTo(p975, 3);
@@ -34,7 +42,11 @@ describe("summaries", () => {
   });
 
   it("of equal values have none to the last bit", () => {
-    expect(summarize([0.986_365, 0.986_365, 0.986_365])).toMatchObject({ mean: 0.986_365, deviation: 0, interval: [0.986_365, 0.986_365] });
+    expect(summarize([0.986_365, 0.986_365, 0.986_365])).toMatchObject({
+      mean: 0.986_365,
+      deviation: 0,
+      interval: [0.986_365, 0.986_365],
+    });
     expect(summarize([0.1, 0.1, 0.1])).toMatchObject({ mean: 0.1, deviation: 0 });
   });
 

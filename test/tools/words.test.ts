@@ -12,7 +12,13 @@ it.each([
   [text, "64 characters", "nats a character", "hold-out loss", "1,200 held-out windows"],
   [examples, "1 example", "nats an example", "hold-out loss", "1,200 held-out examples"],
   [pairs, "1 pair and 10 negatives", "nats an example", "loss", "all 1,200 pairs"],
-  [{ ...pairs, negatives: 1, holdout: 0.1 }, "1 pair and 1 negative", "nats an example", "hold-out loss", "1,200 held-out pairs"],
+  [
+    { ...pairs, negatives: 1, holdout: 0.1 },
+    "1 pair and 1 negative",
+    "nats an example",
+    "hold-out loss",
+    "1,200 held-out pairs",
+  ],
 ] as const)("of %j", (info, example, unit, loss, of) => {
   expect([exampleOf(info), unitOf(info), evaluationOf(info, 1200)]).toEqual([example, unit, { loss, of }]);
 });

@@ -1,11 +1,12 @@
 /**
- * Attention: rows of the op table for softmax(scale * q k^T) v and what its derivative needs, so that no kernel has to keep a value for
- * each pair of a query and a key. The forward pass also gives the log of the sum of exponentials of each row of scores; the
- * derivative makes the weights again from it, p = exp(s - lse), and needs of the forward pass only its result, since the sum of p * dp along a
- * row is the sum of the result times its cotangent (Dao 2023, FlashAttention-2). Each row's expansion is its definition.
+ * Attention: rows of the op table for softmax(scale * q k^T) v and what its derivative needs, so that no kernel has to
+ * keep a value for each pair of a query and a key. The forward pass also gives the log of the sum of exponentials of
+ * each row of scores; the derivative makes the weights again from it, p = exp(s - lse), and needs of the forward pass
+ * only its result, since the sum of p * dp along a row is the sum of the result times its cotangent (Dao 2023,
+ * FlashAttention-2). Each row's expansion is its definition.
  *
- * Queries are [b, t, h, d], keys [b, u, h, d], values [b, u, h, e], the result [b, t, h, e], the logs [b, h, t]. With `causal` a query sees the keys
- * u <= t. FLOPs count the pairs that are seen: about half of them with `causal`.
+ * Queries are [b, t, h, d], keys [b, u, h, d], values [b, u, h, e], the result [b, t, h, e], the logs [b, h, t]. With
+ * `causal` a query sees the keys u <= t. FLOPs count the pairs that are seen: about half of them with `causal`.
  */
 import type { Builder } from "../builder.js";
 import type { Attributes, Node } from "../node.js";
@@ -38,13 +39,25 @@ function pairs({ batch, queries, keys, heads }: Sizes, causal: boolean): number 
   return batch * heads * (causal ? (seen * (seen + 1)) / 2 + (queries - seen) * keys : queries * keys);
 }
 
-function infer(inputs: readonly Node[], result: (sizes: Sizes) => readonly (readonly number[])[], shape: (sizes: Sizes) => readonly number[]): Inferred | string {
-  if (inputs.some((input) => input.dtype !== "f32") || inputs.length < 2 || inputs[0]!.shape.length !== 4 || inputs[1]!.shape.length !== 4) return "takes f32 operands: queries and keys of rank 4, …";
+function infer(
+  inputs: readonly Node[],
+  result: (sizes: Sizes) => readonly (readonly number[])[],
+  shape: (sizes: Sizes) => readonly number[],
+): Inferred | string {
+  if (
+    inputs.some((input) => input.dtype !== "f32") ||
+    inputs.length < 2 ||
+    inputs[0]!.shape.length !== 4 ||
+    inputs[1]!.shape.length !== 4
+  )
+    return "takes f32 operands: queries and keys of rank 4, …";
   const sizes = attentionSizes(inputs);
   const wanted = result(sizes);
   if (inputs.length !== wanted.length) return `takes ${wanted.length} operands`;
   const wrong = inputs.findIndex((input, i) => input.shape.join() !== wanted[i]!.join());
-  return wrong < 0 ? { shape: shape(sizes), dtype: "f32" } : `operand ${wrong} is [${inputs[wrong]!.shape.join(",")}], not [${wanted[wrong]!.join(",")}]`;
+  return wrong < 0
+    ? { shape: shape(sizes), dtype: "f32" }
+    : `operand ${wrong} is [${inputs[wrong]!.shape.join(",")}], not [${wanted[wrong]!.join(",")}]`;
 }
 
 const shapes = {
@@ -65,7 +78,18 @@ function scores(b: Builder, q: Node, k: Node, { scale, causal }: AttentionAttrib
 }
 
 /** Walks over rows of scores: the offsets of the query, of the result and of the log, and the keys that are seen. */
-function rows(sizes: Sizes, causal: boolean, visit: (row: { readonly q: number; readonly o: number; readonly lse: number; readonly k: (u: number) => number; readonly v: (u: number) => number; readonly seen: number }) => void): void {
+function rows(
+  sizes: Sizes,
+  causal: boolean,
+  visit: (row: {
+    readonly q: number;
+    readonly o: number;
+    readonly lse: number;
+    readonly k: (u: number) => number;
+    readonly v: (u: number) => number;
+    readonly seen: number;
+  }) => void,
+): void {
   const { batch, queries, keys, heads, depth, width } = sizes;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
@@ -73,8 +97,12 @@ function rows(sizes: Sizes, causal: boolean, visit: (row: { readonly q: number; 
         const at = (b * queries + t) * heads + h;
         const key = (u: number): number => (b * keys + u) * heads + h;
         visit({
-          q: at * depth, o: at * width, lse: (b * heads + h) * queries + t, seen: causal ? Math.min(keys, t + 1) : keys,
-          k: (u) => key(u) * depth, v: (u) => key(u) * width,
+          q: at * depth,
+          o: at * width,
+          lse: (b * heads + h) * queries + t,
+          seen: causal ? Math.min(keys, t + 1) : keys,
+          k: (u) => key(u) * depth,
+          v: (u) => key(u) * width,
         });
       }
     }
@@ -108,7 +136,10 @@ export const attentions = {
       const sizes = attentionSizes(node.inputs);
       const out = new Float64Array(sizeOf(node.shape));
       rows(sizes, node.attrs.causal, (row) => {
-        const s = Array.from({ length: row.seen }, (_, u) => node.attrs.scale * dot(q!, row.q, k!, row.k(u), sizes.depth));
+        const s = Array.from(
+          { length: row.seen },
+          (_, u) => node.attrs.scale * dot(q!, row.q, k!, row.k(u), sizes.depth),
+        );
         const largest = s.reduce((x, y) => Math.max(x, y));
         const weights = s.map((x) => Math.exp(x - largest));
         const total = weights.reduce((x, y) => x + y);
@@ -119,7 +150,8 @@ export const attentions = {
     vjp: (b, node, g) => {
       const [q, k, v] = node.inputs as [Node, Node, Node];
       const lse = b.make("attention_lse", [q, k], node.attrs);
-      const wrt = (which: Attributes["attention_vjp"]["wrt"]): Node => b.make("attention_vjp", [q, k, v, node as Node, lse, g], { ...node.attrs, wrt: which });
+      const wrt = (which: Attributes["attention_vjp"]["wrt"]): Node =>
+        b.make("attention_vjp", [q, k, v, node as Node, lse, g], { ...node.attrs, wrt: which });
       return [wrt("query"), wrt("key"), wrt("value")];
     },
     flops: (node) => {
@@ -130,7 +162,10 @@ export const attentions = {
       const [q, k, v] = node.inputs as [Node, Node, Node];
       return b.contract("bhtu,buhe->bthe", b.softmax(scores(b, q, k, node.attrs)), v);
     },
-    cases: CASES.map(({ sizes, attrs }) => ({ attrs, inputs: [shapes.q(sizes), shapes.k(sizes), shapes.v(sizes)].map(draw) })),
+    cases: CASES.map(({ sizes, attrs }) => ({
+      attrs,
+      inputs: [shapes.q(sizes), shapes.k(sizes), shapes.v(sizes)].map(draw),
+    })),
   } satisfies OpRecord<"attention">,
   attention_lse: {
     infer: (inputs) => infer(inputs, (s) => [shapes.q(s), shapes.k(s)], shapes.lse),
@@ -138,7 +173,10 @@ export const attentions = {
       const sizes = attentionSizes(node.inputs);
       const out = new Float64Array(sizeOf(node.shape));
       rows(sizes, node.attrs.causal, (row) => {
-        const s = Array.from({ length: row.seen }, (_, u) => node.attrs.scale * dot(q!, row.q, k!, row.k(u), sizes.depth));
+        const s = Array.from(
+          { length: row.seen },
+          (_, u) => node.attrs.scale * dot(q!, row.q, k!, row.k(u), sizes.depth),
+        );
         const largest = s.reduce((x, y) => Math.max(x, y));
         out[row.lse] = largest + Math.log(s.reduce((total, x) => total + Math.exp(x - largest), 0));
       });
@@ -156,10 +194,12 @@ export const attentions = {
     cases: CASES.map(({ sizes, attrs }) => ({ attrs, inputs: [shapes.q(sizes), shapes.k(sizes)].map(draw) })),
   } satisfies OpRecord<"attention_lse">,
   attention_vjp: {
-    infer: (inputs, { wrt }) => infer(
-      inputs, (s) => [shapes.q(s), shapes.k(s), shapes.v(s), shapes.o(s), shapes.lse(s), shapes.o(s)],
-      wrt === "query" ? shapes.q : wrt === "key" ? shapes.k : shapes.v,
-    ),
+    infer: (inputs, { wrt }) =>
+      infer(
+        inputs,
+        (s) => [shapes.q(s), shapes.k(s), shapes.v(s), shapes.o(s), shapes.lse(s), shapes.o(s)],
+        wrt === "query" ? shapes.q : wrt === "key" ? shapes.k : shapes.v,
+      ),
     evaluate: (node, [q, k, v, o, lse, g]) => {
       const sizes = attentionSizes(node.inputs);
       const { scale, causal, wrt } = node.attrs;
@@ -192,8 +232,18 @@ export const attentions = {
       const ds = b.mul(b.mul(p, b.sub(b.contract("bthe,buhe->bhtu", g, v), delta)), b.fill(node.attrs.scale, s.shape));
       return node.attrs.wrt === "query" ? b.contract("bhtu,buhd->bthd", ds, k) : b.contract("bhtu,bthd->buhd", ds, q);
     },
-    cases: CASES.flatMap(({ sizes, attrs }) => (["query", "key", "value"] as const).map((wrt) => ({
-      attrs: { ...attrs, wrt }, inputs: [shapes.q(sizes), shapes.k(sizes), shapes.v(sizes), shapes.o(sizes), shapes.lse(sizes), shapes.o(sizes)].map(draw),
-    }))),
+    cases: CASES.flatMap(({ sizes, attrs }) =>
+      (["query", "key", "value"] as const).map((wrt) => ({
+        attrs: { ...attrs, wrt },
+        inputs: [
+          shapes.q(sizes),
+          shapes.k(sizes),
+          shapes.v(sizes),
+          shapes.o(sizes),
+          shapes.lse(sizes),
+          shapes.o(sizes),
+        ].map(draw),
+      })),
+    ),
   } satisfies OpRecord<"attention_vjp">,
 };

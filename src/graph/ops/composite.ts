@@ -1,7 +1,7 @@
 /**
- * Composites: rows of the op table with an expansion into simpler ops, which is their definition. A derivative given here by hand
- * is tested against the derivative of the expansion. All work along the last axis (softmax, cross_entropy) or the last two
- * (sinkhorn).
+ * Composites: rows of the op table with an expansion into simpler ops, which is their definition. A derivative given
+ * here by hand is tested against the derivative of the expansion. All work along the last axis (softmax, cross_entropy)
+ * or the last two (sinkhorn).
  */
 import type { Builder } from "../builder.js";
 import type { Attributes, Node, NodeWith, Op } from "../node.js";
@@ -15,11 +15,17 @@ const others = (x: Node): number[] => x.shape.map((_, axis) => axis).slice(0, -1
 const overLast = (b: Builder, x: Node, like: Node): Node => b.broadcast(x, like.shape, others(like));
 
 const floats = (inputs: readonly Node[], rank: number): Inferred | string =>
-  inputs.length !== 1 || inputs[0]!.dtype !== "f32" || inputs[0]!.shape.length < rank ? `takes one f32 operand of rank ${rank} at least` : { shape: inputs[0]!.shape, dtype: "f32" };
+  inputs.length !== 1 || inputs[0]!.dtype !== "f32" || inputs[0]!.shape.length < rank
+    ? `takes one f32 operand of rank ${rank} at least`
+    : { shape: inputs[0]!.shape, dtype: "f32" };
 
 const map = (x: Value, f: (x: number) => number): Float64Array => Float64Array.from(x, f);
 
-function activation<K extends Op>(f: (x: number) => number, expand: (b: Builder, x: Node) => Node, derivative: (b: Builder, x: Node, y: Node) => Node): OpRecord<K> {
+function activation<K extends Op>(
+  f: (x: number) => number,
+  expand: (b: Builder, x: Node) => Node,
+  derivative: (b: Builder, x: Node, y: Node) => Node,
+): OpRecord<K> {
   return {
     infer: (inputs) => floats(inputs, 0),
     evaluate: (_, [x]) => map(x!, f),
@@ -39,7 +45,14 @@ type SinkhornAttributes = Attributes["sinkhorn"];
 function normalize(b: Builder, p: Node, axis: number, epsilon: number): Node {
   const total = b.sum(p, [axis]);
   const shifted = epsilon === 0 ? total : b.add(total, b.fill(epsilon, total.shape));
-  return b.div(p, b.broadcast(shifted, p.shape, p.shape.map((_, i) => i).filter((i) => i !== axis)));
+  return b.div(
+    p,
+    b.broadcast(
+      shifted,
+      p.shape,
+      p.shape.map((_, i) => i).filter((i) => i !== axis),
+    ),
+  );
 }
 
 /** x minus the log of the sum of exponentials along `axis`. */
@@ -104,13 +117,21 @@ function sweep(z: Float64Array, n: number, { iterations, convention, epsilon }: 
   } else {
     const soft = softly(z, 1).map(Math.exp);
     steps.push({ axis: 1, p: soft, sums: null });
-    let p: Float64Array = divide(soft.map((x) => x + epsilon), 0, epsilon);
+    let p: Float64Array = divide(
+      soft.map((x) => x + epsilon),
+      0,
+      epsilon,
+    );
     for (let t = 1; t < iterations; t++) p = divide(divide(p, 1, epsilon), 0, epsilon);
   }
   return { steps };
 }
 
-function evaluateSinkhorn(node: NodeWith<"sinkhorn"> | NodeWith<"sinkhorn_vjp">, z: Value, g: Value | null): Float64Array {
+function evaluateSinkhorn(
+  node: NodeWith<"sinkhorn"> | NodeWith<"sinkhorn_vjp">,
+  z: Value,
+  g: Value | null,
+): Float64Array {
   const n = node.shape[node.shape.length - 1]!;
   const out = new Float64Array(z.length);
   for (let start = 0; start < z.length; start += n * n) {
@@ -143,8 +164,15 @@ function evaluateSinkhorn(node: NodeWith<"sinkhorn"> | NodeWith<"sinkhorn_vjp">,
 
 const square = (inputs: readonly Node[], count: number): Inferred | string => {
   const x = inputs[0];
-  if (!x || inputs.length !== count || inputs.some((input) => input.dtype !== "f32" || !sameShape(input.shape, x.shape))) return `takes ${count} f32 operands of one shape`;
-  return x.shape.length < 2 || x.shape[last(x)] !== x.shape[last(x) - 1] ? "the last two axes must be equal" : { shape: x.shape, dtype: "f32" };
+  if (
+    !x ||
+    inputs.length !== count ||
+    inputs.some((input) => input.dtype !== "f32" || !sameShape(input.shape, x.shape))
+  )
+    return `takes ${count} f32 operands of one shape`;
+  return x.shape.length < 2 || x.shape[last(x)] !== x.shape[last(x) - 1]
+    ? "the last two axes must be equal"
+    : { shape: x.shape, dtype: "f32" };
 };
 
 const sinkhornCases: readonly SinkhornAttributes[] = [
@@ -165,7 +193,10 @@ export const composites = {
         const largest = row.reduce((p, q) => Math.max(p, q), Number.NEGATIVE_INFINITY);
         const shifted = row.map((value) => Math.exp(value - largest));
         const total = shifted.reduce((p, q) => p + q, 0);
-        out.set(shifted.map((value) => value / total), start);
+        out.set(
+          shifted.map((value) => value / total),
+          start,
+        );
       }
       return out;
     },
@@ -180,13 +211,20 @@ export const composites = {
       const e = b.exp(b.sub(x, overLast(b, b.reduceMax(x, [last(x)]), x)));
       return b.div(e, overLast(b, b.sum(e, [last(x)]), x));
     },
-    cases: [{ attrs: {}, inputs: [draw([3, 5])] }, { attrs: {}, inputs: [draw([2, 40])] }],
+    cases: [
+      { attrs: {}, inputs: [draw([3, 5])] },
+      { attrs: {}, inputs: [draw([2, 40])] },
+    ],
   } satisfies OpRecord<"softmax">,
   gelu: activation<"gelu">(
     (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-    (b, x) => b.mul(b.mul(b.fill(0.5, x.shape), x), b.add(b.fill(1, x.shape), b.erf(b.mul(x, b.fill(Math.SQRT1_2, x.shape))))),
+    (b, x) =>
+      b.mul(b.mul(b.fill(0.5, x.shape), x), b.add(b.fill(1, x.shape), b.erf(b.mul(x, b.fill(Math.SQRT1_2, x.shape))))),
     (b, x) => {
-      const phi = b.mul(b.fill(0.5, x.shape), b.add(b.fill(1, x.shape), b.erf(b.mul(x, b.fill(Math.SQRT1_2, x.shape)))));
+      const phi = b.mul(
+        b.fill(0.5, x.shape),
+        b.add(b.fill(1, x.shape), b.erf(b.mul(x, b.fill(Math.SQRT1_2, x.shape)))),
+      );
       const density = b.mul(b.fill(INVERSE_SQRT_2PI, x.shape), b.exp(b.mul(b.fill(-0.5, x.shape), b.mul(x, x))));
       return b.add(phi, b.mul(x, density));
     },
@@ -207,8 +245,11 @@ export const composites = {
   cross_entropy: {
     infer: (inputs) => {
       const [logits, target] = inputs;
-      if (!logits || !target || logits.dtype !== "f32" || target.dtype !== "u32") return "takes f32 logits and u32 targets";
-      return sameShape(logits.shape.slice(0, -1), target.shape) ? { shape: target.shape, dtype: "f32" } : "targets must have the logits' shape without the last axis";
+      if (!logits || !target || logits.dtype !== "f32" || target.dtype !== "u32")
+        return "takes f32 logits and u32 targets";
+      return sameShape(logits.shape.slice(0, -1), target.shape)
+        ? { shape: target.shape, dtype: "f32" }
+        : "targets must have the logits' shape without the last axis";
     },
     evaluate: (node, [logits, target]) => {
       const width = node.inputs[0]!.shape[last(node.inputs[0]!)]!;
@@ -244,13 +285,19 @@ export const composites = {
     vjp: (b, node, g) => [b.sinkhornVjp(node.inputs[0]!, g, node.attrs)],
     flops: (node) => 4 * node.attrs.iterations * sizeOf(node.shape),
     expand: (b, node) => expandSinkhorn(b, node.inputs[0]!, node.attrs),
-    cases: [...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3])] })), { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4])] }],
+    cases: [
+      ...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3])] })),
+      { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4])] },
+    ],
   } satisfies OpRecord<"sinkhorn">,
   sinkhorn_vjp: {
     infer: (inputs) => square(inputs, 2),
     evaluate: (node, [z, g]) => evaluateSinkhorn(node, z!, g!),
     vjp: null,
     flops: (node) => 12 * node.attrs.iterations * sizeOf(node.shape),
-    cases: [...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3]), draw([2, 3, 3])] })), { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4]), draw([3, 4, 4])] }],
+    cases: [
+      ...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3]), draw([2, 3, 3])] })),
+      { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4]), draw([3, 4, 4])] },
+    ],
   } satisfies OpRecord<"sinkhorn_vjp">,
 };

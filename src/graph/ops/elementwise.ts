@@ -1,15 +1,31 @@
 /**
- * The elementwise rows of the op table, and the leaves. Operands have one shape; where a derivative meets a kink (abs, min,
- * max) the side is chosen as common frameworks choose it: the derivative of abs at 0 is 0, ties of min and max go half to each.
+ * The elementwise rows of the op table, and the leaves. Operands have one shape; where a derivative meets a kink (abs,
+ * min, max) the side is chosen as common frameworks choose it: the derivative of abs at 0 is 0, ties of min and max go
+ * half to each.
  */
 import { threefry2x32 } from "../../../runtime/threefry.js";
 import type { Builder } from "../builder.js";
 import type { DType, Node, Op } from "../node.js";
-import { allocate, sameShape, sizeOf, type Case, type Inferred, type OpRecord, type Sample, type Value } from "../record.js";
+import {
+  allocate,
+  sameShape,
+  sizeOf,
+  type Case,
+  type Inferred,
+  type OpRecord,
+  type Sample,
+  type Value,
+} from "../record.js";
 import { erf } from "../special.js";
 
 const SHAPE = [2, 3];
-const draw = (low: number, high: number, kinks: readonly number[] = []): Sample => ({ shape: SHAPE, dtype: "f32", low, high, kinks });
+const draw = (low: number, high: number, kinks: readonly number[] = []): Sample => ({
+  shape: SHAPE,
+  dtype: "f32",
+  low,
+  high,
+  kinks,
+});
 const drawInteger = (low: number, high: number): Sample => ({ shape: SHAPE, dtype: "u32", low, high });
 
 const like = (b: Builder, x: Node, value: number): Node => b.fill(value, x.shape);
@@ -57,13 +73,18 @@ function binary<K extends Op>(
   return {
     infer: (inputs) => same(inputs, 2, dtypes),
     evaluate: (node, [x, y]) => map(sizeOf(node.shape), node.dtype, (i) => f(x![i]!, y![i]!)),
-    vjp: (b, node, g) => (node.dtype === "f32" ? vjp(b, g, node.inputs[0]!, node.inputs[1]!, node as unknown as Node) : [null, null]),
+    vjp: (b, node, g) =>
+      node.dtype === "f32" ? vjp(b, g, node.inputs[0]!, node.inputs[1]!, node as unknown as Node) : [null, null],
     flops: (node) => sizeOf(node.shape),
     cases: samples.map((inputs) => ({ attrs: {} as Empty, inputs }) as unknown as Case<K>),
   };
 }
 
-function condition<K extends Op>(f: (x: number, y: number) => boolean, dtypes: readonly DType[], samples: readonly (readonly Sample[])[]): OpRecord<K> {
+function condition<K extends Op>(
+  f: (x: number, y: number) => boolean,
+  dtypes: readonly DType[],
+  samples: readonly (readonly Sample[])[],
+): OpRecord<K> {
   return {
     infer: (inputs) => same(inputs, 2, dtypes, "bool"),
     evaluate: (node, [x, y]) => map(sizeOf(node.shape), "bool", (i) => (f(x![i]!, y![i]!) ? 1 : 0)),
@@ -97,7 +118,10 @@ const TRUTH: Sample = { shape: SHAPE, dtype: "bool", low: 0, high: 1 };
 /** The same six values in any order: two such operands are equal at some places. */
 const PERMUTED: Sample = { ...draw(-2, 2), distinct: true };
 /** Operands far from each other, where min and max have no kink. */
-const APART: readonly (readonly [Sample, Sample])[] = [[draw(-2, -0.1), draw(0.1, 2)], [draw(0.1, 2), draw(-2, -0.1)]];
+const APART: readonly (readonly [Sample, Sample])[] = [
+  [draw(-2, -0.1), draw(0.1, 2)],
+  [draw(0.1, 2), draw(-2, -0.1)],
+];
 
 export const leaves = {
   parameter: leaf<"parameter">(["f32"]),
@@ -105,22 +129,31 @@ export const leaves = {
   input: leaf<"input">(["f32", "u32"]),
   constant: {
     // Neither the text form nor WGSL can write what is not finite, and f32 is what kernels compute in.
-    infer: (_, { value }, { dtype }) => (Number.isFinite(Math.fround(value)) ? { shape: [], dtype: dtype ?? "f32" } : `${value} is not a finite f32`),
+    infer: (_, { value }, { dtype }) =>
+      Number.isFinite(Math.fround(value)) ? { shape: [], dtype: dtype ?? "f32" } : `${value} is not a finite f32`,
     evaluate: (node) => map(1, node.dtype, () => node.attrs.value),
     vjp: () => [],
     flops: () => 0,
-    cases: [{ attrs: { value: 2.5 }, inputs: [] }, { attrs: { value: 7 }, inputs: [], given: { dtype: "u32" } }],
+    cases: [
+      { attrs: { value: 2.5 }, inputs: [] },
+      { attrs: { value: 7 }, inputs: [], given: { dtype: "u32" } },
+    ],
   } satisfies OpRecord<"constant">,
   literal: {
     infer: (_, { data }, { shape }) =>
-      !shape ? "needs a shape" : sizeOf(shape) !== data.length ? `has ${data.length} values for ${sizeOf(shape)} places` : { shape, dtype: "f32" },
+      !shape
+        ? "needs a shape"
+        : sizeOf(shape) !== data.length
+          ? `has ${data.length} values for ${sizeOf(shape)} places`
+          : { shape, dtype: "f32" },
     evaluate: (node) => Float64Array.from(node.attrs.data),
     vjp: () => [],
     flops: () => 0,
     cases: [{ attrs: { data: [1, 2, 3, 4, 5, 6] }, inputs: [], given: { shape: SHAPE } }],
   } satisfies OpRecord<"literal">,
   iota: {
-    infer: (_, { axis }, { shape }) => (!shape || axis >= shape.length ? "needs a shape with that axis" : { shape, dtype: "u32" }),
+    infer: (_, { axis }, { shape }) =>
+      !shape || axis >= shape.length ? "needs a shape with that axis" : { shape, dtype: "u32" },
     evaluate: (node) => {
       const inner = sizeOf(node.shape.slice(node.attrs.axis + 1));
       const size = node.shape[node.attrs.axis]!;
@@ -128,7 +161,10 @@ export const leaves = {
     },
     vjp: () => [],
     flops: () => 0,
-    cases: [{ attrs: { axis: 1 }, inputs: [], given: { shape: SHAPE } }, { attrs: { axis: 0 }, inputs: [], given: { shape: SHAPE } }],
+    cases: [
+      { attrs: { axis: 1 }, inputs: [], given: { shape: SHAPE } },
+      { attrs: { axis: 0 }, inputs: [], given: { shape: SHAPE } },
+    ],
   } satisfies OpRecord<"iota">,
 };
 
@@ -137,35 +173,109 @@ const SIGMOID = 8;
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 
 export const elementwise = {
-  neg: unary<"neg">((x) => -x, (b, x) => like(b, x, -1), draw(-2, 2)),
+  neg: unary<"neg">(
+    (x) => -x,
+    (b, x) => like(b, x, -1),
+    draw(-2, 2),
+  ),
   exp: unary<"exp">(Math.exp, (_, __, y) => y, draw(-3, 3)),
   log: unary<"log">(Math.log, (b, x) => b.div(like(b, x, 1), x), draw(0.1, 5)),
   sqrt: unary<"sqrt">(Math.sqrt, (b, x, y) => b.div(like(b, x, 0.5), y), draw(0.1, 5)),
   tanh: unary<"tanh">(Math.tanh, (b, x, y) => b.sub(like(b, x, 1), b.mul(y, y)), draw(-3, 3)),
   erf: unary<"erf">(erf, (b, x) => b.mul(like(b, x, TWO_OVER_SQRT_PI), b.exp(b.neg(b.mul(x, x)))), draw(-3, 3)),
-  abs: unary<"abs">(Math.abs, (b, x) => {
-    const zero = like(b, x, 0);
-    return b.select(b.lt(x, zero), like(b, x, -1), b.select(b.lt(zero, x), like(b, x, 1), zero));
-  }, draw(-2, 2, [0])),
+  abs: unary<"abs">(
+    Math.abs,
+    (b, x) => {
+      const zero = like(b, x, 0);
+      return b.select(b.lt(x, zero), like(b, x, -1), b.select(b.lt(zero, x), like(b, x, 1), zero));
+    },
+    draw(-2, 2, [0]),
+  ),
   sin: unary<"sin">(Math.sin, (b, x) => b.cos(x), draw(-6, 6)),
   cos: unary<"cos">(Math.cos, (b, x) => b.neg(b.sin(x)), draw(-6, 6)),
-  sigmoid: unary<"sigmoid">((x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)), draw(-5, 5), SIGMOID),
-  add: binary<"add">((x, y) => x + y, (_, g) => [g, g], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
-  sub: binary<"sub">((x, y) => x - y, (b, g) => [g, b.neg(g)], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
+  sigmoid: unary<"sigmoid">(
+    (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+    (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)),
+    draw(-5, 5),
+    SIGMOID,
+  ),
+  add: binary<"add">(
+    (x, y) => x + y,
+    (_, g) => [g, g],
+    [
+      [draw(-2, 2), draw(-2, 2)],
+      [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)],
+    ],
+    ["f32", "u32"],
+  ),
+  sub: binary<"sub">(
+    (x, y) => x - y,
+    (b, g) => [g, b.neg(g)],
+    [
+      [draw(-2, 2), draw(-2, 2)],
+      [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)],
+    ],
+    ["f32", "u32"],
+  ),
   mul: {
-    ...binary<"mul">((x, y) => x * y, (b, g, x, y) => [b.mul(g, y), b.mul(g, x)], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
-    evaluate: (node, [x, y]) => map(sizeOf(node.shape), node.dtype, (i) => (node.dtype === "u32" ? Math.imul(x![i]!, y![i]!) : x![i]! * y![i]!)),
+    ...binary<"mul">(
+      (x, y) => x * y,
+      (b, g, x, y) => [b.mul(g, y), b.mul(g, x)],
+      [
+        [draw(-2, 2), draw(-2, 2)],
+        [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)],
+      ],
+      ["f32", "u32"],
+    ),
+    evaluate: (node, [x, y]) =>
+      map(sizeOf(node.shape), node.dtype, (i) => (node.dtype === "u32" ? Math.imul(x![i]!, y![i]!) : x![i]! * y![i]!)),
   } satisfies OpRecord<"mul">,
-  div: binary<"div">((x, y) => x / y, (b, g, _, y, result) => [b.div(g, y), b.neg(b.mul(g, b.div(result, y)))], [[draw(-2, 2), draw(0.5, 2)]]),
-  min: binary<"min">(Math.min, (b, g, x, y) => [winner(b, g, b.lt(x, y), b.lt(y, x)), winner(b, g, b.lt(y, x), b.lt(x, y))], [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
-  max: binary<"max">(Math.max, (b, g, x, y) => [winner(b, g, b.lt(y, x), b.lt(x, y)), winner(b, g, b.lt(x, y), b.lt(y, x))], [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]], ["f32", "u32"]),
-  pow: binary<"pow">((x, y) => x ** y, (b, g, x, y, result) => [
-    b.mul(g, b.mul(y, b.pow(x, b.sub(y, like(b, y, 1))))),
-    b.mul(g, b.mul(result, b.log(x))),
-  ], [[draw(0.5, 2), draw(-2, 3)]]),
-  lt: condition<"lt">((x, y) => x < y, ["f32", "u32"], [[draw(-2, 2), draw(-2, 2)], [drawInteger(0, 3), drawInteger(0, 3)]]),
-  le: condition<"le">((x, y) => x <= y, ["f32", "u32"], [[PERMUTED, PERMUTED], [drawInteger(0, 3), drawInteger(0, 3)]]),
-  eq: condition<"eq">((x, y) => x === y, ["f32", "u32"], [[PERMUTED, PERMUTED], [drawInteger(0, 2), drawInteger(0, 2)]]),
+  div: binary<"div">(
+    (x, y) => x / y,
+    (b, g, _, y, result) => [b.div(g, y), b.neg(b.mul(g, b.div(result, y)))],
+    [[draw(-2, 2), draw(0.5, 2)]],
+  ),
+  min: binary<"min">(
+    Math.min,
+    (b, g, x, y) => [winner(b, g, b.lt(x, y), b.lt(y, x)), winner(b, g, b.lt(y, x), b.lt(x, y))],
+    [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]],
+    ["f32", "u32"],
+  ),
+  max: binary<"max">(
+    Math.max,
+    (b, g, x, y) => [winner(b, g, b.lt(y, x), b.lt(x, y)), winner(b, g, b.lt(x, y), b.lt(y, x))],
+    [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]],
+    ["f32", "u32"],
+  ),
+  pow: binary<"pow">(
+    (x, y) => x ** y,
+    (b, g, x, y, result) => [b.mul(g, b.mul(y, b.pow(x, b.sub(y, like(b, y, 1))))), b.mul(g, b.mul(result, b.log(x)))],
+    [[draw(0.5, 2), draw(-2, 3)]],
+  ),
+  lt: condition<"lt">(
+    (x, y) => x < y,
+    ["f32", "u32"],
+    [
+      [draw(-2, 2), draw(-2, 2)],
+      [drawInteger(0, 3), drawInteger(0, 3)],
+    ],
+  ),
+  le: condition<"le">(
+    (x, y) => x <= y,
+    ["f32", "u32"],
+    [
+      [PERMUTED, PERMUTED],
+      [drawInteger(0, 3), drawInteger(0, 3)],
+    ],
+  ),
+  eq: condition<"eq">(
+    (x, y) => x === y,
+    ["f32", "u32"],
+    [
+      [PERMUTED, PERMUTED],
+      [drawInteger(0, 2), drawInteger(0, 2)],
+    ],
+  ),
   and: condition<"and">((x, y) => x !== 0 && y !== 0, ["bool"], [[TRUTH, TRUTH]]),
   or: condition<"or">((x, y) => x !== 0 || y !== 0, ["bool"], [[TRUTH, TRUTH]]),
   not: {
@@ -191,7 +301,8 @@ export const elementwise = {
       if (!sameShape(test.shape, then.shape)) return "operands must have one shape";
       return same([then, otherwise], 2, ["f32", "u32"]);
     },
-    evaluate: (node, [test, then, otherwise]) => map(sizeOf(node.shape), node.dtype, (i) => (test![i] ? then![i]! : otherwise![i]!)),
+    evaluate: (node, [test, then, otherwise]) =>
+      map(sizeOf(node.shape), node.dtype, (i) => (test![i] ? then![i]! : otherwise![i]!)),
     vjp: (b, node, g) => {
       const zero = like(b, g, 0);
       return [null, b.select(node.inputs[0]!, g, zero), b.select(node.inputs[0]!, zero, g)];
@@ -226,7 +337,12 @@ export const elementwise = {
     flops: (node) => 80 * sizeOf(node.shape),
     cases: ([0, 1] as const).map((word) => ({
       attrs: { word },
-      inputs: [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)],
+      inputs: [
+        drawInteger(0, 0xffffffff),
+        drawInteger(0, 0xffffffff),
+        drawInteger(0, 0xffffffff),
+        drawInteger(0, 0xffffffff),
+      ],
     })),
   } satisfies OpRecord<"threefry">,
 };

@@ -6,7 +6,8 @@ import { allocate, sizeOf, stridesOf, walk, type OpRecord, type Sample, type Val
 
 const draw = (shape: readonly number[], low = -2, high = 2): Sample => ({ shape, dtype: "f32", low, high });
 
-const kept = (node: Node, axes: readonly number[]): number[] => node.inputs[0]!.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+const kept = (node: Node, axes: readonly number[]): number[] =>
+  node.inputs[0]!.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
 
 /** Strides of the result for walking the input of a reduction. */
 function keptStrides(node: NodeWith<"sum"> | NodeWith<"reduce_max">): number[] {
@@ -18,7 +19,8 @@ function keptStrides(node: NodeWith<"sum"> | NodeWith<"reduce_max">): number[] {
 function inferReduction(inputs: readonly Node[], { axes }: { readonly axes: readonly number[] }) {
   const x = inputs[0];
   if (!x || inputs.length !== 1 || x.dtype !== "f32") return "takes one f32 operand";
-  if (axes.some((axis, i) => axis >= x.shape.length || (i > 0 && axes[i - 1]! >= axis))) return "axes must ascend and exist";
+  if (axes.some((axis, i) => axis >= x.shape.length || (i > 0 && axes[i - 1]! >= axis)))
+    return "axes must ascend and exist";
   return { shape: x.shape.filter((_, axis) => !axes.includes(axis)), dtype: "f32" as const };
 }
 
@@ -40,7 +42,10 @@ function inferContract(inputs: readonly Node[], spec: string) {
   if (!x || !y || x.dtype !== "f32" || y.dtype !== "f32") return "takes two f32 operands";
   if (l.a.length !== x.shape.length || l.b.length !== y.shape.length) return `${spec} does not fit the ranks`;
   const sizes = new Map<string, number>();
-  for (const [term, node] of [[l.a, x], [l.b, y]] as const) {
+  for (const [term, node] of [
+    [l.a, x],
+    [l.b, y],
+  ] as const) {
     if (new Set(term).size !== term.length) return `${spec} repeats a letter`;
     for (const [i, letter] of [...term].entries()) {
       const known = sizes.get(letter);
@@ -49,9 +54,11 @@ function inferContract(inputs: readonly Node[], spec: string) {
     }
   }
   for (const letter of sizes.keys()) {
-    if (!l.out.includes(letter) && !(l.a.includes(letter) && l.b.includes(letter))) return `${letter} stands in one operand only`;
+    if (!l.out.includes(letter) && !(l.a.includes(letter) && l.b.includes(letter)))
+      return `${letter} stands in one operand only`;
   }
-  if ([...l.out].some((letter) => !sizes.has(letter)) || new Set(l.out).size !== l.out.length) return `${spec} has a wrong result`;
+  if ([...l.out].some((letter) => !sizes.has(letter)) || new Set(l.out).size !== l.out.length)
+    return `${spec} has a wrong result`;
   return { shape: [...l.out].map((letter) => sizes.get(letter)!), dtype: "f32" as const };
 }
 
@@ -60,8 +67,10 @@ export const structure = {
     infer: (inputs, { axes }, { shape }) => {
       const x = inputs[0];
       if (!x || !shape) return "takes one operand and a shape";
-      if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) return "needs one axis of the result for each of the operand";
-      if (axes.some((axis, i) => shape[axis] !== x.shape[i])) return `[${x.shape.join(",")}] does not fit [${shape.join(",")}] at [${axes.join(",")}]`;
+      if (axes.length !== x.shape.length || new Set(axes).size !== axes.length)
+        return "needs one axis of the result for each of the operand";
+      if (axes.some((axis, i) => shape[axis] !== x.shape[i]))
+        return `[${x.shape.join(",")}] does not fit [${shape.join(",")}] at [${axes.join(",")}]`;
       return { shape, dtype: x.dtype };
     },
     evaluate: (node, [x]) => {
@@ -76,20 +85,37 @@ export const structure = {
       const repeated = node.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
       const summed = b.sum(g, repeated);
       const left = [...axes].sort((p, q) => p - q);
-      return [b.transpose(summed, axes.map((axis) => left.indexOf(axis)))];
+      return [
+        b.transpose(
+          summed,
+          axes.map((axis) => left.indexOf(axis)),
+        ),
+      ];
     },
     flops: () => 0,
     cases: [
       { attrs: { axes: [2, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 4, 2] } },
       { attrs: { axes: [] }, inputs: [draw([])], given: { shape: [2, 2] } },
       { attrs: { axes: [1, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 2] } },
-      { attrs: { axes: [2, 0] }, inputs: [{ shape: [5, 3], dtype: "u32", low: 0, high: 0xffffffff }], given: { shape: [3, 4, 5] } },
-      { attrs: { axes: [2, 0] }, inputs: [{ shape: [5, 3], dtype: "bool", low: 0, high: 1 }], given: { shape: [3, 4, 5] } },
+      {
+        attrs: { axes: [2, 0] },
+        inputs: [{ shape: [5, 3], dtype: "u32", low: 0, high: 0xffffffff }],
+        given: { shape: [3, 4, 5] },
+      },
+      {
+        attrs: { axes: [2, 0] },
+        inputs: [{ shape: [5, 3], dtype: "bool", low: 0, high: 1 }],
+        given: { shape: [3, 4, 5] },
+      },
     ],
   } satisfies OpRecord<"broadcast">,
   reshape: {
     infer: (inputs, _, { shape }) =>
-      !inputs[0] || !shape ? "takes one operand and a shape" : sizeOf(shape) !== sizeOf(inputs[0].shape) ? "must keep the number of values" : { shape, dtype: inputs[0].dtype },
+      !inputs[0] || !shape
+        ? "takes one operand and a shape"
+        : sizeOf(shape) !== sizeOf(inputs[0].shape)
+          ? "must keep the number of values"
+          : { shape, dtype: inputs[0].dtype },
     evaluate: (_, [x]) => x!,
     vjp: (b, node, g) => [b.reshape(g, node.inputs[0]!.shape)],
     flops: () => 0,
@@ -125,7 +151,8 @@ export const structure = {
   slice: {
     infer: ([x], { offset }, { shape }) => {
       if (!x || !shape || x.dtype !== "f32" || x.shape.length !== 1) return "takes one f32 vector and a shape";
-      if (offset % SLOT !== 0 || x.shape[0]! % SLOT !== 0) return `the offset and the vector's size must be multiples of ${SLOT}`;
+      if (offset % SLOT !== 0 || x.shape[0]! % SLOT !== 0)
+        return `the offset and the vector's size must be multiples of ${SLOT}`;
       return offset < 0 || offset + sizeOf(shape) > x.shape[0]! ? "must lie in the vector" : { shape, dtype: "f32" };
     },
     evaluate: (node, [x]) => Float64Array.from(x!.subarray(node.attrs.offset, node.attrs.offset + sizeOf(node.shape))),
@@ -183,7 +210,9 @@ export const structure = {
     },
     flops: (node) => {
       const l = letters(node.attrs.spec)!;
-      const summed = [...l.a].filter((letter) => !l.out.includes(letter)).map((letter) => node.inputs[0]!.shape[l.a.indexOf(letter)]!);
+      const summed = [...l.a]
+        .filter((letter) => !l.out.includes(letter))
+        .map((letter) => node.inputs[0]!.shape[l.a.indexOf(letter)]!);
       return 2 * sizeOf(node.shape) * sizeOf(summed);
     },
     cases: [
@@ -203,7 +232,8 @@ export const structure = {
   gather: {
     infer: (inputs) => {
       const [table, index] = inputs;
-      if (!table || !index || table.dtype !== "f32" || index.dtype !== "u32" || table.shape.length === 0) return "takes a table and u32 indices";
+      if (!table || !index || table.dtype !== "f32" || index.dtype !== "u32" || table.shape.length === 0)
+        return "takes a table and u32 indices";
       return { shape: [...index.shape, ...table.shape.slice(1)], dtype: "f32" };
     },
     evaluate: (node, [table, index]) => {
@@ -221,8 +251,10 @@ export const structure = {
   scatter_add: {
     infer: (inputs, { rows }) => {
       const [index, values] = inputs;
-      if (!index || !values || index.dtype !== "u32" || values.dtype !== "f32") return "takes u32 indices and f32 values";
-      if (index.shape.some((size, i) => values.shape[i] !== size)) return "values must start with the shape of the indices";
+      if (!index || !values || index.dtype !== "u32" || values.dtype !== "f32")
+        return "takes u32 indices and f32 values";
+      if (index.shape.some((size, i) => values.shape[i] !== size))
+        return "values must start with the shape of the indices";
       return { shape: [rows, ...values.shape.slice(index.shape.length)], dtype: "f32" };
     },
     evaluate: (node, [index, values]) => {
@@ -241,8 +273,19 @@ export const structure = {
       const shape = [node.attrs.rows, ...values.shape];
       const rank = index.shape.length;
       const row = b.iota(shape, 0);
-      const hit = b.eq(row, b.broadcast(index, shape, index.shape.map((_, i) => i + 1)));
-      const spread = b.broadcast(values, shape, values.shape.map((_, i) => i + 1));
+      const hit = b.eq(
+        row,
+        b.broadcast(
+          index,
+          shape,
+          index.shape.map((_, i) => i + 1),
+        ),
+      );
+      const spread = b.broadcast(
+        values,
+        shape,
+        values.shape.map((_, i) => i + 1),
+      );
       return b.sum(b.select(hit, spread, b.fill(0, shape)), index.shape.map((_, i) => i + 1).slice(0, rank));
     },
     cases: [{ attrs: { rows: 4 }, inputs: [{ shape: [2, 5], dtype: "u32", low: 0, high: 3 }, draw([2, 5, 6])] }],
@@ -259,22 +302,39 @@ function evaluateContract(node: NodeWith<"contract">, x: Value, y: Value): Float
   const [nx, ny] = node.inputs as [Node, Node];
   const sx = stridesOf(nx.shape);
   const sy = stridesOf(ny.shape);
-  const stride = (term: string, strides: readonly number[], letter: string): number => strides[term.indexOf(letter)] ?? 0;
+  const stride = (term: string, strides: readonly number[], letter: string): number =>
+    strides[term.indexOf(letter)] ?? 0;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   const sizes = summed.map((letter) => nx.shape[l.a.indexOf(letter)]!);
   const total = sizeOf(sizes);
   const kx = new Int32Array(total);
   const ky = new Int32Array(total);
-  walk(sizes, summed.map((letter) => stride(l.a, sx, letter)), (i, offset) => (kx[i] = offset));
-  walk(sizes, summed.map((letter) => stride(l.b, sy, letter)), (i, offset) => (ky[i] = offset));
+  walk(
+    sizes,
+    summed.map((letter) => stride(l.a, sx, letter)),
+    (i, offset) => (kx[i] = offset),
+  );
+  walk(
+    sizes,
+    summed.map((letter) => stride(l.b, sy, letter)),
+    (i, offset) => (ky[i] = offset),
+  );
   const out = new Float64Array(sizeOf(node.shape));
   const bases = new Int32Array(out.length);
-  walk(node.shape, [...l.out].map((letter) => stride(l.b, sy, letter)), (i, offset) => (bases[i] = offset));
-  walk(node.shape, [...l.out].map((letter) => stride(l.a, sx, letter)), (i, base) => {
-    const other = bases[i]!;
-    let acc = 0;
-    for (let k = 0; k < total; k++) acc += x[base + kx[k]!]! * y[other + ky[k]!]!;
-    out[i] = acc;
-  });
+  walk(
+    node.shape,
+    [...l.out].map((letter) => stride(l.b, sy, letter)),
+    (i, offset) => (bases[i] = offset),
+  );
+  walk(
+    node.shape,
+    [...l.out].map((letter) => stride(l.a, sx, letter)),
+    (i, base) => {
+      const other = bases[i]!;
+      let acc = 0;
+      for (let k = 0; k < total; k++) acc += x[base + kx[k]!]! * y[other + ky[k]!]!;
+      out[i] = acc;
+    },
+  );
   return out;
 }

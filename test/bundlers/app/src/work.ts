@@ -1,4 +1,7 @@
-/** What the app does, on a page or in a worker: it trains the generated module and generates text, and compiles a page of its own and runs that. */
+/**
+ * What the app does, on a page or in a worker: it trains the generated module and generates text, and compiles a page
+ * of its own and runs that.
+ */
 import { check, compile, render } from "mhc-lang";
 import { load, MhcError, openDevice, type StepMetrics } from "mhc-lang/runtime";
 import { Little, type LittleParameters } from "./generated/little.js";
@@ -34,8 +37,14 @@ async function done(): Promise<Outcome> {
   const { y } = await tab.forward({ u: Float32Array.of(-1, 0, 1, 2) });
   await tab.close();
   return {
-    isolated: globalThis.crossOriginIsolated, device, adapter, losses: steps.map(({ loss }) => loss), said, width: shape[1] ?? 0,
-    compiled: [...(y ?? [])], diagnostic: diagnostics.map((diagnostic) => render(diagnostic, sources)).join("\n"),
+    isolated: globalThis.crossOriginIsolated,
+    device,
+    adapter,
+    losses: steps.map(({ loss }) => loss),
+    said,
+    width: shape[1] ?? 0,
+    compiled: [...(y ?? [])],
+    diagnostic: diagnostics.map((diagnostic) => render(diagnostic, sources)).join("\n"),
   };
 }
 
@@ -44,6 +53,10 @@ export async function work(): Promise<Outcome | Failure> {
     return await done();
   } catch (error) {
     if (error instanceof MhcError) return { name: error.name, message: error.message, fix: error.fix };
-    return { name: "unexpected", message: error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error), fix: null };
+    return {
+      name: "unexpected",
+      message: error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error),
+      fix: null,
+    };
   }
 }
