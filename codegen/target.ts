@@ -19,7 +19,7 @@ export interface KernelProfile {
   readonly workgroup: number;
   /** Whether the pool `half` may be used: memory of 16-bit floats. */
   readonly half?: boolean;
-  /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/choices.ts). */
+  /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/emit/choices.ts). */
   readonly choices?: Readonly<Record<string, Choice>>;
 }
 

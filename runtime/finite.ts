@@ -1,7 +1,7 @@
 /**
  * Numbers that are not finite: finding them, and saying which tensor had them first. They are found by the bits of
  * their exponents, which are all ones, and by nothing else: engines and GPUs differ in what they promise of comparisons
- * with NaN. A step whose loss or whose gradients' norm is not finite changes nothing (src/passes/optimizer.ts), so what
+ * with NaN. A step whose loss or whose gradients' norm is not finite changes nothing (src/step/optimizer.ts), so what
  * is read after it is what it began with: the parameters that the update of the step before has broken and no others,
  * or, when all of them are finite, the very numbers that its batch makes a NaN of.
  */

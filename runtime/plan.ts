@@ -328,7 +328,7 @@ export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number 
  *   start      -                                        updates parameters that are points of a manifold: run once,
  *                                                       after they were drawn
  *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT; to be verified: free:NAME,
- *                                                       lost:NAME (src/passes/reach.ts)
+ *                                                       lost:NAME (src/step/reach.ts)
  *   gradients  batch tensors                            outputs loss, gradient:NAME
  *   forward    generation: tokens [1, context]          outputs logits [1, context, vocab]      (specs with data)
  *              or inputs by name                        outputs by name                         (specs with

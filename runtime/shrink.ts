@@ -10,7 +10,7 @@ import { recordOf, valueAt } from "./records.js";
 
 /**
  * The logit at which a gate is 0 without noise: sigmoid(a) (zeta - gamma) = -gamma, with the ends of
- * src/passes/gates.ts.
+ * src/step/hard-concrete.ts.
  */
 const SHUT = Math.log(0.1 / 1.1);
 

@@ -3,7 +3,7 @@
  * rest. What writes TypeScript is large (ts-morph brings a type checker along), so a page takes it by a name of its
  * own, `mhc-lang/typescript`.
  */
-export { check, compile, modulesOf } from "./compile.js";
+export { check, compile, modulesOf } from "./compile/compile.js";
 export type {
   CheckOptions,
   Checked,
@@ -15,11 +15,11 @@ export type {
   LoadedModule,
   Shrunk,
   Stages,
-} from "./compile.js";
+} from "./compile/compile.js";
 export { cost, type CostReport } from "./cost/report.js";
 export type { DeviceProfile } from "./cost/profile.js";
 export { profiles } from "./cost/profiles.js";
-export * from "./sets.js";
+export * from "./manifolds/index.js";
 export { render, toJson } from "./diagnostics/render.js";
 export type { Diagnostic, Note, Severity } from "./diagnostics/diagnostic.js";
 export type { KernelPrinter, KernelProfile, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";

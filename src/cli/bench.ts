@@ -37,7 +37,7 @@ export const benchCommand = (): Command =>
       const device = await openAsked(given);
       try {
         const { options: full, loaded } = await readFacts(project, json);
-        const { compile } = await import("../compile.js");
+        const { compile } = await import("../compile/compile.js");
         const choices = choicesFor(device);
         const begun = performance.now();
         const compiled = await compile(project.text, {

@@ -12,7 +12,7 @@ export const checkCommand = (): Command =>
     .addOption(options.json())
     .action(async (file: string, given: SpecOptions) => {
       const project = await openProject(file, given);
-      const { check } = await import("../compile.js");
+      const { check } = await import("../compile/compile.js");
       const checked = check(project.text, project.options);
       await report(checked, given.json === true);
       const model = checked.model!;

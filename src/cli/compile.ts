@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
-import type { DeviceName } from "../compile.js";
+import type { DeviceName } from "../compile/compile.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -59,7 +59,7 @@ export const compileCommand = (): Command =>
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
       const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
       const stem = given.out === undefined ? "" : stemOf(page);
-      const { compile } = await import("../compile.js");
+      const { compile } = await import("../compile/compile.js");
       const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] =>
         typeof target === "string"
           ? target === "typescript"

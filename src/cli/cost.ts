@@ -31,7 +31,7 @@ export const costCommand = (): Command =>
     .action(async (file: string | undefined, given: CostFlags) => {
       const json = given.json === true;
       const { text: page, options: full } = await pageOf(file, given);
-      const { check, compile } = await import("../compile.js");
+      const { check, compile } = await import("../compile/compile.js");
       const own = check(page, full).model?.cost?.device?.name;
       const profile =
         given.device !== undefined

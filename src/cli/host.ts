@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, parse, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { decodeText } from "../../runtime/node/encoding.js";
-import type { Host, LoadedModule } from "../compile.js";
+import type { Host, LoadedModule } from "../compile/compile.js";
 import type { KeptFile } from "../tools/run.js";
 
 export interface Used {
@@ -38,7 +38,7 @@ export async function hostOf(file: string, text: string, kept: ReadonlyMap<strin
   };
   // A page without the word uses nothing; others wait for the compiler to be loaded, which they need anyway.
   if (!/\buse\b/.test(text)) return { host, used };
-  const { modulesOf } = await import("../compile.js");
+  const { modulesOf } = await import("../compile/compile.js");
   for (const path of modulesOf(text, { file, host })) {
     if (host.read(path) === null) continue;
     modules.set(path, await imported(kept.get(resolve(path)) ?? path, path));

@@ -11,7 +11,7 @@ import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
-import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile.js";
+import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile/compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
@@ -148,7 +148,7 @@ const errorsOf = (checked: Checked): Checked => ({
 
 /** Checks the spec, reads the data it names, and returns the options with the facts. */
 export async function readFacts(project: Project, json: boolean): Promise<WithData> {
-  const { check } = await import("../compile.js");
+  const { check } = await import("../compile/compile.js");
   const plain = project.options.data?.[""];
   let data = recordOf(Object.entries(project.options.data ?? {}).filter(([name]) => name !== ""));
   let checked: Checked = check(project.text, { ...project.options, data });
@@ -183,7 +183,7 @@ export async function compileFor(
   monitors: CompileOptions["monitors"] = false,
 ): Promise<CompiledFor> {
   const { options, loaded, sources } = await readFacts(project, json);
-  const { compile } = await import("../compile.js");
+  const { compile } = await import("../compile/compile.js");
   const how: CompileOptions = {
     ...options,
     ...(project.shrunk ? { shrunk: project.shrunk } : {}),
@@ -230,7 +230,7 @@ async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
     });
   } catch {
     // A permission model forbids threads: training waits while this one compiles.
-    const { compile } = await import("../compile.js");
+    const { compile } = await import("../compile/compile.js");
     return (await compile(text, how)).plan!;
   }
   return new Promise((done, failed) => {

@@ -1,6 +1,6 @@
 /** A thread that compiles what is left of a page, while the one that it came from trains. */
 import { parentPort, workerData } from "node:worker_threads";
-import { compile } from "../compile.js";
+import { compile } from "../compile/compile.js";
 import { hostOf } from "./host.js";
 import type { Recompiling } from "./project.js";
 

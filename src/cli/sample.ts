@@ -36,7 +36,7 @@ export const sampleCommand = (): Command =>
       const run = readRun(folder);
       const device = await openAsked(given);
       try {
-        const { compile } = await import("../compile.js");
+        const { compile } = await import("../compile/compile.js");
         const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.name] });
         await report(compiled, given.json === true);
         const model = await load(compiled.plan!, { device });

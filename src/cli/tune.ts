@@ -28,7 +28,7 @@ export const tuneCommand = (): Command =>
       const device = await openAsked(given);
       try {
         const { options: full } = await readFacts(project, json);
-        const { compile } = await import("../compile.js");
+        const { compile } = await import("../compile/compile.js");
         const { tune } = await import("../tools/tune.js");
         let reported = false;
         const found = await tune(device, async (choices) => {

@@ -4,7 +4,7 @@ import type { Source } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
 import type { Loaded } from "../../runtime/node/files.js";
-import type { CheckOptions } from "../compile.js";
+import type { CheckOptions } from "../compile/compile.js";
 import { readRun, type RunInfo } from "../tools/run.js";
 import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
@@ -56,7 +56,7 @@ export const verifyCommand = (): Command =>
           loaded,
           missing,
         } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
-        const { compile } = await import("../compile.js");
+        const { compile } = await import("../compile/compile.js");
         const compiled = await compile(project.text, {
           ...full,
           devices: [device.name],

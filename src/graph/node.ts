@@ -182,7 +182,7 @@ export interface Graph {
    */
   readonly streams?: ReadonlySet<Node>;
   /**
-   * Activations of at least so many values are kept in half precision (`src/schedule/precision.ts`); all in f32 when it
+   * Activations of at least so many values are kept in half precision (`src/schedule/fusion/precision.ts`); all in f32 when it
    * does not say.
    */
   readonly half?: number;

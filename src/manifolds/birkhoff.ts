@@ -20,7 +20,7 @@ import { stiefel } from "./stiefel.js";
 import { temperature, tempered } from "./temperature.js";
 
 const MOST_PERMUTED = 5;
-/** Kernels of Sinkhorn's projection have a variable for every entry (src/schedule/sinkhorn.ts). */
+/** Kernels of Sinkhorn's projection have a variable for every entry (src/schedule/skeletons/sinkhorn.ts). */
 const MOST_PROJECTED = 64;
 /** What may be missing of all sums together: less than the tolerance. */
 const FLOOR = 1e-6;

@@ -2,7 +2,7 @@
  * Sets of a user's own: what a module gives is looked at before anything relies on it, field by field and then by
  * building every function of it once for each of its cases, so that what is wrong is said in the words of `set.ts`
  * where the page says `use`, and not as a failure somewhere in the compiler. The laws that a set must keep are another
- * matter: they take an evaluation, and are the author's to test (`src/laws.ts`).
+ * matter: they take an evaluation, and are the author's to test (`src/manifolds/laws.ts`).
  */
 import { createBuilder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";

@@ -7,10 +7,10 @@ import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
 import { kindOf } from "../cost/kinds.js";
 import type { Node, Origin } from "../graph/node.js";
-import type { Batch, Due } from "./batch.js";
-import type { Bound, Place, Places } from "./kernelize.js";
-import { startOf, type Located } from "./places.js";
-import { workOf } from "./work.js";
+import type { Batch, Due } from "./memory/batch.js";
+import type { Bound, Place, Places } from "./emit/kernelize.js";
+import { startOf, type Located } from "./memory/places.js";
+import { workOf } from "./emit/node-work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
 export const footprintOf = ({ kernel, places, touched, made }: Bound): number[] =>

@@ -3,13 +3,13 @@
  * is stale.
  */
 import type { Choice, KernelProfile } from "../../codegen/target.js";
-import { cpuAttentions, cpuAttentionVjps } from "./attention-cpu.js";
-import { gpuAttentions } from "./attention-gpu.js";
-import { cpuTiles } from "./matmul-cpu.js";
-import { gpuTiles } from "./matmul-gpu.js";
-import { gpuRows } from "./rows.js";
-import { tokenTeams } from "./token-gpu.js";
-import { tokenTiles } from "./token.js";
+import { cpuAttentions, cpuAttentionVjps } from "./skeletons/attention/cpu.js";
+import { gpuAttentions } from "./skeletons/attention/gpu.js";
+import { cpuTiles } from "./skeletons/matmul/cpu.js";
+import { gpuTiles } from "./skeletons/matmul/gpu.js";
+import { gpuRows } from "./skeletons/rows.js";
+import { tokenTeams } from "./skeletons/region/gpu.js";
+import { tokenTiles } from "./skeletons/region/cpu.js";
 import { valueAt } from "../../runtime/records.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {

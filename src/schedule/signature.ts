@@ -5,9 +5,9 @@
  * once and found again for every other layer. Names of leaves, ids and offsets are not in it.
  */
 import type { Node } from "../graph/node.js";
-import type { AxisClasses } from "./axes.js";
-import type { Bound, Place, Places } from "./kernelize.js";
-import type { Region } from "./regions.js";
+import type { AxisClasses } from "./fusion/axes.js";
+import type { Bound, Place, Places } from "./emit/kernelize.js";
+import type { Region } from "./fusion/regions.js";
 
 export interface Signature {
   readonly text: string;

@@ -8,7 +8,7 @@ import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
-import type { Choices } from "../compile.js";
+import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { timeLoads } from "./ceilings.js";
 import { energyOf, openMeter } from "./energy.js";

@@ -6,7 +6,7 @@ import type { Device } from "../../runtime/device.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
-import type { Choices } from "../compile.js";
+import type { Choices } from "../compile/compile.js";
 import type { Node } from "../graph/node.js";
 import { timeLoads, type Load, type Timed } from "./ceilings.js";
 import { recordOf } from "../../runtime/records.js";

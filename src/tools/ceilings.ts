@@ -5,7 +5,7 @@
  */
 import type { Device } from "../../runtime/device.js";
 import { printers } from "../../codegen/registry.js";
-import type { Choices } from "../compile.js";
+import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { createBuilder, type Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";

@@ -10,9 +10,9 @@
 import type { Batch } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
 import { merged, recordOf } from "../../runtime/records.js";
-import { check, type CheckOptions } from "../compile.js";
+import { check, type CheckOptions } from "../compile/compile.js";
 import { positionOf } from "../diagnostics/render.js";
-import { buildEntries } from "../entries.js";
+import { buildEntries } from "../step/entries.js";
 import { leafName } from "../graph/evaluate.js";
 import type { Graph, Node, Origin } from "../graph/node.js";
 import { opTable } from "../graph/ops.js";

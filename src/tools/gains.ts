@@ -5,7 +5,7 @@
  */
 import { valueAt } from "../../runtime/records.js";
 import type { Entry, TensorRef } from "../../runtime/plan.js";
-import { depthInput, placeInput } from "../passes/gains.js";
+import { depthInput, placeInput } from "../step/gains.js";
 import { even } from "./states.js";
 
 export interface Probed {

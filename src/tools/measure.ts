@@ -2,7 +2,7 @@
  * A model in which states are put and measured. A state is written over a base, tensor by tensor; points of manifolds,
  * where they are drawn, are then put on them by the entry `start`, as those of a start are. What is measured is every
  * scalar of two entries: `loss` (or `forward`), the kernels that training and use evaluate the page by, and `monitor`,
- * which has the claims; and gains, by `gain` and `claims` (`src/passes/gains.ts`).
+ * which has the claims; and gains, by `gain` and `claims` (`src/step/gains.ts`).
  */
 import type { Batch, Source } from "../../runtime/data.js";
 import type { Session } from "../../runtime/device.js";

@@ -1,6 +1,6 @@
 /** What a step takes by the model of cost: on the page's profile, or on that of the device. */
 import type { Plan } from "../../runtime/plan.js";
-import type { Compiled } from "../compile.js";
+import type { Compiled } from "../compile/compile.js";
 import { costsOf } from "../cost/cost.js";
 import { profiles } from "../cost/profiles.js";
 

@@ -4,7 +4,7 @@
  * and whether a state asks for what is promised at all.
  */
 import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
-import { BEYOND } from "../passes/reach.js";
+import { BEYOND } from "../step/reach.js";
 import { probedOf } from "./gains.js";
 
 /** In which states: drawn before training, on the way from the start, with what a run has trained, and near that. */

@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { DataError } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
-import type { Facts, Shrunk } from "../compile.js";
+import type { Facts, Shrunk } from "../compile/compile.js";
 
 export interface RunInfo {
   readonly format: 1;

@@ -9,7 +9,7 @@ import { expect, it, vi } from "vitest";
 import { openDevice } from "../../runtime/index.js";
 import { profileFolder } from "../../src/cli/profiles.js";
 import { cachePath, choicesFor, keepTuned } from "../../src/cli/tuned.js";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 import { isMember } from "../../src/schedule/families.js";
 import { readSpec } from "../helpers/specs.js";
 

@@ -11,7 +11,7 @@ import { lowerKernels } from "../../codegen/wasm/lower.js";
 import { wasm } from "../../codegen/wasm/printer.js";
 import { printModule } from "../../codegen/wasm/text.js";
 import type { Kernel } from "../../src/kernel/ir.js";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 import * as kernels from "../kernel/kernels.js";
 import { readSpec } from "../helpers/specs.js";
 

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, it } from "vitest";
 import { typescript } from "../../codegen/typescript/emitter.js";
-import type { Facts } from "../../src/compile.js";
+import type { Facts } from "../../src/compile/compile.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -19,7 +19,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import * as runtime from "../../runtime/index.js";
 import type { Model } from "../../runtime/interface.js";
 import type { Plan } from "../../runtime/plan.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { printModel } from "../../src/model/print.js";
 import { planOf } from "../helpers/specs.js";
 import { objectWords, strings, typescriptWords, words } from "./words.js";

@@ -1,7 +1,7 @@
 /** What `cost` says of a compiled spec. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { bytesOfPools } from "../../runtime/plan.js";
-import { compile, type Compiled } from "../../src/compile.js";
+import { compile, type Compiled } from "../../src/compile/compile.js";
 import { cost } from "../../src/cost/report.js";
 import { profiles } from "../../src/cost/profiles.js";
 import { costPage } from "../../src/tools/cost-page.js";

@@ -4,7 +4,7 @@
  */
 import { expect, it } from "vitest";
 import fc from "fast-check";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { underlined } from "../../src/diagnostics/columns.js";
 import { positionOf, render } from "../../src/diagnostics/render.js";
 

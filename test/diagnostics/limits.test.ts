@@ -3,8 +3,8 @@
  */
 import { describe, expect, it } from "vitest";
 import { MOST_BRACKETS, MOST_OPERATORS } from "../../grammar/depth.js";
-import { check, compile } from "../../src/compile.js";
-import { MOST_UNROLLED } from "../../src/model/limits.js";
+import { check, compile } from "../../src/compile/compile.js";
+import { MOST_UNROLLED } from "../../src/model/elaborate/limits.js";
 import { readSpec } from "../helpers/specs.js";
 
 const page = (body: string, blocks = "", dims = ""): string =>

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { check, type Host } from "../../src/compile.js";
+import { check, type Host } from "../../src/compile/compile.js";
 import { render, toJson } from "../../src/diagnostics/render.js";
 import { nearest } from "../../src/diagnostics/suggest.js";
 import { readSpec } from "../helpers/specs.js";

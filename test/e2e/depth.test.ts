@@ -1,7 +1,7 @@
 /** Code does not grow with depth: layers share their kernels, and only the table of dispatches gets longer. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(33 + i));
 

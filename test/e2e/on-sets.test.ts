@@ -12,7 +12,7 @@ import { countNotFinite } from "../../runtime/finite.js";
 import { load } from "../../runtime/index.js";
 import { namesOf, pairsSource, parsePairs } from "../../runtime/pairs.js";
 import type { Plan } from "../../runtime/plan.js";
-import { check, type Facts } from "../../src/compile.js";
+import { check, type Facts } from "../../src/compile/compile.js";
 import { known, valueOf } from "../../src/graph/sizes.js";
 import { sets } from "../../src/manifolds/registry.js";
 import { rankOf } from "../../src/manifolds/set.js";

@@ -7,7 +7,7 @@ import type { Device } from "../../runtime/device.js";
 import { load, openDevice } from "../../runtime/index.js";
 import type { DevicePlan, Plan } from "../../runtime/plan.js";
 import { textSource } from "../../runtime/data.js";
-import { compile, type Compiled } from "../../src/compile.js";
+import { compile, type Compiled } from "../../src/compile/compile.js";
 import type { DeviceProfile } from "../../src/cost/profile.js";
 import { profiles } from "../../src/cost/profiles.js";
 import { readSpec } from "../helpers/specs.js";

@@ -21,7 +21,7 @@ import { finishedLines, readRun } from "../../dist/src/tools/run.js";
 import { lineChart, rowChart } from "../../dist/src/tools/plot.js";
 import { LOSSES, page as reportPage, rowsOf, seriesOf } from "../../dist/src/tools/report.js";
 import { medianOf, summarize } from "../../dist/src/tools/statistics.js";
-import { compile } from "../../dist/src/compile.js";
+import { compile } from "../../dist/src/compile/compile.js";
 import { modelledStep } from "../../dist/src/tools/modelled.js";
 import { picture } from "./picture.mjs";
 import { table } from "./table.mjs";

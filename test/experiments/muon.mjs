@@ -19,7 +19,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readData, sourceFrom } from "../../dist/runtime/node/files.js";
 import { load, openDevice } from "../../dist/runtime/index.js";
-import { check, compile } from "../../dist/src/compile.js";
+import { check, compile } from "../../dist/src/compile/compile.js";
 import { summarize } from "../../dist/src/tools/statistics.js";
 import { table } from "./table.mjs";
 

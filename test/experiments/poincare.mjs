@@ -8,7 +8,7 @@
 // so many seconds, goes on.
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { load, namesOf, NumericError, openDevice, pairsSource, parsePairs } from "../../dist/runtime/index.js";
-import { compile } from "../../dist/src/compile.js";
+import { compile } from "../../dist/src/compile/compile.js";
 import { euclidean, poincare, reconstruction } from "./reconstruction.mjs";
 import { summarize } from "../../dist/src/tools/statistics.js";
 import { table } from "./table.mjs";

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { format } from "../../grammar/format.js";
 import { parse } from "../../grammar/parse.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 
 const PAGE = `/// A decoder.
 model Tiny {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { format } from "../../grammar/format.js";
 import { parseBytes, showBytes } from "../../grammar/units.js";
-import { check, compile } from "../../src/compile.js";
+import { check, compile } from "../../src/compile/compile.js";
 
 const page = (clauses: string): string => `model M {
   dim context = 8, width = 8, every = 3

@@ -11,7 +11,7 @@ import { opTable } from "../../src/graph/ops.js";
 import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { nodesOf } from "../../src/graph/topology.js";
 import { verifyGraph } from "../../src/graph/verify.js";
-import { legalize } from "../../src/schedule/legalize.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { expand } from "../../src/passes/expand.js";
 import { entriesOf, readSpec } from "../helpers/specs.js";
 

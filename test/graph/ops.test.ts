@@ -10,10 +10,10 @@ import { opTable } from "../../src/graph/ops.js";
 import { sizeOf, type Case, type OpRecord } from "../../src/graph/record.js";
 import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { verifyGraph } from "../../src/graph/verify.js";
-import { vjp } from "../../src/passes/differentiate.js";
+import { vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
 import { rewrite } from "../../src/passes/rewrite.js";
-import { legalize } from "../../src/schedule/legalize.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { allCases, build, random } from "../helpers/cases.js";
 
 /** Ops without a derivative, and why. */

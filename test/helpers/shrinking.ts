@@ -2,7 +2,7 @@
  * A page that shrinks in every way: layers, heads, neurons, a bottleneck (a rank), and lanes; with a parameter on
  * spheres.
  */
-import type { Facts } from "../../src/compile.js";
+import type { Facts } from "../../src/compile/compile.js";
 
 export const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 export const facts: Facts = { corpus: { vocabulary: [...new Set(text)].sort() } };

@@ -1,7 +1,7 @@
 /** Compiling and loading specs in tests. */
 import { readFileSync } from "node:fs";
-import { compile, check, type CompileOptions, type Facts } from "../../src/compile.js";
-import { buildEntries, type Entries } from "../../src/entries.js";
+import { compile, check, type CompileOptions, type Facts } from "../../src/compile/compile.js";
+import { buildEntries, type Entries } from "../../src/step/entries.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import type { Plan } from "../../runtime/plan.js";

@@ -1,6 +1,6 @@
 /** Whole training steps on a device against the unfused f64 evaluation of the same graph. */
 import { evaluate } from "../../src/graph/evaluate.js";
-import type { Facts } from "../../src/compile.js";
+import type { Facts } from "../../src/compile/compile.js";
 import { textSource } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";

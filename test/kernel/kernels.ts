@@ -3,7 +3,7 @@
  */
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Kernel } from "../../src/kernel/ir.js";
-import { random } from "../../src/schedule/random.js";
+import { random } from "../../src/schedule/emit/random.js";
 
 const group = k.ref("group", k.INDEX);
 const i = k.ref("i", k.INDEX);

@@ -1,17 +1,17 @@
 /**
  * What every set of the registry promises, generated from its record: in f64, and in f32 on compiled kernels of two
  * devices. A record that keeps less than it says fails here; so does one without a case. The laws in f64 are those that
- * a user's own set is held to (`src/laws.ts`).
+ * a user's own set is held to (`src/manifolds/laws.ts`).
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
-import { lawsOf, subjectsOf } from "../../src/laws.js";
+import { lawsOf, subjectsOf } from "../../src/manifolds/laws.js";
 import { mixtureOf } from "../../src/manifolds/mixture.js";
 import { defaultsOf, problemsOf } from "../../src/manifolds/own.js";
 import { sets, type ConstraintSet } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
-import { vjp } from "../../src/passes/differentiate.js";
+import { vjp } from "../../src/graph/differentiate.js";
 import { runOn } from "../helpers/graphs.js";
 import {
   allowed,

@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { format } from "../../grammar/format.js";
 import { render } from "../../src/diagnostics/render.js";
 import { printModel } from "../../src/model/print.js";

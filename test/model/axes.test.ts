@@ -1,7 +1,7 @@
 /** Errors about axes and functions: the place is the term or the name that is wrong, and the axis is the right one. */
 import { expect, it } from "vitest";
-import { check } from "../../src/compile.js";
-import { FUNCTIONS_ELSEWHERE } from "../../src/model/elsewhere.js";
+import { check } from "../../src/compile/compile.js";
+import { FUNCTIONS_ELSEWHERE } from "../../src/model/elaborate/elsewhere.js";
 
 const PAGE = `model M {
   dim lanes = 4, context = 5, width = 8, heads = 2

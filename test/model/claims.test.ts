@@ -10,14 +10,14 @@ import type { Device } from "../../runtime/device.js";
 import { openDevice, load } from "../../runtime/index.js";
 import type { TensorRef } from "../../runtime/plan.js";
 import { loadTarget } from "../../codegen/registry.js";
-import { check, compile } from "../../src/compile.js";
+import { check, compile } from "../../src/compile/compile.js";
 import { render } from "../../src/diagnostics/render.js";
-import { claimed } from "../../src/passes/claims.js";
-import { monitors } from "../../src/passes/monitors.js";
+import { claimed } from "../../src/step/claims.js";
+import { monitors } from "../../src/step/monitors.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";
-import { lower } from "../../src/model/lower.js";
+import { lower } from "../../src/model/lower/lower.js";
 import { random } from "../helpers/cases.js";
 import { programs, type Program } from "./programs.js";
 

@@ -5,16 +5,16 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate, leafName } from "../../src/graph/evaluate.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { topological } from "../../src/graph/topology.js";
-import { proveGain } from "../../src/model/gain.js";
-import { lower } from "../../src/model/lower.js";
+import { proveGain } from "../../src/model/proofs/gain.js";
+import { lower } from "../../src/model/lower/lower.js";
 import type { Tensor, Typed, TypedModel } from "../../src/model/typed.js";
-import { depthInput, gains, placeInput } from "../../src/passes/gains.js";
-import { monitors } from "../../src/passes/monitors.js";
+import { depthInput, gains, placeInput } from "../../src/step/gains.js";
+import { monitors } from "../../src/step/monitors.js";
 import { openDevice } from "../../runtime/index.js";
 import { verify } from "../../src/tools/verify.js";
 import { random } from "../helpers/cases.js";

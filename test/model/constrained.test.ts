@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { format } from "../../grammar/format.js";
 import { textSource } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { printGraph } from "../../src/graph/text.js";
 import { printModel } from "../../src/model/print.js";
 import { entriesOf, loaded, planOf } from "../helpers/specs.js";

@@ -1,7 +1,7 @@
 /** Distances on a page: by the formulas of the papers, between all points that its axes name, and with what adapts. */
 import { describe, expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
 import { distance as apart, loaded } from "../helpers/specs.js";

@@ -3,7 +3,7 @@
  * nothing is.
  */
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 
 const page = (
   body: string,

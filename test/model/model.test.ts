@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { printModel } from "../../src/model/print.js";
 import { entriesOf, planOf, readSpec } from "../helpers/specs.js";

@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
-import { vjp } from "../../src/passes/differentiate.js";
+import { vjp } from "../../src/graph/differentiate.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { runGraph } from "../helpers/graphs.js";
 import { distance, entriesOf, loaded, readFixture, readSpec } from "../helpers/specs.js";

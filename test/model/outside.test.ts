@@ -1,6 +1,6 @@
 /** Settings from outside: whatever can be written in `train` can be set, and what is wrong stands in the flag. */
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { render } from "../../src/diagnostics/render.js";
 import type { TrainSettings } from "../../src/model/typed.js";
 

@@ -3,7 +3,7 @@
  * condition the position.
  */
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { entriesOf } from "../helpers/specs.js";
 

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 import { cost } from "../../src/cost/report.js";
 import { profiles } from "../../src/cost/profiles.js";
 import { loaded, readSpec } from "../helpers/specs.js";

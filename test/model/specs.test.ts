@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { format } from "../../grammar/format.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { readSpec } from "../helpers/specs.js";
 
 const names = readdirSync(new URL("../../specs", import.meta.url))

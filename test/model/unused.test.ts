@@ -9,7 +9,7 @@ import { load } from "../../runtime/index.js";
 import { textSource, type Source } from "../../runtime/data.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import { standardLibrary } from "../../specs/std.js";
-import { check } from "../../src/compile.js";
+import { check } from "../../src/compile/compile.js";
 import { render } from "../../src/diagnostics/render.js";
 import { unusedIn } from "../../src/model/unused.js";
 import { planOf, readSpec } from "../helpers/specs.js";

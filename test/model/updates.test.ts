@@ -4,8 +4,8 @@
  * what an update does to the lanes.
  */
 import { describe, expect, it } from "vitest";
-import { check } from "../../src/compile.js";
-import { buildEntries } from "../../src/entries.js";
+import { check } from "../../src/compile/compile.js";
+import { buildEntries } from "../../src/step/entries.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph } from "../../src/graph/node.js";
 import { printModel } from "../../src/model/print.js";

@@ -5,7 +5,7 @@ import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { verifyGraph } from "../../src/graph/verify.js";
-import { gradients, vjp } from "../../src/passes/differentiate.js";
+import { gradients, vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
 import { rewrite } from "../../src/passes/rewrite.js";
 

@@ -10,9 +10,9 @@ import { activationsOf, lanesOf, type Connection, type Forward } from "../../src
 import { printGraph } from "../../src/graph/text.js";
 import { nodesOf, topological } from "../../src/graph/topology.js";
 import { verifyGraph } from "../../src/graph/verify.js";
-import { gradients } from "../../src/passes/differentiate.js";
+import { gradients } from "../../src/graph/differentiate.js";
 import { footprint, recompute, segmentLength } from "../../src/passes/recompute.js";
-import { legalize } from "../../src/schedule/legalize.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { entriesOf, readSpec } from "../helpers/specs.js";
 import { random } from "../helpers/cases.js";
 

@@ -7,7 +7,7 @@ import { examplesSource, fieldsOf, textSource, type Source } from "../../runtime
 import { load } from "../../runtime/index.js";
 import { pairsSource } from "../../runtime/pairs.js";
 import type { DataInfo } from "../../runtime/plan.js";
-import type { Facts } from "../../src/compile.js";
+import type { Facts } from "../../src/compile/compile.js";
 import { planOf } from "../helpers/specs.js";
 
 const sea = "a sad sea, a bad sea ".repeat(8);

@@ -12,7 +12,7 @@ import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { sizeOf } from "../../src/graph/record.js";
-import { vjp } from "../../src/passes/differentiate.js";
+import { vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
 import { families } from "../../src/schedule/families.js";
 import { schedule } from "../../src/schedule/plan.js";

@@ -10,7 +10,7 @@ import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { sizeOf } from "../../src/graph/record.js";
-import { legalize } from "../../src/schedule/legalize.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { schedule } from "../../src/schedule/plan.js";
 import { runOn } from "../helpers/graphs.js";
 

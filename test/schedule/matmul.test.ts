@@ -11,9 +11,9 @@ import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import { createBuilder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
-import { cpuTiles } from "../../src/schedule/matmul-cpu.js";
-import { gpuTiles } from "../../src/schedule/matmul-gpu.js";
-import { sizeOf } from "../../src/schedule/views.js";
+import { cpuTiles } from "../../src/schedule/skeletons/matmul/cpu.js";
+import { gpuTiles } from "../../src/schedule/skeletons/matmul/gpu.js";
+import { sizeOf } from "../../src/schedule/fusion/views.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. */

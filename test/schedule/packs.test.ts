@@ -15,9 +15,9 @@ import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node, Shape } from "../../src/graph/node.js";
 import { slotsOf } from "../../src/graph/packing.js";
 import { sizeOf } from "../../src/graph/record.js";
-import { legalize } from "../../src/schedule/legalize.js";
-import { layOut, rangeOfUses } from "../../src/schedule/memory.js";
-import { paddingOf } from "../../src/schedule/packs.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
+import { layOut, rangeOfUses } from "../../src/schedule/memory/lifetimes.js";
+import { paddingOf } from "../../src/schedule/memory/packs.js";
 import { schedule, type Scheduled } from "../../src/schedule/plan.js";
 
 const STEPS = 3;

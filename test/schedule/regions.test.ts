@@ -8,12 +8,12 @@ import type { Choice } from "../../codegen/target.js";
 import { load } from "../../runtime/index.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { initialValues } from "../../runtime/initialize.js";
-import { legalize } from "../../src/schedule/legalize.js";
-import { partition } from "../../src/schedule/partition.js";
-import { arrange } from "../../src/schedule/regions.js";
-import { rematerialize } from "../../src/schedule/rematerialize.js";
-import { tokenTeams } from "../../src/schedule/token-gpu.js";
-import { tokenTiles } from "../../src/schedule/token.js";
+import { legalize } from "../../src/schedule/fusion/legalize.js";
+import { partition } from "../../src/schedule/fusion/partition.js";
+import { arrange } from "../../src/schedule/fusion/regions.js";
+import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
+import { tokenTeams } from "../../src/schedule/skeletons/region/gpu.js";
+import { tokenTiles } from "../../src/schedule/skeletons/region/cpu.js";
 import { distance, entriesOf, planOf, readSpec } from "../helpers/specs.js";
 
 const facts = { corpus: { vocabulary: [..."abcdefghijk"] } };

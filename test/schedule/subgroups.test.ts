@@ -15,7 +15,7 @@ import type { Kernel, Stmt } from "../../src/kernel/ir.js";
 import { parseKernel } from "../../src/kernel/parse.js";
 import { printKernel } from "../../src/kernel/text.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
-import { gpuTiles } from "../../src/schedule/matmul-gpu.js";
+import { gpuTiles } from "../../src/schedule/skeletons/matmul/gpu.js";
 import { runOn } from "../helpers/graphs.js";
 
 const device = await openDevice("webgpu");

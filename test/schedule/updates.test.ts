@@ -11,7 +11,7 @@ import { openDevice } from "../../runtime/index.js";
 import { createBuilder, type Builder } from "../../src/graph/builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
-import { layOutInOrder } from "../../src/schedule/memory.js";
+import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
 import { schedule } from "../../src/schedule/plan.js";
 
 const N = 6;

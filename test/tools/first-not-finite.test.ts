@@ -5,7 +5,7 @@
 import { expect, it } from "vitest";
 import { textSource, vocabularyOf } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 import { firstNotFinite, inWords } from "../../src/tools/first-not-finite.js";
 
 const TEXT = "the sea was calm, and the whale went down. ".repeat(8);

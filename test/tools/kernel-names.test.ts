@@ -2,7 +2,7 @@
  * Names of kernels beside their times: of blocks and parameters of the page, and the same whenever a page is compiled.
  */
 import { expect, it } from "vitest";
-import { compile } from "../../src/compile.js";
+import { compile } from "../../src/compile/compile.js";
 import { labelsOf } from "../../src/tools/kernel-names.js";
 import { readSpec } from "../helpers/specs.js";
 

@@ -1,0 +1,52 @@
+/**
+ * Reverse-mode differentiation: walks back from the outputs, asking each op's row in the table for the cotangents of
+ * its inputs. Only nodes between an output and a wanted leaf are visited.
+ */
+import type { Builder } from "./builder.js";
+import type { Node } from "./node.js";
+import { opTable } from "./ops.js";
+import type { OpRecord } from "./record.js";
+import { topological } from "./topology.js";
+
+/**
+ * Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros; through what is `held`
+ * nothing goes.
+ */
+export function vjp(
+  b: Builder,
+  outputs: readonly Node[],
+  cotangents: readonly Node[],
+  wrt: readonly Node[],
+  held: ReadonlySet<Node> = new Set(),
+): Node[] {
+  const order = topological(outputs);
+  const wanted = new Set(wrt);
+  const active = new Set<Node>();
+  for (const node of order)
+    if (wanted.has(node) || (!held.has(node) && node.inputs.some((input) => active.has(input)))) active.add(node);
+  const found = new Map<Node, Node>();
+  const add = (node: Node, cotangent: Node): void => {
+    const before = found.get(node);
+    found.set(node, before ? b.add(before, cotangent) : cotangent);
+  };
+  outputs.forEach((output, i) => add(output, cotangents[i]!));
+  for (const node of order.reverse()) {
+    const cotangent = found.get(node);
+    if (!cotangent || !active.has(node) || node.inputs.length === 0) continue;
+    if (node.inputs.every((input) => !active.has(input))) continue;
+    const record = opTable[node.op] as OpRecord<typeof node.op>;
+    if (!record.vjp) throw new Error(`graph: ${node.op} has no derivative`);
+    b.within({ ...node.origin, phase: "backward" }, () => {
+      const back = (record.vjp as (b: Builder, node: Node, g: Node) => readonly (Node | null)[])(b, node, cotangent);
+      node.inputs.forEach((input, i) => {
+        const part = back[i];
+        if (part && active.has(input)) add(input, part);
+      });
+    });
+  }
+  return wrt.map((node) => found.get(node) ?? b.fill(0, node.shape));
+}
+
+/** Gradients of a scalar, times `scale`. */
+export const gradients = (b: Builder, loss: Node, wrt: readonly Node[], scale = b.constant(1)): Node[] =>
+  vjp(b, [loss], [scale], wrt);

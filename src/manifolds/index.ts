@@ -1,0 +1,54 @@
+/**
+ * The front door for a set of one's own: the types of its record, the algebra that maps are written in, what a scalar
+ * option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a page's `use
+ * "./my-set.js"`.
+ */
+export {
+  apart,
+  areaSine,
+  arctangent,
+  atLeast,
+  atMost,
+  dot,
+  eye,
+  indicator,
+  inverse,
+  inversePositive,
+  largest,
+  norm,
+  orthonormal,
+  over,
+  polar,
+  product,
+  productTransposed,
+  scaled,
+  skew,
+  spectralBound,
+  symmetric,
+  total,
+  transposed,
+  transposedProduct,
+} from "./algebra.js";
+export { fixed, quantity } from "./set.js";
+export type {
+  Bounded,
+  Case,
+  Closure,
+  ConstraintSet,
+  ConvexSet,
+  Manifold,
+  OptionKind,
+  Options,
+  OptionValue,
+  Piece,
+  Point,
+  Setting,
+  Variety,
+} from "./set.js";
+export { relax, relaxed } from "./relax.js";
+export { checkSet } from "./laws.js";
+export type { Builder } from "../graph/builder.js";
+export type { Node } from "../graph/node.js";
+export type { Polynomial } from "../graph/sizes.js";
+/** Sizes of free coordinates: `sizes.known(3)`, `sizes.multiply(n, n)`. */
+export * as sizes from "../graph/sizes.js";

@@ -1,0 +1,65 @@
+/**
+ * Names that a run or its files have themselves, in pages where both would meet: the scalars of a run stand among the
+ * inputs of its steps, the gates of a page that shrinks among what is trained, and the notes of a checkpoint among
+ * its tensors. Any other name is the page's to give.
+ */
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import { diagnostic } from "../../diagnostics/table.js";
+import type { Parameter, Tensor } from "../typed.js";
+import type { Span } from "../../../grammar/ast.js";
+
+export interface Named {
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Parameter[];
+  /** A schedule of the page, if it has one. */
+  readonly schedule: Span | null;
+  readonly trains: boolean;
+  readonly shrinks: boolean;
+}
+
+export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Named): Diagnostic[] {
+  const input = (name: string, what: string, notes: Diagnostic["notes"] = []): Diagnostic[] =>
+    inputs
+      .filter((tensor) => tensor.name === name)
+      .map(({ span }) =>
+        diagnostic("MHC202", span, `\`${name}\` is ${what}`, { notes, fix: "give the input another name" }),
+      );
+  const parameter = (name: string, what: string): Diagnostic[] =>
+    parameters
+      .filter((one) => one.name === name)
+      .map(({ tensor: { span } }) =>
+        diagnostic("MHC202", span, `\`${name}\` is ${what}`, { fix: "give the parameter another name" }),
+      );
+  return [
+    ...(schedule
+      ? input("step", "the number of the step, which a schedule of this page is a function of", [
+          { message: "this schedule", span: schedule },
+        ])
+      : trains
+        ? input("step", "the number of the step, which the update of this page's training is a function of")
+        : []),
+    ...(shrinks
+      ? [
+          ...input("seed", "the seed of the run, which the gates of this page are drawn by"),
+          ...parameter("gates", "what a run calls the gates of a page that shrinks"),
+        ]
+      : []),
+    ...parameter("__metadata__", "what a checkpoint calls its notes, so no parameter can be saved under it"),
+  ];
+}
+
+/**
+ * Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside
+ * it.
+ */
+export const mergedOf = (parameters: readonly Parameter[]): Diagnostic[] =>
+  parameters.flatMap(({ name, tensor }, i) => {
+    const first = parameters.slice(0, i).find((other) => other.name === name && other.tensor !== tensor);
+    if (!first) return [];
+    return [
+      diagnostic("MHC211", tensor.span, `\`${name}\` is the name of two parameters, which would be one`, {
+        notes: [{ message: "the first", span: first.tensor.span }],
+        fix: "give the block another name where it is used: `as another`",
+      }),
+    ];
+  });

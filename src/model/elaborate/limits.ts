@@ -1,0 +1,80 @@
+/**
+ * What is too large to be made, said before it is tried: layers that are unrolled by the ten thousand, and tensors with
+ * more elements than an index of 32 bits counts. What a device has no room for is another matter, told by `memory`
+ * (`src/compile/fit.ts`) or by the device.
+ */
+import { diagnostic } from "../../diagnostics/table.js";
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import { describe, show, valueOf } from "../../graph/sizes.js";
+import { written } from "../quantities.js";
+import { axesOf, type Axis, type Statement, type TypedModel } from "../typed.js";
+import { walk } from "../walk.js";
+
+/** Statements that a page comes to when its repeats are unrolled. Each is some dozens of nodes. */
+export const MOST_UNROLLED = 4_096;
+/** Elements of a tensor: what an index of 32 bits counts. */
+export const MOST_ELEMENTS = 2 ** 32;
+
+/** The first thing that is too large; null when all can be made. Sizes that are not known yet are not judged. */
+export function tooLarge(model: TypedModel): Diagnostic | null {
+  const batch = model.train?.batch ?? 1;
+  const found: Diagnostic[] = [];
+  const unrolled = countOf(model.statements);
+  if (unrolled > MOST_UNROLLED) {
+    const [most] = repeatsIn(model.statements).sort((a, b) => (valueOf(b.count) ?? 0) - (valueOf(a.count) ?? 0));
+    found.push(
+      diagnostic(
+        "MHC224",
+        most!.span,
+        `layers are unrolled, and \`repeat ${most!.name}\` makes ${unrolled.toLocaleString("en")} statements ` +
+          `of this page (${describe(most!.count)})`,
+        {
+          fix: `at most ${MOST_UNROLLED.toLocaleString("en")} are made: take fewer layers`,
+        },
+      ),
+    );
+  }
+  for (const { name, tensor } of model.parameters) {
+    const size = elements(tensor.axes);
+    if (size > MOST_ELEMENTS)
+      found.push(
+        diagnostic(
+          "MHC224",
+          tensor.span,
+          `\`${written(name)}\` has ${counted(tensor.axes)} elements, and a tensor has at most 2^32`,
+          { fix: `make ${largest(tensor.axes)} smaller` },
+        ),
+      );
+  }
+  walk(model, (e) => {
+    if (found.length || e.kind === "position" || e.kind === "size") return;
+    const axes = axesOf(e);
+    if (axes.length && elements(axes) * batch > MOST_ELEMENTS) {
+      const steps = batch === 1 ? "" : `, for a batch of ${batch.toLocaleString("en")}`;
+      const smaller = elements(axes) > batch ? largest(axes) : "the batch";
+      found.push(
+        diagnostic("MHC224", e.span, `this has ${counted(axes)} elements${steps}, and a tensor has at most 2^32`, {
+          fix: `make ${smaller} smaller`,
+        }),
+      );
+    }
+  });
+  return found[0] ?? null;
+}
+
+const elements = (axes: readonly Axis[]): number => axes.reduce((size, axis) => size * (valueOf(axis.size) ?? 1), 1);
+const counted = (axes: readonly Axis[]): string => axes.map(({ size }) => describe(size)).join(" x ");
+const largest = (axes: readonly Axis[]): string =>
+  `\`${show([...axes].sort((a, b) => (valueOf(b.size) ?? 0) - (valueOf(a.size) ?? 0))[0]!.size)}\``;
+
+type Repeat = Extract<Statement, { readonly kind: "repeat" }>;
+const repeatsIn = (statements: readonly Statement[]): Repeat[] =>
+  statements.flatMap((statement) => (statement.kind === "repeat" ? [statement, ...repeatsIn(statement.body)] : []));
+
+/** Statements once repeats are unrolled. */
+const countOf = (statements: readonly Statement[]): number =>
+  statements.reduce(
+    (sum, statement) =>
+      sum + (statement.kind === "repeat" ? (valueOf(statement.count) ?? 1) * countOf(statement.body) : 1),
+    0,
+  );

@@ -1,0 +1,255 @@
+/**
+ * Expressions that are numbers rather than tensors: dims (`4 * width`), settings and starts (`0.02 / sqrt(2 *
+ * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
+ * come later.
+ */
+import type { Call, Expr, Path } from "../../../grammar/ast.js";
+import {
+  add,
+  describe,
+  divide,
+  known,
+  multiply,
+  resolve,
+  show,
+  subtract,
+  valueOf,
+  type Polynomial,
+} from "../../graph/sizes.js";
+import type { Piece } from "../../manifolds/set.js";
+import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { DataSource, Scalar, StartValue } from "../typed.js";
+import { valueAt } from "../../../runtime/records.js";
+
+const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+
+/** The size that an expression stands for. */
+export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
+  switch (e.kind) {
+    case "number":
+      return e.percent || e.bytes || !Number.isInteger(e.value)
+        ? fail(state, "MHC215", e.span, `a size is a whole number, and this is ${e.text}`)
+        : known(e.value);
+    case "group":
+      return sizeOf(state, e.inner, scope);
+    case "path":
+      return sizeOfPath(state, e, scope);
+    case "binary": {
+      const a = sizeOf(state, e.left, scope);
+      const b = sizeOf(state, e.right, scope);
+      switch (e.op) {
+        case "+":
+          return add(a, b);
+        case "-":
+          return subtract(a, b);
+        case "*":
+          return multiply(a, b);
+        case "/":
+          if (b.value === 0) return fail(state, "MHC209", e.span, `${describe(a)} is divided by zero`);
+          return (
+            divide(a, b) ??
+            fail(state, "MHC209", e.span, `${describe(a)} is not divisible by ${describe(b)}`, {
+              fix: `choose ${show(a)} as a multiple of ${show(b)}`,
+            })
+          );
+        case "^": {
+          if (b.value === null || b.value < 0)
+            return fail(state, "MHC215", e.span, "the power of a size must be a number");
+          return Array.from({ length: b.value }, () => a).reduce(multiply, known(1));
+        }
+        default:
+          return fail(state, "MHC210", e.span, "a comparison is not a size");
+      }
+    }
+    default:
+      return fail(state, "MHC210", e.span, "this is not a size", {
+        fix: "sizes are whole numbers, dims, and their sums, products and quotients",
+      });
+  }
+}
+
+function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
+  const [first, second, ...rest] = e.parts;
+  const entity = lookup(scope, first!.name);
+  if (!entity)
+    return unknownName(
+      state,
+      "MHC201",
+      first!.span,
+      `there is no dim \`${first!.name}\` here`,
+      first!.name,
+      namesIn(scope),
+    );
+  // What is wrong with it has been said.
+  if (entity.kind === "poison") throw new Abandoned();
+  if (second && !rest.length) {
+    if (entity.kind === "data" && second.name === rangeName(entity.source.kind))
+      return entity.source.range as Polynomial;
+    if (entity.kind === "manifold" && second.name === "free") {
+      if (!scope.mapping || scope.mapping.manifold !== entity.manifold) {
+        return fail(
+          state,
+          "MHC303",
+          e.span,
+          `\`${dotted(e)}\` is known only inside \`${first!.name}(…)\`, where the size of its argument is`,
+        );
+      }
+      const { set, options } = entity.manifold;
+      const pieces = set.free(scope.mapping.point, options);
+      return "error" in pieces ? fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`) : coordinates(pieces);
+    }
+    return fail(
+      state,
+      "MHC201",
+      e.span,
+      `\`${dotted(e)}\` is not a size`,
+      entity.kind === "data" ? { fix: `there is \`${first!.name}.${rangeName(entity.source.kind)}\`` } : {},
+    );
+  }
+  if (entity.kind !== "dim" || second)
+    return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, {
+      notes: [{ message: "it is defined here", span: entity.span }],
+    });
+  const size = resolve(entity.axis.size);
+  if (size.kind === "variable")
+    return fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`);
+  return size;
+}
+
+/** How many free coordinates there are in all. */
+export const coordinates = (pieces: readonly Piece[]): Polynomial =>
+  pieces.map(({ shape }) => shape.reduce(multiply, known(1))).reduce(add, known(0));
+
+const RANGES: Readonly<Record<DataSource["kind"], string>> = {
+  characters: "vocab",
+  examples: "classes",
+  pairs: "names",
+};
+
+/** What a source of data calls the size that its whole numbers are below. */
+export const rangeName = (kind: DataSource["kind"]): string => RANGES[kind];
+
+const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
+  sqrt: Math.sqrt,
+  log: Math.log,
+  exp: Math.exp,
+  // Kept away from 0 and 1, where it is infinite: a gate over one lane is wide open, not undefined.
+  logit: (p) => {
+    const q = Math.min(0.999, Math.max(0.001, p));
+    return Math.log(q / (1 - q));
+  },
+};
+
+/** A number, evaluated when it is asked for. */
+export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
+  switch (e.kind) {
+    case "number":
+      return e.bytes
+        ? fail(state, "MHC210", e.span, `${e.text} is a size of memory, and a number is expected`)
+        : { text: e.text, value: () => e.value };
+    case "group": {
+      const inner = scalarOf(state, e.inner, scope);
+      return { text: `(${inner.text})`, value: inner.value };
+    }
+    case "unary": {
+      const a = scalarOf(state, e.operand, scope);
+      return { text: `-${a.text}`, value: () => -a.value() };
+    }
+    case "binary": {
+      const a = scalarOf(state, e.left, scope);
+      const b = scalarOf(state, e.right, scope);
+      const f = {
+        "+": (x: number, y: number) => x + y,
+        "-": (x: number, y: number) => x - y,
+        "*": (x: number, y: number) => x * y,
+        "/": (x: number, y: number) => x / y,
+        "^": (x: number, y: number) => x ** y,
+      }[e.op as "+"];
+      if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
+      return { text: `${a.text} ${e.op} ${b.text}`, value: () => f(a.value(), b.value()) };
+    }
+    case "call": {
+      const name = dotted(e.callee);
+      const f = valueAt(FUNCTIONS, name);
+      const args = e.lists[0] ?? [];
+      if (!f)
+        return unknownName(
+          state,
+          "MHC201",
+          e.callee.span,
+          `\`${name}\` is not a function of numbers`,
+          name,
+          Object.keys(FUNCTIONS),
+        );
+      if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
+      const a = scalarOf(state, args[0]!.value, scope);
+      return { text: `${name}(${a.text})`, value: () => f(a.value()) };
+    }
+    case "path": {
+      const entity = e.parts.length === 1 ? lookup(scope, e.parts[0]!.name) : null;
+      if (entity?.kind === "number") return entity.scalar;
+      if (entity?.kind === "dim") {
+        const { size } = entity.axis;
+        return { text: dotted(e), value: () => valueOf(size) ?? Number.NaN };
+      }
+      const size = sizeOf(state, e, scope);
+      return { text: show(size), value: () => valueOf(size) ?? Number.NaN };
+    }
+    default:
+      return fail(state, "MHC210", e.span, "this is not a number");
+  }
+}
+
+const STARTS: Readonly<
+  Record<string, { readonly kind: StartValue["kind"]; readonly arity: number; readonly fixed?: number }>
+> = {
+  normal: { kind: "normal", arity: 1 },
+  uniform: { kind: "uniform", arity: 2 },
+  constant: { kind: "constant", arity: 1 },
+  zeros: { kind: "constant", arity: 0, fixed: 0 },
+  ones: { kind: "constant", arity: 0, fixed: 1 },
+  identity: { kind: "identity", arity: 1 },
+  ramp: { kind: "ramp", arity: 2 },
+};
+
+/** How a parameter starts: `normal(0.02)`, `zeros`, `M.start`, or the name of an argument that is a start. */
+export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope): StartValue {
+  if (e.kind === "path") {
+    const entity = lookup(scope, e.parts[0]!.name);
+    if (entity?.kind === "start" && e.parts.length === 1) return entity.start;
+    if (entity?.kind === "manifold" && e.parts[1]?.name === "start" && e.parts.length === 2) {
+      const { kind, value } = entity.manifold.set.start(entity.manifold.options);
+      return { kind, args: [{ text: `${value}`, value: () => value }] };
+    }
+  }
+  if (e.kind !== "path" && e.kind !== "call")
+    return fail(state, "MHC210", e.span, "this does not say how a parameter starts", {
+      fix: "write `normal(0.02)`, `zeros` or the like",
+    });
+  const callee = e.kind === "path" ? e : e.callee;
+  const name = dotted(callee);
+  const args = e.kind === "call" ? e.lists.flat() : [];
+  const start = valueAt(STARTS, name);
+  if (!start)
+    return unknownName(
+      state,
+      "MHC201",
+      callee.span,
+      `\`${name}\` is not a way to start; there are ${Object.keys(STARTS).join(", ")}`,
+      name,
+      Object.keys(STARTS),
+    );
+  if (args.length !== start.arity)
+    return fail(
+      state,
+      "MHC207",
+      e.span,
+      `\`${name}\` takes ${start.arity} number${start.arity === 1 ? "" : "s"}, not ${args.length}`,
+    );
+  const fixed = start.fixed;
+  if (fixed !== undefined) return { kind: start.kind, args: [{ text: `${fixed}`, value: () => fixed }] };
+  return { kind: start.kind, args: args.map((arg) => scalarOf(state, arg.value, scope)) };
+}
+
+/** Whether a dim is given as a number, and so goes by its own name. */
+export const isPlain = (e: Expr): boolean => e.kind === "number" || (e.kind === "group" && isPlain(e.inner));

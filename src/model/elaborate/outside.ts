@@ -1,0 +1,53 @@
+/**
+ * Settings from outside of a page (`--set train.rate=3e-3`): each is a text of its own, read by the page's grammar,
+ * so that what can be written on the page can be set, and an error stands in the flag and not at a place of the
+ * page that nobody wrote.
+ */
+import type { Every, Expr, Span } from "../../../grammar/ast.js";
+import { parseSetting } from "../../../grammar/parse.js";
+import { Abandoned, fail, type Elaboration } from "./scope.js";
+import { valueAt } from "../../../runtime/records.js";
+
+export type Settings = Readonly<Record<string, string>>;
+
+const PREFIX = "--set ";
+
+/** The text of a flag as diagnostics show it, by the name of its file; undefined for other files. */
+export function flagText(set: Settings, file: string): string | undefined {
+  const name = file.startsWith(PREFIX) ? file.slice(PREFIX.length) : null;
+  const value = name === null ? undefined : valueAt(set, name);
+  return value === undefined ? undefined : `${name}=${value}`;
+}
+
+/** The place of a flag's name. */
+export const nameOf = (name: string): Span => ({ file: `${PREFIX}${name}`, start: 0, end: name.length });
+
+/** The place of a flag's value. */
+export const valueOfFlag = (name: string, value: string): Span => {
+  const start = name.length + 1;
+  return { file: `${PREFIX}${name}`, start, end: start + Math.max(1, value.length) };
+};
+
+/** What a flag says. `value` is null when that is wrong. */
+function readFlag(name: string, value: string): ReturnType<typeof parseSetting> {
+  // Blanks for the name, so that offsets are those of the flag's text.
+  return parseSetting(`${" ".repeat(name.length + 1)}${value}`, `${PREFIX}${name}`);
+}
+
+/** The value of a flag, as an expression; gives up when it is none. */
+export function flagged(state: Elaboration, name: string, text: string): Expr {
+  const { value, diagnostics } = readFlag(name, text);
+  diagnostics.forEach(state.report);
+  if (!value) throw new Abandoned();
+  return value.kind === "every" ? fail(state, "MHC502", value.span, "`every` is for `recompute`") : value;
+}
+
+/** What stands in the flags of a section, by the settings' own names; those that cannot be read are reported. */
+export function flagsOf(state: Elaboration, section: string, given: Settings): ReadonlyMap<string, Expr | Every> {
+  const values = Object.entries(given).map(([name, text]) => {
+    const { value, diagnostics } = readFlag(`${section}.${name}`, text);
+    diagnostics.forEach(state.report);
+    return [name, value] as const;
+  });
+  return new Map(values.flatMap(([name, value]) => (value ? [[name, value] as const] : [])));
+}

@@ -1,0 +1,62 @@
+/** Coordinates of elements, as kernels compute them, and the names under which their values are remembered. */
+import * as k from "../../kernel/build.js";
+import type { Node } from "../../graph/node.js";
+import type { Expr } from "../../kernel/ir.js";
+
+export interface Coord {
+  /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
+  readonly at: Expr;
+  readonly lane: number;
+  /** Scope in which `at` exists. */
+  readonly depth: number;
+}
+
+export const constant = (value: number): Coord => ({ at: k.idx(value), lane: 0, depth: 0 });
+
+/** The same values, all with four lanes if one of them has. */
+export const widen = (values: readonly Expr[]): Expr[] =>
+  values.some((value) => value.type.lanes === 4)
+    ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value)))
+    : [...values];
+
+/** A constant of the type of `x`. */
+export const like = (x: Expr, value: number): Expr => {
+  const scalar = x.type.of === "u32" ? k.u32(value) : k.f32(value);
+  return x.type.lanes === 4 ? k.splat(scalar) : scalar;
+};
+
+export function key({ at, lane }: Coord): string {
+  if (at.kind !== "const" && at.kind !== "ref") throw new Error("schedule: an unbound coordinate");
+  return `${at.kind === "const" ? at.value : at.name}${lane ? `+${lane}` : ""}`;
+}
+
+export const valueId = (node: Node, coords: readonly Coord[]): string => `${node.id}|${coords.map(key).join(",")}`;
+
+/** The vector along the last axis that holds an element at a constant coordinate, and its place in it. */
+export function laneOf(
+  coords: readonly Coord[],
+): { readonly vector: readonly Coord[]; readonly lane: 0 | 1 | 2 | 3 } | null {
+  const last = coords[coords.length - 1];
+  if (last?.at.kind !== "const" || last.lane !== 0) return null;
+  const lane = (last.at.value & 3) as 0 | 1 | 2 | 3;
+  return { vector: [...coords.slice(0, -1), { ...constant(last.at.value - lane), lane: 1 }], lane };
+}
+
+/** What is remembered of a value in another form: as a lane of a vector, or as the lanes of one. */
+export function lookUp(memo: ReadonlyMap<string, Expr>, node: Node, coords: readonly Coord[]): Expr | null {
+  const place = laneOf(coords);
+  const vector = place && memo.get(valueId(node, place.vector));
+  if (vector) return vector.type.lanes === 4 ? k.extract(vector, place.lane) : null;
+  const stepping = coords.filter(({ lane }) => lane !== 0);
+  if (stepping.length !== 1 || stepping[0]!.at.kind !== "const") return null;
+  const { value } = stepping[0]!.at;
+  const items = [0, 1, 2, 3].map((l) =>
+    memo.get(
+      valueId(
+        node,
+        coords.map((c) => (c.lane === 0 ? c : constant(value + l * c.lane))),
+      ),
+    ),
+  );
+  return items.every((item) => item?.type.lanes === 1) ? k.lanes(items as [Expr, Expr, Expr, Expr]) : null;
+}

@@ -1,0 +1,226 @@
+/**
+ * Reductions as loops. Several of one extent may share a walk over it, so that what they read in common is loaded once.
+ * Where a workgroup works on one thing (GPU), its invocations stride over the walk and combine what they found through
+ * shared memory.
+ */
+import * as k from "../../kernel/build.js";
+import type { Expr, Stmt, Type } from "../../kernel/ir.js";
+import { constant, widen, type Coord } from "./coords.js";
+import { rowMajor, sizeOf } from "../fusion/views.js";
+
+/** How a workgroup shares a reduction: in the scope of this depth all its invocations meet. */
+export interface Cooperation {
+  readonly depth: number;
+  readonly workgroup: number;
+}
+
+export interface Reduction {
+  readonly op: "sum" | "reduce_max";
+  /** Whether the result has four lanes. */
+  readonly wide: boolean;
+  /** What is combined, at a position of the walk. */
+  readonly item: (reduced: readonly Coord[]) => Expr;
+}
+
+/** What a reduction needs of the emitter. */
+export interface Loops {
+  readonly lanes: 1 | 4;
+  /** Terms of a sum that is spelt out, at most. */
+  readonly spelt: number;
+  readonly cooperation: Cooperation | undefined;
+  readonly depth: () => number;
+  readonly fresh: (stem: string) => string;
+  readonly bind: (value: Expr) => Expr;
+  readonly push: (stmt: Stmt) => void;
+  readonly loop: (from: Expr, to: Expr, step: number, body: (coord: Coord) => void) => void;
+  readonly guard: (condition: Expr, body: () => void) => void;
+  readonly nest: (sizes: readonly number[], body: (coords: Coord[]) => void) => void;
+  readonly coord: (at: Expr) => Coord;
+  readonly split: (flat: Coord, sizes: readonly number[]) => Coord[];
+  /** Memory of the workgroup, of that many words at least; what one reduction left in it, the next may overwrite. */
+  readonly shared: (name: string, words: number) => void;
+}
+
+/** With more reductions than this, a vector for each would not stay in registers with what it sums. */
+const FEW = 8;
+/**
+ * Vectors of accumulators of one walk, at most, when a reduction has several: a sum waits three cycles for the one
+ * before it, and two can be begun a cycle.
+ */
+const SIDE_BY_SIDE = 4;
+/** Words that walk together at most; and in how much memory of a workgroup they are combined. */
+const TOGETHER = 128;
+const SHARES = 2048;
+const local = k.ref("local", k.INDEX);
+const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
+
+const combiner =
+  (op: Reduction["op"]) =>
+  (a: Expr, b: Expr): Expr =>
+    op === "sum" ? k.add(a, b) : k.max(a, b);
+const neutral = (op: Reduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
+
+/** Cuts a list into parts that may share a walk. */
+export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reduction, { cooperation }: Loops): T[][] {
+  const most = cooperation ? Math.floor(SHARES / (cooperation.workgroup + 1)) : TOGETHER;
+  const parts: T[][] = [];
+  let words = most;
+  for (const item of items) {
+    const own = reductionOf(item).wide ? 4 : 1;
+    words += own;
+    if (words > most) {
+      parts.push([]);
+      words = own;
+    }
+    parts[parts.length - 1]!.push(item);
+  }
+  return parts;
+}
+
+/** The results of reductions over all positions of `sizes`; all of one op. */
+export function reduceAll(e: Loops, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
+  const total = sizeOf(sizes);
+  if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt)
+    return cooperate(e, e.cooperation.workgroup, sizes, reductions);
+  const last = sizes[sizes.length - 1] ?? 1;
+  if (total <= e.spelt) {
+    return reductions.map(({ op, item }) =>
+      widen(Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)))).reduce(
+        combiner(op),
+      ),
+    );
+  }
+  if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ wide }) => wide)) {
+    const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+    e.nest(sizes, (reduced) => found.forEach(({ accumulate }) => accumulate(reduced)));
+    return found.map(({ value }) => value);
+  }
+  // Partial results along the last axis, four to a vector and several vectors side by side; then what is left of it.
+  const main = last - (last % 4);
+  const ways = waysOf(main / 4, reductions.length);
+  const vectors = reductions.map((reduction) => Array.from({ length: ways }, () => accumulator(e, reduction, 4)));
+  const tails = last === main ? [] : reductions.map((reduction) => accumulator(e, reduction, 1));
+  e.nest(sizes.slice(0, -1), (outer) => {
+    e.loop(k.idx(0), k.idx(main), 4 * ways, (c) => {
+      for (let way = 0; way < ways; way++) {
+        const at = way === 0 ? c : e.coord(k.add(c.at, k.idx(4 * way)));
+        vectors.forEach((own) => own[way]!.accumulate([...outer, { ...at, lane: 1 }]));
+      }
+    });
+    if (tails.length)
+      e.loop(k.idx(main), k.idx(last), 1, (c) => tails.forEach(({ accumulate }) => accumulate([...outer, c])));
+  });
+  return reductions.map(({ op }, i) => {
+    const combine = combiner(op);
+    const v = e.bind(
+      pairs(
+        vectors[i]!.map(({ value }) => value),
+        combine,
+      ),
+    );
+    const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
+    return tails.length ? combine(folded, tails[i]!.value) : folded;
+  });
+}
+
+/** Vectors that a reduction collects in: one sum waits for the one before it, so a few of them take turns. */
+function waysOf(vectors: number, reductions: number): number {
+  let ways = 1;
+  while (2 * ways * reductions <= SIDE_BY_SIDE && vectors % (2 * ways) === 0 && vectors > 2 * ways) ways *= 2;
+  return ways;
+}
+
+const pairs = (items: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr =>
+  items.length === 1
+    ? items[0]!
+    : combine(pairs(items.slice(0, items.length / 2), combine), pairs(items.slice(items.length / 2), combine));
+
+/** A variable that collects a reduction. */
+function accumulator(
+  e: Loops,
+  { op, item }: Reduction,
+  lanes: 1 | 4,
+): { readonly value: Expr; readonly accumulate: (reduced: readonly Coord[]) => void } {
+  const name = e.fresh("acc");
+  const value = k.ref(name, f32(lanes));
+  const start = k.f32(neutral(op));
+  e.push(k.varS(name, lanes === 4 ? k.splat(start) : start));
+  return {
+    value,
+    accumulate: (reduced) => {
+      const found = item(reduced);
+      e.push(k.assign(name, combiner(op)(value, lanes === 4 && found.type.lanes === 1 ? k.splat(found) : found)));
+    },
+  };
+}
+
+/** All meet twice: once each has its share of every result, and once these shares are combined. */
+function cooperate(e: Loops, workgroup: number, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
+  const { op } = reductions[0]!;
+  const combine = combiner(op);
+  const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+  e.loop(local, k.idx(sizeOf(sizes)), workgroup, (flat) => {
+    const reduced = e.split(flat, sizes);
+    found.forEach(({ accumulate }) => accumulate(reduced));
+  });
+  const shares = found.flatMap(({ value }) =>
+    value.type.lanes === 4 ? ([0, 1, 2, 3] as const).map((l) => k.extract(value, l)) : [value],
+  );
+  const results = shares.length === 1 ? foldOne(e, workgroup, shares[0]!, combine) : foldMany(e, workgroup, shares, op);
+  let at = 0;
+  return reductions.map(({ wide }) => {
+    at += wide ? 4 : 1;
+    return wide ? k.lanes(results.slice(at - 4, at) as [Expr, Expr, Expr, Expr]) : results[at - 1]!;
+  });
+}
+
+/** Some invocations combine their part of the shares, then all combine theirs. */
+function foldOne(e: Loops, workgroup: number, share: Expr, combine: (a: Expr, b: Expr) => Expr): Expr[] {
+  const few = 2 ** Math.ceil(Math.log2(workgroup) / 2);
+  const all = (count: number, from: string, at: (i: number) => Expr): Expr =>
+    Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
+  e.shared("shares", workgroup);
+  e.shared("folded", few);
+  e.push(k.store("shares", local, share));
+  e.push(k.barrier());
+  e.guard(k.lt(local, k.idx(few)), () =>
+    e.push(
+      k.store(
+        "folded",
+        local,
+        all(workgroup / few, "shares", (i) => k.add(local, k.idx(i * few))),
+      ),
+    ),
+  );
+  e.push(k.barrier());
+  return [e.bind(all(few, "folded", k.idx))];
+}
+
+/**
+ * Every result is combined by one invocation. Rows are one word longer than needed, so that they begin in different
+ * banks.
+ */
+function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Reduction["op"]): Expr[] {
+  const row = workgroup + 1;
+  e.shared("shares", shares.length * row);
+  e.shared("folded", shares.length);
+  shares.forEach((share, s) => e.push(k.store("shares", k.add(local, k.idx(s * row)), share)));
+  e.push(k.barrier());
+  e.loop(local, k.idx(shares.length), workgroup, (s) => {
+    const { value, accumulate } = accumulator(
+      e,
+      { op, wide: false, item: ([i]) => k.load("shares", k.add(k.mul(s.at, k.idx(row)), i!.at), f32(1)) },
+      1,
+    );
+    e.loop(k.idx(0), k.idx(workgroup), 1, (i) => accumulate([i]));
+    e.push(k.store("folded", s.at, value));
+  });
+  e.push(k.barrier());
+  return shares.map((_, s) => e.bind(k.load("folded", k.idx(s), f32(1))));
+}
+
+/** The coordinates of an element by its number. */
+export function unflatten(flat: number, sizes: readonly number[]): number[] {
+  const strides = rowMajor(sizes);
+  return sizes.map((size, i) => Math.floor(flat / strides[i]!) % size);
+}

@@ -1,0 +1,125 @@
+/**
+ * Makes a graph schedulable: composites without a kernel are expanded, and products that would starve the matmul
+ * skeleton become multiply-and-sum, which the row skeleton does well. Those are products whose result ends in a batch
+ * axis (nothing to vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the
+ * gradient of a mix). A reduction of a long vector to one number becomes two, so that more than one core works on it.
+ */
+import type { Graph, Node, NodeWith, Op } from "../../graph/node.js";
+import { attentionSizes } from "../../graph/ops/attention.js";
+import { SLOT } from "../../graph/packing.js";
+import { letters } from "../../graph/ops/structure.js";
+import { expand } from "../../passes/expand.js";
+import { rewrite } from "../../passes/rewrite.js";
+import type { Builder } from "../../graph/builder.js";
+import { lastLetter } from "./contraction.js";
+import { access, sizeOf } from "./views.js";
+
+/** Fewer columns than this fill no vector block. */
+const FEW_COLUMNS = 8;
+/** A vector of fewer elements is reduced by one core in less time than a second dispatch takes. */
+const LONG_VECTOR = 16_384;
+const LONGEST_ROW = 4096;
+
+/** Several devices are scheduled from one graph, which is the same for all of them once it is legal. */
+const legal = new WeakMap<Graph, Graph>();
+
+/** Composites with a skeleton of their own. */
+const KERNELS: ReadonlySet<Op> = new Set<Op>([
+  "sinkhorn",
+  "sinkhorn_vjp",
+  "attention",
+  "attention_lse",
+  "attention_vjp",
+]);
+
+/**
+ * Columns of a key and a value together: more, and four rows leave a workgroup's memory on a GPU, and a core's first
+ * cache.
+ */
+const WIDEST_HEAD = 1022;
+
+function isTooWide(node: Node): boolean {
+  if (node.op !== "attention" && node.op !== "attention_lse" && node.op !== "attention_vjp") return false;
+  const { depth, width } = attentionSizes(node.inputs);
+  return depth + width > WIDEST_HEAD;
+}
+
+export function legalize(graph: Graph): Graph {
+  const known = legal.get(graph) ?? legalized(graph);
+  legal.set(graph, known);
+  return known;
+}
+
+function legalized(graph: Graph): Graph {
+  const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
+  return rewrite(expanded, (b, node) => {
+    if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
+    return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
+  });
+}
+
+/**
+ * First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation
+ * everywhere.
+ */
+function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
+  const x = node.inputs[0]!;
+  const row = x.shape.length === 1 ? rowOf(x.shape[0]!) : null;
+  if (row === null) return null;
+  const rows = b.reshape(x, [x.shape[0]! / row, row]);
+  return node.op === "sum" ? b.sum(b.sum(rows, [1]), [0]) : b.reduceMax(b.reduceMax(rows, [1]), [0]);
+}
+
+/** The longest row that a long vector is cut into without a rest; null for what is short, or has no such row. */
+function rowOf(size: number): number | null {
+  if (size < LONG_VECTOR) return null;
+  for (let row = LONGEST_ROW; row >= SLOT; row -= SLOT) if (size % row === 0) return row;
+  return null;
+}
+
+function isStarved(node: NodeWith<"contract">): boolean {
+  const l = letters(node.attrs.spec)!;
+  const last = lastLetter(l.out, node.shape);
+  if (last === undefined || (l.a.includes(last) && l.b.includes(last))) return true;
+  const summed = [...l.a].filter((letter) => !l.out.includes(letter));
+  if (summed.length === 0) return true;
+  const size = (letter: string): number =>
+    l.a.includes(letter) ? node.inputs[0]!.shape[l.a.indexOf(letter)]! : node.inputs[1]!.shape[l.b.indexOf(letter)]!;
+  const [owner, other] = l.a.includes(last) ? [l.a, l.b] : [l.b, l.a];
+  const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
+  const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
+  if (columns >= FEW_COLUMNS || rows >= 64) return false;
+  return (
+    summed.some((letter) => strideOf(node.inputs[0]!, l.a, letter) === 1) &&
+    summed.some((letter) => strideOf(node.inputs[1]!, l.b, letter) === 1)
+  );
+}
+
+/** The stride of a letter in an operand, in words; 0 when the operand repeats along it. */
+function strideOf(operand: Node, term: string, letter: string): number {
+  const found = access(operand, (node) => node.op !== "broadcast" && node.op !== "reshape");
+  return found?.strides[term.indexOf(letter)] ?? 0;
+}
+
+function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
+  const l = letters(node.attrs.spec)!;
+  const summed = [...l.a].filter((letter) => !l.out.includes(letter));
+  const [x, y] = node.inputs as [Node, Node];
+  // Neighbouring results are lanes when they are neighbours in memory; otherwise the summed axis is, and goes last.
+  const last = lastLetter(l.out, node.shape);
+  const columns = last !== undefined && (strideOf(x, l.a, last) === 1 || strideOf(y, l.b, last) === 1);
+  const all = columns ? [...summed, ...l.out] : [...l.out, ...summed];
+  const shape = all.map((letter) =>
+    l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!,
+  );
+  const over = (operand: Node, term: string): Node =>
+    b.broadcast(
+      operand,
+      shape,
+      [...term].map((letter) => all.indexOf(letter)),
+    );
+  return b.sum(
+    b.mul(over(x, l.a), over(y, l.b)),
+    summed.map((letter) => all.indexOf(letter)),
+  );
+}

@@ -1,0 +1,386 @@
+/**
+ * Fusion: the graph is cut into clusters, one kernel each. A cluster has a domain (the shape it loops over and the axes
+ * its reductions remove) and perhaps an anchor (a matrix product, a Sinkhorn projection, attention, or a pack, whose
+ * kernels are copies if any). Nodes are taken in topological order; a node joins the newest cluster among its producers
+ * when it fits that cluster's loops, so that dependencies only run from older to newer clusters and no circle can form.
+ * Inside a cluster nothing is stored but what another cluster or the host reads. Views, constants, conditions, and the
+ * single-use operands of reductions are never stored: they are emitted where they are used (`emit.ts`), so a wrong
+ * guess here costs time, never correctness.
+ */
+import type { Graph, Node, Shape } from "../../graph/node.js";
+import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./views.js";
+
+export interface Cluster {
+  /** Position in the schedule; producers have smaller ones. */
+  readonly order: number;
+  readonly kind: "map" | "matmul" | "sinkhorn" | "attention" | "pack";
+  /** The full domain. For an anchor, its own shape. */
+  readonly shape: Shape;
+  /** Axes of `shape` that the cluster's reductions remove; null when it has none. */
+  axes: readonly number[] | null;
+  readonly anchor: Node | null;
+  readonly members: Set<Node>;
+  /** Leaves and other clusters' nodes that the members read. */
+  readonly reads: Set<Node>;
+  /** Members that are stored, in order of their ids. */
+  roots: Node[];
+}
+
+export interface Partition {
+  readonly clusters: readonly Cluster[];
+  /** Every stored node that is not a leaf, with the cluster that stores it. */
+  readonly stored: ReadonlyMap<Node, Cluster>;
+  /** What a kernel can load: leaves and stored nodes. */
+  readonly isBase: (node: Node) => boolean;
+  /** The clusters that read a leaf or a stored node, oldest first. */
+  readonly readersOf: (node: Node) => readonly Cluster[];
+}
+
+export const isLeaf = (node: Node): boolean =>
+  node.op === "parameter" || node.op === "state" || node.op === "input" || node.op === "literal";
+
+const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
+const isAnchor = (node: Node): boolean =>
+  node.op === "contract" ||
+  node.op === "sinkhorn" ||
+  node.op === "sinkhorn_vjp" ||
+  node.op === "pack" ||
+  isAttention(node);
+const isAttention = (node: Node): boolean =>
+  node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
+
+const isElementwise = (node: Node): boolean =>
+  node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
+
+/**
+ * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
+ * operands.
+ */
+function isSibling(a: Node, b: Node): boolean {
+  if (a.op === "attention_vjp" && b.op === "attention_vjp") {
+    return (
+      a.attrs.wrt !== b.attrs.wrt &&
+      a.attrs.scale === b.attrs.scale &&
+      a.attrs.causal === b.attrs.causal &&
+      a.inputs.every((input, i) => input === b.inputs[i])
+    );
+  }
+  const [result, logs] = a.op === "attention" ? [a, b] : [b, a];
+  return (
+    result.op === "attention" &&
+    logs.op === "attention_lse" &&
+    result.attrs.scale === logs.attrs.scale &&
+    result.attrs.causal === logs.attrs.causal &&
+    logs.inputs.every((input, i) => input === result.inputs[i])
+  );
+}
+
+/** A cluster whose reductions leave fewer rows than this keeps one core busy at most. */
+const FEW_ROWS = 64;
+const LARGE = 4096;
+/**
+ * Tensors that one kernel reads at most. Without a limit a sum over many tensors would be one kernel that grows with
+ * depth; with it the sum is a row of equal kernels.
+ */
+const MOST_READS = 12;
+
+export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
+
+/** Every node that `graph` needs, producers first. */
+export function reachable(graph: Graph): Node[] {
+  const seen = new Set<Node>();
+  const order: Node[] = [];
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    node.inputs.forEach(visit);
+    order.push(node);
+  };
+  for (const node of graph.outputs.values()) visit(node);
+  for (const [leaf, node] of graph.updates) {
+    visit(leaf);
+    visit(node);
+  }
+  return order.sort((a, b) => a.id - b.id);
+}
+
+export function partition(graph: Graph): Partition {
+  const nodes = reachable(graph);
+  // The host reads an output whole; a new value may be a slice of what is in memory (`plan.ts` stores or copies it from
+  // there).
+  const outputs = [...graph.outputs.values()];
+  const results = [...outputs, ...graph.updates.values()];
+  const uses = countUses(nodes, results);
+  const floating = findFloating(nodes, uses, new Set(results));
+  const never = (node: Node): boolean =>
+    isView(node) || node.op === "constant" || node.op === "iota" || node.dtype === "bool" || floating.has(node);
+  const forced = findForced(nodes, outputs, [...graph.updates.values()], never);
+  /** Elementwise nodes that fit no cluster and are read once: they wait for their reader, and are emitted there. */
+  const waiting = new Set<Node>();
+  const inline = (node: Node): boolean => (never(node) && !forced.has(node)) || waiting.has(node);
+
+  const clusters: Cluster[] = [];
+  const home = new Map<Node, Cluster>();
+  /** Clusters that read a node, newest last: where siblings meet. */
+  const readers = new Map<Node, Cluster[]>();
+  /**
+   * The oldest cluster that a node of an epoch may join: none that was there when the epoch began. What recompute makes
+   * again from kept tensors would fit the kernels of the forward pass, and then live as long as if it had been kept.
+   */
+  const began = new Map<number, number>([[0, 0]]);
+
+  for (const node of nodes) {
+    if (isLeaf(node) || inline(node)) continue;
+    if (!began.has(node.epoch)) began.set(node.epoch, clusters.length);
+    const producers = producersOf(node, inline);
+    const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
+    const found = isAnchor(node) ? findSiblings(node, newest) : findHome(node, producers, newest);
+    if (!found && !forced.has(node) && waits(node, uses)) {
+      waiting.add(node);
+      continue;
+    }
+    const cluster = found ?? open(node);
+    cluster.members.add(node);
+    for (const producer of producers) if (home.get(producer) !== cluster) cluster.reads.add(producer);
+    if (isReduction(node)) cluster.axes ??= reducedAxes(node);
+    home.set(node, cluster);
+    for (const producer of producers) {
+      const list = readers.get(producer) ?? [];
+      if (list[list.length - 1] !== cluster) list.push(cluster);
+      readers.set(producer, list);
+    }
+  }
+
+  const stored = new Map<Node, Cluster>();
+  const store = (node: Node): void => {
+    const cluster = home.get(node);
+    if (cluster) stored.set(node, cluster);
+  };
+  for (const [node, cluster] of home) {
+    for (const producer of producersOf(node, inline)) {
+      if (home.get(producer) !== cluster) store(producer);
+    }
+  }
+  for (const output of outputs) store(behindReshapes(output, (node) => forced.has(node)));
+  for (const value of graph.updates.values()) store(rangeOf(value, (node) => isLeaf(node) || forced.has(node)).base);
+  for (const cluster of clusters)
+    cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
+  return {
+    clusters: clusters.filter((cluster) => cluster.roots.length > 0),
+    stored,
+    isBase: (node) => isLeaf(node) || stored.has(node),
+    readersOf: (node) => readers.get(node) ?? [],
+  };
+
+  function open(node: Node): Cluster {
+    const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
+    const kind =
+      node.op === "contract"
+        ? "matmul"
+        : node.op === "pack"
+          ? "pack"
+          : isAttention(node)
+            ? "attention"
+            : isAnchor(node)
+              ? "sinkhorn"
+              : "map";
+    const cluster: Cluster = {
+      order: clusters.length,
+      kind,
+      shape,
+      axes: null,
+      anchor: isAnchor(node) ? node : null,
+      members: new Set(),
+      reads: new Set(),
+      roots: [],
+    };
+    clusters.push(cluster);
+    return cluster;
+  }
+
+  /** The cluster of attention that gives this result too, when all that the node reads is there by then. */
+  function findSiblings(node: Node, newest: number): Cluster | null {
+    return isAttention(node)
+      ? (clusters.find(
+          ({ kind, members, order }) =>
+            kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node)),
+        ) ?? null)
+      : null;
+  }
+
+  /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
+  function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
+    const oldest = Math.max(newest, began.get(node.epoch)!);
+    const room = (cluster: Cluster): boolean =>
+      cluster.reads.size +
+        producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <=
+      MOST_READS;
+    const first = clusters[newest];
+    if (first && newest >= oldest && room(first) && fits(node, first)) return first;
+    for (const producer of producers) {
+      const list = readers.get(producer) ?? [];
+      for (let i = list.length - 1; i >= 0 && list[i]!.order >= oldest; i--) {
+        if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
+      }
+    }
+    // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
+    // costs more than it does.
+    const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
+    return numbers && room(numbers) && fits(node, numbers) ? numbers : null;
+  }
+
+  function fits(node: Node, cluster: Cluster): boolean {
+    if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
+    // A view that is stored itself reads at other coordinates than it is stored at.
+    if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
+    // So does a gather: its table must be in memory, whole.
+    if (node.op === "gather" && !isForeign(node.inputs[0]!, cluster)) return false;
+    if (isReduction(node)) {
+      const axes = reducedAxes(node);
+      const input = node.inputs[0]!;
+      if (cluster.kind === "matmul" || !sameShape(input.shape, cluster.shape)) return false;
+      if (cluster.axes ? !sameShape(axes, cluster.axes) : !keepsCoresBusy(cluster.shape, axes)) return false;
+      return axes.includes(input.shape.length - 1) && aligned(input, cluster, true);
+    }
+    if (sameShape(node.shape, cluster.shape)) {
+      if (
+        cluster.axes &&
+        !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))
+      )
+        return false;
+      return node.inputs.every((input) => aligned(input, cluster, true));
+    }
+    return (
+      cluster.axes !== null &&
+      sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
+      node.inputs.every((input) => aligned(input, cluster, false))
+    );
+  }
+
+  /** Whether all members of the cluster that `node` reads are read at the cluster's own loop variables. */
+  function aligned(node: Node, cluster: Cluster, full: boolean): boolean {
+    if (cluster.members.has(node))
+      return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, cluster.axes ?? []));
+    if (!inline(node) || isLeaf(node)) return true;
+    if (node.op === "broadcast" && full && cluster.axes) {
+      const kept = node.shape.map((_, axis) => axis).filter((axis) => !cluster.axes!.includes(axis));
+      if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept))
+        return aligned(node.inputs[0]!, cluster, false);
+    }
+    if (isView(node)) return node.inputs.every((input) => isForeign(input, cluster));
+    return node.inputs.every((input) => aligned(input, cluster, full));
+  }
+
+  function isForeign(node: Node, cluster: Cluster): boolean {
+    return !cluster.members.has(node) && (!inline(node) || node.inputs.every((input) => isForeign(input, cluster)));
+  }
+}
+
+const reducedAxes = (node: Node): readonly number[] =>
+  node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
+
+/** Whether a cluster's rows are single numbers. */
+const makesNumbers = (cluster: Cluster): boolean =>
+  cluster.kind === "map" && without(cluster.shape, cluster.axes ?? []).length === 0;
+
+/**
+ * Whether the one reader of an elementwise node is elementwise too, over the same shape. A condition is no reader to
+ * wait for: it may be emitted at many places.
+ */
+function waits(node: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
+  const [reader, ...others] = uses.get(node)!;
+  return (
+    reader !== undefined &&
+    others.length === 0 &&
+    reader !== node &&
+    reader.dtype !== "bool" &&
+    isElementwise(node) &&
+    isElementwise(reader) &&
+    sameShape(reader.shape, node.shape)
+  );
+}
+
+const keepsCoresBusy = (shape: Shape, axes: readonly number[]): boolean =>
+  sizeOf(without(shape, axes)) >= FEW_ROWS || sizeOf(shape) <= LARGE;
+
+/** The nearest nodes behind `node` that are not emitted in place. */
+function producersOf(node: Node, inline: (node: Node) => boolean): Node[] {
+  const found = new Set<Node>();
+  const visit = (input: Node): void => {
+    if (inline(input)) input.inputs.forEach(visit);
+    else found.add(input);
+  };
+  node.inputs.forEach(visit);
+  return [...found];
+}
+
+/** The readers of every node; a result reads itself. */
+export function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
+  const uses = new Map<Node, Node[]>(nodes.map((node) => [node, []]));
+  for (const node of nodes) for (const input of new Set(node.inputs)) uses.get(input)!.push(node);
+  for (const result of results) uses.get(result)!.push(result);
+  return uses;
+}
+
+/**
+ * Elementwise nodes whose only reader is a reduction, over a chain that never grows: emitted inside the reduction's
+ * loop.
+ */
+function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: ReadonlySet<Node>): Set<Node> {
+  const floating = new Set<Node>();
+  for (const node of [...nodes].reverse()) {
+    if (
+      isLeaf(node) ||
+      isAnchor(node) ||
+      isReduction(node) ||
+      isView(node) ||
+      node.op === "gather" ||
+      results.has(node)
+    )
+      continue;
+    let reader: Node = node;
+    let grows = false;
+    do {
+      const next: readonly Node[] = uses.get(reader)!;
+      if (next.length !== 1 || results.has(reader)) break;
+      reader = next[0]!;
+      grows ||= sizeOf(reader.shape) > sizeOf(node.shape);
+    } while (isView(reader));
+    if (reader === node || isView(reader) || grows) continue;
+    if (isReduction(reader) || floating.has(reader)) floating.add(node);
+  }
+  return floating;
+}
+
+/**
+ * Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does
+ * the host.
+ */
+function findForced(
+  nodes: readonly Node[],
+  outputs: readonly Node[],
+  values: readonly Node[],
+  never: (node: Node) => boolean,
+): Set<Node> {
+  const forced = new Set<Node>();
+  const isBase = (node: Node): boolean => isLeaf(node) || forced.has(node) || !never(node);
+  const force = (node: Node): void => {
+    if (!isLeaf(node)) forced.add(node);
+  };
+  for (const node of nodes) {
+    if (node.op === "contract" || isAttention(node)) {
+      for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
+    } else if (isAnchor(node)) {
+      for (const operand of node.inputs) {
+        const base = behindReshapes(operand, isBase);
+        if (!isBase(base)) force(base);
+      }
+    } else if (node.op === "gather" && !access(node.inputs[0]!, isBase)) force(node.inputs[0]!);
+  }
+  const ensure = (base: Node): void => {
+    if (!isBase(base)) force(base);
+  };
+  for (const output of outputs) ensure(behindReshapes(output, isBase));
+  for (const value of values) ensure(rangeOf(value, isBase).base);
+  return forced;
+}

@@ -1,0 +1,120 @@
+/**
+ * Looks through views. `broadcast`, `reshape` and `slice` move no data, so a kernel reads the tensor behind them at
+ * other places. This file answers one question: which stored tensor, and which stride for each axis, does a node read?
+ * A reshape that would need a copy (its axes straddle the strides behind it) has no answer, and the partition stores it
+ * instead.
+ */
+import type { Graph, Node, Shape } from "../../graph/node.js";
+
+/** Reads of a node are reads of `base` at sum(coordinate[i] * strides[i]), in words. */
+export interface Access {
+  readonly base: Node;
+  readonly strides: readonly number[];
+}
+
+export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
+
+export function rowMajor(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length).fill(0);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis]!;
+  }
+  return strides;
+}
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
+
+export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
+
+/** The strides of `shape` over memory laid out as (`from`, `strides`), or null when that needs a copy. */
+export function reshapeStrides(from: Shape, strides: readonly number[], shape: Shape): number[] | null {
+  const source = from.map((size, i) => ({ size, stride: strides[i]! })).filter((axis) => axis.size !== 1);
+  const result = new Array<number>(shape.length).fill(0);
+  let at = 0;
+  for (let i = 0; i < shape.length;) {
+    if (shape[i] === 1) {
+      i++;
+      continue;
+    }
+    let wanted = shape[i]!;
+    let last = i;
+    let got = source[at]?.size ?? 1;
+    let end = at;
+    while (wanted !== got) {
+      if (wanted < got) {
+        last++;
+        wanted *= shape[last] ?? Number.NaN;
+      } else {
+        end++;
+        got *= source[end]?.size ?? Number.NaN;
+      }
+      if (Number.isNaN(wanted) || Number.isNaN(got)) return null;
+    }
+    for (let j = at; j < end; j++) {
+      if (source[j]!.stride !== source[j + 1]!.stride * source[j + 1]!.size) return null;
+    }
+    let stride = source[end]!.stride;
+    for (let j = last; j >= i; j--) {
+      result[j] = stride;
+      stride *= shape[j]!;
+    }
+    at = end + 1;
+    i = last + 1;
+  }
+  return result;
+}
+
+/**
+ * The access of `node` through its views down to a node for which `isBase` holds; null when a view stands in the way
+ * that cannot be expressed in strides.
+ */
+export function access(node: Node, isBase: (node: Node) => boolean): Access | null {
+  if (isBase(node)) return { base: node, strides: rowMajor(node.shape) };
+  if (node.op === "broadcast") {
+    const inner = access(node.inputs[0]!, isBase);
+    if (!inner) return null;
+    const strides = new Array<number>(node.shape.length).fill(0);
+    node.attrs.axes.forEach((axis, i) => {
+      strides[axis] = node.inputs[0]!.shape[i] === 1 ? 0 : inner.strides[i]!;
+    });
+    return { base: inner.base, strides };
+  }
+  if (node.op === "reshape") {
+    const input = node.inputs[0]!;
+    const inner = access(input, isBase);
+    const strides = inner && reshapeStrides(input.shape, inner.strides, node.shape);
+    return strides ? { base: inner.base, strides } : null;
+  }
+  return null;
+}
+
+/**
+ * The words of `node` lie in those of `base`, from `offset` on, when `base` is in memory: what is behind a chain of
+ * reshapes and slices.
+ */
+export function rangeOf(node: Node, stop: (node: Node) => boolean): { readonly base: Node; readonly offset: number } {
+  if (stop(node) || (node.op !== "reshape" && node.op !== "slice")) return { base: node, offset: 0 };
+  const { base, offset } = rangeOf(node.inputs[0]!, stop);
+  return { base, offset: offset + (node.op === "slice" ? node.attrs.offset : 0) };
+}
+
+/** The node behind a chain of reshapes: the same words in the same order. */
+export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node {
+  return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0]!, stop) : node;
+}
+
+/**
+ * The stored tensors that outlive the kernels: those behind outputs, and those that new values are, or are ranges of.
+ */
+export const resultsOf = (graph: Graph, isBase: (node: Node) => boolean): Set<Node> =>
+  new Set([
+    ...[...graph.outputs.values()].map((node) => behindReshapes(node, isBase)),
+    ...[...graph.updates.values()].map((node) => rangeOf(node, isBase).base),
+  ]);
+
+/** The node that a chain of views shows. */
+export function behindViews(node: Node, stop: (node: Node) => boolean): Node {
+  return isView(node) && !stop(node) ? behindViews(node.inputs[0]!, stop) : node;
+}

@@ -1,0 +1,243 @@
+/**
+ * Kernels that do not wait for each other run as one dispatch, since a dispatch costs a barrier of all threads (or 20
+ * us of a driver). Equal kernels become copies of one, whatever their depth in the network: the projections of a
+ * layer's queries, keys and values, or the sums over tokens of all its connections. Small kernels that differ become
+ * members of a new one, whose groups are theirs, one after the other; those whose invocations share memory do not,
+ * since that is declared for a whole kernel.
+ *
+ * Both by the same rule: a kernel goes into the latest batch that takes it and comes after all that it needs, none from
+ * before its epoch. Light kernels wait until they are needed, so that those of one kind, made layer by layer, meet:
+ * gradients of a connection's scalars, which nobody reads before the update.
+ */
+import { COPIES } from "../../../runtime/plan.js";
+import * as k from "../../kernel/build.js";
+import type { Buffer, Kernel, Stmt } from "../../kernel/ir.js";
+import { rename } from "../../kernel/rename.js";
+import type { Bound, Place } from "../emit/kernelize.js";
+import type { Located } from "./places.js";
+import type { Region } from "../fusion/regions.js";
+
+/** Floating-point operations up to which a kernel is small. */
+const SMALL = 1 << 22;
+/** Members of a batch: with more, every depth would have texts of its own. */
+const MOST = 3;
+/**
+ * Share of the largest tensor up to which all that a kernel touches is light: what it reads has to stay while it waits.
+ */
+const LIGHT = 1 / 8;
+/** Largest tensors that all that waits may add up to. */
+const HELD = 1;
+
+/** Words of a space; places overlap when their words in one space do. */
+export interface Span {
+  readonly space: unknown;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Touch extends Span {
+  readonly writes: boolean;
+}
+
+/**
+ * A kernel, and the epoch of what it computes: what is made again late (src/passes/recompute.ts) must not be made with
+ * what it was first.
+ */
+export interface Due {
+  readonly bound: Bound;
+  readonly epoch: number;
+  /** What the kernel was made of; null for copies and what sets memory to zero. */
+  readonly region: Region | null;
+}
+
+/** One dispatch: a kernel, and the places of each of its copies. */
+export interface Batch {
+  readonly bound: Bound;
+  readonly copies: readonly (readonly Place[])[];
+  readonly members: readonly Due[];
+}
+
+export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
+  const touches = ({ bound: { kernel, places } }: Due): Touch[] =>
+    kernel.buffers.map(({ access }, i) => ({ ...spanOf(places[i]!), writes: access !== "read" }));
+  const copies = gather(
+    late(dues, touches),
+    touches,
+    ({ epoch }) => epoch,
+    (members, { bound }) => members.length < COPIES && members[0]!.bound.kernel === bound.kernel,
+  );
+  const joined = gather(
+    copies,
+    (members) => members.flatMap(touches),
+    (members) => members[0]!.epoch,
+    (groups, members) => {
+      const [first, one] = [groups[0]![0]!, members[0]!];
+      return (
+        groups.length < MOST &&
+        first.bound.kernel.workgroup === one.bound.kernel.workgroup &&
+        [groups[0]!, members].every((own) => own.length === 1 && isSmall(own[0]!.bound))
+      );
+    },
+  );
+  return joined.map((groups): Batch => {
+    const [members] = groups as [Due[]];
+    const bound = groups.length === 1 ? members[0]!.bound : together(groups.map(([only]) => only!.bound));
+    return {
+      bound,
+      copies: groups.length === 1 ? members.map(({ bound: { places } }) => places) : [bound.places],
+      members: groups.flat(),
+    };
+  });
+}
+
+const isSmall = ({ kernel, flops }: Bound): boolean =>
+  flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
+
+const wordsOf = (touches: readonly Touch[]): number => touches.reduce((words, { from, to }) => words + to - from, 0);
+
+/** The same kernels, the light ones right before the first that has to come after them. */
+function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Due[] {
+  const own = dues.map(touches);
+  const largest = own.flat().reduce((most, { from, to }) => Math.max(most, to - from), 0);
+  const record = createRecord();
+  const needs = own.map((list, i) => {
+    const before = record.before(list);
+    record.add(list, i);
+    return before;
+  });
+  const done: number[] = [];
+  const waiting = new Set<number>();
+  let held = 0;
+  const release = (i: number): void => {
+    if (!waiting.delete(i)) return;
+    held -= wordsOf(own[i]!);
+    needs[i]!.forEach(release);
+    done.push(i);
+  };
+  own.forEach((list, i) => {
+    const words = wordsOf(list);
+    if (words <= LIGHT * largest) {
+      waiting.add(i);
+      held += words;
+      if (held > HELD * largest) waiting.forEach(release);
+      return;
+    }
+    needs[i]!.forEach(release);
+    done.push(i);
+  });
+  waiting.forEach(release);
+  return done.map((i) => dues[i]!);
+}
+
+/** Who touched what: answers which of the earlier ones have to run before a newcomer. */
+function createRecord() {
+  interface Seen extends Span {
+    readonly by: number;
+  }
+  const all = new Map<unknown, Seen[]>();
+  /** Whoever only reads waits for writers alone, which are few. */
+  const written = new Map<unknown, Seen[]>();
+  return {
+    before(touches: readonly Touch[]): ReadonlySet<number> {
+      const found = new Set<number>();
+      for (const { space, from, to, writes } of touches) {
+        for (const other of (writes ? all : written).get(space) ?? [])
+          if (other.from < to && from < other.to) found.add(other.by);
+      }
+      return found;
+    },
+    add(touches: readonly Touch[], by: number): void {
+      for (const { space, from, to, writes } of touches) {
+        for (const lists of writes ? [all, written] : [all]) {
+          const list = lists.get(space);
+          if (list) list.push({ space, from, to, by });
+          else lists.set(space, [{ space, from, to, by }]);
+        }
+      }
+    },
+  };
+}
+
+/**
+ * Puts items into groups that can run in turn: each into the latest that takes it and comes after all that it needs, or
+ * into one of its own.
+ */
+function gather<T>(
+  items: readonly T[],
+  touches: (item: T) => readonly Touch[],
+  epochOf: (item: T) => number,
+  takes: (members: readonly T[], item: T) => boolean,
+): T[][] {
+  const groups: T[][] = [];
+  const began = new Map<number, number>([[0, 0]]);
+  const record = createRecord();
+  for (const item of items) {
+    const own = touches(item);
+    const epoch = epochOf(item);
+    if (!began.has(epoch)) began.set(epoch, groups.length);
+    const earliest = Math.max(began.get(epoch)!, ...[...record.before(own)].map((group) => group + 1));
+    let at = groups.length - 1;
+    while (at >= earliest && !takes(groups[at]!, item)) at--;
+    if (at >= earliest) groups[at]!.push(item);
+    else {
+      at = groups.length;
+      groups.push([item]);
+    }
+    record.add(own, at);
+  }
+  return groups;
+}
+
+/** One kernel whose groups are those of all members. */
+function together(members: readonly Bound[]): Bound {
+  const places = [...new Set(members.flatMap((member) => member.places))];
+  const used = places.map((place) =>
+    members.flatMap((member) => member.kernel.buffers.filter((_, i) => member.places[i] === place)),
+  );
+  const buffers = places.map((place, i): Buffer => {
+    const [reads, writes] = [
+      used[i]!.some(({ access }) => access !== "write"),
+      used[i]!.some(({ access }) => access !== "read"),
+    ];
+    return { name: `b${i}`, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read" };
+  });
+  const group = k.ref("group", k.INDEX);
+  let start = 0;
+  const branches = members.map(({ kernel, places: own }, i) => {
+    const names = new Map(kernel.buffers.map(({ name }, b) => [name, `b${places.indexOf(own[b]!)}`]));
+    const member = `member${i}`;
+    const body: Stmt[] = [
+      k.letS(member, k.sub(group, k.idx(start))),
+      ...rename(kernel.body, new Map([...names, ["group", member]])),
+    ];
+    start += kernel.groups;
+    return { end: start, body };
+  });
+  const body = branches.reduceRight<readonly Stmt[]>(
+    (rest, { end, body: own }) => (rest.length ? [k.ifS(k.lt(group, k.idx(end)), own, rest)] : own),
+    [],
+  );
+  const first = members[0]!.kernel;
+  const name = [...new Set(members.map((member) => member.kernel.name))].join("+");
+  const kernel: Kernel = { name, groups: start, workgroup: first.workgroup, buffers, body };
+  return {
+    kernel,
+    places,
+    tuned: null,
+    touched: places.map((place) => slicesTogether(place, members)),
+    flops: members.reduce((sum, { flops }) => sum + flops, 0),
+    made: new Set(members.flatMap(({ made }) => [...made])),
+  };
+}
+
+/** Words that members read of a place as slices: together no more than there are. */
+function slicesTogether(place: Place, members: readonly Bound[]): number | null {
+  const own = members.flatMap(({ places, touched }) =>
+    places.flatMap((one, i) => (one === place ? [touched[i] ?? null] : [])),
+  );
+  if (own.includes(null)) return null;
+  return Math.min(
+    (place as Located).words,
+    own.reduce<number>((sum, words) => sum + (words ?? 0), 0),
+  );
+}

@@ -1,0 +1,268 @@
+/**
+ * The skeleton for everything without an anchor: maps, and rows with reductions (softmax, norms, losses, gradients of
+ * gains). A row is one position of the kept axes. What varies is who walks what:
+ *
+ *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time;
+ *                        a map whose
+ *                        tensors all have its own shape is walked as one long row.
+ *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
+ *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked
+ *                        serially; where almost all
+ *                        terms are zero (an embedding's gradient), `scatter.ts` walks the others only.
+ *   GPU, map             an invocation an element.
+ *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU
+ *                        that a CPU emulates
+ *                        an invocation a row too.
+ *   GPU, other rows      an invocation a row.
+ */
+import type { KernelProfile } from "../../../codegen/target.js";
+import type { Node, Shape } from "../../graph/node.js";
+import * as k from "../../kernel/build.js";
+import type { Expr } from "../../kernel/ir.js";
+import { chosen } from "../emit/choices.js";
+import { constant, type Coord, type Reducing } from "../emit/emit.js";
+import { kernelize, type Bound, type Places, type Workbench } from "../emit/kernelize.js";
+import { without, type Cluster } from "../fusion/partition.js";
+import { scatter } from "./scatter.js";
+import { scatterOf } from "../fusion/sparse.js";
+import { sameShape, sizeOf } from "../fusion/views.js";
+
+/**
+ * Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call.
+ */
+const GROUP = 8192;
+/** GPU rows of at least this length get a workgroup each, which shares its memory, */
+const LONG_ROW = 32;
+/** or an invocation each, where there are this many. */
+const MANY_ROWS = 64;
+const DEFAULT = { shared: 1 };
+/** The family of long rows, for tests and tuning. */
+export const gpuRows = [{ shared: 0 }, { shared: 1 }];
+
+const group = k.ref("group", k.INDEX);
+const local = k.ref("local", k.INDEX);
+
+/** How the body addresses its roots: coordinates of the full domain, or of a row. */
+interface Split {
+  readonly shape: Shape;
+  readonly axes: readonly number[];
+}
+
+export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
+  const name = cluster.axes ? "row" : "map";
+  if (profile.kind === "gpu") return gpu(name, cluster, profile, places);
+  const flat = flatten(cluster, places);
+  const shape = flat ? [sizeOf(cluster.shape)] : cluster.shape;
+  const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
+  const trailing = axes.length === 0 || axes.includes(shape.length - 1);
+  const scattered = scatterOf(cluster, profile);
+  if (scattered)
+    return kernelize("scatter", [cluster], profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
+  return kernelize(name, [cluster], profile, places, profile.lanes, 1, (bench) => {
+    if (flat || (sizeOf(without(shape, axes)) === 1 && !cluster.axes)) return longRow(bench, cluster, shape, flat);
+    return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
+  });
+}
+
+/** Whether every tensor that the cluster touches has the cluster's shape, or one element: then all axes are one. */
+function flatten(cluster: Cluster, places: Places): boolean {
+  if (cluster.axes || cluster.shape.length < 2) return false;
+  const plain = (node: Node): boolean => {
+    if (places.isBase(node) && !cluster.members.has(node)) return sameShape(node.shape, cluster.shape);
+    if (node.op === "broadcast")
+      return sizeOf(node.inputs[0]!.shape) === 1 && node.inputs[0]!.shape.length === 0 && scalar(node.inputs[0]!);
+    if (node.op === "reshape" || node.op === "slice" || node.op === "gather" || node.op === "iota") return false;
+    return sameShape(node.shape, cluster.shape) && node.inputs.every(plain);
+  };
+  const scalar = (node: Node): boolean => node.shape.length === 0 && (places.isBase(node) || node.inputs.every(scalar));
+  return cluster.roots.every(plain);
+}
+
+/** Values first, then stores: a root may be stored over what another root reads. */
+export function storeRoots(bench: Workbench, roots: readonly Node[], coords: readonly Coord[]): void {
+  const values = roots.map((root): Expr => bench.emitter.emit(root, coords));
+  roots.forEach((root, i) => bench.emitter.store(bench.write(root), root, coords, values[i]!));
+}
+
+/** A map as one run of elements, cut into groups. */
+function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean): number {
+  const { emitter: e, profile } = bench;
+  const total = sizeOf(shape);
+  const at = (c: Coord): Coord[] => {
+    if (!flat) return shape.map((_, axis) => (axis === shape.length - 1 ? c : constant(0)));
+    // One coordinate stands for all axes: it is put on the last, whose stride is 1.
+    return cluster.shape.map((_, axis) => (axis === cluster.shape.length - 1 ? c : constant(0)));
+  };
+  if (shape.length === 0 || total === 1) {
+    storeRoots(
+      bench,
+      cluster.roots,
+      cluster.shape.map(() => constant(0)),
+    );
+    return 1;
+  }
+  const groups = Math.ceil(total / GROUP);
+  const from = e.bind(k.mul(group, k.idx(GROUP)));
+  const to = e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(total)));
+  if (profile.lanes === 1) e.loop(from, to, 1, (c) => storeRoots(bench, cluster.roots, at(c)));
+  else {
+    const main = total - (total % 4);
+    if (main > 0)
+      e.loop(from, main === total ? to : e.bind(k.min(to, k.idx(main))), 4, (c) =>
+        storeRoots(bench, cluster.roots, at({ ...c, lane: 1 })),
+      );
+    if (main < total) {
+      e.guard(k.eq(to, k.idx(total)), () =>
+        e.loop(k.idx(main), k.idx(total), 1, (c) => storeRoots(bench, cluster.roots, at(c))),
+      );
+    }
+  }
+  return groups;
+}
+
+/** Loops over some axes with the last in lanes of four, and what is left of it one by one. */
+export function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
+  const { emitter: e, profile } = bench;
+  const last = sizes[sizes.length - 1];
+  if (last === undefined) return body([]);
+  if (profile.lanes === 1 || last < 4) return e.nest(sizes, body);
+  const main = last - (last % 4);
+  e.nest(sizes.slice(0, -1), (outer) => {
+    e.loop(k.idx(0), k.idx(main), 4, (c) => body([...outer, { ...c, lane: 1 }]));
+    if (main < last) e.loop(k.idx(main), k.idx(last), 1, (c) => body([...outer, c]));
+  });
+}
+
+const merge = ({ shape, axes }: Split, kept: readonly Coord[], inner: readonly Coord[]): Coord[] => {
+  let i = 0;
+  let j = 0;
+  return shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : kept[i++]!));
+};
+
+export const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
+  if (!cluster.axes) return { full: cluster.roots, row: [] };
+  const full = cluster.roots.filter((root) => sameShape(root.shape, cluster.shape));
+  return { full, row: cluster.roots.filter((root) => !full.includes(root)) };
+};
+
+/** The reductions of a cluster. */
+export const sumsOf = (cluster: Cluster): Reducing[] =>
+  [...cluster.members].filter((node): node is Reducing => node.op === "sum" || node.op === "reduce_max");
+
+/** Whether a node waits for a reduction of the cluster, which what is read does not. */
+export const waits = (node: Node, cluster: Cluster): boolean =>
+  node.inputs.some(
+    (input) =>
+      !cluster.reads.has(input) &&
+      (input.op === "sum" || input.op === "reduce_max" ? cluster.members.has(input) : waits(input, cluster)),
+  );
+
+/** Some rows a group; the inner axes walked inside each row. */
+function rows(bench: Workbench, cluster: Cluster, split: Split): number {
+  const { emitter: e } = bench;
+  const kept = without(split.shape, split.axes);
+  const inner = split.shape.filter((_, axis) => split.axes.includes(axis));
+  const count = sizeOf(kept);
+  const each = Math.max(1, Math.min(count, Math.ceil(GROUP / sizeOf(inner))));
+  const { full, row } = byLevel(cluster);
+  const from = e.bind(k.mul(group, k.idx(each)));
+  const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(count)));
+  e.loop(from, to, 1, (r) => {
+    const at = e.split(r, kept);
+    storeRoots(bench, row, at);
+    if (full.length) lanes(bench, inner, (coords) => storeRoots(bench, full, merge(split, at, coords)));
+  });
+  return Math.ceil(count / each);
+}
+
+/** Sums over leading axes: neighbouring rows are lanes. */
+function columns(bench: Workbench, cluster: Cluster, split: Split): number {
+  const { emitter: e, profile } = bench;
+  const kept = without(split.shape, split.axes);
+  const last = kept[kept.length - 1]!;
+  const width = profile.lanes === 4 && last >= 4 ? 4 : 1;
+  const outer = kept.slice(0, -1);
+  const main = Math.floor(last / width);
+  const blocks = sizeOf(outer) * (main + (last % width));
+  const work = sizeOf(split.shape) / (sizeOf(kept) / width);
+  const each = Math.max(1, Math.ceil(GROUP / work));
+  const { full, row } = byLevel(cluster);
+  const inner = split.shape.filter((_, axis) => split.axes.includes(axis));
+  const one = (at: Coord[]): void => {
+    storeRoots(bench, row, at);
+    if (full.length) e.nest(inner, (coords) => storeRoots(bench, full, merge(split, at, coords)));
+  };
+  const from = e.bind(k.mul(group, k.idx(each)));
+  const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(blocks)));
+  e.loop(from, to, 1, (b) => {
+    // Blocks of a row of blocks: first the whole vectors, then single columns.
+    const perOuter = main + (last % width);
+    const [o, block] = e.split(b, [sizeOf(outer), perOuter]) as [Coord, Coord];
+    const at = e.split(o, outer);
+    if (last % width === 0) one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);
+    else {
+      e.guard(k.lt(block.at, k.idx(main)), () =>
+        one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]),
+      );
+      e.guard(k.le(k.idx(main), block.at), () =>
+        one([...at, e.coord(k.add(k.idx(main * width), k.sub(block.at, k.idx(main))))]),
+      );
+    }
+  });
+  return Math.ceil(blocks / each);
+}
+
+function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Places): Bound {
+  const { shape } = cluster;
+  const { workgroup } = profile;
+  const axes = cluster.axes ?? [];
+  const kept = without(shape, axes);
+  const inner = shape.filter((_, axis) => axes.includes(axis));
+  const { full, row } = byLevel(cluster);
+  const long =
+    cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
+  const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
+  if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
+    const split = { shape, axes };
+    return kernelize(
+      `${name}_shared`,
+      [cluster],
+      profile,
+      places,
+      1,
+      workgroup,
+      (bench) => {
+        const { emitter: e, choose } = bench;
+        if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
+        const r: Coord = { at: group, lane: 0, depth: 0 };
+        const at = kept.length === 1 ? [r] : e.split(r, kept);
+        const values = row.map((root): Expr => e.emit(root, at));
+        e.guard(k.eq(local, k.idx(0)), () =>
+          row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)),
+        );
+        if (full.length) {
+          // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
+          e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) =>
+            storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
+          );
+        }
+        return sizeOf(kept);
+      },
+      { depth: 0, workgroup },
+    );
+  }
+  const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
+  return kernelize(name, [cluster], profile, places, 1, workgroup, (bench) => {
+    const { emitter: e, choose } = bench;
+    if (long) choose("row", key, DEFAULT);
+    const flat = k.add(k.mul(group, k.idx(workgroup)), local);
+    const body = (): void => {
+      const at = e.split(e.coord(flat), cluster.axes ? kept : shape);
+      if (!cluster.axes) return storeRoots(bench, full, at);
+      storeRoots(bench, row, at);
+      if (full.length) e.nest(inner, (coords) => storeRoots(bench, full, merge({ shape, axes }, at, coords)));
+    };
+    e.guard(k.lt(flat, k.idx(total)), body);
+    return Math.ceil(total / workgroup);
+  });
+}

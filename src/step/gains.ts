@@ -1,0 +1,88 @@
+/**
+ * Gains as `mhc verify` measures them: from the derivative of the stream after a connection by the stream before it,
+ * with what a gain holds cut out of the graph (`src/model/held.ts`). No reading of a mix is asked, so that a proof is
+ * held against what is computed. For every example one number of the stream is chosen, and one connection:
+ *
+ * - `gain:x:rows`: the sum of absolute values of the row of that number, in the derivative of the stream after that
+ *   connection by the stream before the first: of the composite of all mixes up to there. The largest of all is the
+ *   forward gain.
+ * - `gain:x:columns`: that of its column, in the derivative of the last stream by the stream before that connection:
+ *   the backward gain.
+ *
+ * A row comes of a cotangent that is carried backward, connection by connection. A column needs tangents carried
+ * forward: the transpose of a derivative is the derivative of it by its cotangent, in which it is linear.
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import { sameShape } from "../graph/record.js";
+import type { Chain, Connection } from "../graph/streams.js";
+import { vjp } from "../graph/differentiate.js";
+
+/**
+ * The inputs of a stream: weights [batch, connections], and for every axis of the stream weights [batch, size]; ones
+ * and zeros.
+ */
+export const depthInput = (stream: string): string => `gain:${stream}:depth`;
+export const placeInput = (stream: string, axis: number): string => `gain:${stream}:place:${axis}`;
+
+/** Sums [batch] by name, of streams lowered with what is held apart. */
+export function gains(b: Builder, chains: readonly Chain[], held: ReadonlySet<Node>): Map<string, Node> {
+  return new Map(
+    chains.flatMap((chain): [string, Node][] => {
+      const [first] = chain;
+      if (!first) return [];
+      const {
+        stream,
+        before: { shape },
+      } = first;
+      const chosen = shape
+        .slice(1)
+        .map((size, axis) =>
+          b.broadcast(b.input(placeInput(stream, axis), [shape[0]!, size], "f32"), shape, [0, axis + 1]),
+        )
+        .reduce((x, y) => b.mul(x, y));
+      const depth = b.input(depthInput(stream), [shape[0]!, chain.length], "f32");
+      const sizes = [shape[0]!, chain.length];
+      /** The chosen number where this connection is the chosen one, else 0. */
+      const at = (i: number): Node => {
+        const own = b.sum(b.mul(depth, b.cast(b.eq(b.iota(sizes, 1), b.fill(i, sizes, "u32")), "f32")), [1]);
+        return b.mul(chosen, b.broadcast(own, shape, [0]));
+      };
+      const zero = b.fill(0, shape);
+      const row = chain.reduceRight<Node>(
+        (cotangent, connection, i) => backward(b, connection, b.add(cotangent, at(i)), held),
+        zero,
+      );
+      const column = chain.reduce<Node>(
+        (tangent, connection, i) => forward(b, connection, b.add(tangent, at(i)), held),
+        zero,
+      );
+      const size = (x: Node): Node =>
+        b.sum(
+          b.abs(x),
+          shape.slice(1).map((_, axis) => axis + 1),
+        );
+      return [
+        [`gain:${stream}:rows`, size(row)],
+        [`gain:${stream}:columns`, size(column)],
+      ];
+    }),
+  );
+}
+
+/** Whether the stream's new value is of every example; if not, it is not made of the stream at all. */
+const isPassed = ({ before, after }: Connection): boolean => sameShape(before.shape, after.shape);
+
+function backward(b: Builder, connection: Connection, cotangent: Node, held: ReadonlySet<Node>): Node {
+  const { before, after } = connection;
+  return isPassed(connection) ? vjp(b, [after], [cotangent], [before], held)[0]! : b.fill(0, before.shape);
+}
+
+function forward(b: Builder, connection: Connection, tangent: Node, held: ReadonlySet<Node>): Node {
+  const { before, after } = connection;
+  if (!isPassed(connection)) return b.fill(0, before.shape);
+  // Only the place of the cotangent in the derivative counts: what is left does not depend on it.
+  const cotangent = b.input("cotangent", after.shape, "f32");
+  const [row] = vjp(b, [after], [cotangent], [before], held);
+  return vjp(b, [row!], [tangent], [cotangent])[0]!;
+}

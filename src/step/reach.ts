@@ -1,0 +1,35 @@
+/**
+ * What tells a set that is broken from a page that has overflowed before it, as graph. A map holds for free coordinates
+ * within the reach of its set, and of what is not a number no map makes a point; and a largest value may hide what is
+ * not a number, since on a GPU max(NaN, x) may be x. So for every set:
+ *
+ * - `free:NAME`: the largest free coordinate of all uses, in absolute value; one that is not finite counts as `BEYOND`.
+ * - `lost:NAME`: 1 if some entry of a point is not finite, else 0.
+ */
+import type { Builder } from "../graph/builder.js";
+import type { Node } from "../graph/node.js";
+import { largestOf } from "../graph/combine.js";
+import type { Use } from "../model/lower/parameters.js";
+
+/** Larger than any coordinate that a map can take. */
+export const BEYOND = 2 ** 127;
+
+/** Scalars by name. */
+export function reach(b: Builder, uses: ReadonlyMap<string, readonly Use[]>): Map<string, Node> {
+  const or = (x: Node, bad: number, good: Node): Node => b.select(b.finite(x), good, b.fill(bad, x.shape));
+  return new Map(
+    [...uses].flatMap(([name, all]): [string, Node][] => {
+      const free = all.flatMap((use) => use.free.map((x) => or(x, BEYOND, b.abs(x))));
+      return [
+        ...(free.length ? [[`free:${name}`, largestOf(b, free)] as [string, Node]] : []),
+        [
+          `lost:${name}`,
+          largestOf(
+            b,
+            all.map(({ points }) => or(points, 1, b.fill(0, points.shape))),
+          ),
+        ],
+      ];
+    }),
+  );
+}
