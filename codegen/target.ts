@@ -5,23 +5,8 @@
  * circle.
  */
 import type { Kernel } from "../src/kernel/ir.js";
+import type { KernelProfile } from "../src/kernel/profile.js";
 import type { DeviceCode, Plan } from "../runtime/plan.js";
-
-/** One member of a skeleton's family: its knobs by name. */
-export type Choice = Readonly<Record<string, number>>;
-
-/** What skeletons need to know of a device. Data, not code: cost and tuning read it too. */
-export interface KernelProfile {
-  readonly kind: "cpu" | "gpu";
-  /** Vector lanes that the printer can print: 4 for WASM SIMD, 1 elsewhere. */
-  readonly lanes: 1 | 4;
-  /** Invocations in a workgroup; 1 on a CPU. */
-  readonly workgroup: number;
-  /** Whether the pool `half` may be used: memory of 16-bit floats. */
-  readonly half?: boolean;
-  /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/emit/choices.ts). */
-  readonly choices?: Readonly<Record<string, Choice>>;
-}
 
 export interface OutputFile {
   /** Relative to the output folder. */

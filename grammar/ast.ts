@@ -3,13 +3,7 @@
  * a span on every node; nothing here knows the parser. An expression tree is a small union, because meaning (which name
  * is a dim, a block or a tensor) is decided by `src/model`, never by the grammar.
  */
-
-/** A half-open range of UTF-16 offsets in one source file. */
-export interface Span {
-  readonly file: string;
-  readonly start: number;
-  readonly end: number;
-}
+import type { Span } from "../src/diagnostics/span.js";
 
 /** A name with the place where it stands. */
 export interface Ident {

@@ -3,7 +3,8 @@
  * declarations. Reading ends at the first error: how the rest of a page is read then is `parse.ts`'s affair.
  */
 import { EmbeddedActionsParser, type IToken } from "chevrotain";
-import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, Span, StringLiteral } from "./ast.js";
+import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, StringLiteral } from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
 import * as t from "./lexer.js";
 import { messages } from "./messages.js";
 import { parseBytes } from "./units.js";

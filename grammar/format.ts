@@ -21,9 +21,9 @@ import type {
   Path,
   Repeat,
   Section,
-  Span,
   Use,
 } from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
 import { parse, type Comment } from "./parse.js";
 
 export interface Formatted {

@@ -7,7 +7,8 @@
 import type { IRecognitionException, IToken, TokenType } from "chevrotain";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import type { Every, Expr, File, Span } from "./ast.js";
+import type { Every, Expr, File } from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
 import { tooDeep } from "./depth.js";
 import { explained, lacking } from "./hints.js";
 import * as t from "./lexer.js";

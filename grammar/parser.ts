@@ -23,10 +23,10 @@ import type {
   ParamDecl,
   Path,
   Repeat,
-  Span,
   StreamDecl,
   Use,
 } from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
 import * as t from "./lexer.js";
 import { SectionParser } from "./sections.js";
 

@@ -6,7 +6,7 @@
 import { Lexer, type IToken } from "chevrotain";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import { diagnostic, type Code } from "../src/diagnostics/table.js";
-import type { Span } from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
 import { between, Comma, LeftBracket, LeftParen, RightBrace, RightBracket, RightParen, tokens, word } from "./lexer.js";
 import { codePoint, plainly, slipTokens, type Says } from "./slips.js";
 

@@ -19,9 +19,9 @@ export type {
 export { cost, type CostReport } from "./cost/report.js";
 export type { DeviceProfile } from "./cost/profile.js";
 export { profiles } from "./cost/profiles.js";
-export * from "./manifolds/index.js";
 export { render, toJson } from "./diagnostics/render.js";
 export type { Diagnostic, Note, Severity } from "./diagnostics/diagnostic.js";
-export type { KernelPrinter, KernelProfile, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
+export type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
+export type { KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
 export type { Plan } from "../runtime/plan.js";

@@ -8,7 +8,12 @@ Object.assign(process.env, swiftShaderEnvironment());
 
 export default defineConfig({
   // A user's file imports the package by its name; here that is the source.
-  resolve: { alias: { "mhc-lang": fileURLToPath(new URL("../src/index.ts", import.meta.url)) } },
+  resolve: {
+    alias: {
+      "mhc-lang/manifolds": fileURLToPath(new URL("../src/manifolds/index.ts", import.meta.url)),
+      "mhc-lang": fileURLToPath(new URL("../src/index.ts", import.meta.url)),
+    },
+  },
   test: {
     root: dirname(dirname(fileURLToPath(import.meta.url))),
     include: ["test/**/*.test.ts"],

@@ -2,7 +2,11 @@
 // the subpath's name beside package.json. Run by `npm run build`; what it writes is in the tarball, and is not tracked.
 import { writeFileSync } from "node:fs";
 
-const doors = { runtime: "./dist/runtime/web/index.js", typescript: "./dist/codegen/typescript/emitter.js" };
+const doors = {
+  manifolds: "./dist/src/manifolds/index.js",
+  runtime: "./dist/runtime/web/index.js",
+  typescript: "./dist/codegen/typescript/emitter.js",
+};
 
 for (const [name, target] of Object.entries(doors)) {
   const text = `/** \`mhc-lang/${name}\`, written by runtime/node/doors.mjs. */\nexport * from ${JSON.stringify(target)};\n`;

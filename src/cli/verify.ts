@@ -8,7 +8,7 @@ import type { CheckOptions } from "../compile/compile.js";
 import { readRun, type RunInfo } from "../tools/run.js";
 import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
-import { written } from "../model/quantities.js";
+import { written } from "../model/paths.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";

@@ -4,7 +4,8 @@
  */
 import { standardLibrary } from "../../specs/std.js";
 import { printers as builtIn } from "../../codegen/registry.js";
-import type { Choice, KernelPrinter } from "../../codegen/target.js";
+import type { KernelPrinter } from "../../codegen/target.js";
+import type { Choice } from "../kernel/profile.js";
 import { parse } from "../../grammar/parse.js";
 import {
   copiesOf,

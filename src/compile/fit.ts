@@ -8,7 +8,7 @@
  */
 import { showBytes } from "../../grammar/units.js";
 import { bytesOfPools, wordBytes, type PoolName } from "../../runtime/plan.js";
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { Entries } from "../step/entries.js";

@@ -10,8 +10,9 @@
 import type { Kept } from "../../runtime/plan.js";
 import { sizeOf } from "../graph/record.js";
 import { MEASURES, type Gate, type Measure, type TypedModel } from "../model/typed.js";
-import { countsOf, everyLayer, gateSlots, inside, numbered } from "../model/lower/slots.js";
-import { repeatsOf } from "../model/quantities.js";
+import { gateSlots } from "../model/lower/slots.js";
+import { countsOf, everyLayer, inside, numbered } from "../model/paths.js";
+import { repeatsOf } from "../model/paths.js";
 import type { PricePolynomial } from "../step/hard-concrete.js";
 import { pathOf, type Costs, type Share } from "../cost/cost.js";
 import { recordOf } from "../../runtime/records.js";

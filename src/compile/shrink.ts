@@ -3,7 +3,7 @@
  * plan does, and, while units may still be switched off, their gates and prices. A budget that no choice of units can
  * meet is an error that says the least that can be had.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import { printers } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
 import type { Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";

@@ -4,7 +4,8 @@
  * `modulesOf` names, and hands over what it got; here that is looked at, once, and its functions are watched from then
  * on: whatever they do is an error at the `use` of their module and never one of the compiler.
  */
-import type { File, Span } from "../../grammar/ast.js";
+import type { File } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import { parse } from "../../grammar/parse.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -133,7 +134,7 @@ export function blame(own: readonly OwnSet[], error: unknown, file: string): Dia
   const found = error instanceof OwnSetError ? own.find(({ set }) => set.name === error.set) : undefined;
   if (!found) throw error;
   return diagnostic("MHC307", found.span, (error as OwnSetError).message, {
-    fix: "`checkSet` of mhc-lang tests a set by itself",
+    fix: "`checkSet` of mhc-lang/manifolds tests a set by itself",
   });
 }
 

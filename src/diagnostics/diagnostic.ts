@@ -3,7 +3,7 @@
  * and, where they help, a second place and a fix. Rendering (code frames) and JSON live beside this file; the rest of
  * the compiler only makes these records.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "./span.js";
 
 export type Severity = "error" | "warning";
 

@@ -3,7 +3,7 @@
  * contract. `sources` gives the text of a file by name; a place in a file that is not at hand is named without its
  * lines.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "./span.js";
 import { underlined } from "./columns.js";
 import type { Diagnostic } from "./diagnostic.js";
 

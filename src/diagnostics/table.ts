@@ -3,7 +3,7 @@
  * says how severe it is and, in general terms, what it is about. 1xx syntax, 2xx names, dims and types, 3xx manifolds,
  * 4xx data, 5xx training and cost, 6xx targets.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "./span.js";
 import type { Diagnostic, Note, Severity } from "./diagnostic.js";
 
 interface Row {

@@ -1,196 +1,120 @@
 /**
- * Makes graph nodes. Hash-consing: what has the same op, attributes, inputs, site and epoch is one node, so common
- * subexpressions are shared as they are built. Shapes and dtypes come from the op table, which also says what is wrong
- * with wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise
- * (x * 1, x + 0, views that change nothing) are folded here; the rest is `src/passes/simplify.ts`.
+ * What makes the nodes of a graph, as an interface: the op table, the passes and the manifolds name it, and
+ * `create-builder.ts` implements it. Shapes are positional; a method that is given operands of other shapes or dtypes
+ * than the op table allows throws, since that is a bug of the compiler or of a user's own set and not of a page.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
-import { opTable } from "./ops.js";
-import { sameShape, sizeOf, type OpRecord } from "./record.js";
 
+/** What the maker of a node may say of it beside its op, inputs and attributes. */
 export interface MakeOptions {
+  /** Of a leaf or a layout op; of all others it is inferred. */
   readonly shape?: Shape;
   readonly dtype?: DType;
+  /** Nodes of different sites are never one node: two parameters that are drawn alike, two uses that are kept apart. */
   readonly site?: string;
+  /** The clone that the node belongs to: 0 is the original, and recompute makes the others. */
   readonly epoch?: number;
   readonly origin?: Origin;
 }
 
-export type Builder = ReturnType<typeof createBuilder>;
+/** An elementwise op of one operand: x and the result have one shape. */
+export type Unary = (x: Node) => Node;
+/** An elementwise op of two operands: x, y and the result have one shape. */
+export type Binary = (x: Node, y: Node) => Node;
 
-export function createBuilder() {
-  const known = new Map<string, Node>();
-  let ids = 0;
-  let epoch = 0;
-  let origin: Origin = { block: "", phase: "forward" };
-
-  function make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options: MakeOptions = {}): Node {
-    const record = opTable[op] as OpRecord<K>;
-    const inferred = record.infer(inputs, attrs, options);
-    if (typeof inferred === "string") {
-      throw new Error(
-        `graph: ${op}(${inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ")}): ${inferred}`,
-      );
-    }
-    const site = options.site ?? "";
-    const clone = options.epoch ?? (inputs.length ? epoch : 0);
-    const id = `${op}|${inputs.map((input) => input.id).join(",")}|${JSON.stringify(attrs)}|${inferred.shape.join(",")}|${inferred.dtype}|${site}|${clone}`;
-    const found = known.get(id);
-    if (found) return found;
-    const node = {
-      op,
-      attrs,
-      inputs,
-      shape: inferred.shape,
-      dtype: inferred.dtype,
-      id: ids++,
-      site,
-      epoch: clone,
-      origin: options.origin ?? origin,
-    } as unknown as Node;
-    known.set(id, node);
-    return node;
-  }
-
+export interface Builder {
+  /** A node of any op. Throws when the op table refuses the inputs. */
+  make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options?: MakeOptions): Node;
   /**
    * What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its
    * original.
    */
-  function inEpoch<T>(number: number, part: () => T): T {
-    const before = epoch;
-    epoch = number;
-    try {
-      return part();
-    } finally {
-      epoch = before;
-    }
-  }
-
+  inEpoch<T>(number: number, part: () => T): T;
   /** What `part` makes is of that origin. */
-  function within<T>(whose: Origin, part: () => T): T {
-    const before = origin;
-    origin = whose;
-    try {
-      return part();
-    } finally {
-      origin = before;
-    }
-  }
+  within<T>(whose: Origin, part: () => T): T;
+  /** What `part` makes computes the expression at that place of the page, for whom it is now. */
+  at<T>(span: Span, part: () => T): T;
 
-  /** What `part` makes computes an expression of the page, for whom it is now. */
-  const at = <T>(span: Span, part: () => T): T => within({ ...origin, at: span }, part);
+  /** Leaves of f32 that persist between steps, and what the host feeds on every run. */
+  parameter(name: string, shape: Shape): Node;
+  state(name: string, shape: Shape): Node;
+  input(name: string, shape: Shape, dtype: DType): Node;
+  /** A scalar `[]`. */
+  constant(value: number, dtype?: DType): Node;
+  /** f32 values in row-major order. */
+  literal(shape: Shape, data: readonly number[]): Node;
+  /** u32: the index along `axis` of `shape`. */
+  iota(shape: Shape, axis: number): Node;
+  /** One number everywhere. */
+  fill(value: number, shape: Shape, dtype?: DType): Node;
 
-  const isConstant = (node: Node, value: number): boolean =>
-    (node.op === "constant" && node.attrs.value === value) ||
-    ((node.op === "broadcast" || node.op === "reshape") && isConstant(node.inputs[0]!, value));
+  readonly neg: Unary;
+  readonly exp: Unary;
+  readonly log: Unary;
+  readonly sqrt: Unary;
+  readonly tanh: Unary;
+  readonly erf: Unary;
+  readonly abs: Unary;
+  readonly sin: Unary;
+  readonly cos: Unary;
+  readonly sigmoid: Unary;
+  readonly not: Unary;
+  /** bool: whether each value is neither infinite nor NaN. */
+  readonly finite: Unary;
+  readonly gelu: Unary;
+  readonly silu: Unary;
+  readonly softplus: Unary;
+  /** Over the last axis. */
+  readonly softmax: Unary;
 
-  const unary =
-    (op: Op) =>
-    (x: Node): Node =>
-      make(op, [x], {});
-  const binary =
-    (op: Op) =>
-    (x: Node, y: Node): Node =>
-      make(op, [x, y], {});
+  readonly add: Binary;
+  readonly mul: Binary;
+  readonly sub: Binary;
+  readonly div: Binary;
+  readonly min: Binary;
+  readonly max: Binary;
+  /** x^y with x > 0, or y a constant integer. */
+  readonly pow: Binary;
+  /** Comparisons give bool. */
+  readonly lt: Binary;
+  readonly le: Binary;
+  readonly eq: Binary;
+  readonly and: Binary;
+  readonly or: Binary;
+  /** Logits [..., n] and classes [...] (u32): the negative log-likelihood of each, [...]. */
+  readonly crossEntropy: Binary;
+  /** Rows of a table [rows, …rest] by an index [...] (u32): [..., …rest]. */
+  readonly gather: Binary;
+  /** A condition (bool) and two operands of one shape. */
+  select(condition: Node, then: Node, otherwise: Node): Node;
+  cast(x: Node, to: DType): Node;
+  /** Threefry-2x32-20 of keys and counters (u32, one shape): output word 0 or 1. */
+  threefry(word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node;
 
-  // -0 + 0 is 0: both zeros have one key and one text, so they must be one value.
-  const constant = (value: number, dtype: DType = "f32"): Node => make("constant", [], { value: value + 0 }, { dtype });
-  const broadcast = (x: Node, shape: Shape, axes: readonly number[]): Node => {
-    if (sameShape(x.shape, shape) && axes.every((axis, i) => axis === i)) return x;
-    if (x.op === "broadcast" && x.shape.every((size, i) => size === shape[axes[i]!])) {
-      return broadcast(
-        x.inputs[0]!,
-        shape,
-        x.attrs.axes.map((axis) => axes[axis]!),
-      );
-    }
-    return make("broadcast", [x], { axes }, { shape });
-  };
-  const fill = (value: number, shape: Shape, dtype: DType = "f32"): Node =>
-    broadcast(constant(value, dtype), shape, []);
-  const reshape = (x: Node, shape: Shape): Node =>
-    sameShape(x.shape, shape)
-      ? x
-      : x.op === "reshape"
-        ? reshape(x.inputs[0]!, shape)
-        : make("reshape", [x], {}, { shape });
-  const mul = (x: Node, y: Node): Node =>
-    x.dtype === "f32" && isConstant(x, 1) ? y : y.dtype === "f32" && isConstant(y, 1) ? x : make("mul", [x, y], {});
-  const add = (x: Node, y: Node): Node => (isConstant(x, 0) ? y : isConstant(y, 0) ? x : make("add", [x, y], {}));
-  const sum = (x: Node, axes: readonly number[]): Node =>
-    axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) });
+  /** Axis i of x becomes axis `axes[i]` of `shape`; the other axes of `shape` repeat. */
+  broadcast(x: Node, shape: Shape, axes: readonly number[]): Node;
+  /** Axis i of the result is axis `order[i]` of x. */
+  transpose(x: Node, order: readonly number[]): Node;
+  /** Of as many values, in row-major order. */
+  reshape(x: Node, shape: Shape): Node;
+  /** f32 tensors as one vector, each at a multiple of 64 values (`packing.ts`). */
+  pack(inputs: readonly Node[]): Node;
+  /** The values from `offset` (a multiple of 64) of a vector, as `shape`. */
+  slice(x: Node, offset: number, shape: Shape): Node;
 
-  return {
-    make,
-    inEpoch,
-    within,
-    at,
-    parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
-    state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
-    input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),
-    constant,
-    literal: (shape: Shape, data: readonly number[]): Node => make("literal", [], { data }, { shape, dtype: "f32" }),
-    iota: (shape: Shape, axis: number): Node => make("iota", [], { axis }, { shape }),
-    fill,
-    neg: unary("neg"),
-    exp: unary("exp"),
-    log: unary("log"),
-    sqrt: unary("sqrt"),
-    tanh: unary("tanh"),
-    erf: unary("erf"),
-    abs: unary("abs"),
-    sin: unary("sin"),
-    cos: unary("cos"),
-    sigmoid: unary("sigmoid"),
-    not: unary("not"),
-    finite: unary("finite"),
-    gelu: unary("gelu"),
-    silu: unary("silu"),
-    softplus: unary("softplus"),
-    softmax: unary("softmax"),
-    add,
-    mul,
-    sub: (x: Node, y: Node): Node => (isConstant(y, 0) ? x : make("sub", [x, y], {})),
-    div: (x: Node, y: Node): Node => (isConstant(y, 1) ? x : make("div", [x, y], {})),
-    min: binary("min"),
-    max: binary("max"),
-    pow: binary("pow"),
-    lt: binary("lt"),
-    le: binary("le"),
-    eq: binary("eq"),
-    and: binary("and"),
-    or: binary("or"),
-    crossEntropy: binary("cross_entropy"),
-    gather: binary("gather"),
-    select: (condition: Node, then: Node, otherwise: Node): Node => make("select", [condition, then, otherwise], {}),
-    cast: (x: Node, to: DType): Node => (x.dtype === to ? x : make("cast", [x], { to })),
-    threefry: (word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node =>
-      make("threefry", [k0, k1, c0, c1], { word }),
-    broadcast,
-    transpose: (x: Node, order: readonly number[]): Node =>
-      // Output axis i is input axis order[i].
-      broadcast(
-        x,
-        order.map((axis) => x.shape[axis]!),
-        order.map((_, axis) => order.indexOf(axis)),
-      ),
-    reshape,
-    pack: (inputs: readonly Node[]): Node => make("pack", inputs, {}),
-    slice: (x: Node, offset: number, shape: Shape): Node =>
-      offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
-    sum,
-    mean: (x: Node, axes: readonly number[]): Node => {
-      const total = sum(x, axes);
-      return mul(total, fill(1 / sizeOf(axes.map((axis) => x.shape[axis]!)), total.shape));
-    },
-    reduceMax: (x: Node, axes: readonly number[]): Node =>
-      axes.length === 0 ? x : make("reduce_max", [x], { axes: [...axes].sort((a, b) => a - b) }),
-    contract: (spec: string, x: Node, y: Node): Node => make("contract", [x, y], { spec }),
-    scatterAdd: (index: Node, values: Node, rows: number): Node => make("scatter_add", [index, values], { rows }),
-    attention: (q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node => make("attention", [q, k, v], attrs),
-    sinkhorn: (logits: Node, attrs: Attributes["sinkhorn"]): Node => make("sinkhorn", [logits], attrs),
-    sinkhornVjp: (logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node =>
-      make("sinkhorn_vjp", [logits, cotangent], attrs),
-  };
+  /** Reductions leave `axes` out of the shape. */
+  sum(x: Node, axes: readonly number[]): Node;
+  mean(x: Node, axes: readonly number[]): Node;
+  reduceMax(x: Node, axes: readonly number[]): Node;
+  /** A product of two tensors, as einsum writes it: `bij,bjk->bik`. */
+  contract(spec: string, x: Node, y: Node): Node;
+  /** The adjoint of a gather: values [..., …rest] added into [rows, …rest] by an index [...] (u32). */
+  scatterAdd(index: Node, values: Node, rows: number): Node;
+
+  /** Queries [b, t, h, d], keys [b, u, h, d] and values [b, u, h, e]: [b, t, h, e] (see `Attributes` in `node.ts`). */
+  attention(q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node;
+  /** Logits [..., n, n] to matrices [..., n, n] that are doubly stochastic. */
+  sinkhorn(logits: Node, attrs: Attributes["sinkhorn"]): Node;
+  sinkhornVjp(logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node;
 }

@@ -8,7 +8,7 @@
  * Conventions: tensors are row-major over `shape`; `[]` is a scalar; dtype `f32` is evaluated in f64 by the evaluator
  * and in f32 by kernels; `u32` is exact everywhere; `bool` never leaves a kernel.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 
 export type DType = "f32" | "u32" | "bool";
 export type Shape = readonly number[];

@@ -2,7 +2,7 @@
  * Graphs as text, printed and parsed: `%5: f32[12,64,128] = mul %3, %4`. Nodes are numbered in the order of the text;
  * attributes are JSON after the operands. Passes are tested by the text before and the text after.
  */
-import { createBuilder } from "./builder.js";
+import { createBuilder } from "./create-builder.js";
 import type { Attributes, DType, Graph, Node, Op } from "./node.js";
 import { opTable } from "./ops.js";
 import { nodesOf } from "./topology.js";

@@ -4,7 +4,8 @@
  * They are the tests of the registry's sets (`test/manifolds/sets.test.ts`, which adds f32 on compiled devices), and
  * `checkSet` runs them for a set of the user's own.
  */
-import { createBuilder, type Builder } from "../graph/builder.js";
+import { type Builder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import { evaluate } from "../graph/evaluate.js";
 import type { Graph, Node } from "../graph/node.js";
 import { known, valueOf } from "../graph/sizes.js";

@@ -4,7 +4,7 @@
  * where the page says `use`, and not as a failure somewhere in the compiler. The laws that a set must keep are another
  * matter: they take an evaluation, and are the author's to test (`src/manifolds/laws.ts`).
  */
-import { createBuilder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import type { Node } from "../graph/node.js";
 import { known, valueOf, type Polynomial } from "../graph/sizes.js";
 import {

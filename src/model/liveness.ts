@@ -5,7 +5,7 @@
  * one that is replaced before anything reads it counts for nothing; the body of a `repeat` is walked until a further
  * layer changes nothing.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import type { Instance, Parameter, Statement, Tensor, Typed, TypedModel } from "./typed.js";
 import { partsOf } from "./walk.js";
 

@@ -7,7 +7,7 @@
  *
  * The reading is a function of a value and a stream, so that it reads any new value that a stream is given.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import { heldIn } from "./held.js";
 import { partsOf } from "./walk.js";
 import { axesOf, type Axis, type Statement, type Tensor, type Typed } from "./typed.js";

@@ -1,12 +1,6 @@
 /** What claims are about, as data: how it is written, and what it is of. */
+import { repeatsOf, written } from "./paths.js";
 import type { Axis, Parameter, Quantity } from "./typed.js";
-
-/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
-export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
-
-/** The repeats that a name stands inside of, outermost first: `layers` of `layers.*.mlp.up`. */
-export const repeatsOf = (name: string): readonly string[] =>
-  [...name.matchAll(/([^.]+)\.\*/g)].map(([, repeat]) => repeat!);
 
 /** The repeats of which a quantity has one value a layer. */
 export function layersOf(quantity: Quantity): readonly string[] {

@@ -3,7 +3,7 @@
  * symbolic size, every sum that Einstein's rule implies is explicit, blocks are instances with their own parameters,
  * and `repeat` is kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
-import type { Span } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";

@@ -4,11 +4,12 @@
  * typed model (`liveness.ts`); dims, manifolds and blocks, which the model has resolved, are looked for in the page's
  * words. Blocks of the standard library never warn; a use of one on the page may.
  */
-import type { Block, File, Model, Span } from "../../grammar/ast.js";
+import type { Block, File, Model } from "../../grammar/ast.js";
+import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { livenessOf, settingsOf, type Liveness } from "./liveness.js";
-import { written } from "./quantities.js";
+import { written } from "./paths.js";
 import { namesInBlock, namesInModel } from "./references.js";
 import type { Instance, Statement, Tensor, TypedModel } from "./typed.js";
 import { instancesIn } from "./walk.js";

@@ -9,7 +9,8 @@
  * of them pass on to the result are a batch for the op: those before t in q its first axis, the others its heads. An
  * operand that lacks one of them (a key shared by all heads) is repeated, as a view.
  */
-import { createBuilder, type Builder } from "../graph/builder.js";
+import { type Builder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import { evaluate } from "../graph/evaluate.js";
 import type { Graph, Node, NodeWith } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";

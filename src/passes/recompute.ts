@@ -14,7 +14,7 @@
  * its original, so that it draws the same random numbers. Clones are made where the backward pass first reads them: the
  * order of nodes is the order of the schedule, so they live no longer than the segment's derivatives.
  */
-import { createBuilder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { headsOf, lanesOf, type Chain, type Forward } from "../graph/streams.js";
 import { nodesOf, topological } from "../graph/topology.js";

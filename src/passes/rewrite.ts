@@ -1,5 +1,6 @@
 /** The one loop behind every pass: rebuilds a graph node by node, letting a function replace any node. */
-import { createBuilder, type Builder } from "../graph/builder.js";
+import { type Builder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { saysShape } from "../graph/record.js";
 import { nodesOf } from "../graph/topology.js";

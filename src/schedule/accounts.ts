@@ -2,7 +2,7 @@
  * Whose work a dispatch does (`src/cost/account.ts`): the nodes that its kernels compute, and the tensors that they
  * touch.
  */
-import type { KernelProfile } from "../../codegen/target.js";
+import type { KernelProfile } from "../kernel/profile.js";
 import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
 import { kindOf } from "../cost/kinds.js";

@@ -2,7 +2,7 @@
  * The members of each skeleton's family that tuning tries, by the kind of device. A choice with other knobs than these
  * is stale.
  */
-import type { Choice, KernelProfile } from "../../codegen/target.js";
+import type { Choice, KernelProfile } from "../kernel/profile.js";
 import { cpuAttentions, cpuAttentionVjps } from "./skeletons/attention/cpu.js";
 import { gpuAttentions } from "./skeletons/attention/gpu.js";
 import { cpuTiles } from "./skeletons/matmul/cpu.js";

@@ -4,7 +4,7 @@
  * layout of the pool `state` is the same for all devices and comes from the caller.
  */
 import { clusterOf } from "../kernel/clusters.js";
-import type { KernelProfile } from "../../codegen/target.js";
+import type { KernelProfile } from "../kernel/profile.js";
 import {
   wordBytes,
   type Dispatch,

@@ -5,7 +5,8 @@
  * puts what was drawn onto manifolds; neither is there unless needed.
  */
 import type { Kept, SlotInfo } from "../../runtime/plan.js";
-import { createBuilder, type Builder } from "../graph/builder.js";
+import { type Builder } from "../graph/builder.js";
+import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node, Origin } from "../graph/node.js";
 import { stepOf, type Schedule } from "../graph/schedules.js";
 import { activationsOf, narrowestRead, type Chain, type Forward } from "../graph/streams.js";

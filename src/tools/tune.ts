@@ -6,7 +6,7 @@
  */
 import type { Device } from "../../runtime/device.js";
 import type { DevicePlan } from "../../runtime/plan.js";
-import type { Choice } from "../../codegen/target.js";
+import type { Choice } from "../kernel/profile.js";
 import type { Choices } from "../compile/compile.js";
 import { families } from "../schedule/families.js";
 import { recordOf, valueAt } from "../../runtime/records.js";

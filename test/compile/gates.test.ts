@@ -10,7 +10,7 @@ import { initialValues } from "../../runtime/initialize.js";
 import { textSource } from "../../runtime/data.js";
 import { compile, check } from "../../src/compile/compile.js";
 import { buildEntries } from "../../src/step/entries.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { BETA, GAMMA, gateValues, openProbability, ZETA } from "../../src/step/hard-concrete.js";
 import { shrinking } from "../../src/compile/shrink.js";

@@ -7,7 +7,7 @@ import { kindOf, KINDS } from "../../src/cost/kinds.js";
 import { faultOf, type DeviceProfile } from "../../src/cost/profile.js";
 import { profiles } from "../../src/cost/profiles.js";
 import { joules, scaled } from "../../src/cost/figures.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 
 const machine: DeviceProfile = {
   format: 1,

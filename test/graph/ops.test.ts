@@ -3,7 +3,8 @@
  * its expansion.
  */
 import { describe, expect, it } from "vitest";
-import { createBuilder, type Builder } from "../../src/graph/builder.js";
+import { type Builder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { DType, Graph, Node, Op } from "../../src/graph/node.js";
 import { opTable } from "../../src/graph/ops.js";

@@ -2,7 +2,8 @@
  * Inputs for the generated tests: values drawn from a case of the op table, reproducibly. Floats keep their distance
  * from the kinks that the case declares, and from each other where it asks for distinct values.
  */
-import { createBuilder, type Builder } from "../../src/graph/builder.js";
+import { type Builder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import type { Node, Op } from "../../src/graph/node.js";
 import { opTable } from "../../src/graph/ops.js";
 import { sizeOf, type Case, type Sample } from "../../src/graph/record.js";

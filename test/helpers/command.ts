@@ -16,7 +16,12 @@ export function buildCommand(folder: string): void {
   });
   writeFileSync(
     join(folder, "package.json"),
-    '{"name": "mhc-lang", "type": "module", "version": "0.1.0", "exports": "./src/index.js"}',
+    JSON.stringify({
+      name: "mhc-lang",
+      type: "module",
+      version: "0.1.0",
+      exports: { ".": "./src/index.js", "./manifolds": "./src/manifolds/index.js" },
+    }),
   );
 }
 

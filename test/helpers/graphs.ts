@@ -1,6 +1,6 @@
 /** Runs a graph of inputs and outputs on a device: scheduled, printed, loaded, run once. */
 import { loadTarget } from "../../codegen/registry.js";
-import type { Choice } from "../../codegen/target.js";
+import type { Choice } from "../../src/kernel/profile.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";

@@ -1,7 +1,7 @@
 /** What the Birkhoff manifold promises, for any logits: on compiled f32 kernels, many matrices a run, and in f64. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import type { Graph } from "../../src/graph/node.js";
 import { birkhoff, permutations } from "../../src/manifolds/birkhoff.js";
 import { defaultsOf } from "../../src/manifolds/own.js";

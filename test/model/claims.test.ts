@@ -14,7 +14,7 @@ import { check, compile } from "../../src/compile/compile.js";
 import { render } from "../../src/diagnostics/render.js";
 import { claimed } from "../../src/step/claims.js";
 import { monitors } from "../../src/step/monitors.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";
 import { lower } from "../../src/model/lower/lower.js";

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/compile/compile.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate, leafName } from "../../src/graph/evaluate.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { topological } from "../../src/graph/topology.js";

@@ -1,6 +1,6 @@
 /** Which parameters of a page are matrices, and which of their axes are rows: as the page multiplies by them. */
 import { describe, expect, it } from "vitest";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { check } from "../../src/compile/compile.js";
 import { lower } from "../../src/model/lower/lower.js";
 import { readSpec } from "../helpers/specs.js";

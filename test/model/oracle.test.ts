@@ -4,7 +4,7 @@
  * has x as [t, n, C], the spec as [n, t, C].
  */
 import { describe, expect, it } from "vitest";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { vjp } from "../../src/graph/differentiate.js";
 import type { DeviceName } from "../../runtime/device.js";

@@ -61,7 +61,7 @@ await model.close();
 await again.close();
 `;
 
-const SET = `import { checkSet, norm, sizes, type ConvexSet } from "mhc-lang";
+const SET = `import { checkSet, norm, sizes, type ConvexSet } from "mhc-lang/manifolds";
 const halves: ConvexSet = {
   kind: "convex", name: "halves", summary: "pairs that sum to 1", source: "by definition", point: "vector", options: {},
   free: ([n]) => (n!.value === 2 ? [{ name: "free", shape: [sizes.known(1)] }] : { error: "has pairs only" }),

@@ -3,7 +3,8 @@
  * it is something else.
  */
 import { describe, expect, it } from "vitest";
-import { createBuilder, type Builder } from "../../src/graph/builder.js";
+import { type Builder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { ABSENT } from "../../src/graph/ops/attention.js";

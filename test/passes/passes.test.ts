@@ -1,6 +1,6 @@
 /** The passes by the text before and the text after: derivatives, expansions, and the loop that rebuilds a graph. */
 import { describe, expect, it } from "vitest";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { parseGraph, printGraph } from "../../src/graph/text.js";

@@ -5,10 +5,11 @@
  */
 import { describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
-import type { Choice } from "../../codegen/target.js";
+import type { Choice } from "../../src/kernel/profile.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
-import { createBuilder, type Builder } from "../../src/graph/builder.js";
+import { type Builder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { sizeOf } from "../../src/graph/record.js";

@@ -6,7 +6,7 @@ import { loadTarget } from "../../codegen/registry.js";
 import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
 import { copiesOf } from "../../runtime/plan.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { sizeOf } from "../../src/graph/record.js";

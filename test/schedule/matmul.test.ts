@@ -5,10 +5,10 @@
  */
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Choice } from "../../codegen/target.js";
+import type { Choice } from "../../src/kernel/profile.js";
 import { openDevice } from "../../runtime/index.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { cpuTiles } from "../../src/schedule/skeletons/matmul/cpu.js";

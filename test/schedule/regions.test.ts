@@ -4,7 +4,7 @@
  * often the streams cross memory.
  */
 import { describe, expect, it } from "vitest";
-import type { Choice } from "../../codegen/target.js";
+import type { Choice } from "../../src/kernel/profile.js";
 import { load } from "../../runtime/index.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { initialValues } from "../../runtime/initialize.js";

@@ -6,7 +6,7 @@
 import { expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import type { DeviceName } from "../../runtime/device.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";

@@ -4,7 +4,7 @@
  */
 import { expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { runGraph } from "../helpers/graphs.js";

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { printModule } from "../../codegen/wgsl/print.js";
 import { openDevice } from "../../runtime/index.js";
 import { checkSubgroups, expectedSum } from "../../runtime/webgpu/subgroups.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import * as k from "../../src/kernel/build.js";
 import { clusterOf } from "../../src/kernel/clusters.js";

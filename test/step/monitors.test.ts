@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import { check } from "../../src/compile/compile.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate, leafName } from "../../src/graph/evaluate.js";
 import { sizeOf } from "../../src/graph/record.js";
 import type { Chain } from "../../src/graph/streams.js";

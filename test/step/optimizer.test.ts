@@ -3,7 +3,7 @@
  * gradients.
  */
 import { describe, expect, it } from "vitest";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { scheduled, type Schedule } from "../../src/graph/schedules.js";

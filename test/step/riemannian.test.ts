@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { openDevice } from "../../runtime/index.js";
 import { loadTarget } from "../../codegen/registry.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { pointsOf } from "../../src/model/lower/points.js";

@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import { openDevice } from "../../runtime/index.js";
-import { createBuilder } from "../../src/graph/builder.js";
+import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { slotsOf } from "../../src/graph/packing.js";

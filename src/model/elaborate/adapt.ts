@@ -5,7 +5,8 @@
  * (`adapt rank in 1 .. 16 weight 1e-3`). Each is checked against the set here; what it is in the graph says
  * `settings.ts`.
  */
-import type { AdaptClause, ManifoldDecl, Span } from "../../../grammar/ast.js";
+import type { AdaptClause, ManifoldDecl } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import type { OptionKind, SetInstance } from "../../manifolds/registry.js";
 import type { Adaptation } from "../../manifolds/set.js";

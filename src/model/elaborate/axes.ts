@@ -3,7 +3,8 @@
  * off the place where it is used: as an index of a tensor whose axis there has a name, or in a comparison with an
  * axis.
  */
-import type { Expr, Span } from "../../../grammar/ast.js";
+import type { Expr } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { fail, lookup, namesIn, type Elaboration, type Scope } from "./scope.js";
 

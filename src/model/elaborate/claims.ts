@@ -5,14 +5,16 @@
  * sqrt(k); row sums, column sums and norms of a product are at most the products of those of its factors. The checker
  * either proves a claim and says how, or refuses it with the reasons, or leaves it to be `monitored`.
  */
-import type { Call, Clause, Expr, Path, Span } from "../../../grammar/ast.js";
+import type { Call, Clause, Expr, Path } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { describe, valueOf, type Size } from "../../graph/sizes.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { rankOf } from "../../manifolds/set.js";
 import { boundOf } from "../proofs/bounds.js";
 import { exactly, proveGain, unmeasuredGain } from "../proofs/gain.js";
 import { scalarOf } from "./numbers.js";
-import { layersOf, listed, normsIn, show, written } from "../quantities.js";
+import { layersOf, listed, normsIn, show } from "../quantities.js";
+import { written } from "../paths.js";
 import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Claim, Parameter, Quantity, Statement } from "../typed.js";
 

@@ -6,7 +6,7 @@
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import type { Parameter, Tensor } from "../typed.js";
-import type { Span } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 
 export interface Named {
   readonly inputs: readonly Tensor[];

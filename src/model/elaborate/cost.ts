@@ -4,7 +4,8 @@
  * mlp.hidden, layers within 20%`), by gates that are learned or, as others do it, `by magnitude`. `--set
  * cost.energy=30%` goes through the same checks.
  */
-import type { Clause, NumberLiteral, Path, Section, Span } from "../../../grammar/ast.js";
+import type { Clause, NumberLiteral, Path, Section } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";

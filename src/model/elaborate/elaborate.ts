@@ -34,7 +34,7 @@ import { isMixture, readMixture } from "./mixtures.js";
 import { isPlain, scalarOf, sizeOf, startOf } from "./numbers.js";
 import { listed } from "../quantities.js";
 import { MOST_ELEMENTS, tooLarge } from "./limits.js";
-import { inside } from "../lower/slots.js";
+import { inside } from "../paths.js";
 import {
   Abandoned,
   childScope,

@@ -3,7 +3,8 @@
  * indices takes the axes that its place expects, by position, or else its own. Sums are not made explicit here:
  * `einstein.ts` does that once the wanted axes are known.
  */
-import type { Call, Expr, Indexed, Path, Span } from "../../../grammar/ast.js";
+import type { Call, Expr, Indexed, Path } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, resolve, unify, variable, type Polynomial, type Size } from "../../graph/sizes.js";
 import { sets, type ConstraintSet } from "../../manifolds/registry.js";

@@ -3,7 +3,8 @@
  * in from the arguments (by position) and from what the place of the result expects, by unification. A connection is a
  * block that takes a block: `f(z)` instantiates the block that was passed.
  */
-import type { Arg, Block, Formal, Ident, Span } from "../../../grammar/ast.js";
+import type { Arg, Block, Formal, Ident } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { settle } from "./einstein.js";

@@ -6,7 +6,7 @@
 import { diagnostic } from "../../diagnostics/table.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { describe, show, valueOf } from "../../graph/sizes.js";
-import { written } from "../quantities.js";
+import { written } from "../paths.js";
 import { axesOf, type Axis, type Statement, type TypedModel } from "../typed.js";
 import { walk } from "../walk.js";
 

@@ -4,14 +4,16 @@
  * sphere`). An axis after `each` counts points; the axes that are left are a point's: all of them are one vector, or
  * two are a matrix, or every entry is a point of its own.
  */
-import type { Arg, Call, Expr, Ident, Path, Section, Span } from "../../../grammar/ast.js";
+import type { Arg, Call, Expr, Ident, Path, Section } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { describe, resolve, unify, type Polynomial } from "../../graph/sizes.js";
 import type { ConstraintSet, OptionKind, Options, OptionValue, SetInstance } from "../../manifolds/registry.js";
 import { rankOf } from "../../manifolds/set.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { matches } from "./claims.js";
 import { scalarOf } from "./numbers.js";
-import { listed, written } from "../quantities.js";
+import { listed } from "../quantities.js";
+import { written } from "../paths.js";
 import { Abandoned, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { Axis, Membership, Parameter, Tensor } from "../typed.js";
 import { merged, recordOf, valueAt } from "../../../runtime/records.js";

@@ -3,7 +3,8 @@
  * so that what can be written on the page can be set, and an error stands in the flag and not at a place of the
  * page that nobody wrote.
  */
-import type { Every, Expr, Span } from "../../../grammar/ast.js";
+import type { Every, Expr } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { parseSetting } from "../../../grammar/parse.js";
 import { Abandoned, fail, type Elaboration } from "./scope.js";
 import { valueAt } from "../../../runtime/records.js";

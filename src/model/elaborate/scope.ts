@@ -2,7 +2,8 @@
  * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is
  * given up after its error has been reported (so that the rest of the page is still checked).
  */
-import type { Arg, Block, Ident, Span } from "../../../grammar/ast.js";
+import type { Arg, Block, Ident } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import type { ConstraintSet, SetInstance } from "../../manifolds/registry.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";

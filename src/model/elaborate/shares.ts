@@ -4,12 +4,13 @@
  * product of the norms is at most L whatever is learned, and how much of it a layer may use is learned too. What the
  * ball's tolerance could add in f32 is taken off L first (`budgetOf`).
  */
-import type { Clause, Section, Span } from "../../../grammar/ast.js";
+import type { Clause, Section } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { add, known, resolve, type Polynomial } from "../../graph/sizes.js";
 import { spectralBall } from "../../manifolds/spectral_ball.js";
 import { matches, quantityOf, repeatsIn, type Facts } from "./claims.js";
 import { scalarOf } from "./numbers.js";
-import { repeatsOf, written } from "../quantities.js";
+import { repeatsOf, written } from "../paths.js";
 import { fail } from "./scope.js";
 import type { Axis, Membership, Parameter, Quantity } from "../typed.js";
 import { recordOf } from "../../../runtime/records.js";

@@ -10,7 +10,7 @@
  * it. What comes from the data, is looked up by position, or is compared or softened along the axis is refused, with
  * the place.
  */
-import type { Span } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { show, valueOf, type Size } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
 import { fail, unknownName, type Elaboration } from "./scope.js";

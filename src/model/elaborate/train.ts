@@ -2,7 +2,8 @@
  * The `train` section: settings with their meaning, their limits and their defaults, in one table, so that an unknown
  * or senseless one is an error at its place. `--set train.steps=50` goes through the same table.
  */
-import type { Arg, Call, Clause, Every, Expr, Path, Section, Span } from "../../../grammar/ast.js";
+import type { Arg, Call, Clause, Every, Expr, Path, Section } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { parseBytes, units } from "../../../grammar/units.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";

@@ -29,9 +29,10 @@ import { isIdentity, laneOf, mixingsIn, unwatched, type Applied } from "../mixin
 import type { Lowered } from "./lowered.js";
 import { headOf, type Head } from "./heads.js";
 import { createParameters, type Use } from "./parameters.js";
-import { repeatsOf } from "../quantities.js";
+import { repeatsOf } from "../paths.js";
 import { instancesIn } from "../walk.js";
-import { createShrinking, numbered, ungated, type Gating } from "./slots.js";
+import { createShrinking, ungated, type Gating } from "./slots.js";
+import { numbered } from "../paths.js";
 
 export type { Lowered } from "./lowered.js";
 

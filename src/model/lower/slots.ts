@@ -8,8 +8,8 @@ import type { Cut, Kept, SlotInfo } from "../../../runtime/plan.js";
 import type { Node } from "../../graph/node.js";
 import { valueOf } from "../../graph/sizes.js";
 import { wholeSlots } from "../../graph/packing.js";
-import { repeatsOf } from "../quantities.js";
-import type { Axis, Gate, Statement, TypedModel } from "../typed.js";
+import { countsOf, everyLayer, inside, numbered, repeatsOf } from "../paths.js";
+import type { Axis, Gate, TypedModel } from "../typed.js";
 import { valueAt } from "../../../runtime/records.js";
 
 export interface Gating {
@@ -19,10 +19,6 @@ export interface Gating {
 }
 
 export const ungated: Gating = { kept: {}, values: null };
-
-/** Whether a name is inside of a path, or is it. */
-export const inside = (name: string, path: string): boolean =>
-  path === "" || name === path || name.startsWith(`${path}.`);
 
 /** All slots that are left, those of a layer after it, and the size of the vector of their gates. */
 export function gateSlots(
@@ -54,28 +50,6 @@ export function gateSlots(
       put(gate, numbered(gate.name, numbers), numbers);
   }
   return { slots, words };
-}
-
-/** A name with the numbers of the layers in place of its stars. */
-export function numbered(name: string, numbers: readonly number[]): string {
-  let at = 0;
-  return name.replace(/\*/g, () => `${numbers[at++]}`);
-}
-
-/** Every combination of the layers of repeats, the outermost first. */
-export const everyLayer = (counts: readonly number[]): readonly (readonly number[])[] =>
-  counts.reduce<readonly (readonly number[])[]>(
-    (all, count) => all.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])),
-    [[]],
-  );
-
-/** Layers by the name of their `repeat`. */
-export function countsOf(statements: readonly Statement[]): Map<string, number> {
-  return new Map(
-    statements.flatMap((statement): (readonly [string, number])[] =>
-      statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)!], ...countsOf(statement.body)] : [],
-    ),
-  );
 }
 
 /** What lowering asks about the layer that it is in; `here` puts that layer's numbers in place of stars. */

@@ -4,7 +4,7 @@
  * (a sigmoid is below 1), the bounds that a set states of its members, and interval arithmetic. Of everything else
  * there is a reason why nothing is known.
  */
-import type { Span } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { valueOf } from "../../graph/sizes.js";
 import { endsOf, rankOf, type Bounded, type Options } from "../../manifolds/set.js";
 import type { SetInstance } from "../../manifolds/registry.js";

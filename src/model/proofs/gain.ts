@@ -3,11 +3,12 @@
  * its mixes: these are norms, so that of a product is at most the product of the norms of its factors, and that of a
  * sum at most their sum. A mix is read in `mixing.ts`; of each of its parts the coefficients are bounded (`bounds.ts`).
  */
-import type { Span } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import { valueOf } from "../../graph/sizes.js";
 import { createBounds, type Bounds, type None, type Sums } from "./bounds.js";
 import { isIdentity, mixingOf, unwatched, type Linear, type Mixing, type Part, type Unknown } from "../mixing.js";
-import { listed, written } from "../quantities.js";
+import { listed } from "../quantities.js";
+import { written } from "../paths.js";
 import type { Axis, Parameter, Statement, Tensor } from "../typed.js";
 
 /** What a gain is proved of. */

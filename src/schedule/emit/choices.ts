@@ -4,7 +4,7 @@
  * without one the skeleton's own default stands. A choice changes results by rounding only. Each family lists the
  * members that tuning tries.
  */
-import type { Choice, KernelProfile } from "../../../codegen/target.js";
+import type { Choice, KernelProfile } from "../../kernel/profile.js";
 import { merged, valueAt } from "../../../runtime/records.js";
 
 export type { Choice };

@@ -3,7 +3,7 @@
  * clusters of one shape give the same kernel text whatever tensors they read. The skeletons (`rows.ts`, `matmul.ts`,
  * `sinkhorn.ts`) make bodies; this file knows where values live only by asking `Places`.
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, NodeWith } from "../../graph/node.js";
 import type { Buffer, Kernel, Stmt } from "../../kernel/ir.js";
 import { keepLoops } from "../../kernel/loops.js";

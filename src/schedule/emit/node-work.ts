@@ -2,7 +2,7 @@
  * The operations that a kernel does for each node, by the op table: what is computed in several lanes or places counts
  * once.
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import { opTable } from "../../graph/ops.js";
 import type { OpRecord } from "../../graph/record.js";

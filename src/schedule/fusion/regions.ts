@@ -9,7 +9,7 @@
  * single later region moves there when that saves traffic (the mix of the streams is computed where the new streams are
  * written, not where Sinkhorn ended).
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { Graph, Node, NodeWith } from "../../graph/node.js";
 import { letters } from "../../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";

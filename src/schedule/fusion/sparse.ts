@@ -1,5 +1,5 @@
 /** Finds sums whose terms are almost all zero, which `scatter.ts` computes from the others alone. */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import type { Cluster } from "./partition.js";
 import { sizeOf } from "./views.js";

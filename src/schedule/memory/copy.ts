@@ -2,7 +2,7 @@
  * Plain runs of words: copies, for new values that could not be stored over the old ones and operands of packs, and
  * zeros, for padding.
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import * as k from "../../kernel/build.js";
 import type { Buffer, Expr, Stmt } from "../../kernel/ir.js";
 import type { Bound, Place } from "../emit/kernelize.js";

@@ -15,7 +15,7 @@
  *                        an invocation a row too.
  *   GPU, other rows      an invocation a row.
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, Shape } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";

@@ -10,7 +10,7 @@
  * the sum of Q along an axis (plus epsilon) and G = dP * P, that of log Q is G - sum(G) * P, the sum along the same
  * axis: no division, and half of the operations of dQ = (dP - sum(dP * P)) / s.
  */
-import type { KernelProfile } from "../../../codegen/target.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import type { NodeWith } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr, Type } from "../../kernel/ir.js";

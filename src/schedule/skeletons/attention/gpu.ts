@@ -6,7 +6,7 @@
  * queries and workgroups that own keys, in one dispatch; both make the weights again. A tile is as tall as fits the 16
  * KiB that every adapter has; `legalize.ts` keeps rows away of which four would not.
  */
-import type { Choice } from "../../../../codegen/target.js";
+import type { Choice } from "../../../kernel/profile.js";
 import { ABSENT } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";

@@ -8,7 +8,7 @@
  * A cluster holds one or more results of the same operands: attention with its logs, or the cotangents of queries, keys
  * and values. One kernel makes all of them, and only those that are stored.
  */
-import type { KernelProfile } from "../../../../codegen/target.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
 import { attentionSizes } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";

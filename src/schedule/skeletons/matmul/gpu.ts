@@ -14,7 +14,7 @@
  * (`shift-registers.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half the time of 4 x 8
  * without.
  */
-import type { Choice } from "../../../../codegen/target.js";
+import type { Choice } from "../../../kernel/profile.js";
 import type { NodeWith } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
 import { F32 } from "../../../kernel/build.js";

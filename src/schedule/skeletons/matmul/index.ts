@@ -3,7 +3,7 @@
  * the device's kind, `matmul-cpu.ts` or `matmul-gpu.ts`. The elementwise epilogue of the cluster is emitted on the
  * accumulators (`epilogue.ts`).
  */
-import type { KernelProfile } from "../../../../codegen/target.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { NodeWith } from "../../../graph/node.js";
 import { readProduct } from "../../fusion/contraction.js";
 import { kernelize, type Bound, type Places } from "../../emit/kernelize.js";

@@ -16,7 +16,7 @@
  *
  * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
  */
-import type { KernelProfile } from "../../../../codegen/target.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
 import { SLOT } from "../../../graph/packing.js";
 import * as k from "../../../kernel/build.js";

@@ -14,7 +14,7 @@
  * of later stages over the same terms join it as soon as what they read is there: the streams are read once for their
  * norm and all coefficients.
  */
-import type { KernelProfile } from "../../../../codegen/target.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
 import type { AxisClasses } from "../../fusion/axes.js";

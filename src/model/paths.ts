@@ -1,0 +1,39 @@
+/**
+ * Names of instances and parameters as paths: `layers.*.mlp.up` is what every layer of a repeat has, `layers.2.mlp.up`
+ * what one of them has.
+ */
+import { valueOf } from "../graph/sizes.js";
+import type { Statement } from "./typed.js";
+
+/** Whether a name is inside of a path, or is it. */
+export const inside = (name: string, path: string): boolean =>
+  path === "" || name === path || name.startsWith(`${path}.`);
+
+/** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
+export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
+
+/** The repeats that a name stands inside of, outermost first: `layers` of `layers.*.mlp.up`. */
+export const repeatsOf = (name: string): readonly string[] =>
+  [...name.matchAll(/([^.]+)\.\*/g)].map(([, repeat]) => repeat!);
+
+/** A name with the numbers of the layers in place of its stars. */
+export function numbered(name: string, numbers: readonly number[]): string {
+  let at = 0;
+  return name.replace(/\*/g, () => `${numbers[at++]}`);
+}
+
+/** Every combination of the layers of repeats, the outermost first. */
+export const everyLayer = (counts: readonly number[]): readonly (readonly number[])[] =>
+  counts.reduce<readonly (readonly number[])[]>(
+    (all, count) => all.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])),
+    [[]],
+  );
+
+/** Layers by the name of their `repeat`. */
+export function countsOf(statements: readonly Statement[]): Map<string, number> {
+  return new Map(
+    statements.flatMap((statement): (readonly [string, number])[] =>
+      statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)!], ...countsOf(statement.body)] : [],
+    ),
+  );
+}
