@@ -1,9 +1,12 @@
 /**
  * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house must leave as it is.
  *
- *   node test/corpus/digests.mjs [ROOT]      prints them for the built compiler in ROOT (this one, when it is left out)
+ *   node test/corpus/digests.mjs             prints them for the compiler that is built here
+ *   node test/corpus/digests.mjs --check     compares them with `digests.txt`, and names what differs
+ *   node test/corpus/digests.mjs --quick     a few of them, one of each kind of page and device; with --check too
+ *   node test/corpus/digests.mjs ROOT        those of the compiler that is built in ROOT
  *
- * Two versions are compared by the `diff` of what is printed for each. `graph` and `kernels` are the printed stages, `plan` is all that the
+ * What `digests.txt` keeps is changed by whoever means to change plans or kernels: `npm run digests > test/corpus/digests.txt`. `graph` and `kernels` are the printed stages, `plan` is all that the
  * plan says of a device but its code (dispatches, offsets, pools, constants), and `code` what the device runs.
  */
 import { createHash } from "node:crypto";
@@ -12,7 +15,8 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const root = resolve(process.argv[2] ?? here);
+const flags = new Set(process.argv.slice(2).filter((word) => word.startsWith("--")));
+const root = resolve(process.argv.slice(2).find((word) => !word.startsWith("--")) ?? here);
 const load = (path) => import(pathToFileURL(join(root, "dist", path)).href);
 const { compile } = await load("src/index.js");
 const { emulated, families } = await load("src/schedule/families.js");
@@ -75,14 +79,36 @@ const digest = (value) =>
     .digest("hex")
     .slice(0, 16);
 
+const kept = new Map(
+  readFileSync(join(here, "test/corpus/digests.txt"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => [line.slice(0, line.indexOf(": ")), line]),
+);
+const quick = new Set([
+  "deep-narrow (segments)",
+  "depths (wasm)",
+  "digits (javascript)",
+  "lean (webgpu, software adapter)",
+  "moby-dick (wasm)",
+  "moby-dick (webgpu)",
+  "nanogpt (half precision)",
+  "poincare (all that can be measured)",
+  "sublayer (javascript)",
+]);
+let different = 0;
+
 const pages = readdirSync(join(here, "specs")).filter((file) => file.endsWith(".mhc"));
 for (const page of pages.sort()) {
   const stem = page.slice(0, -".mhc".length);
   const text = readFileSync(join(here, "specs", page), "utf8");
   for (const { name, edit, ...options } of [...plain, ...(particular[stem] ?? [])]) {
+    const title = `${stem} (${name})`;
+    if (flags.has("--quick") && !quick.has(title)) continue;
     const { plan, stages, diagnostics } = await compile(edit ? edit(text) : text, { file: page, facts, ...options });
     if (!plan) throw new Error(`${page}, ${name}: ${diagnostics.map(({ message }) => message).join("; ")}`);
     const { devices, ...common } = plan;
+    // `roles` says what outputs are; it came later than the first digests.
     const { roles: _, ...shared } = common;
     const lines = [
       `common ${digest(shared)}`,
@@ -98,6 +124,17 @@ for (const page of pages.sort()) {
       ]);
       lines.push(`${device} plan ${digest([kernels, tables, pools, constants])} code ${digest(code)}`);
     }
-    console.log(`${stem} (${name}): ${lines.join(", ")}`);
+    const line = `${title}: ${lines.join(", ")}`;
+    if (!flags.has("--check")) console.log(line);
+    else if (kept.get(title) !== line) {
+      different++;
+      console.log(`is   ${line}\nwas  ${kept.get(title) ?? "not there"}`);
+    }
   }
+}
+if (flags.has("--check")) {
+  console.log(
+    different ? `${different} differ from test/corpus/digests.txt` : "all plans and kernels are what they were",
+  );
+  process.exitCode = different ? 1 : 0;
 }
