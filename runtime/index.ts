@@ -2,6 +2,8 @@
  * The runtime's front door in Node: `import { load } from "mhc-lang/runtime"`. Pages, and bundlers that do not say that
  * they bundle for Node, come in by `web/index.ts`, which has the same exports. The runtime imports nothing of the
  * compiler.
+ *
+ * @module mhc-lang/runtime
  */
 import type { Device, DeviceName, OpenOptions } from "./device.js";
 import type { LoadOptions, Model } from "./interface.js";

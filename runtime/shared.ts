@@ -16,11 +16,11 @@ export type {
 } from "./interface.js";
 export type { Recompile } from "./shrink.js";
 export { deviceNames } from "./device.js";
-export type { Device, DeviceName, OpenOptions, Session } from "./device.js";
+export type { Device, DeviceName, OpenOptions, Session, Words } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
 export type { NotFinite, NumericReport } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";
-export type { Batch, Source } from "./data.js";
+export type { Batch, Labelled, Source } from "./data.js";
 export { namesOf, pairsSource, parsePairs } from "./pairs.js";
 export type { Pair } from "./pairs.js";
-export type { Plan } from "./plan.js";
+export type * from "./plan.js";

@@ -16,12 +16,17 @@ export type {
   Shrunk,
   Stages,
 } from "./compile/compile.js";
-export { cost, type CostReport } from "./cost/report.js";
-export type { DeviceProfile } from "./cost/profile.js";
+export type { OwnSet, PageSource } from "./compile/uses.js";
+export { cost, type BlockCost, type Costed, type CostReport, type TokenShare } from "./cost/report.js";
+export type { Account, Accounted, Traffic, Work } from "./cost/account.js";
+export type { DeviceProfile, Level, WorkClass } from "./cost/profile.js";
 export { profiles } from "./cost/profiles.js";
-export { render, toJson } from "./diagnostics/render.js";
+export { render, toJson, type Sources } from "./diagnostics/render.js";
 export type { Diagnostic, Note, Severity } from "./diagnostics/diagnostic.js";
+export type { Span } from "./diagnostics/span.js";
 export type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
 export type { KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
-export type { Plan } from "../runtime/plan.js";
+export type { Phase } from "./graph/node.js";
+export type { Monitors } from "./step/entries.js";
+export type * from "../runtime/plan.js";

@@ -5,6 +5,8 @@
  * is parsed when it is first needed. The module holds no logic: it gives types to `load` of mhc-lang/runtime. What is
  * written of a page's words and names is in `words.ts`. ts-morph is loaded when it is needed, since loading takes
  * longer than emitting.
+ *
+ * @module mhc-lang/typescript
  */
 import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
 import type { ParameterInfo, Plan } from "../../runtime/plan.js";

@@ -41,13 +41,14 @@ export interface Uses {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-interface Source {
+/** Where a page comes from: the name of its file, and what reads the files that it uses. */
+export interface PageSource {
   readonly file: string;
   readonly host?: Host;
 }
 
 /** Parses a page and all that it uses. */
-export function readUses(text: string, { file, host }: Source): Uses {
+export function readUses(text: string, { file, host }: PageSource): Uses {
   const files: File[] = [];
   const texts = new Map<string, string>();
   const modules = new Set<string>();
@@ -111,7 +112,7 @@ export function readUses(text: string, { file, host }: Source): Uses {
 }
 
 /** The modules that a page and the pages that it uses name: what a host imports before it checks or compiles. */
-export const modulesOf = (text: string, source: Source): readonly string[] => readUses(text, source).modules;
+export const modulesOf = (text: string, source: PageSource): readonly string[] => readUses(text, source).modules;
 
 /** Whether the host's stack has ended: a RangeError, and in Firefox an InternalError. */
 const isStackEnd = (error: unknown): boolean => error instanceof Error && /call stack|recursion/i.test(error.message);

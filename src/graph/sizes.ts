@@ -11,7 +11,8 @@ export interface SizeVariable {
   bound: Size | null;
 }
 
-interface Term {
+/** A product of atoms and a coefficient. */
+export interface Term {
   readonly coefficient: number;
   /** Atoms in order of name; an atom stands as often as its power says. */
   readonly atoms: readonly string[];

@@ -2,6 +2,8 @@
  * `mhc-lang/manifolds`, the door for a set of one's own: the types of its record, the algebra that maps are written in, what a scalar
  * option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a page's `use
  * "./my-set.js"`.
+ *
+ * @module mhc-lang/manifolds
  */
 export {
   apart,
@@ -40,6 +42,7 @@ export type {
   OptionKind,
   Options,
   OptionValue,
+  Parts,
   Piece,
   Point,
   Setting,
@@ -47,8 +50,8 @@ export type {
 } from "./set.js";
 export { relax, relaxed } from "./relax.js";
 export { checkSet } from "./laws.js";
-export type { Builder } from "../graph/builder.js";
-export type { Node } from "../graph/node.js";
-export type { Polynomial } from "../graph/sizes.js";
+export type { Binary, Builder, MakeOptions, Unary } from "../graph/builder.js";
+export type { Attributes, DType, Node, NodeOf, Op, Origin, Shape } from "../graph/node.js";
+export type { Polynomial, Term } from "../graph/sizes.js";
 /** Sizes of free coordinates: `sizes.known(3)`, `sizes.multiply(n, n)`. */
 export * as sizes from "../graph/sizes.js";
