@@ -13,6 +13,7 @@ export type { Choice };
 export interface Tuned {
   /** `skeleton/shape`. */
   readonly key: string;
+  /** The member that was built. */
   readonly choice: Choice;
 }
 

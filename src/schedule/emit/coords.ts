@@ -3,15 +3,22 @@ import * as k from "../../kernel/build.js";
 import type { Node } from "../../graph/node.js";
 import type { Expr } from "../../kernel/ir.js";
 
+/** Where an element lies along one axis of a tensor. */
 export interface Coord {
   /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
   readonly at: Expr;
+  /** The step from lane to lane: in vector mode lane l stands for `at + l * lane`; 0 where all lanes are one element. */
   readonly lane: number;
-  /** Scope in which `at` exists. */
+  /** Depth of the scope in which `at` exists. */
   readonly depth: number;
 }
 
+/** A coordinate that is known when the kernel is made. */
 export const constant = (value: number): Coord => ({ at: k.idx(value), lane: 0, depth: 0 });
+
+/** The depth of the scope in which all of the coordinates exist. */
+export const reachOf = (coords: readonly Coord[]): number =>
+  coords.reduce((deepest, { depth }) => Math.max(deepest, depth), 0);
 
 /** The same values, all with four lanes if one of them has. */
 export const widen = (values: readonly Expr[]): Expr[] =>
@@ -25,12 +32,14 @@ export const like = (x: Expr, value: number): Expr => {
   return x.type.lanes === 4 ? k.splat(scalar) : scalar;
 };
 
-export function key({ at, lane }: Coord): string {
+/** A coordinate as text: equal where the coordinates are. Throws an Error for one that is neither a constant nor a name. */
+export function keyOf({ at, lane }: Coord): string {
   if (at.kind !== "const" && at.kind !== "ref") throw new Error("schedule: an unbound coordinate");
   return `${at.kind === "const" ? at.value : at.name}${lane ? `+${lane}` : ""}`;
 }
 
-export const valueId = (node: Node, coords: readonly Coord[]): string => `${node.id}|${coords.map(key).join(",")}`;
+/** The key under which a scope remembers the value of a node at coordinates. */
+export const valueId = (node: Node, coords: readonly Coord[]): string => `${node.id}|${coords.map(keyOf).join(",")}`;
 
 /** The vector along the last axis that holds an element at a constant coordinate, and its place in it. */
 export function laneOf(
@@ -47,9 +56,9 @@ export function lookUp(memo: ReadonlyMap<string, Expr>, node: Node, coords: read
   const place = laneOf(coords);
   const vector = place && memo.get(valueId(node, place.vector));
   if (vector) return vector.type.lanes === 4 ? k.extract(vector, place.lane) : null;
-  const stepping = coords.filter(({ lane }) => lane !== 0);
-  if (stepping.length !== 1 || stepping[0]!.at.kind !== "const") return null;
-  const { value } = stepping[0]!.at;
+  const [stepping, ...others] = coords.filter(({ lane }) => lane !== 0);
+  if (others.length > 0 || stepping?.at.kind !== "const") return null;
+  const { value } = stepping.at;
   const items = [0, 1, 2, 3].map((l) =>
     memo.get(
       valueId(

@@ -1,16 +1,17 @@
 /**
  * From a cluster to a kernel: collects the buffers that the emitted body touches, in order of first use, so that two
- * clusters of one shape give the same kernel text whatever tensors they read. The skeletons (`rows.ts`, `matmul.ts`,
- * `sinkhorn.ts`) make bodies; this file knows where values live only by asking `Places`.
+ * clusters of one shape give the same kernel text whatever tensors they read. The skeletons (`../skeletons`) make
+ * bodies; this file knows where values live only by asking `Places`.
  */
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, NodeWith } from "../../graph/node.js";
 import type { Buffer, Kernel, Stmt } from "../../kernel/ir.js";
 import { keepLoops } from "../../kernel/loops.js";
 import { rollAccesses } from "../../kernel/rolled-accesses.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import type { PoolName } from "../../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
-import { createEmitter, type Emitter, type EmitterOptions } from "./emit.js";
+import { Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "../fusion/partition.js";
 import type { Cooperation } from "./reductions.js";
 import { isView, sizeOf } from "../fusion/views.js";
@@ -21,6 +22,7 @@ export interface Place {
   readonly pool: PoolName;
 }
 
+/** Where the values of a graph live. */
 export interface Places {
   /** Where a leaf or stored node lives, or null when it is emitted in place. */
   readonly of: (node: Node) => Place | null;
@@ -45,24 +47,17 @@ export interface Bound {
   readonly tuned: Tuned | null;
 }
 
+/** What a skeleton works with while it makes one kernel. */
 export interface Workbench {
   readonly profile: KernelProfile;
   readonly places: Places;
   readonly emitter: Emitter;
-  /** The name of the buffer for reading or writing the place of a stored node. */
+  /** The name of the buffer for reading the place of a stored node. Throws an Error for a node that is not stored. */
   readonly read: (node: Node) => string;
+  /** The name of the buffer for writing it. */
   readonly write: (node: Node) => string;
   /** The member of a skeleton's family to build. */
   readonly choose: <C extends Choice>(skeleton: string, shape: string, fallback: C) => C;
-}
-
-interface Use {
-  readonly name: string;
-  readonly place: Place;
-  reads: boolean;
-  writes: boolean;
-  /** Written before it was read. */
-  made: boolean;
 }
 
 /** Memory of a kernel's own, for kernels of several stages: tensors that one stage makes and a later one reads. */
@@ -74,73 +69,100 @@ export interface Chip {
   readonly emission: Pick<EmitterOptions, "placed" | "spelt" | "wideLoads">;
 }
 
+/** What a kernel is made of. */
+export interface KernelRequest {
+  /** A readable stem such as "row"; the plan makes it unique. */
+  readonly name: string;
+  readonly clusters: readonly Cluster[];
+  readonly profile: KernelProfile;
+  readonly places: Places;
+  /** Lanes of the vectors that the body may use. */
+  readonly lanes: 1 | 4;
+  /** Invocations in a workgroup; 1 on a CPU. */
+  readonly workgroup: number;
+  readonly cooperation?: Cooperation;
+  readonly chip?: Chip;
+}
+
+/** How a kernel uses one place. */
+interface BufferUse {
+  readonly name: string;
+  readonly place: Place;
+  reads: boolean;
+  writes: boolean;
+  /** Written before it was read. */
+  made: boolean;
+}
+
+/** The buffers of a kernel in order of first use, by their places. */
+type BufferUses = Map<Place, BufferUse>;
+
+function useOf(uses: BufferUses, places: Places, node: Node): BufferUse {
+  const place = places.of(node);
+  if (!place) throw new Error(`schedule: ${node.op} is not stored`);
+  const known = uses.get(place);
+  if (known) return known;
+  const use: BufferUse = { name: `b${uses.size}`, place, reads: false, writes: false, made: false };
+  uses.set(place, use);
+  return use;
+}
+
 /**
  * Runs `emit`, which emits into the workbench and returns the number of groups, and wraps up the kernel.
  */
-export function kernelize(
-  name: string,
-  clusters: readonly Cluster[],
-  profile: KernelProfile,
-  places: Places,
-  lanes: 1 | 4,
-  workgroup: number,
-  emit: (bench: Workbench) => number,
-  cooperation?: Cooperation,
-  chip?: Chip,
-): Bound {
-  const uses = new Map<Place, Use>();
-  const use = (node: Node): Use => {
-    const place = places.of(node);
-    if (!place) throw new Error(`schedule: ${node.op} is not stored`);
-    let found = uses.get(place);
-    if (!found) {
-      found = { name: `b${uses.size}`, place, reads: false, writes: false, made: false };
-      uses.set(place, found);
-    }
-    return found;
-  };
+export function kernelize(request: KernelRequest, emit: (bench: Workbench) => number): Bound {
+  const { name, clusters, profile, places, workgroup, chip } = request;
+  const uses: BufferUses = new Map();
   const read = (node: Node): string => {
-    const found = use(node);
-    found.reads = true;
-    return found.name;
+    const use = useOf(uses, places, node);
+    use.reads = true;
+    return use.name;
   };
   const write = (node: Node): string => {
-    const found = use(node);
-    found.made ||= !found.reads;
-    found.writes = true;
-    return found.name;
+    const use = useOf(uses, places, node);
+    use.made ||= !use.reads;
+    use.writes = true;
+    return use.name;
   };
-  const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
-  const bufferOf = (node: Node): string | null =>
-    isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node));
-  const emitter = createEmitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
-  let sliced: ReadonlyMap<Place, number> | null = null;
-  const slices = (): ReadonlyMap<Place, number> => (sliced ??= slicesOf(clusters, places));
   let tuned: Tuned | null = null;
   const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
     const choice = chosen(profile, skeleton, shape, fallback);
     tuned = { key: `${skeleton}/${shape}`, choice };
     return choice;
   };
+  const emitter = emitterOf(request, read);
   const groups = emit({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
-  const buffers: Buffer[] = [...uses.values()].map(({ name: buffer, place, reads, writes }) => ({
+  const used = [...uses.values()];
+  const buffers: Buffer[] = used.map(({ name: buffer, place, reads, writes }) => ({
     name: buffer,
     pool: place.pool,
     access: reads && writes ? "read_write" : writes ? "write" : "read",
   }));
   const body: readonly Stmt[] = emitter.body();
-  const stmts =
-    profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept
-      ? keepLoops(rollAccesses({ name, groups, workgroup, buffers, body }))
-      : body;
+  const keepsLoops = profile.kind === "gpu" && chosen(profile, "loop", name, { kept: 0 }).kept;
+  const slices = used.some(({ writes }) => !writes) ? slicesOf(clusters, places) : null;
   return {
-    kernel: { name, groups, workgroup, buffers, body: stmts },
-    places: [...uses.values()].map(({ place }) => place),
-    touched: [...uses.values()].map(({ place, writes }) => (writes ? null : (slices().get(place) ?? null))),
-    made: new Set([...uses.values()].filter(({ made }) => made).map(({ place }) => place)),
+    kernel: {
+      name,
+      groups,
+      workgroup,
+      buffers,
+      body: keepsLoops ? keepLoops(rollAccesses({ name, groups, workgroup, buffers, body })) : body,
+    },
+    places: used.map(({ place }) => place),
+    touched: used.map(({ place, writes }) => (writes ? null : (slices?.get(place) ?? null))),
+    made: new Set(used.filter(({ made }) => made).map(({ place }) => place)),
     flops: workOf(clusters, profile, places.isBase).reduce((sum, { flops }) => sum + flops, 0),
     tuned,
   };
+}
+
+/** The emitter of a kernel: what its clusters do not make themselves is on the chip, or read. */
+function emitterOf({ clusters, places, lanes, cooperation, chip }: KernelRequest, read: Workbench["read"]): Emitter {
+  const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
+  const bufferOf = (node: Node): string | null =>
+    isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node));
+  return new Emitter({ lanes, bufferOf, ...(cooperation ? { cooperation } : {}), ...chip?.emission });
 }
 
 /** Words of the places that clusters read as slices alone. */
@@ -150,11 +172,12 @@ function slicesOf(clusters: readonly Cluster[], places: Places): ReadonlyMap<Pla
   const read = new Map<Place, Map<number, number> | null>();
   const visit = (node: Node, slice: NodeWith<"slice"> | null): void => {
     if (members.has(node)) return;
-    if (!places.isBase(node))
-      return isView(node)
-        ? visit(node.inputs[0]!, node.op === "slice" ? node : node.op === "reshape" ? slice : null)
-        : node.inputs.forEach((input) => visit(input, null));
-    const place = places.of(node)!;
+    if (!places.isBase(node)) {
+      if (!isView(node)) return node.inputs.forEach((input) => visit(input, null));
+      return visit(mustAt(node.inputs, 0), node.op === "slice" ? node : node.op === "reshape" ? slice : null);
+    }
+    const place = places.of(node);
+    if (!place) throw new Error(`schedule: ${node.op} is not stored`);
     const before = read.get(place);
     if (!slice || before === null) read.set(place, null);
     else read.set(place, (before ?? new Map<number, number>()).set(slice.attrs.offset, sizeOf(slice.shape)));

@@ -10,31 +10,34 @@ import type { Cluster } from "../fusion/partition.js";
 import { scatterOf } from "../fusion/sparse.js";
 import { sizeOf } from "../fusion/views.js";
 
+/** What a kernel computes of one node. */
 export interface NodeWork {
   readonly node: Node;
+  /** Floating-point operations. */
   readonly flops: number;
 }
 
 const flopsOf = (node: Node): number => (opTable[node.op] as OpRecord<typeof node.op>).flops(node as never);
 
 /**
- * Of everything between the roots of clusters that are one kernel and what is in memory (`isBase`). A sum whose terms
- * are almost all zero adds the others only where it is a scatter.
+ * The work of everything between the roots of clusters that are one kernel and what is in memory (`isBase`). Of a
+ * scatter (a sum whose terms are almost all zero, computed as one) only the terms that are added count.
  */
 export function workOf(
   clusters: readonly Cluster[],
   profile: KernelProfile,
   isBase: (node: Node) => boolean,
 ): NodeWork[] {
-  const scattered = clusters.length === 1 ? scatterOf(clusters[0]!, profile) : null;
+  const [cluster, ...others] = clusters;
+  const scattered = cluster && others.length === 0 ? scatterOf(cluster, profile) : null;
   const members = new Set(clusters.flatMap((cluster) => [...cluster.members]));
-  const found = new Map<Node, number>();
+  const flops = new Map<Node, number>();
   const visit = (node: Node): void => {
-    if (found.has(node) || (isBase(node) && !members.has(node))) return;
-    const sparse = scattered?.sum === node;
-    found.set(node, sparse ? sizeOf(scattered.values.shape) : flopsOf(node));
-    (sparse ? [scattered.index, scattered.values] : node.inputs).forEach(visit);
+    if (flops.has(node) || (isBase(node) && !members.has(node))) return;
+    const isScatter = scattered?.sum === node;
+    flops.set(node, isScatter ? sizeOf(scattered.values.shape) : flopsOf(node));
+    (isScatter ? [scattered.index, scattered.values] : node.inputs).forEach(visit);
   };
   clusters.forEach(({ roots }) => roots.forEach(visit));
-  return Array.from(found, ([node, flops]) => ({ node, flops }));
+  return Array.from(flops, ([node, count]) => ({ node, flops: count }));
 }

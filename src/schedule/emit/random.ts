@@ -5,6 +5,7 @@
  */
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
+import { mustAt } from "../../../runtime/lookup.js";
 
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 const PARITY = 0x1bd11bda;
@@ -16,14 +17,14 @@ export function random(k0: Expr, k1: Expr, c0: Expr, c1: Expr, bind: (value: Exp
   let a = bind(k.add(c0, k0));
   let b = bind(k.add(c1, k1));
   for (let round = 0; round < 20; round++) {
-    const by = ROTATIONS[round % 8]!;
+    const by = mustAt(ROTATIONS, round % 8);
     a = bind(k.add(a, b));
     const rotated = k.or(k.shl(b, word(by)), k.shr(b, word(32 - by)));
     b = bind(k.xor(rotated, a));
     if (round % 4 === 3) {
       const injection = (round + 1) / 4;
-      a = bind(k.add(a, keys[injection % 3]!));
-      b = bind(k.add(b, k.add(keys[(injection + 1) % 3]!, word(injection))));
+      a = bind(k.add(a, mustAt(keys, injection % 3)));
+      b = bind(k.add(b, k.add(mustAt(keys, (injection + 1) % 3), word(injection))));
     }
   }
   return [a, b];

@@ -4,9 +4,11 @@
  * shared memory.
  */
 import * as k from "../../kernel/build.js";
-import type { Expr, Stmt, Type } from "../../kernel/ir.js";
-import { constant, widen, type Coord } from "./coords.js";
+import type { Expr, Type } from "../../kernel/ir.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor, sizeOf } from "../fusion/views.js";
+import { constant, widen, type Coord } from "./coords.js";
+import type { Writer } from "./writer.js";
 
 /** How a workgroup shares a reduction: in the scope of this depth all its invocations meet. */
 export interface Cooperation {
@@ -14,6 +16,7 @@ export interface Cooperation {
   readonly workgroup: number;
 }
 
+/** What is combined into one value: a sum or a maximum over the positions of a walk. */
 export interface Reduction {
   readonly op: "sum" | "reduce_max";
   /** Whether the result has four lanes. */
@@ -22,23 +25,12 @@ export interface Reduction {
   readonly item: (reduced: readonly Coord[]) => Expr;
 }
 
-/** What a reduction needs of the emitter. */
-export interface Loops {
+/** What a reduction needs of the emitter: to write, and how loops are made. */
+export interface Loops extends Writer {
   readonly lanes: 1 | 4;
   /** Terms of a sum that is spelt out, at most. */
   readonly spelt: number;
   readonly cooperation: Cooperation | undefined;
-  readonly depth: () => number;
-  readonly fresh: (stem: string) => string;
-  readonly bind: (value: Expr) => Expr;
-  readonly push: (stmt: Stmt) => void;
-  readonly loop: (from: Expr, to: Expr, step: number, body: (coord: Coord) => void) => void;
-  readonly guard: (condition: Expr, body: () => void) => void;
-  readonly nest: (sizes: readonly number[], body: (coords: Coord[]) => void) => void;
-  readonly coord: (at: Expr) => Coord;
-  readonly split: (flat: Coord, sizes: readonly number[]) => Coord[];
-  /** Memory of the workgroup, of that many words at least; what one reduction left in it, the next may overwrite. */
-  readonly shared: (name: string, words: number) => void;
 }
 
 /** With more reductions than this, a vector for each would not stay in registers with what it sums. */
@@ -62,17 +54,19 @@ const neutral = (op: Reduction["op"]): number => (op === "sum" ? 0 : -3.40282346
 
 /** Cuts a list into parts that may share a walk. */
 export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reduction, { cooperation }: Loops): T[][] {
-  const most = cooperation ? Math.floor(SHARES / (cooperation.workgroup + 1)) : TOGETHER;
+  const mostWords = cooperation ? Math.floor(SHARES / (cooperation.workgroup + 1)) : TOGETHER;
   const parts: T[][] = [];
-  let words = most;
+  let part: T[] = [];
+  let words = mostWords;
   for (const item of items) {
-    const own = reductionOf(item).wide ? 4 : 1;
-    words += own;
-    if (words > most) {
-      parts.push([]);
-      words = own;
+    const itemWords = reductionOf(item).wide ? 4 : 1;
+    words += itemWords;
+    if (words > mostWords) {
+      part = [];
+      parts.push(part);
+      words = itemWords;
     }
-    parts[parts.length - 1]!.push(item);
+    part.push(item);
   }
   return parts;
 }
@@ -82,7 +76,6 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
   const total = sizeOf(sizes);
   if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt)
     return cooperate(e, e.cooperation.workgroup, sizes, reductions);
-  const last = sizes[sizes.length - 1] ?? 1;
   if (total <= e.spelt) {
     return reductions.map(({ op, item }) =>
       widen(Array.from({ length: total }, (_, flat) => item(unflatten(flat, sizes).map(constant)))).reduce(
@@ -90,21 +83,34 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
       ),
     );
   }
+  const last = sizes[sizes.length - 1] ?? 1;
   if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ wide }) => wide)) {
-    const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
-    e.nest(sizes, (reduced) => found.forEach(({ accumulate }) => accumulate(reduced)));
-    return found.map(({ value }) => value);
+    const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+    e.nest(sizes, (reduced) => accumulators.forEach(({ accumulate }) => accumulate(reduced)));
+    return accumulators.map(({ value }) => value);
   }
-  // Partial results along the last axis, four to a vector and several vectors side by side; then what is left of it.
+  return reduceInVectors(e, sizes.slice(0, -1), last, reductions);
+}
+
+/**
+ * Partial results along the last axis, four to a vector and several vectors side by side; then the last elements, which
+ * are no whole vector.
+ */
+function reduceInVectors(
+  e: Loops,
+  outerSizes: readonly number[],
+  last: number,
+  reductions: readonly Reduction[],
+): Expr[] {
   const main = last - (last % 4);
   const ways = waysOf(main / 4, reductions.length);
   const vectors = reductions.map((reduction) => Array.from({ length: ways }, () => accumulator(e, reduction, 4)));
   const tails = last === main ? [] : reductions.map((reduction) => accumulator(e, reduction, 1));
-  e.nest(sizes.slice(0, -1), (outer) => {
+  e.nest(outerSizes, (outer) => {
     e.loop(k.idx(0), k.idx(main), 4 * ways, (c) => {
       for (let way = 0; way < ways; way++) {
         const at = way === 0 ? c : e.coord(k.add(c.at, k.idx(4 * way)));
-        vectors.forEach((own) => own[way]!.accumulate([...outer, { ...at, lane: 1 }]));
+        for (const ofReduction of vectors) mustAt(ofReduction, way).accumulate([...outer, { ...at, lane: 1 }]);
       }
     });
     if (tails.length)
@@ -112,14 +118,10 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
   });
   return reductions.map(({ op }, i) => {
     const combine = combiner(op);
-    const v = e.bind(
-      pairs(
-        vectors[i]!.map(({ value }) => value),
-        combine,
-      ),
-    );
+    const partials = mustAt(vectors, i).map(({ value }) => value);
+    const v = e.bind(pairs(partials, combine));
     const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
-    return tails.length ? combine(folded, tails[i]!.value) : folded;
+    return tails.length ? combine(folded, mustAt(tails, i).value) : folded;
   });
 }
 
@@ -130,17 +132,19 @@ function waysOf(vectors: number, reductions: number): number {
   return ways;
 }
 
+/** Combines neighbours first, so that no sum waits for all others. */
 const pairs = (items: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr =>
   items.length === 1
-    ? items[0]!
+    ? mustAt(items, 0)
     : combine(pairs(items.slice(0, items.length / 2), combine), pairs(items.slice(items.length / 2), combine));
 
 /** A variable that collects a reduction. */
-function accumulator(
-  e: Loops,
-  { op, item }: Reduction,
-  lanes: 1 | 4,
-): { readonly value: Expr; readonly accumulate: (reduced: readonly Coord[]) => void } {
+interface Accumulator {
+  readonly value: Expr;
+  readonly accumulate: (reduced: readonly Coord[]) => void;
+}
+
+function accumulator(e: Loops, { op, item }: Reduction, lanes: 1 | 4): Accumulator {
   const name = e.fresh("acc");
   const value = k.ref(name, f32(lanes));
   const start = k.f32(neutral(op));
@@ -148,52 +152,47 @@ function accumulator(
   return {
     value,
     accumulate: (reduced) => {
-      const found = item(reduced);
-      e.push(k.assign(name, combiner(op)(value, lanes === 4 && found.type.lanes === 1 ? k.splat(found) : found)));
+      const term = item(reduced);
+      e.push(k.assign(name, combiner(op)(value, lanes === 4 && term.type.lanes === 1 ? k.splat(term) : term)));
     },
   };
 }
 
 /** All meet twice: once each has its share of every result, and once these shares are combined. */
 function cooperate(e: Loops, workgroup: number, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
-  const { op } = reductions[0]!;
-  const combine = combiner(op);
-  const found = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+  const { op } = mustAt(reductions, 0);
+  const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
   e.loop(local, k.idx(sizeOf(sizes)), workgroup, (flat) => {
     const reduced = e.split(flat, sizes);
-    found.forEach(({ accumulate }) => accumulate(reduced));
+    for (const { accumulate } of accumulators) accumulate(reduced);
   });
-  const shares = found.flatMap(({ value }) =>
+  const shares = accumulators.flatMap(({ value }) =>
     value.type.lanes === 4 ? ([0, 1, 2, 3] as const).map((l) => k.extract(value, l)) : [value],
   );
-  const results = shares.length === 1 ? foldOne(e, workgroup, shares[0]!, combine) : foldMany(e, workgroup, shares, op);
+  const results =
+    shares.length === 1 ? foldOne(e, workgroup, mustAt(shares, 0), combiner(op)) : foldMany(e, workgroup, shares, op);
   let at = 0;
   return reductions.map(({ wide }) => {
     at += wide ? 4 : 1;
-    return wide ? k.lanes(results.slice(at - 4, at) as [Expr, Expr, Expr, Expr]) : results[at - 1]!;
+    return wide ? k.lanes(results.slice(at - 4, at) as [Expr, Expr, Expr, Expr]) : mustAt(results, at - 1);
   });
 }
 
 /** Some invocations combine their part of the shares, then all combine theirs. */
 function foldOne(e: Loops, workgroup: number, share: Expr, combine: (a: Expr, b: Expr) => Expr): Expr[] {
   const few = 2 ** Math.ceil(Math.log2(workgroup) / 2);
-  const all = (count: number, from: string, at: (i: number) => Expr): Expr =>
+  const combined = (count: number, from: string, at: (i: number) => Expr): Expr =>
     Array.from({ length: count }, (_, i) => k.load(from, at(i), f32(1))).reduce(combine);
   e.shared("shares", workgroup);
   e.shared("folded", few);
   e.push(k.store("shares", local, share));
   e.push(k.barrier());
-  e.guard(k.lt(local, k.idx(few)), () =>
-    e.push(
-      k.store(
-        "folded",
-        local,
-        all(workgroup / few, "shares", (i) => k.add(local, k.idx(i * few))),
-      ),
-    ),
-  );
+  e.guard(k.lt(local, k.idx(few)), () => {
+    const part = combined(workgroup / few, "shares", (i) => k.add(local, k.idx(i * few)));
+    e.push(k.store("folded", local, part));
+  });
   e.push(k.barrier());
-  return [e.bind(all(few, "folded", k.idx))];
+  return [e.bind(combined(few, "folded", k.idx))];
 }
 
 /**
@@ -204,14 +203,12 @@ function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Redu
   const row = workgroup + 1;
   e.shared("shares", shares.length * row);
   e.shared("folded", shares.length);
-  shares.forEach((share, s) => e.push(k.store("shares", k.add(local, k.idx(s * row)), share)));
+  for (const [s, share] of shares.entries()) e.push(k.store("shares", k.add(local, k.idx(s * row)), share));
   e.push(k.barrier());
   e.loop(local, k.idx(shares.length), workgroup, (s) => {
-    const { value, accumulate } = accumulator(
-      e,
-      { op, wide: false, item: ([i]) => k.load("shares", k.add(k.mul(s.at, k.idx(row)), i!.at), f32(1)) },
-      1,
-    );
+    const item: Reduction["item"] = (reduced) =>
+      k.load("shares", k.add(k.mul(s.at, k.idx(row)), mustAt(reduced, 0).at), f32(1));
+    const { value, accumulate } = accumulator(e, { op, wide: false, item }, 1);
     e.loop(k.idx(0), k.idx(workgroup), 1, (i) => accumulate([i]));
     e.push(k.store("folded", s.at, value));
   });
@@ -222,5 +219,5 @@ function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Redu
 /** The coordinates of an element by its number. */
 export function unflatten(flat: number, sizes: readonly number[]): number[] {
   const strides = rowMajor(sizes);
-  return sizes.map((size, i) => Math.floor(flat / strides[i]!) % size);
+  return sizes.map((size, i) => Math.floor(flat / mustAt(strides, i)) % size);
 }

@@ -21,7 +21,7 @@ import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
 import { chosen } from "../emit/choices.js";
 import { constant, type Coord, type Reducing } from "../emit/emit.js";
-import { kernelize, type Bound, type Places, type Workbench } from "../emit/kernelize.js";
+import { kernelize, type Bound, type KernelRequest, type Places, type Workbench } from "../emit/kernelize.js";
 import { without, type Cluster } from "../fusion/partition.js";
 import { scatter } from "./scatter.js";
 import { scatterOf } from "../fusion/sparse.js";
@@ -56,9 +56,9 @@ export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Plac
   const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
   const trailing = axes.length === 0 || axes.includes(shape.length - 1);
   const scattered = scatterOf(cluster, profile);
-  if (scattered)
-    return kernelize("scatter", [cluster], profile, places, profile.lanes, 1, (bench) => scatter(bench, scattered));
-  return kernelize(name, [cluster], profile, places, profile.lanes, 1, (bench) => {
+  const request = { name, clusters: [cluster], profile, places, lanes: profile.lanes, workgroup: 1 };
+  if (scattered) return kernelize({ ...request, name: "scatter" }, (bench) => scatter(bench, scattered));
+  return kernelize(request, (bench) => {
     if (flat || (sizeOf(without(shape, axes)) === 1 && !cluster.axes)) return longRow(bench, cluster, shape, flat);
     return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
   });
@@ -215,6 +215,7 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
 function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Places): Bound {
   const { shape } = cluster;
   const { workgroup } = profile;
+  const request: KernelRequest = { name, clusters: [cluster], profile, places, lanes: 1, workgroup };
   const axes = cluster.axes ?? [];
   const kept = without(shape, axes);
   const inner = shape.filter((_, axis) => axes.includes(axis));
@@ -224,35 +225,24 @@ function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Pla
   const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
   if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
     const split = { shape, axes };
-    return kernelize(
-      `${name}_shared`,
-      [cluster],
-      profile,
-      places,
-      1,
-      workgroup,
-      (bench) => {
-        const { emitter: e, choose } = bench;
-        if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
-        const r: Coord = { at: group, lane: 0, depth: 0 };
-        const at = kept.length === 1 ? [r] : e.split(r, kept);
-        const values = row.map((root): Expr => e.emit(root, at));
-        e.guard(k.eq(local, k.idx(0)), () =>
-          row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)),
+    return kernelize({ ...request, name: `${name}_shared`, cooperation: { depth: 0, workgroup } }, (bench) => {
+      const { emitter: e, choose } = bench;
+      if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
+      const r: Coord = { at: group, lane: 0, depth: 0 };
+      const at = kept.length === 1 ? [r] : e.split(r, kept);
+      const values = row.map((root): Expr => e.emit(root, at));
+      e.guard(k.eq(local, k.idx(0)), () => row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)));
+      if (full.length) {
+        // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
+        e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) =>
+          storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
         );
-        if (full.length) {
-          // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
-          e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) =>
-            storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
-          );
-        }
-        return sizeOf(kept);
-      },
-      { depth: 0, workgroup },
-    );
+      }
+      return sizeOf(kept);
+    });
   }
   const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
-  return kernelize(name, [cluster], profile, places, 1, workgroup, (bench) => {
+  return kernelize(request, (bench) => {
     const { emitter: e, choose } = bench;
     if (long) choose("row", key, DEFAULT);
     const flat = k.add(k.mul(group, k.idx(workgroup)), local);

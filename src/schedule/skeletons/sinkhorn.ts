@@ -31,34 +31,37 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
   const count = sizeOf(node.shape) / (n * n);
   const gpu = profile.kind === "gpu";
   const lanes = gpu ? 1 : profile.lanes;
-  return kernelize(node.op, [cluster], profile, places, lanes, gpu ? profile.workgroup : 1, (bench) => {
-    const { emitter: e } = bench;
-    const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
-    const output = bench.write(node);
-    const project = createProjection(e, node, lanes, false);
-    const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n)), column.at);
-    /** The matrices from `first`, one a lane. */
-    const block = (first: Expr): void => {
-      const bases = Array.from({ length: lanes }, (_, l) => {
-        const index =
-          count % lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
-        return e.bind(k.mul(index, k.idx(n * n)));
-      });
-      project(
-        (input, row, column) => loadLanes(inputs[input]!, bases, entry(row, column)),
-        (row, column, value) => storeLanes(e, output, bases, entry(row, column), value),
-      );
-    };
-    const group = k.ref("group", k.INDEX);
-    if (gpu) {
-      const flat = k.add(k.mul(group, k.idx(profile.workgroup)), k.ref("local", k.INDEX));
-      e.guard(k.lt(flat, k.idx(count)), () => block(e.bind(flat)));
-      return Math.ceil(count / profile.workgroup);
-    }
-    const from = e.bind(k.mul(group, k.idx(GROUP)));
-    e.loop(from, e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(count))), lanes, (index) => block(index.at));
-    return Math.ceil(count / GROUP);
-  });
+  return kernelize(
+    { name: node.op, clusters: [cluster], profile, places, lanes, workgroup: gpu ? profile.workgroup : 1 },
+    (bench) => {
+      const { emitter: e } = bench;
+      const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
+      const output = bench.write(node);
+      const project = createProjection(e, node, lanes, false);
+      const entry = (row: Coord, column: Coord): Expr => k.add(k.mul(row.at, k.idx(n)), column.at);
+      /** The matrices from `first`, one a lane. */
+      const block = (first: Expr): void => {
+        const bases = Array.from({ length: lanes }, (_, l) => {
+          const index =
+            count % lanes === 0 || l === 0 ? k.add(first, k.idx(l)) : k.min(k.add(first, k.idx(l)), k.idx(count - 1));
+          return e.bind(k.mul(index, k.idx(n * n)));
+        });
+        project(
+          (input, row, column) => loadLanes(inputs[input]!, bases, entry(row, column)),
+          (row, column, value) => storeLanes(e, output, bases, entry(row, column), value),
+        );
+      };
+      const group = k.ref("group", k.INDEX);
+      if (gpu) {
+        const flat = k.add(k.mul(group, k.idx(profile.workgroup)), k.ref("local", k.INDEX));
+        e.guard(k.lt(flat, k.idx(count)), () => block(e.bind(flat)));
+        return Math.ceil(count / profile.workgroup);
+      }
+      const from = e.bind(k.mul(group, k.idx(GROUP)));
+      e.loop(from, e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(count))), lanes, (index) => block(index.at));
+      return Math.ceil(count / GROUP);
+    },
+  );
 }
 
 /** Word `i` after each of the bases: a scalar for one, a vector for four. */

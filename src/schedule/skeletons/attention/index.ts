@@ -33,43 +33,50 @@ export function attentionKernel(cluster: Cluster, profile: KernelProfile, places
   const gpu = profile.kind === "gpu";
   const workgroup = gpu ? profile.workgroup : 1;
   const name = node.op === "attention_vjp" ? "attention_vjp" : "attention";
-  return kernelize(name, [cluster], profile, places, gpu ? 1 : profile.lanes, workgroup, (bench) => {
-    if (node.op !== "attention_vjp") {
-      const at = (b: Coord, h: Coord): Forward => {
-        const [q, keys, v] = node.inputs.map((input) => operand(bench, input, b, h)) as [Rows, Rows, Rows | undefined];
-        const out = root(({ op }) => op === "attention");
-        return {
-          q,
-          k: keys,
-          v: v && out ? v : null,
-          out: out && result(bench, out, b, h, false),
-          lse: logs(
-            bench,
-            root(({ op }) => op === "attention_lse"),
-            b,
-            h,
-          ),
+  return kernelize(
+    { name, clusters: [cluster], profile, places, lanes: gpu ? 1 : profile.lanes, workgroup },
+    (bench) => {
+      if (node.op !== "attention_vjp") {
+        const at = (b: Coord, h: Coord): Forward => {
+          const [q, keys, v] = node.inputs.map((input) => operand(bench, input, b, h)) as [
+            Rows,
+            Rows,
+            Rows | undefined,
+          ];
+          const out = root(({ op }) => op === "attention");
+          return {
+            q,
+            k: keys,
+            v: v && out ? v : null,
+            out: out && result(bench, out, b, h, false),
+            lse: logs(
+              bench,
+              root(({ op }) => op === "attention_lse"),
+              b,
+              h,
+            ),
+          };
         };
+        return gpu ? forwardGpu(bench, attention, at) : forwardCpu(bench, attention, at);
+      }
+      const wanted = (["query", "key", "value"] as const).map((wrt) =>
+        root((member) => member.op === "attention_vjp" && member.attrs.wrt === wrt),
+      );
+      const at = (b: Coord, h: Coord, accumulates: boolean): Backward => {
+        const [q, keys, v, out, lse, cotangent] = node.inputs.map((input, i) =>
+          i === 4 ? logs(bench, input, b, h) : operand(bench, input, b, h),
+        ) as [Rows, Rows, Rows, Rows, Rows, Rows];
+        const [dq, dk, dv] = wanted.map((stored) => stored && result(bench, stored, b, h, accumulates)) as [
+          Rows | null,
+          Rows | null,
+          Rows | null,
+        ];
+        return { q, k: keys, v, out, lse, cotangent, dq, dk, dv };
       };
-      return gpu ? forwardGpu(bench, attention, at) : forwardCpu(bench, attention, at);
-    }
-    const wanted = (["query", "key", "value"] as const).map((wrt) =>
-      root((member) => member.op === "attention_vjp" && member.attrs.wrt === wrt),
-    );
-    const at = (b: Coord, h: Coord, accumulates: boolean): Backward => {
-      const [q, keys, v, out, lse, cotangent] = node.inputs.map((input, i) =>
-        i === 4 ? logs(bench, input, b, h) : operand(bench, input, b, h),
-      ) as [Rows, Rows, Rows, Rows, Rows, Rows];
-      const [dq, dk, dv] = wanted.map((stored) => stored && result(bench, stored, b, h, accumulates)) as [
-        Rows | null,
-        Rows | null,
-        Rows | null,
-      ];
-      return { q, k: keys, v, out, lse, cotangent, dq, dk, dv };
-    };
-    const roles = { queries: wanted[0] !== null, keys: wanted[1] !== null || wanted[2] !== null };
-    return gpu ? backwardGpu(bench, attention, roles, at) : backwardCpu(bench, attention, roles, at);
-  });
+      const roles = { queries: wanted[0] !== null, keys: wanted[1] !== null || wanted[2] !== null };
+      return gpu ? backwardGpu(bench, attention, roles, at) : backwardCpu(bench, attention, roles, at);
+    },
+  );
 
   function operand(bench: Workbench, input: Node, b: Coord, h: Coord): Rows {
     const found = access(input, places.isBase);

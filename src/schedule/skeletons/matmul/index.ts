@@ -1,6 +1,6 @@
 /**
- * The skeleton of matrix products: reads the contraction as a product (`contraction.ts`) and hands it to the half for
- * the device's kind, `matmul-cpu.ts` or `matmul-gpu.ts`. The elementwise epilogue of the cluster is emitted on the
+ * The skeleton of matrix products: reads the contraction as a product (`fusion/contraction.ts`) and hands it to the half for
+ * the device's kind, `cpu.ts` or `gpu.ts`. The elementwise epilogue of the cluster is emitted on the
  * accumulators (`epilogue.ts`).
  */
 import type { KernelProfile } from "../../../kernel/profile.js";
@@ -11,14 +11,12 @@ import { matmulCpu } from "./cpu.js";
 import { matmulGpu } from "./gpu.js";
 import type { Cluster } from "../../fusion/partition.js";
 
+/** The kernel of a cluster whose anchor is a matrix product. */
 export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
   const node = cluster.anchor as NodeWith<"contract">;
   const product = readProduct(node, places.isBase);
+  const request = { name: "matmul", clusters: [cluster], profile, places, lanes: profile.lanes };
   return profile.kind === "gpu"
-    ? kernelize("matmul", [cluster], profile, places, profile.lanes, profile.workgroup, (bench) =>
-        matmulGpu(bench, cluster, node, product),
-      )
-    : kernelize("matmul", [cluster], profile, places, profile.lanes, 1, (bench) =>
-        matmulCpu(bench, cluster, node, product),
-      );
+    ? kernelize({ ...request, workgroup: profile.workgroup }, (bench) => matmulGpu(bench, cluster, node, product))
+    : kernelize({ ...request, workgroup: 1 }, (bench) => matmulCpu(bench, cluster, node, product));
 }

@@ -25,7 +25,7 @@ import type { Expr } from "../../../kernel/ir.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import { planChip } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
-import { constant, type Coord, type Placed, type Wanted } from "../../emit/emit.js";
+import { constant, type Coord, type Placed, type ReductionAt } from "../../emit/emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { stagesOf, type Stage } from "./stages.js";
@@ -102,12 +102,7 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
     return even ? strides[own[own.length - 1]!]! : null;
   };
   const bound = kernelize(
-    "token",
-    region.clusters,
-    profile,
-    places,
-    profile.lanes,
-    1,
+    { name: "token", clusters: region.clusters, profile, places, lanes: profile.lanes, workgroup: 1, chip },
     (bench) => {
       const { emitter: e } = bench;
       bench.choose("token", shape, fallback);
@@ -146,8 +141,6 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
       });
       return Math.ceil(total / span);
     },
-    undefined,
-    chip,
   );
   return { ...bound, kernel: { ...bound.kernel, body: fuse(bound.kernel.body) } };
 }
@@ -244,7 +237,7 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Wal
 function inTurns(
   { emitter: e }: Workbench,
   sizes: readonly number[],
-  wanted: (at: readonly Coord[]) => readonly Wanted[],
+  wanted: (at: readonly Coord[]) => readonly ReductionAt[],
   store: (at: readonly Coord[]) => void,
 ): void {
   if (sizeOf(sizes) > SPELT_OUT) return e.nest(sizes, store);

@@ -118,12 +118,16 @@ export function tokenGpu(region: Region, classes: AxisClasses, profile: KernelPr
     },
   };
   return kernelize(
-    "token",
-    region.clusters,
-    profile,
-    places,
-    1,
-    workgroup,
+    {
+      name: "token",
+      clusters: region.clusters,
+      profile,
+      places,
+      lanes: 1,
+      workgroup,
+      chip,
+      ...(alone ? {} : { cooperation: { depth: 0, workgroup } }),
+    },
     (bench) => {
       const { emitter: e } = bench;
       bench.choose("token", shape, DEFAULT);
@@ -172,8 +176,6 @@ export function tokenGpu(region: Region, classes: AxisClasses, profile: KernelPr
       );
       return Math.ceil(total / workgroup);
     },
-    alone ? undefined : { depth: 0, workgroup },
-    chip,
   );
 }
 

@@ -204,7 +204,9 @@ export function createProducts(bench: Workbench, axes: (node: Node) => readonly 
             const to = place([...before, term]);
             for (let c = 0; c < BLOCK; c += 4) {
               const rows = [0, 1, 2, 3].map((l) => weightAt(r, columns[c + l]!, [...before, { ...term, lane: 1 }]));
-              transpose(rows, e.bind).forEach((row, l) => e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row)));
+              transpose(rows, (x) => e.bind(x)).forEach((row, l) =>
+                e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row)),
+              );
             }
           }),
         );

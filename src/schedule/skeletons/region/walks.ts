@@ -4,7 +4,7 @@
 import type { Node } from "../../../graph/node.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { constant, type Coord } from "../../emit/coords.js";
-import type { Reducing, Wanted } from "../../emit/emit.js";
+import type { Reducing, ReductionAt } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { unflatten } from "../../emit/reductions.js";
@@ -113,7 +113,7 @@ export const ownOf = (stage: Stage): readonly Cluster[] =>
   stage.kind === "product" ? stage.clusters : [stage.clusters[0]!];
 
 /** The reductions that a stage walks over. */
-export function walksOf(stage: Stage, { bench, tokens, parts }: Team): Wanted[] {
+export function walksOf(stage: Stage, { bench, tokens, parts }: Team): ReductionAt[] {
   return ownOf(stage).flatMap((cluster) => {
     const rows = rowsOf(cluster, tokens, bench.places.isBase);
     return isWalk(rows)

@@ -1,0 +1,78 @@
+/** The ops whose value at coordinates is made of their operands at the same coordinates, as kernel IR. */
+import type { Node } from "../../graph/node.js";
+import * as k from "../../kernel/build.js";
+import type { Expr } from "../../kernel/ir.js";
+import { like } from "./coords.js";
+import { random } from "./random.js";
+
+/**
+ * The value of an elementwise node, or null for other ops. `operandsOf` emits the operands at the coordinates of the
+ * result, all of one width; `bind` names an intermediate.
+ */
+export function elementwise(node: Node, operandsOf: () => Expr[], bind: (value: Expr) => Expr): Expr | null {
+  switch (node.op) {
+    case "constant":
+      return node.dtype === "u32" ? k.u32(node.attrs.value) : k.f32(node.attrs.value);
+    case "neg":
+    case "exp":
+    case "log":
+    case "sqrt":
+    case "tanh":
+    case "erf":
+    case "abs":
+    case "sin":
+    case "cos":
+    case "not": {
+      const [x] = operandsOf() as [Expr];
+      return k.unary(node.op, x);
+    }
+    case "sigmoid": {
+      const [x] = operandsOf() as [Expr];
+      return sigmoid(x, bind);
+    }
+    case "add":
+    case "sub":
+    case "mul":
+    case "div":
+    case "min":
+    case "max":
+    case "pow":
+    case "lt":
+    case "le":
+    case "eq":
+    case "and":
+    case "or": {
+      const [a, b] = operandsOf() as [Expr, Expr];
+      return k.binary(node.op, a, b);
+    }
+    case "finite": {
+      const [x] = operandsOf() as [Expr];
+      const bits = k.bitcast(x, "u32");
+      const largest = like(bits, 0x7f800000);
+      return k.ne(k.and(bits, largest), largest);
+    }
+    case "select": {
+      const [condition, then, otherwise] = operandsOf() as [Expr, Expr, Expr];
+      return k.select(condition, then, otherwise);
+    }
+    case "cast": {
+      const [x] = operandsOf() as [Expr];
+      const { to } = node.attrs;
+      return x.type.of === to ? x : k.cast(x, { of: to, lanes: x.type.lanes });
+    }
+    case "threefry": {
+      const [k0, k1, c0, c1] = operandsOf() as [Expr, Expr, Expr, Expr];
+      return random(k0, k1, c0, c1, bind)[node.attrs.word];
+    }
+    default:
+      return null;
+  }
+}
+
+/** exp only of non-positive numbers, so that nothing overflows. */
+function sigmoid(x: Expr, bind: (value: Expr) => Expr): Expr {
+  const one = like(x, 1);
+  const power = bind(k.unary("exp", k.unary("neg", k.unary("abs", x))));
+  const ratio = bind(k.div(one, k.add(one, power)));
+  return k.select(k.lt(x, like(x, 0)), k.mul(power, ratio), ratio);
+}
