@@ -19,6 +19,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // It takes the network and minutes: `npm run test:bundlers`.
     exclude: ["test/bundlers/matrix.test.ts"],
+    globalSetup: "test/global.ts",
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -6,17 +6,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Summary } from "../../src/tools/statistics.js";
-import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
+import { builtCommand, commandIn, rows, SPEC } from "../helpers/command.js";
 import { parseMarkup } from "../helpers/markup.js";
 
-const build = buildFolder();
+const build = builtCommand();
 const cwd = mkdtempSync(join(tmpdir(), "mhc compare "));
 const mhc = commandIn(build, cwd);
 
 const DEVICE = ["--device", "wasm", "--threads", "1"];
 
 beforeAll(() => {
-  buildCommand(build);
   const text = "the sea was calm, and the whale went down. all hands! ".repeat(12);
   writeFileSync(join(cwd, "text.txt"), text);
   writeFileSync(join(cwd, "other.txt"), text.replaceAll("sea", "bay"));
@@ -24,10 +23,7 @@ beforeAll(() => {
   writeFileSync(join(cwd, "free.mhc"), SPEC.replace(/ *manifold Mixing = .*\n\n?/, "").replace("mhc(Mixing)", "hc"));
   writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
 });
-afterAll(() => {
-  rmSync(build, { recursive: true, force: true });
-  rmSync(cwd, { recursive: true, force: true });
-});
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 interface Row {
   readonly spec: string;

@@ -8,24 +8,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decode } from "../../runtime/checkpoint.js";
-import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
+import { builtCommand, commandIn, rows, SPEC } from "../helpers/command.js";
 
-const build = buildFolder();
+const build = builtCommand();
 const cwd = mkdtempSync(join(tmpdir(), "mhc ending "));
 const WASM = ["--device", "wasm", "--threads", "1"];
 
 beforeAll(() => {
-  buildCommand(build);
   writeFileSync(join(cwd, "small.mhc"), SPEC);
   writeFileSync(join(cwd, "wrong.mhc"), SPEC.replace("total(x)", "totl(x)"));
   writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
   writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
   writeFileSync(join(cwd, "long.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(50_000));
 });
-afterAll(() => {
-  rmSync(build, { recursive: true, force: true });
-  rmSync(cwd, { recursive: true, force: true });
-});
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 const mhc = commandIn(build, cwd);
 

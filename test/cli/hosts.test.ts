@@ -7,20 +7,16 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildCommand, buildFolder, commandIn, rows, SPEC } from "../helpers/command.js";
+import { builtCommand, commandIn, rows, SPEC } from "../helpers/command.js";
 
-const build = buildFolder();
+const build = builtCommand();
 const cwd = mkdtempSync(join(tmpdir(), "mhc hosts "));
 
 beforeAll(() => {
-  buildCommand(build);
   writeFileSync(join(cwd, "small.mhc"), SPEC);
   writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
 });
-afterAll(() => {
-  rmSync(build, { recursive: true, force: true });
-  rmSync(cwd, { recursive: true, force: true });
-});
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 const mhc = commandIn(build, cwd);
 

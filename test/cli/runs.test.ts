@@ -16,9 +16,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { buildCommand, buildFolder, commandIn, SPEC } from "../helpers/command.js";
+import { builtCommand, commandIn, SPEC } from "../helpers/command.js";
 
-const build = buildFolder();
+const build = builtCommand();
 const cwd = mkdtempSync(join(tmpdir(), "mhc runs "));
 /** Each of these means something to a glob, a shell or a URL. */
 const ODD = `a [1] (b) {c,d} *? !e 'f' "g" $h #i %20`;
@@ -32,7 +32,6 @@ const PAGE = `use "../shared/blocks.mhc"\nuse "./sets/mine.js"\n\n${SPEC.replace
   .replace("unembed(norm(total(x)))", "unembed(norm(still(total(x))))")}`;
 
 beforeAll(() => {
-  buildCommand(build);
   for (const folder of ["sets/lib", "texts (1)"]) mkdirSync(join(home, folder), { recursive: true });
   mkdirSync(join(cwd, "shared"));
   mkdirSync(elsewhere);
@@ -50,10 +49,7 @@ beforeAll(() => {
   for (const i of [1, 2])
     writeFileSync(join(home, `texts (1)/${i}.txt`), "the sea was calm, and the whale went down. all hands! ".repeat(6));
 });
-afterAll(() => {
-  rmSync(build, { recursive: true, force: true });
-  rmSync(cwd, { recursive: true, force: true });
-});
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 const here = commandIn(build, home);
 const there = commandIn(build, elsewhere);

@@ -6,11 +6,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { buildCommand, buildFolder, commandIn, rows } from "../helpers/command.js";
+import { builtCommand, commandIn, rows } from "../helpers/command.js";
 import { decode } from "../../runtime/checkpoint.js";
 import { shrinkingPage, text } from "../helpers/shrinking.js";
 
-const build = buildFolder();
+const build = builtCommand();
 const cwd = mkdtempSync(join(tmpdir(), "mhc shrink "));
 const page = shrinkingPage({
   cost: "device cpu\n    energy <= 60%\n    shrink heads, mlp.hidden, layers, attention, mlp within 40%",
@@ -20,14 +20,10 @@ const page = shrinkingPage({
   .replace("output logits[context, letters] = scores\n", "");
 
 beforeAll(() => {
-  buildCommand(build);
   writeFileSync(join(cwd, "lean.mhc"), page);
   writeFileSync(join(cwd, "text.txt"), text);
 });
-afterAll(() => {
-  rmSync(build, { recursive: true, force: true });
-  rmSync(cwd, { recursive: true, force: true });
-});
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 const mhc = commandIn(build, cwd);
 

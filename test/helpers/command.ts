@@ -1,15 +1,45 @@
-/** The command line as a process, built into a folder of its own, so that tests neither need nor disturb `dist`. */
+/**
+ * The command line as a process, built into a folder of its own, so that tests neither need nor disturb `dist`: once a
+ * run of vitest, by the first file that needs it (`../global.ts` names the folder and takes it away).
+ */
 import { execFileSync, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Within the package, where its dependencies are found. */
-export const buildFolder = (): string => join(root, "node_modules", ".cache", `mhc-cli-${process.pid}`);
+/** The folder of the built command; what starts it is `src/cli/main.js` in it. Waits where another file builds it. */
+export function builtCommand(): string {
+  const folder = inject("commandFolder");
+  // Its package.json is written last: where that is, all is.
+  const isWhole = (): boolean => existsSync(join(folder, "package.json"));
+  while (!isWhole()) {
+    if (isFirst(folder)) {
+      try {
+        buildCommand(folder);
+      } catch (error) {
+        rmSync(folder, { recursive: true, force: true });
+        throw error;
+      }
+    } else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+  return folder;
+}
 
-export function buildCommand(folder: string): void {
+/** Whoever makes the folder is to build into it. */
+function isFirst(folder: string): boolean {
+  mkdirSync(dirname(folder), { recursive: true });
+  try {
+    mkdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function buildCommand(folder: string): void {
   execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root, "--outDir", folder], {
     cwd: root,
     stdio: "pipe",
