@@ -1,23 +1,26 @@
 /**
- * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house must leave as it is.
+ * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house must
+ * leave as it is.
  *
  *   node test/corpus/digests.mjs             prints them for the compiler that is built here
  *   node test/corpus/digests.mjs --check     compares them with `digests.txt`, and names what differs
  *   node test/corpus/digests.mjs --quick     a few of them, one of each kind of page and device; with --check too
- *   node test/corpus/digests.mjs ROOT        those of the compiler that is built in ROOT
+ *   node test/corpus/digests.mjs FOLDER      those of the compiler that is built in FOLDER, or in its `dist`
  *
- * What `digests.txt` keeps is changed by whoever means to change plans or kernels: `npm run digests > test/corpus/digests.txt`. `graph` and `kernels` are the printed stages, `plan` is all that the
+ * What `digests.txt` keeps is changed by whoever means to change plans or kernels, with
+ * `npm run -s digests > test/corpus/digests.txt`. `graph` and `kernels` are the printed stages, `plan` is all that the
  * plan says of a device but its code (dispatches, offsets, pools, constants), and `code` what the device runs.
  */
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const flags = new Set(process.argv.slice(2).filter((word) => word.startsWith("--")));
 const root = resolve(process.argv.slice(2).find((word) => !word.startsWith("--")) ?? here);
-const load = (path) => import(pathToFileURL(join(root, "dist", path)).href);
+const built = existsSync(join(root, "dist")) ? join(root, "dist") : root;
+const load = (path) => import(pathToFileURL(join(built, path)).href);
 const { compile } = await load("src/index.js");
 const { emulated, families } = await load("src/schedule/families.js");
 
