@@ -13,6 +13,9 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** What a checkpoint calls a state of the optimizer. A parameter has its own name there. */
+export const stateTensor = ({ name }: { readonly name: string }): string => `state:${name}`;
+
 interface Header {
   readonly dtype: string;
   readonly shape: readonly number[];

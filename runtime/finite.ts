@@ -5,6 +5,7 @@
  * is read after it is what it began with: the parameters that the update of the step before has broken and no others,
  * or, when all of them are finite, the very numbers that its batch makes a NaN of.
  */
+import { stateTensor } from "./checkpoint.js";
 import type { Batch } from "./data.js";
 import type { NotFinite } from "./errors.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
@@ -44,7 +45,7 @@ export async function findNotFinite({ plan, read, batch = {}, gradients }: Looke
     if (count) found.push({ kind, name, count, size: values.length });
   };
   for (const info of plan.parameters) look("parameter", info.name, await read(info, info.name));
-  for (const info of plan.states) look("state", info.name, await read(info, `state:${info.name}`));
+  for (const info of plan.states) look("state", info.name, await read(info, stateTensor(info)));
   for (const [name, values] of Object.entries(batch)) if (values instanceof Float32Array) look("input", name, values);
   if (found.length || !gradients) return found;
   const all = await gradients();

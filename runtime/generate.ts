@@ -24,27 +24,23 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const LOGITS = "logits";
-
 /**
- * The output that a model is sampled from: its only scores, or those of the head that was asked for; null when it has
- * none. Throws DataError where it is not said which.
+ * The head that a model is sampled from: its only one, or the one that was asked for; null when it has none. Throws
+ * DataError where it is not said which.
  */
-export function headOf(model: string, outputs: readonly string[], asked: string | undefined): string | null {
-  const heads = outputs.filter((name) => name === LOGITS || name.startsWith(`${LOGITS}:`));
+export function headOf(model: string, heads: readonly string[], asked: string | undefined): string | null {
   const [only, ...others] = heads;
   if (only === undefined) return null;
   if (!others.length) {
     if (asked === undefined) return only;
     throw new DataError(`${model} has one head, and \`${asked}\` is asked for`, "leave the head out");
   }
-  const names = heads.map((name) => name.slice(LOGITS.length + 1));
-  const which = `say which: ${names.map((name) => `\`head: "${name}"\``).join(" or ")} (\`--head\` of \`mhc sample\`)`;
+  const which = `say which: ${heads.map((name) => `\`head: "${name}"\``).join(" or ")} (\`--head\` of \`mhc sample\`)`;
   if (asked === undefined)
-    throw new DataError(`${model} has ${names.length} heads that can be sampled: ${names.join(", ")}`, which);
-  if (!names.includes(asked))
-    throw new DataError(`${model} has no head \`${asked}\`; it has ${names.join(", ")}`, which);
-  return `${LOGITS}:${asked}`;
+    throw new DataError(`${model} has ${heads.length} heads that can be sampled: ${heads.join(", ")}`, which);
+  if (!heads.includes(asked))
+    throw new DataError(`${model} has no head \`${asked}\`; it has ${heads.join(", ")}`, which);
+  return asked;
 }
 
 /** A prompt and options that were checked. */

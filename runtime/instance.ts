@@ -7,7 +7,9 @@ import { sizeOf } from "./device.js";
 import { DataError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
 import type { DataInfo, Entry, ParameterInfo, Plan, StateInfo, TensorRef } from "./plan.js";
-import { recordOf, valueAt } from "./records.js";
+import { mustAt } from "./lookup.js";
+import { mustValue, valueAt } from "./records.js";
+import type { OfOutput, OutputRole } from "./roles.js";
 import { firstGates, type Closing } from "./shrink.js";
 
 export interface Instance {
@@ -34,11 +36,12 @@ export const readState = async ({ session }: Instance, info: Stored): Promise<Fl
   (await session.read(stateRef(info))) as Float32Array;
 
 /** A state before the first step. */
-export function atStart({ shrinking }: Plan, state: StateInfo): Float32Array {
+export function atStart({ shrinking, roles }: Plan, state: StateInfo): Float32Array {
   const { name, shape, start = 0 } = state;
-  if (!shrinking || (name !== "gates" && name !== "gates:unit")) return new Float32Array(sizeOf(state)).fill(start);
-  const { logits, units } = firstGates(shrinking, shape[0]!, start);
-  return name === "gates" ? logits : units;
+  const { kind } = mustValue(roles.states, name);
+  if (!shrinking || (kind !== "gates" && kind !== "gateUnits")) return new Float32Array(sizeOf(state)).fill(start);
+  const { logits, units } = firstGates(shrinking, mustAt(shape, 0), start);
+  return kind === "gates" ? logits : units;
 }
 
 /** The text that the page trains on; null when its data is of another kind. */
@@ -54,27 +57,35 @@ export function entryOf({ plan, entries }: Instance, name: string, what: string)
   return entry;
 }
 
-/** Runs an entry that has been fed, and reads all its outputs that are asked for, in one submission. */
+/** Kinds of outputs that an entry is run for. */
+export type Wanted = ReadonlySet<OutputRole["kind"]>;
+
+/** The outputs of an entry, with what they are. */
+export function outputsOf({ plan, entries }: Instance, name: string): readonly OfOutput<TensorRef>[] {
+  const { outputs: roles } = mustValue(plan.roles.entries, name);
+  return Object.entries(mustValue(entries, name).outputs).map(([id, ref]) => [mustValue(roles, id), ref] as const);
+}
+
+/**
+ * Runs an entry that has been fed, and reads its outputs of the kinds that are asked for, all when it is not said, in
+ * one submission.
+ */
 export async function runEntry(
   instance: Instance,
   name: string,
-  wanted: (output: string) => boolean,
-): Promise<ReadonlyMap<string, Words>> {
-  const outputs = Object.entries(valueAt(instance.entries, name)!.outputs).filter(([output]) => wanted(output));
+  wanted: Wanted | null,
+): Promise<readonly OfOutput<Words>[]> {
+  const outputs = outputsOf(instance, name).filter(([{ kind }]) => !wanted || wanted.has(kind));
   const read = await instance.session.run(
     name,
     outputs.map(([, ref]) => ref),
   );
-  return new Map(outputs.map(([output], i) => [output, read[i]!]));
+  return outputs.map(([role], i) => [role, mustAt(read, i)] as const);
 }
 
-/** Outputs of a kind, without its prefix: those of `gradient:` by parameter. */
-export const withPrefix = <T>(prefix: string, values: ReadonlyMap<string, T>): Readonly<Record<string, T>> =>
-  recordOf(
-    [...values].flatMap(([name, value]) =>
-      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
-    ),
-  );
+/** The first number of each: the values of outputs that are scalars. */
+export const scalarsOf = (results: readonly OfOutput<Words>[]): readonly OfOutput<number>[] =>
+  results.map(([role, words]) => [role, mustAt(words, 0)] as const);
 
 /** The tensors that are not finite now, in words and as a report of a step. */
 export async function examine(

@@ -20,16 +20,20 @@ import {
   notFinite,
   readState,
   runEntry,
+  outputsOf,
+  scalarsOf,
   stateRef,
   textOf,
-  withPrefix,
   type Instance,
+  type Wanted,
 } from "./instance.js";
+import { mustAt } from "./lookup.js";
 import type { LoadOptions, Model, ParameterAccess } from "./interface.js";
 import { checkCompiled, openFor } from "./open.js";
 import type { ParameterInfo, Plan } from "./plan.js";
-import { merged, recordOf, valueAt } from "./records.js";
+import { merged, mustValue, recordOf } from "./records.js";
 import { encoded, metadataOf, restore, tensorsOf } from "./restore.js";
+import { mustSingle, named, type OfOutput } from "./roles.js";
 import { train } from "./training.js";
 import { createTurns, type Turns } from "./turns.js";
 
@@ -53,6 +57,12 @@ export async function loadOn(host: Host, plan: Plan, options?: LoadOptions): Pro
     throw new DataError(
       `the plan is ${describe(plan)}, and a compiled one is expected`,
       "pass `plan` of `compile`, or of a generated module",
+    );
+  }
+  if (!isObject(plan.roles)) {
+    throw new DataError(
+      "the plan does not say what its outputs are: it was compiled by an older version of mhc",
+      "compile its page again",
     );
   }
   const checked = optionsOf("load", options);
@@ -134,9 +144,9 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
   const turns = createTurns();
   let closed: Promise<void> | null = null;
   /** Feeds an entry, runs it, and reads back, in one turn. */
-  const runWith = (name: string, fed: Fed, wanted: (output: string) => boolean): Promise<ReadonlyMap<string, Words>> =>
+  const runWith = (name: string, fed: Fed, wanted: Wanted | null): Promise<readonly OfOutput<Words>[]> =>
     turns.take(() => {
-      write(instance, valueAt(instance.entries, name)!, fed);
+      write(instance, mustValue(instance.entries, name), fed);
       return runEntry(instance, name, wanted);
     });
 
@@ -158,47 +168,44 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
     },
     async evaluate(batch) {
       const fed = checkedFor(instance, "loss", "be evaluated", batch);
-      const values = await runWith("loss", fed, (name) => name === "losses" || name.startsWith("constraint:"));
-      const losses = Array.from(values.get("losses")!);
-      const scalars = new Map([...values].map(([name, words]) => [name, words[0]!]));
+      const results = await runWith("loss", fed, EVALUATED);
+      const losses = Array.from(mustSingle("losses", results));
       const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
-      return { loss, constraints: withPrefix("constraint:", scalars) };
+      return { loss, constraints: named("constraint", scalarsOf(results)) };
     },
     async gradients(batch) {
       const fed = checkedFor(instance, "gradients", "be differentiated", batch);
-      const values = await runWith("gradients", fed, (name) => name === "loss" || name.startsWith("gradient:"));
-      const gradients = withPrefix("gradient:", values) as Record<string, Float32Array>;
-      return { loss: values.get("loss")![0]!, gradients };
+      const results = await runWith("gradients", fed, DIFFERENTIATED);
+      const gradients = named("gradient", results) as Record<string, Float32Array>;
+      return { loss: mustAt(mustSingle("loss", results), 0), gradients };
     },
     async forward(inputs) {
-      const { train: trains, outputs } = instance.plan;
-      const name = trains ? "outputs" : "forward";
+      const name = instance.plan.train ? "outputs" : "forward";
       const fed = checkedFor(instance, name, "compute outputs", inputs);
-      const values = await runWith(name, fed, (output) => Object.hasOwn(outputs, output));
-      return recordOf(values as ReadonlyMap<string, Float32Array>);
+      return named("output", await runWith(name, fed, OUTPUTS)) as Record<string, Float32Array>;
     },
     async vjp(inputs, cotangents) {
       entryOf(instance, "vjp", "be differentiated");
       if (!isObject(cotangents)) {
         throw new DataError(`the cotangents are ${describe(cotangents)}, and arrays by output are expected`);
       }
-      const back = Object.entries(cotangents).map(([name, values]) => [`cotangent:${name}`, values] as const);
-      const all = isObject(inputs) ? merged(inputs, recordOf(back)) : inputs;
-      const values = await runWith("vjp", checkedFor(instance, "vjp", "be differentiated", all), () => true);
+      const fed = isObject(inputs) ? merged(inputs, cotangentsById(instance, cotangents)) : inputs;
+      const results = await runWith("vjp", checkedFor(instance, "vjp", "be differentiated", fed), null);
       return {
-        inputs: withPrefix("cotangent:", values) as Record<string, Float32Array>,
-        parameters: withPrefix("gradient:", values) as Record<string, Float32Array>,
+        inputs: named("cotangent", results) as Record<string, Float32Array>,
+        parameters: named("gradient", results) as Record<string, Float32Array>,
       };
     },
     async generate(prompt, options) {
       const text = textOf(instance.plan);
-      const { outputs } = entryOf(instance, "forward", "generate text");
-      const head = headOf(instance.plan.name, Object.keys(outputs), options?.head);
+      entryOf(instance, "forward", "generate text");
+      const heads = Object.keys(named("logits", outputsOf(instance, "forward")));
+      const head = headOf(instance.plan.name, heads, options?.head);
       if (!text || head === null) throw new DataError(`${instance.plan.name} does not generate text`);
       const continuation = continuationOf(text, prompt, options, instance.seed);
       const logitsOf = async (window: Uint32Array): Promise<Float32Array> => {
-        write(instance, instance.entries["forward"]!, new Map([[`${text.name}.token`, window]]));
-        return (await runEntry(instance, "forward", (name) => name === head)).get(head) as Float32Array;
+        write(instance, mustValue(instance.entries, "forward"), new Map([[`${text.name}.token`, window]]));
+        return mustValue(named("logits", await runEntry(instance, "forward", LOGITS)), head) as Float32Array;
       };
       const broken = (): Promise<NumericError> =>
         notFinite(
@@ -254,6 +261,28 @@ function modelOf(host: Host, instance: Instance, owned: boolean): Model {
 
 const FINITE = "all parameters are finite";
 
+/** What calls ask of the entries that they run. */
+const LOSSES: Wanted = new Set(["losses"]);
+const EVALUATED: Wanted = new Set(["losses", "constraint"]);
+const DIFFERENTIATED: Wanted = new Set(["loss", "gradient"]);
+const OUTPUTS: Wanted = new Set(["output"]);
+const LOGITS: Wanted = new Set(["logits"]);
+
+/** Cotangents of outputs by the inputs of the entry `vjp` that take them. */
+function cotangentsById(
+  { plan }: Instance,
+  cotangents: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const roles = mustValue(plan.roles.entries, "vjp").inputs;
+  const ids = new Map(
+    Object.entries(roles).flatMap(([id, role]) => (role.kind === "cotangent" ? [[role.name, id] as const] : [])),
+  );
+  // One of no output is refused under the name that it would have.
+  return recordOf(
+    Object.entries(cotangents).map(([name, values]) => [ids.get(name) ?? `cotangent:${name}`, values] as const),
+  );
+}
+
 /** Mean loss over what a source holds out. */
 async function meanLoss(instance: Instance, source: Source, signal: AbortSignal | undefined): Promise<number> {
   const { plan, entries } = instance;
@@ -264,7 +293,7 @@ async function meanLoss(instance: Instance, source: Source, signal: AbortSignal 
     if (signal?.aborted) throw signal.reason;
     const { batch, count } = isObject(part) ? part : { batch: part, count: size };
     write(instance, entries["loss"]!, checkedFor(instance, "loss", "be evaluated", batch));
-    const losses = (await runEntry(instance, "loss", (name) => name === "losses")).get("losses")!;
+    const losses = mustSingle("losses", await runEntry(instance, "loss", LOSSES));
     const real = whole("count", count, 1, size);
     for (let i = 0; i < real; i++) total += losses[i]!;
     examples += real;

@@ -9,6 +9,7 @@
  * results that the host reads). A fifth, `half`, has words of 16 bits: f16, activations where the page asks for half
  * precision; the host never looks into it. Offsets and sizes are in words; ranges start at multiples of 64 words.
  */
+import type { Roles } from "./roles.js";
 
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
@@ -168,6 +169,13 @@ export type Kept = Readonly<Record<string, readonly number[]>>;
  */
 export const PINNED = 50;
 
+/**
+ * The ends of the interval that a gate's sigmoid is stretched to before it is cut to 0 .. 1 (hard concrete:
+ * `src/step/hard-concrete.ts`).
+ */
+export const GAMMA = -0.1;
+export const ZETA = 1.1;
+
 /** Units that can be switched off, one after the other in the vector of gates (the state `gates`). */
 export interface SlotInfo {
   /** `layers.2.mlp.hidden`, `layers.2.mlp`, `lanes` */
@@ -306,6 +314,8 @@ export interface Plan {
   readonly shrinking?: ShrinkInfo;
   /** There when nothing more may be switched off: the plan of a model that has shrunk. */
   readonly settled?: true;
+  /** What the ids of entries and the names of states stand for. */
+  readonly roles: Roles;
   /** By device: "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }

@@ -9,6 +9,12 @@
 export const valueAt = <T>(record: Readonly<Record<string, T>> | null | undefined, name: string): T | undefined =>
   record && Object.hasOwn(record, name) ? record[name] : undefined;
 
+/** What stands in a record under a name that it has. Throws an Error that names it when it has not. */
+export function mustValue<T>(record: Readonly<Record<string, T>>, name: string): T {
+  if (Object.hasOwn(record, name)) return record[name] as T;
+  throw new Error(`bug: a record of ${Object.keys(record).length} has no ${name}`);
+}
+
 /** A record without a prototype; of two entries of one name the last counts. */
 export function recordOf<K extends string, T>(entries: Iterable<readonly [K, T]>): Readonly<Record<K, T>> {
   const record = Object.create(null) as Record<K, T>;

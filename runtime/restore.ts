@@ -5,7 +5,7 @@
  * it would be lost at the next save.
  */
 import { U32_MAX } from "./check.js";
-import { encode, type Checkpoint } from "./checkpoint.js";
+import { encode, stateTensor, type Checkpoint } from "./checkpoint.js";
 import { sizeOf } from "./device.js";
 import { DataError } from "./errors.js";
 import { findNotFinite, inWords } from "./finite.js";
@@ -18,13 +18,13 @@ interface Wanted {
   readonly info: ParameterInfo | StateInfo;
   /** As a checkpoint calls it. */
   readonly name: string;
-  /** What it holds where a checkpoint does not have it. */
-  readonly start: () => Float32Array;
+  /** What it holds where a checkpoint does not have it; null for a parameter, which must be there. */
+  readonly start: (() => Float32Array) | null;
 }
 
 const wantedOf = (plan: Plan): Wanted[] => [
-  ...plan.parameters.map((info): Wanted => ({ info, name: info.name, start: () => new Float32Array(sizeOf(info)) })),
-  ...plan.states.map((info): Wanted => ({ info, name: `state:${info.name}`, start: () => atStart(plan, info) })),
+  ...plan.parameters.map((info): Wanted => ({ info, name: info.name, start: null })),
+  ...plan.states.map((info): Wanted => ({ info, name: stateTensor(info), start: () => atStart(plan, info) })),
 ];
 
 /** What is left of a model that has shrunk, as a checkpoint says it. */
@@ -62,7 +62,9 @@ export async function restore(instance: Instance, checkpoint: Checkpoint): Promi
   checkNames(plan, wanted, checkpoint);
   const step = stepOf(metadata);
   await checkFinite(plan, tensors);
-  for (const { info, name, start } of wanted) session.write(stateRef(info), tensors.get(name)?.data ?? start());
+  for (const { info, name, start } of wanted) {
+    session.write(stateRef(info), tensors.get(name)?.data ?? start?.() ?? new Float32Array(sizeOf(info)));
+  }
   instance.step = step;
   instance.lastFinite = null;
   // What was being decided was of the model before.
@@ -81,10 +83,10 @@ function checkKept(plan: Plan, { kept, model = "model" }: Checkpoint["metadata"]
 
 function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }: Checkpoint): void {
   const whose = `it is of ${metadata["model"] ?? "another model"}`;
-  for (const { info, name } of wanted) {
+  for (const { info, name, start } of wanted) {
     const tensor = tensors.get(name);
     if (!tensor) {
-      if (name.startsWith("state:")) continue;
+      if (start) continue;
       throw new DataError(`the checkpoint has no \`${name}\``, whose);
     }
     if (tensor.shape.join() !== info.shape.join()) {
@@ -116,7 +118,7 @@ function stepOf({ step = "0" }: Checkpoint["metadata"]): number {
 }
 
 async function checkFinite(plan: Plan, tensors: Tensors): Promise<void> {
-  const states = plan.states.filter(({ name }) => tensors.has(`state:${name}`));
+  const states = plan.states.filter((state) => tensors.has(stateTensor(state)));
   const read = (_: unknown, name: string): Promise<Float32Array> => Promise.resolve(tensors.get(name)!.data);
   const words = inWords(await findNotFinite({ plan: { parameters: plan.parameters, states }, read }));
   if (words) {

@@ -9,9 +9,16 @@ import { DeviceError } from "./errors.js";
 import type { ShrunkMetrics } from "./interface.js";
 import { readState, stateRef, type Instance } from "./instance.js";
 import { parametersOf, type Plan, type ShrinkInfo, type StateInfo } from "./plan.js";
+import { stateNameOf } from "./roles.js";
 import { deciding, magnitudes, pinned, resized, type Recompile } from "./shrink.js";
 
-const gatesOf = ({ states }: Plan): StateInfo => states.find(({ name }) => name === "gates")!;
+/** The state that holds the logits of all gates. */
+function gatesOf({ states, roles }: Plan): StateInfo {
+  const name = stateNameOf(roles, "gates");
+  const gates = states.find((state) => state.name === name);
+  if (!gates) throw new Error("bug: a plan whose gates are to be decided has none");
+  return gates;
+}
 
 /**
  * Begins to decide when it is time, and later lets what is left of the model take its place. Null at other steps, and

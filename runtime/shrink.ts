@@ -4,15 +4,21 @@
  * function for it.
  */
 import { DataError } from "./errors.js";
-import { PINNED, type Kept, type ParameterInfo, type Plan, type ShrinkInfo, type SlotInfo } from "./plan.js";
+import {
+  GAMMA,
+  PINNED,
+  ZETA,
+  type Kept,
+  type ParameterInfo,
+  type Plan,
+  type ShrinkInfo,
+  type SlotInfo,
+} from "./plan.js";
 import { chunkOf, costShare, fewest } from "./prices.js";
 import { recordOf, valueAt } from "./records.js";
 
-/**
- * The logit at which a gate is 0 without noise: sigmoid(a) (zeta - gamma) = -gamma, with the ends of
- * src/step/hard-concrete.ts.
- */
-const SHUT = Math.log(0.1 / 1.1);
+/** The logit at which a gate is 0 without noise: sigmoid(a) (zeta - gamma) = -gamma. */
+const SHUT = Math.log(-GAMMA / ZETA);
 
 /**
  * Vectors of gates at the start: open in the slots and pinned shut between them; and the numbers of the units, which

@@ -8,9 +8,21 @@ import { optionsOf, signalOf, whole, describe } from "./check.js";
 import type { Batch, Source } from "./data.js";
 import { DataError, NumericError } from "./errors.js";
 import { batchOf, checkedFor, sourceOf, write, type Fed } from "./feed.js";
-import { calmer, entryOf, examine, notFinite, runEntry, textOf, withPrefix, type Instance } from "./instance.js";
+import {
+  calmer,
+  entryOf,
+  examine,
+  notFinite,
+  runEntry,
+  scalarsOf,
+  textOf,
+  type Instance,
+  type Wanted,
+} from "./instance.js";
 import type { StepMetrics, TrainOptions } from "./interface.js";
 import type { Plan } from "./plan.js";
+import { valueAt } from "./records.js";
+import { mustSingle, named, single, stateNameOf } from "./roles.js";
 import type { Recompile } from "./shrink.js";
 import { shrinkIfDue } from "./settle.js";
 import type { Turns } from "./turns.js";
@@ -90,7 +102,12 @@ function runOf(instance: Instance, data: unknown, options: TrainOptions | undefi
 }
 
 /** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */
-const watchesNorm = ({ states }: Plan): boolean => !states.some(({ name }) => name === "scale:loss");
+const watchesNorm = ({ roles }: Plan): boolean => stateNameOf(roles, "lossScale") === undefined;
+
+/** What is read after a step, of the entry `monitor`, and to find what was not finite. */
+const STEP: Wanted = new Set(["loss", "norm", "constraint", "adapted", "cost"]);
+const MONITORED: Wanted = new Set(["monitor", "claim"]);
+const GRADIENTS: Wanted = new Set(["gradient"]);
 
 /** One step, from its batch to its metrics. It changes nothing when its batch is wrong, or its loss not finite. */
 async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
@@ -107,17 +124,17 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
   run.fed = fed;
   write(instance, entry, fed);
   // The loss, the distances and the norm come in the submission of the step.
-  const running = runEntry(instance, "train", (name) => /^(loss$|norm$|constraint:|adapted:|cost:)/.test(name));
+  const running = runEntry(instance, "train", STEP);
   if (goesOn) prepare(run, at, size);
-  const values = new Map([...(await running)].map(([name, words]) => [name, words[0]!]));
+  const results = scalarsOf(await running);
   const { lastFinite } = instance;
-  const loss = values.get("loss")!;
+  const loss = mustSingle("loss", results);
   if (!Number.isFinite(loss)) {
     const before = lastFinite === null ? "" : `, and was last finite at step ${lastFinite}`;
     throw await refused(instance, `the loss is ${loss} at step ${at}${before}`, fed);
   }
   instance.lastFinite = at;
-  const norm = watchesNorm(instance.plan) ? (values.get("norm") ?? 0) : 0;
+  const norm = watchesNorm(instance.plan) ? (single("norm", results) ?? 0) : 0;
   if (!Number.isFinite(norm)) {
     throw await refused(instance, `the norm of the gradients is ${norm} at step ${at}, and the loss is finite`, fed);
   }
@@ -130,9 +147,9 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
     loss,
     ms,
     tokensPerSecond: (1000 * tokens) / ms,
-    constraints: withPrefix("constraint:", values),
-    adapted: withPrefix("adapted:", values),
-    costs: withPrefix("cost:", values),
+    constraints: named("constraint", results),
+    adapted: named("adapted", results),
+    costs: named("cost", results),
     shrunk,
     ...(await measured(run, size)),
   };
@@ -168,12 +185,12 @@ async function measured(
   if (!entry || monitor === 0 || at % monitor !== 0) return { monitors: null, claims: null };
   const batch = upcoming?.step === at ? upcoming.batch : batchOf(instance, source, size);
   write(instance, entry, checkedFor(instance, "monitor", "measure", batch));
-  const outputs = await runEntry(instance, "monitor", () => true);
-  const values = new Map([...outputs].map(([name, words]) => [name, words[0]!]));
+  const results = scalarsOf(await runEntry(instance, "monitor", MONITORED));
+  const claimed = named("claim", results);
   return {
-    monitors: withPrefix("monitor:", values),
+    monitors: named("monitor", results),
     claims: plan.claims.flatMap(({ text, bound }) => {
-      const value = values.get(`claim:${text}`);
+      const value = valueAt(claimed, text);
       return value === undefined ? [] : [{ text, value, holds: value <= bound }];
     }),
   };
@@ -183,8 +200,7 @@ async function measured(
 function refused(instance: Instance, said: string, fed: Fed): Promise<NumericError> {
   const gradients = async (): Promise<Readonly<Record<string, Float32Array>>> => {
     write(instance, entryOf(instance, "gradients", "be differentiated"), fed);
-    const values = await runEntry(instance, "gradients", (name) => name.startsWith("gradient:"));
-    return withPrefix("gradient:", values) as Record<string, Float32Array>;
+    return named("gradient", await runEntry(instance, "gradients", GRADIENTS)) as Record<string, Float32Array>;
   };
   const none = "every tensor that it is computed from is finite, their sums are not";
   return notFinite(instance, instance.step + 1, (words) => `${said}: ${words ?? none}`, { gradients });

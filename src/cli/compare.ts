@@ -7,6 +7,7 @@ import { DataError } from "../../runtime/errors.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
+import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
@@ -82,7 +83,7 @@ export const compareCommand = (): Command =>
       );
       const device = await openAsked(given);
       let heeded: Heeded | null = null;
-      let progress = new Progress(0, json);
+      let progress = new Progress({ steps: 0, json });
       try {
         // Energies are compared on one profile: that of the first page that has one.
         const compiled: Compiled[] = [];
@@ -111,8 +112,9 @@ export const compareCommand = (): Command =>
         heeded = heedSignals();
         let ended = 0;
         const comparison = await compare(contenders, seeds, given, device, out, heeded.signal, {
-          begin({ name }, seed, steps) {
-            progress = new Progress(steps, json, `${name}, seed ${seed} (${ended + 1} of ${total}): `);
+          begin({ name, plan }, seed, steps) {
+            const prefix = `${name}, seed ${seed} (${ended + 1} of ${total}): `;
+            progress = new Progress({ steps, json, prefix, gains: gainMonitors(plan) });
           },
           // With --json there is one object, at the end.
           step: (line) => (json ? undefined : progress.step(line)),

@@ -3,6 +3,8 @@
  * step and nothing else.
  */
 
+import { valueAt } from "../../runtime/records.js";
+import type { GainMonitor } from "../tools/gains.js";
 import type { Evaluating, StepLine } from "../tools/train.js";
 
 /** How often a long evaluation is told of where lines are not rewritten. */
@@ -10,6 +12,16 @@ const TOLD_MS = 10_000;
 
 /** With more constraints than this, only the one that is furthest off is shown. */
 const SHOWN = 2;
+
+export interface ProgressOptions {
+  /** Infinite when time ends the run. */
+  readonly steps: number;
+  readonly json: boolean;
+  /** Which of several runs it is. */
+  readonly prefix?: string;
+  /** The gains that are shown. */
+  readonly gains?: readonly GainMonitor[];
+}
 
 export class Progress {
   private readonly terminal = process.stdout.isTTY === true;
@@ -22,12 +34,17 @@ export class Progress {
   /** The gains that were measured last, forward and backward, and the step after which they were. */
   private gains: { readonly step: number; readonly text: string } | null = null;
 
-  /** Without a limit of steps time ends the run; `prefix` says which of several runs it is. */
-  constructor(
-    private readonly steps: number,
-    private readonly json: boolean,
-    private readonly prefix = "",
-  ) {}
+  private readonly steps: number;
+  private readonly json: boolean;
+  private readonly prefix: string;
+  private readonly gainNames: readonly string[];
+
+  constructor({ steps, json, prefix = "", gains = [] }: ProgressOptions) {
+    this.steps = steps;
+    this.json = json;
+    this.prefix = prefix;
+    this.gainNames = gains.map(({ name }) => name);
+  }
 
   say(text: string): void {
     if (!this.json) process.stdout.write(`${text}\n`);
@@ -45,9 +62,8 @@ export class Progress {
       else this.broken.add(text);
     }
     // Every measurement counts, those of steps that get no line of their own too.
-    const gains = Object.entries(line.monitors ?? {}).flatMap(([name, value]) =>
-      name.startsWith("gain:") ? [value.toPrecision(3)] : [],
-    );
+    const { monitors } = line;
+    const gains = this.gainNames.flatMap((name) => valueAt(monitors, name)?.toPrecision(3) ?? []);
     if (gains.length) this.gains = { step: line.step, text: gains.join(" / ") };
     if (line.shrunk) this.end(`step ${line.step}: ${shrunk(line.shrunk)}`);
     const now = performance.now();

@@ -10,6 +10,7 @@ import type { Model } from "../../runtime/model.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import { energyOf, openMeter } from "../tools/energy.js";
 import { firstNotFinite, inWords, type NotFiniteOperation, type Question } from "../tools/first-not-finite.js";
+import { gainMonitors } from "../tools/gains.js";
 import { modelledStep } from "../tools/modelled.js";
 import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
 import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
@@ -87,7 +88,7 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
   const heeded = heedSignals();
   const meter = openMeter(device);
   const steps = given.steps ?? settings.steps;
-  const progress = new Progress(steps, json);
+  const progress = new Progress({ steps, json, gains: gainMonitors(plan) });
   try {
     const used = await filesToKeep(project.used);
     const run = await openRun(given.out, basename(project.file).replace(/\.mhc$/, ""), project.text, used);

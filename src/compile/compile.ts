@@ -21,6 +21,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { fit, type Fitted } from "./fit.js";
 import { buildEntries, type Monitors } from "../step/entries.js";
+import { rolesOf } from "../step/roles.js";
 import { printGraph } from "../graph/text.js";
 import { valueOf } from "../graph/sizes.js";
 import { printKernel } from "../kernel/text.js";
@@ -253,6 +254,7 @@ async function compileModel(
     constraints: constraintsOf(model, entries.lowered.constraints),
     claims: model.claims.map(({ text: claim, bound, monitored, proof }) => ({ text: claim, bound, monitored, proof })),
     ...(shrinks ? shrinks.info : {}),
+    roles: rolesOf(entries),
     devices: recordOf(devices),
   };
   const stages: Stages = {

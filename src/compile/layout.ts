@@ -3,6 +3,7 @@
  * update.
  */
 import type { ParameterInfo, Plan, StateInfo } from "../../runtime/plan.js";
+import type { StateRole } from "../../runtime/roles.js";
 import type { Entries } from "../step/entries.js";
 import { slotsOf } from "../graph/packing.js";
 
@@ -29,10 +30,10 @@ export function stateOf({ lowered, states, order }: Entries): {
       ...(points ? { point: true as const } : {}),
       ...(cuts ? { cuts } : {}),
     })),
-    states: states.map((state) => ({
+    states: states.map(({ role, ...state }) => ({
       ...state,
       offset: layout.get(state.name)!,
-      ...cutsOf(state, lowered.parameters),
+      ...cutsOf(role, state.shape, lowered.parameters),
     })),
     layout,
     words,
@@ -41,12 +42,12 @@ export function stateOf({ lowered, states, order }: Entries): {
 
 /** A moment is cut as its parameter is: one of all values, or one for each point. */
 function cutsOf(
-  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+  role: StateRole,
+  shape: readonly number[],
   parameters: Entries["lowered"]["parameters"],
 ): Pick<StateInfo, "cuts"> {
-  // The gates' own are no moments, and may be called as a parameter is: `gates:unit`.
-  if (name.startsWith("gates:")) return {};
-  const of = parameters.find((parameter) => parameter.name === name.slice(name.indexOf(":") + 1));
+  if (role.kind !== "moment") return {};
+  const of = parameters.find(({ name }) => name === role.parameter);
   if (!of?.cuts) return {};
   if (shape.length === of.shape.length) return { cuts: of.cuts };
   const cuts = (of.points?.each ?? []).map((axis) => of.cuts![axis] ?? null);

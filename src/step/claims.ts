@@ -8,6 +8,7 @@ import { spectralBound } from "../manifolds/algebra.js";
 import { layersOf } from "../model/quantities.js";
 import type { Claim, Quantity } from "../model/typed.js";
 import { most } from "./monitors.js";
+import { output, type Output } from "./roles.js";
 
 /**
  * Gram iterations: the bound is then above the norm by a factor of at most rank^(2^-13), which is half a thousandth;
@@ -28,9 +29,14 @@ export interface Measured {
   readonly turns?: number;
 }
 
-/** Scalars by the text of the claim. Of a model that has shrunk so far that nothing is left to measure, 0. */
-export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): Map<string, Node> {
-  return new Map(claims.map(({ text, quantity }) => [text, worst(b, quantity, measured, new Map()) ?? b.constant(0)]));
+/** What a claim bounds, as measured. */
+export type Claimed = Output<{ readonly kind: "claim"; readonly name: string }>;
+
+/** A scalar for each claim. Of a model that has shrunk so far that nothing is left to measure, 0. */
+export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): readonly Claimed[] {
+  return claims.map(({ text, quantity }) =>
+    output({ kind: "claim", name: text } as const, worst(b, quantity, measured, new Map()) ?? b.constant(0)),
+  );
 }
 
 /** The largest over the layers that the quantity is one of each of; null where all of these are gone. */

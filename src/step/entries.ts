@@ -5,9 +5,10 @@
  * puts what was drawn onto manifolds; neither is there unless needed.
  */
 import type { Kept, SlotInfo } from "../../runtime/plan.js";
+import type { InputRole, OutputRole } from "../../runtime/roles.js";
 import { type Builder } from "../graph/builder.js";
 import { createBuilder } from "../graph/create-builder.js";
-import type { Graph, Node, Origin } from "../graph/node.js";
+import type { Node, Origin } from "../graph/node.js";
 import { stepOf, type Schedule } from "../graph/schedules.js";
 import { activationsOf, narrowestRead, type Chain, type Forward } from "../graph/streams.js";
 import { lower, type Lowered } from "../model/lower/lower.js";
@@ -33,10 +34,11 @@ import { monitors } from "./monitors.js";
 import { reach } from "./reach.js";
 import { applyOptimizer, type OptimizerSpec } from "./optimizer.js";
 import type { OnManifold } from "./riemannian.js";
-import { lossScale, type State } from "./scaling.js";
+import { lossScale } from "./scaling.js";
+import { entryGraph, inputId, output, stateNode, type EntryGraph, type Output, type State } from "./roles.js";
 
 export interface Entries {
-  readonly graphs: readonly Graph[];
+  readonly graphs: readonly EntryGraph[];
   /** By the name of a graph with a derivative in it, what the derivative was taken of: recompute starts from that. */
   readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
@@ -79,13 +81,13 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
   // `auto` was decided before, by the profile.
   const half = model.train?.half && !model.train.half.auto ? model.train.half : null;
   const shrinking = options.shrinking ?? null;
-  const graphs: Graph[] = [];
+  const graphs: EntryGraph[] = [];
   const forwards = new Map<string, Forward>();
-  const differentiated = (graph: Graph, { chains }: Lowered, results: Iterable<Node>): void => {
+  const differentiated = (graph: EntryGraph, { chains }: Lowered, results: Iterable<Node>): void => {
     graphs.push({ ...graph, streams: activationsOf(chains) });
     forwards.set(graph.name, { results: [...results], chains });
   };
-  const inHalf = (graph: Graph, { chains }: Lowered, results: readonly Node[]): Graph =>
+  const inHalf = (graph: EntryGraph, { chains }: Lowered, results: readonly Node[]): EntryGraph =>
     half ? { ...graph, half: narrowestRead({ results, chains }) } : graph;
   /** The forward pass in `b`; gates that may close are drawn for a step, or taken without noise. */
   const forward = (b: Builder, size: number, noisy: boolean): Lowered => {
@@ -149,17 +151,17 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     ];
     const constraints = constraintOutputs(lowered);
     const ahead = [lowered.loss!, ...lowered.constraints.values()];
-    const costs = [...(closing?.costs ?? [])].map(([measure, node]) => [`cost:${measure}`, node] as const);
-    const train: Graph = {
-      name: "train",
-      outputs: new Map([
-        ["loss", lowered.loss!],
-        ...(update.norm ? [["norm", update.norm] as const] : []),
+    const costs = [...(closing?.costs ?? [])].map(([measure, node]) => output({ kind: "cost", name: measure }, node));
+    const train = entryGraph(
+      "train",
+      [
+        output({ kind: "loss" }, lowered.loss!),
+        ...(update.norm ? [output({ kind: "norm" }, update.norm)] : []),
         ...constraints,
         ...costs,
-      ]),
-      updates: closing ? new Map([...update.updates, ...closing.updates]) : update.updates,
-    };
+      ],
+      { updates: closing ? new Map([...update.updates, ...closing.updates]) : update.updates },
+    );
     differentiated(inHalf(train, lowered, ahead), lowered, ahead);
     if (options.stepOnly) return { graphs, forwards, lowered, states, order };
     // What is evaluated, differentiated for its own sake or watched has no noise in it.
@@ -169,33 +171,31 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     const calmConstraints = constraintOutputs(calm);
     const slopes = shrinking ? calmSlopes(still, calm, half !== null) : found.slice(0, nodes.length).map(unscaled);
     graphs.push(
-      inHalf(
-        { name: "loss", outputs: new Map([["losses", calm.losses!], ...calmConstraints]), updates: none },
-        calm,
-        calmAhead,
-      ),
+      inHalf(entryGraph("loss", [output({ kind: "losses" }, calm.losses!), ...calmConstraints]), calm, calmAhead),
     );
     const watched = watch(still, model, calm, options.monitors);
-    if (watched.size) graphs.push(inHalf({ name: "monitor", outputs: watched, updates: none }, calm, calmAhead));
+    if (watched.length) graphs.push(inHalf(entryGraph("monitor", watched), calm, calmAhead));
     if (options.monitors === "all") graphs.push(...gainGraphs(still, model, calm, lowerForGains(batch)));
     const start = startOf(still, calm.parameters);
     if (start) graphs.push(start);
-    const gradient: Graph = {
-      name: "gradients",
-      outputs: new Map([
-        ["loss", calm.loss!],
-        ...calm.parameters.map(({ name }, i) => [`gradient:${name}`, slopes[i]!] as const),
-      ]),
-      updates: none,
-    };
+    const gradient = entryGraph("gradients", [
+      output({ kind: "loss" }, calm.loss!),
+      ...calm.parameters.map(({ name }, i) => output({ kind: "gradient", name }, slopes[i]!)),
+    ]);
     differentiated(inHalf(gradient, calm, calmAhead), calm, calmAhead);
     if (lowered.heads.length) {
       const single = forward(createBuilder(), 1, false);
       const only = single.heads.length === 1;
-      const scores = new Map(
-        single.heads.map(({ name, logits }) => [only ? "logits" : `logits:${name}`, logits] as const),
+      const scores = single.heads.map(({ name, logits }) =>
+        only ? output({ kind: "logits", name }, logits, "logits") : output({ kind: "logits", name }, logits),
       );
-      graphs.push(inHalf({ name: "forward", outputs: scores, updates: none }, single, [...scores.values()]));
+      graphs.push(
+        inHalf(
+          entryGraph("forward", scores),
+          single,
+          scores.map(({ node }) => node),
+        ),
+      );
     }
   }
   if (model.outputs.length) {
@@ -204,7 +204,8 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     first ??= lowered;
     const outputs = [...lowered.outputs];
     const constraints = constraintOutputs(lowered);
-    const cotangents = outputs.map(([name, node]) => b.input(`cotangent:${name}`, node.shape, "f32"));
+    const asked = outputs.map(([name]): InputRole => ({ kind: "cotangent", name }));
+    const cotangents = outputs.map(([, node], i) => b.input(inputId(asked[i]!), node.shape, "f32"));
     const inputs = [...lowered.inputs].filter(([, node]) => node.dtype === "f32");
     const wrt = [...inputs.map(([, node]) => node), ...lowered.parameters.map(({ node }) => node)];
     const found = vjp(
@@ -213,17 +214,23 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
       cotangents,
       wrt,
     );
-    const names = [
-      ...inputs.map(([name]) => `cotangent:${name}`),
-      ...lowered.parameters.map(({ name }) => `gradient:${name}`),
+    const wanted: readonly OutputRole[] = [
+      ...inputs.map(([name]) => ({ kind: "cotangent", name }) as const),
+      ...lowered.parameters.map(({ name }) => ({ kind: "gradient", name }) as const),
     ];
     const name = model.loss ? "outputs" : "forward";
     const watched = !model.loss && options.monitors === "all" ? watch(b, model, lowered, "all") : null;
-    if (watched?.size) graphs.push({ name: "monitor", outputs: watched, updates: none });
+    if (watched?.length) graphs.push(entryGraph("monitor", watched));
     if (watched) graphs.push(...gainGraphs(b, model, lowered, lowerForGains(batch)));
-    graphs.push({ name, outputs: new Map([...outputs, ...constraints]), updates: none });
+    graphs.push(
+      entryGraph(name, [...outputs.map(([of, node]) => output({ kind: "output", name: of }, node)), ...constraints]),
+    );
     differentiated(
-      { name: "vjp", outputs: new Map(names.map((of, i) => [of, found[i]!] as const)), updates: none },
+      entryGraph(
+        "vjp",
+        wanted.map((role, i) => output(role, found[i]!)),
+        { inputs: asked },
+      ),
       lowered,
       lowered.outputs.values(),
     );
@@ -257,7 +264,7 @@ function closeGates(
   const measures = [...new Set([...objective.weights, ...objective.budgets].map(({ measure }) => measure))];
   const costs = expectedCosts(b, openProbability(b, words), slots, prices, measures);
   const paid = priced(b, costs, objective, good);
-  const [pulled] = gradients(b, paid.objective, [b.state("gates", [words])]);
+  const [pulled] = gradients(b, paid.objective, [stateNode(b, { kind: "gates" }, [words])]);
   const update = updateGates(b, b.add(b.mul(gradient, slope), pulled!), stepOf(b), good);
   return { costs, updates: new Map([...update.updates, ...paid.updates]), states: [...update.states, ...paid.states] };
 }
@@ -335,9 +342,9 @@ function fused(lowered: Lowered, b: Builder): Lowered {
   };
 }
 
-const constraintOutputs = ({ constraints, adapted }: Lowered): (readonly [string, Node])[] => [
-  ...[...constraints].map(([name, node]) => [`constraint:${name}`, node] as const),
-  ...[...adapted].map(([name, node]) => [`adapted:${name}`, node] as const),
+const constraintOutputs = ({ constraints, adapted }: Lowered): readonly Output[] => [
+  ...[...constraints].map(([name, node]) => output({ kind: "constraint", name }, node)),
+  ...[...adapted].map(([name, node]) => output({ kind: "adapted", name }, node)),
 ];
 
 /**
@@ -349,22 +356,20 @@ function watch(
   { claims }: TypedModel,
   { chains, uses, weights, repeats }: Lowered,
   asked: Monitors,
-): Map<string, Node> {
+): readonly Output[] {
   const own = asked === "all" ? claims : claims.filter(({ monitored }) => monitored);
-  if (!asked && !own.length) return new Map();
-  const found = monitors(b, chains);
+  if (!asked && !own.length) return [];
+  // Of streams of one name the last counts.
+  const watched = [...new Map(monitors(b, chains).map((monitored) => [monitored.id, monitored])).values()];
   const gains = new Map<string, Node[]>();
-  for (const [name, node] of found) {
-    const [kind, stream] = name.split(":");
-    if (kind === "gain") gains.set(stream!, [...(gains.get(stream!) ?? []), node]);
+  for (const { role, node } of watched) {
+    if (role.measure === "gain") gains.set(role.stream, [...(gains.get(role.stream) ?? []), node]);
   }
-  return new Map([
-    ...(asked ? [...found].map(([name, node]) => [`monitor:${name}`, node] as const) : []),
-    ...[...claimed(b, own, { gains, weights, repeats, ...(asked === "all" ? { turns: SHARPER } : {}) })].map(
-      ([text, node]) => [`claim:${text}`, node] as const,
-    ),
+  return [
+    ...(asked ? watched : []),
+    ...claimed(b, own, { gains, weights, repeats, ...(asked === "all" ? { turns: SHARPER } : {}) }),
     ...(asked === "all" ? reach(b, uses) : []),
-  ]);
+  ];
 }
 
 /**
@@ -376,7 +381,7 @@ function gainGraphs(
   { claims }: TypedModel,
   { chains, weights, repeats }: Lowered,
   apart: () => { readonly b: Builder; readonly lowered: Lowered },
-): Graph[] {
+): EntryGraph[] {
   const own = claims.filter(({ quantity }) => streamsIn(quantity).length > 0);
   const claimedStreams = new Set(own.flatMap(({ quantity }) => streamsIn(quantity)));
   const isMeasured = (chain: Chain): boolean =>
@@ -385,19 +390,13 @@ function gainGraphs(
     );
   if (!chains.some(isMeasured)) return [];
   const { b: inner, lowered } = apart();
-  const made = fuseAttention(
-    { name: "gain", outputs: gains(inner, lowered.chains.filter(isMeasured), lowered.held), updates: none },
-    createBuilder(),
-  );
-  const measured = new Map(
-    [...claimedStreams].map((stream) => [stream, [b.input(`gain:${stream}`, [], "f32")]] as const),
-  );
-  const outputs = new Map(
-    [...claimed(b, own, { gains: measured, weights, repeats, turns: SHARPER })].map(
-      ([text, node]) => [`claim:${text}`, node] as const,
-    ),
-  );
-  return [made, ...(own.length ? [{ name: "claims", outputs, updates: none }] : [])];
+  const sums = gains(inner, lowered.chains.filter(isMeasured), lowered.held);
+  const gain = entryGraph("gain", sums.outputs, { inputs: sums.inputs });
+  const fusedGain = { ...fuseAttention(gain, createBuilder()), roles: gain.roles };
+  const inputs = [...claimedStreams].map((stream) => ({ kind: "gain", stream }) as const);
+  const measured = new Map(inputs.map((role) => [role.stream, [b.input(inputId(role), [], "f32")]] as const));
+  const outputs = claimed(b, own, { gains: measured, weights, repeats, turns: SHARPER });
+  return [fusedGain, ...(own.length ? [entryGraph("claims", outputs, { inputs })] : [])];
 }
 
 /** Where a parameter moves, under a Riemannian optimizer. */
@@ -406,11 +405,11 @@ function onManifold({ name, node, points }: LoweredParameter): OnManifold | null
 }
 
 /** Puts what has just been drawn onto its manifold, as the map would; null when nothing is on one. */
-function startOf(b: Builder, parameters: readonly LoweredParameter[]): Graph | null {
+function startOf(b: Builder, parameters: readonly LoweredParameter[]): EntryGraph | null {
   const updates = parameters.flatMap(({ node, points }): [Node, Node][] =>
     points ? [[node, points.map(b, [node])]] : [],
   );
-  return updates.length ? { name: "start", outputs: new Map(), updates: new Map(updates) } : null;
+  return updates.length ? entryGraph("start", [], { updates: new Map(updates) }) : null;
 }
 
 function optimizerOf({ optimizer, steps }: TrainSettings): OptimizerSpec {

@@ -17,57 +17,63 @@ import type { Node } from "../graph/node.js";
 import { sameShape } from "../graph/record.js";
 import type { Chain, Connection } from "../graph/streams.js";
 import { vjp } from "../graph/differentiate.js";
+import type { InputRole } from "../../runtime/roles.js";
+import { inputId, output, type Output } from "./roles.js";
 
-/**
- * The inputs of a stream: weights [batch, connections], and for every axis of the stream weights [batch, size]; ones
- * and zeros.
- */
-export const depthInput = (stream: string): string => `gain:${stream}:depth`;
-export const placeInput = (stream: string, axis: number): string => `gain:${stream}:place:${axis}`;
+/** The inputs that choose numbers of a stream: its connections, and a place along each axis behind the batch. */
+export const probeInputs = (stream: string, axes: number): readonly InputRole[] => [
+  { kind: "depth", stream },
+  ...Array.from({ length: axes }, (_, axis): InputRole => ({ kind: "place", stream, axis })),
+];
 
-/** Sums [batch] by name, of streams lowered with what is held apart. */
-export function gains(b: Builder, chains: readonly Chain[], held: ReadonlySet<Node>): Map<string, Node> {
-  return new Map(
-    chains.flatMap((chain): [string, Node][] => {
-      const [first] = chain;
-      if (!first) return [];
-      const {
-        stream,
-        before: { shape },
-      } = first;
-      const chosen = shape
-        .slice(1)
-        .map((size, axis) =>
-          b.broadcast(b.input(placeInput(stream, axis), [shape[0]!, size], "f32"), shape, [0, axis + 1]),
-        )
-        .reduce((x, y) => b.mul(x, y));
-      const depth = b.input(depthInput(stream), [shape[0]!, chain.length], "f32");
-      const sizes = [shape[0]!, chain.length];
-      /** The chosen number where this connection is the chosen one, else 0. */
-      const at = (i: number): Node => {
-        const own = b.sum(b.mul(depth, b.cast(b.eq(b.iota(sizes, 1), b.fill(i, sizes, "u32")), "f32")), [1]);
-        return b.mul(chosen, b.broadcast(own, shape, [0]));
-      };
-      const zero = b.fill(0, shape);
-      const row = chain.reduceRight<Node>(
-        (cotangent, connection, i) => backward(b, connection, b.add(cotangent, at(i)), held),
-        zero,
+/** Sums [batch] of streams lowered with what is held apart, and the roles of the inputs that they ask for. */
+export function gains(
+  b: Builder,
+  chains: readonly Chain[],
+  held: ReadonlySet<Node>,
+): { readonly outputs: readonly Output[]; readonly inputs: readonly InputRole[] } {
+  const inputs: InputRole[] = [];
+  const outputs = chains.flatMap((chain): Output[] => {
+    const [first] = chain;
+    if (!first) return [];
+    const {
+      stream,
+      before: { shape },
+    } = first;
+    inputs.push(...probeInputs(stream, shape.length - 1));
+    const chosen = shape
+      .slice(1)
+      .map((size, axis) =>
+        b.broadcast(b.input(inputId({ kind: "place", stream, axis }), [shape[0]!, size], "f32"), shape, [0, axis + 1]),
+      )
+      .reduce((x, y) => b.mul(x, y));
+    const depth = b.input(inputId({ kind: "depth", stream }), [shape[0]!, chain.length], "f32");
+    const sizes = [shape[0]!, chain.length];
+    /** The chosen number where this connection is the chosen one, else 0. */
+    const at = (i: number): Node => {
+      const own = b.sum(b.mul(depth, b.cast(b.eq(b.iota(sizes, 1), b.fill(i, sizes, "u32")), "f32")), [1]);
+      return b.mul(chosen, b.broadcast(own, shape, [0]));
+    };
+    const zero = b.fill(0, shape);
+    const row = chain.reduceRight<Node>(
+      (cotangent, connection, i) => backward(b, connection, b.add(cotangent, at(i)), held),
+      zero,
+    );
+    const column = chain.reduce<Node>(
+      (tangent, connection, i) => forward(b, connection, b.add(tangent, at(i)), held),
+      zero,
+    );
+    const size = (x: Node): Node =>
+      b.sum(
+        b.abs(x),
+        shape.slice(1).map((_, axis) => axis + 1),
       );
-      const column = chain.reduce<Node>(
-        (tangent, connection, i) => forward(b, connection, b.add(tangent, at(i)), held),
-        zero,
-      );
-      const size = (x: Node): Node =>
-        b.sum(
-          b.abs(x),
-          shape.slice(1).map((_, axis) => axis + 1),
-        );
-      return [
-        [`gain:${stream}:rows`, size(row)],
-        [`gain:${stream}:columns`, size(column)],
-      ];
-    }),
-  );
+    return [
+      output({ kind: "rowSum", name: stream }, size(row)),
+      output({ kind: "columnSum", name: stream }, size(column)),
+    ];
+  });
+  return { outputs, inputs };
 }
 
 /** Whether the stream's new value is of every example; if not, it is not made of the stream at all. */

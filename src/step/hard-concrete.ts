@@ -28,14 +28,12 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT } from "../graph/packing.js";
 import { stepOf } from "../graph/schedules.js";
-import { PINNED, type SlotInfo } from "../../runtime/plan.js";
+import { GAMMA, PINNED, ZETA, type SlotInfo } from "../../runtime/plan.js";
 import type { Measure } from "../model/typed.js";
 import { correction } from "./optimizer.js";
-import type { State } from "./scaling.js";
+import { stateNode, stateOfRole, type State } from "./roles.js";
 
 export const BETA = 2 / 3;
-export const GAMMA = -0.1;
-export const ZETA = 1.1;
 /**
  * Where logits start: open without noise, and with it 29 times of 30, so that little is disturbed before anything is
  * asked for.
@@ -78,7 +76,7 @@ export interface Gates {
   readonly slope: Node;
 }
 
-const logitsOf = (b: Builder, words: number): Node => b.state("gates", [words]);
+const logitsOf = (b: Builder, words: number): Node => stateNode(b, { kind: "gates" }, [words]);
 
 /** The gates of all slots. `noisy`: drawn for this step. */
 export function gateValues(b: Builder, slots: readonly SlotInfo[], words: number, noisy: boolean): Gates {
@@ -109,7 +107,7 @@ export function gateValues(b: Builder, slots: readonly SlotInfo[], words: number
 /** log u - log(1 - u) for a unit of its own at every step. */
 function noise(b: Builder, words: number): Node {
   const over = (scalar: Node): Node => b.broadcast(scalar, [words], []);
-  const counter = b.cast(b.state("gates:unit", [words]), "u32");
+  const counter = b.cast(stateNode(b, { kind: "gateUnits" }, [words]), "u32");
   const word = b.threefry(
     0,
     over(b.input("seed", [], "u32")),
@@ -208,7 +206,7 @@ export function priced(
   const updates = new Map<Node, Node>();
   const parts = weights.map(({ measure, weight }) => b.mul(costs.get(measure)!, b.constant(weight)));
   for (const { measure, share } of budgets) {
-    const multiplier = b.state(multiplierOf(measure), []);
+    const multiplier = stateNode(b, { kind: "multiplier", measure }, []);
     const over = b.sub(costs.get(measure)!, b.sub(b.constant(1), b.mul(progress, b.constant(1 - share))));
     // The derivative is max(0, y + rho (C - budget)) times that of the cost.
     const pull = b.max(b.constant(0), b.add(multiplier, b.mul(over, b.constant(DAMPING))));
@@ -220,11 +218,9 @@ export function priced(
     objective: parts.reduce((x, y) => b.add(x, y)),
     costs,
     updates,
-    states: budgets.map(({ measure }) => ({ name: multiplierOf(measure), shape: [] })),
+    states: budgets.map(({ measure }) => stateOfRole({ kind: "multiplier", measure }, [])),
   };
 }
-
-const multiplierOf = (measure: Measure): string => `multiplier:${measure}`;
 
 /** Adam on the logits; pinned ones stay. `good` as above. */
 export function updateGates(
@@ -236,7 +232,9 @@ export function updateGates(
   const words = gradient.shape[0]!;
   const fill = (value: number): Node => b.fill(value, [words]);
   const scale = (x: Node, value: number): Node => b.mul(x, fill(value));
-  const [logits, m, v] = [logitsOf(b, words), b.state("m:gates", [words]), b.state("v:gates", [words])];
+  const logits = logitsOf(b, words);
+  const m = stateNode(b, { kind: "gateMoment", moment: "m" }, [words]);
+  const v = stateNode(b, { kind: "gateMoment", moment: "v" }, [words]);
   const [beta1, beta2] = BETAS;
   const m1 = b.add(scale(m, beta1), scale(gradient, 1 - beta1));
   const v1 = b.add(scale(v, beta2), scale(b.mul(gradient, gradient), 1 - beta2));
@@ -253,10 +251,10 @@ export function updateGates(
       [v, kept(v, v1)],
     ]),
     states: [
-      { name: "gates", shape: [words], start: START },
-      { name: "m:gates", shape: [words] },
-      { name: "v:gates", shape: [words] },
-      { name: "gates:unit", shape: [words] },
+      stateOfRole({ kind: "gates" }, [words], START),
+      stateOfRole({ kind: "gateMoment", moment: "m" }, [words]),
+      stateOfRole({ kind: "gateMoment", moment: "v" }, [words]),
+      stateOfRole({ kind: "gateUnits" }, [words]),
     ],
   };
 }

@@ -14,53 +14,62 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import type { Chain } from "../graph/streams.js";
+import type { MonitorRole } from "../../runtime/roles.js";
 import { atLeast, over, product, scaled, spectralBound } from "../manifolds/algebra.js";
+import { output, type Output } from "./roles.js";
 
 /** Gram iterations: the bound is then above the norm by a factor of at most n^(2^-13). */
 const SHARP = 12;
 
-/** Scalars by name. */
-export function monitors(b: Builder, chains: readonly Chain[]): Map<string, Node> {
-  const found = new Map<string, Node>();
-  for (const chain of chains) {
-    const name = chain[0]?.stream;
-    if (name === undefined || chain.some(({ mix }) => mix.kind === "unknown")) continue;
+/** An output of the entry `monitor` that tells how a stream is mixed. */
+export type Monitored = Output<MonitorRole>;
+
+/** Scalars of every stream whose connections mix lanes. */
+export function monitors(b: Builder, chains: readonly Chain[]): readonly Monitored[] {
+  return chains.flatMap((chain): Monitored[] => {
+    const stream = chain[0]?.stream;
+    if (stream === undefined || chain.some(({ mix }) => mix.kind === "unknown")) return [];
     const mixes = chain.flatMap(({ mix }) => (mix.kind === "matrix" ? [mix] : []));
     const last = mixes[mixes.length - 1];
-    if (!last) continue;
+    if (!last) return [];
     const matrices = aligned(b, mixes);
-    found.set(
-      `gain:${name}:forward`,
-      gain(b, matrices, -1, (before, mix) => product(b, mix, before)),
-    );
-    found.set(
-      `gain:${name}:backward`,
-      gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)),
-    );
-    found.set(
-      `columns:${name}`,
-      most(
-        b,
-        matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2]))))))),
+    const grown = (direction: "forward" | "backward", node: Node): Monitored =>
+      output({ kind: "monitor", name: `gain:${stream}:${direction}`, stream, measure: "gain", direction }, node);
+    const like = (measure: Exclude<MonitorRole["measure"], "gain">, node: Node): Monitored =>
+      output({ kind: "monitor", name: `${measure}:${stream}`, stream, measure }, node);
+    return [
+      grown(
+        "forward",
+        gain(b, matrices, -1, (before, mix) => product(b, mix, before)),
       ),
-    );
-    found.set(
-      `entropy:${name}`,
-      mean(
-        b,
-        matrices.map((mix) => entropy(b, mix)),
+      grown(
+        "backward",
+        gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)),
       ),
-    );
-    found.set(
-      `second:${name}`,
-      mean(
-        b,
-        matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP)),
+      like(
+        "columns",
+        most(
+          b,
+          matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2]))))))),
+        ),
       ),
-    );
-    found.set(`diversity:${name}`, diversity(b, chain[chain.length - 1]!.after, last.lane + 1));
-  }
-  return found;
+      like(
+        "entropy",
+        mean(
+          b,
+          matrices.map((mix) => entropy(b, mix)),
+        ),
+      ),
+      like(
+        "second",
+        mean(
+          b,
+          matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP)),
+        ),
+      ),
+      like("diversity", diversity(b, chain[chain.length - 1]!.after, last.lane + 1)),
+    ];
+  });
 }
 
 /**

@@ -19,7 +19,9 @@ import { scheduled, stepOf, type Schedule } from "../graph/schedules.js";
 import type { Sides } from "../model/lower/matrices.js";
 import { batchesOf, direction, inBatches, matrixOf, type Matrix } from "./muon.js";
 import { move, type OnManifold } from "./riemannian.js";
-import type { LossScale, State } from "./scaling.js";
+import type { Moment } from "../../runtime/roles.js";
+import { stateId, stateNode, stateOfRole, type State } from "./roles.js";
+import type { LossScale } from "./scaling.js";
 
 export type OptimizerSpec =
   | {
@@ -98,7 +100,7 @@ export function applyOptimizer(
     one.manifold ? [{ manifold: one.manifold, gradient: gradients.get(one)! }] : [],
   );
   const updates = new Map<Node, Node>();
-  const packed = (members: readonly Trained[], kinds: readonly string[]): Packed | null => {
+  const packed = (members: readonly Trained[], kinds: readonly Moment[]): Packed | null => {
     if (members.length === 0) return null;
     const { offsets } = slotsOf(members.map(({ node }) => node.shape));
     /** One vector of the tensors of `leaves`, and what to do with its new value. */
@@ -114,11 +116,13 @@ export function applyOptimizer(
       members,
       offsets,
       all: vector(members.map(({ node }) => node)),
-      moments: kinds.map((kind) => vector(members.map(({ name, node }) => b.state(`${kind}:${name}`, node.shape)))),
+      moments: kinds.map((kind) =>
+        vector(members.map(({ name, node }) => stateNode(b, momentOf(name, kind), node.shape))),
+      ),
       raw: b.pack(members.map((one) => gradients.get(one)!)),
     };
   };
-  const kinds = spec.kind !== "sgd" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
+  const kinds: readonly Moment[] = spec.kind !== "sgd" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
   const vectors = packed(
     inOrder(plain).map((i) => plain[i]!),
     kinds,
@@ -219,27 +223,30 @@ export function applyOptimizer(
   for (const one of steps) for (const [leaf, value] of one.updates) updates.set(leaf, value);
   if (scaling) for (const [leaf, value] of scaling.after(good!)) updates.set(leaf, value);
   const rest = [...steps.flatMap((one) => one.states), ...(scaling?.states ?? [])];
-  const kindsOf = (one: Trained): readonly string[] =>
+  const kindsOf = (one: Trained): readonly Moment[] =>
     one.manifold ? [] : byMuon.includes(one) ? ["momentum"] : kinds;
-  const names = (own: Packed | null, kind = ""): string[] => (own?.members ?? []).map(({ name }) => `${kind}${name}`);
+  const names = (own: Packed | null, moment: Moment | null = null): string[] =>
+    (own?.members ?? []).map(({ name }) => (moment ? stateId(momentOf(name, moment)) : name));
   return {
     updates,
     norm,
     good,
     states: [
-      ...trained.flatMap((one) => kindsOf(one).map((kind) => ({ name: `${kind}:${one.name}`, shape: one.node.shape }))),
+      ...trained.flatMap((one) => kindsOf(one).map((kind) => stateOfRole(momentOf(one.name, kind), one.node.shape))),
       ...rest,
     ],
     order: [
       ...names(vectors),
-      ...kinds.flatMap((kind) => names(vectors, `${kind}:`)),
+      ...kinds.flatMap((kind) => names(vectors, kind)),
       ...names(matrices),
-      ...names(matrices, "momentum:"),
+      ...names(matrices, "momentum"),
       ...moving.map(({ manifold }) => manifold.name),
       ...rest.map(({ name }) => name),
     ],
   };
 }
+
+const momentOf = (parameter: string, moment: Moment) => ({ kind: "moment", moment, parameter }) as const;
 
 const asMatrix = ({ node, matrix }: Trained): Matrix => matrixOf({ shape: node.shape, sides: matrix! });
 

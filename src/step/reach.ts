@@ -10,26 +10,25 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { largestOf } from "../graph/combine.js";
 import type { Use } from "../model/lower/parameters.js";
+import { output, type Output } from "./roles.js";
 
 /** Larger than any coordinate that a map can take. */
 export const BEYOND = 2 ** 127;
 
-/** Scalars by name. */
-export function reach(b: Builder, uses: ReadonlyMap<string, readonly Use[]>): Map<string, Node> {
+/** Scalars of every set. */
+export function reach(b: Builder, uses: ReadonlyMap<string, readonly Use[]>): readonly Output[] {
   const or = (x: Node, bad: number, good: Node): Node => b.select(b.finite(x), good, b.fill(bad, x.shape));
-  return new Map(
-    [...uses].flatMap(([name, all]): [string, Node][] => {
-      const free = all.flatMap((use) => use.free.map((x) => or(x, BEYOND, b.abs(x))));
-      return [
-        ...(free.length ? [[`free:${name}`, largestOf(b, free)] as [string, Node]] : []),
-        [
-          `lost:${name}`,
-          largestOf(
-            b,
-            all.map(({ points }) => or(points, 1, b.fill(0, points.shape))),
-          ),
-        ],
-      ];
-    }),
-  );
+  return [...uses].flatMap(([name, all]): Output[] => {
+    const free = all.flatMap((use) => use.free.map((x) => or(x, BEYOND, b.abs(x))));
+    return [
+      ...(free.length ? [output({ kind: "free", name }, largestOf(b, free))] : []),
+      output(
+        { kind: "lost", name },
+        largestOf(
+          b,
+          all.map(({ points }) => or(points, 1, b.fill(0, points.shape))),
+        ),
+      ),
+    ];
+  });
 }

@@ -9,7 +9,8 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { over, scaled } from "../manifolds/algebra.js";
 import { rankOf, type Manifold, type Setting } from "../manifolds/set.js";
-import type { State } from "./scaling.js";
+import type { Moment } from "../../runtime/roles.js";
+import { stateNode, stateOfRole, type State } from "./roles.js";
 
 /** A tensor seen as points of a manifold. */
 export interface OnManifold {
@@ -58,9 +59,10 @@ export function move(
   const become = (leaf: Node, value: Node): void => {
     updates.set(leaf, good ? b.select(b.broadcast(good, leaf.shape, []), value, leaf) : value);
   };
-  const state = (kind: string, size: readonly number[]): Node => {
-    states.push({ name: `${kind}:${name}`, shape: size });
-    return b.state(`${kind}:${name}`, size);
+  const state = (moment: Moment, size: readonly number[]): Node => {
+    const role = { kind: "moment", moment, parameter: name } as const;
+    states.push(stateOfRole(role, size));
+    return stateNode(b, role, size);
   };
   const times = (x: Node, scalar: Node): Node => b.mul(x, b.broadcast(scalar, x.shape, []));
 

@@ -7,10 +7,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import type { StateInfo } from "../../runtime/plan.js";
-
-/** A state that has no place yet. */
-export type State = Omit<StateInfo, "offset">;
+import { stateNode, stateOfRole, type State } from "./roles.js";
 
 export interface LossScale {
   /** What the derivative starts from. */
@@ -29,20 +26,17 @@ const MOST = 2 ** 24;
 const PATIENCE = 2000;
 
 export function lossScale(b: Builder, start = START): LossScale {
-  const names = { scale: "scale:loss", streak: "scale:good steps", skipped: "scale:skipped steps" };
-  const [scale, streak, skipped] = [names.scale, names.streak, names.skipped].map((name) => b.state(name, [])) as [
-    Node,
-    Node,
-    Node,
-  ];
+  const scale = stateNode(b, { kind: "lossScale" }, []);
+  const streak = stateNode(b, { kind: "goodSteps" }, []);
+  const skipped = stateNode(b, { kind: "skippedSteps" }, []);
   const [zero, one, two] = [0, 1, 2].map((value) => b.constant(value)) as [Node, Node, Node];
   return {
     scale,
     skipped,
     states: [
-      { name: names.scale, shape: [], start },
-      { name: names.streak, shape: [] },
-      { name: names.skipped, shape: [] },
+      stateOfRole({ kind: "lossScale" }, [], start),
+      stateOfRole({ kind: "goodSteps" }, []),
+      stateOfRole({ kind: "skippedSteps" }, []),
     ],
     after(good) {
       const longer = b.add(streak, one);

@@ -13,6 +13,7 @@ import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/shrink.js";
 import { EVALUATED } from "./evaluate.js";
+import { gainMonitors, type GainMonitor } from "./gains.js";
 import {
   clearRun,
   conditionsOf,
@@ -212,7 +213,7 @@ export async function compare(
   for (const { contender, seed, folder, conditions, taken } of runs) {
     if (signal.aborted) return null;
     if (!taken && !(await runOne(contender, seed, asked, device, folder, conditions, signal, watcher))) return null;
-    const outcome = outcomeOf(seed, folder, finishedLines(folder)!);
+    const outcome = outcomeOf(seed, folder, finishedLines(folder)!, gainMonitors(contender.plan));
     outcomes.get(contender)!.push(outcome);
     watcher.end(contender, outcome, taken);
   }
@@ -294,8 +295,16 @@ async function runOne(
   return true;
 }
 
-/** A run out of its lines. */
-export function outcomeOf(seed: number, folder: string, lines: readonly Line[]): Outcome {
+/** A run out of its lines. `monitors`: the gains of streams that the lines have. */
+export function outcomeOf(
+  seed: number,
+  folder: string,
+  lines: readonly Line[],
+  monitors: readonly GainMonitor[],
+): Outcome {
+  const named = (direction: GainMonitor["direction"]): readonly string[] =>
+    monitors.filter((monitor) => monitor.direction === direction).map(({ name }) => name);
+  const [forward, backward] = [named("forward"), named("backward")];
   const done = lines.at(-1)!;
   const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
   const losses: Point[] = [];
@@ -310,8 +319,8 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
       void (value !== null && points.push({ step, seconds, value }));
     add(losses, number(line["loss"]));
     add(holdouts, number(line["holdout"]));
-    add(gains, gainOf(line["monitors"], "forward"));
-    add(backwards, gainOf(line["monitors"], "backward"));
+    add(gains, largestOf(line["monitors"], forward));
+    add(backwards, largestOf(line["monitors"], backward));
   }
   const steps = number(done["steps"]) ?? losses.length;
   const holdout = number(done["holdout"]);
@@ -337,12 +346,10 @@ export function outcomeOf(seed: number, folder: string, lines: readonly Line[]):
   };
 }
 
-/** The largest gain of all streams, as it was measured after a step. */
-function gainOf(monitors: unknown, direction: "forward" | "backward"): number | null {
-  const gains = Object.entries((monitors ?? {}) as Readonly<Record<string, number>>).flatMap(([name, value]) =>
-    name.startsWith("gain:") && name.endsWith(`:${direction}`) ? [value] : [],
-  );
-  return gains.length ? Math.max(...gains) : null;
+/** The largest of the monitors of some names, as they were measured after a step; null where none was. */
+function largestOf(monitors: unknown, names: readonly string[]): number | null {
+  const values = names.flatMap((name) => valueAt(monitors as Readonly<Record<string, number>> | undefined, name) ?? []);
+  return values.length ? Math.max(...values) : null;
 }
 
 export function tabulate(

@@ -3,9 +3,9 @@
  * places of its other axes that are drawn. A run measures one for every example of a batch, so that all of them take a
  * few runs.
  */
-import { valueAt } from "../../runtime/records.js";
-import type { Entry, TensorRef } from "../../runtime/plan.js";
-import { depthInput, placeInput } from "../step/gains.js";
+import type { Entry, Plan, TensorRef } from "../../runtime/plan.js";
+import { mustValue, valueAt } from "../../runtime/records.js";
+import { inputId } from "../step/roles.js";
 import { even } from "./states.js";
 
 export interface Probed {
@@ -16,18 +16,36 @@ export interface Probed {
   readonly batch: number;
 }
 
-/** The streams that an entry measures. */
-export function probedOf(entry: Entry): readonly Probed[] {
-  return Object.keys(entry.outputs).flatMap((name): readonly Probed[] => {
-    const stream = /^gain:(.*):rows$/.exec(name)?.[1];
-    if (stream === undefined) return [];
-    const [batch, connections] = valueAt(entry.inputs, depthInput(stream))?.shape ?? [1, 0];
+/** The inputs that choose a connection of a stream, and a place along one of its axes. */
+const depthOf = (stream: string): string => inputId({ kind: "depth", stream });
+const placeOf = (stream: string, axis: number): string => inputId({ kind: "place", stream, axis });
+
+/** The streams that the entry `gain` of a plan measures; none when it has no such entry. */
+export function probedOf({ roles }: Pick<Plan, "roles">, { gain }: Readonly<Record<string, Entry>>): readonly Probed[] {
+  if (!gain) return [];
+  return Object.values(mustValue(roles.entries, "gain").outputs).flatMap((role): readonly Probed[] => {
+    if (role.kind !== "rowSum") return [];
+    const stream = role.name;
+    const [batch, connections] = valueAt(gain.inputs, depthOf(stream))?.shape ?? [1, 0];
     const shape: number[] = [];
-    const next = (): TensorRef | undefined => valueAt(entry.inputs, placeInput(stream, shape.length));
+    const next = (): TensorRef | undefined => valueAt(gain.inputs, placeOf(stream, shape.length));
     for (let input = next(); input; input = next()) shape.push(input.shape[1]!);
     return [{ stream, shape, connections: connections!, batch: batch! }];
   });
 }
+
+/** A gain of a stream, as metrics have it. */
+export interface GainMonitor {
+  /** What they call it: `gain:x:forward`. */
+  readonly name: string;
+  readonly direction: "forward" | "backward";
+}
+
+/** The gains that the entry `monitor` of a plan measures. */
+export const gainMonitors = ({ roles }: Pick<Plan, "roles">): readonly GainMonitor[] =>
+  Object.values(valueAt(roles.entries, "monitor")?.outputs ?? {}).filter(
+    (role) => role.kind === "monitor" && role.measure === "gain",
+  );
 
 /**
  * Runs that one measurement takes at most: of very deep models some of the composites are left out, the longest never.
@@ -47,17 +65,17 @@ export function probesOf({ stream, shape, connections, batch }: Probed): readonl
   const runs = Math.ceil(all.length / batch);
   return Array.from({ length: runs }, (_, run) => {
     const inputs = new Map([
-      [depthInput(stream), new Float32Array(batch * connections)],
-      ...shape.map((size, axis) => [placeInput(stream, axis), new Float32Array(batch * size)] as const),
+      [depthOf(stream), new Float32Array(batch * connections)],
+      ...shape.map((size, axis) => [placeOf(stream, axis), new Float32Array(batch * size)] as const),
     ]);
     for (let example = 0; example < batch; example++) {
       const at = run * batch + example;
       // What is left of the last run begins anew, elsewhere.
       const { depth, lane } = all[at % all.length]!;
-      inputs.get(depthInput(stream))![example * connections + depth] = 1;
+      inputs.get(depthOf(stream))![example * connections + depth] = 1;
       shape.forEach((size, axis) => {
         const place = axis === 0 ? lane : Math.floor(even(axis + 1, at) * size);
-        inputs.get(placeInput(stream, axis))![example * size + place] = 1;
+        inputs.get(placeOf(stream, axis))![example * size + place] = 1;
       });
     }
     return inputs;

@@ -11,7 +11,23 @@ import { isOfTheRun, type DataInfo, type Entry, type Plan } from "../../runtime/
 import { probedOf, probesOf } from "./gains.js";
 import { mainEntry, type Measured } from "./promises.js";
 import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
-import { merged, recordOf, valueAt } from "../../runtime/records.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
+import { merged, mustValue, recordOf, valueAt } from "../../runtime/records.js";
+import type { OutputRole } from "../../runtime/roles.js";
+
+/** Measurements of a state while they are made. */
+export type Measuring = { readonly [K in keyof Measured]: Map<string, number> };
+
+export function nothingMeasured(): Measuring {
+  const none = (): Map<string, number> => new Map();
+  return { constraint: none(), free: none(), lost: none(), claim: none(), gain: none(), point: none() };
+}
+
+/** Outputs that entries give out and that are measured as they come. */
+const isMeasured = (
+  role: OutputRole,
+): role is Extract<OutputRole, { readonly name: string }> & { kind: "constraint" | "free" | "lost" | "claim" } =>
+  role.kind === "constraint" || role.kind === "free" || role.kind === "lost" || role.kind === "claim";
 
 export interface Bench {
   readonly slots: readonly Slot[];
@@ -25,8 +41,8 @@ export interface Bench {
   readonly base: (values: ReadonlyMap<string, Float32Array>, drawn: boolean) => void;
   readonly baseOf: (name: string) => Float32Array;
   readonly measure: (state: State) => Promise<Measured>;
-  /** Gains, and what is claimed of them, with the parameters as they are. */
-  readonly gains: (batch: BatchChoice) => Promise<Measured>;
+  /** Puts gains, and what is claimed of them, among what is measured, with the parameters as they are. */
+  readonly gains: (batch: BatchChoice, into: Measuring) => Promise<void>;
 }
 
 export function createBench(plan: Plan, model: Model, session: Session, given: Source | null): Bench {
@@ -82,54 +98,57 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
       );
   }
 
-  async function run(name: string, own: Entry, batch: Batch): Promise<[string, number][]> {
+  /** Runs an entry, and puts the scalars that it gives out among what is measured. */
+  async function run(name: string, batch: Batch, into: Measuring): Promise<void> {
+    const own = mustValue(entries, name);
+    const roles = mustValue(plan.roles.entries, name).outputs;
     feed(own, batch);
-    const outputs = Object.entries(own.outputs).filter(
-      ([output, { shape }]) => shape.length === 0 || output === "losses",
-    );
+    const outputs = Object.entries(own.outputs)
+      .map(([id, ref]) => ({ role: mustValue(roles, id), ref }))
+      .filter(({ role, ref }) => ref.shape.length === 0 || role.kind === "losses");
     const read = await session.run(
       name,
-      outputs.map(([, ref]) => ref),
+      outputs.map(({ ref }) => ref),
     );
-    return outputs.map(([output], i) => [output, read[i]![0]!]);
+    for (const [i, { role }] of outputs.entries()) {
+      if (isMeasured(role)) into[role.kind].set(role.name, mustAt(mustAt(read, i), 0));
+    }
   }
 
-  const probed = entries["gain"]
-    ? probedOf(entries["gain"]).map((stream) => ({ ...stream, runs: probesOf(stream) }))
-    : [];
+  const probed = probedOf(plan, entries).map((stream) => ({ ...stream, runs: probesOf(stream) }));
 
   /** The largest row and column sums of every stream, of all that is probed, and what the claims about them come to. */
-  async function gains(batch: Batch): Promise<[string, number][]> {
-    const own = entries["gain"];
-    if (!own) return [];
-    const found = new Map<string, number>();
+  async function gains(batch: Batch, into: Measuring): Promise<void> {
+    const { gain: own, claims } = entries;
+    if (!own) return;
+    const roles = mustValue(plan.roles.entries, "gain").outputs;
     const nothing = probed.flatMap(({ runs }) =>
       [...runs[0]!].map(([name, { length }]) => [name, new Float32Array(length)] as const),
     );
-    const outputs = Object.entries(own.outputs);
+    const outputs = Object.entries(own.outputs).flatMap(([id, ref]) => {
+      const role = mustValue(roles, id);
+      return role.kind === "rowSum" || role.kind === "columnSum" ? [{ stream: role.name, ref }] : [];
+    });
+    const largest = new Map(outputs.map(({ stream }) => [stream, 0]));
     for (let i = 0; i < Math.max(...probed.map(({ runs }) => runs.length)); i++) {
       const places = probed.flatMap(({ runs }) => [...(runs[i] ?? [])]);
       feed(own, merged(batch, recordOf([...nothing, ...places])));
       const read = await session.run(
         "gain",
-        outputs.map(([, ref]) => ref),
+        outputs.map(({ ref }) => ref),
       );
-      outputs.forEach(([name], output) => {
+      for (const [output, { stream }] of outputs.entries()) {
         // A largest value of what is no number is no number.
-        for (const value of read[output]!) found.set(name, Math.max(found.get(name) ?? 0, value));
-      });
+        for (const value of mustAt(read, output)) largest.set(stream, Math.max(mustGet(largest, stream), value));
+      }
     }
-    const sums = (stream: string): number =>
-      Math.max(found.get(`gain:${stream}:rows`)!, found.get(`gain:${stream}:columns`)!);
-    const measured = probed.map(({ stream }) => [`gain:${stream}`, sums(stream)] as [string, number]);
-    const claims = entries["claims"];
-    if (!claims) return measured;
+    for (const [stream, value] of largest) into.gain.set(stream, value);
+    if (!claims) return;
     // Nothing goes through a stream that is not there: its gain is 1.
-    const values = new Map(measured);
-    const inputs = Object.keys(claims.inputs).flatMap((name) =>
-      name.startsWith("gain:") ? [[name, Float32Array.of(values.get(name) ?? 1)] as const] : [],
+    const inputs = Object.entries(mustValue(plan.roles.entries, "claims").inputs).flatMap(([id, role]) =>
+      role.kind === "gain" ? [[id, Float32Array.of(largest.get(role.stream) ?? 1)] as const] : [],
     );
-    return [...measured, ...(await run("claims", claims, merged(batch, recordOf(inputs))))];
+    await run("claims", merged(batch, recordOf(inputs)), into);
   }
 
   return {
@@ -147,12 +166,14 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
       [base, drawn, changed] = [values, throughMaps, []];
     },
     baseOf: (name) => base.get(name) ?? (valueAt(current, name) as Float32Array),
-    gains: async (choice) => new Map(await gains(batchOf(choice))),
+    async gains(choice, into) {
+      await gains(batchOf(choice), into);
+    },
     async measure({ batch: choice, changes }) {
       current = batchOf(choice);
       const fed = new Map(Object.entries(current));
       const own = new Map(changes.map((change) => [change.slot.name, change]));
-      const measured = new Map<string, number>();
+      const measured = nothingMeasured();
       // Points are where their map has put them: what was drawn is written anew.
       for (const name of new Set([...changed, ...own.keys(), ...(drawn ? points : [])])) {
         const change = own.get(name);
@@ -165,19 +186,18 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
         const values = change ? valuesOf(change, base.get(name)!) : base.get(name)!;
         parameter.set(values);
         if (drawn && points.has(name))
-          measured.set(
-            `point:${name}`,
+          measured.point.set(
+            name,
             values.reduce((most, value) => Math.max(most, Math.abs(value)), 0),
           );
       }
       changed = [...own.keys()];
       if (drawn && points.size) await session.run("start");
       const batch = recordOf(fed);
-      for (const [name, value] of await run(main, entry, batch)) measured.set(name, value);
-      if (entries["monitor"])
-        for (const [name, value] of await run("monitor", entries["monitor"], batch)) measured.set(name, value);
+      await run(main, batch, measured);
+      if (entries["monitor"]) await run("monitor", batch, measured);
       // Of a gain that was measured, what was read off the page counts no more.
-      for (const [name, value] of await gains(batch)) measured.set(name, value);
+      await gains(batch, measured);
       return measured;
     },
   };

@@ -4,6 +4,7 @@
  * and whether a state asks for what is promised at all.
  */
 import type { Entry, ParameterInfo, Plan } from "../../runtime/plan.js";
+import { mustGet } from "../../runtime/lookup.js";
 import { BEYOND } from "../step/reach.js";
 import { probedOf } from "./gains.js";
 
@@ -45,17 +46,20 @@ export interface Subject {
 
 export type Asked = "in" | "over" | null;
 
-/** Scalars by the names that entries give them, with the largest drawn coordinate of a point as `point:NAME`. */
-export type Measured = ReadonlyMap<string, number>;
+/**
+ * What is measured of a state, by kind and name: the outputs of entries that have these kinds; the gains of streams;
+ * and of points that are drawn, the largest coordinate in absolute value, by parameter.
+ */
+export type Measured = Readonly<
+  Record<"constraint" | "free" | "lost" | "claim" | "gain" | "point", ReadonlyMap<string, number>>
+>;
 
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
 export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
   const members = plan.constraints.map(({ name, manifold, tolerance, reach }): Subject => {
-    const points = storedOf(plan, name)
-      .filter(({ point }) => point)
-      .map((info) => `point:${info.name}`);
+    const points = storedOf(plan, name).filter(({ point }) => point);
     const free = (measured: Measured): number =>
-      Math.max(...[`free:${name}`, ...points].map((own) => measured.get(own) ?? 0));
+      Math.max(measured.free.get(name) ?? 0, ...points.map((info) => measured.point.get(info.name) ?? 0));
     return {
       property: `on ${manifold}`,
       tensor: name,
@@ -63,7 +67,7 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
       limit: tolerance,
       reach,
       free,
-      of: (measured) => ((measured.get(`lost:${name}`) ?? 0) > 0 ? Number.NaN : measured.get(`constraint:${name}`)!),
+      of: (measured) => ((measured.lost.get(name) ?? 0) > 0 ? Number.NaN : mustGet(measured.constraint, name)),
       asked(measured) {
         const far = free(measured);
         return far >= BEYOND ? null : far > reach ? "over" : "in";
@@ -82,7 +86,7 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
     (measured) =>
       Number.isFinite(of(measured)) ? asked(measured) : null;
   const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => {
-    const of = (measured: Measured): number => measured.get(`claim:${text}`)!;
+    const of = (measured: Measured): number => mustGet(measured.claim, text);
     return {
       property: text,
       tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
@@ -93,11 +97,11 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
       ...(text.includes("gain(") ? { asked: finite(of) } : {}),
     };
   });
-  const streams = entries["gain"] ? probedOf(entries["gain"]).map(({ stream }) => stream) : [];
-  const gains = streams
+  const gains = probedOf(plan, entries)
+    .map(({ stream }) => stream)
     .filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`)))
     .map((stream): Subject => {
-      const of = (measured: Measured): number => measured.get(`gain:${stream}`)!;
+      const of = (measured: Measured): number => mustGet(measured.gain, stream);
       return { property: "gain", tensor: stream, promised: "nothing", limit: null, ...within, of, asked: finite(of) };
     });
   return [...members, ...claims, ...gains];

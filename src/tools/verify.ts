@@ -16,7 +16,7 @@ import type { Device, Session } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
-import { createBench, type Bench } from "./measure.js";
+import { createBench, nothingMeasured, type Bench, type Measuring } from "./measure.js";
 import {
   fails,
   further,
@@ -313,13 +313,13 @@ async function steps(
   );
   const begun = performance.now();
   const monitor = plan.devices[model.device.name]!.entries["monitor"] ? 1 : 0;
-  for await (const { step, constraints, monitors, claims } of model.train(source, { steps: STEPS, monitor })) {
-    const measured: Measured = new Map([
-      ...Object.entries(constraints).map(([name, value]) => [`constraint:${name}`, value] as const),
-      ...Object.entries(monitors ?? {}).map(([name, value]) => [`monitor:${name}`, value] as const),
-      ...(claims ?? []).map(({ text, value }) => [`claim:${text}`, value] as const),
-      ...(await gains({ kind: "data", step: step - 1 })),
-    ]);
+  for await (const { step, constraints, claims } of model.train(source, { steps: STEPS, monitor })) {
+    const measured: Measuring = {
+      ...nothingMeasured(),
+      constraint: new Map(Object.entries(constraints)),
+      claim: new Map((claims ?? []).map(({ text, value }) => [text, value])),
+    };
+    await gains({ kind: "data", step: step - 1 }, measured);
     for (const [subject, tally] of tallies) {
       const value = known(subject.of(measured));
       tally.runs++;

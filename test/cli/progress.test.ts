@@ -13,6 +13,10 @@ const line = (step: number): StepLine => ({
   tokens_per_s: 12345.6,
   constraints: { Mixing: 1.5e-5, Another: 2e-6 },
 });
+const gains = [
+  { name: "gain:x:forward", direction: "forward" },
+  { name: "gain:x:backward", direction: "backward" },
+] as const;
 const given = { isTTY: process.stdout.isTTY, columns: process.stdout.columns };
 let written = "";
 
@@ -31,7 +35,7 @@ afterEach(() => {
 describe("on a terminal", () => {
   it.each([30, 60, 200])("of %i columns a line is rewritten and does not wrap", (columns) => {
     Object.assign(process.stdout, { isTTY: true, columns });
-    const progress = new Progress(3, false);
+    const progress = new Progress({ steps: 3, json: false, gains });
     for (const step of [1, 2, 3]) progress.step(line(step));
     const shown = written.split("\r\u001b[K").slice(1);
     expect(shown.length).toBe(3);
@@ -45,7 +49,7 @@ describe("on a terminal", () => {
 
   it("what follows begins on its own line, once", () => {
     Object.assign(process.stdout, { isTTY: true, columns: 80 });
-    const progress = new Progress(3, false);
+    const progress = new Progress({ steps: 3, json: false, gains });
     progress.stop();
     expect(written).toBe("");
     progress.step(line(1));
@@ -57,7 +61,7 @@ describe("on a terminal", () => {
 
 it("elsewhere a line every tenth of the way, without control characters", () => {
   Object.assign(process.stdout, { isTTY: false });
-  const progress = new Progress(100, false);
+  const progress = new Progress({ steps: 100, json: false, gains });
   for (let step = 1; step <= 100; step++) progress.step(line(step));
   progress.end("done");
   const lines = written.trimEnd().split("\n");
@@ -80,10 +84,10 @@ it("elsewhere a line every tenth of the way, without control characters", () => 
 
 it("shows the gain that was measured last, and of which step it is", () => {
   Object.assign(process.stdout, { isTTY: false });
-  const progress = new Progress(100, false);
-  const gains = (step: number): StepLine["monitors"] => ({ "gain:x:forward": 1 + step / 100, "gain:x:backward": 1 });
+  const progress = new Progress({ steps: 100, json: false, gains });
+  const measured = (step: number): StepLine["monitors"] => ({ "gain:x:forward": 1 + step / 100, "gain:x:backward": 1 });
   for (let step = 1; step <= 100; step++) {
-    progress.step({ ...line(step), ...(step % 25 === 0 ? { monitors: gains(step)! } : {}) });
+    progress.step({ ...line(step), ...(step % 25 === 0 ? { monitors: measured(step)! } : {}) });
   }
   const shown = written
     .trimEnd()
@@ -107,7 +111,7 @@ it("shows the gain that was measured last, and of which step it is", () => {
 
 it("says which run it is, and counts no steps down when only time ends the run", () => {
   Object.assign(process.stdout, { isTTY: false });
-  const progress = new Progress(Number.POSITIVE_INFINITY, false, "deep, seed 5: ");
+  const progress = new Progress({ steps: Number.POSITIVE_INFINITY, json: false, prefix: "deep, seed 5: " });
   for (let step = 1; step <= 100; step++) progress.step(line(step));
   expect(written).toBe(
     "deep, seed 5: step 1  loss 2.5000  12,346 tokens/s  Mixing off by 1.5e-5  Another off by 2.0e-6\n",
@@ -116,7 +120,7 @@ it("says which run it is, and counts no steps down when only time ends the run",
 
 it("as JSON a line a step and no words", () => {
   Object.assign(process.stdout, { isTTY: true, columns: 20 });
-  const progress = new Progress(2, true);
+  const progress = new Progress({ steps: 2, json: true, gains });
   progress.say("hello");
   progress.step(line(1));
   progress.step(line(2));

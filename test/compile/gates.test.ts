@@ -12,7 +12,8 @@ import { compile, check } from "../../src/compile/compile.js";
 import { buildEntries } from "../../src/step/entries.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
-import { BETA, GAMMA, gateValues, openProbability, ZETA } from "../../src/step/hard-concrete.js";
+import { BETA, gateValues, openProbability } from "../../src/step/hard-concrete.js";
+import { GAMMA, ZETA } from "../../runtime/plan.js";
 import { shrinking } from "../../src/compile/shrink.js";
 import { facts, SHRINK, shrinkingPage, text } from "../helpers/shrinking.js";
 

@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { outcomeOf, tabulate } from "../../dist/src/tools/compare.js";
+import { gainMonitors } from "../../dist/src/tools/gains.js";
 import { finishedLines, readRun } from "../../dist/src/tools/run.js";
 import { lineChart, rowChart } from "../../dist/src/tools/plot.js";
 import { LOSSES, page as reportPage, rowsOf, seriesOf } from "../../dist/src/tools/report.js";
@@ -117,11 +118,14 @@ async function contender({ name, spec, set: own, like }) {
 }
 
 const outcomes = new Map();
-for (const one of CONTENDERS)
+for (const one of CONTENDERS) {
+  const compiled = await contender(one);
+  const gains = gainMonitors(compiled.plan);
   outcomes.set(
-    await contender(one),
-    seeds.map((seed) => outcomeOf(seed, folderOf(one.name, seed), finishedLines(folderOf(one.name, seed)))),
+    compiled,
+    seeds.map((seed) => outcomeOf(seed, folderOf(one.name, seed), finishedLines(folderOf(one.name, seed)), gains)),
   );
+}
 const compared = tabulate(outcomes);
 
 /** Milliseconds of a step at the end, timed in turns: medians of the rounds' medians, seed by seed. */

@@ -97,11 +97,13 @@ function quantities(program: Program): {
   };
   const { chains, weights, repeats } = lower(model!, b, model!.train!.batch);
   const gains = new Map(
-    [
-      ["x", [...monitors(b, chains)].flatMap(([name, node]) => (name.startsWith("gain:x") ? [node] : []))] as const,
-    ].filter(([, nodes]) => nodes.length),
+    [["x", monitors(b, chains).flatMap(({ role, node }) => (role.measure === "gain" ? [node] : []))] as const].filter(
+      ([, nodes]) => nodes.length,
+    ),
   );
-  const outputs = claimed(b, model!.claims, { gains, weights, repeats });
+  const outputs = new Map(
+    claimed(b, model!.claims, { gains, weights, repeats }).map(({ role, node }) => [role.name, node] as const),
+  );
   const bounds = new Map(model!.claims.map(({ text: claim, bound }) => [claim, bound]));
   return {
     graph: { name: "claims", outputs, updates: new Map() },

@@ -13,7 +13,8 @@ import { topological } from "../../src/graph/topology.js";
 import { proveGain } from "../../src/model/proofs/gain.js";
 import { lower } from "../../src/model/lower/lower.js";
 import type { Tensor, Typed, TypedModel } from "../../src/model/typed.js";
-import { depthInput, gains, placeInput } from "../../src/step/gains.js";
+import { gains } from "../../src/step/gains.js";
+import { inputId, nodesOf } from "../../src/step/roles.js";
 import { monitors } from "../../src/step/monitors.js";
 import { openDevice } from "../../runtime/index.js";
 import { verify } from "../../src/tools/verify.js";
@@ -64,7 +65,7 @@ function measured(
         ),
       ]
     : [];
-  const outputs = new Map([...gains(b, chains, held), ...all.filter(([name]) => name.startsWith("gain:"))]);
+  const outputs = nodesOf([...gains(b, chains, held).outputs, ...all.filter(({ role }) => role.measure === "gain")]);
   const next = random(seed);
   const bindings = new Map<string, readonly number[]>();
   for (const leaf of topological(outputs.values())) {
@@ -82,27 +83,30 @@ function measured(
   for (const chain of chains) {
     const { stream } = chain[0]!;
     bindings.set(
-      depthInput(stream),
+      inputId({ kind: "depth", stream }),
       chosen(chain.length, (example) => (example < ENTRIES ? chain.length - 1 : 0)),
     );
     SHAPE.forEach((size, axis) => {
       const inner = SHAPE.slice(axis + 1).reduce((product, n) => product * n, 1);
       bindings.set(
-        placeInput(stream, axis),
+        inputId({ kind: "place", stream, axis }),
         chosen(size, (example) => Math.floor((example % ENTRIES) / inner) % size),
       );
     });
   }
   const sums = evaluate({ name: "gain", outputs, updates: new Map() }, bindings).outputs;
-  const most = (of: readonly string[]): Map<string, number> =>
+  const most = (of: (stream: string) => readonly string[]): Map<string, number> =>
     new Map(
       chains.flatMap((chain) => {
         const { stream } = chain[0]!;
-        const values = of.flatMap((name) => [...(sums.get(`gain:${stream}:${name}`) ?? [])]);
+        const values = of(stream).flatMap((name) => [...(sums.get(name) ?? [])]);
         return values.length ? [[stream, Math.max(...values)] as const] : [];
       }),
     );
-  return { gains: most(["rows", "columns"]), monitors: most(["forward", "backward"]) };
+  return {
+    gains: most((stream) => [`gain:${stream}:rows`, `gain:${stream}:columns`]),
+    monitors: most((stream) => [`monitor:gain:${stream}:forward`, `monitor:gain:${stream}:backward`]),
+  };
 }
 
 function judge(text: string, seed: number): readonly Judged[] {

@@ -53,7 +53,11 @@ describe("numbers", () => {
         ? { kind: "identity" }
         : { kind: "matrix", lane: 0, outer: [1], node: b.input(`mix.${l}`, [1, TOKENS, N, N], "f32") },
   }));
-  const graph = { name: "monitor", outputs: monitors(b, [chain]), updates: new Map() };
+  const graph = {
+    name: "monitor",
+    outputs: new Map(monitors(b, [chain]).map(({ role, node }) => [role.name, node])),
+    updates: new Map(),
+  };
   const mixes = layers.filter((_, l) => l !== 1);
   const { outputs } = evaluate(
     graph,

@@ -44,13 +44,20 @@ function linesOf(end: number, growth: number | null, failure: string | null = nu
   ];
 }
 
+/** What the lines call the gains of the streams `x` and `y`. */
+const gains = [
+  { name: "gain:x:forward", direction: "forward" },
+  { name: "gain:x:backward", direction: "backward" },
+  { name: "gain:y:forward", direction: "forward" },
+] as const;
+
 const plan = { parameters: [{ shape: [3, 4] }, { shape: [5] }] } as unknown as Plan;
 
 function comparisonOf(specs: Readonly<Record<string, readonly (readonly Line[])[]>>): Comparison {
   const outcomes = new Map(
     Object.entries(specs).map(([name, runs]) => [
       { name, text: `model ${name} { /* <&> */ }`, plan, joules: null },
-      runs.map((lines, i) => outcomeOf(7 + i, `out/${name}-${i}`, lines)),
+      runs.map((lines, i) => outcomeOf(7 + i, `out/${name}-${i}`, lines, gains)),
     ]),
   );
   return { specs: tabulate(outcomes), seeds: [7, 8, 9], budget: {}, device: "wasm", adapter: "WebAssembly", notes: [] };
@@ -69,7 +76,7 @@ const options = {
 
 describe("a run out of its lines", () => {
   it("has what train says, the median step, and the largest gains when they were last measured", () => {
-    const run = outcomeOf(7, "f", linesOf(2, 1.1));
+    const run = outcomeOf(7, "f", linesOf(2, 1.1), gains);
     expect(run).toMatchObject({
       seed: 7,
       folder: "f",
@@ -93,8 +100,8 @@ describe("a run out of its lines", () => {
   });
 
   it("has no gain without monitors, and no loss when it failed", () => {
-    expect(outcomeOf(7, "f", linesOf(2, null)).gain).toBeNull();
-    expect(outcomeOf(7, "f", linesOf(2, null, "the loss is NaN at step 201"))).toMatchObject({
+    expect(outcomeOf(7, "f", linesOf(2, null), gains).gain).toBeNull();
+    expect(outcomeOf(7, "f", linesOf(2, null, "the loss is NaN at step 201"), gains)).toMatchObject({
       loss: null,
       holdout: null,
       seconds: null,
