@@ -9,7 +9,7 @@ import { kindOf } from "../cost/kinds.js";
 import type { Node, Origin } from "../graph/node.js";
 import type { Batch, Due } from "./memory/batch.js";
 import type { Bound, Place, Places } from "./emit/kernelize.js";
-import { startOf, type Located } from "./memory/places.js";
+import { startOf, type Located, type Offsets } from "./memory/places.js";
 import { workOf } from "./emit/node-work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
@@ -28,11 +28,18 @@ const HOUSEKEEPING: Origin = { block: "", phase: "update" };
 const originOf = ({ origin, epoch }: Node): Origin =>
   epoch > 0 && origin.phase === "forward" ? { ...origin, phase: "backward" } : origin;
 
+/** What accounts are made of besides the dispatches. */
+export interface Accounting {
+  readonly profile: KernelProfile;
+  readonly places: Places;
+  readonly offsets: Offsets;
+}
+
+/** Whose work a dispatch of the kernel with that number does, and what it moves. */
 export function accountOf(
   { bound, copies, members }: Batch,
   kernel: number,
-  profile: KernelProfile,
-  places: Places,
+  { profile, places, offsets }: Accounting,
 ): Account {
   const work = new Map<string, Work>();
   for (const { region } of members) {
@@ -56,7 +63,7 @@ export function accountOf(
       return {
         origin: owners.get(place) ?? HOUSEKEEPING,
         pool: place.pool,
-        at: startOf(place),
+        at: startOf(place, offsets),
         bytes,
         size: sizeOf(place, one.touched[i]!),
       };

@@ -48,12 +48,11 @@ export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisC
   return { text: `${parts.join("\n")}\n${wholes.join("\n")}`, nodes: [...numbers.keys()] };
 }
 
-/** A kernel that was made for one region, for any other of its signature. */
-export function template(
-  bound: Bound,
-  { nodes }: Signature,
-  places: Places,
-): (other: Signature, otherPlaces: Places) => Bound {
+/** A kernel that was made for one region, as that of any other region of its signature. */
+export type Template = (other: Signature, otherPlaces: Places) => Bound;
+
+/** The template of a kernel that was made for a region of that signature. Throws when it reads what is not in it. */
+export function template(bound: Bound, { nodes }: Signature, places: Places): Template {
   const numberOf = (place: Place): number =>
     nodes.findIndex((node) => places.isBase(node) && places.of(node) === place);
   const numbers = bound.places.map(numberOf);

@@ -8,36 +8,12 @@
  * guess here costs time, never correctness.
  */
 import type { Graph, Node, Shape } from "../../graph/node.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
+import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } from "./clusters.js";
 import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./views.js";
 
-export interface Cluster {
-  /** Position in the schedule; producers have smaller ones. */
-  readonly order: number;
-  readonly kind: "map" | "matmul" | "sinkhorn" | "attention" | "pack";
-  /** The full domain. For an anchor, its own shape. */
-  readonly shape: Shape;
-  /** Axes of `shape` that the cluster's reductions remove; null when it has none. */
-  axes: readonly number[] | null;
-  readonly anchor: Node | null;
-  readonly members: Set<Node>;
-  /** Leaves and other clusters' nodes that the members read. */
-  readonly reads: Set<Node>;
-  /** Members that are stored, in order of their ids. */
-  roots: Node[];
-}
-
-export interface Partition {
-  readonly clusters: readonly Cluster[];
-  /** Every stored node that is not a leaf, with the cluster that stores it. */
-  readonly stored: ReadonlyMap<Node, Cluster>;
-  /** What a kernel can load: leaves and stored nodes. */
-  readonly isBase: (node: Node) => boolean;
-  /** The clusters that read a leaf or a stored node, oldest first. */
-  readonly readersOf: (node: Node) => readonly Cluster[];
-}
-
-export const isLeaf = (node: Node): boolean =>
-  node.op === "parameter" || node.op === "state" || node.op === "input" || node.op === "literal";
+export { isLeaf } from "./clusters.js";
+export type { Cluster, Partition } from "./clusters.js";
 
 const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
 const isAnchor = (node: Node): boolean =>
@@ -84,6 +60,7 @@ const LARGE = 4096;
  */
 const MOST_READS = 12;
 
+/** The sizes that are left when some axes are summed over. */
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
 
 /** Every node that `graph` needs, producers first. */
@@ -104,57 +81,106 @@ export function reachable(graph: Graph): Node[] {
   return order.sort((a, b) => a.id - b.id);
 }
 
-export function partition(graph: Graph): Partition {
-  const nodes = reachable(graph);
-  // The host reads an output whole; a new value may be a slice of what is in memory (`plan.ts` stores or copies it from
-  // there).
-  const outputs = [...graph.outputs.values()];
-  const results = [...outputs, ...graph.updates.values()];
-  const uses = countUses(nodes, results);
-  const floating = findFloating(nodes, uses, new Set(results));
-  const never = (node: Node): boolean =>
-    isView(node) || node.op === "constant" || node.op === "iota" || node.dtype === "bool" || floating.has(node);
-  const forced = findForced(nodes, outputs, [...graph.updates.values()], never);
-  /** Elementwise nodes that fit no cluster and are read once: they wait for their reader, and are emitted there. */
-  const waiting = new Set<Node>();
-  const inline = (node: Node): boolean => (never(node) && !forced.has(node)) || waiting.has(node);
+/** A cluster while nodes still join it. */
+interface Draft {
+  readonly order: number;
+  readonly kind: ClusterKind;
+  readonly shape: Shape;
+  axes: readonly number[] | null;
+  readonly anchor: Node | null;
+  readonly members: Set<Node>;
+  readonly reads: Set<Node>;
+}
 
-  const clusters: Cluster[] = [];
-  const home = new Map<Node, Cluster>();
+/** What is known while the nodes of a graph are taken one after the other. */
+interface Cutting {
+  readonly uses: ReadonlyMap<Node, readonly Node[]>;
+  /** Nodes that must be stored although they could be emitted in place. */
+  readonly forced: ReadonlySet<Node>;
+  /** Whether a node is emitted where it is used. */
+  readonly inline: (node: Node) => boolean;
+  readonly clusters: Draft[];
+  readonly home: Map<Node, Draft>;
   /** Clusters that read a node, newest last: where siblings meet. */
-  const readers = new Map<Node, Cluster[]>();
+  readonly readers: Map<Node, Draft[]>;
   /**
    * The oldest cluster that a node of an epoch may join: none that was there when the epoch began. What recompute makes
    * again from kept tensors would fit the kernels of the forward pass, and then live as long as if it had been kept.
    */
-  const began = new Map<number, number>([[0, 0]]);
+  readonly began: Map<number, number>;
+}
 
+/** The graph cut into clusters as large as the skeletons take. */
+export const partition = (graph: Graph): Partition => cut(graph, true);
+
+/** The graph with a cluster for every node that is not a view, a constant or a condition: fusion turned off. */
+export const partitionUnfused = (graph: Graph): Partition => cut(graph, false);
+
+function cut(graph: Graph, fuse: boolean): Partition {
+  const nodes = reachable(graph);
+  // The host reads an output whole; a new value may be a slice of what is in memory (`placement.ts` stores or copies it
+  // from there).
+  const outputs = [...graph.outputs.values()];
+  const values = [...graph.updates.values()];
+  const results = [...outputs, ...values];
+  const uses = countUses(nodes, results);
+  const floating = fuse ? findFloating(nodes, uses, new Set(results)) : new Set<Node>();
+  const never = (node: Node): boolean =>
+    isView(node) || node.op === "constant" || node.op === "iota" || node.dtype === "bool" || floating.has(node);
+  const forced = findForced(nodes, outputs, values, never);
+  /** Elementwise nodes that fit no cluster and are read once: they wait for their reader, and are emitted there. */
+  const waiting = new Set<Node>();
+  const cutting: Cutting = {
+    uses,
+    forced,
+    inline: (node) => (never(node) && !forced.has(node)) || waiting.has(node),
+    clusters: [],
+    home: new Map(),
+    readers: new Map(),
+    began: new Map([[0, 0]]),
+  };
   for (const node of nodes) {
-    if (isLeaf(node) || inline(node)) continue;
-    if (!began.has(node.epoch)) began.set(node.epoch, clusters.length);
-    const producers = producersOf(node, inline);
-    const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
-    const found = isAnchor(node) ? findSiblings(node, newest) : findHome(node, producers, newest);
-    if (!found && !forced.has(node) && waits(node, uses)) {
-      waiting.add(node);
-      continue;
-    }
-    const cluster = found ?? open(node);
-    cluster.members.add(node);
-    for (const producer of producers) if (home.get(producer) !== cluster) cluster.reads.add(producer);
-    if (isReduction(node)) cluster.axes ??= reducedAxes(node);
-    home.set(node, cluster);
-    for (const producer of producers) {
-      const list = readers.get(producer) ?? [];
-      if (list[list.length - 1] !== cluster) list.push(cluster);
-      readers.set(producer, list);
-    }
+    if (isLeaf(node) || cutting.inline(node)) continue;
+    const producers = producersOf(node, cutting.inline);
+    const cluster = fuse ? clusterFor(cutting, node, producers) : open(cutting, node);
+    if (cluster) join(cutting, node, producers, cluster);
+    else waiting.add(node);
   }
+  return settled(cutting, outputs, values);
+}
 
-  const stored = new Map<Node, Cluster>();
+/** The cluster that a node joins; null when it waits for its reader. */
+function clusterFor(cutting: Cutting, node: Node, producers: readonly Node[]): Draft | null {
+  const { began, clusters, home, forced, uses } = cutting;
+  if (!began.has(node.epoch)) began.set(node.epoch, clusters.length);
+  const newest = producers.reduce((order, producer) => Math.max(order, home.get(producer)?.order ?? -1), -1);
+  const fitting = isAnchor(node) ? findSiblings(cutting, node, newest) : findHome(cutting, node, producers, newest);
+  if (fitting) return fitting;
+  return !forced.has(node) && waits(node, uses) ? null : open(cutting, node);
+}
+
+function join({ home, readers }: Cutting, node: Node, producers: readonly Node[], cluster: Draft): void {
+  cluster.members.add(node);
+  for (const producer of producers) if (home.get(producer) !== cluster) cluster.reads.add(producer);
+  if (isReduction(node)) cluster.axes ??= reducedAxes(node);
+  home.set(node, cluster);
+  for (const producer of producers) {
+    const list = readers.get(producer) ?? [];
+    if (list[list.length - 1] !== cluster) list.push(cluster);
+    readers.set(producer, list);
+  }
+}
+
+/** The clusters that store something, once it is known what other clusters and the host read. */
+function settled(
+  { home, inline, forced, clusters }: Cutting,
+  outputs: readonly Node[],
+  values: readonly Node[],
+): Partition {
+  const stores = new Map<Node, Draft>();
   const store = (node: Node): void => {
     const cluster = home.get(node);
-    if (cluster) stored.set(node, cluster);
+    if (cluster) stores.set(node, cluster);
   };
   for (const [node, cluster] of home) {
     for (const producer of producersOf(node, inline)) {
@@ -162,125 +188,133 @@ export function partition(graph: Graph): Partition {
     }
   }
   for (const output of outputs) store(behindReshapes(output, (node) => forced.has(node)));
-  for (const value of graph.updates.values()) store(rangeOf(value, (node) => isLeaf(node) || forced.has(node)).base);
-  for (const cluster of clusters)
-    cluster.roots = [...cluster.members].filter((node) => stored.has(node)).sort((a, b) => a.id - b.id);
-  return {
-    clusters: clusters.filter((cluster) => cluster.roots.length > 0),
-    stored,
-    isBase: (node) => isLeaf(node) || stored.has(node),
-    readersOf: (node) => readers.get(node) ?? [],
-  };
-
-  function open(node: Node): Cluster {
-    const shape = isReduction(node) ? node.inputs[0]!.shape : node.shape;
-    const kind =
-      node.op === "contract"
-        ? "matmul"
-        : node.op === "pack"
-          ? "pack"
-          : isAttention(node)
-            ? "attention"
-            : isAnchor(node)
-              ? "sinkhorn"
-              : "map";
-    const cluster: Cluster = {
-      order: clusters.length,
-      kind,
-      shape,
-      axes: null,
-      anchor: isAnchor(node) ? node : null,
-      members: new Set(),
-      reads: new Set(),
-      roots: [],
-    };
-    clusters.push(cluster);
-    return cluster;
+  for (const value of values) store(rangeOf(value, (node) => isLeaf(node) || forced.has(node)).base);
+  const whole = new Map<Draft, Cluster>();
+  for (const draft of clusters) {
+    const roots = [...draft.members].filter((node) => stores.has(node)).sort((a, b) => a.id - b.id);
+    if (roots.length > 0) whole.set(draft, { ...draft, roots });
   }
-
-  /** The cluster of attention that gives this result too, when all that the node reads is there by then. */
-  function findSiblings(node: Node, newest: number): Cluster | null {
-    return isAttention(node)
-      ? (clusters.find(
-          ({ kind, members, order }) =>
-            kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node)),
-        ) ?? null)
-      : null;
-  }
-
-  /** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
-  function findHome(node: Node, producers: readonly Node[], newest: number): Cluster | null {
-    const oldest = Math.max(newest, began.get(node.epoch)!);
-    const room = (cluster: Cluster): boolean =>
-      cluster.reads.size +
-        producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <=
-      MOST_READS;
-    const first = clusters[newest];
-    if (first && newest >= oldest && room(first) && fits(node, first)) return first;
-    for (const producer of producers) {
-      const list = readers.get(producer) ?? [];
-      for (let i = list.length - 1; i >= 0 && list[i]!.order >= oldest; i--) {
-        if (list[i]!.kind === "map" && room(list[i]!) && fits(node, list[i]!)) return list[i]!;
-      }
-    }
-    // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
-    // costs more than it does.
-    const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
-    return numbers && room(numbers) && fits(node, numbers) ? numbers : null;
-  }
-
-  function fits(node: Node, cluster: Cluster): boolean {
-    if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
-    // A view that is stored itself reads at other coordinates than it is stored at.
-    if (isView(node) && !node.inputs.every((input) => isForeign(input, cluster))) return false;
-    // So does a gather: its table must be in memory, whole.
-    if (node.op === "gather" && !isForeign(node.inputs[0]!, cluster)) return false;
-    if (isReduction(node)) {
-      const axes = reducedAxes(node);
-      const input = node.inputs[0]!;
-      if (cluster.kind === "matmul" || !sameShape(input.shape, cluster.shape)) return false;
-      if (cluster.axes ? !sameShape(axes, cluster.axes) : !keepsCoresBusy(cluster.shape, axes)) return false;
-      return axes.includes(input.shape.length - 1) && aligned(input, cluster, true);
-    }
-    if (sameShape(node.shape, cluster.shape)) {
-      if (
-        cluster.axes &&
-        !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))
-      )
-        return false;
-      return node.inputs.every((input) => aligned(input, cluster, true));
-    }
-    return (
-      cluster.axes !== null &&
-      sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
-      node.inputs.every((input) => aligned(input, cluster, false))
-    );
-  }
-
-  /** Whether all members of the cluster that `node` reads are read at the cluster's own loop variables. */
-  function aligned(node: Node, cluster: Cluster, full: boolean): boolean {
-    if (cluster.members.has(node))
-      return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, cluster.axes ?? []));
-    if (!inline(node) || isLeaf(node)) return true;
-    if (node.op === "broadcast" && full && cluster.axes) {
-      const kept = node.shape.map((_, axis) => axis).filter((axis) => !cluster.axes!.includes(axis));
-      if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept))
-        return aligned(node.inputs[0]!, cluster, false);
-    }
-    if (isView(node)) return node.inputs.every((input) => isForeign(input, cluster));
-    return node.inputs.every((input) => aligned(input, cluster, full));
-  }
-
-  function isForeign(node: Node, cluster: Cluster): boolean {
-    return !cluster.members.has(node) && (!inline(node) || node.inputs.every((input) => isForeign(input, cluster)));
-  }
+  return partitionOf([...whole.values()], new Map([...stores].map(([node, draft]) => [node, mustGet(whole, draft)])));
 }
+
+const kindOf = (node: Node): ClusterKind =>
+  node.op === "contract"
+    ? "matmul"
+    : node.op === "pack"
+      ? "pack"
+      : isAttention(node)
+        ? "attention"
+        : isAnchor(node)
+          ? "sinkhorn"
+          : "map";
+
+function open({ clusters }: Cutting, node: Node): Draft {
+  const cluster: Draft = {
+    order: clusters.length,
+    kind: kindOf(node),
+    shape: isReduction(node) ? mustAt(node.inputs, 0).shape : node.shape,
+    axes: null,
+    anchor: isAnchor(node) ? node : null,
+    members: new Set(),
+    reads: new Set(),
+  };
+  clusters.push(cluster);
+  return cluster;
+}
+
+/** The cluster of attention that gives this result too, when all that the node reads is there by then. */
+function findSiblings({ clusters }: Cutting, node: Node, newest: number): Draft | null {
+  if (!isAttention(node)) return null;
+  return (
+    clusters.find(
+      ({ kind, members, order }) =>
+        kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node)),
+    ) ?? null
+  );
+}
+
+/** The newest producer's cluster, or a later one that reads the same tensors; either keeps the order of clusters. */
+function findHome(cutting: Cutting, node: Node, producers: readonly Node[], newest: number): Draft | null {
+  const { clusters, home, readers } = cutting;
+  const oldest = Math.max(newest, mustGet(cutting.began, node.epoch));
+  const room = (cluster: Draft): boolean =>
+    cluster.reads.size +
+      producers.filter((producer) => home.get(producer) !== cluster && !cluster.reads.has(producer)).length <=
+    MOST_READS;
+  const first = clusters[newest];
+  if (first && newest >= oldest && room(first) && fits(cutting, node, first)) return first;
+  for (const producer of producers) {
+    const list = readers.get(producer) ?? [];
+    for (let i = list.length - 1; i >= 0; i--) {
+      const reader = mustAt(list, i);
+      if (reader.order < oldest) break;
+      if (reader.kind === "map" && room(reader) && fits(cutting, node, reader)) return reader;
+    }
+  }
+  // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
+  // costs more than it does.
+  const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
+  return numbers && room(numbers) && fits(cutting, node, numbers) ? numbers : null;
+}
+
+/** Whether a node can be computed in the loops of a cluster. */
+function fits(cutting: Cutting, node: Node, cluster: Draft): boolean {
+  if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
+  const isOutside = (input: Node): boolean => isForeign(cutting, input, cluster);
+  // A view that is stored itself reads at other coordinates than it is stored at.
+  if (isView(node) && !node.inputs.every(isOutside)) return false;
+  // So does a gather: its table must be in memory, whole.
+  if (node.op === "gather" && !isOutside(mustAt(node.inputs, 0))) return false;
+  if (isReduction(node)) {
+    const axes = reducedAxes(node);
+    const input = mustAt(node.inputs, 0);
+    if (cluster.kind === "matmul" || !sameShape(input.shape, cluster.shape)) return false;
+    if (cluster.axes ? !sameShape(axes, cluster.axes) : !keepsCoresBusy(cluster.shape, axes)) return false;
+    return axes.includes(input.shape.length - 1) && isAligned(cutting, input, cluster, true);
+  }
+  if (sameShape(node.shape, cluster.shape)) {
+    if (
+      cluster.axes &&
+      !(cluster.axes.includes(cluster.shape.length - 1) && keepsCoresBusy(cluster.shape, cluster.axes))
+    )
+      return false;
+    return node.inputs.every((input) => isAligned(cutting, input, cluster, true));
+  }
+  return (
+    cluster.axes !== null &&
+    sameShape(node.shape, without(cluster.shape, cluster.axes)) &&
+    node.inputs.every((input) => isAligned(cutting, input, cluster, false))
+  );
+}
+
+/**
+ * Whether all members of the cluster that `node` reads are read at the cluster's own loop variables: those of its whole
+ * domain when `full`, else those that its reductions leave.
+ */
+function isAligned(cutting: Cutting, node: Node, cluster: Draft, full: boolean): boolean {
+  const { axes } = cluster;
+  if (cluster.members.has(node))
+    return sameShape(node.shape, full ? cluster.shape : without(cluster.shape, axes ?? []));
+  if (!cutting.inline(node) || isLeaf(node)) return true;
+  if (node.op === "broadcast" && full && axes) {
+    const kept = node.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+    if (sameShape(node.shape, cluster.shape) && sameShape(node.attrs.axes, kept))
+      return isAligned(cutting, mustAt(node.inputs, 0), cluster, false);
+  }
+  if (isView(node)) return node.inputs.every((input) => isForeign(cutting, input, cluster));
+  return node.inputs.every((input) => isAligned(cutting, input, cluster, full));
+}
+
+/** Whether nothing that the cluster computes is behind a node that is emitted in place. */
+const isForeign = (cutting: Cutting, node: Node, cluster: Draft): boolean =>
+  !cluster.members.has(node) &&
+  (!cutting.inline(node) || node.inputs.every((input) => isForeign(cutting, input, cluster)));
 
 const reducedAxes = (node: Node): readonly number[] =>
   node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
 
 /** Whether a cluster's rows are single numbers. */
-const makesNumbers = (cluster: Cluster): boolean =>
+const makesNumbers = (cluster: Draft): boolean =>
   cluster.kind === "map" && without(cluster.shape, cluster.axes ?? []).length === 0;
 
 /**
@@ -288,7 +322,7 @@ const makesNumbers = (cluster: Cluster): boolean =>
  * wait for: it may be emitted at many places.
  */
 function waits(node: Node, uses: ReadonlyMap<Node, readonly Node[]>): boolean {
-  const [reader, ...others] = uses.get(node)!;
+  const [reader, ...others] = mustGet(uses, node);
   return (
     reader !== undefined &&
     others.length === 0 &&
@@ -305,20 +339,20 @@ const keepsCoresBusy = (shape: Shape, axes: readonly number[]): boolean =>
 
 /** The nearest nodes behind `node` that are not emitted in place. */
 function producersOf(node: Node, inline: (node: Node) => boolean): Node[] {
-  const found = new Set<Node>();
+  const producers = new Set<Node>();
   const visit = (input: Node): void => {
     if (inline(input)) input.inputs.forEach(visit);
-    else found.add(input);
+    else producers.add(input);
   };
   node.inputs.forEach(visit);
-  return [...found];
+  return [...producers];
 }
 
 /** The readers of every node; a result reads itself. */
 export function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
   const uses = new Map<Node, Node[]>(nodes.map((node) => [node, []]));
-  for (const node of nodes) for (const input of new Set(node.inputs)) uses.get(input)!.push(node);
-  for (const result of results) uses.get(result)!.push(result);
+  for (const node of nodes) for (const input of new Set(node.inputs)) mustGet(uses, input).push(node);
+  for (const result of results) mustGet(uses, result).push(result);
   return uses;
 }
 
@@ -341,9 +375,9 @@ function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: 
     let reader: Node = node;
     let grows = false;
     do {
-      const next: readonly Node[] = uses.get(reader)!;
-      if (next.length !== 1 || results.has(reader)) break;
-      reader = next[0]!;
+      const [next, ...others]: readonly Node[] = mustGet(uses, reader);
+      if (!next || others.length > 0 || results.has(reader)) break;
+      reader = next;
       grows ||= sizeOf(reader.shape) > sizeOf(node.shape);
     } while (isView(reader));
     if (reader === node || isView(reader) || grows) continue;
@@ -375,7 +409,10 @@ function findForced(
         const base = behindReshapes(operand, isBase);
         if (!isBase(base)) force(base);
       }
-    } else if (node.op === "gather" && !access(node.inputs[0]!, isBase)) force(node.inputs[0]!);
+    } else if (node.op === "gather") {
+      const [table] = node.inputs;
+      if (table && !access(table, isBase)) force(table);
+    }
   }
   const ensure = (base: Node): void => {
     if (!isBase(base)) force(base);

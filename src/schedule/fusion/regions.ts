@@ -2,7 +2,7 @@
  * Regions: clusters that follow each other token by token become one kernel. A boundary between two residual
  * connections is many small clusters over the same tokens (mix and write, the coefficients' products, Sinkhorn, read,
  * the norm after it); alone, each would send the streams through memory once more. A region takes a block of tokens
- * through all of them, and what only its own clusters read never leaves the chip (`token.ts` makes the kernel).
+ * through all of them, and what only its own clusters read never leaves the chip (`skeletons/region/` makes the kernel).
  *
  * Clusters are taken in order; one joins the region of its newest producer when everything in that region stays local
  * to a token, so that dependencies only run from older to newer regions. Then clusters sink: one that is read by a
@@ -13,9 +13,12 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import type { Graph, Node, NodeWith } from "../../graph/node.js";
 import { letters } from "../../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";
-import { isLeaf, reachable, type Cluster, type Partition } from "./partition.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
+import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
+import { reachable } from "./partition.js";
 import { resultsOf, sizeOf } from "./views.js";
 
+/** Clusters that one kernel computes, token by token; most regions are one cluster, which is a kernel as it is. */
 export interface Region {
   /** In an order in which they can run. */
   readonly clusters: readonly Cluster[];
@@ -25,7 +28,9 @@ export interface Region {
   readonly onChip: ReadonlySet<Node>;
 }
 
+/** The clusters of a graph as regions. */
 export interface Arrangement {
+  /** In an order in which they can run. */
   readonly regions: readonly Region[];
   /** The partition, with its clusters in the order of the regions. */
   readonly parts: Partition;
@@ -41,32 +46,56 @@ const FEWEST = { cpu: 64, gpu: 128 } as const;
  */
 const NARROW = { cpu: 24, gpu: 64 } as const;
 
+/** What is known while clusters find their regions. */
+interface Arranging {
+  readonly parts: Partition;
+  readonly classes: AxisClasses;
+  readonly kind: KernelProfile["kind"];
+  /** Stored nodes that outlive the entry's kernels. */
+  readonly results: ReadonlySet<Node>;
+  /** Classes of axes that may be tokens. */
+  readonly candidates: readonly number[];
+  /** Clusters that are work for a region. */
+  readonly small: ReadonlySet<Cluster>;
+  readonly regions: (readonly Cluster[])[];
+  /** The tokens of each region. */
+  readonly tokens: (readonly number[])[];
+  readonly home: Map<Cluster, number>;
+}
+
+/** The clusters as regions, in the order of the regions. */
 export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kind"]): Arrangement {
   const nodes = reachable(graph);
   const classes = axisClasses(nodes);
-  const alone = (cluster: Cluster): Region => ({ clusters: [cluster], tokens: [], onChip: new Set() });
-  const results = resultsOf(graph, parts.isBase);
   const candidates = tokenClasses(nodes, classes);
-  const small = new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes, NARROW[kind])));
-  const rootsOf = (clusters: readonly Cluster[]): Node[] => clusters.flatMap(({ roots }) => roots);
-  /**
-   * Those of `tokens` in which `clusters` are local when they run with `region`; none when those are too few tokens.
-   */
-  const local = (clusters: readonly Cluster[], region: readonly Cluster[], tokens: readonly number[]): number[] => {
-    const inside = new Set(rootsOf([...region, ...clusters]));
-    const shared = tokens.filter((token) =>
-      clusters.every((cluster) => isLocal(cluster, token, inside, classes, parts)),
-    );
-    const [root] = clusters[0]!.roots as [Node];
-    return shared.length > 0 && sizeOf(shared.map((token) => root.shape[classes(root).indexOf(token)]!)) >= FEWEST[kind]
-      ? shared
-      : [];
+  const arranging: Arranging = {
+    parts,
+    classes,
+    kind,
+    results: resultsOf(graph, parts.isBase),
+    candidates,
+    small: new Set(parts.clusters.filter((cluster) => isSmall(cluster, candidates, classes, NARROW[kind]))),
+    regions: [],
+    tokens: [],
+    home: new Map(),
   };
+  gather(arranging);
+  sink(arranging);
+  return arranged(arranging);
+}
 
-  const regions: Cluster[][] = [];
-  /** The tokens of each region. */
-  const tokens: number[][] = [];
-  const home = new Map<Cluster, number>();
+/** Every cluster as a region of its own: regions turned off. */
+export function arrangeAlone(graph: Graph, parts: Partition): Arrangement {
+  const regions = parts.clusters.map(alone);
+  return { regions, parts, classes: axisClasses(reachable(graph)) };
+}
+
+const alone = (cluster: Cluster): Region => ({ clusters: [cluster], tokens: [], onChip: new Set() });
+const rootsOf = (clusters: readonly Cluster[]): Node[] => clusters.flatMap(({ roots }) => roots);
+
+/** Puts every cluster into the region of its newest producer where it is local there, else into one of its own. */
+function gather(arranging: Arranging): void {
+  const { parts, small, candidates, regions, tokens, home } = arranging;
   /**
    * The oldest region that a cluster of an epoch may join, as in the partition: what is made again must not be made
    * when it was made first.
@@ -76,90 +105,105 @@ export function arrange(graph: Graph, parts: Partition, kind: KernelProfile["kin
     const epoch = [...cluster.members].reduce((latest, node) => Math.max(latest, node.epoch), 0);
     if (!began.has(epoch)) began.set(epoch, regions.length);
     const producers = storedReads(cluster, parts);
-    const newest = producers.reduce((latest, node) => Math.max(latest, home.get(parts.stored.get(node)!)!), -1);
+    const newest = producers.reduce((at, node) => Math.max(at, mustGet(home, mustGet(parts.stored, node))), -1);
+    const region = regions[newest];
     // Nothing older reads the newcomer: only its own locality is in question.
     const shared =
-      newest >= began.get(epoch)! && newest >= 0 && small.has(cluster)
-        ? local([cluster], regions[newest]!, tokens[newest]!)
+      region && newest >= mustGet(began, epoch) && small.has(cluster)
+        ? localTokens(arranging, [cluster], region, mustAt(tokens, newest))
         : [];
-    if (shared.length > 0) {
+    if (region && shared.length > 0) {
       home.set(cluster, newest);
-      regions[newest]!.push(cluster);
+      regions[newest] = [...region, cluster];
       tokens[newest] = shared;
     } else {
       home.set(cluster, regions.length);
       regions.push([cluster]);
-      tokens.push(small.has(cluster) ? local([cluster], [], candidates) : []);
+      tokens.push(small.has(cluster) ? localTokens(arranging, [cluster], [], candidates) : []);
     }
   }
-  sink();
+}
 
-  const position = new Map<Cluster, Cluster>();
-  for (const cluster of regions.flat()) position.set(cluster, { ...cluster, order: position.size });
-  const moved = (cluster: Cluster): Cluster => position.get(cluster)!;
-  const arranged: Partition = {
-    clusters: [...position.values()],
-    stored: new Map([...parts.stored].map(([node, cluster]) => [node, moved(cluster)])),
-    isBase: parts.isBase,
-    readersOf: (node) =>
-      parts
-        .readersOf(node)
-        .flatMap((cluster) => (position.has(cluster) ? [moved(cluster)] : []))
-        .sort((a, b) => a.order - b.order),
-  };
+/**
+ * Those of `tokens` in which `clusters` are local when they run with `region`; none when those are too few tokens.
+ */
+function localTokens(
+  { classes, parts, kind }: Arranging,
+  clusters: readonly Cluster[],
+  region: readonly Cluster[],
+  tokens: readonly number[],
+): readonly number[] {
+  const inside = new Set(rootsOf([...region, ...clusters]));
+  const shared = tokens.filter((token) =>
+    clusters.every((cluster) => isLocal(cluster, token, { inside, classes, parts })),
+  );
+  const root = mustAt(mustAt(clusters, 0).roots, 0);
+  const sizes = shared.map((token) => mustAt(root.shape, classes(root).indexOf(token)));
+  return shared.length > 0 && sizeOf(sizes) >= FEWEST[kind] ? shared : [];
+}
+
+/**
+ * Moves clusters to their only reading region, the newest first, so that what a moved cluster reads can follow it.
+ */
+function sink(arranging: Arranging): void {
+  const { parts, small, results, regions, tokens, home } = arranging;
+  for (const cluster of [...parts.clusters].reverse()) {
+    if (!small.has(cluster) || cluster.roots.some((root) => results.has(root))) continue;
+    const from = mustGet(home, cluster);
+    const targets = new Set(
+      cluster.roots.flatMap((root) => parts.readersOf(root).map((reader) => mustGet(home, reader))),
+    );
+    const [to] = targets;
+    if (targets.size !== 1 || to === undefined || to === from || gained(arranging, cluster, from, to) <= 0) continue;
+    const region = mustAt(regions, to);
+    const readers = region.filter((other) => cluster.roots.some((root) => other.reads.has(root)));
+    const shared = localTokens(arranging, [cluster, ...readers], region, mustAt(tokens, to));
+    if (shared.length === 0) continue;
+    regions[to] = [...region, cluster].sort((a, b) => a.order - b.order);
+    tokens[to] = shared;
+    regions[from] = mustAt(regions, from).filter((other) => other !== cluster);
+    home.set(cluster, to);
+  }
+}
+
+/** Words of traffic that a move saves: its results stay on the chip, its operands may have to leave it. */
+function gained({ parts, regions, home }: Arranging, cluster: Cluster, from: number, to: number): number {
+  const inside = new Set(mustAt(regions, to));
+  const saved = cluster.roots.reduce((sum, root) => sum + 2 * sizeOf(root.shape), 0);
+  const spent = [...cluster.reads].reduce((sum, read) => {
+    const producer = parts.stored.get(read);
+    if (parts.readersOf(read).some((reader) => inside.has(reader)) || (producer && inside.has(producer))) return sum;
+    const leaves =
+      producer && home.get(producer) === from && parts.readersOf(read).every((reader) => home.get(reader) === from);
+    return sum + (leaves ? 2 : 1) * sizeOf(read.shape);
+  }, 0);
+  return saved - spent;
+}
+
+/** The regions as they are in the end, with their clusters numbered in their order. */
+function arranged({ parts, classes, regions, tokens, results }: Arranging): Arrangement {
+  const renumbered = new Map<Cluster, Cluster>();
+  for (const cluster of regions.flat()) renumbered.set(cluster, { ...cluster, order: renumbered.size });
+  const inOrder = partitionOf(
+    [...renumbered.values()],
+    new Map([...parts.stored].map(([node, cluster]) => [node, mustGet(renumbered, cluster)])),
+  );
   return {
     regions: regions.flatMap((region, i) => {
-      if (region.length === 0) return [];
-      const clusters = region.map(moved);
-      if (clusters.length === 1) return [alone(clusters[0]!)];
-      const own = new Set(clusters);
+      const clusters = region.map((cluster) => mustGet(renumbered, cluster));
+      const [only, ...others] = clusters;
+      if (!only) return [];
+      if (others.length === 0) return [alone(only)];
+      const inside = new Set(clusters);
       const onChip = rootsOf(clusters).filter(
         (root) =>
-          root.dtype === "f32" && !results.has(root) && arranged.readersOf(root).every((reader) => own.has(reader)),
+          root.dtype === "f32" && !results.has(root) && inOrder.readersOf(root).every((reader) => inside.has(reader)),
       );
-      return [{ clusters, tokens: tokens[i]!, onChip: new Set(onChip) }];
+      return [{ clusters, tokens: mustAt(tokens, i), onChip: new Set(onChip) }];
     }),
-    parts: arranged,
+    parts: inOrder,
     classes,
   };
-
-  /**
-   * Moves clusters to their only reading region, the newest first, so that what a moved cluster reads can follow it.
-   */
-  function sink(): void {
-    for (const cluster of [...parts.clusters].reverse()) {
-      if (!small.has(cluster) || cluster.roots.some((root) => results.has(root))) continue;
-      const from = home.get(cluster)!;
-      const targets = new Set(
-        cluster.roots.flatMap((root) =>
-          parts.readersOf(root).flatMap((reader) => (home.has(reader) ? [home.get(reader)!] : [])),
-        ),
-      );
-      const [to] = targets;
-      if (targets.size !== 1 || to === undefined || to === from || gained(cluster, from, to) <= 0) continue;
-      const readers = regions[to]!.filter((other) => cluster.roots.some((root) => other.reads.has(root)));
-      const shared = local([cluster, ...readers], regions[to]!, tokens[to]!);
-      if (shared.length === 0) continue;
-      regions[to] = [...regions[to]!, cluster].sort((a, b) => a.order - b.order);
-      tokens[to] = shared;
-      regions[from] = regions[from]!.filter((other) => other !== cluster);
-      home.set(cluster, to);
-    }
-  }
-
-  /** Words of traffic that a move saves: its results stay on the chip, its operands may have to leave it. */
-  function gained(cluster: Cluster, from: number, to: number): number {
-    const inside = new Set(regions[to]!);
-    const saved = cluster.roots.reduce((sum, root) => sum + 2 * sizeOf(root.shape), 0);
-    const spent = [...cluster.reads].reduce((sum, read) => {
-      const producer = parts.stored.get(read);
-      if (parts.readersOf(read).some((reader) => inside.has(reader)) || (producer && inside.has(producer))) return sum;
-      const leaves =
-        producer && home.get(producer) === from && parts.readersOf(read).every((reader) => home.get(reader) === from);
-      return sum + (leaves ? 2 : 1) * sizeOf(read.shape);
-    }, 0);
-    return saved - spent;
-  }
 }
 
 const storedReads = (cluster: Cluster, parts: Partition): Node[] =>
@@ -173,14 +217,15 @@ function tokenClasses(nodes: readonly Node[], classes: AxisClasses): number[] {
 
 const count = (classes: readonly number[], wanted: number): number => classes.filter((c) => c === wanted).length;
 
+/** What locality depends on: the stored nodes inside of a region, and which axes are the same. */
+interface Inside {
+  readonly inside: ReadonlySet<Node>;
+  readonly classes: AxisClasses;
+  readonly parts: Partition;
+}
+
 /** Whether the roots of the cluster at one token read what is inside the region at that token only. */
-function isLocal(
-  cluster: Cluster,
-  token: number,
-  inside: ReadonlySet<Node>,
-  classes: AxisClasses,
-  parts: Partition,
-): boolean {
+export function isLocal(cluster: Cluster, token: number, { inside, classes, parts }: Inside): boolean {
   let local = true;
   const seen = new Map<Node, boolean>();
   const visit = (node: Node): boolean => {
@@ -191,7 +236,9 @@ function isLocal(
     const any = touches.some(Boolean);
     if (
       any &&
-      (count(classes(node), token) !== 1 || removes(node, token, classes) || (node.op === "gather" && touches[0]!))
+      (count(classes(node), token) !== 1 ||
+        removes(node, token, classes) ||
+        (node.op === "gather" && touches[0] === true))
     )
       local = false;
     seen.set(node, any);

@@ -5,7 +5,8 @@
  */
 import type { Graph, Node, Op } from "../../graph/node.js";
 import { elementwise } from "../../graph/ops/elementwise.js";
-import { isLeaf, type Cluster, type Partition } from "./partition.js";
+import { mustGet } from "../../../runtime/lookup.js";
+import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { isView, resultsOf, sizeOf } from "./views.js";
 
 const CHEAP: ReadonlySet<Op> = new Set<Op>([
@@ -23,51 +24,72 @@ const CHEAP: ReadonlySet<Op> = new Set<Op>([
 /** Operations that one value may cost its reader. */
 const FEW = 4;
 
+/** Who reads what while stored tensors are left to their readers. */
+interface Reading {
+  readonly stored: Map<Node, Cluster>;
+  readonly isBase: (node: Node) => boolean;
+  readonly reads: ReadonlyMap<Cluster, Set<Node>>;
+  readonly readers: Map<Node, Set<Cluster>>;
+}
+
+/** The partition without the tensors that are cheaper to compute again than to keep. */
 export function rematerialize(graph: Graph, parts: Partition): Partition {
   const results = resultsOf(graph, parts.isBase);
   const stored = new Map(parts.stored);
-  const isBase = (node: Node): boolean => isLeaf(node) || stored.has(node);
-  const reads = new Map(parts.clusters.map((cluster) => [cluster, new Set(cluster.reads)]));
-  const readers = new Map<Node, Set<Cluster>>();
-  for (const cluster of parts.clusters)
-    for (const node of cluster.reads) readers.set(node, (readers.get(node) ?? new Set()).add(cluster));
-
+  const reading: Reading = {
+    stored,
+    isBase: (node) => isLeaf(node) || stored.has(node),
+    reads: new Map(parts.clusters.map((cluster) => [cluster, new Set(cluster.reads)])),
+    readers: new Map(),
+  };
+  for (const cluster of parts.clusters) for (const node of cluster.reads) readersOf(reading, node).add(cluster);
   // The newest first: what it was made of may go next.
   for (const node of [...stored.keys()].sort((a, b) => b.id - a.id)) {
     if (results.has(node) || isView(node) || node.dtype !== "f32") continue;
-    const behind = basesOf(node, isBase);
-    const own = readers.get(node) ?? new Set<Cluster>();
-    if (!behind || ![...own].every((cluster) => mayCompute(cluster, node, isBase))) continue;
-    // One write and a read for each reader, against what the readers do not read yet.
-    const more = [...own].reduce(
-      (sum, cluster) =>
-        sum + [...behind].reduce((words, base) => words + (reads.get(cluster)!.has(base) ? 0 : sizeOf(base.shape)), 0),
-      0,
-    );
-    if (more > (1 + own.size) * sizeOf(node.shape)) continue;
-    stored.delete(node);
-    readers.delete(node);
-    for (const cluster of own) {
-      reads.get(cluster)!.delete(node);
-      for (const base of behind) {
-        reads.get(cluster)!.add(base);
-        readers.set(base, (readers.get(base) ?? new Set()).add(cluster));
-      }
-    }
+    const bases = basesOf(node, reading.isBase);
+    if (bases && isCheaper(reading, node, bases)) leaveToReaders(reading, node, bases);
   }
-
   const renewed = new Map<Cluster, Cluster>();
   for (const cluster of parts.clusters) {
     const roots = cluster.roots.filter((root) => stored.has(root));
-    if (roots.length > 0) renewed.set(cluster, { ...cluster, roots, reads: reads.get(cluster)! });
+    if (roots.length > 0) renewed.set(cluster, { ...cluster, roots, reads: mustGet(reading.reads, cluster) });
   }
-  return {
-    clusters: [...renewed.values()],
-    stored: new Map([...stored].map(([node, cluster]) => [node, renewed.get(cluster)!])),
-    isBase,
-    readersOf: (node) =>
-      [...(readers.get(node) ?? [])].flatMap((cluster) => renewed.get(cluster) ?? []).sort((a, b) => a.order - b.order),
-  };
+  return partitionOf(
+    [...renewed.values()],
+    new Map([...stored].map(([node, cluster]) => [node, mustGet(renewed, cluster)])),
+  );
+}
+
+function readersOf({ readers }: Reading, node: Node): Set<Cluster> {
+  const clusters = readers.get(node) ?? new Set<Cluster>();
+  readers.set(node, clusters);
+  return clusters;
+}
+
+/** Whether every reader may compute the node, and one write and its reads are more than what the readers read then. */
+function isCheaper(reading: Reading, node: Node, bases: ReadonlySet<Node>): boolean {
+  const readers = readersOf(reading, node);
+  if (![...readers].every((cluster) => mayCompute(cluster, node, reading.isBase))) return false;
+  let more = 0;
+  for (const cluster of readers) {
+    const reads = mustGet(reading.reads, cluster);
+    for (const base of bases) if (!reads.has(base)) more += sizeOf(base.shape);
+  }
+  return more <= (1 + readers.size) * sizeOf(node.shape);
+}
+
+function leaveToReaders(reading: Reading, node: Node, bases: ReadonlySet<Node>): void {
+  const clusters = readersOf(reading, node);
+  reading.stored.delete(node);
+  reading.readers.delete(node);
+  for (const cluster of clusters) {
+    const reads = mustGet(reading.reads, cluster);
+    reads.delete(node);
+    for (const base of bases) {
+      reads.add(base);
+      readersOf(reading, base).add(cluster);
+    }
+  }
 }
 
 /** The tensors in memory from which a node is cheap to make; null when it is not. */

@@ -4,8 +4,9 @@
  * other kernel still needs what was there and that kernel reads it only at the element that it is about to write.
  */
 import type { Node } from "../../graph/node.js";
-import { isLeaf, type Cluster, type Partition } from "../fusion/partition.js";
-import { located, type Located } from "./places.js";
+import { mustGet } from "../../../runtime/lookup.js";
+import { isLeaf, type Cluster, type Partition } from "../fusion/clusters.js";
+import { knownStart, located, type Located } from "./places.js";
 import { isView, sameShape, sizeOf } from "../fusion/views.js";
 
 /** The pool `state`: offsets by the name of a parameter or state, whether the graph knows it or not. */
@@ -26,21 +27,26 @@ export interface Placing {
   readonly values: ReadonlyMap<Node, { readonly base: Node; readonly offset: number }>;
 }
 
-/**
- * The place in the state for `value`, whose words from `offset` on are the new `leaf`; null when it must be stored
- * elsewhere.
- */
-export function inPlace(leaf: Node, value: Node, offset: number, placing: Placing, state: State): Located | null {
+/** A new value: `leaf` becomes the words of `value` from `offset` on. */
+export interface Update {
+  readonly leaf: Node;
+  readonly value: Node;
+  readonly offset: number;
+}
+
+/** The place in the state for the value of an update; null when it must be stored elsewhere. */
+export function inPlace({ leaf, value, offset }: Update, placing: Placing, state: State): Located | null {
   const { parts, alone, places, inState } = placing;
   const home = parts.stored.get(value);
   if (!home || !alone.has(home) || home.kind === "sinkhorn" || home.kind === "attention" || home.kind === "pack")
     return null;
-  const start = places.get(leaf)!.offset - offset;
+  const startIn = (node: Node): number => knownStart(mustGet(places, node));
+  const start = startIn(leaf) - offset;
   const end = start + sizeOf(value.shape);
   // The leaves that become `value` are all that may lie in the range, and one of them begins it.
   const covered = new Map(
     [...placing.values]
-      .map(([covers, from]) => ({ covers, from, at: places.get(covers)!.offset }))
+      .map(([covers, from]) => ({ covers, from, at: startIn(covers) }))
       .filter(({ from, at }) => from.base === value && at - from.offset === start)
       .map(({ covers, at }) => [at, covers]),
   );
@@ -48,7 +54,7 @@ export function inPlace(leaf: Node, value: Node, offset: number, placing: Placin
   for (const at of state.layout.values()) if (at >= start && at < end && !covered.has(at)) return null;
 
   const packs = [...inState]
-    .filter(([, place]) => place.offset < end && start < place.offset + place.words)
+    .filter(([, place]) => knownStart(place) < end && start < knownStart(place) + place.words)
     .map(([pack]) => pack);
   const overlapping = [...covered.values(), ...packs];
   const safe = (node: Node): boolean =>
@@ -56,24 +62,22 @@ export function inPlace(leaf: Node, value: Node, offset: number, placing: Placin
       // A pack that is this memory reads nothing itself; its readers are asked.
       if (cluster.anchor && inState.has(cluster.anchor)) return true;
       if (cluster !== home) return cluster.order < home.order;
-      return (
-        places.get(node)!.offset === start && sameShape(node.shape, value.shape) && readsPointwise(node, cluster, parts)
-      );
+      return startIn(node) === start && sameShape(node.shape, value.shape) && readsPointwise(node, cluster, parts);
     });
   if (!overlapping.every(safe)) return null;
   // One object for one range, so that a kernel that reads and writes it has one buffer.
-  const same = overlapping.find((node) => places.get(node)!.offset === start && sizeOf(node.shape) === end - start);
-  return same ? places.get(same)! : located("state", end - start, start);
+  const same = overlapping.find((node) => startIn(node) === start && sizeOf(node.shape) === end - start);
+  return same ? mustGet(places, same) : located("state", end - start, start);
 }
 
 /** Whether the cluster reads `leaf` only at the element that it is computing. */
-function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): boolean {
+export function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): boolean {
   const seen = { here: new Set<Node>(), elsewhere: new Set<Node>() };
   const visit = (node: Node, pointwise: boolean): boolean => {
     if (node === leaf) return pointwise;
-    const known = pointwise ? seen.here : seen.elsewhere;
-    if (known.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
-    known.add(node);
+    const visited = pointwise ? seen.here : seen.elsewhere;
+    if (visited.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
+    visited.add(node);
     const same =
       pointwise &&
       !isView(node) &&

@@ -14,15 +14,18 @@
 import type { Node } from "../../graph/node.js";
 import { elementwise } from "../../graph/ops/elementwise.js";
 import { slotsOf, wholeSlots } from "../../graph/packing.js";
-import type { Cluster, Partition } from "../fusion/partition.js";
-import { partOf, type Located } from "./places.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
+import type { Cluster, Partition } from "../fusion/clusters.js";
+import { located, partOf, type Located } from "./places.js";
 import { behindReshapes, sizeOf } from "../fusion/views.js";
 
+/** A copy of one place to another of as many words. */
 export interface Copy {
   readonly from: Located;
   readonly to: Located;
 }
 
+/** What packs need besides placement. */
 export interface Packs {
   /** Copies that make up what placement could not, by the cluster of the pack. */
   readonly copies: ReadonlyMap<Cluster, readonly Copy[]>;
@@ -40,14 +43,17 @@ function gapsOf(pack: Node): Gap[] {
   const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
   return pack.inputs.flatMap(({ shape }, i) => {
     const words = sizeOf(shape);
-    return words === wholeSlots(words) ? [] : [{ from: offsets[i]! + words, to: offsets[i]! + wholeSlots(words) }];
+    return words === wholeSlots(words)
+      ? []
+      : [{ from: mustAt(offsets, i) + words, to: mustAt(offsets, i) + wholeSlots(words) }];
   });
 }
 
 /** From the first word of padding to the last; null when all slots are full. */
 export function paddingOf(pack: Node): Gap | null {
   const gaps = gapsOf(pack);
-  return gaps.length ? { from: gaps[0]!.from, to: gaps[gaps.length - 1]!.to } : null;
+  const [first] = gaps;
+  return first ? { from: first.from, to: mustAt(gaps, gaps.length - 1).to } : null;
 }
 
 /** Whether any result can depend on what the padding of `pack` holds. */
@@ -60,7 +66,7 @@ export function showsPadding(pack: Node, uses: ReadonlyMap<Node, readonly Node[]
   const shows = (node: Node): boolean => {
     if (seen.has(node)) return false;
     seen.add(node);
-    return uses.get(node)!.some((reader) => {
+    return mustGet(uses, node).some((reader) => {
       if (reader === node) return true;
       if (reader.op === "slice") return !inSlots(reader.attrs.offset, sizeOf(reader.shape));
       return reader.op in elementwise ? shows(reader) : true;
@@ -82,66 +88,94 @@ export function lyingAt(
   const starts = new Set(
     pack.inputs.map((input, i) => {
       const at = offsetOf(behindReshapes(input, (node) => offsetOf(node) !== null));
-      return at === null ? null : at - offsets[i]!;
+      return at === null ? null : at - mustAt(offsets, i);
     }),
   );
   const [start] = starts;
   return start === undefined || start === null || starts.size > 1 || showsPadding(pack, uses) ? null : start;
 }
 
-/** Gives operands of packs their slots, and `places` to the packs that have none. */
-export function placePacks(
-  parts: Partition,
-  places: Map<Node, Located>,
-  inState: ReadonlyMap<Node, Located>,
-  uses: ReadonlyMap<Node, readonly Node[]>,
-  locate: (pack: Node) => Located,
-): Packs {
+/** What packs are placed among. */
+export interface PlacingPacks {
+  /** Places of nodes; those of packs and of their operands are added. */
+  readonly places: Map<Node, Located>;
+  /** Packs that are the state as it lies. */
+  readonly inState: ReadonlyMap<Node, Located>;
+  readonly uses: ReadonlyMap<Node, readonly Node[]>;
+  /** Whether operands are stored in their slots; without that, all are copied there. */
+  readonly slots: boolean;
+}
+
+/** A cluster whose anchor is a pack that has a range of its own. */
+interface PackCluster {
+  readonly cluster: Cluster;
+  readonly pack: Node;
+}
+
+/** Gives operands of packs their slots, and places to the packs that have none. */
+export function placePacks(parts: Partition, placing: PlacingPacks): Packs {
+  const { places, inState } = placing;
+  const packs = parts.clusters.flatMap((cluster): PackCluster[] =>
+    cluster.kind === "pack" && cluster.anchor && !inState.has(cluster.anchor)
+      ? [{ cluster, pack: cluster.anchor }]
+      : [],
+  );
   const copies = new Map<Cluster, Copy[]>();
-  const clears = new Map<Cluster, Located[]>();
-  const first = new Map<Node, number>();
-  const packs = parts.clusters.filter(({ kind, anchor }) => kind === "pack" && !inState.has(anchor!));
   // A pack of packs first, so that the inner ones find their slots.
-  for (const cluster of packs.toReversed()) {
-    const pack = cluster.anchor!;
-    const whole = places.get(pack) ?? locate(pack);
-    const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
-    copies.set(
-      cluster,
-      pack.inputs.flatMap((input, i) => {
-        const base = behindReshapes(input, parts.isBase);
-        const slot = partOf(whole, offsets[i]!, sizeOf(input.shape));
-        const known = places.get(base);
-        if (known) return [{ from: known, to: slot }];
-        places.set(base, slot);
-        return [];
-      }),
-    );
+  for (const { cluster, pack } of packs.toReversed()) {
+    const whole = places.get(pack) ?? located("work", sizeOf(pack.shape));
+    places.set(pack, whole);
+    copies.set(cluster, fillSlots(pack, whole, parts, placing));
   }
-  for (const cluster of packs) {
-    const pack = cluster.anchor!;
-    const whole = places.get(pack)!;
-    const placed = pack.inputs
-      .map((input) => behindReshapes(input, parts.isBase))
-      .flatMap((base) => {
-        const { part, words } = places.get(base)!;
-        return part?.of === whole
-          ? [{ at: part.at, words, order: first.get(base) ?? parts.stored.get(base)!.order }]
-          : [];
-      });
-    /**
-     * The first cluster that stores into some words of the pack; at the latest that of the pack, where copies are made.
-     */
-    const firstIn = (from: number, to: number): number =>
-      placed
-        .filter(({ at, words }) => at < to && from < at + words)
-        .reduce((least, { order }) => Math.min(least, order), cluster.order);
-    first.set(pack, firstIn(0, whole.words));
-    const padding = paddingOf(pack);
-    if (!padding || !showsPadding(pack, uses)) continue;
-    const start = firstIn(padding.from, padding.to);
-    const before = parts.clusters.find(({ order }) => order === start)!;
-    clears.set(before, [...(clears.get(before) ?? []), partOf(whole, padding.from, padding.to - padding.from)]);
+  const clears = new Map<Cluster, Located[]>();
+  const firstStore = new Map<Node, number>();
+  for (const each of packs) {
+    const cleared = clearPadding(each, parts, placing, firstStore);
+    if (cleared) clears.set(cleared.before, [...(clears.get(cleared.before) ?? []), cleared.place]);
   }
   return { copies, clears };
+}
+
+/** Gives the operands of a pack their slots; the copies of those that have a place already. */
+function fillSlots(pack: Node, whole: Located, parts: Partition, { places, slots }: PlacingPacks): Copy[] {
+  const { offsets } = slotsOf(pack.inputs.map(({ shape }) => shape));
+  return pack.inputs.flatMap((input, i) => {
+    const base = behindReshapes(input, parts.isBase);
+    const slot = partOf(whole, mustAt(offsets, i), sizeOf(input.shape));
+    const from = places.get(base) ?? (slots ? null : located("work", slot.words));
+    places.set(base, from ?? slot);
+    return from ? [{ from, to: slot }] : [];
+  });
+}
+
+/** The padding of a pack that is to be cleared, and the cluster before which that is; null when nobody sees it. */
+function clearPadding(
+  { cluster, pack }: PackCluster,
+  parts: Partition,
+  { places, uses }: PlacingPacks,
+  firstStore: Map<Node, number>,
+): { readonly before: Cluster; readonly place: Located } | null {
+  const whole = mustGet(places, pack);
+  const placed = pack.inputs
+    .map((input) => behindReshapes(input, parts.isBase))
+    .flatMap((base) => {
+      const { part, words } = mustGet(places, base);
+      return part?.of === whole
+        ? [{ at: part.at, words, order: firstStore.get(base) ?? mustGet(parts.stored, base).order }]
+        : [];
+    });
+  /**
+   * The first cluster that stores into some words of the pack; at the latest that of the pack, where copies are made.
+   */
+  const firstIn = (from: number, to: number): number =>
+    placed
+      .filter(({ at, words }) => at < to && from < at + words)
+      .reduce((least, { order }) => Math.min(least, order), cluster.order);
+  firstStore.set(pack, firstIn(0, whole.words));
+  const padding = paddingOf(pack);
+  if (!padding || !showsPadding(pack, uses)) return null;
+  const start = firstIn(padding.from, padding.to);
+  const before = parts.clusters.find(({ order }) => order === start);
+  if (!before) throw new Error(`bug: no cluster has the order ${start}`);
+  return { before, place: partOf(whole, padding.from, padding.to - padding.from) };
 }

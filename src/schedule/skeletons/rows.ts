@@ -139,7 +139,7 @@ const merge = ({ shape, axes }: Split, kept: readonly Coord[], inner: readonly C
   return shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : kept[i++]!));
 };
 
-export const byLevel = (cluster: Cluster): { full: Node[]; row: Node[] } => {
+export const byLevel = (cluster: Cluster): { full: readonly Node[]; row: readonly Node[] } => {
   if (!cluster.axes) return { full: cluster.roots, row: [] };
   const full = cluster.roots.filter((root) => sameShape(root.shape, cluster.shape));
   return { full, row: cluster.roots.filter((root) => !full.includes(root)) };

@@ -1,0 +1,146 @@
+/**
+ * The passes from a graph to the dispatches of one entry, as a record: each is a function of what those before it
+ * returned, and changes nothing that it is given.
+ *
+ *   legalize        the graph with what the skeletons take
+ *   partition       clusters: one kernel each
+ *   rematerialize   fewer stored tensors: what is cheap is left to its readers
+ *   arrange         regions: clusters that go token by token are one kernel
+ *   fitOnChip       how much of what a region keeps to itself stays on the chip of a GPU
+ *   place           where tensors lie: in the state, in a pack's slot, in a range of their own
+ *   kernels         the kernels in an order in which they can run
+ *   batch           what waits for nothing runs as one dispatch
+ *   offsets         where the ranges begin
+ */
+import { mustGet } from "../../runtime/lookup.js";
+import type { Graph, Node } from "../graph/node.js";
+import type { KernelProfile } from "../kernel/profile.js";
+import type { Place, Places } from "./emit/kernelize.js";
+import type { Partition } from "./fusion/clusters.js";
+import { legalize } from "./fusion/legalize.js";
+import { partition } from "./fusion/partition.js";
+import { arrange, type Arrangement } from "./fusion/regions.js";
+import { rematerialize } from "./fusion/rematerialize.js";
+import { behindReshapes, behindViews } from "./fusion/views.js";
+import { kernelsOf, numberOf, type KernelTable, type Placed } from "./kernels.js";
+import { batch, type Batch, type Due, type Span } from "./memory/batch.js";
+import type { State } from "./memory/inplace.js";
+import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
+import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
+import { inWhole, wholeOf, type Located } from "./memory/places.js";
+import { fitChip } from "./skeletons/region/gpu.js";
+
+/** What each pass does. */
+export interface Passes {
+  readonly legalize: (graph: Graph) => Graph;
+  readonly partition: (graph: Graph) => Partition;
+  readonly rematerialize: (graph: Graph, parts: Partition) => Partition;
+  readonly arrange: (graph: Graph, parts: Partition, kind: KernelProfile["kind"]) => Arrangement;
+  readonly fitOnChip: (arrangement: Arrangement, profile: KernelProfile) => Arrangement;
+  readonly place: (entry: Unplaced) => Placement;
+  readonly kernels: (table: KernelTable, entry: Placed) => readonly Due[];
+  readonly batch: (dues: readonly Due[], spanOf: (place: Place) => Span) => readonly Batch[];
+  readonly offsets: (entry: Unplanned) => Planned;
+}
+
+/** The regions with so much on the chip as fits there; a CPU has room for all of it. */
+const fitOnChip = (arrangement: Arrangement, profile: KernelProfile): Arrangement =>
+  profile.kind === "cpu"
+    ? arrangement
+    : {
+        ...arrangement,
+        regions: arrangement.regions.map((region) =>
+          fitChip(region, arrangement.classes, profile, arrangement.parts.isBase),
+        ),
+      };
+
+/** The passes as they are. */
+export const passes: Passes = {
+  legalize,
+  partition,
+  rematerialize,
+  arrange,
+  fitOnChip,
+  place,
+  kernels: kernelsOf,
+  batch,
+  offsets: planOffsets,
+};
+
+/** What the passes made of an entry, one after the other. */
+export interface Passed {
+  /** After `legalize`: the graph whose nodes all others name. */
+  readonly graph: Graph;
+  /** After `partition`, and after `rematerialize`. */
+  readonly clusters: Partition;
+  readonly lean: Partition;
+  /** After `arrange`, and after `fitOnChip`. */
+  readonly regions: Arrangement;
+  readonly arrangement: Arrangement;
+  readonly placement: Placement;
+  readonly dues: readonly Due[];
+  readonly batches: readonly Batch[];
+  /** One for each batch. */
+  readonly runs: readonly Run[];
+  readonly planned: Planned;
+  readonly places: Places;
+}
+
+/** What all entries of a plan have in common. */
+export interface Shared {
+  readonly passes: Passes;
+  readonly table: KernelTable;
+  readonly state: State;
+  readonly literal: (node: Node) => Located;
+}
+
+/** Runs all passes over one entry. */
+export function runPasses(source: Graph, { passes: run, table, state, literal }: Shared): Passed {
+  const { profile } = table;
+  const graph = run.legalize(source);
+  const clusters = run.partition(graph);
+  const lean = run.rematerialize(graph, clusters);
+  const regions = run.arrange(graph, lean, profile.kind);
+  const arrangement = run.fitOnChip(regions, profile);
+  const { isBase } = arrangement.parts;
+  const placement = run.place({ graph, arrangement, profile, state, literal, inPlace: true, packs: true });
+  const places: Places = { of: (node) => placement.places.get(node) ?? null, isBase };
+  const dues = run.kernels(table, { arrangement, placement, places });
+  const batches = run.batch(dues, spanOf);
+  const runs = batches.map(({ bound, copies }): Run => ({
+    kernel: numberOf(table, bound),
+    places: copies.flatMap((own) => own as readonly Located[]),
+  }));
+  const planned = run.offsets(unplanned(graph, placement, isBase, runs));
+  return { graph, clusters, lean, regions, arrangement, placement, dues, batches, runs, planned, places };
+}
+
+/**
+ * Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a
+ * whole.
+ */
+function spanOf(place: Place): Span {
+  const own = place as Located;
+  const whole = wholeOf(own);
+  const from = (whole.offset ?? 0) + inWhole(own);
+  return { space: whole.offset === null ? whole : whole.pool, from, to: from + own.words };
+}
+
+/** What decides where the ranges of an entry begin. */
+function unplanned(
+  graph: Graph,
+  placement: Placement,
+  isBase: (node: Node) => boolean,
+  runs: readonly Run[],
+): Unplanned {
+  const { places, aside, inputs } = placement;
+  const results = [...graph.outputs.values()].map((node) => resultPlace(placement, behindReshapes(node, isBase)));
+  return {
+    runs,
+    ranges: [...new Set([...places.values(), ...aside.values()].map(wholeOf))],
+    fed: new Set([...inputs.values()].map((node) => mustGet(places, node))),
+    kept: new Set(results.map(wholeOf)),
+    streams: new Set([...(graph.streams ?? [])].flatMap((node) => places.get(behindViews(node, isBase)) ?? [])),
+    reuse: true,
+  };
+}
