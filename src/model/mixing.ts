@@ -20,31 +20,31 @@ export interface Coefficient {
 }
 
 /** An axis that is summed, under a name of its own; `of` is the axis of the page that it is. */
-export interface Bound {
+export interface SummedAxis {
   readonly axis: Axis;
   readonly of: Axis;
 }
 
-export interface Part {
+export interface MixPart {
   readonly factors: readonly Coefficient[];
   /** The names under which the stream's axes are read, by position. */
   readonly read: readonly Axis[];
-  readonly summed: readonly Bound[];
+  readonly summed: readonly SummedAxis[];
 }
 
-export type Mixing = (Linear & { readonly kind: "linear" }) | Unknown;
+export type Mixing = (LinearMixing & { readonly kind: "linear" }) | UnknownMixing;
 
 /** A sum of parts, with the axes of the stream's new value. */
-export interface Linear {
+export interface LinearMixing {
   readonly stream: Tensor;
-  readonly parts: readonly Part[];
+  readonly parts: readonly MixPart[];
   /** The positions of the stream's axes that some part does not leave as they are. */
   readonly mixed: readonly number[];
   /** What the names of the connection stand for, and those of the blocks that were followed. */
   readonly definitions: ReadonlyMap<Tensor, Typed>;
 }
 
-export interface Unknown {
+export interface UnknownMixing {
   readonly kind: "unknown";
   /** What is done with the stream, as the end of "…: ". */
   readonly reason: string;
@@ -52,7 +52,10 @@ export interface Unknown {
 }
 
 /** A value of the connection. */
-type Carried = { readonly kind: "free" } | { readonly kind: "linear"; readonly parts: readonly Part[] } | Unknown;
+type Carried =
+  | { readonly kind: "free" }
+  | { readonly kind: "linear"; readonly parts: readonly MixPart[] }
+  | UnknownMixing;
 
 /** More parts than this are not held against each other. */
 const MOST_PARTS = 128;
@@ -65,7 +68,7 @@ export function mixingOf(value: Typed, stream: Tensor): Mixing {
   const carried = createReading(heldIn(value, stream), stream, definitions)(value);
   if (carried.kind === "unknown") return carried;
   const parts = carried.kind === "free" ? [] : carried.parts;
-  const isSummed = ({ summed }: Part, axis: Axis): boolean => summed.some((bound) => bound.axis === axis);
+  const isSummed = ({ summed }: MixPart, axis: Axis): boolean => summed.some((bound) => bound.axis === axis);
   const mixed = new Set<number>();
   for (const part of parts) {
     for (const [i, axis] of part.read.entries()) {
@@ -120,7 +123,7 @@ function createReading(
   definitions: Map<Tensor, Typed>,
 ): (e: Typed) => Carried {
   const values = new Map<Tensor, Carried>();
-  const unknown = (reason: string, { span }: Typed): Unknown => ({ kind: "unknown", reason, span });
+  const unknown = (reason: string, { span }: Typed): UnknownMixing => ({ kind: "unknown", reason, span });
   const carries = (e: Typed): boolean => read(e).kind !== "free";
   /** Of what may not carry the stream at all. */
   const apart = (e: Typed, reason: string): Carried => {
@@ -249,10 +252,10 @@ function times(value: Carried, factors: readonly Coefficient[]): Carried {
     : value;
 }
 
-const each = (value: Carried, f: (part: Part) => Part): Carried =>
+const each = (value: Carried, f: (part: MixPart) => MixPart): Carried =>
   value.kind === "linear" ? { kind: "linear", parts: value.parts.map(f) } : value;
 
-function called({ factors, read, summed }: Part, name: (axis: Axis) => Axis): Part {
+function called({ factors, read, summed }: MixPart, name: (axis: Axis) => Axis): MixPart {
   return {
     factors: factors.map((factor) => ({
       ...factor,

@@ -146,8 +146,13 @@ export type Typed =
       readonly axes: readonly Axis[];
     });
 
+/** The typed expressions of one kind: `TypedOf<"call">`. */
+export type TypedOf<K extends Typed["kind"]> = Extract<Typed, { readonly kind: K }>;
+
+/** A factor of a product. */
 export interface Factor {
   readonly e: Typed;
+  /** Whether the product is divided by it. */
   readonly inverse: boolean;
 }
 

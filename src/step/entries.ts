@@ -94,13 +94,13 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     const inner = createBuilder();
     const values =
       shrinking && inner.within(PAGE, () => gateValues(inner, shrinking.slots, shrinking.words, noisy).values);
-    return fused(lower(model, inner, size, { kept: options.kept ?? {}, values }), b);
+    return fused(lower(model, inner, { batch: size, gating: { kept: options.kept ?? {}, values } }), b);
   };
   /** The forward pass as gains are measured in it, without noise, and its builder. */
   const lowerForGains = (size: number) => (): { readonly b: Builder; readonly lowered: Lowered } => {
     const b = createBuilder();
     const values = shrinking && b.within(PAGE, () => gateValues(b, shrinking.slots, shrinking.words, false).values);
-    return { b, lowered: lower(model, b, size, { kept: options.kept ?? {}, values }, true) };
+    return { b, lowered: lower(model, b, { batch: size, gating: { kept: options.kept ?? {}, values }, gains: true }) };
   };
   let states: Entries["states"] = [];
   let order: Entries["order"] = null;

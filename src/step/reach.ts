@@ -9,14 +9,14 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { largestOf } from "../graph/combine.js";
-import type { Use } from "../model/lower/parameters.js";
+import type { SetUse } from "../model/lower/parameters.js";
 import { output, type Output } from "./roles.js";
 
 /** Larger than any coordinate that a map can take. */
 export const BEYOND = 2 ** 127;
 
 /** Scalars of every set. */
-export function reach(b: Builder, uses: ReadonlyMap<string, readonly Use[]>): readonly Output[] {
+export function reach(b: Builder, uses: ReadonlyMap<string, readonly SetUse[]>): readonly Output[] {
   const or = (x: Node, bad: number, good: Node): Node => b.select(b.finite(x), good, b.fill(bad, x.shape));
   return [...uses].flatMap(([name, all]): Output[] => {
     const free = all.flatMap((use) => use.free.map((x) => or(x, BEYOND, b.abs(x))));

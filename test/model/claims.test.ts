@@ -95,7 +95,7 @@ function quantities(program: Program): {
     ...builder,
     parameter: (name: string, shape: readonly number[]): Node => builder.input(name, shape, "f32"),
   };
-  const { chains, weights, repeats } = lower(model!, b, model!.train!.batch);
+  const { chains, weights, repeats } = lower(model!, b, { batch: model!.train!.batch });
   const gains = new Map(
     [["x", monitors(b, chains).flatMap(({ role, node }) => (role.measure === "gain" ? [node] : []))] as const].filter(
       ([, nodes]) => nodes.length,

@@ -56,7 +56,7 @@ function measured(
 ): { readonly gains: ReadonlyMap<string, number>; readonly monitors: ReadonlyMap<string, number> } {
   const b = createBuilder();
   const batch = 2 * ENTRIES;
-  const { chains, held } = lower(model, b, batch, undefined, true);
+  const { chains, held } = lower(model, b, { batch, gains: true });
   const all = watched
     ? [
         ...monitors(

@@ -14,7 +14,7 @@ function matrices(text: string, set: Readonly<Record<string, string>> = {}): Rea
   const { model, diagnostics } = check(text, { file: "page.mhc", facts, set });
   if (!model) throw new Error(diagnostics.map(({ message }) => message).join("\n"));
   return Object.fromEntries(
-    lower(model, createBuilder(), 1).parameters.flatMap(({ name, axes, matrix }) => {
+    lower(model, createBuilder(), { batch: 1 }).parameters.flatMap(({ name, axes, matrix }) => {
       if (!matrix) return [];
       const [each, rows, columns] = [matrix.each, matrix.rows, matrix.columns].map((side) =>
         side.map((axis) => axes[axis]).join(", "),
@@ -69,7 +69,7 @@ it("of Moby-Dick: the gates' products with the streams too, and not the head", (
 it("of a classifier: all but the scores", () => {
   const { model } = check(readSpec("digits"), { file: "digits.mhc" });
   expect(
-    lower(model!, createBuilder(), 1)
+    lower(model!, createBuilder(), { batch: 1 })
       .parameters.filter(({ matrix }) => matrix)
       .map(({ name }) => name),
   ).toEqual(["first.weight", "second.weight"]);

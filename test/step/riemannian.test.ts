@@ -51,13 +51,11 @@ function build(spec: OptimizerSpec): {
 } {
   const b = createBuilder();
   const node = b.parameter("w", [ROWS, COLUMNS]);
-  const points = pointsOf(
-    { set: sphere, options: { radius }, adapt: [] },
-    fixed({ radius }),
-    [ROWS, COLUMNS],
-    ["r", "c"],
-    [1],
-  );
+  const points = pointsOf({ set: sphere, options: { radius }, adapt: [] }, fixed({ radius }), {
+    shape: [ROWS, COLUMNS],
+    axes: ["r", "c"],
+    each: [1],
+  });
   const trained = [
     { node, name: "w", decay: false, manifold: { ...points, name: "w", node, manifold: sphere } },
     { node: b.parameter("bias", [COLUMNS]), name: "bias", decay: false },

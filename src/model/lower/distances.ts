@@ -1,36 +1,34 @@
 /** Geodesic distances between points of a manifold, as graph. */
-import type { Builder } from "../../graph/builder.js";
 import type { Labelled } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { norm } from "../../manifolds/algebra.js";
-import { rankOf, type Setting } from "../../manifolds/set.js";
-import type { Typed } from "../typed.js";
+import { rankOf } from "../../manifolds/set.js";
+import type { TypedOf } from "../typed.js";
+import { settingOf } from "./settings.js";
+import { labelsOf, onto, type Lowering } from "./state.js";
 
-/** Brings a value onto labels, and says how the set is meant. */
-interface Lent {
-  readonly onto: (value: Labelled, labels: readonly string[]) => Node;
-  readonly setting: Setting;
-}
-
-/** Between x and y, which have the same labels; those of `point` are the points' own. */
+/** Between x and y, which have the same labels. Throws where the set has no distance, which elaboration refuses. */
 export function distanceOf(
-  b: Builder,
-  { manifold }: Extract<Typed, { readonly kind: "distance" }>,
-  [x, y]: readonly [Labelled, Labelled],
-  point: readonly string[],
-  { onto, setting }: Lent,
+  state: Lowering,
+  { manifold, point }: TypedOf<"distance">,
+  x: Labelled,
+  y: Labelled,
 ): Labelled {
+  const { b } = state;
   const { set } = manifold;
   if (set.kind !== "manifold" || !set.distance) throw new Error(`model: ${set.name} has no distance`);
-  const labels = x.labels.filter((own) => !point.includes(own));
-  const [u, v] = [x, y].map((value) => {
-    const node = onto(value, [...labels, ...point]);
+  const pointLabels = labelsOf(state, point);
+  const labels = x.labels.filter((label) => !pointLabels.includes(label));
+  /** The points as vectors: [...labels, values]. */
+  const vectors = (value: Labelled): Node => {
+    const node = onto(state, value, [...labels, ...pointLabels]);
     return b.reshape(node, [
       ...node.shape.slice(0, labels.length),
       node.shape.slice(labels.length).reduce((size, n) => size * n, 1),
     ]);
-  }) as [Node, Node];
-  const found = set.distance(b, u, v, setting);
+  };
+  const setting = settingOf(state.parameters.settings, manifold);
+  const distances = set.distance(b, vectors(x), vectors(y), setting);
   // Of a set of single numbers, the vector is a point of a product, whose distance is the root of the sum of squares.
-  return { node: rankOf(set.point) === 0 ? norm(b, found, 1) : found, labels };
+  return { node: rankOf(set.point) === 0 ? norm(b, distances, 1) : distances, labels };
 }

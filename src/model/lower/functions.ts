@@ -3,6 +3,7 @@ import type { Builder } from "../../graph/builder.js";
 import type { Node } from "../../graph/node.js";
 import type { BinaryFunction, UnaryFunction } from "../typed.js";
 
+/** A function of one operand, in its shape. */
 export function activation(b: Builder, f: UnaryFunction, x: Node): Node {
   switch (f) {
     case "neg":
@@ -71,8 +72,7 @@ export function compared(b: Builder, f: Exclude<BinaryFunction, "^">, x: Node, y
 
 /** x^y; of small whole numbers a product, which is defined for negative x and has the plainest derivative. */
 export function power(b: Builder, x: Node, y: Node): Node {
-  const exponent =
-    y.op === "constant" ? y : y.op === "broadcast" && y.inputs[0]!.op === "constant" ? y.inputs[0]! : null;
+  const exponent = y.op === "broadcast" ? y.inputs[0] : y;
   const value = exponent?.op === "constant" ? exponent.attrs.value : null;
   if (value !== null && Number.isInteger(value) && value >= 1 && value <= 4)
     return Array.from({ length: value - 1 }).reduce<Node>((product) => b.mul(product, x), x);

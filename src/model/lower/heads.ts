@@ -3,7 +3,7 @@
  * called after what made them, so that a user can say which are meant.
  */
 import type { Node } from "../../graph/node.js";
-import type { Typed } from "../typed.js";
+import type { Typed, TypedOf } from "../typed.js";
 
 /** Scores of next tokens. */
 export interface Head {
@@ -21,20 +21,20 @@ export interface Head {
  */
 export function headOf(
   heads: readonly Head[],
-  { logits, target }: Extract<Typed, { readonly kind: "cross_entropy" }>,
+  { logits, target }: TypedOf<"cross_entropy">,
   scores: Node,
 ): Head | null {
   if (target.kind !== "tensor" || !target.tensor.name.endsWith(".next")) return null;
   if (heads.some((head) => head.logits === scores)) return null;
-  const called = nameOf(logits);
-  const alike = heads.filter(({ name }) => name === called || name.startsWith(`${called}:`)).length;
+  const name = nameOf(logits);
+  const alike = heads.filter((head) => head.name === name || head.name.startsWith(`${name}:`)).length;
   const predicts = target.tensor.name.slice(0, -".next".length);
-  return { name: alike ? `${called}:${alike + 1}` : called, predicts, logits: scores };
+  return { name: alike ? `${name}:${alike + 1}` : name, predicts, logits: scores };
 }
 
 /** What a page calls the value of an expression. */
 function nameOf(e: Typed): string {
   if (e.kind === "relabel") return nameOf(e.a);
   if (e.kind === "tensor") return e.tensor.name;
-  return e.kind === "call" ? e.instance.path.split(".").at(-1)! : "head";
+  return e.kind === "call" ? e.instance.path.slice(e.instance.path.lastIndexOf(".") + 1) : "head";
 }

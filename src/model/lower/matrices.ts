@@ -8,6 +8,7 @@
  * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix.
  * Nor is the head: the parameter whose product makes the logits of a `cross_entropy`.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import {
   axesOf,
   type Axis,
@@ -16,7 +17,9 @@ import {
   type Tensor,
   type Typed,
   type TypedModel,
+  type TypedOf,
 } from "../typed.js";
+import { partsOf } from "../walk.js";
 
 /**
  * The positions of a parameter's axes: those that count matrices, and those that are the rows and the columns of each.
@@ -27,181 +30,186 @@ export interface Sides {
   readonly columns: readonly number[];
 }
 
-type Product = Extract<Typed, { readonly kind: "product" }>;
-
 /** A parameter under the names that an expression gives to its axes. */
-interface Named {
+interface NamedParameter {
   readonly parameter: Parameter;
   readonly axes: readonly Axis[];
 }
 
+/** What has been read of a page so far. */
+interface MatrixReading {
+  readonly parameterOf: ReadonlyMap<Tensor, Parameter>;
+  /** What a formal or a `let` stands for. A stream changes, so that it stands for nothing. */
+  readonly meanings: Map<Tensor, Typed>;
+  /** How parameters are matrices in the products that have been read. */
+  readonly sides: Map<Parameter, Sides>;
+  /** Parameters that are used in another way, or that are the head. */
+  readonly others: Set<Parameter>;
+}
+
 /** The matrices among the parameters that are free, the head left out. */
 export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
-  const byTensor = new Map(model.parameters.map((parameter) => [parameter.tensor, parameter]));
-  /** What a formal or a `let` stands for. A stream changes, so that it stands for nothing. */
-  const meanings = new Map<Tensor, Typed>();
-  const found = new Map<Parameter, Sides>();
-  const others = new Set<Parameter>();
+  const reading: MatrixReading = {
+    parameterOf: new Map(model.parameters.map((parameter) => [parameter.tensor, parameter])),
+    meanings: new Map(),
+    sides: new Map(),
+    others: new Set(),
+  };
+  for (const statement of model.statements) readStatement(reading, statement);
+  for (const { value } of model.outputs) use(reading, value);
+  if (model.loss) use(reading, model.loss);
+  return new Map([...reading.sides].filter(([parameter]) => !reading.others.has(parameter) && !parameter.on));
+}
 
-  model.statements.forEach(run);
-  model.outputs.forEach(({ value }) => use(value));
-  if (model.loss) use(model.loss);
-  return new Map([...found].filter(([parameter]) => !others.has(parameter) && !parameter.on));
+function readStatement(reading: MatrixReading, statement: Statement): void {
+  switch (statement.kind) {
+    case "let":
+      return statement.tensor.kind === "stream"
+        ? use(reading, statement.value)
+        : define(reading, statement.tensor, statement.value);
+    case "apply":
+    case "update":
+      return use(reading, statement.value);
+    case "repeat":
+      return statement.body.forEach((part) => readStatement(reading, part));
+    default:
+      return statement satisfies never;
+  }
+}
 
-  function run(statement: Statement): void {
-    switch (statement.kind) {
-      case "let":
-        return statement.tensor.kind === "stream" ? use(statement.value) : define(statement.tensor, statement.value);
-      case "apply":
-      case "update":
-        return use(statement.value);
-      case "repeat":
-        return statement.body.forEach(run);
-      default:
-        return statement satisfies never;
+/** Another name for a parameter is no use of it. */
+function define(reading: MatrixReading, tensor: Tensor, value: Typed): void {
+  if (!parameterIn(reading, value)) use(reading, value);
+  reading.meanings.set(tensor, value);
+}
+
+/** The parameter that an expression is, whatever it is called there; null when it is none. */
+function parameterIn(reading: MatrixReading, e: Typed): NamedParameter | null {
+  if (e.kind === "relabel") return renamed(parameterIn(reading, e.a), e.from, e.axes);
+  if (e.kind !== "tensor") return null;
+  const parameter = reading.parameterOf.get(e.tensor);
+  if (parameter) return { parameter, axes: e.axes };
+  const meaning = reading.meanings.get(e.tensor);
+  return meaning ? renamed(parameterIn(reading, meaning), e.tensor.axes, e.axes) : null;
+}
+
+/** Reads an expression that is computed with. */
+function use(reading: MatrixReading, e: Typed): void {
+  switch (e.kind) {
+    case "tensor":
+      return useOtherwise(reading, e);
+    case "relabel":
+      return parameterIn(reading, e) ? useOtherwise(reading, e) : use(reading, e.a);
+    case "gather":
+      useOtherwise(reading, { kind: "tensor", tensor: e.table, axes: e.table.axes, span: e.table.span });
+      return use(reading, e.index);
+    case "product":
+      return useProduct(reading, e);
+    case "call": {
+      const { formals, body, result } = e.instance;
+      for (const [i, arg] of e.args.entries()) define(reading, mustAt(formals, i), arg);
+      for (const { tensor, value } of body) define(reading, tensor, value);
+      return use(reading, result);
     }
+    case "cross_entropy":
+      use(reading, e.logits);
+      use(reading, e.target);
+      for (const head of headsOf(reading, e.logits)) reading.others.add(head);
+      return;
+    case "number":
+    case "size":
+    case "scalar":
+    case "position":
+    case "unary":
+    case "reduce":
+    case "binary":
+    case "distance":
+    case "where":
+    case "map":
+      return partsOf(e).forEach((part) => use(reading, part));
+    default:
+      return e satisfies never;
   }
+}
 
-  /** Another name for a parameter is no use of it. */
-  function define(tensor: Tensor, value: Typed): void {
-    if (!named(value)) use(value);
-    meanings.set(tensor, value);
-  }
+/** Notes a use that makes no matrix of a parameter. */
+function useOtherwise(reading: MatrixReading, e: Typed): void {
+  const named = parameterIn(reading, e);
+  if (named) reading.others.add(named.parameter);
+}
 
-  /** The parameter that an expression is, whatever it is called there. */
-  function named(e: Typed): Named | null {
-    if (e.kind === "relabel") return renamed(named(e.a), e.from, e.axes);
-    if (e.kind !== "tensor") return null;
-    const parameter = byTensor.get(e.tensor);
-    if (parameter) return { parameter, axes: e.axes };
-    const meaning = meanings.get(e.tensor);
-    return meaning ? renamed(named(meaning), e.tensor.axes, e.axes) : null;
-  }
-
-  function use(e: Typed): void {
-    switch (e.kind) {
-      case "number":
-      case "size":
-      case "scalar":
-      case "position":
-        return;
-      case "tensor":
-        return otherwise(e);
-      case "relabel":
-        return named(e) ? otherwise(e) : use(e.a);
-      case "gather": {
-        const table = meaningOf(e.table);
-        if (table) others.add(table);
-        return use(e.index);
-      }
-      case "unary":
-      case "reduce":
-        return use(e.a);
-      case "binary":
-      case "distance":
-        return [e.a, e.b].forEach(use);
-      case "where":
-        return [e.a, e.condition].forEach(use);
-      case "map":
-        return e.a ? use(e.a) : undefined;
-      case "product":
-        return multiply(e);
-      case "call": {
-        e.args.forEach((arg, i) => define(e.instance.formals[i]!, arg));
-        e.instance.body.forEach(({ tensor, value }) => define(tensor, value));
-        return use(e.instance.result);
-      }
-      case "cross_entropy": {
-        [e.logits, e.target].forEach(use);
-        return headsOf(e.logits).forEach((parameter) => others.add(parameter));
-      }
-      default:
-        return e satisfies never;
+function useProduct(reading: MatrixReading, product: TypedOf<"product">): void {
+  for (const { e, inverse } of product.factors) {
+    const named = parameterIn(reading, e);
+    if (!named) {
+      use(reading, e);
+      continue;
     }
+    const sides = inverse ? null : sidesOf(product, e, named);
+    const before = reading.sides.get(named.parameter);
+    if (!sides || (before && !agree(before, sides))) reading.others.add(named.parameter);
+    else if (!before) reading.sides.set(named.parameter, sides);
   }
+}
 
-  function otherwise(e: Typed): void {
-    const own = named(e);
-    if (own) others.add(own.parameter);
-  }
-
-  function meaningOf(tensor: Tensor): Parameter | null {
-    return named({ kind: "tensor", tensor, axes: tensor.axes, span: tensor.span })?.parameter ?? null;
-  }
-
-  function multiply(product: Product): void {
-    for (const { e, inverse } of product.factors) {
-      const own = named(e);
-      if (!own) {
-        use(e);
-        continue;
-      }
-      const sides = inverse ? null : sidesOf(product, e, own);
-      const before = found.get(own.parameter);
-      if (!sides || (before && !agree(before, sides))) others.add(own.parameter);
-      else found.set(own.parameter, before ?? sides);
+/** The parameters of the products that make logits, behind sums, functions and gains. */
+function headsOf(reading: MatrixReading, e: Typed): readonly Parameter[] {
+  switch (e.kind) {
+    case "tensor": {
+      const meaning = reading.meanings.get(e.tensor);
+      return meaning ? headsOf(reading, meaning) : [];
     }
-  }
-
-  /** The parameters of the products that make logits, behind sums, functions and gains. */
-  function headsOf(e: Typed): Parameter[] {
-    switch (e.kind) {
-      case "tensor": {
-        const meaning = meanings.get(e.tensor);
-        return meaning ? headsOf(meaning) : [];
-      }
-      case "call":
-        return headsOf(e.instance.result);
-      case "unary":
-      case "reduce":
-      case "relabel":
-        return headsOf(e.a);
-      case "where":
-        return headsOf(e.a);
-      case "binary":
-        return [e.a, e.b].flatMap(headsOf);
-      case "product": {
-        const own = e.factors.flatMap((factor) => named(factor.e) ?? []);
-        const summed = own.some(({ axes }) => axes.some((axis) => e.summed.includes(axis)));
-        return [
-          ...own.map(({ parameter }) => parameter),
-          ...(summed ? [] : e.factors.flatMap((factor) => headsOf(factor.e))),
-        ];
-      }
-      case "number":
-      case "size":
-      case "scalar":
-      case "position":
-      case "gather":
-      case "map":
-      case "distance":
-      case "cross_entropy":
-        return [];
-      default:
-        return e satisfies never;
+    case "call":
+      return headsOf(reading, e.instance.result);
+    case "unary":
+    case "reduce":
+    case "relabel":
+    case "where":
+      return headsOf(reading, e.a);
+    case "binary":
+      return [e.a, e.b].flatMap((operand) => headsOf(reading, operand));
+    case "product": {
+      const named = e.factors.flatMap((factor) => parameterIn(reading, factor.e) ?? []);
+      const summed = named.some(({ axes }) => axes.some((axis) => e.summed.includes(axis)));
+      return [
+        ...named.map(({ parameter }) => parameter),
+        ...(summed ? [] : e.factors.flatMap((factor) => headsOf(reading, factor.e))),
+      ];
     }
+    case "number":
+    case "size":
+    case "scalar":
+    case "position":
+    case "gather":
+    case "map":
+    case "distance":
+    case "cross_entropy":
+      return [];
+    default:
+      return e satisfies never;
   }
 }
 
 /** The same under other names: `from[i]` becomes `to[i]`; null where an axis is not among them. */
-function renamed(own: Named | null, from: readonly Axis[], to: readonly Axis[]): Named | null {
-  const places = own?.axes.map((axis) => from.indexOf(axis)) ?? [];
-  return own && !places.includes(-1) ? { parameter: own.parameter, axes: places.map((place) => to[place]!) } : null;
+function renamed(named: NamedParameter | null, from: readonly Axis[], to: readonly Axis[]): NamedParameter | null {
+  if (!named) return null;
+  const places = named.axes.map((axis) => from.indexOf(axis));
+  return places.includes(-1) ? null : { parameter: named.parameter, axes: places.map((place) => mustAt(to, place)) };
 }
 
 /** How a factor of a product is a matrix; null when nothing of it is summed, or all. */
-function sidesOf({ factors, summed }: Product, factor: Typed, { axes }: Named): Sides | null {
-  const gone = axes.filter((axis) => summed.includes(axis));
+function sidesOf({ factors, summed }: TypedOf<"product">, factor: Typed, { axes }: NamedParameter): Sides | null {
+  const summedHere = axes.filter((axis) => summed.includes(axis));
   const beside = factors
     .filter(({ e }) => e !== factor)
     .map(({ e }) => axesOf(e))
-    .filter((own) => own.some((axis) => gone.includes(axis)));
+    .filter((others) => others.some((axis) => summedHere.includes(axis)));
   const positions = (holds: (axis: Axis) => boolean): number[] => axes.flatMap((axis, i) => (holds(axis) ? [i] : []));
-  const counts = (axis: Axis): boolean => !gone.includes(axis) && beside.some((own) => own.includes(axis));
+  const counts = (axis: Axis): boolean => !summedHere.includes(axis) && beside.some((others) => others.includes(axis));
   const sides = {
     each: positions(counts),
-    rows: positions((axis) => gone.includes(axis)),
-    columns: positions((axis) => !gone.includes(axis) && !counts(axis)),
+    rows: positions((axis) => summedHere.includes(axis)),
+    columns: positions((axis) => !summedHere.includes(axis) && !counts(axis)),
   };
   return sides.rows.length && sides.columns.length ? sides : null;
 }

@@ -4,6 +4,7 @@
  * in `settings.ts`.
  */
 import type { Cut, Start } from "../../../runtime/plan.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import type { Builder } from "../../graph/builder.js";
 import type { Node } from "../../graph/node.js";
 import { sizeOf } from "../../graph/record.js";
@@ -11,11 +12,14 @@ import { trainedParameters } from "../liveness.js";
 import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "../quantities.js";
-import { createSettings } from "./settings.js";
-import type { Axis, Parameter, StartValue, TypedModel } from "../typed.js";
+import { settingOf, settingsState, withOpenParts, type SettingsState } from "./settings.js";
+import type { Axis, Membership, Parameter, StartValue, TypedModel } from "../typed.js";
 
+/** A stored parameter, of one layer where it is in a `repeat`. */
 export interface LoweredParameter {
+  /** `layers.2.mlp.up`; of several free coordinates of one member, with the name of each behind it. */
   readonly name: string;
+  /** Names of its axes, for people. */
   readonly axes: readonly string[];
   readonly shape: readonly number[];
   readonly start: Start;
@@ -39,123 +43,144 @@ export interface LoweredParameter {
  * A use of a set: how far the points are from it, the points, and the free coordinates that they are the images of
  * (none where the points themselves are kept).
  */
-export interface Use {
+export interface SetUse {
   readonly distances: Node;
   readonly points: Node;
   readonly free: readonly Node[];
 }
 
-/** `use` is told of each parameter on a set, once, under its name with stars for layers. */
-export function createParameters(model: TypedModel, b: Builder, use: (name: string, use: Use) => void) {
-  const declared = new Map<string, LoweredParameter>();
-  /** Values of parameters on sets. */
-  const members = new Map<string, Node>();
-  const weights = new Map<string, Node>();
-  const matrices = matricesOf(model);
-  const moved = trainedParameters(model);
-  const riemannian = model.train?.optimizer.riemannian ?? false;
-  const settings = createSettings(model, b, raw);
-  const normed = new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity)));
+/** The parameters that lowering has met so far, and what it asks of the page to make them. */
+export interface ParameterState {
+  readonly b: Builder;
+  readonly model: TypedModel;
+  readonly matrices: ReadonlyMap<Parameter, Sides>;
+  /** The parameters that training moves. */
+  readonly trained: ReadonlySet<Parameter>;
+  /** Those whose norms are claimed. */
+  readonly normed: ReadonlySet<Parameter>;
+  /** Whether the optimizer moves points on their manifold. */
+  readonly riemannian: boolean;
+  readonly settings: SettingsState;
+  /** Is told of each parameter on a set, once, under its name with stars for layers. */
+  readonly noteUse: (name: string, use: SetUse) => void;
+  /** What is stored, by name. */
+  readonly declared: Map<string, LoweredParameter>;
+  /** Values of parameters on sets, by name. */
+  readonly members: Map<string, Node>;
+  /** Values of the parameters whose norms are claimed, by name. */
+  readonly weights: Map<string, Node>;
+}
 
-  function matrixOf(parameter: Parameter, shape: readonly number[]): Sides | null {
-    const sides = matrices.get(parameter);
-    const size = (axes: readonly number[]): number => sizeOf(axes.map((axis) => shape[axis]!));
-    return sides && Math.min(size(sides.rows), size(sides.columns)) > 1 ? sides : null;
-  }
+/** A parameter as it is in one layer. */
+export interface ParameterHere {
+  readonly parameter: Parameter;
+  /** With numbers of layers. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** How its axes are cut, by position. */
+  readonly cuts: readonly (Cut | null)[];
+}
 
-  function declare(
-    name: string,
-    parameter: Parameter,
-    shape: readonly number[],
-    axes: readonly string[],
-    points: Points | null,
-    cuts: readonly (Cut | null)[],
-  ): Node {
-    const { start, doc, on } = parameter;
-    const node = b.parameter(name, shape);
-    if (!declared.has(name))
-      declared.set(name, {
-        name,
-        shape,
-        node,
-        axes,
-        start: startOf(start),
-        doc,
-        decay: !on && shape.length >= 2,
-        points,
-        trained: moved.has(parameter),
-        matrix: matrixOf(parameter, shape),
-        cuts: cuts.some((cut) => cut) ? cuts : null,
-      });
-    return node;
-  }
+/** The state before any parameter has been read. */
+export function parameterState(model: TypedModel, b: Builder, noteUse: ParameterState["noteUse"]): ParameterState {
+  const state: ParameterState = {
+    b,
+    model,
+    matrices: matricesOf(model),
+    trained: trainedParameters(model),
+    normed: new Set(model.claims.flatMap(({ quantity }) => normsIn(quantity))),
+    riemannian: model.train?.optimizer.riemannian ?? false,
+    settings: settingsState(b, model.train?.steps ?? null, (name, shape) => rawParameter(state, name, shape)),
+    noteUse,
+    declared: new Map(),
+    members: new Map(),
+    weights: new Map(),
+  };
+  return state;
+}
 
-  /** The value of a parameter under the name that it has in one layer. */
-  function value(
-    parameter: Parameter,
-    name: string,
-    shape: readonly number[],
-    cuts: readonly (Cut | null)[] = [],
-  ): Node {
-    const axes = parameter.tensor.axes.map((axis) => axis.name);
-    const node = parameter.on
-      ? member(parameter, name, shape, axes, cuts)
-      : declare(name, parameter, shape, axes, null, cuts);
-    if (normed.has(parameter)) weights.set(name, node);
-    return node;
-  }
+/** The value of a parameter in one layer, in its shape. */
+export function valueOf(state: ParameterState, here: ParameterHere): Node {
+  const { parameter, name } = here;
+  const node = parameter.on
+    ? memberOf(state, here, parameter.on)
+    : declare(state, here, { axes: axisNames(parameter), points: null });
+  if (state.normed.has(parameter)) state.weights.set(name, node);
+  return node;
+}
 
-  function member(
-    parameter: Parameter,
-    name: string,
-    shape: readonly number[],
-    axes: readonly string[],
-    cuts: readonly (Cut | null)[],
-  ): Node {
-    const before = members.get(name);
-    if (before) return before;
-    const { manifold, each, rows } = parameter.on!;
-    const places = (own: readonly Axis[]): number[] => own.map((axis) => parameter.tensor.axes.indexOf(axis));
-    const points = pointsOf(
-      manifold,
-      settings.of(manifold, { name, layer: layerOf(parameter, name) }),
-      shape,
-      axes,
-      places(each),
-      rows ? places(rows) : null,
-    );
-    // What adapts would have no gradient: a point that moves by itself does not depend on it.
-    const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
-    const free = moves
-      ? []
-      : points.pieces.map((piece) =>
-          declare(
-            piece.name ? `${name}.${piece.name}` : name,
-            parameter,
-            piece.shape,
-            piece.axes,
-            null,
-            points.alike ? cuts : places(each).map((axis) => cuts[axis] ?? null),
-          ),
-        );
-    const node = moves
-      ? declare(name, parameter, shape, axes, points, cuts)
-      : points.map(b, settings.ranked(manifold, free));
-    members.set(name, node);
-    use(parameter.name, { distances: points.set.violation(b, points.of(b, node), points.setting), points: node, free });
-    return node;
-  }
+/** The parameter that is learned in place of an option. */
+function rawParameter(state: ParameterState, name: string, shape: readonly number[]): Node {
+  const parameter = state.model.parameters.find((declared) => declared.name === name);
+  if (!parameter) throw new Error(`bug: no parameter stands for ${name}`);
+  return valueOf(state, { parameter, name, shape, cuts: [] });
+}
 
-  /** The parameter that is learned in place of an option. */
-  function raw(name: string, shape: readonly number[]): Node {
-    return value(
-      model.parameters.find((parameter) => parameter.name === name)!,
+const axisNames = ({ tensor }: Parameter): string[] => tensor.axes.map((axis) => axis.name);
+
+/** A leaf of the graph, which is stored under that name. */
+function declare(
+  { b, declared, trained, matrices }: ParameterState,
+  { parameter, name, shape, cuts }: ParameterHere,
+  { axes, points }: Pick<LoweredParameter, "axes" | "points">,
+): Node {
+  const { start, doc, on } = parameter;
+  const node = b.parameter(name, shape);
+  if (!declared.has(name))
+    declared.set(name, {
       name,
       shape,
-    );
-  }
+      node,
+      axes,
+      start: startOf(start),
+      doc,
+      decay: !on && shape.length >= 2,
+      points,
+      trained: trained.has(parameter),
+      matrix: matrixOf(matrices.get(parameter), shape),
+      cuts: cuts.some((cut) => cut) ? cuts : null,
+    });
+  return node;
+}
 
-  return { declared, weights, adaptations: settings.adaptations, value, settingOf: settings.of };
+/** A matrix with one row or one column is none. */
+function matrixOf(sides: Sides | undefined, shape: readonly number[]): Sides | null {
+  const size = (axes: readonly number[]): number => sizeOf(axes.map((axis) => mustAt(shape, axis)));
+  return sides && Math.min(size(sides.rows), size(sides.columns)) > 1 ? sides : null;
+}
+
+/** The value of a parameter on a set, which is made once. */
+function memberOf(state: ParameterState, here: ParameterHere, on: Membership): Node {
+  const { b, members, settings, noteUse, riemannian } = state;
+  const { parameter, name, shape, cuts } = here;
+  const before = members.get(name);
+  if (before) return before;
+  const { manifold, each, rows } = on;
+  const positions = (axes: readonly Axis[]): number[] => axes.map((axis) => parameter.tensor.axes.indexOf(axis));
+  const axes = axisNames(parameter);
+  const points = pointsOf(manifold, settingOf(settings, manifold, { name, layer: layerOf(parameter, name) }), {
+    shape,
+    axes,
+    each: positions(each),
+    rows: rows ? positions(rows) : null,
+  });
+  // What adapts would have no gradient: a point that moves by itself does not depend on it.
+  const moves = riemannian && points.set.kind === "manifold" && points.alike && manifold.adapt.length === 0;
+  const pieceCuts = points.alike ? cuts : positions(each).map((axis) => cuts[axis] ?? null);
+  const free = moves
+    ? []
+    : points.pieces.map((piece) =>
+        declare(
+          state,
+          { parameter, name: piece.name ? `${name}.${piece.name}` : name, shape: piece.shape, cuts: pieceCuts },
+          { axes: piece.axes, points: null },
+        ),
+      );
+  const node = moves ? declare(state, here, { axes, points }) : points.map(b, withOpenParts(settings, manifold, free));
+  members.set(name, node);
+  const distances = points.set.violation(b, points.of(b, node), points.setting);
+  noteUse(parameter.name, { distances, points: node, free });
+  return node;
 }
 
 /** The index that stands for the star of a parameter's name. */
@@ -164,21 +189,23 @@ function layerOf({ name: pattern }: Parameter, name: string): number {
   return at < 0 ? 0 : Number(name.split(".")[at]);
 }
 
+/** How a parameter starts, with the numbers that its page gives. */
 function startOf(start: StartValue): Start {
-  const [first, second] = start.args.map((arg) => arg.value());
+  const numbers = start.args.map((arg) => arg.value());
+  const number = (index: number): number => mustAt(numbers, index);
   switch (start.kind) {
     case "constant":
-      return { kind: "constant", value: first! };
+      return { kind: "constant", value: number(0) };
     case "normal":
-      return { kind: "normal", deviation: first! };
+      return { kind: "normal", deviation: number(0) };
     case "uniform":
-      return { kind: "uniform", from: first!, to: second! };
+      return { kind: "uniform", from: number(0), to: number(1) };
     case "identity":
-      return { kind: "identity", value: first! };
+      return { kind: "identity", value: number(0) };
     case "first":
-      return { kind: "first", value: first! };
+      return { kind: "first", value: number(0) };
     case "ramp":
-      return { kind: "ramp", center: first!, spread: second! };
+      return { kind: "ramp", center: number(0), spread: number(1) };
     default:
       return start.kind satisfies never;
   }

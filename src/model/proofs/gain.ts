@@ -6,7 +6,15 @@
 import type { Span } from "../../diagnostics/span.js";
 import { valueOf } from "../../graph/sizes.js";
 import { createBounds, type Bounds, type None, type Sums } from "./bounds.js";
-import { isIdentity, mixingOf, unwatched, type Linear, type Mixing, type Part, type Unknown } from "../mixing.js";
+import {
+  isIdentity,
+  mixingOf,
+  unwatched,
+  type LinearMixing,
+  type Mixing,
+  type MixPart,
+  type UnknownMixing,
+} from "../mixing.js";
 import { listed } from "../quantities.js";
 import { written } from "../paths.js";
 import type { Axis, Parameter, Statement, Tensor } from "../typed.js";
@@ -139,13 +147,13 @@ export function unmeasuredGain(
   return reason === null ? null : { reason, span: stream.span };
 }
 
-const odd = (name: string, { reason }: Unknown): string =>
+const odd = (name: string, { reason }: UnknownMixing): string =>
   `${name} does something else with its stream than mixing it: ${reason}`;
 
 type Proved = { readonly sums: Sums; readonly words: string } | None;
 
 /** The largest sums of one connection, and the step of the proof that says so. */
-function connection(name: string, { stream, parts }: Linear, bounds: Bounds): Proved {
+function connection(name: string, { stream, parts }: LinearMixing, bounds: Bounds): Proved {
   const all: Sums[] = [];
   for (const part of parts) {
     const sums = partSums(part, stream, bounds);
@@ -181,14 +189,14 @@ function connection(name: string, { stream, parts }: Linear, bounds: Bounds): Pr
   return { sums, words };
 }
 
-const isPlain = ({ factors, summed }: Part): boolean => factors.length === 0 && summed.length === 0;
+const isPlain = ({ factors, summed }: MixPart): boolean => factors.length === 0 && summed.length === 0;
 
 /**
  * Of x'[a] = sum over r, s of the product of factors, with x[r]: matrices among the factors that lead from a mixed axis
  * of the result to the stream's count with their sums; of other factors the largest entry counts, for every value of
  * what is summed beside. Where no matrix leads from one to the other, every entry of the row and the column is counted.
  */
-function partSums({ factors, read, summed }: Part, stream: Tensor, bounds: Bounds): Sums | None {
+function partSums({ factors, read, summed }: MixPart, stream: Tensor, bounds: Bounds): Sums | None {
   const unused = new Set(factors);
   const beside = new Set(summed.map(({ axis }) => axis));
   let [rows, columns, only] = [1, 1, null as Sums["member"]];
@@ -232,23 +240,23 @@ function partSums({ factors, read, summed }: Part, stream: Tensor, bounds: Bound
 }
 
 /** Of a coefficient with a name, that it is free: what it is made of is its own affair. */
-function named<T extends number | Sums>(found: T | None, { e }: Part["factors"][number], free: string): T | None {
+function named<T extends number | Sums>(found: T | None, { e }: MixPart["factors"][number], free: string): T | None {
   if (typeof found !== "object" || !("none" in found) || !found.free || e.kind !== "tensor") return found;
   return { none: `\`${e.tensor.name}\` is ${free}`, span: e.tensor.span };
 }
 
 interface Step {
-  readonly factor: Part["factors"][number];
+  readonly factor: MixPart["factors"][number];
   readonly from: Axis;
   readonly to: Axis;
 }
 
 /** Factors that lead from one axis to another, each over axes that are summed and that nothing else has. */
 function pathOf(
-  left: readonly Part["factors"][number][],
+  left: readonly MixPart["factors"][number][],
   { from, to, row }: { readonly from: Axis; readonly to: Axis; readonly row: Axis },
   summed: ReadonlySet<Axis>,
-  all: readonly Part["factors"][number][],
+  all: readonly MixPart["factors"][number][],
 ): readonly Step[] | null {
   for (const factor of left) {
     const axes = [...new Set(factor.names.values())];

@@ -1,0 +1,235 @@
+/**
+ * Expressions as nodes, in the layer and the connection that lowering is in. What an expression stands for may change
+ * with the layer, so each is lowered anew wherever it is met; the builder makes equal nodes one.
+ */
+import { mustAt } from "../../../runtime/lookup.js";
+import { contractAll, multiply, type Labelled } from "../../graph/contraction.js";
+import type { Node } from "../../graph/node.js";
+import { known, numberOf } from "../../graph/sizes.js";
+import { rankOf } from "../../manifolds/set.js";
+import { axesOf, type Axis, type Instance, type Parameter, type Tensor, type Typed, type TypedOf } from "../typed.js";
+import { distanceOf } from "./distances.js";
+import { activation, compared, power } from "./functions.js";
+import { headOf } from "./heads.js";
+import { valueOf } from "./parameters.js";
+import { reduced } from "./reductions.js";
+import { settingOf } from "./settings.js";
+import { cutsOf, gatesOfAxis } from "./slots.js";
+import {
+  BATCH,
+  batchFirst,
+  hold,
+  inThisLayer,
+  labelHere,
+  labelsOf,
+  noteUse,
+  onto,
+  renamed,
+  shapeOf,
+  together,
+  type Lowering,
+} from "./state.js";
+
+/** The value of an expression; its nodes know where on the page it stands. */
+export const evaluate = (state: Lowering, e: Typed): Labelled => state.b.at(e.span, () => lowered(state, e));
+
+/** A value on exactly these axes, and the batch if it has it. */
+export function labelled(state: Lowering, e: Typed, axes: readonly Axis[]): Labelled {
+  const value = evaluate(state, e);
+  const labels = [...(value.labels.includes(BATCH) ? [BATCH] : []), ...labelsOf(state, axes)];
+  return { node: onto(state, value, labels), labels };
+}
+
+function lowered(state: Lowering, e: Typed): Labelled {
+  const { b } = state;
+  switch (e.kind) {
+    case "number":
+      return { node: b.constant(e.value), labels: [] };
+    case "scalar":
+      return { node: b.constant(e.scalar.value()), labels: [] };
+    case "size":
+      return { node: b.constant(numberOf(e.size)), labels: [] };
+    case "position": {
+      const labels = labelsOf(state, [e.axis]);
+      return { node: b.cast(b.iota(shapeOf(state, labels), 0), "f32"), labels };
+    }
+    case "tensor":
+      return renamed(state, valueOfTensor(state, e.tensor), e.axes);
+    case "relabel":
+      return renamed(state, labelled(state, e.a, e.from), e.axes);
+    case "gather":
+      return gather(state, e);
+    case "unary": {
+      const a = evaluate(state, e.a);
+      return { node: activation(b, e.f, a.node), labels: a.labels };
+    }
+    case "binary": {
+      const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
+      const node = e.f === "^" ? power(b, x.node, y.node) : compared(b, e.f, x.node, y.node);
+      return { node, labels: x.labels };
+    }
+    case "product":
+      return product(state, e);
+    case "reduce":
+      return reduction(state, e);
+    case "where":
+      throw new Error("model: a `where` stands under a reducer");
+    case "call": {
+      const value = renamed(state, called(state, e.instance, e.args), e.axes);
+      return state.holding?.has(e) ? hold(state, value) : value;
+    }
+    case "map":
+      return image(state, e);
+    case "distance": {
+      const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
+      return distanceOf(state, e, x, y);
+    }
+    case "cross_entropy":
+      return crossEntropy(state, e);
+    default:
+      return e satisfies never;
+  }
+}
+
+/** The value that a tensor has at this place of the page. */
+export function valueOfTensor(state: Lowering, tensor: Tensor): Labelled {
+  const parameter = state.parameterOf.get(tensor);
+  if (parameter) return valueOfParameter(state, parameter);
+  const value = state.values.get(tensor);
+  if (value) return value;
+  if (tensor.kind !== "data" && tensor.kind !== "input") throw new Error(`model: ${tensor.name} has no value`);
+  const labels = [BATCH, ...labelsOf(state, tensor.axes)];
+  const node = state.b.input(tensor.name, shapeOf(state, labels), tensor.dtype);
+  state.inputs.set(tensor.name, node);
+  const input = { node, labels };
+  state.values.set(tensor, input);
+  return input;
+}
+
+/** The value of a parameter in this layer. */
+export function valueOfParameter(state: Lowering, parameter: Parameter): Labelled {
+  const { axes } = parameter.tensor;
+  const name = inThisLayer(state, parameter.name);
+  const labels = labelsOf(state, axes);
+  const shape = shapeOf(state, labels);
+  const cuts = cutsOf(state.gates, axes);
+  return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
+}
+
+function gather(state: Lowering, e: TypedOf<"gather">): Labelled {
+  const index = evaluate(state, e.index);
+  const table = valueOfTensor(state, e.table);
+  if (table.labels.includes(BATCH)) throw new Error("model: a table that comes from the data cannot be indexed");
+  return { node: state.b.gather(table.node, index.node), labels: [...index.labels, ...labelsOf(state, e.axes)] };
+}
+
+function product(state: Lowering, e: TypedOf<"product">): Labelled {
+  const { b } = state;
+  const factors = e.factors.map(({ e: factor, inverse }): Labelled => {
+    const value = evaluate(state, factor);
+    return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
+  });
+  const summed = new Set(labelsOf(state, e.summed));
+  for (const axis of e.summed) if (!isMixed(state, e, axis)) gateProduct(state, e, factors, axis);
+  const remaining = [...new Set(factors.flatMap(({ labels }) => labels))].filter((label) => !summed.has(label));
+  return contractAll(b, factors, batchFirst(remaining));
+}
+
+/**
+ * Multiplies what is summed over an axis by its gates: a parameter where there is one, since that is the smallest.
+ */
+function gateProduct(state: Lowering, e: TypedOf<"product">, factors: Labelled[], axis: Axis): void {
+  const node = gatesOfAxis(state.gates, axis);
+  if (!node) return;
+  const gates = { node, labels: [labelHere(state, axis)] };
+  const at = e.factors.findIndex(
+    ({ e: factor, inverse }) =>
+      !inverse && factor.kind === "tensor" && factor.tensor.kind === "parameter" && factor.axes.includes(axis),
+  );
+  if (at < 0) factors.push(gates);
+  else factors[at] = multiply(state.b, mustAt(factors, at), gates);
+}
+
+/**
+ * Whether the sum over an axis of gated units is by a matrix of a set that leaves closed units to themselves
+ * (`set.units`): then no other gate is needed.
+ */
+function isMixed({ maps }: Lowering, e: TypedOf<"product">, axis: Axis): boolean {
+  return e.factors.some(({ e: factor }) => {
+    const at = axesOf(factor).indexOf(axis);
+    const map = factor.kind === "map" ? factor : factor.kind === "tensor" ? maps.get(factor.tensor) : undefined;
+    return map !== undefined && at >= map.axes.length - rankOf(map.manifold.set.point);
+  });
+}
+
+function reduction(state: Lowering, e: TypedOf<"reduce">): Labelled {
+  if (e.a.kind !== "where") return reduced(state, e, evaluate(state, e.a), null);
+  const value = evaluate(state, e.a.a);
+  const [x, condition] = together(state, value, evaluate(state, e.a.condition));
+  return reduced(state, e, x, condition.node);
+}
+
+/** The result of an instance, for these arguments. */
+function called(state: Lowering, instance: Instance, args: readonly Typed[]): Labelled {
+  const { formals, body, path } = instance;
+  const actuals = args.map((arg, i) => labelled(state, arg, mustAt(formals, i).axes));
+  // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
+  for (const [i, actual] of actuals.entries()) state.values.set(mustAt(formals, i), actual);
+  const result = state.b.within({ block: inThisLayer(state, path), phase: "forward" }, () => {
+    for (const { tensor, value } of body) {
+      state.values.set(tensor, labelled(state, value, tensor.axes));
+      if (value.kind === "map") state.maps.set(tensor, value);
+    }
+    return labelled(state, instance.result, instance.axes);
+  });
+  const { wrapped, watching } = state;
+  if (!watching && actuals.length && wrapped?.holds(instance))
+    wrapped.uses.push({ inputs: actuals.map(({ node }) => node), output: result.node });
+  return result;
+}
+
+/** Points of a set, as the image of free coordinates; each is noted as a use of the set. */
+function image(state: Lowering, e: TypedOf<"map">): Labelled {
+  const { b, parameters } = state;
+  const axes = labelsOf(state, e.axes);
+  const { set, options } = e.manifold;
+  const rank = rankOf(set.point);
+  const outer = e.axes.slice(0, e.axes.length - rank);
+  const free = e.a ? labelled(state, e.a, [...outer, ...e.free]) : null;
+  const labels = [...(free?.labels.includes(BATCH) ? [BATCH] : []), ...axes];
+  const shape = shapeOf(state, labels);
+  const pieces = set.free(shapeOf(state, axes.slice(outer.length)).map(known), options);
+  if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
+  const many = shape.slice(0, shape.length - rank);
+  const nodes = free ? [b.reshape(free.node, [...many, ...mustAt(pieces, 0).shape.map(numberOf)])] : [];
+  const open = withClosedUnitsApart(state, e, nodes);
+  const setting = settingOf(parameters.settings, e.manifold);
+  const points = set.map(b, open, shape, setting);
+  const distances = set.violation(b, points, setting);
+  noteUse(state, e.name, { distances, points, free: nodes });
+  const value = { node: points, labels };
+  return state.holding ? hold(state, value) : value;
+}
+
+/** Free coordinates of which those of closed units have no part in the points, where the set can tell them apart. */
+function withClosedUnitsApart(state: Lowering, e: TypedOf<"map">, free: readonly Node[]): readonly Node[] {
+  const last = e.axes.at(-1);
+  const [first] = free;
+  if (!last || !first) return free;
+  const gates = gatesOfAxis(state.gates, last);
+  const apart = gates && e.manifold.set.units?.(e.manifold.options);
+  return apart ? [apart(state.b, first, gates)] : free;
+}
+
+/** The mean of the cross entropy over all axes but the batch: [batch]. */
+function crossEntropy(state: Lowering, e: TypedOf<"cross_entropy">): Labelled {
+  const { b, heads } = state;
+  const target = evaluate(state, e.target);
+  const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
+  const labels = [...batched, ...labelsOf(state, [e.classes])];
+  const scores = onto(state, evaluate(state, e.logits), labels);
+  const head = headOf(heads, e, scores);
+  if (head) heads.push(head);
+  const loss = b.crossEntropy(scores, onto(state, target, batched));
+  return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
+}
