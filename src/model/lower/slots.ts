@@ -1,7 +1,7 @@
 /**
- * Gates while a model is lowered. A gate has a slot for each layer that it stands in: `layers.2.mlp.hidden`. `Kept` says
- * which of a slot's units are left, by the numbers that they had in the dense model; the sizes of axes, and what is
- * lowered at all, follow from it. Units that may still close have a value each, from 0 (closed) to 1, which multiplies
+ * Gates while a model is lowered. A gate has a slot for each layer that it stands in: `layers.2.mlp.hidden`. `Kept`
+ * says which of a slot's units are left, by the numbers that they had in the dense model; the sizes of axes, and what
+ * is lowered at all, follow from it. Units that may still close have a value each, from 0 (closed) to 1, which multiplies
  * what is summed over the axis.
  */
 import type { Cut, Kept, SlotInfo } from "../../../runtime/plan.js";
@@ -24,7 +24,10 @@ export interface Gating {
 /** Of a model that does not shrink. */
 export const ungated: Gating = { kept: {}, values: null };
 
-/** All slots that are left, those inside of a layer after its own, and the size of the vector of their gates in values. */
+/**
+ * All slots that are left, those inside of a layer after its own, and the size of the vector of their gates: so many
+ * `words` of one value.
+ */
 export function gateSlots(
   model: Pick<TypedModel, "cost" | "statements">,
   kept: Kept,
