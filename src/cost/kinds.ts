@@ -93,7 +93,7 @@ export function kindOf(node: Node): Kind {
 
 /** Rows are what the first operand alone has, columns the second; what both and the result have is many products. */
 function isNarrow({ attrs: { spec }, inputs: [x, y], shape }: NodeWith<"contract">): boolean {
-  const { a, b, out } = letters(spec)!;
+  const { a, b, out } = letters(spec);
   const count = (has: (letter: string) => boolean): number =>
     sizeOf(
       [...new Set([...a, ...b])]

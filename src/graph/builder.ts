@@ -19,10 +19,14 @@ export interface MakeOptions {
 }
 
 /** An elementwise op of one operand: x and the result have one shape. */
-export type Unary = (x: Node) => Node;
+export type UnaryMaker = (x: Node) => Node;
 /** An elementwise op of two operands: x, y and the result have one shape. */
-export type Binary = (x: Node, y: Node) => Node;
+export type BinaryMaker = (x: Node, y: Node) => Node;
 
+/**
+ * Makes the nodes of one graph. Equal nodes are one object (hash-consing), so a caller may make a subexpression again
+ * wherever it needs it. Every method throws an Error when the op table refuses its operands.
+ */
 export interface Builder {
   /** A node of any op. Throws when the op table refuses the inputs. */
   make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options?: MakeOptions): Node;
@@ -49,45 +53,46 @@ export interface Builder {
   /** One number everywhere. */
   fill(value: number, shape: Shape, dtype?: DType): Node;
 
-  readonly neg: Unary;
-  readonly exp: Unary;
-  readonly log: Unary;
-  readonly sqrt: Unary;
-  readonly tanh: Unary;
-  readonly erf: Unary;
-  readonly abs: Unary;
-  readonly sin: Unary;
-  readonly cos: Unary;
-  readonly sigmoid: Unary;
-  readonly not: Unary;
+  readonly neg: UnaryMaker;
+  readonly exp: UnaryMaker;
+  readonly log: UnaryMaker;
+  readonly sqrt: UnaryMaker;
+  readonly tanh: UnaryMaker;
+  readonly erf: UnaryMaker;
+  readonly abs: UnaryMaker;
+  readonly sin: UnaryMaker;
+  readonly cos: UnaryMaker;
+  readonly sigmoid: UnaryMaker;
+  readonly not: UnaryMaker;
   /** bool: whether each value is neither infinite nor NaN. */
-  readonly finite: Unary;
-  readonly gelu: Unary;
-  readonly silu: Unary;
-  readonly softplus: Unary;
+  readonly finite: UnaryMaker;
+  readonly gelu: UnaryMaker;
+  readonly silu: UnaryMaker;
+  readonly softplus: UnaryMaker;
   /** Over the last axis. */
-  readonly softmax: Unary;
+  readonly softmax: UnaryMaker;
 
-  readonly add: Binary;
-  readonly mul: Binary;
-  readonly sub: Binary;
-  readonly div: Binary;
-  readonly min: Binary;
-  readonly max: Binary;
+  readonly add: BinaryMaker;
+  readonly mul: BinaryMaker;
+  readonly sub: BinaryMaker;
+  readonly div: BinaryMaker;
+  readonly min: BinaryMaker;
+  readonly max: BinaryMaker;
   /** x^y with x > 0, or y a constant integer. */
-  readonly pow: Binary;
+  readonly pow: BinaryMaker;
   /** Comparisons give bool. */
-  readonly lt: Binary;
-  readonly le: Binary;
-  readonly eq: Binary;
-  readonly and: Binary;
-  readonly or: Binary;
+  readonly lt: BinaryMaker;
+  readonly le: BinaryMaker;
+  readonly eq: BinaryMaker;
+  readonly and: BinaryMaker;
+  readonly or: BinaryMaker;
   /** Logits [..., n] and classes [...] (u32): the negative log-likelihood of each, [...]. */
-  readonly crossEntropy: Binary;
+  readonly crossEntropy: BinaryMaker;
   /** Rows of a table [rows, …rest] by an index [...] (u32): [..., …rest]. */
-  readonly gather: Binary;
+  readonly gather: BinaryMaker;
   /** A condition (bool) and two operands of one shape. */
   select(condition: Node, then: Node, otherwise: Node): Node;
+  /** x in another dtype: u32 to f32 by value, bool as 0 or 1, f32 to u32 truncating. */
   cast(x: Node, to: DType): Node;
   /** Threefry-2x32-20 of keys and counters (u32, one shape): output word 0 or 1. */
   threefry(word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node;
@@ -96,7 +101,7 @@ export interface Builder {
   broadcast(x: Node, shape: Shape, axes: readonly number[]): Node;
   /** Axis i of the result is axis `order[i]` of x. */
   transpose(x: Node, order: readonly number[]): Node;
-  /** Of as many values, in row-major order. */
+  /** The same values in row-major order as another shape of as many values. */
   reshape(x: Node, shape: Shape): Node;
   /** f32 tensors as one vector, each at a multiple of 64 values (`packing.ts`). */
   pack(inputs: readonly Node[]): Node;
@@ -105,6 +110,7 @@ export interface Builder {
 
   /** Reductions leave `axes` out of the shape. */
   sum(x: Node, axes: readonly number[]): Node;
+  /** Of no axes it is x itself; in f32. */
   mean(x: Node, axes: readonly number[]): Node;
   reduceMax(x: Node, axes: readonly number[]): Node;
   /** A product of two tensors, as einsum writes it: `bij,bjk->bik`. */
@@ -116,5 +122,6 @@ export interface Builder {
   attention(q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node;
   /** Logits [..., n, n] to matrices [..., n, n] that are doubly stochastic. */
   sinkhorn(logits: Node, attrs: Attributes["sinkhorn"]): Node;
+  /** The cotangent of the logits of a `sinkhorn` from that of its result: [..., n, n] each. */
   sinkhornVjp(logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node;
 }

@@ -4,126 +4,148 @@
  * with wrong inputs; a wrong node is a bug of the compiler, so it throws. A few identities that would only make noise
  * (x * 1, x + 0, views that change nothing) are folded here.
  */
-import type { Span } from "../diagnostics/span.js";
-import type { Binary, Builder, MakeOptions, Unary } from "./builder.js";
+import { mustAt } from "../../runtime/lookup.js";
+import type { BinaryMaker, Builder, MakeOptions, UnaryMaker } from "./builder.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 import { opTable } from "./ops.js";
 import { sameShape, sizeOf, type OpRecord } from "./record.js";
 
+/** What a builder knows between two calls. */
+interface Workshop {
+  /** Every node made, by its key. */
+  readonly nodes: Map<string, Node>;
+  /** The epoch and the origin of what is made now. */
+  epoch: number;
+  origin: Origin;
+}
+
+type Make = Builder["make"];
+
+/** A builder of an empty graph. Nodes of two builders must not meet in one graph: their ids are their own. */
 export function createBuilder(): Builder {
-  const known = new Map<string, Node>();
-  let ids = 0;
-  let epoch = 0;
-  let origin: Origin = { block: "", phase: "forward" };
-
-  function make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options: MakeOptions = {}): Node {
-    const record = opTable[op] as OpRecord<K>;
-    const inferred = record.infer(inputs, attrs, options);
-    if (typeof inferred === "string") {
-      throw new Error(
-        `graph: ${op}(${inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ")}): ${inferred}`,
-      );
-    }
-    const site = options.site ?? "";
-    const clone = options.epoch ?? (inputs.length ? epoch : 0);
-    const id = `${op}|${inputs.map((input) => input.id).join(",")}|${JSON.stringify(attrs)}|${inferred.shape.join(",")}|${inferred.dtype}|${site}|${clone}`;
-    const found = known.get(id);
-    if (found) return found;
-    const node = {
-      op,
-      attrs,
-      inputs,
-      shape: inferred.shape,
-      dtype: inferred.dtype,
-      id: ids++,
-      site,
-      epoch: clone,
-      origin: options.origin ?? origin,
-    } as unknown as Node;
-    known.set(id, node);
-    return node;
-  }
-
-  /**
-   * What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its
-   * original.
-   */
-  function inEpoch<T>(number: number, part: () => T): T {
-    const before = epoch;
-    epoch = number;
-    try {
-      return part();
-    } finally {
-      epoch = before;
-    }
-  }
-
-  /** What `part` makes is of that origin. */
-  function within<T>(whose: Origin, part: () => T): T {
-    const before = origin;
-    origin = whose;
-    try {
-      return part();
-    } finally {
-      origin = before;
-    }
-  }
-
-  /** What `part` makes computes an expression of the page, for whom it is now. */
-  const at = <T>(span: Span, part: () => T): T => within({ ...origin, at: span }, part);
-
-  const isConstant = (node: Node, value: number): boolean =>
-    (node.op === "constant" && node.attrs.value === value) ||
-    ((node.op === "broadcast" || node.op === "reshape") && isConstant(node.inputs[0]!, value));
-
-  const unary =
-    (op: Op): Unary =>
-    (x) =>
-      make(op, [x], {});
-  const binary =
-    (op: Op): Binary =>
-    (x, y) =>
-      make(op, [x, y], {});
-
-  // -0 + 0 is 0: both zeros have one key and one text, so they must be one value.
-  const constant = (value: number, dtype: DType = "f32"): Node => make("constant", [], { value: value + 0 }, { dtype });
-  const broadcast = (x: Node, shape: Shape, axes: readonly number[]): Node => {
-    if (sameShape(x.shape, shape) && axes.every((axis, i) => axis === i)) return x;
-    if (x.op === "broadcast" && x.shape.every((size, i) => size === shape[axes[i]!])) {
-      return broadcast(
-        x.inputs[0]!,
-        shape,
-        x.attrs.axes.map((axis) => axes[axis]!),
-      );
-    }
-    return make("broadcast", [x], { axes }, { shape });
-  };
-  const fill = (value: number, shape: Shape, dtype: DType = "f32"): Node =>
-    broadcast(constant(value, dtype), shape, []);
-  const reshape = (x: Node, shape: Shape): Node =>
-    sameShape(x.shape, shape)
-      ? x
-      : x.op === "reshape"
-        ? reshape(x.inputs[0]!, shape)
-        : make("reshape", [x], {}, { shape });
-  const mul = (x: Node, y: Node): Node =>
-    x.dtype === "f32" && isConstant(x, 1) ? y : y.dtype === "f32" && isConstant(y, 1) ? x : make("mul", [x, y], {});
-  const add = (x: Node, y: Node): Node => (isConstant(x, 0) ? y : isConstant(y, 0) ? x : make("add", [x, y], {}));
-  const sum = (x: Node, axes: readonly number[]): Node =>
-    axes.length === 0 ? x : make("sum", [x], { axes: [...axes].sort((a, b) => a - b) });
-
+  const workshop: Workshop = { nodes: new Map(), epoch: 0, origin: { block: "", phase: "forward" } };
+  const make: Make = (op, inputs, attrs, options = {}) => makeNode(workshop, op, inputs, attrs, options);
+  const within: Builder["within"] = (whose, part) => withOrigin(workshop, whose, part);
   return {
     make,
-    inEpoch,
+    inEpoch: (number, part) => withEpoch(workshop, number, part),
     within,
-    at,
-    parameter: (name: string, shape: Shape): Node => make("parameter", [], { name }, { shape, dtype: "f32" }),
-    state: (name: string, shape: Shape): Node => make("state", [], { name }, { shape, dtype: "f32" }),
-    input: (name: string, shape: Shape, dtype: DType): Node => make("input", [], { name }, { shape, dtype }),
-    constant,
-    literal: (shape: Shape, data: readonly number[]): Node => make("literal", [], { data }, { shape, dtype: "f32" }),
-    iota: (shape: Shape, axis: number): Node => make("iota", [], { axis }, { shape }),
-    fill,
+    at: (span, part) => within({ ...workshop.origin, at: span }, part),
+    ...leaves(make),
+    ...functions(make),
+    ...arithmetic(make),
+    ...layout(make),
+    ...reductions(make),
+    ...composites(make),
+  };
+}
+
+function makeNode<K extends Op>(
+  workshop: Workshop,
+  op: K,
+  inputs: readonly Node[],
+  attrs: Attributes[K],
+  options: MakeOptions,
+): Node {
+  const record = opTable[op] as OpRecord<K>;
+  const inferred = record.infer(inputs, attrs, options);
+  if (typeof inferred === "string") {
+    const operands = inputs.map((input) => `${input.dtype}[${input.shape.join(",")}]`).join(", ");
+    throw new Error(`graph: ${op}(${operands}): ${inferred}`);
+  }
+  const { shape, dtype } = inferred;
+  const site = options.site ?? "";
+  const epoch = options.epoch ?? (inputs.length ? workshop.epoch : 0);
+  const ids = inputs.map((input) => input.id).join(",");
+  const key = `${op}|${ids}|${JSON.stringify(attrs)}|${shape.join(",")}|${dtype}|${site}|${epoch}`;
+  const same = workshop.nodes.get(key);
+  if (same) return same;
+  const origin = options.origin ?? workshop.origin;
+  // The table's `infer` has checked what the type says of inputs and attributes.
+  const node = { op, attrs, inputs, shape, dtype, id: workshop.nodes.size, site, epoch, origin } as unknown as Node;
+  workshop.nodes.set(key, node);
+  return node;
+}
+
+function withEpoch<T>(workshop: Workshop, epoch: number, part: () => T): T {
+  const before = workshop.epoch;
+  workshop.epoch = epoch;
+  try {
+    return part();
+  } finally {
+    workshop.epoch = before;
+  }
+}
+
+function withOrigin<T>(workshop: Workshop, origin: Origin, part: () => T): T {
+  const before = workshop.origin;
+  workshop.origin = origin;
+  try {
+    return part();
+  } finally {
+    workshop.origin = before;
+  }
+}
+
+/** Whether a node is that number everywhere, as far as its making shows it. */
+const isConstant = (node: Node, value: number): boolean =>
+  (node.op === "constant" && node.attrs.value === value) ||
+  ((node.op === "broadcast" || node.op === "reshape") && isConstant(node.inputs[0], value));
+
+// -0 + 0 is 0: both zeros have one key and one text, so they must be one value.
+const constant = (make: Make, value: number, dtype: DType = "f32"): Node =>
+  make("constant", [], { value: value + 0 }, { dtype });
+
+const fill = (make: Make, value: number, shape: Shape, dtype: DType = "f32"): Node =>
+  broadcast(make, constant(make, value, dtype), shape, []);
+
+function broadcast(make: Make, x: Node, shape: Shape, axes: readonly number[]): Node {
+  if (sameShape(x.shape, shape) && axes.every((axis, i) => axis === i)) return x;
+  if (x.op === "broadcast" && x.shape.every((size, i) => size === shape[mustAt(axes, i)])) {
+    const composed = x.attrs.axes.map((axis) => mustAt(axes, axis));
+    return broadcast(make, x.inputs[0], shape, composed);
+  }
+  return make("broadcast", [x], { axes }, { shape });
+}
+
+function reshape(make: Make, x: Node, shape: Shape): Node {
+  if (sameShape(x.shape, shape)) return x;
+  return x.op === "reshape" ? reshape(make, x.inputs[0], shape) : make("reshape", [x], {}, { shape });
+}
+
+const ascending = (axes: readonly number[]): number[] => [...axes].sort((a, b) => a - b);
+
+function mul(make: Make, x: Node, y: Node): Node {
+  if (x.dtype === "f32" && isConstant(x, 1)) return y;
+  return y.dtype === "f32" && isConstant(y, 1) ? x : make("mul", [x, y], {});
+}
+
+function add(make: Make, x: Node, y: Node): Node {
+  if (isConstant(x, 0)) return y;
+  return isConstant(y, 0) ? x : make("add", [x, y], {});
+}
+
+const sum = (make: Make, x: Node, axes: readonly number[]): Node =>
+  axes.length === 0 ? x : make("sum", [x], { axes: ascending(axes) });
+
+const leaves = (make: Make) =>
+  ({
+    parameter: (name, shape) => make("parameter", [], { name }, { shape, dtype: "f32" }),
+    state: (name, shape) => make("state", [], { name }, { shape, dtype: "f32" }),
+    input: (name, shape, dtype) => make("input", [], { name }, { shape, dtype }),
+    constant: (value, dtype) => constant(make, value, dtype),
+    literal: (shape, data) => make("literal", [], { data }, { shape, dtype: "f32" }),
+    iota: (shape, axis) => make("iota", [], { axis }, { shape }),
+    fill: (value, shape, dtype) => fill(make, value, shape, dtype),
+  }) satisfies Partial<Builder>;
+
+/** Ops of one operand, which infer all from it. */
+function functions(make: Make) {
+  const unary =
+    (op: Op): UnaryMaker =>
+    (x) =>
+      make(op, [x], {});
+  return {
     neg: unary("neg"),
     exp: unary("exp"),
     log: unary("log"),
@@ -140,10 +162,20 @@ export function createBuilder(): Builder {
     silu: unary("silu"),
     softplus: unary("softplus"),
     softmax: unary("softmax"),
-    add,
-    mul,
-    sub: (x: Node, y: Node): Node => (isConstant(y, 0) ? x : make("sub", [x, y], {})),
-    div: (x: Node, y: Node): Node => (isConstant(y, 1) ? x : make("div", [x, y], {})),
+  } satisfies Partial<Builder>;
+}
+
+/** Ops of two operands and more, place by place. */
+function arithmetic(make: Make) {
+  const binary =
+    (op: Op): BinaryMaker =>
+    (x, y) =>
+      make(op, [x, y], {});
+  return {
+    add: (x, y) => add(make, x, y),
+    mul: (x, y) => mul(make, x, y),
+    sub: (x, y) => (isConstant(y, 0) ? x : make("sub", [x, y], {})),
+    div: (x, y) => (isConstant(y, 1) ? x : make("div", [x, y], {})),
     min: binary("min"),
     max: binary("max"),
     pow: binary("pow"),
@@ -152,36 +184,45 @@ export function createBuilder(): Builder {
     eq: binary("eq"),
     and: binary("and"),
     or: binary("or"),
-    crossEntropy: binary("cross_entropy"),
-    gather: binary("gather"),
-    select: (condition: Node, then: Node, otherwise: Node): Node => make("select", [condition, then, otherwise], {}),
-    cast: (x: Node, to: DType): Node => (x.dtype === to ? x : make("cast", [x], { to })),
-    threefry: (word: 0 | 1, k0: Node, k1: Node, c0: Node, c1: Node): Node =>
-      make("threefry", [k0, k1, c0, c1], { word }),
-    broadcast,
-    transpose: (x: Node, order: readonly number[]): Node =>
-      // Output axis i is input axis order[i].
-      broadcast(
-        x,
-        order.map((axis) => x.shape[axis]!),
-        order.map((_, axis) => order.indexOf(axis)),
-      ),
-    reshape,
-    pack: (inputs: readonly Node[]): Node => make("pack", inputs, {}),
-    slice: (x: Node, offset: number, shape: Shape): Node =>
-      offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
-    sum,
-    mean: (x: Node, axes: readonly number[]): Node => {
-      const total = sum(x, axes);
-      return mul(total, fill(1 / sizeOf(axes.map((axis) => x.shape[axis]!)), total.shape));
-    },
-    reduceMax: (x: Node, axes: readonly number[]): Node =>
-      axes.length === 0 ? x : make("reduce_max", [x], { axes: [...axes].sort((a, b) => a - b) }),
-    contract: (spec: string, x: Node, y: Node): Node => make("contract", [x, y], { spec }),
-    scatterAdd: (index: Node, values: Node, rows: number): Node => make("scatter_add", [index, values], { rows }),
-    attention: (q: Node, k: Node, v: Node, attrs: Attributes["attention"]): Node => make("attention", [q, k, v], attrs),
-    sinkhorn: (logits: Node, attrs: Attributes["sinkhorn"]): Node => make("sinkhorn", [logits], attrs),
-    sinkhornVjp: (logits: Node, cotangent: Node, attrs: Attributes["sinkhorn_vjp"]): Node =>
-      make("sinkhorn_vjp", [logits, cotangent], attrs),
-  };
+    select: (condition, then, otherwise) => make("select", [condition, then, otherwise], {}),
+    cast: (x, to) => (x.dtype === to ? x : make("cast", [x], { to })),
+    threefry: (word, k0, k1, c0, c1) => make("threefry", [k0, k1, c0, c1], { word }),
+  } satisfies Partial<Builder>;
 }
+
+const layout = (make: Make) =>
+  ({
+    broadcast: (x, shape, axes) => broadcast(make, x, shape, axes),
+    transpose: (x, order) => {
+      // Output axis i is input axis order[i].
+      const shape = order.map((axis) => mustAt(x.shape, axis));
+      const axes = order.map((_, axis) => order.indexOf(axis));
+      return broadcast(make, x, shape, axes);
+    },
+    reshape: (x, shape) => reshape(make, x, shape),
+    pack: (inputs) => make("pack", inputs, {}),
+    slice: (x, offset, shape) =>
+      offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
+  }) satisfies Partial<Builder>;
+
+const reductions = (make: Make) =>
+  ({
+    sum: (x, axes) => sum(make, x, axes),
+    mean: (x, axes) => {
+      const total = sum(make, x, axes);
+      const count = sizeOf(axes.map((axis) => mustAt(x.shape, axis)));
+      return mul(make, total, fill(make, 1 / count, total.shape));
+    },
+    reduceMax: (x, axes) => (axes.length === 0 ? x : make("reduce_max", [x], { axes: ascending(axes) })),
+    contract: (spec, x, y) => make("contract", [x, y], { spec }),
+    gather: (table, index) => make("gather", [table, index], {}),
+    scatterAdd: (index, values, rows) => make("scatter_add", [index, values], { rows }),
+  }) satisfies Partial<Builder>;
+
+const composites = (make: Make) =>
+  ({
+    crossEntropy: (logits, classes) => make("cross_entropy", [logits, classes], {}),
+    attention: (q, k, v, attrs) => make("attention", [q, k, v], attrs),
+    sinkhorn: (logits, attrs) => make("sinkhorn", [logits], attrs),
+    sinkhornVjp: (logits, cotangent, attrs) => make("sinkhorn_vjp", [logits, cotangent], attrs),
+  }) satisfies Partial<Builder>;

@@ -5,17 +5,25 @@
 import type { Graph, Node } from "./node.js";
 import { opTable } from "./ops.js";
 import { allocate, sizeOf, type OpRecord, type Value } from "./record.js";
+import { mustGet } from "../../runtime/lookup.js";
 import { topological } from "./topology.js";
 
-export type Bindings = ReadonlyMap<string, ArrayLike<number>>;
+/** Values of leaves by name, in row-major order. */
+export type LeafValues = ReadonlyMap<string, ArrayLike<number>>;
 
+/** What an evaluation gives, in f64. */
 export interface Evaluated {
+  /** Named results of the graph. */
   readonly outputs: ReadonlyMap<string, Value>;
   /** New values of parameters and states, by name. */
   readonly updates: ReadonlyMap<string, Value>;
 }
 
-export function evaluate(graph: Graph, bindings: Bindings): Evaluated {
+/**
+ * The values of a graph's outputs and updates. Throws an Error that names a leaf without a binding or with one of
+ * another size, and an op that the table cannot evaluate.
+ */
+export function evaluate(graph: Graph, bindings: LeafValues): Evaluated {
   const results = [...graph.outputs.values(), ...graph.updates.values()];
   const order = topological(results);
   const readers = new Map<Node, number>();
@@ -25,17 +33,18 @@ export function evaluate(graph: Graph, bindings: Bindings): Evaluated {
   for (const node of order) {
     values.set(node, node.inputs.length || !("name" in node.attrs) ? compute(node, values) : bound(node, bindings));
     for (const input of node.inputs) {
-      const left = readers.get(input)! - 1;
-      readers.set(input, left);
-      if (left === 0) values.delete(input);
+      const remaining = mustGet(readers, input) - 1;
+      readers.set(input, remaining);
+      if (remaining === 0) values.delete(input);
     }
   }
   return {
-    outputs: new Map([...graph.outputs].map(([name, node]) => [name, values.get(node)!])),
-    updates: new Map([...graph.updates].map(([leaf, node]) => [leafName(leaf), values.get(node)!])),
+    outputs: new Map([...graph.outputs].map(([name, node]) => [name, mustGet(values, node)])),
+    updates: new Map([...graph.updates].map(([leaf, node]) => [leafName(leaf), mustGet(values, node)])),
   };
 }
 
+/** The name of a parameter, a state or an input. Throws for any other node. */
 export function leafName(node: Node): string {
   if (node.op === "parameter" || node.op === "state" || node.op === "input") return node.attrs.name;
   throw new Error(`graph: ${node.op} has no name`);
@@ -46,17 +55,17 @@ function compute(node: Node, values: ReadonlyMap<Node, Value>): Value {
   if (!record.evaluate) throw new Error(`graph: ${node.op} cannot be evaluated`);
   return (record.evaluate as (node: Node, inputs: readonly Value[]) => Value)(
     node,
-    node.inputs.map((input) => values.get(input)!),
+    node.inputs.map((input) => mustGet(values, input)),
   );
 }
 
-function bound(node: Node, bindings: Bindings): Value {
+function bound(node: Node, bindings: LeafValues): Value {
   const name = leafName(node);
-  const given = bindings.get(name);
-  if (!given) throw new Error(`graph: ${name} is not bound`);
+  const values = bindings.get(name);
+  if (!values) throw new Error(`graph: ${name} is not bound`);
   const size = sizeOf(node.shape);
-  if (given.length !== size) throw new Error(`graph: ${name} has ${given.length} values for ${size} places`);
+  if (values.length !== size) throw new Error(`graph: ${name} has ${values.length} values for ${size} places`);
   const value = allocate(node.dtype, size);
-  value.set(given);
+  value.set(values);
   return value;
 }

@@ -10,7 +10,9 @@
  */
 import type { Span } from "../diagnostics/span.js";
 
+/** What a value is: f32, an exact unsigned word of 32 bits, or a truth value. */
 export type DType = "f32" | "u32" | "bool";
+/** Sizes of the axes in order; `[]` is a scalar. All are positive integers. */
 export type Shape = readonly number[];
 
 /** Attributes of each op. The op table (`ops.ts`) has one record for every key here, checked by the type system. */
@@ -131,12 +133,37 @@ export interface Attributes {
   attention_vjp: { readonly scale: number; readonly causal: boolean; readonly wrt: "query" | "key" | "value" };
 }
 
+/** The name of an op. */
 export type Op = keyof Attributes;
 
+/** Ops without operands: leaves, and what is made of attributes alone. */
+export type Leaf = "parameter" | "state" | "input" | "constant" | "literal" | "iota";
+/** Elementwise ops of two operands of one shape. */
+export type ElementwisePair = "add" | "sub" | "mul" | "div" | "min" | "max" | "pow" | "lt" | "le" | "eq" | "and" | "or";
+type Two = ElementwisePair | "contract" | "gather" | "scatter_add" | "cross_entropy" | "sinkhorn_vjp" | "attention_lse";
+type Three = "select" | "attention";
+
+/**
+ * The operands of an op, or one value for each. The op table's `infer` refuses other numbers of operands, so a rule
+ * that has found an op may read its operands without asking whether they are there.
+ */
+export type Operands<K extends Op, T> = K extends Leaf | "pack"
+  ? readonly T[]
+  : K extends Two
+    ? readonly [T, T, ...T[]]
+    : K extends Three
+      ? readonly [T, T, T, ...T[]]
+      : K extends "threefry"
+        ? readonly [T, T, T, T, ...T[]]
+        : K extends "attention_vjp"
+          ? readonly [T, T, T, T, T, T, ...T[]]
+          : readonly [T, ...T[]];
+
+/** A node of the op K: an immutable record that only a builder makes. */
 export interface NodeOf<K extends Op> {
   readonly op: K;
   readonly attrs: Attributes[K];
-  readonly inputs: readonly Node[];
+  readonly inputs: Operands<K, Node>;
   readonly shape: Shape;
   readonly dtype: DType;
   /** Rises in order of creation; inputs have smaller ids. Only unique within one builder. */
@@ -163,7 +190,9 @@ export interface Origin {
   readonly at?: Span;
 }
 
+/** A node of any op. */
 export type Node = { readonly [K in Op]: NodeOf<K> }[Op];
+/** A node of the op K, as `node.op === K` narrows it; of a union of ops any of them. */
 export type NodeWith<K extends Op> = Extract<Node, { readonly op: K }>;
 
 /**
@@ -182,8 +211,8 @@ export interface Graph {
    */
   readonly streams?: ReadonlySet<Node>;
   /**
-   * Activations of at least so many values are kept in half precision (`src/schedule/fusion/precision.ts`); all in f32 when it
-   * does not say.
+   * Activations of at least so many values are kept in half precision (`src/schedule/fusion/precision.ts`); without
+   * it all are kept in f32.
    */
   readonly half?: number;
 }

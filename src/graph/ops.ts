@@ -9,6 +9,8 @@ import { structure } from "./ops/structure.js";
 import type { Op } from "./node.js";
 import type { OpTable } from "./record.js";
 
+/** The record of every op. */
 export const opTable: OpTable = { ...leaves, ...elementwise, ...structure, ...composites, ...attentions };
 
+/** The names of all ops. */
 export const allOps = Object.keys(opTable) as readonly Op[];

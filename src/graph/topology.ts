@@ -1,14 +1,13 @@
 /** Orders of nodes. Ids rise with creation, so ordering what is reachable by id puts producers first. */
 import type { Graph, Node } from "./node.js";
 
-/** All nodes that `roots` need, producers first; what is in `known` is left out, and what only that needs. */
-export function topological(roots: Iterable<Node>, known: Iterable<Node> = []): Node[] {
-  const left = new Set(known);
+/** All nodes that `roots` need, producers first; `stops` are left out, and so is what only they need. */
+export function topological(roots: Iterable<Node>, stops: Iterable<Node> = []): Node[] {
+  const stopped = new Set(stops);
   const seen = new Set<Node>();
   const stack = [...roots];
-  while (stack.length) {
-    const node = stack.pop()!;
-    if (seen.has(node) || left.has(node)) continue;
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (seen.has(node) || stopped.has(node)) continue;
     seen.add(node);
     stack.push(...node.inputs);
   }

@@ -73,7 +73,6 @@ export const subjectsOf = (set: ConstraintSet): Subject[] =>
     }),
   );
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
 
 /** Numbers in 0 .. 1, reproducibly. */
 export function random(seed: number): () => number {

@@ -3,37 +3,39 @@
  * here by hand is tested against the derivative of the expansion. All work along the last axis (softmax, cross_entropy)
  * or the last two (sinkhorn).
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import type { Builder } from "../builder.js";
-import type { Attributes, Node, NodeWith, Op } from "../node.js";
+import type { Attributes, Node, NodeWith } from "../node.js";
 import { sameShape, sizeOf, type Inferred, type OpRecord, type Sample, type Value } from "../record.js";
 import { erf } from "../special.js";
 
 const draw = (shape: readonly number[], low = -3, high = 3): Sample => ({ shape, dtype: "f32", low, high });
 
 const last = (x: Node): number => x.shape.length - 1;
-const others = (x: Node): number[] => x.shape.map((_, axis) => axis).slice(0, -1);
-const overLast = (b: Builder, x: Node, like: Node): Node => b.broadcast(x, like.shape, others(like));
+const lastSize = (x: Node): number => mustAt(x.shape, last(x));
+const outerAxes = (x: Node): number[] => x.shape.map((_, axis) => axis).slice(0, -1);
+const overLast = (b: Builder, x: Node, like: Node): Node => b.broadcast(x, like.shape, outerAxes(like));
 
-const floats = (inputs: readonly Node[], rank: number): Inferred | string =>
-  inputs.length !== 1 || inputs[0]!.dtype !== "f32" || inputs[0]!.shape.length < rank
+const floats = ([x, ...others]: readonly Node[], rank: number): Inferred | string =>
+  !x || others.length || x.dtype !== "f32" || x.shape.length < rank
     ? `takes one f32 operand of rank ${rank} at least`
-    : { shape: inputs[0]!.shape, dtype: "f32" };
+    : { shape: x.shape, dtype: "f32" };
 
 const map = (x: Value, f: (x: number) => number): Float64Array => Float64Array.from(x, f);
 
-function activation<K extends Op>(
+function activation(
   f: (x: number) => number,
   expand: (b: Builder, x: Node) => Node,
   derivative: (b: Builder, x: Node, y: Node) => Node,
-): OpRecord<K> {
+) {
   return {
     infer: (inputs) => floats(inputs, 0),
-    evaluate: (_, [x]) => map(x!, f),
-    vjp: (b, node, g) => [b.mul(g, derivative(b, node.inputs[0]!, node as unknown as Node))],
+    evaluate: (_, [x]) => map(x, f),
+    vjp: (b, node, g) => [b.mul(g, derivative(b, node.inputs[0], node))],
     flops: (node) => 8 * sizeOf(node.shape),
-    expand: (b, node) => expand(b, node.inputs[0]!),
-    cases: [{ attrs: {} as Attributes[K], inputs: [draw([2, 3])] }],
-  };
+    expand: (b, node) => expand(b, node.inputs[0]),
+    cases: [{ attrs: {}, inputs: [draw([2, 3])] }],
+  } satisfies OpRecord<"gelu" | "silu" | "softplus">;
 }
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -132,17 +134,17 @@ function evaluateSinkhorn(
   z: Value,
   g: Value | null,
 ): Float64Array {
-  const n = node.shape[node.shape.length - 1]!;
+  const n = lastSize(node);
   const out = new Float64Array(z.length);
   for (let start = 0; start < z.length; start += n * n) {
     const { steps } = sweep(Float64Array.from(z.subarray(start, start + n * n)), n, node.attrs);
     if (!g) {
-      out.set(steps[steps.length - 1]!.p, start);
+      out.set(mustAt(steps, steps.length - 1).p, start);
       continue;
     }
     let d: Float64Array = Float64Array.from(g.subarray(start, start + n * n));
     for (let s = steps.length - 1; s >= 0; s--) {
-      const { axis, p, sums } = steps[s]!;
+      const { axis, p, sums } = mustAt(steps, s);
       const at = (line: number, j: number): number => (axis === 1 ? line * n + j : j * n + line);
       const back = new Float64Array(n * n);
       // The column pass of the paper's convention hands on logarithms: its derivative is that of a log-softmax.
@@ -175,21 +177,22 @@ const square = (inputs: readonly Node[], count: number): Inferred | string => {
     : { shape: x.shape, dtype: "f32" };
 };
 
-const sinkhornCases: readonly SinkhornAttributes[] = [
+const sinkhornCases: readonly [SinkhornAttributes, ...SinkhornAttributes[]] = [
   { iterations: 5, convention: "paper", epsilon: 0 },
   { iterations: 4, convention: "deepseek", epsilon: 1e-6 },
   { iterations: 1, convention: "paper", epsilon: 0 },
   { iterations: 1, convention: "deepseek", epsilon: 1e-6 },
 ];
 
+/** Records of the composites: each expands into simpler ops. */
 export const composites = {
   softmax: {
     infer: (inputs) => floats(inputs, 1),
     evaluate: (node, [x]) => {
-      const width = node.shape[node.shape.length - 1]!;
-      const out = new Float64Array(x!.length);
-      for (let start = 0; start < x!.length; start += width) {
-        const row = Float64Array.from(x!.subarray(start, start + width));
+      const width = lastSize(node);
+      const out = new Float64Array(x.length);
+      for (let start = 0; start < x.length; start += width) {
+        const row = Float64Array.from(x.subarray(start, start + width));
         const largest = row.reduce((p, q) => Math.max(p, q), Number.NEGATIVE_INFINITY);
         const shifted = row.map((value) => Math.exp(value - largest));
         const total = shifted.reduce((p, q) => p + q, 0);
@@ -201,13 +204,13 @@ export const composites = {
       return out;
     },
     vjp: (b, node, g) => {
-      const p = node as Node;
+      const p = node;
       const dot = b.sum(b.mul(g, p), [last(p)]);
       return [b.mul(p, b.sub(g, overLast(b, dot, p)))];
     },
     flops: (node) => 5 * sizeOf(node.shape),
     expand: (b, node) => {
-      const x = node.inputs[0]!;
+      const x = node.inputs[0];
       const e = b.exp(b.sub(x, overLast(b, b.reduceMax(x, [last(x)]), x)));
       return b.div(e, overLast(b, b.sum(e, [last(x)]), x));
     },
@@ -216,7 +219,7 @@ export const composites = {
       { attrs: {}, inputs: [draw([2, 40])] },
     ],
   } satisfies OpRecord<"softmax">,
-  gelu: activation<"gelu">(
+  gelu: activation(
     (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
     (b, x) =>
       b.mul(b.mul(b.fill(0.5, x.shape), x), b.add(b.fill(1, x.shape), b.erf(b.mul(x, b.fill(Math.SQRT1_2, x.shape))))),
@@ -229,7 +232,7 @@ export const composites = {
       return b.add(phi, b.mul(x, density));
     },
   ),
-  silu: activation<"silu">(
+  silu: activation(
     (x) => x * logistic(x),
     (b, x) => b.mul(x, b.sigmoid(x)),
     (b, x, y) => {
@@ -237,7 +240,7 @@ export const composites = {
       return b.add(s, b.mul(y, b.sub(b.fill(1, x.shape), s)));
     },
   ),
-  softplus: activation<"softplus">(
+  softplus: activation(
     (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
     (b, x) => b.add(b.max(x, b.fill(0, x.shape)), b.log(b.add(b.fill(1, x.shape), b.exp(b.neg(b.abs(x)))))),
     (b, x) => b.sigmoid(x),
@@ -252,9 +255,9 @@ export const composites = {
         : "targets must have the logits' shape without the last axis";
     },
     evaluate: (node, [logits, target]) => {
-      const width = node.inputs[0]!.shape[last(node.inputs[0]!)]!;
-      return Float64Array.from(target!, (label, i) => {
-        const row = logits!.subarray(i * width, (i + 1) * width);
+      const width = lastSize(node.inputs[0]);
+      return Float64Array.from(target, (label, i) => {
+        const row = logits.subarray(i * width, (i + 1) * width);
         let largest = Number.NEGATIVE_INFINITY;
         for (const value of row) largest = Math.max(largest, value);
         let total = 0;
@@ -263,13 +266,13 @@ export const composites = {
       });
     },
     vjp: (b, node, g) => {
-      const [logits, target] = node.inputs as [Node, Node];
+      const [logits, target] = node.inputs;
       const hit = b.cast(b.eq(b.iota(logits.shape, last(logits)), overLast(b, target, logits)), "f32");
       return [b.mul(overLast(b, g, logits), b.sub(b.softmax(logits), hit)), null];
     },
-    flops: (node) => 5 * sizeOf(node.inputs[0]!.shape),
+    flops: (node) => 5 * sizeOf(node.inputs[0].shape),
     expand: (b, node) => {
-      const [logits, target] = node.inputs as [Node, Node];
+      const [logits, target] = node.inputs;
       const axis = last(logits);
       const largest = b.reduceMax(logits, [axis]);
       const total = b.sum(b.exp(b.sub(logits, overLast(b, largest, logits))), [axis]);
@@ -281,23 +284,23 @@ export const composites = {
   } satisfies OpRecord<"cross_entropy">,
   sinkhorn: {
     infer: (inputs) => square(inputs, 1),
-    evaluate: (node, [z]) => evaluateSinkhorn(node, z!, null),
-    vjp: (b, node, g) => [b.sinkhornVjp(node.inputs[0]!, g, node.attrs)],
+    evaluate: (node, [z]) => evaluateSinkhorn(node, z, null),
+    vjp: (b, node, g) => [b.sinkhornVjp(node.inputs[0], g, node.attrs)],
     flops: (node) => 4 * node.attrs.iterations * sizeOf(node.shape),
-    expand: (b, node) => expandSinkhorn(b, node.inputs[0]!, node.attrs),
+    expand: (b, node) => expandSinkhorn(b, node.inputs[0], node.attrs),
     cases: [
       ...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3])] })),
-      { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4])] },
+      { attrs: sinkhornCases[0], inputs: [draw([3, 4, 4])] },
     ],
   } satisfies OpRecord<"sinkhorn">,
   sinkhorn_vjp: {
     infer: (inputs) => square(inputs, 2),
-    evaluate: (node, [z, g]) => evaluateSinkhorn(node, z!, g!),
+    evaluate: (node, [z, g]) => evaluateSinkhorn(node, z, g),
     vjp: null,
     flops: (node) => 12 * node.attrs.iterations * sizeOf(node.shape),
     cases: [
       ...sinkhornCases.map((attrs) => ({ attrs, inputs: [draw([2, 3, 3]), draw([2, 3, 3])] })),
-      { attrs: sinkhornCases[0]!, inputs: [draw([3, 4, 4]), draw([3, 4, 4])] },
+      { attrs: sinkhornCases[0], inputs: [draw([3, 4, 4]), draw([3, 4, 4])] },
     ],
   } satisfies OpRecord<"sinkhorn_vjp">,
 };

@@ -3,19 +3,11 @@
  * min, max) the side is chosen as common frameworks choose it: the derivative of abs at 0 is 0, ties of min and max go
  * half to each.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import { threefry2x32 } from "../../../runtime/threefry.js";
 import type { Builder } from "../builder.js";
-import type { DType, Node, Op } from "../node.js";
-import {
-  allocate,
-  sameShape,
-  sizeOf,
-  type Case,
-  type Inferred,
-  type OpRecord,
-  type Sample,
-  type Value,
-} from "../record.js";
+import type { DType, ElementwisePair, Node } from "../node.js";
+import { allocate, sameShape, sizeOf, type Inferred, type OpRecord, type Sample, type Value } from "../record.js";
 import { erf } from "../special.js";
 
 const SHAPE = [2, 3];
@@ -32,7 +24,8 @@ const like = (b: Builder, x: Node, value: number): Node => b.fill(value, x.shape
 
 function same(inputs: readonly Node[], count: number, dtypes: readonly DType[], result?: DType): Inferred | string {
   if (inputs.length !== count) return `takes ${count} operands`;
-  const first = inputs[0]!;
+  const [first] = inputs;
+  if (!first) return "takes operands";
   for (const input of inputs) {
     if (!sameShape(input.shape, first.shape)) return "operands must have one shape";
     if (input.dtype !== first.dtype) return "operands must have one dtype";
@@ -41,60 +34,74 @@ function same(inputs: readonly Node[], count: number, dtypes: readonly DType[], 
   return { shape: first.shape, dtype: result ?? first.dtype };
 }
 
-const map = (size: number, dtype: DType, f: (i: number) => number): Value => {
+/** A tensor of that dtype with f(i) at every place i. */
+function fromIndex(size: number, dtype: DType, f: (i: number) => number): Value {
   const out = allocate(dtype, size);
   for (let i = 0; i < size; i++) out[i] = f(i);
   return out;
-};
+}
 
-type Empty = Record<never, never>;
+/** A tensor of that dtype with f of the values of x, place by place. */
+const map = (dtype: DType, x: Value, f: (x: number) => number): Value => fromIndex(x.length, dtype, (i) => f(x[i]!));
 
-function unary<K extends Op>(
+/** The same of two operands. */
+const map2 = (dtype: DType, x: Value, y: Value, f: (x: number, y: number) => number): Value =>
+  fromIndex(x.length, dtype, (i) => f(x[i]!, y[i]!));
+
+/** Functions of one real number, f32 to f32. */
+type RealFunction = "neg" | "exp" | "log" | "sqrt" | "tanh" | "erf" | "abs" | "sin" | "cos" | "sigmoid";
+/** Ops of two numbers that give a number, and that give a truth value. */
+type Condition = "lt" | "le" | "eq" | "and" | "or";
+type Arithmetic = Exclude<ElementwisePair, Condition>;
+
+/** `derivative`: of y = f(x) by x, as graph, from x and y. */
+function unary(
   f: (x: number) => number,
   derivative: (b: Builder, x: Node, y: Node) => Node,
   sample: Sample,
   flops = 1,
-): OpRecord<K> {
+) {
   return {
     infer: (inputs) => same(inputs, 1, ["f32"]),
-    evaluate: (node, [x]) => map(sizeOf(node.shape), "f32", (i) => f(x![i]!)),
-    vjp: (b, node, g) => [b.mul(g, derivative(b, node.inputs[0]!, node as unknown as Node))],
+    evaluate: (_, [x]) => map("f32", x, f),
+    vjp: (b, node, g) => [b.mul(g, derivative(b, node.inputs[0], node))],
     flops: (node) => flops * sizeOf(node.shape),
-    cases: [{ attrs: {} as Empty, inputs: [sample] } as unknown as Case<K>],
-  };
+    cases: [{ attrs: {}, inputs: [sample] }],
+  } satisfies OpRecord<RealFunction>;
 }
 
-function binary<K extends Op>(
+/** `vjp`: the cotangents of x and y as graph, from that of the result. */
+function binary(
   f: (x: number, y: number) => number,
   vjp: (b: Builder, g: Node, x: Node, y: Node, result: Node) => readonly [Node, Node],
   samples: readonly (readonly [Sample, Sample])[],
   dtypes: readonly DType[] = ["f32"],
-): OpRecord<K> {
+) {
   return {
     infer: (inputs) => same(inputs, 2, dtypes),
-    evaluate: (node, [x, y]) => map(sizeOf(node.shape), node.dtype, (i) => f(x![i]!, y![i]!)),
-    vjp: (b, node, g) =>
-      node.dtype === "f32" ? vjp(b, g, node.inputs[0]!, node.inputs[1]!, node as unknown as Node) : [null, null],
+    evaluate: (node, [x, y]) => map2(node.dtype, x, y, f),
+    vjp: (b, node, g) => (node.dtype === "f32" ? vjp(b, g, node.inputs[0], node.inputs[1], node) : [null, null]),
     flops: (node) => sizeOf(node.shape),
-    cases: samples.map((inputs) => ({ attrs: {} as Empty, inputs }) as unknown as Case<K>),
-  };
+    cases: samples.map((inputs) => ({ attrs: {}, inputs })),
+  } satisfies OpRecord<Arithmetic>;
 }
 
-function condition<K extends Op>(
+function condition(
   f: (x: number, y: number) => boolean,
   dtypes: readonly DType[],
   samples: readonly (readonly Sample[])[],
-): OpRecord<K> {
+) {
   return {
     infer: (inputs) => same(inputs, 2, dtypes, "bool"),
-    evaluate: (node, [x, y]) => map(sizeOf(node.shape), "bool", (i) => (f(x![i]!, y![i]!) ? 1 : 0)),
+    evaluate: (_, [x, y]) => map2("bool", x, y, (p, q) => (f(p, q) ? 1 : 0)),
     vjp: null,
     flops: (node) => sizeOf(node.shape),
-    cases: samples.map((inputs) => ({ attrs: {} as Empty, inputs }) as unknown as Case<K>),
-  };
+    cases: samples.map((inputs) => ({ attrs: {}, inputs })),
+  } satisfies OpRecord<Condition>;
 }
 
-function leaf<K extends Op>(dtypes: readonly DType[]): OpRecord<K> {
+/** What is bound by name: its maker says shape and dtype. */
+function leaf(dtypes: readonly DType[]) {
   return {
     infer: (_, __, { shape, dtype }) => {
       if (!shape || !dtype) return "needs a shape and a dtype";
@@ -104,7 +111,7 @@ function leaf<K extends Op>(dtypes: readonly DType[]): OpRecord<K> {
     vjp: null,
     flops: () => 0,
     cases: [],
-  };
+  } satisfies OpRecord<"parameter" | "state" | "input">;
 }
 
 /** d/dx of min and max: all of it where x wins, half at a tie. */
@@ -123,15 +130,16 @@ const APART: readonly (readonly [Sample, Sample])[] = [
   [draw(0.1, 2), draw(-2, -0.1)],
 ];
 
+/** Records of the ops without operands. */
 export const leaves = {
-  parameter: leaf<"parameter">(["f32"]),
-  state: leaf<"state">(["f32"]),
-  input: leaf<"input">(["f32", "u32"]),
+  parameter: leaf(["f32"]),
+  state: leaf(["f32"]),
+  input: leaf(["f32", "u32"]),
   constant: {
     // Neither the text form nor WGSL can write what is not finite, and f32 is what kernels compute in.
     infer: (_, { value }, { dtype }) =>
       Number.isFinite(Math.fround(value)) ? { shape: [], dtype: dtype ?? "f32" } : `${value} is not a finite f32`,
-    evaluate: (node) => map(1, node.dtype, () => node.attrs.value),
+    evaluate: (node) => fromIndex(1, node.dtype, () => node.attrs.value),
     vjp: () => [],
     flops: () => 0,
     cases: [
@@ -156,8 +164,8 @@ export const leaves = {
       !shape || axis >= shape.length ? "needs a shape with that axis" : { shape, dtype: "u32" },
     evaluate: (node) => {
       const inner = sizeOf(node.shape.slice(node.attrs.axis + 1));
-      const size = node.shape[node.attrs.axis]!;
-      return map(sizeOf(node.shape), "u32", (i) => Math.floor(i / inner) % size);
+      const size = mustAt(node.shape, node.attrs.axis);
+      return fromIndex(sizeOf(node.shape), "u32", (i) => Math.floor(i / inner) % size);
     },
     vjp: () => [],
     flops: () => 0,
@@ -172,18 +180,19 @@ export const leaves = {
 const SIGMOID = 8;
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 
+/** Records of the ops that work place by place on operands of one shape. */
 export const elementwise = {
-  neg: unary<"neg">(
+  neg: unary(
     (x) => -x,
     (b, x) => like(b, x, -1),
     draw(-2, 2),
   ),
-  exp: unary<"exp">(Math.exp, (_, __, y) => y, draw(-3, 3)),
-  log: unary<"log">(Math.log, (b, x) => b.div(like(b, x, 1), x), draw(0.1, 5)),
-  sqrt: unary<"sqrt">(Math.sqrt, (b, x, y) => b.div(like(b, x, 0.5), y), draw(0.1, 5)),
-  tanh: unary<"tanh">(Math.tanh, (b, x, y) => b.sub(like(b, x, 1), b.mul(y, y)), draw(-3, 3)),
-  erf: unary<"erf">(erf, (b, x) => b.mul(like(b, x, TWO_OVER_SQRT_PI), b.exp(b.neg(b.mul(x, x)))), draw(-3, 3)),
-  abs: unary<"abs">(
+  exp: unary(Math.exp, (_, __, y) => y, draw(-3, 3)),
+  log: unary(Math.log, (b, x) => b.div(like(b, x, 1), x), draw(0.1, 5)),
+  sqrt: unary(Math.sqrt, (b, x, y) => b.div(like(b, x, 0.5), y), draw(0.1, 5)),
+  tanh: unary(Math.tanh, (b, x, y) => b.sub(like(b, x, 1), b.mul(y, y)), draw(-3, 3)),
+  erf: unary(erf, (b, x) => b.mul(like(b, x, TWO_OVER_SQRT_PI), b.exp(b.neg(b.mul(x, x)))), draw(-3, 3)),
+  abs: unary(
     Math.abs,
     (b, x) => {
       const zero = like(b, x, 0);
@@ -191,15 +200,15 @@ export const elementwise = {
     },
     draw(-2, 2, [0]),
   ),
-  sin: unary<"sin">(Math.sin, (b, x) => b.cos(x), draw(-6, 6)),
-  cos: unary<"cos">(Math.cos, (b, x) => b.neg(b.sin(x)), draw(-6, 6)),
-  sigmoid: unary<"sigmoid">(
+  sin: unary(Math.sin, (b, x) => b.cos(x), draw(-6, 6)),
+  cos: unary(Math.cos, (b, x) => b.neg(b.sin(x)), draw(-6, 6)),
+  sigmoid: unary(
     (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
     (b, x, y) => b.mul(y, b.sub(like(b, x, 1), y)),
     draw(-5, 5),
     SIGMOID,
   ),
-  add: binary<"add">(
+  add: binary(
     (x, y) => x + y,
     (_, g) => [g, g],
     [
@@ -208,7 +217,7 @@ export const elementwise = {
     ],
     ["f32", "u32"],
   ),
-  sub: binary<"sub">(
+  sub: binary(
     (x, y) => x - y,
     (b, g) => [g, b.neg(g)],
     [
@@ -218,7 +227,7 @@ export const elementwise = {
     ["f32", "u32"],
   ),
   mul: {
-    ...binary<"mul">(
+    ...binary(
       (x, y) => x * y,
       (b, g, x, y) => [b.mul(g, y), b.mul(g, x)],
       [
@@ -227,32 +236,31 @@ export const elementwise = {
       ],
       ["f32", "u32"],
     ),
-    evaluate: (node, [x, y]) =>
-      map(sizeOf(node.shape), node.dtype, (i) => (node.dtype === "u32" ? Math.imul(x![i]!, y![i]!) : x![i]! * y![i]!)),
+    evaluate: (node, [x, y]) => map2(node.dtype, x, y, node.dtype === "u32" ? Math.imul : (p, q) => p * q),
   } satisfies OpRecord<"mul">,
-  div: binary<"div">(
+  div: binary(
     (x, y) => x / y,
     (b, g, _, y, result) => [b.div(g, y), b.neg(b.mul(g, b.div(result, y)))],
     [[draw(-2, 2), draw(0.5, 2)]],
   ),
-  min: binary<"min">(
+  min: binary(
     Math.min,
     (b, g, x, y) => [winner(b, g, b.lt(x, y), b.lt(y, x)), winner(b, g, b.lt(y, x), b.lt(x, y))],
     [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]],
     ["f32", "u32"],
   ),
-  max: binary<"max">(
+  max: binary(
     Math.max,
     (b, g, x, y) => [winner(b, g, b.lt(y, x), b.lt(x, y)), winner(b, g, b.lt(x, y), b.lt(y, x))],
     [...APART, [drawInteger(0, 0xffffffff), drawInteger(0, 0xffffffff)]],
     ["f32", "u32"],
   ),
-  pow: binary<"pow">(
+  pow: binary(
     (x, y) => x ** y,
     (b, g, x, y, result) => [b.mul(g, b.mul(y, b.pow(x, b.sub(y, like(b, y, 1))))), b.mul(g, b.mul(result, b.log(x)))],
     [[draw(0.5, 2), draw(-2, 3)]],
   ),
-  lt: condition<"lt">(
+  lt: condition(
     (x, y) => x < y,
     ["f32", "u32"],
     [
@@ -260,7 +268,7 @@ export const elementwise = {
       [drawInteger(0, 3), drawInteger(0, 3)],
     ],
   ),
-  le: condition<"le">(
+  le: condition(
     (x, y) => x <= y,
     ["f32", "u32"],
     [
@@ -268,7 +276,7 @@ export const elementwise = {
       [drawInteger(0, 3), drawInteger(0, 3)],
     ],
   ),
-  eq: condition<"eq">(
+  eq: condition(
     (x, y) => x === y,
     ["f32", "u32"],
     [
@@ -276,18 +284,18 @@ export const elementwise = {
       [drawInteger(0, 2), drawInteger(0, 2)],
     ],
   ),
-  and: condition<"and">((x, y) => x !== 0 && y !== 0, ["bool"], [[TRUTH, TRUTH]]),
-  or: condition<"or">((x, y) => x !== 0 || y !== 0, ["bool"], [[TRUTH, TRUTH]]),
+  and: condition((x, y) => x !== 0 && y !== 0, ["bool"], [[TRUTH, TRUTH]]),
+  or: condition((x, y) => x !== 0 || y !== 0, ["bool"], [[TRUTH, TRUTH]]),
   not: {
     infer: (inputs) => same(inputs, 1, ["bool"]),
-    evaluate: (node, [x]) => map(sizeOf(node.shape), "bool", (i) => (x![i] ? 0 : 1)),
+    evaluate: (_, [x]) => map("bool", x, (truth) => (truth ? 0 : 1)),
     vjp: null,
     flops: (node) => sizeOf(node.shape),
     cases: [{ attrs: {}, inputs: [TRUTH] }],
   } satisfies OpRecord<"not">,
   finite: {
     infer: (inputs) => same(inputs, 1, ["f32"], "bool"),
-    evaluate: (node, [x]) => map(sizeOf(node.shape), "bool", (i) => (Number.isFinite(x![i]!) ? 1 : 0)),
+    evaluate: (_, [x]) => map("bool", x, (value) => (Number.isFinite(value) ? 1 : 0)),
     vjp: null,
     // A mask and a comparison.
     flops: (node) => 2 * sizeOf(node.shape),
@@ -302,10 +310,11 @@ export const elementwise = {
       return same([then, otherwise], 2, ["f32", "u32"]);
     },
     evaluate: (node, [test, then, otherwise]) =>
-      map(sizeOf(node.shape), node.dtype, (i) => (test![i] ? then![i]! : otherwise![i]!)),
+      fromIndex(test.length, node.dtype, (i) => (test[i] ? then : otherwise)[i]!),
     vjp: (b, node, g) => {
       const zero = like(b, g, 0);
-      return [null, b.select(node.inputs[0]!, g, zero), b.select(node.inputs[0]!, zero, g)];
+      const [test] = node.inputs;
+      return [null, b.select(test, g, zero), b.select(test, zero, g)];
     },
     flops: (node) => sizeOf(node.shape),
     cases: [
@@ -315,11 +324,12 @@ export const elementwise = {
   } satisfies OpRecord<"select">,
   cast: {
     infer: (inputs, { to }) => {
-      const from = inputs[0]?.dtype;
+      const [x] = inputs;
+      const from = x?.dtype;
       const allowed = (to === "f32" && from !== "f32") || (to === "u32" && from !== "u32");
-      return inputs.length === 1 && allowed ? { shape: inputs[0]!.shape, dtype: to } : `cannot turn ${from} into ${to}`;
+      return x && inputs.length === 1 && allowed ? { shape: x.shape, dtype: to } : `cannot turn ${from} into ${to}`;
     },
-    evaluate: (node, [x]) => map(sizeOf(node.shape), node.dtype, (i) => Math.trunc(x![i]!)),
+    evaluate: (node, [x]) => map(node.dtype, x, Math.trunc),
     vjp: () => [null],
     flops: (node) => sizeOf(node.shape),
     cases: [
@@ -332,7 +342,7 @@ export const elementwise = {
   threefry: {
     infer: (inputs) => same(inputs, 4, ["u32"]),
     evaluate: (node, [k0, k1, c0, c1]) =>
-      map(sizeOf(node.shape), "u32", (i) => threefry2x32([k0![i]!, k1![i]!], [c0![i]!, c1![i]!])[node.attrs.word]),
+      fromIndex(k0.length, "u32", (i) => threefry2x32([k0[i]!, k1[i]!], [c0[i]!, c1[i]!])[node.attrs.word]),
     vjp: null,
     flops: (node) => 80 * sizeOf(node.shape),
     cases: ([0, 1] as const).map((word) => ({

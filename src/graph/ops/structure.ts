@@ -1,43 +1,54 @@
 /** The rows of the op table that move, reduce and multiply: layout, reductions, contraction, gather and scatter. */
-import type { Builder } from "../builder.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import type { Node, NodeWith } from "../node.js";
 import { SLOT, slotsOf, wholeSlots } from "../packing.js";
 import { allocate, sizeOf, stridesOf, walk, type OpRecord, type Sample, type Value } from "../record.js";
 
+type Reduction = NodeWith<"sum" | "reduce_max">;
+
 const draw = (shape: readonly number[], low = -2, high = 2): Sample => ({ shape, dtype: "f32", low, high });
 
-const kept = (node: Node, axes: readonly number[]): number[] =>
-  node.inputs[0]!.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+/** The axes of a reduction's operand that stay. */
+const kept = (node: Reduction, axes: readonly number[]): number[] =>
+  node.inputs[0].shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
 
 /** Strides of the result for walking the input of a reduction. */
-function keptStrides(node: NodeWith<"sum"> | NodeWith<"reduce_max">): number[] {
+function keptStrides(node: Reduction): number[] {
   const strides = stridesOf(node.shape);
-  let i = 0;
-  return node.inputs[0]!.shape.map((_, axis) => (node.attrs.axes.includes(axis) ? 0 : strides[i++]!));
+  const axes = kept(node, node.attrs.axes);
+  return node.inputs[0].shape.map((_, axis) => strides[axes.indexOf(axis)] ?? 0);
 }
 
 function inferReduction(inputs: readonly Node[], { axes }: { readonly axes: readonly number[] }) {
   const x = inputs[0];
   if (!x || inputs.length !== 1 || x.dtype !== "f32") return "takes one f32 operand";
-  if (axes.some((axis, i) => axis >= x.shape.length || (i > 0 && axes[i - 1]! >= axis)))
+  if (axes.some((axis, i) => axis >= x.shape.length || (i > 0 && mustAt(axes, i - 1) >= axis)))
     return "axes must ascend and exist";
   return { shape: x.shape.filter((_, axis) => !axes.includes(axis)), dtype: "f32" as const };
 }
 
+/** The letters of the two operands and of the result, one an axis. */
 interface Letters {
   readonly a: string;
   readonly b: string;
   readonly out: string;
 }
 
-export function letters(spec: string): Letters | null {
-  const match = /^([a-zA-Z]*),([a-zA-Z]*)->([a-zA-Z]*)$/.exec(spec);
-  return match ? { a: match[1]!, b: match[2]!, out: match[3]! } : null;
+function readLetters(spec: string): Letters | null {
+  const [, a, b, out] = /^([a-zA-Z]*),([a-zA-Z]*)->([a-zA-Z]*)$/.exec(spec) ?? [];
+  return a === undefined || b === undefined || out === undefined ? null : { a, b, out };
+}
+
+/** The letters of a contraction's spec: "mk,kn->mn". Throws an Error when it has another form. */
+export function letters(spec: string): Letters {
+  const read = readLetters(spec);
+  if (!read) throw new Error(`graph: malformed spec ${spec}`);
+  return read;
 }
 
 function inferContract(inputs: readonly Node[], spec: string) {
   const [x, y] = inputs;
-  const l = letters(spec);
+  const l = readLetters(spec);
   if (!l) return `malformed spec ${spec}`;
   if (!x || !y || x.dtype !== "f32" || y.dtype !== "f32") return "takes two f32 operands";
   if (l.a.length !== x.shape.length || l.b.length !== y.shape.length) return `${spec} does not fit the ranks`;
@@ -48,9 +59,10 @@ function inferContract(inputs: readonly Node[], spec: string) {
   ] as const) {
     if (new Set(term).size !== term.length) return `${spec} repeats a letter`;
     for (const [i, letter] of [...term].entries()) {
-      const known = sizes.get(letter);
-      if (known !== undefined && known !== node.shape[i]) return `${letter} is ${known} and ${node.shape[i]}`;
-      sizes.set(letter, node.shape[i]!);
+      const size = mustAt(node.shape, i);
+      const before = sizes.get(letter);
+      if (before !== undefined && before !== size) return `${letter} is ${before} and ${size}`;
+      sizes.set(letter, size);
     }
   }
   for (const letter of sizes.keys()) {
@@ -59,9 +71,10 @@ function inferContract(inputs: readonly Node[], spec: string) {
   }
   if ([...l.out].some((letter) => !sizes.has(letter)) || new Set(l.out).size !== l.out.length)
     return `${spec} has a wrong result`;
-  return { shape: [...l.out].map((letter) => sizes.get(letter)!), dtype: "f32" as const };
+  return { shape: [...l.out].map((letter) => mustGet(sizes, letter)), dtype: "f32" as const };
 }
 
+/** Records of layout ops, reductions, contractions, gather and scatter. */
 export const structure = {
   broadcast: {
     infer: (inputs, { axes }, { shape }) => {
@@ -75,20 +88,20 @@ export const structure = {
     },
     evaluate: (node, [x]) => {
       const out = allocate(node.dtype, sizeOf(node.shape));
-      const inner = stridesOf(node.inputs[0]!.shape);
+      const inner = stridesOf(node.inputs[0].shape);
       const strides = node.shape.map((_, axis) => inner[node.attrs.axes.indexOf(axis)] ?? 0);
-      walk(node.shape, strides, (i, offset) => (out[i] = x![offset]!));
+      walk(node.shape, strides, (i, offset) => (out[i] = x[offset]!));
       return out;
     },
     vjp: (b, node, g) => {
       const { axes } = node.attrs;
       const repeated = node.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
       const summed = b.sum(g, repeated);
-      const left = [...axes].sort((p, q) => p - q);
+      const ordered = [...axes].sort((p, q) => p - q);
       return [
         b.transpose(
           summed,
-          axes.map((axis) => left.indexOf(axis)),
+          axes.map((axis) => ordered.indexOf(axis)),
         ),
       ];
     },
@@ -116,8 +129,8 @@ export const structure = {
         : sizeOf(shape) !== sizeOf(inputs[0].shape)
           ? "must keep the number of values"
           : { shape, dtype: inputs[0].dtype },
-    evaluate: (_, [x]) => x!,
-    vjp: (b, node, g) => [b.reshape(g, node.inputs[0]!.shape)],
+    evaluate: (_, [x]) => x,
+    vjp: (b, node, g) => [b.reshape(g, node.inputs[0].shape)],
     flops: () => 0,
     cases: [
       { attrs: {}, inputs: [draw([2, 6])], given: { shape: [3, 4] } },
@@ -139,7 +152,7 @@ export const structure = {
     },
     vjp: (b, node, g) => {
       const { offsets } = slotsOf(node.inputs.map(({ shape }) => shape));
-      return node.inputs.map(({ shape }, i) => b.slice(g, offsets[i]!, shape));
+      return node.inputs.map(({ shape }, i) => b.slice(g, mustAt(offsets, i), shape));
     },
     flops: () => 0,
     cases: [
@@ -150,16 +163,18 @@ export const structure = {
   } satisfies OpRecord<"pack">,
   slice: {
     infer: ([x], { offset }, { shape }) => {
-      if (!x || !shape || x.dtype !== "f32" || x.shape.length !== 1) return "takes one f32 vector and a shape";
-      if (offset % SLOT !== 0 || x.shape[0]! % SLOT !== 0)
+      const size = x?.shape[0];
+      if (!x || !shape || x.dtype !== "f32" || size === undefined || x.shape.length !== 1)
+        return "takes one f32 vector and a shape";
+      if (offset % SLOT !== 0 || size % SLOT !== 0)
         return `the offset and the vector's size must be multiples of ${SLOT}`;
-      return offset < 0 || offset + sizeOf(shape) > x.shape[0]! ? "must lie in the vector" : { shape, dtype: "f32" };
+      return offset < 0 || offset + sizeOf(shape) > size ? "must lie in the vector" : { shape, dtype: "f32" };
     },
-    evaluate: (node, [x]) => Float64Array.from(x!.subarray(node.attrs.offset, node.attrs.offset + sizeOf(node.shape))),
+    evaluate: (node, [x]) => Float64Array.from(x.subarray(node.attrs.offset, node.attrs.offset + sizeOf(node.shape))),
     vjp: (b, node, g) => {
       // A pack of g, between zeros.
       const { offset } = node.attrs;
-      const after = node.inputs[0]!.shape[0]! - offset - wholeSlots(sizeOf(node.shape));
+      const after = sizeOf(node.inputs[0].shape) - offset - wholeSlots(sizeOf(node.shape));
       const zeros = (size: number): Node[] => (size > 0 ? [b.fill(0, [size])] : []);
       return [b.pack([...zeros(offset), g, ...zeros(after)])];
     },
@@ -175,44 +190,45 @@ export const structure = {
     infer: inferReduction,
     evaluate: (node, [x]) => {
       const out = new Float64Array(sizeOf(node.shape));
-      walk(node.inputs[0]!.shape, keptStrides(node), (i, offset) => (out[offset]! += x![i]!));
+      walk(node.inputs[0].shape, keptStrides(node), (i, offset) => (out[offset]! += x[i]!));
       return out;
     },
-    vjp: (b, node, g) => [b.broadcast(g, node.inputs[0]!.shape, kept(node, node.attrs.axes))],
-    flops: (node) => sizeOf(node.inputs[0]!.shape),
+    vjp: (b, node, g) => [b.broadcast(g, node.inputs[0].shape, kept(node, node.attrs.axes))],
+    flops: (node) => sizeOf(node.inputs[0].shape),
     cases: [[0], [1], [2], [0, 2], [0, 1, 2]].map((axes) => ({ attrs: { axes }, inputs: [draw([2, 3, 13])] })),
   } satisfies OpRecord<"sum">,
   reduce_max: {
     infer: inferReduction,
     evaluate: (node, [x]) => {
       const out = new Float64Array(sizeOf(node.shape)).fill(Number.NEGATIVE_INFINITY);
-      walk(node.inputs[0]!.shape, keptStrides(node), (i, offset) => (out[offset] = Math.max(out[offset]!, x![i]!)));
+      walk(node.inputs[0].shape, keptStrides(node), (i, offset) => (out[offset] = Math.max(out[offset]!, x[i]!)));
       return out;
     },
     vjp: (b, node, g) => {
-      const x = node.inputs[0]!;
+      const x = node.inputs[0];
       const axes = kept(node, node.attrs.axes);
-      const largest = b.broadcast(node as Node, x.shape, axes);
+      const largest = b.broadcast(node, x.shape, axes);
       const hit = b.cast(b.eq(x, largest), "f32");
       const count = b.sum(hit, node.attrs.axes);
       return [b.mul(hit, b.broadcast(b.div(g, count), x.shape, axes))];
     },
-    flops: (node) => sizeOf(node.inputs[0]!.shape),
+    flops: (node) => sizeOf(node.inputs[0].shape),
     cases: [[0], [1], [0, 1]].map((axes) => ({ attrs: { axes }, inputs: [{ ...draw([3, 5]), distinct: true }] })),
   } satisfies OpRecord<"reduce_max">,
   contract: {
     infer: (inputs, { spec }) => inferContract(inputs, spec),
-    evaluate: (node, [x, y]) => evaluateContract(node, x!, y!),
+    evaluate: (node, [x, y]) => evaluateContract(node, x, y),
     vjp: (b, node, g) => {
-      const l = letters(node.attrs.spec)!;
-      const [x, y] = node.inputs as [Node, Node];
-      return [pull(b, g, l.out, y, l.b, l.a), pull(b, g, l.out, x, l.a, l.b)];
+      const l = letters(node.attrs.spec);
+      const [x, y] = node.inputs;
+      // The cotangent of an operand: that of the result, contracted with the other operand.
+      return [b.contract(`${l.out},${l.b}->${l.a}`, g, y), b.contract(`${l.out},${l.a}->${l.b}`, g, x)];
     },
     flops: (node) => {
-      const l = letters(node.attrs.spec)!;
+      const l = letters(node.attrs.spec);
       const summed = [...l.a]
         .filter((letter) => !l.out.includes(letter))
-        .map((letter) => node.inputs[0]!.shape[l.a.indexOf(letter)]!);
+        .map((letter) => mustAt(node.inputs[0].shape, l.a.indexOf(letter)));
       return 2 * sizeOf(node.shape) * sizeOf(summed);
     },
     cases: [
@@ -237,14 +253,14 @@ export const structure = {
       return { shape: [...index.shape, ...table.shape.slice(1)], dtype: "f32" };
     },
     evaluate: (node, [table, index]) => {
-      const width = sizeOf(node.inputs[0]!.shape.slice(1));
+      const width = sizeOf(node.inputs[0].shape.slice(1));
       const out = new Float64Array(sizeOf(node.shape));
-      index!.forEach((row: number, i: number) => {
-        for (let j = 0; j < width; j++) out[i * width + j] = table![row * width + j]!;
+      index.forEach((row: number, i: number) => {
+        for (let j = 0; j < width; j++) out[i * width + j] = table[row * width + j]!;
       });
       return out;
     },
-    vjp: (b, node, g) => [b.scatterAdd(node.inputs[1]!, g, node.inputs[0]!.shape[0]!), null],
+    vjp: (b, node, g) => [b.scatterAdd(node.inputs[1], g, mustAt(node.inputs[0].shape, 0)), null],
     flops: () => 0,
     cases: [{ attrs: {}, inputs: [draw([4, 6]), { shape: [2, 5], dtype: "u32", low: 0, high: 3 }] }],
   } satisfies OpRecord<"gather">,
@@ -260,16 +276,16 @@ export const structure = {
     evaluate: (node, [index, values]) => {
       const width = sizeOf(node.shape.slice(1));
       const out = new Float64Array(sizeOf(node.shape));
-      index!.forEach((row: number, i: number) => {
-        for (let j = 0; j < width; j++) out[row * width + j]! += values![i * width + j]!;
+      index.forEach((row: number, i: number) => {
+        for (let j = 0; j < width; j++) out[row * width + j]! += values[i * width + j]!;
       });
       return out;
     },
-    vjp: (b, node, g) => [null, b.gather(g, node.inputs[0]!)],
-    flops: (node) => sizeOf(node.inputs[1]!.shape),
+    vjp: (b, node, g) => [null, b.gather(g, node.inputs[0])],
+    flops: (node) => sizeOf(node.inputs[1].shape),
     expand: (b, node) => {
       // One row of the result is the sum of the values whose index is that row.
-      const [index, values] = node.inputs as [Node, Node];
+      const [index, values] = node.inputs;
       const shape = [node.attrs.rows, ...values.shape];
       const rank = index.shape.length;
       const row = b.iota(shape, 0);
@@ -292,20 +308,15 @@ export const structure = {
   } satisfies OpRecord<"scatter_add">,
 };
 
-/** The cotangent of the operand with letters lx: g contracted with the other operand, y. */
-function pull(b: Builder, g: Node, lg: string, y: Node, ly: string, lx: string): Node {
-  return b.contract(`${lg},${ly}->${lx}`, g, y);
-}
-
 function evaluateContract(node: NodeWith<"contract">, x: Value, y: Value): Float64Array {
-  const l = letters(node.attrs.spec)!;
-  const [nx, ny] = node.inputs as [Node, Node];
+  const l = letters(node.attrs.spec);
+  const [nx, ny] = node.inputs;
   const sx = stridesOf(nx.shape);
   const sy = stridesOf(ny.shape);
   const stride = (term: string, strides: readonly number[], letter: string): number =>
     strides[term.indexOf(letter)] ?? 0;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
-  const sizes = summed.map((letter) => nx.shape[l.a.indexOf(letter)]!);
+  const sizes = summed.map((letter) => mustAt(nx.shape, l.a.indexOf(letter)));
   const total = sizeOf(sizes);
   const kx = new Int32Array(total);
   const ky = new Int32Array(total);
