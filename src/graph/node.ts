@@ -140,8 +140,17 @@ export type Op = keyof Attributes;
 export type Leaf = "parameter" | "state" | "input" | "constant" | "literal" | "iota";
 /** Elementwise ops of two operands of one shape. */
 export type ElementwisePair = "add" | "sub" | "mul" | "div" | "min" | "max" | "pow" | "lt" | "le" | "eq" | "and" | "or";
-type Two = ElementwisePair | "contract" | "gather" | "scatter_add" | "cross_entropy" | "sinkhorn_vjp" | "attention_lse";
-type Three = "select" | "attention";
+/** Ops of two operands. */
+export type PairOp =
+  | ElementwisePair
+  | "contract"
+  | "gather"
+  | "scatter_add"
+  | "cross_entropy"
+  | "sinkhorn_vjp"
+  | "attention_lse";
+/** Ops of three operands. */
+export type TripleOp = "select" | "attention";
 
 /**
  * The operands of an op, or one value for each. The op table's `infer` refuses other numbers of operands, so a rule
@@ -149,9 +158,9 @@ type Three = "select" | "attention";
  */
 export type Operands<K extends Op, T> = K extends Leaf | "pack"
   ? readonly T[]
-  : K extends Two
+  : K extends PairOp
     ? readonly [T, T, ...T[]]
-    : K extends Three
+    : K extends TripleOp
       ? readonly [T, T, T, ...T[]]
       : K extends "threefry"
         ? readonly [T, T, T, T, ...T[]]

@@ -50,8 +50,21 @@ export type {
 } from "./set.js";
 export { relax, relaxed } from "./relax.js";
 export { checkSet } from "./laws.js";
-export type { Binary, Builder, MakeOptions, Unary } from "../graph/builder.js";
-export type { Attributes, DType, Node, NodeOf, Op, Origin, Shape } from "../graph/node.js";
+export type { BinaryMaker, Builder, MakeOptions, UnaryMaker } from "../graph/builder.js";
+export type {
+  Attributes,
+  DType,
+  ElementwisePair,
+  Leaf,
+  Node,
+  NodeOf,
+  Op,
+  Operands,
+  Origin,
+  PairOp,
+  Shape,
+  TripleOp,
+} from "../graph/node.js";
 export type { Polynomial, Term } from "../graph/sizes.js";
 /** Sizes of free coordinates: `sizes.known(3)`, `sizes.multiply(n, n)`. */
 export * as sizes from "../graph/sizes.js";

@@ -8,6 +8,7 @@ import { type Builder } from "../graph/builder.js";
 import { createBuilder } from "../graph/create-builder.js";
 import { evaluate } from "../graph/evaluate.js";
 import type { Graph, Node } from "../graph/node.js";
+import { sizeOf } from "../graph/record.js";
 import { known, valueOf } from "../graph/sizes.js";
 import { defaultsOf, problemsOf } from "./own.js";
 import { fixed, type ConstraintSet, type Manifold, type Options } from "./set.js";
@@ -72,7 +73,6 @@ export const subjectsOf = (set: ConstraintSet): Subject[] =>
       ];
     }),
   );
-
 
 /** Numbers in 0 .. 1, reproducibly. */
 export function random(seed: number): () => number {

@@ -16,10 +16,10 @@ import { workOf } from "./emit/node-work.js";
 export const footprintOf = ({ kernel, places, touched, made }: Bound): number[] =>
   kernel.buffers.map(
     ({ access }, i) =>
-      (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * sizeOf(places[i] as Located, touched[i]!),
+      (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * bytesOf(places[i] as Located, touched[i]!),
   );
 
-const sizeOf = ({ pool, words }: Located, touched: number | null): number => wordBytes[pool] * (touched ?? words);
+const bytesOf = ({ pool, words }: Located, touched: number | null): number => wordBytes[pool] * (touched ?? words);
 
 /** Copies, and memory that is set to zero before sums: they serve the update of what has its place side by side. */
 const HOUSEKEEPING: Origin = { block: "", phase: "update" };
@@ -65,7 +65,7 @@ export function accountOf(
         pool: place.pool,
         at: startOf(place, offsets),
         bytes,
-        size: sizeOf(place, one.touched[i]!),
+        size: bytesOf(place, one.touched[i]!),
       };
     }),
   );

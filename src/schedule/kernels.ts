@@ -3,6 +3,7 @@
  * and kernels with the same text are one, so code does not grow with depth. The table lives as long as the plan is made,
  * and all entries share it.
  */
+import { sizeOf } from "../graph/record.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Kernel } from "../kernel/ir.js";
 import type { KernelProfile } from "../kernel/profile.js";
@@ -22,7 +23,6 @@ import { tokenKernel } from "./skeletons/region/cpu.js";
 import { tokenGpu } from "./skeletons/region/gpu.js";
 import { rowKernel } from "./skeletons/rows.js";
 import { sinkhornKernel } from "./skeletons/sinkhorn.js";
-import { sizeOf } from "./fusion/views.js";
 
 /** What one run of a kernel costs, and by which choice it was made; the first of those that share it tells. */
 export interface KernelCost {

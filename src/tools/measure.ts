@@ -4,13 +4,14 @@
  * scalar of two entries: `loss` (or `forward`), the kernels that training and use evaluate the page by, and `monitor`,
  * which has the claims; and gains, by `gain` and `claims` (`src/step/gains.ts`).
  */
+import { sizeOf } from "../graph/record.js";
 import type { Batch, Source } from "../../runtime/data.js";
 import type { Session } from "../../runtime/device.js";
 import type { Model } from "../../runtime/model.js";
 import { isOfTheRun, type DataInfo, type Entry, type Plan } from "../../runtime/plan.js";
 import { probedOf, probesOf } from "./gains.js";
 import { mainEntry, type Measured } from "./promises.js";
-import { even, sizeOf, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
+import { even, valuesOf, type BatchChoice, type Slot, type State } from "./states.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { merged, mustValue, recordOf, valueAt } from "../../runtime/records.js";
 import type { OutputRole } from "../../runtime/roles.js";

@@ -6,6 +6,7 @@
  * matters. A drawn number depends on a seed and its place only, so that a half of a tensor holds what the whole held
  * there.
  */
+import { sizeOf } from "../graph/record.js";
 import { Arbitrary, limitShrink, stream, Value, type Random, type Stream } from "fast-check";
 
 /** A tensor that can be set. */
@@ -52,8 +53,6 @@ export interface State {
   readonly batch: BatchChoice;
   readonly changes: readonly Change[];
 }
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
 
 export const whole = (slot: Slot, fill: Fill): Change => ({ slot, fill, from: 0, to: sizeOf(slot.shape) });
 

@@ -3,6 +3,7 @@
  * device, are members within the tolerance of one member for each factor. Products of matrices for sets of matrices, of
  * numbers for sets of numbers.
  */
+import { sizeOf } from "../../src/graph/record.js";
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/graph/node.js";
 import { sets } from "../../src/manifolds/registry.js";
@@ -10,7 +11,7 @@ import { fixed } from "../../src/manifolds/set.js";
 import { indicator, product } from "../../src/manifolds/algebra.js";
 import { random } from "../helpers/cases.js";
 import { runGraph } from "../helpers/graphs.js";
-import { graphOf, sizeOf, subjects, worst, type Subject } from "./members.js";
+import { graphOf, subjects, worst, type Subject } from "./members.js";
 
 const COUNTS = [2, 3, 17, 60];
 const MOST = Math.max(...COUNTS);

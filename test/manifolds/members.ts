@@ -15,7 +15,6 @@ export {
   MANY,
   run,
   settings,
-  sizeOf,
   vectors,
   worst,
   type Subject,

@@ -3,6 +3,7 @@
  * are no multiple of anything, each operand lying either way, chunks that end in the middle of a product, several axes
  * along k.
  */
+import { sizeOf } from "../../src/graph/record.js";
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Choice } from "../../src/kernel/profile.js";
@@ -13,7 +14,6 @@ import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { cpuTiles } from "../../src/schedule/skeletons/matmul/cpu.js";
 import { gpuTiles } from "../../src/schedule/skeletons/matmul/gpu.js";
-import { sizeOf } from "../../src/schedule/fusion/views.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. */

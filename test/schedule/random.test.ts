@@ -9,7 +9,8 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { layOut, rangeOfUses } from "../../src/schedule/memory/lifetimes.js";
-import { reshapeStrides, rowMajor, sizeOf } from "../../src/schedule/fusion/views.js";
+import { sizeOf } from "../../src/graph/record.js";
+import { reshapeStrides, rowMajor } from "../../src/schedule/fusion/views.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Each number picks an op and its operands among what is there: any list of numbers is a graph. */

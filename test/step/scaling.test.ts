@@ -3,6 +3,7 @@
  * optimizer alone, in f64 and on every device. The gradients are given; in half precision they would overflow by
  * themselves (test/e2e/half.test.ts).
  */
+import { sizeOf } from "../../src/graph/record.js";
 import { describe, expect, it } from "vitest";
 import { loadTarget } from "../../codegen/registry.js";
 import { openDevice } from "../../runtime/index.js";
@@ -18,7 +19,6 @@ import { distance } from "../helpers/specs.js";
 const shapes = { matrix: [37, 3], bias: [37] } as const;
 type Name = keyof typeof shapes;
 const names: readonly Name[] = ["matrix", "bias"];
-const sizeOf = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
 const START = 2 ** 10;
 /** What the gradients of a step are multiplied with, or spoilt by. */
 const steps: readonly ("good" | "infinite" | "nan")[] = [

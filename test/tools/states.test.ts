@@ -1,11 +1,11 @@
 /** States of a model: what they hold, and that shrinking comes to what matters, whatever the state began as. */
+import { sizeOf } from "../../src/graph/record.js";
 import { asyncProperty, check, sample } from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   even,
   groupsOf,
   probes,
-  sizeOf,
   states,
   valuesOf,
   whole,

@@ -14,7 +14,8 @@ import { chosen, type Choice, type Tuned } from "./choices.js";
 import { Emitter, type EmitterOptions } from "./emit.js";
 import type { Cluster } from "../fusion/partition.js";
 import type { Cooperation } from "./reductions.js";
-import { isView, sizeOf } from "../fusion/views.js";
+import { sizeOf } from "../../graph/record.js";
+import { isView } from "../fusion/views.js";
 import { workOf } from "./node-work.js";
 
 /** One tensor in memory: nodes that share storage have the same object. */

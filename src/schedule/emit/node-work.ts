@@ -2,13 +2,13 @@
  * The operations that a kernel does for each node, by the op table: what is computed in several lanes or places counts
  * once.
  */
+import { sizeOf } from "../../graph/record.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import { opTable } from "../../graph/ops.js";
 import type { OpRecord } from "../../graph/record.js";
 import type { Cluster } from "../fusion/partition.js";
 import { scatterOf } from "../fusion/sparse.js";
-import { sizeOf } from "../fusion/views.js";
 
 /** What a kernel computes of one node. */
 export interface NodeWork {

@@ -5,8 +5,9 @@
  */
 import * as k from "../../kernel/build.js";
 import type { Expr, Type } from "../../kernel/ir.js";
+import { sizeOf } from "../../graph/record.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import { rowMajor, sizeOf } from "../fusion/views.js";
+import { rowMajor } from "../fusion/views.js";
 import { constant, widen, type Coord } from "./coords.js";
 import type { Writer } from "./writer.js";
 

@@ -5,7 +5,8 @@
  * belongs to the first. What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
  */
 import type { Node, NodeWith, Shape } from "../../graph/node.js";
-import { access, rowMajor, sizeOf, type Access } from "./views.js";
+import { sizeOf } from "../../graph/record.js";
+import { access, rowMajor, type Access } from "./views.js";
 
 /** One loop: its extent, its stride in each tensor (words), and which axes of the result it walks. */
 export interface Axis {

@@ -12,7 +12,8 @@ import { expand } from "../../passes/expand.js";
 import { rewrite } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
 import { lastLetter } from "./contraction.js";
-import { access, sizeOf } from "./views.js";
+import { sizeOf } from "../../graph/record.js";
+import { access } from "./views.js";
 
 /** Fewer columns than this fill no vector block. */
 const FEW_COLUMNS = 8;

@@ -10,7 +10,8 @@
 import type { Graph, Node, Shape } from "../../graph/node.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } from "./clusters.js";
-import { access, behindReshapes, isView, rangeOf, sameShape, sizeOf } from "./views.js";
+import { sameShape, sizeOf } from "../../graph/record.js";
+import { access, behindReshapes, isView, rangeOf } from "./views.js";
 
 export { isLeaf } from "./clusters.js";
 export type { Cluster, Partition } from "./clusters.js";

@@ -7,9 +7,9 @@
  * the coefficients of connections, n^2 + 2n. Should n^2 be as much as a block reads, Sinkhorn's operands and results
  * are known by their size. In f32 are also parameters, their gradients and all that the host reads or writes.
  */
+import { sizeOf } from "../../graph/record.js";
 import type { Graph, Node } from "../../graph/node.js";
 import type { AxisClasses } from "./axes.js";
-import { sizeOf } from "./views.js";
 
 /**
  * Whether a stored tensor of a graph is in half precision, when it is none that the host or the state needs in another

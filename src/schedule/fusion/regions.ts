@@ -16,7 +16,8 @@ import { axisClasses, type AxisClasses } from "./axes.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { reachable } from "./partition.js";
-import { resultsOf, sizeOf } from "./views.js";
+import { sizeOf } from "../../graph/record.js";
+import { resultsOf } from "./views.js";
 
 /** Clusters that one kernel computes, token by token; most regions are one cluster, which is a kernel as it is. */
 export interface Region {

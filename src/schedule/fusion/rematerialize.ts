@@ -7,7 +7,8 @@ import type { Graph, Node, Op } from "../../graph/node.js";
 import { elementwise } from "../../graph/ops/elementwise.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
-import { isView, resultsOf, sizeOf } from "./views.js";
+import { sizeOf } from "../../graph/record.js";
+import { isView, resultsOf } from "./views.js";
 
 const CHEAP: ReadonlySet<Op> = new Set<Op>([
   "add",

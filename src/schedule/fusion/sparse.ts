@@ -1,8 +1,8 @@
 /** Finds sums whose terms are almost all zero, which `scatter.ts` computes from the others alone. */
+import { sizeOf } from "../../graph/record.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import type { Cluster } from "./partition.js";
-import { sizeOf } from "./views.js";
 
 export interface Scatter {
   readonly sum: Node;

@@ -12,8 +12,6 @@ export interface Access {
   readonly strides: readonly number[];
 }
 
-export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
-
 export function rowMajor(shape: Shape): number[] {
   const strides = new Array<number>(shape.length).fill(0);
   let stride = 1;
@@ -23,8 +21,6 @@ export function rowMajor(shape: Shape): number[] {
   }
   return strides;
 }
-
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
 export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
 

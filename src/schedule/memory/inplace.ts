@@ -7,7 +7,8 @@ import type { Node } from "../../graph/node.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, type Cluster, type Partition } from "../fusion/clusters.js";
 import { knownStart, located, type Located } from "./places.js";
-import { isView, sameShape, sizeOf } from "../fusion/views.js";
+import { sameShape, sizeOf } from "../../graph/record.js";
+import { isView } from "../fusion/views.js";
 
 /** The pool `state`: offsets by the name of a parameter or state, whether the graph knows it or not. */
 export interface State {

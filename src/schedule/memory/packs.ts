@@ -17,7 +17,8 @@ import { slotsOf, wholeSlots } from "../../graph/packing.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import type { Cluster, Partition } from "../fusion/clusters.js";
 import { located, partOf, type Located } from "./places.js";
-import { behindReshapes, sizeOf } from "../fusion/views.js";
+import { sizeOf } from "../../graph/record.js";
+import { behindReshapes } from "../fusion/views.js";
 
 /** A copy of one place to another of as many words. */
 export interface Copy {

@@ -15,6 +15,7 @@
  *                        an invocation a row too.
  *   GPU, other rows      an invocation a row.
  */
+import { sameShape, sizeOf } from "../../graph/record.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, Shape } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
@@ -25,7 +26,6 @@ import { kernelize, type Bound, type KernelRequest, type Places, type Workbench 
 import { without, type Cluster } from "../fusion/partition.js";
 import { scatter } from "./scatter.js";
 import { scatterOf } from "../fusion/sparse.js";
-import { sameShape, sizeOf } from "../fusion/views.js";
 
 /**
  * Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call.

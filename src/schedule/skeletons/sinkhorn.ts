@@ -17,7 +17,8 @@ import type { Expr, Type } from "../../kernel/ir.js";
 import { constant, like, type Coord, type Emitter } from "../emit/emit.js";
 import { kernelize, type Bound, type Places } from "../emit/kernelize.js";
 import type { Cluster } from "../fusion/partition.js";
-import { behindReshapes, sizeOf } from "../fusion/views.js";
+import { sizeOf } from "../../graph/record.js";
+import { behindReshapes } from "../fusion/views.js";
 
 /** Matrices a group of a CPU kernel takes. */
 const GROUP = 64;

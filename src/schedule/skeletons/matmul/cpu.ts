@@ -17,7 +17,8 @@ import { finish } from "../epilogue.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { transpose } from "../transpose.js";
-import { rowMajor, sizeOf } from "../../fusion/views.js";
+import { sizeOf } from "../../../graph/record.js";
+import { rowMajor } from "../../fusion/views.js";
 
 /** Rows of a block of registers, where multiplying and adding are two instructions. */
 const HEIGHT = 4;

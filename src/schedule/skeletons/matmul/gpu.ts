@@ -14,6 +14,7 @@
  * (`shift-registers.ts`): with the epilogue in a loop 8 x 4 is as fast as 8 x 8 and takes half the time of 4 x 8
  * without.
  */
+import { sizeOf } from "../../../graph/record.js";
 import type { Choice } from "../../../kernel/profile.js";
 import type { NodeWith } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
@@ -25,7 +26,6 @@ import { finish } from "../epilogue.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { drain } from "../shift-registers.js";
-import { sizeOf } from "../../fusion/views.js";
 
 export interface GpuTile extends Choice {
   /** Of the result, in the registers of one invocation. */

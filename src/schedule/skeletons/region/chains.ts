@@ -9,7 +9,8 @@ import { letters } from "../../../graph/ops/structure.js";
 import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
 import { SPELT_OUT, type ProductStage, type Stage } from "./stages.js";
-import { isView, sameShape } from "../../fusion/views.js";
+import { sameShape } from "../../../graph/record.js";
+import { isView } from "../../fusion/views.js";
 
 /**
  * What a product's registers may start from: all that its only result adds to the sum. A result that is the sum starts

@@ -36,7 +36,8 @@ import { chain, productsOf } from "./chains.js";
 import { createProducts, type Products } from "./products.js";
 import { coordsAt, neighbours, stridesInside, tokensOf, type Token, type Walk } from "./tiles.js";
 import { unflatten } from "../../emit/reductions.js";
-import { rowMajor, sizeOf } from "../../fusion/views.js";
+import { sizeOf } from "../../../graph/record.js";
+import { rowMajor } from "../../fusion/views.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;

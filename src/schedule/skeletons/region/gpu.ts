@@ -14,6 +14,7 @@
  * of later stages over the same terms join it as soon as what they read is there: the streams are read once for their
  * norm and all coefficients.
  */
+import { sizeOf } from "../../../graph/record.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
@@ -28,7 +29,6 @@ import { createProjection, type Projection } from "../sinkhorn.js";
 import { stagesOf, type Stage } from "./stages.js";
 import { coordsAt, stridesInside, tokensOf, type Tokens } from "./tiles.js";
 import { clusterStage, ownOf, positions, summedBy, walksOf, type Team } from "./walks.js";
-import { sizeOf } from "../../fusion/views.js";
 
 /**
  * Words on the chip: those of a workgroup for its token, and those of an invocation alone, where each is set to zero

@@ -16,7 +16,8 @@ import { SPELT_OUT, type ChainStage, type ProductStage } from "./stages.js";
 import { startOf } from "./chains.js";
 import { transpose } from "../transpose.js";
 import { clamps, neighbours, type Token, type Walk } from "./tiles.js";
-import { rowMajor, sizeOf } from "../../fusion/views.js";
+import { sizeOf } from "../../../graph/record.js";
+import { rowMajor } from "../../fusion/views.js";
 
 const ROWS = 4;
 /** Vectors of columns in a register block. */

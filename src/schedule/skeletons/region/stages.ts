@@ -11,7 +11,8 @@ import type { AxisClasses } from "../../fusion/axes.js";
 import type { Places } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { weightsOf, type Region } from "../../fusion/regions.js";
-import { access, behindViews, sameShape, sizeOf } from "../../fusion/views.js";
+import { sameShape, sizeOf } from "../../../graph/record.js";
+import { access, behindViews } from "../../fusion/views.js";
 
 export interface ProductStage {
   readonly kind: "product";

@@ -6,7 +6,8 @@ import type { AxisClasses } from "../../fusion/axes.js";
 import type { Coord } from "../../emit/coords.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { Region } from "../../fusion/regions.js";
-import { rowMajor, sizeOf } from "../../fusion/views.js";
+import { sizeOf } from "../../../graph/record.js";
+import { rowMajor } from "../../fusion/views.js";
 
 /** The tokens of a region. */
 export interface Tokens {

@@ -1,6 +1,7 @@
 /**
  * The stages of a region on a GPU: passes over results, and walks over terms that many results share (`token-gpu.ts`).
  */
+import { sizeOf } from "../../../graph/record.js";
 import type { Node } from "../../../graph/node.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { constant, type Coord } from "../../emit/coords.js";
@@ -11,7 +12,6 @@ import { unflatten } from "../../emit/reductions.js";
 import { byLevel, storeRoots } from "../rows.js";
 import { termsOf, type Stage } from "./stages.js";
 import { coordsAt, type Tokens } from "./tiles.js";
-import { sizeOf } from "../../fusion/views.js";
 
 /** How the invocations of a kernel share the work on a token. */
 export interface Team {
