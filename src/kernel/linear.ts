@@ -2,30 +2,31 @@
 import type { Expr } from "./ir.js";
 import { printExpr } from "./text.js";
 
-export interface Linear {
+/** An index: the sum of `constant` and of each term times its factor. Terms are names, and expressions as text. */
+export interface LinearIndex {
   readonly terms: ReadonlyMap<string, number>;
   readonly constant: number;
 }
 
 /** The terms as text: equal for addresses that differ by a constant. */
-export const keyOf = ({ terms }: Linear): string =>
+export const keyOf = ({ terms }: LinearIndex): string =>
   [...terms]
     .filter(([, times]) => times !== 0)
     .map(([term, times]) => `${times} ${term}`)
     .sort()
     .join(" + ");
 
-/** What names of index values stand for. */
-export type Names = Map<string, Linear>;
+/** The sums that names of index values stand for. */
+export type LinearNames = Map<string, LinearIndex>;
 
 const none: ReadonlyMap<string, number> = new Map();
 
-const scaled = ({ terms, constant }: Linear, by: number): Linear => ({
+const scaled = ({ terms, constant }: LinearIndex, by: number): LinearIndex => ({
   terms: new Map([...terms].map(([term, times]) => [term, by * times])),
   constant: by * constant,
 });
 
-function sum(a: Linear, b: Linear): Linear {
+function sum(a: LinearIndex, b: LinearIndex): LinearIndex {
   if (b.terms.size === 0) return { terms: a.terms, constant: a.constant + b.constant };
   if (a.terms.size === 0) return { terms: b.terms, constant: a.constant + b.constant };
   const terms = new Map(a.terms);
@@ -33,7 +34,8 @@ function sum(a: Linear, b: Linear): Linear {
   return { terms, constant: a.constant + b.constant };
 }
 
-export function linear(e: Expr, names: Names): Linear {
+/** An index expression as a sum; names that stand for sums are replaced by them. */
+export function linear(e: Expr, names: LinearNames): LinearIndex {
   if (e.kind === "const") return { terms: none, constant: e.value };
   if (e.kind === "ref") return names.get(e.name) ?? { terms: new Map([[e.name, 1]]), constant: 0 };
   if (e.kind === "binary") {

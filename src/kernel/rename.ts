@@ -5,15 +5,21 @@
 import type { Expr, Stmt } from "./ir.js";
 import { mapOperands } from "./operands.js";
 
-export type Names = ReadonlyMap<string, string>;
+/** New names by old ones. */
+export type Renaming = ReadonlyMap<string, string>;
 
-export function renameExpr(e: Expr, names: Names): Expr {
-  if (e.kind === "ref") return names.has(e.name) ? { ...e, name: names.get(e.name)! } : e;
+/** An expression with other names. */
+export function renameExpr(e: Expr, names: Renaming): Expr {
+  if (e.kind === "ref") {
+    const name = names.get(e.name);
+    return name === undefined ? e : { ...e, name };
+  }
   const inner = mapOperands(e, (operand) => renameExpr(operand, names));
   return inner.kind === "load" ? { ...inner, from: names.get(inner.from) ?? inner.from } : inner;
 }
 
-export function rename(stmts: readonly Stmt[], names: Names): Stmt[] {
+/** Statements with other names: those of buffers that they load from and store to, and of values they do not declare. */
+export function rename(stmts: readonly Stmt[], names: Renaming): Stmt[] {
   const go = (e: Expr): Expr => renameExpr(e, names);
   return stmts.map((s): Stmt => {
     switch (s.kind) {

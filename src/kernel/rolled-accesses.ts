@@ -9,7 +9,7 @@
  */
 import * as k from "./build.js";
 import type { Expr, Kernel, PoolName, Stmt, Type } from "./ir.js";
-import { keyOf, linear, type Names } from "./linear.js";
+import { keyOf, linear, type LinearNames } from "./linear.js";
 import { turnsOf } from "./loops.js";
 import { vectorsOf } from "./vectors.js";
 
@@ -38,7 +38,7 @@ interface Group {
 export function rollAccesses(kernel: Kernel): readonly Stmt[] {
   const vectors = vectorsOf(kernel);
   const pools = new Map(kernel.buffers.map(({ name, pool }) => [name, pool]));
-  const names: Names = new Map();
+  const names: LinearNames = new Map();
   let rolled = 0;
 
   const site = (
