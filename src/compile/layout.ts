@@ -2,22 +2,27 @@
  * Where parameters and states lie in the pool `state`: the same place on every device, in an order that suits the
  * update.
  */
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { ParameterInfo, Plan, StateInfo } from "../../runtime/plan.js";
 import type { StateRole } from "../../runtime/roles.js";
 import type { Entries } from "../step/entries.js";
 import { slotsOf } from "../graph/packing.js";
 
+/** Parameters and states, and where they lie. */
+export interface StatePlan {
+  readonly parameters: readonly ParameterInfo[];
+  readonly states: Plan["states"];
+  /** Offsets in the pool `state`, in words, by name. */
+  readonly layout: ReadonlyMap<string, number>;
+  readonly words: number;
+}
+
 /** Parameters and states: listed in the order of the page, laid out in the pool `state` in the order of the update. */
-export function stateOf({ lowered, states, order }: Entries): {
-  parameters: ParameterInfo[];
-  states: Plan["states"];
-  layout: Map<string, number>;
-  words: number;
-} {
+export function stateOf({ lowered, states, order }: Entries): StatePlan {
   const shapes = new Map([...lowered.parameters, ...states].map(({ name, shape }) => [name, shape]));
   const names = order ?? [...shapes.keys()];
-  const { offsets, words } = slotsOf(names.map((name) => shapes.get(name)!));
-  const layout = new Map(names.map((name, i) => [name, offsets[i]!]));
+  const { offsets, words } = slotsOf(names.map((name) => mustGet(shapes, name)));
+  const layout = new Map(names.map((name, i) => [name, mustAt(offsets, i)]));
   return {
     parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points, cuts }) => ({
       name,
@@ -25,14 +30,14 @@ export function stateOf({ lowered, states, order }: Entries): {
       axes,
       start,
       doc,
-      offset: layout.get(name)!,
+      offset: mustGet(layout, name),
       decay,
       ...(points ? { point: true as const } : {}),
       ...(cuts ? { cuts } : {}),
     })),
     states: states.map(({ role, ...state }) => ({
       ...state,
-      offset: layout.get(state.name)!,
+      offset: mustGet(layout, state.name),
       ...cutsOf(role, state.shape, lowered.parameters),
     })),
     layout,
@@ -49,7 +54,8 @@ function cutsOf(
   if (role.kind !== "moment") return {};
   const of = parameters.find(({ name }) => name === role.parameter);
   if (!of?.cuts) return {};
-  if (shape.length === of.shape.length) return { cuts: of.cuts };
-  const cuts = (of.points?.each ?? []).map((axis) => of.cuts![axis] ?? null);
-  return cuts.some((cut) => cut) ? { cuts } : {};
+  const { cuts, points } = of;
+  if (shape.length === of.shape.length) return { cuts };
+  const ofPoints = (points?.each ?? []).map((axis) => cuts[axis] ?? null);
+  return ofPoints.some((cut) => cut) ? { cuts: ofPoints } : {};
 }

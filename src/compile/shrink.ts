@@ -8,19 +8,17 @@ import { printers } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
 import type { Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";
 import { leastShare } from "../../runtime/prices.js";
-import { fit } from "./fit.js";
 import { costsOf } from "../cost/cost.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import { buildEntries, type Shrinking } from "../step/entries.js";
-import { stateOf } from "./layout.js";
+import type { Shrinking } from "../step/entries.js";
 import { gateSlots } from "../model/lower/slots.js";
 import { MEASURES, type CostSettings, type Measure, type TypedModel } from "../model/typed.js";
+import { planModel } from "./pipeline.js";
 import { measuresOf, pricesOf, type Counted } from "./prices.js";
-import { schedule } from "../schedule/plan.js";
 import { recordOf } from "../../runtime/records.js";
 
 /** How far a page has shrunk. */
@@ -88,12 +86,17 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
   const counted = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;
   const count = (kept: Kept): Counted => {
-    const entries = buildEntries(counted, { monitors: false, stepOnly: true, kept });
-    const { layout, words } = stateOf(entries);
-    const fitted = fit(entries, train, null, (graphs) => [schedule(graphs, kernels, layout, words)]);
+    const { entries, fitted, schedule } = planModel(counted, {
+      entries: { monitors: false, stepOnly: true, kept },
+      profiles: [kernels],
+      room: null,
+    });
     // What does not fit is said of the plan itself.
-    const { accounts } = "code" in fitted ? schedule(entries.graphs, kernels, layout, words) : fitted.scheduled[0]!;
-    return { costs: costsOf(accounts("train"), profile), parameters: entries.lowered.parameters };
+    const [scheduled] = "code" in fitted ? schedule(entries.graphs) : fitted.scheduled;
+    return {
+      costs: costsOf(scheduled?.accounts("train") ?? [], profile),
+      parameters: entries.lowered.parameters,
+    };
   };
   const { shrunk } = options;
   const all = gateSlots(model, {}).slots;

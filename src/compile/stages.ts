@@ -1,0 +1,56 @@
+/** What a compilation went through, each as text that is made when it is asked for. */
+import { mustAt } from "../../runtime/lookup.js";
+import { copiesOf, wordBytes, type Dispatch, type KernelInfo, type PoolName } from "../../runtime/plan.js";
+import { valueAt } from "../../runtime/records.js";
+import { printGraph } from "../graph/text.js";
+import { printKernel } from "../kernel/text.js";
+import { printModel } from "../model/print.js";
+import type { TypedModel } from "../model/typed.js";
+import type { Scheduled } from "../schedule/plan.js";
+import type { Fitted } from "./fit.js";
+
+/** The stages of a compilation as text, by the name that `mhc compile --emit` knows them by. */
+export interface Stages {
+  readonly model: () => string;
+  readonly graph: () => string;
+  readonly kernels: () => string;
+  readonly plan: () => string;
+}
+
+/** The schedule of one device, by the device's name. */
+export type NamedSchedule = readonly [name: string, schedule: Scheduled];
+
+/** The stages of a model that was planned for some devices. */
+export function stagesOf(model: TypedModel, fitted: Fitted, schedules: readonly NamedSchedule[]): Stages {
+  const ofEach = (print: (scheduled: Scheduled) => string): string =>
+    schedules.map(([name, scheduled]) => `// ${name}\n${print(scheduled)}`).join("\n\n");
+  return {
+    model: () => printModel(model),
+    graph: () => fitted.graphs.map(printGraph).join("\n\n"),
+    kernels: () => ofEach(({ kernels }) => kernels.map(printKernel).join("\n\n")),
+    plan: () => ofEach((scheduled) => printPlan(scheduled, fitted)),
+  };
+}
+
+function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: Fitted): string {
+  const bytes = (Object.keys(wordBytes) as PoolName[])
+    .map((name) => `${name} ${wordBytes[name] * pools[name]} bytes`)
+    .join(", ");
+  const tables = Object.entries(entries).map(([name, { dispatches }]) =>
+    [
+      `entry ${name}: ${dispatches.length} dispatches, ${memoryOf(valueAt(peaks, name) ?? { work: 0, streams: 0 })}`,
+      ...dispatches.map(
+        (dispatch) =>
+          `  ${mustAt(infos, dispatch.kernel).name} (${groupsOf(dispatch, mustAt(infos, dispatch.kernel))} groups) at ` +
+          `${dispatch.offsets.join(", ")}`,
+      ),
+    ].join("\n"),
+  );
+  return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");
+}
+
+const groupsOf = (dispatch: Dispatch, info: KernelInfo): string =>
+  copiesOf(dispatch, info) > 1 ? `${copiesOf(dispatch, info)} x ${info.groups}` : `${info.groups}`;
+
+const memoryOf = ({ work, streams }: Scheduled["peaks"][string]): string =>
+  `work ${work} bytes${streams ? `, activations of the streams ${streams} bytes at their peak` : ""}`;
