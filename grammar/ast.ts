@@ -14,7 +14,7 @@ export interface Ident {
 /** A dotted path: `x`, `corpus.token`, `embed.table`, `M.free`. */
 export interface Path {
   readonly kind: "path";
-  readonly parts: readonly Ident[];
+  readonly parts: readonly [Ident, ...Ident[]];
   readonly span: Span;
 }
 

@@ -33,8 +33,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
   });
 
   protected path = this.RULE("path", (): Path => {
-    const parts: Ident[] = [];
-    parts.push(this.SUBRULE(this.ident));
+    const parts: [Ident, ...Ident[]] = [this.SUBRULE(this.ident)];
     this.MANY(() => {
       this.CONSUME(t.Dot);
       parts.push(this.SUBRULE2(this.ident));

@@ -3,200 +3,196 @@
  * is one parameter for all that is on the manifold; one that is scheduled over the run (`adapt temperature = cosine(4,
  * 1)`), which is a function of the step; or a rank, which is learned by parts that close when a weight pulls them
  * (`adapt rank in 1 .. 16 weight 1e-3`). Each is checked against the set here; what it is in the graph says
- * `settings.ts`.
+ * `settings.ts` of `src/model/lower`.
  */
 import type { AdaptClause, ManifoldDecl } from "../../../grammar/ast.js";
+import { valueAt } from "../../../runtime/records.js";
 import type { Span } from "../../diagnostics/span.js";
 import { diagnostic } from "../../diagnostics/table.js";
-import type { OptionKind, SetInstance } from "../../manifolds/registry.js";
+import type { SetInstance } from "../../manifolds/registry.js";
 import type { Adaptation } from "../../manifolds/set.js";
-import { optionOf } from "./membership.js";
-import { scalarOf } from "./numbers.js";
-import { Abandoned, fail, unknownName, type Elaboration, type Scope } from "./scope.js";
-import { readSchedule } from "./train.js";
-import type { Parameter, Tensor } from "../typed.js";
-import { valueAt } from "../../../runtime/records.js";
+import type { RateSettings } from "../typed.js";
+import { scalarOf, constantStart } from "./numbers.js";
+import { readSchedule } from "./schedules.js";
+import { fail, floatTensor, giveUp, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { numericOptionOf, type NumericOption } from "./set-instances.js";
 
-type Learned = Extract<AdaptClause, { readonly kind: "learned" }>;
-type Scheduled = Extract<AdaptClause, { readonly kind: "scheduled" }>;
-type Real = Extract<OptionKind, { readonly kind: "real" }>;
+type LearnedClause = Extract<AdaptClause, { readonly kind: "learned" }>;
+type ScheduledClause = Extract<AdaptClause, { readonly kind: "scheduled" }>;
 
 /** How far from the ends what adapts starts, of the way between them: at an end a sigmoid has no slope. */
 const OFF_END = 0.02;
+
+/** A manifold whose clauses are read. */
+interface Adapting {
+  readonly state: Elaboration;
+  readonly scope: Scope;
+  readonly item: ManifoldDecl;
+  readonly instance: SetInstance;
+  /** Where the page sets options itself, by their names. */
+  readonly written: ReadonlyMap<string, Span>;
+}
 
 /** What adapts of a manifold. Its parameters are added to those of the page. */
 export function adaptationsOf(
   state: Elaboration,
   item: ManifoldDecl,
-  { set, options }: SetInstance,
+  instance: SetInstance,
   scope: Scope,
 ): readonly Adaptation[] {
-  const written = new Map(
-    item.value.lists.flat().flatMap((arg) => (arg.name ? [[arg.name.name, arg.span] as const] : [])),
-  );
-  return item.adapt.map((clause, i): Adaptation => {
-    const what = clause.what.name;
-    const adapts = set.adapts(options);
-    if (!adapts.includes(what))
-      unknownName(
-        state,
-        "MHC302",
-        clause.what.span,
-        `${set.name} cannot adapt \`${what}\`; it adapts ${adapts.join(", ") || "nothing"}`,
-        what,
-        adapts,
-      );
-    const before = item.adapt.slice(0, i).find((other) => other.what.name === what);
-    if (before)
-      fail(state, "MHC202", clause.what.span, `\`${what}\` adapts twice`, {
-        notes: [{ message: "it adapts here first", span: before.span }],
-      });
-    const name = `${item.name.name}.${what}`;
-    if (set.parts && what === "rank")
-      return {
-        kind: "rank",
-        what,
-        name,
-        ...rankOf(state, clause, written.get(what) ?? null, set.options[what]!, options[what] as number, scope),
-      };
-    const option = valueAt(set.options, what) as Real;
-    switch (clause.kind) {
-      case "learned": {
-        if (clause.weight)
-          fail(
-            state,
-            "MHC302",
-            clause.weight.span,
-            `a weight pulls a rank down, and \`${what}\` is a number that the task learns`,
-            { fix: "take `weight` out" },
-          );
-        const { from, to, at } = learnedOf(state, clause, set.name, option, valueAt(options, what) as number, scope);
-        if (what === "temperature") {
-          state.report(
-            diagnostic(
-              "MHC306",
-              clause.span,
-              `a temperature of \`${item.name.name}\` is redundant when it is learned: it divides free ` +
-                "logits, which reach the same by growing or shrinking",
-              {
-                fix: "take it out, or schedule it: `adapt temperature = cosine(4, 1)`",
-              },
-            ),
-          );
-        }
-        state.parameters.push(parameterAt(name, clause, Math.min(1 - OFF_END, Math.max(OFF_END, at))));
-        return { kind: "learned", what, name, from, to };
-      }
-      case "scheduled": {
-        const set = written.get(what);
-        if (set)
-          fail(state, "MHC302", clause.span, `\`${what}\` is set and scheduled`, {
-            notes: [{ message: "it is set here", span: set }],
-            fix: "take one of them out",
-          });
-        return { kind: "scheduled", what, name, schedule: scheduleOf(state, clause, option, scope) };
-      }
-      default:
-        return clause satisfies never;
-    }
-  });
+  const args = item.value.lists.flat();
+  const written = new Map(args.flatMap(({ name, span }) => (name ? [[name.name, span] as const] : [])));
+  const adapting: Adapting = { state, scope, item, instance, written };
+  return item.adapt.map((clause, i) => adaptation(adapting, clause, item.adapt.slice(0, i)));
 }
 
-/** The ends, and where the option starts between them. */
-function learnedOf(
-  state: Elaboration,
-  clause: Learned,
-  set: string,
-  option: Real,
-  start: number,
-  scope: Scope,
-): { readonly from: number; readonly to: number; readonly at: number } {
+/** `before`: the clauses that stand before this one. */
+function adaptation(adapting: Adapting, clause: AdaptClause, before: readonly AdaptClause[]): Adaptation {
+  const { state, item, instance } = adapting;
+  const { set, options } = instance;
+  const { name: what, span } = clause.what;
+  const adapts = set.adapts(options);
+  if (!adapts.includes(what))
+    unknownName(state, {
+      code: "MHC302",
+      span,
+      message: `${set.name} cannot adapt \`${what}\`; it adapts ${adapts.join(", ") || "nothing"}`,
+      name: what,
+      candidates: adapts,
+    });
+  const first = before.find((other) => other.what.name === what);
+  if (first)
+    fail(state, "MHC202", span, `\`${what}\` adapts twice`, {
+      notes: [{ message: "it adapts here first", span: first.span }],
+    });
+  // What a set adapts is a number: the generated tests hold every record to it.
+  const option = valueAt(set.options, what) as NumericOption;
+  const name = `${item.name.name}.${what}`;
+  if (set.parts && what === "rank") return { kind: "rank", what, name, ...readRank(adapting, clause, option) };
+  switch (clause.kind) {
+    case "learned":
+      return learned(adapting, clause, option, name);
+    case "scheduled":
+      return scheduled(adapting, clause, option, name);
+    default:
+      return clause satisfies never;
+  }
+}
+
+/** `adapt radius in 0.5 .. 2`: one parameter, whose sigmoid is where the option is between the ends. */
+function learned(adapting: Adapting, clause: LearnedClause, option: NumericOption, name: string): Adaptation {
+  const { state, item, instance } = adapting;
   const what = clause.what.name;
-  const [from, to] = [clause.from, clause.to].map((e) => optionOf(state, e, what, option, scope) as number) as [
-    number,
-    number,
-  ];
-  if (!(from < to))
-    fail(state, "MHC302", clause.span, `\`${what}\` adapts from a number to a larger one, not from ${from} to ${to}`);
+  if (clause.weight)
+    fail(
+      state,
+      "MHC302",
+      clause.weight.span,
+      `a weight pulls a rank down, and \`${what}\` is a number that the task learns`,
+      { fix: "take `weight` out" },
+    );
+  const { from, to } = readEnds(adapting, clause, option);
+  const start = numberOf(instance, what);
   if (start < from || start > to)
     fail(state, "MHC302", clause.span, `\`${what}\` is ${start} at first, and that is not in ${from} .. ${to}`, {
-      fix: `write \`${set}(${what} = …)\` with a number from ${from} to ${to}`,
+      fix: `write \`${instance.set.name}(${what} = …)\` with a number from ${from} to ${to}`,
     });
-  return { from, to, at: (start - from) / (to - from) };
+  if (what === "temperature")
+    state.report(
+      diagnostic(
+        "MHC306",
+        clause.span,
+        `a temperature of \`${item.name.name}\` is redundant when it is learned: it divides free logits, which ` +
+          "reach the same by growing or shrinking",
+        { fix: "take it out, or schedule it: `adapt temperature = cosine(4, 1)`" },
+      ),
+    );
+  const share = Math.min(1 - OFF_END, Math.max(OFF_END, (start - from) / (to - from)));
+  state.parameters.push({
+    tensor: floatTensor("parameter", { name: what, span: clause.span }, []),
+    name,
+    start: constantStart(Math.log(share / (1 - share))),
+    on: null,
+    doc: null,
+  });
+  return { kind: "learned", what, name, from, to };
+}
+
+/** The number that an option is where nothing adapts. */
+const numberOf = ({ options }: SetInstance, option: string): number => valueAt(options, option) as number;
+
+/** The two ends of a clause, the smaller first. */
+function readEnds(
+  { state, scope }: Adapting,
+  clause: LearnedClause,
+  option: NumericOption,
+): { readonly from: number; readonly to: number } {
+  const what = clause.what.name;
+  const from = numericOptionOf(state, clause.from, what, option, scope);
+  const to = numericOptionOf(state, clause.to, what, option, scope);
+  if (!(from < to))
+    fail(state, "MHC302", clause.span, `\`${what}\` adapts from a number to a larger one, not from ${from} to ${to}`);
+  return { from, to };
 }
 
 /**
  * The ends of a rank, and its weight. All parts are there at the start: the upper end, which a rank that the page sets
  * must be.
  */
-function rankOf(
-  state: Elaboration,
+function readRank(
+  adapting: Adapting,
   clause: AdaptClause,
-  set: Span | null,
-  option: OptionKind,
-  rank: number,
-  scope: Scope,
+  option: NumericOption,
 ): { readonly from: number; readonly to: number; readonly weight: number } {
+  const { state, scope, instance, written } = adapting;
+  const { span } = clause;
   if (clause.kind !== "learned")
-    return fail(state, "MHC302", clause.span, "a rank is learned, not scheduled", {
+    return fail(state, "MHC302", span, "a rank is learned, not scheduled", {
       fix: "write `adapt rank in 1 .. 16 weight 1e-3`",
     });
-  const [from, to] = [clause.from, clause.to].map((e) => optionOf(state, e, "rank", option, scope) as number) as [
-    number,
-    number,
-  ];
-  if (!(from < to))
-    fail(state, "MHC302", clause.span, `\`rank\` adapts from a number to a larger one, not from ${from} to ${to}`);
+  const { from, to } = readEnds(adapting, clause, option);
+  const set = written.get("rank");
+  const rank = numberOf(instance, "rank");
   if (set && rank !== to)
     fail(state, "MHC302", set, `the rank is ${rank} here and adapts from ${to} down`, {
-      notes: [{ message: "it adapts here", span: clause.span }],
+      notes: [{ message: "it adapts here", span }],
       fix: `take one of them out, or write \`rank = ${to}\``,
     });
   if (!clause.weight)
-    fail(state, "MHC503", clause.span, "nothing pulls this rank down: a loss alone never asks for a smaller one", {
+    return fail(state, "MHC503", span, "nothing pulls this rank down: a loss alone never asks for a smaller one", {
       fix: `write \`adapt rank in ${from} .. ${to} weight 1e-3\`: what a part may cost for the loss to keep it`,
     });
-  const weight = scalarOf(state, clause.weight!, scope).value();
-  if (!(weight > 0)) fail(state, "MHC302", clause.weight!.span, `a weight is above 0, and this is ${weight}`);
+  const weight = scalarOf(state, clause.weight, scope).value();
+  if (!(weight > 0)) fail(state, "MHC302", clause.weight.span, `a weight is above 0, and this is ${weight}`);
   return { from, to, weight };
 }
 
-function scheduleOf(state: Elaboration, clause: Scheduled, option: Real, scope: Scope) {
+/** `adapt temperature = cosine(4, 1)`: a function of the step. */
+function scheduled(adapting: Adapting, clause: ScheduledClause, option: NumericOption, name: string): Adaptation {
+  const { state, written } = adapting;
   const what = clause.what.name;
-  const reader = {
-    number: (e: Parameters<typeof scalarOf>[1]) => scalarOf(state, e, scope).value(),
-    report: state.report,
-  };
-  const found = readSchedule(
-    clause.value,
-    "options",
-    reader,
-    (_, e) => optionOf(state, e, what, option, scope) as number,
-  );
-  if (!found) throw new Abandoned();
-  if (found.kind === "constant")
-    fail(state, "MHC302", clause.span, `\`${what}\` does not change, so it does not adapt`, {
-      fix: `set it, \`${what} = ${found.value}\` in the manifold's parentheses, or write \`adapt ${what} = cosine(…)\``,
+  const set = written.get(what);
+  if (set)
+    fail(state, "MHC302", clause.span, `\`${what}\` is set and scheduled`, {
+      notes: [{ message: "it is set here", span: set }],
+      fix: "take one of them out",
     });
-  return found as Extract<typeof found, { readonly kind: "cosine" | "linear" }>;
+  return { kind: "scheduled", what, name, schedule: scheduleOf(adapting, clause, option) };
 }
 
-/** The number whose sigmoid is `at` at the start. */
-function parameterAt(name: string, clause: Learned, at: number): Parameter {
-  const start = Math.log(at / (1 - at));
-  const tensor: Tensor = {
-    name: clause.what.name,
-    kind: "parameter",
-    axes: [],
-    dtype: "f32",
-    range: null,
-    span: clause.span,
-  };
-  return {
-    tensor,
-    name,
-    start: { kind: "constant", args: [{ text: `${start}`, value: () => start }] },
-    on: null,
-    doc: null,
-  };
+function scheduleOf(
+  { state, scope }: Adapting,
+  { what: { name }, value, span }: ScheduledClause,
+  option: NumericOption,
+): Exclude<RateSettings, { readonly kind: "constant" }> {
+  const reader = { number: (e: typeof value) => scalarOf(state, e, scope).value(), report: state.report };
+  const schedule = readSchedule(value, "options", reader, (_, e) => numericOptionOf(state, e, name, option, scope));
+  if (!schedule) return giveUp();
+  return schedule.kind === "constant"
+    ? fail(state, "MHC302", span, `\`${name}\` does not change, so it does not adapt`, {
+        fix:
+          `set it, \`${name} = ${schedule.value}\` in the manifold's parentheses, or write ` +
+          `\`adapt ${name} = cosine(…)\``,
+      })
+    : schedule;
 }

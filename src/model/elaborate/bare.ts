@@ -32,7 +32,7 @@ export function refuseBareAxes(e: Typed, wanted: readonly Axis[] | null, report:
       case "map":
         return part.a ? inside(part.a, union(open, axesOf(part.a))) : undefined;
       case "cross_entropy":
-        return [part.logits, part.target].forEach((own) => inside(own, union(open, axesOf(own))));
+        return [part.logits, part.target].forEach((side) => inside(side, union(open, axesOf(side))));
       default:
         return partsOf(part).forEach((inner) => inside(inner, open));
     }

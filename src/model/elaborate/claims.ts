@@ -5,258 +5,128 @@
  * sqrt(k); row sums, column sums and norms of a product are at most the products of those of its factors. The checker
  * either proves a claim and says how, or refuses it with the reasons, or leaves it to be `monitored`.
  */
-import type { Call, Clause, Expr, Path } from "../../../grammar/ast.js";
+import { mustGet } from "../../../runtime/lookup.js";
 import type { Span } from "../../diagnostics/span.js";
-import { describe, valueOf, type Size } from "../../graph/sizes.js";
-import { nearest } from "../../diagnostics/suggest.js";
+import { describe, valueOf } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
+import { repeatsOf, written } from "../paths.js";
 import { boundOf } from "../proofs/bounds.js";
 import { exactly, proveGain, unmeasuredGain } from "../proofs/gain.js";
+import { listed, normsIn, show } from "../quantities.js";
+import type { Axis, Claim, Membership, Parameter, Quantity } from "../typed.js";
+import { quantityOf, repeatsIn, type ClaimPage } from "./claimed.js";
 import { scalarOf } from "./numbers.js";
-import { layersOf, listed, normsIn, show } from "../quantities.js";
-import { written } from "../paths.js";
-import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { Axis, Claim, Parameter, Quantity, Statement } from "../typed.js";
+import { fail, giveUp, type Elaboration } from "./scope.js";
+import type { BoundClause } from "./syntax.js";
 
-type Bound = Extract<Clause, { readonly kind: "bound" }>;
-
-/** What claims are read against: the page as it has been read. */
-export interface Facts {
-  readonly state: Elaboration;
-  readonly scope: Scope;
-  readonly parameters: readonly Parameter[];
-  readonly statements: readonly Statement[];
-  /** Whether what is called so may be switched off with its layer (`shrink`). */
-  readonly mayGo: (name: string) => boolean;
+/** A bound that is proved, with the steps to it. */
+interface Proved {
+  readonly at: number;
+  readonly steps: readonly string[];
 }
 
-/** A bound with the steps to it, or the reason why there is none. */
-type Proof =
-  | { readonly at: number; readonly steps: readonly string[] }
-  | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[] };
+/** The reason why no bound is proved, where it is, and the steps that were made. */
+interface Unproved {
+  readonly none: string;
+  readonly span: Span | null;
+  readonly steps: readonly string[];
+}
 
-const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+type Proof = Proved | Unproved;
 
-/** Whether a path names this parameter: it is the name, or its end. */
-export const matches = (name: string, path: string): boolean =>
-  [name, written(name)].some((own) => own === path || own.endsWith(`.${path}`));
-
-export function claimOf(facts: Facts, clause: Bound): Claim {
-  const { state, scope } = facts;
-  const quantity = quantityOf(facts, clause.left);
+/** A claim of the page, proved or `monitored`. Reports one that is neither, and gives it up. */
+export function claimOf(page: ClaimPage, clause: BoundClause): Claim {
+  const { state, scope } = page;
+  const quantity = quantityOf(page, clause.left);
   const bound = scalarOf(state, clause.right, scope).value();
   if (!(bound > 0))
     fail(state, "MHC502", clause.right.span, `a claim bounds by a number above 0, and this is ${bound}`);
   const text = `${show(quantity)} <= ${bound}`;
-  const found = clause.shared ? proveShared(facts, quantity, bound) : prove(facts, quantity);
-  const proved = "at" in found && found.at <= bound;
-  const odd = unmeasured(facts, quantity);
-  if (!proved && !clause.monitored) refuse(state, clause, text, found, odd === null);
-  if (clause.monitored && odd)
-    fail(state, "MHC305", clause.span, `\`${text}\` cannot be measured: ${odd.reason}`, {
-      notes: [{ message: "here", span: odd.span }],
+  const proof = clause.shared ? proveShared(page, quantity, bound) : prove(page, quantity);
+  const holds = "at" in proof && proof.at <= bound;
+  const unmeasured = unmeasuredIn(page, quantity);
+  if (!holds && !clause.monitored) refuse(state, clause, text, proof, unmeasured === null);
+  if (clause.monitored && unmeasured)
+    fail(state, "MHC305", clause.span, `\`${text}\` cannot be measured: ${unmeasured.reason}`, {
+      notes: [{ message: "here", span: unmeasured.span }],
     });
-  return { text, quantity, bound, monitored: clause.monitored, proof: proved ? found.steps : null };
+  return { text, quantity, bound, monitored: clause.monitored, proof: holds ? proof.steps : null };
 }
 
-function refuse(state: Elaboration, clause: Bound, text: string, found: Proof, isMeasured: boolean): never {
-  const reason = "at" in found ? `no more than ${exactly(found.at)} can be proved` : found.none;
+/** Reports a claim that does not follow. */
+function refuse(state: Elaboration, clause: BoundClause, text: string, proof: Proof, isMeasured: boolean): never {
+  const reason = "at" in proof ? `no more than ${exactly(proof.at)} can be proved` : proof.none;
   const elsewise = isMeasured
     ? "write `monitored` after it: then it is measured while training"
     : "take it out: `mhc verify` measures the gain all the same";
   return fail(state, "MHC305", clause.span, `\`${text}\` does not follow`, {
     notes: [
-      ...found.steps.map((message) => ({ message, span: null })),
-      { message: `so: ${reason}`, span: "at" in found ? null : found.span },
+      ...proof.steps.map((message) => ({ message, span: null })),
+      { message: `so: ${reason}`, span: "at" in proof ? null : proof.span },
     ],
-    fix: [...("at" in found ? [`claim \`<= ${Math.ceil(found.at * 1000) / 1000}\``] : []), elsewise].join(", or "),
+    fix: [...("at" in proof ? [`claim \`<= ${Math.ceil(proof.at * 1000) / 1000}\``] : []), elsewise].join(", or "),
   });
 }
 
-/** What a claim is about. */
-export function quantityOf(facts: Facts, e: Expr): Quantity {
-  const { state, scope } = facts;
-  switch (e.kind) {
-    case "group":
-      return quantityOf(facts, e.inner);
-    case "number":
-      return { kind: "number", value: scalarOf(state, e, scope).value() };
-    case "binary":
-      if (e.op === "*") return { kind: "product", factors: [quantityOf(facts, e.left), quantityOf(facts, e.right)] };
-      break;
-    case "call": {
-      const name = dotted(e.callee);
-      if (name === "gain") return gainOf(facts, e);
-      if (name === "norm") return normOf(facts, e);
-      if (name === "product") return overOf(facts, e);
-      return unknownName(
-        state,
-        "MHC201",
-        e.callee.span,
-        `\`${name}\` is nothing that a claim can be about; there are gain, norm and product`,
-        name,
-        ["gain", "norm", "product"],
-      );
-    }
-    default:
-  }
-  return fail(
-    state,
-    "MHC210",
-    e.span,
-    "a claim is about `gain(stream)`, `norm(parameter)`, products of these, and `product[layers](…)`",
-  );
-}
-
-/** The one argument of a quantity, which is a name. */
-function named({ state }: Facts, e: Call, what: string): Path {
-  const args = e.lists.flat();
-  const [arg] = args;
-  if (args.length !== 1 || arg!.name || arg!.value.kind !== "path")
-    return fail(state, "MHC207", e.span, `\`${dotted(e.callee)}\` takes ${what}`);
-  return arg!.value;
-}
-
-function gainOf(facts: Facts, e: Call): Quantity {
-  const path = named(facts, e, "the name of a stream");
-  const entity = lookup(facts.scope, dotted(path));
-  if (entity?.kind === "tensor" && entity.tensor.kind === "stream") return { kind: "gain", stream: entity.tensor };
-  // What is wrong with it has been said.
-  if (entity?.kind === "poison") throw new Abandoned();
-  const streams = namesIn(facts.scope).filter((name) => {
-    const found = lookup(facts.scope, name);
-    return found?.kind === "tensor" && found.tensor.kind === "stream";
-  });
-  return unknownName(facts.state, "MHC201", path.span, `there is no stream \`${dotted(path)}\``, dotted(path), streams);
-}
-
-function normOf(facts: Facts, e: Call): Quantity {
-  const { state } = facts;
-  const path = named(facts, e, "the name of a parameter");
-  const parameter = parameterNamed(facts, path);
-  const { axes } = parameter.tensor;
-  if (!e.axes && axes.length !== 2)
-    fail(
-      state,
-      "MHC206",
-      e.span,
-      `\`${written(parameter.name)}\` has the axes ${listed(axes)}, and a norm is that of a matrix`,
-      { fix: `say which axes are its rows: \`norm[${axes[0]?.name ?? "…"}](${dotted(path)})\`` },
-    );
-  const rows = e.axes?.map(
-    (ident) =>
-      axes.find(({ name }) => name === ident.name) ??
-      unknownName(
-        state,
-        "MHC205",
-        ident.span,
-        `\`${written(parameter.name)}\` has no axis \`${ident.name}\`; its axes are ${listed(axes)}`,
-        ident.name,
-        axes.map(({ name }) => name),
-      ),
-  ) ?? [axes[0]!];
-  if (rows.length === axes.length)
-    fail(state, "MHC206", e.span, `all axes of \`${written(parameter.name)}\` are rows: leave one for the columns`);
-  return { kind: "norm", parameter, rows };
-}
-
-function overOf(facts: Facts, e: Call): Quantity {
-  const { state } = facts;
-  const args = e.lists.flat();
-  if (e.axes?.length !== 1 || args.length !== 1)
-    return fail(
-      state,
-      "MHC207",
-      e.span,
-      "`product` names the layers that it is over, and takes one quantity: `product[layers](norm(mlp.up))`",
-    );
-  const repeat = e.axes[0]!;
-  const repeats = repeatsIn(facts.statements);
-  if (!repeats.has(repeat.name))
-    return unknownName(
-      state,
-      "MHC201",
-      repeat.span,
-      `there is no \`repeat ${repeat.name}\``,
-      repeat.name,
-      repeats.keys(),
-    );
-  const quantity = quantityOf(facts, args[0]!.value);
-  if (!layersOf(quantity).includes(repeat.name))
-    fail(state, "MHC210", args[0]!.value.span, `nothing here is of a layer of \`repeat ${repeat.name}\``);
-  return { kind: "over", repeat: repeat.name, quantity };
-}
-
-function parameterNamed({ state, parameters }: Facts, path: Path): Parameter {
-  const found = parameters.filter(({ name }) => matches(name, dotted(path)));
-  if (found.length > 1)
-    return fail(
-      state,
-      "MHC201",
-      path.span,
-      `\`${dotted(path)}\` may be ${found.map(({ name }) => `\`${written(name)}\``).join(" or ")}`,
-      { fix: "write more of its name" },
-    );
-  if (found[0]) return found[0];
-  if (state.incomplete) throw new Abandoned();
-  const names = parameters.map(({ name }) => written(name));
-  const guess = nearest(dotted(path), names);
-  return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, {
-    fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ") || "none"}`,
-  });
-}
-
-function prove(facts: Facts, quantity: Quantity): Proof {
+function prove(page: ClaimPage, quantity: Quantity): Proof {
   switch (quantity.kind) {
     case "number":
       return { at: quantity.value, steps: [] };
     case "gain":
-      return proveGain(facts, quantity.stream);
+      return proveGain(page, quantity.stream);
     case "norm":
       return proveNorm(quantity);
-    case "product": {
-      const proofs = quantity.factors.map((factor) => prove(facts, factor));
-      const steps = proofs.flatMap((proof) => proof.steps);
-      const missing = proofs.find((proof): proof is Extract<Proof, { readonly none: string }> => "none" in proof);
-      if (missing) return { ...missing, steps };
-      const at = proofs.reduce((product, proof) => product * (proof as { readonly at: number }).at, 1);
-      return { at, steps: [...steps, `${show(quantity)} is at most the product of these, ${exactly(at)}`] };
-    }
-    case "over": {
-      const inner = prove(facts, quantity.quantity);
-      if ("none" in inner) return inner;
-      const size = repeatsIn(facts.statements).get(quantity.repeat)!;
-      const count = valueOf(size);
-      if (count === null)
-        return { none: `the number of layers, ${describe(size)}, is not known yet`, span: null, steps: inner.steps };
-      // A layer that has been switched off passes its stream on: a factor of 1.
-      const go = inner.at < 1 && normsIn(quantity.quantity).some(({ name }) => facts.mayGo(name));
-      const each = go ? 1 : inner.at;
-      const at = each ** count;
-      const gone = go ? [`a layer may be switched off, and is a factor of 1 then`] : [];
-      return {
-        at,
-        steps: [
-          ...inner.steps,
-          ...gone,
-          `over ${count} layers the product is at most ${exactly(each)}^${count} = ${exactly(at)}`,
-        ],
-      };
-    }
+    case "product":
+      return proveProduct(page, quantity);
+    case "over":
+      return proveOver(page, quantity);
     default:
       return quantity satisfies never;
   }
 }
 
+/** A product is at most the product of the bounds of its factors. */
+function proveProduct(page: ClaimPage, quantity: Extract<Quantity, { readonly kind: "product" }>): Proof {
+  const proofs = quantity.factors.map((factor) => prove(page, factor));
+  const steps = proofs.flatMap((proof) => proof.steps);
+  let at = 1;
+  for (const proof of proofs) {
+    if ("none" in proof) return { ...proof, steps };
+    at *= proof.at;
+  }
+  return { at, steps: [...steps, `${show(quantity)} is at most the product of these, ${exactly(at)}`] };
+}
+
+/** A product over layers is at most the bound of one layer to the power of their number. */
+function proveOver(page: ClaimPage, { repeat, quantity }: Extract<Quantity, { readonly kind: "over" }>): Proof {
+  const layer = prove(page, quantity);
+  if ("none" in layer) return layer;
+  const size = mustGet(repeatsIn(page.statements), repeat);
+  const count = valueOf(size);
+  if (count === null)
+    return { none: `the number of layers, ${describe(size)}, is not known yet`, span: null, steps: layer.steps };
+  // A layer that has been switched off passes its stream on: a factor of 1.
+  const mayGo = layer.at < 1 && normsIn(quantity).some(({ name }) => page.mayGo(name));
+  const base = mayGo ? 1 : layer.at;
+  const at = base ** count;
+  const gone = mayGo ? ["a layer may be switched off, and is a factor of 1 then"] : [];
+  const steps = [
+    ...layer.steps,
+    ...gone,
+    `over ${count} layers the product is at most ${exactly(base)}^${count} = ${exactly(at)}`,
+  ];
+  return { at, steps };
+}
+
 /** Why something has no value to be measured while training: a connection that does not mix. */
-function unmeasured(facts: Facts, quantity: Quantity): { readonly reason: string; readonly span: Span } | null {
+function unmeasuredIn(page: ClaimPage, quantity: Quantity): { readonly reason: string; readonly span: Span } | null {
   switch (quantity.kind) {
     case "gain":
-      return unmeasuredGain(facts, quantity.stream);
+      return unmeasuredGain(page, quantity.stream);
     case "product":
-      return quantity.factors.map((factor) => unmeasured(facts, factor)).find((odd) => odd !== null) ?? null;
+      return quantity.factors.map((factor) => unmeasuredIn(page, factor)).find((reason) => reason !== null) ?? null;
     case "over":
-      return unmeasured(facts, quantity.quantity);
+      return unmeasuredIn(page, quantity.quantity);
     case "norm":
     case "number":
       return null;
@@ -265,58 +135,74 @@ function unmeasured(facts: Facts, quantity: Quantity): { readonly reason: string
   }
 }
 
-function proveNorm(quantity: Extract<Quantity, { readonly kind: "norm" }>): Proof {
-  const { parameter, rows } = quantity;
+/** The norm of a parameter that is on a set which bounds it. */
+function proveNorm({ parameter, rows }: Extract<Quantity, { readonly kind: "norm" }>): Proof {
   const name = `\`${written(parameter.name)}\``;
-  const missing = (none: string): Proof => ({ none, span: parameter.tensor.span, steps: [] });
-  if (!parameter.on) return missing(`${name} is free`);
+  const unproved = (none: string): Unproved => ({ none, span: parameter.tensor.span, steps: [] });
   const { on } = parameter;
+  if (!on) return unproved(`${name} is free`);
   const { manifold, each } = on;
-  const { set } = manifold;
-  const rank = rankOf(set.point);
-  const rest = parameter.tensor.axes.filter((axis) => !each.includes(axis));
-  const sides = on.rows ? [on.rows, rest.filter((axis) => !on.rows!.includes(axis))] : null;
-  if (sides && !sides.some((side) => side.length === rows.length && side.every((axis) => rows.includes(axis))))
-    return missing(
-      `the matrix that \`${set.name}\` bounds has the rows ${listed(sides[0]!)}, and this one ${listed(rows)}`,
-    );
-  if (rank === 2 && !sides && rows.includes(rest[0]!) === rows.includes(rest[1]!))
-    return missing(
-      `the matrix that \`${set.name}\` bounds has the axes ${listed(rest)}, and this one puts both on one side`,
-    );
-  const sizes = (axes: readonly Axis[]): readonly (number | null)[] => axes.map(({ size }) => valueOf(size));
-  const point = sizes(rest);
-  const counted = sizes(each);
-  if ([...point, ...counted].some((size) => size === null)) return missing(`the sizes of ${name} are not known yet`);
-  const area = (axes: readonly Axis[]): number => (sizes(axes) as number[]).reduce((size, n) => size * n, 1);
-  const shape =
-    rank === 0
-      ? [area(rows), area(parameter.tensor.axes.filter((axis) => !rows.includes(axis)))]
-      : rank === 1
-        ? [area(rest)]
-        : sides
-          ? sides.map(area)
-          : (point as number[]);
-  const own = boundOf(manifold, "norm", shape);
-  if (typeof own !== "number") return missing(`${name} is on \`${set.name}\`, which ${own.none}`);
-  const steps = [
-    `${each.length && rank > 0 ? `each ${each.map((axis) => axis.name).join(", ")} of ` : ""}${name} is on ` +
-      `\`${set.name}\`: its norm is at most ${exactly(own)}`,
-  ];
-  const blocks = rank === 0 ? 1 : area(each);
-  if (blocks === 1) return { at: own, steps };
-  const at = own * Math.sqrt(blocks);
-  return {
-    at,
-    steps: [
-      ...steps,
-      `${blocks} blocks of that norm make a matrix of norm at most ${exactly(own)} * sqrt(${blocks}) = ${exactly(at)}`,
-    ],
-  };
+  const rank = rankOf(manifold.set.point);
+  const point = parameter.tensor.axes.filter((axis) => !each.includes(axis));
+  const mismatch = rowsMismatch(on, point, rows);
+  if (mismatch) return unproved(mismatch);
+  const shape = boundedShape(parameter, on, point, rows);
+  const blocks = rank === 0 ? 1 : areaOf(each);
+  if (!shape || blocks === null) return unproved(`the sizes of ${name} are not known yet`);
+  const bound = boundOf(manifold, "norm", shape);
+  if (typeof bound !== "number") return unproved(`${name} is on \`${manifold.set.name}\`, which ${bound.none}`);
+  const counted = each.length && rank > 0 ? `each ${each.map((axis) => axis.name).join(", ")} of ` : "";
+  const step = `${counted}${name} is on \`${manifold.set.name}\`: its norm is at most ${exactly(bound)}`;
+  if (blocks === 1) return { at: bound, steps: [step] };
+  const at = bound * Math.sqrt(blocks);
+  const ofBlocks = `${blocks} blocks of that norm make a matrix of norm at most ${exactly(bound)} * sqrt(${blocks}) = ${exactly(at)}`;
+  return { at, steps: [step, ofBlocks] };
 }
 
+/** The rows and the columns of the matrix that a member is, where `shared` has put it; null where its set says. */
+const sidesOf = ({ rows }: Membership, point: readonly Axis[]): readonly (readonly Axis[])[] | null =>
+  rows ? [rows, point.filter((axis) => !rows.includes(axis))] : null;
+
+/** Why the matrix that a set bounds is not the one with these rows; null where it is. */
+function rowsMismatch(on: Membership, point: readonly Axis[], rows: readonly Axis[]): string | null {
+  const { set } = on.manifold;
+  const sides = sidesOf(on, point);
+  if (sides) {
+    const isSide = sides.some((side) => side.length === rows.length && side.every((axis) => rows.includes(axis)));
+    const bounded = listed(sides[0] ?? []);
+    return isSide
+      ? null
+      : `the matrix that \`${set.name}\` bounds has the rows ${bounded}, and this one ${listed(rows)}`;
+  }
+  const [n, m] = point;
+  if (rankOf(set.point) !== 2 || !n || !m || rows.includes(n) !== rows.includes(m)) return null;
+  return `the matrix that \`${set.name}\` bounds has the axes ${listed(point)}, and this one puts both on one side`;
+}
+
+/** The shape of what a set bounds, as its record takes it; null while sizes are not known. */
+function boundedShape(
+  { tensor }: Parameter,
+  on: Membership,
+  point: readonly Axis[],
+  rows: readonly Axis[],
+): readonly number[] | null {
+  const columns = tensor.axes.filter((axis) => !rows.includes(axis));
+  const rank = rankOf(on.manifold.set.point);
+  const sides =
+    rank === 0 ? [rows, columns] : rank === 1 ? [point] : (sidesOf(on, point) ?? point.map((axis) => [axis]));
+  const shape = sides.map(areaOf);
+  return shape.every((size): size is number => size !== null) ? shape : null;
+}
+
+/** The product of the sizes of axes; null while one is not known. */
+const areaOf = (axes: readonly Axis[]): number | null =>
+  axes.reduce<number | null>((area, { size }) => {
+    const value = valueOf(size);
+    return area === null || value === null ? null : area * value;
+  }, 1);
+
 /** By construction: the radii of the balls are powers of the budget whose exponents sum to 1. */
-function proveShared({ statements, mayGo }: Facts, quantity: Quantity, budget: number): Proof {
+function proveShared({ statements, mayGo }: ClaimPage, quantity: Quantity, budget: number): Proof {
   const sharers = normsIn(quantity);
   const goes = budget < 1 ? sharers.find(({ name }) => mayGo(name)) : undefined;
   if (goes)
@@ -327,41 +213,27 @@ function proveShared({ statements, mayGo }: Facts, quantity: Quantity, budget: n
       span: goes.tensor.span,
       steps: [],
     };
+  const shares = sharers.map(({ on }) => on?.manifold.adapt.find((adaptation) => adaptation.kind === "shared"));
+  const [share] = shares;
   // What is wrong with the budget has been said, and nothing was put anywhere.
-  const shares = sharers.map(({ on }) => on?.manifold.adapt.find((one) => one.kind === "shared"));
-  if (shares.length === 0 || shares.some((one) => !one)) throw new Abandoned();
-  const count = valueOf(shares[0]!.count);
-  const sizeIn = (repeat: string): string => {
-    const size = repeatsIn(statements).get(repeat)!;
-    return `${valueOf(size) ?? describe(size)}`;
-  };
+  if (!share || shares.includes(undefined)) return giveUp();
+  const count = valueOf(share.count);
+  const over = count === null ? "" : ` over ${count} matrices`;
   const names = sharers.map(({ name }) => `\`${written(name)}\``).join(" and ");
-  const layers = [
-    ...new Set(
-      layersOf({
-        kind: "product",
-        factors: sharers.map((parameter): Quantity => ({ kind: "norm", parameter, rows: [] })),
-      }),
-    ),
-  ].map((repeat) => `${sizeIn(repeat)} layers of \`${repeat}\``);
+  const repeats = repeatsIn(statements);
+  const layers = [...new Set(sharers.flatMap(({ name }) => repeatsOf(name)))].map((repeat) => {
+    const size = mustGet(repeats, repeat);
+    return `${valueOf(size) ?? describe(size)} layers of \`${repeat}\``;
+  });
+  const where = layers.length ? `, in the ${layers.join(" and ")},` : "";
+  const are = sharers.length > 1 || layers.length ? "are" : "is";
   return {
     at: budget,
     steps: [
-      `${names}${layers.length ? `, in the ${layers.join(" and ")},` : ""} ` +
-        `${sharers.length > 1 || layers.length ? "are" : "is"} on \`spectral_ball\`s of radius ` +
-        `${exactly(budget)}^s, with the shares s a softmax${count === null ? "" : ` over ${count} matrices`} ` +
-        `(\`${shares[0]!.name}\`)`,
+      `${names}${where} ${are} on \`spectral_ball\`s of radius ${exactly(budget)}^s, with the shares s a softmax` +
+        `${over} (\`${share.name}\`)`,
       `shares sum to 1, so ${show(quantity)} is at most ${exactly(budget)} (what the tolerance of the balls ` +
         "could add is taken off the radii)",
     ],
   };
-}
-
-/** The repeats of a page, by name, with their sizes. */
-export function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
-  return new Map(
-    statements.flatMap((statement) =>
-      statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [],
-    ),
-  );
 }

@@ -8,16 +8,20 @@ import { diagnostic } from "../../diagnostics/table.js";
 import type { Parameter, Tensor } from "../typed.js";
 import type { Span } from "../../diagnostics/span.js";
 
-export interface Named {
+/** The names of a page, and what of a run it has. */
+export interface PageNames {
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Parameter[];
-  /** A schedule of the page, if it has one. */
+  /** Where the page has a schedule, a function of the step; null when it has none. */
   readonly schedule: Span | null;
+  /** Whether it has a loss and says how it is trained. */
   readonly trains: boolean;
+  /** Whether it lets units or layers be switched off. */
   readonly shrinks: boolean;
 }
 
-export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Named): Diagnostic[] {
+/** Errors for inputs and parameters whose names a run of the page has itself. */
+export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: PageNames): Diagnostic[] {
   const input = (name: string, what: string, notes: Diagnostic["notes"] = []): Diagnostic[] =>
     inputs
       .filter((tensor) => tensor.name === name)
@@ -26,7 +30,7 @@ export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Nam
       );
   const parameter = (name: string, what: string): Diagnostic[] =>
     parameters
-      .filter((one) => one.name === name)
+      .filter((parameter) => parameter.name === name)
       .map(({ tensor: { span } }) =>
         diagnostic("MHC202", span, `\`${name}\` is ${what}`, { fix: "give the parameter another name" }),
       );

@@ -5,229 +5,273 @@
  * cost.energy=30%` goes through the same checks.
  */
 import type { Clause, NumberLiteral, Path, Section } from "../../../grammar/ast.js";
-import type { Span } from "../../diagnostics/span.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import type { Span } from "../../diagnostics/span.js";
 import { nearest } from "../../diagnostics/suggest.js";
-import { diagnostic } from "../../diagnostics/table.js";
-import type { Target } from "./shrinkable.js";
-import { valueOfFlag } from "./outside.js";
+import { diagnostic, type Code } from "../../diagnostics/table.js";
 import { MEASURES, type CostSettings, type Measure } from "../typed.js";
+import { valueOfFlag, type FlagTexts } from "./outside.js";
+import type { ShrinkTarget } from "./shrinkable.js";
+import { dotted, type BoundClause, type WordsClause } from "./syntax.js";
 
-/** What `--set cost.…` takes: a device, budgets, and the part of the steps in which gates close. */
+/** What `--set cost.…` takes: a device, budgets, and when and by what units are chosen. */
 export const COST_OVERRIDES: readonly string[] = ["device", ...MEASURES, "within", "by"];
 
-/** Gates are found by the targets once the page is whole. */
-export type ReadCost = Omit<CostSettings, "gates"> & { readonly targets: readonly Target[] };
+/** The section as it is read first: the gates are found by the targets once the page is whole. */
+export type ReadCost = Omit<CostSettings, "gates"> & { readonly targets: readonly ShrinkTarget[] };
 
 /** The part of the steps in which gates close when the page does not say. */
 const WITHIN = 0.2;
 
-const isMeasure = (name: string): name is Measure => (MEASURES as readonly string[]).includes(name);
-const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
+const measureNamed = (name: string): Measure | undefined => MEASURES.find((measure) => measure === name);
 
-export function readCost(
-  section: Section,
-  overrides: Readonly<Record<string, string>>,
-  tell: (d: Diagnostic) => void,
-): ReadCost {
-  let whole = true;
-  const report = (d: Diagnostic): void => {
-    whole = false;
-    tell(d);
-  };
-  const weights: { measure: Measure; weight: number }[] = [];
-  const budgets: { measure: Measure; share: number; span: Span }[] = [];
-  const targets: Target[] = [];
-  let device: CostSettings["device"] = null;
-  const within: { share: number; span: Span }[] = [];
-  const ways: { by: CostSettings["by"]; span: Span }[] = [];
-  const twice = (name: string, span: Span): void => report(diagnostic("MHC202", span, `\`${name}\` stands twice`));
-  const unknown = (name: string, span: Span): void => {
-    const words = [...MEASURES, "device", "shrink"];
-    const guess = nearest(name, words);
-    report(
-      diagnostic("MHC501", span, `\`${name}\` is not a clause of \`cost\``, {
-        fix: guess
-          ? `did you mean \`${guess}\`?`
-          : "there are `device laptop`, `energy <= 50%`, `flops weight 0.1` and `shrink heads, layers`; of " +
-            "measures, flops, bytes, energy and time",
-      }),
-    );
-  };
+/** The section while it is read. */
+interface CostDraft {
+  readonly weights: { measure: Measure; weight: number }[];
+  budgets: { measure: Measure; share: number; span: Span }[];
+  readonly targets: ShrinkTarget[];
+  device: CostSettings["device"];
+  /** The last one holds: that of a flag stands after that of the page. */
+  readonly within: { share: number; span: Span }[];
+  by: { way: CostSettings["by"]; span: Span } | null;
+  /** Whether nothing was wrong so far. */
+  whole: boolean;
+  readonly tell: (d: Diagnostic) => void;
+}
 
-  for (const clause of section.clauses) {
-    if (clause.kind === "bound") bound(clause);
-    else if (clause.kind === "words") words(clause);
-    else
-      report(
-        diagnostic(
-          "MHC501",
-          clause.span,
-          "a clause of `cost` is `device laptop`, `energy <= 50%`, `flops weight 0.1` or `shrink heads, layers`",
-        ),
-      );
-  }
-  for (const [name, text] of Object.entries(overrides)) override(name, text);
+/** Reads the section, and what `--set` says in place of it. */
+export function readCost(section: Section, overrides: FlagTexts, tell: (d: Diagnostic) => void): ReadCost {
+  const draft: CostDraft = {
+    weights: [],
+    budgets: [],
+    targets: [],
+    device: null,
+    within: [],
+    by: null,
+    whole: true,
+    tell,
+  };
+  for (const clause of section.clauses) readClause(draft, clause);
+  for (const [name, text] of Object.entries(overrides)) override(draft, name, text);
   // Of what was wrong it is not known what it would have asked.
-  if (whole && targets.length && !weights.length && !budgets.length)
-    report(
-      diagnostic(
-        "MHC503",
-        section.name.span,
-        "nothing asks for less: gates close when a budget or a weight pulls them",
-        { fix: "add `energy <= 50%`, or `flops weight 0.1`" },
-      ),
-    );
-  const asked = budgets[0]?.span ?? (weights.length ? section.name.span : null);
-  if (whole && !targets.length && asked)
-    report(
-      diagnostic("MHC503", asked, "nothing may be switched off, so what a step costs cannot change", {
-        fix: "add `shrink heads, mlp.hidden, layers`, or what else may go",
-      }),
-    );
-  if (whole && within[0] && !targets.length)
-    report(diagnostic("MHC503", within[0].span, "`within` says when what is shrunk closes, and nothing is"));
-  const way = ways.at(-1);
-  if (whole && way?.by === "magnitude") {
-    if (weights.length)
-      report(
-        diagnostic(
-          "MHC502",
-          way.span,
-          "how large a unit is says nothing of what it is worth, so a weight cannot be held against it",
-          { fix: "give a budget: `energy <= 50%`" },
-        ),
-      );
-  }
+  if (draft.whole) checkWhole(draft, section.name.span);
+  const { device, weights, budgets, targets } = draft;
   return {
     device,
     weights,
     budgets,
     targets,
-    by: way?.by ?? "gates",
-    within: within.at(-1)?.share ?? WITHIN,
+    by: draft.by?.way ?? "gates",
+    within: draft.within.at(-1)?.share ?? WITHIN,
     span: section.name.span,
   };
+}
 
-  function bound(clause: Extract<Clause, { readonly kind: "bound" }>): void {
-    const { left, right } = clause;
-    const name = left.kind === "path" ? dotted(left) : "";
-    if (!isMeasure(name))
-      return name
-        ? unknown(name, left.span)
-        : report(
-            diagnostic("MHC501", left.span, "a budget is of flops, bytes, energy or time", {
-              fix: "write `energy <= 50%`",
-            }),
-          );
-    if (clause.monitored || clause.shared)
-      return report(
-        diagnostic("MHC502", clause.span, "a budget is met, neither monitored nor shared", {
-          fix: `write \`${name} <= ${right.kind === "number" ? right.text : "50%"}\``,
-        }),
-      );
-    const share = right.kind === "number" && right.percent ? right.value : null;
-    if (share === null)
-      return report(
-        diagnostic("MHC502", right.span, "a budget is a share of the dense model's cost", {
-          fix: `write \`${name} <= 50%\``,
-        }),
-      );
-    budget(name, share, clause.span);
-  }
+function report(draft: CostDraft, code: Code, span: Span, message: string, fix: string | null = null): void {
+  draft.whole = false;
+  draft.tell(diagnostic(code, span, message, { fix }));
+}
 
-  function budget(measure: Measure, share: number, span: Span): void {
-    if (!(share > 0 && share < 1))
-      return report(diagnostic("MHC502", span, "a budget is above 0% and below 100%, which is the dense model's cost"));
-    if (budgets.some((one) => one.measure === measure)) return twice(measure, span);
-    budgets.push({ measure, share, span });
-  }
+const reportTwice = (draft: CostDraft, name: string, span: Span): void =>
+  report(draft, "MHC202", span, `\`${name}\` stands twice`);
 
-  function words({ words: [first, ...rest], span }: Extract<Clause, { readonly kind: "words" }>): void {
-    const head = first?.kind === "path" ? dotted(first) : "";
-    const [second, third] = rest;
-    if (head === "device") {
-      if (device) return twice("device", span);
-      if (rest.length !== 1 || second?.kind !== "path")
-        return report(
-          diagnostic("MHC502", span, "`device` takes the name of a profile", { fix: "write `device laptop`" }),
-        );
-      device = { name: dotted(second), span: second.span };
-    } else if (head === "shrink") shrink(rest);
-    else if (isMeasure(head)) {
-      if (rest.length !== 2 || second?.kind !== "path" || dotted(second) !== "weight" || third?.kind !== "number")
-        return report(
-          diagnostic("MHC502", span, `\`${head}\` has a budget or a weight`, {
-            fix: `write \`${head} <= 50%\` or \`${head} weight 0.1\``,
-          }),
-        );
-      if (!(third.value > 0))
-        return report(diagnostic("MHC502", third.span, `a weight is above 0, and this is ${third.text}`));
-      if (weights.some(({ measure }) => measure === head)) return twice(`${head} weight`, span);
-      weights.push({ measure: head, weight: third.value });
-    } else unknown(head, first!.span);
-  }
+/** What may be switched off goes with what asks for it: the first thing that is missing is reported. */
+function checkWhole(draft: CostDraft, section: Span): void {
+  const { weights, budgets, targets, by } = draft;
+  const asking = budgets[0]?.span ?? (weights.length ? section : null);
+  const [within] = draft.within;
+  if (targets.length && !asking)
+    report(
+      draft,
+      "MHC503",
+      section,
+      "nothing asks for less: gates close when a budget or a weight pulls them",
+      "add `energy <= 50%`, or `flops weight 0.1`",
+    );
+  else if (!targets.length && asking)
+    report(
+      draft,
+      "MHC503",
+      asking,
+      "nothing may be switched off, so what a step costs cannot change",
+      "add `shrink heads, mlp.hidden, layers`, or what else may go",
+    );
+  else if (!targets.length && within)
+    report(draft, "MHC503", within.span, "`within` says when what is shrunk closes, and nothing is");
+  else if (by?.way === "magnitude" && weights.length)
+    report(
+      draft,
+      "MHC502",
+      by.span,
+      "how large a unit is says nothing of what it is worth, so a weight cannot be held against it",
+      "give a budget: `energy <= 50%`",
+    );
+}
 
-  function shrink(items: readonly (Path | NumberLiteral)[]): void {
-    const word = (item: Path | NumberLiteral | undefined): string | null =>
-      item?.kind === "path" ? dotted(item) : null;
-    const end = items.findIndex((item) => word(item) === "within" || word(item) === "by");
-    for (const item of end < 0 ? items : items.slice(0, end)) {
-      if (item.kind !== "path")
-        report(
-          diagnostic(
-            "MHC502",
-            item.span,
-            "what may be shrunk goes by its name: a `repeat`, a dim, or an axis of a block",
-            { fix: "write `shrink heads, mlp.hidden, layers`" },
-          ),
-        );
-      else if (targets.some(({ name }) => name === dotted(item))) twice(dotted(item), item.span);
-      else targets.push({ name: dotted(item), span: item.span });
-    }
-    if (end < 0) return;
-    for (let i = end; i < items.length; i += 2) {
-      const [head, value] = [items[i]!, items[i + 1]];
-      if (word(head) === "within") {
-        if (value?.kind !== "number" || !value.percent)
-          return report(
-            diagnostic("MHC502", head.span, "`within` takes a share of the steps", { fix: "write `within 20%`" }),
-          );
-        if (within.length) return twice("within", head.span);
-        period(value.value, value.span);
-      } else if (word(head) === "by") {
-        if (ways.length) return twice("by", head.span);
-        if (!manner(word(value) ?? "", (value ?? head).span)) return;
-      } else
-        return report(diagnostic("MHC501", head.span, "after what may be shrunk come `within 20%` and `by magnitude`"));
-    }
-  }
+function readClause(draft: CostDraft, clause: Clause): void {
+  if (clause.kind === "bound") readBudget(draft, clause);
+  else if (clause.kind === "words") readWords(draft, clause);
+  else
+    report(
+      draft,
+      "MHC501",
+      clause.span,
+      "a clause of `cost` is `device laptop`, `energy <= 50%`, `flops weight 0.1` or `shrink heads, layers`",
+    );
+}
 
-  function manner(by: string, span: Span): boolean {
-    if (by === "gates" || by === "magnitude") return ways.push({ by, span }) > 0;
-    report(diagnostic("MHC502", span, `units are chosen by \`gates\`, which are learned, or by \`magnitude\``));
-    return false;
-  }
+function reportUnknown(draft: CostDraft, name: string, span: Span): void {
+  const guess = nearest(name, [...MEASURES, "device", "shrink"]);
+  report(
+    draft,
+    "MHC501",
+    span,
+    `\`${name}\` is not a clause of \`cost\``,
+    guess
+      ? `did you mean \`${guess}\`?`
+      : "there are `device laptop`, `energy <= 50%`, `flops weight 0.1` and `shrink heads, layers`; of " +
+          "measures, flops, bytes, energy and time",
+  );
+}
 
-  function period(share: number, span: Span): void {
-    if (!(share > 0 && share < 1))
-      return report(diagnostic("MHC502", span, "gates close within a part of the steps, above 0% and below 100%"));
-    within.push({ share, span });
-  }
+/** `energy <= 50%` */
+function readBudget(draft: CostDraft, { left, right, monitored, shared, span }: BoundClause): void {
+  const name = left.kind === "path" ? dotted(left) : "";
+  const measure = measureNamed(name);
+  if (!measure)
+    return name
+      ? reportUnknown(draft, name, left.span)
+      : report(draft, "MHC501", left.span, "a budget is of flops, bytes, energy or time", "write `energy <= 50%`");
+  if (monitored || shared)
+    return report(
+      draft,
+      "MHC502",
+      span,
+      "a budget is met, neither monitored nor shared",
+      `write \`${name} <= ${right.kind === "number" ? right.text : "50%"}\``,
+    );
+  if (right.kind !== "number" || !right.percent)
+    return report(
+      draft,
+      "MHC502",
+      right.span,
+      "a budget is a share of the dense model's cost",
+      `write \`${name} <= 50%\``,
+    );
+  addBudget(draft, measure, right.value, span);
+}
 
-  function override(name: string, text: string): void {
-    const span = valueOfFlag(`cost.${name}`, text);
-    if (name === "device") return void (device = { name: text, span });
-    if (name === "by") return void manner(text, span);
-    const found = /^(\d+(?:\.\d+)?)%$/.exec(text);
-    if (!found)
-      return report(
-        diagnostic("MHC502", span, "a share is written in percent", { fix: `write \`--set cost.${name}=50%\`` }),
-      );
-    const share = Number(found[1]) / 100;
-    if (name === "within") return period(share, span);
-    const measure = name as Measure;
-    budgets.splice(0, budgets.length, ...budgets.filter((one) => one.measure !== measure));
-    budget(measure, share, span);
+function addBudget(draft: CostDraft, measure: Measure, share: number, span: Span): void {
+  if (!(share > 0 && share < 1))
+    return report(draft, "MHC502", span, "a budget is above 0% and below 100%, which is the dense model's cost");
+  if (draft.budgets.some((budget) => budget.measure === measure)) return reportTwice(draft, measure, span);
+  draft.budgets.push({ measure, share, span });
+}
+
+/** `device laptop`, `flops weight 0.1` or `shrink heads, layers` */
+function readWords(draft: CostDraft, { words: [first, ...values], span }: WordsClause): void {
+  const head = wordOf(first) ?? "";
+  const measure = measureNamed(head);
+  if (head === "device") readDevice(draft, values, span);
+  else if (head === "shrink") readShrink(draft, values);
+  else if (measure) readWeight(draft, measure, values, span);
+  else reportUnknown(draft, head, first?.span ?? span);
+}
+
+type Word = Path | NumberLiteral;
+
+/** A word of a clause; null for a number, or where there is nothing. */
+const wordOf = (word: Word | undefined): string | null => (word?.kind === "path" ? dotted(word) : null);
+
+function readDevice(draft: CostDraft, values: readonly Word[], span: Span): void {
+  if (draft.device) return reportTwice(draft, "device", span);
+  const [profile] = values;
+  if (values.length !== 1 || profile?.kind !== "path")
+    return report(draft, "MHC502", span, "`device` takes the name of a profile", "write `device laptop`");
+  draft.device = { name: dotted(profile), span: profile.span };
+}
+
+function readWeight(draft: CostDraft, measure: Measure, values: readonly Word[], span: Span): void {
+  const [word, number] = values;
+  if (values.length !== 2 || wordOf(word) !== "weight" || number?.kind !== "number")
+    return report(
+      draft,
+      "MHC502",
+      span,
+      `\`${measure}\` has a budget or a weight`,
+      `write \`${measure} <= 50%\` or \`${measure} weight 0.1\``,
+    );
+  if (!(number.value > 0))
+    return report(draft, "MHC502", number.span, `a weight is above 0, and this is ${number.text}`);
+  if (draft.weights.some((weight) => weight.measure === measure)) return reportTwice(draft, `${measure} weight`, span);
+  draft.weights.push({ measure, weight: number.value });
+}
+
+/** `shrink heads, mlp.hidden, layers within 20% by magnitude`: the targets, then when and by what they are chosen. */
+function readShrink(draft: CostDraft, words: readonly Word[]): void {
+  const end = words.findIndex((word) => wordOf(word) === "within" || wordOf(word) === "by");
+  for (const word of end < 0 ? words : words.slice(0, end)) readTarget(draft, word);
+  if (end >= 0) readManner(draft, words.slice(end));
+}
+
+function readTarget(draft: CostDraft, word: Word): void {
+  const name = wordOf(word);
+  if (name === null)
+    report(
+      draft,
+      "MHC502",
+      word.span,
+      "what may be shrunk goes by its name: a `repeat`, a dim, or an axis of a block",
+      "write `shrink heads, mlp.hidden, layers`",
+    );
+  else if (draft.targets.some((target) => target.name === name)) reportTwice(draft, name, word.span);
+  else draft.targets.push({ name, span: word.span });
+}
+
+/** `within 20%` and `by magnitude`, in any order. Stops at the first thing that is wrong. */
+function readManner(draft: CostDraft, [head, value, ...further]: readonly Word[]): void {
+  if (!head) return;
+  const name = wordOf(head);
+  if (name === "within") {
+    if (value?.kind !== "number" || !value.percent)
+      return report(draft, "MHC502", head.span, "`within` takes a share of the steps", "write `within 20%`");
+    if (draft.within.length) return reportTwice(draft, "within", head.span);
+    addPeriod(draft, value.value, value.span);
+  } else if (name === "by") {
+    if (draft.by) return reportTwice(draft, "by", head.span);
+    setWay(draft, wordOf(value) ?? "", (value ?? head).span);
+    if (!draft.by) return;
+  } else return report(draft, "MHC501", head.span, "after what may be shrunk come `within 20%` and `by magnitude`");
+  readManner(draft, further);
+}
+
+/** What says which units are needed least. */
+function setWay(draft: CostDraft, way: string, span: Span): void {
+  if (way === "gates" || way === "magnitude") draft.by = { way, span };
+  else report(draft, "MHC502", span, "units are chosen by `gates`, which are learned, or by `magnitude`");
+}
+
+/** The part of the steps in which gates close. */
+function addPeriod(draft: CostDraft, share: number, span: Span): void {
+  if (share > 0 && share < 1) draft.within.push({ share, span });
+  else report(draft, "MHC502", span, "gates close within a part of the steps, above 0% and below 100%");
+}
+
+/** A flag in place of what is written. */
+function override(draft: CostDraft, name: string, text: string): void {
+  const span = valueOfFlag(`cost.${name}`, text);
+  if (name === "device") {
+    draft.device = { name: text, span };
+    return;
   }
+  if (name === "by") return setWay(draft, text, span);
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(text)?.[1];
+  if (percent === undefined)
+    return report(draft, "MHC502", span, "a share is written in percent", `write \`--set cost.${name}=50%\``);
+  const share = Number(percent) / 100;
+  const measure = measureNamed(name);
+  // The names of flags are those of `COST_OVERRIDES`: what is no measure is `within`.
+  if (!measure) return addPeriod(draft, share, span);
+  draft.budgets = draft.budgets.filter((budget) => budget.measure !== measure);
+  addBudget(draft, measure, share, span);
 }

@@ -7,10 +7,10 @@
  */
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
-import { Abandoned } from "./scope.js";
+import { giveUp } from "./scope.js";
 import { axesOf, union, type Axis, type Typed } from "../typed.js";
 
-/** What stays the same while a definition is settled. */
+/** What does not change while a definition is settled, but for the reducer. */
 interface Settling {
   /** The axes that its left side names. */
   readonly left: readonly Axis[];
@@ -30,10 +30,10 @@ export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic
     report(d);
   };
   const settled = within(e, wanted, { left: wanted, report: noted, reducer: null });
-  if (wrong) throw new Abandoned();
-  return settled;
+  return wrong ? giveUp() : settled;
 }
 
+/** A part of a definition with its sums explicit, where the axes `wanted` are kept. */
 function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
   const plain: Settling = how.reducer ? { ...how, reducer: null } : how;
   switch (e.kind) {
@@ -49,7 +49,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
     case "map":
     case "relabel": {
       const over = axesOf(e).filter((axis) => !wanted.includes(axis));
-      if (over.length) lone(e, over, how);
+      if (over.length) reportLone(e, over, how);
       return e;
     }
     case "unary":
@@ -66,8 +66,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
       return { ...e, a: within(e.a, union(wanted, e.axes), { ...how, reducer: { name: e.f, axes: e.axes } }) };
     case "product": {
       const carried = e.factors.map((factor) => axesOf(factor.e));
-      const all = new Set(carried.flat());
-      const summed = [...all].filter(
+      const summed = [...new Set(carried.flat())].filter(
         (axis) => !wanted.includes(axis) && carried.filter((axes) => axes.includes(axis)).length >= 2,
       );
       const inside = [...wanted, ...summed];
@@ -78,13 +77,13 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
   }
 }
 
-/** Axes of one term that nothing sums and the left side does not name. */
-function lone(e: Typed, over: readonly Axis[], { left, report, reducer }: Settling): void {
+/** Reports axes of one term that nothing sums and that the left side does not name. */
+function reportLone(e: Typed, over: readonly Axis[], { left, report, reducer }: Settling): void {
   const names = over.map(({ name }) => `\`${name}\``);
   const several = over.length > 1;
   const which = several
-    ? `the axes ${names.slice(0, -1).join(", ")} and ${names.at(-1)!} stand`
-    : `the axis ${names[0]!} stands`;
+    ? `the axes ${names.slice(0, -1).join(", ")} and ${names.at(-1)} stand`
+    : `the axis ${names[0]} stands`;
   const result = left.length ? `[${left.map(({ name }) => name).join(", ")}]` : "a number";
   const them = several ? "them" : "it";
   const along = (axes: readonly Axis[]): string => axes.map(({ name }) => name).join(", ");

@@ -17,58 +17,62 @@ export const MOST_ELEMENTS = 2 ** 32;
 
 /** The first thing that is too large; null when all can be made. Sizes that are not known yet are not judged. */
 export function tooLarge(model: TypedModel): Diagnostic | null {
+  return tooManyLayers(model) ?? largeParameter(model) ?? largeValue(model);
+}
+
+function tooManyLayers({ statements }: TypedModel): Diagnostic | null {
+  const unrolled = countOf(statements);
+  if (unrolled <= MOST_UNROLLED) return null;
+  const [most] = repeatsIn(statements).sort((a, b) => (valueOf(b.count) ?? 0) - (valueOf(a.count) ?? 0));
+  // Without a `repeat` it is the page itself that is so long: then it is made as it is written.
+  if (!most) return null;
+  return diagnostic(
+    "MHC224",
+    most.span,
+    `layers are unrolled, and \`repeat ${most.name}\` makes ${unrolled.toLocaleString("en")} statements ` +
+      `of this page (${describe(most.count)})`,
+    { fix: `at most ${MOST_UNROLLED.toLocaleString("en")} are made: take fewer layers` },
+  );
+}
+
+function largeParameter({ parameters }: TypedModel): Diagnostic | null {
+  const large = parameters.find(({ tensor }) => elements(tensor.axes) > MOST_ELEMENTS);
+  if (!large) return null;
+  const { span, axes } = large.tensor;
+  return diagnostic(
+    "MHC224",
+    span,
+    `\`${written(large.name)}\` has ${counted(axes)} elements, and a tensor has at most 2^32`,
+    { fix: `make ${largest(axes)} smaller` },
+  );
+}
+
+function largeValue(model: TypedModel): Diagnostic | null {
   const batch = model.train?.batch ?? 1;
-  const found: Diagnostic[] = [];
-  const unrolled = countOf(model.statements);
-  if (unrolled > MOST_UNROLLED) {
-    const [most] = repeatsIn(model.statements).sort((a, b) => (valueOf(b.count) ?? 0) - (valueOf(a.count) ?? 0));
-    found.push(
-      diagnostic(
-        "MHC224",
-        most!.span,
-        `layers are unrolled, and \`repeat ${most!.name}\` makes ${unrolled.toLocaleString("en")} statements ` +
-          `of this page (${describe(most!.count)})`,
-        {
-          fix: `at most ${MOST_UNROLLED.toLocaleString("en")} are made: take fewer layers`,
-        },
-      ),
-    );
-  }
-  for (const { name, tensor } of model.parameters) {
-    const size = elements(tensor.axes);
-    if (size > MOST_ELEMENTS)
-      found.push(
-        diagnostic(
-          "MHC224",
-          tensor.span,
-          `\`${written(name)}\` has ${counted(tensor.axes)} elements, and a tensor has at most 2^32`,
-          { fix: `make ${largest(tensor.axes)} smaller` },
-        ),
-      );
-  }
+  let large: Diagnostic | null = null;
   walk(model, (e) => {
-    if (found.length || e.kind === "position" || e.kind === "size") return;
+    if (large || e.kind === "position" || e.kind === "size") return;
     const axes = axesOf(e);
-    if (axes.length && elements(axes) * batch > MOST_ELEMENTS) {
-      const steps = batch === 1 ? "" : `, for a batch of ${batch.toLocaleString("en")}`;
-      const smaller = elements(axes) > batch ? largest(axes) : "the batch";
-      found.push(
-        diagnostic("MHC224", e.span, `this has ${counted(axes)} elements${steps}, and a tensor has at most 2^32`, {
-          fix: `make ${smaller} smaller`,
-        }),
-      );
-    }
+    if (!axes.length || elements(axes) * batch <= MOST_ELEMENTS) return;
+    const steps = batch === 1 ? "" : `, for a batch of ${batch.toLocaleString("en")}`;
+    const smaller = elements(axes) > batch ? largest(axes) : "the batch";
+    large = diagnostic("MHC224", e.span, `this has ${counted(axes)} elements${steps}, and a tensor has at most 2^32`, {
+      fix: `make ${smaller} smaller`,
+    });
   });
-  return found[0] ?? null;
+  return large;
 }
 
 const elements = (axes: readonly Axis[]): number => axes.reduce((size, axis) => size * (valueOf(axis.size) ?? 1), 1);
 const counted = (axes: readonly Axis[]): string => axes.map(({ size }) => describe(size)).join(" x ");
-const largest = (axes: readonly Axis[]): string =>
-  `\`${show([...axes].sort((a, b) => (valueOf(b.size) ?? 0) - (valueOf(a.size) ?? 0))[0]!.size)}\``;
+/** The largest of axes, as messages call it. */
+function largest(axes: readonly Axis[]): string {
+  const [axis] = [...axes].sort((a, b) => (valueOf(b.size) ?? 0) - (valueOf(a.size) ?? 0));
+  return axis ? `\`${show(axis.size)}\`` : "it";
+}
 
-type Repeat = Extract<Statement, { readonly kind: "repeat" }>;
-const repeatsIn = (statements: readonly Statement[]): Repeat[] =>
+type RepeatStatement = Extract<Statement, { readonly kind: "repeat" }>;
+const repeatsIn = (statements: readonly Statement[]): RepeatStatement[] =>
   statements.flatMap((statement) => (statement.kind === "repeat" ? [statement, ...repeatsIn(statement.body)] : []));
 
 /** Statements once repeats are unrolled. */

@@ -3,7 +3,8 @@
  * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
  * come later.
  */
-import type { Call, Expr, Path } from "../../../grammar/ast.js";
+import type { Expr, Path } from "../../../grammar/ast.js";
+import { argumentsOf, calleeOf, dotted } from "./syntax.js";
 import {
   add,
   describe,
@@ -16,12 +17,10 @@ import {
   valueOf,
   type Polynomial,
 } from "../../graph/sizes.js";
-import type { Piece } from "../../manifolds/set.js";
-import { Abandoned, fail, lookup, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import type { Piece, SetInstance } from "../../manifolds/set.js";
+import { fail, giveUp, lookup, lookupBare, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
 import type { DataSource, Scalar, StartValue } from "../typed.js";
 import { valueAt } from "../../../runtime/records.js";
-
-const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
 
 /** The size that an expression stands for. */
 export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
@@ -68,58 +67,56 @@ export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
   }
 }
 
+/** The size that a name stands for: a dim, `corpus.vocab` of a source of data, or `M.free` of a manifold. */
 function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
-  const [first, second, ...rest] = e.parts;
-  const entity = lookup(scope, first!.name);
+  const [first, second, ...further] = e.parts;
+  const entity = lookup(scope, first.name);
   if (!entity)
-    return unknownName(
-      state,
-      "MHC201",
-      first!.span,
-      `there is no dim \`${first!.name}\` here`,
-      first!.name,
-      namesIn(scope),
-    );
-  // What is wrong with it has been said.
-  if (entity.kind === "poison") throw new Abandoned();
-  if (second && !rest.length) {
+    return unknownName(state, {
+      code: "MHC201",
+      span: first.span,
+      message: `there is no dim \`${first.name}\` here`,
+      name: first.name,
+      candidates: namesIn(scope),
+    });
+  if (entity.kind === "poison") return giveUp();
+  if (second && !further.length) {
+    // Axes of data are dims of the page, and the sizes of those are polynomials.
     if (entity.kind === "data" && second.name === rangeName(entity.source.kind))
       return entity.source.range as Polynomial;
-    if (entity.kind === "manifold" && second.name === "free") {
-      if (!scope.mapping || scope.mapping.manifold !== entity.manifold) {
-        return fail(
-          state,
-          "MHC303",
-          e.span,
-          `\`${dotted(e)}\` is known only inside \`${first!.name}(…)\`, where the size of its argument is`,
-        );
-      }
-      const { set, options } = entity.manifold;
-      const pieces = set.free(scope.mapping.point, options);
-      return "error" in pieces ? fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`) : coordinates(pieces);
-    }
-    return fail(
-      state,
-      "MHC201",
-      e.span,
-      `\`${dotted(e)}\` is not a size`,
-      entity.kind === "data" ? { fix: `there is \`${first!.name}.${rangeName(entity.source.kind)}\`` } : {},
-    );
+    if (entity.kind === "manifold" && second.name === "free") return freeSize(state, e, entity.manifold, scope);
+    const hint = entity.kind === "data" ? { fix: `there is \`${first.name}.${rangeName(entity.source.kind)}\`` } : {};
+    return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`, hint);
   }
   if (entity.kind !== "dim" || second)
     return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, {
       notes: [{ message: "it is defined here", span: entity.span }],
     });
   const size = resolve(entity.axis.size);
-  if (size.kind === "variable")
-    return fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`);
-  return size;
+  return size.kind === "variable"
+    ? fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`)
+    : size;
+}
+
+/** `M.free`: the number of free coordinates of a point, in the argument of the map of M. */
+function freeSize(state: Elaboration, e: Path, manifold: SetInstance, { mapping }: Scope): Polynomial {
+  if (mapping?.manifold !== manifold)
+    return fail(
+      state,
+      "MHC303",
+      e.span,
+      `\`${dotted(e)}\` is known only inside \`${e.parts[0].name}(…)\`, where the size of its argument is`,
+    );
+  const { set, options } = manifold;
+  const pieces = set.free(mapping.point, options);
+  return "error" in pieces ? fail(state, "MHC303", e.span, `${set.name} ${pieces.error}`) : coordinates(pieces);
 }
 
 /** How many free coordinates there are in all. */
 export const coordinates = (pieces: readonly Piece[]): Polynomial =>
   pieces.map(({ shape }) => shape.reduce(multiply, known(1))).reduce(add, known(0));
 
+/** What each source of data calls the size that its whole numbers are below. */
 const RANGES: Readonly<Record<DataSource["kind"], string>> = {
   characters: "vocab",
   examples: "classes",
@@ -173,20 +170,20 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
       const f = valueAt(FUNCTIONS, name);
       const args = e.lists[0] ?? [];
       if (!f)
-        return unknownName(
-          state,
-          "MHC201",
-          e.callee.span,
-          `\`${name}\` is not a function of numbers`,
+        return unknownName(state, {
+          code: "MHC201",
+          span: e.callee.span,
+          message: `\`${name}\` is not a function of numbers`,
           name,
-          Object.keys(FUNCTIONS),
-        );
-      if (args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
-      const a = scalarOf(state, args[0]!.value, scope);
+          candidates: Object.keys(FUNCTIONS),
+        });
+      const [arg] = args;
+      if (!arg || args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
+      const a = scalarOf(state, arg.value, scope);
       return { text: `${name}(${a.text})`, value: () => f(a.value()) };
     }
     case "path": {
-      const entity = e.parts.length === 1 ? lookup(scope, e.parts[0]!.name) : null;
+      const entity = lookupBare(scope, e);
       if (entity?.kind === "number") return entity.scalar;
       if (entity?.kind === "dim") {
         const { size } = entity.axis;
@@ -200,9 +197,16 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
   }
 }
 
-const STARTS: Readonly<
-  Record<string, { readonly kind: StartValue["kind"]; readonly arity: number; readonly fixed?: number }>
-> = {
+/** A way in which parameters start. */
+interface StartForm {
+  readonly kind: StartValue["kind"];
+  /** How many numbers it takes. */
+  readonly arity: number;
+  /** The number that it takes by itself. */
+  readonly fixed?: number;
+}
+
+const STARTS: Readonly<Record<string, StartForm>> = {
   normal: { kind: "normal", arity: 1 },
   uniform: { kind: "uniform", arity: 2 },
   constant: { kind: "constant", arity: 1 },
@@ -212,33 +216,37 @@ const STARTS: Readonly<
   ramp: { kind: "ramp", arity: 2 },
 };
 
+const scalar = (value: number): Scalar => ({ text: `${value}`, value: () => value });
+
+/** Every entry starts as this number. */
+export const constantStart = (value: number): StartValue => ({ kind: "constant", args: [scalar(value)] });
+
 /** How a parameter starts: `normal(0.02)`, `zeros`, `M.start`, or the name of an argument that is a start. */
-export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope): StartValue {
+export function startOf(state: Elaboration, e: Expr, scope: Scope): StartValue {
   if (e.kind === "path") {
-    const entity = lookup(scope, e.parts[0]!.name);
+    const entity = lookup(scope, e.parts[0].name);
     if (entity?.kind === "start" && e.parts.length === 1) return entity.start;
     if (entity?.kind === "manifold" && e.parts[1]?.name === "start" && e.parts.length === 2) {
       const { kind, value } = entity.manifold.set.start(entity.manifold.options);
-      return { kind, args: [{ text: `${value}`, value: () => value }] };
+      return { kind, args: [scalar(value)] };
     }
   }
   if (e.kind !== "path" && e.kind !== "call")
     return fail(state, "MHC210", e.span, "this does not say how a parameter starts", {
       fix: "write `normal(0.02)`, `zeros` or the like",
     });
-  const callee = e.kind === "path" ? e : e.callee;
+  const callee = calleeOf(e);
   const name = dotted(callee);
-  const args = e.kind === "call" ? e.lists.flat() : [];
+  const args = argumentsOf(e);
   const start = valueAt(STARTS, name);
   if (!start)
-    return unknownName(
-      state,
-      "MHC201",
-      callee.span,
-      `\`${name}\` is not a way to start; there are ${Object.keys(STARTS).join(", ")}`,
+    return unknownName(state, {
+      code: "MHC201",
+      span: callee.span,
+      message: `\`${name}\` is not a way to start; there are ${Object.keys(STARTS).join(", ")}`,
       name,
-      Object.keys(STARTS),
-    );
+      candidates: Object.keys(STARTS),
+    });
   if (args.length !== start.arity)
     return fail(
       state,
@@ -246,8 +254,7 @@ export function startOf(state: Elaboration, e: Path | Call | Expr, scope: Scope)
       e.span,
       `\`${name}\` takes ${start.arity} number${start.arity === 1 ? "" : "s"}, not ${args.length}`,
     );
-  const fixed = start.fixed;
-  if (fixed !== undefined) return { kind: start.kind, args: [{ text: `${fixed}`, value: () => fixed }] };
+  if (start.fixed !== undefined) return constantStart(start.fixed);
   return { kind: start.kind, args: args.map((arg) => scalarOf(state, arg.value, scope)) };
 }
 

@@ -3,20 +3,21 @@
  * so that what can be written on the page can be set, and an error stands in the flag and not at a place of the
  * page that nobody wrote.
  */
+import { valueAt } from "../../../runtime/records.js";
 import type { Every, Expr } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
 import { parseSetting } from "../../../grammar/parse.js";
-import { Abandoned, fail, type Elaboration } from "./scope.js";
-import { valueAt } from "../../../runtime/records.js";
+import { fail, giveUp, type Elaboration } from "./scope.js";
 
-export type Settings = Readonly<Record<string, string>>;
+/** Flags as they were given, by name: `train.rate` -> `3e-3`. */
+export type FlagTexts = Readonly<Record<string, string>>;
 
 const PREFIX = "--set ";
 
 /** The text of a flag as diagnostics show it, by the name of its file; undefined for other files. */
-export function flagText(set: Settings, file: string): string | undefined {
+export function flagText(flags: FlagTexts, file: string): string | undefined {
   const name = file.startsWith(PREFIX) ? file.slice(PREFIX.length) : null;
-  const value = name === null ? undefined : valueAt(set, name);
+  const value = name === null ? undefined : valueAt(flags, name);
   return value === undefined ? undefined : `${name}=${value}`;
 }
 
@@ -24,28 +25,28 @@ export function flagText(set: Settings, file: string): string | undefined {
 export const nameOf = (name: string): Span => ({ file: `${PREFIX}${name}`, start: 0, end: name.length });
 
 /** The place of a flag's value. */
-export const valueOfFlag = (name: string, value: string): Span => {
+export const valueOfFlag = (name: string, text: string): Span => {
   const start = name.length + 1;
-  return { file: `${PREFIX}${name}`, start, end: start + Math.max(1, value.length) };
+  return { file: `${PREFIX}${name}`, start, end: start + Math.max(1, text.length) };
 };
 
-/** What a flag says. `value` is null when that is wrong. */
-function readFlag(name: string, value: string): ReturnType<typeof parseSetting> {
+/** Parses what a flag says. Its value is null when that is wrong. */
+function readFlag(name: string, text: string): ReturnType<typeof parseSetting> {
   // Blanks for the name, so that offsets are those of the flag's text.
-  return parseSetting(`${" ".repeat(name.length + 1)}${value}`, `${PREFIX}${name}`);
+  return parseSetting(`${" ".repeat(name.length + 1)}${text}`, `${PREFIX}${name}`);
 }
 
 /** The value of a flag, as an expression; gives up when it is none. */
 export function flagged(state: Elaboration, name: string, text: string): Expr {
   const { value, diagnostics } = readFlag(name, text);
   diagnostics.forEach(state.report);
-  if (!value) throw new Abandoned();
+  if (!value) return giveUp();
   return value.kind === "every" ? fail(state, "MHC502", value.span, "`every` is for `recompute`") : value;
 }
 
-/** What stands in the flags of a section, by the settings' own names; those that cannot be read are reported. */
-export function flagsOf(state: Elaboration, section: string, given: Settings): ReadonlyMap<string, Expr | Every> {
-  const values = Object.entries(given).map(([name, text]) => {
+/** The values of a section's flags, by the settings' own names; those that cannot be read are reported. */
+export function flagsOf(state: Elaboration, section: string, flags: FlagTexts): ReadonlyMap<string, Expr | Every> {
+  const values = Object.entries(flags).map(([name, text]) => {
     const { value, diagnostics } = readFlag(`${section}.${name}`, text);
     diagnostics.forEach(state.report);
     return [name, value] as const;

@@ -2,18 +2,20 @@
  * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is
  * given up after its error has been reported (so that the rest of the page is still checked).
  */
-import type { Arg, Block, Ident } from "../../../grammar/ast.js";
+import type { Arg, Block, Expr, Ident } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { ConstraintSet, SetInstance } from "../../manifolds/registry.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
+import { bareName } from "./syntax.js";
 import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor, Typed } from "../typed.js";
 
 /** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
 export interface BlockValue {
   readonly decl: Block;
+  /** Arguments of its first list, as written. */
   readonly config: readonly Arg[];
   /** Where the configuration was written. */
   readonly scope: Scope;
@@ -24,6 +26,7 @@ export interface BlockValue {
   readonly span: Span;
 }
 
+/** What a name stands for. */
 export type Entity =
   | { readonly kind: "dim"; readonly axis: Axis; readonly span: Span }
   | { readonly kind: "tensor"; readonly tensor: Tensor; readonly span: Span }
@@ -40,7 +43,9 @@ export type Entity =
   /** Its definition was wrong and has been reported. */
   | { readonly kind: "poison"; readonly span: Span };
 
+/** The names that can be used at a place of a page, and what else depends on the place. */
 export interface Scope {
+  /** Where names are looked up that are not here; null for a model and for the body of a block. */
   readonly parent: Scope | null;
   /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
   readonly within: readonly string[];
@@ -57,6 +62,7 @@ export interface Scope {
   readonly mapping: { readonly manifold: SetInstance; readonly point: readonly Polynomial[] } | null;
 }
 
+/** A scope without names of its own, in another; a scope of its own where `parent` is null. */
 export const childScope = (
   parent: Scope | null,
   prefix: string,
@@ -75,6 +81,11 @@ export const childScope = (
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
 
+/** Gives a statement up whose error has been reported already, such as one that uses a name whose definition was wrong. */
+export function giveUp(): never {
+  throw new Abandoned();
+}
+
 /** The axes that a place expects of its expression, or null when it has no opinion. */
 export type Expected = readonly Axis[] | null;
 
@@ -84,29 +95,44 @@ export type DataArg =
   | { readonly kind: "tensor"; readonly value: Typed; readonly span: Span }
   | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span };
 
+/** One use of a block on a page: `attention(heads)(y)`. */
+export interface BlockUse {
+  readonly block: BlockValue;
+  /** The arguments of its last list. */
+  readonly data: readonly DataArg[];
+  /** Where it is used: its instance is named there. */
+  readonly caller: Scope;
+  readonly expected: Expected;
+  /** `first` of `attention(heads)(y) as first`. */
+  readonly as: Ident | null;
+  readonly span: Span;
+}
+
+/**
+ * The two readers that call each other through all that stands between them: expressions make instances of blocks, and
+ * instances hold expressions. They are handed down in the state, since imports do not run in circles.
+ */
+export interface Readers {
+  /** `expression` of `expressions.ts`. */
+  readonly expression: (state: Elaboration, e: Expr, scope: Scope, expected: Expected) => Typed;
+  /** `instantiate` of `instances.ts`. */
+  readonly instantiate: (state: Elaboration, use: BlockUse) => Typed;
+}
+
+/** What all of a page shares while it is elaborated. */
 export interface Elaboration {
-  /**
-   * Makes an instance of a block. Here, since expressions make instances and instances hold expressions: neither file
-   * can import the other.
-   */
-  readonly instantiate: (
-    state: Elaboration,
-    block: BlockValue,
-    data: readonly DataArg[],
-    caller: Scope,
-    expected: Expected,
-    as: Ident | null,
-    span: Span,
-  ) => Typed;
+  readonly readers: Readers;
+  /** Blocks and connections by name: those of the page and of all files that it uses. */
   readonly blocks: ReadonlyMap<string, Block>;
   /** Sets by name: those of the registry, and the page's own. */
   readonly sets: Readonly<Record<string, ConstraintSet>>;
+  /** The parameters so far, in the order in which they are made. */
   readonly parameters: Parameter[];
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
   /** Sizes that must be known in the end, with what to say if they are not. */
-  pending: readonly { readonly size: Size; readonly span: Span; readonly what: string }[];
+  readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
   /**
    * Whether something that the page declares or computes was given up, after an error: what seems to be missing may
    * have been in it.
@@ -114,12 +140,23 @@ export interface Elaboration {
   incomplete: boolean;
 }
 
+/** Reads an expression that stands inside of another, or in an instance. */
+export const expression = (state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed =>
+  state.readers.expression(state, e, scope, expected);
+
+/** What a name stands for at a place; null when it means nothing there. */
 export function lookup(scope: Scope, name: string): Entity | null {
   for (let at: Scope | null = scope; at; at = at.parent) {
-    const found = at.names.get(name);
-    if (found) return found;
+    const entity = at.names.get(name);
+    if (entity) return entity;
   }
   return null;
+}
+
+/** What an expression stands for that is one bare name; null for any other expression, and for an unknown name. */
+export function lookupBare(scope: Scope, e: Expr): Entity | null {
+  const name = bareName(e);
+  return name === null ? null : lookup(scope, name);
 }
 
 /** Where a name was defined inside a `repeat` that has ended; null when it was not. */
@@ -131,6 +168,7 @@ export function endedName(scope: Scope, name: string): Span | null {
   return null;
 }
 
+/** All names that mean something at a place, the innermost first. */
 export function namesIn(scope: Scope): string[] {
   const names: string[] = [];
   for (let at: Scope | null = scope; at; at = at.parent) names.push(...at.names.keys());
@@ -149,15 +187,18 @@ export function fail(
   throw new Abandoned();
 }
 
-/** "unknown name", with a suggestion. */
-export function unknownName(
-  state: Elaboration,
-  code: Code,
-  span: Span,
-  message: string,
-  name: string,
-  candidates: Iterable<string>,
-): never {
+/** A name that nothing has, for `unknownName`. */
+export interface UnknownName {
+  readonly code: Code;
+  readonly span: Span;
+  readonly message: string;
+  readonly name: string;
+  /** The names that there are. */
+  readonly candidates: Iterable<string>;
+}
+
+/** Reports an unknown name, with a suggestion where one is near, and gives the statement up. */
+export function unknownName(state: Elaboration, { code, span, message, name, candidates }: UnknownName): never {
   const guess = nearest(name, candidates);
   return fail(state, code, span, message, { fix: guess ? `did you mean \`${guess}\`?` : null });
 }
@@ -176,3 +217,17 @@ export function define(state: Elaboration, scope: Scope, name: string, entity: E
   }
   scope.names.set(name, entity);
 }
+
+/** Adds the name of a tensor. */
+export const defineTensor = (state: Elaboration, scope: Scope, tensor: Tensor): void =>
+  define(state, scope, tensor.name, { kind: "tensor", tensor, span: tensor.span });
+
+/** A tensor of floats, under the name that declares it. */
+export const floatTensor = (kind: Tensor["kind"], { name, span }: Ident, axes: readonly Axis[]): Tensor => ({
+  name,
+  kind,
+  axes,
+  dtype: "f32",
+  range: null,
+  span,
+});

@@ -2,12 +2,13 @@
  * Sources of data: `data corpus = characters("…", window = context, holdout = 10%)`. A source gives tensors that are
  * looked up as `corpus.token`, and sizes that only the data can tell, which stay symbolic without facts.
  */
-import type { DataDecl, Expr } from "../../../grammar/ast.js";
-import { atom, known, unify, valueOf, type Size } from "../../graph/sizes.js";
-import { scalarOf, sizeOf } from "./numbers.js";
-import { define, fail, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { Axis, DataSource, Tensor } from "../typed.js";
+import type { Call, DataDecl, Expr } from "../../../grammar/ast.js";
 import { valueAt } from "../../../runtime/records.js";
+import { atom, known, unify, valueOf, type Size } from "../../graph/sizes.js";
+import type { Axis, DataSource, Tensor } from "../typed.js";
+import { scalarOf, sizeOf } from "./numbers.js";
+import { define, fail, lookupBare, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { dotted } from "./syntax.js";
 
 /** What only the data can tell, by the name of the source. */
 export type Facts = Readonly<
@@ -27,6 +28,9 @@ const SOURCES: Readonly<Record<DataSource["kind"], readonly string[]>> = {
 };
 const isSource = (kind: string): kind is DataSource["kind"] => Object.hasOwn(SOURCES, kind);
 
+/** The share that is held out when the page does not say. */
+const HOLDOUT = 0.1;
+
 /** What is outside of the page. */
 export interface Outside {
   /** Locations by the name of the source. */
@@ -34,128 +38,156 @@ export interface Outside {
   readonly facts: Facts | null;
 }
 
+/** A source while it is read. */
+interface Source {
+  readonly state: Elaboration;
+  readonly scope: Scope;
+  readonly item: DataDecl;
+  readonly kind: DataSource["kind"];
+  /** Its options as the page writes them. */
+  readonly options: ReadonlyMap<string, Expr>;
+  readonly facts: Facts[string] | null;
+}
+
+/** What a kind of source gives: its tensors, and the two sizes of a `DataSource`. */
+interface Given {
+  readonly fields: ReadonlyMap<string, Tensor>;
+  readonly length: Size;
+  readonly range: Size;
+}
+
 /** Reads a source, and defines its name. */
 export function readData(state: Elaboration, scope: Scope, item: DataDecl, outside: Outside): DataSource {
-  const kind = item.source.callee.parts.map((part) => part.name).join(".");
+  const { name, span } = item.name;
+  const kind = dotted(item.source.callee);
   if (!isSource(kind))
-    return unknownName(
-      state,
-      "MHC401",
-      item.source.callee.span,
-      `\`${kind}\` is not a source of data; there are characters, examples and pairs`,
-      kind,
-      Object.keys(SOURCES),
-    );
-  const allowed = SOURCES[kind];
-  const args = item.source.lists.flat();
-  const options = new Map<string, Expr>();
-  let location: string | null = null;
-  for (const arg of args) {
-    if (!arg.name) {
-      if (arg.value.kind !== "string" || location !== null)
-        fail(state, "MHC402", arg.span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
-      else location = arg.value.value;
-    } else if (!allowed.includes(arg.name.name))
-      unknownName(
-        state,
-        "MHC402",
-        arg.name.span,
-        `\`${kind}\` has no option \`${arg.name.name}\`; it has ${allowed.join(", ")}`,
-        arg.name.name,
-        allowed,
-      );
-    else options.set(arg.name.name, arg.value);
-  }
-  location = valueAt(outside.data, item.name.name) ?? location;
+    return unknownName(state, {
+      code: "MHC401",
+      span: item.source.callee.span,
+      message: `\`${kind}\` is not a source of data; there are characters, examples and pairs`,
+      name: kind,
+      candidates: Object.keys(SOURCES),
+    });
+  const { options, location: onPage } = readArguments(state, kind, item.source);
+  const location = valueAt(outside.data, name) ?? onPage;
   if (location === null)
     return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, {
       fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\``,
     });
-  const holdoutExpr = options.get("holdout");
-  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
-  const holdout = holdoutExpr ? scalarOf(state, holdoutExpr, scope).value() : kind === "pairs" ? 0 : 0.1;
-  if (!(holdout > 0 && holdout < 1) && !(kind === "pairs" && holdout === 0))
-    fail(
-      state,
-      "MHC402",
-      holdoutExpr?.span ?? item.source.span,
-      `\`holdout\` is a share between 0% and 100%, and is ` +
-        `${holdoutExpr?.kind === "number" ? holdoutExpr.text : holdout}`,
-      {
-        fix:
-          holdoutExpr?.kind === "number" && holdout >= 1 && holdout < 100 && !holdoutExpr.percent
-            ? `write \`${holdoutExpr.text}%\``
-            : null,
-      },
-    );
+  const source: Source = { state, scope, item, kind, options, facts: valueAt(outside.facts, name) ?? null };
+  const holdout = holdoutOf(source);
+  const { fields, length, range } = giving[kind](source);
+  const data: DataSource = { name, kind, location, holdout, length, range, doc: item.doc, span: item.span };
+  define(state, scope, name, { kind: "data", source: data, fields, span });
+  return data;
+}
 
-  const facts = valueAt(outside.facts, item.name.name) ?? null;
-  const name = item.name.name;
-  const required = (option: string): Axis => {
-    const e = options.get(option);
-    if (!e)
-      return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, {
-        fix: `add \`${option} = …\``,
+/** The options of a source by name, and its location, which has none. */
+function readArguments(
+  state: Elaboration,
+  kind: DataSource["kind"],
+  source: Call,
+): { readonly options: ReadonlyMap<string, Expr>; readonly location: string | null } {
+  const allowed = SOURCES[kind];
+  const options = new Map<string, Expr>();
+  let location: string | null = null;
+  for (const { name, value, span } of source.lists.flat()) {
+    if (!name) {
+      if (value.kind !== "string" || location !== null)
+        fail(state, "MHC402", span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
+      else location = value.value;
+    } else if (allowed.includes(name.name)) options.set(name.name, value);
+    else
+      unknownName(state, {
+        code: "MHC402",
+        span: name.span,
+        message: `\`${kind}\` has no option \`${name.name}\`; it has ${allowed.join(", ")}`,
+        name: name.name,
+        candidates: allowed,
       });
-    if (e.kind === "path" && e.parts.length === 1) {
-      const entity = lookup(scope, e.parts[0]!.name);
-      if (entity?.kind === "dim") return entity.axis;
-    }
-    const size = sizeOf(state, e, scope);
-    if (size.value !== null && size.value < 1)
-      return fail(state, "MHC402", e.span, `\`${option}\` is at least 1, and is ${size.value}`);
-    return { name: option, size };
-  };
-  const tensor = (field: string, axes: readonly Axis[], dtype: "f32" | "u32", range: Size | null): [string, Tensor] => [
-    field,
-    { name: `${name}.${field}`, kind: "data", axes, dtype, range, span: item.name.span },
-  ];
-  let source: DataSource;
-  let fields: Map<string, Tensor>;
-  if (kind === "characters") {
-    const window = required("window");
-    const range = atom(`${name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
-    source = { name, kind, location, holdout, length: window.size, range, doc: item.doc, span: item.span };
-    fields = new Map([tensor("token", [window], "u32", range), tensor("next", [window], "u32", range)]);
-  } else if (kind === "pairs") {
-    const negatives = required("negatives");
-    const range = atom(`${name}.names`, facts && "names" in facts ? facts.names.length : null);
-    source = { name, kind, location, holdout, length: negatives.size, range, doc: item.doc, span: item.span };
-    fields = new Map([
-      tensor("first", [], "u32", range),
-      tensor("second", [], "u32", range),
-      tensor("others", [negatives], "u32", range),
-    ]);
-  } else {
-    const features = required("features");
-    const classes = required("classes");
-    source = {
-      name,
-      kind,
-      location,
-      holdout,
-      length: features.size,
-      range: classes.size,
-      doc: item.doc,
-      span: item.span,
-    };
-    fields = new Map([tensor("value", [features], "f32", null), tensor("label", [], "u32", classes.size)]);
-    if (facts && "features" in facts) {
-      for (const [axis, found] of [
-        [features, facts.features],
-        [classes, facts.classes],
-      ] as const) {
-        if (!unify(axis.size, known(found)))
-          fail(
-            state,
-            "MHC403",
-            item.span,
-            `the data has ${found} ${axis.name === features.name ? "numbers an example" : "classes"}, and the ` +
-              `spec says ${valueOf(axis.size)}`,
-          );
-      }
-    }
   }
-  define(state, scope, name, { kind: "data", source, fields, span: item.name.span });
-  return source;
+  return { options, location };
+}
+
+function holdoutOf({ state, scope, item, kind, options }: Source): number {
+  const e = options.get("holdout");
+  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
+  const holdout = e ? scalarOf(state, e, scope).value() : kind === "pairs" ? 0 : HOLDOUT;
+  if ((holdout > 0 && holdout < 1) || (kind === "pairs" && holdout === 0)) return holdout;
+  const literal = e?.kind === "number" ? e : null;
+  const isPercent = literal && holdout >= 1 && holdout < 100 && !literal.percent;
+  return fail(
+    state,
+    "MHC402",
+    e?.span ?? item.source.span,
+    `\`holdout\` is a share between 0% and 100%, and is ${literal ? literal.text : holdout}`,
+    { fix: isPercent ? `write \`${literal.text}%\`` : null },
+  );
+}
+
+/** The axis of an option that a source needs: a dim of the page, or one of the option's own name. */
+function requiredAxis({ state, scope, item, kind, options }: Source, option: string): Axis {
+  const e = options.get(option);
+  if (!e)
+    return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, {
+      fix: `add \`${option} = …\``,
+    });
+  const entity = lookupBare(scope, e);
+  if (entity?.kind === "dim") return entity.axis;
+  const size = sizeOf(state, e, scope);
+  if (size.value !== null && size.value < 1)
+    return fail(state, "MHC402", e.span, `\`${option}\` is at least 1, and is ${size.value}`);
+  return { name: option, size };
+}
+
+/** A tensor of a source as a field of its name. `range`: of whole numbers, what they are below; null for floats. */
+const field = ({ item }: Source, name: string, axes: readonly Axis[], range: Size | null): [string, Tensor] => [
+  name,
+  {
+    name: `${item.name.name}.${name}`,
+    kind: "data",
+    axes,
+    dtype: range === null ? "f32" : "u32",
+    range,
+    span: item.name.span,
+  },
+];
+
+/** What each kind of source gives. */
+const giving: Readonly<Record<DataSource["kind"], (source: Source) => Given>> = {
+  characters: (source) => {
+    const { item, facts } = source;
+    const window = requiredAxis(source, "window");
+    const range = atom(`${item.name.name}.vocab`, facts && "vocabulary" in facts ? facts.vocabulary.length : null);
+    const fields = new Map([field(source, "token", [window], range), field(source, "next", [window], range)]);
+    return { fields, length: window.size, range };
+  },
+  pairs: (source) => {
+    const { item, facts } = source;
+    const negatives = requiredAxis(source, "negatives");
+    const range = atom(`${item.name.name}.names`, facts && "names" in facts ? facts.names.length : null);
+    const fields = new Map([
+      field(source, "first", [], range),
+      field(source, "second", [], range),
+      field(source, "others", [negatives], range),
+    ]);
+    return { fields, length: negatives.size, range };
+  },
+  examples: (source) => {
+    const { facts } = source;
+    const features = requiredAxis(source, "features");
+    const classes = requiredAxis(source, "classes");
+    if (facts && "features" in facts) {
+      checkFact(source, features, facts.features, "numbers an example");
+      checkFact(source, classes, facts.classes, "classes");
+    }
+    const fields = new Map([field(source, "value", [features], null), field(source, "label", [], classes.size)]);
+    return { fields, length: features.size, range: classes.size };
+  },
+};
+
+/** Refuses data that has another number of something than the page says. `what`: the thing, in the plural. */
+function checkFact({ state, item }: Source, axis: Axis, count: number, what: string): void {
+  if (!unify(axis.size, known(count)))
+    fail(state, "MHC403", item.span, `the data has ${count} ${what}, and the spec says ${valueOf(axis.size)}`);
 }

@@ -1,0 +1,272 @@
+/**
+ * Arguments of blocks: pairs them with the formals of the header, positional ones first, then by name, and binds each
+ * in the scope of the instance. What is no tensor (a dim, a number, a start, a manifold, a block) is evaluated where it
+ * was written; tensors are brought onto the axes of their formals by position, which is how sizes flow in.
+ */
+import type { Block, Expr, Formal, Ident } from "../../../grammar/ast.js";
+import { mustAt } from "../../../runtime/lookup.js";
+import type { Span } from "../../diagnostics/span.js";
+import { describe, unify } from "../../graph/sizes.js";
+import { listed } from "../quantities.js";
+import { axesOf, type Axis, type Tensor, type Typed } from "../typed.js";
+import { settle } from "./einstein.js";
+import { scalarOf, sizeOf, startOf } from "./numbers.js";
+import {
+  expression,
+  fail,
+  lookup,
+  lookupBare,
+  namesIn,
+  unknownName,
+  type BlockUse,
+  type BlockValue,
+  type DataArg,
+  type Elaboration,
+  type Scope,
+} from "./scope.js";
+import { argumentsOf, calleeOf, dotted } from "./syntax.js";
+import { kindOf } from "./tensors.js";
+
+/** What a formal can be said to take: `k: dim`, `norm: block`, `M: manifold`, `out: start`, `p: number`. */
+const PLAIN_KINDS = ["dim", "block", "manifold", "start", "number"] as const;
+
+type PlainKind = (typeof PLAIN_KINDS)[number];
+
+/** An expression with the scope that it was written in. */
+interface Written {
+  readonly e: Expr;
+  readonly from: Scope;
+}
+
+/** What a formal takes that is no tensor; `list`: the one that it stands in. */
+export function plainKind(state: Elaboration, { type }: Formal, decl: Block, list: "config" | "data"): PlainKind {
+  if (!type) return decl.kind === "connection" && list === "data" ? "block" : "dim";
+  return (
+    PLAIN_KINDS.find((kind) => kind === type.name) ??
+    unknownName(state, {
+      code: "MHC210",
+      span: type.span,
+      message: `\`${type.name}\` is not a kind of argument: dim, block, manifold, start or number`,
+      name: type.name,
+      candidates: PLAIN_KINDS,
+    })
+  );
+}
+
+/** Pairs arguments with formals. All formals are in the result but those that have a default and no argument. */
+function pair<T extends { readonly name: Ident | null; readonly span: Span }>(
+  state: Elaboration,
+  formals: readonly Formal[],
+  args: readonly T[],
+  block: string,
+  span: Span,
+): Map<Formal, T> {
+  const pairs = new Map<Formal, T>();
+  let next = 0;
+  for (const arg of args) {
+    const { name } = arg;
+    const formal = name ? formals.find((candidate) => candidate.name.name === name.name) : formals[next++];
+    if (!formal) {
+      if (name)
+        return unknownName(state, {
+          code: "MHC207",
+          span: name.span,
+          message: `\`${block}\` has no argument \`${name.name}\``,
+          name: name.name,
+          candidates: formals.map((candidate) => candidate.name.name),
+        });
+      return fail(
+        state,
+        "MHC207",
+        arg.span,
+        `\`${block}\` takes ${formals.length} argument${formals.length === 1 ? "" : "s"} here, and this is one more`,
+      );
+    }
+    if (pairs.has(formal)) return fail(state, "MHC207", arg.span, `\`${formal.name.name}\` is given twice`);
+    pairs.set(formal, arg);
+  }
+  const missing = formals.find((formal) => !pairs.has(formal) && !formal.default);
+  if (missing)
+    return fail(state, "MHC207", span, `\`${block}\` needs \`${missing.name.name}\``, {
+      notes: [{ message: "it is declared here", span: missing.span }],
+    });
+  return pairs;
+}
+
+/** Binds the configuration of a block in the scope of its instance. `span`: where the block is used. */
+export function bindConfig(state: Elaboration, block: BlockValue, scope: Scope, span: Span): void {
+  const { decl } = block;
+  const pairs = pair(state, decl.config, block.config, decl.name.name, span);
+  for (const formal of decl.config) {
+    if (formal.axes) return fail(state, "MHC210", formal.span, "tensors go in the last list of a block");
+    const kind = plainKind(state, formal, decl, "config");
+    const arg = pairs.get(formal);
+    // What has no argument has a default, and that is read in the block itself.
+    const e = arg?.value ?? formal.default;
+    if (e) bindPlain(state, formal.name, kind, { e, from: arg ? block.scope : scope }, scope);
+  }
+}
+
+/** Binds a formal that is not a tensor. */
+function bindPlain(state: Elaboration, formal: Ident, kind: PlainKind, { e, from }: Written, scope: Scope): void {
+  const { name, span } = formal;
+  switch (kind) {
+    case "dim":
+      return bindDim(state, formal, { e, from }, scope);
+    case "number":
+      scope.names.set(name, { kind: "number", scalar: scalarOf(state, e, from), span });
+      return;
+    case "start":
+      scope.names.set(name, { kind: "start", start: startOf(state, e, from), span });
+      return;
+    case "manifold":
+      return bindManifold(state, formal, { e, from }, scope);
+    case "block":
+      scope.names.set(name, { kind: "block", block: blockValue(state, e, from), span });
+      return;
+    default:
+      kind satisfies never;
+  }
+}
+
+/** A dim may stand in the scope already, as an axis that the header names: then it gets its size. */
+function bindDim(state: Elaboration, { name, span }: Ident, { e, from }: Written, scope: Scope): void {
+  const size = sizeOf(state, e, from);
+  const axis = scope.names.get(name);
+  if (axis?.kind !== "dim") {
+    scope.names.set(name, { kind: "dim", axis: { name, size }, span });
+    return;
+  }
+  if (!unify(axis.axis.size, size))
+    fail(state, "MHC203", e.span, `\`${name}\` is ${describe(size)} here, and ${describe(axis.axis.size)} elsewhere`);
+}
+
+function bindManifold(state: Elaboration, { name, span }: Ident, { e, from }: Written, scope: Scope): void {
+  const entity = lookupBare(from, e);
+  if (entity?.kind === "poison") return void scope.names.set(name, entity);
+  if (entity?.kind !== "manifold")
+    return unknownName(state, {
+      code: "MHC301",
+      span: e.span,
+      message: `\`${name}\` takes a manifold of this model`,
+      name: e.kind === "path" ? e.parts[0].name : "",
+      candidates: namesIn(from).filter((candidate) => lookup(from, candidate)?.kind === "manifold"),
+    });
+  scope.names.set(name, { ...entity, span });
+}
+
+/** A block as a value: its name, perhaps with its configuration. */
+export function blockValue(state: Elaboration, e: Expr, scope: Scope): BlockValue {
+  if (e.kind !== "path" && e.kind !== "call") return fail(state, "MHC210", e.span, "a block is expected here");
+  const callee = calleeOf(e);
+  const name = dotted(callee);
+  const config = argumentsOf(e);
+  const entity = lookupBare(scope, callee);
+  if (entity?.kind === "block") {
+    if (config.length) fail(state, "MHC207", e.span, `\`${name}\` has its configuration already`);
+    return entity.block;
+  }
+  const decl = state.blocks.get(name);
+  if (!decl)
+    return unknownName(state, {
+      code: "MHC201",
+      span: callee.span,
+      message: `there is no block \`${name}\``,
+      name,
+      candidates: state.blocks.keys(),
+    });
+  return { decl, config, scope, path: null, wrapped: false, span: e.span };
+}
+
+/** A tensor of a header with the value that is passed for it, on its axes. */
+interface BoundTensor {
+  readonly formal: Tensor;
+  readonly value: Typed;
+}
+
+/** Binds the last list of a block in the scope of its instance: tensors first, since they bring the sizes. */
+export function bindData(state: Elaboration, use: BlockUse, scope: Scope): readonly BoundTensor[] {
+  const { decl } = use.block;
+  const args = use.data.map((arg) =>
+    arg.kind === "written" ? { arg, name: arg.arg.name, span: arg.arg.span } : { arg, name: null, span: arg.span },
+  );
+  const pairs = pair(state, decl.data, args, decl.name.name, use.span);
+  const tensors: BoundTensor[] = [];
+  const tensorsFirst = [...decl.data].sort((a, b) => Number(b.axes !== null) - Number(a.axes !== null));
+  for (const formal of tensorsFirst) {
+    const arg = pairs.get(formal)?.arg ?? null;
+    const { name, span } = formal.name;
+    if (arg?.kind === "block") {
+      if (formal.axes || plainKind(state, formal, decl, "data") !== "block")
+        fail(state, "MHC210", arg.span, `\`${name}\` does not take a block`);
+      scope.names.set(name, { kind: "block", block: arg.block, span });
+    } else if (formal.axes) {
+      tensors.push(bindTensor(state, use, { name: formal.name, axes: formal.axes }, arg, scope));
+    } else {
+      const kind = plainKind(state, formal, decl, "data");
+      const e = arg?.kind === "written" ? arg.arg.value : formal.default;
+      if (!e) return fail(state, "MHC210", use.span, `\`${decl.name.name}\` takes a ${kind} as \`${name}\``);
+      bindPlain(state, formal.name, kind, { e, from: arg?.kind === "written" ? arg.scope : scope }, scope);
+    }
+  }
+  return tensors;
+}
+
+/** A formal that is a tensor: `y[t, w]`. */
+interface TensorFormal {
+  readonly name: Ident;
+  readonly axes: readonly Ident[];
+}
+
+function bindTensor(
+  state: Elaboration,
+  { block: { decl }, span }: BlockUse,
+  { name, axes: idents }: TensorFormal,
+  arg: Exclude<DataArg, { readonly kind: "block" }> | null,
+  scope: Scope,
+): BoundTensor {
+  const block = decl.name.name;
+  const axes = idents.map((ident) => {
+    const entity = scope.names.get(ident.name);
+    return entity?.kind === "dim" ? entity.axis : fail(state, "MHC205", ident.span, `\`${ident.name}\` is not an axis`);
+  });
+  if (!arg) return fail(state, "MHC207", span, `\`${block}\` needs the tensor \`${name.name}\``);
+  const raw = arg.kind === "tensor" ? arg.value : expression(state, arg.arg.value, arg.scope, axes);
+  const value = onAxes(state, raw, axes, { block, formal: name.name }, arg.kind === "tensor" ? arg.span : arg.arg.span);
+  const { dtype, range } = kindOf(value);
+  const formal: Tensor = { name: name.name, kind: "formal", axes, dtype, range, span: name.span };
+  scope.names.set(name.name, { kind: "tensor", tensor: formal, span: name.span });
+  return { formal, value };
+}
+
+/** An argument brought onto the axes of its formal, by position. `place`: what messages call the formal. */
+function onAxes(
+  state: Elaboration,
+  value: Typed,
+  axes: readonly Axis[],
+  place: { readonly block: string; readonly formal: string },
+  span: Span,
+): Typed {
+  const carried = axesOf(value);
+  if (carried.every((axis) => axes.includes(axis)) && (carried.length > 0 || axes.length === 0))
+    return settle(value, axes, state.report);
+  if (carried.length !== axes.length || carried.some((axis) => axes.includes(axis)))
+    return fail(
+      state,
+      "MHC206",
+      span,
+      `\`${place.block}\` takes \`${place.formal}${listed(axes)}\`, and this has the axes ${listed(carried)}`,
+    );
+  for (const [i, axis] of carried.entries()) {
+    const wanted = mustAt(axes, i);
+    if (!unify(axis.size, wanted.size))
+      fail(
+        state,
+        "MHC203",
+        span,
+        `axis \`${axis.name}\` is ${describe(axis.size)}, and \`${wanted.name}\` of \`${place.block}\` is ` +
+          describe(wanted.size),
+      );
+  }
+  return { kind: "relabel", a: settle(value, carried, state.report), from: carried, axes, span };
+}

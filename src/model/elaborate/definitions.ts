@@ -1,0 +1,34 @@
+/**
+ * The right side of a definition: an expression that is read, checked for bare axes and settled, so that every sum that
+ * Einstein's rule implies is explicit.
+ */
+import type { Expr } from "../../../grammar/ast.js";
+import { axesOf, type Axis, type Typed } from "../typed.js";
+import { refuseBareAxes } from "./bare.js";
+import { settle } from "./einstein.js";
+import { expression, type Elaboration, type Scope } from "./scope.js";
+
+/** A value with the axes that its left side names. */
+export function valueOn(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axis[]): Typed {
+  return settled(state, expression(state, e, { ...scope, wanted: axes }, axes), axes);
+}
+
+/**
+ * A definition as the page writes it: with the axes of its left side, or, where that names none (null), with those of
+ * its value, in order of appearance.
+ */
+export function definition(
+  state: Elaboration,
+  e: Expr,
+  scope: Scope,
+  axes: readonly Axis[] | null,
+): { readonly value: Typed; readonly axes: readonly Axis[] } {
+  if (axes) return { value: valueOn(state, e, scope, axes), axes };
+  const value = settled(state, expression(state, e, scope, null), null);
+  return { value, axes: axesOf(value) };
+}
+
+function settled(state: Elaboration, raw: Typed, wanted: readonly Axis[] | null): Typed {
+  refuseBareAxes(raw, wanted, state.report);
+  return settle(raw, wanted ?? axesOf(raw), state.report);
+}
