@@ -7,6 +7,7 @@
 import { describe, floatsOf, isObject, numbersOf, whole } from "./check.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
+import { mustAt } from "./lookup.js";
 import { siteHash, threefry2x32 } from "./threefry.js";
 import { recordOf } from "./records.js";
 import { roomFor, type Tokenized, type Tokens } from "./tokens.js";
@@ -14,11 +15,13 @@ import { roomFor, type Tokenized, type Tokens } from "./tokens.js";
 /** Batch tensors by name: "corpus.token" -> values of [batch, …]. */
 export type Batch = Readonly<Record<string, Float32Array | Uint32Array>>;
 
+/** Where batches come from. Names and shapes of their tensors are those of a plan's data. */
 export interface Source {
-  /** The batch of a training step. */
+  /** The batch of a training step: the same for the same seed and step. */
   batch(size: number, seed: number, step: number): Batch;
   /** All examples of the held-out part, in batches of `size`; the last may hold fewer real examples than places. */
   holdout(size: number): Iterable<{ readonly batch: Batch; readonly count: number }>;
+  /** How many examples are held out. */
   readonly holdoutExamples: number;
 }
 
@@ -33,10 +36,13 @@ const FIELDS: Readonly<Record<DataInfo["kind"], readonly string[]>> = {
 export const fieldsOf = ({ name, kind }: Pick<DataInfo, "name" | "kind">): readonly string[] =>
   FIELDS[kind].map((field) => `${name}.${field}`);
 
+/** The code point of a character; -1, which no text has, where there is none. */
+const codeOf = (character: string): number => character.codePointAt(0) ?? -1;
+
 /** The characters of a text, each once, by code point. */
 export function vocabularyOf(text: string): string[] {
   const seen = new Set<number>();
-  for (const character of text) seen.add(character.codePointAt(0)!);
+  for (const character of text) seen.add(codeOf(character));
   return [...seen].sort((a, b) => a - b).map((code) => String.fromCodePoint(code));
 }
 
@@ -51,7 +57,7 @@ function tokensOf(text: string, vocabulary: readonly string[]): Tokens {
       `the text is ${describe(text)}, and a string is expected`,
       "decode bytes with `new TextDecoder().decode(bytes)`",
     );
-  const index = new Map(vocabulary.map((character, i) => [character.codePointAt(0)!, i]));
+  const index = new Map(vocabulary.map((character, i) => [codeOf(character), i]));
   const tokens = roomFor(text.length, vocabulary.length);
   let count = 0;
   for (let at = 0; at < text.length; at++) {
@@ -66,11 +72,12 @@ function tokensOf(text: string, vocabulary: readonly string[]): Tokens {
 }
 
 function unknownCharacter(character: string): DataError {
-  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  const code = codeOf(character).toString(16).toUpperCase().padStart(4, "0");
   const what = `the character ${JSON.stringify(character)} (U+${code})`;
   return new DataError(`${what} is not in the vocabulary of the training text`, "use only characters of that text");
 }
 
+/** The text of tokens; U+FFFD for one that is not in the vocabulary. */
 export const decodeTokens = (tokens: Iterable<number>, vocabulary: readonly string[]): string =>
   Array.from(tokens, (token) => vocabulary[token] ?? "\uFFFD").join("");
 
@@ -161,12 +168,12 @@ function checkExamples({ name, features, classes: wanted }: Examples, classes: r
     throw new DataError(`the classes of \`${name}\` are ${describe(classes)}, and a list is expected`);
   if (classes.length !== wanted)
     throw new DataError(`\`${name}\` has ${classes.length} classes, and the model was compiled for ${wanted}`);
-  for (const [label, one] of classes.entries()) {
+  for (const [label, rows] of classes.entries()) {
     const whose = `\`${name}\`, class ${label}`;
-    if (!isObject(one as unknown))
-      throw new DataError(`${whose} is ${describe(one)}, and \`values\` and their \`count\` are expected`);
-    const numbers = floatsOf(whose, numbersOf(whose, one.values));
-    const count = whole("count", one.count) ?? 0;
+    if (!isObject(rows as unknown))
+      throw new DataError(`${whose} is ${describe(rows)}, and \`values\` and their \`count\` are expected`);
+    const numbers = floatsOf(whose, numbersOf(whose, rows.values));
+    const count = whole("count", rows.count) ?? 0;
     if (count * features !== numbers.length) {
       throw new DataError(
         `${whose} has ${numbers.length} numbers, and ${count} examples of ${features} take ${count * features}`,
@@ -179,10 +186,11 @@ function checkExamples({ name, features, classes: wanted }: Examples, classes: r
 
 type Examples = Extract<DataInfo, { readonly kind: "examples" }>;
 
-export function examplesSource(
-  info: Extract<DataInfo, { readonly kind: "examples" }>,
-  classes: readonly Labelled[],
-): Source {
+/**
+ * Batches of `NAME.value`, [batch, features], and `NAME.label`, [batch], of examples by their classes. Throws DataError
+ * for classes that are not those of the page, and when there is nothing to train on or nothing held out.
+ */
+export function examplesSource(info: Examples, classes: readonly Labelled[]): Source {
   const { name, features, holdout } = info;
   checkExamples(info, classes);
   const site = siteHash(`data:${name}`);
@@ -198,9 +206,10 @@ export function examplesSource(
     );
   const make = (chosen: readonly { readonly label: number; readonly row: number }[]): Batch => {
     const value = new Float32Array(chosen.length * features);
-    chosen.forEach(({ label, row }, i) =>
-      value.set(classes[label]!.values.subarray(row * features, (row + 1) * features), i * features),
-    );
+    for (const [i, { label, row }] of chosen.entries()) {
+      const { values } = mustAt(classes, label);
+      value.set(values.subarray(row * features, (row + 1) * features), i * features);
+    }
     return recordOf<string, Float32Array | Uint32Array>([
       [`${name}.value`, value],
       [`${name}.label`, Uint32Array.from(chosen, ({ label }) => label)],
@@ -209,11 +218,11 @@ export function examplesSource(
   return {
     holdoutExamples: held.length,
     batch: (size, seed, step) =>
-      make(Array.from({ length: size }, (_, i) => training[drawBelow(training.length, seed, step, i, site)]!)),
+      make(Array.from({ length: size }, (_, i) => mustAt(training, drawBelow(training.length, seed, step, i, site)))),
     *holdout(size) {
       for (let first = 0; first < held.length; first += size) {
         const rows = held.slice(first, first + size);
-        yield { batch: make(Array.from({ length: size }, (_, i) => rows[i] ?? held[0]!)), count: rows.length };
+        yield { batch: make(Array.from({ length: size }, (_, i) => rows[i] ?? mustAt(held, 0))), count: rows.length };
       }
     },
   };

@@ -1,5 +1,6 @@
 /** What can go wrong at run time, by kind, so that an app can tell the data from the device. Each says what to do. */
 
+/** Every error that mhc throws of what it was given; anything else is a bug. */
 export class MhcError extends Error {
   /** Written out: a minifier gives classes names of its own. */
   override readonly name: string = "MhcError";
@@ -60,6 +61,11 @@ export class NumericError extends MhcError {
   }
 }
 
-/** What an error says; browsers put its lines one below the other. */
+/** What was thrown, in words: the message of an error. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The same in one line: browsers put the lines of a message one below the other. */
 export const reasonOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).trim().replace(/\s*\n\s*/g, " ");
+  messageOf(error)
+    .trim()
+    .replace(/\s*\n\s*/g, " ");

@@ -10,8 +10,10 @@ import type { DataInfo, Entry, ParameterInfo, Plan, StateInfo, TensorRef } from 
 import { mustAt } from "./lookup.js";
 import { mustValue, valueAt } from "./records.js";
 import type { OfOutput, OutputRole } from "./roles.js";
-import { firstGates, type Closing } from "./shrink.js";
+import type { Closing } from "./choose.js";
+import { firstGates } from "./shrink.js";
 
+/** What all calls on a model share. */
 export interface Instance {
   readonly device: Device;
   readonly seed: number;
@@ -32,6 +34,7 @@ type Stored = Pick<ParameterInfo | StateInfo, "offset" | "shape">;
 /** Where a parameter or a state lies. */
 export const stateRef = ({ offset, shape }: Stored): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
+/** The values of a parameter or a state, row-major. */
 export const readState = async ({ session }: Instance, info: Stored): Promise<Float32Array> =>
   (await session.read(stateRef(info))) as Float32Array;
 
@@ -58,7 +61,7 @@ export function entryOf({ plan, entries }: Instance, name: string, what: string)
 }
 
 /** Kinds of outputs that an entry is run for. */
-export type Wanted = ReadonlySet<OutputRole["kind"]>;
+export type WantedKinds = ReadonlySet<OutputRole["kind"]>;
 
 /** The outputs of an entry, with what they are. */
 export function outputsOf({ plan, entries }: Instance, name: string): readonly OfOutput<TensorRef>[] {
@@ -73,7 +76,7 @@ export function outputsOf({ plan, entries }: Instance, name: string): readonly O
 export async function runEntry(
   instance: Instance,
   name: string,
-  wanted: Wanted | null,
+  wanted: WantedKinds | null,
 ): Promise<readonly OfOutput<Words>[]> {
   const outputs = outputsOf(instance, name).filter(([{ kind }]) => !wanted || wanted.has(kind));
   const read = await instance.session.run(
@@ -137,7 +140,7 @@ function adviceFor(instance: Instance, { tensors, lastFinite }: NumericReport): 
 
 /** What to do about numbers that training has let grow. */
 export function calmer({ plan, device }: Instance): string {
-  const half = plan.devices[device.name]!.pools.half > 0;
+  const half = mustValue(plan.devices, device.name).pools.half > 0;
   return half
     ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504"
     : "lower the rate, or clip the gradients";

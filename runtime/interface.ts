@@ -3,7 +3,7 @@ import type { Batch, Source } from "./data.js";
 import type { Device, DeviceName } from "./device.js";
 import type { GenerateOptions } from "./generate.js";
 import type { Plan } from "./plan.js";
-import type { Recompile } from "./shrink.js";
+import type { Recompile } from "./choose.js";
 
 export interface LoadOptions {
   /** "auto" takes a hardware GPU, else WebAssembly. */

@@ -8,10 +8,13 @@ import { deviceNames, type Device, type DeviceName, type OpenOptions } from "./d
 import { DeviceError } from "./errors.js";
 import type { Host } from "./host.js";
 import { javascriptDevice } from "./javascript/device.js";
-import type { Plan } from "./plan.js";
+import type { DevicePlan, Plan } from "./plan.js";
 import { wasmDevice } from "./wasm/device.js";
 import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
 
+/**
+ * Opens a device by name. Throws DeviceError where it is not there, the host refuses it, or there is none of that name.
+ */
 export async function openOn(
   host: Host,
   name: DeviceName | "auto" = "auto",
@@ -62,7 +65,7 @@ const compiledFor = (names: readonly DeviceName[]): string =>
 const devicesOf = (plan: Plan): readonly DeviceName[] => deviceNames.filter((name) => plan.devices[name]);
 
 /** What is done with a device that was opened. */
-type Use<T> = (device: Device) => Promise<T>;
+type DeviceUse<T> = (device: Device) => Promise<T>;
 
 /**
  * Opens a device that a plan was compiled for, and uses it; `auto` goes on to the next where either is refused. It is
@@ -73,7 +76,7 @@ export async function openFor<T>(
   plan: Plan,
   name: DeviceName | "auto",
   options: OpenOptions,
-  use: Use<T>,
+  use: DeviceUse<T>,
 ): Promise<T> {
   checkOptions(options);
   if (name === "auto") return firstOf(host, devicesOf(plan), options, use, plan.name);
@@ -82,15 +85,16 @@ export async function openFor<T>(
   return used(await openOn(host, name, options), use);
 }
 
-/** Throws DeviceError when a plan was not compiled for a device. */
-export function checkCompiled(plan: Plan, name: DeviceName): void {
-  if (plan.devices[name]) return;
+/** The plan for a device. Throws DeviceError when it was not compiled for that. */
+export function checkCompiled(plan: Plan, name: DeviceName): DevicePlan {
+  const compiled = plan.devices[name];
+  if (compiled) return compiled;
   const names = devicesOf(plan);
   const has = Object.keys(plan.devices).join(", ") || "no devices";
   throw new DeviceError(`${plan.name} was not compiled for ${name}; it has ${has}`, compiledFor([...names, name]));
 }
 
-async function used<T>(device: Device, use: Use<T>): Promise<T> {
+async function used<T>(device: Device, use: DeviceUse<T>): Promise<T> {
   try {
     return await use(device);
   } catch (error) {
@@ -112,7 +116,7 @@ async function firstOf<T>(
   host: Host,
   names: readonly DeviceName[],
   options: OpenOptions,
-  use: Use<T>,
+  use: DeviceUse<T>,
   model?: string,
 ): Promise<T> {
   const refused: Refusal[] = [];
@@ -122,7 +126,7 @@ async function firstOf<T>(
   ];
   for (const [name, open] of order) {
     // A GPU that was refused is not asked again.
-    if (!names.includes(name) || refused.some((one) => one.name === name)) continue;
+    if (!names.includes(name) || refused.some((refusal) => refusal.name === name)) continue;
     try {
       const device = await open();
       if (!device) continue;
@@ -146,7 +150,7 @@ async function firstOf<T>(
  */
 async function compilable(host: Host, names: readonly DeviceName[]): Promise<readonly DeviceName[]> {
   const others: DeviceName[] = [];
-  for (const name of deviceNames.filter((one) => !names.includes(one))) {
+  for (const name of deviceNames.filter((other) => !names.includes(other))) {
     try {
       await (await openNamed(host, name, { threads: 1 })).close();
       others.push(name);

@@ -12,9 +12,11 @@ import { describe } from "./check.js";
 import { drawBelow, type Batch, type Source } from "./data.js";
 import { DataError } from "./errors.js";
 import type { DataInfo } from "./plan.js";
+import { mustAt } from "./lookup.js";
 import { siteHash } from "./threefry.js";
 import { recordOf } from "./records.js";
 
+/** Two names that are related. */
 export type Pair = readonly [first: string, second: string];
 
 /**
@@ -29,10 +31,10 @@ export function parsePairs(text: string, where = "the text"): Pair[] {
     const [first, second] = columns;
     const place = `line ${i + 1} of ${where}`;
     if (columns.length !== 2 || !first || !second) {
-      const found =
+      const what =
         columns.length === 2 ? "an empty column" : `${columns.length} column${columns.length === 1 ? "" : "s"}`;
       throw new DataError(
-        `${place} has ${found}: ${JSON.stringify(line.length > 60 ? `${line.slice(0, 60)}…` : line)}`,
+        `${place} has ${what}: ${JSON.stringify(line.length > 60 ? `${line.slice(0, 60)}…` : line)}`,
         "a line is two names with a tab between them",
       );
     }
@@ -50,44 +52,17 @@ type Numbered = readonly [first: number, second: number];
 /** The seed by which held-out pairs are chosen and their negatives drawn: the same in every run. */
 const FIXED = 0;
 
+type PairsInfo = Extract<DataInfo, { readonly kind: "pairs" }>;
+
 /**
  * Batches of `NAME.first` and `NAME.second`, [batch], and `NAME.others`, [batch, negatives]: indices of `info.names`.
  * Throws DataError for a name that is not among them, for more negatives than a name has, and when nothing can be held
  * out although a share should be.
  */
-export function pairsSource(info: Extract<DataInfo, { readonly kind: "pairs" }>, pairs: readonly Pair[]): Source {
+export function pairsSource(info: PairsInfo, pairs: readonly Pair[]): Source {
   const { name, negatives, holdout } = info;
-  const index = new Map(info.names.map((own, i) => [own, i]));
-  const numberOf = (own: string): number => {
-    const found = index.get(own);
-    if (found === undefined)
-      throw new DataError(
-        `${JSON.stringify(own)} is not among the ${info.names.length} names of \`${name}\``,
-        "compile the spec again with this data",
-      );
-    return found;
-  };
-  // A pair that is listed twice counts once: its copy in training would tell what is held out.
-  const numbered = [
-    ...new Map(
-      pairs.map(([first, second]) => [`${first}\t${second}`, [numberOf(first), numberOf(second)] as Numbered]),
-    ).values(),
-  ];
-  if (numbered.length === 0) throw new DataError(`there are no pairs in \`${name}\``);
-
-  /** What is not a negative of each name, in order: itself, and what it is paired with. */
-  const related = info.names.map((_, i) => new Set([i]));
-  for (const [first, second] of numbered) related[first]!.add(second);
-  const excluded = related.map((set) => Uint32Array.from(set).sort());
-  for (const [first] of numbered) {
-    const left = info.names.length - excluded[first]!.length;
-    if (left < negatives)
-      throw new DataError(
-        `${JSON.stringify(info.names[first])} has ${left} negatives among the ${info.names.length} names of ` +
-          `\`${name}\`, and \`negatives\` asks for ${negatives}`,
-        "ask for fewer negatives",
-      );
-  }
+  const numbered = numberedOf(info, pairs);
+  const excluded = excludedOf(info, numbered);
   const { training, evaluated } =
     holdout === 0
       ? { training: numbered, evaluated: numbered }
@@ -97,45 +72,91 @@ export function pairsSource(info: Extract<DataInfo, { readonly kind: "pairs" }>,
       `no pair of \`${name}\` can be held out: each has a name that stands in no other`,
       "write `holdout = 0%`, or use more pairs",
     );
-
   const sites = {
     pair: siteHash(`data:${name}`),
     others: siteHash(`data:${name}:others`),
     evaluated: siteHash(`data:${name}:evaluated`),
   };
-  const make = (chosen: readonly Numbered[], draw: (bound: number, example: number, k: number) => number): Batch => {
-    const others = new Uint32Array(chosen.length * negatives);
-    chosen.forEach(([first], i) =>
-      others.set(
-        distinct(info.names.length, excluded[first]!, negatives, (bound, k) => draw(bound, i, k)),
-        i * negatives,
-      ),
-    );
-    return recordOf([
-      [`${name}.first`, Uint32Array.from(chosen, ([first]) => first)],
-      [`${name}.second`, Uint32Array.from(chosen, ([, second]) => second)],
-      [`${name}.others`, others],
-    ]);
-  };
   return {
     holdoutExamples: evaluated.length,
-    batch: (size, seed, step) =>
-      make(
-        Array.from({ length: size }, (_, i) => training[drawBelow(training.length, seed, step, i, sites.pair)]!),
-        (bound, i, k) => drawBelow(bound, seed, step, i * negatives + k, sites.others),
-      ),
+    batch(size, seed, step) {
+      const drawn = Array.from({ length: size }, (_, i) =>
+        mustAt(training, drawBelow(training.length, seed, step, i, sites.pair)),
+      );
+      return batchOf(info, excluded, drawn, (bound, i, k) =>
+        drawBelow(bound, seed, step, i * negatives + k, sites.others),
+      );
+    },
     *holdout(size) {
       for (let first = 0; first < evaluated.length; first += size) {
         const rows = evaluated.slice(first, first + size);
         // Places past the end repeat the first pair; their losses are not counted.
-        const chosen = Array.from({ length: size }, (_, i) => rows[i] ?? evaluated[0]!);
-        yield {
-          batch: make(chosen, (bound, i, k) => drawBelow(bound, FIXED, first + i, k, sites.evaluated)),
-          count: rows.length,
-        };
+        const chosen = Array.from({ length: size }, (_, i) => rows[i] ?? mustAt(evaluated, 0));
+        const batch = batchOf(info, excluded, chosen, (bound, i, k) =>
+          drawBelow(bound, FIXED, first + i, k, sites.evaluated),
+        );
+        yield { batch, count: rows.length };
       }
     },
   };
+}
+
+/**
+ * The pairs by the numbers of their names. One that is listed twice counts once: its copy in training would tell what
+ * is held out.
+ */
+function numberedOf({ name: data, names }: PairsInfo, pairs: readonly Pair[]): readonly Numbered[] {
+  const index = new Map(names.map((name, i) => [name, i]));
+  const numberOf = (name: string): number => {
+    const number = index.get(name);
+    if (number !== undefined) return number;
+    throw new DataError(
+      `${JSON.stringify(name)} is not among the ${names.length} names of \`${data}\``,
+      "compile the spec again with this data",
+    );
+  };
+  const numbered = new Map(
+    pairs.map(([first, second]) => [`${first}\t${second}`, [numberOf(first), numberOf(second)] as Numbered]),
+  );
+  if (numbered.size === 0) throw new DataError(`there are no pairs in \`${data}\``);
+  return [...numbered.values()];
+}
+
+/** What is not a negative of each name, in order: itself, and what stands second beside it. */
+function excludedOf({ name: data, names, negatives }: PairsInfo, pairs: readonly Numbered[]): readonly Uint32Array[] {
+  const related = names.map((_, i) => new Set([i]));
+  for (const [first, second] of pairs) mustAt(related, first).add(second);
+  const excluded = related.map((numbers) => Uint32Array.from(numbers).sort());
+  for (const [first] of pairs) {
+    const remaining = names.length - mustAt(excluded, first).length;
+    if (remaining < negatives)
+      throw new DataError(
+        `${JSON.stringify(names[first])} has ${remaining} negatives among the ${names.length} names of ` +
+          `\`${data}\`, and \`negatives\` asks for ${negatives}`,
+        "ask for fewer negatives",
+      );
+  }
+  return excluded;
+}
+
+/** A batch of some pairs. `draw`: a number below a bound, for negative k of an example. */
+function batchOf(
+  { name, names, negatives }: PairsInfo,
+  excluded: readonly Uint32Array[],
+  chosen: readonly Numbered[],
+  draw: (bound: number, example: number, k: number) => number,
+): Batch {
+  const others = new Uint32Array(chosen.length * negatives);
+  for (const [i, [first]] of chosen.entries())
+    others.set(
+      distinct(names.length, mustAt(excluded, first), negatives, (bound, k) => draw(bound, i, k)),
+      i * negatives,
+    );
+  return recordOf([
+    [`${name}.first`, Uint32Array.from(chosen, ([first]) => first)],
+    [`${name}.second`, Uint32Array.from(chosen, ([, second]) => second)],
+    [`${name}.others`, others],
+  ]);
 }
 
 /**
@@ -148,15 +169,15 @@ function distinct(
   count: number,
   draw: (bound: number, k: number) => number,
 ): number[] {
-  const left = size - excluded.length;
+  const allowed = size - excluded.length;
   const places = new Set<number>();
   for (let k = 0; k < count; k++) {
-    const last = left - count + k;
+    const last = allowed - count + k;
     const drawn = draw(last + 1, k);
     places.add(places.has(drawn) ? last : drawn);
   }
-  // The number at a place among those that are left: every excluded one up to it moves it on.
-  return [...places].map((place) => excluded.reduce((number, own) => (own <= number ? number + 1 : number), place));
+  // The number at a place among those that are allowed: every excluded one up to it moves it on.
+  return [...places].map((place) => excluded.reduce((number, taken) => (taken <= number ? number + 1 : number), place));
 }
 
 /** Pairs held out in the order of a draw, while both names keep a pair to train on. */
@@ -168,17 +189,16 @@ function split(
 ): { readonly training: readonly Numbered[]; readonly evaluated: readonly Numbered[] } {
   const wanted = Math.max(1, Math.floor(pairs.length * share));
   const uses = new Uint32Array(names);
-  for (const pair of pairs) for (const own of pair) uses[own]!++;
+  for (const pair of pairs) for (const name of pair) uses[name]!++;
   const order = pairs
-    .map((_, i) => ({ i, at: drawBelow(4294967296, FIXED, 0, i, site) }))
+    .map((pair, i) => ({ pair, i, at: drawBelow(4294967296, FIXED, 0, i, site) }))
     .sort((a, b) => a.at - b.at || a.i - b.i);
-  const out = new Set<number>();
-  for (const { i } of order) {
-    if (out.size === wanted) break;
-    const pair = pairs[i]!;
-    if (pair.some((own) => uses[own] === 1)) continue;
-    for (const own of pair) uses[own]!--;
-    out.add(i);
+  const heldOut = new Set<number>();
+  for (const { pair, i } of order) {
+    if (heldOut.size === wanted) break;
+    if (pair.some((name) => uses[name] === 1)) continue;
+    for (const name of pair) uses[name]!--;
+    heldOut.add(i);
   }
-  return { training: pairs.filter((_, i) => !out.has(i)), evaluated: pairs.filter((_, i) => out.has(i)) };
+  return { training: pairs.filter((_, i) => !heldOut.has(i)), evaluated: pairs.filter((_, i) => heldOut.has(i)) };
 }

@@ -324,6 +324,12 @@ export interface Plan {
 export const parametersOf = ({ parameters }: Pick<Plan, "parameters">): number =>
   parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
 
+/** How a plan is trained. Throws an Error when its page has no loss. */
+export function mustTrain({ name, train }: Pick<Plan, "name" | "train">): TrainInfo {
+  if (train) return train;
+  throw new Error(`bug: ${name} is to be trained, and has no loss`);
+}
+
 /** Tokens that a training step sees; examples, when the data is not text. */
 export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number {
   const text = data.find((info) => info.kind === "characters");

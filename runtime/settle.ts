@@ -4,13 +4,15 @@
  * that the step at which a model becomes smaller depends on nothing but the page. A compiler that is handed in must
  * therefore not call the model.
  */
-import { turn } from "./device.js";
+import { sizeOf, turn } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { ShrunkMetrics } from "./interface.js";
 import { readState, stateRef, type Instance } from "./instance.js";
+import { mustGet } from "./lookup.js";
 import { parametersOf, type Plan, type ShrinkInfo, type StateInfo } from "./plan.js";
 import { stateNameOf } from "./roles.js";
-import { deciding, magnitudes, pinned, resized, type Recompile } from "./shrink.js";
+import { deciding, type Closing, type Recompile } from "./choose.js";
+import { magnitudes, pinned, resized } from "./shrink.js";
 
 /** The state that holds the logits of all gates. */
 function gatesOf({ states, roles }: Plan): StateInfo {
@@ -35,7 +37,7 @@ export async function shrinkIfDue(
     instance.closing = deciding(instance.plan, await ranksOf(instance, shrinking), recompile);
     await turn();
   }
-  return instance.step < shrinking.until ? null : settle(instance, shrinking, signal);
+  return instance.step < shrinking.until ? null : settle(instance, shrinking, instance.closing, signal);
 }
 
 /** How much each unit is needed, in the vector of gates. */
@@ -43,23 +45,24 @@ async function ranksOf(instance: Instance, shrinking: ShrinkInfo): Promise<Array
   if (shrinking.by === "gates") return readState(instance, gatesOf(instance.plan));
   const cut = instance.plan.parameters.filter(({ cuts }) => cuts);
   const values = new Map(await Promise.all(cut.map(async (info) => [info, await readState(instance, info)] as const)));
-  return magnitudes(shrinking, cut, (info) => values.get(info)!);
+  return magnitudes(shrinking, cut, (info) => mustGet(values, info));
 }
 
 /** Decides the gates: closed units are masked, and left out where there is a plan without them. */
 async function settle(
   instance: Instance,
   shrinking: ShrinkInfo,
+  { next }: Closing,
   signal: AbortSignal | undefined,
 ): Promise<ShrunkMetrics | null> {
   const waiting = performance.now();
   const { plan } = instance;
-  const decided = await unlessAborted(instance.closing!.made, signal);
+  const decided = await unlessAborted(next, signal);
   if (!decided) return null;
   const { plan: small, ms } = decided;
   if (shrinking.by === "gates") {
     const gates = gatesOf(plan);
-    instance.session.write(stateRef(gates), pinned(shrinking, small.kept!, gates.shape[0]!));
+    instance.session.write(stateRef(gates), pinned(shrinking, small.kept ?? {}, sizeOf(gates)));
   }
   const compiled = small.devices !== plan.devices;
   if (compiled) await become(instance, small);
@@ -69,7 +72,7 @@ async function settle(
   }
   instance.closing = null;
   return {
-    share: small.cost!.share,
+    share: small.cost?.share ?? {},
     parameters: parametersOf(instance.plan),
     compiled,
     compileMs: ms,
@@ -87,10 +90,10 @@ async function become(instance: Instance, after: Plan): Promise<void> {
       "compile it for the device that it runs on",
     );
   }
-  const next = await device.load(devicePlan);
+  const smaller = await device.load(devicePlan);
   const tensors = await resized(plan, after, (info) => readState(instance, info));
-  for (const { info, data } of tensors) next.write(stateRef(info), data);
-  instance.session = next;
+  for (const { info, data } of tensors) smaller.write(stateRef(info), data);
+  instance.session = smaller;
   instance.plan = after;
   instance.entries = devicePlan.entries;
   await session.close();

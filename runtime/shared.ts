@@ -14,7 +14,7 @@ export type {
   StepMetrics,
   TrainOptions,
 } from "./interface.js";
-export type { Recompile } from "./shrink.js";
+export type { Recompile } from "./choose.js";
 export { deviceNames } from "./device.js";
 export type { Device, DeviceName, OpenOptions, Session, Words } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";

@@ -17,13 +17,13 @@ import {
   scalarsOf,
   textOf,
   type Instance,
-  type Wanted,
+  type WantedKinds,
 } from "./instance.js";
 import type { StepMetrics, TrainOptions } from "./interface.js";
 import type { Plan } from "./plan.js";
 import { valueAt } from "./records.js";
 import { mustSingle, named, single, stateNameOf } from "./roles.js";
-import type { Recompile } from "./shrink.js";
+import type { Recompile } from "./choose.js";
 import { shrinkIfDue } from "./settle.js";
 import type { Turns } from "./turns.js";
 
@@ -105,9 +105,9 @@ function runOf(instance: Instance, data: unknown, options: TrainOptions | undefi
 const watchesNorm = ({ roles }: Plan): boolean => stateNameOf(roles, "lossScale") === undefined;
 
 /** What is read after a step, of the entry `monitor`, and to find what was not finite. */
-const STEP: Wanted = new Set(["loss", "norm", "constraint", "adapted", "cost"]);
-const MONITORED: Wanted = new Set(["monitor", "claim"]);
-const GRADIENTS: Wanted = new Set(["gradient"]);
+const STEP: WantedKinds = new Set(["loss", "norm", "constraint", "adapted", "cost"]);
+const MONITORED: WantedKinds = new Set(["monitor", "claim"]);
+const GRADIENTS: WantedKinds = new Set(["gradient"]);
 
 /** One step, from its batch to its metrics. It changes nothing when its batch is wrong, or its loss not finite. */
 async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {

@@ -6,9 +6,10 @@ import { DeviceError, reasonOf } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
 import type { Host } from "../host.js";
 import { copiesOf, type DevicePlan, type Dispatch, type Entry, type HostPool, type TensorRef } from "../plan.js";
+import { mustAt } from "../lookup.js";
 import { valueAt } from "../records.js";
 
-type Pools = Readonly<Record<HostPool, Words>>;
+type PoolArrays = Readonly<Record<HostPool, Words>>;
 type KernelFunction = (offsets: readonly number[], begin: number, end: number) => void;
 
 /** The device of hosts that allow code made of text; a DeviceError elsewhere. */
@@ -32,7 +33,7 @@ export function javascriptDevice({ evalFix }: Pick<Host, "evalFix">): Device {
 }
 
 /** Pools of a plan; a DeviceError where there is no room for them. */
-function poolsOf({ pools: { state, work, out, ints } }: DevicePlan): Pools {
+function poolsOf({ pools: { state, work, out, ints } }: DevicePlan): PoolArrays {
   try {
     return {
       state: new Float32Array(state),
@@ -67,10 +68,11 @@ function load(plan: DevicePlan): Session {
     return entry;
   };
   const dispatch = (item: Dispatch): void => {
-    const info = plan.kernels[item.kernel]!;
-    const own = info.buffers.length;
+    const info = mustAt(plan.kernels, item.kernel);
+    const kernel = mustAt(kernels, item.kernel);
+    const buffers = info.buffers.length;
     for (let copy = 0; copy < copiesOf(item, info); copy++)
-      kernels[item.kernel]!(item.offsets.slice(copy * own, (copy + 1) * own), 0, info.groups);
+      kernel(item.offsets.slice(copy * buffers, (copy + 1) * buffers), 0, info.groups);
   };
   return {
     bytes: bytesOf(plan),

@@ -8,7 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, floatsOf } from "../check.js";
 import { examplesSource, tokenSource, type Labelled, type Source } from "../data.js";
-import { DataError } from "../errors.js";
+import { DataError, messageOf } from "../errors.js";
 import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
 import type { DataInfo } from "../plan.js";
 import type { Tokenized } from "../tokens.js";
@@ -33,7 +33,7 @@ export async function writeAtomically(path: string, content: string | Uint8Array
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw new DataError(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    throw new DataError(`${path} cannot be written: ${messageOf(error)}`);
   } finally {
     underWay.delete(temporary);
   }

@@ -9,6 +9,7 @@ import { DeviceError, reasonOf } from "../errors.js";
 import type { Device, Session } from "../device.js";
 import type { Host } from "../host.js";
 import type { DevicePlan } from "../plan.js";
+import { mustAt } from "../lookup.js";
 import { hire } from "./hire.js";
 import { layOut } from "./layout.js";
 import type { Port } from "./port.js";
@@ -17,7 +18,9 @@ import { inlineSession, remoteSession, sharedSession } from "./session.js";
 /** More threads than this do not pay on the models that fit one memory. */
 const MOST_THREADS = 8;
 
+/** What is asked of the device. */
 export interface WasmOptions {
+  /** 1 to 64; all cores, at most 8, when not given. */
   readonly threads?: number | undefined;
   /** Whether to run the variant with fused multiply-add; where the engine has it when not given. */
   readonly relaxed?: boolean | undefined;
@@ -90,6 +93,10 @@ async function engineOf({ engine: engineHere, engineFix }: Host): Promise<typeof
   return engine;
 }
 
+/**
+ * Opens the device. Throws DeviceError where the host has no WebAssembly with SIMD or forbids it, gives no memory, or
+ * lacks the relaxed SIMD that is asked for.
+ */
 export async function wasmDevice(host: Host, { threads, relaxed }: WasmOptions = {}): Promise<Device> {
   const engine = await engineOf(host);
   if (relaxed === true && !hasRelaxedSimd(engine))
@@ -131,9 +138,9 @@ export async function wasmDevice(host: Host, { threads, relaxed }: WasmOptions =
     notes,
     load: (plan) => load(plan, { engine, host, shared: unshared === null, relaxed: variant, take }),
     async close() {
-      const left = idle;
+      const unused = idle;
       idle = [];
-      await Promise.all(left.map((port) => port.close()));
+      await Promise.all(unused.map((port) => port.close()));
     },
   };
 }
@@ -155,6 +162,7 @@ async function compiled(engine: typeof WebAssembly, bytes: Uint8Array<ArrayBuffe
   }
 }
 
+/** What sessions of the device are made with. */
 interface Means {
   readonly engine: typeof WebAssembly;
   readonly host: Host;
@@ -189,9 +197,9 @@ async function load(plan: DevicePlan, { engine, host, shared, relaxed, take }: M
       threaded || ports.length === 0 ? memoryOf({ initial: pages, maximum: pages, shared: threaded }) : null;
     const bytes = decode(relaxed ? code.relaxed : code.binary);
     if (!threaded) bytes[code.sharedFlag] = 1;
-    const made = { plan, layout, module: await compiled(engine, bytes) };
-    if (!memory) return await remoteSession(made, ports[0]!, refused);
-    return await (threaded ? sharedSession(made, memory, ports) : inlineSession(made, memory, engine));
+    const laidOut = { plan, layout, module: await compiled(engine, bytes) };
+    if (!memory) return await remoteSession(laidOut, mustAt(ports, 0), refused);
+    return await (threaded ? sharedSession(laidOut, memory, ports) : inlineSession(laidOut, memory, engine));
   } catch (error) {
     await Promise.all(ports.map((port) => port.close()));
     throw error;

@@ -5,24 +5,29 @@
  */
 import { DeviceError } from "../errors.js";
 import { copiesOf, type DevicePlan, type PoolName } from "../plan.js";
-import { recordOf } from "../records.js";
+import { mustAt } from "../lookup.js";
+import { mustValue, recordOf } from "../records.js";
 
 /** Where the dispatches of an entry stand, and how many there are. */
-export interface Table {
+export interface DispatchTable {
   readonly address: number;
   readonly count: number;
 }
 
-export interface Layout {
+/** Where everything lies in the memory, in bytes from its beginning. */
+export interface MemoryLayout {
+  /** Of 64 KiB. */
   readonly pages: number;
   /** Byte address of each pool. */
   readonly pools: Readonly<Record<PoolName, number>>;
+  /** Byte address of each thread's own. */
   readonly scratch: readonly number[];
-  readonly tables: Readonly<Record<string, Table>>;
+  readonly tables: Readonly<Record<string, DispatchTable>>;
   /** Words to be written at byte address 0: the tables and arguments. */
   readonly words: Uint32Array;
 }
 
+/** Byte address of the barrier. */
 export const BARRIER = 64;
 /**
  * Bytes of a dispatch in a table: kernel, groups of all copies, address of the arguments, groups of a copy, bytes of a
@@ -36,25 +41,28 @@ const LIMIT = 2 ** 32;
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
-export function layOut(plan: DevicePlan, scratchBytes: number, threads: number): Layout {
+/**
+ * Lays out the memory of a plan for so many threads. Throws DeviceError where it ends beyond what a WebAssembly memory
+ * can have.
+ */
+export function layOut(plan: DevicePlan, scratchBytes: number, threads: number): MemoryLayout {
   const entries = Object.entries(plan.entries);
   let at = BARRIER + LINE * (1 + threads);
-  const tables = new Map<string, { address: number; count: number }>();
-  for (const [name, { dispatches }] of entries) {
-    tables.set(name, { address: at, count: dispatches.length });
-    at += RECORD * dispatches.length;
-  }
-  const args = new Map<string, number[]>();
-  for (const [name, { dispatches }] of entries) {
-    args.set(
-      name,
-      dispatches.map(({ offsets }) => {
-        const address = at;
-        at += 4 * offsets.length;
-        return address;
-      }),
-    );
-  }
+  const tables = recordOf(
+    entries.map(([name, { dispatches }]) => {
+      const address = at;
+      at += RECORD * dispatches.length;
+      return [name, { address, count: dispatches.length }] as const;
+    }),
+  );
+  const placed = entries.flatMap(([name, { dispatches }]) => {
+    const { address: table } = mustValue(tables, name);
+    return dispatches.map((dispatch, i) => {
+      const args = at;
+      at += 4 * dispatch.offsets.length;
+      return { dispatch, record: table + RECORD * i, args };
+    });
+  });
   const tablesEnd = at;
   at = align(at);
   const scratch = Array.from({ length: threads }, () => {
@@ -74,19 +82,15 @@ export function layOut(plan: DevicePlan, scratchBytes: number, threads: number):
       );
   }
   const words = new Uint32Array(Math.ceil(tablesEnd / 4));
-  for (const [name, { dispatches }] of entries) {
-    dispatches.forEach((dispatch, i) => {
-      const { kernel, offsets } = dispatch;
-      const { groups, buffers } = plan.kernels[kernel]!;
-      words.set(
-        [kernel, groups * copiesOf(dispatch, plan.kernels[kernel]!), args.get(name)![i]!, groups, 4 * buffers.length],
-        (tables.get(name)!.address + RECORD * i) / 4,
-      );
-      words.set(
-        offsets.map((offset, slot) => pools[buffers[slot % buffers.length]!.pool] + 4 * offset),
-        args.get(name)![i]! / 4,
-      );
-    });
+  for (const { dispatch, record, args } of placed) {
+    const { kernel, offsets } = dispatch;
+    const info = mustAt(plan.kernels, kernel);
+    const { groups, buffers } = info;
+    words.set([kernel, groups * copiesOf(dispatch, info), args, groups, 4 * buffers.length], record / 4);
+    words.set(
+      offsets.map((offset, slot) => pools[mustAt(buffers, slot % buffers.length).pool] + 4 * offset),
+      args / 4,
+    );
   }
-  return { pages: Math.ceil(at / PAGE), pools, scratch, tables: recordOf(tables), words };
+  return { pages: Math.ceil(at / PAGE), pools, scratch, tables, words };
 }

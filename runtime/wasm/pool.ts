@@ -3,9 +3,11 @@
  * thread never waits.
  */
 import { DeviceError } from "../errors.js";
+import { mustAt } from "../lookup.js";
 import type { Port } from "./port.js";
 import type { Answer, Order } from "./serve.js";
 
+/** Workers that follow one order together. */
 export interface WorkerPool {
   /** Sends order i to worker i, and waits for all answers. */
   all(orders: readonly Order[]): Promise<readonly Answer[]>;
@@ -51,10 +53,11 @@ export function poolOf(ports: readonly Port[]): WorkerPool {
         return Promise.reject(new DeviceError("two runs of one session overlap", "wait for one run before the next"));
       return new Promise((resolve, reject) => {
         waiting = { all: orders.length, answers: [], resolve, reject };
-        orders.forEach((order, i) => {
-          ports[i]!.busy();
-          ports[i]!.post(order);
-        });
+        for (const [i, order] of orders.entries()) {
+          const port = mustAt(ports, i);
+          port.busy();
+          port.post(order);
+        }
       });
     },
     async close() {
@@ -64,6 +67,7 @@ export function poolOf(ports: readonly Port[]): WorkerPool {
   };
 }
 
+/** A worker that is reached by messages alone. */
 export interface Remote {
   /** Sends an order that is answered; answers come in the order of what was asked. */
   ask(order: Order): Promise<Answer>;

@@ -2,11 +2,13 @@
 import type { DeviceError } from "../errors.js";
 import type { Answer, Order } from "./serve.js";
 
+/** Who hears what a worker says. */
 export interface Listener {
   readonly answer: (answer: Answer) => void;
   readonly fail: (error: DeviceError) => void;
 }
 
+/** A worker, as the thread that gives it orders sees it. */
 export interface Port {
   /** Who hears the answers from now on. A worker that has failed tells every listener so. */
   listen(to: Listener): void;

@@ -6,12 +6,13 @@
  */
 
 /** A range of the memory: its byte address, and its length in words. */
-export interface Range {
+export interface MemoryRange {
   readonly at: number;
   readonly length: number;
   readonly ints: boolean;
 }
 
+/** What a worker is told to do. */
 export type Order =
   /** Asks for an answer: the worker has started. */
   | { readonly kind: "hello" }
@@ -36,9 +37,10 @@ export type Order =
       readonly count: number;
       readonly barrier: number;
       readonly stride: number | null;
-      readonly reads: readonly Range[];
+      readonly reads: readonly MemoryRange[];
     };
 
+/** What a worker says when it has followed an order, or has failed to. */
 export interface Answer {
   readonly error?: string;
   /** Whether what failed is the memory, which was refused. */
@@ -48,17 +50,24 @@ export interface Answer {
   readonly reads?: readonly (Float32Array | Uint32Array)[];
 }
 
-type Run = (table: number, count: number, threads: number, thread: number, scratch: number, barrier: number) => void;
+type RunTable = (
+  table: number,
+  count: number,
+  threads: number,
+  thread: number,
+  scratch: number,
+  barrier: number,
+) => void;
 
-/** Takes orders, and posts an answer to each. */
+/** Takes orders, and posts an answer to each. One long function, since its text alone must be a whole worker. */
 export function serve(post: (answer: Answer, transfer: ArrayBuffer[]) => void): (order: Order) => void {
-  let run: Run | null = null;
+  let run: RunTable | null = null;
   let memory: WebAssembly.Memory | null = null;
   let thread = 0;
   let threads = 1;
   let scratch = 0;
   const begin = (module: WebAssembly.Module): void => {
-    run = new WebAssembly.Instance(module, { env: { memory: memory! } }).exports["run"] as Run;
+    run = new WebAssembly.Instance(module, { env: { memory: memory! } }).exports["run"] as RunTable;
     post({}, []);
   };
   const follow = (order: Order): void => {

@@ -5,15 +5,16 @@
  */
 import { bytesOf, sizeOf, turn, type Session, type Words } from "../device.js";
 import { DeviceError, reasonOf } from "../errors.js";
+import { mustAt, mustGet } from "../lookup.js";
 import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
-import { valueAt } from "../records.js";
-import { BARRIER, RECORD, type Layout, type Table } from "./layout.js";
+import { mustValue, valueAt } from "../records.js";
+import { BARRIER, RECORD, type DispatchTable, type MemoryLayout } from "./layout.js";
 import { poolOf, remoteOf } from "./pool.js";
 import type { Port } from "./port.js";
-import type { Order, Range } from "./serve.js";
+import type { MemoryRange, Order } from "./serve.js";
 
 /** Where a session computes. */
-interface Place {
+interface Computing {
   run(name: string, reads: readonly TensorRef[]): Promise<readonly Words[]>;
   /** Milliseconds of each dispatch. */
   profile(name: string): Promise<readonly number[]>;
@@ -23,19 +24,19 @@ interface Place {
 }
 
 /** What is laid out, and compiled. */
-export interface Made {
+export interface LaidOutPlan {
   readonly plan: DevicePlan;
-  readonly layout: Layout;
+  readonly layout: MemoryLayout;
   readonly module: WebAssembly.Module;
 }
 
-type Pools = Readonly<Record<HostPool, Words>>;
+type PoolViews = Readonly<Record<HostPool, Words>>;
 
 const wordsOf = (pool: HostPool): typeof Uint32Array | typeof Float32Array =>
   pool === "ints" ? Uint32Array : Float32Array;
 
 /** Writes tables and constants, and gives views of the pools. */
-function filled({ plan, layout }: Made, memory: WebAssembly.Memory): Pools {
+function filled({ plan, layout }: LaidOutPlan, memory: WebAssembly.Memory): PoolViews {
   new Uint32Array(memory.buffer, 0, layout.words.length).set(layout.words);
   const view = (pool: HostPool): Words => new (wordsOf(pool))(memory.buffer, layout.pools[pool], plan.pools[pool]);
   const pools = { state: view("state"), work: view("work"), ints: view("ints"), out: view("out") };
@@ -43,7 +44,7 @@ function filled({ plan, layout }: Made, memory: WebAssembly.Memory): Pools {
   return pools;
 }
 
-const access = (pools: Pools): { copyOf: (ref: TensorRef) => Words } & Pick<Place, "read" | "write"> => {
+const access = (pools: PoolViews): { copyOf: (ref: TensorRef) => Words } & Pick<Computing, "read" | "write"> => {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
   return {
     copyOf,
@@ -54,7 +55,7 @@ const access = (pools: Pools): { copyOf: (ref: TensorRef) => Words } & Pick<Plac
 
 type RunOrder = Extract<Order, { readonly kind: "run" }>;
 
-const orderOf = ({ address, count }: Table): RunOrder => ({
+const orderOf = ({ address, count }: DispatchTable): RunOrder => ({
   kind: "run",
   address,
   count,
@@ -64,18 +65,29 @@ const orderOf = ({ address, count }: Table): RunOrder => ({
 });
 
 /** Orders are made once: a step makes no garbage that it need not. */
-const ordersOf = (layout: Layout): Map<string, RunOrder> =>
+const ordersOf = (layout: MemoryLayout): Map<string, RunOrder> =>
   new Map(Object.entries(layout.tables).map(([name, table]) => [name, orderOf(table)]));
 
 /** Threads on a memory that they share with the caller. */
-export async function sharedSession(made: Made, memory: WebAssembly.Memory, ports: readonly Port[]): Promise<Session> {
-  const { layout, module } = made;
-  const pools = filled(made, memory);
+export async function sharedSession(
+  laidOut: LaidOutPlan,
+  memory: WebAssembly.Memory,
+  ports: readonly Port[],
+): Promise<Session> {
+  const { layout, module } = laidOut;
+  const pools = filled(laidOut, memory);
   const workers = poolOf(ports);
   const threads = ports.length;
   try {
     await workers.all(
-      ports.map((_, thread) => ({ kind: "join", module, memory, thread, threads, scratch: layout.scratch[thread]! })),
+      ports.map((_, thread) => ({
+        kind: "join",
+        module,
+        memory,
+        thread,
+        threads,
+        scratch: mustAt(layout.scratch, thread),
+      })),
     );
   } catch (error) {
     await workers.close();
@@ -83,18 +95,18 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
   }
   const { copyOf, read, write } = access(pools);
   const orders = new Map([...ordersOf(layout)].map(([name, order]) => [name, Array.from(ports, () => order)]));
-  return sessionAt(made, {
+  return sessionAt(laidOut, {
     read,
     write,
     async run(name, reads) {
-      await workers.all(orders.get(name)!);
+      await workers.all(mustGet(orders, name));
       return reads.map(copyOf);
     },
     async profile(name) {
-      const answers = await workers.all(orders.get(name)!.map((order) => ({ ...order, stride: RECORD })));
+      const answers = await workers.all(mustGet(orders, name).map((order) => ({ ...order, stride: RECORD })));
       // A thread that comes late to a dispatch finds less left of it: the longest time is that of one that came first.
-      return Array.from({ length: valueAt(layout.tables, name)!.count }, (_, i) =>
-        Math.max(...answers.map(({ times }) => times![i]!)),
+      return Array.from({ length: mustValue(layout.tables, name).count }, (_, i) =>
+        Math.max(...answers.map(({ times = [] }) => mustAt(times, i))),
       );
     },
     close: () => workers.close(),
@@ -103,14 +115,18 @@ export async function sharedSession(made: Made, memory: WebAssembly.Memory, port
 
 /** One worker with a memory of its own: what is written and read goes in messages. */
 export async function remoteSession(
-  made: Made,
+  laidOut: LaidOutPlan,
   port: Port,
   refused: (reason: string) => DeviceError,
 ): Promise<Session> {
-  const { plan, layout, module } = made;
+  const { plan, layout, module } = laidOut;
   const worker = remoteOf(port);
   const addressOf = (ref: TensorRef, at = 0): number => layout.pools[ref.pool] + 4 * (ref.offset + at);
-  const rangeOf = (ref: TensorRef): Range => ({ at: addressOf(ref), length: sizeOf(ref), ints: ref.pool === "ints" });
+  const rangeOf = (ref: TensorRef): MemoryRange => ({
+    at: addressOf(ref),
+    length: sizeOf(ref),
+    ints: ref.pool === "ints",
+  });
   const write = (ref: TensorRef, data: ArrayLike<number>, at: number): void => {
     if (ref.offset + at + data.length > plan.pools[ref.pool])
       throw new RangeError(`${data.length} words do not fit the pool ${ref.pool}`);
@@ -118,7 +134,12 @@ export async function remoteSession(
     worker.tell({ kind: "write", at: addressOf(ref, at), data: copy }, [copy.buffer as ArrayBuffer]);
   };
   try {
-    const { error } = await worker.ask({ kind: "own", module, pages: layout.pages, scratch: layout.scratch[0]! });
+    const { error } = await worker.ask({
+      kind: "own",
+      module,
+      pages: layout.pages,
+      scratch: mustAt(layout.scratch, 0),
+    });
     if (error !== undefined) throw refused(error);
     const words = layout.words.slice();
     worker.tell({ kind: "write", at: 0, data: words }, [words.buffer as ArrayBuffer]);
@@ -140,23 +161,23 @@ export async function remoteSession(
   };
   const readAll = async (order: RunOrder, refs: readonly TensorRef[]): Promise<readonly Words[]> =>
     (await worker.ask(refs.length ? { ...order, reads: refs.map(rangeOf) } : order)).reads ?? [];
-  return sessionAt(made, {
+  return sessionAt(laidOut, {
     write,
-    run: (name, reads) => alone(() => readAll(orders.get(name)!, reads)),
-    profile: (name) => alone(async () => (await worker.ask({ ...orders.get(name)!, stride: RECORD })).times!),
-    read: async (ref) => (await readAll(orderOf({ address: 0, count: 0 }), [ref]))[0]!,
+    run: (name, reads) => alone(() => readAll(mustGet(orders, name), reads)),
+    profile: (name) => alone(async () => (await worker.ask({ ...mustGet(orders, name), stride: RECORD })).times ?? []),
+    read: async (ref) => mustAt(await readAll(orderOf({ address: 0, count: 0 }), [ref]), 0),
     close: () => worker.close(),
   });
 }
 
 /** The calling thread alone. */
 export async function inlineSession(
-  made: Made,
+  laidOut: LaidOutPlan,
   memory: WebAssembly.Memory,
   engine: typeof WebAssembly,
 ): Promise<Session> {
-  const { layout, module } = made;
-  const { copyOf, read, write } = access(filled(made, memory));
+  const { layout, module } = laidOut;
+  const { copyOf, read, write } = access(filled(laidOut, memory));
   const { exports } = await engine.instantiate(module, { env: { memory } });
   const run = exports["run"] as (
     table: number,
@@ -166,24 +187,25 @@ export async function inlineSession(
     scratch: number,
     barrier: number,
   ) => void;
+  const scratch = mustAt(layout.scratch, 0);
   const walk = (name: string, address: number, count: number): void => {
     try {
-      run(address, count, 1, 0, layout.scratch[0]!, BARRIER);
+      run(address, count, 1, 0, scratch, BARRIER);
     } catch (error) {
       throw new DeviceError(`the entry ${name} failed: ${reasonOf(error)}`);
     }
   };
-  return sessionAt(made, {
+  return sessionAt(laidOut, {
     read,
     write,
     async run(name, reads) {
-      const { address, count } = valueAt(layout.tables, name)!;
+      const { address, count } = mustValue(layout.tables, name);
       walk(name, address, count);
       await turn();
       return reads.map(copyOf);
     },
     profile(name) {
-      const { address, count } = valueAt(layout.tables, name)!;
+      const { address, count } = mustValue(layout.tables, name);
       return Promise.resolve(
         Array.from({ length: count }, (_, i) => {
           const begun = performance.now();
@@ -197,7 +219,7 @@ export async function inlineSession(
 }
 
 /** What all kinds have in common: names are checked, and nothing runs after the end. */
-function sessionAt({ plan, layout }: Made, place: Place): Session {
+function sessionAt({ plan, layout }: LaidOutPlan, place: Computing): Session {
   let closed = false;
   let submits = 0;
   const check = (name: string): void => {

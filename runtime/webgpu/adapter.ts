@@ -1,5 +1,5 @@
 /** Finds a WebGPU adapter of the host, and says what it is. */
-import { DeviceError } from "../errors.js";
+import { DeviceError, messageOf } from "../errors.js";
 import type { Host } from "../host.js";
 
 export async function findAdapter(host: Host): Promise<GPUAdapter> {
@@ -8,10 +8,7 @@ export async function findAdapter(host: Host): Promise<GPUAdapter> {
     adapter = await (await host.gpu()).requestAdapter({ powerPreference: "high-performance" });
   } catch (error) {
     if (error instanceof DeviceError) throw error;
-    throw new DeviceError(
-      `no WebGPU adapter: ${error instanceof Error ? error.message : String(error)}`,
-      "install a Vulkan driver, or use the device wasm",
-    );
+    throw new DeviceError(`no WebGPU adapter: ${messageOf(error)}`, "install a Vulkan driver, or use the device wasm");
   }
   if (!adapter)
     throw new DeviceError(

@@ -5,7 +5,7 @@
  * runs on scratch memory, and a helper (`helper.ts`), a second device whose queue is another thread, takes kernels from
  * the same list. What either compiles the other finds in the driver's shader cache, within 2 ms.
  */
-import { DeviceError } from "../errors.js";
+import { DeviceError, messageOf } from "../errors.js";
 import type { DevicePlan, PoolName } from "../plan.js";
 import { argsBytesOf, bindingsOf, POOLS, usageOf, type Bindings } from "./bindings.js";
 import type { OpenHelper } from "./helper.js";
@@ -134,7 +134,7 @@ function makerOn(
       })
       .catch((error: unknown) => {
         throw new DeviceError(
-          `the kernel ${name} was refused: ${error instanceof Error ? error.message : String(error)}`,
+          `the kernel ${name} was refused: ${messageOf(error)}`,
           "this is a bug of mhc: please report it with the spec and the adapter",
         );
       });

@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, parse, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
+import { messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
 import type { Host, LoadedModule } from "../compile/compile.js";
 import type { KeptFile } from "../tools/run.js";
@@ -57,7 +58,7 @@ async function imported(place: string, before: string): Promise<LoadedModule> {
     const lacks = (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     if (lacks && place !== before && existsSync(before) && readFileSync(before, "utf8") === readFileSync(place, "utf8"))
       return imported(before, before);
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: messageOf(error) };
   }
 }
 

@@ -1,6 +1,6 @@
 /** How a command ends: exit codes, and errors in words and as JSON. */
 import { CommanderError } from "commander";
-import { DataError, DeviceError, MhcError, NumericError } from "../../runtime/errors.js";
+import { DataError, DeviceError, MhcError, NumericError, messageOf } from "../../runtime/errors.js";
 
 /** The spec is wrong; without a message its diagnostics are printed already. */
 export class SpecError extends Error {}
@@ -11,7 +11,7 @@ export class UsageError extends Error {}
 /** An error that was printed already as a line of JSON. */
 export class PrintedError extends Error {
   constructor(readonly error: unknown) {
-    super(error instanceof Error ? error.message : String(error));
+    super(messageOf(error));
   }
 }
 
@@ -36,8 +36,6 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof PrintedError) return exitCodeOf(error.error);
   return error instanceof CommanderError && error.exitCode === 0 ? 0 : EXIT_CODES[kindOf(error)];
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const REPORT = "this is a bug of mhc: please report it with the spec and the command";
 

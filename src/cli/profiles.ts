@@ -3,6 +3,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { messageOf } from "../../runtime/errors.js";
 import { faultOf, type DeviceProfile } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
 import { UsageError } from "./outcome.js";
@@ -21,10 +22,7 @@ function kept(): string[] {
       .map((file) => basename(file, ".json"))
       .sort();
   } catch (error) {
-    process.stderr.write(
-      `warning: the profiles in ${folder} cannot be read and are ignored ` +
-        `(${error instanceof Error ? error.message : String(error)})\n`,
-    );
+    process.stderr.write(`warning: the profiles in ${folder} cannot be read and are ignored (${messageOf(error)})\n`);
     return [];
   }
 }
@@ -81,7 +79,7 @@ function read(path: string): DeviceProfile | string {
   try {
     found = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    return `cannot be read (${error instanceof Error ? error.message : String(error)})`;
+    return `cannot be read (${messageOf(error)})`;
   }
   const fault = faultOf(found);
   return fault === null ? (found as DeviceProfile) : `is no device profile: ${fault}`;

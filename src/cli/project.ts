@@ -6,11 +6,11 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { fieldsOf, type Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
-import { MhcError } from "../../runtime/errors.js";
+import { MhcError, messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import type { DataInfo, Plan } from "../../runtime/plan.js";
-import type { Recompile } from "../../runtime/shrink.js";
+import type { Recompile } from "../../runtime/choose.js";
 import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile/compile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
@@ -73,7 +73,7 @@ export function readPage(file: string): string {
     return decodeText(readFileSync(file), file, { mark: true });
   } catch (error) {
     if (error instanceof MhcError) throw error;
-    throw new UsageError(`error: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`error: ${file} cannot be read: ${messageOf(error)}`);
   }
 }
 

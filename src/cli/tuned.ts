@@ -11,7 +11,7 @@ import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile/compile.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/skeletons/matmul/cpu.js";
-import { DataError } from "../../runtime/errors.js";
+import { DataError, messageOf } from "../../runtime/errors.js";
 import { write } from "./interrupt.js";
 import { version } from "./version.js";
 import { merged, recordOf, valueAt } from "../../runtime/records.js";
@@ -47,10 +47,7 @@ function readCache(): Cache | null {
   try {
     found = JSON.parse(readFileSync(path, "utf8")) as Partial<Cache> | null;
   } catch (error) {
-    warn(
-      `the tuning cache ${path} cannot be read and is ignored ` +
-        `(${error instanceof Error ? error.message : String(error)}); \`mhc tune\` writes it anew`,
-    );
+    warn(`the tuning cache ${path} cannot be read and is ignored (${messageOf(error)}); \`mhc tune\` writes it anew`);
     return null;
   }
   if (

@@ -11,7 +11,7 @@ import type { Device } from "../../runtime/device.js";
 import { DataError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
 import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
-import type { Recompile } from "../../runtime/shrink.js";
+import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED } from "./evaluate.js";
 import { gainMonitors, type GainMonitor } from "./gains.js";
 import {

@@ -5,7 +5,7 @@
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { DataError } from "../../runtime/errors.js";
+import { DataError, messageOf } from "../../runtime/errors.js";
 import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
 import type { Facts, Shrunk } from "../compile/compile.js";
@@ -117,7 +117,7 @@ export async function openRun(
       try {
         appendFileSync(metrics, `${JSON.stringify(line)}\n`);
       } catch (error) {
-        throw new DataError(`${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+        throw new DataError(`${metrics} cannot be written: ${messageOf(error)}`);
       }
     },
     describe,
@@ -143,10 +143,7 @@ function claim(metrics: string, folder: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST" && existsSync(metrics))
       throw new DataError(`${folder} holds a run already: another began there just now`, "give another --out");
-    throw new DataError(
-      `${metrics} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-      "give another --out",
-    );
+    throw new DataError(`${metrics} cannot be written: ${messageOf(error)}`, "give another --out");
   }
 }
 
@@ -199,10 +196,7 @@ function makeUnused(path: string): string {
       return tried;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST")
-        throw new DataError(
-          `${tried} cannot be made: ${error instanceof Error ? error.message : String(error)}`,
-          "give another --out",
-        );
+        throw new DataError(`${tried} cannot be made: ${messageOf(error)}`, "give another --out");
     }
   }
 }
@@ -228,10 +222,7 @@ export function readRun(folder: string): StoredRun {
     info = JSON.parse(readFileSync(join(path, INFO), "utf8"));
     spec = readFileSync(join(path, SPEC), "utf8");
   } catch (error) {
-    throw new DataError(
-      `the run ${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      "train it again, or give another run",
-    );
+    throw new DataError(`the run ${folder} cannot be read: ${messageOf(error)}`, "train it again, or give another run");
   }
   if (!isRunInfo(info))
     throw new DataError(

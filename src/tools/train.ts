@@ -10,7 +10,7 @@
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
 import type { ClaimMetrics, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
-import type { Recompile } from "../../runtime/shrink.js";
+import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED, shareOf, watched } from "./evaluate.js";
 
 /** A logged step. */

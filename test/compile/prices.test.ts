@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PINNED, type Plan } from "../../runtime/plan.js";
 import { costShare, leastShare } from "../../runtime/prices.js";
-import { decide, decided } from "../../runtime/shrink.js";
+import { decide, decided } from "../../runtime/choose.js";
 import { compile, type CompileOptions } from "../../src/compile/compile.js";
 import { through } from "../../src/compile/prices.js";
 import { facts, SHRINK, shrinkingPage } from "../helpers/shrinking.js";
