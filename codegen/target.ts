@@ -8,30 +8,40 @@ import type { Kernel } from "../src/kernel/ir.js";
 import type { KernelProfile } from "../src/kernel/profile.js";
 import type { DeviceCode, Plan } from "../runtime/plan.js";
 
+/** A file that `mhc compile` writes. */
 export interface OutputFile {
   /** Relative to the output folder. */
   readonly path: string;
   readonly content: string | Uint8Array;
 }
 
+/**
+ * A target that turns kernels into a device's code. It decides nothing: loops, lanes and memory are in the kernels, so a
+ * printer is a walk over the tree of `src/kernel/ir.ts`; `codegen/javascript/printer.ts` is the smallest.
+ */
 export interface KernelPrinter {
   readonly kind: "kernels";
   /** Its name on the command line: `wgsl`, `wasm`, `javascript`, or the user's own. */
   readonly name: string;
+  /** What kernels it takes: those of a CPU or of a GPU, of how many lanes, with half precision or without. */
   readonly profile: KernelProfile;
   /**
-   * Prints all kernels of a plan. Kernel i of the result is kernels[i]. `poolWords` gives each pool's size, for targets
-   * that lay pools out themselves. May be asynchronous, since an assembler may have to load.
+   * Prints all kernels of a plan; kernel i of the result is `kernels[i]`. Asynchronous, since an assembler may have to
+   * load.
    */
   print(kernels: readonly Kernel[]): Promise<DeviceCode>;
   /** The code as files for people: `moby-dick.wgsl`, `moby-dick.wat`, … */
   files(stem: string, code: DeviceCode): readonly OutputFile[];
 }
 
+/** A target that turns a compiled model into source files that an app imports. */
 export interface ModuleEmitter {
   readonly kind: "module";
+  /** Its name on the command line: `typescript`, or the user's own. */
   readonly name: string;
+  /** The files of a plan; `stem` is the page's file name without its ending. */
   emit(stem: string, plan: Plan): Promise<readonly OutputFile[]>;
 }
 
+/** What `mhc compile --target` takes. */
 export type Target = KernelPrinter | ModuleEmitter;

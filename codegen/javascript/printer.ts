@@ -4,7 +4,7 @@
  * Arithmetic is in f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one
  * lane.
  */
-import type { Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, PoolName, Stmt } from "../../src/kernel/ir.js";
 import { renamer } from "../../src/kernel/literals.js";
 import type { KernelPrinter } from "../target.js";
 import { helpers } from "./helpers.js";
@@ -23,6 +23,7 @@ const rename = renamer(
   ),
 );
 
+/** The body of a function of the pools that returns the kernels as functions, in their order. */
 export function printKernels(kernels: readonly Kernel[]): string {
   return [
     `"use strict";`,
@@ -34,109 +35,121 @@ export function printKernels(kernels: readonly Kernel[]): string {
   ].join("\n");
 }
 
+/** The state of printing one kernel. */
+interface Printing {
+  /** The pool of every buffer. */
+  readonly pools: ReadonlyMap<string, PoolName>;
+  /**
+   * Lines that make the arrays: once a call, not once a group. Sibling scopes may use a name for arrays of different
+   * sizes, so each array has a name of its own, `arrayNames`.
+   */
+  readonly arrays: string[];
+  readonly arrayNames: Map<string, string>;
+}
+
 function printKernel(kernel: Kernel, i: number): string {
-  const pools = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer.pool]));
   const offsets = kernel.buffers.map(({ name }, slot) => `${rename(name)} = offsets[${slot}]`).join(", ");
-  // Arrays are made once a call, not once a group; sibling scopes may use a name for arrays of different sizes.
-  const arrays: string[] = [];
-  const arrayNames = new Map<string, string>();
-  const body = stmts(kernel.body, "    ");
-  const lines = [
+  const state: Printing = {
+    pools: new Map(kernel.buffers.map(({ name, pool }) => [name, pool])),
+    arrays: [],
+    arrayNames: new Map(),
+  };
+  const body = printStmts(state, kernel.body, "    ");
+  return [
     `// ${kernel.name}: ${kernel.groups} groups`,
     `function k${i}(offsets, begin, end) {`,
     ...(offsets ? [`  const ${offsets};`] : []),
-    ...arrays,
+    ...state.arrays,
     `  for (let group = begin; group < end; group++) {`,
     ...body,
     "  }",
     "}",
-  ];
-  return lines.join("\n");
+  ].join("\n");
+}
 
-  function place(name: string, index: Expr): string {
-    const pool = pools.get(name);
-    return pool
-      ? `${pool}[${rename(name)} + ${expr(index)}]`
-      : `${arrayNames.get(name) ?? rename(name)}[${expr(index)}]`;
+/** Word `index` of a buffer or array. */
+function wordAt(state: Printing, name: string, index: Expr): string {
+  const pool = state.pools.get(name);
+  const at = printExpr(state, index);
+  return pool ? `${pool}[${rename(name)} + ${at}]` : `${state.arrayNames.get(name) ?? rename(name)}[${at}]`;
+}
+
+function printExpr(state: Printing, e: Expr): string {
+  const expr = (part: Expr): string => printExpr(state, part);
+  switch (e.kind) {
+    case "const":
+      if (e.type.of === "bool") return `${e.value !== 0}`;
+      return e.value < 0 || Object.is(e.value, -0) ? `(-${Math.abs(e.value)})` : `${e.value}`;
+    case "ref":
+      return e.name === "group" ? e.name : rename(e.name);
+    case "unary":
+      return unary(e.op, expr(e.a));
+    case "binary":
+      return binary(e, expr(e.a), expr(e.b));
+    case "fma":
+      return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
+    case "select":
+      return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
+    case "load":
+      return wordAt(state, e.from, e.index);
+    case "cast":
+      if (e.a.type.of === "bool") return `(${expr(e.a)} ? 1 : 0)`;
+      return e.a.type.of === "f32" ? `(${expr(e.a)} >>> 0)` : expr(e.a);
+    case "bitcast":
+      return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
+    case "splat":
+    case "lanes":
+    case "shuffle":
+    case "extract":
+      throw new Error("codegen: the JavaScript target takes kernels of one lane");
+    case "exchange":
+      throw new Error("codegen: the JavaScript target takes kernels of a CPU");
+    default:
+      return e satisfies never;
   }
+}
 
-  function expr(e: Expr): string {
-    switch (e.kind) {
-      case "const": {
-        if (e.type.of === "bool") return `${e.value !== 0}`;
-        return e.value < 0 || Object.is(e.value, -0) ? `(-${Math.abs(e.value)})` : `${e.value}`;
-      }
-      case "ref":
-        return e.name === "group" ? e.name : rename(e.name);
-      case "unary":
-        return unary(e.op, expr(e.a));
-      case "binary":
-        return binary(e, expr(e.a), expr(e.b));
-      case "fma":
-        return `(${expr(e.a)} * ${expr(e.b)} + ${expr(e.c)})`;
-      case "select":
-        return `(${expr(e.condition)} ? ${expr(e.then)} : ${expr(e.else)})`;
-      case "load":
-        return place(e.from, e.index);
-      case "cast":
-        return e.a.type.of === "bool"
-          ? `(${expr(e.a)} ? 1 : 0)`
-          : e.a.type.of === "f32"
-            ? `(${expr(e.a)} >>> 0)`
-            : expr(e.a);
-      case "bitcast":
-        return e.type.of === "f32" ? `bits_f32(${expr(e.a)})` : `bits_u32(${expr(e.a)})`;
-      case "splat":
-      case "lanes":
-      case "shuffle":
-      case "extract":
-        throw new Error("codegen: the JavaScript target takes kernels of one lane");
-      case "exchange":
-        throw new Error("codegen: the JavaScript target takes kernels of a CPU");
-      default:
-        return e satisfies never;
+const printStmts = (state: Printing, list: readonly Stmt[], indent: string): string[] =>
+  list.flatMap((s) => printStmt(state, s, indent));
+
+function printStmt(state: Printing, s: Stmt, indent: string): string[] {
+  const expr = (e: Expr): string => printExpr(state, e);
+  switch (s.kind) {
+    case "let":
+      return [`${indent}const ${rename(s.name)} = ${expr(s.value)};`];
+    case "var":
+      return [`${indent}let ${rename(s.name)} = ${expr(s.value)};`];
+    case "assign":
+      return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
+    case "store":
+      return [`${indent}${wordAt(state, s.to, s.index)} = ${expr(s.value)};`];
+    case "for": {
+      const i = rename(s.name);
+      return [
+        `${indent}for (let ${i} = ${expr(s.from)}, ${i}$end = ${expr(s.to)}; ${i} < ${i}$end; ${i} += ${s.step}) {`,
+        ...printStmts(state, s.body, `${indent}  `),
+        `${indent}}`,
+      ];
     }
-  }
-
-  function stmts(list: readonly Stmt[], indent: string): string[] {
-    return list.flatMap((s): string[] => {
-      switch (s.kind) {
-        case "let":
-          return [`${indent}const ${rename(s.name)} = ${expr(s.value)};`];
-        case "var":
-          return [`${indent}let ${rename(s.name)} = ${expr(s.value)};`];
-        case "assign":
-          return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
-        case "store":
-          return [`${indent}${place(s.to, s.index)} = ${expr(s.value)};`];
-        case "for": {
-          const i = rename(s.name);
-          return [
-            `${indent}for (let ${i} = ${expr(s.from)}, ${i}$end = ${expr(s.to)}; ${i} < ${i}$end; ${i} += ${s.step}) {`,
-            ...stmts(s.body, `${indent}  `),
-            `${indent}}`,
-          ];
-        }
-        case "if":
-          return [
-            `${indent}if (${expr(s.condition)}) {`,
-            ...stmts(s.then, `${indent}  `),
-            ...(s.else.length ? [`${indent}} else {`, ...stmts(s.else, `${indent}  `)] : []),
-            `${indent}}`,
-          ];
-        case "array": {
-          const name = arrays.length === 0 ? rename(s.name) : `${s.name}$${arrays.length}`;
-          arrayNames.set(s.name, name);
-          arrays.push(`  const ${name} = new ${s.of === "f32" ? "Float32Array" : "Uint32Array"}(${s.size});`);
-          return [];
-        }
-        case "shared":
-        case "barrier":
-          throw new Error("codegen: the JavaScript target takes kernels of a CPU");
-        default:
-          return s satisfies never;
-      }
-    });
+    case "if":
+      return [
+        `${indent}if (${expr(s.condition)}) {`,
+        ...printStmts(state, s.then, `${indent}  `),
+        ...(s.else.length ? [`${indent}} else {`, ...printStmts(state, s.else, `${indent}  `)] : []),
+        `${indent}}`,
+      ];
+    case "array": {
+      const { arrays, arrayNames } = state;
+      const name = arrays.length === 0 ? rename(s.name) : `${s.name}$${arrays.length}`;
+      arrayNames.set(s.name, name);
+      arrays.push(`  const ${name} = new ${s.of === "f32" ? "Float32Array" : "Uint32Array"}(${s.size});`);
+      return [];
+    }
+    case "shared":
+    case "barrier":
+      throw new Error("codegen: the JavaScript target takes kernels of a CPU");
+    default:
+      return s satisfies never;
   }
 }
 
@@ -203,6 +216,7 @@ function binary(e: Extract<Expr, { readonly kind: "binary" }>, a: string, b: str
   }
 }
 
+/** The javascript target. */
 export const javascript: KernelPrinter = {
   kind: "kernels",
   name: "javascript",

@@ -110,6 +110,7 @@ class Encoder {
     this.open.pop();
   }
 
+  /** One case a kind of instruction: a flat table, which no split would make clearer. */
   private put(i: Instruction): void {
     const { to } = this;
     switch (i.kind) {
@@ -223,7 +224,8 @@ function encodeFunction({ params, locals, body }: WasmFunction, relaxed: boolean
   return to;
 }
 
-export interface Binary {
+/** A module in the binary format. */
+export interface WasmBinary {
   readonly bytes: Uint8Array;
   /**
    * Where the flag of the imported memory's limits stands: 3. A loader writes 1 over it to run without shared memory;
@@ -233,67 +235,87 @@ export interface Binary {
 }
 
 /** `relaxed`: multiply-add of four lanes is one instruction, rounded once or twice as the machine likes. */
-export function encodeModule({ kernels, run }: WasmModule, relaxed: boolean): Binary {
-  const to = new Bytes();
-  const section = (id: number, write: (content: Bytes) => void): void => {
-    const content = new Bytes();
-    write(content);
-    to.byte(id);
-    to.sized(content);
-  };
+export function encodeModule(module: WasmModule, relaxed: boolean): WasmBinary {
+  const { kernels, run } = module;
   const functions = [...kernels, run];
-  let flagFromEnd = 0;
-
+  const to = new Bytes();
   for (const byte of [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]) to.byte(byte);
-  const parameters = [["i32", "i32", "i32", "i32"], run.params.map(({ type }) => type)] as const;
-  section(1, (content) => {
-    content.unsigned(parameters.length);
-    for (const types of parameters) {
-      content.byte(0x60);
-      content.unsigned(types.length);
-      for (const type of types) content.byte(TYPES[type]);
-      content.unsigned(0);
-    }
-  });
-  section(2, (content) => {
-    content.unsigned(1);
-    content.name("env");
-    content.name("memory");
-    content.byte(0x02);
-    const flag = content.length;
-    content.byte(SHARED);
-    content.unsigned(1);
-    content.unsigned(65536);
+  section(to, 1, (content) => putTypes(content, run));
+  let flagFromEnd = 0;
+  section(to, 2, (content) => {
+    const flag = putMemory(content);
     flagFromEnd = content.length - flag;
   });
   const sharedFlag = to.length - flagFromEnd;
-  section(3, (content) => {
+  section(to, 3, (content) => {
     content.unsigned(functions.length);
-    for (const one of functions) content.unsigned(one === run ? 1 : 0);
+    for (const entry of functions) content.unsigned(entry === run ? 1 : 0);
   });
-  section(4, (content) => {
+  section(to, 4, (content) => {
     content.unsigned(1);
     content.byte(FUNCREF);
     content.byte(0);
     content.unsigned(kernels.length);
   });
-  section(7, (content) => {
+  section(to, 7, (content) => putExports(content, functions));
+  section(to, 9, (content) => putTable(content, kernels.length));
+  section(to, 10, (content) => {
     content.unsigned(functions.length);
-    functions.forEach(({ name }, i) => {
-      content.name(name);
-      content.byte(0);
-      content.unsigned(i);
-    });
-  });
-  section(9, (content) => {
-    content.unsigned(1);
-    for (const byte of [0, 0x41, 0, END]) content.byte(byte);
-    content.unsigned(kernels.length);
-    kernels.forEach((_, i) => content.unsigned(i));
-  });
-  section(10, (content) => {
-    content.unsigned(functions.length);
-    for (const one of functions) content.sized(encodeFunction(one, relaxed));
+    for (const entry of functions) content.sized(encodeFunction(entry, relaxed));
   });
   return { bytes: to.done(), sharedFlag };
+}
+
+/** A section: its number, its size, and what `write` puts in it. */
+function section(to: Bytes, id: number, write: (content: Bytes) => void): void {
+  const content = new Bytes();
+  write(content);
+  to.byte(id);
+  to.sized(content);
+}
+
+/** Two types of functions: 0 is that of kernels, 1 that of `run`. */
+function putTypes(content: Bytes, run: WasmFunction): void {
+  const parameters: readonly (readonly ValueType[])[] = [
+    ["i32", "i32", "i32", "i32"],
+    run.params.map(({ type }) => type),
+  ];
+  content.unsigned(parameters.length);
+  for (const types of parameters) {
+    content.byte(0x60);
+    content.unsigned(types.length);
+    for (const type of types) content.byte(TYPES[type]);
+    content.unsigned(0);
+  }
+}
+
+/** The memory that is imported as env.memory. Returns where the flag of its limits stands. */
+function putMemory(content: Bytes): number {
+  content.unsigned(1);
+  content.name("env");
+  content.name("memory");
+  content.byte(0x02);
+  const flag = content.length;
+  content.byte(SHARED);
+  content.unsigned(1);
+  content.unsigned(65536);
+  return flag;
+}
+
+/** Every function by its name. */
+function putExports(content: Bytes, functions: readonly WasmFunction[]): void {
+  content.unsigned(functions.length);
+  for (const [i, { name }] of functions.entries()) {
+    content.name(name);
+    content.byte(0);
+    content.unsigned(i);
+  }
+}
+
+/** The kernels as the table's elements, from 0 on. */
+function putTable(content: Bytes, kernels: number): void {
+  content.unsigned(1);
+  for (const byte of [0, 0x41, 0, END]) content.byte(byte);
+  content.unsigned(kernels);
+  for (let i = 0; i < kernels; i++) content.unsigned(i);
 }

@@ -5,8 +5,10 @@
  */
 import { valueAt } from "../../runtime/records.js";
 
+/** The type of a local. */
 export type ValueType = "i32" | "i64" | "f32" | "v128";
 
+/** A parameter or a local of a function; names are unique in it. */
 export interface Local {
   readonly name: string;
   readonly type: ValueType;
@@ -28,6 +30,7 @@ interface Opcode {
   readonly code: number;
 }
 
+/** An instruction with its operands. Constructors below make them, and throw an Error for a name that is in no table. */
 export type Instruction =
   | { readonly kind: "plain"; readonly op: Opcode; readonly operands: readonly Instruction[] }
   /** `align` is the exponent of the alignment in bytes; `natural` is what the text leaves out. */
@@ -178,12 +181,17 @@ function opcode(name: string, form: Form): Opcode {
   return op;
 }
 
+/** An instruction without immediates: `i32.add`. */
 export const plain = (name: string, ...operands: readonly Instruction[]): Instruction => ({
   kind: "plain",
   op: opcode(name, "plain"),
   operands,
 });
-/** Words and vectors stand at any multiple of four bytes: a vector's natural alignment of 16 would be a false hint. */
+/**
+ * A load or a store at an immediate offset in bytes; the address comes first among the operands.
+ *
+ * Words and vectors stand at any multiple of four bytes: a vector's natural alignment of 16 would be a false hint.
+ */
 export const memory = (name: string, offset: number, ...operands: readonly Instruction[]): Instruction => ({
   kind: "memory",
   op: opcode(name, "memory"),
@@ -192,33 +200,47 @@ export const memory = (name: string, offset: number, ...operands: readonly Instr
   natural: valueAt(NATURAL, name) ?? 2,
   operands,
 });
+/** An instruction about lane `at`: `f32x4.extract_lane`. */
 export const lane = (name: string, at: number, ...operands: readonly Instruction[]): Instruction => ({
   kind: "lane",
   op: opcode(name, "lane"),
   lane: at,
   operands,
 });
+/** Sixteen of the 32 bytes of a and b, by number. */
 export const shuffle = (lanes: readonly number[], a: Instruction, b: Instruction): Instruction => ({
   kind: "shuffle",
   op: opcode("i8x16.shuffle", "shuffle"),
   lanes,
   operands: [a, b],
 });
+/** A constant of 32 bits, signed or not. */
 export const i32 = (value: number): Instruction => ({ kind: "const", type: "i32", value: value | 0 });
+/** A constant of 64 bits whose value fits 32. */
 export const i64 = (value: number): Instruction => ({ kind: "const", type: "i64", value: value | 0 });
+/** A constant, rounded to f32. */
 export const f32 = (value: number): Instruction => ({ kind: "const", type: "f32", value });
+/** Four equal words. */
 export const vector = (shape: "i32x4" | "f32x4", word: number): Instruction => ({
   kind: "vector",
   shape,
   word: shape === "i32x4" ? word | 0 : word,
 });
+/** The value of a local. */
 export const get = (local: Local): Instruction => ({ kind: "get", local });
+/** Gives a local a value. */
 export const set = (local: Local, value: Instruction): Instruction => ({ kind: "set", local, value });
+/** Gives a local a value, and is that value. */
 export const tee = (local: Local, value: Instruction): Instruction => ({ kind: "tee", local, value });
+/** A body whose label stands at its head. */
 export const loop = (label: Label, body: readonly Instruction[]): Instruction => ({ kind: "loop", label, body });
+/** A body whose label stands at its end. */
 export const block = (label: Label, body: readonly Instruction[]): Instruction => ({ kind: "block", label, body });
+/** A body that is written twice in a row where relaxed SIMD is. */
 export const twice = (body: readonly Instruction[]): Instruction => ({ kind: "twice", body });
+/** A jump to a label; with `when`, only if that is not 0. */
 export const branch = (to: Label, when: Instruction | null = null): Instruction => ({ kind: "branch", to, when });
+/** What happens when `condition` is not 0, and what otherwise. */
 export const when = (
   condition: Instruction,
   then: readonly Instruction[],

@@ -23,6 +23,7 @@ function bytesOf(text: string): Uint8Array {
   return bytes;
 }
 
+/** The wasm target: one module of all kernels, as text and as two binaries, with and without relaxed SIMD. */
 export const wasm: KernelPrinter = {
   kind: "kernels",
   name: "wasm",

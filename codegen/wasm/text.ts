@@ -16,9 +16,9 @@ class Printer {
   constructor(private readonly relaxed: boolean) {}
 
   all(list: readonly Instruction[], before: string): void {
-    for (const one of list) {
+    for (const instruction of list) {
       this.text += before;
-      this.put(one);
+      this.put(instruction);
     }
   }
 
@@ -28,6 +28,7 @@ class Printer {
     this.text += ")";
   }
 
+  /** One case a kind of instruction: a flat table, which no split would make clearer. */
   private put(i: Instruction): void {
     switch (i.kind) {
       case "get":
@@ -37,10 +38,7 @@ class Printer {
         this.operation(`(${i.op.name}`, i.operands);
         break;
       case "memory":
-        this.operation(
-          `(${i.op.name}${i.offset ? ` offset=${i.offset}` : ""}${i.align === i.natural ? "" : ` align=${2 ** i.align}`}`,
-          i.operands,
-        );
+        this.operation(`(${i.op.name}${immediates(i)}`, i.operands);
         break;
       case "const":
         this.text += `(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`;
@@ -91,9 +89,9 @@ class Printer {
         this.text += "))";
         break;
       case "twice": {
-        const body = this.relaxed ? [...i.body, ...i.body] : i.body;
-        this.put(body[0]!);
-        this.all(body.slice(1), "\n");
+        const [first, ...others] = this.relaxed ? [...i.body, ...i.body] : i.body;
+        if (first) this.put(first);
+        this.all(others, "\n");
         break;
       }
       default:
@@ -102,10 +100,16 @@ class Printer {
   }
 }
 
+/** The offset and the alignment of a load or a store, where they are not what the text may leave out. */
+function immediates(i: Extract<Instruction, { readonly kind: "memory" }>): string {
+  const offset = i.offset ? ` offset=${i.offset}` : "";
+  return i.align === i.natural ? offset : `${offset} align=${2 ** i.align}`;
+}
+
 const declared = (word: "param" | "local", locals: readonly Local[], before: string): string =>
   locals.map(({ name, type }) => `${before}(${word} $${name} ${type})`).join("");
 
-/** `relaxed` as in binary.ts. */
+/** The module with an instruction a line; `relaxed` as in binary.ts. */
 export function printModule({ kernels, run }: WasmModule, relaxed = false): string {
   const printer = new Printer(relaxed);
   printer.text = [

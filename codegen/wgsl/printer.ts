@@ -5,6 +5,7 @@
 import type { KernelPrinter } from "../target.js";
 import { printModule } from "./print.js";
 
+/** The wgsl target: `compile --target wgsl`, and the device webgpu. */
 export const wgsl: KernelPrinter = {
   kind: "kernels",
   name: "wgsl",

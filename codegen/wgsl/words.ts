@@ -34,4 +34,5 @@ const BUILT_IN =
 /** Pools, the helper functions and main's parameters. */
 const DECLARED = "state work ints out half offsets erf sine cosine main group local workgroup";
 
+/** The name of a kernel's value in WGSL: another one where it is a word of the language or of the module. */
 export const rename = renamer(new Set([KEYWORDS, RESERVED, BUILT_IN, DECLARED].join(" ").split(" ")));
