@@ -8,13 +8,23 @@
  *
  * @module mhc-lang/typescript
  */
-import type { MethodDeclarationStructure, OptionalKind, ParameterDeclarationStructure } from "ts-morph";
-import type { ParameterInfo, Plan } from "../../runtime/plan.js";
+import type {
+  ClassDeclarationStructure,
+  GetAccessorDeclarationStructure,
+  InterfaceDeclarationStructure,
+  MethodDeclarationStructure,
+  OptionalKind,
+  ParameterDeclarationStructure,
+  Scope,
+} from "ts-morph";
+import { sizeOf } from "../../src/graph/record.js";
+import type { DataInfo, ParameterInfo, Plan } from "../../runtime/plan.js";
 import type { ModuleEmitter } from "../target.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
 import { commentOf, literalOf, localName } from "./words.js";
 
 type Method = OptionalKind<MethodDeclarationStructure>;
+type Interface = OptionalKind<InterfaceDeclarationStructure>;
 
 const RUNTIME = "mhc-lang/runtime";
 /** Names of the module's own. None is a page's: these have no dollar sign. */
@@ -23,194 +33,33 @@ const PARSED = "parsed$";
 /** Where the plan will stand. */
 const PLACE = "$PLACE";
 
+/** Emits one TypeScript module a model: `compile --target typescript`. */
 export const typescript: ModuleEmitter = {
   kind: "module",
   name: "typescript",
   async emit(stem, plan) {
-    const { Project, IndentationText, Scope, VariableDeclarationKind } = await import("ts-morph");
-    const project = new Project({
+    const morph = await import("ts-morph");
+    const project = new morph.Project({
       useInMemoryFileSystem: true,
-      manipulationSettings: { indentationText: IndentationText.TwoSpaces },
+      manipulationSettings: { indentationText: morph.IndentationText.TwoSpaces },
     });
     const file = project.createSourceFile("module.ts");
     const local = localName(plan.name);
-    const generates = plan.data.some(({ kind }) => kind === "characters") && plan.train !== null;
-    const pairs = plan.data.find(({ kind }) => kind === "pairs");
-    const computes = Object.keys(plan.outputs).length > 0;
-
+    const facts: ModelFacts = {
+      plan,
+      local,
+      generates: plan.data.some(({ kind }) => kind === "characters") && plan.train !== null,
+      pairs: plan.data.find(({ kind }) => kind === "pairs"),
+      computes: Object.keys(plan.outputs).length > 0,
+    };
     file.addStatements(`// Made by mhc from the model ${plan.name}. Do not edit: compile the spec again.`);
     file.addImportDeclaration({ moduleSpecifier: RUNTIME, namedImports: ["load"] });
-    file.addImportDeclaration({
-      moduleSpecifier: RUNTIME,
-      isTypeOnly: true,
-      namedImports: [
-        ...(plan.train ? ["Batch", "CallOptions"] : []),
-        ...(generates ? ["GenerateOptions"] : []),
-        "LoadOptions",
-        "Model",
-        "ParameterAccess",
-        "Plan",
-        ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : []),
-      ],
-    });
-
-    file.addInterface({
-      name: `${plan.name}Dims`,
-      isExported: true,
-      docs: [`The dims of ${plan.name}.`],
-      properties: Object.entries(plan.dims).map(([name, value]) => {
-        const doc = valueAt(plan.dimDocs, name);
-        return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [commentOf(doc)] } : {}) };
-      }),
-    });
-    file.addInterface({
-      name: `${plan.name}Parameters`,
-      isExported: true,
-      docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
-      properties: plan.parameters.map((info) => ({
-        name: JSON.stringify(info.name),
-        type: "ParameterAccess",
-        isReadonly: true,
-        docs: [commentOf(describe(info))],
-      })),
-    });
-    if (computes) {
-      for (const [kind, tensors] of [
-        ["Inputs", plan.inputs],
-        ["Outputs", plan.outputs],
-      ] as const) {
-        file.addInterface({
-          name: `${plan.name}${kind}`,
-          isExported: true,
-          docs: [`${kind} of ${plan.name}: row-major, with a leading batch axis of ${plan.train?.batch ?? 1}.`],
-          properties: Object.entries(tensors).map(([name, { shape, axes }]) => ({
-            name,
-            type: "Float32Array",
-            isReadonly: true,
-            docs: [shapeText(axes, shape)],
-          })),
-        });
-      }
-    }
-
-    const methods: Method[] = [
-      {
-        name: "create",
-        isStatic: true,
-        isAsync: true,
-        returnType: `Promise<${local}>`,
-        docs: [
-          "Puts the model on a device with initial values from a seed. Throws DeviceError when there is no " +
-            "such device.",
-        ],
-        parameters: [option("options", "LoadOptions", "{}")],
-        statements: [`return new ${local}(await load(${PLAN}(), options));`],
-      },
-      ...(plan.train
-        ? training(
-            plan.data.some(({ kind }) => kind !== "examples"),
-            pairs ? "lines of two names with a tab between them" : "a text",
-          )
-        : []),
-      ...(generates
-        ? [
-            method(
-              "generate",
-              "Promise<string>",
-              ["prompt: string", "options: GenerateOptions = {}"],
-              "Continues a text with characters of the training text. Throws DataError on any other character.",
-              "generate(prompt, options)",
-            ),
-          ]
-        : []),
-      ...(computes ? computing(plan) : []),
-      method(
-        "parameters",
-        `${plan.name}Parameters`,
-        [],
-        "Every parameter by name: its shape, its values, and how to set them.",
-        `parameters() as unknown as ${plan.name}Parameters`,
-      ),
-      method(
-        "checkpoint",
-        "Promise<Uint8Array<ArrayBuffer>>",
-        [],
-        "All parameters and optimizer state as a safetensors file.",
-        "checkpoint()",
-      ),
-      method(
-        "save",
-        "Promise<void>",
-        ["path: string"],
-        "Writes the checkpoint to a file, atomically. Node only.",
-        "save(path)",
-      ),
-      method(
-        "load",
-        "Promise<void>",
-        ["from: string | Uint8Array"],
-        "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this " +
-          "model, or not finite.",
-        "load(from)",
-      ),
-      method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
-    ];
-    file.addClass({
-      name: local,
-      isExported: local === plan.name,
-      docs: [
-        [
-          commentOf(plan.doc ?? `The model ${plan.name}.`),
-          "",
-          `${count(plan.parameters).toLocaleString("en")} parameters in ${plan.parameters.length} tensors.`,
-        ].join("\n"),
-      ],
-      properties: [{ name: "model", scope: Scope.Private, isReadonly: true, type: "Model" }],
-      ctors: [
-        { scope: Scope.Private, parameters: [{ name: "model", type: "Model" }], statements: ["this.model = model;"] },
-      ],
-      getAccessors: [
-        {
-          name: "dims",
-          isStatic: true,
-          returnType: `${plan.name}Dims`,
-          docs: ["The dims that the model was compiled with."],
-          statements: [`return ${PLAN}().dims as unknown as ${plan.name}Dims;`],
-        },
-        ...(pairs
-          ? [
-              {
-                name: "names",
-                isStatic: true,
-                returnType: "readonly string[]",
-                docs: [
-                  `What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`,
-                ],
-                statements: [
-                  `for (const data of ${PLAN}().data) if (data.kind === "pairs") return data.names;`,
-                  "return [];",
-                ],
-              },
-            ]
-          : []),
-        {
-          name: "step",
-          returnType: "number",
-          docs: ["Steps trained so far."],
-          statements: ["return this.model.step;"],
-        },
-        {
-          name: "device",
-          returnType: "string",
-          docs: ["The device it runs on."],
-          statements: ["return this.model.device.name;"],
-        },
-      ],
-      methods,
-    });
+    file.addImportDeclaration({ moduleSpecifier: RUNTIME, isTypeOnly: true, namedImports: importedTypes(facts) });
+    for (const type of interfaces(facts)) file.addInterface(type);
+    file.addClass(modelClass(facts, morph.Scope.Private));
     if (local !== plan.name) file.addExportDeclaration({ namedExports: [{ name: local, alias: plan.name }] });
     file.addVariableStatement({
-      declarationKind: VariableDeclarationKind.Let,
+      declarationKind: morph.VariableDeclarationKind.Let,
       declarations: [{ name: PARSED, type: "Plan | undefined" }],
     });
     file.addFunction({
@@ -220,17 +69,153 @@ export const typescript: ModuleEmitter = {
       statements: [`return (${PARSED} ??= JSON.parse(${PLACE}) as Plan);`],
     });
     file.formatText();
-    // The plan is put in last: a writer that keeps account of indentation looks at every character of it.
-    const text = file.getFullText();
-    const place = text.lastIndexOf(PLACE);
-    const content = [
-      text.slice(0, place),
-      literalOf(JSON.stringify(withoutText(plan))),
-      text.slice(place + PLACE.length),
-    ].join("");
-    return [{ path: `${stem}.ts`, content }];
+    return [{ path: `${stem}.ts`, content: withPlan(file.getFullText(), plan) }];
   },
 };
+
+/** What the module's parts are made from. */
+interface ModelFacts {
+  readonly plan: Plan;
+  /** What the class is called within the module. */
+  readonly local: string;
+  /** Whether it continues texts. */
+  readonly generates: boolean;
+  /** The data of pairs that it is trained on, if there is such. */
+  readonly pairs: DataInfo | undefined;
+  /** Whether it has outputs that an app reads. */
+  readonly computes: boolean;
+}
+
+const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
+  ...(plan.train ? ["Batch", "CallOptions"] : []),
+  ...(generates ? ["GenerateOptions"] : []),
+  "LoadOptions",
+  "Model",
+  "ParameterAccess",
+  "Plan",
+  ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : []),
+];
+
+/** Dims, parameters, inputs and outputs, as interfaces with a doc comment for each. */
+function interfaces({ plan, computes }: ModelFacts): Interface[] {
+  const dims: Interface = {
+    name: `${plan.name}Dims`,
+    isExported: true,
+    docs: [`The dims of ${plan.name}.`],
+    properties: Object.entries(plan.dims).map(([name, value]) => {
+      const doc = valueAt(plan.dimDocs, name);
+      return { name, type: `${value}`, isReadonly: true, ...(doc ? { docs: [commentOf(doc)] } : {}) };
+    }),
+  };
+  const parameters: Interface = {
+    name: `${plan.name}Parameters`,
+    isExported: true,
+    docs: [`The parameters of ${plan.name}: values are row-major over the axes named here.`],
+    properties: plan.parameters.map((info) => ({
+      name: JSON.stringify(info.name),
+      type: "ParameterAccess",
+      isReadonly: true,
+      docs: [commentOf(describe(info))],
+    })),
+  };
+  const tensors = (kind: "Inputs" | "Outputs", named: Plan["inputs"] | Plan["outputs"]): Interface => ({
+    name: `${plan.name}${kind}`,
+    isExported: true,
+    docs: [`${kind} of ${plan.name}: row-major, with a leading batch axis of ${plan.train?.batch ?? 1}.`],
+    properties: Object.entries(named).map(([name, { shape, axes }]) => ({
+      name,
+      type: "Float32Array",
+      isReadonly: true,
+      docs: [shapeText(axes, shape)],
+    })),
+  });
+  const computed = computes ? [tensors("Inputs", plan.inputs), tensors("Outputs", plan.outputs)] : [];
+  return [dims, parameters, ...computed];
+}
+
+/** The class that an app makes: it holds the runtime's model, and hands every call on to it. */
+function modelClass(facts: ModelFacts, scope: Scope.Private): OptionalKind<ClassDeclarationStructure> {
+  const { plan, local } = facts;
+  const size = count(plan.parameters).toLocaleString("en");
+  const doc = [
+    commentOf(plan.doc ?? `The model ${plan.name}.`),
+    "",
+    `${size} parameters in ${plan.parameters.length} tensors.`,
+  ].join("\n");
+  return {
+    name: local,
+    isExported: local === plan.name,
+    docs: [doc],
+    properties: [{ name: "model", scope, isReadonly: true, type: "Model" }],
+    ctors: [{ scope, parameters: [{ name: "model", type: "Model" }], statements: ["this.model = model;"] }],
+    getAccessors: accessors(facts),
+    methods: methods(facts),
+  };
+}
+
+function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclarationStructure>[] {
+  const names = pairs
+    ? [
+        {
+          name: "names",
+          isStatic: true,
+          returnType: "readonly string[]",
+          docs: [`What ${pairs.name} is about: row i of a parameter over \`${pairs.name}.names\` is that of names[i].`],
+          statements: [
+            `for (const data of ${PLAN}().data) if (data.kind === "pairs") return data.names;`,
+            "return [];",
+          ],
+        },
+      ]
+    : [];
+  return [
+    {
+      name: "dims",
+      isStatic: true,
+      returnType: `${plan.name}Dims`,
+      docs: ["The dims that the model was compiled with."],
+      statements: [`return ${PLAN}().dims as unknown as ${plan.name}Dims;`],
+    },
+    ...names,
+    { name: "step", returnType: "number", docs: ["Steps trained so far."], statements: ["return this.model.step;"] },
+    {
+      name: "device",
+      returnType: "string",
+      docs: ["The device it runs on."],
+      statements: ["return this.model.device.name;"],
+    },
+  ];
+}
+
+function methods({ plan, local, generates, pairs, computes }: ModelFacts): Method[] {
+  const create: Method = {
+    name: "create",
+    isStatic: true,
+    isAsync: true,
+    returnType: `Promise<${local}>`,
+    docs: [
+      "Puts the model on a device with initial values from a seed. Throws DeviceError when there is no such device.",
+    ],
+    parameters: [option("options", "LoadOptions", "{}")],
+    statements: [`return new ${local}(await load(${PLAN}(), options));`],
+  };
+  const hasText = plan.data.some(({ kind }) => kind !== "examples");
+  const text = pairs ? "lines of two names with a tab between them" : "a text";
+  return [
+    create,
+    ...(plan.train ? training(hasText, text) : []),
+    ...(generates ? [GENERATE] : []),
+    ...(computes ? computing(plan) : []),
+    ...keeping(plan),
+  ];
+}
+
+/** The module's text with the plan in its place, put in last: a writer that keeps account of indentation looks at every character of it. */
+function withPlan(text: string, plan: Plan): string {
+  const place = text.lastIndexOf(PLACE);
+  const literal = literalOf(JSON.stringify(withoutText(plan)));
+  return [text.slice(0, place), literal, text.slice(place + PLACE.length)].join("");
+}
 
 /** The plan without the WebAssembly text, which is for people and four times as long as the rest. */
 function withoutText(plan: Plan): Plan {
@@ -250,8 +235,8 @@ function method(name: string, returnType: string, parameters: readonly string[],
     returnType,
     docs: [doc],
     parameters: parameters.map((text) => {
-      const [, own, type, initializer] = /^(\w+): (.*?)(?: = (.*))?$/.exec(text)!;
-      return { name: own!, type: type!, ...(initializer ? { initializer } : {}) };
+      const [, parameter = "", type = "", initializer] = /^(\w+): (.*?)(?: = (.*))?$/.exec(text) ?? [];
+      return { name: parameter, type, ...(initializer ? { initializer } : {}) };
     }),
     statements: [`return this.model.${body};`],
   };
@@ -294,6 +279,49 @@ function training(text: boolean, what: string): Method[] {
   ];
 }
 
+const GENERATE: Method = method(
+  "generate",
+  "Promise<string>",
+  ["prompt: string", "options: GenerateOptions = {}"],
+  "Continues a text with characters of the training text. Throws DataError on any other character.",
+  "generate(prompt, options)",
+);
+
+/** Parameters, checkpoints, and the end. */
+const keeping = ({ name }: Plan): Method[] => [
+  method(
+    "parameters",
+    `${name}Parameters`,
+    [],
+    "Every parameter by name: its shape, its values, and how to set them.",
+    `parameters() as unknown as ${name}Parameters`,
+  ),
+  method(
+    "checkpoint",
+    "Promise<Uint8Array<ArrayBuffer>>",
+    [],
+    "All parameters and optimizer state as a safetensors file.",
+    "checkpoint()",
+  ),
+  method(
+    "save",
+    "Promise<void>",
+    ["path: string"],
+    "Writes the checkpoint to a file, atomically. Node only.",
+    "save(path)",
+  ),
+  method(
+    "load",
+    "Promise<void>",
+    ["from: string | Uint8Array"],
+    "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this " +
+      "model, or not finite.",
+    "load(from)",
+  ),
+  method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),
+];
+
+/** Forward pass and derivative of a model with outputs. */
 function computing({ name }: Plan): Method[] {
   return [
     {
@@ -328,4 +356,4 @@ const shapeText = (axes: readonly string[], shape: readonly number[]): string =>
   `[${axes.map((axis, i) => `${axis} = ${shape[i]}`).join(", ")}]`;
 const describe = ({ axes, shape, doc }: ParameterInfo): string => `${shapeText(axes, shape)}${doc ? `: ${doc}` : ""}`;
 const count = (parameters: readonly ParameterInfo[]): number =>
-  parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
