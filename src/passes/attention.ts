@@ -9,19 +9,21 @@
  * of them pass on to the result are a batch for the op: those before t in q its first axis, the others its heads. An
  * operand that lacks one of them (a key shared by all heads) is repeated, as a view.
  */
-import { type Builder } from "../graph/builder.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
+import type { Builder } from "../graph/builder.js";
+import type { Labelled } from "../graph/contraction.js";
 import { createBuilder } from "../graph/create-builder.js";
 import { evaluate } from "../graph/evaluate.js";
 import type { Graph, Node, NodeWith } from "../graph/node.js";
 import { ABSENT } from "../graph/ops/attention.js";
-import { letters } from "../graph/ops/structure.js";
+import { letters, type Letters } from "../graph/ops/structure.js";
 import { sameShape, sizeOf } from "../graph/record.js";
 import { nodesOf, topological } from "../graph/topology.js";
-import { remake } from "./rewrite.js";
+import { remake, rewrite, type MapNode, type Rewritten } from "./rewrite.js";
 
-/** A node, and a label for each of its axes. */
-interface Labelled {
-  readonly node: Node;
+/** A node of one op, and a label for each of its axes. */
+interface LabelledOp<K extends Node["op"]> {
+  readonly node: NodeWith<K>;
   readonly labels: readonly string[];
 }
 
@@ -29,6 +31,7 @@ interface Match {
   readonly q: Labelled;
   readonly k: Labelled;
   readonly v: Labelled;
+  /** The labels of the result. */
   readonly out: readonly string[];
   /** Batch axes before t, and after it. */
   readonly lead: readonly string[];
@@ -47,205 +50,214 @@ interface Match {
 /** The axis summed in q . k, which has no letter in the outer product. */
 const DEPTH = "depth";
 
+/** Whether only one node reads a node, and no result is it. */
+type IsSingle = (node: Node) => boolean;
+
 /** Rebuilds the graph in `b` with every attention that is found in it. */
-export function fuseAttention(graph: Graph, b: Builder = createBuilder()): Graph {
-  const nodes = nodesOf(graph);
+export function fuseAttention(graph: Graph, b: Builder = createBuilder()): Rewritten {
   const results = new Set([...graph.outputs.values(), ...graph.updates.values()]);
   const readers = new Map<Node, number>();
-  for (const node of nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
-  const single = (node: Node): boolean => readers.get(node) === 1 && !results.has(node);
-  const done = new Map<Node, Node>();
-  const now = (node: Node): Node => done.get(node)!;
-  for (const node of nodes) {
-    const match = node.op === "contract" ? find(node, single) : null;
-    done.set(node, match ? b.within(node.origin, () => build(b, match, now)) : remake(b, node, node.inputs.map(now)));
-  }
-  return {
-    name: graph.name,
-    outputs: new Map([...graph.outputs].map(([name, node]) => [name, now(node)])),
-    updates: new Map([...graph.updates].map(([leaf, node]) => [now(leaf), now(node)])),
-  };
+  for (const node of nodesOf(graph)) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
+  const isSingle: IsSingle = (node) => readers.get(node) === 1 && !results.has(node);
+  return rewrite(graph, (node, now) => {
+    const match = node.op === "contract" ? matchOf(node, isSingle) : null;
+    return match ? b.within(node.origin, () => build(b, match, now)) : remake(b, node, node.inputs.map(now));
+  });
 }
 
-function find(node: NodeWith<"contract">, single: (node: Node) => boolean): Match | null {
-  const spec = letters(node.attrs.spec)!;
-  const operands = node.inputs.map((input, i) => ({ node: input, labels: [...(i === 0 ? spec.a : spec.b)] }));
-  return (
-    fromWeights(operands[0]!, operands[1]!, [...spec.out], single) ??
-    fromWeights(operands[1]!, operands[0]!, [...spec.out], single)
-  );
+/** The attention that a product is the last part of; null when it is none. */
+function matchOf(node: NodeWith<"contract">, isSingle: IsSingle): Match | null {
+  const { out } = lettersOf(node);
+  const [x, y] = operandsOf(node);
+  return fromWeights(x, y, [...out], isSingle) ?? fromWeights(y, x, [...out], isSingle);
 }
 
-/** Looks through transposes. */
-function behindTransposes({ node, labels }: Labelled, allowed: (node: Node) => boolean = () => true): Labelled {
-  if (
-    node.op !== "broadcast" ||
-    node.inputs[0]!.shape.length !== node.shape.length ||
-    sizeOf(node.inputs[0]!.shape) !== sizeOf(node.shape) ||
-    !allowed(node)
-  )
-    return { node, labels };
-  return behindTransposes({ node: node.inputs[0]!, labels: node.attrs.axes.map((axis) => labels[axis]!) }, allowed);
+function lettersOf({ attrs: { spec } }: NodeWith<"contract">): Letters {
+  const parts = letters(spec);
+  if (!parts) throw new Error(`bug: malformed spec ${spec}`);
+  return parts;
 }
 
-function fromWeights(
-  weights: Labelled,
-  v: Labelled,
-  out: readonly string[],
-  single: (node: Node) => boolean,
-): Match | null {
-  const p = behindTransposes(weights, single);
-  if (p.node.op !== "softmax" || !single(p.node)) return null;
-  const u = p.labels[p.labels.length - 1]!;
-  const own = v.labels.filter((label) => !p.labels.includes(label));
-  if (own.length !== 1 || !v.labels.includes(u) || p.labels.some((label) => (label === u) === out.includes(label)))
-    return null;
+/** The operands of a product, under its own letters. */
+function operandsOf(node: NodeWith<"contract">): readonly [Labelled, Labelled] {
+  const spec = lettersOf(node);
+  return [
+    { node: inputOf(node, 0), labels: [...spec.a] },
+    { node: inputOf(node, 1), labels: [...spec.b] },
+  ];
+}
 
-  let x = behindTransposes({ node: p.node.inputs[0]!, labels: p.labels });
-  const masked = x.node.op === "select" ? unmasked(x as Labelled & { readonly node: NodeWith<"select"> }, u) : null;
-  if (x.node.op === "select") {
-    if (!masked) return null;
-    x = behindTransposes(masked.scores);
-  }
-  const { scores, scale, factors } = unscaled(x);
-  if (scores.node.op !== "contract") return null;
-  const operands = operandsOf(scores as Labelled & { readonly node: NodeWith<"contract"> });
+const inputOf = ({ inputs }: Node, index: number): Node => mustAt(inputs, index);
+
+/** The labels of a broadcast's input, by those of the broadcast. */
+const labelsBehind = ({ node, labels }: LabelledOp<"broadcast">): string[] =>
+  node.attrs.axes.map((axis) => mustAt(labels, axis));
+
+/** Looks through those transposes that are allowed. */
+function behindTransposes(x: Labelled, allowed: (node: Node) => boolean = () => true): Labelled {
+  const { node, labels } = x;
+  if (node.op !== "broadcast") return x;
+  const input = inputOf(node, 0);
+  const isTranspose = input.shape.length === node.shape.length && sizeOf(input.shape) === sizeOf(node.shape);
+  if (!isTranspose || !allowed(node)) return x;
+  return behindTransposes({ node: input, labels: labelsBehind({ node, labels }) }, allowed);
+}
+
+/** The attention that is the product of these weights, which are a softmax, and v. */
+function fromWeights(weights: Labelled, v: Labelled, out: readonly string[], isSingle: IsSingle): Match | null {
+  const { node: softmax, labels } = behindTransposes(weights, isSingle);
+  if (softmax.op !== "softmax" || !isSingle(softmax)) return null;
+  const u = mustAt(labels, labels.length - 1);
+  const [e, ...others] = v.labels.filter((label) => !labels.includes(label));
+  if (e === undefined || others.length || !v.labels.includes(u)) return null;
+  if (labels.some((label) => (label === u) === out.includes(label))) return null;
+
+  const masked = unmasked({ node: inputOf(softmax, 0), labels }, u);
+  if (!masked) return null;
+  const { scores, scale, factors } = unscaled(masked.scores);
+  const operands = scoreOperands(scores);
   if (!operands) return null;
   const [q, k] = operands[0].labels.includes(u) ? [operands[1], operands[0]] : operands;
   if (q.labels.includes(u) || !k.labels.includes(u)) return null;
 
   const rows = q.labels.filter((label) => label !== DEPTH && !k.labels.includes(label) && !v.labels.includes(label));
-  const size = (label: string): number => q.node.shape[q.labels.indexOf(label)]!;
-  const t = masked
-    ? masked.t
-    : rows.reduce<string | undefined>(
-        (best, label) => (best === undefined || size(label) > size(best) ? label : best),
-        undefined,
-      );
-  if (t === undefined || !rows.includes(t)) return null;
-  const batch = p.labels.filter((label) => label !== t && label !== u);
-  const lead = q.labels.slice(0, q.labels.indexOf(t)).filter((label) => batch.includes(label));
-  const late = q.labels.slice(q.labels.indexOf(t)).filter((label) => batch.includes(label));
+  const t = masked.t ?? longest(q, rows);
+  if (t === null || !rows.includes(t)) return null;
+  const batch = labels.filter((label) => label !== t && label !== u);
+  const at = q.labels.indexOf(t);
+  const lead = q.labels.slice(0, at).filter((label) => batch.includes(label));
+  const late = q.labels.slice(at).filter((label) => batch.includes(label));
   const heads = [...late, ...batch.filter((label) => !lead.includes(label) && !late.includes(label))];
-  return { q, k, v, out, lead, heads, t, u, d: DEPTH, e: own[0]!, scale, factors, causal: masked !== null };
+  return { q, k, v, out, lead, heads, t, u, d: DEPTH, e, scale, factors, causal: masked.t !== null };
 }
 
-/** Takes off the mask u <= t: what it guards, and the label of t. */
-function unmasked(
-  { node, labels }: Labelled & { readonly node: NodeWith<"select"> },
-  u: string,
-): { readonly scores: Labelled; readonly t: string } | null {
-  const [condition, then, otherwise] = node.inputs as [Node, Node, Node];
+/** Of some labels, that of the longest axis, and of as long ones the first; null when there is none. */
+function longest({ node, labels }: Labelled, among: readonly string[]): string | null {
+  const size = (label: string): number => mustAt(node.shape, labels.indexOf(label));
+  return among.reduce<string | null>((best, label) => (best === null || size(label) > size(best) ? label : best), null);
+}
+
+/**
+ * Takes off the mask u <= t, where there is one: what it guards, and the label of t (null without a mask). Null when
+ * there is another mask.
+ */
+function unmasked(x: Labelled, u: string): { readonly scores: Labelled; readonly t: string | null } | null {
+  const scores = behindTransposes(x);
+  const { node, labels } = scores;
+  if (node.op !== "select") return { scores, t: null };
+  const [condition, then, otherwise] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
   if (constantOf(otherwise) !== ABSENT) return null;
   const order = behindBroadcasts({ node: condition, labels });
   if (order.node.op !== "le") return null;
-  const [left, right] = order.node.inputs.map((input) => positionOf({ node: input, labels: order.labels })) as [
-    string | null,
-    string | null,
-  ];
+  const left = positionOf({ node: inputOf(order.node, 0), labels: order.labels });
+  const right = positionOf({ node: inputOf(order.node, 1), labels: order.labels });
   return left === u && right !== null && right !== u ? { scores: { node: then, labels }, t: right } : null;
 }
 
 /** Looks through all that only moves and repeats. */
 function behindBroadcasts(x: Labelled): Labelled {
-  if (x.node.op !== "broadcast") return x;
-  const { axes } = x.node.attrs;
-  return behindBroadcasts({ node: x.node.inputs[0]!, labels: axes.map((axis) => x.labels[axis]!) });
+  const { node, labels } = x;
+  if (node.op !== "broadcast") return x;
+  return behindBroadcasts({ node: inputOf(node, 0), labels: labelsBehind({ node, labels }) });
 }
 
-/** The axis whose index a node is. */
+/** The label of the axis whose index a node is; null when it is no index. */
 function positionOf(x: Labelled): string | null {
   const { node, labels } = behindBroadcasts(x);
-  if (node.op === "cast") return positionOf({ node: node.inputs[0]!, labels });
-  return node.op === "iota" ? labels[node.attrs.axis]! : null;
+  if (node.op === "cast") return positionOf({ node: inputOf(node, 0), labels });
+  return node.op === "iota" ? mustAt(labels, node.attrs.axis) : null;
 }
 
-/** Takes off scalar factors and transposes. */
-function unscaled(x: Labelled): {
+/** Scores, and the scalars that they are multiplied by: `scale` is the product of the constants among them. */
+interface Scaled {
   readonly scores: Labelled;
   readonly scale: number;
   readonly factors: readonly Node[];
-} {
-  const at = behindTransposes(x);
-  const { node, labels } = at;
-  const step = (inner: Node, factor: number, more: readonly Node[] = []) => {
+}
+
+/** Takes off scalar factors and transposes. */
+function unscaled(x: Labelled): Scaled {
+  const scores = behindTransposes(x);
+  const { node, labels } = scores;
+  const behind = (inner: Node, factor: number, scalars: readonly Node[] = []): Scaled => {
     const rest = unscaled({ node: inner, labels });
-    return { scores: rest.scores, scale: rest.scale * factor, factors: [...rest.factors, ...more] };
+    return { scores: rest.scores, scale: rest.scale * factor, factors: [...rest.factors, ...scalars] };
   };
-  if (node.op === "neg") return step(node.inputs[0]!, -1);
+  if (node.op === "neg") return behind(inputOf(node, 0), -1);
   if (node.op === "mul" || node.op === "div") {
-    const [a, c] = node.inputs as [Node, Node];
+    const [a, c] = [inputOf(node, 0), inputOf(node, 1)];
     const [inner, factor] = scalarOf(c) ? [a, c] : [c, a];
     const constant = constantOf(factor);
     if (constant !== null && (node.op === "mul" || factor === c))
-      return step(inner, node.op === "mul" ? constant : 1 / constant);
+      return behind(inner, node.op === "mul" ? constant : 1 / constant);
     const scalar = scalarOf(factor);
-    if (scalar && node.op === "mul") return step(inner, 1, [scalar]);
+    if (scalar && node.op === "mul") return behind(inner, 1, [scalar]);
   }
-  return { scores: at, scale: 1, factors: [] };
+  return { scores, scale: 1, factors: [] };
 }
 
-const scalarOf = (node: Node): Node | null =>
-  node.op === "broadcast" && node.inputs[0]!.shape.length === 0 ? node.inputs[0]! : null;
+/** The scalar that a node repeats; null when it is something else. */
+function scalarOf(node: Node): Node | null {
+  const [input] = node.op === "broadcast" ? node.inputs : [];
+  return input?.shape.length === 0 ? input : null;
+}
 
 /** The value of a repeated scalar that depends on no leaf. */
 function constantOf(node: Node): number | null {
   const scalar = scalarOf(node);
   if (!scalar || topological([scalar]).some((part) => part.inputs.length === 0 && part.op !== "constant")) return null;
-  return evaluate(
+  const { outputs } = evaluate(
     { name: "constant", outputs: new Map([["value", scalar]]), updates: new Map() },
     new Map(),
-  ).outputs.get("value")![0]!;
+  );
+  return mustAt(mustGet(outputs, "value"), 0);
 }
 
-/** The operands of the product of queries and keys, with outer labels. */
-function operandsOf({
-  node,
-  labels,
-}: Labelled & { readonly node: NodeWith<"contract"> }): readonly [Labelled, Labelled] | null {
-  const spec = letters(node.attrs.spec)!;
+/** The operands of the product of queries and keys, with outer labels; null when it sums more axes than one. */
+function scoreOperands({ node, labels }: Labelled): readonly [Labelled, Labelled] | null {
+  if (node.op !== "contract") return null;
+  const spec = lettersOf(node);
   if ([...spec.a].filter((letter) => !spec.out.includes(letter)).length !== 1) return null;
-  const label = (letter: string): string => (spec.out.includes(letter) ? labels[spec.out.indexOf(letter)]! : DEPTH);
+  const label = (letter: string): string => {
+    const at = spec.out.indexOf(letter);
+    return at < 0 ? DEPTH : mustAt(labels, at);
+  };
+  const [x, y] = operandsOf(node);
   return [
-    { node: node.inputs[0]!, labels: [...spec.a].map(label) },
-    { node: node.inputs[1]!, labels: [...spec.b].map(label) },
+    { node: x.node, labels: x.labels.map(label) },
+    { node: y.node, labels: y.labels.map(label) },
   ];
 }
 
 /** The op and the views around it. */
-function build(b: Builder, match: Match, now: (node: Node) => Node): Node {
-  const { q, k, v, lead, heads, t, u, d, e, scale, factors, causal } = match;
+function build(b: Builder, match: Match, now: MapNode): Node {
+  const { q, k, v, out, lead, heads, t, u, d, e, scale, factors, causal } = match;
   const sizes = new Map(
-    [q, k, v].flatMap(({ node, labels }) => labels.map((label, i) => [label, node.shape[i]!] as const)),
+    [q, k, v].flatMap(({ node, labels }) => labels.map((label, i) => [label, mustAt(node.shape, i)] as const)),
   );
-  const shape = (labels: readonly string[]): number[] => labels.map((label) => sizes.get(label)!);
-  const four = (row: string, last: string): number[] => [
-    sizeOf(shape(lead)),
-    sizes.get(row)!,
-    sizeOf(shape(heads)),
-    sizes.get(last)!,
-  ];
+  const shapeOf = (labels: readonly string[]): number[] => labels.map((label) => mustGet(sizes, label));
   /** An operand as [batch, row, heads, last]. */
   const arranged = (x: Labelled, row: string, last: string): Node => {
-    const all = [...lead, row, ...heads, last];
-    return b.reshape(
-      b.broadcast(
-        now(x.node),
-        shape(all),
-        x.labels.map((label) => all.indexOf(label)),
-      ),
-      four(row, last),
-    );
+    const labels = [...lead, row, ...heads, last];
+    const axes = x.labels.map((label) => labels.indexOf(label));
+    const [batch, many] = [sizeOf(shapeOf(lead)), sizeOf(shapeOf(heads))];
+    return b.reshape(b.broadcast(now(x.node), shapeOf(labels), axes), [
+      batch,
+      mustGet(sizes, row),
+      many,
+      mustGet(sizes, last),
+    ]);
   };
   const plain = arranged(q, t, d);
   const queries = factors.reduce((x, factor) => b.mul(x, b.broadcast(now(factor), x.shape, [])), plain);
-  const made = b.attention(queries, arranged(k, u, d), arranged(v, u, e), { scale, causal });
-  const all = [...lead, t, ...heads, e];
-  const result = b.reshape(made, shape(all));
-  return sameShape(shape(all), shape(match.out)) && all.every((label, i) => label === match.out[i])
+  const values = b.attention(queries, arranged(k, u, d), arranged(v, u, e), { scale, causal });
+  const labels = [...lead, t, ...heads, e];
+  const result = b.reshape(values, shapeOf(labels));
+  const isInOrder = sameShape(shapeOf(labels), shapeOf(out)) && labels.every((label, i) => label === out[i]);
+  return isInOrder
     ? result
     : b.transpose(
         result,
-        match.out.map((label) => all.indexOf(label)),
+        out.map((label) => labels.indexOf(label)),
       );
 }

@@ -14,11 +14,12 @@
  * its original, so that it draws the same random numbers. Clones are made where the backward pass first reads them: the
  * order of nodes is the order of the schedule, so they live no longer than the segment's derivatives.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { headsOf, lanesOf, type Chain, type Forward } from "../graph/streams.js";
-import { nodesOf, topological } from "../graph/topology.js";
-import { remake } from "./rewrite.js";
+import { topological } from "../graph/topology.js";
+import { remake, rewrite } from "./rewrite.js";
 
 /** Values a token that stream activations take at their peak, in units of C: what the paper minimises. */
 export const footprint = (lanes: number, connections: number, every: number): number =>
@@ -34,50 +35,42 @@ export function segmentLength(lanes: number, connections: number): number {
 /** The graph of a derivative of `forward`, with segments of `every(chain)` connections. */
 export function recompute(graph: Graph, forward: Forward, every: (chain: Chain) => number): Graph {
   const ahead = new Set(topological(forward.results));
+  const epochs = epochsOf(forward.chains, every);
+  const b = createBuilder();
+  const clones = new Map<Node, Node>();
+  const { graph: made, moved } = rewrite(graph, (node, now) => {
+    /** What the backward pass reads of a node: where the node is dropped, its clone. */
+    const second = (input: Node): Node => {
+      const epoch = epochs.get(input);
+      if (epoch === undefined) return now(input);
+      const before = clones.get(input);
+      if (before) return before;
+      const clone = remake(b, { ...input, epoch }, input.inputs.map(second));
+      clones.set(input, clone);
+      return clone;
+    };
+    return remake(b, node, node.inputs.map(ahead.has(node) ? now : second));
+  });
+  if (!graph.streams) return made;
+  // A stream is alive where it is computed first, and where it is computed again.
+  const streams = [...graph.streams].flatMap((node) => [moved.get(node) ?? [], clones.get(node) ?? []].flat());
+  return { ...made, streams: new Set(streams) };
+}
+
+/** The epoch of the clone of every node that is dropped: one for each segment but the last of a chain. */
+function epochsOf(chains: readonly Chain[], every: (chain: Chain) => number): ReadonlyMap<Node, number> {
   const epochs = new Map<Node, number>();
   let epoch = 0;
-  for (const chain of forward.chains) {
+  for (const chain of chains) {
     for (const segment of segments(chain, every(chain)).slice(0, -1)) {
       epoch++;
       for (const node of droppable(segment)) epochs.set(node, epoch);
     }
   }
-
-  const b = createBuilder();
-  const first = new Map<Node, Node>();
-  const again = new Map<Node, Node>();
-  const second = (node: Node): Node => {
-    const number = epochs.get(node);
-    if (number === undefined) return first.get(node)!;
-    const known = again.get(node);
-    if (known) return known;
-    const clone = remake(b, { ...node, epoch: number }, node.inputs.map(second));
-    again.set(node, clone);
-    return clone;
-  };
-  for (const node of nodesOf(graph)) {
-    first.set(
-      node,
-      remake(
-        b,
-        node,
-        node.inputs.map((input) => (ahead.has(node) ? first.get(input)! : second(input))),
-      ),
-    );
-  }
-  return {
-    name: graph.name,
-    outputs: new Map([...graph.outputs].map(([name, node]) => [name, first.get(node)!])),
-    updates: new Map([...graph.updates].map(([leaf, node]) => [first.get(leaf)!, first.get(node)!])),
-    ...(graph.streams
-      ? {
-          streams: new Set([...graph.streams].flatMap((node) => [first.get(node) ?? [], again.get(node) ?? []].flat())),
-        }
-      : {}),
-    ...(graph.half === undefined ? {} : { half: graph.half }),
-  };
+  return epochs;
 }
 
+/** A chain cut into parts of `every` connections, the last of which may be shorter. */
 export function segments(chain: Chain, every: number): Chain[] {
   return Array.from({ length: Math.ceil(chain.length / every) }, (_, i) => chain.slice(i * every, (i + 1) * every));
 }
@@ -87,8 +80,8 @@ export function segments(chain: Chain, every: number): Chain[] {
  * and the stream after them.
  */
 function droppable(segment: Chain): Node[] {
-  const { before } = segment[0]!;
-  const { after } = segment[segment.length - 1]!;
+  const { before } = mustAt(segment, 0);
+  const { after } = mustAt(segment, segment.length - 1);
   const kept = new Set<Node>(
     [before, ...segment.flatMap(({ blocks }) => blocks.map(({ output }) => output))].flatMap(behindViews),
   );
@@ -106,9 +99,8 @@ function droppable(segment: Chain): Node[] {
 
 /** A node and, if it only shows another one differently, that one too: storing the one is storing the other. */
 function behindViews(node: Node): Node[] {
-  const list = [node];
-  for (let at = node; at.op === "broadcast" || at.op === "reshape";) list.push((at = at.inputs[0]!));
-  return list;
+  const [shown] = node.inputs;
+  return (node.op === "broadcast" || node.op === "reshape") && shown ? [node, ...behindViews(shown)] : [node];
 }
 
 /** The paper's length for a chain. */

@@ -5,13 +5,14 @@
  * puts what was drawn onto manifolds; neither is there unless needed.
  */
 import type { Kept, SlotInfo } from "../../runtime/plan.js";
+import { mustGet } from "../../runtime/lookup.js";
 import type { InputRole, OutputRole } from "../../runtime/roles.js";
 import { type Builder } from "../graph/builder.js";
 import { createBuilder } from "../graph/create-builder.js";
 import type { Node, Origin } from "../graph/node.js";
 import { stepOf, type Schedule } from "../graph/schedules.js";
 import { activationsOf, narrowestRead, type Chain, type Forward } from "../graph/streams.js";
-import { lower, type Lowered } from "../model/lower/lower.js";
+import { lower, mapLowered, type Lowered } from "../model/lower/lower.js";
 import { streamsIn } from "../model/quantities.js";
 import type { LoweredParameter } from "../model/lower/parameters.js";
 import type { RateSettings, TrainSettings, TypedModel } from "../model/typed.js";
@@ -275,71 +276,14 @@ function closeGates(
  * where the gain was used.
  */
 function fused(lowered: Lowered, b: Builder): Lowered {
-  const { parameters, loss, losses, heads, inputs, outputs, constraints, uses, chains, weights, adapted, pull } =
-    lowered;
-  const streams = chains
-    .flat()
-    .flatMap(({ before, after, blocks, mix }) => [
-      before,
-      after,
-      ...(mix.kind === "matrix" ? [mix.node] : []),
-      ...blocks.flatMap((block) => [...block.inputs, block.output]),
-    ]);
-  const used = [...uses.values()].flat().flatMap(({ distances, points, free }) => [distances, points, ...free]);
-  const results = [
-    loss,
-    losses,
-    ...heads.map(({ logits }) => logits),
-    pull,
-    ...outputs.values(),
-    ...constraints.values(),
-    ...weights.values(),
-    ...adapted.values(),
-  ].filter((node) => node !== null);
-  const names = new Map(
-    [...new Set([...parameters.map(({ node }) => node), ...inputs.values(), ...results, ...streams, ...used])].map(
-      (node, i) => [node, `${i}`],
-    ),
-  );
-  const made = fuseAttention(
-    { name: "forward", outputs: new Map([...names].map(([node, name]) => [name, node])), updates: none },
-    b,
-  );
-  const now = (node: Node): Node => made.outputs.get(names.get(node)!)!;
-  const all = (nodes: ReadonlyMap<string, Node>): ReadonlyMap<string, Node> =>
-    new Map([...nodes].map(([name, node]) => [name, now(node)]));
-  return {
-    ...lowered,
-    inputs: all(inputs),
-    outputs: all(outputs),
-    constraints: all(constraints),
-    weights: all(weights),
-    adapted: all(adapted),
-    uses: new Map(
-      [...uses].map(([name, own]) => [
-        name,
-        own.map(({ distances, points, free }) => ({
-          distances: now(distances),
-          points: now(points),
-          free: free.map(now),
-        })),
-      ]),
-    ),
-    parameters: parameters.map((parameter) => ({ ...parameter, node: now(parameter.node) })),
-    pull: pull && now(pull),
-    loss: loss && now(loss),
-    losses: losses && now(losses),
-    heads: heads.map((head) => ({ ...head, logits: now(head.logits) })),
-    chains: chains.map((chain) =>
-      chain.map(({ before, after, blocks, stream, mix }) => ({
-        stream,
-        before: now(before),
-        after: now(after),
-        mix: mix.kind === "matrix" ? { ...mix, node: now(mix.node) } : mix,
-        blocks: blocks.map((block) => ({ inputs: block.inputs.map(now), output: now(block.output) })),
-      })),
-    ),
-  };
+  const needed = new Set<Node>();
+  mapLowered(lowered, (node) => {
+    needed.add(node);
+    return node;
+  });
+  const outputs = new Map([...needed].map((node, i) => [`${i}`, node]));
+  const { moved } = fuseAttention({ name: "forward", outputs, updates: none }, b);
+  return mapLowered(lowered, (node) => mustGet(moved, node));
 }
 
 const constraintOutputs = ({ constraints, adapted }: Lowered): readonly Output[] => [
@@ -392,7 +336,7 @@ function gainGraphs(
   const { b: inner, lowered } = apart();
   const sums = gains(inner, lowered.chains.filter(isMeasured), lowered.held);
   const gain = entryGraph("gain", sums.outputs, { inputs: sums.inputs });
-  const fusedGain = { ...fuseAttention(gain, createBuilder()), roles: gain.roles };
+  const fusedGain = { ...fuseAttention(gain).graph, roles: gain.roles };
   const inputs = [...claimedStreams].map((stream) => ({ kind: "gain", stream }) as const);
   const measured = new Map(inputs.map((role) => [role.stream, [b.input(inputId(role), [], "f32")]] as const));
   const outputs = claimed(b, own, { gains: measured, weights, repeats, turns: SHARPER });

@@ -13,7 +13,7 @@ import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { verifyGraph } from "../../src/graph/verify.js";
 import { vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
-import { rewrite } from "../../src/passes/rewrite.js";
+import { replace } from "../../src/passes/rewrite.js";
 import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { allCases, build, random } from "../helpers/cases.js";
 
@@ -100,9 +100,9 @@ describe("the table", () => {
         ["g", Array.from({ length: sizeOf(node.shape) }, (_, i) => Math.sin(i))] as const,
       ]);
       expect(evaluate(read, bindings).outputs).toEqual(evaluate(graph, bindings).outputs);
-      for (const made of [graph, read, expand(graph, () => true), legalize(graph), rewrite(graph, () => null)])
+      for (const made of [graph, read, expand(graph, () => true), legalize(graph), replace(graph, () => null)])
         expect(verifyGraph(made)).toEqual([]);
-      expect(printGraph(rewrite(graph, () => null))).toBe(text);
+      expect(printGraph(replace(graph, () => null))).toBe(text);
     },
   );
 });

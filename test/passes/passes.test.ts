@@ -7,7 +7,7 @@ import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { verifyGraph } from "../../src/graph/verify.js";
 import { gradients, vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
-import { rewrite } from "../../src/passes/rewrite.js";
+import { replace } from "../../src/passes/rewrite.js";
 
 const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({
   name: "g",
@@ -151,7 +151,7 @@ describe("rewrite", () => {
       ),
     );
     // neg (neg x) = x
-    const made = rewrite(graph, (_, node) =>
+    const made = replace(graph, (_, node) =>
       node.op === "neg" && node.inputs[0]!.op === "neg" ? node.inputs[0]!.inputs[0]! : null,
     );
     expect(verifyGraph(made)).toEqual([]);
@@ -177,7 +177,7 @@ describe("rewrite", () => {
         'output "y" = %4',
       ),
     );
-    const made = rewrite(graph, (_, node) => (node.op === "abs" ? node.inputs[0]! : null));
+    const made = replace(graph, (_, node) => (node.op === "abs" ? node.inputs[0]! : null));
     expect(printGraph(made)).toBe(
       lines('%0: f32[2] = input {"name":"x"}', "%1: f32[2] = exp %0", "%2: f32[2] = add %1, %1", 'output "y" = %2'),
     );

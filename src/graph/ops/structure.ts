@@ -28,7 +28,7 @@ function inferReduction(inputs: readonly Node[], { axes }: { readonly axes: read
 }
 
 /** The letters of the two operands and of the result, one an axis. */
-interface Letters {
+export interface Letters {
   readonly a: string;
   readonly b: string;
   readonly out: string;

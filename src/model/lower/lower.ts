@@ -16,7 +16,7 @@ import { gateState, isThere, ungated, type Gating } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, noteUse, onto, type Lowering } from "./state.js";
 import { inEveryLayer, run } from "./statements.js";
 
-export type { Lowered } from "./lowered.js";
+export { mapLowered, type Lowered } from "./lowered.js";
 
 /** What lowering is asked for, beside the model. */
 export interface LowerOptions {

@@ -1,6 +1,11 @@
-/** What lowering makes of a typed model: the nodes that entries are built of. */
+/**
+ * What lowering makes of a typed model: the nodes that entries are built of. A pass makes all nodes anew, and
+ * `mapLowered` brings over what is here: a table says for every field where its nodes are, and a field that it lacks
+ * does not compile.
+ */
 import type { Node } from "../../graph/node.js";
-import type { Chain } from "../../graph/streams.js";
+import type { Chain, Connection } from "../../graph/streams.js";
+import type { MapNode } from "../../passes/rewrite.js";
 import type { Head } from "./heads.js";
 import type { LoweredParameter, SetUse } from "./parameters.js";
 
@@ -38,3 +43,88 @@ export interface Lowered {
    */
   readonly held: ReadonlySet<Node>;
 }
+
+/** How a value is, with its nodes where they are now. */
+type Mapping<T> = (value: T, now: MapNode) => T;
+
+/** For every field of a record, how it is mapped. */
+export type FieldMappings<T> = { readonly [K in keyof T]-?: Mapping<T[K]> };
+
+/** All nodes of `lowered` where they are now. */
+export const mapLowered = (lowered: Lowered, now: MapNode): Lowered => LOWERED(lowered, now);
+
+const node: Mapping<Node> = (value, now) => now(value);
+
+/** Of what holds no node. */
+const same = <T>(value: T): T => value;
+
+const orNull =
+  <T>(mapping: Mapping<T>): Mapping<T | null> =>
+  (value, now) =>
+    value === null ? null : mapping(value, now);
+
+const each =
+  <T>(mapping: Mapping<T>): Mapping<readonly T[]> =>
+  (values, now) =>
+    values.map((value) => mapping(value, now));
+
+const byName =
+  <T>(mapping: Mapping<T>): Mapping<ReadonlyMap<string, T>> =>
+  (values, now) =>
+    new Map([...values].map(([name, value]) => [name, mapping(value, now)]));
+
+function record<T extends object>(fields: FieldMappings<T>): Mapping<T> {
+  const keys = Object.keys(fields) as (keyof T)[];
+  return (value, now) => {
+    const mapped = { ...value };
+    for (const key of keys) mapped[key] = fields[key](value[key], now);
+    return mapped;
+  };
+}
+
+const PARAMETER = record<LoweredParameter>({
+  name: same,
+  axes: same,
+  shape: same,
+  start: same,
+  doc: same,
+  node,
+  decay: same,
+  // A point that moves is on a set of which nothing adapts (`memberOf`), so that its setting has numbers alone.
+  points: same,
+  trained: same,
+  matrix: same,
+  cuts: same,
+});
+
+const HEAD = record<Head>({ name: same, predicts: same, logits: node });
+
+const USE = record<SetUse>({ distances: node, points: node, free: each(node) });
+
+const mix: Mapping<Connection["mix"]> = (value, now) =>
+  value.kind === "matrix" ? { ...value, node: now(value.node) } : value;
+
+const CONNECTION = record<Connection>({
+  before: node,
+  after: node,
+  blocks: each(record<Connection["blocks"][number]>({ inputs: each(node), output: node })),
+  stream: same,
+  mix,
+});
+
+const LOWERED = record<Lowered>({
+  parameters: each(PARAMETER),
+  loss: orNull(node),
+  losses: orNull(node),
+  heads: each(HEAD),
+  inputs: byName(node),
+  outputs: byName(node),
+  constraints: byName(node),
+  uses: byName(each(USE)),
+  adapted: byName(node),
+  pull: orNull(node),
+  weights: byName(node),
+  repeats: same,
+  chains: each(each(CONNECTION)),
+  held: (nodes, now) => new Set([...nodes].map(now)),
+});

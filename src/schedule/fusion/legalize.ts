@@ -9,7 +9,7 @@ import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
 import { letters } from "../../graph/ops/structure.js";
 import { expand } from "../../passes/expand.js";
-import { rewrite } from "../../passes/rewrite.js";
+import { replace } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
 import { lastLetter } from "./contraction.js";
 import { sizeOf } from "../../graph/record.js";
@@ -53,7 +53,7 @@ export function legalize(graph: Graph): Graph {
 
 function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
-  return rewrite(expanded, (b, node) => {
+  return replace(expanded, (b, node) => {
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
     return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
   });
