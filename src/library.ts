@@ -28,5 +28,5 @@ export type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codege
 export type { KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
 export type { Phase } from "./graph/node.js";
-export type { Monitors } from "./step/entries.js";
+export type { Monitors } from "./step/measured.js";
 export type * from "../runtime/plan.js";

@@ -18,7 +18,7 @@ import { flagText } from "../model/elaborate/outside.js";
 import type { TypedModel } from "../model/typed.js";
 import { unusedIn } from "../model/unused.js";
 import type { Scheduled } from "../schedule/plan.js";
-import type { Monitors } from "../step/entries.js";
+import type { Monitors } from "../step/measured.js";
 import { planModel } from "./pipeline.js";
 import { planOf } from "./plan.js";
 import { profileOf, shrinking, type Shrunk } from "./shrink.js";

@@ -14,7 +14,7 @@ import { profiles } from "../cost/profiles.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
-import type { Shrinking } from "../step/entries.js";
+import type { Shrinking } from "../step/hard-concrete.js";
 import { gateSlots } from "../model/lower/slots.js";
 import { MEASURES, type CostSettings, type Measure, type TypedModel } from "../model/typed.js";
 import { planModel } from "./pipeline.js";

@@ -67,6 +67,15 @@ export interface Objective {
   readonly until: number;
 }
 
+/** Gates that may close, and what they are paid for. */
+export interface Shrinking {
+  readonly slots: readonly SlotInfo[];
+  /** The size of the vector of the gates. */
+  readonly words: number;
+  readonly prices: PricePolynomial;
+  readonly objective: Objective;
+}
+
 /** Gates as nodes of one graph. */
 export interface Gates {
   /** Of each slot, [units]; of a layer a scalar. */

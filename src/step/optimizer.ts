@@ -4,55 +4,80 @@
  * outside the root, as PyTorch places it; clipping divides by norm + 1e-6, as PyTorch does. Decay applies where the
  * parameter says so.
  *
- * All parameters are updated as one vector, and so are their moments: `pack` makes one of the leaves, `slice` gives
- * each leaf its part of the new one. The graph does not grow with the number of parameters but for these, and the
- * schedule makes of it one kernel in place (`src/schedule/memory/packs.ts`, `inplace.ts`). Under Muon the matrices are a
- * vector of their own, and the others are left to AdamW; between the momentum and the step stand products of what is
- * the same matrix in every layer, all at once (`muon.ts`). Parameters that move on a manifold are updated one by one
+ * All parameters are updated as one vector, and so are their moments (`packs.ts`). Under Muon the matrices are a vector
+ * of their own, and the others are left to AdamW; between the momentum and the step stand products of what is the same
+ * matrix in every layer, all at once (`muon.ts`). Parameters that move on a manifold are updated one by one
  * (`riemannian.ts`).
  */
+import { mustAt } from "../../runtime/lookup.js";
+import type { Moment } from "../../runtime/roles.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { SLOT, slotsOf } from "../graph/packing.js";
-import { sizeOf } from "../graph/record.js";
 import { scheduled, stepOf, type Schedule } from "../graph/schedules.js";
 import type { Sides } from "../model/lower/matrices.js";
+import { scaled } from "../manifolds/algebra.js";
 import { batchesOf, direction, inBatches, matrixOf, type Matrix } from "./muon.js";
-import { move, type OnManifold } from "./riemannian.js";
-import type { Moment } from "../../runtime/roles.js";
-import { stateId, stateNode, stateOfRole, type State } from "./roles.js";
+import {
+  become,
+  inOrder,
+  momentOf,
+  momentsIn,
+  namesIn,
+  packOf,
+  type NewValues,
+  type PackMember,
+  type ParameterPack,
+  type TrainedParameter,
+} from "./packs.js";
+import { move, type AdamNumbers, type Moved, type OnManifold } from "./riemannian.js";
+import { stateOfRole, type State } from "./roles.js";
 import type { LossScale } from "./scaling.js";
 
-export type OptimizerSpec =
-  | {
-      readonly kind: "adamw";
-      readonly rate: Schedule;
-      readonly betas: readonly [number, number];
-      readonly epsilon: number;
-      readonly decay: number;
-    }
-  | { readonly kind: "sgd"; readonly rate: Schedule; readonly momentum: number; readonly decay: number }
-  /** Betas and epsilon are those of AdamW, for what is no matrix. */
-  | {
-      readonly kind: "muon";
-      readonly rate: Schedule;
-      readonly momentum: number;
-      readonly nesterov: boolean;
-      readonly betas: readonly [number, number];
-      readonly epsilon: number;
-      readonly decay: number;
-    };
-
-export interface Trained {
-  readonly node: Node;
-  readonly name: string;
-  readonly decay: boolean;
-  /** How it is a matrix, for Muon; nothing when it is none. Matrices decay. */
-  readonly matrix?: Sides | null;
-  /** The manifold that it moves on; nothing when it is free. */
-  readonly manifold?: OnManifold | null;
+/** AdamW with a schedule of its rate. */
+interface AdamWSpec {
+  readonly kind: "adamw";
+  readonly rate: Schedule;
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+  readonly decay: number;
 }
 
+/** Gradient descent, with a momentum that may be 0. */
+interface SgdSpec {
+  readonly kind: "sgd";
+  readonly rate: Schedule;
+  readonly momentum: number;
+  readonly decay: number;
+}
+
+/** Muon; betas and epsilon are those of AdamW, for what is no matrix. */
+interface MuonSpec {
+  readonly kind: "muon";
+  readonly rate: Schedule;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+  readonly decay: number;
+}
+
+/** An optimizer as the graph needs it: `decay` is the factor of the rate by which weights shrink in a step. */
+export type OptimizerSpec = AdamWSpec | SgdSpec | MuonSpec;
+
+/** What an update is made of. */
+export interface UpdateRequest {
+  readonly trained: readonly TrainedParameter[];
+  /** Gradients of the loss by these parameters, in their order and shapes; multiplied by the loss scale, if there is one. */
+  readonly gradients: readonly Node[];
+  readonly spec: OptimizerSpec;
+  /** The largest norm of all gradients together; null for no limit. */
+  readonly clip: number | null;
+  readonly scaling?: LossScale | null;
+  /** The loss, a scalar: a step whose loss is not finite is not made. */
+  readonly loss?: Node | null;
+}
+
+/** What a step does to parameters and states. */
 export interface Update {
   /** Parameter or state -> its new value. */
   readonly updates: ReadonlyMap<Node, Node>;
@@ -68,202 +93,214 @@ export interface Update {
   readonly good: Node | null;
 }
 
-interface Vector {
-  readonly before: Node;
-  /** Says what the new value is, and returns it: that before where the step is skipped. */
-  readonly becomes: (after: Node) => Node;
+type MatrixMember = PackMember & { readonly matrix: Sides };
+type MovingMember = PackMember & { readonly manifold: OnManifold };
+
+/** Parameters by how they are updated. */
+interface Groups {
+  /** By AdamW or gradient descent. */
+  readonly plain: ParameterPack | null;
+  /** By Muon. */
+  readonly matrices: ParameterPack<MatrixMember> | null;
+  /** Along their manifolds. */
+  readonly moving: readonly MovingMember[];
 }
 
-/** Parameters that are updated as one vector. */
-interface Packed {
-  readonly members: readonly Trained[];
-  readonly offsets: readonly number[];
-  readonly all: Vector;
-  readonly moments: readonly Vector[];
-  /** Their gradients, as they come. */
-  readonly raw: Node;
+/** The numbers of a step, all scalars, and the new values that have been made so far. */
+interface UpdateState extends NewValues {
+  readonly spec: OptimizerSpec;
+  readonly rate: Node;
+  /** What gradients are multiplied by: clipping, and the loss scale's inverse. */
+  readonly factor: Node;
+  readonly norm: Node | null;
+  /** Null for gradient descent. */
+  readonly adam: AdamNumbers | null;
 }
 
-export function applyOptimizer(
-  b: Builder,
-  trained: readonly Trained[],
-  allGradients: readonly Node[],
-  spec: OptimizerSpec,
-  clip: number | null,
-  scaling: LossScale | null = null,
-  loss: Node | null = null,
-): Update {
-  const byMuon = spec.kind === "muon" ? trained.filter(({ manifold, matrix }) => !manifold && matrix) : [];
-  const plain = trained.filter((one) => !one.manifold && !byMuon.includes(one));
-  const gradients = new Map(trained.map((one, i) => [one, allGradients[i]!]));
-  const moving = trained.flatMap((one) =>
-    one.manifold ? [{ manifold: one.manifold, gradient: gradients.get(one)! }] : [],
+/** The new values of all parameters that training moves, and of the optimizer's states. */
+export function applyOptimizer(b: Builder, request: UpdateRequest): Update {
+  const { spec, scaling } = request;
+  const members = request.trained.map((parameter, i) => ({ ...parameter, gradient: mustAt(request.gradients, i) }));
+  const groups = groupsOf(b, members, spec);
+  const state = updateState(b, request, groups);
+  const { updates, norm, good } = state;
+  if (groups.plain) updatePlain(state, groups.plain);
+  if (groups.matrices && spec.kind === "muon") updateMatrices(state, groups.matrices, spec);
+  const moves = groups.moving.map((member) => moveMember(state, member));
+  for (const move of moves) for (const [leaf, value] of move.updates) updates.set(leaf, value);
+  if (scaling && good) for (const [leaf, value] of scaling.after(good)) updates.set(leaf, value);
+  const others = [...moves.flatMap(({ states }) => states), ...(scaling?.states ?? [])];
+  const moments = members.flatMap((member) =>
+    momentsOf(member, spec).map((moment) => stateOfRole(momentOf(member.name, moment), member.node.shape)),
   );
-  const updates = new Map<Node, Node>();
-  const packed = (members: readonly Trained[], kinds: readonly Moment[]): Packed | null => {
-    if (members.length === 0) return null;
-    const { offsets } = slotsOf(members.map(({ node }) => node.shape));
-    /** One vector of the tensors of `leaves`, and what to do with its new value. */
-    const vector = (leaves: readonly Node[]): Vector => ({
-      before: b.pack(leaves),
-      becomes: (after) => {
-        const kept = good === null ? after : b.select(b.broadcast(good, after.shape, []), after, b.pack(leaves));
-        leaves.forEach((leaf, i) => updates.set(leaf, b.slice(kept, offsets[i]!, leaf.shape)));
-        return kept;
-      },
-    });
-    return {
-      members,
-      offsets,
-      all: vector(members.map(({ node }) => node)),
-      moments: kinds.map((kind) =>
-        vector(members.map(({ name, node }) => stateNode(b, momentOf(name, kind), node.shape))),
-      ),
-      raw: b.pack(members.map((one) => gradients.get(one)!)),
-    };
+  return { updates, norm, good, states: [...moments, ...others], order: orderOf(groups, spec, others) };
+}
+
+const isMoving = (member: PackMember): member is MovingMember => !!member.manifold;
+
+/** Whether Muon moves a parameter. */
+const isByMuon = (member: PackMember, { kind }: OptimizerSpec): member is MatrixMember =>
+  kind === "muon" && !member.manifold && !!member.matrix;
+
+/** The moments of a parameter that is no matrix of Muon. */
+function plainMoments(spec: OptimizerSpec): readonly Moment[] {
+  if (spec.kind !== "sgd") return ["m", "v"];
+  return spec.momentum === 0 ? [] : ["momentum"];
+}
+
+/** The moments that lie in vectors; those of a parameter that moves on a manifold are its own affair. */
+function momentsOf(member: PackMember, spec: OptimizerSpec): readonly Moment[] {
+  if (isMoving(member)) return [];
+  return isByMuon(member, spec) ? ["momentum"] : plainMoments(spec);
+}
+
+function groupsOf(b: Builder, members: readonly PackMember[], spec: OptimizerSpec): Groups {
+  const plain = members.filter((member) => !isMoving(member) && !isByMuon(member, spec));
+  const byMuon = members.filter((member) => isByMuon(member, spec));
+  return {
+    plain: packOf(b, inOrder(plain), plainMoments(spec)),
+    matrices: packOf(
+      b,
+      inBatches(byMuon.map(asMatrix)).map((i) => mustAt(byMuon, i)),
+      ["momentum"],
+    ),
+    moving: members.filter(isMoving),
   };
-  const kinds: readonly Moment[] = spec.kind !== "sgd" ? ["m", "v"] : spec.momentum === 0 ? [] : ["momentum"];
-  const vectors = packed(
-    inOrder(plain).map((i) => plain[i]!),
-    kinds,
-  );
-  const matrices = packed(
-    inBatches(byMuon.map(asMatrix)).map((i) => byMuon[i]!),
-    ["momentum"],
-  );
+}
 
+const asMatrix = ({ node, matrix }: MatrixMember): Matrix => matrixOf({ shape: node.shape, sides: matrix });
+
+/** The numbers of a step, before any parameter is updated. */
+function updateState(b: Builder, request: UpdateRequest, groups: Groups): UpdateState {
+  const { spec, clip, scaling = null, loss = null } = request;
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
-  const squares = [vectors?.raw, matrices?.raw, ...moving.map(({ gradient }) => gradient)]
-    .filter((g) => g !== undefined)
-    .map((g) =>
-      b.sum(
-        b.mul(g, g),
-        g.shape.map((_, axis) => axis),
-      ),
-    );
-  if (squares.length === 0) squares.push(b.constant(0));
+  const squares = squaresOf(b, groups);
   const norm =
     clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   // What a number that is not finite came from can be looked at afterwards only if the step has not spread it over
   // every parameter.
-  const good = scaling ? b.finite(norm!) : loss ? b.finite(norm ? b.add(loss, norm) : loss) : null;
+  const good = scaling && norm ? b.finite(norm) : loss ? b.finite(norm ? b.add(loss, norm) : loss) : null;
   const step = stepOf(b);
   const rate = scheduled(b, spec.rate, step);
   const clipped =
-    clip === null ? b.constant(1) : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm!, b.constant(1e-6))));
+    clip === null || !norm
+      ? b.constant(1)
+      : b.min(b.constant(1), b.div(b.constant(clip), b.add(norm, b.constant(1e-6))));
   const factor = b.mul(clipped, unscaled);
   // Moments know of the steps that changed them.
-  const made = scaling ? b.sub(step, scaling.skipped) : step;
-  const corrections =
-    spec.kind !== "sgd" ? ([correction(b, spec.betas[0], made), correction(b, spec.betas[1], made)] as const) : null;
-  const times = (x: Node, scalar: Node): Node => b.mul(x, b.broadcast(scalar, x.shape, []));
-  const scale = (x: Node, value: number): Node => b.mul(x, b.fill(value, x.shape));
-  const decayed = ({ members, offsets, all: { before: p } }: Packed): Node => {
-    const first = members.findIndex(({ decay }) => !decay);
-    if (spec.decay === 0 || first === 0) return p;
-    const keep = b.broadcast(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))), p.shape, []);
-    if (first < 0) return b.mul(p, keep);
-    return b.mul(
-      p,
-      b.select(b.lt(b.iota(p.shape, 0), b.fill(offsets[first]!, p.shape, "u32")), keep, b.fill(1, p.shape)),
-    );
-  };
-
-  if (vectors) {
-    const { all, moments, raw } = vectors;
-    const g = times(raw, factor);
-    if (spec.kind === "sgd") {
-      const [momentum] = moments;
-      const along = momentum ? b.add(scale(momentum.before, spec.momentum), g) : g;
-      momentum?.becomes(along);
-      all.becomes(b.sub(decayed(vectors), times(along, rate)));
-    } else {
-      const [beta1, beta2] = spec.betas;
-      const [m, v] = moments as [Vector, Vector];
-      const [correction1, correction2] = corrections!;
-      const m1 = b.add(scale(m.before, beta1), scale(g, 1 - beta1));
-      const v1 = b.add(scale(v.before, beta2), scale(b.mul(g, g), 1 - beta2));
-      // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a
-      // factor.
-      const denominator = b.add(b.sqrt(times(v1, b.div(b.constant(1), correction2))), b.fill(spec.epsilon, raw.shape));
-      const moved = b.div(times(m1, b.div(rate, correction1)), denominator);
-      m.becomes(m1);
-      v.becomes(v1);
-      all.becomes(b.sub(decayed(vectors), moved));
-    }
-  }
-  if (matrices && spec.kind === "muon") {
-    const {
-      members,
-      offsets,
-      all,
-      moments: [momentum],
-      raw,
-    } = matrices;
-    const g = times(raw, factor);
-    // What is kept is what is used, so that nothing but this kernel asks for the momentum before.
-    const m1 = momentum!.becomes(b.add(scale(momentum!.before, spec.momentum), g));
-    const ahead = spec.nesterov ? b.add(g, scale(m1, spec.momentum)) : m1;
-    const along = batchesOf(members.map(asMatrix)).map((batch) =>
-      direction(b, b.slice(ahead, offsets[batch.first]!, [batch.count, ...batch.shape]), batch),
-    );
-    all.becomes(b.sub(decayed(matrices), times(b.pack(along), rate)));
-  }
-  const steps = moving.map(({ manifold, gradient }) =>
-    move(b, manifold, gradient, {
-      factor,
-      rate,
-      good,
-      moments:
-        spec.kind === "sgd"
-          ? { kind: "momentum", momentum: spec.momentum }
-          : { kind: "adam", betas: spec.betas, epsilon: spec.epsilon, corrections: corrections! },
-    }),
-  );
-  for (const one of steps) for (const [leaf, value] of one.updates) updates.set(leaf, value);
-  if (scaling) for (const [leaf, value] of scaling.after(good!)) updates.set(leaf, value);
-  const rest = [...steps.flatMap((one) => one.states), ...(scaling?.states ?? [])];
-  const kindsOf = (one: Trained): readonly Moment[] =>
-    one.manifold ? [] : byMuon.includes(one) ? ["momentum"] : kinds;
-  const names = (own: Packed | null, moment: Moment | null = null): string[] =>
-    (own?.members ?? []).map(({ name }) => (moment ? stateId(momentOf(name, moment)) : name));
-  return {
-    updates,
-    norm,
-    good,
-    states: [
-      ...trained.flatMap((one) => kindsOf(one).map((kind) => stateOfRole(momentOf(one.name, kind), one.node.shape))),
-      ...rest,
-    ],
-    order: [
-      ...names(vectors),
-      ...kinds.flatMap((kind) => names(vectors, kind)),
-      ...names(matrices),
-      ...names(matrices, "momentum"),
-      ...moving.map(({ manifold }) => manifold.name),
-      ...rest.map(({ name }) => name),
-    ],
-  };
+  const age = scaling ? b.sub(step, scaling.skipped) : step;
+  return { b, spec, rate, factor, norm, good, adam: adamNumbers(b, spec, age), updates: new Map() };
 }
 
-const momentOf = (parameter: string, moment: Moment) => ({ kind: "moment", moment, parameter }) as const;
+/** The sums of squares of all gradients, as they come: scalars, at least one. */
+function squaresOf(b: Builder, { plain, matrices, moving }: Groups): readonly Node[] {
+  const squares = [plain?.gradients, matrices?.gradients, ...moving.map(({ gradient }) => gradient)]
+    .filter((gradient) => gradient !== undefined)
+    .map((gradient) =>
+      b.sum(
+        b.mul(gradient, gradient),
+        gradient.shape.map((_, axis) => axis),
+      ),
+    );
+  return squares.length ? squares : [b.constant(0)];
+}
 
-const asMatrix = ({ node, matrix }: Trained): Matrix => matrixOf({ shape: node.shape, sides: matrix! });
+/** Adam's numbers after `age` steps. */
+function adamNumbers(b: Builder, spec: OptimizerSpec, age: Node): AdamNumbers | null {
+  if (spec.kind === "sgd") return null;
+  const { betas, epsilon } = spec;
+  return { betas, epsilon, corrections: [correction(b, betas[0], age), correction(b, betas[1], age)] };
+}
+
+/** Every value times one scalar. */
+const times = (b: Builder, x: Node, scalar: Node): Node => b.mul(x, b.broadcast(scalar, x.shape, []));
+
+function updatePlain(state: UpdateState, pack: ParameterPack): void {
+  const { b, spec, factor, adam } = state;
+  const gradients = times(b, pack.gradients, factor);
+  if (adam) updateByAdam(state, pack, adam, gradients);
+  else if (spec.kind === "sgd") updateByDescent(state, pack, spec.momentum, gradients);
+}
+
+function updateByDescent(state: UpdateState, pack: ParameterPack, momentum: number, gradients: Node): void {
+  const { b, rate } = state;
+  const before = pack.moments.get("momentum");
+  const direction = before ? b.add(scaled(b, before.before, momentum), gradients) : gradients;
+  if (before) become(state, pack, before, direction);
+  become(state, pack, pack.values, b.sub(decayed(state, pack), times(b, direction, rate)));
+}
+
+function updateByAdam(state: UpdateState, pack: ParameterPack, adam: AdamNumbers, gradients: Node): void {
+  const { b, rate } = state;
+  const {
+    betas: [beta1, beta2],
+    corrections: [correction1, correction2],
+    epsilon,
+  } = adam;
+  const [first, second] = [momentsIn(pack, "m"), momentsIn(pack, "v")];
+  const m = b.add(scaled(b, first.before, beta1), scaled(b, gradients, 1 - beta1));
+  const v = b.add(scaled(b, second.before, beta2), scaled(b, b.mul(gradients, gradients), 1 - beta2));
+  // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
+  const root = b.sqrt(times(b, v, b.div(b.constant(1), correction2)));
+  const denominator = b.add(root, b.fill(epsilon, pack.gradients.shape));
+  const step = b.div(times(b, m, b.div(rate, correction1)), denominator);
+  become(state, pack, first, m);
+  become(state, pack, second, v);
+  become(state, pack, pack.values, b.sub(decayed(state, pack), step));
+}
+
+function updateMatrices(state: UpdateState, pack: ParameterPack<MatrixMember>, { momentum, nesterov }: MuonSpec): void {
+  const { b, rate, factor } = state;
+  const gradients = times(b, pack.gradients, factor);
+  const before = momentsIn(pack, "momentum");
+  // What is kept is what is used, so that nothing but this kernel asks for the momentum before.
+  const after = become(state, pack, before, b.add(scaled(b, before.before, momentum), gradients));
+  const ahead = nesterov ? b.add(gradients, scaled(b, after, momentum)) : after;
+  const directions = batchesOf(pack.members.map(asMatrix)).map((batch) => {
+    const momenta = b.slice(ahead, mustAt(pack.offsets, batch.first), [batch.count, ...batch.shape]);
+    return direction(b, momenta, batch);
+  });
+  become(state, pack, pack.values, b.sub(decayed(state, pack), times(b, b.pack(directions), rate)));
+}
+
+function moveMember({ b, spec, factor, rate, good, adam }: UpdateState, member: MovingMember): Moved {
+  const moments = adam
+    ? ({ kind: "adam", ...adam } as const)
+    : ({ kind: "momentum", momentum: spec.kind === "sgd" ? spec.momentum : 0 } as const);
+  return move(b, member.manifold, member.gradient, { factor, rate, good, moments });
+}
+
+/** The values of a pack after weight decay, which is for the members that come first. */
+function decayed({ b, spec, rate }: UpdateState, { members, offsets, values }: ParameterPack): Node {
+  const { before } = values;
+  const first = members.findIndex(({ decay }) => !decay);
+  if (spec.decay === 0 || first === 0) return before;
+  const keep = b.broadcast(b.sub(b.constant(1), b.mul(rate, b.constant(spec.decay))), before.shape, []);
+  if (first < 0) return b.mul(before, keep);
+  const isBefore = b.lt(b.iota(before.shape, 0), b.fill(mustAt(offsets, first), before.shape, "u32"));
+  return b.mul(before, b.select(isBefore, keep, b.fill(1, before.shape)));
+}
+
+/** Names of parameters and states in the order of memory. */
+function orderOf(
+  { plain, matrices, moving }: Groups,
+  spec: OptimizerSpec,
+  others: readonly State[],
+): readonly string[] {
+  return [
+    ...namesIn(plain),
+    ...plainMoments(spec).flatMap((moment) => namesIn(plain, moment)),
+    ...namesIn(matrices),
+    ...namesIn(matrices, "momentum"),
+    ...moving.map(({ manifold }) => manifold.name),
+    ...others.map(({ name }) => name),
+  ];
+}
 
 /**
- * The order of the parameters in the vectors: those that decay first, so that decay is a comparison with one index;
- * within each class the page's order, but with what fills its slot on the outside, so that all padding lies together in
- * the middle.
+ * 1 - beta^(step + 1), a scalar for the scalar `step`. For small exponents the series keeps what the subtraction would
+ * lose in f32.
  */
-function inOrder(parameters: readonly Trained[]): number[] {
-  const rank = ({ decay, node }: Trained): number => {
-    const full = sizeOf(node.shape) % SLOT === 0;
-    return decay ? (full ? 0 : 1) : full ? 3 : 2;
-  };
-  return parameters.map((_, i) => i).sort((a, c) => rank(parameters[a]!) - rank(parameters[c]!) || a - c);
-}
-
-/** 1 - beta^(step + 1). For small exponents the series keeps what the subtraction would lose in f32. */
 export function correction(b: Builder, beta: number, step: Node): Node {
   const x = b.mul(b.add(step, b.constant(1)), b.constant(-Math.log(beta)));
   // -expm1(-x) = x (1 - x/2 + x^2/6 - x^3/24 + …); at x = 0.1 the ninth term is below 1e-13.

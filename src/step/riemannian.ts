@@ -33,12 +33,14 @@ export interface Shared {
   readonly good: Node | null;
   readonly moments:
     | { readonly kind: "momentum"; readonly momentum: number }
-    | {
-        readonly kind: "adam";
-        readonly betas: readonly [number, number];
-        readonly epsilon: number;
-        readonly corrections: readonly [Node, Node];
-      };
+    | ({ readonly kind: "adam" } & AdamNumbers);
+}
+
+/** Adam's constants, and what it divides its two moments by at this step: scalars. */
+export interface AdamNumbers {
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+  readonly corrections: readonly [Node, Node];
 }
 
 export interface Moved {

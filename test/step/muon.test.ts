@@ -13,7 +13,8 @@ import { sizeOf, stridesOf } from "../../src/graph/record.js";
 import { topological } from "../../src/graph/topology.js";
 import type { Sides } from "../../src/model/lower/matrices.js";
 import { orthogonalized } from "../../src/step/muon.js";
-import { applyOptimizer, type OptimizerSpec, type Trained, type Update } from "../../src/step/optimizer.js";
+import { applyOptimizer, type OptimizerSpec, type Update } from "../../src/step/optimizer.js";
+import type { TrainedParameter } from "../../src/step/packs.js";
 import { lossScale } from "../../src/step/scaling.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import { schedule, type Scheduled } from "../../src/schedule/plan.js";
@@ -77,13 +78,19 @@ const gradient = (name: string, step: number): Float64Array =>
 
 function build(own: OptimizerSpec, clip: number | null, scaled = false): Update & { readonly graph: Graph } {
   const b = createBuilder();
-  const trained = names.map((name): Trained => ({
+  const trained = names.map((name): TrainedParameter => ({
     ...parameters[name]!,
     node: b.parameter(name, parameters[name]!.shape),
     name,
   }));
   const gradients = names.map((name): Node => b.input(`g.${name}`, parameters[name]!.shape, "f32"));
-  const update = applyOptimizer(b, trained, gradients, own, clip, scaled ? lossScale(b, START) : null);
+  const update = applyOptimizer(b, {
+    trained,
+    gradients,
+    spec: own,
+    clip,
+    scaling: scaled ? lossScale(b, START) : null,
+  });
   return { graph: { name: "update", outputs: new Map(), updates: update.updates }, ...update };
 }
 

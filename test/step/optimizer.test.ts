@@ -31,7 +31,7 @@ function build(spec: OptimizerSpec, clip: number | null): BuiltUpdate {
   const b = createBuilder();
   const parameters = names.map((name) => ({ node: b.parameter(name, shapes[name]), name, decay: name === "matrix" }));
   const gradients = names.map((name): Node => b.input(`g.${name}`, shapes[name], "f32"));
-  const { updates, states, order } = applyOptimizer(b, parameters, gradients, spec, clip);
+  const { updates, states, order } = applyOptimizer(b, { trained: parameters, gradients, spec, clip });
   return { graph: { name: "update", outputs: new Map(), updates }, states, order };
 }
 

@@ -61,7 +61,7 @@ function build(spec: OptimizerSpec): {
     { node: b.parameter("bias", [COLUMNS]), name: "bias", decay: false },
   ];
   const gradients: Node[] = [b.input("g", [ROWS, COLUMNS], "f32"), b.input("g.bias", [COLUMNS], "f32")];
-  const { updates, states, order } = applyOptimizer(b, trained, gradients, spec, clip);
+  const { updates, states, order } = applyOptimizer(b, { trained, gradients, spec, clip });
   return { graph: { name: "update", outputs: new Map(), updates }, states, order };
 }
 

@@ -50,7 +50,13 @@ function build(spec: OptimizerSpec, clip: number | null, scaled: boolean): { rea
   const b = createBuilder();
   const parameters = names.map((name) => ({ node: b.parameter(name, shapes[name]), name, decay: name === "matrix" }));
   const gradients = names.map((name): Node => b.input(`g.${name}`, shapes[name], "f32"));
-  const update = applyOptimizer(b, parameters, gradients, spec, clip, scaled ? lossScale(b, START) : null);
+  const update = applyOptimizer(b, {
+    trained: parameters,
+    gradients,
+    spec,
+    clip,
+    scaling: scaled ? lossScale(b, START) : null,
+  });
   return {
     graph: { name: "update", outputs: new Map(update.norm ? [["norm", update.norm]] : []), updates: update.updates },
     ...update,
