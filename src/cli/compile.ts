@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
-import type { DeviceName } from "../compile/compile.js";
+import type { DeviceName, Stages } from "../compile/compile.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -12,8 +12,19 @@ import { profileNamed } from "./profiles.js";
 import { pageOf, profiled, report, type SpecOptions } from "./project.js";
 import { valueAt } from "../../runtime/records.js";
 
-const STAGES = ["model", "graph", "kernels", "plan"] as const;
+const STAGES = [
+  "model",
+  "graph",
+  "legal",
+  "clusters",
+  "regions",
+  "stages",
+  "places",
+  "kernels",
+  "plan",
+] as const satisfies readonly (keyof Stages)[];
 type Stage = (typeof STAGES)[number];
+const isStage = (name: string): name is Stage => (STAGES as readonly string[]).includes(name);
 
 interface CompileFlags extends SpecOptions {
   readonly emit?: string;
@@ -36,7 +47,7 @@ export const compileCommand = (): Command =>
     .argument("[spec]", "a .mhc file")
     .option("--run <folder>", "compile the page of a run as it was run; of a model that has shrunk, what is left of it")
     .option("-o, --out <folder>", "where to write files")
-    .addOption(new Option("--emit <stages>", "print stages instead: model, graph, kernels, plan (comma-separated)"))
+    .addOption(new Option("--emit <stages>", `print stages instead: ${STAGES.join(", ")} (comma-separated)`))
     .addOption(
       new Option(
         "--target <names>",
@@ -50,12 +61,10 @@ export const compileCommand = (): Command =>
     .addOption(options.json())
     .action(async (file: string | undefined, given: CompileFlags) => {
       const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
-      const unknown = stages.find((name) => !(STAGES as readonly string[]).includes(name));
+      const unknown = stages.find((name) => !isStage(name));
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
       if (!given.emit && !given.out)
-        throw new UsageError(
-          "error: say where to write (-o folder) or what to print (--emit model,graph,kernels,plan)",
-        );
+        throw new UsageError(`error: say where to write (-o folder) or what to print (--emit ${STAGES.join(",")})`);
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
       const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
       const stem = given.out === undefined ? "" : stemOf(page);
@@ -80,8 +89,8 @@ export const compileCommand = (): Command =>
       const compiled = await compile(text, { ...full, ...machine, devices: all, monitors: given.monitors ?? false });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
-      for (const stage of stages) {
-        const printed = compiled.stages![stage as Stage]();
+      for (const stage of stages.filter(isStage)) {
+        const printed = compiled.stages![stage]();
         process.stdout.write(`${given.json ? JSON.stringify({ stage, text: printed }) : printed}\n`);
       }
       if (given.out === undefined) return;

@@ -6,13 +6,24 @@ import { printGraph } from "../graph/text.js";
 import { printKernel } from "../kernel/text.js";
 import { printModel } from "../model/print.js";
 import type { TypedModel } from "../model/typed.js";
+import { printClusters } from "../schedule/fusion/clusters.js";
+import { printRegions } from "../schedule/fusion/regions.js";
+import { printPlaces } from "../schedule/memory/placement.js";
+import type { Passed } from "../schedule/passes.js";
 import type { Scheduled } from "../schedule/plan.js";
+import { printStages } from "../schedule/stages.js";
 import type { Fitted } from "./fit.js";
 
 /** The stages of a compilation as text, by the name that `mhc compile --emit` knows them by. */
 export interface Stages {
   readonly model: () => string;
   readonly graph: () => string;
+  /** The graphs as the schedule takes them: what the numbers of clusters, regions, stages and places are of. */
+  readonly legal: () => string;
+  readonly clusters: () => string;
+  readonly regions: () => string;
+  readonly stages: () => string;
+  readonly places: () => string;
   readonly kernels: () => string;
   readonly plan: () => string;
 }
@@ -24,9 +35,18 @@ export type NamedSchedule = readonly [name: string, schedule: Scheduled];
 export function stagesOf(model: TypedModel, fitted: Fitted, schedules: readonly NamedSchedule[]): Stages {
   const ofEach = (print: (scheduled: Scheduled) => string): string =>
     schedules.map(([name, scheduled]) => `// ${name}\n${print(scheduled)}`).join("\n\n");
+  const ofEntries =
+    (print: (passed: Passed) => string) =>
+    ({ passed }: Scheduled): string =>
+      Array.from(passed.values(), print).join("\n\n");
   return {
     model: () => printModel(model),
     graph: () => fitted.graphs.map(printGraph).join("\n\n"),
+    legal: () => ofEach(ofEntries(({ graph }) => printGraph(graph))),
+    clusters: () => ofEach(ofEntries(({ graph, lean }) => printClusters(graph, lean))),
+    regions: () => ofEach(ofEntries(({ graph, arrangement }) => printRegions(graph, arrangement))),
+    stages: () => ofEach(ofEntries(({ graph, stages }) => printStages(graph, stages()))),
+    places: () => ofEach(ofEntries(({ graph, placement, planned }) => printPlaces(graph, placement, planned.offsets))),
     kernels: () => ofEach(({ kernels }) => kernels.map(printKernel).join("\n\n")),
     plan: () => ofEach((scheduled) => printPlan(scheduled, fitted)),
   };

@@ -2,21 +2,30 @@
  * Graphs as text, printed and parsed: `%5: f32[12,64,128] = mul %3, %4`. Nodes are numbered in the order of the text;
  * attributes are JSON after the operands. Passes are tested by the text before and the text after.
  */
+import { mustGet } from "../../runtime/lookup.js";
 import { createBuilder } from "./create-builder.js";
 import type { Attributes, DType, Graph, Node, Op } from "./node.js";
 import { opTable } from "./ops.js";
 import { nodesOf } from "./topology.js";
 
+/** The names that the text of a graph gives its nodes: `%0`, `%1`, … Throws for a node that is not in it. */
+export function namesOf(graph: Graph): (node: Node) => string {
+  const numbers = new Map(nodesOf(graph).map((node, i) => [node, i]));
+  return (node) => `%${mustGet(numbers, node)}`;
+}
+
+/** One node as a line of the text: `%5: f32[12,64,128] = mul %3, %4`. */
+export function printNode(node: Node, name: (node: Node) => string): string {
+  const attrs = Object.keys(node.attrs).length ? ` ${JSON.stringify(node.attrs)}` : "";
+  const tags = `${node.site ? ` @${node.site}` : ""}${node.epoch ? ` #${node.epoch}` : ""}`;
+  const operands = node.inputs.length ? ` ${node.inputs.map(name).join(", ")}` : "";
+  return `${name(node)}: ${node.dtype}[${node.shape.join(",")}] = ${node.op}${operands}${attrs}${tags}`;
+}
+
+/** A graph as text, which `parseGraph` reads. */
 export function printGraph(graph: Graph): string {
-  const nodes = nodesOf(graph);
-  const numbers = new Map(nodes.map((node, i) => [node, i]));
-  const name = (node: Node): string => `%${numbers.get(node)!}`;
-  const lines = nodes.map((node) => {
-    const attrs = Object.keys(node.attrs).length ? ` ${JSON.stringify(node.attrs)}` : "";
-    const tags = `${node.site ? ` @${node.site}` : ""}${node.epoch ? ` #${node.epoch}` : ""}`;
-    const operands = node.inputs.length ? ` ${node.inputs.map(name).join(", ")}` : "";
-    return `  ${name(node)}: ${node.dtype}[${node.shape.join(",")}] = ${node.op}${operands}${attrs}${tags}`;
-  });
+  const name = namesOf(graph);
+  const lines = nodesOf(graph).map((node) => `  ${printNode(node, name)}`);
   const outputs = [...graph.outputs].map(([key, node]) => `  output ${JSON.stringify(key)} = ${name(node)}`);
   const updates = [...graph.updates].map(([leaf, node]) => `  update ${name(leaf)} = ${name(node)}`);
   return [`graph ${graph.name} {`, ...lines, ...outputs, ...updates, "}"].join("\n");

@@ -28,6 +28,7 @@ import type { State } from "./memory/inplace.js";
 import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
 import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
 import { inWhole, wholeOf, type Located } from "./memory/places.js";
+import { stagesOfRegions, type RegionStages } from "./stages.js";
 import { fitChip } from "./skeletons/region/gpu.js";
 
 /** What each pass does. */
@@ -77,6 +78,8 @@ export interface Passed {
   /** After `arrange`, and after `fitOnChip`. */
   readonly regions: Arrangement;
   readonly arrangement: Arrangement;
+  /** What the regions' kernels go through. */
+  readonly stages: () => readonly RegionStages[];
   readonly placement: Placement;
   readonly dues: readonly Due[];
   readonly batches: readonly Batch[];
@@ -112,7 +115,8 @@ export function runPasses(source: Graph, { passes: run, table, state, literal }:
     places: copies.flatMap((own) => own as readonly Located[]),
   }));
   const planned = run.offsets(unplanned(graph, placement, isBase, runs));
-  return { graph, clusters, lean, regions, arrangement, placement, dues, batches, runs, planned, places };
+  const stages = (): readonly RegionStages[] => stagesOfRegions(arrangement, profile);
+  return { graph, clusters, lean, regions, arrangement, stages, placement, dues, batches, runs, planned, places };
 }
 
 /**

@@ -3,7 +3,8 @@
  * in memory which cluster stores it. Passes make new partitions and change none (`partition.ts`, `rematerialize.ts`,
  * `regions.ts`).
  */
-import type { Node, Shape } from "../../graph/node.js";
+import type { Graph, Node, Shape } from "../../graph/node.js";
+import { namesOf, printNode } from "../../graph/text.js";
 
 export type ClusterKind = "map" | "matmul" | "sinkhorn" | "attention" | "pack";
 
@@ -59,3 +60,24 @@ export const isLeaf = (node: Node): boolean =>
 
 /** Whether a node persists between steps. */
 export const isState = (node: Node): boolean => node.op === "parameter" || node.op === "state";
+
+/** A cluster in a line, without its members: `cluster 3: map [8,16], sums over 1, reads %0, %1, stores %4`. */
+export function clusterLine({ order, kind, shape, axes, reads, roots }: Cluster, name: (node: Node) => string): string {
+  const list = (nodes: Iterable<Node>): string => Array.from(nodes, name).join(", ");
+  const summed = axes ? `, sums over ${axes.join(", ")}` : "";
+  const read = reads.size ? `, reads ${list(reads)}` : "";
+  return `cluster ${order}: ${kind} [${shape.join(",")}]${summed}${read}, stores ${list(roots)}`;
+}
+
+/**
+ * A partition as text, with the names that the graph's text gives its nodes. What no cluster lists is emitted where it
+ * is used.
+ */
+export function printClusters(graph: Graph, { clusters }: Partition): string {
+  const name = namesOf(graph);
+  const lines = clusters.flatMap((cluster) => [
+    `  ${clusterLine(cluster, name)}`,
+    ...Array.from(cluster.members, (member) => `    ${printNode(member, name)}`),
+  ]);
+  return [`clusters of ${graph.name} {`, ...lines, "}"].join("\n");
+}

@@ -11,10 +11,11 @@
  */
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Graph, Node, NodeWith } from "../../graph/node.js";
+import { namesOf } from "../../graph/text.js";
 import { letters } from "../../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
-import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
+import { clusterLine, isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { reachable } from "./partition.js";
 import { sizeOf } from "../../graph/record.js";
 import { resultsOf } from "./views.js";
@@ -205,6 +206,20 @@ function arranged({ parts, classes, regions, tokens, results }: Arranging): Arra
     parts: inOrder,
     classes,
   };
+}
+
+/** Regions as text, with the names that the graph's text gives its nodes. */
+export function printRegions(graph: Graph, { regions, classes }: Arrangement): string {
+  const name = namesOf(graph);
+  const lines = regions.flatMap(({ clusters, tokens, onChip }, i) => {
+    const own = clusters.map((cluster) => clusterLine(cluster, name));
+    if (clusters.length === 1) return [`  region ${i}, ${own.join()}`];
+    const root = mustAt(mustAt(clusters, 0).roots, 0);
+    const sizes = tokens.map((token) => mustAt(root.shape, classes(root).indexOf(token)));
+    const chip = onChip.size ? `, on the chip ${Array.from(onChip, name).join(", ")}` : "";
+    return [`  region ${i} of [${sizes.join(",")}] tokens${chip}`, ...own.map((line) => `    ${line}`)];
+  });
+  return [`regions of ${graph.name} {`, ...lines, "}"].join("\n");
 }
 
 const storedReads = (cluster: Cluster, parts: Partition): Node[] =>

@@ -10,6 +10,8 @@
  * gradients of a connection's scalars, which nobody reads before the update.
  */
 import { COPIES } from "../../../runtime/plan.js";
+import type { Graph } from "../../graph/node.js";
+import { namesOf } from "../../graph/text.js";
 import * as k from "../../kernel/build.js";
 import type { Buffer, Kernel, Stmt } from "../../kernel/ir.js";
 import { rename } from "../../kernel/rename.js";
@@ -88,6 +90,19 @@ export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Bat
       members: groups.flat(),
     };
   });
+}
+
+/** Batches as text: of each what runs, and how often, by the names that the graph's text gives the nodes. */
+export function printBatches(graph: Graph, batches: readonly Batch[]): string {
+  const name = namesOf(graph);
+  const stored = ({ bound, region }: Due): string =>
+    region ? region.clusters.flatMap(({ roots }) => roots.map(name)).join(" ") : bound.kernel.name;
+  const lines = batches.map(
+    ({ bound, copies, members }, i) =>
+      `  dispatch ${i}: ${bound.kernel.name}${copies.length > 1 ? ` x ${copies.length}` : ""}, makes ` +
+      members.map(stored).join("; "),
+  );
+  return [`dispatches of ${graph.name} {`, ...lines, "}"].join("\n");
 }
 
 const isSmall = ({ kernel, flops }: Bound): boolean =>

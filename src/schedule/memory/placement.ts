@@ -7,6 +7,7 @@
 import { mustGet } from "../../../runtime/lookup.js";
 import type { PoolName } from "../../../runtime/plan.js";
 import type { Graph, Node } from "../../graph/node.js";
+import { namesOf } from "../../graph/text.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import { isState } from "../fusion/clusters.js";
 import { countUses, reachable } from "../fusion/partition.js";
@@ -16,7 +17,7 @@ import { sizeOf } from "../../graph/record.js";
 import { behindReshapes, rangeOf } from "../fusion/views.js";
 import { inPlace, type State } from "./inplace.js";
 import { lyingAt, placePacks, type Packs } from "./packs.js";
-import { knownStart, located, type Located } from "./places.js";
+import { inWhole, knownStart, located, startOf, wholeOf, type Located, type Offsets } from "./places.js";
 
 /** An entry whose tensors are to be placed. */
 export interface Unplaced {
@@ -189,3 +190,37 @@ function placeTemporaries(placing: Placing): void {
 /** Where a result of an entry lies: its old value, where that was set aside. */
 export const resultPlace = ({ aside, places }: Placement, node: Node): Located =>
   aside.get(node) ?? mustGet(places, node);
+
+/**
+ * A placement as text, with the names that the graph's text gives its nodes: places of the state with their offsets,
+ * those of other pools with theirs once they are planned, and of those before as the number of their range.
+ */
+export function printPlaces(graph: Graph, placement: Placement, offsets: Offsets | null = null): string {
+  const name = namesOf(graph);
+  const ranges = new Map<Located, number>();
+  const words = (place: Located): string => {
+    const { pool, part } = place;
+    const whole = wholeOf(place);
+    if (whole.offset === null && !ranges.has(whole)) ranges.set(whole, ranges.size);
+    const start = offsets || whole.offset !== null ? startOf(place, offsets ?? new Map()) : null;
+    const range = start === null ? `${pool} range ${mustGet(ranges, whole)}` : `${pool} at ${start}`;
+    const within = part && start === null ? ` from ${inWhole(place)}` : "";
+    return `${range}${within}, ${place.words} words`;
+  };
+  const { places, aside, late, packs, inState } = placement;
+  const leafName = (node: Node): string =>
+    node.op === "parameter" || node.op === "state" || node.op === "input" ? ` ${node.attrs.name}` : "";
+  const lines = [
+    ...[...places].map(
+      ([node, at]) =>
+        `${name(node)} ${node.op}${leafName(node)}: ${words(at)}${inState.has(node) ? ", the state as it lies" : ""}`,
+    ),
+    ...[...aside].map(([leaf, at]) => `old value of ${name(leaf)}: ${words(at)}`),
+    ...[...packs.copies.values()].flat().map(({ from, to }) => `copy ${words(from)} to ${words(to)}`),
+    ...[...packs.clears].flatMap(([{ order }, cleared]) =>
+      cleared.map((at) => `clear ${words(at)} before cluster ${order}`),
+    ),
+    ...late.map(({ leaf, value, offset }) => `copy ${name(value)} from ${offset} to ${name(leaf)} in the end`),
+  ];
+  return [`places of ${graph.name} {`, ...lines.map((line) => `  ${line}`), "}"].join("\n");
+}
