@@ -1,7 +1,7 @@
 /**
- * Vectors whose entries sum to 0: what is left of scores when only their differences matter, as under a softmax. A plane
- * through the origin, so it is convex, and the nearest member of a vector is the vector less its mean, which is the map
- * as well as the projection.
+ * Vectors whose entries sum to 0: what is left of scores when only their differences matter, as under a softmax. They
+ * are a plane through the origin, so the set is convex. The nearest member of a vector is the vector less its mean,
+ * which is the map as well as the projection.
  */
 import { over, total } from "mhc-lang/manifolds";
 
