@@ -33,7 +33,7 @@ const PLAIN_KINDS = ["dim", "block", "manifold", "start", "number"] as const;
 type PlainKind = (typeof PLAIN_KINDS)[number];
 
 /** An expression with the scope that it was written in. */
-interface Written {
+interface WrittenArgument {
   readonly e: Expr;
   readonly from: Scope;
 }
@@ -108,7 +108,13 @@ export function bindConfig(state: Elaboration, block: BlockValue, scope: Scope, 
 }
 
 /** Binds a formal that is not a tensor. */
-function bindPlain(state: Elaboration, formal: Ident, kind: PlainKind, { e, from }: Written, scope: Scope): void {
+function bindPlain(
+  state: Elaboration,
+  formal: Ident,
+  kind: PlainKind,
+  { e, from }: WrittenArgument,
+  scope: Scope,
+): void {
   const { name, span } = formal;
   switch (kind) {
     case "dim":
@@ -130,7 +136,7 @@ function bindPlain(state: Elaboration, formal: Ident, kind: PlainKind, { e, from
 }
 
 /** A dim may stand in the scope already, as an axis that the header names: then it gets its size. */
-function bindDim(state: Elaboration, { name, span }: Ident, { e, from }: Written, scope: Scope): void {
+function bindDim(state: Elaboration, { name, span }: Ident, { e, from }: WrittenArgument, scope: Scope): void {
   const size = sizeOf(state, e, from);
   const axis = scope.names.get(name);
   if (axis?.kind !== "dim") {
@@ -141,7 +147,7 @@ function bindDim(state: Elaboration, { name, span }: Ident, { e, from }: Written
     fail(state, "MHC203", e.span, `\`${name}\` is ${describe(size)} here, and ${describe(axis.axis.size)} elsewhere`);
 }
 
-function bindManifold(state: Elaboration, { name, span }: Ident, { e, from }: Written, scope: Scope): void {
+function bindManifold(state: Elaboration, { name, span }: Ident, { e, from }: WrittenArgument, scope: Scope): void {
   const entity = lookupBare(from, e);
   if (entity?.kind === "poison") return void scope.names.set(name, entity);
   if (entity?.kind !== "manifold")

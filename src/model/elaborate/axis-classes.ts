@@ -1,8 +1,8 @@
 /**
  * The axes of a page by what they stand for. An axis goes by other names wherever a tensor is passed on, so axes that
- * stand for the same index are joined into one class. Of each class it is said in which instances it stands, and whether
- * a unit of it can be left out: not where it comes from the data, is looked up by position, or is compared or softened
- * along the axis.
+ * stand for the same index are joined into one class. A class knows the instances in which it stands, and whether a
+ * unit of it can be left out. None can where its units come from the data, are looked up by position, or are compared
+ * or softened along the axis.
  */
 import type { Span } from "../../diagnostics/span.js";
 import type { Size } from "../../graph/sizes.js";
@@ -167,8 +167,8 @@ function collected(notes: AxisNotes): readonly AxisClass[] {
   const classes = new Map<Axis, Growing>();
   const classOf = (axis: Axis): Growing => {
     const root = rootOf(notes, axis);
-    const known = classes.get(root);
-    if (known) return known;
+    const before = classes.get(root);
+    if (before) return before;
     const added: Growing = { axes: new Set(), paths: new Set(), barred: null, squares: new Set() };
     classes.set(root, added);
     return added;

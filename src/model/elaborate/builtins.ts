@@ -72,7 +72,10 @@ export function elementwise(
   return { kind: "binary", f: called.f, a: read(a.value), b: read(mustAt(args, 1).value), span };
 }
 
-/** Reports a function that there is not: what there is instead, if other libraries have it; a near name; and all names. */
+/**
+ * Reports a function that there is not, with the names of those that there are, and with what to write instead: what
+ * other libraries have under the name is an expression here, or else a near name may be meant.
+ */
 export function unknownFunction(
   state: Elaboration,
   e: Call,

@@ -20,19 +20,19 @@ import { fail, giveUp, type Elaboration } from "./scope.js";
 import type { BoundClause } from "./syntax.js";
 
 /** A bound that is proved, with the steps to it. */
-interface Proved {
+interface ProvedBound {
   readonly at: number;
   readonly steps: readonly string[];
 }
 
 /** The reason why no bound is proved, where it is, and the steps that were made. */
-interface Unproved {
+interface UnprovedBound {
   readonly none: string;
   readonly span: Span | null;
   readonly steps: readonly string[];
 }
 
-type Proof = Proved | Unproved;
+type Proof = ProvedBound | UnprovedBound;
 
 /** A claim of the page, proved or `monitored`. Reports one that is neither, and gives it up. */
 export function claimOf(page: ClaimPage, clause: BoundClause): Claim {
@@ -138,7 +138,7 @@ function unmeasuredIn(page: ClaimPage, quantity: Quantity): { readonly reason: s
 /** The norm of a parameter that is on a set which bounds it. */
 function proveNorm({ parameter, rows }: Extract<Quantity, { readonly kind: "norm" }>): Proof {
   const name = `\`${written(parameter.name)}\``;
-  const unproved = (none: string): Unproved => ({ none, span: parameter.tensor.span, steps: [] });
+  const unproved = (none: string): UnprovedBound => ({ none, span: parameter.tensor.span, steps: [] });
   const { on } = parameter;
   if (!on) return unproved(`${name} is free`);
   const { manifold, each } = on;
@@ -155,8 +155,8 @@ function proveNorm({ parameter, rows }: Extract<Quantity, { readonly kind: "norm
   const step = `${counted}${name} is on \`${manifold.set.name}\`: its norm is at most ${exactly(bound)}`;
   if (blocks === 1) return { at: bound, steps: [step] };
   const at = bound * Math.sqrt(blocks);
-  const ofBlocks = `${blocks} blocks of that norm make a matrix of norm at most ${exactly(bound)} * sqrt(${blocks}) = ${exactly(at)}`;
-  return { at, steps: [step, ofBlocks] };
+  const product = `${exactly(bound)} * sqrt(${blocks}) = ${exactly(at)}`;
+  return { at, steps: [step, `${blocks} blocks of that norm make a matrix of norm at most ${product}`] };
 }
 
 /** The rows and the columns of the matrix that a member is, where `shared` has put it; null where its set says. */

@@ -56,14 +56,17 @@ export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Pag
  * Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside
  * it.
  */
-export const mergedOf = (parameters: readonly Parameter[]): Diagnostic[] =>
-  parameters.flatMap(({ name, tensor }, i) => {
-    const first = parameters.slice(0, i).find((other) => other.name === name && other.tensor !== tensor);
-    if (!first) return [];
+export function mergedOf(parameters: readonly Parameter[]): Diagnostic[] {
+  const firsts = new Map<string, Tensor>();
+  return parameters.flatMap(({ name, tensor }) => {
+    const first = firsts.get(name);
+    if (!first) firsts.set(name, tensor);
+    if (!first || first === tensor) return [];
     return [
       diagnostic("MHC211", tensor.span, `\`${name}\` is the name of two parameters, which would be one`, {
-        notes: [{ message: "the first", span: first.tensor.span }],
+        notes: [{ message: "the first", span: first.span }],
         fix: "give the block another name where it is used: `as another`",
       }),
     ];
   });
+}

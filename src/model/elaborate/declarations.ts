@@ -21,7 +21,7 @@ import type { Axis, Parameter } from "../typed.js";
 import { adaptationsOf } from "./adapt.js";
 import { axisNamed } from "./axes.js";
 import { valueOn } from "./definitions.js";
-import type { Draft } from "./draft.js";
+import type { ModelDraft } from "./draft.js";
 import { MOST_ELEMENTS } from "./limits.js";
 import { membershipOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
@@ -33,7 +33,7 @@ import { readData } from "./sources.js";
 import { readStatement } from "./statements.js";
 
 /** Reads one item of the page into the draft. Throws `Abandoned` when it is wrong, which has been reported then. */
-export function readItem(draft: Draft, item: ModelItem): void {
+export function readItem(draft: ModelDraft, item: ModelItem): void {
   switch (item.kind) {
     case "dim":
       return readDim(draft, item);
@@ -64,7 +64,7 @@ export function readItem(draft: Draft, item: ModelItem): void {
   }
 }
 
-function readDim(draft: Draft, item: DimDecl): void {
+function readDim(draft: ModelDraft, item: DimDecl): void {
   const { state, scope } = draft;
   const { name, span } = item.name;
   const override = valueAt(draft.options.set, name);
@@ -85,7 +85,7 @@ function readDim(draft: Draft, item: DimDecl): void {
 }
 
 /** The size that `--set` gives a dim. */
-function sizeFromFlag({ state, scope }: Draft, name: string, text: string): Polynomial {
+function sizeFromFlag({ state, scope }: ModelDraft, name: string, text: string): Polynomial {
   const size = sizeOf(state, flagged(state, name, text), scope);
   return size.value === null
     ? fail(
@@ -97,7 +97,7 @@ function sizeFromFlag({ state, scope }: Draft, name: string, text: string): Poly
     : size;
 }
 
-function readManifold(draft: Draft, item: ManifoldDecl): void {
+function readManifold(draft: ModelDraft, item: ManifoldDecl): void {
   const { state, scope } = draft;
   const { name, span } = item.name;
   const override = valueAt(draft.options.set, name);
@@ -110,11 +110,11 @@ function readManifold(draft: Draft, item: ManifoldDecl): void {
   define(state, scope, name, { kind: "manifold", name, manifold: { ...set, options, adapt }, span });
 }
 
-const setAsWritten = ({ state, scope }: Draft, item: ManifoldDecl): SetInstance =>
+const setAsWritten = ({ state, scope }: ModelDraft, item: ManifoldDecl): SetInstance =>
   isMixture(item) ? readMixture(state, item, scope) : setOf(state, item.value, scope);
 
 /** The set that `--set` gives a manifold. */
-function setFromFlag({ state, scope }: Draft, name: string, text: string): SetInstance {
+function setFromFlag({ state, scope }: ModelDraft, name: string, text: string): SetInstance {
   const e = flagged(state, name, text);
   return e.kind === "path" || e.kind === "call"
     ? setOf(state, e, scope)
@@ -123,10 +123,10 @@ function setFromFlag({ state, scope }: Draft, name: string, text: string): SetIn
       });
 }
 
-const axesNamed = ({ state, scope }: Draft, idents: readonly Ident[]): readonly Axis[] =>
+const axesNamed = ({ state, scope }: ModelDraft, idents: readonly Ident[]): readonly Axis[] =>
   idents.map((ident) => axisNamed(state, ident, scope));
 
-function readStream(draft: Draft, item: StreamDecl): void {
+function readStream(draft: ModelDraft, item: StreamDecl): void {
   const { state, scope } = draft;
   const axes = axesNamed(draft, item.axes);
   const tensor = floatTensor("stream", item.name, axes);
@@ -135,18 +135,18 @@ function readStream(draft: Draft, item: StreamDecl): void {
   draft.statements.push({ kind: "let", tensor, value });
 }
 
-function readInput(draft: Draft, item: InputDecl): void {
+function readInput(draft: ModelDraft, item: InputDecl): void {
   const tensor = floatTensor("input", item.name, axesNamed(draft, item.axes));
   defineTensor(draft.state, draft.scope, tensor);
   draft.inputs.push(tensor);
 }
 
-function readOutput(draft: Draft, item: OutputDecl): void {
+function readOutput(draft: ModelDraft, item: OutputDecl): void {
   const axes = axesNamed(draft, item.axes);
   draft.outputs.push({ name: item.name.name, axes, value: valueOn(draft.state, item.value, draft.scope, axes) });
 }
 
-function readParameter(draft: Draft, item: ParamDecl): void {
+function readParameter(draft: ModelDraft, item: ParamDecl): void {
   const { state, scope } = draft;
   const tensor = floatTensor("parameter", item.name, axesNamed(draft, item.axes));
   const parameter: Parameter = {
@@ -160,13 +160,13 @@ function readParameter(draft: Draft, item: ParamDecl): void {
   defineTensor(state, scope, tensor);
 }
 
-function readLoss(draft: Draft, item: LossDecl): void {
+function readLoss(draft: ModelDraft, item: LossDecl): void {
   const { state, scope } = draft;
   if (draft.loss) fail(state, "MHC202", item.span, "a model has one loss, and this is a second one");
   draft.loss = valueOn(state, item.value, scope, []);
 }
 
-function keepSection({ state, sections }: Draft, item: Section): void {
+function keepSection({ state, sections }: ModelDraft, item: Section): void {
   const { name, span } = item.name;
   if (sections.has(name)) fail(state, "MHC202", span, `\`${name}\` stands twice`);
   sections.set(name, item);

@@ -21,7 +21,7 @@ export interface ElaborateOptions {
 }
 
 /** The typed model while its page is being read. */
-export interface Draft {
+export interface ModelDraft {
   readonly state: Elaboration;
   readonly page: Model;
   readonly options: ElaborateOptions;
@@ -41,7 +41,7 @@ export interface Draft {
 }
 
 /** A draft of a page of which nothing has been read. */
-export const newDraft = (state: Elaboration, page: Model, options: ElaborateOptions): Draft => ({
+export const newDraft = (state: Elaboration, page: Model, options: ElaborateOptions): ModelDraft => ({
   state,
   page,
   options,
@@ -58,17 +58,17 @@ export const newDraft = (state: Elaboration, page: Model, options: ElaborateOpti
 });
 
 /** Whether the page has an item of this kind, be it wrong or not. */
-export const hasItem = ({ page }: Draft, kind: ModelItem["kind"]): boolean =>
+export const hasItem = ({ page }: ModelDraft, kind: ModelItem["kind"]): boolean =>
   page.items.some((item) => item.kind === kind);
 
 /** The manifolds that the page names. */
-export const manifoldsOf = ({ scope }: Draft): TypedModel["manifolds"] =>
+export const manifoldsOf = ({ scope }: ModelDraft): TypedModel["manifolds"] =>
   [...scope.names.values()].flatMap((entity) =>
     entity.kind === "manifold" ? [{ name: entity.name, manifold: entity.manifold }] : [],
   );
 
 /** Runs a part; when it is given up, its name is poisoned in `scope` and null returned. */
-export function attempt<T>(draft: Draft, name: Ident | null, part: () => T, scope = draft.scope): T | null {
+export function attempt<T>(draft: ModelDraft, name: Ident | null, part: () => T, scope = draft.scope): T | null {
   const { pending, uses } = draft.state;
   const before = pending.length;
   try {

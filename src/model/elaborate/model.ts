@@ -14,7 +14,7 @@ import { claimOf } from "./claims.js";
 import { clashesOf, mergedOf } from "./clashes.js";
 import { COST_OVERRIDES, readCost } from "./cost.js";
 import { readItem } from "./declarations.js";
-import { attempt, hasItem, manifoldsOf, type Draft } from "./draft.js";
+import { attempt, hasItem, manifoldsOf, type ModelDraft } from "./draft.js";
 import { constrained } from "./membership.js";
 import { scalarOf } from "./numbers.js";
 import { flagsOf, nameOf, type FlagTexts } from "./outside.js";
@@ -25,7 +25,7 @@ import type { Overrides } from "./setting-table.js";
 import { OVERRIDES, readTrain } from "./train.js";
 
 /** Reads the page of a draft. What is wrong is reported; then the model lacks parts. */
-export function readModel(draft: Draft): TypedModel {
+export function readModel(draft: ModelDraft): TypedModel {
   const { state, page, sections } = draft;
   for (const item of page.items) {
     // What a repeat changes is known only once it is made; everything else is independent.
@@ -72,10 +72,10 @@ function reportOpenSizes({ pending, report }: Elaboration): void {
 }
 
 /**
- * A schedule is over the steps of a run, and a rank falls during one: both need a page that trains. And names that a run
- * has itself are not the page's to give.
+ * A schedule is over the steps of a run, and a rank falls during one: both need a page that trains. And a page does not
+ * give names that a run has itself.
  */
-function checkTraining(draft: Draft): void {
+function checkTraining(draft: ModelDraft): void {
   const { page, sections, state, inputs } = draft;
   const clauses = page.items.flatMap((item) => (item.kind === "manifold" ? item.adapt : []));
   const rank = clauses.find(({ what }) => what.name === "rank");
@@ -108,7 +108,7 @@ const isShrink = (clause: Section["clauses"][number]): boolean => {
 };
 
 /** Flags that a section takes, by the settings' own names: `train.steps` -> `steps`. They count as used. */
-function flagsFor({ options, used }: Draft, section: string, settings: readonly string[]): FlagTexts {
+function flagsFor({ options, used }: ModelDraft, section: string, settings: readonly string[]): FlagTexts {
   const prefix = `${section}.`;
   const flags = Object.entries(options.set).flatMap(([flag, text]) => {
     const setting = flag.startsWith(prefix) ? flag.slice(prefix.length) : null;
@@ -119,7 +119,7 @@ function flagsFor({ options, used }: Draft, section: string, settings: readonly 
 }
 
 /** `--set` and `--data` that name nothing of this page. */
-function reportUnusedFlags(draft: Draft): void {
+function reportUnusedFlags(draft: ModelDraft): void {
   const { options, used, data, state, page } = draft;
   for (const name of Object.keys(options.set)) if (!used.has(name)) reportUnknownSetting(draft, name);
   for (const name of Object.keys(options.data)) {
@@ -133,7 +133,7 @@ function reportUnusedFlags(draft: Draft): void {
   }
 }
 
-function reportUnknownSetting(draft: Draft, name: string): void {
+function reportUnknownSetting(draft: ModelDraft, name: string): void {
   const { sections, dims, state } = draft;
   const settings = [
     ...(sections.has("train") ? OVERRIDES.map((setting) => `train.${setting}`) : []),
@@ -148,14 +148,14 @@ function reportUnknownSetting(draft: Draft, name: string): void {
 }
 
 /** The parameters of the page, on the sets that `constrain` names and on the balls of the budgets that it shares. */
-function parametersOnSets(draft: Draft, constrain: Section): readonly Parameter[] {
+function parametersOnSets(draft: ModelDraft, constrain: Section): readonly Parameter[] {
   const { state, scope, statements } = draft;
   const trying = <T>(part: () => T): T | null => attempt(draft, null, part);
   const parameters = constrained(state, constrain, scope, trying);
   return shared({ state, scope, statements, parameters, mayGo: () => false }, constrain, trying);
 }
 
-function costOf(draft: Draft, parameters: readonly Parameter[], flags: FlagTexts): CostSettings | null {
+function costOf(draft: ModelDraft, parameters: readonly Parameter[], flags: FlagTexts): CostSettings | null {
   const { state, statements, loss, outputs } = draft;
   const section = draft.sections.get("cost");
   if (!section) return null;
@@ -187,7 +187,7 @@ function costOf(draft: Draft, parameters: readonly Parameter[], flags: FlagTexts
 }
 
 function claimsOf(
-  draft: Draft,
+  draft: ModelDraft,
   constrain: Section,
   parameters: readonly Parameter[],
   cost: CostSettings | null,
@@ -206,7 +206,7 @@ function claimsOf(
   });
 }
 
-function trainOf(draft: Draft, flags: Overrides): TrainSettings | null {
+function trainOf(draft: ModelDraft, flags: Overrides): TrainSettings | null {
   const { state, scope } = draft;
   const section = draft.sections.get("train");
   if (!section) return null;
@@ -215,7 +215,7 @@ function trainOf(draft: Draft, flags: Overrides): TrainSettings | null {
 }
 
 /** A page computes something, and one with a loss says how it is trained. */
-function checkWhole(draft: Draft): void {
+function checkWhole(draft: ModelDraft): void {
   const { page, sections, state } = draft;
   if (!hasItem(draft, "loss") && !hasItem(draft, "output"))
     state.report(

@@ -3,7 +3,7 @@
  * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
  * come later.
  */
-import type { Expr, Path } from "../../../grammar/ast.js";
+import type { BinaryOp, Expr, Path } from "../../../grammar/ast.js";
 import { argumentsOf, calleeOf, dotted } from "./syntax.js";
 import {
   add,
@@ -126,6 +126,16 @@ const RANGES: Readonly<Record<DataSource["kind"], string>> = {
 /** What a source of data calls the size that its whole numbers are below. */
 export const rangeName = (kind: DataSource["kind"]): string => RANGES[kind];
 
+/** Operators of numbers; comparisons are none. */
+const ARITHMETIC: Readonly<Partial<Record<BinaryOp, (x: number, y: number) => number>>> = {
+  "+": (x, y) => x + y,
+  "-": (x, y) => x - y,
+  "*": (x, y) => x * y,
+  "/": (x, y) => x / y,
+  "^": (x, y) => x ** y,
+};
+
+/** Functions of numbers. */
 const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   sqrt: Math.sqrt,
   log: Math.log,
@@ -155,13 +165,7 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
     case "binary": {
       const a = scalarOf(state, e.left, scope);
       const b = scalarOf(state, e.right, scope);
-      const f = {
-        "+": (x: number, y: number) => x + y,
-        "-": (x: number, y: number) => x - y,
-        "*": (x: number, y: number) => x * y,
-        "/": (x: number, y: number) => x / y,
-        "^": (x: number, y: number) => x ** y,
-      }[e.op as "+"];
+      const f = ARITHMETIC[e.op];
       if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
       return { text: `${a.text} ${e.op} ${b.text}`, value: () => f(a.value(), b.value()) };
     }

@@ -15,8 +15,8 @@ const FALLING = ["cosine", "linear"] as const;
 export type ReadEnd = (name: "rate" | "from" | "to", e: Expr) => number | null;
 
 /**
- * A number, or one that goes from one to another over the run. `what`: what it is, in the plural. Null when it is wrong,
- * which is reported.
+ * A number, or one that goes from one to another over the run; null when it is wrong, which is reported. `what`: what
+ * it is, in the plural.
  */
 export function readSchedule(e: Expr, what: string, reader: Reader, readEnd: ReadEnd): RateSettings | null {
   if (e.kind !== "call") {

@@ -81,7 +81,7 @@ export const childScope = (
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
 
-/** Gives a statement up whose error has been reported already, such as one that uses a name whose definition was wrong. */
+/** Gives a statement up of which the error has been reported: it uses, say, a name whose definition was wrong. */
 export function giveUp(): never {
   throw new Abandoned();
 }

@@ -1,6 +1,6 @@
 /**
- * A set as a page writes it: its name and its options, `birkhoff(iterations = 20)`. An option is written by its name, or,
- * when it is a flag, as a word: `birkhoff(exact)`, `birkhoff(truncated)`.
+ * A set as a page writes it: its name and its options, `birkhoff(iterations = 20)`. An option is written by its name; a
+ * flag is one word, for true or for false: `birkhoff(exact)`, `birkhoff(truncated)`.
  */
 import type { Arg, Call, Expr, Path } from "../../../grammar/ast.js";
 import { merged, recordOf, valueAt } from "../../../runtime/records.js";

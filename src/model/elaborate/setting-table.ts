@@ -68,8 +68,8 @@ const ELSEWHERE: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Reports a name that is none of the settings, and returns the one that is likely meant, or the name itself. `what`: what
- * it should be one of, in the singular.
+ * Reports a name that is none of the settings. Returns the one that is likely meant, or the name itself. `what`: what a
+ * setting is called in the message.
  */
 export function unknownSetting(
   reader: Reader,

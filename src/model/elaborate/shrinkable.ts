@@ -1,9 +1,9 @@
 /**
  * What a page may shrink, found in its typed model. `shrink layers` is a gate for each layer of that `repeat`, `shrink
  * attention` one for each connection of that block in a `repeat`, and `shrink heads`, `shrink mlp.hidden` is a gate for
- * each unit of an axis. Axes that stand for the same index are one (`axis-classes.ts`); where all of them are inside one
- * instance, its units are its own (in each layer), and when they reach the page they are the page's (the lanes of a
- * stream).
+ * each unit of an axis. Axes that stand for the same index are one class (`axis-classes.ts`). Where all of a class are
+ * inside one instance, its units are that instance's own (in each layer); when they reach the page, they are the page's
+ * (the lanes of a stream).
  *
  * An axis can be shrunk when a closed unit can be left out wherever the axis is used: where it is summed over, by a
  * product, `sum`, `mean` or `rms` (the divisor of a mean stays what it was), and where a doubly stochastic matrix mixes
@@ -20,6 +20,9 @@ export interface ShrinkTarget {
   readonly name: string;
   readonly span: Span;
 }
+
+/** What can be shrunk. */
+const SHRINKABLE = "a `repeat`, a block in one, a dim, or an axis of a block";
 
 /** The gates of a page, each once. A target that finds nothing is an error. */
 export function gatesOf(state: Elaboration, page: ShrinkablePage, targets: readonly ShrinkTarget[]): readonly Gate[] {
@@ -43,7 +46,7 @@ function unknownTarget(state: Elaboration, page: ShrinkablePage, { name, span }:
   return unknownName(state, {
     code: "MHC501",
     span,
-    message: `there is nothing called \`${name}\` to shrink: a \`repeat\`, a block in one, a dim, or an axis of a block`,
+    message: `there is nothing called \`${name}\` to shrink: ${SHRINKABLE}`,
     name,
     candidates,
   });

@@ -39,7 +39,7 @@ export interface Outside {
 }
 
 /** A source while it is read. */
-interface Source {
+interface SourceDraft {
   readonly state: Elaboration;
   readonly scope: Scope;
   readonly item: DataDecl;
@@ -50,7 +50,7 @@ interface Source {
 }
 
 /** What a kind of source gives: its tensors, and the two sizes of a `DataSource`. */
-interface Given {
+interface SourceTensors {
   readonly fields: ReadonlyMap<string, Tensor>;
   readonly length: Size;
   readonly range: Size;
@@ -74,7 +74,7 @@ export function readData(state: Elaboration, scope: Scope, item: DataDecl, outsi
     return fail(state, "MHC402", item.source.span, `\`${kind}\` needs the location of its text`, {
       fix: `write \`${kind}("data/*.${kind === "pairs" ? "tsv" : "txt"}", …)\``,
     });
-  const source: Source = { state, scope, item, kind, options, facts: valueAt(outside.facts, name) ?? null };
+  const source: SourceDraft = { state, scope, item, kind, options, facts: valueAt(outside.facts, name) ?? null };
   const holdout = holdoutOf(source);
   const { fields, length, range } = giving[kind](source);
   const data: DataSource = { name, kind, location, holdout, length, range, doc: item.doc, span: item.span };
@@ -109,7 +109,7 @@ function readArguments(
   return { options, location };
 }
 
-function holdoutOf({ state, scope, item, kind, options }: Source): number {
+function holdoutOf({ state, scope, item, kind, options }: SourceDraft): number {
   const e = options.get("holdout");
   // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
   const holdout = e ? scalarOf(state, e, scope).value() : kind === "pairs" ? 0 : HOLDOUT;
@@ -126,7 +126,7 @@ function holdoutOf({ state, scope, item, kind, options }: Source): number {
 }
 
 /** The axis of an option that a source needs: a dim of the page, or one of the option's own name. */
-function requiredAxis({ state, scope, item, kind, options }: Source, option: string): Axis {
+function requiredAxis({ state, scope, item, kind, options }: SourceDraft, option: string): Axis {
   const e = options.get(option);
   if (!e)
     return fail(state, "MHC402", item.source.span, `\`${kind}\` needs \`${option}\``, {
@@ -141,7 +141,7 @@ function requiredAxis({ state, scope, item, kind, options }: Source, option: str
 }
 
 /** A tensor of a source as a field of its name. `range`: of whole numbers, what they are below; null for floats. */
-const field = ({ item }: Source, name: string, axes: readonly Axis[], range: Size | null): [string, Tensor] => [
+const field = ({ item }: SourceDraft, name: string, axes: readonly Axis[], range: Size | null): [string, Tensor] => [
   name,
   {
     name: `${item.name.name}.${name}`,
@@ -154,7 +154,7 @@ const field = ({ item }: Source, name: string, axes: readonly Axis[], range: Siz
 ];
 
 /** What each kind of source gives. */
-const giving: Readonly<Record<DataSource["kind"], (source: Source) => Given>> = {
+const giving: Readonly<Record<DataSource["kind"], (source: SourceDraft) => SourceTensors>> = {
   characters: (source) => {
     const { item, facts } = source;
     const window = requiredAxis(source, "window");
@@ -187,7 +187,7 @@ const giving: Readonly<Record<DataSource["kind"], (source: Source) => Given>> = 
 };
 
 /** Refuses data that has another number of something than the page says. `what`: the thing, in the plural. */
-function checkFact({ state, item }: Source, axis: Axis, count: number, what: string): void {
+function checkFact({ state, item }: SourceDraft, axis: Axis, count: number, what: string): void {
   if (!unify(axis.size, known(count)))
     fail(state, "MHC403", item.span, `the data has ${count} ${what}, and the spec says ${valueOf(axis.size)}`);
 }

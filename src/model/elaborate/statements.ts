@@ -9,7 +9,7 @@ import type { Statement, Tensor } from "../typed.js";
 import { blockValue } from "./arguments.js";
 import { axisLike, axisNamed } from "./axes.js";
 import { definition, valueOn } from "./definitions.js";
-import { attempt, type Draft } from "./draft.js";
+import { attempt, type ModelDraft } from "./draft.js";
 import { settle } from "./einstein.js";
 import { sizeOf } from "./numbers.js";
 import {
@@ -29,7 +29,7 @@ import {
 import { bareName } from "./syntax.js";
 
 /** `h[t, w] = …`: a definition, or the new value of a stream. */
-export function readLet(draft: Draft, item: Let, scope: Scope): Statement {
+export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
   const { state } = draft;
   const before = lookup(scope, item.name.name);
   const isHere = scope.names.has(item.name.name);
@@ -78,7 +78,7 @@ function refuseHidden(state: Elaboration, { name, span }: Ident, before: Entity)
 }
 
 /** `x through attention(heads) via mhc(Mixing) as first`: a connection, which takes the stream and the block. */
-export function readApply(draft: Draft, item: Apply, scope: Scope): Statement {
+export function readApply(draft: ModelDraft, item: Apply, scope: Scope): Statement {
   const { state } = draft;
   const stream = streamNamed(state, item.stream, scope);
   const wrapped = blockValue(state, item.block, scope);
@@ -145,7 +145,7 @@ function streamNamed(state: Elaboration, { name, span }: Ident, scope: Scope): T
 }
 
 /** `repeat layers { … }`: its body is read once, for all layers. */
-export function readRepeat(draft: Draft, item: Repeat, scope: Scope): Statement {
+export function readRepeat(draft: ModelDraft, item: Repeat, scope: Scope): Statement {
   const { state } = draft;
   const { span } = item.count;
   const count = sizeOf(state, item.count, scope);
@@ -179,7 +179,7 @@ function refuseSecondRepeat(state: Elaboration, name: string, span: Span, before
 }
 
 /** A statement of the page, or of a `repeat`. */
-export function readStatement(draft: Draft, item: Let | Apply | Repeat, scope: Scope): Statement {
+export function readStatement(draft: ModelDraft, item: Let | Apply | Repeat, scope: Scope): Statement {
   switch (item.kind) {
     case "let":
       return readLet(draft, item, scope);

@@ -1,7 +1,7 @@
 /**
  * Tensors where an expression names them. A bare name takes the axes that its place expects, by position, or else has
- * its own; names in brackets say which axis is which; and a tensor of whole numbers in the brackets looks rows up. Sizes
- * are unified where a tensor is put on axes, so what does not fit is said here.
+ * its own. Names in brackets say which axis is which, and a tensor of whole numbers in the brackets looks rows up.
+ * Sizes are unified where a tensor is put on axes, so what does not fit is said here.
  */
 import type { Expr, Indexed, Path } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";

@@ -24,7 +24,7 @@ const REQUIRED = [
 ] as const;
 
 /** The section as it is written, by setting. */
-interface Written {
+interface WrittenTrain {
   /** Settings that are expressions. */
   readonly settings: Map<string, Expr>;
   /** Settings that are likely meant by names that there are not. */
@@ -35,7 +35,7 @@ interface Written {
 
 /** The settings of a page; null when one is wrong without which there are none. What is wrong is reported. */
 export function readTrain(section: Section, overrides: Overrides, reader: Reader): TrainSettings | null {
-  const written: Written = { settings: new Map(), misnamed: new Set(), recompute: null, memory: null };
+  const written: WrittenTrain = { settings: new Map(), misnamed: new Set(), recompute: null, memory: null };
   for (const clause of section.clauses) {
     if (clause.kind === "bound") readBound(written, clause, reader);
     else if (clause.kind === "setting") readSetting(written, clause, reader);
@@ -61,7 +61,7 @@ export function readTrain(section: Section, overrides: Overrides, reader: Reader
   return { batch, steps, seed, clip, optimizer, recompute, memory, half };
 }
 
-function readBound(written: Written, clause: BoundClause, reader: Reader): void {
+function readBound(written: WrittenTrain, clause: BoundClause, reader: Reader): void {
   const { left } = clause;
   const name = left.kind === "path" ? dotted(left) : "this";
   if (name !== "memory") unknownSetting(reader, { name, span: left.span }, ["memory"], "bound of `train`");
@@ -69,7 +69,7 @@ function readBound(written: Written, clause: BoundClause, reader: Reader): void 
   else written.memory = clause;
 }
 
-function readSetting(written: Written, clause: SettingClause, reader: Reader): void {
+function readSetting(written: WrittenTrain, clause: SettingClause, reader: Reader): void {
   const { value } = clause;
   const { name, span } = clause.name;
   if (name === "recompute") {
@@ -94,7 +94,7 @@ const everyElsewhere = ({ span }: Every, name: string): Diagnostic =>
   diagnostic("MHC502", span, `\`every\` is for \`recompute\`, not for \`${name}\``);
 
 /** Puts what flags say in place of what is written. */
-function override(written: Written, overrides: Overrides, reader: Reader): void {
+function override(written: WrittenTrain, overrides: Overrides, reader: Reader): void {
   for (const [name, value] of overrides) {
     if (name === "recompute") written.recompute = value;
     else if (value.kind === "every") reader.report(everyElsewhere(value, name));
@@ -104,7 +104,7 @@ function override(written: Written, overrides: Overrides, reader: Reader): void 
 }
 
 /** Whether something is not said that must be: the first such thing is reported. */
-function isLacking({ settings, misnamed }: Written, section: Section, reader: Reader): boolean {
+function isLacking({ settings, misnamed }: WrittenTrain, section: Section, reader: Reader): boolean {
   const lacking = REQUIRED.find(([name]) => !settings.has(name));
   if (!lacking) return false;
   const [name, example] = lacking;
