@@ -335,7 +335,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
               const columns4 = [0, 1, 2, 3].map((l) =>
                 e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * n.b)), { of: "f32", lanes: 4 })),
               );
-              transpose(columns4, (x) => e.bind(x)).forEach((row, l) =>
+              transpose(e, columns4).forEach((row, l) =>
                 e.push(k.store("panel", k.add(to, k.idx(l * block + v * 4)), row)),
               );
             }

@@ -1,20 +1,19 @@
 /**
- * The skeleton of a region (`regions.ts`): a group takes some tokens, and of these a tile at a time through every
- * cluster of the region, stage after stage. What only the region reads lives in an array of the thread, `tile` tokens
- * long, in the first-level cache; ranges of it are reused as soon as no later stage reads them (`memory.ts` plans this
- * too). Stages are
+ * The skeleton of a region (`../../fusion/regions.ts`): a group takes some tokens, and of these a tile at a time through
+ * every cluster of the region, stage after stage. What only the region reads lives in an array of the thread, `tile`
+ * tokens long, in the first-level cache; ranges of it are reused as soon as no later stage reads them
+ * (`../../memory/lifetimes.ts` plans this too). Stages are
  *
  *   maps and rows        token by token, four channels at a time
  *   Sinkhorn             four tokens in the lanes
  *   products per token   (mixing streams, their gradient) token by token
- *   products with weights shared by all tokens: 4 tokens by two vectors of columns in registers. Columns of several
- *     products
- *                        of one operand share the walk over it: a connection's three gates are one. The weights of a
- *                          group are
- *                        packed once, in the order in which the tile reads them. Products that add up are a chain
- *                          (`token-chains.ts`).
+ *   products with weights shared by all tokens
+ *                        4 tokens by two vectors of columns in registers. Columns of several products of one operand
+ *                        share the walk over it: a connection's three gates are one. The weights of a group are packed
+ *                        once, in the order in which the tile reads them. Products that add up are a chain
+ *                        (`chains.ts`).
  *
- * This is how a CPU does it; `token-gpu.ts` has what a GPU does.
+ * This is how a CPU does it; `gpu.ts` has what a GPU does.
  */
 import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
@@ -22,19 +21,29 @@ import { SLOT } from "../../../graph/packing.js";
 import * as k from "../../../kernel/build.js";
 import { fuse } from "../../../kernel/fuse.js";
 import type { Expr } from "../../../kernel/ir.js";
+import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
-import { planChip } from "./on-chip.js";
+import { planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
-import { constant, type Coord, type Placed, type ReductionAt } from "../../emit/emit.js";
+import { constant, type Coord, type ReductionAt } from "../../emit/emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
-import { stagesOf, type Stage } from "./stages.js";
+import { stagesOf, type RegionStage } from "./stages.js";
 import type { Region } from "../../fusion/regions.js";
 import { byLevel, lanes, storeRoots, sumsOf, waits } from "../rows.js";
 import { createProjection, type Projection } from "../sinkhorn.js";
-import { chain, productsOf } from "./chains.js";
-import { createProducts, type Products } from "./products.js";
-import { coordsAt, neighbours, stridesInside, tokensOf, type Token, type Walk } from "./tiles.js";
+import { chain } from "./chains.js";
+import { createProducts, runChain, runProducts, type Products } from "./products.js";
+import {
+  coordsAt,
+  neighbours,
+  stridesInside,
+  tokenRows,
+  tokensOf,
+  type RegionTokens,
+  type TileWalk,
+  type Token,
+} from "./tiles.js";
 import { unflatten } from "../../emit/reductions.js";
 import { sizeOf } from "../../../graph/record.js";
 import { rowMajor } from "../../fusion/views.js";
@@ -52,6 +61,7 @@ const TOGETHER = 8;
 /** Groups that a region has at least, where there are as many tiles. */
 const SPANS = 8;
 
+/** The knobs of a region's kernel on a CPU. */
 export interface TokenTile extends Choice {
   /** Tokens that go through a stage before the next begins. */
   readonly tile: number;
@@ -62,8 +72,10 @@ export const tokenTiles: readonly TokenTile[] = [{ tile: 3 }, { tile: 4 }, { til
 
 const group = k.ref("group", k.INDEX);
 
+/** The kernel of a region on a CPU. */
 export function tokenKernel(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  const { axes, sizes, total, wordsOf } = tokensOf(region, classes);
+  const tokens = tokensOf(region, classes);
+  const { axes, total, wordsOf } = tokens;
   const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
   const shape = `${total}x${widest}`;
   const fallback: TokenTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
@@ -72,159 +84,170 @@ export function tokenKernel(region: Region, classes: AxisClasses, profile: Kerne
   const whole = total % tile === 0;
 
   const stages = chain(stagesOf(region, classes, places, false), region, places.isBase);
-  const { offsets, words } = planChip(stages, region.onChip, (node) => wordsOf(node) * tile, SLOT);
-  let stage: Stage = stages[0]!;
+  const plan = planChip(stages, region.onChip, (node) => wordsOf(node) * tile, SLOT);
+  const tileTokens = createTileTokens(tokens);
+  let current = mustAt(stages, 0);
+  const begin = (stage: RegionStage): void => void (current = stage);
+  const chip = chipOf(plan, tokens, tileTokens, () => current);
+  const request = { name: "token", clusters: region.clusters, profile, places, lanes: profile.lanes, workgroup: 1 };
+  const bound = kernelize({ ...request, chip }, (bench) => {
+    const { emitter: e } = bench;
+    bench.choose("token", shape, fallback);
+    if (plan.words > 0) e.push(k.arrayS("chip", "f32", plan.words));
+    const projections = projectionsOf(bench, stages);
+    const products = createProducts(bench, axes, stages, begin);
+    const from = e.bind(k.mul(group, k.idx(span)));
+    const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
+    e.loop(from, to, tile, (start) => {
+      const walk: TileWalk = {
+        axes,
+        step: (node) => stepOf(node, plan, tokens),
+        whole,
+        count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
+        token: (local) => tileTokens.bind(bench, start, local),
+      };
+      for (const stage of stages) {
+        begin(stage);
+        emitStage(bench, stage, walk, products, projections);
+      }
+    });
+    return Math.ceil(total / span);
+  });
+  return { ...bound, kernel: { ...bound.kernel, body: fuse(bound.kernel.body) } };
+}
+
+/** The tokens of a tile that are bound in the kernel, by the names of their coordinates. */
+interface TileTokens {
+  /** Binds the token at a place of the tile that begins at `start`, in the current scope. */
+  readonly bind: (bench: Workbench, start: Coord, local: Coord) => Token;
+  /** The place in the tile of the token with these coordinates; undefined for one that was not bound. */
+  readonly localOf: (parts: readonly Coord[]) => Coord | undefined;
+}
+
+function createTileTokens({ sizes }: RegionTokens): TileTokens {
   const locals = new Map<string, Coord>();
   const idOf = (parts: readonly Coord[]): string => parts.map(({ at }) => (at.kind === "ref" ? at.name : "")).join();
-  const chip: Chip = {
-    isMade: (node) => stage.clusters.some((cluster) => cluster.members.has(node)),
-    arrayOf: (node) => (offsets.has(node) ? "chip" : null),
-    emission: {
-      placed: (node, coords): Placed | null => {
-        const offset = offsets.get(node);
-        if (offset === undefined) return null;
-        const own = axes(node);
-        const local = locals.get(idOf(own.map((axis) => coords[axis]!)));
-        if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
-        return {
-          coords: [...coords, local, constant(offset)],
-          strides: [...stridesInside(node, own), wordsOf(node), 1],
-        };
-      },
+  return {
+    bind: ({ emitter: e }, start, local) => {
+      const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
+      locals.set(idOf(parts), local);
+      return { parts, local };
     },
+    localOf: (parts) => locals.get(idOf(parts)),
   };
-  const step = (node: Node): number | null => {
-    if (offsets.has(node)) return wordsOf(node);
-    const strides = rowMajor(node.shape);
-    const own = axes(node);
-    const even = own.every(
-      (axis, i) => i + 1 === own.length || strides[axis] === strides[own[i + 1]!]! * node.shape[own[i + 1]!]!,
-    );
-    return even ? strides[own[own.length - 1]!]! : null;
-  };
-  const bound = kernelize(
-    { name: "token", clusters: region.clusters, profile, places, lanes: profile.lanes, workgroup: 1, chip },
-    (bench) => {
-      const { emitter: e } = bench;
-      bench.choose("token", shape, fallback);
-      if (words > 0) e.push(k.arrayS("chip", "f32", words));
-      const projections = new Map<Cluster, Projection>();
-      for (const { kind, clusters } of stages) {
-        if (kind === "sinkhorn")
-          projections.set(
-            clusters[0]!,
-            createProjection(e, clusters[0]!.anchor as NodeWith<"sinkhorn">, profile.lanes, false),
-          );
-      }
-      const products = createProducts(bench, axes);
-      for (const each of stages) {
-        stage = each;
-        productsOf(each).forEach(products.pack);
-      }
-      const from = e.bind(k.mul(group, k.idx(span)));
-      const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
-      e.loop(from, to, tile, (start) => {
-        const walk: Walk = {
-          axes,
-          step,
-          whole,
-          count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),
-          token: (local) => {
-            const parts = e.split(e.coord(k.add(start.at, local.at)), sizes);
-            locals.set(idOf(parts), local);
-            return { parts, local };
-          },
-        };
-        for (const each of stages) {
-          stage = each;
-          emitStage(bench, each, walk, products, projections);
-        }
-      });
-      return Math.ceil(total / span);
+}
+
+/** The memory of the kernel: of each node the values of a tile's tokens, token after token. */
+const chipOf = (
+  { offsets }: ChipPlan,
+  { axes, wordsOf }: RegionTokens,
+  tileTokens: TileTokens,
+  current: () => RegionStage,
+): Chip => ({
+  isMade: (node) => current().clusters.some((cluster) => cluster.members.has(node)),
+  arrayOf: (node) => (offsets.has(node) ? "chip" : null),
+  emission: {
+    placed: (node, coords) => {
+      const offset = offsets.get(node);
+      if (offset === undefined) return null;
+      const tokenAxes = axes(node);
+      const local = tileTokens.localOf(tokenAxes.map((axis) => mustAt(coords, axis)));
+      if (!local) throw new Error(`schedule: ${node.op} is read at another token`);
+      return {
+        coords: [...coords, local, constant(offset)],
+        strides: [...stridesInside(node, tokenAxes), wordsOf(node), 1],
+      };
     },
-  );
-  return { ...bound, kernel: { ...bound.kernel, body: fuse(bound.kernel.body) } };
+  },
+});
+
+/** Words from a token to the next in a stored node, or null when they are not evenly spaced. */
+function stepOf(node: Node, { offsets }: ChipPlan, { axes, wordsOf }: RegionTokens): number | null {
+  if (offsets.has(node)) return wordsOf(node);
+  const strides = rowMajor(node.shape);
+  /** Words from one position of a token's axis to the next, and the size of that axis; the last axis comes last. */
+  const steps = axes(node).map((axis) => ({ stride: mustAt(strides, axis), size: mustAt(node.shape, axis) }));
+  const isEven = steps.every(({ stride }, i) => {
+    const next = steps[i + 1];
+    return !next || stride === next.stride * next.size;
+  });
+  return isEven ? mustAt(steps, steps.length - 1).stride : null;
+}
+
+function projectionsOf({ emitter: e, profile }: Workbench, stages: readonly RegionStage[]): Map<Cluster, Projection> {
+  const projections = new Map<Cluster, Projection>();
+  for (const stage of stages) {
+    if (stage.kind !== "sinkhorn") continue;
+    const [cluster] = stage.clusters;
+    projections.set(cluster, createProjection(e, cluster.anchor as NodeWith<"sinkhorn">, profile.lanes, false));
+  }
+  return projections;
 }
 
 function emitStage(
   bench: Workbench,
-  stage: Stage,
-  walk: Walk,
+  stage: RegionStage,
+  walk: TileWalk,
   products: Products,
   projections: ReadonlyMap<Cluster, Projection>,
 ): void {
+  const [cluster] = stage.clusters;
   switch (stage.kind) {
     case "map":
-      return mapStage(bench, stage.clusters[0]!, walk);
+      return mapStage(bench, cluster, walk);
     case "inner":
-      return innerStage(bench, stage.clusters[0]!, stage.wide, walk);
+      return innerStage(bench, cluster, stage.wide, walk);
     case "product":
-      return products.run(stage, walk);
+      return runProducts(products, stage, walk);
     case "chain":
-      return products.chain(stage, walk);
+      return runChain(products, stage, walk);
     case "sinkhorn":
-      return sinkhornStage(bench, stage.clusters[0]!, projections.get(stage.clusters[0]!)!, walk);
+      return sinkhornStage(bench, cluster, mustGet(projections, cluster), walk);
     default:
       return stage satisfies never;
   }
 }
 
-const eachToken = (bench: Workbench, walk: Walk, body: (token: Token) => void): void =>
+const eachToken = (bench: Workbench, walk: TileWalk, body: (token: Token) => void): void =>
   bench.emitter.loop(k.idx(0), walk.count, 1, (local) => body(walk.token(local)));
 
 /** A map, or a row with its reductions, of one token after the other. */
-function mapStage(bench: Workbench, cluster: Cluster, walk: Walk): void {
+function mapStage(bench: Workbench, cluster: Cluster, walk: TileWalk): void {
   const { emitter: e } = bench;
-  const reduced = cluster.axes ?? [];
-  const domain = reduced.length > 0 ? sumsOf(cluster)[0]!.inputs[0]! : cluster.roots[0]!;
-  const tokens = walk.axes(domain);
-  const own = domain.shape.map((_, axis) => axis).filter((axis) => !tokens.includes(axis));
-  const free = own.filter((axis) => !reduced.includes(axis));
-  const sizes = (list: readonly number[]): number[] => list.map((axis) => domain.shape[axis]!);
-  const trailing = reduced.includes(own[own.length - 1]!);
+  const sums = sumsOf(cluster);
+  const isReduced = (cluster.axes ?? []).length > 0;
+  const domain = isReduced ? mustAt(mustAt(sums, 0).inputs, 0) : mustAt(cluster.roots, 0);
+  const { free, reduced, trailing, result, term } = tokenRows(domain, cluster, walk.axes(domain));
   const { full, row } = byLevel(cluster);
-  const first = sumsOf(cluster).filter((node) => !waits(node, cluster));
-  eachToken(bench, walk, (token) => {
-    const inner = (kept: readonly Coord[], along: readonly Coord[]): Coord[] =>
-      coordsAt(
-        domain,
-        tokens,
-        token.parts,
-        own.map((axis) => (reduced.includes(axis) ? along[reduced.indexOf(axis)]! : kept[free.indexOf(axis)]!)),
-      );
-    const outer = (kept: readonly Coord[]): Coord[] =>
-      inner(
-        kept,
-        reduced.map(() => constant(0)),
-      ).filter((_, axis) => !reduced.includes(axis));
-    if (reduced.length === 0) return lanes(bench, sizes(free), (kept) => storeRoots(bench, full, inner(kept, [])));
+  const first = sums.filter((node) => !waits(node, cluster));
+  eachToken(bench, walk, ({ parts }) => {
+    if (!isReduced) return lanes(bench, free, (kept) => storeRoots(bench, full, term(parts, kept, [])));
     if (trailing && full.length === 0)
       return inTurns(
         bench,
-        sizes(free),
-        (kept) => first.map((node) => ({ node, coords: outer(kept) })),
-        (kept) => storeRoots(bench, row, outer(kept)),
+        free,
+        (kept) => first.map((node) => ({ node, coords: result(parts, kept) })),
+        (kept) => storeRoots(bench, row, result(parts, kept)),
       );
-    const walkFree = trailing
-      ? (body: (kept: Coord[]) => void): void => e.nest(sizes(free), body)
-      : (body: (kept: Coord[]) => void): void => lanes(bench, sizes(free), body);
-    walkFree((kept) => {
-      storeRoots(bench, row, outer(kept));
+    const eachResult = (kept: readonly Coord[]): void => {
+      storeRoots(bench, row, result(parts, kept));
       if (full.length === 0) return;
-      const store = (along: readonly Coord[]): void => storeRoots(bench, full, inner(kept, along));
-      if (trailing) lanes(bench, sizes(reduced), store);
-      else e.nest(sizes(reduced), store);
-    });
+      const store = (along: readonly Coord[]): void => storeRoots(bench, full, term(parts, kept, along));
+      if (trailing) lanes(bench, reduced, store);
+      else e.nest(reduced, store);
+    };
+    if (trailing) e.nest(free, eachResult);
+    else lanes(bench, free, eachResult);
   });
 }
 
 /** A product whose operands both belong to the token. */
-function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Walk): void {
+function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: TileWalk): void {
   const node = cluster.anchor as NodeWith<"contract">;
-  const tokens = walk.axes(node);
-  const sizes = node.shape.filter((_, axis) => !tokens.includes(axis));
+  const axes = walk.axes(node);
+  const sizes = node.shape.filter((_, axis) => !axes.includes(axis));
   eachToken(bench, walk, (token) => {
-    const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, tokens, token.parts, rest);
+    const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, axes, token.parts, rest);
     const store = (rest: readonly Coord[]): void => storeRoots(bench, cluster.roots, at(rest));
     if (wide) return lanes(bench, sizes, store);
     inTurns(bench, sizes, (rest) => [{ node, coords: at(rest) }], store);
@@ -238,42 +261,40 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Wal
 function inTurns(
   { emitter: e }: Workbench,
   sizes: readonly number[],
-  wanted: (at: readonly Coord[]) => readonly ReductionAt[],
+  reductionsAt: (at: readonly Coord[]) => readonly ReductionAt[],
   store: (at: readonly Coord[]) => void,
 ): void {
   if (sizeOf(sizes) > SPELT_OUT) return e.nest(sizes, store);
-  const all = Array.from({ length: sizeOf(sizes) }, (_, flat) => unflatten(flat, sizes).map(constant));
-  for (let from = 0; from < all.length; from += TOGETHER) {
-    const some = all.slice(from, from + TOGETHER);
-    e.together(some.flatMap(wanted));
-    some.forEach(store);
+  const positions = Array.from({ length: sizeOf(sizes) }, (_, flat) => unflatten(flat, sizes).map(constant));
+  for (let from = 0; from < positions.length; from += TOGETHER) {
+    const turn = positions.slice(from, from + TOGETHER);
+    e.together(turn.flatMap(reductionsAt));
+    turn.forEach(store);
   }
 }
 
-function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: Walk): void {
+/** Projections of the matrices of some tokens at once, a token in each lane. */
+function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: TileWalk): void {
   const { emitter: e, profile } = bench;
-  const node = cluster.anchor!;
-  const tokens = walk.axes(node);
-  const others = node.shape.slice(0, -2).filter((_, axis) => !tokens.includes(axis));
+  const node = cluster.anchor as NodeWith<"sinkhorn">;
+  const axes = walk.axes(node);
+  const others = node.shape.slice(0, -2).filter((_, axis) => !axes.includes(axis));
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
-    const block = neighbours(bench, walk, first, profile.lanes);
+    const tokens = neighbours(bench, walk, first, profile.lanes);
     e.nest(others, (rest) => {
       const at = (token: Token, row: Coord, column: Coord): Coord[] =>
-        coordsAt(node, tokens, token.parts, [...rest, row, column]);
+        coordsAt(node, axes, token.parts, [...rest, row, column]);
       projection(
         (input, row, column) => {
-          const items = block.map((token) => e.emit(node.inputs[input]!, at(token, row, column)));
-          return items.length === 1 ? items[0]! : k.lanes(items as [Expr, Expr, Expr, Expr]);
+          const items = tokens.map((token) => e.emit(mustAt(node.inputs, input), at(token, row, column)));
+          return items.length === 1 ? mustAt(items, 0) : k.lanes(items as [Expr, Expr, Expr, Expr]);
         },
-        (row, column, value) =>
-          block.forEach((token, l) =>
-            e.store(
-              bench.write(node),
-              node,
-              at(token, row, column),
-              block.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3),
-            ),
-          ),
+        (row, column, value) => {
+          for (const [l, token] of tokens.entries()) {
+            const part = tokens.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3);
+            e.store(bench.write(node), node, at(token, row, column), part);
+          }
+        },
       );
     });
   });

@@ -1,13 +1,12 @@
 /**
- * A region (`regions.ts`) on a GPU: every token goes through all stages of the region at once, taken by one invocation
- * or by a workgroup.
+ * A region (`../../fusion/regions.ts`) on a GPU: every token goes through all stages of the region at once, taken by
+ * one invocation or by a workgroup.
  *
  *   one invocation   walks over channels itself, four at a time; what stays on the chip lies in its private memory.
- *                    Nobody waits, which is
- *                    what software adapters need: there a barrier turns a kernel into a coroutine.
- *   a workgroup      strides over channels and sums together (`reductions.ts`); a stage begins when all have ended the
- *                    one before. What
- *                    stays on the chip lies in the memory that they share.
+ *                    Nobody waits, which is what software adapters need: there a barrier turns a kernel into a
+ *                    coroutine.
+ *   a workgroup      strides over channels and sums together (`../../emit/reductions.ts`); a stage begins when all have
+ *                    ended the one before. What stays on the chip lies in the memory that they share.
  *
  * A stage is a pass over its results, each computed where it is asked for; or, when it sums over many terms for few
  * results (the coefficients' products, norms, the gradients of mixes), one walk over the terms for all of them. Walks
@@ -18,17 +17,18 @@ import { sizeOf } from "../../../graph/record.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Node, NodeWith } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
+import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
-import { madeAt, planChip } from "./on-chip.js";
+import { madeAt, planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
 import { constant, type Coord } from "../../emit/coords.js";
-import { kernelize, type Bound, type Chip, type Places } from "../../emit/kernelize.js";
+import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
 import { createProjection, type Projection } from "../sinkhorn.js";
-import { stagesOf, type Stage } from "./stages.js";
-import { coordsAt, stridesInside, tokensOf, type Tokens } from "./tiles.js";
-import { clusterStage, ownOf, positions, summedBy, walksOf, type Team } from "./walks.js";
+import { stagesOf, type RegionStage } from "./stages.js";
+import { coordsAt, stridesInside, tokensOf, type RegionTokens } from "./tiles.js";
+import { clusterStage, computedBy, positions, summedBy, walksOf, type Team } from "./walks.js";
 
 /**
  * Words on the chip: those of a workgroup for its token, and those of an invocation alone, where each is set to zero
@@ -44,6 +44,7 @@ const SIDE_BY_SIDE = 4;
 /** Tokens of a workgroup whose invocations work alone. */
 const TOKENS = 32;
 
+/** The knobs of a region's kernel on a GPU. */
 export interface TokenTeam extends Choice {
   /** Invocations that take a token together. */
   readonly threads: number;
@@ -58,14 +59,15 @@ const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
 
 /** How a region is spread over a GPU. */
-interface Layout {
-  readonly tokens: Tokens;
-  readonly stages: readonly Stage[];
+interface RegionSpread {
+  readonly tokens: RegionTokens;
+  readonly stages: readonly RegionStage[];
+  /** The key of its choice: tokens x words of the widest result of a token. */
   readonly shape: string;
   readonly threads: number;
 }
 
-function layoutOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Layout {
+function spreadOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): RegionSpread {
   const tokens = tokensOf(region, classes);
   const widest = region.clusters
     .flatMap(({ roots }) => roots)
@@ -84,99 +86,127 @@ export function fitChip(
   isBase: (node: Node) => boolean,
 ): Region {
   if (region.clusters.length === 1) return region;
-  const {
-    tokens: { wordsOf },
-    stages,
-    threads,
-  } = layoutOf(region, classes, profile, { of: () => null, isBase });
-  const kept: Node[] = [];
+  const { tokens, stages, threads } = spreadOf(region, classes, profile, { of: () => null, isBase });
+  const { wordsOf } = tokens;
+  const room = threads === 1 ? PRIVATE : SHARED;
+  const fitting: Node[] = [];
   for (const node of [...region.onChip].sort((a, b) => wordsOf(a) - wordsOf(b))) {
-    if (planChip(stages, [...kept, node], wordsOf, VECTOR).words <= (threads === 1 ? PRIVATE : SHARED)) kept.push(node);
+    if (planChip(stages, [...fitting, node], wordsOf, VECTOR).words <= room) fitting.push(node);
   }
-  return { ...region, onChip: new Set(kept) };
+  return { ...region, onChip: new Set(fitting) };
 }
 
+/** One kernel of a region while it is made. */
+interface RegionKernel {
+  readonly bench: Workbench;
+  readonly spread: RegionSpread;
+  /** Projections by their stages. */
+  readonly projections: ReadonlyMap<RegionStage, Projection>;
+  /** Tells the chip which stage is emitted. */
+  readonly begin: (stage: RegionStage) => void;
+}
+
+/** The kernel of a region on a GPU. */
 export function tokenGpu(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  const { tokens, stages, shape, threads } = layoutOf(region, classes, profile, places);
-  const { axes, sizes, total, wordsOf } = tokens;
+  const spread = spreadOf(region, classes, profile, places);
+  const { tokens, stages, shape, threads } = spread;
   const alone = threads === 1;
   const workgroup = alone ? TOKENS : threads;
-  const { offsets, words } = planChip(stages, region.onChip, wordsOf, VECTOR);
-  let stage: Stage = stages[0]!;
-  const chip: Chip = {
-    isMade: (node) => stage.clusters.some((cluster) => cluster.members.has(node)),
-    arrayOf: (node) => (offsets.has(node) ? "chip" : null),
-    emission: {
-      spelt: SPELT,
-      wideLoads: true,
-      placed: (node, coords) => {
-        const offset = offsets.get(node);
-        return offset === undefined
-          ? null
-          : { coords: [...coords, constant(offset)], strides: [...stridesInside(node, axes(node)), 1] };
-      },
+  const plan = planChip(stages, region.onChip, tokens.wordsOf, VECTOR);
+  let current = mustAt(stages, 0);
+  const chip = chipOf(plan, tokens, () => current);
+  const cooperation = alone ? {} : { cooperation: { depth: 0, workgroup } };
+  const request = { name: "token", clusters: region.clusters, profile, places, lanes: 1, workgroup, chip } as const;
+  return kernelize({ ...request, ...cooperation }, (bench) => {
+    const { emitter: e } = bench;
+    bench.choose("token", shape, DEFAULT);
+    if (plan.words > 0) e.push(alone ? k.arrayS("chip", "f32", plan.words) : k.sharedS("chip", "f32", plan.words));
+    const projections = new Map<RegionStage, Projection>();
+    for (const stage of stages) {
+      if (stage.kind !== "sinkhorn") continue;
+      const anchor = stage.clusters[0].anchor as NodeWith<"sinkhorn">;
+      projections.set(stage, createProjection(e, anchor, 1, isSpelt(stage, threads)));
+    }
+    const kernel = { bench, spread, projections, begin: (stage: RegionStage) => void (current = stage) };
+    if (!alone) {
+      runStages(kernel, workgroupTeam(kernel));
+      return tokens.total;
+    }
+    const flat = k.add(k.mul(group, k.idx(workgroup)), local);
+    e.guard(k.lt(flat, k.idx(tokens.total)), () => runStages(kernel, loneTeam(kernel, e.coord(flat))));
+    return Math.ceil(tokens.total / workgroup);
+  });
+}
+
+/** A small matrix of an invocation alone comes from its registers, and stays there. */
+const isSpelt = ({ clusters: [cluster] }: RegionStage, threads: number): boolean =>
+  threads === 1 && sizeOf(cluster.shape.slice(-2)) <= SPELT;
+
+/** The memory of the kernel, one token's values side by side; `current` says which stage is emitted. */
+const chipOf = ({ offsets }: ChipPlan, { axes }: RegionTokens, current: () => RegionStage): Chip => ({
+  isMade: (node) => current().clusters.some((cluster) => cluster.members.has(node)),
+  arrayOf: (node) => (offsets.has(node) ? "chip" : null),
+  emission: {
+    spelt: SPELT,
+    wideLoads: true,
+    placed: (node, coords) => {
+      const offset = offsets.get(node);
+      if (offset === undefined) return null;
+      return { coords: [...coords, constant(offset)], strides: [...stridesInside(node, axes(node)), 1] };
+    },
+  },
+});
+
+/** A workgroup for each token: its invocations stride over the positions of a pass. */
+function workgroupTeam({ bench, spread: { tokens, threads } }: RegionKernel): Team {
+  const { emitter: e } = bench;
+  const once: Team["once"] = (body) => e.guard(k.eq(local, k.idx(0)), body);
+  return {
+    bench,
+    tokens,
+    parts: e.split({ at: group, lane: 0, depth: 0 }, tokens.sizes),
+    once,
+    spread: (extent, _, body) =>
+      sizeOf(extent) === 1
+        ? once(() => body(extent.map(() => constant(0))))
+        : e.loop(local, k.idx(sizeOf(extent)), threads, (flat) => body(e.split(flat, extent))),
+  };
+}
+
+/** An invocation for each token, which walks over all positions itself. */
+function loneTeam({ bench, spread: { tokens } }: RegionKernel, token: Coord): Team {
+  const { emitter: e } = bench;
+  return {
+    bench,
+    tokens,
+    parts: e.split(token, tokens.sizes),
+    once: (body) => body(),
+    spread: (extent, light, body) => {
+      if (light && sizeOf(extent) <= SPELT) return positions(extent, true).forEach(body);
+      const outer = extent.slice(0, -1);
+      if (!light || sizeOf(outer) > SIDE_BY_SIDE) return e.nest(extent, body);
+      // What does not depend on the outer axes (the other streams) is loaded once for all of them.
+      e.nest(extent.slice(-1), (last) => positions(outer, false).forEach((at) => body([...at, ...last])));
     },
   };
-  return kernelize(
-    {
-      name: "token",
-      clusters: region.clusters,
-      profile,
-      places,
-      lanes: 1,
-      workgroup,
-      chip,
-      ...(alone ? {} : { cooperation: { depth: 0, workgroup } }),
-    },
-    (bench) => {
-      const { emitter: e } = bench;
-      bench.choose("token", shape, DEFAULT);
-      if (words > 0) e.push(alone ? k.arrayS("chip", "f32", words) : k.sharedS("chip", "f32", words));
-      const projections = new Map<Stage, Projection>();
-      /** A small matrix of an invocation alone comes from its registers, and stays there. */
-      const spelt = ({ clusters: [cluster] }: Stage): boolean => alone && sizeOf(cluster.shape.slice(-2)) <= SPELT;
-      for (const each of stages) {
-        if (each.kind === "sinkhorn")
-          projections.set(each, createProjection(e, each.clusters[0].anchor as NodeWith<"sinkhorn">, 1, spelt(each)));
-      }
-      /** Whether all that a later stage sums is there when stage `i` begins. */
-      const mayBegin = (other: Stage, i: number): boolean =>
-        summedBy(other, tokens, places.isBase).every((node) => madeAt(stages, node) < i);
-      const run = (team: Team): void =>
-        stages.forEach((each, i) => {
-          stage = each;
-          e.together(
-            [each, ...stages.slice(i + 1).filter((other) => mayBegin(other, i))].flatMap((other) =>
-              walksOf(other, team),
-            ),
-          );
-          if (each.kind === "sinkhorn") sinkhornStage(team, each.clusters[0], projections.get(each)!, spelt(each));
-          else for (const cluster of ownOf(each)) clusterStage(team, cluster, each);
-          if (!alone && i + 1 < stages.length) e.push(k.barrier(true));
-        });
-      if (!alone) {
-        const once = (body: () => void): void => e.guard(k.eq(local, k.idx(0)), body);
-        const spread: Team["spread"] = (extent, _, body) =>
-          sizeOf(extent) === 1
-            ? once(() => body(extent.map(() => constant(0))))
-            : e.loop(local, k.idx(sizeOf(extent)), threads, (flat) => body(e.split(flat, extent)));
-        run({ bench, tokens, parts: e.split({ at: group, lane: 0, depth: 0 }, sizes), spread, once });
-        return total;
-      }
-      const spread: Team["spread"] = (extent, light, body) => {
-        if (light && sizeOf(extent) <= SPELT) return positions(extent, true).forEach(body);
-        const outer = extent.slice(0, -1);
-        if (!light || sizeOf(outer) > SIDE_BY_SIDE) return e.nest(extent, body);
-        // What does not depend on the outer axes (the other streams) is loaded once for all of them.
-        e.nest(extent.slice(-1), (last) => positions(outer, false).forEach((at) => body([...at, ...last])));
-      };
-      const flat = k.add(k.mul(group, k.idx(workgroup)), local);
-      e.guard(k.lt(flat, k.idx(total)), () =>
-        run({ bench, tokens, parts: e.split(e.coord(flat), sizes), spread, once: (body) => body() }),
-      );
-      return Math.ceil(total / workgroup);
-    },
-  );
+}
+
+/** All stages one after the other; walks of later ones join the first whose beginning they can share. */
+function runStages({ bench, spread, projections, begin }: RegionKernel, team: Team): void {
+  const { tokens, stages, threads } = spread;
+  const { emitter: e, places } = bench;
+  /** Whether all that a later stage sums is there when stage `i` begins. */
+  const mayBegin = (later: RegionStage, i: number): boolean =>
+    summedBy(later, tokens, places.isBase).every((node) => madeAt(stages, node) < i);
+  for (const [i, stage] of stages.entries()) {
+    begin(stage);
+    const walking = [stage, ...stages.slice(i + 1).filter((later) => mayBegin(later, i))];
+    e.together(walking.flatMap((other) => walksOf(other, team)));
+    if (stage.kind === "sinkhorn")
+      sinkhornStage(team, stage.clusters[0], mustGet(projections, stage), isSpelt(stage, threads));
+    else for (const cluster of computedBy(stage)) clusterStage(team, cluster, stage);
+    if (threads > 1 && i + 1 < stages.length) e.push(k.barrier(true));
+  }
 }
 
 /** A matrix is one invocation's work. */
@@ -187,20 +217,18 @@ function sinkhornStage(
   spelt: boolean,
 ): void {
   const { emitter: e } = bench;
-  const node = cluster.anchor!;
-  const own = tokens.axes(node);
-  const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, own, parts, rest);
-  spread(
-    node.shape.slice(0, -2).filter((_, axis) => !own.includes(axis)),
-    false,
-    (matrix) =>
-      project(
-        (input, row, column) => e.emit(node.inputs[input]!, at([...matrix, row, column])),
-        (row, column, value) => {
-          const coords = at([...matrix, row, column]);
-          if (spelt) e.define(node, coords, value);
-          e.store(bench.write(node), node, coords, value);
-        },
-      ),
+  const node = cluster.anchor as NodeWith<"sinkhorn">;
+  const axes = tokens.axes(node);
+  const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, axes, parts, rest);
+  const matrices = node.shape.slice(0, -2).filter((_, axis) => !axes.includes(axis));
+  spread(matrices, false, (matrix) =>
+    project(
+      (input, row, column) => e.emit(mustAt(node.inputs, input), at([...matrix, row, column])),
+      (row, column, value) => {
+        const coords = at([...matrix, row, column]);
+        if (spelt) e.define(node, coords, value);
+        e.store(bench.write(node), node, coords, value);
+      },
+    ),
   );
 }

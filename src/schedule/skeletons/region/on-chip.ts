@@ -1,10 +1,11 @@
 /** Where the tensors lie that stay inside a region's kernel: ranges whose stages do not overlap share memory. */
 import type { Node } from "../../../graph/node.js";
+import { mustAt } from "../../../../runtime/lookup.js";
 import { layOut } from "../../memory/lifetimes.js";
-import type { Stage } from "./stages.js";
+import type { RegionStage } from "./stages.js";
 
+/** Places of nodes in the memory of a kernel, in words. */
 export interface ChipPlan {
-  /** In words. */
   readonly offsets: ReadonlyMap<Node, number>;
   readonly words: number;
 }
@@ -14,7 +15,7 @@ export interface ChipPlan {
  * no offset.
  */
 export function planChip(
-  stages: readonly Stage[],
+  stages: readonly RegionStage[],
   onChip: Iterable<Node>,
   wordsOf: (node: Node) => number,
   slot: number,
@@ -29,14 +30,14 @@ export function planChip(
       };
     }),
   );
-  return { offsets: new Map(nodes.map((node, i) => [node, offsets[i]!])), words };
+  return { offsets: new Map(nodes.map((node, i) => [node, mustAt(offsets, i)])), words };
 }
 
 /** The stage that stores a node; -1 for none of these. */
-export const madeAt = (stages: readonly Stage[], node: Node): number =>
+export const madeAt = (stages: readonly RegionStage[], node: Node): number =>
   stages.findIndex(({ clusters }) => clusters.some(({ roots }) => roots.includes(node)));
 
-const lastRead = (stages: readonly Stage[], node: Node): number =>
+const lastRead = (stages: readonly RegionStage[], node: Node): number =>
   stages.reduce(
     (last, { clusters }, i) => (clusters.some(({ reads }) => reads.has(node)) ? i : last),
     madeAt(stages, node),

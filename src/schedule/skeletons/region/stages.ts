@@ -6,17 +6,19 @@
  * pass then.
  */
 import type { Node, NodeWith } from "../../../graph/node.js";
-import { letters } from "../../../graph/ops/structure.js";
-import type { AxisClasses } from "../../fusion/axes.js";
+import { mustAt } from "../../../../runtime/lookup.js";
 import type { Places } from "../../emit/kernelize.js";
+import type { AxisClasses } from "../../fusion/axes.js";
+import { parseSpec } from "../../fusion/contraction.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { weightsOf, type Region } from "../../fusion/regions.js";
 import { sameShape, sizeOf } from "../../../graph/record.js";
 import { access, behindViews } from "../../fusion/views.js";
 
+/** Products of one operand of a token with weights that all tokens share; they share the walk over the operand. */
 export interface ProductStage {
   readonly kind: "product";
-  readonly clusters: readonly Cluster[];
+  readonly clusters: readonly [Cluster, ...Cluster[]];
   /** The operand with weights, the same for all clusters. */
   readonly operand: 0 | 1;
   /** Columns of all results together. */
@@ -26,15 +28,16 @@ export interface ProductStage {
 /** Products whose results add up, in the same registers one after the other, and a map that reads the last of them. */
 export interface ChainStage {
   readonly kind: "chain";
-  readonly clusters: readonly Cluster[];
-  readonly products: readonly ProductStage[];
+  readonly clusters: readonly [Cluster, ...Cluster[]];
+  readonly products: readonly [ProductStage, ...ProductStage[]];
   readonly after: Cluster | null;
 }
 
 /** Up to as many columns are spelt out in the kernel's text; more are a loop over those of one product. */
 export const SPELT_OUT = 64;
 
-export type Stage =
+/** One stage of a region. */
+export type RegionStage =
   /** The first cluster, and products that it computes where it reads them. */
   | { readonly kind: "map"; readonly clusters: readonly [Cluster, ...Cluster[]] }
   | { readonly kind: "sinkhorn"; readonly clusters: readonly [Cluster] }
@@ -43,110 +46,130 @@ export type Stage =
   | ProductStage
   | ChainStage;
 
-/** `wideJoin`: whether products with weights that have more columns than terms are computed where they are read. */
-export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): Stage[] {
+/** What is decided about the stages of a region while they are made. */
+interface Staging {
+  readonly region: Region;
+  readonly places: Places;
+  /** Whether products with weights that have more columns than terms are computed where they are read. */
+  readonly wideJoin: boolean;
+  /** The tokens' axes that a node has. */
+  readonly tokensOf: (node: Node) => readonly number[];
+  /** The products that a cluster computes where it reads them. */
+  readonly joined: Map<Cluster, Cluster[]>;
+  readonly stages: RegionStage[];
+}
+
+/**
+ * The stages of a region in order. `wideJoin`: whether products with weights that have more columns than terms are
+ * computed where they are read.
+ */
+export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): RegionStage[] {
   const tokensOf = (node: Node): number[] =>
     region.tokens.map((token) => classes(node).indexOf(token)).filter((axis) => axis >= 0);
-  const shapeOf = (node: NodeWith<"contract">): ReturnType<typeof weightsOf> =>
-    weightsOf(node, (operand) => tokensOf(operand).length > 0);
-  /** Whether a product may be computed where its result is read, in one pass over it. */
-  const isPass = (node: NodeWith<"contract">): boolean => {
-    if (!wideJoin) return shapeOf(node) === null;
-    const own = tokensOf(node);
-    return sizeOf(node.shape.filter((_, axis) => !own.includes(axis))) > sizeOf(termsOf(node));
-  };
-  const joined = new Map<Cluster, Cluster[]>();
-  const stages: Stage[] = [];
+  const staging: Staging = { region, places, wideJoin, tokensOf, joined: new Map(), stages: [] };
   for (const cluster of region.clusters) {
-    const { anchor } = cluster;
-    if (anchor?.op !== "contract") {
-      if (cluster.kind === "sinkhorn") stages.push({ kind: "sinkhorn", clusters: [cluster] });
-      else stages.push({ kind: "map", clusters: [cluster, ...(joined.get(cluster) ?? [])] });
-      continue;
-    }
-    const weights = shapeOf(anchor);
-    if (
-      !weights ||
-      isPass(anchor) ||
-      !isPlain(anchor, weights.operand, tokensOf(anchor.inputs[1 - weights.operand]!))
-    ) {
-      const reader = isPass(anchor) ? readerToJoin(cluster) : null;
-      const own = [cluster, ...(joined.get(cluster) ?? [])] as const;
-      if (reader) joined.set(reader, [...(joined.get(reader) ?? []), ...own]);
-      else stages.push({ kind: "inner", clusters: own, wide: isWide(anchor, places) });
-      continue;
-    }
-    const before = stages[stages.length - 1];
-    if (
-      before?.kind === "product" &&
-      before.columns + weights.columns <= SPELT_OUT &&
-      sharesWalk(before, cluster, weights.operand)
-    ) {
-      stages[stages.length - 1] = {
-        ...before,
-        clusters: [...before.clusters, cluster],
-        columns: before.columns + weights.columns,
-      };
-    } else stages.push({ kind: "product", clusters: [cluster], operand: weights.operand, columns: weights.columns });
+    if (cluster.anchor?.op === "contract") addProduct(staging, cluster, cluster.anchor);
+    else if (cluster.kind === "sinkhorn") staging.stages.push({ kind: "sinkhorn", clusters: [cluster] });
+    else staging.stages.push({ kind: "map", clusters: withJoined(staging, cluster) });
   }
-  return stages;
+  return staging.stages;
+}
 
-  /**
-   * The one map without reductions that reads the product, at its own coordinates, when nothing else does; or that
-   * product's epilogue.
-   */
-  function readerToJoin(cluster: Cluster): Cluster | null {
-    const [root] = cluster.roots;
-    if (cluster.roots.length !== 1 || (root !== cluster.anchor && !wideJoin) || !region.onChip.has(root!)) return null;
-    const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root!));
-    if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root!.shape) !== sizeOf(reader.shape))
-      return null;
-    if (reader.kind === "map") return reader;
-    if (!wideJoin || reader.anchor?.op !== "contract" || !isPass(reader.anchor)) return null;
-    return reader.anchor.inputs.some((input) => behindViews(input, places.isBase) === root) ? null : reader;
+const withJoined = ({ joined }: Staging, cluster: Cluster): [Cluster, ...Cluster[]] => [
+  cluster,
+  ...(joined.get(cluster) ?? []),
+];
+
+function addProduct(staging: Staging, cluster: Cluster, anchor: NodeWith<"contract">): void {
+  const { stages, places, tokensOf } = staging;
+  const weights = readWeights(staging, anchor);
+  const isPlain =
+    weights !== null &&
+    !isPass(staging, anchor) &&
+    hasPlainRows(anchor, weights.operand, tokensOf(mustAt(anchor.inputs, 1 - weights.operand)));
+  if (!isPlain) {
+    const clusters = withJoined(staging, cluster);
+    const reader = isPass(staging, anchor) ? readerToJoin(staging, cluster) : null;
+    if (reader) staging.joined.set(reader, [...(staging.joined.get(reader) ?? []), ...clusters]);
+    else stages.push({ kind: "inner", clusters, wide: isWide(anchor, places) });
+    return;
+  }
+  const { operand, columns } = weights;
+  const before = stages[stages.length - 1];
+  const joinsBefore =
+    before?.kind === "product" && before.columns + columns <= SPELT_OUT && sharesWalk(before, cluster, anchor, operand);
+  if (!joinsBefore) stages.push({ kind: "product", clusters: [cluster], operand, columns });
+  else {
+    const clusters = [...before.clusters, cluster] as const;
+    stages[stages.length - 1] = { ...before, clusters, columns: before.columns + columns };
   }
 }
 
-/** The extent of the sum of a product. */
+/** Which operand of a product is weights without a token's axis, and how many columns they have. */
+const readWeights = ({ tokensOf }: Staging, anchor: NodeWith<"contract">): ReturnType<typeof weightsOf> =>
+  weightsOf(anchor, (operand) => tokensOf(operand).length > 0);
+
+/** Whether a product may be computed where its result is read, in one pass over it. */
+function isPass(staging: Staging, anchor: NodeWith<"contract">): boolean {
+  if (!staging.wideJoin) return readWeights(staging, anchor) === null;
+  const tokens = staging.tokensOf(anchor);
+  return sizeOf(anchor.shape.filter((_, axis) => !tokens.includes(axis))) > sizeOf(termsOf(anchor));
+}
+
+/**
+ * The one map without reductions that reads the product, at its own coordinates, when nothing else does; or that
+ * product's epilogue.
+ */
+function readerToJoin(staging: Staging, cluster: Cluster): Cluster | null {
+  const { region, wideJoin, places } = staging;
+  const [root, ...otherRoots] = cluster.roots;
+  if (!root || otherRoots.length > 0 || (root !== cluster.anchor && !wideJoin) || !region.onChip.has(root)) return null;
+  const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root));
+  if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root.shape) !== sizeOf(reader.shape)) return null;
+  if (reader.kind === "map") return reader;
+  if (!wideJoin || reader.anchor?.op !== "contract" || !isPass(staging, reader.anchor)) return null;
+  return reader.anchor.inputs.some((input) => behindViews(input, places.isBase) === root) ? null : reader;
+}
+
+/** The extents of the sum of a product. */
 export function termsOf(node: NodeWith<"contract">): number[] {
-  const l = letters(node.attrs.spec)!;
-  return [...l.a].flatMap((letter, axis) => (l.out.includes(letter) ? [] : [node.inputs[0]!.shape[axis]!]));
+  const { a, out } = parseSpec(node.attrs.spec);
+  const left = mustAt(node.inputs, 0);
+  return [...a].flatMap((letter, axis) => (out.includes(letter) ? [] : [mustAt(left.shape, axis)]));
 }
 
 /**
  * Whether every letter is a token's, a column's or summed: one row of the result a token, and the weights not indexed
  * by it.
  */
-function isPlain(node: NodeWith<"contract">, operand: 0 | 1, tokens: readonly number[]): boolean {
-  const l = letters(node.attrs.spec)!;
-  const [term, other] = operand === 0 ? [l.a, l.b] : [l.b, l.a];
+function hasPlainRows(node: NodeWith<"contract">, operand: 0 | 1, tokens: readonly number[]): boolean {
+  const { a, b, out } = parseSpec(node.attrs.spec);
+  const [weights, streams] = operand === 0 ? [a, b] : [b, a];
   return (
-    [...other].every((letter, axis) => tokens.includes(axis) || !l.out.includes(letter)) &&
-    [...term].every((letter) => !l.out.includes(letter) || !other.includes(letter))
+    [...streams].every((letter, axis) => tokens.includes(axis) || !out.includes(letter)) &&
+    [...weights].every((letter) => !out.includes(letter) || !streams.includes(letter))
   );
 }
 
 function isWide(node: NodeWith<"contract">, places: Places): boolean {
-  const l = letters(node.attrs.spec)!;
-  const last = l.out[l.out.length - 1]!;
-  return [l.a, l.b].some((term, i) => {
+  const { a, b, out } = parseSpec(node.attrs.spec);
+  const last = mustAt(out, out.length - 1);
+  return [a, b].some((term, i) => {
     const axis = term.indexOf(last);
-    return axis >= 0 && access(node.inputs[i]!, places.isBase)?.strides[axis] === 1;
+    return axis >= 0 && access(mustAt(node.inputs, i), places.isBase)?.strides[axis] === 1;
   });
 }
 
 /**
  * Whether a product walks over the same operand in the same way as those of a stage, and reads none of their results.
  */
-function sharesWalk(stage: ProductStage, cluster: Cluster, operand: 0 | 1): boolean {
-  const [first] = stage.clusters;
-  const [one, other] = [first!.anchor as NodeWith<"contract">, cluster.anchor as NodeWith<"contract">];
-  if (operand !== stage.operand || one.inputs[1 - operand] !== other.inputs[1 - operand]) return false;
+function sharesWalk(stage: ProductStage, cluster: Cluster, anchor: NodeWith<"contract">, operand: 0 | 1): boolean {
+  const stageAnchor = stage.clusters[0].anchor as NodeWith<"contract">;
+  if (operand !== stage.operand || stageAnchor.inputs[1 - operand] !== anchor.inputs[1 - operand]) return false;
   if (stage.clusters.some(({ roots }) => roots.some((root) => cluster.reads.has(root)))) return false;
   const summed = (node: NodeWith<"contract">): number[] => {
-    const l = letters(node.attrs.spec)!;
-    const term = operand === 0 ? l.b : l.a;
-    return [...term].flatMap((letter, i) => (l.out.includes(letter) ? [] : [i]));
+    const { a, b, out } = parseSpec(node.attrs.spec);
+    return [...(operand === 0 ? b : a)].flatMap((letter, i) => (out.includes(letter) ? [] : [i]));
   };
-  return sameShape(summed(one), summed(other));
+  return sameShape(summed(stageAnchor), summed(anchor));
 }

@@ -2,15 +2,17 @@
 import type { Node } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
-import type { AxisClasses } from "../../fusion/axes.js";
-import type { Coord } from "../../emit/coords.js";
+import { mustAt } from "../../../../runtime/lookup.js";
+import { constant, type Coord } from "../../emit/coords.js";
 import type { Workbench } from "../../emit/kernelize.js";
+import type { AxisClasses } from "../../fusion/axes.js";
+import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
 import { sizeOf } from "../../../graph/record.js";
 import { rowMajor } from "../../fusion/views.js";
 
 /** The tokens of a region. */
-export interface Tokens {
+export interface RegionTokens {
   /** The tokens' axes of a node, in the order of a token's parts. */
   readonly axes: (node: Node) => readonly number[];
   readonly sizes: readonly number[];
@@ -19,10 +21,11 @@ export interface Tokens {
   readonly wordsOf: (node: Node) => number;
 }
 
-export function tokensOf({ tokens, clusters }: Region, classes: AxisClasses): Tokens {
+/** Reads which axes of its nodes are the tokens of a region. */
+export function tokensOf({ tokens, clusters }: Region, classes: AxisClasses): RegionTokens {
   const axes = (node: Node): number[] => tokens.map((token) => classes(node).indexOf(token));
-  const sample = clusters[0]!.roots[0]!;
-  const sizes = axes(sample).map((axis) => sample.shape[axis]!);
+  const sample = mustAt(mustAt(clusters, 0).roots, 0);
+  const sizes = axes(sample).map((axis) => mustAt(sample.shape, axis));
   const total = sizeOf(sizes);
   return { axes, sizes, total, wordsOf: (node) => sizeOf(node.shape) / total };
 }
@@ -41,7 +44,8 @@ export interface Token {
   readonly local: Coord;
 }
 
-export interface Walk {
+/** How a stage walks over the tokens of a tile. */
+export interface TileWalk {
   /** The tokens' axes of a node, in the order of a token's parts. */
   readonly axes: (node: Node) => readonly number[];
   /** Words from a token to the next in a stored node, or null when they are not evenly spaced. */
@@ -63,25 +67,60 @@ export function coordsAt(
 ): Coord[] {
   let i = 0;
   return node.shape.map((_, axis) => {
-    const own = axes.indexOf(axis);
-    return own >= 0 ? parts[own]! : rest[i++]!;
+    const part = axes.indexOf(axis);
+    return part >= 0 ? mustAt(parts, part) : mustAt(rest, i++);
   });
 }
 
+/** A cluster's values of one token: results over free axes, each with terms over the axes that are reduced. */
+export interface TokenRows {
+  /** Sizes of the free and of the reduced axes. */
+  readonly free: readonly number[];
+  readonly reduced: readonly number[];
+  /** Whether the last axis of a token is reduced. */
+  readonly trailing: boolean;
+  /** Coordinates of a result at a position of the free axes. */
+  readonly result: (parts: readonly Coord[], kept: readonly Coord[]) => Coord[];
+  /** Coordinates of one of its terms. */
+  readonly term: (parts: readonly Coord[], kept: readonly Coord[], along: readonly Coord[]) => Coord[];
+}
+
+/** Cuts the axes of `domain`, which are those of the cluster, into the tokens', free and reduced ones. */
+export function tokenRows(domain: Node, cluster: Cluster, tokens: readonly number[]): TokenRows {
+  const reduced = cluster.axes ?? [];
+  const inToken = [...domain.shape.keys()].filter((axis) => !tokens.includes(axis));
+  const free = inToken.filter((axis) => !reduced.includes(axis));
+  const term: TokenRows["term"] = (parts, kept, along) => {
+    const rest = inToken.map((axis) =>
+      reduced.includes(axis) ? mustAt(along, reduced.indexOf(axis)) : mustAt(kept, free.indexOf(axis)),
+    );
+    return coordsAt(domain, tokens, parts, rest);
+  };
+  const zeros = reduced.map(() => constant(0));
+  return {
+    free: free.map((axis) => mustAt(domain.shape, axis)),
+    reduced: reduced.map((axis) => mustAt(domain.shape, axis)),
+    trailing: inToken.length > 0 && reduced.includes(mustAt(inToken, inToken.length - 1)),
+    result: (parts, kept) => term(parts, kept, zeros).filter((_, axis) => !reduced.includes(axis)),
+    term,
+  };
+}
+
 /** Whether a block of `height` neighbours may reach past the end of its tile. */
-export const clamps = (walk: Walk, height: number): boolean =>
+export const clamps = (walk: TileWalk, height: number): boolean =>
   !walk.whole || walk.count.kind !== "const" || walk.count.value % height !== 0;
 
 /**
  * Tokens of the tile from `first`, one after the other; past its end the last one again, whose results are stored again
  * where they stand.
  */
-export function neighbours(bench: Workbench, walk: Walk, first: Coord, height: number): Token[] {
+export function neighbours(bench: Workbench, walk: TileWalk, first: Coord, height: number): [Token, ...Token[]] {
   const { emitter: e } = bench;
   const clamped = clamps(walk, height);
-  return Array.from({ length: height }, (_, r) => {
-    if (r === 0) return walk.token(first);
+  const tokens: [Token, ...Token[]] = [walk.token(first)];
+  for (let r = 1; r < height; r++) {
     const at = k.add(first.at, k.idx(r));
-    return walk.token(e.coord(clamped ? k.min(at, k.sub(walk.count, k.idx(1))) : at));
-  });
+    tokens.push(walk.token(e.coord(clamped ? k.min(at, k.sub(walk.count, k.idx(1))) : at)));
+  }
+  return tokens;
 }

@@ -1,0 +1,264 @@
+/**
+ * Weights of products inside a region, packed once a group: block of columns by block of columns in the order of the
+ * sum, so that a tile reads them in one run and no column is strided. Few columns (gates) are spelt out, in blocks that
+ * may hold those of several products of one operand. Many (the gradient of the streams) lie in blocks of the columns
+ * that are in registers together, or, where their number does not divide so, in rows, one for each term of the sum.
+ */
+import type { Node, NodeWith } from "../../../graph/node.js";
+import { sizeOf } from "../../../graph/record.js";
+import * as k from "../../../kernel/build.js";
+import type { Expr } from "../../../kernel/ir.js";
+import { mustAt } from "../../../../runtime/lookup.js";
+import { constant, type Coord } from "../../emit/emit.js";
+import type { Workbench } from "../../emit/kernelize.js";
+import { unflatten } from "../../emit/reductions.js";
+import { parseSpec } from "../../fusion/contraction.js";
+import type { Cluster } from "../../fusion/partition.js";
+import { rowMajor } from "../../fusion/views.js";
+import { transpose } from "../transpose.js";
+import { SPELT_OUT, type ProductStage } from "./stages.js";
+
+/** Vectors of columns in a register block. */
+export const VECTORS = 2;
+/** Columns of such a block. */
+const BLOCK = 4 * VECTORS;
+
+/** A product of a token's operand with weights that all tokens share, read letter by letter. */
+export interface WeightedProduct {
+  readonly cluster: Cluster;
+  readonly node: NodeWith<"contract">;
+  readonly weights: Node;
+  /** The operand that belongs to the token. */
+  readonly streams: Node;
+  /** The letters of the weights, of the streams and of the result. */
+  readonly weightLetters: string;
+  readonly streamLetters: string;
+  readonly resultLetters: string;
+  /** Letters of the weights that the result keeps, in the order of the weights, and their extents. */
+  readonly columns: string;
+  readonly columnSizes: readonly number[];
+  /** Letters that are summed, in the order of the streams, and their extents. */
+  readonly summed: string;
+  readonly terms: readonly number[];
+}
+
+/** Reads the product of a cluster; `operand` is the one with weights. */
+export function readWeighted(cluster: Cluster, operand: 0 | 1): WeightedProduct {
+  const node = cluster.anchor as NodeWith<"contract">;
+  const { a, b, out } = parseSpec(node.attrs.spec);
+  const [weightLetters, streamLetters] = operand === 0 ? [a, b] : [b, a];
+  const weights = mustAt(node.inputs, operand);
+  const columns = [...weightLetters].filter((letter) => out.includes(letter));
+  const summed = [...streamLetters].filter((letter) => !out.includes(letter));
+  const sizeIn = (letter: string): number => mustAt(weights.shape, weightLetters.indexOf(letter));
+  return {
+    cluster,
+    node,
+    weights,
+    streams: mustAt(node.inputs, 1 - operand),
+    weightLetters,
+    streamLetters,
+    resultLetters: out,
+    columns: columns.join(""),
+    columnSizes: columns.map(sizeIn),
+    summed: summed.join(""),
+    terms: summed.map(sizeIn),
+  };
+}
+
+/** The products of a stage. */
+export const readStage = ({
+  clusters: [first, ...others],
+  operand,
+}: ProductStage): [WeightedProduct, ...WeightedProduct[]] => [
+  readWeighted(first, operand),
+  ...others.map((cluster) => readWeighted(cluster, operand)),
+];
+
+/** One vector of columns of a product, or a single column. */
+export interface Column {
+  readonly product: WeightedProduct;
+  /** Its coordinates along the product's columns. */
+  readonly at: readonly Coord[];
+  readonly lanes: 1 | 4;
+}
+
+/** Columns that are in registers together. */
+export type ColumnBlock = readonly [Column, ...Column[]];
+
+/** The number of columns in a block, or in a part of one. */
+export const widthOf = (block: readonly Column[]): number => block.reduce((sum, { lanes }) => sum + lanes, 0);
+
+/** The array that holds the weights of a stage. */
+export interface PackedWeights {
+  readonly panel: string;
+  /** Blocks of columns that are spelt out, each with all of its terms; null where there are too many columns. */
+  readonly blocks: readonly ColumnBlock[] | null;
+}
+
+/** Declares the panel of a stage and fills it; to be called in the outermost scope. */
+export function packWeights(bench: Workbench, stage: ProductStage): PackedWeights {
+  const { emitter: e, profile } = bench;
+  const products = readStage(stage);
+  const [first] = products;
+  const panel = e.fresh("panel");
+  e.push(k.arrayS(panel, "f32", sizeOf(first.terms) * stage.columns));
+  if (stage.columns > SPELT_OUT) {
+    if (isBlocked(bench, first)) packBlocks(bench, first, panel);
+    else packRows(bench, first, panel);
+    return { panel, blocks: null };
+  }
+  const columns = products.flatMap((product) => spellOut(product, profile.lanes));
+  const blocks = inBlocks(columns, profile.lanes === 4 ? VECTORS : 4);
+  packSpelt(bench, first.terms, panel, blocks);
+  return { panel, blocks };
+}
+
+function inBlocks(columns: readonly Column[], most: number): ColumnBlock[] {
+  const blocks: ColumnBlock[] = [];
+  for (let from = 0; from < columns.length; from += most) {
+    const [first, ...others] = columns.slice(from, from + most);
+    if (first) blocks.push([first, ...others]);
+  }
+  return blocks;
+}
+
+/** The columns of a product as vectors where four of the last axis remain, else one by one. */
+function spellOut(product: WeightedProduct, lanes: 1 | 4): Column[] {
+  const sizes = product.columnSizes;
+  const last = sizes[sizes.length - 1] ?? 1;
+  const outerSizes = sizes.slice(0, -1);
+  const columns: Column[] = [];
+  for (let o = 0; o < sizeOf(outerSizes); o++) {
+    const outer = unflatten(o, outerSizes).map(constant);
+    for (let c = 0; c < last;) {
+      const width = lanes === 4 && last - c >= 4 ? 4 : 1;
+      const at = sizes.length ? [...outer, { ...constant(c), lane: width === 4 ? 1 : 0 }] : [];
+      columns.push({ product, at, lanes: width });
+      c += width;
+    }
+  }
+  return columns;
+}
+
+/** Packs columns that are spelt out: block after block, each with a row for every term. */
+function packSpelt(bench: Workbench, terms: readonly number[], panel: string, blocks: readonly ColumnBlock[]): void {
+  const { emitter: e } = bench;
+  let start = 0;
+  for (const block of blocks) {
+    const width = widthOf(block);
+    const from = start;
+    const strides = rowMajor(terms).map((stride) => stride * width);
+    e.nest(terms, (summed) => {
+      const row = e.address(summed, strides).at;
+      let offset = from;
+      for (const { product, at, lanes } of block) {
+        const value = weightAt(bench, product, at, summed);
+        e.push(k.store(panel, k.add(row, k.idx(offset)), value.type.lanes === lanes ? value : k.splat(value)));
+        offset += lanes;
+      }
+    });
+    start += width * sizeOf(terms);
+  }
+}
+
+function weightAt(
+  { emitter: e }: Workbench,
+  { weights, weightLetters, columns, summed }: WeightedProduct,
+  columnCoords: readonly Coord[],
+  termCoords: readonly Coord[],
+): Expr {
+  const coords = [...weightLetters].map((letter) =>
+    columns.includes(letter)
+      ? mustAt(columnCoords, columns.indexOf(letter))
+      : mustAt(termCoords, summed.indexOf(letter)),
+  );
+  return e.emit(weights, coords);
+}
+
+/**
+ * Whether the columns of a product that has many lie in blocks of those that are in registers together, one after the
+ * other.
+ */
+const isBlocked = ({ profile }: Workbench, { columnSizes }: WeightedProduct): boolean =>
+  profile.lanes === 4 && mustAt(columnSizes, columnSizes.length - 1) % BLOCK === 0;
+
+/** Many columns of one product: the panel has them in rows, one for each term of the sum. */
+function packRows(bench: Workbench, product: WeightedProduct, panel: string): void {
+  const { emitter: e } = bench;
+  const { columnSizes, terms } = product;
+  const rank = columnSizes.length;
+  const strides = [...rowMajor(columnSizes), ...rowMajor(terms).map((stride) => stride * sizeOf(columnSizes))];
+  e.nest([...columnSizes, ...terms], (coords) => {
+    const to = e.address(coords, strides).at;
+    e.push(k.store(panel, to, weightAt(bench, product, coords.slice(0, rank), coords.slice(rank))));
+  });
+}
+
+/** Blocks of columns, each with all terms. Where the weights run along the terms, four by four are turned. */
+function packBlocks(bench: Workbench, product: WeightedProduct, panel: string): void {
+  const { emitter: e } = bench;
+  const { columnSizes: sizes, terms } = product;
+  const blockStrides = rowMajor(sizes).map((stride) => stride * sizeOf(terms));
+  const termStrides = rowMajor(terms).map((stride) => stride * BLOCK);
+  const turned =
+    product.weightLetters.endsWith(mustAt(product.summed, product.summed.length - 1)) &&
+    mustAt(terms, terms.length - 1) % 4 === 0;
+  e.nest(sizes.slice(0, -1), (outer) =>
+    e.loop(k.idx(0), k.idx(mustAt(sizes, sizes.length - 1)), BLOCK, (first) => {
+      const columns = Array.from({ length: BLOCK }, (_, c): Coord[] => [
+        ...outer,
+        c === 0 ? first : e.coord(k.add(first.at, k.idx(c))),
+      ]);
+      const block = e.address([...outer, first], blockStrides).at;
+      const place = (summed: readonly Coord[]): Expr => k.add(block, e.address(summed, termStrides).at);
+      if (turned) return packTurned(bench, product, panel, columns, place);
+      e.nest(terms, (summed) => {
+        for (const [c, column] of columns.entries())
+          e.push(k.store(panel, k.add(place(summed), k.idx(c)), weightAt(bench, product, column, summed)));
+      });
+    }),
+  );
+}
+
+/** A block of columns whose weights run along the terms: vectors of four terms become vectors of four columns. */
+function packTurned(
+  bench: Workbench,
+  product: WeightedProduct,
+  panel: string,
+  columns: readonly (readonly Coord[])[],
+  place: (summed: readonly Coord[]) => Expr,
+): void {
+  const { emitter: e } = bench;
+  const { terms } = product;
+  e.nest(terms.slice(0, -1), (before) =>
+    e.loop(k.idx(0), k.idx(mustAt(terms, terms.length - 1)), 4, (term) => {
+      const to = place([...before, term]);
+      for (let c = 0; c < BLOCK; c += 4) {
+        const rows = columns
+          .slice(c, c + 4)
+          .map((column) => weightAt(bench, product, column, [...before, { ...term, lane: 1 }]));
+        for (const [l, row] of transpose(e, rows).entries())
+          e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row));
+      }
+    }),
+  );
+}
+
+/** Where the terms of a product with many columns stand in its panel, and where those of some columns begin. */
+export function panelOf(
+  bench: Workbench,
+  product: WeightedProduct,
+): { readonly strides: readonly number[]; readonly begin: (columns: readonly Coord[]) => Expr } {
+  const { columnSizes, terms } = product;
+  const blocked = isBlocked(bench, product);
+  const columnStrides = rowMajor(columnSizes).map((stride) => stride * (blocked ? sizeOf(terms) : 1));
+  return {
+    strides: rowMajor(terms).map((stride) => stride * (blocked ? BLOCK : sizeOf(columnSizes))),
+    begin: (columns) =>
+      bench.emitter.address(
+        columns.map((coord) => ({ ...coord, lane: 0 })),
+        columnStrides,
+      ).at,
+  };
+}
