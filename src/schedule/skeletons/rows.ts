@@ -3,23 +3,22 @@
  * gains). A row is one position of the kept axes. What varies is who walks what:
  *
  *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time;
- *                        a map whose
- *                        tensors all have its own shape is walked as one long row.
+ *                        a map whose tensors all have its own shape is walked as one long row.
  *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
  *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked
- *                        serially; where almost all
- *                        terms are zero (an embedding's gradient), `scatter.ts` walks the others only.
+ *                        serially; where almost all terms are zero (an embedding's gradient), `scatter.ts` walks the
+ *                        others only.
  *   GPU, map             an invocation an element.
  *   GPU, long rows       a workgroup a row, reductions through shared memory, so that loads are coalesced; on a GPU
- *                        that a CPU emulates
- *                        an invocation a row too.
+ *                        that a CPU emulates an invocation a row too.
  *   GPU, other rows      an invocation a row.
  */
-import { sameShape, sizeOf } from "../../graph/record.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, Shape } from "../../graph/node.js";
+import { sameShape, sizeOf } from "../../graph/record.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import { chosen } from "../emit/choices.js";
 import { constant, type Coord, type Reducing } from "../emit/emit.js";
 import { kernelize, type Bound, type KernelRequest, type Places, type Workbench } from "../emit/kernelize.js";
@@ -48,59 +47,58 @@ interface Split {
   readonly axes: readonly number[];
 }
 
+/** The kernel of a cluster without an anchor. */
 export function rowKernel(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
   const name = cluster.axes ? "row" : "map";
-  if (profile.kind === "gpu") return gpu(name, cluster, profile, places);
-  const flat = flatten(cluster, places);
-  const shape = flat ? [sizeOf(cluster.shape)] : cluster.shape;
-  const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
-  const trailing = axes.length === 0 || axes.includes(shape.length - 1);
-  const scattered = scatterOf(cluster, profile);
+  if (profile.kind === "gpu") return gpuKernel(name, cluster, profile, places);
   const request = { name, clusters: [cluster], profile, places, lanes: profile.lanes, workgroup: 1 };
+  const scattered = scatterOf(cluster, profile);
   if (scattered) return kernelize({ ...request, name: "scatter" }, (bench) => scatter(bench, scattered));
+  const isFlat = hasOneShape(cluster, places);
+  const shape = isFlat ? [sizeOf(cluster.shape)] : cluster.shape;
+  const axes = cluster.axes ?? (shape.length ? [shape.length - 1] : []);
+  const isTrailing = axes.length === 0 || axes.includes(shape.length - 1);
   return kernelize(request, (bench) => {
-    if (flat || (sizeOf(without(shape, axes)) === 1 && !cluster.axes)) return longRow(bench, cluster, shape, flat);
-    return trailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
+    if (isFlat || (sizeOf(without(shape, axes)) === 1 && !cluster.axes)) return longRow(bench, cluster);
+    return isTrailing ? rows(bench, cluster, { shape, axes }) : columns(bench, cluster, { shape, axes });
   });
 }
 
 /** Whether every tensor that the cluster touches has the cluster's shape, or one element: then all axes are one. */
-function flatten(cluster: Cluster, places: Places): boolean {
+function hasOneShape(cluster: Cluster, places: Places): boolean {
   if (cluster.axes || cluster.shape.length < 2) return false;
-  const plain = (node: Node): boolean => {
+  const isScalar = (node: Node): boolean =>
+    node.shape.length === 0 && (places.isBase(node) || node.inputs.every(isScalar));
+  const isPlain = (node: Node): boolean => {
     if (places.isBase(node) && !cluster.members.has(node)) return sameShape(node.shape, cluster.shape);
-    if (node.op === "broadcast")
-      return sizeOf(node.inputs[0]!.shape) === 1 && node.inputs[0]!.shape.length === 0 && scalar(node.inputs[0]!);
+    if (node.op === "broadcast") return node.inputs.every(isScalar);
     if (node.op === "reshape" || node.op === "slice" || node.op === "gather" || node.op === "iota") return false;
-    return sameShape(node.shape, cluster.shape) && node.inputs.every(plain);
+    return sameShape(node.shape, cluster.shape) && node.inputs.every(isPlain);
   };
-  const scalar = (node: Node): boolean => node.shape.length === 0 && (places.isBase(node) || node.inputs.every(scalar));
-  return cluster.roots.every(plain);
+  return cluster.roots.every(isPlain);
 }
 
 /** Values first, then stores: a root may be stored over what another root reads. */
 export function storeRoots(bench: Workbench, roots: readonly Node[], coords: readonly Coord[]): void {
   const values = roots.map((root): Expr => bench.emitter.emit(root, coords));
-  roots.forEach((root, i) => bench.emitter.store(bench.write(root), root, coords, values[i]!));
+  roots.forEach((root, i) => bench.emitter.store(bench.write(root), root, coords, mustAt(values, i)));
 }
 
 /** A map as one run of elements, cut into groups. */
-function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean): number {
+function longRow(bench: Workbench, cluster: Cluster): number {
   const { emitter: e, profile } = bench;
+  const { shape } = cluster;
   const total = sizeOf(shape);
-  const at = (c: Coord): Coord[] => {
-    if (!flat) return shape.map((_, axis) => (axis === shape.length - 1 ? c : constant(0)));
-    // One coordinate stands for all axes: it is put on the last, whose stride is 1.
-    return cluster.shape.map((_, axis) => (axis === cluster.shape.length - 1 ? c : constant(0)));
-  };
-  if (shape.length === 0 || total === 1) {
+  if (total === 1) {
     storeRoots(
       bench,
       cluster.roots,
-      cluster.shape.map(() => constant(0)),
+      shape.map(() => constant(0)),
     );
     return 1;
   }
+  // One coordinate stands for all axes: it is put on the last, whose stride is 1.
+  const at = (c: Coord): Coord[] => shape.map((_, axis) => (axis === shape.length - 1 ? c : constant(0)));
   const groups = Math.ceil(total / GROUP);
   const from = e.bind(k.mul(group, k.idx(GROUP)));
   const to = e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(total)));
@@ -120,7 +118,7 @@ function longRow(bench: Workbench, cluster: Cluster, shape: Shape, flat: boolean
   return groups;
 }
 
-/** Loops over some axes with the last in lanes of four, and what is left of it one by one. */
+/** Loops over some axes, the last of them in lanes of four; its last elements, which are no whole vector, one by one. */
 export function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
   const { emitter: e, profile } = bench;
   const last = sizes[sizes.length - 1];
@@ -133,12 +131,14 @@ export function lanes(bench: Workbench, sizes: readonly number[], body: (coords:
   });
 }
 
+/** The coordinates of the full domain: those of a row, and those inside of it. */
 const merge = ({ shape, axes }: Split, kept: readonly Coord[], inner: readonly Coord[]): Coord[] => {
   let i = 0;
   let j = 0;
-  return shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : kept[i++]!));
+  return shape.map((_, axis) => (axes.includes(axis) ? mustAt(inner, j++) : mustAt(kept, i++)));
 };
 
+/** The roots of a cluster with a value for each element of its domain, and those with a value a row. */
 export const byLevel = (cluster: Cluster): { full: readonly Node[]; row: readonly Node[] } => {
   if (!cluster.axes) return { full: cluster.roots, row: [] };
   const full = cluster.roots.filter((root) => sameShape(root.shape, cluster.shape));
@@ -179,7 +179,7 @@ function rows(bench: Workbench, cluster: Cluster, split: Split): number {
 function columns(bench: Workbench, cluster: Cluster, split: Split): number {
   const { emitter: e, profile } = bench;
   const kept = without(split.shape, split.axes);
-  const last = kept[kept.length - 1]!;
+  const last = mustAt(kept, kept.length - 1);
   const width = profile.lanes === 4 && last >= 4 ? 4 : 1;
   const outer = kept.slice(0, -1);
   const main = Math.floor(last / width);
@@ -188,7 +188,7 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
   const each = Math.max(1, Math.ceil(GROUP / work));
   const { full, row } = byLevel(cluster);
   const inner = split.shape.filter((_, axis) => split.axes.includes(axis));
-  const one = (at: Coord[]): void => {
+  const storeAt = (at: Coord[]): void => {
     storeRoots(bench, row, at);
     if (full.length) e.nest(inner, (coords) => storeRoots(bench, full, merge(split, at, coords)));
   };
@@ -199,60 +199,81 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
     const perOuter = main + (last % width);
     const [o, block] = e.split(b, [sizeOf(outer), perOuter]) as [Coord, Coord];
     const at = e.split(o, outer);
-    if (last % width === 0) one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);
-    else {
-      e.guard(k.lt(block.at, k.idx(main)), () =>
-        one([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]),
-      );
-      e.guard(k.le(k.idx(main), block.at), () =>
-        one([...at, e.coord(k.add(k.idx(main * width), k.sub(block.at, k.idx(main))))]),
-      );
-    }
+    const storeVector = (): void =>
+      storeAt([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);
+    if (last % width === 0) return storeVector();
+    e.guard(k.lt(block.at, k.idx(main)), storeVector);
+    e.guard(k.le(k.idx(main), block.at), () =>
+      storeAt([...at, e.coord(k.add(k.idx(main * width), k.sub(block.at, k.idx(main))))]),
+    );
   });
   return Math.ceil(blocks / each);
 }
 
-function gpu(name: string, cluster: Cluster, profile: KernelProfile, places: Places): Bound {
+/** A cluster's rows on a GPU. */
+interface GpuRows {
+  readonly cluster: Cluster;
+  /** Sizes of the kept axes, which make a row, and of those inside of it. */
+  readonly kept: Shape;
+  readonly inner: Shape;
+  /** Whether rows are so long, or so few, that a workgroup may take one. */
+  readonly isLong: boolean;
+  /** The key of the choice for long rows: rows x elements of a row. */
+  readonly key: string;
+}
+
+function gpuKernel(name: string, cluster: Cluster, profile: KernelProfile, places: Places): Bound {
   const { shape } = cluster;
   const { workgroup } = profile;
-  const request: KernelRequest = { name, clusters: [cluster], profile, places, lanes: 1, workgroup };
   const axes = cluster.axes ?? [];
   const kept = without(shape, axes);
   const inner = shape.filter((_, axis) => axes.includes(axis));
-  const { full, row } = byLevel(cluster);
-  const long =
+  const isLong =
     cluster.axes !== null && (axes.includes(shape.length - 1) || sizeOf(kept) < workgroup) && sizeOf(inner) >= LONG_ROW;
-  const key = `${sizeOf(kept)}x${sizeOf(inner)}`;
-  if (long && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", key, DEFAULT).shared)) {
-    const split = { shape, axes };
-    return kernelize({ ...request, name: `${name}_shared`, cooperation: { depth: 0, workgroup } }, (bench) => {
-      const { emitter: e, choose } = bench;
-      if (sizeOf(kept) >= MANY_ROWS) choose("row", key, DEFAULT);
-      const r: Coord = { at: group, lane: 0, depth: 0 };
-      const at = kept.length === 1 ? [r] : e.split(r, kept);
-      const values = row.map((root): Expr => e.emit(root, at));
-      e.guard(k.eq(local, k.idx(0)), () => row.forEach((root, i) => e.store(bench.write(root), root, at, values[i]!)));
-      if (full.length) {
-        // What the loop needs of reductions is emitted before it, in the scope where all invocations meet.
-        e.loop(local, k.idx(sizeOf(inner)), workgroup, (flat) =>
-          storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
-        );
-      }
-      return sizeOf(kept);
-    });
+  const split: GpuRows = { cluster, kept, inner, isLong, key: `${sizeOf(kept)}x${sizeOf(inner)}` };
+  const request: KernelRequest = { name, clusters: [cluster], profile, places, lanes: 1, workgroup };
+  const sharesRows = isLong && (sizeOf(kept) < MANY_ROWS || chosen(profile, "row", split.key, DEFAULT).shared);
+  if (!sharesRows) return kernelize(request, (bench) => rowPerInvocation(bench, split));
+  return kernelize({ ...request, name: `${name}_shared`, cooperation: { depth: 0, workgroup } }, (bench) =>
+    rowPerWorkgroup(bench, split),
+  );
+}
+
+/** A row a workgroup. What its loop needs of reductions is emitted before it, where all invocations meet. */
+function rowPerWorkgroup(bench: Workbench, { cluster, kept, inner, key }: GpuRows): number {
+  const { emitter: e, profile } = bench;
+  if (sizeOf(kept) >= MANY_ROWS) bench.choose("row", key, DEFAULT);
+  const { full, row } = byLevel(cluster);
+  const split: Split = { shape: cluster.shape, axes: cluster.axes ?? [] };
+  const number: Coord = { at: group, lane: 0, depth: 0 };
+  const at = kept.length === 1 ? [number] : e.split(number, kept);
+  const values = row.map((root): Expr => e.emit(root, at));
+  e.guard(k.eq(local, k.idx(0)), () =>
+    row.forEach((root, i) => e.store(bench.write(root), root, at, mustAt(values, i))),
+  );
+  if (full.length) {
+    e.loop(local, k.idx(sizeOf(inner)), profile.workgroup, (flat) =>
+      storeRoots(bench, full, merge(split, at, e.split(flat, inner))),
+    );
   }
-  const total = cluster.axes ? sizeOf(kept) : sizeOf(shape);
-  return kernelize(request, (bench) => {
-    const { emitter: e, choose } = bench;
-    if (long) choose("row", key, DEFAULT);
-    const flat = k.add(k.mul(group, k.idx(workgroup)), local);
-    const body = (): void => {
-      const at = e.split(e.coord(flat), cluster.axes ? kept : shape);
-      if (!cluster.axes) return storeRoots(bench, full, at);
-      storeRoots(bench, row, at);
-      if (full.length) e.nest(inner, (coords) => storeRoots(bench, full, merge({ shape, axes }, at, coords)));
-    };
-    e.guard(k.lt(flat, k.idx(total)), body);
-    return Math.ceil(total / workgroup);
+  return sizeOf(kept);
+}
+
+/** A row an invocation, or an element of a map. */
+function rowPerInvocation(bench: Workbench, { cluster, kept, inner, isLong, key }: GpuRows): number {
+  const { emitter: e, profile } = bench;
+  const { workgroup } = profile;
+  const { full, row } = byLevel(cluster);
+  const isMap = cluster.axes === null;
+  const split: Split = { shape: cluster.shape, axes: cluster.axes ?? [] };
+  const total = isMap ? sizeOf(cluster.shape) : sizeOf(kept);
+  if (isLong) bench.choose("row", key, DEFAULT);
+  const flat = k.add(k.mul(group, k.idx(workgroup)), local);
+  e.guard(k.lt(flat, k.idx(total)), () => {
+    const at = e.split(e.coord(flat), isMap ? cluster.shape : kept);
+    if (isMap) return storeRoots(bench, full, at);
+    storeRoots(bench, row, at);
+    if (full.length) e.nest(inner, (coords) => storeRoots(bench, full, merge(split, at, coords)));
   });
+  return Math.ceil(total / workgroup);
 }

@@ -7,14 +7,17 @@
  */
 import * as k from "../../kernel/build.js";
 import type { Expr, Type } from "../../kernel/ir.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import { constant, type Coord, type Emitter } from "../emit/emit.js";
 
+/** A variable with a value. */
 export function register(e: Emitter, value: Expr): Expr {
   const name = e.fresh("r");
   e.push(k.varS(name, value));
   return k.ref(name, value.type);
 }
 
+/** Assigns a value to a register. */
 export const set = (e: Emitter, to: Expr, value: Expr): void => e.push(k.assign(k.nameOf(to), value));
 
 /** As many registers as `count`, of the values at 0, 1, … */
@@ -25,17 +28,18 @@ export function fill(e: Emitter, count: number, type: Type, value: (i: Coord) =>
   const registers = Array.from({ length: count }, () => register(e, zero));
   e.loop(k.idx(0), k.idx(count), 1, (i) => {
     const next = e.bind(value(i));
-    registers.forEach((own, at) => set(e, own, registers[at + 1] ?? next));
+    for (const [at, to] of registers.entries()) set(e, to, registers[at + 1] ?? next);
   });
   return registers;
 }
 
 /** Hands each register to `body`; afterwards they hold nothing of use. */
 export function drain(e: Emitter, registers: readonly Expr[], body: (i: Coord, value: Expr) => void): void {
-  if (registers.length === 0) return;
-  if (registers.length === 1) return body(constant(0), registers[0]!);
+  const [first, ...others] = registers;
+  if (!first) return;
+  if (others.length === 0) return body(constant(0), first);
   e.loop(k.idx(0), k.idx(registers.length), 1, (i) => {
-    body(i, registers[0]!);
-    registers.slice(1).forEach((own, at) => set(e, registers[at]!, own));
+    body(i, first);
+    for (const [at, from] of others.entries()) set(e, mustAt(registers, at), from);
   });
 }

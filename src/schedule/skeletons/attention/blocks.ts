@@ -8,15 +8,33 @@
  */
 import * as k from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
-import type { Rows } from "./operands.js";
+import { mustAt } from "../../../../runtime/lookup.js";
 import type { Emitter } from "../../emit/emit.js";
+import type { TensorRows } from "./operands.js";
 
-const F32: Type = { of: "f32", lanes: 1 };
 /** Rows of a block. */
 export const HEIGHT = 4;
 
+/** How blocks are made in one kernel. */
+export interface Blocks {
+  readonly e: Emitter;
+  readonly lanes: 1 | 4;
+  /** Of a vector. */
+  readonly type: Type;
+  /** Columns of a block. */
+  readonly block: number;
+}
+
+/** Blocks of vectors of that many lanes. */
+export const createBlocks = (e: Emitter, lanes: 1 | 4): Blocks => ({
+  e,
+  lanes,
+  type: { of: "f32", lanes },
+  block: lanes === 4 ? 8 : 4,
+});
+
 /** The left operand of a product: at index i and row r it is at `at + i * step + r * across`. */
-export interface Walk {
+export interface LeftOperand {
   readonly buffer: string;
   readonly at: Expr;
   readonly step: number;
@@ -24,219 +42,224 @@ export interface Walk {
 }
 
 /** The right operand: neighbouring columns are neighbours in memory. */
-export interface Panel {
+export interface RightOperand {
   readonly buffer: string;
   readonly at: Expr;
   readonly step: number;
 }
 
 /** One row of a tensor. */
-export interface Row {
+export interface TensorRow {
   readonly buffer: string;
   readonly at: Expr;
+  /** Words from column to column. */
   readonly column: number;
 }
 
-export const rowAt = ({ buffer, base, row, column }: Rows, r: Expr): Row => ({
+/** Row `r` of a tensor. */
+export const rowAt = ({ buffer, base, row, column }: TensorRows, r: Expr): TensorRow => ({
   buffer,
   at: k.add(base, k.mul(r, k.idx(row))),
   column,
 });
 
-export type Blocks = ReturnType<typeof createBlocks>;
+/** A scalar in all lanes of a vector. */
+export const wide = ({ lanes }: Blocks, x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
 
-export function createBlocks(e: Emitter, lanes: 1 | 4) {
-  const type: Type = { of: "f32", lanes };
-  /** Columns of a block. */
-  const block = lanes === 4 ? 8 : 4;
-  const wide = (x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
-  const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, F32);
-  const vector = (buffer: string, at: Expr): Expr => k.load(buffer, at, type);
+/** A word, and a vector of neighbouring words. */
+export const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, k.F32);
+export const vector = ({ type }: Blocks, buffer: string, at: Expr): Expr => k.load(buffer, at, type);
 
-  function array(stem: string, words: number): string {
-    const name = e.fresh(stem);
-    // A vector that begins at the last word ends behind it.
-    e.push(k.arrayS(name, "f32", words + lanes - 1));
-    return name;
-  }
+/** An array of words; its name. */
+export function array({ e, lanes }: Blocks, stem: string, words: number): string {
+  const name = e.fresh(stem);
+  // A vector that begins at the last word ends behind it.
+  e.push(k.arrayS(name, "f32", words + lanes - 1));
+  return name;
+}
 
-  function variable(value: Expr): string {
-    const name = e.fresh("s");
-    e.push(k.varS(name, value));
-    return name;
-  }
+/** A variable with a value. */
+export function variable({ e }: Blocks, value: Expr): Expr {
+  const name = e.fresh("s");
+  e.push(k.varS(name, value));
+  return k.ref(name, value.type);
+}
 
-  /**
-   * The first `used` of a vector's words, `across` apart. What a vector reads beyond them is neither looked at nor
-   * stored.
-   */
-  function gathered(buffer: string, at: Expr, across: number, used: number): Expr {
-    if (lanes === 1 || across === 1) return vector(buffer, at);
-    const one = (l: number): Expr => (l < used ? word(buffer, k.add(at, k.idx(l * across))) : k.f32(0));
-    return k.lanes([one(0), one(1), one(2), one(3)]);
-  }
+/** How many words of each vector of a whole block are columns: all. */
+export const wholeBlock = ({ block, lanes }: Blocks): number[] => Array.from({ length: block / lanes }, () => lanes);
 
-  function scattered(buffer: string, at: Expr, used: number, value: Expr): void {
-    if (used === lanes) return e.push(k.store(buffer, at, value));
-    const bound = e.bind(value);
-    for (const l of [0, 1, 2] as const) if (l < used) e.push(k.store(buffer, k.add(at, k.idx(l)), k.extract(bound, l)));
-  }
+/**
+ * The first `used` of a vector's words, `across` apart. What a vector reads beyond them is neither looked at nor
+ * stored.
+ */
+function gathered(s: Blocks, buffer: string, at: Expr, across: number, used: number): Expr {
+  if (s.lanes === 1 || across === 1) return vector(s, buffer, at);
+  const item = (l: number): Expr => (l < used ? word(buffer, k.add(at, k.idx(l * across))) : k.f32(0));
+  return k.lanes([item(0), item(1), item(2), item(3)]);
+}
 
-  /** Blocks of rows from `from`, a multiple of four, to `to`, which is a multiple of four or `total`. */
-  function rows(from: Expr, to: Expr, total: number, body: (at: Expr, height: number) => void): void {
-    const left = total % HEIGHT;
-    const whole = total - left;
-    if (whole > 0) e.loop(from, left === 0 ? to : e.bind(k.min(to, k.idx(whole))), HEIGHT, (c) => body(c.at, HEIGHT));
-    if (left === 0) return;
-    if (to.kind === "const") body(k.idx(whole), left);
-    else e.guard(k.eq(to, k.idx(total)), () => body(k.idx(whole), left));
-  }
+/** Stores the first `used` lanes of a vector. */
+export function storeLanes({ e, lanes }: Blocks, buffer: string, at: Expr, used: number, value: Expr): void {
+  if (used === lanes) return e.push(k.store(buffer, at, value));
+  const bound = e.bind(value);
+  for (const l of [0, 1, 2] as const) if (l < used) e.push(k.store(buffer, k.add(at, k.idx(l)), k.extract(bound, l)));
+}
 
-  /** Blocks of columns; `used` says how many words of each vector are columns. */
-  function columns(size: number, body: (at: Expr, used: readonly number[]) => void): void {
-    const whole = size - (size % block);
-    const full = Array.from({ length: block / lanes }, () => lanes);
-    if (whole === block) body(k.idx(0), full);
-    else if (whole > 0) e.loop(k.idx(0), k.idx(whole), block, (c) => body(c.at, full));
-    const left = size - whole;
-    if (left > 0)
-      body(
-        k.idx(whole),
-        Array.from({ length: Math.ceil(left / lanes) }, (_, v) => Math.min(lanes, left - v * lanes)),
-      );
-  }
+/** Blocks of rows from `from`, a multiple of four, to `to`, which is a multiple of four or `total`. */
+export function eachRows(
+  { e }: Blocks,
+  from: Expr,
+  to: Expr,
+  total: number,
+  body: (at: Expr, height: number) => void,
+): void {
+  const remaining = total % HEIGHT;
+  const whole = total - remaining;
+  if (whole > 0)
+    e.loop(from, remaining === 0 ? to : e.bind(k.min(to, k.idx(whole))), HEIGHT, (c) => body(c.at, HEIGHT));
+  if (remaining === 0) return;
+  if (to.kind === "const") body(k.idx(whole), remaining);
+  else e.guard(k.eq(to, k.idx(total)), () => body(k.idx(whole), remaining));
+}
 
-  /**
-   * The sum over an index of x[r] * y[c], for `height` rows and a vector of columns for each of `used`, on top of
-   * `start`; the names of the accumulators.
-   */
-  function product(
-    x: Walk,
-    height: number,
-    y: Panel,
-    used: readonly number[],
-    from: Expr,
-    to: Expr,
-    start?: (r: number, v: number) => Expr,
-  ): string[][] {
-    const sums = Array.from({ length: height }, (_, r) =>
-      used.map((_, v) => variable(start ? start(r, v) : wide(k.f32(0)))),
+/** Blocks of columns; `used` says how many words of each vector are columns. */
+export function eachColumns(s: Blocks, size: number, body: (at: Expr, used: readonly number[]) => void): void {
+  const { e, lanes, block } = s;
+  const whole = size - (size % block);
+  const full = wholeBlock(s);
+  if (whole === block) body(k.idx(0), full);
+  else if (whole > 0) e.loop(k.idx(0), k.idx(whole), block, (c) => body(c.at, full));
+  const remaining = size - whole;
+  if (remaining > 0)
+    body(
+      k.idx(whole),
+      Array.from({ length: Math.ceil(remaining / lanes) }, (_, v) => Math.min(lanes, remaining - v * lanes)),
     );
-    e.loop(from, to, 1, (i) => {
-      const xAt = e.bind(k.add(x.at, k.mul(i.at, k.idx(x.step))));
-      const yAt = e.bind(k.add(y.at, k.mul(i.at, k.idx(y.step))));
-      const right = used.map((_, v) => e.bind(vector(y.buffer, k.add(yAt, k.idx(v * lanes)))));
-      sums.forEach((row, r) => {
-        const left = e.bind(wide(word(x.buffer, k.add(xAt, k.idx(r * x.across)))));
-        row.forEach((name, v) => e.push(k.assign(name, k.fma(left, right[v]!, k.ref(name, type)))));
-      });
-    });
-    return sums;
-  }
+}
 
-  /** Copies rows `first` .. `first + count` of a tensor to rows of `to`, `pitch` words apart. */
-  function copy(from: Rows, size: number, first: Expr, count: Expr, to: string, pitch: number): void {
-    e.loop(k.idx(0), count, 1, (r) => {
-      const source = e.bind(rowAt(from, k.add(first, r.at)).at);
-      const target = e.bind(k.mul(r.at, k.idx(pitch)));
-      columns(size, (c, used) =>
-        used.forEach((words, v) => {
-          const column = k.add(c, k.idx(v * lanes));
-          e.push(
-            k.store(
-              to,
-              k.add(target, column),
-              gathered(from.buffer, k.add(source, k.mul(column, k.idx(from.column))), from.column, words),
-            ),
-          );
-        }),
-      );
-    });
-  }
+/** A product into the registers of a block: the sum over an index, from `from` to `to`, of x[r] * y[c]. */
+export interface BlockProduct {
+  readonly x: LeftOperand;
+  readonly y: RightOperand;
+  /** Rows of the block, and how many words of each of its vectors are columns. */
+  readonly height: number;
+  readonly used: readonly number[];
+  readonly from: Expr;
+  readonly to: Expr;
+  /** What the sum of row r and vector v is added to; zero, if nothing is said. */
+  readonly start?: ((r: number, v: number) => Expr) | undefined;
+}
 
-  /**
-   * Copies rows `first` .. `first + count` of a tensor to columns of `to`, whose rows are `pitch` words apart. Lanes
-   * beyond the tensor's last row repeat it.
-   */
-  function transpose(
-    from: Rows,
-    depth: number,
-    first: Expr,
-    count: Expr,
-    total: number,
-    to: string,
-    pitch: number,
-  ): void {
-    e.loop(k.idx(0), count, lanes, (c) => {
-      const row = e.bind(k.add(first, c.at));
-      const starts = Array.from({ length: lanes }, (_, l) => {
-        const at = total % lanes === 0 ? k.add(row, k.idx(l)) : k.min(k.add(row, k.idx(l)), k.idx(total - 1));
-        return e.bind(k.add(from.base, k.mul(at, k.idx(from.row))));
-      });
-      e.loop(k.idx(0), k.idx(depth), 1, (d) => {
-        const values = starts.map((start) => word(from.buffer, k.add(start, k.mul(d.at, k.idx(from.column)))));
-        const value = lanes === 4 ? k.lanes(values as [Expr, Expr, Expr, Expr]) : values[0]!;
-        e.push(k.store(to, k.add(k.mul(d.at, k.idx(pitch)), c.at), value));
-      });
-    });
-  }
-
-  /** Sets the words from `from` to `to` of a row of scores, which stand for no key that is seen. */
-  function fill(buffer: string, row: Expr, from: Expr, to: Expr, value: number): void {
-    e.loop(from, to, 1, (c) => e.push(k.store(buffer, k.add(row, c.at), k.f32(value))));
-  }
-
-  /** Combines the lanes of a vector. */
-  function folded(x: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
-    if (lanes === 1) return x;
-    const v = e.bind(x);
-    return e.bind(combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3))));
-  }
-
-  /** Sum over `size` columns of the products of two rows. */
-  function dot(a: Row, b: Row, size: number): Expr {
-    const contiguous = lanes === 4 && a.column === 1 && b.column === 1;
-    const whole = contiguous ? size - (size % 4) : 0;
-    const parts: Expr[] = [];
-    if (whole > 0) {
-      const sum = variable(wide(k.f32(0)));
-      e.loop(k.idx(0), k.idx(whole), 4, (c) =>
-        e.push(
-          k.assign(
-            sum,
-            k.fma(vector(a.buffer, k.add(a.at, c.at)), vector(b.buffer, k.add(b.at, c.at)), k.ref(sum, type)),
-          ),
-        ),
-      );
-      parts.push(folded(k.ref(sum, type), k.add));
+/** The accumulators of a product, by row and vector. */
+export function product(s: Blocks, { x, y, height, used, from, to, start }: BlockProduct): Expr[][] {
+  const { e, lanes } = s;
+  const sums = Array.from({ length: height }, (_, r) =>
+    used.map((_, v) => variable(s, start ? start(r, v) : wide(s, k.f32(0)))),
+  );
+  e.loop(from, to, 1, (i) => {
+    const xAt = e.bind(k.add(x.at, k.mul(i.at, k.idx(x.step))));
+    const yAt = e.bind(k.add(y.at, k.mul(i.at, k.idx(y.step))));
+    const right = used.map((_, v) => e.bind(vector(s, y.buffer, k.add(yAt, k.idx(v * lanes)))));
+    for (const [r, row] of sums.entries()) {
+      const left = e.bind(wide(s, word(x.buffer, k.add(xAt, k.idx(r * x.across)))));
+      for (const [v, sum] of row.entries()) e.push(k.assign(k.nameOf(sum), k.fma(left, mustAt(right, v), sum)));
     }
-    if (whole < size) {
-      const sum = variable(k.f32(0));
-      e.loop(k.idx(whole), k.idx(size), 1, (c) => {
-        const at = (x: Row): Expr => word(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))));
-        e.push(k.assign(sum, k.fma(at(a), at(b), k.ref(sum, F32))));
-      });
-      parts.push(k.ref(sum, F32));
-    }
-    return e.bind(parts.reduce(k.add));
-  }
+  });
+  return sums;
+}
 
-  return {
-    block,
-    type,
-    wide,
-    word,
-    vector,
-    array,
-    variable,
-    scattered,
-    rows,
-    columns,
-    product,
-    copy,
-    transpose,
-    fill,
-    folded,
-    dot,
-  };
+/** Rows `first` .. `first + count` of a tensor, with that many columns. */
+export interface RowRange {
+  readonly rows: TensorRows;
+  readonly columns: number;
+  readonly first: Expr;
+  readonly count: Expr;
+}
+
+/** An array whose rows are `pitch` words apart. */
+export interface ScratchRows {
+  readonly name: string;
+  readonly pitch: number;
+}
+
+/** Copies rows of a tensor to rows of an array. */
+export function copyRows(s: Blocks, { rows, columns, first, count }: RowRange, to: ScratchRows): void {
+  const { e, lanes } = s;
+  e.loop(k.idx(0), count, 1, (r) => {
+    const source = e.bind(rowAt(rows, k.add(first, r.at)).at);
+    const target = e.bind(k.mul(r.at, k.idx(to.pitch)));
+    eachColumns(s, columns, (c, used) => {
+      for (const [v, words] of used.entries()) {
+        const column = k.add(c, k.idx(v * lanes));
+        const from = k.add(source, k.mul(column, k.idx(rows.column)));
+        e.push(k.store(to.name, k.add(target, column), gathered(s, rows.buffer, from, rows.column, words)));
+      }
+    });
+  });
+}
+
+/**
+ * Copies rows of a tensor to columns of an array. Lanes beyond the tensor's last row, of `total`, repeat it.
+ */
+export function transposeRows(
+  { e, lanes }: Blocks,
+  { rows, columns, first, count }: RowRange,
+  total: number,
+  to: ScratchRows,
+): void {
+  e.loop(k.idx(0), count, lanes, (c) => {
+    const row = e.bind(k.add(first, c.at));
+    const starts = Array.from({ length: lanes }, (_, l) => {
+      const at = total % lanes === 0 ? k.add(row, k.idx(l)) : k.min(k.add(row, k.idx(l)), k.idx(total - 1));
+      return e.bind(k.add(rows.base, k.mul(at, k.idx(rows.row))));
+    });
+    e.loop(k.idx(0), k.idx(columns), 1, (d) => {
+      const values = starts.map((start) => word(rows.buffer, k.add(start, k.mul(d.at, k.idx(rows.column)))));
+      const value = lanes === 4 ? k.lanes(values as [Expr, Expr, Expr, Expr]) : mustAt(values, 0);
+      e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), value));
+    });
+  });
+}
+
+/** Sets the words from `from` to `to` of a row of an array. */
+export function fillWords(
+  { e }: Blocks,
+  name: string,
+  row: Expr,
+  [from, to]: readonly [Expr, Expr],
+  value: number,
+): void {
+  e.loop(from, to, 1, (c) => e.push(k.store(name, k.add(row, c.at), k.f32(value))));
+}
+
+/** Combines the lanes of a vector. */
+export function folded({ e, lanes }: Blocks, x: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
+  if (lanes === 1) return x;
+  const v = e.bind(x);
+  return e.bind(combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3))));
+}
+
+/** Sum over `size` columns of the products of two rows. */
+export function dot(s: Blocks, a: TensorRow, b: TensorRow, size: number): Expr {
+  const { e, lanes } = s;
+  const isContiguous = lanes === 4 && a.column === 1 && b.column === 1;
+  const whole = isContiguous ? size - (size % 4) : 0;
+  const parts: Expr[] = [];
+  if (whole > 0) {
+    const sum = variable(s, wide(s, k.f32(0)));
+    e.loop(k.idx(0), k.idx(whole), 4, (c) => {
+      const next = k.fma(vector(s, a.buffer, k.add(a.at, c.at)), vector(s, b.buffer, k.add(b.at, c.at)), sum);
+      e.push(k.assign(k.nameOf(sum), next));
+    });
+    parts.push(folded(s, sum, k.add));
+  }
+  if (whole < size) {
+    const sum = variable(s, k.f32(0));
+    e.loop(k.idx(whole), k.idx(size), 1, (c) => {
+      const at = (x: TensorRow): Expr => word(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))));
+      e.push(k.assign(k.nameOf(sum), k.fma(at(a), at(b), sum)));
+    });
+    parts.push(sum);
+  }
+  return e.bind(parts.reduce(k.add));
 }

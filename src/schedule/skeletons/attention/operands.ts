@@ -3,9 +3,10 @@
  * memory. The order in which a tensor's axes lie in memory is in the two distances of its rows.
  */
 import type { Expr } from "../../../kernel/ir.js";
+import type { Coord } from "../../emit/coords.js";
 
 /** A tensor [batch, row, heads, columns] in memory, at one batch and head. */
-export interface Rows {
+export interface TensorRows {
   readonly buffer: string;
   /** Where the batch and head begin. */
   readonly base: Expr;
@@ -20,9 +21,12 @@ export interface Attention {
   readonly heads: number;
   readonly queries: number;
   readonly keys: number;
+  /** Columns of queries and keys, and of values. */
   readonly depth: number;
   readonly width: number;
+  /** What products of queries and keys are multiplied with. */
   readonly scale: number;
+  /** Whether a query sees the keys up to its own position only. */
   readonly causal: boolean;
 }
 
@@ -30,26 +34,41 @@ export interface Attention {
 export const shapeOf = ({ batch, heads, queries, keys, depth, width, causal }: Attention): string =>
   `${batch}x${heads}x${queries}x${keys}x${depth}x${width}${causal ? "-causal" : ""}`;
 
-/** Results that a cluster does not store are null, and so are values that nothing is made of. */
-export interface Forward {
-  readonly q: Rows;
-  readonly k: Rows;
-  readonly v: Rows | null;
-  readonly out: Rows | null;
-  readonly lse: Rows | null;
+/**
+ * Operands and results of attention. Results that a cluster does not store are null, and so are values that nothing is
+ * made of.
+ */
+export interface ForwardOperands {
+  readonly q: TensorRows;
+  readonly k: TensorRows;
+  readonly v: TensorRows | null;
+  readonly out: TensorRows | null;
+  /** The logs of the sums of exponentials: one column. */
+  readonly lse: TensorRows | null;
 }
 
-export interface Backward {
-  readonly q: Rows;
-  readonly k: Rows;
-  readonly v: Rows;
-  readonly out: Rows;
-  readonly lse: Rows;
-  readonly cotangent: Rows;
-  readonly dq: Rows | null;
-  readonly dk: Rows | null;
-  readonly dv: Rows | null;
+/** Binds the operands of attention at a batch and head. */
+export type ForwardAt = (b: Coord, h: Coord) => ForwardOperands;
+
+/** Operands of attention's derivative, and its results: those that a cluster does not store are null. */
+export interface BackwardOperands {
+  readonly q: TensorRows;
+  readonly k: TensorRows;
+  readonly v: TensorRows;
+  readonly out: TensorRows;
+  readonly lse: TensorRows;
+  /** The cotangent of `out`. */
+  readonly cotangent: TensorRows;
+  readonly dq: TensorRows | null;
+  readonly dk: TensorRows | null;
+  readonly dv: TensorRows | null;
 }
+
+/**
+ * Binds the operands of the derivative at a batch and head. `accumulates`: whether results are summed in their own
+ * memory, so that they are read too.
+ */
+export type BackwardAt = (b: Coord, h: Coord, accumulates: boolean) => BackwardOperands;
 
 /** Which results of the derivative are stored: those of queries, those of keys and values. */
 export interface Roles {

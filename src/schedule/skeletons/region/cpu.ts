@@ -31,7 +31,7 @@ import type { Cluster } from "../../fusion/partition.js";
 import { stagesOf, type RegionStage } from "./stages.js";
 import type { Region } from "../../fusion/regions.js";
 import { byLevel, lanes, storeRoots, sumsOf, waits } from "../rows.js";
-import { createProjection, type Projection } from "../sinkhorn.js";
+import { createProjection, type Projection } from "../projection.js";
 import { chain } from "./chains.js";
 import { createProducts, runChain, runProducts, type Products } from "./products.js";
 import {

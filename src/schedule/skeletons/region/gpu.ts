@@ -25,7 +25,7 @@ import { constant, type Coord } from "../../emit/coords.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
-import { createProjection, type Projection } from "../sinkhorn.js";
+import { createProjection, type Projection } from "../projection.js";
 import { stagesOf, type RegionStage } from "./stages.js";
 import { coordsAt, stridesInside, tokensOf, type RegionTokens } from "./tiles.js";
 import { clusterStage, computedBy, positions, summedBy, walksOf, type Team } from "./walks.js";

@@ -1,0 +1,119 @@
+/**
+ * Packs the operands of a task on a CPU into panels that lie in the order in which they are read, and reads columns of
+ * B that are not packed.
+ */
+import * as k from "../../../kernel/build.js";
+import type { Expr } from "../../../kernel/ir.js";
+import { mustAt } from "../../../../runtime/lookup.js";
+import { constant, type Coord } from "../../emit/emit.js";
+import { transpose } from "../transpose.js";
+import { stridesOf } from "./axes.js";
+import { inPanel, PANEL_B, PANELS_A, type CpuMatmul, type CpuTask } from "./cpu-task.js";
+
+/** Columns n0 .. n0 + block of B at one k, straight from memory; columns past the end repeat the last one. */
+export function loadB({ product: { n }, lanes, vectors, block, b }: CpuMatmul, address: Expr, n0: Coord): Expr[] {
+  const isWhole = n.size % block === 0;
+  if (n.b === 1 && isWhole)
+    return Array.from({ length: vectors }, (_, v) => k.load(b, k.add(address, k.idx(v * lanes)), { of: "f32", lanes }));
+  const word = (c: number): Expr => {
+    const column = isWhole
+      ? k.idx(c * n.b)
+      : k.mul(k.sub(k.min(k.add(n0.at, k.idx(c)), k.idx(n.size - 1)), n0.at), k.idx(n.b));
+    return k.load(b, k.add(address, column), k.F32);
+  };
+  if (lanes === 1) return Array.from({ length: block }, (_, c) => word(c));
+  return Array.from({ length: vectors }, (_, v) =>
+    k.lanes([word(4 * v), word(4 * v + 1), word(4 * v + 2), word(4 * v + 3)]),
+  );
+}
+
+/** Packs all of k for the columns from n0. */
+export function packB(kernel: CpuMatmul, { baseB }: CpuTask, n0: Coord): void {
+  const { bench, product, lanes, block, kSizes } = kernel;
+  const { emitter: e } = bench;
+  const { n } = product;
+  const origin = e.bind(k.add(baseB, k.mul(n0.at, k.idx(n.b))));
+  const strides = stridesOf(product.k, "b");
+  const word = (): void =>
+    e.nest(kSizes, (kk) => {
+      const address = e.bind(k.add(origin, e.address(kk, strides).at));
+      const to = inPanel(kernel, kk, block);
+      for (const [v, value] of loadB(kernel, address, n0).entries())
+        e.push(k.store(PANEL_B, k.add(to, k.idx(v * lanes)), value));
+    });
+  if (lanes !== 4 || strides.at(-1) !== 1 || n.b === 1) return word();
+  const turned = (): void => packTurned(kernel, origin);
+  if (n.size % block === 0) return turned();
+  // Rows of B past the end must not be read: the last block is packed word by word.
+  if (n.size > block) e.guard(k.le(k.add(n0.at, k.idx(block)), k.idx(n.size)), turned);
+  e.guard(k.lt(k.idx(n.size), k.add(n0.at, k.idx(block))), word);
+}
+
+/** B runs along k: four vectors along k become four vectors of columns. */
+function packTurned(kernel: CpuMatmul, origin: Expr): void {
+  const { bench, product, lanes, vectors, block, kSizes, b } = kernel;
+  const { emitter: e } = bench;
+  const strides = stridesOf(product.k, "b");
+  const inner = mustAt(kSizes, kSizes.length - 1);
+  const main = inner - (inner % 4);
+  e.nest(kSizes.slice(0, -1), (before) => {
+    if (main > 0) {
+      e.loop(k.idx(0), k.idx(main), 4, (c) => {
+        const kk = [...before, c];
+        const address = e.bind(k.add(origin, e.address(kk, strides).at));
+        const to = inPanel(kernel, kk, block);
+        for (let v = 0; v < vectors; v++) {
+          const columns = [0, 1, 2, 3].map((l) =>
+            e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * product.n.b)), { of: "f32", lanes: 4 })),
+          );
+          for (const [l, row] of transpose(e, columns).entries())
+            e.push(k.store(PANEL_B, k.add(to, k.idx(l * block + v * 4)), row));
+        }
+      });
+    }
+    for (let step = main; step < inner; step++) {
+      const kk = [...before, constant(step)];
+      const address = e.bind(k.add(origin, e.address(kk, strides).at));
+      for (const [v, value] of loadB(kernel, address, constant(0)).entries())
+        e.push(k.store(PANEL_B, k.add(inPanel(kernel, kk, block), k.idx(v * lanes)), value));
+    }
+  });
+}
+
+/**
+ * Packs the task's rows: panel p holds [k][height]. Four panels at a time, so that a cache line of A is read once. Rows
+ * past the end of the product are left as they are, and never used.
+ */
+export function packA(kernel: CpuMatmul, task: CpuTask): void {
+  const { bench, product, rows, rest } = kernel;
+  const { emitter: e } = bench;
+  const { m } = product;
+  const { height } = kernel.tile;
+  const atOnce = rows % (4 * height) === 0 && m.size % (4 * height) === 0 ? 4 : 1;
+  e.loop(task.firstRow.at, task.wholeRows, atOnce * height, (m0) => packRows(kernel, task, m0.at, atOnce, height));
+  if (rest > 0) e.guard(k.eq(task.endRow, k.idx(m.size)), () => packRows(kernel, task, k.idx(m.size - rest), 1, rest));
+}
+
+/** Packs `count` panels from row m0 on, of which `used` rows are rows of the product. */
+function packRows(kernel: CpuMatmul, { firstRow, baseA }: CpuTask, m0: Expr, count: number, used: number): void {
+  const { bench, product, lanes, depth, kSizes, a } = kernel;
+  const { emitter: e } = bench;
+  const { height } = kernel.tile;
+  const strides = stridesOf(product.k, "a");
+  const panel = e.bind(k.mul(k.sub(m0, firstRow.at), k.idx(depth)));
+  const origin = e.bind(k.add(baseA, m0));
+  e.nest(kSizes, (kk) => {
+    const address = e.bind(k.add(origin, e.address(kk, strides).at));
+    const to = e.bind(k.add(panel, inPanel(kernel, kk, height)));
+    for (let p = 0; p < count; p++) {
+      const move = (r: number, width: 1 | 4): void => {
+        const value = k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
+        e.push(k.store(PANELS_A, k.add(to, k.idx(p * height * depth + r)), value));
+      };
+      if (lanes === 4 && used === height && height >= 4) {
+        // The last vector may begin within the one before.
+        for (let r = 0; r < height; r += 4) move(Math.min(r, height - 4), 4);
+      } else for (let r = 0; r < used; r++) move(r, 1);
+    }
+  });
+}

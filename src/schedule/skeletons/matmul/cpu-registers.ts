@@ -1,0 +1,163 @@
+/**
+ * Blocks of registers of a matrix product on a CPU: sums over k of rows of A by vectors of B, and what becomes of them.
+ * All addresses of one step along k are one running index and constants, which become immediate offsets.
+ */
+import * as k from "../../../kernel/build.js";
+import type { Expr, Type } from "../../../kernel/ir.js";
+import { mustAt } from "../../../../runtime/lookup.js";
+import { constant, type Coord } from "../../emit/emit.js";
+import { finish, type LoopPosition } from "../epilogue.js";
+import { stridesOf } from "./axes.js";
+import { loadB } from "./cpu-panels.js";
+import { inPanel, PANEL_B, PANELS_A, productAt, PRODUCTS, type CpuMatmul, type CpuTask } from "./cpu-task.js";
+
+/** The place of a block of registers in the result: its first row and column. */
+interface BlockStart {
+  readonly m0: Coord;
+  readonly n0: Coord;
+}
+
+/** A block of registers: `count` rows from m0 by `block` columns from n0. */
+export function sumBlock(kernel: CpuMatmul, task: CpuTask, { m0, n0 }: BlockStart, count: number): void {
+  const { bench, product, lanes, vectors, deferred } = kernel;
+  const { emitter: e } = bench;
+  const home = e.depth();
+  const type: Type = { of: "f32", lanes };
+  const zero = lanes === 4 ? k.splat(k.f32(0)) : k.f32(0);
+  const sums = Array.from({ length: count }, () =>
+    Array.from({ length: vectors }, () => {
+      const name = e.fresh("acc");
+      e.push(k.varS(name, zero));
+      return k.ref(name, type);
+    }),
+  );
+  const a = readerOfA(kernel, task, m0);
+  const b = readerOfB(kernel, task, n0);
+  alongK(kernel, (kk, step) => {
+    const rowAt = a(kk, step);
+    const values = b(kk, step).map((value) => e.bind(value));
+    for (const [r, row] of sums.entries()) {
+      const word = rowAt(r);
+      const x = e.bind(lanes === 4 ? k.splat(word) : word);
+      for (const [v, sum] of row.entries()) e.push(k.assign(k.nameOf(sum), k.fma(x, mustAt(values, v), sum)));
+    }
+  });
+  for (const [r, row] of sums.entries()) {
+    const mAt: Coord = product.m.size === 1 ? constant(0) : r === 0 ? m0 : e.coord(k.add(m0.at, k.idx(r)));
+    for (const [v, sum] of row.entries()) {
+      if (deferred) e.push(k.store(PRODUCTS, k.add(productAt(kernel, task, mAt), k.idx(v * lanes)), sum));
+      else storeVector(kernel, task, { mAt, n0, v }, sum, home);
+    }
+  }
+}
+
+/** Walks k; `body` gets the coordinates of a turn and the step within it. */
+function alongK({ bench, tile, kSizes }: CpuMatmul, body: (kk: readonly Coord[], step: number) => void): void {
+  const { emitter: e } = bench;
+  const inner = kSizes.at(-1) ?? 1;
+  const unroll = Math.min(tile.unroll, inner);
+  e.nest(kSizes.slice(0, -1), (before) => {
+    if (inner <= 1) return body([...before, ...kSizes.slice(-1).map(() => constant(0))], 0);
+    const main = inner - (inner % unroll);
+    e.loop(k.idx(0), k.idx(main), unroll, (c) => {
+      for (let step = 0; step < unroll; step++) body([...before, c], step);
+    });
+    for (let last = main; last < inner; last++) body([...before, constant(last)], 0);
+  });
+}
+
+/** Loads of A: of row r at a step. */
+function readerOfA(
+  kernel: CpuMatmul,
+  { firstRow, baseA }: CpuTask,
+  m0: Coord,
+): (kk: readonly Coord[], step: number) => (r: number) => Expr {
+  const { bench, product, a } = kernel;
+  const { emitter: e } = bench;
+  const { m } = product;
+  const { height } = kernel.tile;
+  if (kernel.packsA) {
+    const panel = e.bind(k.mul(k.sub(m0.at, firstRow.at), k.idx(kernel.depth)));
+    return (kk, step) => {
+      const at = e.bind(k.add(panel, inPanel(kernel, kk, height)));
+      return (r) => k.load(PANELS_A, k.add(at, k.idx(step * height + r)), k.F32);
+    };
+  }
+  const row = e.bind(k.add(baseA, k.mul(m0.at, k.idx(m.a))));
+  const strides = stridesOf(product.k, "a");
+  const inner = strides.at(-1) ?? 0;
+  return (kk, step) => {
+    const at = e.bind(k.add(row, e.address(kk, strides).at));
+    return (r) => k.load(a, k.add(at, k.idx(step * inner + r * m.a)), k.F32);
+  };
+}
+
+/** Loads of B: the vectors of a block at a step. */
+function readerOfB(kernel: CpuMatmul, { baseB }: CpuTask, n0: Coord): (kk: readonly Coord[], step: number) => Expr[] {
+  const { bench, product, lanes, vectors, block } = kernel;
+  const { emitter: e } = bench;
+  if (kernel.packsB) {
+    return (kk, step) => {
+      const at = inPanel(kernel, kk, block);
+      return Array.from({ length: vectors }, (_, v) =>
+        k.load(PANEL_B, k.add(at, k.idx(step * block + v * lanes)), { of: "f32", lanes }),
+      );
+    };
+  }
+  const column = e.bind(k.add(baseB, k.mul(n0.at, k.idx(product.n.b))));
+  const strides = stridesOf(product.k, "b");
+  const inner = strides.at(-1) ?? 0;
+  return (kk, step) => {
+    const at = e.bind(k.add(column, e.address(kk, strides).at));
+    return loadB(kernel, k.add(at, k.idx(step * inner)), n0);
+  };
+}
+
+/** The place of a vector of results: its row, the first column of its block, and its number there. */
+interface VectorPlace {
+  readonly mAt: Coord;
+  readonly n0: Coord;
+  readonly v: number;
+}
+
+/** Stores what becomes of a vector of products; `home` is the depth of the scope that holds it. */
+function storeVector(kernel: CpuMatmul, task: CpuTask, place: VectorPlace, value: Expr, home: number): void {
+  const { bench, product, lanes, block } = kernel;
+  const { emitter: e } = bench;
+  const { m, n, outer } = product;
+  const { mAt, n0, v } = place;
+  const start = v === 0 ? n0 : e.coord(k.add(n0.at, k.idx(v * lanes)));
+  const isWhole = n.size % block === 0;
+  const store = (nAt: Coord, part: Expr): void => {
+    const outerLoops = outer.map((axis, i): LoopPosition => ({ axis, at: mustAt(task.outer, i) }));
+    finish(kernel, [...outerLoops, { axis: m, at: mAt }, { axis: n, at: nAt }], part, home);
+  };
+  if (lanes === 1) {
+    if (isWhole) store(start, value);
+    else e.guard(k.lt(start.at, k.idx(n.size)), () => store(start, value));
+    return;
+  }
+  if (isWhole) return store({ ...start, lane: 1 }, value);
+  if (n.size >= 4) e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store({ ...start, lane: 1 }, value));
+  const remaining = n.size % 4;
+  if (remaining === 0) return;
+  // The last lanes, one by one; they stand in the last block only.
+  e.guard(k.and(k.lt(start.at, k.idx(n.size)), k.lt(k.idx(n.size), k.add(start.at, k.idx(4)))), () => {
+    for (const l of ([0, 1, 2] as const).slice(0, remaining))
+      store(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l));
+  });
+}
+
+/** Takes up the products of a panel of columns from where they wait, row after row, for their epilogue. */
+export function finishDeferred(kernel: CpuMatmul, task: CpuTask, n0: Coord): void {
+  const { bench, lanes, vectors } = kernel;
+  const { emitter: e } = bench;
+  e.loop(task.firstRow.at, task.endRow, 1, (mAt) => {
+    const from = e.bind(productAt(kernel, task, mAt));
+    const home = e.depth();
+    for (let v = 0; v < vectors; v++) {
+      const value = e.bind(k.load(PRODUCTS, k.add(from, k.idx(v * lanes)), { of: "f32", lanes }));
+      storeVector(kernel, task, { mAt, n0, v }, value, home);
+    }
+  });
+}
