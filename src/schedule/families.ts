@@ -8,13 +8,13 @@ import { gpuAttentions } from "./skeletons/attention/gpu.js";
 import { cpuTiles } from "./skeletons/matmul/cpu.js";
 import { gpuTiles } from "./skeletons/matmul/gpu.js";
 import { gpuRows } from "./skeletons/rows.js";
-import { tokenTeams } from "./skeletons/region/gpu.js";
-import { tokenTiles } from "./skeletons/region/cpu.js";
+import { regionTeams } from "./skeletons/region/gpu.js";
+import { regionTiles } from "./skeletons/region/cpu.js";
 import { valueAt } from "../../runtime/records.js";
 
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
-  cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: tokenTiles },
-  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, token: tokenTeams },
+  cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: regionTiles },
+  gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, token: regionTeams },
 };
 
 /**

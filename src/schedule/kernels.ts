@@ -19,8 +19,8 @@ import { partOf, type Located } from "./memory/places.js";
 import { signatureOf, template, type Template } from "./signature.js";
 import { attentionKernel, rolesOf } from "./skeletons/attention/index.js";
 import { matmulKernel } from "./skeletons/matmul/index.js";
-import { tokenKernel } from "./skeletons/region/cpu.js";
-import { tokenGpu } from "./skeletons/region/gpu.js";
+import { regionCpu } from "./skeletons/region/cpu.js";
+import { regionGpu } from "./skeletons/region/gpu.js";
 import { rowKernel } from "./skeletons/rows.js";
 import { sinkhornKernel } from "./skeletons/sinkhorn.js";
 
@@ -102,7 +102,7 @@ function kernelFor(table: KernelTable, region: Region, classes: AxisClasses, pla
 
 function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
   if (region.clusters.length > 1)
-    return (profile.kind === "gpu" ? tokenGpu : tokenKernel)(region, classes, profile, places);
+    return (profile.kind === "gpu" ? regionGpu : regionCpu)(region, classes, profile, places);
   const cluster = mustAt(region.clusters, 0);
   switch (cluster.kind) {
     case "map":

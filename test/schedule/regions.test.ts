@@ -12,8 +12,8 @@ import { legalize } from "../../src/schedule/fusion/legalize.js";
 import { partition } from "../../src/schedule/fusion/partition.js";
 import { arrange } from "../../src/schedule/fusion/regions.js";
 import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
-import { tokenTeams } from "../../src/schedule/skeletons/region/gpu.js";
-import { tokenTiles } from "../../src/schedule/skeletons/region/cpu.js";
+import { regionTeams } from "../../src/schedule/skeletons/region/gpu.js";
+import { regionTiles } from "../../src/schedule/skeletons/region/cpu.js";
 import { distance, entriesOf, planOf, readSpec } from "../helpers/specs.js";
 
 const facts = { corpus: { vocabulary: [..."abcdefghijk"] } };
@@ -56,12 +56,12 @@ async function worst(page: string, device: "wasm" | "javascript" | "webgpu", tok
   return Math.max(Math.abs(loss - exact.get("loss")![0]!), ...differences);
 }
 
-describe.each(tokenTiles)("tiles of $tile tokens", ({ tile }) => {
+describe.each(regionTiles)("tiles of $tile tokens", ({ tile }) => {
   it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile })).toBeLessThan(2e-5));
   it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile })).toBeLessThan(2e-5));
 });
 
-describe.each(tokenTeams)("$threads threads a token", (team) => {
+describe.each(regionTeams)("$threads threads a token", (team) => {
   it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5), 120_000);
 });
 

@@ -10,8 +10,8 @@ import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
 import { rowKernel } from "../../src/schedule/skeletons/rows.js";
 import { matmulKernel } from "../../src/schedule/skeletons/matmul/index.js";
 import { signatureOf } from "../../src/schedule/signature.js";
-import { fitChip, tokenGpu } from "../../src/schedule/skeletons/region/gpu.js";
-import { tokenKernel } from "../../src/schedule/skeletons/region/cpu.js";
+import { fitChip, regionGpu } from "../../src/schedule/skeletons/region/gpu.js";
+import { regionCpu } from "../../src/schedule/skeletons/region/cpu.js";
 import type { Place, Places } from "../../src/schedule/emit/kernelize.js";
 import type { Node } from "../../src/graph/node.js";
 import { entriesOf, readSpec } from "../helpers/specs.js";
@@ -19,8 +19,8 @@ import { entriesOf, readSpec } from "../helpers/specs.js";
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(40 + i));
 
 const devices = [
-  ["wasm", tokenKernel],
-  ["wgsl", tokenGpu],
+  ["wasm", regionCpu],
+  ["wgsl", regionGpu],
 ] as const;
 
 it.each(["moby-dick", "nanogpt"].flatMap((spec) => devices.map(([target, make]) => [spec, target, make] as const)))(

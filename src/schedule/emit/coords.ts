@@ -7,7 +7,7 @@ import type { Expr } from "../../kernel/ir.js";
 export interface Coord {
   /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
   readonly at: Expr;
-  /** The step from lane to lane: in vector mode lane l stands for `at + l * lane`; 0 where all lanes are one element. */
+  /** The step from lane to lane: lane l stands for `at + l * lane`; 0 where all lanes are one element. */
   readonly lane: number;
   /** Depth of the scope in which `at` exists. */
   readonly depth: number;
@@ -32,7 +32,7 @@ export const like = (x: Expr, value: number): Expr => {
   return x.type.lanes === 4 ? k.splat(scalar) : scalar;
 };
 
-/** A coordinate as text: equal where the coordinates are. Throws an Error for one that is neither a constant nor a name. */
+/** A coordinate as text: equal where the coordinates are. Throws an Error for one that is not bound. */
 export function keyOf({ at, lane }: Coord): string {
   if (at.kind !== "const" && at.kind !== "ref") throw new Error("schedule: an unbound coordinate");
   return `${at.kind === "const" ? at.value : at.name}${lane ? `+${lane}` : ""}`;

@@ -19,14 +19,14 @@ import { parseSpec } from "../fusion/contraction.js";
 import { rowMajor } from "../fusion/views.js";
 import { constant, keyOf, laneOf, like, lookUp, reachOf, valueId, widen, type Coord } from "./coords.js";
 import { elementwise } from "./elementwise.js";
-import { reduceAll, walks, type Cooperation, type Loops, type Reduction } from "./reductions.js";
+import { reduceAll, walks, type Cooperation, type Loops, type KernelReduction } from "./reductions.js";
 import { reshapeCoords } from "./reshape.js";
 import { Writer } from "./writer.js";
 
 export { constant, like, widen, type Coord };
 
 /** The word of an element: the sum of coordinate * stride. */
-export interface Placed {
+export interface ElementPlace {
   readonly coords: readonly Coord[];
   readonly strides: readonly number[];
 }
@@ -38,7 +38,7 @@ export interface EmitterOptions {
   /** The buffer of a tensor in memory, or null when the node is computed in this kernel. */
   readonly bufferOf: (node: Node) => string | null;
   /** Where in its buffer an element of a node lies, when not in row-major order of the node's shape. */
-  readonly placed?: (node: Node, coords: readonly Coord[]) => Placed | null;
+  readonly placed?: (node: Node, coords: readonly Coord[]) => ElementPlace | null;
   readonly cooperation?: Cooperation;
   /** Terms of a sum that is spelt out, at most; eight, if nothing is said. */
   readonly spelt?: number;
@@ -65,7 +65,7 @@ export interface StoredWord {
 /** What a reduction at coordinates combines, and over which extent. */
 interface ReductionWalk {
   readonly sizes: readonly number[];
-  readonly reduction: Reduction;
+  readonly reduction: KernelReduction;
 }
 
 /** Writes a kernel out of the values of graph nodes. */
@@ -104,13 +104,16 @@ export class Emitter extends Writer implements Loops {
   together(reductions: readonly ReductionAt[]): void {
     const memo = this.memoAt(this.depth());
     /** By op and extent: the sizes, and reductions by the key of their value. */
-    const groups = new Map<string, { readonly sizes: readonly number[]; readonly members: Map<string, Reduction> }>();
+    const groups = new Map<
+      string,
+      { readonly sizes: readonly number[]; readonly members: Map<string, KernelReduction> }
+    >();
     for (const { node, coords } of reductions) {
       const id = valueId(node, coords);
       if (memo.has(id)) continue;
       const { sizes, reduction } = this.reductionOf(node, coords);
       const extent = `${reduction.op} ${sizes.join()}`;
-      const group = groups.get(extent) ?? { sizes, members: new Map<string, Reduction>() };
+      const group = groups.get(extent) ?? { sizes, members: new Map<string, KernelReduction>() };
       groups.set(extent, group);
       group.members.set(id, reduction);
     }
@@ -147,9 +150,9 @@ export class Emitter extends Writer implements Loops {
   locate(node: Node, coords: readonly Coord[]): StoredWord | null {
     const buffer = this.options.bufferOf(node);
     if (buffer !== null) return { base: node, buffer, at: this.addressOf(node, coords).at };
-    if (node.op === "broadcast") return this.locate(mustAt(node.inputs, 0), behindBroadcast(node, coords));
+    if (node.op === "broadcast") return this.locate(node.inputs[0], behindBroadcast(node, coords));
     const inner = node.op === "reshape" ? reshapeCoords(this, node, coords) : null;
-    return inner && this.locate(mustAt(node.inputs, 0), inner);
+    return inner && this.locate(node.inputs[0], inner);
   }
 
   private addressOf(node: Node, coords: readonly Coord[]): Coord {
@@ -187,13 +190,13 @@ export class Emitter extends Writer implements Loops {
         return k.add(k.splat(at), k.lanes([k.u32(0), k.u32(c.lane), k.u32(2 * c.lane), k.u32(3 * c.lane)]));
       }
       case "broadcast":
-        return this.emit(mustAt(node.inputs, 0), behindBroadcast(node, coords));
+        return this.emit(node.inputs[0], behindBroadcast(node, coords));
       case "reshape": {
         const inner = reshapeCoords(this, node, coords);
-        return inner ? this.emit(mustAt(node.inputs, 0), inner) : this.byLane(node, coords);
+        return inner ? this.emit(node.inputs[0], inner) : this.byLane(node, coords);
       }
       case "slice":
-        return this.emit(mustAt(node.inputs, 0), [this.behindSlice(node, coords)]);
+        return this.emit(node.inputs[0], [this.behindSlice(node, coords)]);
       case "gather":
         return this.gather(node, coords);
       case "sum":
@@ -234,7 +237,7 @@ export class Emitter extends Writer implements Loops {
   }
 
   private gather(node: NodeWith<"gather">, coords: readonly Coord[]): Expr {
-    const [table, index] = node.inputs as [Node, Node];
+    const [table, index] = node.inputs;
     const rank = index.shape.length;
     const indexCoords = coords.slice(0, rank);
     if (indexCoords.some((c) => c.lane !== 0)) return this.byLane(node, coords);
@@ -250,7 +253,7 @@ export class Emitter extends Writer implements Loops {
   private reductionOf(node: Reducing, coords: readonly Coord[]): ReductionWalk {
     const wide = coords.some((c) => c.lane !== 0);
     if (node.op !== "contract") {
-      const input = mustAt(node.inputs, 0);
+      const input = node.inputs[0];
       return {
         sizes: node.attrs.axes.map((axis) => mustAt(input.shape, axis)),
         reduction: { op: node.op, wide, item: (reduced) => this.emit(input, mergeCoords(node, coords, reduced)) },
@@ -262,7 +265,7 @@ export class Emitter extends Writer implements Loops {
       [...term].map((letter) =>
         spec.out.includes(letter) ? mustAt(coords, spec.out.indexOf(letter)) : mustAt(reduced, summed.indexOf(letter)),
       );
-    const [x, y] = node.inputs as [Node, Node];
+    const [x, y] = node.inputs;
     const item = (reduced: readonly Coord[]): Expr => {
       const factors = widen([this.emit(x, at(spec.a, reduced)), this.emit(y, at(spec.b, reduced))]);
       const [left, right] = factors as [Expr, Expr];
@@ -277,7 +280,7 @@ export class Emitter extends Writer implements Loops {
 
 /** The coordinates of a broadcast's input. */
 const behindBroadcast = (node: NodeWith<"broadcast">, coords: readonly Coord[]): Coord[] =>
-  node.attrs.axes.map((axis, i) => (node.inputs[0]?.shape[i] === 1 ? constant(0) : mustAt(coords, axis)));
+  node.attrs.axes.map((axis, i) => (node.inputs[0].shape[i] === 1 ? constant(0) : mustAt(coords, axis)));
 
 /** The coordinates of a reduction's input: the kept ones, and those of the loop. */
 function mergeCoords(
@@ -287,7 +290,7 @@ function mergeCoords(
 ): Coord[] {
   let i = 0;
   let j = 0;
-  return mustAt(node.inputs, 0).shape.map((_, axis) =>
+  return node.inputs[0].shape.map((_, axis) =>
     node.attrs.axes.includes(axis) ? mustAt(reduced, j++) : mustAt(kept, i++),
   );
 }

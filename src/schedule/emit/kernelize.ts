@@ -101,8 +101,8 @@ type BufferUses = Map<Place, BufferUse>;
 function useOf(uses: BufferUses, places: Places, node: Node): BufferUse {
   const place = places.of(node);
   if (!place) throw new Error(`schedule: ${node.op} is not stored`);
-  const known = uses.get(place);
-  if (known) return known;
+  const earlier = uses.get(place);
+  if (earlier) return earlier;
   const use: BufferUse = { name: `b${uses.size}`, place, reads: false, writes: false, made: false };
   uses.set(place, use);
   return use;

@@ -18,7 +18,7 @@ export interface Cooperation {
 }
 
 /** What is combined into one value: a sum or a maximum over the positions of a walk. */
-export interface Reduction {
+export interface KernelReduction {
   readonly op: "sum" | "reduce_max";
   /** Whether the result has four lanes. */
   readonly wide: boolean;
@@ -48,13 +48,17 @@ const local = k.ref("local", k.INDEX);
 const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
 
 const combiner =
-  (op: Reduction["op"]) =>
+  (op: KernelReduction["op"]) =>
   (a: Expr, b: Expr): Expr =>
     op === "sum" ? k.add(a, b) : k.max(a, b);
-const neutral = (op: Reduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
+const neutral = (op: KernelReduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
 
 /** Cuts a list into parts that may share a walk. */
-export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reduction, { cooperation }: Loops): T[][] {
+export function walks<T>(
+  items: readonly T[],
+  reductionOf: (item: T) => KernelReduction,
+  { cooperation }: Loops,
+): T[][] {
   const mostWords = cooperation ? Math.floor(SHARES / (cooperation.workgroup + 1)) : TOGETHER;
   const parts: T[][] = [];
   let part: T[] = [];
@@ -73,7 +77,7 @@ export function walks<T>(items: readonly T[], reductionOf: (item: T) => Reductio
 }
 
 /** The results of reductions over all positions of `sizes`; all of one op. */
-export function reduceAll(e: Loops, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
+export function reduceAll(e: Loops, sizes: readonly number[], reductions: readonly KernelReduction[]): Expr[] {
   const total = sizeOf(sizes);
   if (e.cooperation && e.depth() === e.cooperation.depth && total > e.spelt)
     return cooperate(e, e.cooperation.workgroup, sizes, reductions);
@@ -101,7 +105,7 @@ function reduceInVectors(
   e: Loops,
   outerSizes: readonly number[],
   last: number,
-  reductions: readonly Reduction[],
+  reductions: readonly KernelReduction[],
 ): Expr[] {
   const main = last - (last % 4);
   const ways = waysOf(main / 4, reductions.length);
@@ -145,7 +149,7 @@ interface Accumulator {
   readonly accumulate: (reduced: readonly Coord[]) => void;
 }
 
-function accumulator(e: Loops, { op, item }: Reduction, lanes: 1 | 4): Accumulator {
+function accumulator(e: Loops, { op, item }: KernelReduction, lanes: 1 | 4): Accumulator {
   const name = e.fresh("acc");
   const value = k.ref(name, f32(lanes));
   const start = k.f32(neutral(op));
@@ -160,7 +164,12 @@ function accumulator(e: Loops, { op, item }: Reduction, lanes: 1 | 4): Accumulat
 }
 
 /** All meet twice: once each has its share of every result, and once these shares are combined. */
-function cooperate(e: Loops, workgroup: number, sizes: readonly number[], reductions: readonly Reduction[]): Expr[] {
+function cooperate(
+  e: Loops,
+  workgroup: number,
+  sizes: readonly number[],
+  reductions: readonly KernelReduction[],
+): Expr[] {
   const { op } = mustAt(reductions, 0);
   const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
   e.loop(local, k.idx(sizeOf(sizes)), workgroup, (flat) => {
@@ -200,14 +209,14 @@ function foldOne(e: Loops, workgroup: number, share: Expr, combine: (a: Expr, b:
  * Every result is combined by one invocation. Rows are one word longer than needed, so that they begin in different
  * banks.
  */
-function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Reduction["op"]): Expr[] {
+function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: KernelReduction["op"]): Expr[] {
   const row = workgroup + 1;
   e.shared("shares", shares.length * row);
   e.shared("folded", shares.length);
   for (const [s, share] of shares.entries()) e.push(k.store("shares", k.add(local, k.idx(s * row)), share));
   e.push(k.barrier());
   e.loop(local, k.idx(shares.length), workgroup, (s) => {
-    const item: Reduction["item"] = (reduced) =>
+    const item: KernelReduction["item"] = (reduced) =>
       k.load("shares", k.add(k.mul(s.at, k.idx(row)), mustAt(reduced, 0).at), f32(1));
     const { value, accumulate } = accumulator(e, { op, wide: false, item }, 1);
     e.loop(k.idx(0), k.idx(workgroup), 1, (i) => accumulate([i]));

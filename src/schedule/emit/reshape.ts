@@ -10,7 +10,7 @@ import { rowMajor } from "../fusion/views.js";
 import { constant, keyOf, type Coord } from "./coords.js";
 import type { Writer } from "./writer.js";
 
-/** Neighbouring axes of a reshape's result and of its input, from `begin` to before `end`, that hold the same values. */
+/** Neighbouring axes of a reshape's result and input, from `begin` to before `end`, that hold the same values. */
 interface RunOfAxes {
   readonly result: { readonly begin: number; readonly end: number };
   readonly input: { readonly begin: number; readonly end: number };
@@ -38,7 +38,7 @@ function runsOf(from: Shape, to: Shape): RunOfAxes[] {
 /** The coordinates of a reshape's input; null where lanes would have to part from their run of neighbours. */
 export function reshapeCoords(w: Writer, node: NodeWith<"reshape">, coords: readonly Coord[]): Coord[] | null {
   const from = node.shape;
-  const to = mustAt(node.inputs, 0).shape;
+  const to = node.inputs[0].shape;
   const inputCoords = new Array<Coord>(to.length).fill(constant(0));
   for (const { result, input } of runsOf(from, to)) {
     const outer = coords.slice(result.begin, result.end);

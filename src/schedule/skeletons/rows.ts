@@ -118,7 +118,7 @@ function longRow(bench: Workbench, cluster: Cluster): number {
   return groups;
 }
 
-/** Loops over some axes, the last of them in lanes of four; its last elements, which are no whole vector, one by one. */
+/** Loops over some axes, the last in lanes of four; its last elements, which are no whole vector, one by one. */
 export function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
   const { emitter: e, profile } = bench;
   const last = sizes[sizes.length - 1];

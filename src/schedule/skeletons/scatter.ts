@@ -12,6 +12,7 @@ import type { Scatter } from "../fusion/sparse.js";
 /** Columns of a group: a cache line. */
 const COLUMNS = 16;
 
+/** Makes the kernel of a scatter on a CPU; the number of its groups. */
 export function scatter(bench: Workbench, { sum, root, index, values }: Scatter): number {
   const { emitter: e, profile } = bench;
   const [rows, columns] = sum.shape as [number, number];

@@ -66,8 +66,9 @@ export const rowAt = ({ buffer, base, row, column }: TensorRows, r: Expr): Tenso
 /** A scalar in all lanes of a vector. */
 export const wide = ({ lanes }: Blocks, x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
 
-/** A word, and a vector of neighbouring words. */
+/** A word of a buffer or an array. */
 export const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, k.F32);
+/** A vector of neighbouring words. */
 export const vector = ({ type }: Blocks, buffer: string, at: Expr): Expr => k.load(buffer, at, type);
 
 /** An array of words; its name. */

@@ -31,7 +31,7 @@ import {
   type Attention,
   type BackwardAt,
   type BackwardOperands,
-  type Roles,
+  type GradientRoles,
   type TensorRows,
 } from "./operands.js";
 
@@ -79,7 +79,7 @@ interface BackwardTasks {
 }
 
 /** Makes the kernel; the number of its groups. */
-export function backwardCpu(bench: Workbench, attention: Attention, roles: Roles, at: BackwardAt): number {
+export function backwardCpu(bench: Workbench, attention: Attention, roles: GradientRoles, at: BackwardAt): number {
   const { emitter: e } = bench;
   const { batch, heads, queries, keys } = attention;
   const split = batch * heads < FEW_HEADS && queries * keys > BACKWARD.queries * BACKWARD.keys ? 1 : 0;
@@ -142,7 +142,7 @@ function createKernel(
 const hasSeveral = ({ rowBlocks, keyBlocks: blocks }: BackwardKernel): boolean => rowBlocks > 1 || blocks > 1;
 
 /** A task for each batch and head. */
-const wholeHeads = (kernel: BackwardKernel, roles: Roles): BackwardTasks => ({
+const wholeHeads = (kernel: BackwardKernel, roles: GradientRoles): BackwardTasks => ({
   count: 1,
   run: (x) => {
     const { queries, keys } = kernel.attention;
@@ -249,7 +249,7 @@ function pairBlocks(
   x: BackwardOperands,
   { u0, count }: KeyRange,
   { i0, i1 }: QueryRange,
-  roles: Roles,
+  roles: GradientRoles,
 ): void {
   const { s, attention, queryRows, backRows } = kernel;
   const { e } = s;
@@ -323,7 +323,7 @@ function accumulate(s: Blocks, result: ResultBlock, left: LeftOperand, right: Sc
 }
 
 /** Four queries and one block of keys: their weights and slopes, and what they add to the queries' cotangents. */
-function runStrip(kernel: BackwardKernel, x: BackwardOperands, strip: Strip, i0: Expr, roles: Roles): void {
+function runStrip(kernel: BackwardKernel, x: BackwardOperands, strip: Strip, i0: Expr, roles: GradientRoles): void {
   const { s, attention, keyBlocks: blocks, weights, slopes, keyRows } = kernel;
   const { e } = s;
   const { t, height } = strip;

@@ -33,7 +33,7 @@ import { shapeOf, type Attention, type ForwardAt, type ForwardOperands } from ".
 const group = k.ref("group", k.INDEX);
 
 /** What rows carry from block to block: largest score, sum of exponentials, sum of weighted values. */
-interface Carried {
+interface CarriedRows {
   readonly largest: string;
   readonly total: string;
   readonly sums: string;
@@ -51,7 +51,7 @@ interface ForwardTask {
   /** Words between rows of weighted sums. */
   readonly sumsPitch: number;
   /** Null when one block holds all keys. */
-  readonly carried: Carried | null;
+  readonly carried: CarriedRows | null;
   /** The queries of the task. */
   readonly r0: Expr;
   readonly r1: Expr;
@@ -98,13 +98,13 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: ForwardAt
   return sizeOf(sizes);
 }
 
-const carriedBy = (s: Blocks, rows: number, sumsPitch: number): Carried => ({
+const carriedBy = (s: Blocks, rows: number, sumsPitch: number): CarriedRows => ({
   largest: array(s, "largest", rows),
   total: array(s, "total", rows),
   sums: array(s, "sums", rows * sumsPitch),
 });
 
-function clear({ e }: Blocks, carried: Carried, rows: number, sumsPitch: number): void {
+function clear({ e }: Blocks, carried: CarriedRows, rows: number, sumsPitch: number): void {
   e.loop(k.idx(0), k.idx(rows), 1, (r) => {
     e.push(k.store(carried.largest, r.at, k.f32(ABSENT)));
     e.push(k.store(carried.total, r.at, k.f32(0)));
@@ -221,7 +221,12 @@ function exponentials({ s, scores }: ForwardTask, top: readonly Expr[], end: Exp
 }
 
 /** Keeps the largest scores and the sums of exponentials for the next block of keys. */
-function carry({ s }: ForwardTask, carried: Carried, { local, top, total }: StripRows, fade: readonly Expr[]): void {
+function carry(
+  { s }: ForwardTask,
+  carried: CarriedRows,
+  { local, top, total }: StripRows,
+  fade: readonly Expr[],
+): void {
   const { e } = s;
   for (const [r, score] of top.entries()) {
     const place = k.add(local, k.idx(r));
@@ -266,7 +271,7 @@ function weighValues(task: ForwardTask, t: Expr, { local, seen, total, fade }: S
 /** Divides what four rows have carried by their sums. */
 function finish(
   { s, attention, operands, sumsPitch, r0 }: ForwardTask,
-  carried: Carried,
+  carried: CarriedRows,
   t: Expr,
   height: number,
 ): void {

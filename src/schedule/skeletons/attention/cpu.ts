@@ -2,9 +2,9 @@
  * Attention for a CPU. Forward (`cpu-forward.ts`): a task is a batch, a head and a block of queries. It walks over
  * blocks of keys, transposed into scratch so that keys are lanes; four queries at a time have their scores, their
  * exponentials and the product with the values made while all of it is in the first-level cache. Backward
- * (`cpu-backward.ts`): a task is a batch and a head. It makes the weights of a block again, and from them what the block
- * adds to the three cotangents, in their own memory, which belongs to the task alone. With few heads that would leave
- * cores idle: then tasks that own a block of queries and tasks that own a block of keys make the weights twice.
+ * (`cpu-backward.ts`): a task is a batch and a head. It makes the weights of a block again, and from them what the
+ * block adds to the three cotangents, in their own memory, which belongs to the task alone. With few heads that would
+ * leave cores idle: then tasks that own a block of queries and tasks that own a block of keys make the weights twice.
  *
  * Blocks begin at multiples of four, so that with the mask a block of four queries either sees a key of a block each,
  * or none. Scores are computed for whole vectors of keys; those that do not exist are overwritten before anything reads
@@ -18,8 +18,9 @@ import type { Expr } from "../../../kernel/ir.js";
 import { HEIGHT, type Blocks } from "./blocks.js";
 import type { Attention } from "./operands.js";
 
-/** Knobs: queries and keys of a block, multiples of four; and whether the derivative's tasks own blocks. */
+/** Knobs of attention: queries and keys of a block, multiples of four. */
 export const FORWARD = { queries: 64, keys: 128 };
+/** Those of its derivative, which may also be `split`: its tasks own blocks then. */
 export const BACKWARD = { queries: 32, keys: 64 };
 
 const MEMBERS = [
@@ -29,8 +30,9 @@ const MEMBERS = [
   { queries: 64, keys: 128 },
   { queries: 128, keys: 64 },
 ];
-/** The two families, for tests and tuning. */
+/** The family of attention, for tests and tuning. */
 export const cpuAttentions: readonly Choice[] = MEMBERS;
+/** The family of its derivative. */
 export const cpuAttentionVjps: readonly Choice[] = MEMBERS.flatMap((member) => [
   { ...member, split: 0 },
   { ...member, split: 1 },

@@ -15,7 +15,7 @@ import type { Coord, Emitter } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { drain, fill, register, set } from "../shift-registers.js";
 import { times } from "./gpu-tiles.js";
-import type { Attention, BackwardAt, ForwardAt, Roles, TensorRows } from "./operands.js";
+import type { Attention, BackwardAt, ForwardAt, GradientRoles, TensorRows } from "./operands.js";
 
 /** Neighbouring rows; those beyond the last of `total` repeat it when they are read, and are not written. */
 interface RowRun {
@@ -195,7 +195,7 @@ export function forwardRows(bench: Workbench, attention: Attention, rows: number
 export const backwardRows = (
   bench: Workbench,
   attention: Attention,
-  roles: Roles,
+  roles: GradientRoles,
   rows: number,
   at: BackwardAt,
 ): number => (roles.queries ? ownQueries : ownKeys)(bench, attention, rows, at);
@@ -261,7 +261,7 @@ function ownKeys(bench: Workbench, attention: Attention, rows: number, at: Backw
 }
 
 /** A query and a key. */
-interface Pair {
+interface RowPair {
   /** Their product, and that of the cotangent and the value. */
   readonly score: Expr;
   readonly back: Expr;
@@ -277,7 +277,7 @@ interface Pair {
 function weigh(
   e: Emitter,
   { scale }: Attention,
-  { score, back, log, delta, seen }: Pair,
+  { score, back, log, delta, seen }: RowPair,
 ): { readonly weight: Expr; readonly slope: Expr } {
   const exact = k.exp(k.sub(k.mul(score, k.f32(scale)), log));
   const weight = e.bind(seen ? k.select(seen, exact, k.f32(0)) : exact);

@@ -37,7 +37,7 @@ import {
   type BackwardAt,
   type BackwardOperands,
   type ForwardAt,
-  type Roles,
+  type GradientRoles,
 } from "./operands.js";
 
 /**
@@ -149,7 +149,7 @@ function attend(
 }
 
 /** Makes the kernel of attention's derivative; the number of its workgroups. */
-export function backwardGpu(bench: Workbench, attention: Attention, roles: Roles, at: BackwardAt): number {
+export function backwardGpu(bench: Workbench, attention: Attention, roles: GradientRoles, at: BackwardAt): number {
   const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys } = attention;
   const { workgroup } = profile;
@@ -258,7 +258,7 @@ function ownKeys(tiles: SharedTiles, attention: Attention, x: BackwardOperands, 
 }
 
 /** A query and a key, one of which is owned while the other passes by. */
-interface Pair {
+interface OwnedPair {
   /** The query or key, and with it the cotangent or value. */
   readonly owned: { readonly row: readonly Expr[]; readonly back: readonly Expr[] };
   readonly passing: { readonly row: (column: number) => Expr; readonly back: (column: number) => Expr };
@@ -275,7 +275,7 @@ interface Pair {
 function weigh(
   { e }: SharedTiles,
   { queries, keys, scale, causal }: Attention,
-  { owned, passing, log, delta, t, u }: Pair,
+  { owned, passing, log, delta, t, u }: OwnedPair,
 ): { readonly weight: Expr; readonly slope: Expr } {
   const inside = k.and(k.lt(t, k.idx(queries)), k.lt(u, k.idx(keys)));
   const seen = causal ? k.and(inside, k.le(u, t)) : inside;

@@ -71,7 +71,7 @@ export interface BackwardOperands {
 export type BackwardAt = (b: Coord, h: Coord, accumulates: boolean) => BackwardOperands;
 
 /** Which results of the derivative are stored: those of queries, those of keys and values. */
-export interface Roles {
+export interface GradientRoles {
   readonly queries: boolean;
   readonly keys: boolean;
 }

@@ -18,9 +18,11 @@ export interface CpuTile extends Choice {
   readonly unroll: number;
 }
 
-/** Arrays of a task: panels of A and of B, and products that wait for their epilogue. */
+/** The array for the panels of A of a task. */
 export const PANELS_A = "panels";
+/** The array for a panel of B. */
 export const PANEL_B = "panel";
+/** The array for products that wait for their epilogue. */
 export const PRODUCTS = "products";
 
 /** One product's kernel while it is made. */

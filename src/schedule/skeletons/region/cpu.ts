@@ -1,7 +1,7 @@
 /**
- * The skeleton of a region (`../../fusion/regions.ts`): a group takes some tokens, and of these a tile at a time through
- * every cluster of the region, stage after stage. What only the region reads lives in an array of the thread, `tile`
- * tokens long, in the first-level cache; ranges of it are reused as soon as no later stage reads them
+ * The skeleton of a region (`../../fusion/regions.ts`): a group takes some tokens, and of these a tile at a time
+ * through every cluster of the region, stage after stage. What only the region reads lives in an array of the thread,
+ * `tile` tokens long, in the first-level cache; ranges of it are reused as soon as no later stage reads them
  * (`../../memory/lifetimes.ts` plans this too). Stages are
  *
  *   maps and rows        token by token, four channels at a time
@@ -62,23 +62,23 @@ const TOGETHER = 8;
 const SPANS = 8;
 
 /** The knobs of a region's kernel on a CPU. */
-export interface TokenTile extends Choice {
+export interface RegionTile extends Choice {
   /** Tokens that go through a stage before the next begins. */
   readonly tile: number;
 }
 
 /** The members of the family that tests force. */
-export const tokenTiles: readonly TokenTile[] = [{ tile: 3 }, { tile: 4 }, { tile: 8 }, { tile: 16 }];
+export const regionTiles: readonly RegionTile[] = [{ tile: 3 }, { tile: 4 }, { tile: 8 }, { tile: 16 }];
 
 const group = k.ref("group", k.INDEX);
 
 /** The kernel of a region on a CPU. */
-export function tokenKernel(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
+export function regionCpu(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
   const tokens = tokensOf(region, classes);
   const { axes, total, wordsOf } = tokens;
   const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
   const shape = `${total}x${widest}`;
-  const fallback: TokenTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
+  const fallback: RegionTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
   const tile = Math.max(1, Math.min(total, chosen(profile, "token", shape, fallback).tile));
   const span = Math.ceil(Math.min(SPAN, total / SPANS) / tile) * tile;
   const whole = total % tile === 0;

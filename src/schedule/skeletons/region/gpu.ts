@@ -45,15 +45,15 @@ const SIDE_BY_SIDE = 4;
 const TOKENS = 32;
 
 /** The knobs of a region's kernel on a GPU. */
-export interface TokenTeam extends Choice {
+export interface RegionTeam extends Choice {
   /** Invocations that take a token together. */
   readonly threads: number;
 }
 
-const DEFAULT: TokenTeam = { threads: 32 };
+const DEFAULT: RegionTeam = { threads: 32 };
 
 /** The members of the family: whole powers of two, since a reduction is folded in two steps. */
-export const tokenTeams: readonly TokenTeam[] = [{ threads: 1 }, { threads: 32 }, { threads: 64 }];
+export const regionTeams: readonly RegionTeam[] = [{ threads: 1 }, { threads: 32 }, { threads: 64 }];
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
@@ -107,7 +107,7 @@ interface RegionKernel {
 }
 
 /** The kernel of a region on a GPU. */
-export function tokenGpu(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
+export function regionGpu(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
   const spread = spreadOf(region, classes, profile, places);
   const { tokens, stages, shape, threads } = spread;
   const alone = threads === 1;

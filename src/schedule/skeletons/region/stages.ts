@@ -86,7 +86,7 @@ function addProduct(staging: Staging, cluster: Cluster, anchor: NodeWith<"contra
   const isPlain =
     weights !== null &&
     !isPass(staging, anchor) &&
-    hasPlainRows(anchor, weights.operand, tokensOf(mustAt(anchor.inputs, 1 - weights.operand)));
+    hasPlainRows(anchor, weights.operand, tokensOf(anchor.inputs[weights.operand === 0 ? 1 : 0]));
   if (!isPlain) {
     const clusters = withJoined(staging, cluster);
     const reader = isPass(staging, anchor) ? readerToJoin(staging, cluster) : null;
@@ -134,7 +134,7 @@ function readerToJoin(staging: Staging, cluster: Cluster): Cluster | null {
 /** The extents of the sum of a product. */
 export function termsOf(node: NodeWith<"contract">): number[] {
   const { a, out } = parseSpec(node.attrs.spec);
-  const left = mustAt(node.inputs, 0);
+  const left = node.inputs[0];
   return [...a].flatMap((letter, axis) => (out.includes(letter) ? [] : [mustAt(left.shape, axis)]));
 }
 

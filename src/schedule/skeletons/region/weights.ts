@@ -47,7 +47,7 @@ export function readWeighted(cluster: Cluster, operand: 0 | 1): WeightedProduct 
   const node = cluster.anchor as NodeWith<"contract">;
   const { a, b, out } = parseSpec(node.attrs.spec);
   const [weightLetters, streamLetters] = operand === 0 ? [a, b] : [b, a];
-  const weights = mustAt(node.inputs, operand);
+  const weights = node.inputs[operand];
   const columns = [...weightLetters].filter((letter) => out.includes(letter));
   const summed = [...streamLetters].filter((letter) => !out.includes(letter));
   const sizeIn = (letter: string): number => mustAt(weights.shape, weightLetters.indexOf(letter));
@@ -55,7 +55,7 @@ export function readWeighted(cluster: Cluster, operand: 0 | 1): WeightedProduct 
     cluster,
     node,
     weights,
-    streams: mustAt(node.inputs, 1 - operand),
+    streams: node.inputs[operand === 0 ? 1 : 0],
     weightLetters,
     streamLetters,
     resultLetters: out,
