@@ -65,7 +65,7 @@ function adaptation(adapting: Adapting, clause: AdaptClause, before: readonly Ad
     fail(state, "MHC202", span, `\`${what}\` adapts twice`, {
       notes: [{ message: "it adapts here first", span: first.span }],
     });
-  // What a set adapts is a number: the generated tests hold every record to it.
+  // Only numbers adapt: the checks of a page's own sets and the generated tests hold every record to it.
   const option = valueAt(set.options, what) as NumericOption;
   const name = `${item.name.name}.${what}`;
   if (set.parts && what === "rank") return { kind: "rank", what, name, ...readRank(adapting, clause, option) };

@@ -1,7 +1,7 @@
 /**
  * Arguments of blocks: pairs them with the formals of the header, positional ones first, then by name, and binds each
- * in the scope of the instance. What is no tensor (a dim, a number, a start, a manifold, a block) is evaluated where it
- * was written; tensors are brought onto the axes of their formals by position, which is how sizes flow in.
+ * in the scope of the instance. A dim, a number, a start, a manifold or a block is evaluated where it was written.
+ * Tensors are brought onto the axes of their formals by position, which is how sizes flow in.
  */
 import type { Block, Expr, Formal, Ident } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
@@ -38,7 +38,7 @@ interface WrittenArgument {
   readonly from: Scope;
 }
 
-/** What a formal takes that is no tensor; `list`: the one that it stands in. */
+/** What a formal takes that is not a tensor. `list`: the list of the header that it stands in. */
 export function plainKind(state: Elaboration, { type }: Formal, decl: Block, list: "config" | "data"): PlainKind {
   if (!type) return decl.kind === "connection" && list === "data" ? "block" : "dim";
   return (
@@ -101,24 +101,19 @@ export function bindConfig(state: Elaboration, block: BlockValue, scope: Scope, 
     if (formal.axes) return fail(state, "MHC210", formal.span, "tensors go in the last list of a block");
     const kind = plainKind(state, formal, decl, "config");
     const arg = pairs.get(formal);
-    // What has no argument has a default, and that is read in the block itself.
+    // A formal without an argument has a default, which is read in the scope of the block.
     const e = arg?.value ?? formal.default;
     if (e) bindPlain(state, formal.name, kind, { e, from: arg ? block.scope : scope }, scope);
   }
 }
 
 /** Binds a formal that is not a tensor. */
-function bindPlain(
-  state: Elaboration,
-  formal: Ident,
-  kind: PlainKind,
-  { e, from }: WrittenArgument,
-  scope: Scope,
-): void {
+function bindPlain(state: Elaboration, formal: Ident, kind: PlainKind, arg: WrittenArgument, scope: Scope): void {
   const { name, span } = formal;
+  const { e, from } = arg;
   switch (kind) {
     case "dim":
-      return bindDim(state, formal, { e, from }, scope);
+      return bindDim(state, formal, arg, scope);
     case "number":
       scope.names.set(name, { kind: "number", scalar: scalarOf(state, e, from), span });
       return;
@@ -126,7 +121,7 @@ function bindPlain(
       scope.names.set(name, { kind: "start", start: startOf(state, e, from), span });
       return;
     case "manifold":
-      return bindManifold(state, formal, { e, from }, scope);
+      return bindManifold(state, formal, arg, scope);
     case "block":
       scope.names.set(name, { kind: "block", block: blockValue(state, e, from), span });
       return;
@@ -138,13 +133,14 @@ function bindPlain(
 /** A dim may stand in the scope already, as an axis that the header names: then it gets its size. */
 function bindDim(state: Elaboration, { name, span }: Ident, { e, from }: WrittenArgument, scope: Scope): void {
   const size = sizeOf(state, e, from);
-  const axis = scope.names.get(name);
-  if (axis?.kind !== "dim") {
+  const entity = scope.names.get(name);
+  if (entity?.kind !== "dim") {
     scope.names.set(name, { kind: "dim", axis: { name, size }, span });
     return;
   }
-  if (!unify(axis.axis.size, size))
-    fail(state, "MHC203", e.span, `\`${name}\` is ${describe(size)} here, and ${describe(axis.axis.size)} elsewhere`);
+  const { axis } = entity;
+  if (!unify(axis.size, size))
+    fail(state, "MHC203", e.span, `\`${name}\` is ${describe(size)} here, and ${describe(axis.size)} elsewhere`);
 }
 
 function bindManifold(state: Elaboration, { name, span }: Ident, { e, from }: WrittenArgument, scope: Scope): void {

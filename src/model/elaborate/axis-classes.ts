@@ -132,7 +132,7 @@ function noteExpression(notes: AxisNotes, e: Typed, path: string): void {
 
 function noteReduction(notes: AxisNotes, e: Extract<Typed, { readonly kind: "reduce" }>): void {
   if (e.f === "max" || e.f === "softmax") bar(notes, e.axes, `\`${e.f}\` goes along it`, e.span);
-  // Such a mean divides by what is there, not by what there was.
+  // Such a mean divides by the number of units that the condition lets through, which falls as units are left out.
   else if (e.f === "mean" && e.a.kind === "where")
     bar(notes, e.axes, "it is counted how many of its units a condition lets through", e.span);
 }
@@ -183,7 +183,7 @@ function collected(notes: AxisNotes): readonly AxisClass[] {
     const { squares } = classOf(axis);
     for (const square of classOf(free).axes) squares.add(square);
   }
-  // Pairs of units are cut with the units, not by themselves.
+  // Pairs of units are left out with their units, not by themselves.
   for (const { free, span } of notes.squares)
     classOf(free).barred ??= { why: "it counts pairs of units of another axis, and is cut with that", span };
   return [...classes.values()];

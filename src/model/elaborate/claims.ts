@@ -105,7 +105,7 @@ function proveOver(page: ClaimPage, { repeat, quantity }: Extract<Quantity, { re
   const count = valueOf(size);
   if (count === null)
     return { none: `the number of layers, ${describe(size)}, is not known yet`, span: null, steps: layer.steps };
-  // A layer that has been switched off passes its stream on: a factor of 1.
+  // A layer that has been switched off passes its stream on, so it is a factor of 1.
   const mayGo = layer.at < 1 && normsIn(quantity).some(({ name }) => page.mayGo(name));
   const base = mayGo ? 1 : layer.at;
   const at = base ** count;
@@ -215,7 +215,7 @@ function proveShared({ statements, mayGo }: ClaimPage, quantity: Quantity, budge
     };
   const shares = sharers.map(({ on }) => on?.manifold.adapt.find((adaptation) => adaptation.kind === "shared"));
   const [share] = shares;
-  // What is wrong with the budget has been said, and nothing was put anywhere.
+  // The matrices of a budget that was wrong are on no balls, and what is wrong with it has been reported.
   if (!share || shares.includes(undefined)) return giveUp();
   const count = valueOf(share.count);
   const over = count === null ? "" : ` over ${count} matrices`;

@@ -1,14 +1,14 @@
 /**
- * Names that a run or its files have themselves, in pages where both would meet: the scalars of a run stand among the
- * inputs of its steps, the gates of a page that shrinks among what is trained, and the notes of a checkpoint among
- * its tensors. Any other name is the page's to give.
+ * Names that a run or its files need themselves. The scalars of a run stand among the inputs of its steps, the gates of
+ * a page that shrinks among what is trained, and the notes of a checkpoint among its tensors: so a page that has these
+ * cannot give their names to an input or a parameter. Any other name is the page's to give.
  */
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import type { Parameter, Tensor } from "../typed.js";
 import type { Span } from "../../diagnostics/span.js";
 
-/** The names of a page, and what of a run it has. */
+/** What a page names, and which of the things that a run names it has. */
 export interface PageNames {
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Parameter[];

@@ -53,7 +53,7 @@ export function readCost(section: Section, overrides: FlagTexts, tell: (d: Diagn
   };
   for (const clause of section.clauses) readClause(draft, clause);
   for (const [name, text] of Object.entries(overrides)) override(draft, name, text);
-  // Of what was wrong it is not known what it would have asked.
+  // A clause that was wrong may have been what seems to be missing.
   if (draft.whole) checkWhole(draft, section.name.span);
   const { device, weights, budgets, targets } = draft;
   return {
@@ -270,7 +270,7 @@ function override(draft: CostDraft, name: string, text: string): void {
     return report(draft, "MHC502", span, "a share is written in percent", `write \`--set cost.${name}=50%\``);
   const share = Number(percent) / 100;
   const measure = measureNamed(name);
-  // The names of flags are those of `COST_OVERRIDES`: what is no measure is `within`.
+  // Flags are those of `COST_OVERRIDES`, so one that is not a measure is `within`.
   if (!measure) return addPeriod(draft, share, span);
   draft.budgets = draft.budgets.filter((budget) => budget.measure !== measure);
   addBudget(draft, measure, share, span);

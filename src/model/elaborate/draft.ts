@@ -77,7 +77,7 @@ export function attempt<T>(draft: ModelDraft, name: Ident | null, part: () => T,
     if (!(error instanceof Abandoned)) throw error;
     draft.incomplete = true;
     if (name && !scope.names.has(name.name)) scope.names.set(name.name, { kind: "poison", span: name.span });
-    // Sizes that were still open are no errors of their own.
+    // Sizes that the part left open are not reported too.
     pending.length = before;
     uses.length = 0;
     return null;

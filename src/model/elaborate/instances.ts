@@ -89,11 +89,12 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const building: Building = { state, use, decl, path, scope, parameters: [], body: [] };
   declareImplicitAxes(building);
 
-  // A result axis that is a dim of the block is unified when that dim is known; the others now.
+  // Axes of the result are matched with the place now, unless one is a dim that the body of the block computes.
   const early = decl.result.axes?.every((ident) => lookup(scope, ident.name)?.kind === "dim")
     ? decl.result.axes.map((ident) => axisIn(building, ident))
     : null;
-  // Tensors have their sizes, so they are bound before: what does not fit then is the result, and is said of it.
+  // Where all arguments are names of tensors, their sizes are known, and they are bound before the result is matched:
+  // if something does not fit then, it is the result, and the error says so.
   const isPlain = use.data.every((arg) => arg.kind !== "written" || isTensor(arg.arg.value, arg.scope));
   if (early && !isPlain) matchResult(building, early);
   const tensors = bindData(state, use, scope);

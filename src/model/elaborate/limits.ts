@@ -24,7 +24,7 @@ function tooManyLayers({ statements }: TypedModel): Diagnostic | null {
   const unrolled = countOf(statements);
   if (unrolled <= MOST_UNROLLED) return null;
   const [most] = repeatsIn(statements).sort((a, b) => (valueOf(b.count) ?? 0) - (valueOf(a.count) ?? 0));
-  // Without a `repeat` it is the page itself that is so long: then it is made as it is written.
+  // A page that writes so many statements out, without a `repeat`, is made as it is written.
   if (!most) return null;
   return diagnostic(
     "MHC224",

@@ -156,7 +156,7 @@ export function refuseSecondSet(
 
 /** Reports a parameter that there is not. `names`: those that there are, as a claim writes them. */
 export function unknownParameter(state: Elaboration, names: readonly string[], path: Path): never {
-  // It may be one of a part that was given up, for a reason that has been said.
+  // It may be declared in a part that was given up, whose error has been reported.
   if (state.incomplete) return giveUp();
   const guess = nearest(dotted(path), names);
   return fail(state, "MHC201", path.span, `there is no parameter \`${dotted(path)}\``, {

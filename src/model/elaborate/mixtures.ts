@@ -1,7 +1,7 @@
 /**
  * `manifold M = mixture(birkhoff, circulant, identity)`: a learned convex mixture. Its parts are manifolds of the page
  * by their names, or sets as they are written there; its weights are the softmax of one parameter, `M.weights`, equal
- * at the start. What adapts of a part goes on adapting.
+ * at the start. Options of a part that adapt go on adapting.
  */
 import type { Arg, ManifoldDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";

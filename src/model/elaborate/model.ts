@@ -24,11 +24,11 @@ import { gatesOf, layersIn } from "./shrinkable.js";
 import type { Overrides } from "./setting-table.js";
 import { OVERRIDES, readTrain } from "./train.js";
 
-/** Reads the page of a draft. What is wrong is reported; then the model lacks parts. */
+/** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
 export function readModel(draft: ModelDraft): TypedModel {
   const { state, page, sections } = draft;
   for (const item of page.items) {
-    // What a repeat changes is known only once it is made; everything else is independent.
+    // Each item is tried by itself, so that an error in one does not hide those of the others.
     attempt(draft, "name" in item ? item.name : null, () => readItem(draft, item));
   }
   state.incomplete = draft.incomplete;
@@ -141,7 +141,7 @@ function reportUnknownSetting(draft: ModelDraft, name: string): void {
   ];
   const manifolds = manifoldsOf(draft).map((manifold) => manifold.name);
   const names = [...dims.map((dim) => dim.name), ...manifolds, ...settings];
-  // `--set rate=1e-3` forgets the section.
+  // `--set rate=1e-3` leaves the section out.
   const guess = names.find((other) => other.endsWith(`.${name}`)) ?? nearest(name, names);
   const fix = guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}`;
   state.report(diagnostic("MHC501", nameOf(name), `the spec has no dim, manifold or setting \`${name}\``, { fix }));
@@ -166,7 +166,7 @@ function costOf(draft: ModelDraft, parameters: readonly Parameter[], flags: Flag
         fix: "add `loss = …` and `train { … }`, or take `shrink` out",
       }),
     );
-  // Of a page that is not whole, what is missing has been said.
+  // On a page that is not whole, what a target seems to lack may stand in a part that was given up.
   if (draft.incomplete) return { ...settings, gates: [] };
   const layer = settings.by === "gates" ? undefined : targets.find(({ name }) => layersIn(statements, name).length > 0);
   if (layer)
@@ -193,7 +193,7 @@ function claimsOf(
   cost: CostSettings | null,
 ): readonly Claim[] {
   const { state, scope, statements } = draft;
-  // Of a page that is not whole nothing follows, and why has been said.
+  // From a page that is not whole nothing can be proved, and its own errors have been reported.
   const claiming: Elaboration = state.incomplete
     ? { ...state, report: (d) => void (d.code !== "MHC305" && state.report(d)) }
     : state;

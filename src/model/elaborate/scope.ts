@@ -21,7 +21,7 @@ export interface BlockValue {
   readonly scope: Scope;
   /** The path of its instance when that is decided already (the block that a connection wraps). */
   readonly path: string | null;
-  /** Whether it is what goes `through` the connection, wherever it is handed on to. */
+  /** Whether it is the block that a connection wraps, even where the connection hands it on to another block. */
   readonly wrapped: boolean;
   readonly span: Span;
 }

@@ -52,7 +52,7 @@ export function mapped(
   const point = expected.slice(outer.length);
   const sizes = sizesOfPoint(state, e, set, point);
   const piece = onlyPiece(state, e, set.free(sizes, manifold.options), set);
-  // Coordinates of a vector go by its own axes; those of a matrix are one axis.
+  // Free coordinates of a vector have its own axis; those of a matrix are one axis.
   const free: readonly Axis[] = !piece ? [] : rank < 2 ? point : [{ name: "free", size: coordinates([piece]) }];
   const inner: Scope = {
     ...childScope(scope, scope.prefix),
@@ -61,7 +61,7 @@ export function mapped(
     mapping: { manifold, point: sizes },
   };
   const axes = [...outer, ...free];
-  // Without free coordinates the argument is not made: its parameters would have no effect.
+  // Without free coordinates the argument is not read: its parameters would have no effect.
   const a = piece && settle(expression(state, arg.value, inner, axes), axes, state.report);
   return { kind: "map", name, manifold, a, free, axes: expected, span: e.span };
 }

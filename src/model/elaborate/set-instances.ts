@@ -34,7 +34,7 @@ export function setOf(state: Elaboration, e: Path | Call, scope: Scope): SetInst
     });
   const written = optionsAsWritten(state, set, e, scope);
   const options = merged(defaultsOf(set), recordOf([...written].map(([option, { value }]) => [option, value])));
-  // A flag that is what it is without being written does no harm: `birkhoff(by = permutations, exact)`.
+  // A flag that is written with its default does no harm: `birkhoff(by = permutations, exact)`.
   const idle = set
     .idle?.(options)
     .map((option) => written.get(option))

@@ -111,7 +111,7 @@ function readArguments(
 
 function holdoutOf({ state, scope, item, kind, options }: SourceDraft): number {
   const e = options.get("holdout");
-  // How well pairs are told from others is asked of the pairs themselves, unless the page says otherwise.
+  // A model of pairs is asked to tell them from others, so none are held out unless the page says so.
   const holdout = e ? scalarOf(state, e, scope).value() : kind === "pairs" ? 0 : HOLDOUT;
   if ((holdout > 0 && holdout < 1) || (kind === "pairs" && holdout === 0)) return holdout;
   const literal = e?.kind === "number" ? e : null;

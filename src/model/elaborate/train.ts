@@ -16,7 +16,7 @@ import { dotted, type BoundClause, type SettingClause } from "./syntax.js";
 /** What `--set train.…` takes: the settings of the section, and those of any optimizer. */
 export const OVERRIDES: readonly string[] = [...new Set([...TRAIN_SETTINGS, "memory", ...OPTIMIZER_SETTINGS])];
 
-/** What must be said, with an example. */
+/** Settings that must be there, each with an example. */
 const REQUIRED = [
   ["batch", "12"],
   ["steps", "1000"],
@@ -33,7 +33,7 @@ interface WrittenTrain {
   memory: BoundClause | null;
 }
 
-/** The settings of a page; null when one is wrong without which there are none. What is wrong is reported. */
+/** The settings of a page. Errors are reported; null when the batch, the steps, the seed or the optimizer has one. */
 export function readTrain(section: Section, overrides: Overrides, reader: Reader): TrainSettings | null {
   const written: WrittenTrain = { settings: new Map(), misnamed: new Set(), recompute: null, memory: null };
   for (const clause of section.clauses) {
@@ -103,12 +103,12 @@ function override(written: WrittenTrain, overrides: Overrides, reader: Reader): 
   }
 }
 
-/** Whether something is not said that must be: the first such thing is reported. */
+/** Whether a setting is missing that must be there: the first such is reported. */
 function isLacking({ settings, misnamed }: WrittenTrain, section: Section, reader: Reader): boolean {
   const lacking = REQUIRED.find(([name]) => !settings.has(name));
   if (!lacking) return false;
   const [name, example] = lacking;
-  // What stands there under another name has been said.
+  // A setting that stands there under a wrong name has been reported.
   if (!misnamed.has(name))
     reader.report(
       diagnostic("MHC503", section.name.span, `\`train\` does not say \`${name}\``, {
