@@ -5,12 +5,15 @@
  * one that is replaced before anything reads it counts for nothing; the body of a `repeat` is walked until a further
  * layer changes nothing.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Instance, Parameter, Statement, Tensor, Typed, TypedModel } from "./typed.js";
+import type { Instance, Parameter, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
-type Page = Pick<TypedModel, "statements" | "loss" | "outputs" | "parameters" | "manifolds">;
+/** The parts of a model that say what is needed. */
+type NeededPage = Pick<TypedModel, "statements" | "loss" | "outputs" | "parameters" | "manifolds">;
 
+/** What of a page is needed. */
 export interface Liveness {
   /** Tensors that the loss or an output needs. */
   readonly read: ReadonlySet<Tensor>;
@@ -24,94 +27,118 @@ export interface Liveness {
 
 const COMPARISONS: ReadonlySet<string> = new Set(["<", "<=", "==", "!=", "and", "or"]);
 
-export function livenessOf({ statements, loss, outputs }: Page): Liveness {
-  const read = new Set<Tensor>();
-  const reached = new Set<Tensor>();
-  const used = new Set<Statement>();
-  const instances = new Map<Instance, Span>();
+/** What has been found to be needed by what stands behind the place that the walk has come to. */
+interface LivenessState {
+  readonly read: Set<Tensor>;
+  readonly reached: Set<Tensor>;
+  readonly used: Set<Statement>;
+  readonly instances: Map<Instance, Span>;
   /** Streams whose value at this place is needed, and whether by the gradient. */
-  let awaited = new Map<Tensor, boolean>();
+  awaited: ReadonlyMap<Tensor, boolean>;
+}
 
-  if (loss) need(loss, true, null);
-  for (const { value } of outputs) need(value, loss === null, null);
-  backwards(statements);
+/** How an expression is needed. */
+interface Need {
+  /** Whether a gradient comes back to it. */
+  readonly gradient: boolean;
+  /** Where the outermost call around it stands; null outside of calls. */
+  readonly use: Span | null;
+}
+
+/** What of a page its loss and its outputs need. */
+export function livenessOf({ statements, loss, outputs }: NeededPage): Liveness {
+  const state: LivenessState = {
+    read: new Set(),
+    reached: new Set(),
+    used: new Set(),
+    instances: new Map(),
+    awaited: new Map(),
+  };
+  if (loss) need(state, loss, { gradient: true, use: null });
+  for (const { value } of outputs) need(state, value, { gradient: loss === null, use: null });
+  backwards(state, statements);
+  const { read, reached, used, instances } = state;
   return { read, reached, used, instances };
+}
 
-  function backwards(list: readonly Statement[]): void {
-    for (const statement of [...list].reverse()) run(statement);
+function backwards(state: LivenessState, statements: readonly Statement[]): void {
+  for (const statement of statements.toReversed()) run(state, statement);
+}
+
+function run(state: LivenessState, statement: Statement): void {
+  if (statement.kind === "repeat") return layers(state, statement.body);
+  const { read, reached, used, awaited } = state;
+  const tensor = statement.kind === "let" ? statement.tensor : statement.stream;
+  const isStream = tensor.kind === "stream";
+  if (isStream ? !awaited.has(tensor) : !read.has(tensor)) return;
+  const gradient = isStream ? awaited.get(tensor) === true : reached.has(tensor);
+  if (isStream) state.awaited = new Map([...awaited].filter(([stream]) => stream !== tensor));
+  used.add(statement);
+  need(state, statement.value, { gradient, use: null });
+}
+
+/** What the last layer leaves is needed after the repeat; what another leaves, by the layer after it. */
+function layers(state: LivenessState, body: readonly Statement[]): void {
+  const { read, reached, used, awaited: after } = state;
+  const seen = (): string =>
+    `${read.size} ${reached.size} ${used.size} ${[...state.awaited.values()].map(Number).join("")}`;
+  for (let before = ""; before !== seen();) {
+    before = seen();
+    for (const [stream, gradient] of after) wait(state, stream, gradient);
+    backwards(state, body);
   }
+}
 
-  function run(statement: Statement): void {
-    if (statement.kind === "repeat") return layers(statement.body);
-    const tensor = statement.kind === "let" ? statement.tensor : statement.stream;
-    const isStream = tensor.kind === "stream";
-    if (isStream ? !awaited.has(tensor) : !read.has(tensor)) return;
-    const gradient = isStream ? awaited.get(tensor)! : reached.has(tensor);
-    awaited.delete(tensor);
-    used.add(statement);
-    need(statement.value, gradient, null);
-  }
+/** The value that a stream has here is needed. */
+function wait(state: LivenessState, stream: Tensor, gradient: boolean): void {
+  state.awaited = new Map(state.awaited).set(stream, gradient || state.awaited.get(stream) === true);
+}
 
-  /** What the last layer leaves is needed after the repeat; what another leaves, by the layer after it. */
-  function layers(body: readonly Statement[]): void {
-    const after = new Map(awaited);
-    const seen = (): string =>
-      `${read.size} ${reached.size} ${used.size} ${[...awaited.values()].map(Number).join("")}`;
-    for (let before = ""; before !== seen();) {
-      before = seen();
-      for (const [stream, gradient] of after) wait(stream, gradient);
-      backwards(body);
+function mark(state: LivenessState, tensor: Tensor, gradient: boolean): void {
+  state.read.add(tensor);
+  if (gradient) state.reached.add(tensor);
+  if (tensor.kind === "stream") wait(state, tensor, gradient);
+}
+
+function need(state: LivenessState, e: Typed, how: Need): void {
+  const without: Need = { ...how, gradient: false };
+  switch (e.kind) {
+    case "tensor":
+      return mark(state, e.tensor, how.gradient);
+    case "gather":
+      mark(state, e.table, how.gradient);
+      return need(state, e.index, without);
+    case "where":
+      need(state, e.a, how);
+      return need(state, e.condition, without);
+    case "binary":
+      return [e.a, e.b].forEach((operand) => need(state, operand, COMPARISONS.has(e.f) ? without : how));
+    case "cross_entropy":
+      need(state, e.logits, how);
+      return need(state, e.target, without);
+    case "product": {
+      const isNothing = e.factors.some(
+        ({ e: factor, inverse }) => !inverse && factor.kind === "number" && factor.value === 0,
+      );
+      return e.factors.forEach((factor) => need(state, factor.e, isNothing ? without : how));
     }
+    case "call":
+      return needCall(state, e, how);
+    default:
+      return partsOf(e).forEach((part) => need(state, part, how));
   }
+}
 
-  function wait(stream: Tensor, gradient: boolean): void {
-    awaited = new Map(awaited).set(stream, gradient || awaited.get(stream) === true);
-  }
-
-  function mark(tensor: Tensor, gradient: boolean): void {
-    read.add(tensor);
-    if (gradient) reached.add(tensor);
-    if (tensor.kind === "stream") wait(tensor, gradient);
-  }
-
-  /** `use`: the outermost call around it. */
-  function need(e: Typed, gradient: boolean, use: Span | null): void {
-    switch (e.kind) {
-      case "tensor":
-        return mark(e.tensor, gradient);
-      case "gather":
-        mark(e.table, gradient);
-        return need(e.index, false, use);
-      case "where":
-        need(e.a, gradient, use);
-        return need(e.condition, false, use);
-      case "binary":
-        return [e.a, e.b].forEach((operand) => need(operand, gradient && !COMPARISONS.has(e.f), use));
-      case "cross_entropy":
-        need(e.logits, gradient, use);
-        return need(e.target, false, use);
-      case "product": {
-        const nothing = e.factors.some(
-          ({ e: factor, inverse }) => !inverse && factor.kind === "number" && factor.value === 0,
-        );
-        return e.factors.forEach((factor) => need(factor.e, gradient && !nothing, use));
-      }
-      case "call":
-        return within(e.instance, e.args, gradient, use ?? e.span);
-      default:
-        return partsOf(e).forEach((part) => need(part, gradient, use));
-    }
-  }
-
-  function within(instance: Instance, args: readonly Typed[], gradient: boolean, use: Span): void {
-    instances.set(instance, use);
-    need(instance.result, gradient, use);
-    for (const { tensor, value } of [...instance.body].reverse())
-      if (read.has(tensor)) need(value, reached.has(tensor), use);
-    args.forEach((arg, i) => {
-      const formal = instance.formals[i]!;
-      if (read.has(formal)) need(arg, reached.has(formal), use);
-    });
+function needCall(state: LivenessState, { instance, args, span }: TypedOf<"call">, how: Need): void {
+  const { read, reached, instances } = state;
+  const use = how.use ?? span;
+  instances.set(instance, use);
+  need(state, instance.result, { gradient: how.gradient, use });
+  for (const { tensor, value } of instance.body.toReversed())
+    if (read.has(tensor)) need(state, value, { gradient: reached.has(tensor), use });
+  for (const [i, arg] of args.entries()) {
+    const formal = mustAt(instance.formals, i);
+    if (read.has(formal)) need(state, arg, { gradient: reached.has(formal), use });
   }
 }
 
@@ -119,7 +146,7 @@ export function livenessOf({ statements, loss, outputs }: Page): Liveness {
  * The parameters that training moves: those that a gradient reaches, and those that stand for an option of a set. Of a
  * page without a loss, all.
  */
-export function trainedParameters(model: Page): ReadonlySet<Parameter> {
+export function trainedParameters(model: NeededPage): ReadonlySet<Parameter> {
   const { parameters, manifolds, loss } = model;
   if (!loss) return new Set(parameters);
   const { reached } = livenessOf(model);

@@ -7,10 +7,11 @@
  *
  * The reading is a function of a value and a stream, so that it reads any new value that a stream is given.
  */
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
 import { heldIn } from "./held.js";
 import { partsOf } from "./walk.js";
-import { axesOf, type Axis, type Statement, type Tensor, type Typed } from "./typed.js";
+import { axesOf, type Axis, type Statement, type Tensor, type Typed, type TypedOf } from "./typed.js";
 
 /** A factor that does not carry the stream: an expression, and what its axes are called here. */
 export interface Coefficient {
@@ -25,6 +26,7 @@ export interface SummedAxis {
   readonly of: Axis;
 }
 
+/** One part of the sum: the product of its factors with the stream, summed over some axes. */
 export interface MixPart {
   readonly factors: readonly Coefficient[];
   /** The names under which the stream's axes are read, by position. */
@@ -32,6 +34,7 @@ export interface MixPart {
   readonly summed: readonly SummedAxis[];
 }
 
+/** What is known of what a new value does to its stream. */
 export type Mixing = (LinearMixing & { readonly kind: "linear" }) | UnknownMixing;
 
 /** A sum of parts, with the axes of the stream's new value. */
@@ -44,6 +47,7 @@ export interface LinearMixing {
   readonly definitions: ReadonlyMap<Tensor, Typed>;
 }
 
+/** That something else is done with a stream than mixing it. */
 export interface UnknownMixing {
   readonly kind: "unknown";
   /** What is done with the stream, as the end of "…: ". */
@@ -65,15 +69,16 @@ const free: Carried = { kind: "free" };
 /** What the value that a stream is given does to it. */
 export function mixingOf(value: Typed, stream: Tensor): Mixing {
   const definitions = new Map<Tensor, Typed>();
-  const carried = createReading(heldIn(value, stream), stream, definitions)(value);
+  const carried = read({ held: heldIn(value, stream), stream, definitions, values: new Map() }, value);
   if (carried.kind === "unknown") return carried;
   const parts = carried.kind === "free" ? [] : carried.parts;
   const isSummed = ({ summed }: MixPart, axis: Axis): boolean => summed.some((bound) => bound.axis === axis);
   const mixed = new Set<number>();
   for (const part of parts) {
     for (const [i, axis] of part.read.entries()) {
-      if (axis === stream.axes[i]) continue;
-      const { name } = stream.axes[i]!;
+      const own = mustAt(stream.axes, i);
+      if (axis === own) continue;
+      const { name } = own;
       if (!isSummed(part, axis))
         return { kind: "unknown", reason: `the stream's axis \`${name}\` is moved to another place`, span: value.span };
       mixed.add(i);
@@ -83,12 +88,11 @@ export function mixingOf(value: Typed, stream: Tensor): Mixing {
 }
 
 /** Whether a stream is passed on as it is. */
-export const isIdentity = (mixing: Mixing): boolean =>
-  mixing.kind === "linear" &&
-  mixing.parts.length === 1 &&
-  mixing.mixed.length === 0 &&
-  mixing.parts[0]!.factors.length === 0 &&
-  mixing.parts[0]!.summed.length === 0;
+export function isIdentity(mixing: Mixing): boolean {
+  if (mixing.kind !== "linear" || mixing.mixed.length > 0) return false;
+  const [part, ...others] = mixing.parts;
+  return others.length === 0 && part?.factors.length === 0 && part.summed.length === 0;
+}
 
 /**
  * Why the mixes of several connections cannot be multiplied as matrices over one axis, which is how they are watched
@@ -108,184 +112,193 @@ export type Applied = Extract<Statement, { readonly stream: Tensor }>;
 
 /** The readings of every new value that streams are given, those of a layer once, in the order of the page. */
 export function mixingsIn(statements: readonly Statement[]): ReadonlyMap<Applied, Mixing> {
-  const all = new Map<Applied, Mixing>();
+  const mixings = new Map<Applied, Mixing>();
   const visit = (statement: Statement): void => {
     if (statement.kind === "repeat") statement.body.forEach(visit);
-    else if ("stream" in statement) all.set(statement, mixingOf(statement.value, statement.stream));
+    else if ("stream" in statement) mixings.set(statement, mixingOf(statement.value, statement.stream));
   };
   statements.forEach(visit);
-  return all;
+  return mixings;
 }
 
-function createReading(
-  held: ReadonlySet<Typed>,
-  stream: Tensor,
-  definitions: Map<Tensor, Typed>,
-): (e: Typed) => Carried {
-  const values = new Map<Tensor, Carried>();
-  const unknown = (reason: string, { span }: Typed): UnknownMixing => ({ kind: "unknown", reason, span });
-  const carries = (e: Typed): boolean => read(e).kind !== "free";
-  /** Of what may not carry the stream at all. */
-  const apart = (e: Typed, reason: string): Carried => {
-    const carried = partsOf(e)
-      .map(read)
-      .find(({ kind }) => kind !== "free");
-    return carried?.kind === "unknown" ? carried : carried ? unknown(reason, e) : free;
-  };
-
-  function read(e: Typed): Carried {
-    switch (e.kind) {
-      case "number":
-      case "size":
-      case "scalar":
-      case "position":
-        return free;
-      // What a map makes of the stream is held.
-      case "map":
-        return free;
-      case "tensor": {
-        if (e.tensor === stream) return { kind: "linear", parts: [{ factors: [], read: e.axes, summed: [] }] };
-        return renamed(values.get(e.tensor) ?? free, e.tensor.axes, e.axes);
-      }
-      case "relabel":
-        return renamed(read(e.a), e.from, e.axes);
-      case "gather": {
-        const table = e.table === stream ? "linear" : (values.get(e.table)?.kind ?? "free");
-        return table === "free"
-          ? apart(e, "rows of a table are chosen by the stream")
-          : unknown("the stream is looked up in by number", e);
-      }
-      case "unary":
-        return e.f === "neg"
-          ? times(read(e.a), [coefficient({ kind: "number", value: -1, span: e.span })])
-          : apart(e, `\`${e.f}\` is taken of the stream`);
-      case "binary":
-        return e.f === "+" || e.f === "-"
-          ? sum(e, read(e.a), read(e.b))
-          : apart(e, `\`${e.f}\` is taken of the stream`);
-      case "product":
-        return product(e);
-      case "reduce":
-        return reduction(e);
-      case "where":
-        return apart(e, "a condition depends on the stream");
-      case "call":
-        return call(e);
-      case "distance":
-        return apart(e, "a distance is taken of the stream");
-      case "cross_entropy":
-        return apart(e, "a loss is taken of the stream");
-      default:
-        return e satisfies never;
-    }
-  }
-
-  function sum(e: Extract<Typed, { readonly kind: "binary" }>, a: Carried, b: Carried): Carried {
-    if (a.kind === "unknown") return a;
-    const second = e.f === "-" ? times(b, [coefficient({ kind: "number", value: -1, span: e.span })]) : b;
-    if (second.kind === "unknown" || a.kind === "free") return second;
-    if (second.kind === "free") return a;
-    const parts = [...a.parts, ...second.parts];
-    return parts.length > MOST_PARTS
-      ? unknown(`the stream stands in more than ${MOST_PARTS} parts`, e)
-      : { kind: "linear", parts };
-  }
-
-  function product(e: Extract<Typed, { readonly kind: "product" }>): Carried {
-    const carried = e.factors
-      .map((factor) => ({ ...factor, value: read(factor.e) }))
-      .filter(({ value }) => value.kind !== "free");
-    const [first, second] = carried;
-    if (!first) return free;
-    const stopped = carried.find(({ value }) => value.kind === "unknown");
-    if (stopped) return stopped.value;
-    if (second) return unknown("the stream is multiplied by what is computed from it, and not held", e);
-    if (first.inverse) return unknown("the stream is divided by", first.e);
-    const factors = e.factors
-      .filter((factor) => factor.e !== first.e)
-      .map((factor) => coefficient(factor.e, factor.inverse));
-    return bound(times(first.value, factors), e.summed);
-  }
-
-  function reduction(e: Extract<Typed, { readonly kind: "reduce" }>): Carried {
-    if (e.f !== "sum" && e.f !== "mean") return apart(e, `\`${e.f}\` is taken of the stream`);
-    const guarded = e.a.kind === "where" ? e.a : null;
-    if (guarded && carries(guarded.condition)) return unknown("a condition depends on the stream", guarded.condition);
-    const value = read(guarded ? guarded.a : e.a);
-    if (value.kind !== "linear") return value;
-    if (guarded && e.f === "mean")
-      return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
-    const one: Typed = { kind: "number", value: 1, span: e.span };
-    const mask = guarded
-      ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })]
-      : [];
-    const share =
-      e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
-    return bound(times(value, [...mask, ...share]), e.axes);
-  }
-
-  function call(e: Extract<Typed, { readonly kind: "call" }>): Carried {
-    if (held.has(e)) return free;
-    const { formals, body, result, axes } = e.instance;
-    e.args.forEach((arg, i) => {
-      values.set(formals[i]!, read(arg));
-      definitions.set(formals[i]!, arg);
-    });
-    if (formals.every((formal) => values.get(formal)!.kind === "free")) return free;
-    for (const { tensor, value } of body) {
-      values.set(tensor, read(value));
-      definitions.set(tensor, value);
-    }
-    return renamed(read(result), axes, e.axes);
-  }
-
-  return read;
+/** A connection that is being read. */
+interface MixReading {
+  readonly stream: Tensor;
+  /** Calls whose results are held. */
+  readonly held: ReadonlySet<Typed>;
+  readonly definitions: Map<Tensor, Typed>;
+  /** What the names of the connection and of its blocks do to the stream. */
+  readonly values: Map<Tensor, Carried>;
 }
 
+const unknown = (reason: string, { span }: Typed): UnknownMixing => ({ kind: "unknown", reason, span });
+
+const minusOne = (span: Span): Coefficient => coefficient({ kind: "number", value: -1, span });
+
+/** The value of what may not carry the stream at all. */
+function apart(reading: MixReading, e: Typed, reason: string): Carried {
+  const carried = partsOf(e)
+    .map((part) => read(reading, part))
+    .find(({ kind }) => kind !== "free");
+  if (!carried) return free;
+  return carried.kind === "unknown" ? carried : unknown(reason, e);
+}
+
+function read(reading: MixReading, e: Typed): Carried {
+  switch (e.kind) {
+    case "number":
+    case "size":
+    case "scalar":
+    case "position":
+      return free;
+    // What a map makes of the stream is held.
+    case "map":
+      return free;
+    case "tensor": {
+      if (e.tensor === reading.stream) return { kind: "linear", parts: [{ factors: [], read: e.axes, summed: [] }] };
+      return renamed(reading.values.get(e.tensor) ?? free, e.tensor.axes, e.axes);
+    }
+    case "relabel":
+      return renamed(read(reading, e.a), e.from, e.axes);
+    case "gather":
+      return readGather(reading, e);
+    case "unary":
+      return e.f === "neg"
+        ? times(read(reading, e.a), [minusOne(e.span)])
+        : apart(reading, e, `\`${e.f}\` is taken of the stream`);
+    case "binary":
+      return e.f === "+" || e.f === "-"
+        ? readSum(e, read(reading, e.a), read(reading, e.b))
+        : apart(reading, e, `\`${e.f}\` is taken of the stream`);
+    case "product":
+      return readProduct(reading, e);
+    case "reduce":
+      return readReduction(reading, e);
+    case "where":
+      return apart(reading, e, "a condition depends on the stream");
+    case "call":
+      return readCall(reading, e);
+    case "distance":
+      return apart(reading, e, "a distance is taken of the stream");
+    case "cross_entropy":
+      return apart(reading, e, "a loss is taken of the stream");
+    default:
+      return e satisfies never;
+  }
+}
+
+function readGather(reading: MixReading, e: TypedOf<"gather">): Carried {
+  const table = e.table === reading.stream ? "linear" : (reading.values.get(e.table)?.kind ?? "free");
+  return table === "free"
+    ? apart(reading, e, "rows of a table are chosen by the stream")
+    : unknown("the stream is looked up in by number", e);
+}
+
+function readSum(e: TypedOf<"binary">, a: Carried, b: Carried): Carried {
+  if (a.kind === "unknown") return a;
+  const second = e.f === "-" ? times(b, [minusOne(e.span)]) : b;
+  if (second.kind === "unknown" || a.kind === "free") return second;
+  if (second.kind === "free") return a;
+  const parts = [...a.parts, ...second.parts];
+  return parts.length > MOST_PARTS
+    ? unknown(`the stream stands in more than ${MOST_PARTS} parts`, e)
+    : { kind: "linear", parts };
+}
+
+function readProduct(reading: MixReading, e: TypedOf<"product">): Carried {
+  const carried = e.factors
+    .map((factor) => ({ ...factor, value: read(reading, factor.e) }))
+    .filter(({ value }) => value.kind !== "free");
+  const [first, second] = carried;
+  if (!first) return free;
+  const stopped = carried.find(({ value }) => value.kind === "unknown");
+  if (stopped) return stopped.value;
+  if (second) return unknown("the stream is multiplied by what is computed from it, and not held", e);
+  if (first.inverse) return unknown("the stream is divided by", first.e);
+  const factors = e.factors
+    .filter((factor) => factor.e !== first.e)
+    .map((factor) => coefficient(factor.e, factor.inverse));
+  return summedOver(times(first.value, factors), e.summed);
+}
+
+function readReduction(reading: MixReading, e: TypedOf<"reduce">): Carried {
+  if (e.f !== "sum" && e.f !== "mean") return apart(reading, e, `\`${e.f}\` is taken of the stream`);
+  const guarded = e.a.kind === "where" ? e.a : null;
+  if (guarded && read(reading, guarded.condition).kind !== "free")
+    return unknown("a condition depends on the stream", guarded.condition);
+  const value = read(reading, guarded ? guarded.a : e.a);
+  if (value.kind !== "linear") return value;
+  if (guarded && e.f === "mean")
+    return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
+  const one: Typed = { kind: "number", value: 1, span: e.span };
+  const mask = guarded
+    ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })]
+    : [];
+  const share = e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
+  return summedOver(times(value, [...mask, ...share]), e.axes);
+}
+
+function readCall(reading: MixReading, e: TypedOf<"call">): Carried {
+  const { held, values, definitions } = reading;
+  if (held.has(e)) return free;
+  const { formals, body, result, axes } = e.instance;
+  let isFree = true;
+  for (const [i, arg] of e.args.entries()) {
+    const formal = mustAt(formals, i);
+    const value = read(reading, arg);
+    isFree &&= value.kind === "free";
+    values.set(formal, value);
+    definitions.set(formal, arg);
+  }
+  if (isFree) return free;
+  for (const { tensor, value } of body) {
+    values.set(tensor, read(reading, value));
+    definitions.set(tensor, value);
+  }
+  return renamed(read(reading, result), axes, e.axes);
+}
+
+/** An expression under its own names. */
 function coefficient(e: Typed, inverse = false): Coefficient {
   return { e, names: new Map(axesOf(e).map((axis) => [axis, axis])), inverse };
 }
 
-function times(value: Carried, factors: readonly Coefficient[]): Carried {
-  return value.kind === "linear"
-    ? { kind: "linear", parts: value.parts.map((part) => ({ ...part, factors: [...part.factors, ...factors] })) }
-    : value;
-}
+/** Every part times some coefficients. */
+const times = (value: Carried, factors: readonly Coefficient[]): Carried =>
+  eachPart(value, (part) => ({ ...part, factors: [...part.factors, ...factors] }));
 
-const each = (value: Carried, f: (part: MixPart) => MixPart): Carried =>
-  value.kind === "linear" ? { kind: "linear", parts: value.parts.map(f) } : value;
+const eachPart = (value: Carried, change: (part: MixPart) => MixPart): Carried =>
+  value.kind === "linear" ? { kind: "linear", parts: value.parts.map(change) } : value;
 
-function called({ factors, read, summed }: MixPart, name: (axis: Axis) => Axis): MixPart {
-  return {
-    factors: factors.map((factor) => ({
-      ...factor,
-      names: new Map([...factor.names].map(([axis, here]) => [axis, name(here)])),
-    })),
-    read: read.map(name),
-    summed,
-  };
+/** A part under other names of its axes. */
+function calledBy(part: MixPart, name: (axis: Axis) => Axis): MixPart {
+  const factors = part.factors.map((factor) => ({
+    ...factor,
+    names: new Map([...factor.names].map(([axis, here]) => [axis, name(here)])),
+  }));
+  return { factors, read: part.read.map(name), summed: part.summed };
 }
 
 const anew = ({ name, size }: Axis): Axis => ({ name, size });
 
 /** A sum over axes, which go by new names from here on, so that no other use of theirs is meant. */
-function bound(value: Carried, axes: readonly Axis[]): Carried {
+function summedOver(value: Carried, axes: readonly Axis[]): Carried {
   if (axes.length === 0) return value;
-  return each(value, (part) => {
+  return eachPart(value, (part) => {
     const names = new Map(axes.map((axis) => [axis, anew(axis)]));
-    const own = called(part, (axis) => names.get(axis) ?? axis);
-    return { ...own, summed: [...part.summed, ...[...names].map(([of, axis]) => ({ axis, of }))] };
+    const renamedPart = calledBy(part, (axis) => names.get(axis) ?? axis);
+    return { ...renamedPart, summed: [...part.summed, ...[...names].map(([of, axis]) => ({ axis, of }))] };
   });
 }
 
 /** The same value under other names of its axes. What is summed in it gets names of its own for every use. */
 function renamed(value: Carried, from: readonly Axis[], to: readonly Axis[]): Carried {
-  return each(value, (part) => {
+  return eachPart(value, (part) => {
     const names = new Map([
-      ...from.map((axis, i) => [axis, to[i]!] as const),
+      ...from.map((axis, i) => [axis, mustAt(to, i)] as const),
       ...part.summed.map(({ axis }) => [axis, anew(axis)] as const),
     ]);
-    const own = called(part, (axis) => names.get(axis) ?? axis);
-    return { ...own, summed: part.summed.map(({ axis, of }) => ({ axis: names.get(axis)!, of })) };
+    const renamedPart = calledBy(part, (axis) => names.get(axis) ?? axis);
+    return { ...renamedPart, summed: part.summed.map(({ axis, of }) => ({ axis: mustGet(names, axis), of })) };
   });
 }

@@ -2,7 +2,7 @@
  * Names of instances and parameters as paths: `layers.*.mlp.up` is what every layer of a repeat has, `layers.2.mlp.up`
  * what one of them has.
  */
-import { valueOf } from "../graph/sizes.js";
+import { numberOf } from "../graph/sizes.js";
 import type { Statement } from "./typed.js";
 
 /** Whether a name is inside of a path, or is it. */
@@ -14,7 +14,7 @@ export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, ""
 
 /** The repeats that a name stands inside of, outermost first: `layers` of `layers.*.mlp.up`. */
 export const repeatsOf = (name: string): readonly string[] =>
-  [...name.matchAll(/([^.]+)\.\*/g)].map(([, repeat]) => repeat!);
+  [...name.matchAll(/([^.]+)\.\*/g)].flatMap(([, repeat]) => repeat ?? []);
 
 /** A name with the numbers of the layers in place of its stars. */
 export function numbered(name: string, numbers: readonly number[]): string {
@@ -33,7 +33,7 @@ export const everyLayer = (counts: readonly number[]): readonly (readonly number
 export function countsOf(statements: readonly Statement[]): Map<string, number> {
   return new Map(
     statements.flatMap((statement): (readonly [string, number])[] =>
-      statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)!], ...countsOf(statement.body)] : [],
+      statement.kind === "repeat" ? [[statement.name, numberOf(statement.count)], ...countsOf(statement.body)] : [],
     ),
   );
 }

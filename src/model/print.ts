@@ -2,23 +2,21 @@
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
-import type { Axis, Instance, Statement, Typed, TypedModel } from "./typed.js";
+import type { Axis, Parameter, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
+import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
 const sized = (list: readonly Axis[]): string =>
   `[${list.map((axis) => `${axis.name}: ${describe(axis.size)}`).join(", ")}]`;
 
-const printSet = ({ set, options, adapt }: SetInstance): string =>
-  `${set.name}${
-    set.name.endsWith(")")
-      ? ""
-      : `(${Object.entries(options)
-          .map(([key, value]) => `${key} = ${value}`)
-          .join(", ")})`
-  }${adapt
+/** A set with its options; the name of a mixture has its parts in it already. */
+function printSet({ set, options, adapt }: SetInstance): string {
+  const pairs = Object.entries(options).map(([key, value]) => `${key} = ${value}`);
+  const adapted = adapt
     .filter(({ kind }) => kind !== "mixed")
-    .map((one) => ` adapt ${printAdaptation(one)}`)
-    .join("")}`;
+    .map((adaptation) => ` adapt ${printAdaptation(adaptation)}`);
+  return `${set.name}${set.name.endsWith(")") ? "" : `(${pairs.join(", ")})`}${adapted.join("")}`;
+}
 
 function printAdaptation(adaptation: Adaptation): string {
   switch (adaptation.kind) {
@@ -39,6 +37,7 @@ function printAdaptation(adaptation: Adaptation): string {
   }
 }
 
+/** All of a model, an item a line. */
 export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
@@ -49,17 +48,20 @@ export function printModel(model: TypedModel): string {
     ),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map(({ name, axes: own }) => `  input ${name}${sized(own)}`),
-    ...model.parameters.map(
-      ({ name, tensor, start, on }) =>
-        `  param ${name}${sized(tensor.axes)} ~ ` +
-        `${start.kind}(${start.args.map((arg) => arg.text).join(", ")})${on ? `${on.each.map((axis) => ` each ${axis.name}`).join("")} on ${printSet(on.manifold)}` : ""}`,
-    ),
+    ...model.parameters.map((parameter) => `  ${printParameter(parameter)}`),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),
     ...model.outputs.map(({ name, axes: own, value }) => `  output ${name}${axes(own)} = ${printTyped(value)}`),
     ...(model.loss ? [`  loss = ${printTyped(model.loss)}`] : []),
     "}",
   ];
   return lines.join("\n");
+}
+
+function printParameter({ name, tensor, start, on }: Parameter): string {
+  const args = start.args.map((arg) => arg.text);
+  const each = on ? on.each.map((axis) => ` each ${axis.name}`) : [];
+  const set = on ? `${each.join("")} on ${printSet(on.manifold)}` : "";
+  return `param ${name}${sized(tensor.axes)} ~ ${start.kind}(${args.join(", ")})${set}`;
 }
 
 function printStatement(statement: Statement, indent: string): string[] {
@@ -88,7 +90,7 @@ function printStatement(statement: Statement, indent: string): string[] {
 
 /** The bodies of the instances that an expression calls, innermost first. */
 function inside(e: Typed, indent: string): string[] {
-  return instancesIn(e).flatMap(({ instance, args }) => [
+  return callsIn(e).flatMap(({ instance, args }) => [
     ...args.flatMap((arg) => inside(arg, indent)),
     `${indent}instance ${instance.path}: ` +
       `${instance.block}(${instance.formals.map((formal) => `${formal.name}${sized(formal.axes)}`).join(", ")}) {`,
@@ -102,38 +104,10 @@ function inside(e: Typed, indent: string): string[] {
   ]);
 }
 
-function instancesIn(e: Typed): { readonly instance: Instance; readonly args: readonly Typed[] }[] {
-  switch (e.kind) {
-    case "number":
-    case "size":
-    case "scalar":
-    case "position":
-    case "tensor":
-      return [];
-    case "gather":
-      return instancesIn(e.index);
-    case "unary":
-    case "reduce":
-    case "relabel":
-      return instancesIn(e.a);
-    case "binary":
-    case "distance":
-      return [...instancesIn(e.a), ...instancesIn(e.b)];
-    case "product":
-      return e.factors.flatMap((factor) => instancesIn(factor.e));
-    case "where":
-      return [...instancesIn(e.a), ...instancesIn(e.condition)];
-    case "call":
-      return [{ instance: e.instance, args: e.args }];
-    case "map":
-      return e.a ? instancesIn(e.a) : [];
-    case "cross_entropy":
-      return [...instancesIn(e.logits), ...instancesIn(e.target)];
-    default:
-      return e satisfies never;
-  }
-}
+/** The calls of an expression, but not those in the arguments of a call. */
+const callsIn = (e: Typed): readonly TypedOf<"call">[] => (e.kind === "call" ? [e] : partsOf(e).flatMap(callsIn));
 
+/** An expression, in one line. */
 export function printTyped(e: Typed): string {
   switch (e.kind) {
     case "number":

@@ -74,4 +74,5 @@ export function show(quantity: Quantity): string {
   }
 }
 
+/** Axes as a page writes them: `[heads, d]`. */
 export const listed = (axes: readonly Axis[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;

@@ -4,10 +4,11 @@
  */
 import type { Block, Clause, Expr, Model, ModelItem, ParamDecl } from "../../grammar/ast.js";
 
+/** The names that an expression refers to, in the order of its text. */
 export function namesIn(e: Expr): readonly string[] {
   switch (e.kind) {
     case "path":
-      return [e.parts[0]!.name];
+      return e.parts.slice(0, 1).map(({ name }) => name);
     case "number":
     case "string":
       return [];
@@ -96,6 +97,7 @@ function namesInClause(clause: Clause): readonly string[] {
   }
 }
 
+/** What the items of a model refer to. */
 export const namesInModel = ({ items }: Model): ReadonlySet<string> => new Set(items.flatMap(namesInItem));
 
 /** What the body and the header of a block refer to. */

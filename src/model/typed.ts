@@ -32,6 +32,7 @@ export interface Scalar {
   readonly value: () => number;
 }
 
+/** How a parameter starts: `normal(0.02)`. */
 export interface StartValue {
   readonly kind: "constant" | "normal" | "uniform" | "identity" | "first" | "ramp";
   readonly args: readonly Scalar[];
@@ -49,6 +50,7 @@ export interface Membership {
   readonly span: Span;
 }
 
+/** A parameter as a page or a block declares it; of one in a `repeat`, that of every layer. */
 export interface Parameter {
   readonly tensor: Tensor;
   /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat`. */
@@ -72,6 +74,7 @@ export interface Instance {
   readonly axes: readonly Axis[];
 }
 
+/** Functions of one operand, place by place. */
 export type UnaryFunction =
   | "neg"
   | "exp"
@@ -88,13 +91,16 @@ export type UnaryFunction =
   | "sin"
   | "cos"
   | "logit";
+/** What makes fewer values of those along some axes; a softmax makes as many. */
 export type Reducer = "sum" | "max" | "mean" | "softmax" | "rms";
+/** Functions of two operands, place by place. A product is an expression of its own, of any number of factors. */
 export type BinaryFunction = "+" | "-" | "^" | "min" | "max" | "<" | "<=" | "==" | "!=" | "and" | "or";
 
 interface At {
   readonly span: Span;
 }
 
+/** An expression: a value for each index of its axes (`axesOf`), and for each example where it comes from the data. */
 export type Typed =
   | (At & { readonly kind: "number"; readonly value: number })
   /** `bare`: the axis, where a page writes its name alone. */
@@ -156,6 +162,7 @@ export interface Factor {
   readonly inverse: boolean;
 }
 
+/** What a model does, in the order of the page. */
 export type Statement =
   | { readonly kind: "let"; readonly tensor: Tensor; readonly value: Typed }
   /** The stream's value from here on, by a connection: `x through attention(heads) via mhc(Mixing)`. */
@@ -179,6 +186,7 @@ export type Statement =
       readonly span: Span;
     };
 
+/** A `data` item. */
 export interface DataSource {
   readonly name: string;
   readonly kind: DataInfo["kind"];
@@ -192,12 +200,14 @@ export interface DataSource {
   readonly span: Span;
 }
 
+/** A `dim` item. */
 export interface Dim {
   readonly name: string;
   readonly size: Size;
   readonly doc: string | null;
 }
 
+/** A page that has no errors, as it is meant. */
 export interface TypedModel {
   readonly name: string;
   readonly doc: string | null;
@@ -216,6 +226,7 @@ export interface TypedModel {
 
 /** What a step costs can be counted in. */
 export const MEASURES = ["flops", "bytes", "energy", "time"] as const;
+/** One of them. */
 export type Measure = (typeof MEASURES)[number];
 
 /** What may be switched off while training, and then compiled away. Names have stars for layers. */
@@ -317,6 +328,7 @@ export type RecomputeSettings =
   | { readonly kind: "auto" }
   | { readonly kind: "every"; readonly count: number };
 
+/** The `train` section. */
 export interface TrainSettings {
   readonly batch: number;
   readonly steps: number;
@@ -370,6 +382,7 @@ export function axesOf(e: Typed): readonly Axis[] {
   }
 }
 
+/** The axes of both, those of the first before those that the second alone has. */
 export const union = (a: readonly Axis[], b: readonly Axis[]): readonly Axis[] => [
   ...a,
   ...b.filter((axis) => !a.includes(axis)),

@@ -4,6 +4,7 @@
  * typed model (`liveness.ts`); dims, manifolds and blocks, which the model has resolved, are looked for in the page's
  * words. Blocks of the standard library never warn; a use of one on the page may.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Block, File, Model } from "../../grammar/ast.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -18,12 +19,12 @@ import { instancesIn } from "./walk.js";
  * The warnings of a page that has no errors, in the order of its text. `library`: the files whose blocks do not warn.
  */
 export function unusedIn(model: TypedModel, files: readonly File[], library: readonly File[]): readonly Diagnostic[] {
-  const found: Diagnostic[] = [];
+  const warnings: Diagnostic[] = [];
   const mine = new Set(files.map(({ name }) => name));
-  const page = files[0]!;
+  const page = mustAt(files, 0);
   const warn: Warn = (span, message, extra = {}, code = "MHC220") => {
-    if (mine.has(span.file) && !found.some((other) => other.span === span))
-      found.push(diagnostic(code, span, message, extra));
+    if (mine.has(span.file) && !warnings.some((other) => other.span === span))
+      warnings.push(diagnostic(code, span, message, extra));
   };
   const live = livenessOf(model);
 
@@ -45,11 +46,11 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
   unusedParameters(model, live, warn);
 
   const models = page.items.filter((item): item is Model => item.kind === "model");
-  models.forEach((own) => unusedNames(own, warn));
+  models.forEach((item) => unusedNames(item, warn));
   const blocks = [...files, ...library]
     .flatMap(({ items }) => items)
     .filter((item): item is Block => item.kind === "block" || item.kind === "connection");
-  const called = reachable(models[0]!, blocks);
+  const called = reachable(mustAt(models, 0), blocks);
   for (const block of blocks) {
     if (!called.has(block.name.name)) {
       if (block.span.file === page.name)
@@ -58,7 +59,7 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
         });
     } else unusedArguments(block, warn);
   }
-  return found.sort(
+  return warnings.sort(
     (a, b) => Number(a.span.file > b.span.file) - Number(a.span.file < b.span.file) || a.span.start - b.span.start,
   );
 }
@@ -187,7 +188,7 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
 }
 
 const inWords = (names: readonly string[]): string =>
-  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)!}`;
+  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${mustAt(names, names.length - 1)}`;
 
 /** Dims, manifolds and data that no other item of the page names. */
 function unusedNames(model: Model, warn: Warn): void {
@@ -230,10 +231,10 @@ function reachable(model: Model, blocks: readonly Block[]): ReadonlySet<string> 
   const visit = (names: Iterable<string>): void => {
     for (const name of names) {
       if (called.has(name)) continue;
-      const own = byName.get(name);
-      if (!own) continue;
+      const named = byName.get(name);
+      if (!named) continue;
       called.add(name);
-      own.forEach((block) => visit(namesInBlock(block)));
+      named.forEach((block) => visit(namesInBlock(block)));
     }
   };
   visit(namesInModel(model));

@@ -2,8 +2,10 @@
  * Claims as graph: what a claim bounds, measured. Of the layers of a `repeat` it is the largest, unless the claim is
  * about their product.
  */
+import { mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import { sizeOf } from "../graph/record.js";
 import { spectralBound } from "../manifolds/algebra.js";
 import { layersOf } from "../model/quantities.js";
 import type { Claim, Quantity } from "../model/typed.js";
@@ -15,10 +17,11 @@ import { output, type Output } from "./roles.js";
  * and rank^(2^-19), for what is held against a proof.
  */
 const SHARP = 12;
+/** Gram iterations of a norm that is held against a proof. */
 export const SHARPER = 18;
 
 /** What claims are measured of. */
-export interface Measured {
+export interface ClaimInputs {
   /** Gains by stream, of both directions. */
   readonly gains: ReadonlyMap<string, readonly Node[]>;
   /** Values of parameters by name: `layers.2.mlp.up`. */
@@ -33,24 +36,38 @@ export interface Measured {
 export type Claimed = Output<{ readonly kind: "claim"; readonly name: string }>;
 
 /** A scalar for each claim. Of a model that has shrunk so far that nothing is left to measure, 0. */
-export function claimed(b: Builder, claims: readonly Claim[], measured: Measured): readonly Claimed[] {
+export function claimed(b: Builder, claims: readonly Claim[], measured: ClaimInputs): readonly Claimed[] {
   return claims.map(({ text, quantity }) =>
     output({ kind: "claim", name: text } as const, worst(b, quantity, measured, new Map()) ?? b.constant(0)),
   );
 }
 
+/** The layers that a quantity is measured in, by the name of the `repeat`. */
+type Layers = ReadonlyMap<string, number>;
+
 /** The largest over the layers that the quantity is one of each of; null where all of these are gone. */
-function worst(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
-  const free = layersOf(quantity).find((repeat) => !layers.has(repeat));
-  if (free === undefined) return measure(b, quantity, measured, layers);
-  const found = Array.from({ length: measured.repeats.get(free)! }, (_, i) =>
-    worst(b, quantity, measured, new Map([...layers, [free, i]])),
-  ).filter((value) => value !== null);
-  return found.length ? most(b, found) : null;
+function worst(b: Builder, quantity: Quantity, measured: ClaimInputs, layers: Layers): Node | null {
+  const repeat = layersOf(quantity).find((name) => !layers.has(name));
+  if (repeat === undefined) return measure(b, quantity, measured, layers);
+  const present = inEachLayer(b, quantity, measured, { repeat, layers });
+  return present.length ? most(b, present) : null;
+}
+
+/** What a quantity is in those layers of a repeat that are still there. */
+function inEachLayer(
+  b: Builder,
+  quantity: Quantity,
+  measured: ClaimInputs,
+  { repeat, layers }: { readonly repeat: string; readonly layers: Layers },
+): readonly Node[] {
+  const values = Array.from({ length: mustGet(measured.repeats, repeat) }, (_, layer) =>
+    worst(b, quantity, measured, new Map([...layers, [repeat, layer]])),
+  );
+  return values.filter((value) => value !== null);
 }
 
 /** Null for what is of a layer that is gone. */
-function measure(b: Builder, quantity: Quantity, measured: Measured, layers: ReadonlyMap<string, number>): Node | null {
+function measure(b: Builder, quantity: Quantity, measured: ClaimInputs, layers: Layers): Node | null {
   switch (quantity.kind) {
     case "number":
       return b.constant(quantity.value);
@@ -62,31 +79,31 @@ function measure(b: Builder, quantity: Quantity, measured: Measured, layers: Rea
         .map((factor) => measure(b, factor, measured, layers))
         .reduce((x, y) => (x && y ? b.mul(x, y) : null));
     case "over": {
-      const own = Array.from({ length: measured.repeats.get(quantity.repeat)! }, (_, i) =>
-        worst(b, quantity.quantity, measured, new Map([...layers, [quantity.repeat, i]])),
-      );
       // What is gone passes its stream on.
-      return own.filter((value) => value !== null).reduce((x, y) => b.mul(x, y), b.constant(1));
+      const present = inEachLayer(b, quantity.quantity, measured, { repeat: quantity.repeat, layers });
+      return present.reduce((x, y) => b.mul(x, y), b.constant(1));
     }
-    case "norm": {
-      const { parameter, rows } = quantity;
-      const { axes } = parameter.tensor;
-      const name = parameter.name.replace(/([^.]+)\.\*/g, (_, repeat: string) => `${repeat}.${layers.get(repeat)!}`);
-      const node = measured.weights.get(name);
-      if (!node) return null;
-      const order = [
-        ...rows.map((axis) => axes.indexOf(axis)),
-        ...axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i])),
-      ];
-      const moved = b.transpose(node, order);
-      const height = moved.shape.slice(0, rows.length).reduce((size, n) => size * n, 1);
-      return spectralBound(
-        b,
-        b.reshape(moved, [height, moved.shape.slice(rows.length).reduce((size, n) => size * n, 1)]),
-        measured.turns ?? SHARP,
-      );
-    }
+    case "norm":
+      return norm(b, quantity, measured, layers);
     default:
       return quantity satisfies never;
   }
+}
+
+/** A bound of the largest singular value of a parameter as a matrix; null where its layer is gone. */
+function norm(
+  b: Builder,
+  { parameter, rows }: Extract<Quantity, { readonly kind: "norm" }>,
+  { weights, turns = SHARP }: ClaimInputs,
+  layers: Layers,
+): Node | null {
+  const { axes } = parameter.tensor;
+  const name = parameter.name.replace(/([^.]+)\.\*/g, (_, repeat: string) => `${repeat}.${mustGet(layers, repeat)}`);
+  const node = weights.get(name);
+  if (!node) return null;
+  const columns = axes.flatMap((axis, i) => (rows.includes(axis) ? [] : [i]));
+  const moved = b.transpose(node, [...rows.map((axis) => axes.indexOf(axis)), ...columns]);
+  const height = sizeOf(moved.shape.slice(0, rows.length));
+  const width = sizeOf(moved.shape.slice(rows.length));
+  return spectralBound(b, b.reshape(moved, [height, width]), turns);
 }

@@ -18,7 +18,7 @@ import type { TrainSettings, TypedModel } from "../model/typed.js";
 import { constraintOutputs, forwardPass, withLoss, type EntryPage } from "./forward.js";
 import type { Shrinking } from "./hard-concrete.js";
 import { gainGraphs, watchedOutputs, type Monitors } from "./measured.js";
-import { entryGraph, inputId, output, type EntryGraph, type State } from "./roles.js";
+import { entryGraph, inputId, output, type EntryGraph, type UnplacedState } from "./roles.js";
 import { gradientsOf, trainStep, type TrainStep } from "./training.js";
 
 /** The entries of a page, and what the plan needs to know of them together. */
@@ -28,7 +28,7 @@ export interface Entries {
   readonly forwards: ReadonlyMap<string, Forward>;
   /** Parameters in the order of the page, as lowered for training. */
   readonly lowered: Lowered;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
   /** Names of parameters and states in the order of memory that suits the update; null when there is none. */
   readonly order: readonly string[] | null;
 }

@@ -3,17 +3,15 @@
  * neural networks through L0 regularization, ICLR 2018, section 2.2). A gate has a logit a, and in training is drawn
  * anew at every step:
  *
- *     s = sigmoid((log u - log(1 - u) + a) / beta),  u uniform in (0, 1);     z = min(1, max(0, s (zeta - gamma) +
- *                                                    gamma))
+ *     s = sigmoid((log u - log(1 - u) + a) / beta),  u uniform in (0, 1)
+ *     z = min(1, max(0, s (zeta - gamma) + gamma))
  *
  * so that it is 0 and 1 with some probability each. Otherwise z is taken without noise, from s = sigmoid(a). What a
- * step costs is a polynomial in the numbers of units (`src/compile/prices.ts`); its expectation takes P(z > 0) = sigmoid(a -
- * beta log(-gamma / zeta)) for each unit. With weights w and multipliers y,
+ * step costs is a polynomial in the numbers of units (`src/compile/prices.ts`); its expectation takes
+ * P(z > 0) = sigmoid(a - beta log(-gamma / zeta)) for each unit. With weights w and multipliers y,
  *
- *     L = L_task + sum of w C / C_dense + sum of max(0, y + rho (C / C_dense - budget))^2 / (2 rho),     y <- max(0, y
- *                                                                                                        + eta (C /
- *                                                                                                        C_dense -
- *                                                                                                        budget))
+ *     L = L_task + sum of w C / C_dense + sum of max(0, y + rho (C / C_dense - budget))^2 / (2 rho)
+ *     y <- max(0, y + eta (C / C_dense - budget))
  *
  * which is the Lagrangian of the budgets with its augmentation (Hestenes 1969; Powell 1969; for inequalities
  * Rockafellar 1973): without that a multiplier goes on rising while the logits, which take their time, are on their
@@ -28,11 +26,14 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT } from "../graph/packing.js";
 import { stepOf } from "../graph/schedules.js";
+import { sizeOf } from "../graph/record.js";
+import { mustGet } from "../../runtime/lookup.js";
 import { GAMMA, PINNED, ZETA, type SlotInfo } from "../../runtime/plan.js";
 import type { Measure } from "../model/typed.js";
 import { correction } from "./optimizer.js";
-import { stateNode, stateOfRole, type State } from "./roles.js";
+import { stateNode, stateOfRole, type UnplacedState } from "./roles.js";
 
+/** The temperature of the noise. */
 export const BETA = 2 / 3;
 /**
  * Where logits start: open without noise, and with it 29 times of 30, so that little is disturbed before anything is
@@ -60,6 +61,7 @@ export interface PricePolynomial {
   readonly coefficients: Readonly<Record<Measure, readonly number[]>>;
 }
 
+/** What the costs of a step are worth, in shares of the dense model's. */
 export interface Objective {
   readonly weights: readonly { readonly measure: Measure; readonly weight: number }[];
   readonly budgets: readonly { readonly measure: Measure; readonly share: number }[];
@@ -134,7 +136,7 @@ export function openProbability(b: Builder, words: number): Node {
   return b.sigmoid(b.add(logitsOf(b, words), b.fill(-BETA * Math.log(-GAMMA / ZETA), [words])));
 }
 
-/** The expected cost as a share of the dense one, by measure; `open`: the probabilities. */
+/** The expected cost as a share of the dense one, by measure: scalars. `open`: the probabilities, [words]. */
 export function expectedCosts(
   b: Builder,
   open: Node,
@@ -142,12 +144,30 @@ export function expectedCosts(
   prices: PricePolynomial,
   measures: readonly Measure[],
 ): Map<Measure, Node> {
-  const blocks = open.shape[0]! / SLOT;
-  // One place more, which is 1: a factor for terms with fewer factors than others. Rows are filled up to whole vectors,
-  // with nothing.
+  const shares = openShares(b, open, slots, prices);
+  const terms = Array.from({ length: fours(prices.terms.length) }, (_, i) => prices.terms[i] ?? []);
+  const most = Math.max(1, ...terms.map((term) => term.length));
+  const factors = Array.from({ length: most }, (_, i) => {
+    const places = terms.map((term) => term[i] ?? prices.slots.length);
+    return b.gather(shares, whole(b, places));
+  });
+  const products = factors.reduce((x, y) => b.mul(x, y));
+  return new Map(
+    measures.map((measure) => {
+      const coefficients = terms.map((_, i) => prices.coefficients[measure][i] ?? 0);
+      return [measure, b.sum(b.mul(products, b.literal([terms.length], coefficients)), [0])];
+    }),
+  );
+}
+
+/**
+ * The expected share of open units of each slot, in the order of the prices. One place more is 1: a factor for terms
+ * with fewer factors than others. Rows are filled up to whole vectors, with nothing.
+ */
+function openShares(b: Builder, open: Node, slots: readonly SlotInfo[], prices: PricePolynomial): Node {
+  const blocks = sizeOf(open.shape) / SLOT;
   const one = prices.slots.length;
   const rows = fours(one + 1);
-  const terms = Array.from({ length: fours(prices.terms.length) }, (_, i) => prices.terms[i] ?? []);
   const owner = new Array<number>(blocks).fill(one);
   const share = new Array<number>(rows).fill(0);
   for (const { name, kept, offset, size } of slots) {
@@ -157,43 +177,14 @@ export function expectedCosts(
   }
   const inBlocks = b.sum(b.reshape(open, [blocks, SLOT]), [1]);
   const sums = b.scatterAdd(whole(b, owner), inBlocks, rows);
-  const sizes = b.add(
-    b.mul(sums, b.literal([rows], share)),
-    b.literal(
-      [rows],
-      share.map((_, i) => (i === one ? 1 : 0)),
-    ),
-  );
-  const most = Math.max(1, ...terms.map((term) => term.length));
-  const factors = Array.from({ length: most }, (_, i) =>
-    b.gather(
-      sizes,
-      whole(
-        b,
-        terms.map((term) => term[i] ?? one),
-      ),
-    ),
-  );
-  const products = factors.reduce((x, y) => b.mul(x, y));
-  return new Map(
-    measures.map((measure) => [
-      measure,
-      b.sum(
-        b.mul(
-          products,
-          b.literal(
-            [terms.length],
-            terms.map((_, i) => prices.coefficients[measure][i] ?? 0),
-          ),
-        ),
-        [0],
-      ),
-    ]),
-  );
+  const padding = share.map((_, i) => (i === one ? 1 : 0));
+  return b.add(b.mul(sums, b.literal([rows], share)), b.literal([rows], padding));
 }
 
+/** As many as there are, up to a multiple of four. */
 const fours = (count: number): number => Math.ceil(count / 4) * 4;
 
+/** Whole numbers as a vector of u32. */
 const whole = (b: Builder, numbers: readonly number[]): Node => b.cast(b.literal([numbers.length], numbers), "u32");
 
 /** What training descends beside the loss, and what the multipliers of budgets are. */
@@ -201,10 +192,13 @@ export interface Priced {
   readonly objective: Node;
   readonly costs: ReadonlyMap<Measure, Node>;
   readonly updates: ReadonlyMap<Node, Node>;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
 }
 
-/** `good`: whether the step is made at all; null when nobody asks. */
+/**
+ * What training descends for the costs (scalars, by measure), and the multipliers that follow. `good`: whether the step
+ * is made at all; null when nobody asks.
+ */
 export function priced(
   b: Builder,
   costs: ReadonlyMap<Measure, Node>,
@@ -213,10 +207,10 @@ export function priced(
 ): Priced {
   const progress = b.min(b.constant(1), b.mul(stepOf(b), b.constant(1 / Math.max(1, until))));
   const updates = new Map<Node, Node>();
-  const parts = weights.map(({ measure, weight }) => b.mul(costs.get(measure)!, b.constant(weight)));
+  const parts = weights.map(({ measure, weight }) => b.mul(mustGet(costs, measure), b.constant(weight)));
   for (const { measure, share } of budgets) {
     const multiplier = stateNode(b, { kind: "multiplier", measure }, []);
-    const over = b.sub(costs.get(measure)!, b.sub(b.constant(1), b.mul(progress, b.constant(1 - share))));
+    const over = b.sub(mustGet(costs, measure), b.sub(b.constant(1), b.mul(progress, b.constant(1 - share))));
     // The derivative is max(0, y + rho (C - budget)) times that of the cost.
     const pull = b.max(b.constant(0), b.add(multiplier, b.mul(over, b.constant(DAMPING))));
     parts.push(b.mul(b.mul(pull, pull), b.constant(1 / (2 * DAMPING))));
@@ -231,14 +225,14 @@ export function priced(
   };
 }
 
-/** Adam on the logits; pinned ones stay. `good` as above. */
+/** Adam on the logits, for their gradient [words]; pinned ones stay. `good`: as of `priced`. */
 export function updateGates(
   b: Builder,
   gradient: Node,
   step: Node,
   good: Node | null,
 ): Omit<Priced, "objective" | "costs"> {
-  const words = gradient.shape[0]!;
+  const words = sizeOf(gradient.shape);
   const fill = (value: number): Node => b.fill(value, [words]);
   const scale = (x: Node, value: number): Node => b.mul(x, fill(value));
   const logits = logitsOf(b, words);

@@ -11,6 +11,7 @@
  *   value.
  * - `diversity:x`: the share of the last stream that is not common to its lanes, in squares.
  */
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import type { Chain } from "../graph/streams.js";
@@ -25,51 +26,50 @@ const SHARP = 12;
 export type Monitored = Output<MonitorRole>;
 
 /** Scalars of every stream whose connections mix lanes. */
-export function monitors(b: Builder, chains: readonly Chain[]): readonly Monitored[] {
-  return chains.flatMap((chain): Monitored[] => {
-    const stream = chain[0]?.stream;
-    if (stream === undefined || chain.some(({ mix }) => mix.kind === "unknown")) return [];
-    const mixes = chain.flatMap(({ mix }) => (mix.kind === "matrix" ? [mix] : []));
-    const last = mixes[mixes.length - 1];
-    if (!last) return [];
-    const matrices = aligned(b, mixes);
-    const grown = (direction: "forward" | "backward", node: Node): Monitored =>
-      output({ kind: "monitor", name: `gain:${stream}:${direction}`, stream, measure: "gain", direction }, node);
-    const like = (measure: Exclude<MonitorRole["measure"], "gain">, node: Node): Monitored =>
-      output({ kind: "monitor", name: `${measure}:${stream}`, stream, measure }, node);
-    return [
-      grown(
-        "forward",
-        gain(b, matrices, -1, (before, mix) => product(b, mix, before)),
+export const monitors = (b: Builder, chains: readonly Chain[]): readonly Monitored[] =>
+  chains.flatMap((chain) => monitorsOf(b, chain));
+
+function monitorsOf(b: Builder, chain: Chain): readonly Monitored[] {
+  const last = chain.at(-1);
+  if (!last || chain.some(({ mix }) => mix.kind === "unknown")) return [];
+  const { stream } = last;
+  const mixes = chain.flatMap(({ mix }) => (mix.kind === "matrix" ? [mix] : []));
+  const lane = mixes.at(-1)?.lane;
+  if (lane === undefined) return [];
+  const matrices = aligned(b, mixes);
+  const grown = (direction: "forward" | "backward", node: Node): Monitored =>
+    output({ kind: "monitor", name: `gain:${stream}:${direction}`, stream, measure: "gain", direction }, node);
+  const like = (measure: Exclude<MonitorRole["measure"], "gain">, node: Node): Monitored =>
+    output({ kind: "monitor", name: `${measure}:${stream}`, stream, measure }, node);
+  const each = (measure: (mix: Node) => Node): readonly Node[] => matrices.map(measure);
+  const forward = gain(b, matrices, -1, (before, mix) => product(b, mix, before));
+  const backward = gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix));
+  return [
+    grown("forward", forward),
+    grown("backward", backward),
+    like(
+      "columns",
+      most(
+        b,
+        each((mix) => columnError(b, mix)),
       ),
-      grown(
-        "backward",
-        gain(b, matrices.toReversed(), -2, (after, mix) => product(b, after, mix)),
+    ),
+    like(
+      "entropy",
+      mean(
+        b,
+        each((mix) => entropy(b, mix)),
       ),
-      like(
-        "columns",
-        most(
-          b,
-          matrices.map((mix) => all(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2]))))))),
-        ),
+    ),
+    like(
+      "second",
+      mean(
+        b,
+        each((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP)),
       ),
-      like(
-        "entropy",
-        mean(
-          b,
-          matrices.map((mix) => entropy(b, mix)),
-        ),
-      ),
-      like(
-        "second",
-        mean(
-          b,
-          matrices.map((mix) => spectralBound(b, b.sub(mix, average(b, mix)), SHARP)),
-        ),
-      ),
-      like("diversity", diversity(b, chain[chain.length - 1]!.after, last.lane + 1)),
-    ];
-  });
+    ),
+    like("diversity", diversity(b, last.after, lane + 1)),
+  ];
 }
 
 /**
@@ -80,18 +80,14 @@ function aligned(
   mixes: readonly { readonly node: Node; readonly outer: readonly number[] }[],
 ): readonly Node[] {
   const sizes = new Map(
-    mixes.flatMap(({ node, outer }) => outer.map((place, i) => [place, node.shape[i + 1]!] as const)),
+    mixes.flatMap(({ node, outer }) => outer.map((place, i) => [place, mustAt(node.shape, i + 1)] as const)),
   );
   const places = [...sizes.keys()].sort((x, y) => x - y);
   return mixes.map(({ node, outer }) => {
     const lanes = node.shape.slice(-2);
-    const shape = [node.shape[0]!, ...places.map((place) => sizes.get(place)!), ...lanes];
-    return b.broadcast(node, shape, [
-      0,
-      ...outer.map((place) => places.indexOf(place) + 1),
-      shape.length - 2,
-      shape.length - 1,
-    ]);
+    const shape = [mustAt(node.shape, 0), ...places.map((place) => mustGet(sizes, place)), ...lanes];
+    const axes = outer.map((place) => places.indexOf(place) + 1);
+    return b.broadcast(node, shape, [0, ...axes, shape.length - 2, shape.length - 1]);
   });
 }
 
@@ -101,7 +97,7 @@ function gain(b: Builder, mixes: readonly Node[], axis: -1 | -2, join: (composit
   const sums: Node[] = [];
   for (const mix of mixes) {
     composite = composite ? join(composite, mix) : mix;
-    sums.push(all(b, b.sum(b.abs(composite), [composite.shape.length + axis])));
+    sums.push(largestIn(b, b.sum(b.abs(composite), [composite.shape.length + axis])));
   }
   return most(b, sums);
 }
@@ -109,11 +105,16 @@ function gain(b: Builder, mixes: readonly Node[], axis: -1 | -2, join: (composit
 /** The mean over the columns: what a mix does to what all lanes share, M 1 1^T / n. */
 function average(b: Builder, mix: Node): Node {
   const rank = mix.shape.length;
-  const n = mix.shape[rank - 1]!;
+  const n = mustAt(mix.shape, rank - 1);
   const rows = scaled(b, b.sum(mix, [rank - 1]), 1 / n);
   return over(b, rows, mix.shape);
 }
 
+/** The largest |log of a column sum|. */
+const columnError = (b: Builder, mix: Node): Node =>
+  largestIn(b, b.abs(b.log(positive(b, b.abs(b.sum(mix, [mix.shape.length - 2]))))));
+
+/** The entropies of the rows, in nats. */
 function entropy(b: Builder, mix: Node): Node {
   const last = mix.shape.length - 1;
   const size = b.abs(mix);
@@ -121,8 +122,9 @@ function entropy(b: Builder, mix: Node): Node {
   return b.neg(b.sum(b.mul(p, b.log(positive(b, p))), [last]));
 }
 
+/** The share of a stream that is not common to its lanes, in squares: a scalar. */
 function diversity(b: Builder, x: Node, lane: number): Node {
-  const n = x.shape[lane]!;
+  const n = mustAt(x.shape, lane);
   const others = x.shape.map((_, axis) => axis).filter((axis) => axis !== lane);
   const common = scaled(b, b.sum(x, [lane]), 1 / n);
   const off = b.sub(x, b.broadcast(common, x.shape, others));
@@ -132,14 +134,15 @@ function diversity(b: Builder, x: Node, lane: number): Node {
 
 /** Kept from where a logarithm or a quotient ends. */
 const positive = (b: Builder, x: Node): Node => atLeast(b, x, 1e-30);
-/** The largest value of a tensor. */
-const all = (b: Builder, x: Node): Node =>
+/** The largest value of a tensor: a scalar. */
+const largestIn = (b: Builder, x: Node): Node =>
   b.reduceMax(
     x,
     x.shape.map((_, axis) => axis),
   );
 /** The largest of scalars. */
 export const most = (b: Builder, scalars: readonly Node[]): Node => scalars.reduce((x, y) => b.max(x, y));
+/** The mean of the means of some tensors: a scalar. */
 function mean(b: Builder, tensors: readonly Node[]): Node {
   const means = tensors.map((x) =>
     b.mean(

@@ -11,6 +11,7 @@
  * with depth. The turns cost 2 s^2 (2 l + s) operations each, for sides s <= l; five are as many as a training step
  * does with the matrix for 5/3 s (2 + s / l) tokens.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { SLOT } from "../graph/packing.js";
@@ -31,7 +32,7 @@ export interface Matrix {
 }
 
 /** Neighbours in a pack that are worked on at once: from `first` on, so many. */
-export interface Batch extends Matrix {
+export interface MatrixBatch extends Matrix {
   readonly first: number;
   readonly count: number;
 }
@@ -45,7 +46,7 @@ function inSides({ shape, sides: { each, rows, columns } }: Matrix): {
   readonly sizes: readonly [number, number, number];
 } {
   const [one, other] = Math.min(...rows) < Math.min(...columns) ? [rows, columns] : [columns, rows];
-  const size = (axes: readonly number[]): number => sizeOf(axes.map((axis) => shape[axis]!));
+  const size = (axes: readonly number[]): number => sizeOf(axes.map((axis) => mustAt(shape, axis)));
   return { order: [...each, ...one, ...other], sizes: [size(each), size(one), size(other)] };
 }
 
@@ -66,16 +67,18 @@ const kindOf = ({ shape, sides: { each, rows, columns } }: Matrix): string =>
 /** The order in which matrices that can be worked on at once are neighbours: by the first of their kind. */
 export function inBatches(matrices: readonly Matrix[]): number[] {
   const kinds = matrices.map(kindOf);
-  const kind = kinds.map((own) => kinds.indexOf(own));
-  return matrices.map((_, i) => i).sort((a, b) => kind[a]! - kind[b]! || a - b);
+  return kinds
+    .map((kind, i) => ({ i, first: kinds.indexOf(kind) }))
+    .sort((a, b) => a.first - b.first || a.i - b.i)
+    .map(({ i }) => i);
 }
 
 /**
  * Cuts matrices in that order into batches. Those that do not fill their slots do not lie one after the other, and are
  * batches of their own.
  */
-export function batchesOf(matrices: readonly Matrix[]): readonly Batch[] {
-  const batches: Batch[] = [];
+export function batchesOf(matrices: readonly Matrix[]): readonly MatrixBatch[] {
+  const batches: MatrixBatch[] = [];
   matrices.forEach(({ shape, sides }, first) => {
     const last = batches[batches.length - 1];
     if (last && kindOf(last) === kindOf({ shape, sides }) && sizeOf(shape) % SLOT === 0)
@@ -86,7 +89,7 @@ export function batchesOf(matrices: readonly Matrix[]): readonly Batch[] {
 }
 
 /** The scaled direction of all matrices of a batch, for their momenta as [count, ...shape], in that shape. */
-export function direction(b: Builder, momenta: Node, batch: Batch): Node {
+export function direction(b: Builder, momenta: Node, batch: MatrixBatch): Node {
   const {
     order,
     sizes: [each, one, other],
@@ -106,7 +109,7 @@ export function direction(b: Builder, momenta: Node, batch: Batch): Node {
 
 /** Matrices [n, rows, columns] with singular values brought near 1; zero stays zero. */
 export function orthogonalized(b: Builder, x: Node): Node {
-  const wide = x.shape[1]! <= x.shape[2]!;
+  const wide = mustAt(x.shape, 1) <= mustAt(x.shape, 2);
   const [first, second, third] = QUINTIC;
   const square = b.sum(b.sum(b.mul(x, x), [2]), [1]);
   const shrink = b.div(b.fill(1, square.shape), b.add(b.sqrt(square), b.fill(EPSILON, square.shape)));

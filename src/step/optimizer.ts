@@ -30,7 +30,7 @@ import {
   type TrainedParameter,
 } from "./packs.js";
 import { move, type AdamNumbers, type Moved, type OnManifold } from "./riemannian.js";
-import { stateOfRole, type State } from "./roles.js";
+import { stateOfRole, type UnplacedState } from "./roles.js";
 import type { LossScale } from "./scaling.js";
 
 /** AdamW with a schedule of its rate. */
@@ -67,7 +67,7 @@ export type OptimizerSpec = AdamWSpec | SgdSpec | MuonSpec;
 /** What an update is made of. */
 export interface UpdateRequest {
   readonly trained: readonly TrainedParameter[];
-  /** Gradients of the loss by these parameters, in their order and shapes; multiplied by the loss scale, if there is one. */
+  /** Gradients of the loss by these, in their order and shapes; multiplied by the loss scale, where there is one. */
   readonly gradients: readonly Node[];
   readonly spec: OptimizerSpec;
   /** The largest norm of all gradients together; null for no limit. */
@@ -78,10 +78,10 @@ export interface UpdateRequest {
 }
 
 /** What a step does to parameters and states. */
-export interface Update {
+export interface ParameterUpdate {
   /** Parameter or state -> its new value. */
   readonly updates: ReadonlyMap<Node, Node>;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
   /**
    * Names of parameters and states in the order in which the update works on them: so laid out, its vectors are the
    * memory as it lies.
@@ -118,7 +118,7 @@ interface UpdateState extends NewValues {
 }
 
 /** The new values of all parameters that training moves, and of the optimizer's states. */
-export function applyOptimizer(b: Builder, request: UpdateRequest): Update {
+export function applyOptimizer(b: Builder, request: UpdateRequest): ParameterUpdate {
   const { spec, scaling } = request;
   const members = request.trained.map((parameter, i) => ({ ...parameter, gradient: mustAt(request.gradients, i) }));
   const groups = groupsOf(b, members, spec);
@@ -285,7 +285,7 @@ function decayed({ b, spec, rate }: UpdateState, { members, offsets, values }: P
 function orderOf(
   { plain, matrices, moving }: Groups,
   spec: OptimizerSpec,
-  others: readonly State[],
+  others: readonly UnplacedState[],
 ): readonly string[] {
   return [
     ...namesIn(plain),

@@ -10,7 +10,7 @@ import type { Node } from "../graph/node.js";
 import { over, scaled } from "../manifolds/algebra.js";
 import { rankOf, type Manifold, type Setting } from "../manifolds/set.js";
 import type { Moment } from "../../runtime/roles.js";
-import { stateNode, stateOfRole, type State } from "./roles.js";
+import { stateNode, stateOfRole, type UnplacedState } from "./roles.js";
 
 /** A tensor seen as points of a manifold. */
 export interface OnManifold {
@@ -24,8 +24,8 @@ export interface OnManifold {
   readonly tensor: (b: Builder, points: Node) => Node;
 }
 
-/** What all parameters of a step share: scalars. */
-export interface Shared {
+/** The numbers of a step, which all parameters share: scalars. */
+export interface StepNumbers {
   /** What gradients are multiplied by: clipping, and the loss scale's inverse. */
   readonly factor: Node;
   readonly rate: Node;
@@ -43,9 +43,10 @@ export interface AdamNumbers {
   readonly corrections: readonly [Node, Node];
 }
 
+/** What a step along a manifold does to a parameter and its moments. */
 export interface Moved {
   readonly updates: ReadonlyMap<Node, Node>;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
 }
 
 /** New values of one parameter and its moments, for its Euclidean gradient. */
@@ -53,11 +54,11 @@ export function move(
   b: Builder,
   parameter: OnManifold,
   gradient: Node,
-  { factor, rate, good, moments }: Shared,
+  { factor, rate, good, moments }: StepNumbers,
 ): Moved {
   const { name, node, manifold, setting, shape } = parameter;
   const updates = new Map<Node, Node>();
-  const states: State[] = [];
+  const states: UnplacedState[] = [];
   const become = (leaf: Node, value: Node): void => {
     updates.set(leaf, good ? b.select(b.broadcast(good, leaf.shape, []), value, leaf) : value);
   };

@@ -17,7 +17,7 @@ export interface Output<R extends OutputRole = OutputRole> {
 }
 
 /** A state that has no place yet. */
-export interface State extends Omit<StateInfo, "offset"> {
+export interface UnplacedState extends Omit<StateInfo, "offset"> {
   readonly role: StateRole;
 }
 
@@ -29,7 +29,7 @@ export const output = <R extends OutputRole>(role: R, node: Node, id: string = o
 });
 
 /** A state of a role; `start`: what all its values are at first, 0 when it is not given. */
-export const stateOfRole = (role: StateRole, shape: readonly number[], start?: number): State => ({
+export const stateOfRole = (role: StateRole, shape: readonly number[], start?: number): UnplacedState => ({
   name: stateId(role),
   shape,
   ...(start === undefined ? {} : { start }),
@@ -74,7 +74,7 @@ export const rolesOf = ({
   states,
 }: {
   readonly graphs: readonly EntryGraph[];
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
 }): Roles => ({
   entries: recordOf(graphs.map(({ name, roles }) => [name, roles])),
   states: recordOf(states.map(({ name, role }) => [name, role])),

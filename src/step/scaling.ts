@@ -7,14 +7,15 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { stateNode, stateOfRole, type State } from "./roles.js";
+import { stateNode, stateOfRole, type UnplacedState } from "./roles.js";
 
+/** The scale of the loss, as nodes: scalars. */
 export interface LossScale {
   /** What the derivative starts from. */
   readonly scale: Node;
   /** Steps so far that changed nothing. */
   readonly skipped: Node;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
   /** The new values of the states, by whether this step's gradients are finite. */
   readonly after: (good: Node) => ReadonlyMap<Node, Node>;
 }
@@ -25,6 +26,7 @@ const MOST = 2 ** 24;
 /** Good steps in a row after which the scale is doubled. */
 const PATIENCE = 2000;
 
+/** The scale of the loss in `b`, which begins at `start`. */
 export function lossScale(b: Builder, start = START): LossScale {
   const scale = stateNode(b, { kind: "lossScale" }, []);
   const streak = stateNode(b, { kind: "goodSteps" }, []);

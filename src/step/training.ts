@@ -1,6 +1,6 @@
 /**
- * The step of a page that is trained: the loss, its gradients, what the optimizer makes of them, and what gates that may
- * close are moved by.
+ * The step of a page that is trained: the loss, its gradients, what the optimizer makes of them, and what moves the
+ * gates that may close.
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
@@ -21,7 +21,7 @@ import {
 } from "./hard-concrete.js";
 import { applyOptimizer, type OptimizerSpec } from "./optimizer.js";
 import type { OnManifold } from "./riemannian.js";
-import { entryGraph, output, stateNode, type EntryGraph, type State } from "./roles.js";
+import { entryGraph, output, stateNode, type EntryGraph, type UnplacedState } from "./roles.js";
 import { lossScale } from "./scaling.js";
 
 /** A step of training. */
@@ -29,7 +29,7 @@ export interface TrainStep {
   /** The forward pass that it begins with; what may close is drawn in it. */
   readonly lowered: LoweredLoss;
   readonly graph: EntryGraph;
-  readonly states: readonly State[];
+  readonly states: readonly UnplacedState[];
   /** Names of parameters and states in the order of memory that suits the update. */
   readonly order: readonly string[];
   /** Gradients of the loss by parameter, multiplied by the loss scale where there is one. */

@@ -13,7 +13,7 @@ import { sizeOf, stridesOf } from "../../src/graph/record.js";
 import { topological } from "../../src/graph/topology.js";
 import type { Sides } from "../../src/model/lower/matrices.js";
 import { orthogonalized } from "../../src/step/muon.js";
-import { applyOptimizer, type OptimizerSpec, type Update } from "../../src/step/optimizer.js";
+import { applyOptimizer, type OptimizerSpec, type ParameterUpdate } from "../../src/step/optimizer.js";
 import type { TrainedParameter } from "../../src/step/packs.js";
 import { lossScale } from "../../src/step/scaling.js";
 import type { Kernel } from "../../src/kernel/ir.js";
@@ -76,7 +76,7 @@ const start = (name: string): Float64Array => drawn(names.indexOf(name), sizeOf(
 const gradient = (name: string, step: number): Float64Array =>
   drawn(100 * (step + 1) + names.indexOf(name), sizeOf(parameters[name]!.shape));
 
-function build(own: OptimizerSpec, clip: number | null, scaled = false): Update & { readonly graph: Graph } {
+function build(own: OptimizerSpec, clip: number | null, scaled = false): ParameterUpdate & { readonly graph: Graph } {
   const b = createBuilder();
   const trained = names.map((name): TrainedParameter => ({
     ...parameters[name]!,
@@ -165,7 +165,7 @@ function byHand(
 }
 
 type Values = Map<string, ArrayLike<number>>;
-const initial = ({ states }: Update): Values =>
+const initial = ({ states }: ParameterUpdate): Values =>
   new Map([
     ...names.map((name) => [name, start(name)] as const),
     ...states.map(({ name, shape, start: value = 0 }) => [name, new Float64Array(sizeOf(shape)).fill(value)] as const),

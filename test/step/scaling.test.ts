@@ -11,7 +11,7 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { slotsOf } from "../../src/graph/packing.js";
-import { applyOptimizer, type OptimizerSpec, type Update } from "../../src/step/optimizer.js";
+import { applyOptimizer, type OptimizerSpec, type ParameterUpdate } from "../../src/step/optimizer.js";
 import { lossScale } from "../../src/step/scaling.js";
 import { schedule } from "../../src/schedule/plan.js";
 import { distance } from "../helpers/specs.js";
@@ -46,7 +46,7 @@ const sgd: OptimizerSpec = {
   decay: 0.01,
 };
 
-function build(spec: OptimizerSpec, clip: number | null, scaled: boolean): { readonly graph: Graph } & Update {
+function build(spec: OptimizerSpec, clip: number | null, scaled: boolean): { readonly graph: Graph } & ParameterUpdate {
   const b = createBuilder();
   const parameters = names.map((name) => ({ node: b.parameter(name, shapes[name]), name, decay: name === "matrix" }));
   const gradients = names.map((name): Node => b.input(`g.${name}`, shapes[name], "f32"));
@@ -79,7 +79,7 @@ function seen(name: Name, made: number, kind: (typeof steps)[number], scale: num
 }
 
 type Values = Map<string, ArrayLike<number>>;
-const initial = ({ states }: Update): Values =>
+const initial = ({ states }: ParameterUpdate): Values =>
   new Map([
     ...names.map((name) => [name, start(name)] as const),
     ...states.map(({ name, shape, start: value = 0 }) => [name, new Float64Array(sizeOf(shape)).fill(value)] as const),

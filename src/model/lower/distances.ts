@@ -5,11 +5,11 @@ import { norm } from "../../manifolds/algebra.js";
 import { rankOf } from "../../manifolds/set.js";
 import type { TypedOf } from "../typed.js";
 import { settingOf } from "./settings.js";
-import { labelsOf, onto, type Lowering } from "./state.js";
+import { labelsOf, onto, type PageLowering } from "./state.js";
 
 /** Between x and y, which have the same labels. Throws where the set has no distance, which elaboration refuses. */
 export function distanceOf(
-  state: Lowering,
+  state: PageLowering,
   { manifold, point }: TypedOf<"distance">,
   x: Labelled,
   y: Labelled,

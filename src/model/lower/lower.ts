@@ -13,7 +13,7 @@ import type { Lowered } from "./lowered.js";
 import { parameterState } from "./parameters.js";
 import { adaptedOf } from "./settings.js";
 import { gateState, isThere, ungated, type Gating } from "./slots.js";
-import { BATCH, inThisLayer, labelsOf, noteUse, onto, type Lowering } from "./state.js";
+import { BATCH, inThisLayer, labelsOf, noteUse, onto, type PageLowering } from "./state.js";
 import { inEveryLayer, run } from "./statements.js";
 
 export { mapLowered, type Lowered } from "./lowered.js";
@@ -70,9 +70,9 @@ export function lower(model: TypedModel, b: Builder, options: LowerOptions): Low
 }
 
 /** The state before anything has been lowered. */
-function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains = false }: LowerOptions): Lowering {
+function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains = false }: LowerOptions): PageLowering {
   const layers: number[] = [];
-  const state: Lowering = {
+  const state: PageLowering = {
     b,
     gains,
     parameters: parameterState(model, b, (name, use) => noteUse(state, name, use)),
@@ -99,7 +99,7 @@ function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains =
 }
 
 /** Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares. */
-function declareAll(state: Lowering, { parameters }: TypedModel): void {
+function declareAll(state: PageLowering, { parameters }: TypedModel): void {
   for (const parameter of parameters) {
     inEveryLayer(state, repeatsOf(parameter.name), () => {
       if (isThere(state.gates, inThisLayer(state, parameter.name))) valueOfParameter(state, parameter);

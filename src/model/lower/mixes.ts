@@ -11,7 +11,7 @@ import type { Coefficient, LinearMixing, MixPart } from "../mixing.js";
 import { axesOf, type Axis, type Typed, type TypedOf } from "../typed.js";
 import { evaluate } from "./expressions.js";
 import { gatesOfAxis } from "./slots.js";
-import { BATCH, labelHere, labelOf, labelsOf, onto, shapeOf, sizeOfLabel, type Lowering } from "./state.js";
+import { BATCH, labelHere, labelOf, labelsOf, onto, shapeOf, sizeOfLabel, type PageLowering } from "./state.js";
 
 /** A mix as a node. */
 export interface MixNode {
@@ -32,7 +32,7 @@ interface LaneAxes {
  * The matrix by which a connection mixes the axis in the place `lane` of its stream; null: it mixes none, and each
  * matrix is one number. Made while the values of the connection's names are there.
  */
-export function mixNode(state: Lowering, { stream, parts }: LinearMixing, lane: number | null): MixNode {
+export function mixNode(state: PageLowering, { stream, parts }: LinearMixing, lane: number | null): MixNode {
   const { b } = state;
   const row = lane === null ? undefined : stream.axes[lane];
   const lanes = lane === null || !row ? null : { lane, row, column: { name: row.name, size: row.size } };
@@ -49,13 +49,13 @@ export function mixNode(state: Lowering, { stream, parts }: LinearMixing, lane: 
 }
 
 /** Gives an axis the size that another has here. */
-function alias(state: Lowering, axis: Axis, of: Axis): void {
+function alias(state: PageLowering, axis: Axis, of: Axis): void {
   const label = labelOf(state, axis);
   state.sizes.set(label, sizeOfLabel(state, labelHere(state, of)));
 }
 
 /** The matrix of one part, on `labels`. */
-function partNode(state: Lowering, part: MixPart, lanes: LaneAxes | null, labels: readonly string[]): Node {
+function partNode(state: PageLowering, part: MixPart, lanes: LaneAxes | null, labels: readonly string[]): Node {
   const { b } = state;
   const read = lanes && mustAt(part.read, lanes.lane);
   const mixes = lanes !== null && read !== lanes.row;
@@ -87,7 +87,7 @@ function partNode(state: Lowering, part: MixPart, lanes: LaneAxes | null, labels
 }
 
 /** Whether a coefficient is the image of a map, with this axis among those of a point. */
-function isOfMap(state: Lowering, { e, names }: Coefficient, axis: Axis): boolean {
+function isOfMap(state: PageLowering, { e, names }: Coefficient, axis: Axis): boolean {
   const map = mapOf(state, e);
   if (!map) return false;
   return axesOf(e)
@@ -96,13 +96,13 @@ function isOfMap(state: Lowering, { e, names }: Coefficient, axis: Axis): boolea
 }
 
 /** The map that a value is the image of. */
-function mapOf({ maps }: Lowering, e: Typed): TypedOf<"map"> | null {
+function mapOf({ maps }: PageLowering, e: Typed): TypedOf<"map"> | null {
   if (e.kind === "map") return e;
   return e.kind === "tensor" ? (maps.get(e.tensor) ?? null) : null;
 }
 
 /** A coefficient under the names that its axes have in the mix. */
-function factorNode(state: Lowering, { e, names, inverse }: Coefficient, here: (axis: Axis) => Axis): Labelled {
+function factorNode(state: PageLowering, { e, names, inverse }: Coefficient, here: (axis: Axis) => Axis): Labelled {
   const { b } = state;
   const value = e.kind === "where" ? evaluate(state, e.condition) : evaluate(state, e);
   const node = e.kind === "where" ? b.cast(value.node, "f32") : value.node;

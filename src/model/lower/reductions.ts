@@ -10,7 +10,7 @@ import { sizeOf } from "../../graph/record.js";
 import { numberOf } from "../../graph/sizes.js";
 import type { TypedOf } from "../typed.js";
 import { gatesOfAxis } from "./slots.js";
-import { labelHere, labelsOf, onto, type Lowering } from "./state.js";
+import { labelHere, labelsOf, onto, type PageLowering } from "./state.js";
 
 /** Beside the mean of squares, so that the derivative of its root is finite at 0. */
 const RMS_EPSILON = 1e-6;
@@ -19,7 +19,7 @@ const RMS_EPSILON = 1e-6;
  * A value with the axes of a reducer taken out, or for a softmax with all of them. `present`: of the value's shape, the
  * places that the condition lets through; null where there is none.
  */
-export function reduced(state: Lowering, e: TypedOf<"reduce">, value: Labelled, present: Node | null): Labelled {
+export function reduced(state: PageLowering, e: TypedOf<"reduce">, value: Labelled, present: Node | null): Labelled {
   const { b } = state;
   const gates = e.axes.flatMap((axis): Labelled[] => {
     const node = gatesOfAxis(state.gates, axis);
@@ -56,7 +56,7 @@ export function reduced(state: Lowering, e: TypedOf<"reduce">, value: Labelled, 
 }
 
 /** Softmax over these axes together. The table's softmax works along the last axis: they go last, as one. */
-function softmaxOver({ b }: Lowering, x: Node, axes: readonly number[]): Node {
+function softmaxOver({ b }: PageLowering, x: Node, axes: readonly number[]): Node {
   const kept = x.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   const order = [...kept, ...axes];
   const size = (axis: number): number => mustAt(x.shape, axis);

@@ -1,8 +1,8 @@
 /**
  * Gates while a model is lowered. A gate has a slot for each layer that it stands in: `layers.2.mlp.hidden`. `Kept`
  * says which of a slot's units are left, by the numbers that they had in the dense model; the sizes of axes, and what
- * is lowered at all, follow from it. Units that may still close have a value each, from 0 (closed) to 1, which multiplies
- * what is summed over the axis.
+ * is lowered at all, follow from it. Units that may still close have a value each, from 0 (closed) to 1, which
+ * multiplies what is summed over the axis.
  */
 import type { Cut, Kept, SlotInfo } from "../../../runtime/plan.js";
 import type { Node } from "../../graph/node.js";

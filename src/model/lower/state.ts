@@ -27,7 +27,7 @@ export interface WrappedBlocks {
 }
 
 /** What lowering has made of a page so far, and where on the page it is. */
-export interface Lowering {
+export interface PageLowering {
   readonly b: Builder;
   /** Whether gains are measured: every stream before a connection, and what is held there, is a node of its own. */
   readonly gains: boolean;
@@ -68,7 +68,7 @@ export interface Lowering {
 }
 
 /** The label of an axis, which is a new one where the axis has not been met before. */
-export function labelOf({ labels }: Lowering, axis: Axis): string {
+export function labelOf({ labels }: PageLowering, axis: Axis): string {
   let label = labels.get(axis);
   if (label === undefined) {
     label = `a${labels.size}`;
@@ -78,28 +78,28 @@ export function labelOf({ labels }: Lowering, axis: Axis): string {
 }
 
 /** The label of an axis, whose size is from now on the one that is left of it in this layer. */
-export function labelHere(state: Lowering, axis: Axis): string {
+export function labelHere(state: PageLowering, axis: Axis): string {
   const label = labelOf(state, axis);
   state.sizes.set(label, unitsLeft(state.gates, axis) ?? numberOf(axis.size));
   return label;
 }
 
 /** The same of several axes. */
-export const labelsOf = (state: Lowering, axes: readonly Axis[]): string[] =>
+export const labelsOf = (state: PageLowering, axes: readonly Axis[]): string[] =>
   axes.map((axis) => labelHere(state, axis));
 
 /** The size of a label that has been met. */
-export const sizeOfLabel = ({ sizes }: Lowering, label: string): number => mustGet(sizes, label);
+export const sizeOfLabel = ({ sizes }: PageLowering, label: string): number => mustGet(sizes, label);
 
 /** The sizes of labels that have been met. */
-export const shapeOf = (state: Lowering, labels: readonly string[]): number[] =>
+export const shapeOf = (state: PageLowering, labels: readonly string[]): number[] =>
   labels.map((label) => sizeOfLabel(state, label));
 
 /** A name with the numbers of the layers in place of its stars. */
-export const inThisLayer = ({ layers }: Pick<Lowering, "layers">, name: string): string => numbered(name, layers);
+export const inThisLayer = ({ layers }: Pick<PageLowering, "layers">, name: string): string => numbered(name, layers);
 
 /** Repeats and reorders a value to exactly these labels. */
-export function onto({ b, sizes }: Lowering, value: Labelled, labels: readonly string[]): Node {
+export function onto({ b, sizes }: PageLowering, value: Labelled, labels: readonly string[]): Node {
   const repeated = [...value.labels, ...labels.filter((label) => !value.labels.includes(label))];
   return arrange(b, { node: spread(b, value, repeated, sizes), labels: repeated }, labels).node;
 }
@@ -109,7 +109,7 @@ export const batchFirst = (labels: readonly string[]): readonly string[] =>
   labels.includes(BATCH) ? [BATCH, ...labels.filter((label) => label !== BATCH)] : labels;
 
 /** Two values on the labels of both. */
-export function together(state: Lowering, x: Labelled, y: Labelled): [Labelled, Labelled] {
+export function together(state: PageLowering, x: Labelled, y: Labelled): [Labelled, Labelled] {
   const labels = batchFirst([...new Set([...x.labels, ...y.labels])]);
   return [
     { node: onto(state, x, labels), labels },
@@ -118,7 +118,7 @@ export function together(state: Lowering, x: Labelled, y: Labelled): [Labelled, 
 }
 
 /** The same node under the labels of other axes, in order; the batch label stays. */
-export function renamed(state: Lowering, value: Labelled, axes: readonly Axis[]): Labelled {
+export function renamed(state: PageLowering, value: Labelled, axes: readonly Axis[]): Labelled {
   const names = labelsOf(state, axes);
   let next = 0;
   return {
@@ -128,14 +128,14 @@ export function renamed(state: Lowering, value: Labelled, axes: readonly Axis[])
 }
 
 /** The same values, which no derivative goes through. */
-export function hold({ b, held }: Lowering, value: Labelled): Labelled {
+export function hold({ b, held }: PageLowering, value: Labelled): Labelled {
   const node = ofItsOwn(b, value.node, "held");
   held.add(node);
   return { ...value, node };
 }
 
 /** Notes a use of a set, but not where a mix is only made to be watched. */
-export function noteUse(state: Pick<Lowering, "uses" | "watching">, name: string, use: SetUse): void {
+export function noteUse(state: Pick<PageLowering, "uses" | "watching">, name: string, use: SetUse): void {
   if (state.watching) return;
   const uses = state.uses.get(name);
   if (uses) uses.push(use);

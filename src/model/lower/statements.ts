@@ -15,10 +15,10 @@ import { instancesIn } from "../walk.js";
 import { labelled, valueOfTensor } from "./expressions.js";
 import { mixNode } from "./mixes.js";
 import { gatesAround } from "./slots.js";
-import { BATCH, inThisLayer, labelsOf, onto, together, type Lowering, type WrappedBlocks } from "./state.js";
+import { BATCH, inThisLayer, labelsOf, onto, together, type PageLowering, type WrappedBlocks } from "./state.js";
 
 /** Lowers a statement in the layer that lowering is in. */
-export function run(state: Lowering, statement: Statement): void {
+export function run(state: PageLowering, statement: Statement): void {
   switch (statement.kind) {
     case "let":
       state.values.set(statement.tensor, labelled(state, statement.value, statement.tensor.axes));
@@ -37,7 +37,7 @@ export function run(state: Lowering, statement: Statement): void {
 }
 
 function runLayers(
-  state: Lowering,
+  state: PageLowering,
   { name, count: size, body }: Extract<Statement, { readonly kind: "repeat" }>,
 ): void {
   const count = numberOf(size);
@@ -53,7 +53,7 @@ function runLayers(
 }
 
 /** Runs a part once for every layer of these repeats, the outermost first. */
-export function inEveryLayer(state: Lowering, [repeat, ...inner]: readonly string[], part: () => void): void {
+export function inEveryLayer(state: PageLowering, [repeat, ...inner]: readonly string[], part: () => void): void {
   if (repeat === undefined) return part();
   for (let layer = 0; layer < mustGet(state.repeats, repeat); layer++) {
     state.layers.push(layer);
@@ -63,7 +63,7 @@ export function inEveryLayer(state: Lowering, [repeat, ...inner]: readonly strin
 }
 
 /** Gives a stream its new value, and writes down what recompute and monitors need to know of the connection. */
-function change(state: Lowering, statement: Applied, holds: (instance: Instance) => boolean): void {
+function change(state: PageLowering, statement: Applied, holds: (instance: Instance) => boolean): void {
   const { b, gains, values, chains } = state;
   const { stream, value, path } = statement;
   const gates = gatesAround(state.gates, path);
@@ -98,7 +98,7 @@ function change(state: Lowering, statement: Applied, holds: (instance: Instance)
 }
 
 /** The mix of the connection that has just been lowered; `gate`: the scalar that closes it, null when nothing can. */
-function mixOf(state: Lowering, statement: Applied, gate: Node | null): Connection["mix"] {
+function mixOf(state: PageLowering, statement: Applied, gate: Node | null): Connection["mix"] {
   const { b, mixings } = state;
   const mixing = mustGet(mixings, statement);
   const ofStream = [...mixings].flatMap(([{ stream }, other]) => (stream === statement.stream ? [other] : []));

@@ -34,6 +34,7 @@ export interface SetMember {
   readonly name: string;
 }
 
+/** Whether a bound is not known. */
 export const isNone = <T>(bound: T | None): bound is None =>
   typeof bound === "object" && bound !== null && "none" in bound;
 

@@ -32,7 +32,9 @@ export interface GainPage {
   readonly mayGo: (name: string) => boolean;
 }
 
-/** That a gain is at most `at`, or why that does not follow; `steps` are the sentences of the proof as far as it goes. */
+/**
+ * That a gain is at most `at`, or why that does not follow; `steps` are the sentences of the proof as far as it goes.
+ */
 export type GainProof =
   | { readonly at: number; readonly steps: readonly string[] }
   | { readonly none: string; readonly span: Span | null; readonly steps: readonly string[] };
@@ -187,10 +189,10 @@ export function unmeasuredGain(
 const notMixed = (name: string, { reason }: UnknownMixing): string =>
   `${name} does something else with its stream than mixing it: ${reason}`;
 
-type Proved = { readonly sums: Sums; readonly words: string } | None;
+type ProvedSums = { readonly sums: Sums; readonly words: string } | None;
 
 /** The largest sums of one connection, and the step of the proof that says so. */
-function connectionSums(name: string, { stream, parts }: LinearMixing, bounds: BoundsState): Proved {
+function connectionSums(name: string, { stream, parts }: LinearMixing, bounds: BoundsState): ProvedSums {
   const proved: Sums[] = [];
   for (const part of parts) {
     const sums = partSums(part, stream, bounds);
@@ -338,8 +340,8 @@ interface Step {
 }
 
 /**
- * Factors that lead from one axis to another, each over axes that are summed and that nothing else has. `row`: where the
- * path begins, to which it does not come back.
+ * Factors that lead from one axis to another, each over axes that are summed and that nothing else has. `row`: where
+ * the path begins, to which it does not come back.
  */
 function pathOf(
   usable: readonly Coefficient[],
