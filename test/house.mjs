@@ -1,6 +1,6 @@
 /**
- * What the house looks like in numbers: `npm run house` prints them, `npm run house -- --list` names each place too. Lines over
- * 120 columns and files over 400 lines are errors; the other figures are for reading.
+ * What the house looks like in numbers: `npm run house` prints them, `npm run house -- --list` names each place too.
+ * Lines over 120 columns and files over 400 lines are errors; the other figures are for reading.
  */
 import { readFileSync } from "node:fs";
 import { globSync } from "tinyglobby";
@@ -14,6 +14,8 @@ const PARAMETERS = 5;
 /** What is measured: the code that ships. Width and length hold for tests, examples and scripts too. */
 const shipped = ["src/**/*.ts", "grammar/**/*.ts", "codegen/**/*.ts", "runtime/**/*.ts"];
 const others = ["test/**/*.{ts,mts,mjs}", "specs/*.{ts,mts,mjs}", "examples/**/*.{ts,mjs,js}", "*.{ts,mts,mjs,cjs}"];
+/** Kernels as they are printed stand in it, whose lines are as long as they are. */
+const pinned = new Set(["test/codegen/text.test.ts"]);
 /** Written by scripts. */
 const written = [
   "specs/std.ts",
@@ -35,7 +37,7 @@ for (const file of globSync([...shipped, ...others], { ignore: written }).sort()
   const text = readFileSync(file, "utf8");
   const rows = text.trimEnd().split("\n");
   rows.forEach((row, i) => {
-    if (row.length > WIDTH) found.wide.push(`${file}:${i + 1}: ${row.length} columns`);
+    if (row.length > WIDTH && !pinned.has(file)) found.wide.push(`${file}:${i + 1}: ${row.length} columns`);
   });
   if (rows.length > LINES) found.large.push(`${file}: ${rows.length} lines`);
   if (/^(test|specs|examples)\//.test(file) || !/\//.test(file)) continue;

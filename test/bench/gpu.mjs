@@ -75,10 +75,10 @@ const half = hasHalf
     }
   : null;
 const worstHalf = half ? worstOf(half.losses) : 0;
-writeFileSync(
-  flags.out,
-  `${JSON.stringify({ spec: SPEC, node: process.version, platform: `${process.platform} ${process.arch}`, devices, tuned, bench, losses, stored, worst, half, worstHalf }, null, 2)}\n`,
-);
+const platform = `${process.platform} ${process.arch}`;
+const machine = { spec: SPEC, node: process.version, platform, devices };
+const result = { ...machine, tuned, bench, losses, stored, worst, half, worstHalf };
+writeFileSync(flags.out, `${JSON.stringify(result, null, 2)}\n`);
 
 console.log(
   `${bench.adapter}: ${bench.median_ms.toFixed(2)} ms a step (least ${bench.min_ms.toFixed(2)}), ` +

@@ -138,8 +138,9 @@ else {
     `one training step in ms: 4 layers, width 128, 12 x 64 characters of ${vocab}; median of ${flags.rounds} ` +
       "rounds' medians, and the least",
   );
-  for (const { name, median_ms: ms, min_ms: least, error } of rows)
-    console.log(
-      `${name.padEnd(36)}${error ? `  not timed: ${error}` : `${ms.toFixed(1).padStart(9)}${least.toFixed(1).padStart(9)}`}`,
-    );
+  const column = (ms) => ms.toFixed(1).padStart(9);
+  for (const { name, median_ms: ms, min_ms: least, error } of rows) {
+    const times = error ? `  not timed: ${error}` : `${column(ms)}${column(least)}`;
+    console.log(`${name.padEnd(36)}${times}`);
+  }
 }

@@ -144,15 +144,19 @@ export const bundlers: readonly Bundler[] = [
   parcel,
 ];
 
+/** Words of bundlers that tell of such faults. */
+const FAULTS = new RegExp(
+  [
+    /externaliz|could not be resolved|can't resolve|unresolved|circular/,
+    /\beval\b|node:|polyfill|import\.meta|not exported/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "i",
+);
+
 /**
  * Lines of a bundler's output that tell of something wrong with the package: warnings of modules that are not there in
  * a browser, of `eval`, of circles. That an app with a compiler in it is larger than a bundler recommends is no fault.
  */
-export const complaints = (printed: string): string[] =>
-  printed
-    .split("\n")
-    .filter((line) =>
-      /externaliz|could not be resolved|can't resolve|unresolved|circular|\beval\b|node:|polyfill|import\.meta|not exported/i.test(
-        line,
-      ),
-    );
+export const complaints = (printed: string): string[] => printed.split("\n").filter((line) => FAULTS.test(line));

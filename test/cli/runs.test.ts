@@ -1,134 +1,22 @@
-/**
- * What a run keeps: all that its page was, under any name, so that it works when its home is gone; and never what
- * another run has.
- */
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+/** A folder of a run is one run's; what a run keeps is in runs.slow.test.ts. */
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { builtCommand, commandIn, SPEC } from "../helpers/command.js";
+import { beforeAll, expect, it } from "vitest";
+import { sandbox, SPEC, TEXT } from "../helpers/command.js";
 
-const build = builtCommand();
-const cwd = mkdtempSync(join(tmpdir(), "mhc runs "));
-/** Each of these means something to a glob, a shell or a URL. */
-const ODD = `a [1] (b) {c,d} *? !e 'f' "g" $h #i %20`;
-const home = join(cwd, ODD);
-const elsewhere = join(cwd, "elsewhere");
-const WASM = ["--device", "wasm", "--threads", "1"];
-
-/** A page that uses another and a module, which imports in turn, all beside it. */
-const PAGE = `use "../shared/blocks.mhc"\nuse "./sets/mine.js"\n\n${SPEC.replace('"text.txt"', '"texts (1)/*.txt"')
-  .replace("birkhoff(iterations = 20)", "mine")
-  .replace("unembed(norm(total(x)))", "unembed(norm(still(total(x))))")}`;
+const { cwd, mhc } = sandbox();
 
 beforeAll(() => {
-  for (const folder of ["sets/lib", "texts (1)"]) mkdirSync(join(home, folder), { recursive: true });
-  mkdirSync(join(cwd, "shared"));
-  mkdirSync(elsewhere);
-  writeFileSync(join(cwd, "shared/blocks.mhc"), "block still(y[t, w]) {\n  return [t, w] = 1 * y\n}\n");
-  writeFileSync(join(home, "package.json"), '{"type": "module"}');
-  copyFileSync(new URL("../fixtures/sets/unit_diagonal.js", import.meta.url), join(home, "sets/lib/set.js"));
-  // As if installed: the set imports the package by its name.
-  mkdirSync(join(cwd, "node_modules"));
-  symlinkSync(build, join(cwd, "node_modules/mhc-lang"));
-  writeFileSync(
-    join(home, "sets/mine.js"),
-    'import set from "./lib/set.js";\n\nexport default { ...set, name: "mine" };\n',
-  );
-  writeFileSync(join(home, "my page (2).mhc"), PAGE);
-  for (const i of [1, 2])
-    writeFileSync(join(home, `texts (1)/${i}.txt`), "the sea was calm, and the whale went down. all hands! ".repeat(6));
-});
-afterAll(() => rmSync(cwd, { recursive: true, force: true }));
-
-const here = commandIn(build, home);
-const there = commandIn(build, elsewhere);
-
-it("a run has every file that its page uses, and works after its home is gone, from another folder", async () => {
-  const out = join(elsewhere, `run ${ODD}`);
-  const trained = await here([
-    "train",
-    "my page (2).mhc",
-    ...WASM,
-    "--steps",
-    "2",
-    "--set",
-    "width=12",
-    "--set",
-    "train.batch=4",
-    "--out",
-    out,
-  ]);
-  expect([trained.code, trained.err]).toEqual([0, ""]);
-  expect(trained.out).toContain("npx mhc train 'my page (2).mhc' --device wasm --set width=12 --set train.batch=8\n");
-  expect(trained.out).toContain("npx mhc compile 'my page (2).mhc' --set width=12 --set train.batch=4 -o out\n");
-  const info = JSON.parse(readFileSync(join(out, "run.json"), "utf8")) as {
-    readonly used: { readonly file: string }[];
-    readonly sources: unknown;
-  };
-  expect(info.used.map(({ file }) => file).sort()).toEqual([
-    `files/${ODD}/package.json`,
-    `files/${ODD}/sets/lib/set.js`,
-    `files/${ODD}/sets/mine.js`,
-    "files/shared/blocks.mhc",
-  ]);
-  const files = [1, 2].map((i) => join(home, `texts (1)/${i}.txt`));
-  expect(info.sources).toEqual([{ name: "corpus", location: "texts (1)/*.txt", from: home, files }]);
-  const before = await here(["sample", out, "--tokens", "9", ...WASM]);
-  expect(before.code).toBe(0);
-  renameSync(home, join(cwd, "moved"));
-  rmSync(join(cwd, "shared"), { recursive: true });
-  expect(await there(["sample", out, "--tokens", "9", ...WASM])).toEqual(before);
-  const verified = await there(["verify", "--run", out, ...WASM, "--runs", "1"]);
-  expect([verified.code, verified.err]).toEqual([0, ""]);
-  expect(verified.out).toContain("the data of the run is not there, and batches are made up");
-  expect((await there(["compile", "--run", out, "-o", "out", "--target", "typescript"])).code).toBe(0);
-  // What is not in the folder of the run is no part of it.
-  writeFileSync(
-    join(out, "run.json"),
-    readFileSync(join(out, "run.json"), "utf8").replace("files/shared/blocks.mhc", "files/../../blocks.mhc"),
-  );
-  expect((await there(["sample", out, ...WASM])).err).toMatch(/does not describe a run/);
-  renameSync(join(cwd, "moved"), home);
+  writeFileSync(join(cwd, "small.mhc"), SPEC);
+  writeFileSync(join(cwd, "text.txt"), TEXT);
 });
 
-it("data is found under any name: a path, a pattern in a folder, and one with an equals sign", async () => {
-  writeFileSync(join(elsewhere, "small.mhc"), SPEC);
-  const steps = ["--steps", "1", ...WASM, "--json"];
-  for (const [i, path] of [
-    join(home, "texts (1)/1.txt"),
-    join(home, "texts (1)/*.txt"),
-    `corpus=${join(home, "texts (1)/[12].txt")}`,
-  ].entries()) {
-    const { code, out } = await there(["train", "small.mhc", "--data", path, ...steps, "--out", `odd ${i}`]);
-    expect([code, out.trim().split("\n").length], path).toEqual([0, 2]);
-  }
-  writeFileSync(join(elsewhere, "a=b.txt"), readFileSync(join(home, "texts (1)/1.txt")));
-  expect((await there(["train", "small.mhc", "--data", "a=b.txt", ...steps, "--out", "equal"])).code).toBe(0);
-});
-
-it("one folder is one run's, also for two that begin at once; the other is told what is there, and what to do", async () => {
-  writeFileSync(join(elsewhere, "text.txt"), readFileSync(join(home, "texts (1)/1.txt")));
-  const args = ["train", "small.mhc", "--steps", "1", ...WASM, "--out", "one"];
-  const both = await Promise.all([there(args), there(args)]);
+it("one folder is one run's, also for two that begin at once; the other is told what to do", async () => {
+  const args = ["train", "small.mhc", "--steps", "1", "--device", "wasm", "--threads", "1", "--out", "one"];
+  const both = await Promise.all([mhc(args), mhc(args)]);
   expect(both.map(({ code }) => code).sort()).toEqual([0, 1]);
-  expect(readdirSync(join(elsewhere, "one")).sort()).toEqual([
-    "metrics.jsonl",
-    "model.safetensors",
-    "run.json",
-    "spec.mhc",
-  ]);
-  const again = await there(args);
+  expect(readdirSync(join(cwd, "one")).sort()).toEqual(["metrics.jsonl", "model.safetensors", "run.json", "spec.mhc"]);
+  const again = await mhc(args);
   expect(again.err).toBe(
     "error: one holds a run already (of small.mhc: its checkpoint is of step 1)\nfix: give another --out, or " +
       "move the old run away; `mhc sample` uses it as it is\n",

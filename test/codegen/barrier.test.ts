@@ -92,7 +92,10 @@ const source = `
 const { workerData, parentPort } = require("node:worker_threads");
 const { module, memory, threads, thread } = workerData;
 const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-parentPort.on("message", () => { exports.run(${TABLE}, ${DISPATCHES}, threads, thread, 0, ${BARRIER}); parentPort.postMessage("done"); });
+parentPort.on("message", () => {
+  exports.run(${TABLE}, ${DISPATCHES}, threads, thread, 0, ${BARRIER});
+  parentPort.postMessage("done");
+});
 parentPort.postMessage("ready");
 `;
 

@@ -109,11 +109,7 @@ describe("a module's binary is what wabt makes of its text", () => {
     ));
 
   const facts = { corpus: { vocabulary: [..."abcdefghijklmnopqrstuvwxyz"] } };
-  it.each<[string, Record<string, string>]>([
-    ["nanogpt", {}],
-    ["moby-dick", {}],
-    ["deep-narrow", { layers: "2" }],
-  ])("for %s", async (spec, set) => {
+  const isThatOfText = async (spec: string, set: Record<string, string>): Promise<void> => {
     let made: readonly Kernel[] = [];
     const spy = { ...wasm, print: (list: readonly Kernel[]) => wasm.print((made = list)) };
     const { plan } = await compile(readSpec(spec), { file: "test.mhc", devices: [spy], set, facts, monitors: "all" });
@@ -121,7 +117,10 @@ describe("a module's binary is what wabt makes of its text", () => {
     agree(module);
     const code = plan!.devices["wasm"]!.code;
     expect(code.kind === "wasm" && code.text).toBe(printModule(module));
-  });
+  };
+  it("for nanogpt", () => isThatOfText("nanogpt", {}));
+  it("for moby-dick", { tags: "slow" }, () => isThatOfText("moby-dick", {}));
+  it("for deep-narrow", { tags: "slow" }, () => isThatOfText("deep-narrow", { layers: "2" }));
 
   it("refuses what is not its function's", () => {
     expect(() => encodeModule(of([w.get({ name: "other", type: "i32" })]), false)).toThrow(

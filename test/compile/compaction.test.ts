@@ -139,21 +139,21 @@ async function compare(
 
 describe.each(Object.entries(PAGES))("%s", (name, options) => {
   const spec = shrinkingPage(options);
+  const areThose = async (where: DeviceName, numRuns: number): Promise<void> => {
+    const whole = await planned(spec, [where]);
+    await fc.assert(
+      fc.asyncProperty(choices(whole), async (kept) => {
+        const { logits, losses } = await compare(spec, whole, where, kept);
+        expect(logits).toBeLessThan(1e-5);
+        // Ten steps add up what f32 rounds: by other orders of sums in a stream of other width most.
+        expect(losses).toBeLessThan(options.width ? 5e-5 : 1e-5);
+      }),
+      { numRuns, seed: 20261126, endOnFailure: true },
+    );
+  };
+  const THOSE = "logits and ten steps of what is left are those of the whole with the rest closed";
+  it(THOSE, () => areThose("wasm", 1));
+  it(`${THOSE}: wasm`, { tags: "slow" }, () => areThose("wasm", 6));
   // A GPU that is emulated takes its time: the two pages that differ most.
-  it.each([["wasm", 6], ...(name === "hc" || name.includes("exact") ? [["webgpu", 1] as const] : [])] as const)(
-    "logits and ten steps of what is left are those of the whole with the rest closed: %s",
-    async (where, numRuns) => {
-      const whole = await planned(spec, [where]);
-      await fc.assert(
-        fc.asyncProperty(choices(whole), async (kept) => {
-          const { logits, losses } = await compare(spec, whole, where, kept);
-          expect(logits).toBeLessThan(1e-5);
-          // Ten steps add up what f32 rounds: by other orders of sums in a stream of other width most.
-          expect(losses).toBeLessThan(options.width ? 5e-5 : 1e-5);
-        }),
-        { numRuns, seed: 20261126, endOnFailure: true },
-      );
-    },
-    240_000,
-  );
+  if (name === "hc" || name.includes("exact")) it(`${THOSE}: webgpu`, { tags: "slow" }, () => areThose("webgpu", 1));
 });

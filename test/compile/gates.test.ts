@@ -170,85 +170,84 @@ describe("a drawn gate", () => {
 });
 
 describe("the gradient of a gate", () => {
-  it.each(["flops", "energy"])(
-    "is that of the loss, of what %s costs and of its budget, for every kind of gate",
-    async (measure) => {
-      const page = shrinkingPage({
-        cost: `device cpu\n    ${measure} weight 0.7\n    ${measure} <= 60%\n    ${SHRINK}`,
-      });
-      const { model } = check(page, { file: "test.mhc", facts });
-      const shrinks = await shrinking(model!, { devices: ["wasm"], place: model!.cost!.span });
-      if (!shrinks || "code" in shrinks) throw new Error("no gates");
-      const { graphs, lowered, states } = buildEntries(model!, {
-        monitors: false,
-        stepOnly: true,
-        kept: {},
-        shrinking: shrinks.gates,
-      });
-      const { words, objective, slots } = shrinks.gates!;
-      const { plan } = await compile(page, { file: "test.mhc", devices: ["javascript"], facts });
-      const values = new Map<string, ArrayLike<number>>(
-        lowered.parameters.map(({ name }) => [
-          name,
-          initialValues(
-            plan!.parameters.find((info) => info.name === name)!,
-            5,
-          ),
-        ]),
-      );
-      for (const { name, shape } of states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));
-      const source = textSource(plan!.data[0] as Parameters<typeof textSource>[0], text);
-      for (const [name, batch] of Object.entries(source.batch(3, 1, 0))) values.set(name, batch);
-      const first = firstGates(plan!.shrinking!, words, 0);
-      let random = 1;
-      const logits = Float64Array.from(first.logits, (a) =>
-        a === -PINNED ? a : 3 * ((random = (random * 16807) % 2147483647) / 2147483647 - 0.4),
-      );
-      const y = 1.3;
-      values.set("gates:unit", first.units).set(`multiplier:${measure}`, [y]).set("seed", [9]).set("step", [4]);
-      const at = (own: Float64Array): { readonly value: number; readonly gradient: Float64Array } => {
-        const { outputs, updates } = evaluate(graphs[0]!, new Map(values).set("gates", own));
-        const cost = outputs.get(`cost:${measure}`)![0]!;
-        const over = cost - (1 - (4 / objective.until) * (1 - 0.6));
-        // m1 = (1 - beta1) g
-        return {
-          value: outputs.get("loss")![0]! + 0.7 * cost + Math.max(0, y + 20 * over) ** 2 / 40,
-          gradient: (updates.get("m:gates")! as Float64Array).map((m) => m / (1 - 0.9)),
-        };
+  const THAT = "is that of the loss, of what %s costs and of its budget, for every kind of gate";
+  const isThat = async (measure: string): Promise<void> => {
+    const page = shrinkingPage({
+      cost: `device cpu\n    ${measure} weight 0.7\n    ${measure} <= 60%\n    ${SHRINK}`,
+    });
+    const { model } = check(page, { file: "test.mhc", facts });
+    const shrinks = await shrinking(model!, { devices: ["wasm"], place: model!.cost!.span });
+    if (!shrinks || "code" in shrinks) throw new Error("no gates");
+    const { graphs, lowered, states } = buildEntries(model!, {
+      monitors: false,
+      stepOnly: true,
+      kept: {},
+      shrinking: shrinks.gates,
+    });
+    const { words, objective, slots } = shrinks.gates!;
+    const { plan } = await compile(page, { file: "test.mhc", devices: ["javascript"], facts });
+    const values = new Map<string, ArrayLike<number>>(
+      lowered.parameters.map(({ name }) => [
+        name,
+        initialValues(
+          plan!.parameters.find((info) => info.name === name)!,
+          5,
+        ),
+      ]),
+    );
+    for (const { name, shape } of states) values.set(name, new Float64Array(shape.reduce((size, n) => size * n, 1)));
+    const source = textSource(plan!.data[0] as Parameters<typeof textSource>[0], text);
+    for (const [name, batch] of Object.entries(source.batch(3, 1, 0))) values.set(name, batch);
+    const first = firstGates(plan!.shrinking!, words, 0);
+    let random = 1;
+    const logits = Float64Array.from(first.logits, (a) =>
+      a === -PINNED ? a : 3 * ((random = (random * 16807) % 2147483647) / 2147483647 - 0.4),
+    );
+    const y = 1.3;
+    values.set("gates:unit", first.units).set(`multiplier:${measure}`, [y]).set("seed", [9]).set("step", [4]);
+    const at = (own: Float64Array): { readonly value: number; readonly gradient: Float64Array } => {
+      const { outputs, updates } = evaluate(graphs[0]!, new Map(values).set("gates", own));
+      const cost = outputs.get(`cost:${measure}`)![0]!;
+      const over = cost - (1 - (4 / objective.until) * (1 - 0.6));
+      // m1 = (1 - beta1) g
+      return {
+        value: outputs.get("loss")![0]! + 0.7 * cost + Math.max(0, y + 20 * over) ** 2 / 40,
+        gradient: (updates.get("m:gates")! as Float64Array).map((m) => m / (1 - 0.9)),
       };
-      const { gradient } = at(logits);
-      const h = 1e-5;
-      const seen = new Set<string>();
-      for (const { name, offset, kept } of slots) {
-        const kind = name.replace(/\.\d+/g, "");
-        if (seen.has(kind)) continue;
-        seen.add(kind);
-        for (const i of kept.length > 1 ? [0, kept.length - 1] : [0]) {
-          const shifted = [h, -h].map((by) => at(logits.map((a, j) => (j === offset + i ? a + by : a))).value) as [
-            number,
-            number,
-          ];
-          const expected = (shifted[0] - shifted[1]) / (2 * h);
-          expect(Math.abs(gradient[offset + i]! - expected), `${name} ${i}`).toBeLessThan(
-            1e-6 + 1e-4 * Math.abs(expected),
-          );
-        }
+    };
+    const { gradient } = at(logits);
+    const h = 1e-5;
+    const seen = new Set<string>();
+    for (const { name, offset, kept } of slots) {
+      const kind = name.replace(/\.\d+/g, "");
+      if (seen.has(kind)) continue;
+      seen.add(kind);
+      for (const i of kept.length > 1 ? [0, kept.length - 1] : [0]) {
+        const shifted = [h, -h].map((by) => at(logits.map((a, j) => (j === offset + i ? a + by : a))).value) as [
+          number,
+          number,
+        ];
+        const expected = (shifted[0] - shifted[1]) / (2 * h);
+        expect(Math.abs(gradient[offset + i]! - expected), `${name} ${i}`).toBeLessThan(
+          1e-6 + 1e-4 * Math.abs(expected),
+        );
       }
-      expect([...seen].sort()).toEqual([
-        "lanes",
-        "layers",
-        "layers.attention",
-        "layers.attention.heads",
-        "layers.mlp.hidden",
-        "layers.squeeze",
-        "layers.squeeze.rank",
-      ]);
-      expect(gradient.filter((g) => g !== 0).length).toBeGreaterThan(50);
-      // What lies between slots, and what is pinned, has none.
-      expect(
-        at(Float64Array.from(pinned(plan!.shrinking!, {}, words))).gradient.every((g) => Math.abs(g) < 1e-15),
-      ).toBe(true);
-    },
-    120_000,
-  );
+    }
+    expect([...seen].sort()).toEqual([
+      "lanes",
+      "layers",
+      "layers.attention",
+      "layers.attention.heads",
+      "layers.mlp.hidden",
+      "layers.squeeze",
+      "layers.squeeze.rank",
+    ]);
+    expect(gradient.filter((g) => g !== 0).length).toBeGreaterThan(50);
+    // What lies between slots, and what is pinned, has none.
+    expect(at(Float64Array.from(pinned(plan!.shrinking!, {}, words))).gradient.every((g) => Math.abs(g) < 1e-15)).toBe(
+      true,
+    );
+  };
+  it.each(["energy"])(THAT, isThat);
+  it.each(["flops"])(THAT, { tags: "slow" }, isThat);
 });

@@ -89,6 +89,7 @@ it("without a compiler masks what is closed, and stays as it is", async () => {
 it(
   "a checkpoint from before the decision leads to the same end; one from after is of what is left, and fits " +
     "nothing else",
+  { tags: "slow" },
   async () => {
     const straight = await load(whole, { device: "wasm", seed: 4 });
     const expected = await train(straight, { recompile: compiler(page) });
@@ -126,26 +127,29 @@ it(
     await expect(other.load(late)).rejects.toThrow("that has shrunk otherwise");
     for (const model of [straight, resumed, again, small, other]) await model.close();
   },
-  90_000,
 );
 
-it("a compiler that fails ends the run with its words, and a model that is pruned by magnitude needs one", async () => {
-  const model = await load(whole, { device: "javascript", seed: 4 });
-  await expect(train(model, { recompile: () => Promise.reject(new Error("no room")) })).rejects.toThrow("no room");
-  await model.close();
-  const byMagnitude = await load(await planned(pruned), { device: "javascript", seed: 4 });
-  await expect(train(byMagnitude, {})).rejects.toThrow("is pruned by magnitude, which takes a compiler");
-  // The units that are cut are those with the smallest parameters of their kind.
-  const before = decode(await byMagnitude.checkpoint()).tensors;
-  expect(byMagnitude.plan.states.some(({ name }) => name === "gates")).toBe(false);
-  const steps = await train(byMagnitude, { recompile: compiler(pruned) });
-  expect(steps.find(({ shrunk }) => shrunk)).toMatchObject({ step: 20, shrunk: { compiled: true } });
-  expect(byMagnitude.plan.cost!.share["flops"]).toBeLessThanOrEqual(0.9);
-  expect(decode(await byMagnitude.checkpoint()).tensors.get("layers.0.mlp.down")!.shape[0]).toBeLessThanOrEqual(
-    before.get("layers.0.mlp.down")!.shape[0]!,
-  );
-  await byMagnitude.close();
-}, 60_000);
+it(
+  "a compiler that fails ends the run with its words, and a model that is pruned by magnitude needs one",
+  { tags: "slow" },
+  async () => {
+    const model = await load(whole, { device: "javascript", seed: 4 });
+    await expect(train(model, { recompile: () => Promise.reject(new Error("no room")) })).rejects.toThrow("no room");
+    await model.close();
+    const byMagnitude = await load(await planned(pruned), { device: "javascript", seed: 4 });
+    await expect(train(byMagnitude, {})).rejects.toThrow("is pruned by magnitude, which takes a compiler");
+    // The units that are cut are those with the smallest parameters of their kind.
+    const before = decode(await byMagnitude.checkpoint()).tensors;
+    expect(byMagnitude.plan.states.some(({ name }) => name === "gates")).toBe(false);
+    const steps = await train(byMagnitude, { recompile: compiler(pruned) });
+    expect(steps.find(({ shrunk }) => shrunk)).toMatchObject({ step: 20, shrunk: { compiled: true } });
+    expect(byMagnitude.plan.cost!.share["flops"]).toBeLessThanOrEqual(0.9);
+    expect(decode(await byMagnitude.checkpoint()).tensors.get("layers.0.mlp.down")!.shape[0]).toBeLessThanOrEqual(
+      before.get("layers.0.mlp.down")!.shape[0]!,
+    );
+    await byMagnitude.close();
+  },
+);
 
 it("ranks by magnitude keep the largest units of each kind", async () => {
   const { magnitudes } = await import("../../runtime/shrink.js");
@@ -162,41 +166,45 @@ it("ranks by magnitude keep the largest units of each kind", async () => {
   expect(new Set(own.filter((_, i) => i !== 2)).size).toBe(1);
 });
 
-it("claims are measured of the layers that are left, and pages with other optimizers and data shrink too", async () => {
-  const claims = page.replace(
-    "constrain { mlp.up each hidden on sphere }",
-    "constrain {\n    mlp.up each hidden on sphere\n    norm(mlp.down) <= 4 monitored\n    " +
-      "product[layers](norm(mlp.down)) <= 9 monitored\n    gain(x) <= 1.6 monitored\n  }",
-  );
-  for (const optimizer of ["adamw(rate = 3e-3)", "muon(rate = 3e-3)", "radam(rate = 3e-3)"]) {
-    const spec = claims
-      .replace(/optimizer = .*/, `optimizer = ${optimizer}`)
-      .replace("batch = 3", "batch = 3, recompute = every 2, clip = 1.0");
-    const model = await load(await planned(spec), { device: "javascript", seed: 4 });
-    // Of the layers the first goes, whatever the gates say.
-    const without: Recompile = (shrunk) =>
-      planned(spec, {
-        ...shrunk,
-        kept: Object.fromEntries(
-          Object.entries({ ...shrunk.kept, "layers.0": [] }).filter(
-            ([name]) => name === "layers.0" || !name.startsWith("layers.0."),
+it(
+  "claims are measured of the layers that are left, and pages with other optimizers and data shrink too",
+  { tags: "slow" },
+  async () => {
+    const claims = page.replace(
+      "constrain { mlp.up each hidden on sphere }",
+      "constrain {\n    mlp.up each hidden on sphere\n    norm(mlp.down) <= 4 monitored\n    " +
+        "product[layers](norm(mlp.down)) <= 9 monitored\n    gain(x) <= 1.6 monitored\n  }",
+    );
+    for (const optimizer of ["adamw(rate = 3e-3)", "muon(rate = 3e-3)", "radam(rate = 3e-3)"]) {
+      const spec = claims
+        .replace(/optimizer = .*/, `optimizer = ${optimizer}`)
+        .replace("batch = 3", "batch = 3, recompute = every 2, clip = 1.0");
+      const model = await load(await planned(spec), { device: "javascript", seed: 4 });
+      // Of the layers the first goes, whatever the gates say.
+      const without: Recompile = (shrunk) =>
+        planned(spec, {
+          ...shrunk,
+          kept: Object.fromEntries(
+            Object.entries({ ...shrunk.kept, "layers.0": [] }).filter(
+              ([name]) => name === "layers.0" || !name.startsWith("layers.0."),
+            ),
           ),
-        ),
-      });
-    const steps = await train(model, { recompile: without, monitor: 25 });
-    expect(model.plan.parameters.some(({ name }) => name.startsWith("layers.0."))).toBe(false);
-    const { claims: seen } = steps.findLast((step) => step.claims)!;
-    expect(seen!.map(({ text: claim }) => claim)).toEqual([
-      "norm(mlp.down) <= 4",
-      "product[layers](norm(mlp.down)) <= 9",
-      "gain(x) <= 1.6",
-    ]);
-    expect(seen![0]!.value).toBeGreaterThan(0);
-    expect(seen![1]!.value).toBeCloseTo(seen![0]!.value, 5);
-    expect(Number.isFinite(steps.at(-1)!.loss)).toBe(true);
-    await model.close();
-  }
-}, 90_000);
+        });
+      const steps = await train(model, { recompile: without, monitor: 25 });
+      expect(model.plan.parameters.some(({ name }) => name.startsWith("layers.0."))).toBe(false);
+      const { claims: seen } = steps.findLast((step) => step.claims)!;
+      expect(seen!.map(({ text: claim }) => claim)).toEqual([
+        "norm(mlp.down) <= 4",
+        "product[layers](norm(mlp.down)) <= 9",
+        "gain(x) <= 1.6",
+      ]);
+      expect(seen![0]!.value).toBeGreaterThan(0);
+      expect(seen![1]!.value).toBeCloseTo(seen![0]!.value, 5);
+      expect(Number.isFinite(steps.at(-1)!.loss)).toBe(true);
+      await model.close();
+    }
+  },
+);
 
 it("moments are cut as their parameters are, also those of points, which have one for each", async () => {
   const spec = page.replace(/optimizer = .*/, "optimizer = radam(rate = 3e-3)");

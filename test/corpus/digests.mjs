@@ -1,6 +1,6 @@
 /**
- * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house must
- * leave as it is.
+ * Digests of the plan and the code of every example page on every device: what a change to the compiler's own house
+ * must leave as it is.
  *
  *   node test/corpus/digests.mjs             prints them for the compiler that is built here
  *   node test/corpus/digests.mjs --check     compares them with `digests.txt`, and names what differs

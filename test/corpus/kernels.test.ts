@@ -1,8 +1,8 @@
 /**
- * A corpus of kernels: those of a step of the example pages, as text, so that the diff of a change shows what it does to
- * each. Digests (`digests.mjs`) say that something changed, on all pages and devices; this says what, on a few. To keep
- * it small, pages have one layer and two lanes, a file has what one entry runs, and a kernel that stands in an earlier
- * file is named alone.
+ * A corpus of kernels: those of a step of the example pages, as text, so that the diff of a change shows what it does
+ * to each. Digests (`digests.mjs`) say that something changed, on all pages and devices; this says what, on a few. To
+ * keep it small, pages have one layer and two lanes, a file has what one entry runs, and a kernel that stands in an
+ * earlier file is named alone.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";

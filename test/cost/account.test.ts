@@ -40,7 +40,7 @@ async function compiled(
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-describe.each(SPECS)("%s", (spec, facts, set) => {
+const accountsOf = (spec: string, facts: Facts, set: Record<string, string>): void => {
   it("accounts for what the plan says, dispatch by dispatch, on every device", async () => {
     const { plan, accounts } = await compiled(spec, facts, set, ["wasm", "webgpu", "javascript"]);
     for (const [device, { entries, kernels }] of Object.entries<DevicePlan>(plan!.devices)) {
@@ -112,4 +112,9 @@ describe.each(SPECS)("%s", (spec, facts, set) => {
       expect(compared.size).toBeGreaterThanOrEqual(FEWER[spec] ?? 12);
     },
   );
-});
+};
+
+/** Pages that have every kind of account between them: lanes and their update, classes, pairs, and no training. */
+const FEW = new Set(["moby-dick", "digits", "poincare", "sublayer"]);
+describe.each(SPECS.filter(([name]) => FEW.has(name)))("%s", accountsOf);
+describe.each(SPECS.filter(([name]) => !FEW.has(name)))("%s", { tags: "slow" }, accountsOf);

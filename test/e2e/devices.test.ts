@@ -1,8 +1,8 @@
 /** One spec on every device: the same losses, and on the same device with the same seed the same bits. */
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
-import { load } from "../../runtime/index.js";
-import type { DeviceName } from "../../runtime/device.js";
+import { load, openDevice } from "../../runtime/index.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
@@ -10,9 +10,9 @@ const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const set = { width: "16", heads: "2", layers: "1", lanes: "2", context: "8", "train.batch": "2" };
 const STEPS = 20;
 
-async function train(device: DeviceName, threads: number): Promise<{ losses: number[]; bits: string }> {
-  const plan = await planOf(readSpec("moby-dick"), [device], { facts, set });
-  const model = await load(plan, { device, threads, seed: 4 });
+async function train(device: Device): Promise<{ losses: number[]; bits: string }> {
+  const plan = await planOf(readSpec("moby-dick"), [device.name], { facts, set });
+  const model = await load(plan, { device, seed: 4 });
   const losses: number[] = [];
   for await (const { loss } of model.train(textSource(plan.data[0] as Parameters<typeof textSource>[0], text), {
     steps: STEPS,
@@ -23,7 +23,15 @@ async function train(device: DeviceName, threads: number): Promise<{ losses: num
   return { losses, bits };
 }
 
-const reference = train("wasm", 2);
+/** What `use` makes of a device that is opened for it. */
+async function on<T>(name: DeviceName, threads: number, use: (device: Device) => Promise<T>): Promise<T> {
+  const device = await openDevice(name, { threads });
+  const result = await use(device);
+  await device.close();
+  return result;
+}
+
+const reference = on("wasm", 2, train);
 
 describe.each([
   ["wasm", 1],
@@ -31,12 +39,16 @@ describe.each([
   ["wasm", 3],
   ["javascript", 1],
   ["webgpu", 1],
-] as const)("moby-dick, small, on %s with %i thread(s)", (device, threads) => {
+] as const)("moby-dick, small, on %s with %i thread(s)", (name, threads) => {
   it("makes the same bits twice, and the losses of wasm", async () => {
-    const [first, second] = [await train(device, threads), await train(device, threads)];
+    const [first, second] = await on(
+      name,
+      threads,
+      async (device) => [await train(device), await train(device)] as const,
+    );
     expect(second.bits === first.bits).toBe(true);
     const expected = await reference;
-    if (device === "wasm") expect(first.bits === expected.bits).toBe(true);
+    if (name === "wasm") expect(first.bits === expected.bits).toBe(true);
     first.losses.forEach((loss, i) =>
       expect(Math.abs(loss - expected.losses[i]!) / expected.losses[i]!, `step ${i + 1}`).toBeLessThan(1e-3),
     );

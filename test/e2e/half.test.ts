@@ -31,7 +31,10 @@ const page = (connection: "residual" | "mhc(Mixing)", precision: "f16" | "f32"):
       x through mlp(hidden = 2 * width) via ${connection}
     }
     loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
-    train { batch = ${BATCH}, steps = 50, seed = 3, clip = 1.0, precision = ${precision}, optimizer = adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1) }
+    train {
+      batch = ${BATCH}, steps = 50, seed = 3, clip = 1.0, precision = ${precision}
+      optimizer = adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)
+    }
   }`;
 };
 
@@ -108,7 +111,7 @@ describe.skipIf(!half).each(["residual", "mhc(Mixing)"] as const)(
         expect(distance(found.gradients[name]!, expected.gradients[name]!), name).toBeLessThan(2e-2);
     }, 240_000);
 
-    it("a scale that makes cotangents overflow is halved until none does, and nothing else changes before", async () => {
+    it("a scale that makes cotangents overflow is halved until none does; nothing changes before", async () => {
       const model = await open("f16", "webgpu");
       const start = await model.checkpoint();
       const { tensors, metadata } = decode(start);

@@ -137,7 +137,7 @@ describe("every spec that trains", () => {
     for (const { name, page } of cases) expect(page, name).not.toBe(readSpec(name));
   });
 
-  it.each(cases)("$name, $optimizer", async ({ page, set }) => {
+  it.each(cases)("$name, $optimizer", { tags: "slow" }, async ({ page, set }) => {
     await trainsOnItsSets(page, set);
   });
 });
@@ -167,10 +167,13 @@ describe("a parameter on every set in every setting", () => {
       .filter((member) => member.vector === vector)
       .map(({ name }) => term(name))
       .join(" + ");
+  const parameters = members.map(
+    ({ name, vector, on }) => `  param ${name}[${vector ? "other" : "width, other"}] ~ normal(0.5) on ${on}`,
+  );
   const page = (optimizer: string): string => `model All {
   dim context = 5, width = ${N}, other = ${N}
   data corpus = characters("text", window = context)
-${members.map(({ name, vector, on }) => `  param ${name}[${vector ? "other" : "width, other"}] ~ normal(0.5) on ${on}`).join("\n")}
+${parameters.join("\n")}
   x[context, width] = norm(embed(corpus.token) + positions())
   y[context, other] = ${sum(false, (name) => `x[context, width] * ${name}[width, other]`)}
   s[other] = ${sum(true, (name) => `${name}[other]`)}

@@ -33,7 +33,10 @@ it("prints kernels with a printer of the user's own", () => {
     join(folder, "mine.mjs"),
     `export default {
     kind: "kernels", name: "mine", profile: { kind: "cpu", lanes: 1, workgroup: 1 },
-    print: async (kernels) => ({ kind: "other", text: kernels.map((k) => k.name + " has " + k.buffers.length + " buffers").join("\\n") }),
+    print: async (kernels) => ({
+      kind: "other",
+      text: kernels.map((k) => k.name + " has " + k.buffers.length + " buffers").join("\\n"),
+    }),
     files: (stem, code) => [{ path: stem + ".mine", content: code.text }],
   };`,
   );
@@ -45,7 +48,11 @@ it("writes modules with an emitter of the user's own", () => {
   writeFileSync(
     join(folder, "names.mjs"),
     `export default {
-    kind: "module", name: "names", emit: async (stem, plan) => [{ path: stem + ".txt", content: plan.parameters.map((p) => p.name).join("\\n") }],
+    kind: "module",
+    name: "names",
+    emit: async (stem, plan) => [
+      { path: stem + ".txt", content: plan.parameters.map((p) => p.name).join("\\n") },
+    ],
   };`,
   );
   compileWith("./names.mjs");

@@ -44,7 +44,7 @@ async function losses(plan: Plan, device: Device): Promise<number[]> {
   return found;
 }
 
-it("a phone and a desktop get plans of their own, and both are right", async () => {
+it("a phone and a desktop get plans of their own, and both are right", { tags: "slow" }, async () => {
   const desktop = await planned(named("rtx"));
   // As if a binding of the phone held three quarters of what the desktop's plan has in one.
   const tight = { ...named("phone"), binding_bytes: Math.floor(0.75 * workOf(desktop.devices["webgpu"]!)) };
@@ -65,7 +65,7 @@ it("a phone and a desktop get plans of their own, and both are right", async () 
   const right = await losses(reference!, cpu);
   for (const plan of [desktop, phone])
     (await losses(plan, gpu)).forEach((loss, i) => expect(Math.abs(loss / right[i]! - 1)).toBeLessThan(1e-4));
-}, 120_000);
+});
 
 it("a profile shapes the plans of its own kind of device only", async () => {
   const both = await planned(named("phone"), {}, ["wasm", "webgpu"]);

@@ -45,31 +45,29 @@ async function planner(
 }
 
 describe("the memory of the streams", () => {
+  const SAYS = "is what the paper says with %i layers of two connections on %s";
+  const isThat = async (layers: number, target: "wasm" | "wgsl"): Promise<void> => {
+    const entries = entriesOf(readSpec("moby-dick"), { set: { ...narrow, layers: `${layers}` }, facts });
+    const chain = entries.forwards.get("train")!.chains[0]!;
+    const plan = await planner(entries, target);
+    const streams = (recompute: RecomputeSettings): number => {
+      const made = fit(entries, { recompute, memory: null }, null, plan);
+      if (!("scheduled" in made)) throw new Error(made.message);
+      return made.scheduled[0]!.peaks["train"]!.streams;
+    };
+    // One tensor of C values a token is what a block reads; in bytes.
+    const unit = 4 * sizeOf(chain[0]!.blocks[0]!.inputs[0]!.shape);
+    const formula = unit * footprint(lanesOf(chain), chain.length, paperLength(chain));
+    const auto = streams({ kind: "auto" });
+    expect(Math.abs(auto / formula - 1)).toBeLessThan(0.1);
+    // Without recompute every connection keeps its (n + 2) C.
+    expect(streams({ kind: "off" })).toBeGreaterThan(unit * (lanesOf(chain) + 2) * chain.length);
+  };
+  it.each([[24, "wasm"]] as const)(SAYS, isThat);
   it.each([
-    [24, "wasm"],
     [24, "wgsl"],
     [48, "wasm"],
-  ] as const)(
-    "is what the paper says with %i layers of two connections on %s",
-    async (layers, target) => {
-      const entries = entriesOf(readSpec("moby-dick"), { set: { ...narrow, layers: `${layers}` }, facts });
-      const chain = entries.forwards.get("train")!.chains[0]!;
-      const plan = await planner(entries, target);
-      const streams = (recompute: RecomputeSettings): number => {
-        const made = fit(entries, { recompute, memory: null }, null, plan);
-        if (!("scheduled" in made)) throw new Error(made.message);
-        return made.scheduled[0]!.peaks["train"]!.streams;
-      };
-      // One tensor of C values a token is what a block reads; in bytes.
-      const unit = 4 * sizeOf(chain[0]!.blocks[0]!.inputs[0]!.shape);
-      const formula = unit * footprint(lanesOf(chain), chain.length, paperLength(chain));
-      const auto = streams({ kind: "auto" });
-      expect(Math.abs(auto / formula - 1)).toBeLessThan(0.1);
-      // Without recompute every connection keeps its (n + 2) C.
-      expect(streams({ kind: "off" })).toBeGreaterThan(unit * (lanesOf(chain) + 2) * chain.length);
-    },
-    60_000,
-  );
+  ] as const)(SAYS, { tags: "slow" }, isThat);
 });
 
 it("without lanes, recompute leaves less than half of the streams' memory at 24 connections", async () => {
@@ -94,11 +92,7 @@ async function tenSteps(plan: Plan, device: DeviceName): Promise<readonly number
 
 const work = (plan: Plan, device: DeviceName): number => plan.devices[device]!.pools.work;
 
-describe.each([
-  ["moby-dick", "javascript"],
-  ["moby-dick", "wasm"],
-  ["nanogpt", "wasm"],
-] as const)("ten steps of %s on %s", (name, device) => {
+const alike = (name: string, device: DeviceName): void => {
   it.each(["auto", "every 1", "every 3"])(
     "have the same losses with recompute = %s",
     async (recompute) => {
@@ -114,9 +108,15 @@ describe.each([
     },
     60_000,
   );
-});
+};
+const TEN = "ten steps of %s on %s";
+describe.each([
+  ["moby-dick", "wasm"],
+  ["nanogpt", "wasm"],
+] as const)(TEN, alike);
+describe.each([["moby-dick", "javascript"]] as const)(TEN, { tags: "slow" }, alike);
 
-it("ten steps at 48 layers have the same losses to 1e-5", async () => {
+it("ten steps at 48 layers have the same losses to 1e-5", { tags: "slow" }, async () => {
   const set = { ...narrow, layers: "48", width: "12", context: "7", "train.batch": "2" };
   const expected = await tenSteps(await planOf(readSpec("moby-dick"), ["wasm"], { set, facts }), "wasm");
   const found = await tenSteps(
@@ -124,9 +124,9 @@ it("ten steps at 48 layers have the same losses to 1e-5", async () => {
     "wasm",
   );
   found.forEach((loss, step) => expect(Math.abs(loss - expected[step]!), `step ${step}`).toBeLessThan(1e-5));
-}, 120_000);
+});
 
-it("a step with recompute gives the same losses on webgpu", async () => {
+it("a step with recompute gives the same losses on webgpu", { tags: "slow" }, async () => {
   const set = { ...narrow, layers: "2", width: "12", context: "5" };
   const expected = await tenSteps(await planOf(readSpec("moby-dick"), ["javascript"], { set, facts }), "javascript");
   const found = await tenSteps(
@@ -137,7 +137,7 @@ it("a step with recompute gives the same losses on webgpu", async () => {
   found.forEach((loss, step) =>
     expect(Math.abs(loss - expected[step]!) / expected[step]!, `step ${step}`).toBeLessThan(1e-3),
   );
-}, 240_000);
+});
 
 describe("memory <= X", () => {
   const page = (memory: string): Promise<Awaited<ReturnType<typeof compile>>> =>
@@ -152,7 +152,7 @@ describe("memory <= X", () => {
   const bytes = (plan: Plan): number =>
     4 * Object.values(plan.devices["javascript"]!.pools).reduce((sum, words) => sum + words);
 
-  it("takes no recompute when all fits, and the fewest segments that fit when not", async () => {
+  it("takes no recompute when all fits, and the fewest segments that fit when not", { tags: "slow" }, async () => {
     const free = bytes((await page("1 GiB")).plan!);
     expect(await chosen("1 GiB")).toBe("off");
     expect(await chosen(`${free / 1000} kB`)).toBe("off");
@@ -161,7 +161,7 @@ describe("memory <= X", () => {
     expect(await chosen(`${(free - 4) / 1000} kB`)).toBe("every 4 of 8 connections");
     const tighter = `${(bytes(tight) - 4) / 1000} kB`;
     expect(bytes((await page(tighter)).plan!)).toBeLessThan(bytes(tight));
-  }, 60_000);
+  });
 
   const wrong = (clauses: string): string => `model M {
   dim context = 8, width = 8

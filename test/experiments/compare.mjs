@@ -94,10 +94,13 @@ const lines = (run) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 const figure = (value, digits) => (value >= 1000 ? value.toExponential(1) : value.toFixed(digits));
-const said = (found, digits) =>
-  found
-    ? `${figure(found.mean, digits)}${found.deviation === null ? "" : ` ± ${figure(found.deviation, digits)} [${figure(found.interval[0], digits)}, ${figure(found.interval[1], digits)}]`}`
-    : "–";
+const said = (found, digits) => {
+  if (!found) return "–";
+  const mean = figure(found.mean, digits);
+  if (found.deviation === null) return mean;
+  const [low, high] = found.interval.map((end) => figure(end, digits));
+  return `${mean} ± ${figure(found.deviation, digits)} [${low}, ${high}]`;
+};
 /** Seed by seed: gains are spread over decades, where a deviation says nothing. */
 const each = (found) =>
   found

@@ -200,9 +200,10 @@ const head = [
   "of dense",
   "to the dense model's loss",
 ];
-const text = `${table(head, rows)}
-
-${seeds.length} seeds (${seeds.join(", ")}), mean ± sample deviation; parts of the dense model are taken seed by seed. Measured: ${cpus()[0].model}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}, WebAssembly SIMD, 2 threads.`;
+const text =
+  `${table(head, rows)}\n\n${seeds.length} seeds (${seeds.join(", ")}), mean ± sample deviation; parts of the dense ` +
+  `model are taken seed by seed. Measured: ${cpus()[0].model}, Node ${process.versions.node}, ` +
+  `${new Date().toISOString().slice(0, 10)}, WebAssembly SIMD, 2 threads.`;
 console.log(text);
 const command = `npm run experiment:lean -- ${process.argv.slice(2).join(" ")}`.trim();
 writeFileSync(

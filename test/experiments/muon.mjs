@@ -159,9 +159,8 @@ if (flags.rates) {
     ]);
     console.log(rows.at(-1).join("  "));
   }
-  console.log(
-    `\n${table(["optimizer", "rate", `hold-out loss after ${steps / 2} steps`, `after ${steps}`, "on all of it"], rows)}`,
-  );
+  const head = ["optimizer", "rate", `hold-out loss after ${steps / 2} steps`, `after ${steps}`, "on all of it"];
+  console.log(`\n${table(head, rows)}`);
   await device.close();
   process.exit(0);
 }
@@ -237,9 +236,11 @@ const command = `npm run experiment:muon -- ${process.argv
   .slice(2)
   .map((word, i, all) => (all[i - 1] === "--data" ? "text.txt" : /\s/.test(word) ? JSON.stringify(word) : word))
   .join(" ")}`;
+const host = `Node ${process.versions.node}, ${cpus().length} cores (${cpus()[0].model.trim()})`;
+const what = `${flags.seeds} seeds, ${steps} steps of 12 x 64 characters of ${flags.text}`;
 const report = `## Measured
 
-${flags.seeds} seeds, ${steps} steps of 12 x 64 characters of ${flags.text}; ${device.name} (${device.adapter}), Node ${process.versions.node}, ${cpus().length} cores (${cpus()[0].model.trim()}).
+${what}; ${device.name} (${device.adapter}), ${host}.
 Mean ± deviation of the sample. Marks are the hold-out losses at which AdamW ended with the same seed.
 
     ${command}

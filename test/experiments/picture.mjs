@@ -25,13 +25,13 @@ export function picture(label, names, charts) {
   let y = ENTRY;
   const parts = charts.map(({ title, svg }) => {
     const height = Number(/viewBox="0 0 \d+ (\d+)"/.exec(svg)[1]);
-    const part =
-      `<text class="title" x="12" ` +
-      `y="${y + HEADING - 12}">${escape(title)}</text>\n${svg.replace("<svg ", `<svg x="0" y="${y + HEADING}" width="${WIDTH}" height="${height}" `)}`;
+    const placed = svg.replace("<svg ", `<svg x="0" y="${y + HEADING}" width="${WIDTH}" height="${height}" `);
+    const part = `<text class="title" x="12" y="${y + HEADING - 12}">${escape(title)}</text>\n${placed}`;
     y += HEADING + height;
     return part;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 8}" role="img" aria-label="${escape(label)}">
+  const box = `viewBox="0 0 ${WIDTH} ${y + 8}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${box} role="img" aria-label="${escape(label)}">
 <style>${MARKS}svg .title { font-size: 14px; font-weight: 600; fill: var(--ink); }
 </style>
 <rect width="100%" height="100%" fill="var(--page)"/>

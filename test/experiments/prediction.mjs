@@ -75,6 +75,11 @@ try {
   const pairs = rows.flatMap((a, i) => rows.slice(i + 1).map((b) => a.ms < b.ms === a.predicted < b.predicted));
   const right = pairs.filter(Boolean).length;
   const signed = (share) => `${share < 0 ? "-" : "+"}${Math.abs(100 * share).toFixed(0)}%`;
+  const errors = rows.map(({ off }) => off);
+  const mean = errors.reduce((sum, off) => sum + off, 0) / rows.length;
+  const largest = errors.reduce((most, off) => (Math.abs(off) > Math.abs(most) ? off : most), 0);
+  const rates = Object.entries(measured.gflops).map(([work, rate]) => `${work} ${rate}`);
+  const levels = measured.levels.map(({ name, gbytes }) => `${name} ${gbytes}`);
   const body = [
     table(
       ["spec", "settings", "parameters", "measured, ms (least of rounds' medians)", "predicted, ms", "off by"],
@@ -87,13 +92,9 @@ try {
         signed(off),
       ]),
     ),
-    `Mean error ${signed(rows.reduce((sum, { off }) => sum + off, 0) / rows.length)}, largest ${signed(rows.map(({ off }) => off).reduce((most, off) => (Math.abs(off) > Math.abs(most) ? off : most), 0))}; of ${pairs.length} pairs the order is right in ${right} (${((100 * right) / pairs.length).toFixed(0)}%). Measured: ${measured.measured}; ${measured.title}. Profile: GFLOP/s ${Object.entries(
-      measured.gflops,
-    )
-      .map(([work, rate]) => `${work} ${rate}`)
-      .join(
-        ", ",
-      )}; GB/s ${measured.levels.map(({ name, gbytes }) => `${name} ${gbytes}`).join(", ")}; ${measured.dispatch_us} us a dispatch.`,
+    `Mean error ${signed(mean)}, largest ${signed(largest)}; of ${pairs.length} pairs the order is right in ` +
+      `${right} (${((100 * right) / pairs.length).toFixed(0)}%). Measured: ${measured.measured}; ${measured.title}. ` +
+      `Profile: GFLOP/s ${rates.join(", ")}; GB/s ${levels.join(", ")}; ${measured.dispatch_us} us a dispatch.`,
   ].join("\n\n");
   const page = join(root, "docs", "cost.md");
   writeFileSync(

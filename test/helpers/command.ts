@@ -3,10 +3,12 @@
  * run of vitest, by the first file that needs it (`../global.ts` names the folder and takes it away).
  */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { inject } from "vitest";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, inject } from "vitest";
+import { CHEVROTAIN } from "./chevrotain.js";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -44,6 +46,10 @@ function buildCommand(folder: string): void {
     cwd: root,
     stdio: "pipe",
   });
+  const parser = join(folder, "node_modules/chevrotain");
+  mkdirSync(parser, { recursive: true });
+  writeFileSync(join(parser, "package.json"), JSON.stringify({ name: "chevrotain", exports: "./index.mjs" }));
+  writeFileSync(join(parser, "index.mjs"), `export * from ${JSON.stringify(pathToFileURL(CHEVROTAIN).href)};\n`);
   writeFileSync(
     join(folder, "package.json"),
     JSON.stringify({
@@ -78,6 +84,27 @@ export const commandIn =
       child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
       child.on("close", (code) => resolve({ code, out, err }));
     });
+
+/** A folder for a file of tests, in which the command runs. */
+export interface Sandbox {
+  readonly cwd: string;
+  /** The package as it is built for the tests. */
+  readonly build: string;
+  /** What `process.execPath` starts. */
+  readonly main: string;
+  readonly mhc: ReturnType<typeof commandIn>;
+}
+
+/** An empty folder, whose path has a space. It goes when the tests of the file are done. */
+export function sandbox(): Sandbox {
+  const build = builtCommand();
+  const cwd = mkdtempSync(join(tmpdir(), "mhc cli "));
+  afterAll(() => rmSync(cwd, { recursive: true, force: true }));
+  return { cwd, build, main: join(build, "src/cli/main.js"), mhc: commandIn(build, cwd) };
+}
+
+/** What `SPEC` trains on: `text.txt`. */
+export const TEXT = "the sea was calm, and the whale went down. all hands! ".repeat(12);
 
 /** JSON, one object a line. */
 export const rows = (out: string): Record<string, unknown>[] =>

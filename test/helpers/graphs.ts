@@ -3,19 +3,27 @@ import { loadTarget } from "../../codegen/registry.js";
 import type { Choice } from "../../src/kernel/profile.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
+import { mustGet } from "../../runtime/lookup.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import type { Graph } from "../../src/graph/node.js";
 import { schedule } from "../../src/schedule/plan.js";
 
 const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 
+export type Results = Map<string, Float32Array | Uint32Array>;
+
+/** A graph on a device, compiled once and run with any values. */
+export interface Loaded {
+  readonly run: (values: ReadonlyMap<string, readonly number[]>) => Promise<Results>;
+  readonly close: () => Promise<void>;
+}
+
 /** `choices` force members of the skeletons' families. */
-export async function runOn(
+export async function loadOn(
   device: Device,
   graph: Graph,
-  values: ReadonlyMap<string, readonly number[]>,
   choices: Readonly<Record<string, Choice>> = {},
-): Promise<Map<string, Float32Array | Uint32Array>> {
+): Promise<Loaded> {
   const printer = await loadTarget(TARGETS[device.name]);
   const { kernels, infos, entries, pools, constants } = schedule(
     [graph],
@@ -25,16 +33,30 @@ export async function runOn(
   );
   const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
   const session = await device.load(plan);
-  const entry = entries[graph.name]!;
-  for (const [name, ref] of Object.entries(entry.inputs))
-    session.write(
-      ref,
-      ref.dtype === "u32" ? Uint32Array.from(values.get(name)!) : Float32Array.from(values.get(name)!),
-    );
-  await session.run(graph.name);
-  const results = new Map<string, Float32Array | Uint32Array>();
-  for (const [name, ref] of Object.entries(entry.outputs)) results.set(name, await session.read(ref));
-  await session.close();
+  const { inputs, outputs } = entries[graph.name]!;
+  const run: Loaded["run"] = async (values) => {
+    for (const [name, ref] of Object.entries(inputs)) {
+      const words = mustGet(values, name);
+      session.write(ref, ref.dtype === "u32" ? Uint32Array.from(words) : Float32Array.from(words));
+    }
+    await session.run(graph.name);
+    const results: Results = new Map();
+    for (const [name, ref] of Object.entries(outputs)) results.set(name, await session.read(ref));
+    return results;
+  };
+  return { run, close: () => session.close() };
+}
+
+/** The same for one run. */
+export async function runOn(
+  device: Device,
+  graph: Graph,
+  values: ReadonlyMap<string, readonly number[]>,
+  choices: Readonly<Record<string, Choice>> = {},
+): Promise<Results> {
+  const loaded = await loadOn(device, graph, choices);
+  const results = await loaded.run(values);
+  await loaded.close();
   return results;
 }
 
@@ -43,7 +65,7 @@ export async function runGraph(
   name: DeviceName,
   graph: Graph,
   values: ReadonlyMap<string, readonly number[]>,
-): Promise<Map<string, Float32Array | Uint32Array>> {
+): Promise<Results> {
   const device = await openDevice(name, { threads: 1 });
   const results = await runOn(device, graph, values);
   await device.close();

@@ -19,10 +19,33 @@ export interface SpecOptions {
   readonly monitors?: CompileOptions["monitors"];
 }
 
-export async function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {
+/** What `planOf` has compiled in this file of tests. Plans are read and never written, so that tests may share one. */
+const plans = new Map<string, Promise<Plan>>();
+
+/** The plan of a page. Throws an Error with the diagnostics where there is none. */
+export function planOf(text: string, devices: readonly DeviceName[], options: SpecOptions = {}): Promise<Plan> {
+  const key = JSON.stringify([text, devices, options]);
+  const plan = plans.get(key) ?? compilePlan(text, devices, options);
+  plans.set(key, plan);
+  return plan;
+}
+
+async function compilePlan(text: string, devices: readonly DeviceName[], options: SpecOptions): Promise<Plan> {
   const { plan, diagnostics } = await compile(text, { file: "test.mhc", devices, ...options });
   if (!plan) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
   return plan;
+}
+
+/**
+ * The plan with some of its entries alone: an emulated GPU takes seconds to compile what a training step runs, also for
+ * a test that does not train.
+ */
+export function withEntries(plan: Plan, names: readonly string[]): Plan {
+  const devices = Object.entries(plan.devices).map(([device, own]) => {
+    const entries = Object.entries(own.entries).filter(([name]) => names.includes(name));
+    return [device, { ...own, entries: Object.fromEntries(entries) }] as const;
+  });
+  return { ...plan, devices: Object.fromEntries(devices) };
 }
 
 export function entriesOf(text: string, options: SpecOptions = {}): Entries {

@@ -1,3 +1,4 @@
+/** Products that one sum reads are computed in it, and others stay: kernels before and after, as text. */
 import { expect, it } from "vitest";
 import { fuse } from "../../src/kernel/fuse.js";
 import { parseKernel } from "../../src/kernel/parse.js";

@@ -1,3 +1,4 @@
+/** Words that lie equally far apart are accessed by a loop, and others stay: kernels before and after, as text. */
 import { expect, it } from "vitest";
 import { parseKernel } from "../../src/kernel/parse.js";
 import { rollAccesses } from "../../src/kernel/rolled-accesses.js";

@@ -52,7 +52,7 @@ function coordinates({ free, extreme }: Subject, seed: number): Map<string, numb
 describe.each(closed)("$title", (subject) => {
   const { set, options, point, free } = subject;
 
-  it.each([61, 67])("products of members, seed %i", async (seed) => {
+  const areMembers = async (seed: number): Promise<void> => {
     const graph = graphOf((b) => {
       const members = set.map(
         b,
@@ -79,5 +79,7 @@ describe.each(closed)("$title", (subject) => {
         count * set.tolerance(options)!,
       );
     }
-  });
+  };
+  it.each([61])("products of members, seed %i", areMembers);
+  it.each([67])("products of members, seed %i", { tags: "slow" }, areMembers);
 });

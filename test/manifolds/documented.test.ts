@@ -37,11 +37,13 @@ function facts(set: ConstraintSet): string {
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
   const tolerance = set.tolerance(defaults);
   const adapts = set.adapts(defaults);
+  const listed = options.map(([name, option]) => optionText(name, option));
+  const exactly = tolerance === 0 ? "exactly" : `to ${tolerance?.toExponential()} in f32`;
   return [
     `- **What**: ${set.summary}. ${KINDS[set.kind]}; a point is ${POINTS[set.point]}.`,
-    `- **Options**: ${options.length ? options.map(([name, option]) => optionText(name, option)).join("; ") : "none"}. ` +
+    `- **Options**: ${listed.length ? listed.join("; ") : "none"}. ` +
       `Adapts: ${adapts.length ? adapts.join(", ") : "nothing"}.`,
-    `- **Holds**: ${tolerance === null ? "in the limit only, by default" : tolerance === 0 ? "exactly" : `to ${tolerance.toExponential()} in f32`}; ` +
+    `- **Holds**: ${tolerance === null ? "in the limit only, by default" : exactly}; ` +
       `${set.closed ? PRODUCTS[set.closed] : "products are not members in general"}.`,
     `- **Source**: ${set.source}.`,
   ].join("\n");

@@ -115,12 +115,7 @@ describe("on a page", () => {
   });
 });
 
-describe.each([
-  "adamw(rate = 3e-3)",
-  "radam(rate = 3e-3)",
-  "sgd(rate = 0.2, momentum = 0.9)",
-  "rsgd(rate = 0.2, momentum = 0.9)",
-])("under %s", (optimizer) => {
+const staysOnSets = (optimizer: string): void => {
   it("ten steps are those of the graph in f64", async () => {
     const { losses, fell } = await compareSteps(page(optimizer), text, facts, "wasm", 2);
     expect(fell).toBe(true);
@@ -139,7 +134,13 @@ describe.each([
     }
     await model.close();
   }, 60_000);
-});
+};
+describe.each(["radam(rate = 3e-3)"])("under %s", staysOnSets);
+describe.each(["adamw(rate = 3e-3)", "sgd(rate = 0.2, momentum = 0.9)", "rsgd(rate = 0.2, momentum = 0.9)"])(
+  "under %s",
+  { tags: "slow" },
+  staysOnSets,
+);
 
 describe("a Riemannian optimizer", () => {
   it("starts where the map would start", async () => {

@@ -43,7 +43,7 @@ const PLAIN = `dim hidden = 12
   h[t, hidden] = y[t, w] * a[w, hidden]
   return [t, w] = h[t, hidden] * b[hidden, w]`;
 
-it("of nanoGPT: those of attention and of the multilayer perceptron, and not the tied table, positions or gains", () => {
+it("of nanoGPT: those of attention and of the perceptron, and not the tied table, positions or gains", () => {
   expect(matrices(readSpec("nanogpt"), { layers: "1" })).toEqual({
     "layers.0.attention.wq": "w -> heads, d",
     "layers.0.attention.wk": "w -> heads, d",

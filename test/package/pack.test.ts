@@ -56,22 +56,41 @@ await model.save("little.safetensors");
 const again = await Little.create({ device: "wasm", seed: 2 });
 await again.load("little.safetensors");
 const repeated = await again.generate("the ", { tokens: 10, temperature: 0 });
-console.log(JSON.stringify({ first: losses[0], last: losses[losses.length - 2], said, repeated, width, step: again.step, values: table.length }));
+const [first, last] = [losses[0], losses[losses.length - 2]];
+console.log(JSON.stringify({ first, last, said, repeated, width, step: again.step, values: table.length }));
 await model.close();
 await again.close();
 `;
 
 const SET = `import { checkSet, norm, sizes, type ConvexSet } from "mhc-lang/manifolds";
 const halves: ConvexSet = {
-  kind: "convex", name: "halves", summary: "pairs that sum to 1", source: "by definition", point: "vector", options: {},
+  kind: "convex",
+  name: "halves",
+  summary: "pairs that sum to 1",
+  source: "by definition",
+  point: "vector",
+  options: {},
   free: ([n]) => (n!.value === 2 ? [{ name: "free", shape: [sizes.known(1)] }] : { error: "has pairs only" }),
-  start: () => ({ kind: "constant", value: 0 }), tolerance: () => 2e-6, bound: () => ({ none: "has no rows or columns" }), closed: null, adapts: () => [], cases: [{ shape: [2], extreme: 20 }],
-  map: (b, [free], shape) => b.softmax(b.mul(b.broadcast(b.reshape(free!, shape.slice(0, -1)), shape, shape.slice(0, -1).map((_, axis) => axis)), b.cast(b.iota(shape, shape.length - 1), "f32"))),
-  project: (b, x) => b.add(x, b.broadcast(b.mean(b.sub(b.fill(0.5, x.shape), x), [x.shape.length - 1]), x.shape, x.shape.slice(0, -1).map((_, axis) => axis))),
+  start: () => ({ kind: "constant", value: 0 }),
+  tolerance: () => 2e-6,
+  bound: () => ({ none: "has no rows or columns" }),
+  closed: null,
+  adapts: () => [],
+  cases: [{ shape: [2], extreme: 20 }],
+  map: (b, [free], shape) => {
+    const outer = shape.slice(0, -1);
+    const along = b.broadcast(b.reshape(free!, outer), shape, outer.map((_, axis) => axis));
+    return b.softmax(b.mul(along, b.cast(b.iota(shape, shape.length - 1), "f32")));
+  },
+  project: (b, x) => {
+    const off = b.mean(b.sub(b.fill(0.5, x.shape), x), [x.shape.length - 1]);
+    return b.add(x, b.broadcast(off, x.shape, x.shape.slice(0, -1).map((_, axis) => axis)));
+  },
   violation: (b, x) => b.abs(b.sub(b.sum(x, [x.shape.length - 1]), b.fill(1, x.shape.slice(0, -1)))),
 };
 export default halves;
-console.log(JSON.stringify([checkSet(halves), checkSet({ ...halves, violation: (b: Parameters<typeof norm>[0], x: Parameters<typeof norm>[1]) => norm(b, x, 1) }).length > 0]));
+const wrong: ConvexSet = { ...halves, violation: (b, x) => norm(b, x, 1) };
+console.log(JSON.stringify([checkSet(halves), checkSet(wrong).length > 0]));
 `;
 
 let tarball = "";

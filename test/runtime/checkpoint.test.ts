@@ -115,7 +115,8 @@ describe("checkpoints", () => {
     [
       "a key that it says twice",
       file(
-        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0061":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
+          '"\\u0061":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
         4,
       ),
       "says `a` twice",

@@ -11,6 +11,7 @@ import { NumericError } from "../../runtime/errors.js";
 import { countNotFinite } from "../../runtime/finite.js";
 import type { Model } from "../../runtime/model.js";
 import { loaded } from "../helpers/specs.js";
+import { pattern } from "../helpers/pattern.js";
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(12);
 const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
@@ -153,7 +154,10 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
     const before = await model.parameters()["second"]!.get();
     const { report, message } = await failure(() => train(model, data, 1));
     expect(message).toMatch(
-      /^the norm of the gradients is NaN at step 1, and the loss is finite: the gradient of `first` is not finite \(24 of 24 numbers\)$/,
+      pattern(
+        /^the norm of the gradients is NaN at step 1, and the loss is finite: /,
+        /the gradient of `first` is not finite \(24 of 24 numbers\)$/,
+      ),
     );
     expect(report).toEqual({
       step: 1,
@@ -195,7 +199,10 @@ describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
       };
       const norm = await failure(() => train(clipped, large, 1));
       expect(norm.message).toMatch(
-        /^the norm of the gradients is Infinity at step 1, and the loss is finite: every tensor that it is computed from is finite, their sums are not$/,
+        pattern(
+          /^the norm of the gradients is Infinity at step 1, and the loss is finite: /,
+          /every tensor that it is computed from is finite, their sums are not$/,
+        ),
       );
       expect([norm.report.tensors, norm.report.lastFinite, clipped.step]).toEqual([[], 1, 0]);
     },
@@ -214,7 +221,10 @@ describe("at the end", () => {
     });
     expect(steps).toEqual([1]);
     expect(error.message).toMatch(
-      /^the parameter `[\w.]+` is not finite \(\d+ of \d+ numbers\).* after step 1, whose loss, that before its update, was finite$/,
+      pattern(
+        /^the parameter `[\w.]+` is not finite \(\d+ of \d+ numbers\)/,
+        /.* after step 1, whose loss, that before its update, was finite$/,
+      ),
     );
     expect(error.report.tensors.length).toBeGreaterThan(0);
     expect(error.report).toMatchObject({ step: 1, lastFinite: 1 });

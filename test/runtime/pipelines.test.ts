@@ -69,7 +69,7 @@ const noHelper: OpenHelper = () => Promise.reject(new Error("nobody is to ask fo
 const SLOW = 60;
 
 describe("kernels that are compiled when they are first run", () => {
-  it("are shared with a helper, each rehearsed once, the longest first, and every pipeline is the first device's", async () => {
+  it("are shared with a helper, rehearsed once, the longest first; every pipeline is the first device's", async () => {
     const own = fakeDevice(SLOW);
     const helper = fakeDevice(SLOW);
     const pipelines = rehearsedOn(own.gpu, plan, modules, () => Promise.resolve(helper.gpu));

@@ -5,7 +5,9 @@
  */
 import { describe, expect, it } from "vitest";
 import type { Choice } from "../../src/kernel/profile.js";
+import type { DeviceName } from "../../runtime/device.js";
 import { load } from "../../runtime/index.js";
+import type { Plan } from "../../runtime/plan.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { legalize } from "../../src/schedule/fusion/legalize.js";
@@ -14,17 +16,20 @@ import { arrange } from "../../src/schedule/fusion/regions.js";
 import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
 import { regionTeams } from "../../src/schedule/skeletons/region/gpu.js";
 import { regionTiles } from "../../src/schedule/skeletons/region/cpu.js";
-import { distance, entriesOf, planOf, readSpec } from "../helpers/specs.js";
+import { distance, entriesOf, planOf, readSpec, withEntries } from "../helpers/specs.js";
 
+/** Of every page here. */
 const facts = { corpus: { vocabulary: [..."abcdefghijk"] } };
 
-const spec = (lanes: number, width: number, connection = "mhc(Mixing)"): string => `model Small {
+const BLOCKS = ["attention(3)", "mlp(hidden = 2 * width)"];
+
+/** Two sublayers, on tokens that end in the middle of a tile. */
+const spec = (lanes: number, width: number, connection = "mhc(Mixing)", blocks = BLOCKS): string => `model Small {
   dim context = 37, width = ${width}, lanes = ${lanes}
   data corpus = characters("text", window = context)
   manifold Mixing = birkhoff(iterations = 5)
   stream x[lanes, context, width] = copies(embed(corpus.token) + positions())
-  x through attention(3) via ${connection}
-  x through mlp(hidden = 2 * width) via ${connection}
+  ${blocks.map((block) => `x through ${block} via ${connection}`).join("\n  ")}
   loss = cross_entropy(unembed(norm(total(x))), corpus.next)
   train { batch = 5, steps = 50, seed = 3, optimizer = sgd(rate = 0.1) }
 }`;
@@ -34,35 +39,55 @@ const batch = {
   "corpus.next": Uint32Array.from({ length: 5 * 37 }, (_, i) => (3 * i + 1) % 11),
 };
 
-async function worst(page: string, device: "wasm" | "javascript" | "webgpu", token: Choice): Promise<number> {
+/** Values of the gradients in f64: the same for every device and every member of the family. */
+const exactly = new Map<string, ReadonlyMap<string, ArrayLike<number>>>();
+
+function exactOf(page: string, plan: Plan, seed: number): ReadonlyMap<string, ArrayLike<number>> {
+  const before = exactly.get(page);
+  if (before) return before;
+  const graph = entriesOf(page, { facts }).graphs.find(({ name }) => name === "gradients")!;
+  const values = plan.parameters.map((info) => [info.name, initialValues(info, seed)] as const);
+  const { outputs } = evaluate(graph, new Map<string, ArrayLike<number>>([...values, ...Object.entries(batch)]));
+  exactly.set(page, outputs);
+  return outputs;
+}
+
+/** The largest difference of the loss and the gradients of a batch, with regions made as `token` says. */
+async function worst(page: string, device: DeviceName, token: Choice): Promise<number> {
   const plan = await planOf(page, [device], { facts, choices: { [device]: { token } } });
   expect(plan.devices[device]!.kernels.some(({ name }) => name.startsWith("token"))).toBe(true);
-  const graph = entriesOf(page, { facts }).graphs.find(({ name }) => name === "gradients")!;
-  const model = await load(plan, { device, threads: 2 });
-  const values = new Map<string, ArrayLike<number>>(
-    plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]),
-  );
-  const exact = evaluate(graph, new Map([...values, ...Object.entries(batch)])).outputs;
+  const model = await load(withEntries(plan, ["gradients"]), { device, threads: 2 });
+  const exact = exactOf(page, plan, model.seed);
   const { loss, gradients } = await model.gradients(batch);
   await model.close();
   // Lanes start equal, so the gradient of the first mix is zero but for rounding: that one is compared with the largest
   // of all.
   const scale = Math.max(...[...exact.values()].flatMap((value) => Array.from(value, Math.abs)));
-  const differences = Object.entries(gradients).map(([name, found]) => {
+  const differences = Object.entries(gradients).map(([name, gradient]) => {
     const truth = exact.get(`gradient:${name}`)!;
     const largest = Math.max(...Array.from(truth, Math.abs));
-    return largest < 1e-6 * scale ? 0 : distance(found, truth);
+    return largest < 1e-6 * scale ? 0 : distance(gradient, truth);
   });
   return Math.max(Math.abs(loss - exact.get("loss")![0]!), ...differences);
 }
 
-describe.each(regionTiles)("tiles of $tile tokens", ({ tile }) => {
+describe("tiles of 8 tokens", () => {
+  it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile: 8 })).toBeLessThan(2e-5));
+  it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile: 8 })).toBeLessThan(2e-5));
+});
+
+// An emulated GPU compiles this one in 6 s, and the page of two blocks in 15 to 60.
+it("64 threads a token of one block on webgpu", async () => {
+  expect(await worst(spec(2, 8, "mhc(Mixing)", BLOCKS.slice(1)), "webgpu", { threads: 64 })).toBeLessThan(2e-5);
+});
+
+describe.each(regionTiles.filter(({ tile }) => tile !== 8))("tiles of $tile tokens", { tags: "slow" }, ({ tile }) => {
   it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile })).toBeLessThan(2e-5));
   it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile })).toBeLessThan(2e-5));
 });
 
-describe.each(regionTeams)("$threads threads a token", (team) => {
-  it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5), 120_000);
+describe.each(regionTeams)("$threads threads a token", { tags: "slow" }, (team) => {
+  it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5));
 });
 
 it.each([
@@ -72,7 +97,7 @@ it.each([
   [5, 9],
   [8, 15],
   [16, 12],
-])("%i lanes of width %i", async (lanes, width) => {
+])("%i lanes of width %i", { tags: "slow" }, async (lanes, width) => {
   expect(await worst(spec(lanes, width), "wasm", { tile: 8 })).toBeLessThan(5e-5);
 });
 
@@ -81,13 +106,9 @@ it.each([
   [1, 21, 1],
   [3, 24, 32],
   [4, 15, 32],
-])(
-  "%i lanes of width %i, %i threads a token",
-  async (lanes, width, threads) => {
-    expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
-  },
-  300_000,
-);
+])("%i lanes of width %i, %i threads a token", { tags: "slow" }, async (lanes, width, threads) => {
+  expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
+});
 
 it.each(["hc", "identity"])("the connection %s", async (connection) => {
   expect(await worst(spec(4, 24, connection), "wasm", { tile: 8 })).toBeLessThan(2e-5);

@@ -210,7 +210,7 @@ describe("the page", () => {
     expect(all(root, "td").map(({ text }) => text)).toContain("2.2200 ± 0.1100[1.9467, 2.4933]");
   });
 
-  it("draws each seed thin and the mean thick, gains on a logarithmic axis, and no plot of gains where there are none", () => {
+  it("draws each seed thin and the mean thick, gains on a logarithmic axis, and no plot where there are none", () => {
     const [loss, gain] = ["loss over steps", "gain forward over steps"].map((label) =>
       all(root, "svg").find(({ attributes }) => attributes["aria-label"] === label)!,
     );

@@ -1,12 +1,13 @@
 /**
- * The command line as a user has it: built, run as a process, judged by its exit code, what it prints where, and what
- * it leaves. It is built into a folder of its own, so that these tests neither need nor disturb `dist`.
+ * Trainings through the command line: what a run has whatever becomes of it, what goes into it, and what is tuned for
+ * it.
+ *
+ * @module-tag slow
  */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import {
   copyFileSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -14,77 +15,30 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { decode } from "../../runtime/checkpoint.js";
-import { builtCommand, commandIn, rows, SPEC } from "../helpers/command.js";
+import { sandbox, rows, SPEC, TEXT } from "../helpers/command.js";
+import { pattern } from "../helpers/pattern.js";
 
-const build = builtCommand();
-const cwd = mkdtempSync(join(tmpdir(), "mhc cli "));
+const { cwd, build, main, mhc } = sandbox();
 
 beforeAll(() => {
   writeFileSync(join(cwd, "small.mhc"), SPEC);
-  writeFileSync(join(cwd, "text.txt"), "the sea was calm, and the whale went down. all hands! ".repeat(12));
-  writeFileSync(join(cwd, "wrong.mhc"), SPEC.replace("total(x)", "totl(x)"));
-  writeFileSync(join(cwd, "tiny.txt"), "too short");
-});
-afterAll(() => rmSync(cwd, { recursive: true, force: true }));
-
-const mhc = commandIn(build, cwd);
-
-describe("wrong usage ends with 2, in a line or two, without a stack", () => {
-  it.each<[string, string[], RegExp]>([
-    ["no command", [], /Usage: mhc/],
-    ["an unknown command", ["trian", "small.mhc"], /unknown command 'trian'/],
-    ["an unknown option", ["check", "small.mhc", "--fast"], /unknown option '--fast'/],
-    ["no spec", ["train"], /missing required argument 'spec'/],
-    ["a spec that is not there", ["check", "none.mhc"], /there is no file none\.mhc/],
-    ["a folder for a spec", ["check", "."], /\. is not a file/],
-    ["an unknown device", ["train", "small.mhc", "--device", "tpu"], /--device/],
-    ["steps that are no number", ["train", "small.mhc", "--steps", "many"], /whole number/],
-    ["no threads", ["train", "small.mhc", "--threads", "0"], /at least 1/],
-    ["a setting without a value", ["train", "small.mhc", "--set", "width"], /--set name=value/],
-    ["an unknown stage", ["compile", "small.mhc", "--emit", "soup"], /--emit soup/],
-    ["an unknown target", ["compile", "small.mhc", "-o", "out", "--target", "cobol"], /--target cobol/],
-    ["nothing to do", ["compile", "small.mhc"], /say where to write/],
-    ["a negative temperature", ["sample", "run", "--temperature", "-1"], /at least 0|temperature/],
-  ])("%s", async (_, args, message) => {
-    const { code, err } = await mhc(args);
-    expect(err).toMatch(message);
-    expect(err).not.toMatch(/\n\s+at |bug of mhc/);
-    expect(code).toBe(2);
-  });
+  writeFileSync(join(cwd, "text.txt"), TEXT);
 });
 
 describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
-  it.each<[string, string[], RegExp]>([
-    ["a misspelt name", ["check", "wrong.mhc"], /totl[\s\S]*total[\s\S]*1 error/],
-    ["the same while training", ["train", "wrong.mhc"], /totl/],
-    ["a setting of nothing", ["train", "small.mhc", "--set", "depth=3"], /depth/],
-    ["data that is not there", ["train", "small.mhc", "--data", "none.txt"], /no file matches/],
-    ["a package that is not there", ["train", "small.mhc", "--data", "npm:@no/such/x.txt"], /npm install @no\/such/],
-    ["too little text", ["train", "small.mhc", "--data", "tiny.txt"], /tiny|characters/],
-    ["a run that is none", ["sample", "."], /is not a run/],
-    ["a place that cannot be written", ["compile", "small.mhc", "-o", "text.txt/below"], /cannot be written/],
-    ["a run folder that is a file", ["train", "small.mhc", "--out", "text.txt"], /not a folder/],
-  ])("%s", async (_, args, message) => {
-    const { code, out, err } = await mhc([
-      ...args,
-      ...(args[0] === "train" ? ["--device", "wasm", "--threads", "2"] : []),
-    ]);
-    expect(err).toMatch(message);
-    expect(err).not.toMatch(/\n\s+at |bug of mhc/);
-    expect(out).toBe("");
-    expect(code).toBe(1);
-  });
-
-  it("so does a loss that is no number, with the tensor by name and the checkpoint that is good, in words and as JSON", async () => {
+  it("so does a loss that is no number, with the tensor by name and the good checkpoint, also as JSON", async () => {
     writeFileSync(join(cwd, "wild.mhc"), SPEC.replace("1e-2", "1e30"));
     const args = ["train", "wild.mhc", "--device", "wasm", "--threads", "1"];
     const { code, err } = await mhc([...args, "--out", "wild"]);
     expect(err).toMatch(
-      /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 0, is wild.model\.safetensors\n(first not finite: .*\n)?fix: lower the rate/,
+      pattern(
+        /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: /,
+        /.*; the last good checkpoint, of step 0, is wild.model\.safetensors/,
+        /\n(first not finite: .*\n)?fix: lower the rate/,
+      ),
     );
     expect(code).toBe(1);
     expect(readdirSync(join(cwd, "wild")).sort()).toEqual([
@@ -124,7 +78,11 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     );
     const { code, err } = await mhc(["train", "late.mhc", "--device", "wasm", "--threads", "1", "--out", "late"]);
     expect(err).toMatch(
-      /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: .*; the last good checkpoint, of step 500, is late.model\.safetensors\n(first not finite: .*\n)?fix: /,
+      pattern(
+        /^error: the loss is (NaN|-?Infinity) at step \d+, and was last finite at step \d+: /,
+        /.*; the last good checkpoint, of step 500, is late.model\.safetensors/,
+        /\n(first not finite: .*\n)?fix: /,
+      ),
     );
     expect(code).toBe(1);
     const { tensors, metadata } = decode(readFileSync(join(cwd, "late/model.safetensors")));
@@ -160,95 +118,10 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     expect(cut.err).toMatch(/torn.model\.safetensors: this is not a whole safetensors file/);
     expect(cut.code).toBe(1);
   });
-
-  it("also on the GPU, which must not keep the process alive", async () => {
-    const { code, err } = await mhc(["train", "wrong.mhc", "--device", "webgpu"]);
-    expect(err).toMatch(/totl/);
-    expect(code).toBe(1);
-  });
-
-  it("as JSON: a diagnostic a line, with its place", async () => {
-    const { code, out } = await mhc(["check", "wrong.mhc", "--json"]);
-    expect(code).toBe(1);
-    const [diagnostic] = rows(out);
-    expect(Object.keys(diagnostic!)).toEqual(
-      expect.arrayContaining(["code", "severity", "message", "file", "start", "end", "notes", "fix"]),
-    );
-    expect(diagnostic).toMatchObject({
-      severity: "error",
-      file: "wrong.mhc",
-      start: { line: 1 + SPEC.split("\n").findIndex((line) => line.includes("total(x)")) },
-    });
-  });
-});
-
-describe("a device that fails ends with 3", () => {
-  it("when there is no Vulkan driver", async () => {
-    const nothing = join(cwd, "no-driver.json");
-    const { code, out, err } = await mhc(["train", "small.mhc", "--device", "webgpu"], {
-      LD_LIBRARY_PATH: "",
-      VK_DRIVER_FILES: nothing,
-      VK_ICD_FILENAMES: nothing,
-    });
-    expect(err).toMatch(/WebGPU[\s\S]*wasm/);
-    expect(err).not.toMatch(/bug of mhc/);
-    expect(out).toBe("");
-    expect(code).toBe(3);
-  });
 });
 
 describe("commands", () => {
-  it("check", async () => {
-    expect(await mhc(["check", "small.mhc"])).toMatchObject({
-      code: 0,
-      err: "",
-      out: expect.stringContaining("small.mhc is right: Small") as string,
-    });
-  });
-
-  it("bench: whole steps, and kernels beside the ceilings of the machine", async () => {
-    const { code, out, err } = await mhc([
-      "bench",
-      "small.mhc",
-      "--device",
-      "wasm",
-      "--steps",
-      "3",
-      "--kernels",
-      "--json",
-    ]);
-    expect([code, err]).toEqual([0, ""]);
-    const [found] = rows(out);
-    expect(found).toMatchObject({ device: "wasm", threads: expect.any(Number) as number, submits: 1 });
-    for (const name of [
-      "median_ms",
-      "min_ms",
-      "tokens_per_s",
-      "gflops",
-      "dispatches",
-      "arena_bytes",
-      "parameters",
-      "compile_ms",
-      "first_step_ms",
-    ]) {
-      expect(found![name], name).toBeGreaterThan(0);
-    }
-    const kernels = found!["kernels"] as {
-      readonly whose: string;
-      readonly count: number;
-      readonly flops: number;
-      readonly bytes: number;
-      readonly share: number;
-    }[];
-    expect(kernels.reduce((sum, { count }) => sum + count, 0)).toBe(found!["dispatches"]);
-    for (const { flops, bytes, share } of kernels)
-      expect([flops >= 0, bytes > 0, share >= 0]).toEqual([true, true, true]);
-    expect(kernels.some(({ whose }) => /^the optimizer: [\w ]+, update/.test(whose))).toBe(true);
-    const plain = await mhc(["bench", "small.mhc", "--device", "wasm", "--steps", "2"]);
-    expect(plain.out).toMatch(/ms a step .*tokens\/s.*\n\d+ dispatches and 1 submission a step/);
-  });
-
-  it("tune keeps choices that later commands use; a cache that is stale or broken is ignored, and said so", async () => {
+  it("tune keeps choices that later commands use; a stale or broken cache is ignored, and said so", async () => {
     const args = ["train", "small.mhc", "--device", "wasm", "--steps", "5", "--json"];
     const losses = (out: string): number[] =>
       rows(out)
@@ -293,110 +166,6 @@ describe("commands", () => {
     rmSync(join(cwd, "tune.json"));
   });
 
-  it("fmt and fmt --check", async () => {
-    const untidy = SPEC.replace("  dim context = 6, width", "dim   context=6,width");
-    writeFileSync(join(cwd, "untidy.mhc"), untidy);
-    const checked = await mhc(["fmt", "--check", "untidy.mhc"]);
-    expect([checked.code, checked.out]).toEqual([1, "untidy.mhc is not formatted\n"]);
-    expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(untidy);
-    const asJson = await mhc(["fmt", "--check", "--json", "small.mhc", "untidy.mhc"]);
-    expect([asJson.code, asJson.err.trim()]).toEqual([1, ""]);
-    const place = 1 + untidy.split("\n").findIndex((line) => line.includes("dim   context"));
-    expect(rows(asJson.out)).toEqual([
-      {
-        code: "MHC105",
-        severity: "error",
-        message: "this file is not formatted",
-        file: "untidy.mhc",
-        start: { line: place, column: 1 },
-        end: { line: place, column: 1 + untidy.split("\n")[place - 1]!.length },
-        notes: [],
-        fix: "run `mhc fmt untidy.mhc`",
-      },
-    ]);
-    // Only the end of the file differs.
-    writeFileSync(join(cwd, "endless.mhc"), SPEC.trimEnd());
-    expect(rows((await mhc(["fmt", "--check", "--json", "endless.mhc"])).out)).toEqual([
-      expect.objectContaining({
-        code: "MHC105",
-        file: "endless.mhc",
-        start: { line: SPEC.trimEnd().split("\n").length, column: 1 },
-      }),
-    ]);
-    expect((await mhc(["fmt", "untidy.mhc"])).code).toBe(0);
-    expect(readFileSync(join(cwd, "untidy.mhc"), "utf8")).toBe(SPEC);
-    expect((await mhc(["fmt", "--check", "untidy.mhc"])).code).toBe(0);
-  });
-
-  it("compile --emit prints each stage, and a reader may leave early", async () => {
-    const { code, out } = await mhc(["compile", "small.mhc", "--emit", "model,graph,kernels,plan"]);
-    expect(code).toBe(0);
-    for (const part of ["model Small", "embed.table", "kernel "]) expect(out).toContain(part);
-    execFileSync(
-      "sh",
-      [
-        "-c",
-        '"$0" "$1" compile small.mhc --emit graph,kernels,plan 2>early.txt | head -c 1 >/dev/null',
-        process.execPath,
-        join(build, "src/cli/main.js"),
-      ],
-      { cwd },
-    );
-    expect(readFileSync(join(cwd, "early.txt"), "utf8")).toBe("");
-  });
-
-  it("compile -o writes each target's files", async () => {
-    const { code, out } = await mhc(["compile", "small.mhc", "-o", "out", "--json"]);
-    expect(code).toBe(0);
-    const files = readdirSync(join(cwd, "out")).sort();
-    expect(files.length).toBe(rows(out).length);
-    for (const ending of [".ts", ".wgsl", ".wat"])
-      expect(
-        files.some((file) => file.endsWith(ending)),
-        ending,
-      ).toBe(true);
-  });
-
-  it("train leaves a run that sample continues, in words", async () => {
-    const { code, out, err } = await mhc([
-      "train",
-      "small.mhc",
-      "--device",
-      "wasm",
-      "--threads",
-      "2",
-      "--out",
-      "first",
-      "--sample",
-      "40",
-    ]);
-    expect([code, err]).toEqual([0, ""]);
-    expect(out).toMatch(/Small: [\d,]+ parameters on wasm/);
-    expect(out).toMatch(/step 20\/20 {2}loss \d+\.\d+ .*tokens\/s .*left .*Mixing off by/);
-    expect(out).toMatch(/hold-out loss \d+\.\d{4} nats a character/);
-    expect(out).toMatch(/the run is in first\ntry next: npx mhc sample first/);
-    expect(readdirSync(join(cwd, "first")).sort()).toEqual([
-      "metrics.jsonl",
-      "model.safetensors",
-      "run.json",
-      "spec.mhc",
-    ]);
-    expect(readFileSync(join(cwd, "first/spec.mhc"), "utf8")).toBe(SPEC);
-    const said = await mhc(["sample", "first", "--prompt", "the ", "--tokens", "12", "--device", "wasm"]);
-    expect([said.code, said.out.startsWith("the "), said.out.trimEnd().length <= 16 && said.out.length === 17]).toEqual(
-      [0, true, true],
-    );
-    // The run keeps its vocabulary: neither a changed text nor a missing one matters.
-    const text = readFileSync(join(cwd, "text.txt"), "utf8");
-    writeFileSync(join(cwd, "text.txt"), text.replaceAll("w", "W"));
-    const same = await mhc(["sample", "first", "--prompt", "the ", "--tokens", "12", "--device", "wasm"]);
-    writeFileSync(join(cwd, "text.txt"), text);
-    expect(same.out).toBe(said.out);
-    const unknown = await mhc(["sample", "first", "--prompt", "Ünder", "--device", "wasm"]);
-    expect(unknown.err).toContain('"Ü"');
-    expect(unknown.code).toBe(1);
-  });
-
   it("a set of one's own is a file beside the page, in every command, and a run keeps it", async () => {
     // As if installed: the file imports the package by its name.
     mkdirSync(join(cwd, "node_modules"));
@@ -406,7 +175,8 @@ describe("commands", () => {
     copyFileSync(new URL("../fixtures/sets/unit_diagonal.js", import.meta.url), file);
     writeFileSync(
       join(cwd, "pages/own.mhc"),
-      `use "./unit_diagonal.js"\n\n${SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt")}`,
+      'use "./unit_diagonal.js"\n\n' +
+        SPEC.replace("birkhoff(iterations = 20)", "unit_diagonal").replace("text.txt", "../text.txt"),
     );
     expect(await mhc(["check", "pages/own.mhc"])).toMatchObject({
       code: 0,
@@ -444,7 +214,10 @@ describe("commands", () => {
     });
     writeFileSync(file, readFileSync(file, "utf8").replace("  tangent,\n", ""));
     expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(
-      /^error MHC307: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/,
+      pattern(
+        /^error MHC307: `\.\/unit_diagonal\.js`: `unit_diagonal` has no `tangent`: /,
+        /a function \(b, x, v, setting\) => node\n --> pages\/own\.mhc:1:5/,
+      ),
     );
     renameSync(file, join(cwd, "pages/elsewhere.js"));
     expect((await mhc(["check", "pages/own.mhc"])).err).toMatch(/MHC217: `\.\/unit_diagonal\.js` cannot be read/);
@@ -484,18 +257,7 @@ describe("commands", () => {
 
     const child = spawn(
       process.execPath,
-      [
-        join(build, "src/cli/main.js"),
-        "train",
-        "small.mhc",
-        "--device",
-        "wasm",
-        "--json",
-        "--steps",
-        "1000000",
-        "--out",
-        "stopped",
-      ],
+      [main, "train", "small.mhc", "--device", "wasm", "--json", "--steps", "1000000", "--out", "stopped"],
       { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 },
     );
     let out = "";
@@ -519,7 +281,7 @@ describe("commands", () => {
     const child = spawn(
       process.execPath,
       [
-        join(build, "src/cli/main.js"),
+        main,
         "train",
         "small.mhc",
         "--device",
@@ -542,7 +304,11 @@ describe("commands", () => {
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect([code, asked]).toEqual([130, true]);
     expect(out).toMatch(
-      /\nstopped by SIGINT after step 3; the checkpoint is in evaluated\ntry it: npx mhc sample evaluated --device javascript\nto go on in a program: load evaluated.model\.safetensors .*\n$/,
+      pattern(
+        /\nstopped by SIGINT after step 3; the checkpoint is in evaluated\n/,
+        /try it: npx mhc sample evaluated --device javascript\n/,
+        /to go on in a program: load evaluated.model\.safetensors .*\n$/,
+      ),
     );
     expect(decode(readFileSync(join(cwd, "evaluated/model.safetensors"))).metadata["step"]).toBe("3");
   });
@@ -603,22 +369,5 @@ describe("commands", () => {
     rows(wasm.out).forEach((line, i) =>
       expect(Math.abs((rows(gpu.out)[i]!["loss"] as number) / (line["loss"] as number) - 1)).toBeLessThan(1e-4),
     );
-  });
-
-  it("train names a run folder by spec and time, each anew", async () => {
-    const args = ["train", "small.mhc", "--steps", "1", "--device", "wasm", "--threads", "1"];
-    const [first, second] = await Promise.all([mhc(args), mhc([...args, "--json"])]);
-    expect([first.code, second.code]).toEqual([0, 0]);
-    const folders = readdirSync(join(cwd, "runs"));
-    for (const folder of folders) {
-      expect(folder).toMatch(/^small-\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d(-\d+)?$/);
-      expect(readdirSync(join(cwd, "runs", folder)).sort()).toEqual([
-        "metrics.jsonl",
-        "model.safetensors",
-        "run.json",
-        "spec.mhc",
-      ]);
-    }
-    expect(folders.length).toBe(2);
   });
 });
