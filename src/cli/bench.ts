@@ -1,13 +1,22 @@
 /** mhc bench: times the training step of a spec on one device, and its kernels beside the machine's ceilings. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
-import type { Benchmark } from "../tools/bench.js";
+import type { Benchmark, KernelTime } from "../tools/bench.js";
 import { modelledStep } from "../tools/modelled.js";
 import { joules } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { choicesFor } from "./tuned.js";
-import { openProject, profiled, readFacts, report, trainable, type SpecOptions } from "./project.js";
+import {
+  mustAccount,
+  mustCompile,
+  openProject,
+  profiled,
+  readFacts,
+  report,
+  trainable,
+  type SpecOptions,
+} from "./project.js";
 
 interface BenchFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -18,6 +27,7 @@ interface BenchFlags extends SpecOptions {
 
 const WARMUP = 5;
 
+/** The command `mhc bench`. */
 export const benchCommand = (): Command =>
   new Command("bench")
     .description("time the training step of a spec, and its kernels")
@@ -49,19 +59,20 @@ export const benchCommand = (): Command =>
         });
         const compileMs = performance.now() - begun;
         await report(compiled, json);
-        const plan = compiled.plan!;
+        const plan = mustCompile(compiled);
+        const accounts = mustAccount(compiled);
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
-        const found = await bench(plan, device, source, {
+        const measured = await bench(plan, device, source, {
           steps: given.steps,
           warmup: WARMUP,
           kernels: given.kernels === true,
           compileMs,
           choices,
-          modelled: modelledStep(plan, device.name, compiled.accounts!),
-          accounts: compiled.accounts!(device.name, "train").accounts,
+          modelled: modelledStep(plan, device.name, accounts),
+          accounts: accounts(device.name, "train").accounts,
         });
-        process.stdout.write(json ? `${JSON.stringify(found)}\n` : table(plan.name, found));
+        process.stdout.write(json ? `${JSON.stringify(measured)}\n` : table(plan.name, measured));
       } finally {
         await device.close();
       }
@@ -69,50 +80,63 @@ export const benchCommand = (): Command =>
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en");
 
-function table(name: string, found: Benchmark): string {
+function table(name: string, measured: Benchmark): string {
+  const { submits, joules_per_step: energy, kernels, peak } = measured;
   const lines = [
-    `${name} on ${found.device} (${found.adapter}): ${found.median_ms.toFixed(1)} ms a step (least ` +
-      `${found.min_ms.toFixed(1)}), ${whole(found.tokens_per_s)} tokens/s, ${found.gflops.toFixed(1)} GFLOP/s`,
-    `${found.dispatches} dispatches and ${found.submits} submission${found.submits === 1 ? "" : "s"} a step; ` +
-      `${(found.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(found.parameters)} parameters`,
-    ...(found.joules_per_step === null ? [] : [`${joules(found.joules_per_step)} a step (${found.energy_by})`]),
-    `compiled in ${whole(found.compile_ms)} ms; the first step ended ${whole(found.first_step_ms)} ms after ` +
+    `${name} on ${measured.device} (${measured.adapter}): ${measured.median_ms.toFixed(1)} ms a step (least ` +
+      `${measured.min_ms.toFixed(1)}), ${whole(measured.tokens_per_s)} tokens/s, ${measured.gflops.toFixed(1)} GFLOP/s`,
+    `${measured.dispatches} dispatches and ${submits} submission${submits === 1 ? "" : "s"} a step; ` +
+      `${(measured.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(measured.parameters)} parameters`,
+    ...(energy === null ? [] : [`${joules(energy)} a step (${measured.energy_by})`]),
+    `compiled in ${whole(measured.compile_ms)} ms; the first step ended ${whole(measured.first_step_ms)} ms after ` +
       "loading began",
+    ...(kernels && peak ? kernelLines(kernels, peak) : []),
   ];
-  if (found.kernels && found.peak) {
-    const total = found.kernels.reduce((sum, { ms }) => sum + ms, 0);
-    lines.push(
-      "",
-      `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${found.peak.gflops.toFixed(1)} ` +
-        `GFLOP/s, ${found.peak.gbytes.toFixed(1)} GB/s`,
-    );
-    const width = Math.max(...found.kernels.map(({ whose }) => whose.length)) + 2;
-    const row = (name: string, cells: readonly string[], kernel: string): string => {
-      const widths = [6, 9, 6, 10, 9, 9, 8, 9];
-      return `${name.padEnd(width)}${cells.map((cell, i) => cell.padStart(widths[i]!)).join("")}  ${kernel}`;
-    };
-    lines.push(row("whose", ["count", "ms", "%", "MFLOP", "MB", "GFLOP/s", "GB/s", "of peak"], "kernel"));
-    for (const { kernel, whose, count, ms, flops, bytes, share, bound } of found.kernels) {
-      const sizes = [
-        (flops / 1e6).toFixed(1),
-        (bytes / 1e6).toFixed(2),
-        (flops / ms / 1e6).toFixed(1),
-        (bytes / ms / 1e6).toFixed(1),
-      ];
-      lines.push(
-        row(
-          whose,
-          [
-            `${count}`,
-            ms.toFixed(3),
-            ((100 * ms) / total).toFixed(1),
-            ...sizes,
-            `${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`,
-          ],
-          kernel,
-        ),
-      );
-    }
-  }
   return `${lines.join("\n")}\n`;
+}
+
+/** Columns of the table of kernels, with their widths. */
+const COLUMNS = [
+  ["count", 6],
+  ["ms", 9],
+  ["%", 6],
+  ["MFLOP", 10],
+  ["MB", 9],
+  ["GFLOP/s", 9],
+  ["GB/s", 8],
+  ["of peak", 9],
+] as const;
+
+/** Every kernel beside the ceilings of the machine. */
+function kernelLines(kernels: readonly KernelTime[], peak: NonNullable<Benchmark["peak"]>): readonly string[] {
+  const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
+  const width = Math.max(...kernels.map(({ whose }) => whose.length)) + 2;
+  const row = (whose: string, cells: readonly string[], kernel: string): string =>
+    `${whose.padEnd(width)}${COLUMNS.map(([, columns], i) => (cells[i] ?? "").padStart(columns)).join("")}  ${kernel}`;
+  return [
+    "",
+    `kernels, ${total.toFixed(1)} ms one by one; ceilings measured here: ${peak.gflops.toFixed(1)} ` +
+      `GFLOP/s, ${peak.gbytes.toFixed(1)} GB/s`,
+    row(
+      "whose",
+      COLUMNS.map(([title]) => title),
+      "kernel",
+    ),
+    ...kernels.map(({ kernel, whose, count, ms, flops, bytes, share, bound }) =>
+      row(
+        whose,
+        [
+          `${count}`,
+          ms.toFixed(3),
+          ((100 * ms) / total).toFixed(1),
+          (flops / 1e6).toFixed(1),
+          (bytes / 1e6).toFixed(2),
+          (flops / ms / 1e6).toFixed(1),
+          (bytes / ms / 1e6).toFixed(1),
+          `${(100 * share).toFixed(0)}% ${bound === "compute" ? "c" : "m"}`,
+        ],
+        kernel,
+      ),
+    ),
+  ];
 }

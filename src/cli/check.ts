@@ -2,8 +2,9 @@
 import { Command } from "commander";
 import type { Claim } from "../model/typed.js";
 import * as options from "./options.js";
-import { openProject, report, type SpecOptions } from "./project.js";
+import { mustCheck, openProject, report, type SpecOptions } from "./project.js";
 
+/** The command `mhc check`. */
 export const checkCommand = (): Command =>
   new Command("check")
     .description("check a spec, without its data")
@@ -15,7 +16,7 @@ export const checkCommand = (): Command =>
       const { check } = await import("../compile/compile.js");
       const checked = check(project.text, project.options);
       await report(checked, given.json === true);
-      const model = checked.model!;
+      const model = mustCheck(checked);
       if (!given.json)
         process.stdout.write(
           `${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as ` +

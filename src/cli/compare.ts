@@ -4,16 +4,26 @@ import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
+import { mustTrain } from "../../runtime/plan.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
-import { budgetOf, compare, differences, type Asked, type Contender } from "../tools/compare.js";
+import {
+  budgetOf,
+  compare,
+  differences,
+  type AskedBudget,
+  type Comparison,
+  type Contender,
+  type Watcher,
+} from "../tools/compare.js";
 import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { filesToKeep } from "./host.js";
-import { exitCodeBy, heedSignals, write, type Heeded } from "./interrupt.js";
+import { exitCodeBy, heedSignals, write, type Ending, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
@@ -30,7 +40,7 @@ import {
 import { version } from "./version.js";
 import { merged } from "../../runtime/records.js";
 
-interface CompareFlags extends SpecOptions, Asked {
+interface CompareFlags extends SpecOptions, AskedBudget {
   readonly device: DeviceName | "auto";
   readonly seeds: number;
   readonly seed?: number;
@@ -39,6 +49,7 @@ interface CompareFlags extends SpecOptions, Asked {
   readonly unequal?: boolean;
 }
 
+/** The command `mhc compare`. */
 export const compareCommand = (): Command =>
   new Command("compare")
     .description("train several specs with the same data and budget, and compare them")
@@ -64,107 +75,151 @@ export const compareCommand = (): Command =>
       "the folder of runs and report; runs that it holds are taken (default: runs/compare-TIME)",
     )
     .addOption(options.json())
-    .action(async (words: string[], given: CompareFlags) => {
-      const json = given.json === true;
-      const projects = await Promise.all(
-        namesOf(words).map(async ({ name, file, set }) => {
-          const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
-          const own = set.filter((setting) => !setting.startsWith("like="));
-          // What is said of one page goes before what is said of all.
-          return {
-            name,
-            project: await openProject(file, {
-              ...given,
-              set: settingsOf(given.set ?? [], own),
-              ...(like === undefined ? {} : { like }),
-            }),
-          };
-        }),
+    .action(compareSpecs);
+
+/** A page as a command line names it, compiled. */
+interface CompiledSpec extends CompiledFor {
+  readonly name: string;
+  readonly project: Project;
+}
+
+/** A comparison under way, as the command tells it. */
+interface Telling {
+  readonly json: boolean;
+  /** The line of the run under way. */
+  progress: Progress;
+  /** Runs that have ended, of how many. */
+  ended: number;
+  total: number;
+}
+
+async function compareSpecs(words: string[], flags: CompareFlags): Promise<void> {
+  const json = flags.json === true;
+  const projects = await Promise.all(namesOf(words).map((spec) => projectOf(spec, flags)));
+  const device = await openAsked(flags);
+  const telling: Telling = { json, progress: new Progress({ steps: 0, json }), ended: 0, total: 0 };
+  let heeded: Heeded | null = null;
+  try {
+    const compiled: CompiledSpec[] = [];
+    for (const spec of projects) compiled.push({ ...spec, ...(await compileFor(spec.project, device, json, true)) });
+    // Energies are compared on one profile: that of the first page that has one.
+    const profile = profileFor(compiled.find(({ plan }) => plan.cost)?.plan ?? {}, device.name);
+    const contenders = await Promise.all(compiled.map((spec) => contenderOf(spec, device, profile)));
+    const notes = differences(contenders, flags);
+    if (notes.length && !flags.unequal)
+      throw new DataError(
+        `these specs cannot be compared as they are\n  ${notes.join("\n  ")}`,
+        "give them one source of data (--data) and one budget (--set train.batch=12, --steps 500), or " +
+          "compare all the same with --unequal",
       );
-      const device = await openAsked(given);
-      let heeded: Heeded | null = null;
-      let progress = new Progress({ steps: 0, json });
-      try {
-        // Energies are compared on one profile: that of the first page that has one.
-        const compiled: Compiled[] = [];
-        for (const { name, project } of projects)
-          compiled.push({ name, project, ...(await compileFor(project, device, json, true)) });
-        const on = profileFor(compiled.find(({ plan }) => plan.cost)?.plan ?? {}, device.name);
-        const contenders = await Promise.all(compiled.map((one) => contenderOf(one, device, on)));
-        const found = differences(contenders, given);
-        if (found.length && !given.unequal)
-          throw new DataError(
-            `these specs cannot be compared as they are\n  ${found.join("\n  ")}`,
-            "give them one source of data (--data) and one budget (--set train.batch=12, --steps 500), or " +
-              "compare all the same with --unequal",
-          );
-        const first = given.seed ?? contenders[0]!.plan.train!.seed;
-        const seeds = Array.from({ length: given.seeds }, (_, i) => first + i);
-        const out = folderFor(given.out, "compare");
-        const total = contenders.length * seeds.length;
-        for (const note of found) progress.say(`not the same: ${note}`);
-        progress.say(
-          `${total} runs on ${device.name} (${device.adapter}), ` +
-            `${contenders.map((contender) => `${contender.name}: ${budgetWords(contender, given)}`).join("; ")}`,
-        );
-        const { loss, of } = evaluationOf(contenders[0]!.plan.data[0]!, contenders[0]!.source.holdoutExamples);
-        if (loss !== "hold-out loss") progress.say(`nothing is held out: the hold-out loss is that over ${of}`);
-        heeded = heedSignals();
-        let ended = 0;
-        const comparison = await compare(contenders, seeds, given, device, out, heeded.signal, {
-          begin({ name, plan }, seed, steps) {
-            const prefix = `${name}, seed ${seed} (${ended + 1} of ${total}): `;
-            progress = new Progress({ steps, json, prefix, gains: gainMonitors(plan) });
-          },
-          // With --json there is one object, at the end.
-          step: (line) => (json ? undefined : progress.step(line)),
-          evaluating: (at) =>
-            progress.evaluating({ ...at, last: false }, `${at.of.toLocaleString("en")} held-out examples`),
-          end({ name }, { seed, steps, holdout, seconds, failure, folder }, taken) {
-            ended++;
-            progress.end(
-              `${name}, seed ${seed} (${ended} of ${total}): ` +
-                `${failure ?? `hold-out loss ${holdout!.toFixed(4)} after ${steps} steps in ${seconds!.toFixed(1)} s`}${taken ? `; taken from ${folder}` : ""}`,
-            );
-          },
-        });
-        const again = `npx mhc compare ${repeated(words, given, out)}`;
-        if (!comparison) {
-          const by = heeded.by()!;
-          if (json)
-            process.stdout.write(`${JSON.stringify({ done: false, out, runs: ended, stopped_by: by, again })}\n`);
-          else progress.end(`stopped by ${by} after ${ended} of ${total} runs; go on with: ${again}`);
-          process.exitCode = exitCodeBy(by);
-          return;
-        }
-        const { page, tableText, toJson } = await import("../tools/report.js");
-        const unit = unitOf(contenders[0]!.plan.data[0]!);
-        const report = join(out, "report.html");
-        await write(
-          report,
-          page(comparison, {
-            command: again,
-            version,
-            time: new Date().toISOString().slice(0, 16).replace("T", " "),
-            unit,
-          }),
-        );
-        const result = JSON.stringify(merged<unknown>(toJson(comparison), { report }));
-        await write(join(out, "comparison.json"), `${result}\n`);
-        process.stdout.write(
-          json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`,
-        );
-      } finally {
-        progress.stop();
-        heeded?.release();
-        await device.close();
-      }
+    const first = mustAt(contenders, 0);
+    const firstSeed = flags.seed ?? mustTrain(first.plan).seed;
+    const seeds = Array.from({ length: flags.seeds }, (_, i) => firstSeed + i);
+    const out = folderFor(flags.out, "compare");
+    telling.total = contenders.length * seeds.length;
+    tellBeginning(telling, contenders, notes, device, flags);
+    heeded = heedSignals();
+    const comparison = await compare({
+      contenders,
+      seeds,
+      asked: flags,
+      device,
+      out,
+      signal: heeded.signal,
+      watcher: watcherOf(telling),
     });
+    const again = `npx mhc compare ${repeated(words, flags, out)}`;
+    if (comparison) await writeReport(comparison, { out, again, json, unit: unitOf(mustAt(first.plan.data, 0)) });
+    else tellStop(telling, heeded.by(), out, again);
+  } finally {
+    telling.progress.stop();
+    heeded?.release();
+    await device.close();
+  }
+}
+
+/** The project of a page; what is set of one page goes before what is set of all. */
+async function projectOf(
+  { name, file, set }: NamedSpec,
+  flags: CompareFlags,
+): Promise<{ readonly name: string; readonly project: Project }> {
+  const like = set.find((setting) => setting.startsWith("like="))?.slice("like=".length);
+  const settings = set.filter((setting) => !setting.startsWith("like="));
+  const project = await openProject(file, {
+    ...flags,
+    set: settingsOf(flags.set ?? [], settings),
+    ...(like === undefined ? {} : { like }),
+  });
+  return { name, project };
+}
+
+function tellBeginning(
+  { progress, total }: Telling,
+  contenders: readonly Contender[],
+  notes: readonly string[],
+  device: Device,
+  flags: CompareFlags,
+): void {
+  for (const note of notes) progress.say(`not the same: ${note}`);
+  const budgets = contenders.map((contender) => `${contender.name}: ${budgetWords(contender, flags)}`);
+  progress.say(`${total} runs on ${device.name} (${device.adapter}), ${budgets.join("; ")}`);
+  const { plan, source } = mustAt(contenders, 0);
+  const { loss, of } = evaluationOf(mustAt(plan.data, 0), source.holdoutExamples);
+  if (loss !== "hold-out loss") progress.say(`nothing is held out: the hold-out loss is that over ${of}`);
+}
+
+const watcherOf = (telling: Telling): Watcher => ({
+  begin({ name, plan }, seed, steps) {
+    const { json, ended, total } = telling;
+    const prefix = `${name}, seed ${seed} (${ended + 1} of ${total}): `;
+    telling.progress = new Progress({ steps, json, prefix, gains: gainMonitors(plan) });
+  },
+  // With --json there is one object, at the end.
+  step: (line) => (telling.json ? undefined : telling.progress.step(line)),
+  evaluating: (at) =>
+    telling.progress.evaluating({ ...at, last: false }, `${at.of.toLocaleString("en")} held-out examples`),
+  end({ name }, { seed, steps, holdout, seconds, failure, folder }, taken) {
+    telling.ended++;
+    const [loss, time] = [holdout?.toFixed(4), seconds?.toFixed(1)];
+    const outcome = failure ?? `hold-out loss ${loss} after ${steps} steps in ${time} s`;
+    const whose = `${name}, seed ${seed} (${telling.ended} of ${telling.total})`;
+    telling.progress.end(`${whose}: ${outcome}${taken ? `; taken from ${folder}` : ""}`);
+  },
+});
+
+/** Says how far a comparison came that was asked to end, and sets the exit code. */
+function tellStop({ json, progress, ended, total }: Telling, by: Ending | null, out: string, again: string): void {
+  if (json) process.stdout.write(`${JSON.stringify({ done: false, out, runs: ended, stopped_by: by, again })}\n`);
+  else progress.end(`stopped by ${by} after ${ended} of ${total} runs; go on with: ${again}`);
+  if (by) process.exitCode = exitCodeBy(by);
+}
+
+/** Writes the page and the figures of a comparison, and prints its table. */
+async function writeReport(
+  comparison: Comparison,
+  { out, again, json, unit }: { out: string; again: string; json: boolean; unit: string },
+): Promise<void> {
+  const { tableText, toJson } = await import("../tools/report.js");
+  const { page } = await import("../tools/comparison-page.js");
+  const report = join(out, "report.html");
+  const time = new Date().toISOString().slice(0, 16).replace("T", " ");
+  await write(report, page(comparison, { command: again, version, time, unit }));
+  const result = JSON.stringify(merged<unknown>(toJson(comparison), { report }));
+  await write(join(out, "comparison.json"), `${result}\n`);
+  process.stdout.write(
+    json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`,
+  );
+}
+
+/** A page as a command line names it. */
+interface NamedSpec {
+  readonly name: string;
+  readonly file: string;
+  readonly set: readonly string[];
+}
 
 /** `page.mhc@layers=4,width=32`: a page with settings. Names are as short as they can be while they differ. */
-function namesOf(
-  words: readonly string[],
-): { readonly name: string; readonly file: string; readonly set: readonly string[] }[] {
+function namesOf(words: readonly string[]): NamedSpec[] {
   const parts = words.map((word) => {
     const at = existsSync(word) ? -1 : word.lastIndexOf("@");
     // An @ before a slash is a folder's, unless settings follow it.
@@ -180,7 +235,8 @@ function namesOf(
   return parts.map(({ word, file, set }, i) => {
     if (words.indexOf(word) !== i)
       throw new UsageError(`error: ${word} is given twice; settings tell two of one page apart: ${file}@name=value`);
-    return { name: short.filter((name) => name === short[i]).length > 1 ? word : short[i]!, file, set };
+    const name = mustAt(short, i);
+    return { name: short.filter((other) => other === name).length > 1 ? word : name, file, set };
   });
 }
 
@@ -196,18 +252,13 @@ function settingsIn(text: string): string[] {
   return list;
 }
 
-interface Compiled extends CompiledFor {
-  readonly name: string;
-  readonly project: Project;
-}
-
 async function contenderOf(
-  { name, project, plan, loaded, sources, recompile, accounts }: Compiled,
+  { name, project, plan, loaded, sources, recompile, accounts }: CompiledSpec,
   device: Device,
-  on: string,
+  profile: string,
 ): Promise<Contender> {
   const { info, source } = trainable(plan, loaded);
-  const data = digestOf(loaded.get(info.name)!);
+  const data = digestOf(mustGet(loaded, info.name));
   const used = await filesToKeep(project.used);
   // What modules import is not among the files that the page names.
   const imported = used.filter(({ path }) => ![...project.used.keys()].some((named) => resolve(named) === path));
@@ -223,9 +274,9 @@ async function contenderOf(
     plan,
     source,
     recompile,
-    joules: modelledStep(plan, device.name, accounts, on)?.joules ?? null,
+    joules: modelledStep(plan, device.name, accounts, profile)?.joules ?? null,
     data,
-    describe: (seed) => describeRun(project, { loaded, sources }, used, info.name, seed, device.name),
+    describe: (seed) => describeRun(project, { loaded, sources, used, first: info.name, seed, device: device.name }),
     conditions: { mhc: version, spec, set, data },
   };
 }
@@ -246,7 +297,7 @@ const digestOf = (loaded: Loaded): string =>
         : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
   );
 
-function budgetWords(contender: Contender, asked: Asked): string {
+function budgetWords(contender: Contender, asked: AskedBudget): string {
   const { steps, seconds } = budgetOf(contender, asked);
   return [
     ...(Number.isFinite(steps) ? [`${steps} steps`] : []),

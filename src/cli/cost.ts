@@ -14,6 +14,7 @@ interface CostFlags extends SpecOptions {
   readonly run?: string;
 }
 
+/** The command `mhc cost`. */
 export const costCommand = (): Command =>
   new Command("cost")
     .description("what a training step costs: FLOPs and bytes counted from the plan, time and energy modelled")
@@ -32,97 +33,105 @@ export const costCommand = (): Command =>
       const json = given.json === true;
       const { text: page, options: full } = await pageOf(file, given);
       const { check, compile } = await import("../compile/compile.js");
-      const own = check(page, full).model?.cost?.device?.name;
-      const profile =
-        given.device !== undefined
-          ? profileNamed(given.device)
-          : own === undefined
-            ? defaultProfile()
-            : profileNamed(own);
+      const name = given.device ?? check(page, full).model?.cost?.device?.name;
+      const profile = name === undefined ? defaultProfile() : profileNamed(name);
       const compiled = await compile(page, { ...full, devices: [profile.device] });
       await report(compiled, json);
       const { cost } = await import("../cost/report.js");
-      const found = cost(compiled, profile);
-      process.stdout.write(json ? `${JSON.stringify(found)}\n` : text(found));
+      const counted = cost(compiled, profile);
+      process.stdout.write(json ? `${JSON.stringify(counted)}\n` : text(counted));
       if (given.html === undefined) return;
       const { costPage } = await import("../tools/cost-page.js");
       const command = [
         "mhc cost",
-        ...(file === undefined ? ["--run", options.quoted(given.run!)] : [options.quoted(file)]),
+        ...(file === undefined ? ["--run", options.quoted(given.run ?? "")] : [options.quoted(file)]),
         "--device",
         options.quoted(given.device ?? profile.name),
         ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]),
         ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)]),
       ].join(" ");
-      await write(given.html, costPage(found, profile, { command, version, text: page }));
+      await write(given.html, costPage(counted, profile, { command, version, text: page }));
       if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
     });
 
-function text(found: CostReport): string {
-  const { time_ms: ms } = found;
-  const table = (
-    head: string,
-    rows: readonly (readonly [
-      string,
-      CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number],
-      string?,
-    ])[],
-  ): string[] => {
-    const width = Math.max(head.length, ...rows.map(([name]) => name.length)) + 2;
-    const line = (name: string, ...cells: readonly string[]): string =>
-      `${name.padEnd(width)}${cells.map((cell) => cell.padStart(14)).join("")}`.trimEnd();
-    return [
-      "",
+type Share = CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number];
+
+/** A row of a table: its name, its share, and the parameters of a block. */
+type ShareRow = readonly [name: string, share: Share, parameters?: string];
+
+/** Shares as a table, with an empty line above it. */
+function table({ unit, time_ms: ms }: CostReport, head: string, rows: readonly ShareRow[]): string[] {
+  const width = Math.max(head.length, ...rows.map(([name]) => name.length)) + 2;
+  const line = (name: string, ...cells: readonly string[]): string =>
+    `${name.padEnd(width)}${cells.map((cell) => cell.padStart(14)).join("")}`.trimEnd();
+  const more = rows.some(([, , parameters]) => parameters !== undefined) ? ["parameters"] : [];
+  return [
+    "",
+    line(head, `FLOP/${unit}`, `B/${unit}`, "ms", "% of time", `J/${unit}`, ...more),
+    ...rows.map(([name, share, parameters]) =>
       line(
-        head,
-        `FLOP/${found.unit}`,
-        `B/${found.unit}`,
-        "ms",
-        "% of time",
-        `J/${found.unit}`,
-        ...(rows.some(([, , last]) => last !== undefined) ? ["parameters"] : []),
+        name,
+        scaled(share.flops_per_token, ""),
+        scaled(share.bytes_per_token, ""),
+        share.time_ms.toFixed(2),
+        ((100 * share.time_ms) / ms).toFixed(1),
+        joules(share.joules_per_token),
+        ...(parameters === undefined ? [] : [parameters]),
       ),
-      ...rows.map(([name, share, last]) =>
-        line(
-          name,
-          scaled(share.flops_per_token, ""),
-          scaled(share.bytes_per_token, ""),
-          share.time_ms.toFixed(2),
-          ((100 * share.time_ms) / ms).toFixed(1),
-          joules(share.joules_per_token),
-          ...(last === undefined ? [] : [last]),
-        ),
-      ),
-    ];
-  };
-  return `${[
-    `${found.name}${found.entry === "train" ? "" : " (no loss: its values and derivative)"} on ` +
-      `${found.device} (${found.title}): ${scaled(found.flops_per_token, "FLOP")} and ` +
-      `${scaled(found.bytes_per_token, "B")} ${found.unit === "token" ? "a token" : "an example"}, counted ` +
-      `from the plan; ${found.tokens.toLocaleString("en")} ${found.unit}${found.tokens === 1 ? "" : "s"} a step`,
-    `${scaled(ms, "s", ["m", ""])} and ${joules(found.joules_per_token * found.tokens)} a step, modelled from ` +
-      `${found.measured === null ? "published and assumed figures" : `what was measured (${found.measured})`}; ` +
-      `${found.dispatches} dispatches; ${((100 * found.memory_ms) / ms).toFixed(0)}% of the time waits for ` +
-      `memory (${found.by_level.map(({ level, bytes_per_token: bytes }) => `${scaled(bytes, "B")} from ${level}`).join(", ")} ` +
-      `${found.unit === "token" ? "a token" : "an example"})`,
-    `${found.parameters.toLocaleString("en")} parameters; ${size(found.memory_bytes)} of memory: ` +
-      `${found.memory.map(({ kind, bytes }) => `${kind} ${size(bytes)}`).join(", ")}`,
+    ),
+  ];
+}
+
+/** What was counted. */
+function countedWords(cost: CostReport): string {
+  const entry = cost.entry === "train" ? "" : " (no loss: its values and derivative)";
+  const each = cost.unit === "token" ? "a token" : "an example";
+  return (
+    `${cost.name}${entry} on ${cost.device} (${cost.title}): ${scaled(cost.flops_per_token, "FLOP")} and ` +
+    `${scaled(cost.bytes_per_token, "B")} ${each}, counted from the plan; ` +
+    `${cost.tokens.toLocaleString("en")} ${cost.unit}${cost.tokens === 1 ? "" : "s"} a step`
+  );
+}
+
+/** What is modelled of that. */
+function modelledWords(cost: CostReport): string {
+  const { measured, time_ms: ms } = cost;
+  const each = cost.unit === "token" ? "a token" : "an example";
+  const origin = measured === null ? "published and assumed figures" : `what was measured (${measured})`;
+  const levels = cost.by_level.map(({ level, bytes_per_token: bytes }) => `${scaled(bytes, "B")} from ${level}`);
+  return (
+    `${scaled(ms, "s", ["m", ""])} and ${joules(cost.joules_per_token * cost.tokens)} a step, modelled from ` +
+    `${origin}; ${cost.dispatches} dispatches; ${((100 * cost.memory_ms) / ms).toFixed(0)}% of the time waits for ` +
+    `memory (${levels.join(", ")} ${each})`
+  );
+}
+
+function text(cost: CostReport): string {
+  const memory = cost.memory.map(({ kind, bytes }) => `${kind} ${size(bytes)}`);
+  const lines = [
+    countedWords(cost),
+    modelledWords(cost),
+    `${cost.parameters.toLocaleString("en")} parameters; ${size(cost.memory_bytes)} of memory: ${memory.join(", ")}`,
     ...table(
+      cost,
       "",
-      found.by_phase.map((share) => [share.phase, share]),
+      cost.by_phase.map((share) => [share.phase, share]),
     ),
     ...table(
+      cost,
       "kind",
-      found.by_kind.map((share) => [share.kind, share]),
+      cost.by_kind.map((share) => [share.kind, share]),
     ),
     ...table(
+      cost,
       "block",
-      found.by_block.map((share) => [
+      cost.by_block.map((share) => [
         share.block === "" ? "(the page)" : share.block,
         share,
         share.parameters.toLocaleString("en"),
       ]),
     ),
-    ...(found.advice.length ? ["", ...found.advice.map((line) => `- ${line}`)] : []),
-  ].join("\n")}\n`;
+    ...(cost.advice.length ? ["", ...cost.advice.map((line) => `- ${line}`)] : []),
+  ];
+  return `${lines.join("\n")}\n`;
 }

@@ -2,6 +2,7 @@
 import { openDevice } from "../../runtime/index.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 
+/** The device that a command is asked for. */
 export interface DeviceOptions {
   readonly device: DeviceName | "auto";
   readonly threads?: number | undefined;

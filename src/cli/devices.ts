@@ -20,7 +20,7 @@ interface DevicesFlags {
 }
 
 /** A device as `mhc devices` tells of it; what it is when it can be used here, else why it cannot and what to do. */
-interface Row {
+interface DeviceRow {
   readonly device: DeviceName;
   readonly usable: boolean;
   readonly adapter: string | null;
@@ -32,6 +32,7 @@ interface Row {
   readonly fix: string | null;
 }
 
+/** The command `mhc devices`. */
 export const devicesCommand = (): Command =>
   new Command("devices")
     .description("list the devices of this machine, or measure one")
@@ -58,14 +59,14 @@ export const devicesCommand = (): Command =>
       if (!json) process.stdout.write(`${last}\n`);
     });
 
-function inWords({ device, adapter, features, notes, why, fix }: Row, taken: boolean): string {
+function inWords({ device, adapter, features, notes, why, fix }: DeviceRow, taken: boolean): string {
   const head = `${taken ? "*" : " "} ${device.padEnd(11)} `;
   if (adapter === null) return `${head}not here: ${why}${fix ? ` (${fix})` : ""}\n`;
   const list = features.length ? `  [${features.join(", ")}]` : "";
   return `${[`${head}${adapter}${list}`, ...notes.map((note) => `${" ".repeat(head.length)}${note}`)].join("\n")}\n`;
 }
 
-async function rowOf(device: DeviceName): Promise<Row> {
+async function rowOf(device: DeviceName): Promise<DeviceRow> {
   const { MhcError } = await import("../../runtime/errors.js");
   try {
     return { device, usable: true, why: null, fix: null, ...(await described(device)) };
@@ -76,7 +77,7 @@ async function rowOf(device: DeviceName): Promise<Row> {
   }
 }
 
-async function described(name: DeviceName): Promise<Pick<Row, "adapter" | "features" | "limits" | "notes">> {
+async function described(name: DeviceName): Promise<Pick<DeviceRow, "adapter" | "features" | "limits" | "notes">> {
   if (name === "webgpu") {
     const { nodeHost } = await import("../../runtime/node/host.js");
     const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");

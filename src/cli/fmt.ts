@@ -1,5 +1,6 @@
 /** mhc fmt: rewrites specs in the one layout; with --check it only says which are not in it. */
 import { Command } from "commander";
+import { mustAt } from "../../runtime/lookup.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -7,6 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { SpecError } from "./outcome.js";
 import { readPage, report } from "./project.js";
 
+/** The command `mhc fmt`. */
 export const fmtCommand = (): Command =>
   new Command("fmt")
     .description("format specs in place")
@@ -46,7 +48,7 @@ function unlike(file: string, text: string, formatted: string, mixed: string | n
   const start = lines.slice(0, first).reduce((sum, line) => sum + line.length + 1, 0);
   return diagnostic(
     "MHC105",
-    { file, start, end: start + lines[first]!.length },
+    { file, start, end: start + mustAt(lines, first).length },
     `this file is not formatted${mixed ? `: ${mixed}` : ""}`,
     { fix: `run \`${options.command("mhc", "fmt", file)}\`` },
   );

@@ -7,11 +7,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, parse, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
+import { mustGet } from "../../runtime/lookup.js";
 import { messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
 import type { Host, LoadedModule } from "../compile/compile.js";
 import type { KeptFile } from "../tools/run.js";
 
+/** A file that a page uses. */
 export interface Used {
   readonly host: Host;
   /** The texts of the files that the page uses, as they were read, by their paths. */
@@ -82,7 +84,7 @@ export async function filesToKeep(used: ReadonlyMap<string, string>): Promise<re
     for (const path of [...texts.keys()].filter(isModule)) {
       const { folder, type } = packageOf(dirname(path));
       const place = join(folder.startsWith(root) ? folder : root, "package.json");
-      if (!texts.has(place)) texts.set(place, `${JSON.stringify({ type: type ?? typeOf(texts.get(path)!) })}\n`);
+      if (!texts.has(place)) texts.set(place, `${JSON.stringify({ type: type ?? typeOf(mustGet(texts, path)) })}\n`);
     }
   }
   const root = commonFolder([...texts.keys()]);

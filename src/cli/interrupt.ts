@@ -12,13 +12,16 @@ import { constants } from "node:os";
 import { abandonWrites, writeAtomically } from "../../runtime/node/files.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** What ends a process: a signal, or that nobody reads what it prints. */
 export type Ending = (typeof SIGNALS)[number] | "SIGPIPE";
 
 /** npm passes Ctrl-C on to a process that the terminal has told already: signals this close are one. */
 const ONE_SIGNAL_MS = 100;
 
+/** The exit code of a process that was ended so. */
 export const exitCodeBy = (ending: Ending): number => 128 + constants.signals[ending];
 
+/** Signals that are heeded. */
 export interface Heeded {
   /** Aborted by the first signal. */
   readonly signal: AbortSignal;

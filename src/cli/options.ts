@@ -1,37 +1,46 @@
 /** Options that several commands have, spelt once. */
 import { InvalidArgumentError, Option } from "commander";
 
+/** JSON instead of text. */
 export const json = (): Option => new Option("--json", "print JSON only, one object a line");
+/** Settings from outside, as a list. */
 export const set = (): Option =>
   new Option(
     "--set <name=value>",
     "override a dim, a manifold or a setting: width=256, train.steps=50, train.rate=1e-3 (repeatable)",
   ).argParser(gather);
+/** Where data is read, as a list. */
 export const data = (): Option =>
   new Option(
     "--data <path>",
     "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)",
   ).argParser(gather);
+/** The device that runs. */
 export const device = (): Option =>
   new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
+/** The device profile to compile for. */
 export const profile = (): Option =>
   new Option(
     "--profile <name>",
     "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc " +
       "devices --calibrate` measured, or ./file.json)",
   );
+/** Threads of the wasm device. */
 export const threads = (): Option =>
   new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
 
+/** Steps between two evaluations. */
 export const evaluate = (): Option =>
   new Option("--evaluate <k>", "take the hold-out loss every k steps, not only at the end (default: 500)").argParser(
     positive,
   );
+/** Held-out examples of an evaluation while training. */
 export const evaluateOn = (): Option =>
   new Option(
     "--evaluate-on <n>",
     "held-out examples of an evaluation while training, evenly spread (default: 1024)",
   ).argParser(positive);
+/** Held-out examples of the last evaluation. */
 export const evaluateEnd = (): Option =>
   new Option("--evaluate-end <n>", "held-out examples of the evaluation at the end (default: all)").argParser(positive);
 
@@ -39,18 +48,21 @@ function gather(value: string, before: readonly string[] | undefined): readonly 
   return [...(before ?? []), value];
 }
 
+/** A whole number from the command line. Throws InvalidArgumentError for anything else. */
 export function whole(value: string): number {
   const parsed = Number(value);
   if (!Number.isInteger(parsed) || parsed < 0) throw new InvalidArgumentError("a whole number is expected.");
   return parsed;
 }
 
+/** A whole number of at least 1. Throws InvalidArgumentError for anything else. */
 export function positive(value: string): number {
   const parsed = whole(value);
   if (parsed === 0) throw new InvalidArgumentError("a whole number of at least 1 is expected.");
   return parsed;
 }
 
+/** A number from the command line. Throws InvalidArgumentError for what it does not take. */
 export function decimal(value: string): number {
   const parsed = Number(value);
   if (value.trim() === "" || !Number.isFinite(parsed) || parsed < 0)

@@ -70,6 +70,7 @@ export const errorLine = (error: unknown): Readonly<Record<string, unknown>> => 
   };
 };
 
+/** An error as the terminal shows it. */
 export function explain(error: unknown, debug: boolean): string {
   if (error instanceof SpecError || error instanceof UsageError) return error.message;
   if (error instanceof MhcError) return `error: ${error.message}${error.fix ? `\nfix: ${error.fix}` : ""}`;

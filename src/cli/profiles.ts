@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../runtime/errors.js";
+import { mustAt } from "../../runtime/lookup.js";
 import { faultOf, type DeviceProfile } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
 import { UsageError } from "./outcome.js";
@@ -30,8 +31,8 @@ function kept(): string[] {
 /** What was measured here, for pages that name it; files that are no profiles are left out. */
 export const measuredProfiles = (): DeviceProfile[] =>
   kept().flatMap((name) => {
-    const found = read(join(profileFolder(), `${name}.json`));
-    return typeof found === "string" ? [] : [found];
+    const profile = read(join(profileFolder(), `${name}.json`));
+    return typeof profile === "string" ? [] : [profile];
   });
 
 /**
@@ -43,44 +44,47 @@ export function defaultProfile(): DeviceProfile {
     .map((name) => join(profileFolder(), `${name}.json`))
     .toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
   if (newest !== undefined) {
-    const found = read(newest);
-    if (typeof found !== "string") return found;
+    const profile = read(newest);
+    if (typeof profile !== "string") return profile;
     process.stderr.write(
-      `warning: the profile ${newest} ${found} and is ignored; \`mhc devices --calibrate\` measures it anew\n`,
+      `warning: the profile ${newest} ${profile} and is ignored; \`mhc devices --calibrate\` measures it anew\n`,
     );
   }
-  return profiles.find(({ name }) => name === "cpu")!;
+  return mustAt(
+    profiles.filter(({ name }) => name === "cpu"),
+    0,
+  );
 }
 
 /** `option`: which it was given by. */
 export function profileNamed(name: string, option = "--device"): DeviceProfile {
   if (/[./\\]/.test(name)) return readProfile(name, option);
   if (kept().includes(name)) return readProfile(join(profileFolder(), `${name}.json`), option);
-  const known = profiles.find((profile) => profile.name === name);
-  if (known) return known;
+  const builtIn = profiles.find((profile) => profile.name === name);
+  if (builtIn) return builtIn;
   const measured = kept();
-  throw new UsageError(
-    `error: ${option} ${name}: there are ` +
-      `${profiles.map((profile) => profile.name).join(", ")}${measured.length ? `; measured here: ${measured.join(", ")}` : "; `mhc devices --calibrate --device wasm` measures one of this machine"}; ` +
-      "a file of your own begins with ./",
-  );
+  const names = profiles.map((profile) => profile.name).join(", ");
+  const more = measured.length
+    ? `; measured here: ${measured.join(", ")}`
+    : "; `mhc devices --calibrate --device wasm` measures one of this machine";
+  throw new UsageError(`error: ${option} ${name}: there are ${names}${more}; a file of your own begins with ./`);
 }
 
 function readProfile(path: string, option: string): DeviceProfile {
-  const found = read(path);
-  if (typeof found === "string")
-    throw new UsageError(`error: ${option} ${path} ${found}; \`mhc devices --calibrate\` writes one`);
-  return found;
+  const profile = read(path);
+  if (typeof profile === "string")
+    throw new UsageError(`error: ${option} ${path} ${profile}; \`mhc devices --calibrate\` writes one`);
+  return profile;
 }
 
 /** The profile, or what is wrong with the file. */
 function read(path: string): DeviceProfile | string {
-  let found: unknown;
+  let parsed: unknown;
   try {
-    found = JSON.parse(readFileSync(path, "utf8"));
+    parsed = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     return `cannot be read (${messageOf(error)})`;
   }
-  const fault = faultOf(found);
-  return fault === null ? (found as DeviceProfile) : `is no device profile: ${fault}`;
+  const fault = faultOf(parsed);
+  return fault === null ? (parsed as DeviceProfile) : `is no device profile: ${fault}`;
 }

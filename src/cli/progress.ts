@@ -13,6 +13,7 @@ const TOLD_MS = 10_000;
 /** With more constraints than this, only the one that is furthest off is shown. */
 const SHOWN = 2;
 
+/** What progress is told of. */
 export interface ProgressOptions {
   /** Infinite when time ends the run. */
   readonly steps: number;
@@ -23,6 +24,7 @@ export interface ProgressOptions {
   readonly gains?: readonly GainMonitor[];
 }
 
+/** Progress of one run. */
 export class Progress {
   private readonly terminal = process.stdout.isTTY === true;
   private readonly begun = performance.now();

@@ -9,9 +9,11 @@ import type { Device } from "../../runtime/device.js";
 import { MhcError, messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
-import type { DataInfo, Plan } from "../../runtime/plan.js";
+import { mustGet } from "../../runtime/lookup.js";
+import type { DataInfo, Plan, TrainInfo } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile/compile.js";
+import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
@@ -22,6 +24,7 @@ import { measuredProfiles, profileNamed } from "./profiles.js";
 import { choicesFor } from "./tuned.js";
 import { merged, recordOf } from "../../runtime/records.js";
 
+/** Options of every command that reads a spec. */
 export interface SpecOptions {
   readonly set?: readonly string[];
   readonly data?: readonly string[];
@@ -32,6 +35,7 @@ export interface SpecOptions {
   readonly profile?: string;
 }
 
+/** A spec as a command line names it: its text, and how it is compiled. */
 export interface Project {
   readonly file: string;
   readonly text: string;
@@ -133,6 +137,7 @@ export async function report(
   if (errors) throw new SpecError(json ? "" : `${errors} error${errors === 1 ? "" : "s"}`);
 }
 
+/** How a spec is compiled when its data was read. */
 export interface WithData {
   readonly options: CheckOptions;
   readonly loaded: ReadonlyMap<string, Loaded>;
@@ -154,12 +159,13 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   let checked: Checked = check(project.text, { ...project.options, data });
   await report(errorsOf(checked), json);
   if (plain !== undefined) {
-    const sources = checked.model!.data;
-    if (sources.length !== 1)
+    const sources = mustCheck(checked).data;
+    const [source] = sources;
+    if (!source || sources.length !== 1)
       throw new UsageError(
         `error: --data ${plain}: the spec has ${sources.length} data sources; name one: --data NAME=path`,
       );
-    data = merged(data, recordOf([[sources[0]!.name, plain]]));
+    data = merged(data, recordOf([[source.name, plain]]));
     checked = check(project.text, { ...project.options, data });
     await report(errorsOf(checked), json);
   }
@@ -167,12 +173,30 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
   const loaded = new Map<string, Loaded>();
   const sources: ReadFrom[] = [];
   const from = dirname(resolve(project.file));
-  for (const { name, kind, location, length } of checked.model!.data) {
+  for (const { name, kind, location, length } of mustCheck(checked).data) {
     loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, from));
     sources.push({ name, location, from, files: await filesAt(location, from) });
   }
-  const facts = recordOf([...loaded].map(([name, { facts: found }]) => [name, found]));
+  const facts = recordOf([...loaded].map(([name, { facts: fact }]) => [name, fact]));
   return { options: { ...project.options, data, facts }, loaded, sources };
+}
+
+/** The model of a page whose errors were reported. Throws an Error when there is none. */
+export function mustCheck({ model }: Pick<Checked, "model">): TypedModel {
+  if (model) return model;
+  throw new Error("bug: a page without an error has no model");
+}
+
+/** The plan of a page whose errors were reported. Throws an Error when there is none. */
+export function mustCompile({ plan }: Pick<Compiled, "plan">): Plan {
+  if (plan) return plan;
+  throw new Error("bug: a page without an error has no plan");
+}
+
+/** What the cost of such a page is counted from. Throws an Error when there is nothing. */
+export function mustAccount({ accounts }: Pick<Compiled, "accounts">): NonNullable<Compiled["accounts"]> {
+  if (accounts) return accounts;
+  throw new Error("bug: a page without an error has no accounts");
 }
 
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
@@ -194,18 +218,20 @@ export async function compileFor(
   };
   const compiled = await compile(project.text, how);
   await report(compiled, json);
-  if (project.shrunk && !compiled.plan!.settled)
+  const plan = mustCompile(compiled);
+  if (project.shrunk && !plan.settled)
     throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
   return {
-    plan: compiled.plan!,
+    plan,
     options,
     loaded,
     sources,
-    accounts: compiled.accounts!,
-    recompile: compiled.plan!.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })),
+    accounts: mustAccount(compiled),
+    recompile: plan.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })),
   };
 }
 
+/** A spec that was compiled for one device. */
 export interface CompiledFor {
   readonly plan: Plan;
   /** With the facts of the data. */
@@ -231,7 +257,7 @@ async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
   } catch {
     // A permission model forbids threads: training waits while this one compiles.
     const { compile } = await import("../compile/compile.js");
-    return (await compile(text, how)).plan!;
+    return mustCompile(await compile(text, how));
   }
   return new Promise((done, failed) => {
     worker.once("message", done);
@@ -258,11 +284,15 @@ export function profiled(
   return { profile };
 }
 
+/** What a command trains a plan by: its settings, and the data that feeds it. */
+export interface Trainable {
+  readonly settings: TrainInfo;
+  readonly info: DataInfo;
+  readonly source: Source;
+}
+
 /** What training needs of a plan; an error when its spec has no loss, or no data. */
-export function trainable(
-  plan: Plan,
-  loaded: ReadonlyMap<string, Loaded>,
-): { readonly settings: NonNullable<Plan["train"]>; readonly info: DataInfo; readonly source: Source } {
+export function trainable(plan: Plan, loaded: ReadonlyMap<string, Loaded>): Trainable {
   if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
   const read = Object.values(plan.devices).flatMap(({ entries }) => Object.keys(entries["train"]?.inputs ?? {}));
   const fed = plan.data.filter((source) => fieldsOf(source).some((field) => read.includes(field)));
@@ -274,7 +304,7 @@ export function trainable(
   }
   const info = fed[0] ?? plan.data[0];
   if (!info) throw new SpecError(`error: ${plan.name} names no data to train on`);
-  return { settings: plan.train, info, source: sourceFrom(info, loaded.get(info.name)!) };
+  return { settings: plan.train, info, source: sourceFrom(info, mustGet(loaded, info.name)) };
 }
 
 /**
@@ -306,19 +336,24 @@ export async function pageOf(
   return { text: run.spec, file: run.info.file, options: await optionsOf(run) };
 }
 
-/** What a run's folder says about it; `first` is the data source that a location without a name is for. */
+/** What a run is made of, beside its page. */
+export interface RunParts extends Pick<WithData, "loaded" | "sources"> {
+  readonly used: readonly KeptFile[];
+  /** The data source that a location without a name is for. */
+  readonly first: string;
+  readonly seed: number;
+  readonly device: string;
+}
+
+/** What a run's folder says about it. */
 export function describeRun(
   { file, options }: Project,
-  { loaded, sources }: Pick<WithData, "loaded" | "sources">,
-  used: readonly KeptFile[],
-  first: string,
-  seed: number,
-  device: string,
+  { loaded, sources, used, first, seed, device }: RunParts,
 ): Omit<RunInfo, "step"> {
   const data = recordOf(
     Object.entries(options.data ?? {}).map(([name, location]) => [name === "" ? first : name, location]),
   );
-  const facts = recordOf([...loaded].map(([name, { facts: known }]) => [name, known]));
+  const facts = recordOf([...loaded].map(([name, { facts: fact }]) => [name, fact]));
   return {
     format: 1,
     file: resolve(file),

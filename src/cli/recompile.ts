@@ -9,4 +9,4 @@ const { host } = await hostOf(options.file, text);
 const { plan, diagnostics } = await compile(text, { ...options, host });
 // What compiled whole compiles in part: anything else is a bug, and ends the run with its words.
 if (!plan) throw new Error(diagnostics.map(({ message }) => message).join("; "));
-parentPort!.postMessage(plan);
+parentPort?.postMessage(plan);

@@ -4,7 +4,7 @@ import { load } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
-import { optionsOf, report } from "./project.js";
+import { mustCompile, optionsOf, report } from "./project.js";
 import { readRun } from "../tools/run.js";
 
 interface SampleFlags {
@@ -19,6 +19,7 @@ interface SampleFlags {
   readonly json?: boolean;
 }
 
+/** The command `mhc sample`. */
 export const sampleCommand = (): Command =>
   new Command("sample")
     .description("continue a text with a trained run")
@@ -39,7 +40,7 @@ export const sampleCommand = (): Command =>
         const { compile } = await import("../compile/compile.js");
         const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.name] });
         await report(compiled, given.json === true);
-        const model = await load(compiled.plan!, { device });
+        const model = await load(mustCompile(compiled), { device });
         await model.load(run.checkpoint);
         const { prompt, tokens, temperature, topK, seed, head } = given;
         const text = await model.generate(prompt, { tokens, temperature, topK, seed, head });

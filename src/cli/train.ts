@@ -1,28 +1,36 @@
 /** mhc train: compiles the spec for a device, trains it, and leaves a run folder. */
 import { basename, join } from "node:path";
 import { Command } from "commander";
-import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { vocabularyOf } from "../../runtime/data.js";
-import { load } from "../../runtime/index.js";
-import { parametersOf } from "../../runtime/plan.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
+import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
+import { load } from "../../runtime/index.js";
 import type { Model } from "../../runtime/model.js";
-import type { DataInfo } from "../../runtime/plan.js";
-import { energyOf, openMeter } from "../tools/energy.js";
+import { parametersOf, type DataInfo } from "../../runtime/plan.js";
+import { merged, mustValue, valueAt } from "../../runtime/records.js";
+import { energyOf, openMeter, type Energy, type OpenedMeter } from "../tools/energy.js";
 import { firstNotFinite, inWords, type NotFiniteOperation, type Question } from "../tools/first-not-finite.js";
 import { gainMonitors } from "../tools/gains.js";
-import { modelledStep } from "../tools/modelled.js";
-import { CHECKPOINT, openRun, refuseTaken } from "../tools/run.js";
-import { failureLine, shareIn, trainModel, type Trained } from "../tools/train.js";
-import { evaluationOf, exampleOf, joules, unitOf } from "../tools/words.js";
+import { modelledStep, type ModelledStep } from "../tools/modelled.js";
+import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "../tools/run.js";
+import { failureLine, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
+import { evaluationOf, exampleOf, joules, unitOf, type EvaluationWords } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { filesToKeep } from "./host.js";
-import { exitCodeBy, heedSignals, type Ending } from "./interrupt.js";
+import { exitCodeBy, heedSignals, type Ending, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
 import { errorLine, PrintedError } from "./outcome.js";
 import { Progress } from "./progress.js";
-import { compileFor, describeRun, openProject, trainable, type Project, type SpecOptions } from "./project.js";
-import { merged } from "../../runtime/records.js";
+import {
+  compileFor,
+  describeRun,
+  openProject,
+  trainable,
+  type CompiledFor,
+  type Project,
+  type SpecOptions,
+  type Trainable,
+} from "./project.js";
 
 interface TrainFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
@@ -37,6 +45,7 @@ interface TrainFlags extends SpecOptions {
   readonly sample?: number;
 }
 
+/** The command `mhc train`. */
 export const trainCommand = (): Command =>
   new Command("train")
     .description("train a spec and keep the run")
@@ -71,127 +80,40 @@ export const trainCommand = (): Command =>
       }
     });
 
-async function trainOn(device: Device, project: Project, given: TrainFlags): Promise<void> {
-  const json = given.json === true;
-  const print = (line: Readonly<Record<string, unknown>>): void =>
-    void process.stdout.write(`${JSON.stringify(line)}\n`);
-  const {
-    plan,
-    options: checked,
-    loaded,
-    sources,
-    recompile,
-    accounts,
-  } = await compileFor(project, device, json, given.monitor !== 0);
-  const { settings, info, source } = trainable(plan, loaded);
-  const model = await load(plan, { device, seed: given.seed });
+/** A run of the command: what is trained, on what, and where it is told. */
+interface TrainRun {
+  readonly project: Project;
+  readonly flags: TrainFlags;
+  readonly device: Device;
+  readonly compiled: CompiledFor;
+  readonly trainable: Trainable;
+  readonly model: Model;
+  readonly heeded: Heeded;
+  readonly meter: OpenedMeter;
+  readonly progress: Progress;
+  /** Joules of a step, modelled; null when they are not known. They fall when the model shrinks. */
+  step: ModelledStep | null;
+  /** Joules of the steps so far. */
+  modelled: number;
+}
+
+const print = (line: Readonly<Record<string, unknown>>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+
+async function trainOn(device: Device, project: Project, flags: TrainFlags): Promise<void> {
+  const json = flags.json === true;
+  const compiled = await compileFor(project, device, json, flags.monitor !== 0);
+  const { plan, loaded, accounts } = compiled;
+  const parts = trainable(plan, loaded);
+  const model = await load(plan, { device, seed: flags.seed });
+  const steps = flags.steps ?? parts.settings.steps;
   const heeded = heedSignals();
   const meter = openMeter(device);
-  const steps = given.steps ?? settings.steps;
   const progress = new Progress({ steps, json, gains: gainMonitors(plan) });
   try {
-    const used = await filesToKeep(project.used);
-    const run = await openRun(given.out, basename(project.file).replace(/\.mhc$/, ""), project.text, used);
-    const evaluation = (count: number): { readonly loss: string; readonly of: string } =>
-      evaluationOf(info, count, source.holdoutExamples);
-    progress.say(
-      `${plan.name}: ${parametersOf(plan).toLocaleString("en")} parameters on ${device.name} ` +
-        `(${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`,
-    );
-    const describe = describeRun(project, { loaded, sources }, used, info.name, model.seed, device.name);
-    let step = modelledStep(plan, device.name, accounts);
-    let modelled = 0;
-    let trained: Trained;
-    try {
-      const monitor = plan.devices[device.name]!.entries["monitor"] ? given.monitor : 0;
-      const { evaluate, evaluateOn, evaluateEnd } = given;
-      trained = await trainModel(
-        model,
-        source,
-        { steps, monitor, recompile, evaluate, evaluateOn, evaluateEnd },
-        {
-          signal: heeded.signal,
-          step(line) {
-            run.log({ ...line });
-            progress.step(line);
-            if (!step) return;
-            modelled += step.joules;
-            if (line.shrunk) step = { ...step, joules: plan.cost!.dense["energy"]! * line.shrunk.share["energy"]! };
-          },
-          save: () => run.save(model, { ...describe, step: model.step }),
-          evaluating: (at) => progress.evaluating(at, evaluation(at.of).of),
-        },
-      );
-    } catch (error) {
-      if (!(error instanceof NumericError)) throw error;
-      const operation = await operationOf(error, {
-        text: project.text,
-        options: checked,
-        model,
-        batch: source.batch(settings.batch, model.seed, model.step),
-      });
-      const told = operation
-        ? new NumericError(`${error.message}\n${inWords(operation)}`, operation.fix, error.report)
-        : error;
-      const line = {
-        done: false,
-        run: run.folder,
-        steps: model.step,
-        ...failureLine(error),
-        device: device.name,
-        ...(operation ? { operation } : {}),
-      };
-      const failed = merged<unknown>(line, errorLine(told));
-      run.log(failed);
-      if (!json) throw told;
-      print(failed);
-      throw new PrintedError(told);
-    }
-    // What evaluations took is in what was measured.
-    const energy = energyOf(
-      meter,
-      "read" in meter ? meter.read() : 0,
-      step && { joules: modelled, profile: `${step.profile}, steps alone` },
-    );
-    const { loss, holdout, evaluated, seconds } = trained;
-    if (holdout === null) {
-      const by = heeded.by()!;
-      process.exitCode = exitCodeBy(by);
-      const checkpoint = join(run.folder, CHECKPOINT);
-      if (json)
-        print({
-          done: false,
-          run: run.folder,
-          steps: model.step,
-          loss,
-          device: device.name,
-          stopped_by: by,
-          checkpoint,
-        });
-      else progress.end(stopped(by, model, run.folder, checkpoint, info));
-      return;
-    }
-    const done = {
-      done: true,
-      run: run.folder,
-      steps: model.step,
-      seconds,
-      loss,
-      holdout,
-      holdout_share: shareIn(source, evaluated),
-      device: device.name,
-      ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}),
-    };
-    run.log(done);
-    if (json) return print(done);
-    const { loss: name, of } = evaluation(evaluated);
-    progress.end(
-      `trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`,
-    );
-    if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
-    if (given.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, given.sample)}\n\n`);
-    process.stdout.write(
-      `the run is in ${run.folder}\n${next(project.file, given, run.folder, settings.batch, info)}\n`,
+    const step = modelledStep(plan, device.name, accounts);
+    await trainAndTell(
+      { project, flags, device, compiled, trainable: parts, model, heeded, meter, progress, step, modelled: 0 },
+      steps,
     );
   } catch (error) {
     progress.stop();
@@ -203,6 +125,157 @@ async function trainOn(device: Device, project: Project, given: TrainFlags): Pro
   }
 }
 
+async function trainAndTell(state: TrainRun, steps: number): Promise<void> {
+  const { project, flags, device, compiled, model, meter, progress } = state;
+  const { settings, info } = state.trainable;
+  const { plan, loaded, sources } = compiled;
+  const used = await filesToKeep(project.used);
+  const run = await openRun(flags.out, basename(project.file).replace(/\.mhc$/, ""), project.text, used);
+  progress.say(
+    `${plan.name}: ${parametersOf(plan).toLocaleString("en")} parameters on ${device.name} ` +
+      `(${device.adapter}), ${steps} steps of ${settings.batch} x ${exampleOf(info)}`,
+  );
+  const parts = { loaded, sources, used, first: info.name, seed: model.seed, device: device.name };
+  const trained = await trainInto(run, describeRun(project, parts), state, steps);
+  // What evaluations took is in what was measured.
+  const energy = energyOf(
+    meter,
+    "read" in meter ? meter.read() : 0,
+    state.step && { joules: state.modelled, profile: `${state.step.profile}, steps alone` },
+  );
+  if (trained.holdout === null) tellStop(state, run, trained.loss);
+  else await tellEnd(state, run, { ...trained, holdout: trained.holdout }, energy);
+}
+
+/** Trains into a folder. What ends it in numbers that are not finite is logged, and told with its first operation. */
+async function trainInto(
+  run: RunFolder,
+  info: Omit<RunInfo, "step">,
+  state: TrainRun,
+  steps: number,
+): Promise<TrainedRun> {
+  const { flags, device, compiled, model, heeded, progress } = state;
+  const { plan, recompile } = compiled;
+  const { source } = state.trainable;
+  const monitor = valueAt(plan.devices[device.name]?.entries, "monitor") ? flags.monitor : 0;
+  const { evaluate, evaluateOn, evaluateEnd } = flags;
+  try {
+    return await trainModel(
+      model,
+      source,
+      { steps, monitor, recompile, evaluate, evaluateOn, evaluateEnd },
+      {
+        signal: heeded.signal,
+        step(line) {
+          run.log({ ...line });
+          progress.step(line);
+          account(state, line);
+        },
+        save: () => run.save(model, { ...info, step: model.step }),
+        evaluating: (at) => progress.evaluating(at, evaluation(state, at.of).of),
+      },
+    );
+  } catch (error) {
+    if (!(error instanceof NumericError)) throw error;
+    throw await failureOf(error, run, state);
+  }
+}
+
+/** Adds what a step took; after the step at which the model shrinks a step takes less. */
+function account(state: TrainRun, { shrunk }: StepLine): void {
+  const { step } = state;
+  if (!step) return;
+  state.modelled += step.joules;
+  const { cost } = state.compiled.plan;
+  if (shrunk && cost)
+    state.step = { ...step, joules: mustValue(cost.dense, "energy") * mustValue(shrunk.share, "energy") };
+}
+
+/** What a loss is called, and over what it is the mean, for so many held-out examples. */
+const evaluation = ({ trainable: { info, source } }: TrainRun, count: number): EvaluationWords =>
+  evaluationOf(info, count, source.holdoutExamples);
+
+/** Logs that a run ended in numbers that are not finite, and gives the error to end with. */
+async function failureOf(error: NumericError, run: RunFolder, state: TrainRun): Promise<Error> {
+  const { project, flags, device, compiled, model } = state;
+  const { settings, source } = state.trainable;
+  const operation = await operationOf(error, {
+    text: project.text,
+    options: compiled.options,
+    model,
+    batch: source.batch(settings.batch, model.seed, model.step),
+  });
+  const told = operation
+    ? new NumericError(`${error.message}\n${inWords(operation)}`, operation.fix, error.report)
+    : error;
+  const line = {
+    done: false,
+    run: run.folder,
+    steps: model.step,
+    ...failureLine(error),
+    device: device.name,
+    ...(operation ? { operation } : {}),
+  };
+  const failed = merged<unknown>(line, errorLine(told));
+  run.log(failed);
+  if (flags.json !== true) return told;
+  print(failed);
+  return new PrintedError(told);
+}
+
+/** Says where a run is that was asked to end, and sets the exit code. */
+function tellStop(
+  { flags, device, model, heeded, progress, trainable: { info } }: TrainRun,
+  run: RunFolder,
+  loss: number,
+): void {
+  const by = heeded.by();
+  if (by) process.exitCode = exitCodeBy(by);
+  const checkpoint = join(run.folder, CHECKPOINT);
+  const line = {
+    done: false,
+    run: run.folder,
+    steps: model.step,
+    loss,
+    device: device.name,
+    stopped_by: by,
+    checkpoint,
+  };
+  if (flags.json === true) print(line);
+  else progress.end(stopped(by, model, run.folder, checkpoint, info));
+}
+
+/** Logs and tells what came of a run, with a sample where one is asked for, and what can be done next. */
+async function tellEnd(
+  state: TrainRun,
+  run: RunFolder,
+  { loss, holdout, evaluated, seconds }: TrainedRun & { readonly holdout: number },
+  energy: Energy | null,
+): Promise<void> {
+  const { project, flags, device, model, progress } = state;
+  const { settings, info, source } = state.trainable;
+  const done = {
+    done: true,
+    run: run.folder,
+    steps: model.step,
+    seconds,
+    loss,
+    holdout,
+    holdout_share: shareIn(source, evaluated),
+    device: device.name,
+    ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}),
+  };
+  run.log(done);
+  if (flags.json === true) return print(done);
+  const { loss: name, of } = evaluation(state, evaluated);
+  progress.end(
+    `trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`,
+  );
+  if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
+  if (flags.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, flags.sample)}\n\n`);
+  process.stdout.write(`the run is in ${run.folder}\n${next(project.file, flags, run.folder, settings.batch, info)}\n`);
+}
+
 /** The first operation of a step that was not finite, where its parameters and its batch were. */
 async function operationOf(
   error: NumericError,
@@ -210,7 +283,8 @@ async function operationOf(
 ): Promise<NotFiniteOperation | null> {
   const { step, tensors } = error.report;
   const isOfTheStep = step === question.model.step + 1;
-  if (!isOfTheStep || (tensors.length && tensors[0]!.kind !== "gradient")) return null;
+  const [first] = tensors;
+  if (!isOfTheStep || (first && first.kind !== "gradient")) return null;
   try {
     return await firstNotFinite({ ...question, calmer: error.fix ?? "look at what this is computed from" });
   } catch (failure) {
@@ -242,7 +316,7 @@ function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: Dat
 /** What can be done now, with the page, the settings, the data and the device as they were given. */
 function next(file: string, given: TrainFlags, run: string, batch: number, info: DataInfo): string {
   const { set = [], data, device, profile } = given;
-  const larger = [...set.filter((one) => !/^\s*train\.batch\s*=/.test(one)), `train.batch=${2 * batch}`];
+  const larger = [...set.filter((setting) => !/^\s*train\.batch\s*=/.test(setting)), `train.batch=${2 * batch}`];
   return `try next: ${[
     ...sampling(run, given, info),
     options.command(
@@ -257,7 +331,7 @@ function next(file: string, given: TrainFlags, run: string, batch: number, info:
 }
 
 /** What is there of a run that was asked to end, and how to go on. */
-function stopped(by: Ending, model: Model, run: string, checkpoint: string, info: DataInfo): string {
+function stopped(by: Ending | null, model: Model, run: string, checkpoint: string, info: DataInfo): string {
   const sample = sampling(run, { device: model.device.name }, info);
   return [
     `stopped by ${by} after step ${model.step}; the checkpoint is in ${run}`,

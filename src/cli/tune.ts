@@ -4,15 +4,17 @@ import type { DeviceName } from "../../runtime/device.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
-import { openProject, readFacts, report, type SpecOptions } from "./project.js";
+import { mustCompile, openProject, readFacts, report, type SpecOptions } from "./project.js";
 import { engineChoices, keepTuned } from "./tuned.js";
-import { merged, recordOf } from "../../runtime/records.js";
+import { merged, mustValue, recordOf } from "../../runtime/records.js";
+import type { TunedKernel } from "../tools/tune.js";
 
 interface TuneFlags extends SpecOptions {
   readonly device: DeviceName | "auto";
   readonly threads?: number;
 }
 
+/** The command `mhc tune`. */
 export const tuneCommand = (): Command =>
   new Command("tune")
     .description("time the knobs of a spec's kernels, and keep the fastest for later commands")
@@ -31,7 +33,7 @@ export const tuneCommand = (): Command =>
         const { compile } = await import("../compile/compile.js");
         const { tune } = await import("../tools/tune.js");
         let reported = false;
-        const found = await tune(device, async (choices) => {
+        const kernels = await tune(device, async (choices) => {
           const compiled = await compile(project.text, {
             ...full,
             devices: [device.name],
@@ -39,47 +41,47 @@ export const tuneCommand = (): Command =>
           });
           if (!reported) await report(compiled, json);
           reported = true;
-          if (!compiled.plan!.train) throw new SpecError(`error: ${compiled.plan!.name} has no loss to train`);
-          return compiled.plan!.devices[device.name]!;
+          const plan = mustCompile(compiled);
+          if (!plan.train) throw new SpecError(`error: ${plan.name} has no loss to train`);
+          return mustValue(plan.devices, device.name);
         });
-        const choices = recordOf(found.flatMap(({ kernel, choice }) => (choice ? [[kernel, choice]] : [])));
+        const choices = recordOf(kernels.flatMap(({ kernel, choice }) => (choice ? [[kernel, choice]] : [])));
         const path = await keepTuned(device, choices);
-        if (json) for (const row of found) process.stdout.write(`${JSON.stringify(row)}\n`);
-        else process.stdout.write(table(device.adapter, found, path));
+        if (json) for (const row of kernels) process.stdout.write(`${JSON.stringify(row)}\n`);
+        else process.stdout.write(table(device.adapter, kernels, path));
       } finally {
         await device.close();
       }
     });
 
-function table(
-  adapter: string,
-  found: readonly {
-    readonly kernel: string;
-    readonly count: number;
-    readonly default_ms: number;
-    readonly ms: number;
-    readonly choice: Readonly<Record<string, number>> | null;
-  }[],
-  path: string | null,
-): string {
-  const width = Math.max(6, ...found.map(({ kernel }) => kernel.length));
-  const total = (pick: (row: (typeof found)[number]) => number): string =>
-    found.reduce((sum, row) => sum + pick(row), 0).toFixed(2);
-  return `${[
-    `${adapter}: ${found.length} shapes of kernels, ${found.filter(({ choice }) => choice).length} with a ` +
-      "better choice than the default",
-    `${"kernel".padEnd(width)}${"count".padStart(7)}${"default".padStart(10)}${"tuned".padStart(10)}  choice`,
-    ...found.map(
+function table(adapter: string, kernels: readonly TunedKernel[], path: string | null): string {
+  const width = Math.max(6, ...kernels.map(({ kernel }) => kernel.length));
+  const row = (name: string, count: string, before: string, after: string): string =>
+    `${name.padEnd(width)}${count.padStart(7)}${before.padStart(10)}${after.padStart(10)}`;
+  const total = (msOf: (kernel: TunedKernel) => number): string =>
+    kernels.reduce((sum, kernel) => sum + msOf(kernel), 0).toFixed(2);
+  const better = kernels.filter(({ choice }) => choice).length;
+  const lines = [
+    `${adapter}: ${kernels.length} shapes of kernels, ${better} with a better choice than the default`,
+    `${row("kernel", "count", "default", "tuned")}  choice`,
+    ...kernels.map(
       ({ kernel, count, default_ms: before, ms, choice }) =>
-        `${kernel.padEnd(width)}${`${count}`.padStart(7)}${before.toFixed(3).padStart(10)}${ms.toFixed(3).padStart(10)}  ${
-          choice
-            ? Object.entries(choice)
-                .map(([knob, value]) => `${knob} ${value}`)
-                .join(", ")
-            : "default"
-        }`,
+        `${row(kernel, `${count}`, before.toFixed(3), ms.toFixed(3))}  ${choiceWords(choice)}`,
     ),
-    `${"ms a step".padEnd(width)}${"".padStart(7)}${total((row) => row.default_ms).padStart(10)}${total((row) => row.ms).padStart(10)}`,
+    row(
+      "ms a step",
+      "",
+      total((kernel) => kernel.default_ms),
+      total((kernel) => kernel.ms),
+    ),
     ...(path === null ? [] : [`kept in ${path}`]),
-  ].join("\n")}\n`;
+  ];
+  return `${lines.join("\n")}\n`;
 }
+
+const choiceWords = (choice: TunedKernel["choice"]): string =>
+  choice
+    ? Object.entries(choice)
+        .map(([knob, value]) => `${knob} ${value}`)
+        .join(", ")
+    : "default";

@@ -1,18 +1,28 @@
 /** mhc verify: whether a page keeps what it promises, on a device, by property tests of its own kernels. */
 import { Command } from "commander";
-import type { Source } from "../../runtime/data.js";
-import type { DeviceName } from "../../runtime/device.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
 import type { Loaded } from "../../runtime/node/files.js";
+import { mustAt } from "../../runtime/lookup.js";
+import type { Plan } from "../../runtime/plan.js";
 import type { CheckOptions } from "../compile/compile.js";
-import { readRun, type RunInfo } from "../tools/run.js";
+import { readRun, type RunInfo, type StoredRun } from "../tools/run.js";
 import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
 import { written } from "../model/paths.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
-import { openProject, readFacts, report, settingsOf, trainable, type Project, type SpecOptions } from "./project.js";
+import {
+  mustCompile,
+  openProject,
+  readFacts,
+  report,
+  settingsOf,
+  trainable,
+  type Project,
+  type SpecOptions,
+} from "./project.js";
 import { choicesFor } from "./tuned.js";
 
 interface VerifyFlags extends SpecOptions {
@@ -23,6 +33,7 @@ interface VerifyFlags extends SpecOptions {
   readonly threads?: number;
 }
 
+/** The command `mhc verify`. */
 export const verifyCommand = (): Command =>
   new Command("verify")
     .description("test on a device what a spec promises of sets and claims, before and after training")
@@ -39,59 +50,71 @@ export const verifyCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string | undefined, given: VerifyFlags) => {
-      const json = given.json === true;
-      const begun = performance.now();
-      const run = given.run === undefined ? null : readRun(given.run);
-      if (file === undefined && !run) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
-      const project = await openProject(
-        file ?? run!.info.file,
-        run ? ofRun(given, run.info) : given,
-        file === undefined ? run! : undefined,
-      );
-      const device = await openAsked(given);
-      try {
-        const {
-          options: full,
-          loaded,
-          missing,
-        } = await factsOf(project, run?.info ?? null, given.data !== undefined, json);
-        const { compile } = await import("../compile/compile.js");
-        const compiled = await compile(project.text, {
-          ...full,
-          devices: [device.name],
-          monitors: "all",
-          choices: { [device.name]: choicesFor(device) },
-          ...(run?.info.shrunk ? { shrunk: run.info.shrunk } : {}),
-        });
-        await report(compiled, json);
-        const plan = compiled.plan!;
-        const say = (text: string): void => void (json || process.stdout.write(`${text}\n`));
-        const source: Source | null =
-          plan.train && plan.data[0] && loaded.has(plan.data[0].name) ? trainable(plan, loaded).source : null;
-        say(`${plan.name} on ${device.name} (${device.adapter})`);
-        if (missing) say(`the data of the run is not there, and batches are made up (${missing})`);
-        const { verify } = await import("../tools/verify.js");
-        const again = `npx mhc verify ${repeated(file, given)}`;
-        const found = await verify(plan, device, {
-          seed: given.seed,
-          runs: given.runs,
-          source,
-          checkpoint: run?.checkpoint,
-          phase(when, findings) {
-            if (json) for (const finding of findings) process.stdout.write(`${JSON.stringify(toJson(finding))}\n`);
-            else say(phaseText(when, findings, again, run ? given.run! : null));
-          },
-        });
-        const text = verdict(found);
-        if (found.length === 0)
-          say("it has no constraints, no claims, and no lanes that are mixed: there is nothing to verify");
-        else say(`\n${text}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-        if (found.some(({ ok }) => ok === false)) process.exitCode = 1;
-      } finally {
-        await device.close();
-      }
+    .action(verifySpec);
+
+async function verifySpec(file: string | undefined, flags: VerifyFlags): Promise<void> {
+  const json = flags.json === true;
+  const begun = performance.now();
+  const run = flags.run === undefined ? null : readRun(flags.run);
+  const project = await projectOf(file, flags, run);
+  const device = await openAsked(flags);
+  const say = (text: string): void => void (json || process.stdout.write(`${text}\n`));
+  try {
+    const { plan, loaded, missing } = await compileToVerify(project, run, device, flags);
+    const [first] = plan.data;
+    const source = plan.train && first && loaded.has(first.name) ? trainable(plan, loaded).source : null;
+    say(`${plan.name} on ${device.name} (${device.adapter})`);
+    if (missing) say(`the data of the run is not there, and batches are made up (${missing})`);
+    const { verify } = await import("../tools/verify.js");
+    const again = `npx mhc verify ${repeated(file, flags)}`;
+    const findings = await verify(plan, device, {
+      seed: flags.seed,
+      runs: flags.runs,
+      source,
+      checkpoint: run?.checkpoint,
+      phase(when, ended) {
+        if (json) for (const finding of ended) process.stdout.write(`${JSON.stringify(toJson(finding))}\n`);
+        else say(phaseText(when, ended, again, flags.run ?? null));
+      },
     });
+    if (findings.length === 0)
+      say("it has no constraints, no claims, and no lanes that are mixed: there is nothing to verify");
+    else say(`\n${verdict(findings)}; ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    if (findings.some(({ ok }) => ok === false)) process.exitCode = 1;
+  } finally {
+    await device.close();
+  }
+}
+
+/** The page that is named, or that of the run. Throws UsageError when there is neither. */
+async function projectOf(file: string | undefined, flags: VerifyFlags, run: StoredRun | null): Promise<Project> {
+  if (!run) {
+    if (file === undefined) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
+    return openProject(file, flags);
+  }
+  return openProject(file ?? run.info.file, ofRun(flags, run.info), file === undefined ? run : undefined);
+}
+
+/** Compiles all that can be measured; with the data where it is there. */
+async function compileToVerify(
+  project: Project,
+  run: StoredRun | null,
+  device: Device,
+  flags: VerifyFlags,
+): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded>; readonly missing: string | null }> {
+  const json = flags.json === true;
+  const { options: full, loaded, missing } = await factsOf(project, run?.info ?? null, flags.data !== undefined, json);
+  const { compile } = await import("../compile/compile.js");
+  const compiled = await compile(project.text, {
+    ...full,
+    devices: [device.name],
+    monitors: "all",
+    choices: { [device.name]: choicesFor(device) },
+    ...(run?.info.shrunk ? { shrunk: run.info.shrunk } : {}),
+  });
+  await report(compiled, json);
+  return { plan: mustCompile(compiled), loaded, missing };
+}
 
 /** The options with a run's settings and data, where the command line does not say otherwise. */
 const ofRun = (given: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
@@ -218,18 +241,12 @@ function phaseText(when: When, findings: readonly Finding[], again: string, run:
     TITLES[when](run ?? ""),
     `           ${"".padEnd(width)}${"runs".padStart(6)}${"worst".padStart(11)}  promised`,
   ];
-  findings.forEach(({ ok, runs, worst, promised, limit }, i) => {
-    const words = {
-      tolerance: () => number(limit!),
-      proved: () => `${number(limit!)}, proved`,
-      monitored: () => `${number(limit!)}, monitored`,
-      nothing: () => "nothing",
-    }[promised]();
-    lines.push(
-      `${{ true: "  ok      ", false: "  BROKEN  ", null: "  measured" }[`${ok}`]} ` +
-        `${names[i]!.padEnd(width)}${`${runs}`.padStart(6)}${(runs ? number(worst) : "-").padStart(11)}  ${words}`,
-    );
-  });
+  for (const [i, { ok, runs, worst, promised, limit }] of findings.entries()) {
+    const mark = { true: "  ok      ", false: "  BROKEN  ", null: "  measured" }[`${ok}`];
+    const name = mustAt(names, i).padEnd(width);
+    const measured = (runs ? number(worst) : "-").padStart(11);
+    lines.push(`${mark} ${name}${`${runs}`.padStart(6)}${measured}  ${promisedWords(promised, limit)}`);
+  }
   const far = findings.flatMap(({ beyond }, i) =>
     beyond && beyond.from !== null
       ? [
@@ -239,21 +256,28 @@ function phaseText(when: When, findings: readonly Finding[], again: string, run:
       : [],
   );
   if (far.length) lines.push("", ...far);
-  findings.forEach(({ counterexample, ok, promised }, i) => {
-    if (!counterexample) return;
-    const { state, measured } = counterexample;
-    lines.push(
-      "",
-      `  ${names[i]} ${ok === false ? "does not hold:" : "is only monitored, and"} it comes to ` +
-        `${number(measured)} with`,
-      ...state.flatMap((line) => wrapped(line)),
-    );
-    if (ok === false && (promised === "proved" || when === "drawn"))
-      lines.push(
-        `    ${promised === "proved" ? "It was proved, so this" : "This"} is a bug of mhc: please report it ` +
-          "with the spec.",
-      );
-    if (ok === false) lines.push(`    again: ${again}`);
-  });
+  for (const [i, finding] of findings.entries()) lines.push(...brokenLines(finding, mustAt(names, i), again));
   return lines.join("\n");
+}
+
+/** What is promised, with its limit. */
+function promisedWords(promised: Finding["promised"], limit: number | null): string {
+  if (promised === "nothing" || limit === null) return "nothing";
+  return promised === "tolerance" ? number(limit) : `${number(limit)}, ${promised}`;
+}
+
+/** A state in which a limit is passed, in words; nothing where there is none. */
+function brokenLines({ counterexample, ok, promised, when }: Finding, name: string, again: string): readonly string[] {
+  if (!counterexample) return [];
+  const { state, measured } = counterexample;
+  const what = ok === false ? "does not hold:" : "is only monitored, and";
+  const isBug = ok === false && (promised === "proved" || when === "drawn");
+  const whose = promised === "proved" ? "It was proved, so this" : "This";
+  return [
+    "",
+    `  ${name} ${what} it comes to ${number(measured)} with`,
+    ...state.flatMap((line) => wrapped(line)),
+    ...(isBug ? [`    ${whose} is a bug of mhc: please report it with the spec.`] : []),
+    ...(ok === false ? [`    again: ${again}`] : []),
+  ];
 }

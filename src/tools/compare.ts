@@ -10,7 +10,7 @@ import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { DataError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
-import { parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
+import { mustTrain, parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED } from "./evaluate.js";
 import { gainMonitors, type GainMonitor } from "./gains.js";
@@ -26,7 +26,8 @@ import {
 } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
 import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
-import { merged, valueAt } from "../../runtime/records.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
+import { merged, mustValue, valueAt } from "../../runtime/records.js";
 
 /** A spec that is ready to be trained. */
 export interface Contender {
@@ -48,7 +49,7 @@ export interface Contender {
 }
 
 /** The asked budget; without steps or seconds every page has its own. */
-export interface Asked {
+export interface AskedBudget {
   readonly steps?: number | undefined;
   readonly seconds?: number | undefined;
   /** Steps between two evaluations. */
@@ -58,6 +59,7 @@ export interface Asked {
   readonly evaluateEnd?: number | undefined;
 }
 
+/** A figure of a run after a step. */
 export interface Point {
   readonly step: number;
   /** Of training, since the run began. */
@@ -88,6 +90,7 @@ export interface Outcome {
   readonly backwards: readonly Point[];
 }
 
+/** What is told of one spec, over all its seeds. */
 export interface Compared {
   readonly spec: string;
   readonly text: string;
@@ -114,16 +117,18 @@ export interface Compared {
   readonly runs: readonly Outcome[];
 }
 
+/** Specs that were trained under the same conditions. */
 export interface Comparison {
   readonly specs: readonly Compared[];
   readonly seeds: readonly number[];
-  readonly budget: Asked;
+  readonly budget: AskedBudget;
   readonly device: string;
   readonly adapter: string;
   /** What is not the same for all specs. */
   readonly notes: readonly string[];
 }
 
+/** Who is told of a comparison under way. */
 export interface Watcher {
   readonly begin: (contender: Contender, seed: number, steps: number) => void;
   readonly step: (line: StepLine) => void;
@@ -134,87 +139,80 @@ export interface Watcher {
 }
 
 /** What keeps losses from being compared: other data, or another share of the budget. One sentence each. */
-export function differences(contenders: readonly Contender[], { steps, seconds }: Asked): string[] {
+export function differences(contenders: readonly Contender[], { steps, seconds }: AskedBudget): string[] {
   const [first, ...others] = contenders;
-  return others.flatMap((other) => {
-    const found: string[] = [];
-    const differ = (what: string, of: (contender: Contender) => string | number): void => {
-      if (of(first!) !== of(other))
-        found.push(`${what}: ${of(first!)} in ${first!.name}, ${of(other)} in ${other.name}`);
-    };
-    const data = ({ plan }: Contender): Plan["data"][number] => plan.data[0]!;
-    if (first!.data !== other.data)
-      found.push(
-        `${first!.name} and ${other.name} have other data: ${data(first!).location} and ${data(other).location}`,
-      );
-    // The name is part of the seed that draws batches.
-    differ("names of the data, which draw other batches", (contender) => data(contender).name);
-    differ("shares held out", (contender) => data(contender).holdout);
-    if (seconds === undefined)
-      differ(`${data(first!).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
-    differ("negatives a pair", (contender) => negativesOf(data(contender)));
-    if (steps === undefined && seconds === undefined) differ("steps", ({ plan }) => plan.train!.steps);
-    return found;
-  });
+  return first ? others.flatMap((other) => differencesOf(first, other, { steps, seconds })) : [];
+}
+
+function differencesOf(first: Contender, other: Contender, { steps, seconds }: AskedBudget): string[] {
+  const sentences: string[] = [];
+  const differ = (what: string, of: (contender: Contender) => string | number): void => {
+    if (of(first) !== of(other))
+      sentences.push(`${what}: ${of(first)} in ${first.name}, ${of(other)} in ${other.name}`);
+  };
+  const data = ({ plan }: Contender): Plan["data"][number] => mustAt(plan.data, 0);
+  if (first.data !== other.data) {
+    const locations = `${data(first).location} and ${data(other).location}`;
+    sentences.push(`${first.name} and ${other.name} have other data: ${locations}`);
+  }
+  // The name is part of the seed that draws batches.
+  differ("names of the data, which draw other batches", (contender) => data(contender).name);
+  differ("shares held out", (contender) => data(contender).holdout);
+  if (seconds === undefined)
+    differ(`${data(first).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
+  differ("negatives a pair", (contender) => negativesOf(data(contender)));
+  if (steps === undefined && seconds === undefined) differ("steps", ({ plan }) => mustTrain(plan).steps);
+  return sentences;
 }
 
 /** With more of them a loss is a larger number. */
 const negativesOf = (info: Plan["data"][number]): number => (info.kind === "pairs" ? info.negatives : 0);
 
 /** The budget of one spec's runs. */
-export const budgetOf = ({ plan }: Contender, { steps, seconds }: Asked): Budget => ({
-  steps: steps ?? (seconds === undefined ? plan.train!.steps : Number.POSITIVE_INFINITY),
+export const budgetOf = ({ plan }: Contender, { steps, seconds }: AskedBudget): Budget => ({
+  steps: steps ?? (seconds === undefined ? mustTrain(plan).steps : Number.POSITIVE_INFINITY),
   seconds,
 });
 
-/** Trains what is not in the folder yet; null when the signal ended it. */
-export async function compare(
-  contenders: readonly Contender[],
-  seeds: readonly number[],
-  asked: Asked,
-  device: Device,
-  out: string,
-  signal: AbortSignal,
-  watcher: Watcher,
-): Promise<Comparison | null> {
-  const stems = stemsOf(contenders);
-  const runs = seeds.flatMap((seed) =>
-    contenders.map((contender, i) => {
-      const { steps, seconds = null } = budgetOf(contender, asked);
-      const evaluations = {
-        evaluate: asked.evaluate ?? null,
-        evaluate_on: asked.evaluateOn ?? EVALUATED,
-        evaluate_end: asked.evaluateEnd ?? null,
-      };
-      const conditions: Conditions = merged<string | number | null>(contender.conditions, {
-        seed,
-        steps: Number.isFinite(steps) ? steps : null,
-        seconds,
-        ...evaluations,
-        device: device.name,
-        adapter: device.adapter,
-      });
-      const folder = join(out, `${stems[i]!}-seed-${seed}`);
-      return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
-    }),
-  );
+/** What is compared, and how. */
+export interface ComparisonRequest {
+  readonly contenders: readonly Contender[];
+  readonly seeds: readonly number[];
+  readonly asked: AskedBudget;
+  readonly device: Device;
+  /** The folder that holds the folders of the runs. */
+  readonly out: string;
+  /** Ends the comparison after the step, or the batch of an evaluation, under way. */
+  readonly signal: AbortSignal;
+  readonly watcher: Watcher;
+}
+
+/** A run of a comparison: one contender with one seed. */
+interface PlannedRun {
+  readonly contender: Contender;
+  readonly seed: number;
+  readonly folder: string;
+  readonly conditions: Conditions;
+  /** Whether it is in its folder already. */
+  readonly taken: boolean;
+}
+
+/**
+ * Trains what is not in the folder yet; null when the signal ended it. Throws DataError when a folder holds a run under
+ * other conditions.
+ */
+export async function compare(request: ComparisonRequest): Promise<Comparison | null> {
+  const { contenders, seeds, asked, device, signal, watcher } = request;
+  const runs = runsOf(request);
   // All are looked at before any is trained: what an old folder holds is known at once.
-  for (const { folder, conditions } of runs.filter(({ taken }) => taken)) {
-    const before = conditionsOf(folder);
-    const other = Object.keys(conditions).filter((name) => valueAt(before, name) !== valueAt(conditions, name));
-    if (other.length)
-      throw new DataError(
-        `${folder} holds a run under other conditions ` +
-          `(${other.map((name) => `${name}: ${valueAt(before, name) ?? "none"}, now ${valueAt(conditions, name) ?? "none"}`).join("; ")})`,
-        "give another --out, or move the old run away",
-      );
-  }
+  for (const run of runs) if (run.taken) checkConditions(run);
   const outcomes = new Map<Contender, Outcome[]>(contenders.map((contender) => [contender, []]));
-  for (const { contender, seed, folder, conditions, taken } of runs) {
+  for (const run of runs) {
     if (signal.aborted) return null;
-    if (!taken && !(await runOne(contender, seed, asked, device, folder, conditions, signal, watcher))) return null;
-    const outcome = outcomeOf(seed, folder, finishedLines(folder)!, gainMonitors(contender.plan));
-    outcomes.get(contender)!.push(outcome);
+    if (!run.taken && !(await runOne(run, request))) return null;
+    const { contender, seed, folder, taken } = run;
+    const outcome = outcomeOf(seed, folder, finishedLines(folder) ?? [], gainMonitors(contender.plan));
+    mustGet(outcomes, contender).push(outcome);
     watcher.end(contender, outcome, taken);
   }
   return {
@@ -225,6 +223,42 @@ export async function compare(
     adapter: device.adapter,
     notes: differences(contenders, asked),
   };
+}
+
+/** All runs, seed by seed. */
+function runsOf({ contenders, seeds, asked, device, out }: ComparisonRequest): readonly PlannedRun[] {
+  const stems = stemsOf(contenders);
+  return seeds.flatMap((seed) =>
+    contenders.map((contender, i) => {
+      const { steps, seconds = null } = budgetOf(contender, asked);
+      const conditions: Conditions = merged<string | number | null>(contender.conditions, {
+        seed,
+        steps: Number.isFinite(steps) ? steps : null,
+        seconds,
+        evaluate: asked.evaluate ?? null,
+        evaluate_on: asked.evaluateOn ?? EVALUATED,
+        evaluate_end: asked.evaluateEnd ?? null,
+        device: device.name,
+        adapter: device.adapter,
+      });
+      const folder = join(out, `${mustAt(stems, i)}-seed-${seed}`);
+      return { contender, seed, folder, conditions, taken: finishedLines(folder) !== null };
+    }),
+  );
+}
+
+/** Throws DataError when a folder holds a run under other conditions than those that it would be made under. */
+function checkConditions({ folder, conditions }: PlannedRun): void {
+  const before = conditionsOf(folder);
+  const others = Object.keys(conditions).flatMap((name) => {
+    const [then, now] = [valueAt(before, name), valueAt(conditions, name)];
+    return then === now ? [] : [`${name}: ${then ?? "none"}, now ${now ?? "none"}`];
+  });
+  if (!others.length) return;
+  throw new DataError(
+    `${folder} holds a run under other conditions (${others.join("; ")})`,
+    "give another --out, or move the old run away",
+  );
 }
 
 /**
@@ -241,14 +275,8 @@ function stemsOf(contenders: readonly Pick<Contender, "name">[]): string[] {
 
 /** Trains one run into its folder; false when the signal ended it. */
 async function runOne(
-  contender: Contender,
-  seed: number,
-  asked: Asked,
-  device: Device,
-  folder: string,
-  conditions: Conditions,
-  signal: AbortSignal,
-  watcher: Watcher,
+  { contender, seed, folder, conditions }: PlannedRun,
+  { asked, device, signal, watcher }: ComparisonRequest,
 ): Promise<boolean> {
   const budget = budgetOf(contender, asked);
   const info = { ...contender.describe(seed), conditions };
@@ -295,7 +323,10 @@ async function runOne(
   return true;
 }
 
-/** A run out of its lines. `monitors`: the gains of streams that the lines have. */
+/**
+ * A run out of its lines, of which the last says how it ended. `monitors`: the gains of streams that the lines have.
+ * Throws an Error when there are none.
+ */
 export function outcomeOf(
   seed: number,
   folder: string,
@@ -305,40 +336,39 @@ export function outcomeOf(
   const named = (direction: GainMonitor["direction"]): readonly string[] =>
     monitors.filter((monitor) => monitor.direction === direction).map(({ name }) => name);
   const [forward, backward] = [named("forward"), named("backward")];
-  const done = lines.at(-1)!;
-  const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
+  const done = mustAt(lines, lines.length - 1);
   const losses: Point[] = [];
   const holdouts: Point[] = [];
   const gains: Point[] = [];
   const backwards: Point[] = [];
   let seconds = 0;
   for (const line of lines.slice(0, -1)) {
-    const step = number(line["step"])!;
-    seconds += (number(line["ms"]) ?? 0) / 1000;
+    const step = numberOf(line["step"]) ?? 0;
+    seconds += (numberOf(line["ms"]) ?? 0) / 1000;
     const add = (points: Point[], value: number | null): void =>
       void (value !== null && points.push({ step, seconds, value }));
-    add(losses, number(line["loss"]));
-    add(holdouts, number(line["holdout"]));
+    add(losses, numberOf(line["loss"]));
+    add(holdouts, numberOf(line["holdout"]));
     add(gains, largestOf(line["monitors"], forward));
     add(backwards, largestOf(line["monitors"], backward));
   }
-  const steps = number(done["steps"]) ?? losses.length;
-  const holdout = number(done["holdout"]);
+  const steps = numberOf(done["steps"]) ?? losses.length;
+  const holdout = numberOf(done["holdout"]);
   if (holdout !== null) holdouts.push({ step: steps, seconds, value: holdout });
   const cut = lines.findIndex((line) => line["shrunk"] !== undefined);
-  const times = lines.slice(cut + 1).flatMap((line) => number(line["ms"]) ?? []);
+  const times = lines.slice(cut + 1).flatMap((line) => numberOf(line["ms"]) ?? []);
   return {
     seed,
     folder,
     steps,
-    loss: number(done["loss"]),
+    loss: numberOf(done["loss"]),
     holdout,
-    seconds: number(done["seconds"]),
+    seconds: numberOf(done["seconds"]),
     failure: typeof done["failure"] === "string" ? done["failure"] : null,
     gain: gains.at(-1)?.value ?? null,
     backward: backwards.at(-1)?.value ?? null,
     ms: times.length ? medianOf(times) : null,
-    shrunk: cut < 0 ? null : (lines[cut]!["shrunk"] as Outcome["shrunk"]),
+    shrunk: cut < 0 ? null : (mustAt(lines, cut)["shrunk"] as Outcome["shrunk"]),
     losses,
     holdouts,
     gains,
@@ -346,23 +376,24 @@ export function outcomeOf(
   };
 }
 
+const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
+
 /** The largest of the monitors of some names, as they were measured after a step; null where none was. */
 function largestOf(monitors: unknown, names: readonly string[]): number | null {
   const values = names.flatMap((name) => valueAt(monitors as Readonly<Record<string, number>> | undefined, name) ?? []);
   return values.length ? Math.max(...values) : null;
 }
 
+/** What is told of each contender, of all its runs. Differences and times are those from the first one's runs. */
 export function tabulate(
   outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>,
 ): Compared[] {
-  const first = [...outcomes.values()][0]!;
+  const [first = []] = outcomes.values();
   return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
     const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null =>
       summarize(runs.map((run) => run[key]));
-    const apart = runs.map(({ holdout }, i) =>
-      holdout === null || first[i]!.holdout === null ? null : holdout - first[i]!.holdout,
-    );
-    const dense = plan.cost?.dense["energy"] ?? null;
+    const beside = runs.map((run, i) => ({ run, target: mustAt(first, i).holdout }));
+    const dense = valueAt(plan.cost?.dense, "energy") ?? null;
     return {
       spec: name,
       text,
@@ -370,13 +401,13 @@ export function tabulate(
       left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
       joules: summarize(
         runs.map(({ shrunk }) =>
-          joules !== null && shrunk && dense !== null ? dense * shrunk.share["energy"]! : joules,
+          joules !== null && shrunk && dense !== null ? dense * mustValue(shrunk.share, "energy") : joules,
         ),
       ),
       reached: summarize(
-        runs.map(
-          ({ holdouts }, i) =>
-            holdouts.find(({ value }) => value <= (first[i]!.holdout ?? Number.NEGATIVE_INFINITY))?.seconds ?? null,
+        beside.map(
+          ({ run: { holdouts }, target }) =>
+            holdouts.find(({ value }) => value <= (target ?? Number.NEGATIVE_INFINITY))?.seconds ?? null,
         ),
       ),
       loss: over("loss"),
@@ -385,7 +416,14 @@ export function tabulate(
       backward: over("backward"),
       seconds: over("seconds"),
       ms: over("ms"),
-      difference: runs === first ? null : summarize(apart),
+      difference:
+        runs === first
+          ? null
+          : summarize(
+              beside.map(({ run: { holdout }, target }) =>
+                holdout === null || target === null ? null : holdout - target,
+              ),
+            ),
       runs,
     };
   });

@@ -7,13 +7,16 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { mustAt } from "../../runtime/lookup.js";
 
+/** What something took. */
 export interface Energy {
   readonly joules: number;
   /** "measured: …" or "modelled: …" */
   readonly by: string;
 }
 
+/** A meter that runs. */
 export interface Meter {
   /** What is measured, and how. */
   readonly by: string;
@@ -22,7 +25,12 @@ export interface Meter {
   readonly close: () => void;
 }
 
-export interface Places {
+/** A meter, or why there is none. */
+export type OpenedMeter = Meter | { readonly none: string };
+
+/** Where meters are looked for. */
+export interface MeterPlaces {
+  /** The folder of RAPL's counters. */
   readonly powercap?: string;
   /** The command of NVIDIA's tool. */
   readonly smi?: string;
@@ -35,13 +43,13 @@ const SMI_MS = 200;
 /** The meter of a device, or why there is none. */
 export function openMeter(
   { name, adapter }: { readonly name: string; readonly adapter: string },
-  { powercap = "/sys/class/powercap", smi = "nvidia-smi" }: Places = {},
-): Meter | { readonly none: string } {
+  { powercap = "/sys/class/powercap", smi = "nvidia-smi" }: MeterPlaces = {},
+): OpenedMeter {
   if (name !== "webgpu") return rapl(powercap);
   return /nvidia/i.test(adapter) ? nvidia(smi) : { none: `no meter is known for ${adapter}` };
 }
 
-function rapl(root: string): Meter | { readonly none: string } {
+function rapl(root: string): OpenedMeter {
   if (!existsSync(root)) return { none: "the system has no RAPL counters" };
   // Zones within a package are part of it.
   const zones = readdirSync(root)
@@ -65,7 +73,10 @@ function rapl(root: string): Meter | { readonly none: string } {
   let joules = 0;
   const update = (): void => {
     const now = zones.map((zone) => read(zone, "energy_uj"));
-    now.forEach((value, i) => (joules += (value >= last[i]! ? value - last[i]! : value - last[i]! + ranges[i]!) / 1e6));
+    for (const [i, value] of now.entries()) {
+      const passed = value - mustAt(last, i);
+      joules += (passed >= 0 ? passed : passed + mustAt(ranges, i)) / 1e6;
+    }
     last = now;
   };
   const timer = setInterval(update, POLL_MS);
@@ -96,7 +107,7 @@ function nvidia(smi: string): Meter {
   }
   process?.stdout?.on("data", (chunk: Buffer) => {
     const lines = `${rest}${chunk.toString()}`.split("\n");
-    rest = lines.pop()!;
+    rest = lines.pop() ?? "";
     for (const watts of lines.map(Number).filter((value) => Number.isFinite(value) && value > 0)) {
       const at = performance.now();
       if (before) joules += ((watts + before.watts) / 2) * ((at - before.at) / 1000);
@@ -108,7 +119,7 @@ function nvidia(smi: string): Meter {
 
 /** What a stretch of work took: measured where there is a meter that has run, else what the model says. */
 export function energyOf(
-  meter: Meter | { readonly none: string },
+  meter: OpenedMeter,
   measured: number,
   modelled: { readonly joules: number; readonly profile: string } | null,
 ): Energy | null {

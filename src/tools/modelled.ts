@@ -1,9 +1,11 @@
 /** What a step takes by the model of cost: on the page's profile, or on that of the device. */
 import type { Plan } from "../../runtime/plan.js";
+import { mustValue } from "../../runtime/records.js";
 import type { Compiled } from "../compile/compile.js";
 import { costsOf } from "../cost/cost.js";
 import { profiles } from "../cost/profiles.js";
 
+/** What a step takes, and on which profile that was counted. */
 export interface ModelledStep {
   readonly joules: number;
   readonly profile: string;
@@ -23,7 +25,10 @@ export function modelledStep(
   accounts: NonNullable<Compiled["accounts"]>,
   on = profileFor(cost ? { cost } : {}, device),
 ): ModelledStep | null {
-  if (cost) return cost.profile === on ? { joules: cost.dense["energy"]! * cost.share["energy"]!, profile: on } : null;
+  if (cost) {
+    const joules = mustValue(cost.dense, "energy") * mustValue(cost.share, "energy");
+    return cost.profile === on ? { joules, profile: on } : null;
+  }
   const profile = profiles.find(({ name }) => name === on);
   return profile?.device === device
     ? { joules: costsOf(accounts(device, "train").accounts, profile).total.joules, profile: profile.name }

@@ -4,12 +4,15 @@
  * under the pointer. Names stand in the page's own legend or at the left of their row, never inside the plot, so that
  * no label can cover a mark or another label.
  */
+import { mustAt } from "../../runtime/lookup.js";
 
+/** A point of a plot, in the units of its axes. */
 export interface Xy {
   readonly x: number;
   readonly y: number;
 }
 
+/** What a line chart shows of one spec. */
 export interface Series {
   readonly name: string;
   /** Drawn thin, one a seed. */
@@ -19,7 +22,8 @@ export interface Series {
   readonly dots: readonly Xy[];
 }
 
-export interface Row {
+/** What a row chart shows of one spec. */
+export interface ChartRow {
   readonly name: string;
   /** Its number among all specs. */
   readonly colour: number;
@@ -36,6 +40,7 @@ interface Scale {
   readonly ticks: readonly { readonly value: number; readonly text: string }[];
 }
 
+/** Of a chart, in the units of its view box. */
 export const WIDTH = 760;
 const HEIGHT = 320;
 const BOTTOM = 44;
@@ -45,8 +50,10 @@ const ROW = 30;
 /** Of a character, at the size of the labels, in the widest of the fonts that systems have for their own. */
 export const CHARACTER = 7.5;
 const NAME = 32;
+/** How many colours there are. */
 export const COLOURS = 8;
 
+/** Text as HTML and SVG have it. */
 export const escape = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
@@ -65,7 +72,7 @@ export function ticksOf(low: number, high: number, count: number): number[] {
 
 /** Numbers of one axis, with the decimals that tell them apart. */
 export function labelsOf(values: readonly number[]): string[] {
-  const step = values.length > 1 ? Math.abs(values[1]! - values[0]!) : Math.abs(values[0] ?? 1) || 1;
+  const step = values.length > 1 ? Math.abs(mustAt(values, 1) - mustAt(values, 0)) : Math.abs(values[0] ?? 1) || 1;
   const decimals = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   return values.map((value) =>
     value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }),
@@ -78,7 +85,7 @@ function linear(low: number, high: number, from: number, to: number, count: numb
   const texts = labelsOf(values);
   return {
     at: (value) => from + ((value - low) / span) * (to - from),
-    ticks: values.map((value, i) => ({ value, text: texts[i]! })),
+    ticks: values.map((value, i) => ({ value, text: mustAt(texts, i) })),
   };
 }
 
@@ -119,13 +126,15 @@ const path = (points: readonly Xy[], x: Scale, y: Scale): string =>
   points.map((point, i) => `${i ? "L" : "M"}${at(x.at(point.x))} ${at(y.at(point.y))}`).join("");
 
 /** A line through points; a single one, through which no line can be seen, as a dot. */
-const curve = (mark: "thin" | "mean", points: readonly Xy[], x: Scale, y: Scale): string =>
-  points.length === 1
-    ? `<circle class="${mark}" r="${mark === "mean" ? 4.5 : 3}" cx="${at(x.at(points[0]!.x))}" ` +
-      `cy="${at(y.at(points[0]!.y))}"/>`
-    : `<path class="${mark}" d="${path(points, x, y)}"/>`;
+function curve(mark: "thin" | "mean", points: readonly Xy[], { x, y }: Axes): string {
+  const [first, ...others] = points;
+  if (!first || others.length) return `<path class="${mark}" d="${path(points, x, y)}"/>`;
+  return `<circle class="${mark}" r="${mark === "mean" ? 4.5 : 3}" cx="${at(x.at(first.x))}" cy="${at(y.at(first.y))}"/>`;
+}
 
+/** A chart of lines over steps or seconds. */
 export interface LineOptions {
+  /** Of the page that it is a part of: no two charts have the same. */
   readonly id: string;
   readonly label: string;
   readonly x: string;
@@ -138,29 +147,20 @@ export interface LineOptions {
 /** Beyond this ratio of largest and least a linear axis shows the largest only. */
 const LOGARITHMIC = 30;
 
-export function lineChart({
-  id,
-  label,
-  x: xLabel,
-  y: yLabel,
-  series,
-  ceiling = Number.POSITIVE_INFINITY,
-}: LineOptions): string {
-  const points = series
-    .flatMap(({ lines, mean, dots }) => [...lines.flat(), ...mean, ...dots])
-    .filter(({ y }) => Number.isFinite(y));
-  const ys = points.map(({ y }) => Math.min(y, ceiling));
-  const low = ys.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const high = ys.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const last = points.reduce((most, point) => Math.max(most, point.x), 0);
-  const first = points.reduce((least, point) => Math.min(least, point.x), last);
-  const pad = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
-  const log = low > 0 && high / low > LOGARITHMIC;
-  const floor = HEIGHT - BOTTOM;
-  const y = log ? logarithmic(low / 1.1, high * 1.1, floor, TOP) : linear(low - pad, high + pad, floor, TOP, 6);
-  const left = 34 + CHARACTER * y.ticks.reduce((most, { text }) => Math.max(most, text.length), 1);
-  const x =
-    first === last ? single(first, (left + WIDTH - RIGHT) / 2) : linear(first, last, left + 4, WIDTH - RIGHT, 8);
+/** Both axes of a line chart, and where they stand. */
+interface Axes {
+  readonly x: Scale;
+  readonly y: Scale;
+  /** Where the axis of y begins, and the height of the axis of x. */
+  readonly left: number;
+  readonly floor: number;
+  readonly logarithmic: boolean;
+}
+
+/** Lines over steps or seconds, as SVG. */
+export function lineChart({ id, label, x: xLabel, y: yLabel, series, ceiling }: LineOptions): string {
+  const axes = axesOf(series, ceiling ?? Number.POSITIVE_INFINITY);
+  const { x, y, left, floor } = axes;
   const grid = y.ticks.map(
     ({ value, text }) =>
       `<line class="grid" x1="${at(left)}" x2="${WIDTH - RIGHT}" y1="${at(y.at(value))}" ` +
@@ -173,21 +173,6 @@ export function lineChart({
       `y2="${floor + 4}"/><text class="tick" x="${at(x.at(value))}" y="${floor + 18}" ` +
       `text-anchor="middle">${text}</text>`,
   );
-  // No spec's thin lines may lie over another's mean.
-  const thin = series.flatMap(({ lines }, i) =>
-    lines.length > 1
-      ? [`<g class="${colourOf(i)}">${lines.map((line) => curve("thin", line, x, y)).join("")}</g>`]
-      : [],
-  );
-  const marks = series.map(({ name, mean, dots }, i) => {
-    const thick = mean.length ? [curve("mean", mean, x, y)] : [];
-    const round = dots.map(
-      (dot) =>
-        `<circle r="3.5" cx="${at(x.at(dot.x))}" ` +
-        `cy="${at(y.at(dot.y))}"><title>${escape(`${name}: ${dot.y.toPrecision(5)} at ${dot.x.toLocaleString("en")}`)}</title></circle>`,
-    );
-    return `<g class="${colourOf(i)}"><title>${escape(name)}</title>${thick.join("")}${round.join("")}</g>`;
-  });
   return [
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(label)}">`,
     `<clipPath id="${id}"><rect x="${at(left)}" y="${TOP - 6}" width="${at(WIDTH - RIGHT + 6 - left)}" ` +
@@ -198,16 +183,58 @@ export function lineChart({
     `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${HEIGHT - 6}" ` +
       `text-anchor="middle">${escape(xLabel)}</text>`,
     `<text class="label" transform="translate(12 ${at((TOP + floor) / 2)}) rotate(-90)" ` +
-      `text-anchor="middle">${escape(yLabel)}${log ? ", logarithmic" : ""}</text>`,
-    `<g clip-path="url(#${id})">${[...thin, ...marks].join("\n")}</g>`,
+      `text-anchor="middle">${escape(yLabel)}${axes.logarithmic ? ", logarithmic" : ""}</text>`,
+    `<g clip-path="url(#${id})">${marksOf(series, axes).join("\n")}</g>`,
     "</svg>",
   ].join("\n");
 }
 
+/** Axes that show all points of some series, but for what lies above the ceiling. */
+function axesOf(series: readonly Series[], ceiling: number): Axes {
+  const points = series
+    .flatMap(({ lines, mean, dots }) => [...lines.flat(), ...mean, ...dots])
+    .filter(({ y }) => Number.isFinite(y));
+  const ys = points.map(({ y }) => Math.min(y, ceiling));
+  const low = ys.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const high = ys.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const last = points.reduce((most, point) => Math.max(most, point.x), 0);
+  const first = points.reduce((least, point) => Math.min(least, point.x), last);
+  const pad = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
+  const isLogarithmic = low > 0 && high / low > LOGARITHMIC;
+  const floor = HEIGHT - BOTTOM;
+  const y = isLogarithmic
+    ? logarithmic(low / 1.1, high * 1.1, floor, TOP)
+    : linear(low - pad, high + pad, floor, TOP, 6);
+  const left = 34 + CHARACTER * y.ticks.reduce((most, { text }) => Math.max(most, text.length), 1);
+  const x =
+    first === last ? single(first, (left + WIDTH - RIGHT) / 2) : linear(first, last, left + 4, WIDTH - RIGHT, 8);
+  return { x, y, left, floor, logarithmic: isLogarithmic };
+}
+
+/** Lines, means and dots. Thin lines come first: none may lie over another spec's mean. */
+function marksOf(series: readonly Series[], axes: Axes): readonly string[] {
+  const { x, y } = axes;
+  const thin = series.flatMap(({ lines }, i) =>
+    lines.length > 1
+      ? [`<g class="${colourOf(i)}">${lines.map((line) => curve("thin", line, axes)).join("")}</g>`]
+      : [],
+  );
+  const marks = series.map(({ name, mean, dots }, i) => {
+    const thick = mean.length ? curve("mean", mean, axes) : "";
+    const round = dots.map((dot) => {
+      const title = `${name}: ${dot.y.toPrecision(5)} at ${dot.x.toLocaleString("en")}`;
+      return `<circle r="3.5" cx="${at(x.at(dot.x))}" cy="${at(y.at(dot.y))}"><title>${escape(title)}</title></circle>`;
+    });
+    return `<g class="${colourOf(i)}"><title>${escape(name)}</title>${thick}${round.join("")}</g>`;
+  });
+  return [...thin, ...marks];
+}
+
+/** A chart of a row a spec. */
 export interface RowOptions {
   readonly label: string;
   readonly x: string;
-  readonly rows: readonly Row[];
+  readonly rows: readonly ChartRow[];
   /** Bars begin at zero, as lengths must; dots stand where their values are. */
   readonly kind: "bars" | "dots";
   /** Whether zero is on the axis, and marked. */
@@ -235,6 +262,7 @@ const labelAt = (text: string, left: number, floor: number): string =>
   `<text class="label" x="${at((left + WIDTH - RIGHT) / 2)}" y="${floor + BOTTOM - 6}" ` +
   `text-anchor="middle">${escape(text)}</text>`;
 
+/** A bar that is made of parts. */
 export interface Stack {
   readonly name: string;
   /** From the left to the right. */
@@ -280,11 +308,11 @@ export function stackChart({
 
 /** A row a spec: each seed as a small dot, the mean as a bar or a large dot, and a whisker. */
 export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOptions): string {
-  const all = rows
+  const shown = rows
     .flatMap(({ values, mean, whisker }) => [...values, mean, ...(whisker ?? [])])
     .concat(zero ? [0] : []);
-  const least = all.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const most = all.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const least = shown.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = shown.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const pad = (most - least) * 0.06 || Math.abs(most) * 0.02 || 1;
   const left = leftOf(rows);
   const floor = floorOf(rows);
@@ -309,7 +337,8 @@ export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOpti
         ? values.map((value) => `<circle class="seed" r="3.5" cx="${at(x.at(value))}" cy="${middle}"/>`).join("")
         : "";
     const centre = kind === "dots" ? `<circle class="centre" r="5" cx="${at(x.at(mean))}" cy="${middle}"/>` : "";
-    return `<g class="${colourOf(colour)}"><title>${escape(title)}</title>${nameAt(name, left, middle)}${bar}${line}${seeds}${centre}</g>`;
+    const marked = `${nameAt(name, left, middle)}${bar}${line}${seeds}${centre}`;
+    return `<g class="${colourOf(colour)}"><title>${escape(title)}</title>${marked}</g>`;
   });
   return [
     `<svg viewBox="0 0 ${WIDTH} ${floor + BOTTOM}" role="img" aria-label="${escape(label)}">`,

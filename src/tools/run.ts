@@ -10,6 +10,7 @@ import { writeAtomically } from "../../runtime/node/files.js";
 import type { Model } from "../../runtime/model.js";
 import type { Facts, Shrunk } from "../compile/compile.js";
 
+/** What a run is, as its folder says it. */
 export interface RunInfo {
   readonly format: 1;
   /** The spec's file when it ran: what its relative paths are relative to. */
@@ -56,15 +57,19 @@ export interface KeptFile {
 /** All that a run's losses and times depend on, by name. */
 export type Conditions = Readonly<Record<string, string | number | null>>;
 
+/** Files of a run: its page, and its checkpoint. */
 export const SPEC = "spec.mhc";
+/** See `SPEC`. */
 export const CHECKPOINT = "model.safetensors";
 const INFO = "run.json";
 const METRICS = "metrics.jsonl";
 const FILES = "files";
 
+/** A line of metrics. */
 export type Line = Readonly<Record<string, unknown>>;
 
-export interface Run {
+/** The folder of a run that is under way. */
+export interface RunFolder {
   readonly folder: string;
   log(line: Line): void;
   /** Says what the run is, before there is a checkpoint. */
@@ -97,12 +102,16 @@ function whatIsIn(folder: string, file: string): string {
   }
 }
 
+/**
+ * Makes the folder of a run, with its page and the files that it uses. Throws DataError when the folder holds a run
+ * already, or cannot be written.
+ */
 export async function openRun(
   folder: string | undefined,
   stem: string,
   spec: string,
   used: readonly KeptFile[],
-): Promise<Run> {
+): Promise<RunFolder> {
   refuseTaken(folder);
   const path = folderFor(folder, stem);
   const metrics = join(path, METRICS);
@@ -125,9 +134,8 @@ export async function openRun(
       const checkpoint = join(path, CHECKPOINT);
       await model.save(checkpoint);
       const { settled, kept, cost } = model.plan;
-      await describe(
-        settled ? { ...info, shrunk: { kept: kept!, settled, dense: cost!.dense, profile: cost!.profile } } : info,
-      );
+      const shrunk = settled && kept && cost && { kept, settled, dense: cost.dense, profile: cost.profile };
+      await describe(shrunk ? { ...info, shrunk } : info);
       return checkpoint;
     },
   };
@@ -201,6 +209,7 @@ function makeUnused(path: string): string {
   }
 }
 
+/** A run that was read back. */
 export interface StoredRun {
   readonly info: RunInfo;
   readonly spec: string;
@@ -210,6 +219,7 @@ export interface StoredRun {
   readonly used: ReadonlyMap<string, string>;
 }
 
+/** Reads a run back. Throws DataError for a folder that holds none, or one that cannot be read. */
 export function readRun(folder: string): StoredRun {
   const path = resolve(folder);
   for (const file of [INFO, SPEC, CHECKPOINT]) {
@@ -241,18 +251,18 @@ export function readRun(folder: string): StoredRun {
 function isRunInfo(value: unknown): value is RunInfo {
   if (typeof value !== "object" || value === null) return false;
   const { format, file, set, data, facts, used = [] } = value as Partial<Record<keyof RunInfo, unknown>>;
-  const words = (found: unknown): boolean =>
-    typeof found === "object" && found !== null && Object.values(found).every((word) => typeof word === "string");
-  const known = (found: unknown): boolean =>
-    typeof found === "object" &&
-    found !== null &&
-    Object.values(found).every((fact: unknown) => typeof fact === "object" && fact !== null);
+  const isOfWords = (record: unknown): boolean =>
+    typeof record === "object" && record !== null && Object.values(record).every((word) => typeof word === "string");
+  const isOfObjects = (record: unknown): boolean =>
+    typeof record === "object" &&
+    record !== null &&
+    Object.values(record).every((fact: unknown) => typeof fact === "object" && fact !== null);
   return (
     format === 1 &&
     typeof file === "string" &&
-    words(set) &&
-    words(data) &&
-    known(facts) &&
+    isOfWords(set) &&
+    isOfWords(data) &&
+    isOfObjects(facts) &&
     Array.isArray(used) &&
     used.every(isKept)
   );

@@ -10,6 +10,7 @@
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
 import type { ClaimMetrics, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
+import { mustTrain } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED, shareOf, watched } from "./evaluate.js";
 
@@ -34,6 +35,7 @@ export interface StepLine {
   readonly shrunk?: ShrunkMetrics;
 }
 
+/** How long a run is, and how often it is looked at. */
 export interface Budget {
   /** Infinite when only time ends the run. */
   readonly steps: number;
@@ -50,6 +52,7 @@ export interface Budget {
   readonly recompile?: Recompile | undefined;
 }
 
+/** Who a run belongs to: where its lines and checkpoints go, and what ends it. */
 export interface TrainingHost {
   /** Ends the run after the step or the batch of an evaluation that is under way. */
   readonly signal: AbortSignal;
@@ -62,6 +65,7 @@ export interface TrainingHost {
   readonly evaluating?: (progress: Evaluating) => void;
 }
 
+/** How far an evaluation is. */
 export interface Evaluating {
   readonly done: number;
   readonly of: number;
@@ -74,6 +78,7 @@ export const failureLine = ({
   report: { step, lastFinite, tensors, checkpoint },
 }: NumericError): FailureLine => ({ failure: message, step, last_finite: lastFinite, tensors, checkpoint });
 
+/** See `failureLine`. */
 export interface FailureLine {
   readonly failure: string;
   readonly step: number;
@@ -82,7 +87,9 @@ export interface FailureLine {
   readonly checkpoint: NumericError["report"]["checkpoint"];
 }
 
-export interface Trained {
+/** What came of a run. */
+export interface TrainedRun {
+  /** Of the last step. */
   readonly loss: number;
   /** Null when the run was ended before it could be evaluated. */
   readonly holdout: number | null;
@@ -116,7 +123,12 @@ const measured = ({
 });
 
 /** Trains. A NumericError says which checkpoint is the last good one. */
-export async function trainModel(model: Model, source: Source, budget: Budget, host: TrainingHost): Promise<Trained> {
+export async function trainModel(
+  model: Model,
+  source: Source,
+  budget: Budget,
+  host: TrainingHost,
+): Promise<TrainedRun> {
   const saved: { last: NumericReport["checkpoint"] } = { last: null };
   const save = async (): Promise<string> => {
     const path = await host.save();
@@ -144,9 +156,9 @@ async function loop(
   source: Source,
   budget: Budget,
   { signal, step, save, evaluating }: TrainingHost,
-): Promise<Trained> {
+): Promise<TrainedRun> {
   const { steps, seconds = Number.POSITIVE_INFINITY, monitor, recompile, evaluate: every = EVALUATE } = budget;
-  const size = model.plan.train!.batch;
+  const size = mustTrain(model.plan).batch;
   const whileTraining = shareOf(source, budget.evaluateOn ?? EVALUATED, size);
   const atTheEnd = shareOf(source, budget.evaluateEnd ?? Number.POSITIVE_INFINITY, size);
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.

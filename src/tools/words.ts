@@ -18,12 +18,14 @@ export function exampleOf(info: DataInfo): string {
   }
 }
 
+/** What a loss is called, and what it is the mean of: `hold-out loss`, `64 of 1,000 held-out windows`. */
+export interface EvaluationWords {
+  readonly loss: string;
+  readonly of: string;
+}
+
 /** What a loss over `count` of the `all` examples that are held out is called, and what it is the mean of. */
-export function evaluationOf(
-  info: DataInfo,
-  count: number,
-  all = count,
-): { readonly loss: string; readonly of: string } {
+export function evaluationOf(info: DataInfo, count: number, all = count): EvaluationWords {
   const written = `${count === all ? "" : `${count.toLocaleString("en")} of `}${all.toLocaleString("en")}`;
   switch (info.kind) {
     case "characters":

@@ -20,7 +20,7 @@ import { outcomeOf, tabulate } from "../../dist/src/tools/compare.js";
 import { gainMonitors } from "../../dist/src/tools/gains.js";
 import { finishedLines, readRun } from "../../dist/src/tools/run.js";
 import { lineChart, rowChart } from "../../dist/src/tools/plot.js";
-import { LOSSES, page as reportPage, rowsOf, seriesOf } from "../../dist/src/tools/report.js";
+import { LOSSES, page as reportPage, rowsOf, seriesOf } from "../../dist/src/tools/comparison-page.js";
 import { medianOf, summarize } from "../../dist/src/tools/statistics.js";
 import { compile } from "../../dist/src/compile/compile.js";
 import { modelledStep } from "../../dist/src/tools/modelled.js";
@@ -252,7 +252,12 @@ if (flags.report && existsSync(flags.report)) {
           svg: rowChart({
             label: "hold-out loss",
             x: "nats a character",
-            rows: rowsOf(compared, ({ holdout }) => holdout, "interval", figure, "nats a character"),
+            rows: rowsOf(compared, {
+              of: ({ holdout }) => holdout,
+              whisker: "interval",
+              figure,
+              unit: "nats a character",
+            }),
             kind: "dots",
           }),
         },
@@ -261,7 +266,7 @@ if (flags.report && existsSync(flags.report)) {
           svg: rowChart({
             label: "milliseconds a step",
             x: "milliseconds",
-            rows: rowsOf(compared, ({ spec }) => ms.get(spec), "deviation", figure, "ms"),
+            rows: rowsOf(compared, { of: ({ spec }) => ms.get(spec), whisker: "deviation", figure, unit: "ms" }),
             kind: "bars",
           }),
         },
@@ -270,7 +275,12 @@ if (flags.report && existsSync(flags.report)) {
           svg: rowChart({
             label: "joules a step",
             x: "joules",
-            rows: rowsOf(compared, ({ spec }) => ended.get(spec).joules, "deviation", figure, "J"),
+            rows: rowsOf(compared, {
+              of: ({ spec }) => ended.get(spec).joules,
+              whisker: "deviation",
+              figure,
+              unit: "J",
+            }),
             kind: "bars",
           }),
         },

@@ -5,7 +5,8 @@
 import { describe, expect, it } from "vitest";
 import { outcomeOf, tabulate, type Comparison } from "../../src/tools/compare.js";
 import { labelsOf, lineChart, rowChart, ticksOf } from "../../src/tools/plot.js";
-import { curvesOf, page, tableOf, tableText, toJson, words } from "../../src/tools/report.js";
+import { curvesOf, page } from "../../src/tools/comparison-page.js";
+import { tableOf, tableText, toJson, words } from "../../src/tools/report.js";
 import type { Line } from "../../src/tools/run.js";
 import type { Plan } from "../../runtime/plan.js";
 import { all, parseMarkup } from "../helpers/markup.js";
