@@ -6,7 +6,7 @@
 import type { Entry, Plan, TensorRef } from "../../runtime/plan.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
 import { inputId } from "../step/roles.js";
-import { even } from "./states.js";
+import { even } from "./fills.js";
 
 export interface Probed {
   readonly stream: string;

@@ -14,6 +14,7 @@ export type When = "drawn" | "training" | "trained" | "nearby";
 /** What is promised: a distance within a tolerance, a claim that is proved, a claim that is monitored, or nothing. */
 export type Promised = "tolerance" | "proved" | "monitored" | "nothing";
 
+/** What was seen of a set beyond its reach, where nothing is promised. */
 export interface Beyond {
   /** Free coordinates within this are promised to be mapped onto the set. */
   readonly reach: number;
@@ -30,35 +31,36 @@ export interface Beyond {
 const ROUNDING = 1e-3;
 
 /** One thing that is verified. */
-export interface Subject {
+export interface VerifiedSubject {
   readonly property: string;
   readonly tensor: string;
   readonly promised: Promised;
   readonly limit: number | null;
   /** What it is, of what was measured. */
-  readonly of: (measured: Measured) => number;
+  readonly of: (measured: Measurements) => number;
   /** Whether the state asks for what is promised: "over" when it goes beyond that, null when it overflows before. */
-  readonly asked: (measured: Measured) => Asked;
+  readonly asked: (measured: Measurements) => Asked;
   /** Of a set: its largest free coordinate. */
-  readonly free: ((measured: Measured) => number) | null;
+  readonly free: ((measured: Measurements) => number) | null;
   readonly reach: number;
 }
 
+/** Whether a state asks for what is promised; "over" when it goes beyond, null when it overflows before. */
 export type Asked = "in" | "over" | null;
 
 /**
  * What is measured of a state, by kind and name: the outputs of entries that have these kinds; the gains of streams;
  * and of points that are drawn, the largest coordinate in absolute value, by parameter.
  */
-export type Measured = Readonly<
+export type Measurements = Readonly<
   Record<"constraint" | "free" | "lost" | "claim" | "gain" | "point", ReadonlyMap<string, number>>
 >;
 
 /** What there is to verify, in the order of the page: sets, claims, and gains of which nothing is claimed. */
-export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): Subject[] {
-  const members = plan.constraints.map(({ name, manifold, tolerance, reach }): Subject => {
+export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>): VerifiedSubject[] {
+  const members = plan.constraints.map(({ name, manifold, tolerance, reach }): VerifiedSubject => {
     const points = storedOf(plan, name).filter(({ point }) => point);
-    const free = (measured: Measured): number =>
+    const free = (measured: Measurements): number =>
       Math.max(measured.free.get(name) ?? 0, ...points.map((info) => measured.point.get(info.name) ?? 0));
     return {
       property: `on ${manifold}`,
@@ -75,21 +77,21 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
     };
   });
   // A claim is proved of members: it says nothing of a state in which a set is not asked for what it promises.
-  const asked = (measured: Measured): Asked => {
-    const all = members.map((member) => member.asked(measured));
-    return all.includes(null) ? null : all.includes("over") ? "over" : "in";
+  const asked = (measured: Measurements): Asked => {
+    const answers = members.map((member) => member.asked(measured));
+    return answers.includes(null) ? null : answers.includes("over") ? "over" : "in";
   };
   const within = { asked, free: null, reach: Number.POSITIVE_INFINITY };
   // A gain is proved in exact arithmetic: a coefficient that is no number came of a stream that overflowed.
   const finite =
-    (of: Subject["of"]): Subject["asked"] =>
+    (of: VerifiedSubject["of"]): VerifiedSubject["asked"] =>
     (measured) =>
       Number.isFinite(of(measured)) ? asked(measured) : null;
-  const claims = plan.claims.map(({ text, bound, monitored, proof }): Subject => {
-    const of = (measured: Measured): number => mustGet(measured.claim, text);
+  const claims = plan.claims.map(({ text, bound, monitored, proof }): VerifiedSubject => {
+    const of = (measured: Measurements): number => mustGet(measured.claim, text);
     return {
       property: text,
-      tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name!).join(", "),
+      tensor: [...text.matchAll(/(?:gain|norm(?:\[[^\]]*\])?)\(([^()]+)\)/g)].map(([, name]) => name).join(", "),
       promised: proof ? "proved" : monitored ? "monitored" : "nothing",
       limit: bound,
       of,
@@ -100,8 +102,8 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
   const gains = probedOf(plan, entries)
     .map(({ stream }) => stream)
     .filter((stream) => !plan.claims.some(({ text }) => text.startsWith(`gain(${stream}) <=`)))
-    .map((stream): Subject => {
-      const of = (measured: Measured): number => mustGet(measured.gain, stream);
+    .map((stream): VerifiedSubject => {
+      const of = (measured: Measurements): number => mustGet(measured.gain, stream);
       return { property: "gain", tensor: stream, promised: "nothing", limit: null, ...within, of, asked: finite(of) };
     });
   return [...members, ...claims, ...gains];
@@ -117,21 +119,23 @@ export function storedOf({ parameters }: Plan, constraint: string): readonly Par
 }
 
 /** By how much a limit may be passed. */
-const allowed = ({ promised, limit }: Subject): number => limit! * (promised === "proved" ? 1 + ROUNDING : 1);
+const allowed = (limit: number, { promised }: VerifiedSubject): number =>
+  limit * (promised === "proved" ? 1 + ROUNDING : 1);
 
 /** Whether a value passes its limit; what is no number does. */
-export const passes = (subject: Subject, value: number): boolean =>
-  subject.limit !== null && !(value <= allowed(subject));
+export const passes = (subject: VerifiedSubject, value: number): boolean =>
+  subject.limit !== null && !(value <= allowed(subject.limit, subject));
 
 /** Whether passing the limit in such states is a failure. */
-export const fails = ({ promised }: Subject, when: When): boolean =>
+export const fails = ({ promised }: VerifiedSubject, when: When): boolean =>
   promised === "tolerance" || promised === "proved" || (promised === "monitored" && when === "trained");
 
 /** Whether a state is judged: what was trained always is. */
-export const judged = (subject: Subject, measured: Measured, when: When): Asked =>
+export const judged = (subject: VerifiedSubject, measured: Measurements, when: When): Asked =>
   when === "trained" ? "in" : subject.asked(measured);
 
-export function further(subject: Subject, before: Beyond | null, value: number, coordinate: number): Beyond {
+/** What was seen beyond, with one more state. */
+export function further(subject: VerifiedSubject, before: Beyond | null, value: number, coordinate: number): Beyond {
   const from = passes(subject, value)
     ? Math.min(before?.from ?? Number.POSITIVE_INFINITY, coordinate)
     : (before?.from ?? null);
@@ -139,4 +143,4 @@ export function further(subject: Subject, before: Beyond | null, value: number, 
 }
 
 /** What is no number is as far off as can be. */
-export const known = (value: number): number => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
+export const asDistance = (value: number): number => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);

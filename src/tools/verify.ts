@@ -1,7 +1,7 @@
 /**
  * Whether a compiled page keeps what it promises, on the device at hand: property tests of its own kernels. In many
  * states the kernels of the entry `loss` (or `forward`) say how far every value and parameter is from its set, and
- * those of `monitor` what every claim is about. States are drawn (src/tools/states.ts) before training; then a few real
+ * those of `monitor` what every claim is about. States are drawn (`states.ts`) before training; then a few real
  * steps are made from the start; and of a run, its parameters over batches of its data, and states near them. What
  * fails is shrunk.
  *
@@ -10,40 +10,42 @@
  * after it, wherever it got to. A proved claim, always: what breaks one is a bug. A monitored one is measured, and
  * fails only of what a run has trained. A set without a tolerance, and a gain that nothing is claimed of, are measured.
  */
-import { asyncProperty, check, sample } from "fast-check";
+import { asyncProperty, check, sample, type Arbitrary } from "fast-check";
 import type { Source } from "../../runtime/data.js";
 import type { Device, Session } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load, type Model } from "../../runtime/index.js";
+import { mustGet } from "../../runtime/lookup.js";
 import type { Plan } from "../../runtime/plan.js";
+import { mustValue, valueAt } from "../../runtime/records.js";
 import { createBench, nothingMeasured, type Bench, type Measuring } from "./measure.js";
 import {
   fails,
   further,
   judged,
-  known,
+  asDistance,
   passes,
   storedOf,
   subjectsOf,
   type Beyond,
-  type Measured,
+  type Measurements,
   type Promised,
-  type Subject,
+  type VerifiedSubject,
   type When,
 } from "./promises.js";
 import {
   batchWords,
-  probes,
-  states,
   whole,
   wordsOf,
   type BatchChoice,
-  type Change,
   type Fill,
+  type ModelState,
   type Slot,
-  type State,
-} from "./states.js";
+  type TensorChange,
+} from "./fills.js";
+import { probes, states } from "./states.js";
 
+/** What came of one property in the states of one phase. */
 export interface Finding {
   /** "on sphere", "gain(x) <= 1.6", or "gain" where nothing is claimed of it. */
   readonly property: string;
@@ -71,6 +73,7 @@ export interface Finding {
   readonly counterexample: Counterexample | null;
 }
 
+/** A state in which a limit is passed. */
 export interface Counterexample {
   /** What is set to what, the batch, and what everything else is as: a line each. */
   readonly state: readonly string[];
@@ -78,6 +81,7 @@ export interface Counterexample {
   readonly seed: number;
 }
 
+/** How a plan is verified. */
 export interface VerifyOptions {
   /** Of the start, the batches and the draws. */
   readonly seed?: number | undefined;
@@ -106,53 +110,50 @@ const SHRINKS = { least: 40, most: 1000 };
 export async function verify(
   plan: Plan,
   device: Device,
-  { seed: wanted, runs, source: given, checkpoint, phase }: VerifyOptions,
+  { seed, runs, source, checkpoint, phase }: VerifyOptions,
 ): Promise<Finding[]> {
-  let session: Session | null = null;
+  const opened: { session: Session | null } = { session: null };
   // The model owns its session; entries that a model does not run for itself need it too.
   const model = await load(plan, {
-    device: { ...device, load: async (own) => (session = await device.load(own)) },
-    seed: wanted,
+    device: { ...device, load: async (devicePlan) => (opened.session = await device.load(devicePlan)) },
+    seed,
   });
   try {
-    const bench = createBench(plan, model, session!, given);
-    const subjects = subjectsOf(plan, plan.devices[device.name]!.entries);
-    const found: Finding[] = [];
-    const end = (when: When, findings: readonly Finding[]): void => {
-      found.push(...findings);
-      phase?.(when, findings);
+    if (!opened.session) throw new Error("bug: a model was loaded without a session");
+    const bench = createBench(plan, model, opened.session, source);
+    const subjects = subjectsOf(plan, mustValue(plan.devices, device.name).entries);
+    const findings: Finding[] = [];
+    const end = (when: When, ended: readonly Finding[]): void => {
+      findings.push(...ended);
+      phase?.(when, ended);
     };
     if (subjects.length === 0) return [];
     const start = await bench.parameters();
     const trained = checkpoint === undefined ? null : await trainedBy(model, bench, checkpoint);
     bench.base(new Map(plan.parameters.map((info) => [info.name, initialValues(info, model.seed)])), true);
-    end("drawn", await explore(bench, subjects, "drawn", runs, extremes(plan, bench.slots)));
+    end("drawn", await explore({ bench, subjects, when: "drawn" }, runs, extremes(plan, bench.slots)));
     bench.base(start, false);
     if (plan.train) end("training", await steps(plan, model, subjects, bench));
-    if (!trained) return found;
-    const changes = bench.slots.flatMap((slot) =>
-      slot.kind !== "input" ? [whole(slot, { kind: "trained", values: trained.get(slot.name)! })] : [],
-    );
+    if (!trained) return findings;
     bench.base(start, false);
-    end(
-      "trained",
-      await explore(
-        bench,
-        subjects,
-        "trained",
-        undefined,
-        Array.from({ length: given ? BATCHES : 1 }, (_, step): State => ({
-          batch: given ? { kind: "data", step } : { kind: "random", seed: 0 },
-          changes,
-        })),
-      ),
-    );
+    end("trained", await explore({ bench, subjects, when: "trained" }, undefined, trainedStates(bench, trained)));
     bench.base(trained, false);
-    end("nearby", await explore(bench, subjects, "nearby", runs, []));
-    return found;
+    end("nearby", await explore({ bench, subjects, when: "nearby" }, runs, []));
+    return findings;
   } finally {
     await model.close();
   }
+}
+
+/** What a run has trained, over batches of its data. */
+function trainedStates({ slots, data }: Bench, trained: ReadonlyMap<string, Float32Array>): ModelState[] {
+  const changes = slots.flatMap((slot) =>
+    slot.kind !== "input" ? [whole(slot, { kind: "trained", values: mustGet(trained, slot.name) })] : [],
+  );
+  return Array.from({ length: data ? BATCHES : 1 }, (_, step) => ({
+    batch: data ? { kind: "data", step } : { kind: "random", seed: 0 },
+    changes,
+  }));
 }
 
 /** The parameters of a checkpoint, which is read first, since it may be wrong; the model is what it was then. */
@@ -168,24 +169,26 @@ async function trainedBy(model: Model, bench: Bench, checkpoint: string): Promis
  * States that are always tried: the base, nothing but zeros, and every parameter on a set with what sets are sensitive
  * to: numbers that have no square in f32, equal ones, and the ends.
  */
-function extremes(plan: Plan, slots: readonly Slot[]): State[] {
+function extremes(plan: Plan, slots: readonly Slot[]): ModelState[] {
   const batch: BatchChoice = { kind: "random", seed: 0 };
   const parameters = slots.filter(({ kind }) => kind !== "input");
   const on = plan.constraints.flatMap(({ name, reach }) => {
     const stored = new Set(storedOf(plan, name).map((info) => info.name));
-    const own = parameters.filter((slot) => stored.has(slot.name));
+    const members = parameters.filter((slot) => stored.has(slot.name));
     const fills: Fill[] = [
       ...[0, 1e-40, 1e-20, 1, reach, -reach].map((value): Fill => ({ kind: "all", value })),
       ...(["spread", "signs", "rows"] as const).flatMap((kind) =>
         [1e-18, reach].map((scale): Fill => ({ kind, scale, seed: 1 })),
       ),
     ];
-    return own.length ? fills.map((fill) => own.map((slot) => whole(slot, fill))) : [];
+    return members.length ? fills.map((fill) => members.map((slot) => whole(slot, fill))) : [];
   });
-  return [[], parameters.map((slot) => whole(slot, { kind: "all", value: 0 })), ...on].map((changes: Change[]) => ({
-    batch,
-    changes,
-  }));
+  return [[], parameters.map((slot) => whole(slot, { kind: "all", value: 0 })), ...on].map(
+    (changes: TensorChange[]) => ({
+      batch,
+      changes,
+    }),
+  );
 }
 
 /** What was seen of a subject. */
@@ -193,92 +196,114 @@ interface Tally {
   runs: number;
   worst: number;
   beyond: Beyond | null;
-  failed: State | null;
+  failed: ModelState | null;
 }
 
-async function explore(
-  bench: Bench,
-  subjects: readonly Subject[],
-  when: When,
-  wanted: number | undefined,
-  first: readonly State[],
-): Promise<Finding[]> {
-  const { slots, seed, data, vocabulary, baseOf, measure } = bench;
+/** States of one phase, and what is looked at in them. */
+interface Phase {
+  readonly bench: Bench;
+  readonly subjects: readonly VerifiedSubject[];
+  readonly when: When;
+}
+
+type Tallies = ReadonlyMap<VerifiedSubject, Tally>;
+
+/**
+ * Visits states: `first` (at most half of the runs, but for what was trained), those that show what coordinates follow,
+ * and random ones. `wanted`: how many; as many as take a few seconds when it does not say.
+ */
+async function explore(phase: Phase, wanted: number | undefined, first: readonly ModelState[]): Promise<Finding[]> {
+  const { bench, subjects, when } = phase;
+  const { slots, seed, data, vocabulary, baseOf } = bench;
   const batch: BatchChoice = data ? { kind: "data", step: 0 } : { kind: "random", seed: 0 };
-  await measure({ batch, changes: [] });
-  const begun = performance.now();
-  await measure({ batch, changes: [] });
-  const ms = Math.max(0.05, performance.now() - begun);
+  const ms = await millisecondsOf(bench, batch);
   const runs = wanted ?? Math.max(FEWEST, Math.min(RUNS, Math.floor(BUDGET / ms)));
   const shrinks = Math.max(SHRINKS.least, Math.min(SHRINKS.most, Math.floor(SHRINKING / ms)));
+  const tallies: Tallies = new Map(
+    subjects.map((subject) => [subject, { runs: 0, worst: 0, beyond: null, failed: null }]),
+  );
+  const chosen = when === "trained" ? first : first.slice(0, Math.ceil(runs / 2));
+  for (const state of chosen) await visit(phase, tallies, state);
+  const drivers: (readonly Slot[])[] = [];
+  const probed = when === "drawn" ? probes(slots, batch).slice(0, Math.ceil((runs - chosen.length) / 2)) : [];
+  for (const { group, state, followed } of probed) {
+    const measured = await visit(phase, tallies, state);
+    if (subjects.some(({ free }) => free && followed(free(measured)))) drivers.push(group);
+  }
   // Near a run, points stay where training moved them: a nudge would leave the manifold.
   const drawing = {
     slots: when === "drawn" ? slots : slots.filter(({ kind }) => kind !== "point"),
     about: when === "drawn" ? "far" : "near",
     data,
     vocabulary,
+    drivers,
   } as const;
-  const tallies = new Map(
-    subjects.map((subject): [Subject, Tally] => [subject, { runs: 0, worst: 0, beyond: null, failed: null }]),
-  );
-  async function visit(state: State): Promise<Measured> {
-    const measured = await measure(state);
-    for (const [subject, tally] of tallies) {
-      const kind = judged(subject, measured, when);
-      if (kind === null) continue;
-      const value = known(subject.of(measured));
-      if (kind === "over") {
-        if (subject.free) tally.beyond = further(subject, tally.beyond, value, subject.free(measured));
-        continue;
-      }
-      tally.runs++;
-      tally.worst = Math.max(tally.worst, value);
-      if (passes(subject, value)) tally.failed ??= state;
-    }
-    return measured;
-  }
-
-  const own = when === "trained" ? first : first.slice(0, Math.ceil(runs / 2));
-  for (const state of own) await visit(state);
-  const drivers: (readonly Slot[])[] = [];
-  const probed = when === "drawn" ? probes(slots, batch).slice(0, Math.ceil((runs - own.length) / 2)) : [];
-  for (const { group, state, followed } of probed) {
-    const measured = await visit(state);
-    if (subjects.some(({ free }) => free && followed(free(measured)))) drivers.push(group);
-  }
-  const arbitrary = states({ ...drawing, drivers }, baseOf, shrinks);
-  const left = when === "trained" ? 0 : runs - own.length - probed.length;
-  if (left > 0) for (const state of sample(arbitrary, { seed, numRuns: left })) await visit(state);
+  const arbitrary = states(drawing, baseOf, shrinks);
+  const remaining = when === "trained" ? 0 : runs - chosen.length - probed.length;
+  if (remaining > 0)
+    for (const state of sample(arbitrary, { seed, numRuns: remaining })) await visit(phase, tallies, state);
   const findings: Finding[] = [];
   for (const [subject, tally] of tallies) {
-    const counterexample = tally.failed ? await shrunk(subject, tally.failed) : null;
+    const counterexample = tally.failed ? await simplest(phase, arbitrary, subject, tally.failed) : null;
     findings.push(findingOf(subject, when, tally, counterexample));
   }
   return findings;
+}
 
-  /** The simplest state that was found to break it too. */
-  async function shrunk(subject: Subject, state: State): Promise<Counterexample> {
-    let last = { state, measured: 0 };
-    await check(
-      asyncProperty(arbitrary, async (tried) => {
-        const measured = await measure(tried);
-        const value = known(subject.of(measured));
-        const broken = judged(subject, measured, when) === "in" && passes(subject, value);
-        if (broken) last = { state: tried, measured: value };
-        return !broken;
-      }),
-      { seed, numRuns: 1, examples: [[state]] },
-    );
-    return {
-      state: [...wordsOf(last.state), `everything else as ${when === "nearby" ? "trained" : "it starts"}`],
-      measured: last.measured,
-      seed,
-    };
+/** How long a measurement takes: the second, since the first compiles. */
+async function millisecondsOf({ measure }: Bench, batch: BatchChoice): Promise<number> {
+  await measure({ batch, changes: [] });
+  const begun = performance.now();
+  await measure({ batch, changes: [] });
+  return Math.max(0.05, performance.now() - begun);
+}
+
+/** Measures a state, and counts what was seen of every subject. */
+async function visit({ bench, when }: Phase, tallies: Tallies, state: ModelState): Promise<Measurements> {
+  const measured = await bench.measure(state);
+  for (const [subject, tally] of tallies) {
+    const kind = judged(subject, measured, when);
+    if (kind === null) continue;
+    const value = asDistance(subject.of(measured));
+    if (kind === "over") {
+      if (subject.free) tally.beyond = further(subject, tally.beyond, value, subject.free(measured));
+      continue;
+    }
+    tally.runs++;
+    tally.worst = Math.max(tally.worst, value);
+    if (passes(subject, value)) tally.failed ??= state;
   }
+  return measured;
+}
+
+/** The simplest state that was found to break a subject too. */
+async function simplest(
+  { bench, when }: Phase,
+  arbitrary: Arbitrary<ModelState>,
+  subject: VerifiedSubject,
+  state: ModelState,
+): Promise<Counterexample> {
+  const { measure, seed } = bench;
+  let last = { state, measured: 0 };
+  await check(
+    asyncProperty(arbitrary, async (tried) => {
+      const measured = await measure(tried);
+      const value = asDistance(subject.of(measured));
+      const broken = judged(subject, measured, when) === "in" && passes(subject, value);
+      if (broken) last = { state: tried, measured: value };
+      return !broken;
+    }),
+    { seed, numRuns: 1, examples: [[state]] },
+  );
+  return {
+    state: [...wordsOf(last.state), `everything else as ${when === "nearby" ? "trained" : "it starts"}`],
+    measured: last.measured,
+    seed,
+  };
 }
 
 function findingOf(
-  subject: Subject,
+  subject: VerifiedSubject,
   when: When,
   { runs, worst, beyond }: Omit<Tally, "failed">,
   counterexample: Counterexample | null,
@@ -302,7 +327,7 @@ function findingOf(
 async function steps(
   plan: Plan,
   model: Model,
-  subjects: readonly Subject[],
+  subjects: readonly VerifiedSubject[],
   { source, gains }: Bench,
 ): Promise<Finding[]> {
   const tallies = new Map(
@@ -312,7 +337,7 @@ async function steps(
     ]),
   );
   const begun = performance.now();
-  const monitor = plan.devices[model.device.name]!.entries["monitor"] ? 1 : 0;
+  const monitor = valueAt(plan.devices[model.device.name]?.entries, "monitor") ? 1 : 0;
   for await (const { step, constraints, claims } of model.train(source, { steps: STEPS, monitor })) {
     const measured: Measuring = {
       ...nothingMeasured(),
@@ -321,7 +346,7 @@ async function steps(
     };
     await gains({ kind: "data", step: step - 1 }, measured);
     for (const [subject, tally] of tallies) {
-      const value = known(subject.of(measured));
+      const value = asDistance(subject.of(measured));
       tally.runs++;
       tally.worst = Math.max(tally.worst, value);
       if (passes(subject, value))

@@ -4,18 +4,15 @@ import { asyncProperty, check, sample } from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   even,
-  groupsOf,
-  probes,
-  states,
   valuesOf,
   whole,
   wordsOf,
-  type Change,
-  type Drawing,
+  type TensorChange,
   type Fill,
   type Slot,
-  type State,
-} from "../../src/tools/states.js";
+  type ModelState,
+} from "../../src/tools/fills.js";
+import { groupsOf, probes, states, type Drawing } from "../../src/tools/states.js";
 
 const slots: readonly Slot[] = [
   { name: "layers.0.gate.b", shape: [16], kind: "parameter" },
@@ -44,9 +41,9 @@ const fills: readonly Fill[] = [
 
 /** The state that is left when all simpler ones hold. */
 async function simplest(
-  state: State,
-  breaks: (values: (name: string) => Float32Array, state: State) => boolean,
-): Promise<State> {
+  state: ModelState,
+  breaks: (values: (name: string) => Float32Array, state: ModelState) => boolean,
+): Promise<ModelState> {
   const found = await check(
     asyncProperty(arbitrary, async (tried) => {
       const changes = new Map(tried.changes.map((change) => [change.slot.name, change]));
@@ -87,7 +84,7 @@ describe("what a tensor holds", () => {
 });
 
 describe("shrinking", () => {
-  const everything = (fill: Fill): State => ({
+  const everything = (fill: Fill): ModelState => ({
     batch: { kind: "random", seed: 77 },
     changes: slots.slice(0, 5).map((slot) => whole(slot, fill)),
   });
@@ -100,7 +97,9 @@ describe("shrinking", () => {
       );
       expect(state.batch).toEqual({ kind: "data", step: 0 });
       expect(state.changes.map(({ slot }) => slot.name)).toEqual(["layers.1.mlp.up"]);
-      const { fill: left } = state.changes[0] as Change & { readonly fill: Extract<Fill, { readonly kind: "these" }> };
+      const { fill: left } = state.changes[0] as TensorChange & {
+        readonly fill: Extract<Fill, { readonly kind: "these" }>;
+      };
       expect(left.entries.map(([at]) => at)).toEqual([5 * 48 + 7]);
       expect(left.entries[0]![1]).toBeGreaterThan(20);
       expect(left.entries[0]![1]).toBeLessThan(24);
@@ -132,7 +131,7 @@ describe("shrinking", () => {
 
   it("tells what was trained as it is", async () => {
     const slot = slots[2]!;
-    const trained: State = {
+    const trained: ModelState = {
       batch: { kind: "data", step: 3 },
       changes: [
         whole(slot, {
