@@ -8,6 +8,8 @@ import type { Device, Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import { mustAt } from "../../runtime/lookup.js";
+import { mustValue } from "../../runtime/records.js";
 import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { timeLoads } from "./ceilings.js";
@@ -16,6 +18,7 @@ import { labelsOf } from "./kernel-names.js";
 import type { ModelledStep } from "./modelled.js";
 import { medianOf } from "./statistics.js";
 
+/** A kernel of a step that was timed. */
 export interface KernelTime {
   /** In the plan. */
   readonly kernel: string;
@@ -32,6 +35,7 @@ export interface KernelTime {
   readonly bound: "compute" | "memory";
 }
 
+/** A step that was timed. */
 export interface Benchmark {
   readonly device: string;
   readonly adapter: string;
@@ -57,6 +61,7 @@ export interface Benchmark {
   readonly peak: { readonly gflops: number; readonly gbytes: number } | null;
 }
 
+/** How a step is timed. */
 export interface BenchOptions {
   readonly steps: number;
   readonly warmup: number;
@@ -71,18 +76,22 @@ export interface BenchOptions {
   readonly accounts: readonly Account[];
 }
 
+/** Times training steps of a plan on a device, after some that are not counted. */
 export async function bench(
   plan: Plan,
   device: Device,
   source: Source,
   { steps, warmup, kernels, compileMs, choices, modelled, accounts }: BenchOptions,
 ): Promise<Benchmark> {
-  const devicePlan = plan.devices[device.name]!;
+  const devicePlan = mustValue(plan.devices, device.name);
   const loading = performance.now();
-  let session: Session | null = null;
+  const opened: { session: Session | null } = { session: null };
   // The model owns its session; the clock of kernels needs it too.
-  const seen: Device = { ...device, load: async (own) => (session = await device.load(own)) };
-  const model = await load(plan, { device: seen });
+  const model = await load(plan, {
+    device: { ...device, load: async (loaded) => (opened.session = await device.load(loaded)) },
+  });
+  const { session } = opened;
+  if (!session) throw new Error("bug: a model was loaded without a session");
   const times: number[] = [];
   let firstStep = 0;
   let submitted = 0;
@@ -93,7 +102,7 @@ export async function bench(
     if (firstStep === 0) firstStep = performance.now() - loading;
     else times.push(ms);
     if (times.length === warmup) {
-      submitted = session!.submits;
+      submitted = session.submits;
       before = read();
     }
   }
@@ -101,12 +110,11 @@ export async function bench(
   if ("close" in meter) meter.close();
   const measured = times.slice(warmup);
   const median = medianOf(measured);
-  const { dispatches } = devicePlan.entries["train"]!;
-  const flops = dispatches.reduce(
-    (sum, dispatch) =>
-      sum + copiesOf(dispatch, devicePlan.kernels[dispatch.kernel]!) * devicePlan.kernels[dispatch.kernel]!.flops,
-    0,
-  );
+  const { dispatches } = mustValue(devicePlan.entries, "train");
+  const flops = dispatches.reduce((sum, dispatch) => {
+    const info = mustAt(devicePlan.kernels, dispatch.kernel);
+    return sum + copiesOf(dispatch, info) * info.flops;
+  }, 0);
   const peak = kernels ? await peakOf(device, choices) : null;
   const result: Benchmark = {
     device: device.name,
@@ -117,14 +125,14 @@ export async function bench(
     tokens_per_s: (1000 * tokensOf(plan)) / median,
     gflops: flops / median / 1e6,
     dispatches: dispatches.length,
-    submits: (session!.submits - submitted) / steps,
-    arena_bytes: session!.bytes,
+    submits: (session.submits - submitted) / steps,
+    arena_bytes: session.bytes,
     parameters: parametersOf(plan),
     compile_ms: compileMs,
     first_step_ms: firstStep,
     joules_per_step: energy?.joules ?? null,
     energy_by: energy?.by ?? null,
-    kernels: peak ? await profile(session!, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null,
+    kernels: peak ? await profile(session, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null,
     peak,
   };
   await close(model);
@@ -142,16 +150,16 @@ async function profile(
   peak: { readonly gflops: number; readonly gbytes: number },
   labels: ReadonlyMap<number, string>,
 ): Promise<KernelTime[]> {
-  const { dispatches } = plan.entries["train"]!;
+  const { dispatches } = mustValue(plan.entries, "train");
   const runs: (readonly number[])[] = [];
   for (let i = 0; i < PROFILED; i++) runs.push(await session.profile("train"));
   const byKernel = new Map<number, number[]>();
   dispatches.forEach(({ kernel }, i) => byKernel.set(kernel, [...(byKernel.get(kernel) ?? []), i]));
   return [...byKernel]
     .map(([kernel, positions]): KernelTime => {
-      const info = plan.kernels[kernel]!;
-      const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + run[at]!, 0)));
-      const copies = positions.reduce((sum, at) => sum + copiesOf(dispatches[at]!, info), 0);
+      const info = mustAt(plan.kernels, kernel);
+      const ms = medianOf(runs.map((run) => positions.reduce((sum, at) => sum + mustAt(run, at), 0)));
+      const copies = positions.reduce((sum, at) => sum + copiesOf(mustAt(dispatches, at), info), 0);
       const flops = info.flops * copies;
       const bytes = info.bytes * copies;
       const compute = flops / ms / 1e6 / peak.gflops;

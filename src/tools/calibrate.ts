@@ -2,6 +2,7 @@
  * Measures a device profile on the machine at hand (`mhc devices --calibrate`). Rates are what whole kernels reach, not
  * what a data sheet says.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Device } from "../../runtime/device.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
@@ -12,7 +13,7 @@ import { timeLoads, type Load, type Timed } from "./ceilings.js";
 import { recordOf } from "../../runtime/records.js";
 
 /** Sizes by device: what runs for some milliseconds there. */
-interface Sizes {
+interface LoadSizes {
   /** Rows and width of a product like those of a network. */
   readonly rows: number;
   readonly width: number;
@@ -23,7 +24,7 @@ interface Sizes {
   readonly nearBytes: number;
 }
 
-const SIZES: Readonly<Record<Device["name"], Sizes>> = {
+const SIZES: Readonly<Record<Device["name"], LoadSizes>> = {
   wasm: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
   webgpu: { rows: 1024, width: 256, near: 1 << 18, far: 1 << 23, nearBytes: 4 << 20 },
   javascript: { rows: 128, width: 64, near: 1 << 14, far: 1 << 20, nearBytes: 1 << 20 },
@@ -39,8 +40,92 @@ const DEPTH = 32;
 
 const input = (b: Parameters<Load>[0], name: string, shape: readonly number[]): Node => b.input(name, shape, "f32");
 
-function loadsOf({ rows, width, near, far }: Sizes) {
+/**
+ * What a connection of four lanes does: gates, forward, by the input and by the weights; mixing streams, and what their
+ * gradients and the mix's are.
+ */
+const narrowLoad =
+  (sizes: LoadSizes): Load =>
+  (b) => {
+    const { rows, width } = sizes;
+    const [x, n, h] = [
+      input(b, "x", [rows, 4 * width]),
+      input(b, "n", [4 * width, GATES]),
+      input(b, "h", [rows, GATES]),
+    ];
+    const [mix, streams, back] = [
+      input(b, "mix", [rows, LANES, LANES]),
+      input(b, "streams", [rows, LANES, width]),
+      input(b, "back", [rows, LANES, width]),
+    ];
+    return [
+      b.contract("ik,kj->ij", x, n),
+      b.contract("ij,kj->ik", h, n),
+      b.contract("ik,ij->kj", x, h),
+      b.contract("tnm,tmw->tnw", mix, streams),
+      b.contract("tnm,tnw->tmw", mix, back),
+      b.contract("tnw,tmw->tnm", back, streams),
+    ];
+  };
+
+/** The projection of mixes, and its derivative. */
+const mixingLoad =
+  (sizes: LoadSizes): Load =>
+  (b) => {
+    const { rows } = sizes;
+    const [logits, cotangent] = [input(b, "logits", [rows, LANES, LANES]), input(b, "cotangent", [rows, LANES, LANES])];
+    const attrs = { iterations: 20, convention: "paper", epsilon: 1e-6 } as const;
+    return [b.sinkhorn(logits, attrs), b.sinkhornVjp(logits, cotangent, attrs)];
+  };
+
+/** Attention, and its derivatives by queries, keys and values. */
+const attentionLoad =
+  (sizes: LoadSizes): Load =>
+  (b) => {
+    const { rows } = sizes;
+    const [q, k, v, g] = ["q", "k", "v", "g"].map((name) =>
+      input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH]),
+    ) as [Node, Node, Node, Node];
+    const attrs = { scale: DEPTH ** -0.5, causal: true };
+    const y = b.attention(q, k, v, attrs);
+    const lse = b.make("attention_lse", [q, k], attrs);
+    return [
+      y,
+      ...(["query", "key", "value"] as const).map((wrt) =>
+        b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }),
+      ),
+    ];
+  };
+
+/** A norm and its derivative by the input, which are sums over rows and arithmetic on them: all in the cache. */
+const plainLoad =
+  (sizes: LoadSizes): Load =>
+  (b) => {
+    const { near, width } = sizes;
+    const few = near / width / 2;
+    const [x, g, gain] = [input(b, "x", [few, width]), input(b, "g", [few, width]), input(b, "gain", [width])];
+    const across = (y: Node): Node => b.broadcast(y, [few, width], [0]);
+    const along = (y: Node): Node => b.broadcast(y, [few, width], [1]);
+    const centred = b.sub(x, across(b.mean(x, [1])));
+    const scale = b.sqrt(b.add(b.mean(b.mul(centred, centred), [1]), b.fill(1e-5, [few])));
+    const y = b.mul(along(gain), b.div(centred, across(scale)));
+    const weighted = b.mul(g, along(gain));
+    const shared = b.mean(b.mul(weighted, centred), [1]);
+    const back = b.sub(
+      b.div(weighted, across(scale)),
+      b.add(
+        across(b.div(b.mean(weighted, [1]), scale)),
+        b.mul(centred, across(b.div(shared, b.mul(scale, b.mul(scale, scale))))),
+      ),
+    );
+    return [y, back];
+  };
+
+/** Loads by what they measure: classes of work, levels of memory, and what a dispatch and a step take by themselves. */
+function loadsOf(sizes: LoadSizes): Readonly<Record<WorkClass | "near" | "far" | "dispatch" | "step", Load>> {
+  const { rows, width, near, far } = sizes;
   const wide = 4 * width;
+  /** A few numbers, that go through all dispatches one after the other. */
   const small =
     (count: number): Load =>
     (b) => {
@@ -55,67 +140,11 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       b.contract("ij,kj->ik", input(b, "g", [rows, wide]), input(b, "w", [width, wide])),
       b.contract("ik,ij->kj", input(b, "x", [rows, width]), input(b, "g", [rows, wide])),
     ],
-    // What a connection of four lanes does: gates, forward, by the input and by the weights; mixing streams, and what
-    // their gradients and the mix's are.
-    narrow: (b) => {
-      const [x, n, h] = [input(b, "x", [rows, wide]), input(b, "n", [wide, GATES]), input(b, "h", [rows, GATES])];
-      const [mix, streams, back] = [
-        input(b, "mix", [rows, LANES, LANES]),
-        input(b, "streams", [rows, LANES, width]),
-        input(b, "back", [rows, LANES, width]),
-      ];
-      return [
-        b.contract("ik,kj->ij", x, n),
-        b.contract("ij,kj->ik", h, n),
-        b.contract("ik,ij->kj", x, h),
-        b.contract("tnm,tmw->tnw", mix, streams),
-        b.contract("tnm,tnw->tmw", mix, back),
-        b.contract("tnw,tmw->tnm", back, streams),
-      ];
-    },
-    mixing: (b) => {
-      const [logits, cotangent] = [
-        input(b, "logits", [rows, LANES, LANES]),
-        input(b, "cotangent", [rows, LANES, LANES]),
-      ];
-      const attrs = { iterations: 20, convention: "paper", epsilon: 1e-6 } as const;
-      return [b.sinkhorn(logits, attrs), b.sinkhornVjp(logits, cotangent, attrs)];
-    },
-    attention: (b) => {
-      const [q, k, v, g] = ["q", "k", "v", "g"].map((name) =>
-        input(b, name, [Math.max(1, rows / CONTEXT), CONTEXT, HEADS, DEPTH]),
-      ) as [Node, Node, Node, Node];
-      const attrs = { scale: DEPTH ** -0.5, causal: true };
-      const y = b.attention(q, k, v, attrs);
-      const lse = b.make("attention_lse", [q, k], attrs);
-      return [
-        y,
-        ...(["query", "key", "value"] as const).map((wrt) =>
-          b.make("attention_vjp", [q, k, v, y, lse, g], { ...attrs, wrt }),
-        ),
-      ];
-    },
+    narrow: narrowLoad(sizes),
+    mixing: mixingLoad(sizes),
+    attention: attentionLoad(sizes),
     elementary: (b) => [b.tanh(b.exp(b.erf(b.neg(input(b, "x", [near])))))],
-    // A norm and its derivative by the input, which are sums over rows and arithmetic on them: all in the cache.
-    plain: (b) => {
-      const few = near / width / 2;
-      const [x, g, gain] = [input(b, "x", [few, width]), input(b, "g", [few, width]), input(b, "gain", [width])];
-      const across = (y: Node): Node => b.broadcast(y, [few, width], [0]);
-      const along = (y: Node): Node => b.broadcast(y, [few, width], [1]);
-      const centred = b.sub(x, across(b.mean(x, [1])));
-      const scale = b.sqrt(b.add(b.mean(b.mul(centred, centred), [1]), b.fill(1e-5, [few])));
-      const y = b.mul(along(gain), b.div(centred, across(scale)));
-      const weighted = b.mul(g, along(gain));
-      const shared = b.mean(b.mul(weighted, centred), [1]);
-      const back = b.sub(
-        b.div(weighted, across(scale)),
-        b.add(
-          across(b.div(b.mean(weighted, [1]), scale)),
-          b.mul(centred, across(b.div(shared, b.mul(scale, b.mul(scale, scale))))),
-        ),
-      );
-      return [y, back];
-    },
+    plain: plainLoad(sizes),
     near: (b) => {
       const x = input(b, "x", [near]);
       let y: Node = x;
@@ -124,16 +153,20 @@ function loadsOf({ rows, width, near, far }: Sizes) {
       return [y];
     },
     far: (b) => [b.add(input(b, "x", [far]), input(b, "y", [far]))],
-    // A few numbers, that go through all dispatches one after the other.
     dispatch: small(DISPATCHES),
     step: small(1),
-  } satisfies Record<string, Load>;
+  };
 }
 
 /** Energy cannot be measured here: that of the profile which is likest. */
-const likest = (device: Device["name"]): DeviceProfile =>
-  profiles.find(({ name }) => name === (device === "webgpu" ? "laptop" : "cpu"))!;
+function likest(device: Device["name"]): DeviceProfile {
+  const likestName = device === "webgpu" ? "laptop" : "cpu";
+  const profile = profiles.find(({ name }) => name === likestName);
+  if (!profile) throw new Error(`bug: there is no profile ${likestName}`);
+  return profile;
+}
 
+/** What is said of a device beside what is measured. */
 export interface CalibrateOptions {
   /** What the device is in, and when it is measured. */
   readonly host: string;
@@ -146,6 +179,7 @@ export interface CalibrateOptions {
   readonly choices: Choices;
 }
 
+/** A profile that was measured. */
 export interface Calibrated {
   readonly profile: DeviceProfile;
   /** The load whose rounds differ most, when they differ by more than a quiet machine's. */
@@ -155,13 +189,14 @@ export interface Calibrated {
 /** By how much rounds differ on a machine with something else to do. */
 const RESTLESS = 0.3;
 
+/** Measures the profile of a device: some seconds. */
 export async function calibrate(
   device: Device,
   { host, memoryBytes, bindingBytes, half, choices }: CalibrateOptions,
 ): Promise<Calibrated> {
   const sizes = SIZES[device.name];
-  const found = await timeLoads(device, choices, loadsOf(sizes));
-  const { dispatch, step, near, far } = found;
+  const timed = await timeLoads(device, choices, loadsOf(sizes));
+  const { dispatch, step, near, far } = timed;
   const dispatchMs = Math.max((dispatch.ms - step.ms) / (dispatch.dispatches - step.dispatches), 1e-5);
   const stepMs = Math.max(step.ms - step.dispatches * dispatchMs, 1e-5);
   const net = ({ ms, dispatches }: Timed): number => Math.max(ms - stepMs - dispatches * dispatchMs, ms / 10);
@@ -175,8 +210,8 @@ export async function calibrate(
     threads: device.name === "webgpu" ? 0 : device.threads,
     gflops: recordOf(WORK.map((work) => [work, Number.POSITIVE_INFINITY])),
     levels: [
-      { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: levels[0]!.pj_per_byte },
-      { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: levels.at(-1)!.pj_per_byte },
+      { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: mustAt(levels, 0).pj_per_byte },
+      { name: "memory", bytes: null, gbytes: gbytes(far), pj_per_byte: mustAt(levels, levels.length - 1).pj_per_byte },
     ],
     dispatch_us: round(1e3 * dispatchMs),
     step_us: round(1e3 * stepMs),
@@ -196,11 +231,11 @@ export async function calibrate(
   const gflops = recordOf(
     WORK.map((work) => [
       work,
-      round(found[work].flops / Math.max(net(found[work]) - waiting(found[work]), net(found[work]) / 4) / 1e6),
+      round(timed[work].flops / Math.max(net(timed[work]) - waiting(timed[work]), net(timed[work]) / 4) / 1e6),
     ]),
   ) as Record<WorkClass, number>;
   // A message to a thread takes now ten microseconds and now twenty, on any machine.
-  const [worst] = Object.entries<Timed>(found)
+  const [worst] = Object.entries<Timed>(timed)
     .filter(([, { ms }]) => ms >= 1)
     .toSorted(([, a], [, b]) => b.spread - a.spread);
   return {

@@ -3,7 +3,7 @@
  * arithmetic, sums of tensors that some level of memory holds, and dispatches that do nothing to speak of. Whole runs
  * are timed, as a step is, and the least of several counts: the machine may be shared.
  */
-import type { Device } from "../../runtime/device.js";
+import type { Device, Session } from "../../runtime/device.js";
 import { printers } from "../../codegen/registry.js";
 import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
@@ -12,8 +12,11 @@ import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
 import { medianOf } from "./statistics.js";
-import { recordOf, valueAt } from "../../runtime/records.js";
+import { mustGet } from "../../runtime/lookup.js";
+import type { Entry } from "../../runtime/plan.js";
+import { mustValue, recordOf } from "../../runtime/records.js";
 
+/** A load that was timed. */
 export interface Timed {
   /** Milliseconds of one run. */
   readonly ms: number;
@@ -65,49 +68,57 @@ export async function timeLoads<K extends string>(
   );
   const session = await device.load({ kernels: infos, code: await printer.print(kernels), entries, pools, constants });
   try {
-    const best = new Map<string, number[]>(graphs.map(({ name }) => [name, []]));
-    for (const { name } of graphs) {
-      for (const ref of Object.values(valueAt(entries, name)!.inputs)) {
-        const size = ref.shape.reduce((n, each) => n * each, 1);
-        session.write(ref, ref.dtype === "u32" ? new Uint32Array(size) : new Float32Array(size).fill(1));
-      }
-      // The first run makes what a device makes late.
-      await session.run(name);
-    }
-    for (let round = 0; round < ROUNDS; round++) {
-      if (round > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE));
-      for (const { name } of graphs) {
-        let least = Number.POSITIVE_INFINITY;
-        for (let run = 0, spent = 0; run < RUNS || spent < SHORTEST; run++) {
-          const begun = performance.now();
-          await session.run(name);
-          const ms = performance.now() - begun;
-          spent += ms;
-          least = Math.min(ms, least);
-        }
-        best.get(name)!.push(least);
-      }
-    }
+    await prepare(session, entries);
+    const rounds = await roundsOf(session, Object.keys(loads));
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
     return recordOf(
       graphs.map(({ name }): [string, Timed] => {
-        const own = accounts(name);
-        const rounds = best.get(name)!;
-        const ms = Math.min(...rounds);
-        return [
-          name,
-          {
-            ms,
-            spread: medianOf(rounds) / ms - 1,
-            accounts: own,
-            dispatches: valueAt(entries, name)!.dispatches.length,
-            flops: sum(own.flatMap(({ work }) => work.map(({ flops }) => flops))),
-            bytes: sum(own.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
-          },
-        ];
+        const counted = accounts(name);
+        const times = mustGet(rounds, name);
+        const ms = Math.min(...times);
+        const timed: Timed = {
+          ms,
+          spread: medianOf(times) / ms - 1,
+          accounts: counted,
+          dispatches: mustValue(entries, name).dispatches.length,
+          flops: sum(counted.flatMap(({ work }) => work.map(({ flops }) => flops))),
+          bytes: sum(counted.flatMap(({ traffic }) => traffic.map(({ bytes }) => bytes))),
+        };
+        return [name, timed];
       }),
     ) as Record<K, Timed>;
   } finally {
     await session.close();
   }
+}
+
+/** Fills the inputs of all loads, and runs each: the first run makes what a device makes late. */
+async function prepare(session: Session, entries: Readonly<Record<string, Entry>>): Promise<void> {
+  for (const [name, { inputs }] of Object.entries(entries)) {
+    for (const ref of Object.values(inputs)) {
+      const size = ref.shape.reduce((n, each) => n * each, 1);
+      session.write(ref, ref.dtype === "u32" ? new Uint32Array(size) : new Float32Array(size).fill(1));
+    }
+    await session.run(name);
+  }
+}
+
+/** Milliseconds of each load's best run in every round, with a pause between rounds. */
+async function roundsOf(session: Session, names: readonly string[]): Promise<ReadonlyMap<string, readonly number[]>> {
+  const best = new Map<string, number[]>(names.map((name) => [name, []]));
+  for (let round = 0; round < ROUNDS; round++) {
+    if (round > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    for (const [name, times] of best) {
+      let least = Number.POSITIVE_INFINITY;
+      for (let run = 0, spent = 0; run < RUNS || spent < SHORTEST; run++) {
+        const begun = performance.now();
+        await session.run(name);
+        const ms = performance.now() - begun;
+        spent += ms;
+        least = Math.min(ms, least);
+      }
+      times.push(least);
+    }
+  }
+  return best;
 }

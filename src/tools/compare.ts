@@ -10,24 +10,15 @@ import type { Source } from "../../runtime/data.js";
 import type { Device } from "../../runtime/device.js";
 import { DataError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
-import { mustTrain, parametersOf, tokensOf, type Plan } from "../../runtime/plan.js";
+import { mustTrain, tokensOf, type Plan } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED } from "./evaluate.js";
-import { gainMonitors, type GainMonitor } from "./gains.js";
-import {
-  clearRun,
-  conditionsOf,
-  finishedLines,
-  openRun,
-  type Conditions,
-  type KeptFile,
-  type Line,
-  type RunInfo,
-} from "./run.js";
-import { medianOf, summarize, type Summary } from "./statistics.js";
+import { gainMonitors } from "./gains.js";
+import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type KeptFile, type RunInfo } from "./run.js";
+import { outcomeOf, tabulate, type Compared, type Outcome } from "./outcomes.js";
 import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
-import { merged, mustValue, valueAt } from "../../runtime/records.js";
+import { merged, valueAt } from "../../runtime/records.js";
 
 /** A spec that is ready to be trained. */
 export interface Contender {
@@ -57,64 +48,6 @@ export interface AskedBudget {
   /** Held-out examples of an evaluation while training, and at the end. */
   readonly evaluateOn?: number | undefined;
   readonly evaluateEnd?: number | undefined;
-}
-
-/** A figure of a run after a step. */
-export interface Point {
-  readonly step: number;
-  /** Of training, since the run began. */
-  readonly seconds: number;
-  readonly value: number;
-}
-
-/** One run, as its folder tells it. */
-export interface Outcome {
-  readonly seed: number;
-  readonly folder: string;
-  readonly steps: number;
-  /** Null when the run failed, as `failure` says. */
-  readonly loss: number | null;
-  readonly holdout: number | null;
-  readonly seconds: number | null;
-  readonly failure: string | null;
-  /** The largest gains of a stream when they were last measured: forward (row sums), and backward (column sums). */
-  readonly gain: number | null;
-  readonly backward: number | null;
-  /** Milliseconds of a step, the median; of a model that has shrunk, since then. */
-  readonly ms: number | null;
-  /** What is left of a model that has shrunk: parameters, and shares of the dense model's cost. */
-  readonly shrunk: { readonly parameters: number; readonly share: Readonly<Record<string, number>> } | null;
-  readonly losses: readonly Point[];
-  readonly holdouts: readonly Point[];
-  readonly gains: readonly Point[];
-  readonly backwards: readonly Point[];
-}
-
-/** What is told of one spec, over all its seeds. */
-export interface Compared {
-  readonly spec: string;
-  readonly text: string;
-  /** At the start. */
-  readonly parameters: number;
-  /** Of what is left, where something was left out. */
-  readonly left: Summary | null;
-  /** What a step takes at the end, modelled. */
-  readonly joules: Summary | null;
-  /**
-   * Seconds of training until the first evaluation at which the hold-out loss was that of the first spec's end, seed by
-   * seed; null where it never was.
-   */
-  readonly reached: Summary | null;
-  readonly loss: Summary | null;
-  readonly holdout: Summary | null;
-  /** Forward, and backward. */
-  readonly gain: Summary | null;
-  readonly backward: Summary | null;
-  readonly seconds: Summary | null;
-  readonly ms: Summary | null;
-  /** Hold-out loss less that of the first spec, seed by seed; null for the first. */
-  readonly difference: Summary | null;
-  readonly runs: readonly Outcome[];
 }
 
 /** Specs that were trained under the same conditions. */
@@ -321,110 +254,4 @@ async function runOne(
     await model.close();
   }
   return true;
-}
-
-/**
- * A run out of its lines, of which the last says how it ended. `monitors`: the gains of streams that the lines have.
- * Throws an Error when there are none.
- */
-export function outcomeOf(
-  seed: number,
-  folder: string,
-  lines: readonly Line[],
-  monitors: readonly GainMonitor[],
-): Outcome {
-  const named = (direction: GainMonitor["direction"]): readonly string[] =>
-    monitors.filter((monitor) => monitor.direction === direction).map(({ name }) => name);
-  const [forward, backward] = [named("forward"), named("backward")];
-  const done = mustAt(lines, lines.length - 1);
-  const losses: Point[] = [];
-  const holdouts: Point[] = [];
-  const gains: Point[] = [];
-  const backwards: Point[] = [];
-  let seconds = 0;
-  for (const line of lines.slice(0, -1)) {
-    const step = numberOf(line["step"]) ?? 0;
-    seconds += (numberOf(line["ms"]) ?? 0) / 1000;
-    const add = (points: Point[], value: number | null): void =>
-      void (value !== null && points.push({ step, seconds, value }));
-    add(losses, numberOf(line["loss"]));
-    add(holdouts, numberOf(line["holdout"]));
-    add(gains, largestOf(line["monitors"], forward));
-    add(backwards, largestOf(line["monitors"], backward));
-  }
-  const steps = numberOf(done["steps"]) ?? losses.length;
-  const holdout = numberOf(done["holdout"]);
-  if (holdout !== null) holdouts.push({ step: steps, seconds, value: holdout });
-  const cut = lines.findIndex((line) => line["shrunk"] !== undefined);
-  const times = lines.slice(cut + 1).flatMap((line) => numberOf(line["ms"]) ?? []);
-  return {
-    seed,
-    folder,
-    steps,
-    loss: numberOf(done["loss"]),
-    holdout,
-    seconds: numberOf(done["seconds"]),
-    failure: typeof done["failure"] === "string" ? done["failure"] : null,
-    gain: gains.at(-1)?.value ?? null,
-    backward: backwards.at(-1)?.value ?? null,
-    ms: times.length ? medianOf(times) : null,
-    shrunk: cut < 0 ? null : (mustAt(lines, cut)["shrunk"] as Outcome["shrunk"]),
-    losses,
-    holdouts,
-    gains,
-    backwards,
-  };
-}
-
-const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
-
-/** The largest of the monitors of some names, as they were measured after a step; null where none was. */
-function largestOf(monitors: unknown, names: readonly string[]): number | null {
-  const values = names.flatMap((name) => valueAt(monitors as Readonly<Record<string, number>> | undefined, name) ?? []);
-  return values.length ? Math.max(...values) : null;
-}
-
-/** What is told of each contender, of all its runs. Differences and times are those from the first one's runs. */
-export function tabulate(
-  outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>,
-): Compared[] {
-  const [first = []] = outcomes.values();
-  return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
-    const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null =>
-      summarize(runs.map((run) => run[key]));
-    const beside = runs.map((run, i) => ({ run, target: mustAt(first, i).holdout }));
-    const dense = valueAt(plan.cost?.dense, "energy") ?? null;
-    return {
-      spec: name,
-      text,
-      parameters: parametersOf(plan),
-      left: runs.some(({ shrunk }) => shrunk) ? summarize(runs.map(({ shrunk }) => shrunk?.parameters ?? null)) : null,
-      joules: summarize(
-        runs.map(({ shrunk }) =>
-          joules !== null && shrunk && dense !== null ? dense * mustValue(shrunk.share, "energy") : joules,
-        ),
-      ),
-      reached: summarize(
-        beside.map(
-          ({ run: { holdouts }, target }) =>
-            holdouts.find(({ value }) => value <= (target ?? Number.NEGATIVE_INFINITY))?.seconds ?? null,
-        ),
-      ),
-      loss: over("loss"),
-      holdout: over("holdout"),
-      gain: over("gain"),
-      backward: over("backward"),
-      seconds: over("seconds"),
-      ms: over("ms"),
-      difference:
-        runs === first
-          ? null
-          : summarize(
-              beside.map(({ run: { holdout }, target }) =>
-                holdout === null || target === null ? null : holdout - target,
-              ),
-            ),
-      runs,
-    };
-  });
 }

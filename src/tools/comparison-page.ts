@@ -1,10 +1,11 @@
 /**
- * A comparison as a page: one file without scripts or anything from elsewhere, so that it can be sent as it is. Losses of
- * single batches are noise at the width of a page, so a curve has at most 160 points, each the mean of the steps around
- * it.
+ * A comparison as a page: one file without scripts or anything from elsewhere, so that it can be sent as it is. Losses
+ * of single batches are noise at the width of a page, so a curve has at most 160 points, each the mean of the steps
+ * around it.
  */
 import { mustGet } from "../../runtime/lookup.js";
-import type { Compared, Comparison, Outcome, Point } from "./compare.js";
+import type { Comparison } from "./compare.js";
+import type { Compared, Outcome, RunPoint } from "./outcomes.js";
 import { document, folded, legend, section, table } from "./page.js";
 import { escape, lineChart, rowChart, type ChartRow, type Series, type Xy } from "./plot.js";
 import { budgetText, four, LEGEND, signed, tableOf, three, words } from "./report.js";
@@ -102,8 +103,8 @@ function differenceSection(specs: readonly Compared[], unit: string): string {
   if (!rows.length) return "";
   return section(
     `Hold-out loss less that of ${specs[0]?.spec}`,
-    "Seed by seed, which takes out what the seed does to all specs alike. An interval without 0 tells a spec from the " +
-      "first.",
+    "Seed by seed, which takes out what the seed does to all specs alike. " +
+      "An interval without 0 tells a spec from the first.",
     rowChart({ label: "differences of hold-out losses", x: unit, rows, kind: "dots", zero: true }),
   );
 }
@@ -144,7 +145,7 @@ function gainSection(comparison: Comparison): string {
   const { specs } = comparison;
   if (!specs.some(({ gain }) => gain)) return "";
   const timed = isTimed(comparison);
-  const chart = (direction: string, points: (run: Outcome) => readonly Point[]): string =>
+  const chart = (direction: string, points: (run: Outcome) => readonly RunPoint[]): string =>
     lineChart({
       id: `gain-${direction}`,
       label: `gain ${direction} over steps`,
@@ -189,8 +190,8 @@ function timeSection(specs: readonly Compared[]): string {
 
 /** What of a run is drawn. */
 interface Drawn {
-  readonly points: (run: Outcome) => readonly Point[];
-  readonly dots: (run: Outcome) => readonly Point[];
+  readonly points: (run: Outcome) => readonly RunPoint[];
+  readonly dots: (run: Outcome) => readonly RunPoint[];
 }
 
 /** Losses of single steps, and hold-out losses as dots. */
@@ -249,7 +250,7 @@ export const rowsOf = (specs: readonly Compared[], { of, whisker, figure, unit }
   });
 
 interface Curve {
-  readonly points: readonly Point[];
+  readonly points: readonly RunPoint[];
   readonly ended: boolean;
 }
 
@@ -261,11 +262,11 @@ export function curvesOf(
   runs: readonly Curve[],
   timed: boolean,
 ): { readonly lines: readonly (readonly Xy[])[]; readonly mean: readonly Xy[] } {
-  const x = (point: Point): number => (timed ? point.seconds : point.step);
+  const x = (point: RunPoint): number => (timed ? point.seconds : point.step);
   const last = runs.flatMap(({ points }) => points).reduce((most, point) => Math.max(most, x(point)), 0);
   const width = timed ? last / BINS : Math.max(1, Math.ceil(last / BINS));
   const binned = runs.map(({ points, ended }) => {
-    const bins = new Map<number, Point[]>();
+    const bins = new Map<number, RunPoint[]>();
     for (const point of points) {
       const bin = Math.ceil(x(point) / width);
       const inside = bins.get(bin);

@@ -4,6 +4,7 @@
  * numbers that change with the plan; this is read off the accounts of cost, so that it is the same for every run of a
  * page.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { ParameterInfo } from "../../runtime/plan.js";
 import type { Account } from "../cost/account.js";
 import { pathOf } from "../cost/cost.js";
@@ -20,7 +21,7 @@ export function labelsOf(
   const byKernel = new Map<number, Account[]>();
   for (const account of accounts) byKernel.set(account.kernel, [...(byKernel.get(account.kernel) ?? []), account]);
   const names = new Map(parameters.map(({ name, offset }) => [offset, pathOf(name)]));
-  return new Map([...byKernel].map(([kernel, own]) => [kernel, labelOf(own, names)]));
+  return new Map([...byKernel].map(([kernel, ofKernel]) => [kernel, labelOf(ofKernel, names)]));
 }
 
 function labelOf(accounts: readonly Account[], names: ReadonlyMap<number, string>): string {
@@ -40,14 +41,14 @@ function labelOf(accounts: readonly Account[], names: ReadonlyMap<number, string
   const read = accounts.flatMap(({ traffic }) =>
     traffic.flatMap(({ pool, at }) => (pool === "state" ? (names.get(at) ?? []) : [])),
   );
-  const own = [...new Set(read)]
+  const parameters = [...new Set(read)]
     .filter((name) => name.startsWith(prefix) && !name.slice(prefix.length).includes("."))
     .map((name) => name.slice(prefix.length));
   const kinds = ranked(
     parts.filter(({ origin }) => keyOf(origin).text === owner.of.text),
     ({ kind }) => ({ text: kind }),
   );
-  const what = phase !== "update" && own.length ? listed(own) : kinds[0]!.of.text;
+  const what = phase !== "update" && parameters.length ? listed(parameters) : mustAt(kinds, 0).of.text;
   const whose = path === "" ? (phase === "update" ? "the optimizer" : "the page") : path;
   const others = new Set(owners.map(({ of }) => of.path)).size - 1;
   return `${whose}: ${what}, ${phase}${others ? `, and ${others} more` : ""}`;

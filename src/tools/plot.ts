@@ -129,7 +129,8 @@ const path = (points: readonly Xy[], x: Scale, y: Scale): string =>
 function curve(mark: "thin" | "mean", points: readonly Xy[], { x, y }: Axes): string {
   const [first, ...others] = points;
   if (!first || others.length) return `<path class="${mark}" d="${path(points, x, y)}"/>`;
-  return `<circle class="${mark}" r="${mark === "mean" ? 4.5 : 3}" cx="${at(x.at(first.x))}" cy="${at(y.at(first.y))}"/>`;
+  const radius = mark === "mean" ? 4.5 : 3;
+  return `<circle class="${mark}" r="${radius}" cx="${at(x.at(first.x))}" cy="${at(y.at(first.y))}"/>`;
 }
 
 /** A chart of lines over steps or seconds. */

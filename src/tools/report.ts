@@ -3,7 +3,8 @@
  * `comparison-page.ts`), and what scripts get.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import type { Compared, Comparison } from "./compare.js";
+import type { Comparison } from "./compare.js";
+import type { Compared } from "./outcomes.js";
 import type { Summary } from "./statistics.js";
 
 /** Three figures, without an exponent where one can do without. */

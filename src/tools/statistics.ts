@@ -4,6 +4,7 @@
  * distribution: with three seeds it is 4.3, not 1.96.
  */
 
+/** What is said about a few measurements. */
 export interface Summary {
   readonly mean: number;
   /** Of the sample (n - 1); null for one value. */
@@ -16,12 +17,13 @@ export interface Summary {
 
 /** Null when there is no value at all. */
 export function summarize(values: readonly (number | null)[]): Summary | null {
-  const known = values.filter((value) => value !== null);
-  if (known.length === 0) return null;
-  const mean = meanOf(known);
-  if (known.length === 1) return { mean, deviation: null, interval: null, values };
-  const deviation = Math.sqrt(known.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (known.length - 1));
-  const half = (quantileOfT(0.975, known.length - 1) * deviation) / Math.sqrt(known.length);
+  const measured = values.filter((value) => value !== null);
+  const count = measured.length;
+  if (count === 0) return null;
+  const mean = meanOf(measured);
+  if (count === 1) return { mean, deviation: null, interval: null, values };
+  const deviation = Math.sqrt(measured.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1));
+  const half = (quantileOfT(0.975, count - 1) * deviation) / Math.sqrt(count);
   return { mean, deviation, interval: [mean - half, mean + half], values };
 }
 
@@ -31,10 +33,12 @@ export function meanOf(values: readonly number[]): number {
   return first + values.reduce((sum, value) => sum + (value - first), 0) / values.length;
 }
 
+/** The middle of some values, of an even number of them the mean of the two in the middle; NaN of none. */
 export function medianOf(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
+  const at = (i: number): number => sorted[i] ?? Number.NaN;
   const half = sorted.length / 2;
-  return sorted.length % 2 ? sorted[Math.floor(half)]! : (sorted[half - 1]! + sorted[half]!) / 2;
+  return sorted.length % 2 ? at(Math.floor(half)) : (at(half - 1) + at(half)) / 2;
 }
 
 /**

@@ -9,8 +9,10 @@ import type { DevicePlan } from "../../runtime/plan.js";
 import type { Choice } from "../kernel/profile.js";
 import type { Choices } from "../compile/compile.js";
 import { families } from "../schedule/families.js";
-import { recordOf, valueAt } from "../../runtime/records.js";
+import { mustAt } from "../../runtime/lookup.js";
+import { mustValue, recordOf, valueAt } from "../../runtime/records.js";
 
+/** What can be tuned of a step, and what came of it. */
 export interface TunedKernel {
   /** `skeleton/shape`. */
   readonly kernel: string;
@@ -46,37 +48,50 @@ export async function tune(
       recordOf(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))),
     ),
   ];
-  const plans: DevicePlan[] = [];
-  for (const choices of settings) plans.push(await compileWith(choices));
-  const least = settings.map(() => new Map<string, number>());
+  const tried: Setting[] = [];
+  for (const choices of settings) tried.push({ choices, plan: await compileWith(choices), least: new Map() });
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [i, plan] of plans.entries()) {
+    for (const { plan, least } of tried) {
       for (const [key, ms] of await timesOf(device, plan))
-        least[i]!.set(key, Math.min(ms, least[i]!.get(key) ?? Number.POSITIVE_INFINITY));
+        least.set(key, Math.min(ms, least.get(key) ?? Number.POSITIVE_INFINITY));
     }
   }
-  const { kernels, entries } = plans[0]!;
-  return [...least[0]!]
-    .map(([kernel, defaultMs]): TunedKernel => {
-      const skeleton = kernel.split("/")[0]!;
-      const candidates = settings.flatMap((choices, i) => {
-        const choice = valueAt(choices, skeleton);
-        return choice && least[i]!.has(kernel) ? [{ choice, ms: least[i]!.get(kernel)! }] : [];
-      });
-      const best = candidates.reduce<(typeof candidates)[number] | null>(
-        (found, item) => (found === null || item.ms < found.ms ? item : found),
-        null,
-      );
-      const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
-      return {
-        kernel,
-        count: entries["train"]!.dispatches.filter((dispatch) => kernels[dispatch.kernel]!.tuned === kernel).length,
-        default_ms: defaultMs,
-        ms: wins ? best.ms : defaultMs,
-        choice: wins ? best.choice : null,
-      };
-    })
+  const byDefault = mustAt(tried, 0);
+  return [...byDefault.least]
+    .map(([kernel, defaultMs]) => tunedKernel(kernel, defaultMs, tried))
     .sort((a, b) => b.default_ms - a.default_ms);
+}
+
+/** A plan that was timed, and what it was compiled with. */
+interface Setting {
+  readonly choices: Choices;
+  readonly plan: DevicePlan;
+  /** Milliseconds of a step by the key of what can be tuned: the least of all rounds. */
+  readonly least: Map<string, number>;
+}
+
+/** The fastest choice for a kernel. The first setting is the default. */
+function tunedKernel(kernel: string, defaultMs: number, tried: readonly Setting[]): TunedKernel {
+  const [skeleton = ""] = kernel.split("/");
+  const candidates = tried.flatMap(({ choices, least }) => {
+    const choice = valueAt(choices, skeleton);
+    const ms = least.get(kernel);
+    return choice && ms !== undefined ? [{ choice, ms }] : [];
+  });
+  const best = candidates.reduce<(typeof candidates)[number] | null>(
+    (fastest, candidate) => (fastest === null || candidate.ms < fastest.ms ? candidate : fastest),
+    null,
+  );
+  const wins = best !== null && best.ms < defaultMs * (1 - MARGIN);
+  const { kernels, entries } = mustAt(tried, 0).plan;
+  const { dispatches } = mustValue(entries, "train");
+  return {
+    kernel,
+    count: dispatches.filter((dispatch) => mustAt(kernels, dispatch.kernel).tuned === kernel).length,
+    default_ms: defaultMs,
+    ms: wins ? best.ms : defaultMs,
+    choice: wins ? best.choice : null,
+  };
 }
 
 /** Whether a device has what a member needs: subgroups as large as its clusters. */
@@ -90,10 +105,10 @@ async function timesOf(device: Device, plan: DevicePlan): Promise<Map<string, nu
     for (let run = 0; run < RUNS; run++) {
       const times = await session.profile("train");
       const sums = new Map<string, number>();
-      plan.entries["train"]!.dispatches.forEach(({ kernel }, i) => {
-        const key = plan.kernels[kernel]!.tuned;
-        if (key !== null) sums.set(key, (sums.get(key) ?? 0) + times[i]!);
-      });
+      for (const [i, { kernel }] of mustValue(plan.entries, "train").dispatches.entries()) {
+        const key = mustAt(plan.kernels, kernel).tuned;
+        if (key !== null) sums.set(key, (sums.get(key) ?? 0) + mustAt(times, i));
+      }
       for (const [key, ms] of sums) least.set(key, Math.min(ms, least.get(key) ?? Number.POSITIVE_INFINITY));
     }
   } finally {

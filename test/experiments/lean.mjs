@@ -16,7 +16,7 @@ import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { outcomeOf, tabulate } from "../../dist/src/tools/compare.js";
+import { outcomeOf, tabulate } from "../../dist/src/tools/outcomes.js";
 import { gainMonitors } from "../../dist/src/tools/gains.js";
 import { finishedLines, readRun } from "../../dist/src/tools/run.js";
 import { lineChart, rowChart } from "../../dist/src/tools/plot.js";

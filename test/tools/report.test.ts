@@ -3,7 +3,8 @@
  * their frames.
  */
 import { describe, expect, it } from "vitest";
-import { outcomeOf, tabulate, type Comparison } from "../../src/tools/compare.js";
+import type { Comparison } from "../../src/tools/compare.js";
+import { outcomeOf, tabulate } from "../../src/tools/outcomes.js";
 import { labelsOf, lineChart, rowChart, ticksOf } from "../../src/tools/plot.js";
 import { curvesOf, page } from "../../src/tools/comparison-page.js";
 import { tableOf, tableText, toJson, words } from "../../src/tools/report.js";
