@@ -6,8 +6,10 @@
  */
 import { describe, floatsOf } from "./check.js";
 import { DataError } from "./errors.js";
+import { mustAt } from "./lookup.js";
 import { recordOf, valueAt } from "./records.js";
 
+/** A safetensors file, read. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -22,6 +24,7 @@ interface Header {
   readonly data_offsets: readonly [number, number];
 }
 
+/** The bytes of a safetensors file. */
 export function encode({ tensors, metadata }: Checkpoint): Uint8Array<ArrayBuffer> {
   const header = new Map<string, Header | Readonly<Record<string, string>>>([["__metadata__", metadata]]);
   let at = 0;
@@ -116,7 +119,7 @@ function keyTwice(text: string): string | null {
     else if (token === "}" || token === "]") open.pop();
     else if (key !== undefined && token.endsWith(":")) {
       const name = JSON.parse(key) as string;
-      const keys = open[open.length - 1]!;
+      const keys = mustAt(open, open.length - 1);
       if (keys.has(name)) return name;
       keys.add(name);
     }
@@ -151,8 +154,10 @@ function describedBy(name: string, entry: unknown): Described {
     throw new DataError(what, "convert it to F32 where the file was made");
   }
   if (!isWholes(shape)) return bad(`\`${name}\` has no shape`);
-  if (!isWholes(offsets) || offsets.length !== 2) return bad(`\`${name}\` has no offsets: two whole numbers of bytes`);
-  return { dtype: dtype as Dtype, shape, offsets: [offsets[0]!, offsets[1]!] };
+  const [from, to, ...others] = isWholes(offsets) ? offsets : [];
+  if (from === undefined || to === undefined || others.length)
+    return bad(`\`${name}\` has no offsets: two whole numbers of bytes`);
+  return { dtype: dtype as Dtype, shape, offsets: [from, to] };
 }
 
 const isWholes = (list: unknown): list is readonly number[] =>

@@ -10,6 +10,7 @@ import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { countNotFinite, inWords } from "./finite.js";
 import { entryOf, textOf, type Instance } from "./instance.js";
+import { mustGet } from "./lookup.js";
 import { pairsSource, parsePairs } from "./pairs.js";
 import { isOfTheRun, type Entry, type Plan, type TensorRef } from "./plan.js";
 import { valueAt } from "./records.js";
@@ -18,14 +19,14 @@ import { valueAt } from "./records.js";
 export type Fed = ReadonlyMap<string, Words>;
 
 /** What an index stands for. */
-interface Range {
+interface IndexRange {
   readonly size: number;
   /** `characters of the vocabulary` */
   readonly what: string;
 }
 
 /** What an input indexes; null when it is of numbers. Of a source's fields all that are not values index something. */
-function rangeOf({ data }: Plan, input: string): Range | null {
+function rangeOf({ data }: Plan, input: string): IndexRange | null {
   const info = data.find((source) => fieldsOf(source).includes(input));
   switch (info?.kind) {
     case "characters":
@@ -97,10 +98,10 @@ function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: 
   if (!count) return floats;
   const tensors = [{ kind: "input", name, count, size }] as const;
   const report = { step: instance.step + 1, lastFinite: instance.lastFinite, tensors, checkpoint: null };
-  throw new NumericError(`${inWords(tensors)!}`, "look at the data", report);
+  throw new NumericError(inWords(tensors) ?? `\`${name}\` is not finite`, "look at the data", report);
 }
 
-function indicesOf(name: string, values: ArrayLike<number>, range: Range | null, room?: Uint32Array): Uint32Array {
+function indicesOf(name: string, values: ArrayLike<number>, range: IndexRange | null, room?: Uint32Array): Uint32Array {
   const size = range?.size ?? 2 ** 32;
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
@@ -120,7 +121,7 @@ function indicesOf(name: string, values: ArrayLike<number>, range: Range | null,
 export function write({ session, step, seed }: Instance, entry: Entry, fed: Fed): void {
   for (const [name, ref] of Object.entries(entry.inputs)) {
     // Schedules need the step everywhere: it is the one that would come next.
-    session.write(ref, isOfTheRun(name, ref) ? Uint32Array.of(name === "step" ? step : seed) : fed.get(name)!);
+    session.write(ref, isOfTheRun(name, ref) ? Uint32Array.of(name === "step" ? step : seed) : mustGet(fed, name));
   }
 }
 

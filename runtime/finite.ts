@@ -9,7 +9,7 @@ import { stateTensor } from "./checkpoint.js";
 import type { Batch } from "./data.js";
 import type { NotFinite } from "./errors.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
-import { valueAt } from "./records.js";
+import { mustValue } from "./records.js";
 
 const EXPONENT = 0x7f800000;
 /** Added to an exponent of ones alone it comes to the sign bit. */
@@ -39,18 +39,18 @@ export interface Looked {
 
 /** The tensors that are not finite, what came first first. */
 export async function findNotFinite({ plan, read, batch = {}, gradients }: Looked): Promise<NotFinite[]> {
-  const found: NotFinite[] = [];
+  const tensors: NotFinite[] = [];
   const look = (kind: NotFinite["kind"], name: string, values: Float32Array): void => {
     const count = countNotFinite(values);
-    if (count) found.push({ kind, name, count, size: values.length });
+    if (count) tensors.push({ kind, name, count, size: values.length });
   };
   for (const info of plan.parameters) look("parameter", info.name, await read(info, info.name));
   for (const info of plan.states) look("state", info.name, await read(info, stateTensor(info)));
   for (const [name, values] of Object.entries(batch)) if (values instanceof Float32Array) look("input", name, values);
-  if (found.length || !gradients) return found;
-  const all = await gradients();
-  for (const { name } of [...plan.parameters].reverse()) look("gradient", name, valueAt(all, name)!);
-  return found;
+  if (tensors.length || !gradients) return tensors;
+  const byParameter = await gradients();
+  for (const { name } of [...plan.parameters].reverse()) look("gradient", name, mustValue(byParameter, name));
+  return tensors;
 }
 
 /** Names that a message lists beside the first. */

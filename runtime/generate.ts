@@ -5,15 +5,19 @@
 import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
 import { DataError } from "./errors.js";
+import { mustAt } from "./lookup.js";
 import type { DataInfo } from "./plan.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
+/** How a text is continued. */
 export interface GenerateOptions {
+  /** How many characters; 200 when not given. */
   readonly tokens?: number | undefined;
-  /** 0 takes the likeliest token. */
+  /** 0 takes the likeliest token; 0.8 when not given. */
   readonly temperature?: number | undefined;
   /** Only the k likeliest tokens. */
   readonly topK?: number | undefined;
+  /** Of the draws; the model's when not given. */
   readonly seed?: number | undefined;
   /**
    * Which scores to draw from, where a loss has several against next tokens: the name of the block or definition that
@@ -125,14 +129,17 @@ export function areScores(logits: Float32Array): boolean {
 
 /** Draws a token: softmax at a temperature over the k likeliest, by one uniform number. */
 export function pick(logits: Float32Array, temperature: number, topK: number | undefined, uniform: number): number {
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
-  if (temperature === 0) return order[0]!;
-  const kept = order.slice(0, topK ?? order.length);
-  const weights = kept.map((token) => Math.exp((logits[token]! - logits[kept[0]!]!) / temperature));
-  let left = uniform * weights.reduce((sum, weight) => sum + weight, 0);
-  for (const [i, weight] of weights.entries()) {
-    left -= weight;
-    if (left < 0) return kept[i]!;
+  const order = Array.from(logits.keys()).sort((a, b) => mustAt(logits, b) - mustAt(logits, a) || a - b);
+  const likeliest = mustAt(order, 0);
+  if (temperature === 0) return likeliest;
+  const largest = mustAt(logits, likeliest);
+  const kept = order
+    .slice(0, topK ?? order.length)
+    .map((token) => ({ token, weight: Math.exp((mustAt(logits, token) - largest) / temperature) }));
+  let remaining = uniform * kept.reduce((sum, { weight }) => sum + weight, 0);
+  for (const { token, weight } of kept) {
+    remaining -= weight;
+    if (remaining < 0) return token;
   }
-  return kept[kept.length - 1]!;
+  return mustAt(kept, kept.length - 1).token;
 }

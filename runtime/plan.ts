@@ -331,9 +331,9 @@ export function mustTrain({ name, train }: Pick<Plan, "name" | "train">): TrainI
 }
 
 /** Tokens that a training step sees; examples, when the data is not text. */
-export function tokensOf({ data, train }: Pick<Plan, "data" | "train">): number {
-  const text = data.find((info) => info.kind === "characters");
-  return train!.batch * (text?.kind === "characters" ? text.window : 1);
+export function tokensOf(plan: Pick<Plan, "name" | "data" | "train">): number {
+  const text = plan.data.find((info) => info.kind === "characters");
+  return mustTrain(plan).batch * (text?.kind === "characters" ? text.window : 1);
 }
 
 /*

@@ -3,7 +3,8 @@
  * compiler that says what cannot be had.
  */
 import type { ShrinkInfo, SlotInfo } from "./plan.js";
-import { valueAt } from "./records.js";
+import { mustAt } from "./lookup.js";
+import { mustValue } from "./records.js";
 
 /** Rows of vectors are whole: of many units a multiple of so many is kept. */
 const GRAIN = 8;
@@ -16,12 +17,14 @@ export function costShare(
   open: (slot: string) => number,
 ): number {
   const shares = names.map(open);
+  const factors = mustValue(coefficients, measure);
   return terms.reduce(
-    (sum, term, i) => sum + term.reduce((product, at) => product * shares[at]!, valueAt(coefficients, measure)![i]!),
+    (sum, term, i) => sum + term.reduce((product, at) => product * mustAt(shares, at), mustAt(factors, i)),
     0,
   );
 }
 
+/** How many units of a slot are opened together. */
 export const chunkOf = ({ kept }: SlotInfo): number => (kept.length >= MANY ? GRAIN : 1);
 
 /** The fewest units of a slot: a layer can go, of an axis something stays. */

@@ -9,6 +9,7 @@ import { encode, stateTensor, type Checkpoint } from "./checkpoint.js";
 import { sizeOf } from "./device.js";
 import { DataError } from "./errors.js";
 import { findNotFinite, inWords } from "./finite.js";
+import { mustGet } from "./lookup.js";
 import { atStart, readState, stateRef, type Instance } from "./instance.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
 
@@ -46,6 +47,7 @@ export function metadataOf({ plan, step, seed }: Instance): Checkpoint["metadata
   return kept === undefined ? run : { ...run, kept };
 }
 
+/** The checkpoint of a model as it is at this turn. */
 export const encoded = async (instance: Instance): Promise<Uint8Array<ArrayBuffer>> => {
   const metadata = metadataOf(instance);
   return encode({ tensors: await tensorsOf(instance), metadata });
@@ -97,8 +99,8 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
       );
     }
   }
-  const known = new Set(wanted.map(({ name }) => name));
-  const others = [...tensors.keys()].filter((name) => !known.has(name));
+  const names = new Set(wanted.map(({ name }) => name));
+  const others = [...tensors.keys()].filter((name) => !names.has(name));
   if (!others.length) return;
   const list = others
     .slice(0, 3)
@@ -119,7 +121,7 @@ function stepOf({ step = "0" }: Checkpoint["metadata"]): number {
 
 async function checkFinite(plan: Plan, tensors: Tensors): Promise<void> {
   const states = plan.states.filter((state) => tensors.has(stateTensor(state)));
-  const read = (_: unknown, name: string): Promise<Float32Array> => Promise.resolve(tensors.get(name)!.data);
+  const read = (_: unknown, name: string): Promise<Float32Array> => Promise.resolve(mustGet(tensors, name).data);
   const words = inWords(await findNotFinite({ plan: { parameters: plan.parameters, states }, read }));
   if (words) {
     throw new DataError(

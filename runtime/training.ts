@@ -20,7 +20,7 @@ import {
   type WantedKinds,
 } from "./instance.js";
 import type { StepMetrics, TrainOptions } from "./interface.js";
-import type { Plan } from "./plan.js";
+import { mustTrain, type Plan } from "./plan.js";
 import { valueAt } from "./records.js";
 import { mustSingle, named, single, stateNameOf } from "./roles.js";
 import type { Recompile } from "./choose.js";
@@ -31,7 +31,7 @@ import type { Turns } from "./turns.js";
 const MONITOR = 50;
 
 /** What is the same for all steps of one iterator. */
-interface Run {
+interface TrainingRun {
   readonly instance: Instance;
   readonly source: Source;
   readonly monitor: number;
@@ -53,7 +53,7 @@ export async function* train(
   const run = runOf(instance, data, options);
   const { signal } = run;
   const steps = options?.steps;
-  const all = instance.plan.train!.steps;
+  const all = mustTrain(instance.plan).steps;
   /** Whether the step after the next `more` ones is still to be made. */
   const goesOn = (made: number, more = 0): boolean =>
     steps === undefined ? instance.step + more < all : made + more < steps;
@@ -75,7 +75,7 @@ export async function* train(
   });
 }
 
-function runOf(instance: Instance, data: unknown, options: TrainOptions | undefined): Run {
+function runOf(instance: Instance, data: unknown, options: TrainOptions | undefined): TrainingRun {
   const { plan, step } = instance;
   const given = optionsOf("train", options);
   // A run that only time ends has infinitely many steps.
@@ -93,7 +93,7 @@ function runOf(instance: Instance, data: unknown, options: TrainOptions | undefi
     throw new DataError(`\`recompile\` is ${describe(recompile)}, and a function is expected`);
   }
   const source = sourceOf(plan, data);
-  const last = step + (steps ?? plan.train!.steps);
+  const last = step + (steps ?? mustTrain(plan).steps);
   if (plan.shrinking?.by === "magnitude" && !recompile && last >= plan.shrinking.decided) {
     const why = `${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`;
     throw new DataError(why, "pass `recompile` to `train`, or choose by gates");
@@ -110,9 +110,9 @@ const MONITORED: WantedKinds = new Set(["monitor", "claim"]);
 const GRADIENTS: WantedKinds = new Set(["gradient"]);
 
 /** One step, from its batch to its metrics. It changes nothing when its batch is wrong, or its loss not finite. */
-async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
+async function step(run: TrainingRun, goesOn: boolean): Promise<StepMetrics> {
   const { instance, source } = run;
-  const { batch: size } = instance.plan.train!;
+  const { batch: size } = mustTrain(instance.plan);
   const begun = performance.now();
   // What is due is done by now, unless a checkpoint was loaded, or a signal ended the wait for it.
   const late = await shrinkIfDue(instance, run.recompile, run.signal);
@@ -156,7 +156,7 @@ async function step(run: Run, goesOn: boolean): Promise<StepMetrics> {
 }
 
 /** The batch that was put together for the step that comes; null when it was for another. */
-function takeUpcoming(run: Run): Batch | null {
+function takeUpcoming(run: TrainingRun): Batch | null {
   const { upcoming, instance } = run;
   run.upcoming = null;
   return upcoming?.step === instance.step ? upcoming.batch : null;
@@ -166,7 +166,7 @@ function takeUpcoming(run: Run): Batch | null {
  * Puts the next batch together while a step runs. A source that fails is asked again at its step, where its error
  * belongs.
  */
-function prepare(run: Run, step: number, size: number): void {
+function prepare(run: TrainingRun, step: number, size: number): void {
   try {
     run.upcoming = { step, batch: run.source.batch(size, run.instance.seed, step) };
   } catch {
@@ -176,7 +176,7 @@ function prepare(run: Run, step: number, size: number): void {
 
 /** Gains, mixes and monitored claims of the model after the step, at every `monitor`th. */
 async function measured(
-  { instance, source, monitor, upcoming }: Run,
+  { instance, source, monitor, upcoming }: TrainingRun,
   size: number,
 ): Promise<Pick<StepMetrics, "monitors" | "claims">> {
   const { plan, entries, step: at } = instance;

@@ -18,6 +18,7 @@ export interface Turns {
   check(): void;
 }
 
+/** A queue in which nobody waits yet. */
 export function createTurns(): Turns {
   let taken = false;
   let draining = false;
@@ -58,7 +59,7 @@ export function createTurns(): Turns {
       };
       const abandon = (): void => {
         waiting.splice(waiting.indexOf(start), 1);
-        reject(signal!.reason);
+        reject(signal?.reason);
       };
       signal?.addEventListener("abort", abandon, { once: true });
       waiting.push(start);

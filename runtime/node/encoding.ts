@@ -58,7 +58,8 @@ export function decodeText(
     if (!(error instanceof TypeError)) throw error;
   }
   const utf8 = createUtf8(() => undefined);
-  throw notUtf8(file, (utf8.push(bytes) ?? utf8.end())!);
+  const malformed = utf8.push(bytes) ?? utf8.end();
+  throw malformed ? notUtf8(file, malformed) : new DataError(`${file} cannot be decoded`, "text is read as UTF-8");
 }
 
 /** A path as a shell takes it. */
@@ -69,5 +70,5 @@ const utf8From = (file: string, from: string): string =>
 
 function adviceFor(file: string, [, what, how]: (typeof SIGNATURES)[number]): string {
   if (what.startsWith("compressed")) return `unpack it first: \`${how} ${quoted(file)}\``;
-  return what.startsWith("UTF") ? utf8From(file, what.split(" ")[0]!) : "text is read as UTF-8";
+  return what.startsWith("UTF") ? utf8From(file, what.replace(/ .*$/, "")) : "text is read as UTF-8";
 }

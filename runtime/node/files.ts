@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { describe, floatsOf } from "../check.js";
 import { examplesSource, tokenSource, type Labelled, type Source } from "../data.js";
 import { DataError, messageOf } from "../errors.js";
+import { mustAt } from "../lookup.js";
 import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
 import type { DataInfo } from "../plan.js";
 import type { Tokenized } from "../tokens.js";
@@ -82,7 +83,7 @@ function plainPart(cwd: string, pattern: string): { readonly folder: string; rea
   const parts = pattern.split("/");
   let folder = pattern.startsWith("/") ? "/" : cwd;
   let i = pattern.startsWith("/") ? 1 : 0;
-  while (i < parts.length - 1 && existsSync(join(folder, parts[i]!))) folder = join(folder, parts[i++]!);
+  while (i < parts.length - 1 && existsSync(join(folder, mustAt(parts, i)))) folder = join(folder, mustAt(parts, i++));
   return { folder, rest: parts.slice(i).join("/") };
 }
 
@@ -111,10 +112,12 @@ export type Loaded =
     }
   | { readonly kind: "pairs"; readonly pairs: readonly Pair[]; readonly facts: { readonly names: readonly string[] } };
 
+/** A source of data as a page names it. */
 export interface DataRequest {
   readonly name: string;
   readonly kind: Loaded["kind"];
   readonly location: string;
+  /** Numbers an example; null where the page does not say. */
   readonly features: number | null;
 }
 
@@ -172,6 +175,7 @@ async function readExamples(file: string, features: number): Promise<Labelled> {
   throw new DataError(`${file} has ${values.length} numbers, and an example takes ${features}`, fix);
 }
 
+/** Batches of what was read. Throws DataError where that is of another kind. */
 export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
   if (info.kind === "characters" && loaded.kind === "characters")
     return tokenSource(info, { tokens: loaded.tokens, vocabulary: loaded.facts.vocabulary });

@@ -2,6 +2,7 @@
 import { DeviceError, messageOf } from "../errors.js";
 import type { Host } from "../host.js";
 
+/** The fastest adapter of the host. Throws DeviceError when there is none. */
 export async function findAdapter(host: Host): Promise<GPUAdapter> {
   let adapter: GPUAdapter | null = null;
   try {
@@ -28,6 +29,7 @@ export function isSoftware({ info }: GPUAdapter): boolean {
   );
 }
 
+/** What an adapter is called, for people. */
 export const nameOf = ({ info }: GPUAdapter): string =>
   info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "WebGPU";
 

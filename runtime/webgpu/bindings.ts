@@ -5,13 +5,14 @@
  */
 import { COPIES, OFFSETS_BINDING, poolBindings, type DevicePlan, type KernelInfo, type PoolName } from "../plan.js";
 
+/** Pools in the order of their bindings. */
 export const POOLS = Object.keys(poolBindings) as readonly PoolName[];
 
 /** How a kernel uses each pool, a letter a pool. */
 export const usageOf = (kernel: KernelInfo): string =>
   POOLS.map((pool) => {
-    const own = kernel.buffers.filter((buffer) => buffer.pool === pool);
-    return own.length === 0 ? "-" : own.every(({ access }) => access === "read") ? "r" : "w";
+    const buffers = kernel.buffers.filter((buffer) => buffer.pool === pool);
+    return buffers.length === 0 ? "-" : buffers.every(({ access }) => access === "read") ? "r" : "w";
   }).join("");
 
 /**
@@ -21,18 +22,20 @@ export const usageOf = (kernel: KernelInfo): string =>
 export const argsBytesOf = ({ kernels }: DevicePlan): number =>
   16 * COPIES * Math.max(1, ...kernels.map(({ buffers }) => Math.ceil(buffers.length / 4)));
 
-export interface Bindings {
+/** What kernels are bound to, by how they use the pools (`usageOf`). */
+export interface PoolBindings {
   /** By usage; each is made once. */
   readonly layout: (usage: string) => GPUBindGroupLayout;
   readonly group: (usage: string) => GPUBindGroup;
 }
 
+/** Bindings to these pools, and to windows of `argsBytes` of the uniform. */
 export function bindingsOf(
   gpu: GPUDevice,
   pools: Readonly<Record<PoolName, GPUBuffer>>,
   uniform: GPUBuffer,
   argsBytes: number,
-): Bindings {
+): PoolBindings {
   const usedBy = (usage: string): readonly PoolName[] => POOLS.filter((_, i) => usage[i] !== "-");
   const layout = once((usage) =>
     gpu.createBindGroupLayout({
@@ -65,8 +68,8 @@ export function bindingsOf(
 function once<T>(make: (usage: string) => T): (usage: string) => T {
   const made = new Map<string, T>();
   return (usage) => {
-    const found = made.get(usage) ?? make(usage);
-    made.set(usage, found);
-    return found;
+    const binding = made.get(usage) ?? make(usage);
+    made.set(usage, binding);
+    return binding;
   };
 }

@@ -6,12 +6,14 @@
  * the same list. What either compiles the other finds in the driver's shader cache, within 2 ms.
  */
 import { DeviceError, messageOf } from "../errors.js";
+import { mustAt } from "../lookup.js";
 import type { DevicePlan, PoolName } from "../plan.js";
-import { argsBytesOf, bindingsOf, POOLS, usageOf, type Bindings } from "./bindings.js";
+import { argsBytesOf, bindingsOf, POOLS, usageOf, type PoolBindings } from "./bindings.js";
 import type { OpenHelper } from "./helper.js";
 import { drowsily } from "./wait.js";
 import { recordOf } from "../records.js";
 
+/** The pipelines of a plan. */
 export interface Pipelines {
   /**
    * The pipelines of these kernels, in this order; an error names the kernel that was refused. Where kernels are
@@ -36,7 +38,7 @@ export function pipelinesOn(
   gpu: GPUDevice,
   plan: DevicePlan,
   modules: readonly string[],
-  layout: Bindings["layout"],
+  layout: PoolBindings["layout"],
 ): Pipelines {
   const make = makerOn(gpu, plan, modules, layout);
   return { of: (kernels) => Promise.all(kernels.map(make)), close: () => undefined };
@@ -49,33 +51,33 @@ export function rehearsedOn(
   modules: readonly string[],
   openHelper: OpenHelper,
 ): Pipelines {
-  const own = stageOn(gpu, plan, modules);
+  const rehearsal = rehearsalOn(gpu, plan, modules);
   const begun = new Set<number>();
   const prepare = async (kernels: readonly number[]): Promise<readonly GPUComputePipeline[]> => {
     // The length of its text tells well enough how long a kernel takes: the longest last would leave the other device
     // idle.
     const queue = [...new Set(kernels)]
       .filter((kernel) => !begun.has(kernel))
-      .sort((a, b) => modules[b]!.length - modules[a]!.length);
+      .sort((a, b) => mustAt(modules, b).length - mustAt(modules, a).length);
     for (const kernel of queue) {
       begun.add(kernel);
       // All front ends are begun now, since each is needed here, whoever compiles the kernel. Who rehearses it says
       // what is wrong with it.
-      own.make(kernel).catch(() => undefined);
+      rehearsal.make(kernel).catch(() => undefined);
     }
     let help: Promise<void> | null = null;
     const late = (): void => {
       if (queue.length) help ??= helped(queue, plan, modules, openHelper);
     };
     try {
-      await work(queue, async (kernel) => own.rehearse(await own.make(kernel), kernel, late));
+      await work(queue, async (kernel) => rehearsal.rehearse(await rehearsal.make(kernel), kernel, late));
     } finally {
       queue.length = 0;
     }
     await help;
-    return Promise.all(kernels.map(own.make));
+    return Promise.all(kernels.map(rehearsal.make));
   };
-  return { of: (kernels) => drowsily(prepare(kernels)), close: own.close };
+  return { of: (kernels) => drowsily(prepare(kernels)), close: rehearsal.close };
 }
 
 /**
@@ -91,8 +93,8 @@ async function helped(
   const helper = await openHelper();
   if (!helper) return;
   try {
-    const stage = stageOn(helper, plan, modules);
-    await work(queue, async (kernel) => stage.rehearse(await stage.make(kernel), kernel));
+    const rehearsal = rehearsalOn(helper, plan, modules);
+    await work(queue, async (kernel) => rehearsal.rehearse(await rehearsal.make(kernel), kernel));
   } catch {
     // The first device says what is wrong with a kernel, in the words of its user.
   } finally {
@@ -101,11 +103,11 @@ async function helped(
 }
 
 /** Takes from the queue until it is empty, or until one fails. */
-async function work(queue: number[], one: (kernel: number) => Promise<void>): Promise<void> {
+async function work(queue: number[], prepare: (kernel: number) => Promise<void>): Promise<void> {
   const state = { failed: false };
   const lane = async (): Promise<void> => {
     for (let kernel = queue.shift(); kernel !== undefined; kernel = state.failed ? undefined : queue.shift()) {
-      await one(kernel).catch((error: unknown) => {
+      await prepare(kernel).catch((error: unknown) => {
         state.failed = true;
         throw error;
       });
@@ -119,13 +121,13 @@ function makerOn(
   gpu: GPUDevice,
   plan: DevicePlan,
   modules: readonly string[],
-  layout: Bindings["layout"],
+  layout: PoolBindings["layout"],
 ): (kernel: number) => Promise<GPUComputePipeline> {
   const made = new Map<number, Promise<GPUComputePipeline>>();
   const make = (index: number): Promise<GPUComputePipeline> => {
-    const kernel = plan.kernels[index]!;
+    const kernel = mustAt(plan.kernels, index);
     const { name } = kernel;
-    const module = gpu.createShaderModule({ label: name, code: modules[index]! });
+    const module = gpu.createShaderModule({ label: name, code: mustAt(modules, index) });
     return gpu
       .createComputePipelineAsync({
         label: name,
@@ -140,21 +142,21 @@ function makerOn(
       });
   };
   return (index) => {
-    const found = made.get(index) ?? make(index);
-    made.set(index, found);
-    return found;
+    const pipeline = made.get(index) ?? make(index);
+    made.set(index, pipeline);
+    return pipeline;
   };
 }
 
 /** Where a device makes pipelines and rehearses them. */
-interface Stage {
+interface Rehearsal {
   readonly make: (kernel: number) => Promise<GPUComputePipeline>;
   /** Runs one workgroup on scratch memory, and says when it takes long. */
   readonly rehearse: (pipeline: GPUComputePipeline, kernel: number, late?: () => void) => Promise<void>;
   readonly close: () => void;
 }
 
-function stageOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): Stage {
+function rehearsalOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): Rehearsal {
   const scratch = recordOf(
     POOLS.map((pool) => [pool, gpu.createBuffer({ size: SCRATCH, usage: GPUBufferUsage.STORAGE })]),
   ) as Record<PoolName, GPUBuffer>;
@@ -167,7 +169,7 @@ function stageOn(gpu: GPUDevice, plan: DevicePlan, modules: readonly string[]): 
       const encoder = gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group(usageOf(plan.kernels[kernel]!)), [0]);
+      pass.setBindGroup(0, group(usageOf(mustAt(plan.kernels, kernel))), [0]);
       pass.dispatchWorkgroups(1);
       pass.end();
       gpu.queue.submit([encoder.finish()]);

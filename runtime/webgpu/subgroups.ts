@@ -53,10 +53,10 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(subgroup_invocatio
   encoder.copyBufferToBuffer(sums, 0, staging, 0, bytes);
   gpu.queue.submit([encoder.finish()]);
   await staging.mapAsync(GPUMapMode.READ);
-  const found = new Uint32Array(staging.getMappedRange().slice(0));
+  const results = new Uint32Array(staging.getMappedRange().slice(0));
   sums.destroy();
   staging.destroy();
-  if (found.some((sum, local) => sum !== expectedSum(local, width))) {
+  if (results.some((sum, local) => sum !== expectedSum(local, width))) {
     throw new DeviceError(
       `the subgroups of this adapter are not runs of ${width} neighbours, as kernels of this plan need`,
       fix,

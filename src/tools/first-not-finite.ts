@@ -9,6 +9,8 @@
  */
 import type { Batch } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
+import { mustGet } from "../../runtime/lookup.js";
+import { mustTrain } from "../../runtime/plan.js";
 import { merged, recordOf } from "../../runtime/records.js";
 import { check, type CheckOptions } from "../compile/compile.js";
 import { positionOf } from "../diagnostics/render.js";
@@ -24,7 +26,8 @@ const MOST = 1e9;
 /** Examples of a batch that are tried. */
 const TRIED = 64;
 
-export interface Range {
+/** The least and the largest of some numbers; NaN at both ends where one is. */
+export interface ValueRange {
   readonly least: number;
   readonly most: number;
 }
@@ -42,11 +45,12 @@ export interface NotFiniteOperation {
     readonly text: string;
   } | null;
   /** Of its inputs that are numbers. */
-  readonly inputs: readonly Range[];
+  readonly inputs: readonly ValueRange[];
   readonly why: string;
   readonly fix: string;
 }
 
+/** A step that could not be made. */
 export interface Question {
   readonly text: string;
   readonly options: CheckOptions;
@@ -72,9 +76,9 @@ export async function firstNotFinite({
     { ...checked.model, train: { ...checked.model.train, half: null } },
     { monitors: false, ...(kept ? { kept } : {}) },
   );
-  const found = await example(model, batch);
-  if (!found) return null;
-  const graph = graphs.find(({ name }) => name === found.entry);
+  const shown = await example(model, batch);
+  if (!shown) return null;
+  const graph = graphs.find(({ name }) => name === shown.entry);
   if (!graph || workOf(graph) > MOST) return null;
   const parameters = model.parameters();
   const values = await Promise.all(
@@ -82,19 +86,20 @@ export async function firstNotFinite({
   );
   const bindings = new Map<string, ArrayLike<number>>([
     ...values,
-    ...Object.entries(found.batch),
+    ...Object.entries(shown.batch),
     ["step", [model.step]],
     ["seed", [model.seed]],
   ]);
-  const node = trace(graph, bindings);
-  if (!node) return null;
-  const { at, block, phase } = node.node.origin;
+  const traced = trace(graph, bindings);
+  if (!traced) return null;
+  const { node, inputs } = traced;
+  const { at, block, phase } = node.origin;
   const source = at && checked.sources(at.file);
   const place =
     at && source !== undefined
       ? { file: at.file, ...positionOf(source, at.start), text: source.slice(at.start, at.end).replace(/\s+/g, " ") }
       : null;
-  return { op: node.node.op, block, phase, place, inputs: node.inputs, ...explained(node.node, node.inputs, calmer) };
+  return { op: node.op, block, phase, place, inputs, ...explained(node, inputs, calmer) };
 }
 
 /** The operation in a sentence: `sqrt(mean[w](c))` of `layers.0.norm` (page.mhc:31:42): … */
@@ -114,7 +119,7 @@ async function example(
   model: Model,
   batch: Batch,
 ): Promise<{ readonly entry: "loss" | "gradients"; readonly batch: Batch } | null> {
-  const size = model.plan.train!.batch;
+  const size = mustTrain(model.plan).batch;
   const rowOf = (values: Batch[string], i: number): Batch[string] =>
     values.slice((i * values.length) / size, ((i + 1) * values.length) / size);
   /** A batch of one example. */
@@ -151,7 +156,7 @@ function workOf(graph: Graph): number {
 
 interface Traced {
   readonly node: Node;
-  readonly inputs: readonly Range[];
+  readonly inputs: readonly ValueRange[];
 }
 
 /** Evaluates until a result is not finite, and goes back from there to where that began. */
@@ -160,7 +165,7 @@ function trace({ outputs }: Graph, bindings: ReadonlyMap<string, ArrayLike<numbe
   const last = new Map<Node, number>();
   order.forEach((node, i) => node.inputs.forEach((input) => last.set(input, i)));
   const values = new Map<Node, Value>();
-  const ranges = new Map<Node, Range>();
+  const ranges = new Map<Node, ValueRange>();
   const broken = new Set<Node>();
   const results = new Set(outputs.values());
   for (const [i, node] of order.entries()) {
@@ -175,12 +180,15 @@ function trace({ outputs }: Graph, bindings: ReadonlyMap<string, ArrayLike<numbe
   return null;
 }
 
-function began(result: Node, broken: ReadonlySet<Node>, ranges: ReadonlyMap<Node, Range>): Traced {
+function began(result: Node, broken: ReadonlySet<Node>, ranges: ReadonlyMap<Node, ValueRange>): Traced {
   let node = result;
   for (;;) {
     const before = node.inputs.filter((input) => broken.has(input)).sort((a, b) => a.id - b.id)[0];
     if (!before)
-      return { node, inputs: node.inputs.filter(({ dtype }) => dtype === "f32").map((input) => ranges.get(input)!) };
+      return {
+        node,
+        inputs: node.inputs.filter(({ dtype }) => dtype === "f32").map((input) => mustGet(ranges, input)),
+      };
     node = before;
   }
 }
@@ -191,15 +199,15 @@ function valueOf(
   bindings: ReadonlyMap<string, ArrayLike<number>>,
 ): Value {
   if (node.inputs.length === 0 && "name" in node.attrs) {
-    const given = bindings.get(leafName(node));
+    const bound = bindings.get(leafName(node));
     const value = allocate(node.dtype, sizeOf(node.shape));
-    if (given) value.set(given);
+    if (bound) value.set(bound);
     return value;
   }
   const { evaluate } = opTable[node.op] as OpRecord<typeof node.op>;
   return (evaluate as (node: Node, inputs: readonly Value[]) => Value)(
     node,
-    node.inputs.map((input) => values.get(input)!),
+    node.inputs.map((input) => mustGet(values, input)),
   );
 }
 
@@ -210,7 +218,7 @@ function rounded({ dtype }: Node, value: Value): Value {
 }
 
 /** NaN is at both ends. */
-function rangeOf(value: Value): Range {
+function rangeOf(value: Value): ValueRange {
   let least = Number.POSITIVE_INFINITY;
   let most = Number.NEGATIVE_INFINITY;
   for (const x of value) {
@@ -225,44 +233,44 @@ const number = (value: number): string =>
   value === 0 || (Math.abs(value) >= 0.01 && Math.abs(value) < 1e4)
     ? `${Number(value.toPrecision(3))}`
     : value.toExponential(1);
-const words = ({ least, most }: Range): string =>
+const words = ({ least, most }: ValueRange): string =>
   least === most ? number(least) : `from ${number(least)} to ${number(most)}`;
 
 /** What went wrong in an operation, by its inputs, and what to do. */
 function explained(
   node: Node,
-  inputs: readonly Range[],
+  inputs: readonly ValueRange[],
   calmer: string,
 ): { readonly why: string; readonly fix: string } {
   const [x, y] = inputs;
-  if (node.op === "sqrt" && x!.least < 0) {
+  if (node.op === "sqrt" && x && x.least < 0) {
     return {
-      why: `the square root of a negative number: its argument is ${words(x!)}`,
+      why: `the square root of a negative number: its argument is ${words(x)}`,
       fix: "keep what stands under the root from falling below 0: a mean of squares, and a small number added to it",
     };
   }
-  if (node.op === "log" && x!.least <= 0) {
+  if (node.op === "log" && x && x.least <= 0) {
     return {
-      why: `the logarithm of a number that is not positive: its argument is ${words(x!)}`,
+      why: `the logarithm of a number that is not positive: its argument is ${words(x)}`,
       fix: "keep the argument above 0: add a small number, or take `max(…, 1e-6)`",
     };
   }
-  if (node.op === "div" && y!.least <= 0 && y!.most >= 0) {
-    const negative = node.inputs[1]!.op === "sqrt" ? " (a root of 0)" : "";
+  if (node.op === "div" && y && y.least <= 0 && y.most >= 0) {
+    const negative = node.inputs[1]?.op === "sqrt" ? " (a root of 0)" : "";
     return {
-      why: `a division by zero: the divisor is ${words(y!)}${negative}`,
+      why: `a division by zero: the divisor is ${words(y)}${negative}`,
       fix: "keep the divisor from 0: add a small number to it",
     };
   }
-  if (node.op === "pow" && x!.least <= 0) {
+  if (node.op === "pow" && x && y && x.least <= 0) {
     return {
-      why: `a power of ${words(x!)} to the ${words(y!)}`,
+      why: `a power of ${words(x)} to the ${words(y)}`,
       fix: "keep what is raised to a power above 0, or take a whole number for the power",
     };
   }
-  if (node.op === "exp" && x!.most > 88) {
+  if (node.op === "exp" && x && x.most > 88) {
     return {
-      why: `an exponential that is too large for f32: its argument is ${words(x!)}`,
+      why: `an exponential that is too large for f32: its argument is ${words(x)}`,
       fix: "keep the argument below 88: `softmax` subtracts the largest by itself",
     };
   }

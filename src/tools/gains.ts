@@ -4,10 +4,12 @@
  * few runs.
  */
 import type { Entry, Plan, TensorRef } from "../../runtime/plan.js";
+import { mustAt } from "../../runtime/lookup.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
 import { inputId } from "../step/roles.js";
 import { even } from "./fills.js";
 
+/** A stream whose gain is measured. */
 export interface Probed {
   readonly stream: string;
   /** Sizes of the stream's axes. */
@@ -26,11 +28,11 @@ export function probedOf({ roles }: Pick<Plan, "roles">, { gain }: Readonly<Reco
   return Object.values(mustValue(roles.entries, "gain").outputs).flatMap((role): readonly Probed[] => {
     if (role.kind !== "rowSum") return [];
     const stream = role.name;
-    const [batch, connections] = valueAt(gain.inputs, depthOf(stream))?.shape ?? [1, 0];
+    const [batch = 1, connections = 0] = valueAt(gain.inputs, depthOf(stream))?.shape ?? [];
     const shape: number[] = [];
     const next = (): TensorRef | undefined => valueAt(gain.inputs, placeOf(stream, shape.length));
-    for (let input = next(); input; input = next()) shape.push(input.shape[1]!);
-    return [{ stream, shape, connections: connections!, batch: batch! }];
+    for (let input = next(); input; input = next()) shape.push(mustAt(input.shape, 1));
+    return [{ stream, shape, connections, batch }];
   });
 }
 
@@ -61,23 +63,24 @@ export function probesOf({ stream, shape, connections, batch }: Probed): readonl
   const depths = [
     ...new Set([connections - 1, 0, ...Array.from({ length: kept }, (_, i) => 1 + Math.floor((i * inner) / kept))]),
   ];
-  const all = depths.flatMap((depth) => Array.from({ length: lanes }, (_, lane) => ({ depth, lane })));
-  const runs = Math.ceil(all.length / batch);
+  const places = depths.flatMap((depth) => Array.from({ length: lanes }, (_, lane) => ({ depth, lane })));
+  const runs = Math.ceil(places.length / batch);
   return Array.from({ length: runs }, (_, run) => {
-    const inputs = new Map([
-      [depthOf(stream), new Float32Array(batch * connections)],
-      ...shape.map((size, axis) => [placeOf(stream, axis), new Float32Array(batch * size)] as const),
-    ]);
+    const depthInput = new Float32Array(batch * connections);
+    const placeInputs = shape.map((size) => new Float32Array(batch * size));
     for (let example = 0; example < batch; example++) {
       const at = run * batch + example;
       // What is left of the last run begins anew, elsewhere.
-      const { depth, lane } = all[at % all.length]!;
-      inputs.get(depthOf(stream))![example * connections + depth] = 1;
-      shape.forEach((size, axis) => {
+      const { depth, lane } = mustAt(places, at % places.length);
+      depthInput[example * connections + depth] = 1;
+      for (const [axis, size] of shape.entries()) {
         const place = axis === 0 ? lane : Math.floor(even(axis + 1, at) * size);
-        inputs.get(placeOf(stream, axis))![example * size + place] = 1;
-      });
+        mustAt(placeInputs, axis)[example * size + place] = 1;
+      }
     }
-    return inputs;
+    return new Map([
+      [depthOf(stream), depthInput],
+      ...placeInputs.map((input, axis) => [placeOf(stream, axis), input] as const),
+    ]);
   });
 }
