@@ -21,7 +21,7 @@ import {
   scalarsOf,
   stateRef,
   textOf,
-  type Instance,
+  type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
 import type { CallOptions, Model, ParameterAccess } from "./interface.js";
@@ -35,7 +35,7 @@ import type { Turns } from "./turns.js";
 /** A model that is called: its instance, the queue of its calls, and the host whose files it reads and writes. */
 export interface Called {
   readonly host: Host;
-  readonly instance: Instance;
+  readonly instance: ModelInstance;
   readonly turns: Turns;
 }
 
@@ -186,7 +186,7 @@ function filesOf({ files }: Host): Files {
 
 /** Cotangents of outputs by the inputs of the entry `vjp` that take them. */
 function cotangentsById(
-  { plan }: Instance,
+  { plan }: ModelInstance,
   cotangents: Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, unknown>> {
   const roles = mustValue(plan.roles.entries, "vjp").inputs;
@@ -200,7 +200,7 @@ function cotangentsById(
 }
 
 /** Mean loss over what a source holds out. */
-async function meanLoss(instance: Instance, source: Source, signal: AbortSignal | undefined): Promise<number> {
+async function meanLoss(instance: ModelInstance, source: Source, signal: AbortSignal | undefined): Promise<number> {
   const { plan, entries } = instance;
   const size = mustTrain(plan).batch;
   let total = 0;
@@ -226,7 +226,7 @@ async function meanLoss(instance: Instance, source: Source, signal: AbortSignal 
   );
 }
 
-async function restoreFrom(instance: Instance, files: Files, path: string): Promise<void> {
+async function restoreFrom(instance: ModelInstance, files: Files, path: string): Promise<void> {
   const bytes = await files.readBytes(path);
   try {
     await restore(instance, decode(bytes));

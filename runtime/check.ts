@@ -42,6 +42,7 @@ export function describe(value: unknown): string {
   return tag === "Object" ? "an object" : `${ARTICLE.test(tag) ? "an" : "a"} ${tag}`;
 }
 
+/** Whether a value is an object that is no array: a record, for whoever reads it. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 

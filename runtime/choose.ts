@@ -21,7 +21,7 @@ interface UnitGroup {
 }
 
 /** A choice of units while it is made: what is open is added to, group by group. */
-interface Choice {
+interface UnitChoice {
   readonly prices: ShrinkInfo["prices"];
   /** Shares of the dense model's cost, by measure. */
   readonly targets: ReadonlyMap<string, number>;
@@ -46,7 +46,7 @@ export function decide(
   layers = 0,
 ): Kept {
   const ranked = slots.map((slot) => ({ slot, order: rankedUnits(slot, logits) }));
-  const choice: Choice = {
+  const choice: UnitChoice = {
     prices,
     targets,
     sizes: sizesOf(slots),
@@ -85,7 +85,7 @@ const sizesOf = (slots: readonly SlotInfo[]): ReadonlyMap<string, number> =>
   new Map(slots.map(({ name, size }) => [name, size]));
 
 /** Opens a group where the budgets take it. */
-function tryOpen({ prices, targets, sizes, open }: Choice, { slot, units }: UnitGroup): void {
+function tryOpen({ prices, targets, sizes, open }: UnitChoice, { slot, units }: UnitGroup): void {
   const before = mustGet(open, slot.name);
   open.set(slot.name, [...before, ...units]);
   const shareOf = (name: string): number => (open.get(name)?.length ?? 0) / (sizes.get(name) ?? 1);
@@ -97,7 +97,7 @@ function tryOpen({ prices, targets, sizes, open }: Choice, { slot, units }: Unit
  * Opens a group in its turn. What is inside of a layer waits until that is open: a layer is opened with the least that
  * it can have, and filled.
  */
-function admit(choice: Choice, group: UnitGroup): void {
+function admit(choice: UnitChoice, group: UnitGroup): void {
   const { open, waiting } = choice;
   const { name, kind, layer } = group.slot;
   if (layer !== null && mustGet(open, layer).length === 0)

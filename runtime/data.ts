@@ -10,7 +10,7 @@ import type { DataInfo } from "./plan.js";
 import { mustAt } from "./lookup.js";
 import { siteHash, threefry2x32 } from "./threefry.js";
 import { recordOf } from "./records.js";
-import { roomFor, type Tokenized, type Tokens } from "./tokens.js";
+import { roomFor, type Tokenized, type TokenArray } from "./tokens.js";
 
 /** Batch tensors by name: "corpus.token" -> values of [batch, …]. */
 export type Batch = Readonly<Record<string, Float32Array | Uint32Array>>;
@@ -46,12 +46,12 @@ export function vocabularyOf(text: string): string[] {
   return [...seen].sort((a, b) => a - b).map((code) => String.fromCodePoint(code));
 }
 
-/** Tokens of a text; a character outside the vocabulary is an error that names it. */
+/** TokenArray of a text; a character outside the vocabulary is an error that names it. */
 export const encodeText = (text: string, vocabulary: readonly string[]): Uint32Array =>
   Uint32Array.from(tokensOf(text, vocabulary));
 
 /** The same, in a byte each where the vocabulary fits in bytes. */
-function tokensOf(text: string, vocabulary: readonly string[]): Tokens {
+function tokensOf(text: string, vocabulary: readonly string[]): TokenArray {
   if (typeof text !== "string")
     throw new DataError(
       `the text is ${describe(text)}, and a string is expected`,
@@ -110,7 +110,7 @@ export function tokenSource(info: Characters, { tokens, vocabulary }: Tokenized)
   return sourceOfTokens(info, moved);
 }
 
-function sourceOfTokens({ name, window, holdout }: Characters, tokens: Tokens): Source {
+function sourceOfTokens({ name, window, holdout }: Characters, tokens: TokenArray): Source {
   const cut = Math.floor(tokens.length * (1 - holdout));
   const site = siteHash(`data:${name}`);
   const windows = Math.floor((tokens.length - cut - 1) / window);

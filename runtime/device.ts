@@ -4,30 +4,35 @@
  */
 import { bytesOfPools, type DevicePlan, type TensorRef } from "./plan.js";
 
+/** A kind of device that the runtime has. */
 export type DeviceName = "wasm" | "webgpu" | "javascript";
 
+/** All kinds of devices. */
 export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
 
+/** How a device is opened. */
 export interface OpenOptions {
-  /** Worker threads of the wasm device; all cores, at most 8, when not given. */
+  /** Worker threads of the wasm device, 1 to 64; all cores, at most 8, when not given. */
   readonly threads?: number | undefined;
   /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
   readonly relaxed?: boolean | undefined;
 }
 
+/** Values of a tensor, row-major: of f32 or of u32. */
 export type Words = Float32Array | Uint32Array;
 
+/** A plan that was loaded on a device: its memory and its compiled kernels. */
 export interface Session {
   /**
    * Runs one entry to its end, and reads copies of the tensors asked for in the same submission. Runs of one session do
-   * not overlap.
+   * not overlap. Throws DeviceError when the session is closed, has no such entry, or its device is lost.
    */
   run(entry: string, read?: readonly TensorRef[]): Promise<readonly Words[]>;
   /**
    * Runs one entry dispatch by dispatch: the milliseconds of each, in order. Slower than `run`, and the same results.
    */
   profile(entry: string): Promise<readonly number[]>;
-  /** Writes a tensor, or `data.length` words of it from word `at`. */
+  /** Writes a tensor, or `data.length` words of it from word `at` (0 when not given). */
   write(ref: TensorRef, data: Words, at?: number): void;
   /** A copy of a tensor's values. */
   read(ref: TensorRef): Promise<Words>;
@@ -35,13 +40,16 @@ export interface Session {
   readonly submits: number;
   /** Bytes of all pools. */
   readonly bytes: number;
+  /** Gives the memory back. What is asked of the session later is refused. */
   close(): Promise<void>;
 }
 
+/** A device that is open. */
 export interface Device {
   readonly name: DeviceName;
   /** What it is, for people: "SwiftShader", "2 threads, SIMD", … */
   readonly adapter: string;
+  /** That compute at once, as the runtime sees it: 1 for a GPU. */
   readonly threads: number;
   /** Whether it is a GPU that a CPU emulates. */
   readonly software: boolean;
@@ -54,7 +62,9 @@ export interface Device {
    * shared here (…)".
    */
   readonly notes: readonly string[];
+  /** Loads a plan. Throws DeviceError where it has no code for this device, or does not fit. */
   load(plan: DevicePlan): Promise<Session>;
+  /** Gives the device back. */
   close(): Promise<void>;
 }
 
@@ -71,5 +81,6 @@ export const turn = (): Promise<void> =>
 /** Bytes of all pools of a plan. */
 export const bytesOf = ({ pools }: DevicePlan): number => bytesOfPools(pools);
 
+/** Numbers in a tensor of a shape; 1 for a scalar. */
 export const sizeOf = (ref: { readonly shape: readonly number[] }): number =>
   ref.shape.reduce((product, size) => product * size, 1);

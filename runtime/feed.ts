@@ -9,7 +9,7 @@ import { fieldsOf, textSource, type Batch, type Source } from "./data.js";
 import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { countNotFinite, inWords } from "./finite.js";
-import { entryOf, textOf, type Instance } from "./instance.js";
+import { entryOf, textOf, type ModelInstance } from "./instance.js";
 import { mustGet } from "./lookup.js";
 import { pairsSource, parsePairs } from "./pairs.js";
 import { isOfTheRun, type Entry, type Plan, type TensorRef } from "./plan.js";
@@ -51,7 +51,7 @@ const isDeclared = ({ data, inputs }: Plan, name: string): boolean =>
  * length, no number, or an index beyond its table, and NumericError for one that is not finite. `room` has the copies
  * of an earlier call of the same entry, which are written over: a step of training makes no garbage of its batch.
  */
-export function checkedFor(instance: Instance, name: string, what: string, values: unknown, room?: Fed): Fed {
+export function checkedFor(instance: ModelInstance, name: string, what: string, values: unknown, room?: Fed): Fed {
   const entry = entryOf(instance, name, what);
   if (!isObject(values) || ArrayBuffer.isView(values)) {
     throw new DataError(
@@ -82,7 +82,7 @@ const listed = ({ inputs }: Entry): string =>
     .flatMap(([name, ref]) => (isOfTheRun(name, ref) ? [] : [`\`${name}\``]))
     .join(", ") || "none";
 
-function checkedTensor(instance: Instance, name: string, ref: TensorRef, given: unknown, before?: Words): Words {
+function checkedTensor(instance: ModelInstance, name: string, ref: TensorRef, given: unknown, before?: Words): Words {
   const values = numbersOf(name, given);
   const size = sizeOf(ref);
   if (values.length !== size) {
@@ -118,7 +118,7 @@ function indicesOf(name: string, values: ArrayLike<number>, range: IndexRange | 
 }
 
 /** Writes what was checked, with the scalars of the run as they are at this turn. */
-export function write({ session, step, seed }: Instance, entry: Entry, fed: Fed): void {
+export function write({ session, step, seed }: ModelInstance, entry: Entry, fed: Fed): void {
   for (const [name, ref] of Object.entries(entry.inputs)) {
     // Schedules need the step everywhere: it is the one that would come next.
     session.write(ref, isOfTheRun(name, ref) ? Uint32Array.of(name === "step" ? step : seed) : mustGet(fed, name));
@@ -146,7 +146,7 @@ const isSource = (given: unknown): given is Source =>
   isObject(given) && typeof given["batch"] === "function" && typeof given["holdout"] === "function";
 
 /** The batch of a training step, by a source that may be a caller's own. */
-export function batchOf(instance: Instance, source: Source, size: number): Batch {
+export function batchOf(instance: ModelInstance, source: Source, size: number): Batch {
   const { seed, step } = instance;
   const batch: unknown = source.batch(size, seed, step);
   if (isObject(batch) && typeof batch["then"] === "function") {

@@ -14,6 +14,7 @@ export interface Files {
   writeAtomically(path: string, content: string | Uint8Array): Promise<void>;
 }
 
+/** The platform. */
 export interface Host {
   readonly name: "web" | "node";
   /** Threads that can compute at once. */

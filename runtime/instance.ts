@@ -14,7 +14,7 @@ import type { Closing } from "./choose.js";
 import { firstGates } from "./shrink.js";
 
 /** What all calls on a model share. */
-export interface Instance {
+export interface ModelInstance {
   readonly device: Device;
   readonly seed: number;
   /** These three change when the model shrinks. */
@@ -35,7 +35,7 @@ type Stored = Pick<ParameterInfo | StateInfo, "offset" | "shape">;
 export const stateRef = ({ offset, shape }: Stored): TensorRef => ({ pool: "state", offset, shape, dtype: "f32" });
 
 /** The values of a parameter or a state, row-major. */
-export const readState = async ({ session }: Instance, info: Stored): Promise<Float32Array> =>
+export const readState = async ({ session }: ModelInstance, info: Stored): Promise<Float32Array> =>
   (await session.read(stateRef(info))) as Float32Array;
 
 /** A state before the first step. */
@@ -52,7 +52,7 @@ export const textOf = ({ data }: Plan): Extract<DataInfo, { kind: "characters" }
   data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
 
 /** The entry of a name. `what`: what the model cannot do without it, for the error. */
-export function entryOf({ plan, entries }: Instance, name: string, what: string): Entry {
+export function entryOf({ plan, entries }: ModelInstance, name: string, what: string): Entry {
   const entry = valueAt(entries, name);
   if (!entry) {
     throw new DataError(`${plan.name} cannot ${what}: its spec has ${plan.train ? "no `output`" : "no `loss`"}`);
@@ -64,7 +64,7 @@ export function entryOf({ plan, entries }: Instance, name: string, what: string)
 export type WantedKinds = ReadonlySet<OutputRole["kind"]>;
 
 /** The outputs of an entry, with what they are. */
-export function outputsOf({ plan, entries }: Instance, name: string): readonly OfOutput<TensorRef>[] {
+export function outputsOf({ plan, entries }: ModelInstance, name: string): readonly OfOutput<TensorRef>[] {
   const { outputs: roles } = mustValue(plan.roles.entries, name);
   return Object.entries(mustValue(entries, name).outputs).map(([id, ref]) => [mustValue(roles, id), ref] as const);
 }
@@ -74,7 +74,7 @@ export function outputsOf({ plan, entries }: Instance, name: string): readonly O
  * one submission.
  */
 export async function runEntry(
-  instance: Instance,
+  instance: ModelInstance,
   name: string,
   wanted: WantedKinds | null,
 ): Promise<readonly OfOutput<Words>[]> {
@@ -92,7 +92,7 @@ export const scalarsOf = (results: readonly OfOutput<Words>[]): readonly OfOutpu
 
 /** The tensors that are not finite now, in words and as a report of a step. */
 export async function examine(
-  instance: Instance,
+  instance: ModelInstance,
   step: number,
   more: Partial<Looked> = {},
 ): Promise<{ readonly words: string | null; readonly report: NumericReport }> {
@@ -103,7 +103,7 @@ export async function examine(
 
 /** An error of numbers that are not finite. `text` is handed the tensors, in words; null when all are finite. */
 export async function notFinite(
-  instance: Instance,
+  instance: ModelInstance,
   step: number,
   text: (tensors: string | null) => string,
   more: Partial<Looked> = {},
@@ -118,7 +118,7 @@ const DOMAIN = "a root or a logarithm of what is not positive, or a division by 
  * By what was not finite first. Where all that the step is computed from is finite, an operation is what made it so:
  * before any step that is not the rate's doing.
  */
-function adviceFor(instance: Instance, { tensors, lastFinite }: NumericReport): string {
+function adviceFor(instance: ModelInstance, { tensors, lastFinite }: NumericReport): string {
   const kind = tensors[0]?.kind ?? "gradient";
   switch (kind) {
     case "input":
@@ -139,7 +139,7 @@ function adviceFor(instance: Instance, { tensors, lastFinite }: NumericReport): 
 }
 
 /** What to do about numbers that training has let grow. */
-export function calmer({ plan, device }: Instance): string {
+export function calmer({ plan, device }: ModelInstance): string {
   const half = mustValue(plan.devices, device.name).pools.half > 0;
   return half
     ? "lower the rate, clip the gradients, or take `precision = f32`: half precision ends at 65,504"

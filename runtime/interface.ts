@@ -5,20 +5,25 @@ import type { GenerateOptions } from "./generate.js";
 import type { Plan } from "./plan.js";
 import type { Recompile } from "./choose.js";
 
+/** How a plan is put on a device. */
 export interface LoadOptions {
   /** "auto" takes a hardware GPU, else WebAssembly. */
   readonly device?: DeviceName | "auto" | Device | undefined;
   /** Of initial values and batches; the spec's when not given. */
   readonly seed?: number | undefined;
+  /** Worker threads of the wasm device, 1 to 64; all cores, at most 8, when not given. */
   readonly threads?: number | undefined;
 }
 
+/** What a training step tells. */
 export interface StepMetrics {
   /** 1 after the first step. */
   readonly step: number;
   /** Mean over the batch, in nats a token or an example, before the step's update. */
   readonly loss: number;
+  /** Milliseconds of the step, with putting its batch together and waiting for the device. */
   readonly ms: number;
+  /** Tokens, or examples where the data is no text, a second. */
   readonly tokensPerSecond: number;
   /** Distance from each manifold: the largest violation over all its uses in this batch. */
   readonly constraints: Readonly<Record<string, number>>;
@@ -44,9 +49,11 @@ export interface StepMetrics {
   readonly shrunk: ShrunkMetrics | null;
 }
 
+/** What is left of a model after its gates were decided. */
 export interface ShrunkMetrics {
   /** Shares of the dense model's cost, modelled. */
   readonly share: Readonly<Record<string, number>>;
+  /** Numbers in all parameters. */
   readonly parameters: number;
   /** Whether the step was compiled anew for what is left. If not, closed units go on being computed. */
   readonly compiled: boolean;
@@ -58,6 +65,7 @@ export interface ShrunkMetrics {
   readonly swapMs: number;
 }
 
+/** A monitored claim, as it was measured. */
 export interface ClaimMetrics {
   /** `gain(x) <= 1.6` */
   readonly text: string;
@@ -65,14 +73,17 @@ export interface ClaimMetrics {
   readonly holds: boolean;
 }
 
+/** Options of a call that may take long. */
 export interface CallOptions {
   /** Ends the call: it is rejected with the signal's reason, before its turn or after the batch under way. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a model is trained. */
 export interface TrainOptions {
   /** How many steps more: a whole number, or Infinity. What is left of the page's when not given. */
   readonly steps?: number | undefined;
+  /** Steps between two measurements of gains and claims; 50 when not given, 0 for never. */
   readonly monitor?: number | undefined;
   /** Ends training: the step under way is finished and yielded, and the iterator then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -83,8 +94,10 @@ export interface TrainOptions {
   readonly recompile?: Recompile | undefined;
 }
 
+/** A parameter of a model on a device. */
 export interface ParameterAccess {
   readonly shape: readonly number[];
+  /** Names of the axes, as the page writes them. */
   readonly axes: readonly string[];
   /** A copy of the values, row-major. */
   readonly get: () => Promise<Float32Array>;
@@ -109,6 +122,7 @@ export interface Model {
   readonly device: Device;
   /** Steps trained so far. */
   readonly step: number;
+  /** Of initial values and batches. */
   readonly seed: number;
   /**
    * Trains `steps` more steps on a source, or on text (of pairs, when that is its data); yields after each. Every
@@ -126,15 +140,21 @@ export interface Model {
    * DataError when nothing is held out, NumericError when the loss is not finite.
    */
   holdout(data: Source | string, options?: CallOptions): Promise<number>;
-  /** Mean loss of one batch, nothing changed. */
+  /**
+   * Mean loss of one batch in nats, and the largest distance from each manifold; nothing changes. DataError for a batch
+   * that is not the page's, NumericError for one that is not finite.
+   */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
-  /** Loss and gradients of one batch, by parameter, nothing changed. */
+  /** Loss and gradients of one batch, by parameter and in its shape; nothing changes. Errors as `evaluate`. */
   gradients(
     batch: Batch,
   ): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
-  /** Outputs of a spec with inputs, by name; inputs are [batch, …axes]. */
+  /** Outputs [batch, …axes] of a spec with inputs, by name; inputs are [batch, …axes]. Errors as `evaluate`. */
   forward(inputs: Batch): Promise<Readonly<Record<string, Float32Array>>>;
-  /** Cotangents of inputs and gradients of parameters, for cotangents of the outputs. */
+  /**
+   * Cotangents of inputs and gradients of parameters, each in the shape of what it is of, for cotangents [batch, …axes]
+   * of the outputs, by name. Errors as `evaluate`.
+   */
   vjp(
     inputs: Batch,
     cotangents: Batch,
@@ -148,6 +168,7 @@ export interface Model {
    * be drawn.
    */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
+  /** Every parameter by its name: `layers.0.mlp.up`. */
   parameters(): Readonly<Record<string, ParameterAccess>>;
   /** All parameters and optimizer state, as a safetensors file. */
   checkpoint(): Promise<Uint8Array<ArrayBuffer>>;

@@ -9,7 +9,7 @@ import { sizeOf, turn, type Device } from "./device.js";
 import { DataError, DeviceError, messageOf } from "./errors.js";
 import type { Host } from "./host.js";
 import { drawInto } from "./initialize.js";
-import { atStart, stateRef, type Instance } from "./instance.js";
+import { atStart, stateRef, type ModelInstance } from "./instance.js";
 import type { LoadOptions, Model } from "./interface.js";
 import { mustAt } from "./lookup.js";
 import { checkCompiled, openFor } from "./open.js";
@@ -112,7 +112,7 @@ function roomFor(parameter: ParameterInfo): Float32Array {
 }
 
 /** The model's methods, on an instance. `owned`: whether closing the model closes its device. */
-function modelOf(host: Host, instance: Instance, owned: boolean): Model {
+function modelOf(host: Host, instance: ModelInstance, owned: boolean): Model {
   const turns = createTurns();
   const called: calls.Called = { host, instance, turns };
   let closed: Promise<void> | null = null;

@@ -9,10 +9,11 @@
  * results that the host reads). A fifth, `half`, has words of 16 bits: f16, activations where the page asks for half
  * precision; the host never looks into it. Offsets and sizes are in words; ranges start at multiples of 64 words.
  */
-import type { Roles } from "./roles.js";
+import type { PlanRoles } from "./roles.js";
 
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
+/** A pool of a device's memory. */
 export type PoolName = HostPool | "half";
 
 /** Bytes of a word of each pool. */
@@ -31,6 +32,7 @@ export interface TensorRef {
   readonly dtype: "f32" | "u32";
 }
 
+/** A kernel with what it runs on. */
 export interface Dispatch {
   /** Index into the device's kernels. */
   readonly kernel: number;
@@ -48,6 +50,7 @@ export const COPIES = 16;
 export const copiesOf = ({ offsets }: Dispatch, { buffers }: Pick<KernelInfo, "buffers">): number =>
   Math.max(1, offsets.length / buffers.length || 0);
 
+/** What a device can be asked to run: dispatches in order, with what is written before and read after. */
 export interface Entry {
   readonly dispatches: readonly Dispatch[];
   /** What the host writes before a run: "step", "seed", "corpus.token", "cotangent:y", … */
@@ -56,7 +59,9 @@ export interface Entry {
   readonly outputs: Readonly<Record<string, TensorRef>>;
 }
 
+/** What is known of a kernel beside its code. */
 export interface KernelInfo {
+  /** What it does and on which shapes, for people. */
   readonly name: string;
   /** See src/kernel/ir.ts: groups are split over threads on a CPU; on a GPU one is a workgroup. */
   readonly groups: number;
@@ -76,6 +81,7 @@ export interface KernelInfo {
 
 /** Where a WGSL kernel finds its pools, and the offsets of its dispatch. */
 export const poolBindings: Readonly<Record<PoolName, number>> = { state: 0, work: 1, ints: 2, out: 3, half: 5 };
+/** The binding of the offsets of a dispatch. */
 export const OFFSETS_BINDING = 4;
 /** Workgroups along the first axis of a dispatch, a limit of every adapter; those beyond go on the second. */
 export const GROUPS_IN_X = 65535;
@@ -107,6 +113,7 @@ export type DeviceCode =
   /** A user's own target. */
   | { readonly kind: "other"; readonly text: string };
 
+/** What one device needs. */
 export interface DevicePlan {
   readonly kernels: readonly KernelInfo[];
   readonly code: DeviceCode;
@@ -129,7 +136,9 @@ export type Start =
   /** center + spread * (2 i / (n - 1) - 1) over the last axis; center alone when n = 1. */
   | { readonly kind: "ramp"; readonly center: number; readonly spread: number };
 
+/** A parameter: what it is called, how it starts, and where it lies. */
 export interface ParameterInfo {
+  /** `layers.0.mlp.up` */
   readonly name: string;
   /** As the text writes the axes. */
   readonly shape: readonly number[];
@@ -174,6 +183,7 @@ export const PINNED = 50;
  * `src/step/hard-concrete.ts`).
  */
 export const GAMMA = -0.1;
+/** See `GAMMA`. */
 export const ZETA = 1.1;
 
 /** Units that can be switched off, one after the other in the vector of gates (the state `gates`). */
@@ -267,12 +277,16 @@ export type DataInfo =
       readonly names: readonly string[];
     };
 
+/** How the page says that it is trained. */
 export interface TrainInfo {
+  /** Examples a step. */
   readonly batch: number;
   readonly steps: number;
+  /** Of initial values and batches, where nobody says otherwise. */
   readonly seed: number;
 }
 
+/** A compiled model. */
 export interface Plan {
   readonly format: 1;
   /** The model's name as the spec writes it: `MobyDick`. */
@@ -315,7 +329,7 @@ export interface Plan {
   /** There when nothing more may be switched off: the plan of a model that has shrunk. */
   readonly settled?: true;
   /** What the ids of entries and the names of states stand for. */
-  readonly roles: Roles;
+  readonly roles: PlanRoles;
   /** By device: "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }
@@ -337,7 +351,7 @@ export function tokensOf(plan: Pick<Plan, "name" | "data" | "train">): number {
 }
 
 /*
- * Entries, by convention:
+ * Entries, by convention (ids; `roles` says what each of them is):
  *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and
  *              state
  *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME

@@ -10,7 +10,7 @@ import { sizeOf } from "./device.js";
 import { DataError } from "./errors.js";
 import { findNotFinite, inWords } from "./finite.js";
 import { mustGet } from "./lookup.js";
-import { atStart, readState, stateRef, type Instance } from "./instance.js";
+import { atStart, readState, stateRef, type ModelInstance } from "./instance.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
 
 type Tensors = Checkpoint["tensors"];
@@ -32,7 +32,7 @@ const wantedOf = (plan: Plan): Wanted[] => [
 const leftOf = ({ settled, kept }: Plan): string | undefined => (settled ? JSON.stringify(kept) : undefined);
 
 /** All parameters and states, by the names of a checkpoint. */
-export async function tensorsOf(instance: Instance): Promise<Tensors> {
+export async function tensorsOf(instance: ModelInstance): Promise<Tensors> {
   const tensors = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
   for (const { info, name } of wantedOf(instance.plan)) {
     tensors.set(name, { shape: info.shape, data: await readState(instance, info) });
@@ -41,14 +41,14 @@ export async function tensorsOf(instance: Instance): Promise<Tensors> {
 }
 
 /** What a checkpoint says beside its tensors: of the model as it is at this turn. */
-export function metadataOf({ plan, step, seed }: Instance): Checkpoint["metadata"] {
+export function metadataOf({ plan, step, seed }: ModelInstance): Checkpoint["metadata"] {
   const kept = leftOf(plan);
   const run = { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` };
   return kept === undefined ? run : { ...run, kept };
 }
 
 /** The checkpoint of a model as it is at this turn. */
-export const encoded = async (instance: Instance): Promise<Uint8Array<ArrayBuffer>> => {
+export const encoded = async (instance: ModelInstance): Promise<Uint8Array<ArrayBuffer>> => {
   const metadata = metadataOf(instance);
   return encode({ tensors: await tensorsOf(instance), metadata });
 };
@@ -56,7 +56,7 @@ export const encoded = async (instance: Instance): Promise<Uint8Array<ArrayBuffe
 /**
  * Puts a checkpoint in the model's place. Throws DataError, with nothing written, when it is not one of this model.
  */
-export async function restore(instance: Instance, checkpoint: Checkpoint): Promise<void> {
+export async function restore(instance: ModelInstance, checkpoint: Checkpoint): Promise<void> {
   const { plan, session } = instance;
   const { tensors, metadata } = checkpoint;
   const wanted = wantedOf(plan);

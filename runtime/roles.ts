@@ -93,7 +93,7 @@ export interface EntryRoles {
 }
 
 /** What the ids of a plan stand for. */
-export interface Roles {
+export interface PlanRoles {
   readonly entries: Readonly<Record<string, EntryRoles>>;
   /** By the names of the states. */
   readonly states: Readonly<Record<string, StateRole>>;
@@ -121,5 +121,5 @@ export function mustSingle<T>(kind: SingleKind, all: readonly OfOutput<T>[]): T 
 }
 
 /** The name of the state of a kind; undefined when a plan has none. */
-export const stateNameOf = (roles: Pick<Roles, "states">, kind: StateRole["kind"]): string | undefined =>
+export const stateNameOf = (roles: Pick<PlanRoles, "states">, kind: StateRole["kind"]): string | undefined =>
   Object.entries(roles.states).find(([, role]) => role.kind === kind)?.[0];

@@ -7,7 +7,7 @@
 import { sizeOf, turn } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { ShrunkMetrics } from "./interface.js";
-import { readState, stateRef, type Instance } from "./instance.js";
+import { readState, stateRef, type ModelInstance } from "./instance.js";
 import { mustGet } from "./lookup.js";
 import { parametersOf, type Plan, type ShrinkInfo, type StateInfo } from "./plan.js";
 import { stateNameOf } from "./roles.js";
@@ -27,7 +27,7 @@ function gatesOf({ states, roles }: Plan): StateInfo {
  * when the signal aborts before the smaller step is there: then it is due still.
  */
 export async function shrinkIfDue(
-  instance: Instance,
+  instance: ModelInstance,
   recompile: Recompile | undefined,
   signal: AbortSignal | undefined,
 ): Promise<ShrunkMetrics | null> {
@@ -41,7 +41,7 @@ export async function shrinkIfDue(
 }
 
 /** How much each unit is needed, in the vector of gates. */
-async function ranksOf(instance: Instance, shrinking: ShrinkInfo): Promise<ArrayLike<number>> {
+async function ranksOf(instance: ModelInstance, shrinking: ShrinkInfo): Promise<ArrayLike<number>> {
   if (shrinking.by === "gates") return readState(instance, gatesOf(instance.plan));
   const cut = instance.plan.parameters.filter(({ cuts }) => cuts);
   const values = new Map(await Promise.all(cut.map(async (info) => [info, await readState(instance, info)] as const)));
@@ -50,7 +50,7 @@ async function ranksOf(instance: Instance, shrinking: ShrinkInfo): Promise<Array
 
 /** Decides the gates: closed units are masked, and left out where there is a plan without them. */
 async function settle(
-  instance: Instance,
+  instance: ModelInstance,
   shrinking: ShrinkInfo,
   { next }: Closing,
   signal: AbortSignal | undefined,
@@ -81,7 +81,7 @@ async function settle(
 }
 
 /** Goes on with a smaller plan: its tensors are cut from those of the plan before. */
-async function become(instance: Instance, after: Plan): Promise<void> {
+async function become(instance: ModelInstance, after: Plan): Promise<void> {
   const { plan, device, session } = instance;
   const devicePlan = after.devices[device.name];
   if (!devicePlan) {

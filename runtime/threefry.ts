@@ -7,7 +7,8 @@
 
 const PARITY = 0x1bd11bda;
 
-export type Words = readonly [number, number];
+/** Two words of 32 bits: a key, a counter, or what is drawn. */
+export type WordPair = readonly [number, number];
 
 const rotate = (word: number, by: number): number => (word << by) | (word >>> (32 - by));
 
@@ -15,7 +16,7 @@ const rotate = (word: number, by: number): number => (word << by) | (word >>> (3
  * Two random words for a key and a counter. Signed words throughout, since an engine keeps unsigned ones as floats:
  * that takes twice as long.
  */
-export function threefry2x32(key: Words, counter: Words): [number, number] {
+export function threefry2x32(key: WordPair, counter: WordPair): [number, number] {
   let now = key[0] | 0;
   let next = key[1] | 0;
   let last = now ^ next ^ PARITY;
@@ -43,7 +44,7 @@ export function threefry2x32(key: Words, counter: Words): [number, number] {
 }
 
 /** A number in [0, 1) from two words: 53 bits. */
-export const unit = ([a, b]: Words): number => ((a >>> 5) * 67108864 + (b >>> 6)) / 9007199254740992;
+export const unit = ([a, b]: WordPair): number => ((a >>> 5) * 67108864 + (b >>> 6)) / 9007199254740992;
 
 /** FNV-1a of a name, as a key word: which parameter or which use of a random op this is. */
 export function siteHash(name: string): number {

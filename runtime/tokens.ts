@@ -6,16 +6,16 @@
  */
 
 /** Places in a vocabulary, as small as it allows. */
-export type Tokens = Uint8Array | Uint16Array | Uint32Array;
+export type TokenArray = Uint8Array | Uint16Array | Uint32Array;
 
 /** The tokens of all characters of a text, with the characters, each once, by code point. */
 export interface Tokenized {
-  readonly tokens: Tokens;
+  readonly tokens: TokenArray;
   readonly vocabulary: readonly string[];
 }
 
 /** Room for `count` tokens below `size`. */
-export function roomFor(count: number, size: number): Tokens {
+export function roomFor(count: number, size: number): TokenArray {
   return size <= 0x100 ? new Uint8Array(count) : size <= 0x10000 ? new Uint16Array(count) : new Uint32Array(count);
 }
 
@@ -26,12 +26,15 @@ export interface Malformed {
   readonly byte: number | null;
 }
 
+/** A decoder that text goes into piece by piece. */
 export interface Utf8 {
   /** Takes the next bytes. What is not UTF-8 ends it. */
   push(bytes: Uint8Array): Malformed | null;
+  /** Says whether the text ended within a character. */
   end(): Malformed | null;
 }
 
+/** The code point of a line feed. */
 export const NEWLINE = 0x0a;
 
 /** Decodes UTF-8 (The Unicode Standard, table 3-7) in pieces; a byte order mark at its beginning is no character. */
@@ -85,9 +88,13 @@ export function createUtf8(take: (code: number) => void): Utf8 {
 
 const CODES = 0x110000;
 
+/** Collects the characters of a text. */
 export interface Tokenizer {
+  /** Takes the next character, by its code point. */
   readonly take: (code: number) => void;
+  /** Characters so far. */
   readonly count: () => number;
+  /** All of them. Nothing may be taken after it. */
   end(): Tokenized;
 }
 
@@ -96,7 +103,7 @@ export function createTokenizer(expected: number): Tokenizer {
   // Characters are numbered as they come, and renumbered by code point at the end.
   const numbers = new Int32Array(CODES).fill(-1);
   const codes: number[] = [];
-  let tokens: Tokens = new Uint8Array(Math.max(1, expected));
+  let tokens: TokenArray = new Uint8Array(Math.max(1, expected));
   let count = 0;
   const grow = (length: number, size: number): void => {
     const before = tokens;

@@ -16,7 +16,7 @@ import {
   runEntry,
   scalarsOf,
   textOf,
-  type Instance,
+  type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
 import type { StepMetrics, TrainOptions } from "./interface.js";
@@ -32,7 +32,7 @@ const MONITOR = 50;
 
 /** What is the same for all steps of one iterator. */
 interface TrainingRun {
-  readonly instance: Instance;
+  readonly instance: ModelInstance;
   readonly source: Source;
   readonly monitor: number;
   readonly recompile: Recompile | undefined;
@@ -45,7 +45,7 @@ interface TrainingRun {
 
 /** See `Model.train`. */
 export async function* train(
-  instance: Instance,
+  instance: ModelInstance,
   turns: Turns,
   data: unknown,
   options: TrainOptions | undefined,
@@ -75,7 +75,7 @@ export async function* train(
   });
 }
 
-function runOf(instance: Instance, data: unknown, options: TrainOptions | undefined): TrainingRun {
+function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | undefined): TrainingRun {
   const { plan, step } = instance;
   const given = optionsOf("train", options);
   // A run that only time ends has infinitely many steps.
@@ -197,7 +197,7 @@ async function measured(
 }
 
 /** A step that was not made: it has changed nothing, so what it began with can be looked at. */
-function refused(instance: Instance, said: string, fed: Fed): Promise<NumericError> {
+function refused(instance: ModelInstance, said: string, fed: Fed): Promise<NumericError> {
   const gradients = async (): Promise<Readonly<Record<string, Float32Array>>> => {
     write(instance, entryOf(instance, "gradients", "be differentiated"), fed);
     return named("gradient", await runEntry(instance, "gradients", GRADIENTS)) as Record<string, Float32Array>;

@@ -51,6 +51,7 @@ async function gpu(): Promise<GPU> {
 /** Without it Node reserves addresses beside each memory, so that it need not check them. */
 const noHandler = "--disable-wasm-trap-handler";
 
+/** Node. */
 export const nodeHost: Host = {
   name: "node",
   cores: availableParallelism,

@@ -3,6 +3,7 @@ import { DeviceError } from "../errors.js";
 import type { Host } from "../host.js";
 import { openBlob, openFile } from "./worker.js";
 
+/** A page, or a worker of one. */
 export const webHost: Host = {
   name: "web",
   cores: () => navigator.hardwareConcurrency || 1,

@@ -54,10 +54,10 @@ export const costCommand = (): Command =>
       if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
     });
 
-type Share = CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number];
+type AnyShare = CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number];
 
 /** A row of a table: its name, its share, and the parameters of a block. */
-type ShareRow = readonly [name: string, share: Share, parameters?: string];
+type ShareRow = readonly [name: string, share: AnyShare, parameters?: string];
 
 /** Shares as a table, with an empty line above it. */
 function table({ unit, time_ms: ms }: CostReport, head: string, rows: readonly ShareRow[]): string[] {

@@ -4,7 +4,7 @@
  */
 import type { StateInfo } from "../../runtime/plan.js";
 import { recordOf } from "../../runtime/records.js";
-import type { EntryRoles, InputRole, OutputRole, Roles, StateRole } from "../../runtime/roles.js";
+import type { EntryRoles, InputRole, OutputRole, PlanRoles, StateRole } from "../../runtime/roles.js";
 import type { Builder } from "../graph/builder.js";
 import type { Graph, Node } from "../graph/node.js";
 
@@ -75,7 +75,7 @@ export const rolesOf = ({
 }: {
   readonly graphs: readonly EntryGraph[];
   readonly states: readonly UnplacedState[];
-}): Roles => ({
+}): PlanRoles => ({
   entries: recordOf(graphs.map(({ name, roles }) => [name, roles])),
   states: recordOf(states.map(({ name, role }) => [name, role])),
 });

@@ -15,23 +15,17 @@ import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED } from "./evaluate.js";
 import { gainMonitors } from "./gains.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type KeptFile, type RunInfo } from "./run.js";
-import { outcomeOf, tabulate, type Compared, type Outcome } from "./outcomes.js";
+import { outcomeOf, tabulate, type Compared, type ComparedPage, type Outcome } from "./outcomes.js";
 import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { merged, valueAt } from "../../runtime/records.js";
 
 /** A spec that is ready to be trained. */
-export interface Contender {
-  /** As tables call it. */
-  readonly name: string;
-  readonly text: string;
+export interface Contender extends ComparedPage {
   /** The files that it uses. */
   readonly used: readonly KeptFile[];
-  readonly plan: Plan;
   readonly source: Source;
   readonly recompile: Recompile | undefined;
-  /** What a step takes at the start, modelled; null when it is not known. */
-  readonly joules: number | null;
   /** Equal for equal data. */
   readonly data: string;
   readonly describe: (seed: number) => Omit<RunInfo, "step" | "conditions">;

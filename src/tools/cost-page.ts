@@ -86,13 +86,13 @@ function blockRows({ by_block }: CostReport): readonly Stack[] {
       : phaseStack(name, (phase) => ms_by_phase[phase]);
   });
   if (!rest.length) return stacks;
-  const restOf = (phase: Phase): number => rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0);
+  const restOf = (phase: StepPhase): number => rest.reduce((sum, { ms_by_phase }) => sum + ms_by_phase[phase], 0);
   return [...stacks, phaseStack(`${rest.length} more`, restOf)];
 }
 
-type Phase = (typeof PHASES)[number];
+type StepPhase = (typeof PHASES)[number];
 
-const phaseStack = (name: string, msOf: (phase: Phase) => number): Stack => ({
+const phaseStack = (name: string, msOf: (phase: StepPhase) => number): Stack => ({
   name,
   parts: PHASES.map((phase, colour) => ({
     colour,

@@ -3,9 +3,8 @@
  * row of figures.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import { parametersOf } from "../../runtime/plan.js";
+import { parametersOf, type Plan } from "../../runtime/plan.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
-import type { Contender } from "./compare.js";
 import type { GainMonitor } from "./gains.js";
 import type { Line } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
@@ -39,6 +38,16 @@ export interface Outcome {
   readonly holdouts: readonly RunPoint[];
   readonly gains: readonly RunPoint[];
   readonly backwards: readonly RunPoint[];
+}
+
+/** A page whose runs are compared. */
+export interface ComparedPage {
+  /** As tables call it. */
+  readonly name: string;
+  readonly text: string;
+  readonly plan: Plan;
+  /** What a step takes at the start, modelled; null when it is not known. */
+  readonly joules: number | null;
 }
 
 /** What is told of one spec, over all its seeds. */
@@ -130,9 +139,7 @@ function largestOf(monitors: unknown, names: readonly string[]): number | null {
 }
 
 /** What is told of each contender, of all its runs. Differences and times are those from the first one's runs. */
-export function tabulate(
-  outcomes: ReadonlyMap<Pick<Contender, "name" | "text" | "plan" | "joules">, readonly Outcome[]>,
-): Compared[] {
+export function tabulate(outcomes: ReadonlyMap<ComparedPage, readonly Outcome[]>): Compared[] {
   const [first = []] = outcomes.values();
   return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {
     const over = (key: "loss" | "holdout" | "gain" | "backward" | "seconds" | "ms"): Summary | null =>

@@ -35,15 +35,15 @@ export interface ComparisonTable {
   readonly rows: readonly (readonly string[])[];
 }
 
-type Column = readonly [name: string, textOf: (spec: Compared) => string];
+type TableColumn = readonly [name: string, textOf: (spec: Compared) => string];
 
 /** The table of a comparison. Columns that no spec has anything for are left out. */
 export function tableOf({ specs, seeds }: Comparison): ComparisonTable {
   const [first] = specs;
   const shrinks = specs.some(({ left }) => left);
   const failed = specs.some(({ runs }) => runs.some(({ failure }) => failure !== null));
-  const where = (shown: unknown, ...columns: readonly Column[]): readonly Column[] => (shown ? columns : []);
-  const columns: readonly Column[] = [
+  const where = (shown: unknown, ...columns: readonly TableColumn[]): readonly TableColumn[] => (shown ? columns : []);
+  const columns: readonly TableColumn[] = [
     ["spec", ({ spec }) => spec],
     ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
     ...where(shrinks, [

@@ -48,7 +48,7 @@ export async function tune(
       recordOf(Object.entries(family).flatMap(([skeleton, members]) => (members[i] ? [[skeleton, members[i]]] : []))),
     ),
   ];
-  const tried: Setting[] = [];
+  const tried: TunedSetting[] = [];
   for (const choices of settings) tried.push({ choices, plan: await compileWith(choices), least: new Map() });
   for (let round = 0; round < ROUNDS; round++) {
     for (const { plan, least } of tried) {
@@ -63,7 +63,7 @@ export async function tune(
 }
 
 /** A plan that was timed, and what it was compiled with. */
-interface Setting {
+interface TunedSetting {
   readonly choices: Choices;
   readonly plan: DevicePlan;
   /** Milliseconds of a step by the key of what can be tuned: the least of all rounds. */
@@ -71,7 +71,7 @@ interface Setting {
 }
 
 /** The fastest choice for a kernel. The first setting is the default. */
-function tunedKernel(kernel: string, defaultMs: number, tried: readonly Setting[]): TunedKernel {
+function tunedKernel(kernel: string, defaultMs: number, tried: readonly TunedSetting[]): TunedKernel {
   const [skeleton = ""] = kernel.split("/");
   const candidates = tried.flatMap(({ choices, least }) => {
     const choice = valueAt(choices, skeleton);

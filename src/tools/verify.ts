@@ -200,7 +200,7 @@ interface Tally {
 }
 
 /** States of one phase, and what is looked at in them. */
-interface Phase {
+interface VerifyPhase {
   readonly bench: Bench;
   readonly subjects: readonly VerifiedSubject[];
   readonly when: When;
@@ -212,7 +212,11 @@ type Tallies = ReadonlyMap<VerifiedSubject, Tally>;
  * Visits states: `first` (at most half of the runs, but for what was trained), those that show what coordinates follow,
  * and random ones. `wanted`: how many; as many as take a few seconds when it does not say.
  */
-async function explore(phase: Phase, wanted: number | undefined, first: readonly ModelState[]): Promise<Finding[]> {
+async function explore(
+  phase: VerifyPhase,
+  wanted: number | undefined,
+  first: readonly ModelState[],
+): Promise<Finding[]> {
   const { bench, subjects, when } = phase;
   const { slots, seed, data, vocabulary, baseOf } = bench;
   const batch: BatchChoice = data ? { kind: "data", step: 0 } : { kind: "random", seed: 0 };
@@ -259,7 +263,7 @@ async function millisecondsOf({ measure }: Bench, batch: BatchChoice): Promise<n
 }
 
 /** Measures a state, and counts what was seen of every subject. */
-async function visit({ bench, when }: Phase, tallies: Tallies, state: ModelState): Promise<Measurements> {
+async function visit({ bench, when }: VerifyPhase, tallies: Tallies, state: ModelState): Promise<Measurements> {
   const measured = await bench.measure(state);
   for (const [subject, tally] of tallies) {
     const kind = judged(subject, measured, when);
@@ -278,7 +282,7 @@ async function visit({ bench, when }: Phase, tallies: Tallies, state: ModelState
 
 /** The simplest state that was found to break a subject too. */
 async function simplest(
-  { bench, when }: Phase,
+  { bench, when }: VerifyPhase,
   arbitrary: Arbitrary<ModelState>,
   subject: VerifiedSubject,
   state: ModelState,
