@@ -48,7 +48,7 @@ export type MonitorRole = {
 export type OutputRole =
   /** Scalar: the mean over the batch, before the update. */
   | { readonly kind: "loss" }
-  /** [batch]: the loss of each example. */
+  /** `[batch]`: the loss of each example. */
   | { readonly kind: "losses" }
   /** Scalar: the norm of all gradients, before clipping. */
   | { readonly kind: "norm" }
@@ -61,20 +61,20 @@ export type InputRole =
   | { readonly kind: "cotangent"; readonly name: string }
   /** Scalar: the gain of a stream, as it was measured. */
   | { readonly kind: "gain"; readonly stream: string }
-  /** [batch, connections]: a one at the connection of a stream that is chosen for an example, zeros elsewhere. */
+  /** `[batch, connections]`: a one at the connection of a stream that is chosen for an example, zeros elsewhere. */
   | { readonly kind: "depth"; readonly stream: string }
-  /** [batch, size]: the same for the place along an axis of the stream; 0 is the first behind the batch. */
+  /** `[batch, size]`: the same for the place along an axis of the stream; 0 is the first behind the batch. */
   | { readonly kind: "place"; readonly stream: string; readonly axis: number };
 
 /** What a state is: something that lives on from step to step beside the parameters. */
 export type StateRole =
   /** A moment of the optimizer: of AdamW the first (`m`) and the second (`v`). */
   | { readonly kind: "moment"; readonly moment: Moment; readonly parameter: string }
-  /** [words]: logits of all gates. */
+  /** `[words]`: logits of all gates. */
   | { readonly kind: "gates" }
-  /** [words]: the moments of these. */
+  /** `[words]`: the moments of these. */
   | { readonly kind: "gateMoment"; readonly moment: "m" | "v" }
-  /** [words]: the numbers of the units in the dense model, which the noise of gates is drawn by. */
+  /** `[words]`: the numbers of the units in the dense model, which the noise of gates is drawn by. */
   | { readonly kind: "gateUnits" }
   /** Scalar: the multiplier of a budget, by what it measures. */
   | { readonly kind: "multiplier"; readonly measure: string }

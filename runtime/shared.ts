@@ -3,6 +3,8 @@
  * platform. Their types name nothing that a platform declares (`WebAssembly`, `GPU`): they hold in an app that is
  * checked without those.
  */
+export type * from "./plan.js";
+export type * from "./roles.js";
 export type { GenerateOptions } from "./generate.js";
 export type {
   CallOptions,
@@ -23,4 +25,3 @@ export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } fr
 export type { Batch, Labelled, Source } from "./data.js";
 export { namesOf, pairsSource, parsePairs } from "./pairs.js";
 export type { Pair } from "./pairs.js";
-export type * from "./plan.js";

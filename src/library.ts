@@ -3,6 +3,8 @@
  * rest. What writes TypeScript is large (ts-morph brings a type checker along), so a page takes it by a name of its
  * own, `mhc-lang/typescript`.
  */
+export type * from "../runtime/plan.js";
+export type * from "../runtime/roles.js";
 export { check, compile, modulesOf } from "./compile/compile.js";
 export type {
   CheckOptions,
@@ -29,4 +31,3 @@ export type { KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
 export type { Phase } from "./graph/node.js";
 export type { Monitors } from "./step/measured.js";
-export type * from "../runtime/plan.js";
