@@ -5,18 +5,27 @@
  */
 import type { BinaryOp, Expr, Scalar, Stmt, Type, UnaryOp } from "./ir.js";
 
+/** One f32. */
 export const F32: Type = { of: "f32", lanes: 1 };
+/** One u32. */
 export const U32: Type = { of: "u32", lanes: 1 };
+/** One truth value. */
 export const BOOL: Type = { of: "bool", lanes: 1 };
+/** One address or loop counter. */
 export const INDEX: Type = { of: "index", lanes: 1 };
 
 const scalar = (of: Scalar): Type => ({ of, lanes: 1 });
 const constant = (value: number, of: Scalar): Expr => ({ kind: "const", value, type: scalar(of) });
 
+/** A constant f32. */
 export const f32 = (value: number): Expr => constant(value, "f32");
+/** A constant u32, modulo 2^32. */
 export const u32 = (value: number): Expr => constant(value >>> 0, "u32");
+/** A constant index. */
 export const idx = (value: number): Expr => constant(value, "index");
+/** A constant truth value. */
 export const bool = (value: boolean): Expr => constant(value ? 1 : 0, "bool");
+/** The value of a name. */
 export const ref = (name: string, type: Type): Expr => ({ kind: "ref", name, type });
 /** The name of a variable, to assign to it. */
 export const nameOf = (e: Expr): string => {
@@ -26,6 +35,7 @@ export const nameOf = (e: Expr): string => {
 
 const COMPARISONS: ReadonlySet<BinaryOp> = new Set(["lt", "le", "eq", "ne"]);
 
+/** What an operation on indices is when its constants say it; null when they do not. */
 function fold(op: BinaryOp, a: Expr, b: Expr): Expr | null {
   if (a.type.of !== "index") return null;
   const x = a.kind === "const" ? a.value : null;
@@ -65,7 +75,7 @@ function fold(op: BinaryOp, a: Expr, b: Expr): Expr | null {
       if (x === 0) return b;
       if (y === 0) return a;
       if (x !== null) return add(b, a);
-      if (inner?.op === "add" && inner.b.kind === "const") return add(inner.a, idx(inner.b.value + y!));
+      if (y !== null && inner?.op === "add" && inner.b.kind === "const") return add(inner.a, idx(inner.b.value + y));
       if (y === null && b.kind === "binary" && b.op === "add" && b.b.kind === "const") return add(add(a, b.a), b.b);
       if (y === null && a.kind === "binary" && a.op === "add" && a.b.kind === "const") return add(add(a.a, b), a.b);
       return null;
@@ -76,7 +86,8 @@ function fold(op: BinaryOp, a: Expr, b: Expr): Expr | null {
       if (x === 1) return b;
       if (y === 1) return a;
       if (x !== null) return mul(b, a);
-      return inner?.op === "mul" && inner.b.kind === "const" ? mul(inner.a, idx(inner.b.value * y!)) : null;
+      if (y === null || inner?.op !== "mul" || inner.b.kind !== "const") return null;
+      return mul(inner.a, idx(inner.b.value * y));
     case "div":
       return x === 0 ? idx(0) : y === 1 ? a : null;
     case "rem":
@@ -86,53 +97,85 @@ function fold(op: BinaryOp, a: Expr, b: Expr): Expr | null {
   }
 }
 
+/** An operation of two operands; index arithmetic folds where it can. */
 export function binary(op: BinaryOp, a: Expr, b: Expr): Expr {
   const folded = fold(op, a, b);
   if (folded) return folded;
   return { kind: "binary", op, a, b, type: COMPARISONS.has(op) ? { of: "bool", lanes: a.type.lanes } : a.type };
 }
 
+/** An operation of one operand, of its type. */
 export const unary = (op: UnaryOp, a: Expr): Expr => ({ kind: "unary", op, a, type: a.type });
 
 const two =
   (op: BinaryOp) =>
   (a: Expr, b: Expr): Expr =>
     binary(op, a, b);
+/** a + b. */
 export const add = two("add");
+/** a - b. */
 export const sub = two("sub");
+/** a * b. */
 export const mul = two("mul");
+/** a / b; of index and u32 without the rest. */
 export const div = two("div");
+/** The rest of a / b, of index and u32. */
 export const rem = two("rem");
+/** The smaller. */
 export const min = two("min");
+/** The larger. */
 export const max = two("max");
+/** a to the power b, of f32. */
 export const pow = two("pow");
+/** Whether a < b. */
 export const lt = two("lt");
+/** Whether a <= b. */
 export const le = two("le");
+/** Whether a = b. */
 export const eq = two("eq");
+/** Whether a and b differ. */
 export const ne = two("ne");
+/** Both, of bool; bitwise of u32. */
 export const and = two("and");
+/** Either, of bool; bitwise of u32. */
 export const or = two("or");
+/** Bitwise, of u32 and index. */
 export const xor = two("xor");
+/** a with its bits moved up by b. */
 export const shl = two("shl");
+/** a with its bits moved down by b, zeros behind them. */
 export const shr = two("shr");
 
 const one =
   (op: UnaryOp) =>
   (a: Expr): Expr =>
     unary(op, a);
+/** -a. */
 export const neg = one("neg");
+/** e to the power a. */
 export const exp = one("exp");
+/** The natural logarithm. */
 export const log = one("log");
+/** The square root. */
 export const sqrt = one("sqrt");
+/** The hyperbolic tangent. */
 export const tanh = one("tanh");
+/** The error function. */
 export const erf = one("erf");
+/** |a|. */
 export const abs = one("abs");
+/** The sine of a, in radians. */
 export const sin = one("sin");
+/** The cosine of a, in radians. */
 export const cos = one("cos");
+/** The largest whole number that is not above a. */
 export const floor = one("floor");
+/** The other truth value. */
 export const not = one("not");
 
+/** a * b + c, of f32. */
 export const fma = (a: Expr, b: Expr, c: Expr): Expr => ({ kind: "fma", a, b, c, type: a.type });
+/** `then` where the condition is true, else `otherwise`: both are computed. */
 export const select = (condition: Expr, then: Expr, otherwise: Expr): Expr => ({
   kind: "select",
   condition,
@@ -140,24 +183,30 @@ export const select = (condition: Expr, then: Expr, otherwise: Expr): Expr => ({
   else: otherwise,
   type: then.type,
 });
+/** The words from `index` on of a buffer or array: as many as the type has lanes. */
 export const load = (from: string, index: Expr, type: Type): Expr => ({ kind: "load", from, index, type });
+/** The same number as another type; itself where the type is the same already. */
 export const cast = (a: Expr, type: Type): Expr => {
   if (a.type.of === type.of) return a;
   if (a.kind === "const" && a.type.of !== "f32" && type.of !== "bool")
     return { kind: "const", value: a.value, type: scalar(type.of) };
   return { kind: "cast", a, type: { of: type.of, lanes: a.type.lanes } };
 };
+/** The same bits as f32 or u32. */
 export const bitcast = (a: Expr, of: "f32" | "u32"): Expr => ({
   kind: "bitcast",
   a,
   type: { of, lanes: a.type.lanes },
 });
+/** Four lanes of one value. */
 export const splat = (a: Expr): Expr => ({ kind: "splat", a, type: { of: a.type.of, lanes: 4 } });
+/** Four values as lanes. */
 export const lanes = (items: readonly [Expr, Expr, Expr, Expr]): Expr => ({
   kind: "lanes",
   items,
   type: { of: items[0].type.of, lanes: 4 },
 });
+/** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
 export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, number, number]): Expr => ({
   kind: "shuffle",
   a,
@@ -165,7 +214,9 @@ export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, numbe
   order,
   type: a.type,
 });
+/** One lane. */
 export const extract = (a: Expr, lane: 0 | 1 | 2 | 3): Expr => ({ kind: "extract", a, lane, type: scalar(a.type.of) });
+/** The value of a in invocation `lane` of the own cluster of `width` (see `Expr`). */
 export const exchange = (a: Expr, lane: Expr, width: number): Expr => ({
   kind: "exchange",
   a,
@@ -174,10 +225,15 @@ export const exchange = (a: Expr, lane: Expr, width: number): Expr => ({
   type: a.type,
 });
 
+/** Declares a name for a value. */
 export const letS = (name: string, value: Expr): Stmt => ({ kind: "let", name, value });
+/** Declares a variable. */
 export const varS = (name: string, value: Expr): Stmt => ({ kind: "var", name, value });
+/** Gives a variable another value. */
 export const assign = (name: string, value: Expr): Stmt => ({ kind: "assign", name, value });
+/** Stores a value, of as many words as it has lanes, from `index` on. */
 export const store = (to: string, index: Expr, value: Expr): Stmt => ({ kind: "store", to, index, value });
+/** A loop: for (name = from; name < to; name += step). */
 export const forS = (name: string, from: Expr, to: Expr, step: number, body: readonly Stmt[]): Stmt => ({
   kind: "for",
   name,
@@ -186,12 +242,16 @@ export const forS = (name: string, from: Expr, to: Expr, step: number, body: rea
   step,
   body,
 });
+/** A choice between two blocks. */
 export const ifS = (condition: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt => ({
   kind: "if",
   condition,
   then,
   else: otherwise,
 });
+/** Declares a private array of `size` words. */
 export const arrayS = (name: string, of: "f32" | "u32", size: number): Stmt => ({ kind: "array", name, of, size });
+/** Declares memory of `size` words that a workgroup shares, at the top of the body. */
 export const sharedS = (name: string, of: "f32" | "u32", size: number): Stmt => ({ kind: "shared", name, of, size });
+/** All invocations of the workgroup meet; with `storage` they see each other's stores to buffers too. */
 export const barrier = (storage = false): Stmt => ({ kind: "barrier", storage });

@@ -14,6 +14,7 @@
  */
 
 import type { PoolName } from "../../runtime/plan.js";
+/** Where a buffer lies (`runtime/plan.ts`): `state`, `work`, `ints`, `out` or `half`. */
 export type { PoolName };
 
 /**
@@ -30,29 +31,35 @@ export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = {
 
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
 export type Scalar = "f32" | "u32" | "bool" | "index";
-/** Four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four lanes are a vec4. */
+/** The type of a value: four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four lanes are a vec4. */
 export interface Type {
   readonly of: Scalar;
   readonly lanes: 1 | 4;
 }
 
+/** A range of a pool that a kernel loads from or stores to. */
 export interface Buffer {
   readonly name: string;
   readonly pool: PoolName;
   readonly access: "read" | "write" | "read_write";
 }
 
+/** A kernel, whole: what `verify.ts` checks and a printer prints. */
 export interface Kernel {
   /** A readable stem such as "matmul" or "row_softmax"; made unique by the plan. */
   readonly name: string;
+  /** How many groups it runs for, 1 at least. */
   readonly groups: number;
+  /** Invocations of a group; 1 on a CPU. */
   readonly workgroup: number;
   /** In the order of the dispatch's offsets. */
   readonly buffers: readonly Buffer[];
   readonly body: readonly Stmt[];
 }
 
+/** Operations of one operand: `not` of bool, all others of f32. */
 export type UnaryOp = "neg" | "exp" | "log" | "sqrt" | "tanh" | "erf" | "abs" | "sin" | "cos" | "floor" | "not";
+/** Operations of two operands of one type (see `binary` in `Expr`). */
 export type BinaryOp =
   | "add"
   | "sub"
@@ -72,7 +79,10 @@ export type BinaryOp =
   | "shl"
   | "shr";
 
-/** Where a load or store goes: a buffer of the kernel, or an `array` or `shared` declared in its body. */
+/**
+ * A value, with its type. `from` of a load names a buffer of the kernel, or an `array` or `shared` that its body
+ * declares.
+ */
 export type Expr =
   | { readonly kind: "const"; readonly value: number; readonly type: Type }
   | { readonly kind: "ref"; readonly name: string; readonly type: Type }
@@ -108,6 +118,7 @@ export type Expr =
    */
   | { readonly kind: "exchange"; readonly a: Expr; readonly lane: Expr; readonly width: number; readonly type: Type };
 
+/** A statement of a body. Names are in scope behind their declaration, inside of its block. */
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }

@@ -13,6 +13,7 @@ const group = k.ref("group", k.INDEX);
 export const turnsOf = ({ from, to, step }: Extract<Stmt, { readonly kind: "for" }>): number | null =>
   from.kind === "const" && to.kind === "const" ? Math.ceil((to.value - from.value) / step) : null;
 
+/** A body whose short loops count their turns from `group`. */
 export const keepLoops = (body: readonly Stmt[]): Stmt[] =>
   body.map((s): Stmt => {
     if (s.kind === "if") return { ...s, then: keepLoops(s.then), else: keepLoops(s.else) };

@@ -13,14 +13,15 @@
 import * as k from "./build.js";
 import type { Expr, UnaryOp } from "./ir.js";
 
+/** Names the value of an expression that stands more than once. */
 type Bind = (value: Expr) => Expr;
 
 const constant = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.f32(value)) : k.f32(value));
 const word = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.u32(value)) : k.u32(value));
 
 /** Horner's rule, highest coefficient first. */
-const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
-  coefficients.slice(1).reduce<Expr>((sum, c) => k.fma(sum, x, constant(x, c)), constant(x, coefficients[0]!));
+const polynomial = (x: Expr, [highest, ...others]: readonly [number, ...number[]]): Expr =>
+  others.reduce<Expr>((sum, c) => k.fma(sum, x, constant(x, c)), constant(x, highest));
 
 /**
  * Lowest coefficient first: neighbours are joined by x, the pairs by Horner's rule in x^2. Two polynomials of one
@@ -170,10 +171,10 @@ export function power(x: Expr, y: Expr, bind: Bind): Expr {
   if (whole !== null && Number.isInteger(whole) && Math.abs(whole) <= LARGEST_POWER) {
     let result: Expr | null = null;
     let square = bind(x);
-    for (let rest = Math.abs(whole); rest > 0;) {
-      if (rest % 2 === 1) result = result === null ? square : bind(k.mul(result, square));
-      rest = Math.floor(rest / 2);
-      if (rest > 0) square = bind(k.mul(square, square));
+    for (let remaining = Math.abs(whole); remaining > 0;) {
+      if (remaining % 2 === 1) result = result === null ? square : bind(k.mul(result, square));
+      remaining = Math.floor(remaining / 2);
+      if (remaining > 0) square = bind(k.mul(square, square));
     }
     const product = result ?? constant(x, 1);
     return whole < 0 ? k.div(constant(x, 1), product) : product;
@@ -185,8 +186,10 @@ export function power(x: Expr, y: Expr, bind: Bind): Expr {
   return whole !== null ? general : k.select(k.eq(exponent, constant(x, 0)), constant(x, 1), general);
 }
 
+/** Ops that some targets lack. */
 export type Elementary = Extract<UnaryOp, "exp" | "log" | "tanh" | "erf" | "sin" | "cos">;
 
+/** Each as arithmetic, of an operand that is named or a constant. */
 export const elementary: Readonly<Record<Elementary, (x: Expr, bind: Bind) => Expr>> = {
   exp,
   log,
@@ -196,4 +199,5 @@ export const elementary: Readonly<Record<Elementary, (x: Expr, bind: Bind) => Ex
   cos: (x, bind) => sine(x, 1, bind),
 };
 
+/** Whether an op is one of them. */
 export const isElementary = (op: string): op is Elementary => Object.hasOwn(elementary, op);

@@ -40,235 +40,286 @@ const UNARY: ReadonlySet<string> = new Set<UnaryOp>([
 const CALLED: ReadonlySet<string> = new Set<BinaryOp>(["min", "max", "pow"]);
 const SCALARS: ReadonlySet<string> = new Set<Scalar>(["f32", "u32", "bool", "index"]);
 
+/** What is read so far, and what it declares. */
+interface Reader {
+  readonly tokens: readonly string[];
+  /** The token that comes next. */
+  at: number;
+  /** Types of declared names. */
+  readonly types: Map<string, Type>;
+  /** Element types of buffers and arrays. */
+  readonly memories: Map<string, "f32" | "u32">;
+}
+
 /** A minus sign that touches digits is part of the number: text.ts puts spaces around operators. */
 function tokenize(text: string): string[] {
   const tokens: string[] = [];
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < text.trimEnd().length) {
     const at = TOKEN.lastIndex;
-    const found = TOKEN.exec(text);
-    if (!found) throw new Error(`kernel text: cannot read ${JSON.stringify(text.slice(at, at + 20))}`);
-    const token = found[1] ?? found[2] ?? found[3]!;
+    const [, word, number, sign] = TOKEN.exec(text) ?? [];
+    const token = word ?? number ?? sign;
+    if (token === undefined) throw new Error(`kernel text: cannot read ${JSON.stringify(text.slice(at, at + 20))}`);
     tokens.push(token);
     // "v.2" and "x[i].x4.0" would otherwise read the rest as a decimal.
-    if (token === "." && /\d/.test(text[TOKEN.lastIndex] ?? "")) {
-      tokens.push(text[TOKEN.lastIndex]!);
+    const digit = text[TOKEN.lastIndex] ?? "";
+    if (token === "." && /\d/.test(digit)) {
+      tokens.push(digit);
       TOKEN.lastIndex++;
     }
   }
   return tokens;
 }
 
+/** The kernel of a text. Throws an Error that shows what stands where something else was expected. */
 export function parseKernel(text: string): Kernel {
-  const tokens = tokenize(text);
   const types = new Map<string, Type>([
     ["group", k.INDEX],
     ["local", k.INDEX],
   ]);
-  const memories = new Map<string, "f32" | "u32">();
-  let at = 0;
-
-  const fail = (wanted: string): never => {
-    throw new Error(`kernel text: expected ${wanted}, found ${tokens.slice(at, at + 5).join(" ") || "the end"}`);
-  };
-  const next = (): string => tokens[at++] ?? fail("more");
-  const accept = (token: string): boolean => tokens[at] === token && ++at > 0;
-  const expect = (token: string): void => void (accept(token) || fail(token));
-  const name = (): string => (/^[A-Za-z_]/.test(tokens[at] ?? "") ? next() : fail("a name"));
-  const integer = (): number => (/^\d+$/.test(tokens[at] ?? "") ? Number(next()) : fail("a whole number"));
-  function oneOf<T extends string>(...words: readonly T[]): T {
-    const found = words.find((word) => word === tokens[at]);
-    if (found === undefined) return fail(words.join(" or "));
-    at++;
-    return found;
-  }
-  const type = (): Type => {
-    const word = next();
-    const of = word.endsWith("x4") ? word.slice(0, -2) : word;
-    if (!SCALARS.has(of)) return fail("a type");
-    return { of: of as Scalar, lanes: word.endsWith("x4") ? 4 : 1 };
-  };
-
-  function list(): Expr[] {
-    expect("(");
-    const items = [expr()];
-    while (accept(",")) items.push(expr());
-    expect(")");
-    return items;
-  }
-
-  function expr(): Expr {
-    let e = primary();
-    while (tokens[at] === "." && /^[0-3]$/.test(tokens[at + 1] ?? "")) {
-      at++;
-      e = k.extract(e, Number(next()) as 0 | 1 | 2 | 3);
-    }
-    return e;
-  }
-
-  function primary(): Expr {
-    if (accept("(")) {
-      const a = expr();
-      if (accept("?")) {
-        const then = expr();
-        expect(":");
-        const otherwise = expr();
-        expect(")");
-        return k.select(a, then, otherwise);
-      }
-      const op = OPERATORS.get(next()) ?? fail("an operator");
-      const b = expr();
-      expect(")");
-      return raw(op, a, b);
-    }
-    const word = next();
-    if (/^-?\d|^-?inf$/.test(word)) return literal(word);
-    if (word === "nan") return k.f32(Number.NaN);
-    if (word === "true" || word === "false") return k.bool(word === "true");
-    if (tokens[at] === "[") {
-      at++;
-      const index = expr();
-      expect("]");
-      return k.load(word, index, {
-        of: memories.get(word) ?? fail(`memory instead of ${word}`),
-        lanes: wide() ? 4 : 1,
-      });
-    }
-    if (tokens[at] !== "(") return k.ref(word, types.get(word) ?? fail(`a declared name instead of ${word}`));
-    const items = list();
-    const [a, b, c, d] = items;
-    if (UNARY.has(word)) return k.unary(word as UnaryOp, a!);
-    if (CALLED.has(word)) return raw(word as BinaryOp, a!, b ?? fail("two operands"));
-    if (SCALARS.has(word)) return { kind: "cast", a: a!, type: { of: word as Scalar, lanes: a!.type.lanes } };
-    switch (word) {
-      case "bits_f32":
-        return k.bitcast(a!, "f32");
-      case "bits_u32":
-        return k.bitcast(a!, "u32");
-      case "splat":
-        return k.splat(a!);
-      case "fma":
-        return k.fma(a!, b ?? fail("three operands"), c ?? fail("three operands"));
-      case "lanes":
-        return k.lanes([a!, b ?? fail("four items"), c ?? fail("four items"), d ?? fail("four items")]);
-      case "shuffle": {
-        const order = items.slice(2).map((lane) => (lane.kind === "const" ? lane.value : fail("a lane")));
-        if (order.length !== 4) fail("two vectors and four lanes");
-        return k.shuffle(a!, b!, order as [number, number, number, number]);
-      }
-      case "exchange":
-        return k.exchange(a!, b ?? fail("a lane"), c?.kind === "const" ? c.value : fail("a width"));
-      default:
-        return fail(`an operation instead of ${word}`);
-    }
-  }
-
-  /** As written: nothing is folded. */
-  function raw(op: BinaryOp, a: Expr, b: Expr): Expr {
-    const compared = op === "lt" || op === "le" || op === "eq" || op === "ne";
-    return { kind: "binary", op, a, b, type: compared ? { of: "bool", lanes: a.type.lanes } : a.type };
-  }
-
-  function literal(word: string): Expr {
-    if (word.endsWith("inf")) return k.f32(word.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY);
-    if (word.endsWith("u")) return k.u32(Number(word.slice(0, -1)));
-    return /[.e]/.test(word) ? k.f32(Number(word)) : k.idx(Number(word));
-  }
-
-  const wide = (): boolean => tokens[at] === "." && tokens[at + 1] === "x4" && (at += 2) > 0;
-
-  function block(): Stmt[] {
-    const stmts: Stmt[] = [];
-    expect("{");
-    while (!accept("}")) stmts.push(stmt());
-    return stmts;
-  }
-
-  function memory(kind: "array" | "shared"): Stmt {
-    const of = name();
-    expect(":");
-    const element = oneOf("f32", "u32");
-    expect("[");
-    const size = integer();
-    expect("]");
-    memories.set(of, element);
-    return { kind, name: of, of: element, size };
-  }
-
-  function stmt(): Stmt {
-    const word = name();
-    switch (word) {
-      case "let":
-      case "var": {
-        const declared = name();
-        expect(":");
-        const of = type();
-        expect("=");
-        const value = expr();
-        types.set(declared, of);
-        return { kind: word, name: declared, value };
-      }
-      case "for": {
-        const loop = name();
-        expect("=");
-        const from = expr();
-        expect("to");
-        const to = expr();
-        expect("step");
-        const step = integer();
-        types.set(loop, k.INDEX);
-        return k.forS(loop, from, to, step, block());
-      }
-      case "if": {
-        const condition = expr();
-        const then = block();
-        return k.ifS(condition, then, accept("else") ? block() : []);
-      }
-      case "array":
-      case "shared":
-        return memory(word);
-      case "barrier": {
-        const storage = accept("(");
-        if (storage) {
-          expect("storage");
-          expect(")");
-        }
-        return k.barrier(storage);
-      }
-      default: {
-        if (accept("=")) return k.assign(word, expr());
-        expect("[");
-        const index = expr();
-        expect("]");
-        wide();
-        expect("=");
-        return k.store(word, index, expr());
-      }
-    }
-  }
-
-  function buffer(): Buffer {
-    const of = name();
-    expect(":");
-    const access = oneOf("read", "write", "read_write");
-    const pool = oneOf<PoolName>("state", "work", "ints", "out", "half");
-    memories.set(of, poolType[pool]);
-    return { name: of, pool, access };
-  }
-
-  expect("kernel");
-  const called = name();
+  const reader: Reader = { tokens: tokenize(text), at: 0, types, memories: new Map() };
+  expect(reader, "kernel");
+  const name = readName(reader);
   const buffers: Buffer[] = [];
-  expect("(");
-  while (!accept(")")) {
-    buffers.push(buffer());
-    if (tokens[at] !== ")") expect(",");
+  expect(reader, "(");
+  while (!accept(reader, ")")) {
+    buffers.push(readBuffer(reader));
+    if (peek(reader) !== ")") expect(reader, ",");
   }
-  expect("groups");
-  const groups = integer();
-  expect("workgroup");
-  const workgroup = integer();
-  const body = block();
-  if (at !== tokens.length) fail("the end");
-  return { name: called, groups, workgroup, buffers, body };
+  expect(reader, "groups");
+  const groups = readInteger(reader);
+  expect(reader, "workgroup");
+  const workgroup = readInteger(reader);
+  const body = readBlock(reader);
+  if (reader.at !== reader.tokens.length) fail(reader, "the end");
+  return { name, groups, workgroup, buffers, body };
+}
+
+function fail({ tokens, at }: Reader, wanted: string): never {
+  throw new Error(`kernel text: expected ${wanted}, found ${tokens.slice(at, at + 5).join(" ") || "the end"}`);
+}
+
+/** The next token, or the one so many behind it; "" at the end. */
+const peek = ({ tokens, at }: Reader, ahead = 0): string => tokens[at + ahead] ?? "";
+
+function next(reader: Reader): string {
+  const token = reader.tokens[reader.at++];
+  return token ?? fail(reader, "more");
+}
+
+/** Steps over a token, if it is the next. */
+function accept(reader: Reader, token: string): boolean {
+  const isNext = reader.tokens[reader.at] === token;
+  if (isNext) reader.at++;
+  return isNext;
+}
+
+const expect = (reader: Reader, token: string): void => void (accept(reader, token) || fail(reader, token));
+
+const readName = (reader: Reader): string => (/^[A-Za-z_]/.test(peek(reader)) ? next(reader) : fail(reader, "a name"));
+
+const readInteger = (reader: Reader): number =>
+  /^\d+$/.test(peek(reader)) ? Number(next(reader)) : fail(reader, "a whole number");
+
+function readOneOf<T extends string>(reader: Reader, ...words: readonly T[]): T {
+  const match = words.find((word) => word === reader.tokens[reader.at]);
+  if (match === undefined) return fail(reader, words.join(" or "));
+  reader.at++;
+  return match;
+}
+
+const isScalar = (word: string): word is Scalar => SCALARS.has(word);
+const isUnary = (word: string): word is UnaryOp => UNARY.has(word);
+const isCalled = (word: string): word is BinaryOp => CALLED.has(word);
+
+function readType(reader: Reader): Type {
+  const word = next(reader);
+  const of = word.endsWith("x4") ? word.slice(0, -2) : word;
+  return isScalar(of) ? { of, lanes: word.endsWith("x4") ? 4 : 1 } : fail(reader, "a type");
+}
+
+function readExpr(reader: Reader): Expr {
+  let e = readPrimary(reader);
+  while (peek(reader) === "." && /^[0-3]$/.test(peek(reader, 1))) {
+    reader.at++;
+    e = k.extract(e, Number(next(reader)) as 0 | 1 | 2 | 3);
+  }
+  return e;
+}
+
+function readPrimary(reader: Reader): Expr {
+  if (accept(reader, "(")) return readParenthesized(reader);
+  const word = next(reader);
+  if (/^-?\d|^-?inf$/.test(word)) return literal(word);
+  if (word === "nan") return k.f32(Number.NaN);
+  if (word === "true" || word === "false") return k.bool(word === "true");
+  if (peek(reader) === "[") return readLoad(reader, word);
+  if (peek(reader) === "(") return readCall(reader, word);
+  return k.ref(word, reader.types.get(word) ?? fail(reader, `a declared name instead of ${word}`));
+}
+
+/** What follows a parenthesis: a choice or a binary operation. */
+function readParenthesized(reader: Reader): Expr {
+  const a = readExpr(reader);
+  if (accept(reader, "?")) {
+    const then = readExpr(reader);
+    expect(reader, ":");
+    const otherwise = readExpr(reader);
+    expect(reader, ")");
+    return k.select(a, then, otherwise);
+  }
+  const op = OPERATORS.get(next(reader)) ?? fail(reader, "an operator");
+  const b = readExpr(reader);
+  expect(reader, ")");
+  return unfolded(op, a, b);
+}
+
+function readLoad(reader: Reader, from: string): Expr {
+  const index = readIndex(reader);
+  const of = reader.memories.get(from) ?? fail(reader, `memory instead of ${from}`);
+  return k.load(from, index, { of, lanes: acceptWide(reader) ? 4 : 1 });
+}
+
+/** An index in brackets. */
+function readIndex(reader: Reader): Expr {
+  expect(reader, "[");
+  const index = readExpr(reader);
+  expect(reader, "]");
+  return index;
+}
+
+/** Steps over ".x4", if it is next. */
+const acceptWide = (reader: Reader): boolean =>
+  peek(reader) === "." && peek(reader, 1) === "x4" && (reader.at += 2) > 0;
+
+/** An operation that is written as a call. */
+function readCall(reader: Reader, word: string): Expr {
+  const items = readItems(reader);
+  const [a, b, c, d] = items;
+  if (isUnary(word)) return k.unary(word, a);
+  if (isCalled(word)) return unfolded(word, a, b ?? fail(reader, "two operands"));
+  if (isScalar(word)) return { kind: "cast", a, type: { of: word, lanes: a.type.lanes } };
+  switch (word) {
+    case "bits_f32":
+      return k.bitcast(a, "f32");
+    case "bits_u32":
+      return k.bitcast(a, "u32");
+    case "splat":
+      return k.splat(a);
+    case "fma":
+      return b && c ? k.fma(a, b, c) : fail(reader, "three operands");
+    case "lanes":
+      return b && c && d ? k.lanes([a, b, c, d]) : fail(reader, "four items");
+    case "shuffle": {
+      const order = items.slice(2).map((lane) => (lane.kind === "const" ? lane.value : fail(reader, "a lane")));
+      if (!b || order.length !== 4) return fail(reader, "two vectors and four lanes");
+      return k.shuffle(a, b, order as [number, number, number, number]);
+    }
+    case "exchange":
+      if (!b) return fail(reader, "a lane");
+      return k.exchange(a, b, c?.kind === "const" ? c.value : fail(reader, "a width"));
+    default:
+      return fail(reader, `an operation instead of ${word}`);
+  }
+}
+
+/** Expressions in parentheses, one at least. */
+function readItems(reader: Reader): [Expr, ...Expr[]] {
+  expect(reader, "(");
+  const items: [Expr, ...Expr[]] = [readExpr(reader)];
+  while (accept(reader, ",")) items.push(readExpr(reader));
+  expect(reader, ")");
+  return items;
+}
+
+/** A binary operation as it is written: nothing is folded. */
+function unfolded(op: BinaryOp, a: Expr, b: Expr): Expr {
+  const isComparison = op === "lt" || op === "le" || op === "eq" || op === "ne";
+  return { kind: "binary", op, a, b, type: isComparison ? { of: "bool", lanes: a.type.lanes } : a.type };
+}
+
+function literal(word: string): Expr {
+  if (word.endsWith("inf")) return k.f32(word.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY);
+  if (word.endsWith("u")) return k.u32(Number(word.slice(0, -1)));
+  return /[.e]/.test(word) ? k.f32(Number(word)) : k.idx(Number(word));
+}
+
+function readBlock(reader: Reader): Stmt[] {
+  const stmts: Stmt[] = [];
+  expect(reader, "{");
+  while (!accept(reader, "}")) stmts.push(readStmt(reader));
+  return stmts;
+}
+
+function readStmt(reader: Reader): Stmt {
+  const word = readName(reader);
+  switch (word) {
+    case "let":
+    case "var": {
+      const name = readName(reader);
+      expect(reader, ":");
+      const type = readType(reader);
+      expect(reader, "=");
+      const value = readExpr(reader);
+      reader.types.set(name, type);
+      return { kind: word, name, value };
+    }
+    case "for":
+      return readLoop(reader);
+    case "if": {
+      const condition = readExpr(reader);
+      const then = readBlock(reader);
+      return k.ifS(condition, then, accept(reader, "else") ? readBlock(reader) : []);
+    }
+    case "array":
+    case "shared":
+      return readArray(reader, word);
+    case "barrier": {
+      const storage = accept(reader, "(");
+      if (storage) {
+        expect(reader, "storage");
+        expect(reader, ")");
+      }
+      return k.barrier(storage);
+    }
+    default: {
+      if (accept(reader, "=")) return k.assign(word, readExpr(reader));
+      const index = readIndex(reader);
+      acceptWide(reader);
+      expect(reader, "=");
+      return k.store(word, index, readExpr(reader));
+    }
+  }
+}
+
+function readLoop(reader: Reader): Stmt {
+  const name = readName(reader);
+  expect(reader, "=");
+  const from = readExpr(reader);
+  expect(reader, "to");
+  const to = readExpr(reader);
+  expect(reader, "step");
+  const step = readInteger(reader);
+  reader.types.set(name, k.INDEX);
+  return k.forS(name, from, to, step, readBlock(reader));
+}
+
+function readArray(reader: Reader, kind: "array" | "shared"): Stmt {
+  const name = readName(reader);
+  expect(reader, ":");
+  const of = readOneOf(reader, "f32", "u32");
+  expect(reader, "[");
+  const size = readInteger(reader);
+  expect(reader, "]");
+  reader.memories.set(name, of);
+  return { kind, name, of, size };
+}
+
+function readBuffer(reader: Reader): Buffer {
+  const name = readName(reader);
+  expect(reader, ":");
+  const access = readOneOf(reader, "read", "write", "read_write");
+  const pool = readOneOf<PoolName>(reader, "state", "work", "ints", "out", "half");
+  reader.memories.set(name, poolType[pool]);
+  return { name, pool, access };
 }

@@ -6,6 +6,7 @@
  */
 import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
 
+/** Operators that stand between their operands; the others are written as calls. */
 export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+",
   sub: "-",
@@ -32,6 +33,7 @@ function number(value: number): string {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
+/** An expression as text. */
 export function printExpr(e: Expr): string {
   switch (e.kind) {
     case "const":
@@ -130,7 +132,7 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
   return lines;
 }
 
-/** The kernel without its name. */
+/** The kernel as text, without its name: equal for kernels that do the same to buffers of the same names. */
 export function structuralKey(kernel: Kernel): string {
   const buffers = kernel.buffers.map(({ name, pool, access }) => `${name}: ${access} ${pool}`).join(", ");
   return (
@@ -139,4 +141,5 @@ export function structuralKey(kernel: Kernel): string {
   );
 }
 
+/** The kernel as text. */
 export const printKernel = (kernel: Kernel): string => `kernel ${kernel.name}${structuralKey(kernel)}`;

@@ -9,125 +9,127 @@
  * four is one, so is a product with one, so is a name or a loop variable made of them.
  */
 import type { Expr, Kernel, PoolName, Stmt } from "./ir.js";
+import { eachOperand } from "./operands.js";
 
+/** What a kernel does in vectors of four words. */
 export interface Vectors {
+  /** Pools that are arrays of vec4. */
   readonly pools: ReadonlySet<PoolName>;
   /** Loads and stores of four words at a multiple of four. */
   readonly aligned: ReadonlySet<Expr | Stmt>;
 }
 
-export function vectorsOf(kernel: Kernel): Vectors {
-  const poolOf = new Map(kernel.buffers.map(({ name, pool }) => [name, pool]));
-  const aligned = new Set<Expr | Stmt>();
-  const wanted = new Set<PoolName>();
-  const refused = new Set<PoolName>();
+/** The state of the walk over a kernel. */
+interface Survey {
+  /** The pool of every buffer. */
+  readonly poolOf: ReadonlyMap<string, PoolName>;
+  readonly aligned: Set<Expr | Stmt>;
+  /** Pools with an access that would be one of a vec4. */
+  readonly wanted: Set<PoolName>;
+  /** Pools with a store that would not. */
+  readonly refused: Set<PoolName>;
   /** Names of index values that are multiples of four. */
-  const known = new Set<string>();
+  readonly multiples: Set<string>;
+  /** Loads and stores that were met before. */
+  readonly seen: Set<Expr | Stmt>;
+}
 
-  const isMultiple = (e: Expr): boolean => {
-    switch (e.kind) {
-      case "const":
-        return e.value % 4 === 0;
-      case "ref":
-        return known.has(e.name);
-      case "binary":
-        if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max" || e.op === "rem")
-          return isMultiple(e.a) && isMultiple(e.b);
-        return e.op === "mul" && (isMultiple(e.a) || isMultiple(e.b));
-      default:
-        return false;
-    }
+/** The pools of a kernel that are made of vec4, and the accesses that are. */
+export function vectorsOf(kernel: Kernel): Vectors {
+  const survey: Survey = {
+    poolOf: new Map(kernel.buffers.map(({ name, pool }) => [name, pool])),
+    aligned: new Set(),
+    wanted: new Set(),
+    refused: new Set(),
+    multiples: new Set(),
+    seen: new Set(),
   };
-  const name = (of: string, multiple: boolean): void => void (multiple ? known.add(of) : known.delete(of));
-  /** Notes an access, which may be met again under names of another value: then the worse counts. */
-  const access = (at: Expr | Stmt, to: string, index: Expr, lanes: number, seen: ReadonlySet<Expr | Stmt>): boolean => {
-    const pool = poolOf.get(to);
-    const whole = pool !== undefined && lanes === 4 && isMultiple(index) && (!seen.has(at) || aligned.has(at));
-    if (whole) {
-      aligned.add(at);
-      wanted.add(pool);
-    } else aligned.delete(at);
-    return pool === undefined || whole;
-  };
-
-  const seen = new Set<Expr | Stmt>();
-  const expr = (e: Expr): void => {
-    switch (e.kind) {
-      case "const":
-      case "ref":
-        return;
-      case "unary":
-      case "cast":
-      case "bitcast":
-      case "splat":
-      case "extract":
-        return expr(e.a);
-      case "binary":
-      case "shuffle":
-        expr(e.a);
-        return expr(e.b);
-      case "exchange":
-        expr(e.a);
-        return expr(e.lane);
-      case "fma":
-        expr(e.a);
-        expr(e.b);
-        return expr(e.c);
-      case "select":
-        expr(e.condition);
-        expr(e.then);
-        return expr(e.else);
-      case "lanes":
-        return e.items.forEach(expr);
-      case "load":
-        expr(e.index);
-        access(e, e.from, e.index, e.type.lanes, seen);
-        seen.add(e);
-        return;
-      default:
-        return e satisfies never;
-    }
-  };
-  const stmts = (list: readonly Stmt[]): void => {
-    for (const s of list) {
-      switch (s.kind) {
-        case "let":
-          expr(s.value);
-          name(s.name, s.value.type.of === "index" && isMultiple(s.value));
-          break;
-        case "var":
-          expr(s.value);
-          name(s.name, false);
-          break;
-        case "assign":
-          expr(s.value);
-          break;
-        case "store":
-          expr(s.index);
-          expr(s.value);
-          if (!access(s, s.to, s.index, s.value.type.lanes, seen)) refused.add(poolOf.get(s.to)!);
-          seen.add(s);
-          break;
-        case "for":
-          expr(s.from);
-          expr(s.to);
-          name(s.name, isMultiple(s.from) && s.step % 4 === 0);
-          stmts(s.body);
-          break;
-        case "if":
-          expr(s.condition);
-          stmts(s.then);
-          stmts(s.else);
-          break;
-        case "array":
-        case "shared":
-        case "barrier":
-          break;
-        default:
-          s satisfies never;
-      }
-    }
-  };
-  stmts(kernel.body);
+  visitStmts(survey, kernel.body);
+  const { aligned, wanted, refused } = survey;
   return { pools: new Set([...wanted].filter((pool) => !refused.has(pool))), aligned };
+}
+
+function isMultiple(survey: Survey, e: Expr): boolean {
+  switch (e.kind) {
+    case "const":
+      return e.value % 4 === 0;
+    case "ref":
+      return survey.multiples.has(e.name);
+    case "binary":
+      if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max" || e.op === "rem")
+        return isMultiple(survey, e.a) && isMultiple(survey, e.b);
+      return e.op === "mul" && (isMultiple(survey, e.a) || isMultiple(survey, e.b));
+    default:
+      return false;
+  }
+}
+
+/** Notes whether a name stands for a multiple of four from now on. */
+const note = ({ multiples }: Survey, name: string, multiple: boolean): void =>
+  void (multiple ? multiples.add(name) : multiples.delete(name));
+
+/**
+ * Notes a load or a store, which may be met again under names of another value: then the worse counts. False when a
+ * buffer is accessed otherwise than by a vec4.
+ */
+function access(survey: Survey, at: Expr | Stmt, buffer: string, index: Expr, lanes: 1 | 4): boolean {
+  const { poolOf, aligned, seen, wanted } = survey;
+  const pool = poolOf.get(buffer);
+  const isFirst = !seen.has(at);
+  seen.add(at);
+  const isWhole = pool !== undefined && lanes === 4 && isMultiple(survey, index) && (isFirst || aligned.has(at));
+  if (isWhole) {
+    aligned.add(at);
+    wanted.add(pool);
+  } else aligned.delete(at);
+  return pool === undefined || isWhole;
+}
+
+function visitExpr(survey: Survey, e: Expr): void {
+  eachOperand(e, (operand) => visitExpr(survey, operand));
+  if (e.kind === "load") access(survey, e, e.from, e.index, e.type.lanes);
+}
+
+function visitStmts(survey: Survey, list: readonly Stmt[]): void {
+  for (const s of list) visitStmt(survey, s);
+}
+
+function visitStmt(survey: Survey, s: Stmt): void {
+  switch (s.kind) {
+    case "let":
+      visitExpr(survey, s.value);
+      note(survey, s.name, s.value.type.of === "index" && isMultiple(survey, s.value));
+      break;
+    case "var":
+      visitExpr(survey, s.value);
+      note(survey, s.name, false);
+      break;
+    case "assign":
+      visitExpr(survey, s.value);
+      break;
+    case "store": {
+      visitExpr(survey, s.index);
+      visitExpr(survey, s.value);
+      const pool = survey.poolOf.get(s.to);
+      if (!access(survey, s, s.to, s.index, s.value.type.lanes) && pool) survey.refused.add(pool);
+      break;
+    }
+    case "for":
+      visitExpr(survey, s.from);
+      visitExpr(survey, s.to);
+      note(survey, s.name, isMultiple(survey, s.from) && s.step % 4 === 0);
+      visitStmts(survey, s.body);
+      break;
+    case "if":
+      visitExpr(survey, s.condition);
+      visitStmts(survey, s.then);
+      visitStmts(survey, s.else);
+      break;
+    case "array":
+    case "shared":
+    case "barrier":
+      break;
+    default:
+      s satisfies never;
+  }
 }

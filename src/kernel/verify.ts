@@ -19,12 +19,14 @@ import {
 } from "./ir.js";
 import { printExpr } from "./text.js";
 
+/** What is known of a name in scope. */
 interface Name {
   readonly type: Type;
   readonly kind: "let" | "var" | "loop";
   uniform: boolean;
 }
 
+/** What is known of a buffer or an array in scope. */
 interface Memory {
   readonly of: "f32" | "u32";
   /** In words; null for a buffer, whose size the dispatch knows. */
@@ -86,21 +88,47 @@ const CASTS: Readonly<Record<Scalar, readonly Scalar[]>> = {
   bool: ["f32", "u32"],
 };
 
-export function verifyKernel(kernel: Kernel): readonly string[] {
-  const faults: string[] = [];
-  const names = new Map<string, Name>();
-  const memories = new Map<string, Memory>();
-  const cpu = kernel.workgroup === 1;
+/** The state of checking one kernel. */
+interface Checking {
+  readonly kernel: Kernel;
+  readonly faults: string[];
+  readonly names: Map<string, Name>;
+  readonly memories: Map<string, Memory>;
+  /** Names that an assignment changes somewhere. */
+  readonly assigned: ReadonlySet<string>;
+  /** Whether the kernel is one of a CPU, whose workgroups are of one. */
+  readonly cpu: boolean;
   /** Whether all invocations run the statement that is looked at. */
-  let together = true;
-  const fault = (text: string): void => void faults.push(`${kernel.name}: ${text}`);
+  together: boolean;
+}
 
-  if (!Number.isInteger(kernel.groups) || kernel.groups < 1) fault(`${kernel.groups} groups`);
-  if (!Number.isInteger(kernel.workgroup) || kernel.workgroup < 1) fault(`a workgroup of ${kernel.workgroup}`);
+/** Where a statement stands. */
+interface BlockPlace {
+  /** Whether all invocations of a workgroup come there. */
+  readonly uniform: boolean;
+  /** Whether it stands at the top of the body. */
+  readonly top: boolean;
+}
+
+const SCALAR_INDEX: Type = { of: "index", lanes: 1 };
+
+/** What is wrong with a kernel, one message a fault; nothing when it may be printed. */
+export function verifyKernel(kernel: Kernel): readonly string[] {
+  const state: Checking = {
+    kernel,
+    faults: [],
+    names: new Map(),
+    memories: new Map(),
+    assigned: assignments(kernel.body),
+    cpu: kernel.workgroup === 1,
+    together: true,
+  };
+  if (!Number.isInteger(kernel.groups) || kernel.groups < 1) fault(state, `${kernel.groups} groups`);
+  if (!Number.isInteger(kernel.workgroup) || kernel.workgroup < 1) fault(state, `a workgroup of ${kernel.workgroup}`);
   const written = new Set<PoolName>(kernel.buffers.filter(({ access }) => access !== "read").map(({ pool }) => pool));
   for (const { name, pool, access } of kernel.buffers) {
-    fresh(name);
-    memories.set(name, {
+    checkFresh(state, name);
+    state.memories.set(name, {
       of: poolType[pool],
       size: null,
       reads: access !== "write",
@@ -108,193 +136,230 @@ export function verifyKernel(kernel: Kernel): readonly string[] {
       uniform: !written.has(pool),
     });
   }
-  names.set("group", { type: { of: "index", lanes: 1 }, kind: "loop", uniform: true });
-  if (!cpu) names.set("local", { type: { of: "index", lanes: 1 }, kind: "loop", uniform: false });
-  const assigned = assignments(kernel.body);
-  block(kernel.body, true, true);
-  return faults;
+  state.names.set("group", { type: SCALAR_INDEX, kind: "loop", uniform: true });
+  if (!state.cpu) state.names.set("local", { type: SCALAR_INDEX, kind: "loop", uniform: false });
+  checkBlock(state, kernel.body, { uniform: true, top: true });
+  return state.faults;
+}
 
-  function fresh(name: string): void {
-    if (!NAME.test(name) || name.includes("__") || RESERVED.has(name)) fault(`${name} cannot be a name`);
-    if (names.has(name) || memories.has(name)) fault(`${name} is declared twice`);
-  }
+const fault = ({ faults, kernel }: Checking, text: string): void => void faults.push(`${kernel.name}: ${text}`);
 
-  function block(stmts: readonly Stmt[], uniform: boolean, top: boolean): void {
-    const before = new Set([...names.keys(), ...memories.keys()]);
-    for (const s of stmts) stmt(s, uniform, top);
-    if (top) return;
-    for (const scope of [names, memories]) for (const name of scope.keys()) if (!before.has(name)) scope.delete(name);
-  }
+/** That a name may be declared here. */
+function checkFresh(state: Checking, name: string): void {
+  if (!NAME.test(name) || name.includes("__") || RESERVED.has(name)) fault(state, `${name} cannot be a name`);
+  if (state.names.has(name) || state.memories.has(name)) fault(state, `${name} is declared twice`);
+}
 
-  function stmt(s: Stmt, uniform: boolean, top: boolean): void {
-    together = uniform;
-    switch (s.kind) {
-      case "let":
-      case "var": {
-        const value = expr(s.value);
-        fresh(s.name);
-        // A variable that changes is taken to differ between invocations.
-        names.set(s.name, { type: s.value.type, kind: s.kind, uniform: value && uniform && !assigned.has(s.name) });
-        return;
-      }
-      case "assign": {
-        expr(s.value);
-        const name = names.get(s.name);
-        if (!name) fault(`${s.name} is assigned and not declared`);
-        else if (name.kind !== "var") fault(`${s.name} is assigned and is no var`);
-        else if (!same(name.type, s.value.type))
-          fault(`${s.name}: ${show(name.type)} is assigned a ${show(s.value.type)}`);
-        return;
-      }
-      case "store": {
-        expr(s.value);
-        const memory = place(s.to, s.index, s.value.type);
-        if (memory && !memory.writes) fault(`${s.to} is stored to, and is for reading`);
-        return;
-      }
-      case "for": {
-        const from = expr(s.from);
-        const to = expr(s.to);
-        want(s.from, "index");
-        want(s.to, "index");
-        if (!Number.isInteger(s.step) || s.step < 1) fault(`the loop over ${s.name} has step ${s.step}`);
-        fresh(s.name);
-        names.set(s.name, { type: { of: "index", lanes: 1 }, kind: "loop", uniform: from && to && uniform });
-        block(s.body, uniform && from && to, false);
-        names.delete(s.name);
-        return;
-      }
-      case "if": {
-        const condition = expr(s.condition);
-        want(s.condition, "bool");
-        block(s.then, uniform && condition, false);
-        block(s.else, uniform && condition, false);
-        return;
-      }
-      case "array":
-      case "shared":
-        fresh(s.name);
-        if (!Number.isInteger(s.size) || s.size < 1) fault(`${s.name} has ${s.size} words`);
-        if (s.kind === "shared" && cpu) fault(`${s.name} is shared by a workgroup of one`);
-        if (s.kind === "shared" && !top) fault(`${s.name} is shared and not at the top of the body`);
-        memories.set(s.name, { of: s.of, size: s.size, reads: true, writes: true, uniform: false });
-        return;
-      case "barrier":
-        if (cpu) fault("a barrier in a workgroup of one");
-        if (!uniform) fault("a barrier that some invocations may not reach");
-        return;
-      default:
-        s satisfies never;
+function checkBlock(state: Checking, stmts: readonly Stmt[], place: BlockPlace): void {
+  const { names, memories } = state;
+  const before = new Set([...names.keys(), ...memories.keys()]);
+  for (const s of stmts) checkStmt(state, s, place);
+  if (place.top) return;
+  for (const scope of [names, memories]) for (const name of scope.keys()) if (!before.has(name)) scope.delete(name);
+}
+
+function checkStmt(state: Checking, s: Stmt, place: BlockPlace): void {
+  const { uniform } = place;
+  state.together = uniform;
+  switch (s.kind) {
+    case "let":
+    case "var": {
+      const value = checkExpr(state, s.value);
+      checkFresh(state, s.name);
+      // A variable that changes is taken to differ between invocations.
+      const isUniform = value && uniform && !state.assigned.has(s.name);
+      state.names.set(s.name, { type: s.value.type, kind: s.kind, uniform: isUniform });
+      return;
     }
-  }
-
-  function want(e: Expr, of: Scalar): void {
-    if (e.type.of !== of || e.type.lanes !== 1) fault(`${printExpr(e)} is ${show(e.type)}, not ${of}`);
-  }
-
-  function place(name: string, index: Expr, type: Type): Memory | null {
-    expr(index);
-    want(index, "index");
-    const memory = memories.get(name);
-    if (!memory) {
-      fault(`${name} is no buffer or array here`);
-      return null;
+    case "assign":
+      checkExpr(state, s.value);
+      checkAssigned(state, s.name, s.value.type);
+      return;
+    case "store": {
+      checkExpr(state, s.value);
+      const memory = checkAccess(state, s.to, s.index, s.value.type);
+      if (memory && !memory.writes) fault(state, `${s.to} is stored to, and is for reading`);
+      return;
     }
-    if (memory.of !== type.of) fault(`${name} holds ${memory.of}, not ${show(type)}`);
-    if (index.kind === "const" && memory.size !== null && index.value + type.lanes > memory.size)
-      fault(`${name}[${index.value}] is outside its ${memory.size} words`);
-    return memory;
-  }
-
-  /** Checks an expression; true when it is uniform. */
-  function expr(e: Expr): boolean {
-    if (e.type.lanes === 4 && e.type.of === "index") fault(`${printExpr(e)} is an index of four lanes`);
-    const bad = (): void => fault(`${printExpr(e)} is typed ${show(e.type)}`);
-    switch (e.kind) {
-      case "const":
-        if (e.type.lanes !== 1 || !fits(e.value, e.type.of)) fault(`${e.value} is no ${show(e.type)}`);
-        return true;
-      case "ref": {
-        const name = names.get(e.name);
-        if (!name) fault(`${e.name} is not declared here`);
-        else if (!same(name.type, e.type)) fault(`${e.name}: ${show(name.type)} is used as ${show(e.type)}`);
-        return name?.uniform ?? false;
-      }
-      case "unary":
-        if (e.a.type.of !== (e.op === "not" ? "bool" : "f32") || !same(e.type, e.a.type)) bad();
-        return expr(e.a);
-      case "binary": {
-        const a = expr(e.a);
-        const b = expr(e.b);
-        if (!same(e.a.type, e.b.type)) fault(`${printExpr(e)} takes ${show(e.a.type)} and ${show(e.b.type)}`);
-        if (!TAKES[e.op].includes(e.a.type.of)) fault(`${printExpr(e)}: ${e.op} does not take ${show(e.a.type)}`);
-        const compared = e.op === "lt" || e.op === "le" || e.op === "eq" || e.op === "ne";
-        if (e.type.of !== (compared ? "bool" : e.a.type.of) || e.type.lanes !== e.a.type.lanes) bad();
-        if (e.a.type.lanes === 4 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat")
-          fault(`${printExpr(e)} shifts lanes by different distances`);
-        if (e.a.type.lanes === 4 && e.a.type.of === "u32" && (e.op === "div" || e.op === "rem"))
-          fault(`${printExpr(e)}: no ${e.op} of four words`);
-        return a && b;
-      }
-      case "fma": {
-        const parts = [expr(e.a), expr(e.b), expr(e.c)];
-        if (e.type.of !== "f32" || ![e.a, e.b, e.c].every((part) => same(part.type, e.type))) bad();
-        return parts.every(Boolean);
-      }
-      case "select": {
-        const parts = [expr(e.condition), expr(e.then), expr(e.else)];
-        if (e.condition.type.of !== "bool" || e.condition.type.lanes !== e.type.lanes)
-          fault(`${printExpr(e.condition)} selects ${show(e.type)}`);
-        if (!same(e.then.type, e.type) || !same(e.else.type, e.type)) bad();
-        return parts.every(Boolean);
-      }
-      case "load": {
-        const memory = place(e.from, e.index, e.type);
-        if (memory && !memory.reads) fault(`${e.from} is loaded, and is for writing`);
-        return (memory?.uniform ?? false) && expr(e.index);
-      }
-      case "cast":
-        if (!CASTS[e.a.type.of].includes(e.type.of) || e.a.type.lanes !== e.type.lanes)
-          fault(`${printExpr(e)} casts a ${show(e.a.type)}`);
-        return expr(e.a);
-      case "bitcast":
-        if (
-          !((e.type.of === "f32" && e.a.type.of === "u32") || (e.type.of === "u32" && e.a.type.of === "f32")) ||
-          e.a.type.lanes !== e.type.lanes
-        )
-          bad();
-        return expr(e.a);
-      case "splat":
-        if (e.a.type.lanes !== 1 || e.type.lanes !== 4 || e.a.type.of !== e.type.of) bad();
-        return expr(e.a);
-      case "lanes":
-        if (e.type.lanes !== 4 || !e.items.every(({ type }) => type.lanes === 1 && type.of === e.type.of)) bad();
-        return e.items.map(expr).every(Boolean);
-      case "shuffle": {
-        const lanes = e.order.every((lane) => Number.isInteger(lane) && lane >= 0 && lane < 8);
-        if (!lanes || [e.a, e.b, e].some(({ type }) => type.lanes !== 4 || type.of !== e.type.of)) bad();
-        const a = expr(e.a);
-        return expr(e.b) && a;
-      }
-      case "extract":
-        if (e.a.type.lanes !== 4 || e.type.lanes !== 1 || e.a.type.of !== e.type.of) bad();
-        return expr(e.a);
-      case "exchange":
-        if (cpu) fault(`${printExpr(e)} in a workgroup of one`);
-        else if (e.width < 2 || (e.width & (e.width - 1)) !== 0 || kernel.workgroup % e.width !== 0)
-          fault(`${printExpr(e)}: a workgroup of ${kernel.workgroup} has no clusters of ${e.width}`);
-        if (!together) fault(`${printExpr(e)} is not reached by all invocations`);
-        if (!same(e.type, e.a.type) || e.type.of === "bool") bad();
-        want(e.lane, "index");
-        if (!expr(e.lane)) fault(`${printExpr(e)} takes a lane that differs between invocations`);
-        expr(e.a);
-        return false;
-      default:
-        return e satisfies never;
+    case "for":
+      checkLoop(state, s, uniform);
+      return;
+    case "if": {
+      const condition = checkExpr(state, s.condition);
+      checkScalar(state, s.condition, "bool");
+      checkBlock(state, s.then, { uniform: uniform && condition, top: false });
+      checkBlock(state, s.else, { uniform: uniform && condition, top: false });
+      return;
     }
+    case "array":
+    case "shared":
+      checkFresh(state, s.name);
+      if (!Number.isInteger(s.size) || s.size < 1) fault(state, `${s.name} has ${s.size} words`);
+      if (s.kind === "shared" && state.cpu) fault(state, `${s.name} is shared by a workgroup of one`);
+      if (s.kind === "shared" && !place.top) fault(state, `${s.name} is shared and not at the top of the body`);
+      state.memories.set(s.name, { of: s.of, size: s.size, reads: true, writes: true, uniform: false });
+      return;
+    case "barrier":
+      if (state.cpu) fault(state, "a barrier in a workgroup of one");
+      if (!uniform) fault(state, "a barrier that some invocations may not reach");
+      return;
+    default:
+      s satisfies never;
   }
 }
 
+function checkAssigned(state: Checking, name: string, type: Type): void {
+  const declared = state.names.get(name);
+  if (!declared) fault(state, `${name} is assigned and not declared`);
+  else if (declared.kind !== "var") fault(state, `${name} is assigned and is no var`);
+  else if (!same(declared.type, type)) fault(state, `${name}: ${show(declared.type)} is assigned a ${show(type)}`);
+}
+
+function checkLoop(state: Checking, s: Extract<Stmt, { readonly kind: "for" }>, uniform: boolean): void {
+  const from = checkExpr(state, s.from);
+  const to = checkExpr(state, s.to);
+  checkScalar(state, s.from, "index");
+  checkScalar(state, s.to, "index");
+  if (!Number.isInteger(s.step) || s.step < 1) fault(state, `the loop over ${s.name} has step ${s.step}`);
+  checkFresh(state, s.name);
+  const isUniform = from && to && uniform;
+  state.names.set(s.name, { type: SCALAR_INDEX, kind: "loop", uniform: isUniform });
+  checkBlock(state, s.body, { uniform: isUniform, top: false });
+  state.names.delete(s.name);
+}
+
+function checkScalar(state: Checking, e: Expr, of: Scalar): void {
+  if (e.type.of !== of || e.type.lanes !== 1) fault(state, `${printExpr(e)} is ${show(e.type)}, not ${of}`);
+}
+
+/** Checks where a load or a store goes; null when there is no such buffer or array. */
+function checkAccess(state: Checking, name: string, index: Expr, type: Type): Memory | null {
+  checkExpr(state, index);
+  checkScalar(state, index, "index");
+  const memory = state.memories.get(name);
+  if (!memory) {
+    fault(state, `${name} is no buffer or array here`);
+    return null;
+  }
+  if (memory.of !== type.of) fault(state, `${name} holds ${memory.of}, not ${show(type)}`);
+  if (index.kind === "const" && memory.size !== null && index.value + type.lanes > memory.size)
+    fault(state, `${name}[${index.value}] is outside its ${memory.size} words`);
+  return memory;
+}
+
+const wrongType = (state: Checking, e: Expr): void => fault(state, `${printExpr(e)} is typed ${show(e.type)}`);
+
+/** Checks an expression; true when it is uniform. */
+function checkExpr(state: Checking, e: Expr): boolean {
+  if (e.type.lanes === 4 && e.type.of === "index") fault(state, `${printExpr(e)} is an index of four lanes`);
+  switch (e.kind) {
+    case "const":
+      if (e.type.lanes !== 1 || !fits(e.value, e.type.of)) fault(state, `${e.value} is no ${show(e.type)}`);
+      return true;
+    case "ref": {
+      const name = state.names.get(e.name);
+      if (!name) fault(state, `${e.name} is not declared here`);
+      else if (!same(name.type, e.type)) fault(state, `${e.name}: ${show(name.type)} is used as ${show(e.type)}`);
+      return name?.uniform ?? false;
+    }
+    case "unary":
+    case "bitcast":
+    case "splat":
+    case "extract":
+      if (!fitsOperand(e)) wrongType(state, e);
+      return checkExpr(state, e.a);
+    case "binary":
+      return checkBinary(state, e);
+    case "fma": {
+      const parts = [checkExpr(state, e.a), checkExpr(state, e.b), checkExpr(state, e.c)];
+      if (e.type.of !== "f32" || ![e.a, e.b, e.c].every((part) => same(part.type, e.type))) wrongType(state, e);
+      return parts.every(Boolean);
+    }
+    case "select": {
+      const parts = [checkExpr(state, e.condition), checkExpr(state, e.then), checkExpr(state, e.else)];
+      if (e.condition.type.of !== "bool" || e.condition.type.lanes !== e.type.lanes)
+        fault(state, `${printExpr(e.condition)} selects ${show(e.type)}`);
+      if (!same(e.then.type, e.type) || !same(e.else.type, e.type)) wrongType(state, e);
+      return parts.every(Boolean);
+    }
+    case "load": {
+      const memory = checkAccess(state, e.from, e.index, e.type);
+      if (memory && !memory.reads) fault(state, `${e.from} is loaded, and is for writing`);
+      return (memory?.uniform ?? false) && checkExpr(state, e.index);
+    }
+    case "cast":
+      if (!CASTS[e.a.type.of].includes(e.type.of) || e.a.type.lanes !== e.type.lanes)
+        fault(state, `${printExpr(e)} casts a ${show(e.a.type)}`);
+      return checkExpr(state, e.a);
+    case "lanes":
+      if (e.type.lanes !== 4 || !e.items.every(({ type }) => type.lanes === 1 && type.of === e.type.of))
+        wrongType(state, e);
+      return e.items.map((item) => checkExpr(state, item)).every(Boolean);
+    case "shuffle":
+      return checkShuffle(state, e);
+    case "exchange":
+      return checkExchange(state, e);
+    default:
+      return e satisfies never;
+  }
+}
+
+/** Whether the type of an expression of one operand is what its operand makes. */
+function fitsOperand(e: Extract<Expr, { readonly kind: "unary" | "bitcast" | "splat" | "extract" }>): boolean {
+  const { type: a } = e.a;
+  switch (e.kind) {
+    case "unary":
+      return a.of === (e.op === "not" ? "bool" : "f32") && same(e.type, a);
+    case "bitcast":
+      return isBits(e.type.of) && isBits(a.of) && e.type.of !== a.of && e.type.lanes === a.lanes;
+    case "splat":
+      return a.lanes === 1 && e.type.lanes === 4 && a.of === e.type.of;
+    case "extract":
+      return a.lanes === 4 && e.type.lanes === 1 && a.of === e.type.of;
+    default:
+      return e satisfies never;
+  }
+}
+
+const isBits = (of: Scalar): boolean => of === "f32" || of === "u32";
+
+function checkBinary(state: Checking, e: Extract<Expr, { readonly kind: "binary" }>): boolean {
+  const a = checkExpr(state, e.a);
+  const b = checkExpr(state, e.b);
+  const { type } = e.a;
+  if (!same(type, e.b.type)) fault(state, `${printExpr(e)} takes ${show(type)} and ${show(e.b.type)}`);
+  if (!TAKES[e.op].includes(type.of)) fault(state, `${printExpr(e)}: ${e.op} does not take ${show(type)}`);
+  const isComparison = e.op === "lt" || e.op === "le" || e.op === "eq" || e.op === "ne";
+  if (e.type.of !== (isComparison ? "bool" : type.of) || e.type.lanes !== type.lanes) wrongType(state, e);
+  if (type.lanes === 4 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat")
+    fault(state, `${printExpr(e)} shifts lanes by different distances`);
+  if (type.lanes === 4 && type.of === "u32" && (e.op === "div" || e.op === "rem"))
+    fault(state, `${printExpr(e)}: no ${e.op} of four words`);
+  return a && b;
+}
+
+function checkShuffle(state: Checking, e: Extract<Expr, { readonly kind: "shuffle" }>): boolean {
+  const areLanes = e.order.every((lane) => Number.isInteger(lane) && lane >= 0 && lane < 8);
+  if (!areLanes || [e.a, e.b, e].some(({ type }) => type.lanes !== 4 || type.of !== e.type.of)) wrongType(state, e);
+  const a = checkExpr(state, e.a);
+  return checkExpr(state, e.b) && a;
+}
+
+/** What an exchange gives differs between invocations. */
+function checkExchange(state: Checking, e: Extract<Expr, { readonly kind: "exchange" }>): false {
+  const { workgroup } = state.kernel;
+  if (state.cpu) fault(state, `${printExpr(e)} in a workgroup of one`);
+  else if (e.width < 2 || (e.width & (e.width - 1)) !== 0 || workgroup % e.width !== 0)
+    fault(state, `${printExpr(e)}: a workgroup of ${workgroup} has no clusters of ${e.width}`);
+  if (!state.together) fault(state, `${printExpr(e)} is not reached by all invocations`);
+  if (!same(e.type, e.a.type) || e.type.of === "bool") wrongType(state, e);
+  checkScalar(state, e.lane, "index");
+  if (!checkExpr(state, e.lane)) fault(state, `${printExpr(e)} takes a lane that differs between invocations`);
+  checkExpr(state, e.a);
+  return false;
+}
+
+/** Whether a number is one of that type. */
 function fits(value: number, of: Scalar): boolean {
   switch (of) {
     case "f32":
@@ -310,6 +375,7 @@ function fits(value: number, of: Scalar): boolean {
   }
 }
 
+/** Names that statements assign to. */
 function assignments(stmts: readonly Stmt[], into = new Set<string>()): Set<string> {
   for (const s of stmts) {
     if (s.kind === "assign") into.add(s.name);
