@@ -9,7 +9,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     root: dirname(dirname(fileURLToPath(import.meta.url))),
-    include: ["test/e2e/half.test.ts", "test/schedule/subgroups.test.ts"],
+    include: ["test/e2e/half.test.ts", "test/schedule/skeletons/subgroups.test.ts"],
     pool: "forks",
     env: { MHC_OWN_DRIVER: "1" },
     testTimeout: 60_000,

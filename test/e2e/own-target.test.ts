@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, it } from "vitest";
+import { builtCommand } from "../helpers/command.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "mhc-target-"));
@@ -17,7 +18,7 @@ const compileWith = (target: string): string =>
   execFileSync(
     process.execPath,
     [
-      join(root, "dist/src/cli/main.js"),
+      join(builtCommand(), "src/cli/main.js"),
       "compile",
       join(root, "specs/sublayer.mhc"),
       "--target",

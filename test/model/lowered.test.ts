@@ -21,7 +21,7 @@ function nodesIn(value: unknown): readonly Node[] {
 }
 
 test("every node that a lowered page holds goes where it is told", () => {
-  // Mixes that are matrices, a loss with a head, sets and one that adapts, a norm that is claimed, values that are held.
+  // Mixes that are matrices, a loss with a head, sets and one that adapts, a claimed norm, values that are held.
   const page = readSpec("moby-dick")
     .replace("iterations = 20)", "iterations = 20) adapt temperature in 0.1 .. 2")
     .replace("gain(x) <= 1.001", "norm(mlp.up) <= 100 monitored");

@@ -4,14 +4,14 @@
  * same table; and where columns are no whole vectors.
  */
 import { expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import type { DeviceName } from "../../runtime/device.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { schedule } from "../../src/schedule/plan.js";
-import { random } from "../helpers/cases.js";
-import { runGraph } from "../helpers/graphs.js";
+import { loadTarget } from "../../../codegen/registry.js";
+import type { DeviceName } from "../../../runtime/device.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { schedule } from "../../../src/schedule/plan.js";
+import { random } from "../../helpers/cases.js";
+import { runGraph } from "../../helpers/graphs.js";
 
 const ROWS = 9;
 const WIDTHS = [4, 16, 36, 6] as const;

@@ -4,19 +4,19 @@
  * invocations in one; `npm run test:driver` takes the machine's own driver.
  */
 import { afterAll, describe, expect, it } from "vitest";
-import { printModule } from "../../codegen/wgsl/print.js";
-import { openDevice } from "../../runtime/index.js";
-import { checkSubgroups, expectedSum } from "../../runtime/webgpu/subgroups.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import * as k from "../../src/kernel/build.js";
-import { clusterOf } from "../../src/kernel/clusters.js";
-import type { Kernel, Stmt } from "../../src/kernel/ir.js";
-import { parseKernel } from "../../src/kernel/parse.js";
-import { printKernel } from "../../src/kernel/text.js";
-import { verifyKernel } from "../../src/kernel/verify.js";
-import { gpuTiles } from "../../src/schedule/skeletons/matmul/gpu.js";
-import { runOn } from "../helpers/graphs.js";
+import { printModule } from "../../../codegen/wgsl/print.js";
+import { openDevice } from "../../../runtime/index.js";
+import { checkSubgroups, expectedSum } from "../../../runtime/webgpu/subgroups.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import * as k from "../../../src/kernel/build.js";
+import { clusterOf } from "../../../src/kernel/clusters.js";
+import type { Kernel, Stmt } from "../../../src/kernel/ir.js";
+import { parseKernel } from "../../../src/kernel/parse.js";
+import { printKernel } from "../../../src/kernel/text.js";
+import { verifyKernel } from "../../../src/kernel/verify.js";
+import { gpuTiles } from "../../../src/schedule/skeletons/matmul/gpu.js";
+import { runOn } from "../../helpers/graphs.js";
 
 const device = await openDevice("webgpu");
 afterAll(() => device.close());

@@ -4,19 +4,19 @@
  * often the streams cross memory.
  */
 import { describe, expect, it } from "vitest";
-import type { Choice } from "../../src/kernel/profile.js";
-import type { DeviceName } from "../../runtime/device.js";
-import { load } from "../../runtime/index.js";
-import type { Plan } from "../../runtime/plan.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import { initialValues } from "../../runtime/initialize.js";
-import { legalize } from "../../src/schedule/fusion/legalize.js";
-import { partition } from "../../src/schedule/fusion/partition.js";
-import { arrange } from "../../src/schedule/fusion/regions.js";
-import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
-import { regionTeams } from "../../src/schedule/skeletons/region/gpu.js";
-import { regionTiles } from "../../src/schedule/skeletons/region/cpu.js";
-import { distance, entriesOf, planOf, readSpec, withEntries } from "../helpers/specs.js";
+import type { Choice } from "../../../src/kernel/profile.js";
+import type { DeviceName } from "../../../runtime/device.js";
+import { load } from "../../../runtime/index.js";
+import type { Plan } from "../../../runtime/plan.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import { initialValues } from "../../../runtime/initialize.js";
+import { legalize } from "../../../src/schedule/fusion/legalize.js";
+import { partition } from "../../../src/schedule/fusion/partition.js";
+import { arrange } from "../../../src/schedule/fusion/regions.js";
+import { rematerialize } from "../../../src/schedule/fusion/rematerialize.js";
+import { regionTeams } from "../../../src/schedule/skeletons/region/gpu.js";
+import { regionTiles } from "../../../src/schedule/skeletons/region/cpu.js";
+import { distance, entriesOf, planOf, readSpec, withEntries } from "../../helpers/specs.js";
 
 /** Of every page here. */
 const facts = { corpus: { vocabulary: [..."abcdefghijk"] } };

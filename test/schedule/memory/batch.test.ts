@@ -2,17 +2,17 @@
  * What does not wait for each other is one dispatch, and what does is not: by the plan, and by results on every device.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import type { Device } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
-import { copiesOf } from "../../runtime/plan.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { sizeOf } from "../../src/graph/record.js";
-import { legalize } from "../../src/schedule/fusion/legalize.js";
-import { schedule } from "../../src/schedule/plan.js";
-import { runOn } from "../helpers/graphs.js";
+import { loadTarget } from "../../../codegen/registry.js";
+import type { Device } from "../../../runtime/device.js";
+import { openDevice } from "../../../runtime/index.js";
+import { copiesOf } from "../../../runtime/plan.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { sizeOf } from "../../../src/graph/record.js";
+import { legalize } from "../../../src/schedule/fusion/legalize.js";
+import { schedule } from "../../../src/schedule/plan.js";
+import { runOn } from "../../helpers/graphs.js";
 
 /** Wider than what joins a region. */
 const [ROWS, WIDTH] = [96, 80];

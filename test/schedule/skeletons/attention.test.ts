@@ -4,22 +4,22 @@
  * overflow. And what they are for: a step's memory is linear in the context.
  */
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import type { Choice } from "../../src/kernel/profile.js";
-import type { DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
-import { type Builder } from "../../src/graph/builder.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { sizeOf } from "../../src/graph/record.js";
-import { vjp } from "../../src/graph/differentiate.js";
-import { expand } from "../../src/passes/expand.js";
-import { families } from "../../src/schedule/families.js";
-import { schedule } from "../../src/schedule/plan.js";
-import { random } from "../helpers/cases.js";
-import { runOn } from "../helpers/graphs.js";
-import { planOf, readSpec } from "../helpers/specs.js";
+import { loadTarget } from "../../../codegen/registry.js";
+import type { Choice } from "../../../src/kernel/profile.js";
+import type { DeviceName } from "../../../runtime/device.js";
+import { openDevice } from "../../../runtime/index.js";
+import { type Builder } from "../../../src/graph/builder.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { sizeOf } from "../../../src/graph/record.js";
+import { vjp } from "../../../src/graph/differentiate.js";
+import { expand } from "../../../src/passes/expand.js";
+import { families } from "../../../src/schedule/families.js";
+import { schedule } from "../../../src/schedule/plan.js";
+import { random } from "../../helpers/cases.js";
+import { runOn } from "../../helpers/graphs.js";
+import { planOf, readSpec } from "../../helpers/specs.js";
 
 /** Share of the largest entry. */
 const TOLERANCE = 3e-6;

@@ -5,12 +5,12 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { openDevice } from "../../runtime/index.js";
-import { type Builder } from "../../src/graph/builder.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { runOn } from "../helpers/graphs.js";
+import { openDevice } from "../../../runtime/index.js";
+import { type Builder } from "../../../src/graph/builder.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { runOn } from "../../helpers/graphs.js";
 
 type Role = "batch" | "rows" | "columns" | "summed";
 

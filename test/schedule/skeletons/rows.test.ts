@@ -3,17 +3,17 @@
  * their derivatives, sums over rows, with as many rows as fill no workgroup and as long as fill none.
  */
 import { expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import { openDevice } from "../../runtime/index.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { sizeOf } from "../../src/graph/record.js";
-import { vjp } from "../../src/graph/differentiate.js";
-import { families } from "../../src/schedule/families.js";
-import { schedule } from "../../src/schedule/plan.js";
-import { random } from "../helpers/cases.js";
-import { runOn } from "../helpers/graphs.js";
+import { loadTarget } from "../../../codegen/registry.js";
+import { openDevice } from "../../../runtime/index.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { sizeOf } from "../../../src/graph/record.js";
+import { vjp } from "../../../src/graph/differentiate.js";
+import { families } from "../../../src/schedule/families.js";
+import { schedule } from "../../../src/schedule/plan.js";
+import { random } from "../../helpers/cases.js";
+import { runOn } from "../../helpers/graphs.js";
 
 const SHAPES = [
   [70, 37],

@@ -3,16 +3,16 @@
  * say.
  */
 import { describe, expect, it } from "vitest";
-import { wordBytes, type DevicePlan } from "../../runtime/plan.js";
-import { compile } from "../../src/compile/compile.js";
-import type { Node } from "../../src/graph/node.js";
-import { narrowestRead } from "../../src/graph/streams.js";
-import { axisClasses } from "../../src/schedule/fusion/axes.js";
-import { legalize } from "../../src/schedule/fusion/legalize.js";
-import { partition, reachable } from "../../src/schedule/fusion/partition.js";
-import { halves } from "../../src/schedule/fusion/precision.js";
-import { rematerialize } from "../../src/schedule/fusion/rematerialize.js";
-import { entriesOf, readSpec } from "../helpers/specs.js";
+import { wordBytes, type DevicePlan } from "../../../runtime/plan.js";
+import { compile } from "../../../src/compile/compile.js";
+import type { Node } from "../../../src/graph/node.js";
+import { narrowestRead } from "../../../src/graph/streams.js";
+import { axisClasses } from "../../../src/schedule/fusion/axes.js";
+import { legalize } from "../../../src/schedule/fusion/legalize.js";
+import { partition, reachable } from "../../../src/schedule/fusion/partition.js";
+import { halves } from "../../../src/schedule/fusion/precision.js";
+import { rematerialize } from "../../../src/schedule/fusion/rematerialize.js";
+import { entriesOf, readSpec } from "../../helpers/specs.js";
 
 const facts = { corpus: { vocabulary: Array.from({ length: 20 }, (_, i) => String.fromCodePoint(97 + i)) } };
 const small = { layers: "1", context: "16", width: "32", "train.batch": "3" };

@@ -3,18 +3,18 @@
  * are no multiple of anything, each operand lying either way, chunks that end in the middle of a product, several axes
  * along k.
  */
-import { sizeOf } from "../../src/graph/record.js";
+import { sizeOf } from "../../../src/graph/record.js";
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Choice } from "../../src/kernel/profile.js";
-import { openDevice } from "../../runtime/index.js";
-import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { cpuTiles } from "../../src/schedule/skeletons/matmul/cpu.js";
-import { gpuTiles } from "../../src/schedule/skeletons/matmul/gpu.js";
-import { runOn } from "../helpers/graphs.js";
+import type { Choice } from "../../../src/kernel/profile.js";
+import { openDevice } from "../../../runtime/index.js";
+import { hasRelaxedSimd } from "../../../runtime/wasm/device.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { cpuTiles } from "../../../src/schedule/skeletons/matmul/cpu.js";
+import { gpuTiles } from "../../../src/schedule/skeletons/matmul/gpu.js";
+import { runOn } from "../../helpers/graphs.js";
 
 /** Share of the largest entry. */
 const TOLERANCE = 2e-6;

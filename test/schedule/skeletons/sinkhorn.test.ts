@@ -3,11 +3,11 @@
  * multiples of four.
  */
 import { expect, it } from "vitest";
-import type { DeviceName } from "../../runtime/device.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node } from "../../src/graph/node.js";
-import { runGraph } from "../helpers/graphs.js";
+import type { DeviceName } from "../../../runtime/device.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node } from "../../../src/graph/node.js";
+import { runGraph } from "../../helpers/graphs.js";
 
 // 16 matrices of 2 x 2 fill the 64 words after which the next tensor starts.
 const shapes: readonly (readonly number[])[] = [

@@ -6,20 +6,20 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
-import type { Device, Session } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
-import type { DevicePlan } from "../../runtime/plan.js";
-import { type Builder } from "../../src/graph/builder.js";
-import { createBuilder } from "../../src/graph/create-builder.js";
-import { evaluate } from "../../src/graph/evaluate.js";
-import type { Graph, Node, Shape } from "../../src/graph/node.js";
-import { slotsOf } from "../../src/graph/packing.js";
-import { sizeOf } from "../../src/graph/record.js";
-import { legalize } from "../../src/schedule/fusion/legalize.js";
-import { layOut, rangeOfUses } from "../../src/schedule/memory/lifetimes.js";
-import { paddingOf } from "../../src/schedule/memory/packs.js";
-import { schedule, type Scheduled } from "../../src/schedule/plan.js";
+import { loadTarget } from "../../../codegen/registry.js";
+import type { Device, Session } from "../../../runtime/device.js";
+import { openDevice } from "../../../runtime/index.js";
+import type { DevicePlan } from "../../../runtime/plan.js";
+import { type Builder } from "../../../src/graph/builder.js";
+import { createBuilder } from "../../../src/graph/create-builder.js";
+import { evaluate } from "../../../src/graph/evaluate.js";
+import type { Graph, Node, Shape } from "../../../src/graph/node.js";
+import { slotsOf } from "../../../src/graph/packing.js";
+import { sizeOf } from "../../../src/graph/record.js";
+import { legalize } from "../../../src/schedule/fusion/legalize.js";
+import { layOut, rangeOfUses } from "../../../src/schedule/memory/lifetimes.js";
+import { paddingOf } from "../../../src/schedule/memory/packs.js";
+import { schedule, type Scheduled } from "../../../src/schedule/plan.js";
 
 const STEPS = 3;
 const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
