@@ -3,6 +3,9 @@ import * as k from "../../kernel/build.js";
 import type { Node } from "../../graph/node.js";
 import type { Expr } from "../../kernel/ir.js";
 
+/** As many items as a list or tuple has. */
+export type EachOf<T extends readonly unknown[], Item> = { -readonly [I in keyof T]: Item };
+
 /** Where an element lies along one axis of a tensor. */
 export interface Coord {
   /** A constant or a name: other expressions are bound first, so that equal coordinates have equal keys. */
@@ -21,10 +24,18 @@ export const reachOf = (coords: readonly Coord[]): number =>
   coords.reduce((deepest, { depth }) => Math.max(deepest, depth), 0);
 
 /** The same values, all with four lanes if one of them has. */
-export const widen = (values: readonly Expr[]): Expr[] =>
-  values.some((value) => value.type.lanes === 4)
-    ? values.map((value) => (value.type.lanes === 4 ? value : k.splat(value)))
-    : [...values];
+export function widen<T extends readonly Expr[]>(values: readonly [...T]): EachOf<T, Expr> {
+  const hasVector = values.some((value) => value.type.lanes === 4);
+  return values.map((value) => (hasVector && value.type.lanes === 1 ? k.splat(value) : value)) as EachOf<T, Expr>;
+}
+
+/** Four scalars as a vector, or one as it is. */
+export function inLanes(items: readonly Expr[]): Expr {
+  const [a, b, c, d] = items;
+  if (a && b && c && d && items.length === 4) return k.lanes([a, b, c, d]);
+  if (!a || b) throw new Error(`bug: ${items.length} values are neither a vector nor a scalar`);
+  return a;
+}
 
 /** A constant of the type of `x`. */
 export const like = (x: Expr, value: number): Expr => {
@@ -59,13 +70,10 @@ export function lookUp(memo: ReadonlyMap<string, Expr>, node: Node, coords: read
   const [stepping, ...others] = coords.filter(({ lane }) => lane !== 0);
   if (others.length > 0 || stepping?.at.kind !== "const") return null;
   const { value } = stepping.at;
-  const items = [0, 1, 2, 3].map((l) =>
-    memo.get(
-      valueId(
-        node,
-        coords.map((c) => (c.lane === 0 ? c : constant(value + l * c.lane))),
-      ),
-    ),
-  );
-  return items.every((item) => item?.type.lanes === 1) ? k.lanes(items as [Expr, Expr, Expr, Expr]) : null;
+  const scalars = [0, 1, 2, 3].flatMap((l) => {
+    const inLane = coords.map((c) => (c.lane === 0 ? c : constant(value + l * c.lane)));
+    const item = memo.get(valueId(node, inLane));
+    return item?.type.lanes === 1 ? [item] : [];
+  });
+  return scalars.length === 4 ? inLanes(scalars) : null;
 }

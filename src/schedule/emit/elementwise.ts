@@ -2,14 +2,17 @@
 import type { Node } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
-import { like } from "./coords.js";
+import { like, widen, type EachOf } from "./coords.js";
 import { random } from "./random.js";
 
 /**
- * The value of an elementwise node, or null for other ops. `operandsOf` emits the operands at the coordinates of the
- * result, all of one width; `bind` names an intermediate.
+ * The value of an elementwise node, or null for other ops. `emit` gives an operand at the coordinates of the result,
+ * `bind` names an intermediate.
  */
-export function elementwise(node: Node, operandsOf: () => Expr[], bind: (value: Expr) => Expr): Expr | null {
+export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (value: Expr) => Expr): Expr | null {
+  /** The operands, all of one width. */
+  const operandsOf = <T extends readonly Node[]>(inputs: readonly [...T]): EachOf<T, Expr> =>
+    widen(inputs.map(emit)) as EachOf<T, Expr>;
   switch (node.op) {
     case "constant":
       return node.dtype === "u32" ? k.u32(node.attrs.value) : k.f32(node.attrs.value);
@@ -23,11 +26,11 @@ export function elementwise(node: Node, operandsOf: () => Expr[], bind: (value: 
     case "sin":
     case "cos":
     case "not": {
-      const [x] = operandsOf() as [Expr];
+      const [x] = operandsOf(node.inputs);
       return k.unary(node.op, x);
     }
     case "sigmoid": {
-      const [x] = operandsOf() as [Expr];
+      const [x] = operandsOf(node.inputs);
       return sigmoid(x, bind);
     }
     case "add":
@@ -42,26 +45,26 @@ export function elementwise(node: Node, operandsOf: () => Expr[], bind: (value: 
     case "eq":
     case "and":
     case "or": {
-      const [a, b] = operandsOf() as [Expr, Expr];
+      const [a, b] = operandsOf(node.inputs);
       return k.binary(node.op, a, b);
     }
     case "finite": {
-      const [x] = operandsOf() as [Expr];
+      const [x] = operandsOf(node.inputs);
       const bits = k.bitcast(x, "u32");
       const largest = like(bits, 0x7f800000);
       return k.ne(k.and(bits, largest), largest);
     }
     case "select": {
-      const [condition, then, otherwise] = operandsOf() as [Expr, Expr, Expr];
+      const [condition, then, otherwise] = operandsOf(node.inputs);
       return k.select(condition, then, otherwise);
     }
     case "cast": {
-      const [x] = operandsOf() as [Expr];
+      const [x] = operandsOf(node.inputs);
       const { to } = node.attrs;
       return x.type.of === to ? x : k.cast(x, { of: to, lanes: x.type.lanes });
     }
     case "threefry": {
-      const [k0, k1, c0, c1] = operandsOf() as [Expr, Expr, Expr, Expr];
+      const [k0, k1, c0, c1] = operandsOf(node.inputs);
       return random(k0, k1, c0, c1, bind)[node.attrs.word];
     }
     default:

@@ -208,7 +208,7 @@ export class Emitter extends Writer implements Loops {
       default: {
         const value = elementwise(
           node,
-          () => widen(node.inputs.map((input) => this.emit(input, coords))),
+          (input) => this.emit(input, coords),
           (intermediate) => this.bind(intermediate, reached),
         );
         if (!value) throw new Error(`schedule: no lowering for ${node.op} at this place`);
@@ -267,8 +267,7 @@ export class Emitter extends Writer implements Loops {
       );
     const [x, y] = node.inputs;
     const item = (reduced: readonly Coord[]): Expr => {
-      const factors = widen([this.emit(x, at(spec.a, reduced)), this.emit(y, at(spec.b, reduced))]);
-      const [left, right] = factors as [Expr, Expr];
+      const [left, right] = widen([this.emit(x, at(spec.a, reduced)), this.emit(y, at(spec.b, reduced))]);
       return k.mul(left, right);
     };
     return {

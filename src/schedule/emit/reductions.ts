@@ -8,7 +8,7 @@ import type { Expr, Type } from "../../kernel/ir.js";
 import { sizeOf } from "../../graph/record.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, widen, type Coord } from "./coords.js";
+import { constant, inLanes, widen, type Coord } from "./coords.js";
 import type { Writer } from "./writer.js";
 
 /** How a workgroup shares a reduction: in the scope of this depth all its invocations meet. */
@@ -184,7 +184,7 @@ function cooperate(
   let at = 0;
   return reductions.map(({ wide }) => {
     at += wide ? 4 : 1;
-    return wide ? k.lanes(results.slice(at - 4, at) as [Expr, Expr, Expr, Expr]) : mustAt(results, at - 1);
+    return inLanes(results.slice(wide ? at - 4 : at - 1, at));
   });
 }
 

@@ -10,7 +10,7 @@ import * as k from "../../kernel/build.js";
 import type { Expr, Stmt } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, keyOf, type Coord } from "./coords.js";
+import { constant, keyOf, type Coord, type EachOf } from "./coords.js";
 
 /** The statements of one open block of the kernel, and the values that are bound in it by their keys. */
 interface KernelScope {
@@ -107,14 +107,15 @@ export class Writer {
   }
 
   /** Coordinates of a flat index, by division, bound in the current scope. */
-  split(flat: Coord, sizes: readonly number[]): Coord[] {
+  split<T extends readonly number[]>(flat: Coord, sizes: readonly [...T]): EachOf<T, Coord> {
     const strides = rowMajor(sizes);
     const leading = sizes.findIndex((size) => size !== 1);
-    return sizes.map((size, i) => {
+    const coords = sizes.map((size, i) => {
       if (size === 1) return constant(0);
       const quotient = k.div(flat.at, k.idx(mustAt(strides, i)));
       return this.coord(i === leading ? quotient : k.rem(quotient, k.idx(size)));
     });
+    return coords as EachOf<T, Coord>;
   }
 
   /**

@@ -197,7 +197,7 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
   e.loop(from, to, 1, (b) => {
     // Blocks of a row of blocks: first the whole vectors, then single columns.
     const perOuter = main + (last % width);
-    const [o, block] = e.split(b, [sizeOf(outer), perOuter]) as [Coord, Coord];
+    const [o, block] = e.split(b, [sizeOf(outer), perOuter]);
     const at = e.split(o, outer);
     const storeVector = (): void =>
       storeAt([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);

@@ -15,10 +15,12 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Coord, Emitter } from "../emit/emit.js";
+import { inLanes, type Coord } from "../emit/coords.js";
+import type { Emitter } from "../emit/emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "../emit/kernelize.js";
 import type { Cluster } from "../fusion/partition.js";
 import { behindReshapes } from "../fusion/views.js";
+import { anchorOf } from "./anchor.js";
 import { createProjection, type Projection, type SinkhornNode } from "./projection.js";
 
 /** Matrices a group of a CPU kernel takes. */
@@ -27,7 +29,7 @@ const group = k.ref("group", k.INDEX);
 
 /** The kernel of a cluster whose anchor is a projection, or the derivative of one. */
 export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
-  const node = cluster.anchor as SinkhornNode;
+  const node = anchorOf(cluster, "sinkhorn", "sinkhorn_vjp");
   const n = mustAt(node.shape, node.shape.length - 1);
   const count = sizeOf(node.shape) / (n * n);
   const isGpu = profile.kind === "gpu";
@@ -69,8 +71,7 @@ function projectorOf(bench: Workbench, node: SinkhornNode, lanes: 1 | 4, count: 
 
 /** Word `i` after each of the bases: a scalar for one, a vector for four. */
 function loadLanes(buffer: string, bases: readonly Expr[], i: Expr): Expr {
-  const items = bases.map((base) => k.load(buffer, k.add(base, i), k.F32));
-  return items.length === 1 ? mustAt(items, 0) : k.lanes(items as [Expr, Expr, Expr, Expr]);
+  return inLanes(bases.map((base) => k.load(buffer, k.add(base, i), k.F32)));
 }
 
 function storeLanes(e: Emitter, buffer: string, bases: readonly Expr[], i: Expr, value: Expr): void {

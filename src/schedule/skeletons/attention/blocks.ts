@@ -9,6 +9,7 @@
 import * as k from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { inLanes } from "../../emit/coords.js";
 import type { Emitter } from "../../emit/emit.js";
 import type { TensorRows } from "./operands.js";
 
@@ -216,8 +217,7 @@ export function transposeRows(
     });
     e.loop(k.idx(0), k.idx(columns), 1, (d) => {
       const values = starts.map((start) => word(rows.buffer, k.add(start, k.mul(d.at, k.idx(rows.column)))));
-      const value = lanes === 4 ? k.lanes(values as [Expr, Expr, Expr, Expr]) : mustAt(values, 0);
-      e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), value));
+      e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), inLanes(values)));
     });
   });
 }

@@ -2,7 +2,6 @@
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import {
   array,
@@ -96,7 +95,7 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Gradi
     first += count;
     const body = (): void => {
       const flat = e.coord(k.sub(group, k.idx(begin)));
-      const [b, h, n] = e.split(flat, [batch, heads, count]) as [Coord, Coord, Coord];
+      const [b, h, n] = e.split(flat, [batch, heads, count]);
       run(at(b, h, hasSeveral(kernel)), n.at);
     };
     if (begin > 0) e.guard(k.le(k.idx(begin), group), body);

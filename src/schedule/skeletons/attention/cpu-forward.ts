@@ -4,7 +4,6 @@ import { ABSENT } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import {
   array,
@@ -67,12 +66,12 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: ForwardAt
   const s = createBlocks(e, profile.lanes);
   const pitch = up(keysOf, s.block);
   const sumsPitch = up(width, s.block);
-  const sizes = [batch, heads, Math.ceil(queries / rowsOf)];
+  const sizes = [batch, heads, Math.ceil(queries / rowsOf)] as const;
   const panel = { name: array(s, "panel", depth * pitch), pitch };
   const scores = { name: array(s, "scores", HEIGHT * pitch), pitch };
   const carried = keysOf >= keys ? null : carriedBy(s, rowsOf, sumsPitch);
 
-  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
+  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
   const operands = at(b, h);
   const values = operands.v && { name: array(s, "values", keysOf * sumsPitch), pitch: sumsPitch };
   const r0 = e.bind(k.mul(i.at, k.idx(rowsOf)));

@@ -47,7 +47,7 @@ function partAt(
   { size, lanes }: { readonly size: number; readonly lanes: 1 | 4 },
   i: Coord,
 ): PartPlace {
-  const [n, part] = e.split(i, [count, partsOf(size, lanes)]) as [Coord, Coord];
+  const [n, part] = e.split(i, [count, partsOf(size, lanes)]);
   const row = e.bind(k.add(first, n.at));
   const column = k.add(k.mul(part.at, k.idx(lanes)), k.idx(lanes === 4 ? 0 : size & ~3));
   return {
@@ -85,7 +85,7 @@ function storeRows(e: Emitter, rows: TensorRows, run: RowRun, size: number, valu
   for (const lanes of [4, 1] as const) {
     const parts = values.flatMap((row) => row.filter(({ type }) => type.lanes === lanes));
     drain(e, parts, (i, value) => {
-      const [n] = e.split(i, [run.count, partsOf(size, lanes)]) as [Coord, Coord];
+      const [n] = e.split(i, [run.count, partsOf(size, lanes)]);
       const write = (): void => {
         const start = partAt(e, rows, run, { size, lanes }, i).at(k.add(run.first, n.at));
         if (lanes === 1 || rows.column === 1) return e.push(k.store(rows.buffer, start, value));
@@ -136,11 +136,11 @@ function eachOwner(
   body: (b: Coord, h: Coord, owned: RowRun) => void,
 ): number {
   const count = Math.min(most, total);
-  const sizes = [batch, heads, Math.ceil(total / count)];
+  const sizes = [batch, heads, Math.ceil(total / count)] as const;
   const tasks = sizeOf(sizes);
   const flat = e.bind(k.add(k.mul(group, k.idx(profile.workgroup)), local));
   const run = (): void => {
-    const [b, h, i] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
+    const [b, h, i] = e.split(e.coord(flat), sizes);
     body(b, h, { first: e.bind(k.mul(i.at, k.idx(count))), count, total });
   };
   if (tasks % profile.workgroup === 0) run();

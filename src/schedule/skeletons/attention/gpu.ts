@@ -12,7 +12,6 @@ import { ABSENT } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { backwardRows, forwardRows } from "./gpu-emulated.js";
 import {
@@ -66,8 +65,8 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: ForwardAt
   const knobs = bench.choose("attention", shapeOf(attention), GPU_ATTENTION);
   if (!knobs.shared) return forwardRows(bench, attention, Math.max(1, knobs.rows), at);
   const tiles = createTiles(bench, attention, knobs.tile);
-  const sizes = [batch, heads, Math.ceil(queries / workgroup)];
-  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
+  const sizes = [batch, heads, Math.ceil(queries / workgroup)] as const;
+  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
   const { q, k: key, v, out, lse } = at(b, h);
   const first = e.bind(k.mul(i.at, k.idx(workgroup)));
   const t = e.bind(k.add(first, local));
@@ -162,11 +161,11 @@ export function backwardGpu(bench: Workbench, attention: Attention, roles: Gradi
   ];
   let begin = 0;
   for (const { rows, run } of tasks) {
-    const sizes = [batch, heads, Math.ceil(rows / workgroup)];
+    const sizes = [batch, heads, Math.ceil(rows / workgroup)] as const;
     const from = begin;
     begin += sizeOf(sizes);
     const body = (): void => {
-      const [b, h, i] = e.split(e.coord(k.sub(group, k.idx(from))), sizes) as [Coord, Coord, Coord];
+      const [b, h, i] = e.split(e.coord(k.sub(group, k.idx(from))), sizes);
       run(tiles, attention, at(b, h, false), e.bind(k.mul(i.at, k.idx(workgroup))));
     };
     if (tasks.length === 1) body();

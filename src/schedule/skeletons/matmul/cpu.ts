@@ -93,7 +93,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const { m, n, outer } = product;
   const kernel = readKernel(bench, cluster, node, product);
   const { tile, depth, block, rows, columns } = kernel;
-  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)];
+  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)] as const;
   const tasks = sizeOf(sizes);
   const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * depth))));
   if (kernel.packsA) e.push(k.arrayS(PANELS_A, "f32", Math.ceil(rows / tile.height) * tile.height * depth));
@@ -102,7 +102,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
 
   const from = e.bind(k.mul(group, k.idx(each)));
   const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(tasks)));
-  e.loop(from, to, 1, (number) => runTask(kernel, taskAt(kernel, e.split(number, sizes) as [Coord, Coord, Coord])));
+  e.loop(from, to, 1, (number) => runTask(kernel, taskAt(kernel, e.split(number, sizes))));
   return Math.ceil(tasks / each);
 }
 

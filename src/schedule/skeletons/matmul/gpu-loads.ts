@@ -7,7 +7,7 @@ import { F32 } from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Axis, Product } from "../../fusion/contraction.js";
-import type { Coord } from "../../emit/emit.js";
+import { inLanes, type Coord } from "../../emit/coords.js";
 import { stridesOf } from "./axes.js";
 import type { GpuMatmul, RegisterTile } from "./gpu-tile.js";
 
@@ -81,7 +81,7 @@ export function columnsOfB({ bench, product, lanes }: GpuMatmul, { outer, column
     const offset = e.address(kk, strides).at;
     const at = (start: Expr, s: number): Expr => k.add(k.add(start, offset), k.idx(s * inner));
     const steps = Array.from({ length: step }, (_, s) => s);
-    const packed = (items: readonly Expr[]): Expr => e.bind(k.lanes(items as [Expr, Expr, Expr, Expr]));
+    const packed = (items: readonly Expr[]): Expr => e.bind(inLanes(items));
     const loaded = starts.map((words) => {
       if (inColumns) return steps.map((s) => e.bind(k.load(b, at(words[0], s), { of: "f32", lanes })));
       if (step === 4 && inner === 1) {

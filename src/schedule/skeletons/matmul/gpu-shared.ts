@@ -42,9 +42,9 @@ export function sharedTiles(kernel: GpuMatmul): number {
   const [left, right] = [e.fresh("left"), e.fresh("right")];
   e.push(k.sharedS(left, "f32", high * STEPS));
   e.push(k.sharedS(right, "f32", wide * STEPS));
-  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / high), Math.ceil(n.size / wide)];
-  const [o, i, j] = e.split({ at: group, lane: 0, depth: 0 }, sizes) as [Coord, Coord, Coord];
-  const [y, x] = e.split({ at: local, lane: 0, depth: 0 }, [down, across]) as [Coord, Coord];
+  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / high), Math.ceil(n.size / wide)] as const;
+  const [o, i, j] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
+  const [y, x] = e.split({ at: local, lane: 0, depth: 0 }, [down, across]);
   const [m0, n0] = [e.coord(k.mul(i.at, k.idx(high))), e.coord(k.mul(j.at, k.idx(wide)))];
   const firstVector = e.bind(k.mul(x.at, k.idx(lanes)));
   const firstRow = e.bind(k.mul(y.at, k.idx(height)));
@@ -93,7 +93,8 @@ function copy({ bench, product }: GpuMatmul, tile: SharedTile, k0: Coord): void 
   const depth = extentOfK(product);
   const alongOwnAxis = stride === 1;
   e.loop(local, k.idx(extent * STEPS), profile.workgroup, (flat) => {
-    const parts = e.split(flat, alongOwnAxis ? [STEPS, extent] : [extent, STEPS]) as [Coord, Coord];
+    const sizes: readonly [number, number] = alongOwnAxis ? [STEPS, extent] : [extent, STEPS];
+    const parts = e.split(flat, sizes);
     const [step, position] = alongOwnAxis ? parts : [parts[1], parts[0]];
     const inK = e.bind(k.add(k0.at, step.at));
     const inOwn = e.bind(k.add(start.at, position.at));

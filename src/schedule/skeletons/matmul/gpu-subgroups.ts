@@ -22,14 +22,14 @@ export function subgroupTiles(kernel: GpuMatmul): number {
   const width = kernel.tile.subgroup;
   const totalVectors = Math.ceil(n.size / lanes);
   const across = Math.ceil(totalVectors / (vectors * width));
-  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / height), across];
+  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / height), across] as const;
   const clusters = sizeOf(sizes);
   const mate = e.coord(k.rem(local, k.idx(width)));
   const cluster = e.bind(k.div(k.add(k.mul(group, k.idx(profile.workgroup)), local), k.idx(width)));
   // Clusters past the end do the work of the last one again, since all must meet, and store nothing.
   const hasSpare = (clusters * width) % profile.workgroup !== 0;
   const task = e.coord(hasSpare ? k.min(cluster, k.idx(clusters - 1)) : cluster);
-  const [o, i, j] = e.split(task, sizes) as [Coord, Coord, Coord];
+  const [o, i, j] = e.split(task, sizes);
   const vector = (v: Expr): Expr => k.add(k.mul(k.add(k.mul(j.at, k.idx(vectors)), v), k.idx(width)), mate.at);
   const mayEnd = across * vectors * width > totalVectors;
   const tile = tileAt(kernel, {

@@ -106,7 +106,7 @@ export function storeTile(kernel: GpuMatmul, tile: RegisterTile, isInside: IsIns
   };
   if (kernel.tile.rolled) {
     return drain(e, tile.sums.flat(), (at, value) => {
-      const [r, v] = e.split(at, [height, vectors]) as [Coord, Coord];
+      const [r, v] = e.split(at, [height, vectors]);
       const row = e.coord(k.add(tile.row.at, r.at));
       const start = e.coord(tile.column(v.at));
       const home = e.depth();

@@ -81,11 +81,11 @@ function loneTiles(kernel: GpuMatmul): number {
   const { m, n, outer } = product;
   const totalVectors = Math.ceil(n.size / lanes);
   const across = Math.ceil(totalVectors / vectors);
-  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / height), across];
+  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / height), across] as const;
   const tasks = sizeOf(sizes);
   const flat = k.add(k.mul(group, k.idx(profile.workgroup)), local);
   const body = (): void => {
-    const [o, i, j] = e.split(e.coord(flat), sizes) as [Coord, Coord, Coord];
+    const [o, i, j] = e.split(e.coord(flat), sizes);
     const vector = (v: Expr): Expr => k.add(j.at, k.mul(v, k.idx(across)));
     const mayEnd = (v: Expr): boolean => (v.kind === "const" ? v.value + 1 : vectors) * across > totalVectors;
     const tile = tileAt(kernel, {

@@ -1,19 +1,19 @@
 /**
- * The skeleton of matrix products: reads the contraction as a product (`fusion/contraction.ts`) and hands it to the half for
- * the device's kind, `cpu.ts` or `gpu.ts`. The elementwise epilogue of the cluster is emitted on the
- * accumulators (`epilogue.ts`).
+ * The skeleton of matrix products: reads the contraction as a product (`../../fusion/contraction.ts`) and hands it to
+ * the half for the device's kind, `cpu.ts` or `gpu.ts`. The elementwise epilogue of the cluster is emitted on the
+ * accumulators (`../epilogue.ts`).
  */
 import type { KernelProfile } from "../../../kernel/profile.js";
-import type { NodeWith } from "../../../graph/node.js";
 import { readProduct } from "../../fusion/contraction.js";
 import { kernelize, type Bound, type Places } from "../../emit/kernelize.js";
 import { matmulCpu } from "./cpu.js";
 import { matmulGpu } from "./gpu.js";
 import type { Cluster } from "../../fusion/partition.js";
+import { anchorOf } from "../anchor.js";
 
 /** The kernel of a cluster whose anchor is a matrix product. */
 export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: Places): Bound {
-  const node = cluster.anchor as NodeWith<"contract">;
+  const node = anchorOf(cluster, "contract");
   const product = readProduct(node, places.isBase);
   const request = { name: "matmul", clusters: [cluster], profile, places, lanes: profile.lanes };
   return profile.kind === "gpu"

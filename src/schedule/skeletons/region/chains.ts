@@ -4,7 +4,7 @@
  * terms. Where a product's result is only read by the next one, which adds to it, its registers go on: they start from
  * what is there, sum over the terms of all products, and the map that reads the last result takes it from them.
  */
-import type { Node, NodeWith } from "../../../graph/node.js";
+import type { Node } from "../../../graph/node.js";
 import { sameShape } from "../../../graph/record.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import { parseSpec } from "../../fusion/contraction.js";
@@ -12,6 +12,7 @@ import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
 import { isView } from "../../fusion/views.js";
 import { SPELT_OUT, type ProductStage, type RegionStage } from "./stages.js";
+import { anchorOf } from "../anchor.js";
 
 /** The first node that a cluster stores. */
 export const rootOf = ({ roots }: Cluster): Node => mustAt(roots, 0);
@@ -128,7 +129,7 @@ const isLink = ({ clusters: [cluster, ...others], columns }: ProductStage): bool
 
 /** The axes of a product's result that are columns, in the order of its weights. */
 function columnsOf({ clusters: [cluster], operand }: ProductStage): number[] {
-  const { a, b, out } = parseSpec((cluster.anchor as NodeWith<"contract">).attrs.spec);
+  const { a, b, out } = parseSpec(anchorOf(cluster, "contract").attrs.spec);
   return [...(operand === 0 ? a : b)].flatMap((letter) => (out.includes(letter) ? [out.indexOf(letter)] : []));
 }
 

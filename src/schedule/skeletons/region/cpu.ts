@@ -16,16 +16,16 @@
  * This is how a CPU does it; `gpu.ts` has what a GPU does.
  */
 import type { KernelProfile } from "../../../kernel/profile.js";
-import type { Node, NodeWith } from "../../../graph/node.js";
+import type { Node } from "../../../graph/node.js";
 import { SLOT } from "../../../graph/packing.js";
 import * as k from "../../../kernel/build.js";
 import { fuse } from "../../../kernel/fuse.js";
-import type { Expr } from "../../../kernel/ir.js";
 import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import { planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
-import { constant, type Coord, type ReductionAt } from "../../emit/emit.js";
+import { constant, inLanes, type Coord } from "../../emit/coords.js";
+import type { ReductionAt } from "../../emit/emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { stagesOf, type RegionStage } from "./stages.js";
@@ -47,6 +47,7 @@ import {
 import { unflatten } from "../../emit/reductions.js";
 import { sizeOf } from "../../../graph/record.js";
 import { rowMajor } from "../../fusion/views.js";
+import { anchorOf } from "../anchor.js";
 
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
@@ -179,7 +180,7 @@ function projectionsOf({ emitter: e, profile }: Workbench, stages: readonly Regi
   for (const stage of stages) {
     if (stage.kind !== "sinkhorn") continue;
     const [cluster] = stage.clusters;
-    projections.set(cluster, createProjection(e, cluster.anchor as NodeWith<"sinkhorn">, profile.lanes, false));
+    projections.set(cluster, createProjection(e, anchorOf(cluster, "sinkhorn", "sinkhorn_vjp"), profile.lanes, false));
   }
   return projections;
 }
@@ -243,7 +244,7 @@ function mapStage(bench: Workbench, cluster: Cluster, walk: TileWalk): void {
 
 /** A product whose operands both belong to the token. */
 function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: TileWalk): void {
-  const node = cluster.anchor as NodeWith<"contract">;
+  const node = anchorOf(cluster, "contract");
   const axes = walk.axes(node);
   const sizes = node.shape.filter((_, axis) => !axes.includes(axis));
   eachToken(bench, walk, (token) => {
@@ -276,7 +277,7 @@ function inTurns(
 /** Projections of the matrices of some tokens at once, a token in each lane. */
 function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projection, walk: TileWalk): void {
   const { emitter: e, profile } = bench;
-  const node = cluster.anchor as NodeWith<"sinkhorn">;
+  const node = anchorOf(cluster, "sinkhorn", "sinkhorn_vjp");
   const axes = walk.axes(node);
   const others = node.shape.slice(0, -2).filter((_, axis) => !axes.includes(axis));
   e.loop(k.idx(0), walk.count, profile.lanes, (first) => {
@@ -285,10 +286,8 @@ function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projectio
       const at = (token: Token, row: Coord, column: Coord): Coord[] =>
         coordsAt(node, axes, token.parts, [...rest, row, column]);
       projection(
-        (input, row, column) => {
-          const items = tokens.map((token) => e.emit(mustAt(node.inputs, input), at(token, row, column)));
-          return items.length === 1 ? mustAt(items, 0) : k.lanes(items as [Expr, Expr, Expr, Expr]);
-        },
+        (input, row, column) =>
+          inLanes(tokens.map((token) => e.emit(mustAt(node.inputs, input), at(token, row, column)))),
         (row, column, value) => {
           for (const [l, token] of tokens.entries()) {
             const part = tokens.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3);

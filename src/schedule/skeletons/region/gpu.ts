@@ -15,7 +15,7 @@
  */
 import { sizeOf } from "../../../graph/record.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
-import type { Node, NodeWith } from "../../../graph/node.js";
+import type { Node } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
 import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
@@ -27,8 +27,9 @@ import type { Cluster } from "../../fusion/partition.js";
 import type { Region } from "../../fusion/regions.js";
 import { createProjection, type Projection } from "../projection.js";
 import { stagesOf, type RegionStage } from "./stages.js";
-import { coordsAt, stridesInside, tokensOf, type RegionTokens } from "./tiles.js";
-import { clusterStage, computedBy, positions, summedBy, walksOf, type Team } from "./walks.js";
+import { coordsAt, positions, stridesInside, tokensOf, type RegionTokens } from "./tiles.js";
+import { clusterStage, computedBy, summedBy, walksOf, type Team } from "./walks.js";
+import { anchorOf } from "../anchor.js";
 
 /**
  * Words on the chip: those of a workgroup for its token, and those of an invocation alone, where each is set to zero
@@ -124,7 +125,7 @@ export function regionGpu(region: Region, classes: AxisClasses, profile: KernelP
     const projections = new Map<RegionStage, Projection>();
     for (const stage of stages) {
       if (stage.kind !== "sinkhorn") continue;
-      const anchor = stage.clusters[0].anchor as NodeWith<"sinkhorn">;
+      const anchor = anchorOf(stage.clusters[0], "sinkhorn", "sinkhorn_vjp");
       projections.set(stage, createProjection(e, anchor, 1, isSpelt(stage, threads)));
     }
     const kernel = { bench, spread, projections, begin: (stage: RegionStage) => void (current = stage) };
@@ -217,7 +218,7 @@ function sinkhornStage(
   spelt: boolean,
 ): void {
   const { emitter: e } = bench;
-  const node = cluster.anchor as NodeWith<"sinkhorn">;
+  const node = anchorOf(cluster, "sinkhorn", "sinkhorn_vjp");
   const axes = tokens.axes(node);
   const at = (rest: readonly Coord[]): Coord[] => coordsAt(node, axes, parts, rest);
   const matrices = node.shape.slice(0, -2).filter((_, axis) => !axes.includes(axis));

@@ -14,6 +14,7 @@ import type { Cluster } from "../../fusion/partition.js";
 import { weightsOf, type Region } from "../../fusion/regions.js";
 import { sameShape, sizeOf } from "../../../graph/record.js";
 import { access, behindViews } from "../../fusion/views.js";
+import { anchorOf } from "../anchor.js";
 
 /** Products of one operand of a token with weights that all tokens share; they share the walk over the operand. */
 export interface ProductStage {
@@ -164,7 +165,7 @@ function isWide(node: NodeWith<"contract">, places: Places): boolean {
  * Whether a product walks over the same operand in the same way as those of a stage, and reads none of their results.
  */
 function sharesWalk(stage: ProductStage, cluster: Cluster, anchor: NodeWith<"contract">, operand: 0 | 1): boolean {
-  const stageAnchor = stage.clusters[0].anchor as NodeWith<"contract">;
+  const stageAnchor = anchorOf(stage.clusters[0], "contract");
   if (operand !== stage.operand || stageAnchor.inputs[1 - operand] !== anchor.inputs[1 - operand]) return false;
   if (stage.clusters.some(({ roots }) => roots.some((root) => cluster.reads.has(root)))) return false;
   const summed = (node: NodeWith<"contract">): number[] => {

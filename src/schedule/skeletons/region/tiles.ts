@@ -4,6 +4,7 @@ import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import { constant, type Coord } from "../../emit/coords.js";
+import { unflatten } from "../../emit/reductions.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import type { Cluster } from "../../fusion/partition.js";
@@ -104,6 +105,22 @@ export function tokenRows(domain: Node, cluster: Cluster, tokens: readonly numbe
     result: (parts, kept) => term(parts, kept, zeros).filter((_, axis) => !reduced.includes(axis)),
     term,
   };
+}
+
+/** Constant coordinates, in vectors where four of the last axis remain, else one by one. */
+export function positions(sizes: readonly number[], vectors: boolean): Coord[][] {
+  const last = sizes[sizes.length - 1] ?? 1;
+  const outerSizes = sizes.slice(0, -1);
+  const coords: Coord[][] = [];
+  for (let o = 0; o < sizeOf(outerSizes); o++) {
+    const outer = unflatten(o, outerSizes).map(constant);
+    for (let c = 0; c < last;) {
+      const width = vectors && last - c >= 4 ? 4 : 1;
+      coords.push(sizes.length ? [...outer, { ...constant(c), lane: width === 4 ? 1 : 0 }] : []);
+      c += width;
+    }
+  }
+  return coords;
 }
 
 /** Whether a block of `height` neighbours may reach past the end of its tile. */

@@ -5,14 +5,13 @@ import { sizeOf } from "../../../graph/record.js";
 import type { Node } from "../../../graph/node.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { constant, type Coord } from "../../emit/coords.js";
+import type { Coord } from "../../emit/coords.js";
 import type { Reducing, ReductionAt } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import { unflatten } from "../../emit/reductions.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { byLevel, storeRoots, sumsOf } from "../rows.js";
 import { termsOf, type RegionStage } from "./stages.js";
-import { tokenRows, type RegionTokens, type TokenRows } from "./tiles.js";
+import { positions, tokenRows, type RegionTokens, type TokenRows } from "./tiles.js";
 
 /** How the invocations of a kernel share the work on a token. */
 export interface Team {
@@ -70,22 +69,6 @@ const isWalk = ({ free, reduced, first }: ClusterRows): boolean =>
 
 /** The positions of results: no vectors where a result has roots a term. */
 const positionsOf = ({ free, full }: ClusterRows): Coord[][] => positions(free, full.length === 0);
-
-/** Constant coordinates, in vectors where four of the last axis remain, else one by one. */
-export function positions(sizes: readonly number[], vectors: boolean): Coord[][] {
-  const last = sizes[sizes.length - 1] ?? 1;
-  const outerSizes = sizes.slice(0, -1);
-  const coords: Coord[][] = [];
-  for (let o = 0; o < sizeOf(outerSizes); o++) {
-    const outer = unflatten(o, outerSizes).map(constant);
-    for (let c = 0; c < last;) {
-      const width = vectors && last - c >= 4 ? 4 : 1;
-      coords.push(sizes.length ? [...outer, { ...constant(c), lane: width === 4 ? 1 : 0 }] : []);
-      c += width;
-    }
-  }
-  return coords;
-}
 
 /** The clusters that a stage computes, without those that are computed where these read them. */
 export const computedBy = (stage: RegionStage): readonly Cluster[] =>

@@ -9,14 +9,15 @@ import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { constant, type Coord } from "../../emit/emit.js";
+import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import { unflatten } from "../../emit/reductions.js";
 import { parseSpec } from "../../fusion/contraction.js";
 import type { Cluster } from "../../fusion/partition.js";
 import { rowMajor } from "../../fusion/views.js";
 import { transpose } from "../transpose.js";
 import { SPELT_OUT, type ProductStage } from "./stages.js";
+import { positions } from "./tiles.js";
+import { anchorOf } from "../anchor.js";
 
 /** Vectors of columns in a register block. */
 export const VECTORS = 2;
@@ -44,7 +45,7 @@ export interface WeightedProduct {
 
 /** Reads the product of a cluster; `operand` is the one with weights. */
 export function readWeighted(cluster: Cluster, operand: 0 | 1): WeightedProduct {
-  const node = cluster.anchor as NodeWith<"contract">;
+  const node = anchorOf(cluster, "contract");
   const { a, b, out } = parseSpec(node.attrs.spec);
   const [weightLetters, streamLetters] = operand === 0 ? [a, b] : [b, a];
   const weights = node.inputs[operand];
@@ -124,22 +125,8 @@ function inBlocks(columns: readonly Column[], most: number): ColumnBlock[] {
 }
 
 /** The columns of a product as vectors where four of the last axis remain, else one by one. */
-function spellOut(product: WeightedProduct, lanes: 1 | 4): Column[] {
-  const sizes = product.columnSizes;
-  const last = sizes[sizes.length - 1] ?? 1;
-  const outerSizes = sizes.slice(0, -1);
-  const columns: Column[] = [];
-  for (let o = 0; o < sizeOf(outerSizes); o++) {
-    const outer = unflatten(o, outerSizes).map(constant);
-    for (let c = 0; c < last;) {
-      const width = lanes === 4 && last - c >= 4 ? 4 : 1;
-      const at = sizes.length ? [...outer, { ...constant(c), lane: width === 4 ? 1 : 0 }] : [];
-      columns.push({ product, at, lanes: width });
-      c += width;
-    }
-  }
-  return columns;
-}
+const spellOut = (product: WeightedProduct, lanes: 1 | 4): Column[] =>
+  positions(product.columnSizes, lanes === 4).map((at) => ({ product, at, lanes: at.at(-1)?.lane ? 4 : 1 }));
 
 /** Packs columns that are spelt out: block after block, each with a row for every term. */
 function packSpelt(bench: Workbench, terms: readonly number[], panel: string, blocks: readonly ColumnBlock[]): void {
