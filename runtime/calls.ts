@@ -104,8 +104,8 @@ export async function vjp(called: Called, inputs: Batch, cotangents: Batch): Res
   if (!isObject(cotangents)) {
     throw new DataError(`the cotangents are ${describe(cotangents)}, and arrays by output are expected`);
   }
-  const given = isObject(inputs) ? merged(inputs, cotangentsById(instance, cotangents)) : inputs;
-  const fed = checkedFor(instance, "vjp", "be differentiated", given);
+  const values = isObject(inputs) ? merged(inputs, cotangentsById(instance, cotangents)) : inputs;
+  const fed = checkedFor(instance, "vjp", "be differentiated", values);
   const results = await runWith(called, "vjp", fed, null);
   return { inputs: namedFloats("cotangent", results), parameters: namedFloats("gradient", results) };
 }

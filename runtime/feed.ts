@@ -59,20 +59,20 @@ export function checkedFor(instance: ModelInstance, name: string, what: string, 
       `there are ${listed(entry)}`,
     );
   }
-  for (const given of Object.keys(values)) {
-    const ref = valueAt(entry.inputs, given);
+  for (const input of Object.keys(values)) {
+    const ref = valueAt(entry.inputs, input);
     // What the page declares and this entry does not read is left out: monitors read no labels.
-    if (ref ? !isOfTheRun(given, ref) : isDeclared(instance.plan, given)) continue;
-    throw new DataError(`there is no input \`${given}\``, `there are ${listed(entry)}`);
+    if (ref ? !isOfTheRun(input, ref) : isDeclared(instance.plan, input)) continue;
+    throw new DataError(`there is no input \`${input}\``, `there are ${listed(entry)}`);
   }
   const fed = new Map<string, Words>();
   for (const [input, ref] of Object.entries(entry.inputs)) {
     if (isOfTheRun(input, ref)) continue;
-    const given = valueAt(values, input);
-    if (given === undefined) {
+    const value = valueAt(values, input);
+    if (value === undefined) {
       throw new DataError(`\`${input}\` is missing`, `it has the shape [${ref.shape.join(", ")}]`);
     }
-    fed.set(input, checkedTensor(instance, input, ref, given, room?.get(input)));
+    fed.set(input, checkedTensor(instance, input, ref, value, room?.get(input)));
   }
   return fed;
 }
@@ -82,8 +82,8 @@ const listed = ({ inputs }: Entry): string =>
     .flatMap(([name, ref]) => (isOfTheRun(name, ref) ? [] : [`\`${name}\``]))
     .join(", ") || "none";
 
-function checkedTensor(instance: ModelInstance, name: string, ref: TensorRef, given: unknown, before?: Words): Words {
-  const values = numbersOf(name, given);
+function checkedTensor(instance: ModelInstance, name: string, ref: TensorRef, value: unknown, before?: Words): Words {
+  const values = numbersOf(name, value);
   const size = sizeOf(ref);
   if (values.length !== size) {
     throw new DataError(
@@ -126,24 +126,24 @@ export function write({ session, step, seed }: ModelInstance, entry: Entry, fed:
 }
 
 /** The batches of what a call was given: a source as it is, text as the page's data says. */
-export function sourceOf({ name, data, train }: Plan, given: unknown): Source {
+export function sourceOf({ name, data, train }: Plan, source: unknown): Source {
   if (!train) throw new DataError(`${name} cannot be trained or evaluated on data: its spec has no \`loss\``);
-  if (typeof given === "string") {
+  if (typeof source === "string") {
     const text = textOf({ data } as Plan);
-    if (text) return textSource(text, given);
+    if (text) return textSource(text, source);
     const pairs = data.find((info) => info.kind === "pairs");
-    if (pairs) return pairsSource(pairs, parsePairs(given));
+    if (pairs) return pairsSource(pairs, parsePairs(source));
     throw new DataError(`${name} does not train on text`, SOURCES);
   }
-  if (isSource(given)) return given;
+  if (isSource(source)) return source;
   const wanted = data.some(({ kind }) => kind !== "examples") ? "text or a source of batches" : "a source of batches";
-  throw new DataError(`${name} takes ${wanted}, and this is ${describe(given)}`, SOURCES);
+  throw new DataError(`${name} takes ${wanted}, and this is ${describe(source)}`, SOURCES);
 }
 
 const SOURCES = "a source has the functions `batch` and `holdout`: see `textSource` and `examplesSource`";
 
-const isSource = (given: unknown): given is Source =>
-  isObject(given) && typeof given["batch"] === "function" && typeof given["holdout"] === "function";
+const isSource = (source: unknown): source is Source =>
+  isObject(source) && typeof source["batch"] === "function" && typeof source["holdout"] === "function";
 
 /** The batch of a training step, by a source that may be a caller's own. */
 export function batchOf(instance: ModelInstance, source: Source, size: number): Batch {

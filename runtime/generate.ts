@@ -50,8 +50,8 @@ export function headOf(model: string, heads: readonly string[], asked: string | 
 /** A prompt and options that were checked. */
 export interface Continuation {
   readonly prompt: string;
-  /** The prompt's. */
-  readonly known: readonly number[];
+  /** Of the prompt. */
+  readonly promptTokens: readonly number[];
   readonly tokens: number;
   readonly temperature: number;
   readonly topK: number | undefined;
@@ -69,19 +69,19 @@ export function continuationOf(
   ownSeed: number,
 ): Continuation {
   if (typeof prompt !== "string") throw new DataError(`the prompt is ${describe(prompt)}, and text is expected`);
-  const given = optionsOf("generate", options);
-  const { temperature = 0.8 } = given;
+  const checked = optionsOf("generate", options);
+  const { temperature = 0.8 } = checked;
   if (typeof temperature !== "number" || !(temperature >= 0) || !Number.isFinite(temperature)) {
     throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
   }
   return {
     prompt,
-    known: [...encodeText(prompt, vocabulary)],
+    promptTokens: [...encodeText(prompt, vocabulary)],
     temperature,
-    tokens: whole("tokens", given.tokens) ?? 200,
-    topK: whole("topK", given.topK, 1),
-    seed: whole("seed", given.seed, 0, U32_MAX) ?? ownSeed,
-    signal: signalOf(given.signal),
+    tokens: whole("tokens", checked.tokens) ?? 200,
+    topK: whole("topK", checked.topK, 1),
+    seed: whole("seed", checked.seed, 0, U32_MAX) ?? ownSeed,
+    signal: signalOf(checked.signal),
   };
 }
 
@@ -91,26 +91,26 @@ export function continuationOf(
  */
 export async function continued(
   { vocabulary, window: length }: Text,
-  { prompt, known: given, tokens, temperature, topK, seed, signal }: Continuation,
+  { prompt, promptTokens, tokens, temperature, topK, seed, signal }: Continuation,
   logitsOf: (window: Uint32Array) => Promise<Float32Array>,
   broken: () => Promise<Error>,
 ): Promise<string> {
   const vocab = vocabulary.length;
-  const known = [...given];
-  const start = known.length;
+  const sequence = [...promptTokens];
+  const start = sequence.length;
   // Without a prompt the text begins after a newline, or after the first character there is.
-  if (known.length === 0) known.push(Math.max(0, vocabulary.indexOf("\n")));
-  const begin = known.length;
+  if (sequence.length === 0) sequence.push(Math.max(0, vocabulary.indexOf("\n")));
+  const begin = sequence.length;
   for (let i = 0; i < tokens; i++) {
     if (signal?.aborted) throw signal.reason;
-    const recent = known.slice(-length);
+    const recent = sequence.slice(-length);
     const window = new Uint32Array(length);
     window.set(recent);
     const logits = (await logitsOf(window)).subarray((recent.length - 1) * vocab, recent.length * vocab);
     if (!areScores(logits)) throw await broken();
-    known.push(pick(logits, temperature, topK, unit(threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
+    sequence.push(pick(logits, temperature, topK, unit(threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
   }
-  return prompt + decodeTokens(known.slice(start === 0 ? begin : start), vocabulary);
+  return prompt + decodeTokens(sequence.slice(start === 0 ? begin : start), vocabulary);
 }
 
 /**

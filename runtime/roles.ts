@@ -103,20 +103,22 @@ export interface PlanRoles {
 export type OfOutput<T> = readonly [role: OutputRole, value: T];
 
 /** What there is of the outputs of a kind, by what they are of; of two of one name the last counts. */
-export const named = <T>(kind: NamedKind | "monitor", all: readonly OfOutput<T>[]): Readonly<Record<string, T>> =>
-  recordOf(all.flatMap(([role, value]) => (role.kind === kind && "name" in role ? [[role.name, value] as const] : [])));
+export const named = <T>(kind: NamedKind | "monitor", outputs: readonly OfOutput<T>[]): Readonly<Record<string, T>> =>
+  recordOf(
+    outputs.flatMap(([role, value]) => (role.kind === kind && "name" in role ? [[role.name, value] as const] : [])),
+  );
 
 /** Kinds of outputs of which an entry has one at most. */
 export type SingleKind = "loss" | "losses" | "norm";
 
 /** What there is of the output of a kind of which an entry has one at most; undefined when it has none. */
-export const single = <T>(kind: SingleKind, all: readonly OfOutput<T>[]): T | undefined =>
-  all.find(([role]) => role.kind === kind)?.[1];
+export const single = <T>(kind: SingleKind, outputs: readonly OfOutput<T>[]): T | undefined =>
+  outputs.find(([role]) => role.kind === kind)?.[1];
 
 /** The same where the entry has one. Throws an Error that names the kind when it has not. */
-export function mustSingle<T>(kind: SingleKind, all: readonly OfOutput<T>[]): T {
-  const value = single(kind, all);
-  if (value === undefined) throw new Error(`bug: none of ${all.length} outputs is of the kind ${kind}`);
+export function mustSingle<T>(kind: SingleKind, outputs: readonly OfOutput<T>[]): T {
+  const value = single(kind, outputs);
+  if (value === undefined) throw new Error(`bug: none of ${outputs.length} outputs is of the kind ${kind}`);
   return value;
 }
 

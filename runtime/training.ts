@@ -53,21 +53,21 @@ export async function* train(
   const run = runOf(instance, data, options);
   const { signal } = run;
   const steps = options?.steps;
-  const all = mustTrain(instance.plan).steps;
+  const planned = mustTrain(instance.plan).steps;
   /** Whether the step after the next `more` ones is still to be made. */
-  const goesOn = (made: number, more = 0): boolean =>
-    steps === undefined ? instance.step + more < all : made + more < steps;
-  for (let made = 0; goesOn(made); made++) {
+  const goesOn = (done: number, more = 0): boolean =>
+    steps === undefined ? instance.step + more < planned : done + more < steps;
+  for (let done = 0; goesOn(done); done++) {
     if (signal?.aborted) throw signal.reason;
     // Others may have made the last step meanwhile.
-    const metrics = await turns.take(() => (goesOn(made) ? step(run, goesOn(made, 1)) : null), signal);
+    const metrics = await turns.take(() => (goesOn(done) ? step(run, goesOn(done, 1)) : null), signal);
     if (!metrics) break;
     yield metrics;
   }
   // A loss is that before the update: of the page's last update no loss tells. Of others the next step does, or the
   // checkpoint.
   await turns.take(async () => {
-    if (instance.lastFinite !== instance.step || instance.step < all) return;
+    if (instance.lastFinite !== instance.step || instance.step < planned) return;
     const at = instance.step;
     const { words, report } = await examine(instance, at);
     const message = `${words} after step ${at}, whose loss, that before its update, was finite`;
@@ -77,18 +77,18 @@ export async function* train(
 
 function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | undefined): TrainingRun {
   const { plan, step } = instance;
-  const given = optionsOf("train", options);
+  const checked = optionsOf("train", options);
   // A run that only time ends has infinitely many steps.
-  const steps = given.steps === Number.POSITIVE_INFINITY ? given.steps : whole("steps", given.steps);
-  const monitor = whole("monitor", given.monitor) ?? MONITOR;
-  if (given.monitor && !instance.entries["monitor"]) {
+  const steps = checked.steps === Number.POSITIVE_INFINITY ? checked.steps : whole("steps", checked.steps);
+  const monitor = whole("monitor", checked.monitor) ?? MONITOR;
+  if (checked.monitor && !instance.entries["monitor"]) {
     const why = "it was compiled without monitors, or no connection mixes lanes";
     throw new DataError(
       `${plan.name} cannot measure gains and mixes: ${why}`,
       "compile it with `--monitors` (`monitors: true`), or train without `monitor`",
     );
   }
-  const { recompile } = given;
+  const { recompile } = checked;
   if (recompile !== undefined && typeof recompile !== "function") {
     throw new DataError(`\`recompile\` is ${describe(recompile)}, and a function is expected`);
   }
@@ -98,7 +98,7 @@ function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | u
     const why = `${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`;
     throw new DataError(why, "pass `recompile` to `train`, or choose by gates");
   }
-  return { instance, source, monitor, recompile, signal: signalOf(given.signal), upcoming: null, fed: undefined };
+  return { instance, source, monitor, recompile, signal: signalOf(checked.signal), upcoming: null, fed: undefined };
 }
 
 /** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */

@@ -65,17 +65,17 @@ export async function filesAt(location: string, from: string): Promise<string[]>
   if (location.startsWith("npm:")) {
     const parts = location.slice(4).split("/");
     const name = parts.slice(0, location[4] === "@" ? 2 : 1).join("/");
-    const found = packageFolder(name, [cwd, dirname(fileURLToPath(import.meta.url))]);
-    if (!found) throw new DataError(`the npm package ${name} is not installed`, `run \`npm install ${name}\``);
-    cwd = found;
+    const folder = packageFolder(name, [cwd, dirname(fileURLToPath(import.meta.url))]);
+    if (!folder) throw new DataError(`the npm package ${name} is not installed`, `run \`npm install ${name}\``);
+    cwd = folder;
     pattern = location.slice(5 + name.length);
   }
   if (existsSync(resolve(cwd, pattern))) return [resolve(cwd, pattern)];
   const { folder, rest } = plainPart(cwd, pattern);
   const { glob } = await import("tinyglobby");
-  const found = await glob([rest], { cwd: folder, absolute: true, onlyFiles: true });
-  if (found.length === 0) throw new DataError(`no file matches ${location}`, `paths are relative to ${cwd}`);
-  return found.sort(natural.compare);
+  const matches = await glob([rest], { cwd: folder, absolute: true, onlyFiles: true });
+  if (matches.length === 0) throw new DataError(`no file matches ${location}`, `paths are relative to ${cwd}`);
+  return matches.sort(natural.compare);
 }
 
 /** The folders at the beginning of a pattern that are there as they are written, and what is left to match in them. */
@@ -131,9 +131,9 @@ export async function readData({ name, kind, location, features }: DataRequest, 
   }
   if (kind === "pairs") {
     const lists = await Promise.all(files.map(async (file) => parsePairs(await readText(file), file)));
-    const all = lists.flat();
-    if (all.length === 0) throw new DataError(`there are no pairs in \`${name}\``, `look at ${location}`);
-    return { kind, pairs: all, facts: { names: namesOf(all) } };
+    const pairs = lists.flat();
+    if (pairs.length === 0) throw new DataError(`there are no pairs in \`${name}\``, `look at ${location}`);
+    return { kind, pairs, facts: { names: namesOf(pairs) } };
   }
   if (features === null) throw new DataError(`the number of features of \`${name}\` is not known`);
   const classes = await Promise.all(files.map((file) => readExamples(file, features)));

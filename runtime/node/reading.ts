@@ -20,7 +20,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 /** `instead`: what to name in place of a folder. */
 async function unreadable(path: string, instead: string, error: unknown): Promise<DataError> {
   const folder = await stat(path).then(
-    (found) => found.isDirectory(),
+    (stats) => stats.isDirectory(),
     () => false,
   );
   if (folder) return new DataError(`${path} is a folder, and a file is expected`, `name ${instead}`);

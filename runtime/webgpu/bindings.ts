@@ -66,10 +66,10 @@ export function bindingsOf(
 }
 
 function once<T>(make: (usage: string) => T): (usage: string) => T {
-  const made = new Map<string, T>();
+  const byUsage = new Map<string, T>();
   return (usage) => {
-    const binding = made.get(usage) ?? make(usage);
-    made.set(usage, binding);
+    const binding = byUsage.get(usage) ?? make(usage);
+    byUsage.set(usage, binding);
     return binding;
   };
 }

@@ -123,7 +123,7 @@ function makerOn(
   modules: readonly string[],
   layout: PoolBindings["layout"],
 ): (kernel: number) => Promise<GPUComputePipeline> {
-  const made = new Map<number, Promise<GPUComputePipeline>>();
+  const pipelines = new Map<number, Promise<GPUComputePipeline>>();
   const make = (index: number): Promise<GPUComputePipeline> => {
     const kernel = mustAt(plan.kernels, index);
     const { name } = kernel;
@@ -142,8 +142,8 @@ function makerOn(
       });
   };
   return (index) => {
-    const pipeline = made.get(index) ?? make(index);
-    made.set(index, pipeline);
+    const pipeline = pipelines.get(index) ?? make(index);
+    pipelines.set(index, pipeline);
     return pipeline;
   };
 }

@@ -41,10 +41,10 @@ export const benchCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: BenchFlags) => {
-      const json = given.json === true;
-      const project = await openProject(file, given);
-      const device = await openAsked(given);
+    .action(async (file: string, flags: BenchFlags) => {
+      const json = flags.json === true;
+      const project = await openProject(file, flags);
+      const device = await openAsked(flags);
       try {
         const { options: full, loaded } = await readFacts(project, json);
         const { compile } = await import("../compile/compile.js");
@@ -64,9 +64,9 @@ export const benchCommand = (): Command =>
         const { source } = trainable(plan, loaded);
         const { bench } = await import("../tools/bench.js");
         const measured = await bench(plan, device, source, {
-          steps: given.steps,
+          steps: flags.steps,
           warmup: WARMUP,
-          kernels: given.kernels === true,
+          kernels: flags.kernels === true,
           compileMs,
           choices,
           modelled: modelledStep(plan, device.name, accounts),

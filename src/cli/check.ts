@@ -11,13 +11,13 @@ export const checkCommand = (): Command =>
     .argument("<spec>", "a .mhc file")
     .addOption(options.set())
     .addOption(options.json())
-    .action(async (file: string, given: SpecOptions) => {
-      const project = await openProject(file, given);
+    .action(async (file: string, flags: SpecOptions) => {
+      const project = await openProject(file, flags);
       const { check } = await import("../compile/compile.js");
       const checked = check(project.text, project.options);
-      await report(checked, given.json === true);
+      await report(checked, flags.json === true);
       const model = mustCheck(checked);
-      if (!given.json)
+      if (!flags.json)
         process.stdout.write(
           `${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as ` +
             `written\n${model.claims.map(explained).join("")}`,

@@ -29,29 +29,29 @@ export const costCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string | undefined, given: CostFlags) => {
-      const json = given.json === true;
-      const { text: page, options: full } = await pageOf(file, given);
+    .action(async (file: string | undefined, flags: CostFlags) => {
+      const json = flags.json === true;
+      const { text: page, options: full } = await pageOf(file, flags);
       const { check, compile } = await import("../compile/compile.js");
-      const name = given.device ?? check(page, full).model?.cost?.device?.name;
+      const name = flags.device ?? check(page, full).model?.cost?.device?.name;
       const profile = name === undefined ? defaultProfile() : profileNamed(name);
       const compiled = await compile(page, { ...full, devices: [profile.device] });
       await report(compiled, json);
       const { cost } = await import("../cost/report.js");
       const counted = cost(compiled, profile);
       process.stdout.write(json ? `${JSON.stringify(counted)}\n` : text(counted));
-      if (given.html === undefined) return;
+      if (flags.html === undefined) return;
       const { costPage } = await import("../tools/cost-page.js");
       const command = [
         "mhc cost",
-        ...(file === undefined ? ["--run", options.quoted(given.run ?? "")] : [options.quoted(file)]),
+        ...(file === undefined ? ["--run", options.quoted(flags.run ?? "")] : [options.quoted(file)]),
         "--device",
-        options.quoted(given.device ?? profile.name),
-        ...(given.data ?? []).flatMap((value) => ["--data", options.quoted(value)]),
-        ...(given.set ?? []).flatMap((value) => ["--set", options.quoted(value)]),
+        options.quoted(flags.device ?? profile.name),
+        ...(flags.data ?? []).flatMap((value) => ["--data", options.quoted(value)]),
+        ...(flags.set ?? []).flatMap((value) => ["--set", options.quoted(value)]),
       ].join(" ");
-      await write(given.html, costPage(counted, profile, { command, version, text: page }));
-      if (!json) process.stdout.write(`\nwritten to ${given.html}\n`);
+      await write(flags.html, costPage(counted, profile, { command, version, text: page }));
+      if (!json) process.stdout.write(`\nwritten to ${flags.html}\n`);
     });
 
 type AnyShare = CostReport["by_phase"][number] | CostReport["by_kind"][number] | CostReport["by_block"][number];

@@ -15,27 +15,27 @@ export const fmtCommand = (): Command =>
     .argument("<specs...>", ".mhc files")
     .option("--check", "change nothing; exit 1 when a file is not formatted")
     .addOption(options.json())
-    .action(async (files: readonly string[], given: { readonly check?: boolean; readonly json?: boolean }) => {
+    .action(async (files: readonly string[], flags: { readonly check?: boolean; readonly json?: boolean }) => {
       const { format } = await import("../../grammar/format.js");
       const { toJson } = await import("../diagnostics/render.js");
       let unformatted = 0;
       for (const file of files) {
         const text = readPage(file);
         const { text: formatted, diagnostics, ends } = format(text, file);
-        await report({ diagnostics, sources: (name) => (name === file ? text : undefined) }, given.json === true);
+        await report({ diagnostics, sources: (name) => (name === file ? text : undefined) }, flags.json === true);
         if (formatted === null || formatted === text) continue;
         unformatted++;
         const mixed =
           ends.lf > 0 && ends.crlf > 0 ? `of its lines ${ends.lf} end with LF and ${ends.crlf} with CRLF` : null;
         const now = formatted.includes("\r\n") ? "CRLF" : "LF";
         const row = (): unknown => toJson(unlike(file, text, formatted, mixed), () => text);
-        if (given.check && given.json) process.stdout.write(`${JSON.stringify(row())}\n`);
-        else if (given.check) process.stdout.write(`${file} is not formatted${mixed ? `: ${mixed}` : ""}\n`);
+        if (flags.check && flags.json) process.stdout.write(`${JSON.stringify(row())}\n`);
+        else if (flags.check) process.stdout.write(`${file} is not formatted${mixed ? `: ${mixed}` : ""}\n`);
         else await write(file, formatted);
-        if (mixed && !given.check && !given.json) process.stdout.write(`${file}: ${mixed}; all end with ${now} now\n`);
+        if (mixed && !flags.check && !flags.json) process.stdout.write(`${file}: ${mixed}; all end with ${now} now\n`);
       }
-      if (given.check && unformatted)
-        throw new SpecError(given.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
+      if (flags.check && unformatted)
+        throw new SpecError(flags.json ? "" : `run mhc fmt on ${unformatted === 1 ? "it" : "them"}`);
     });
 
 /** The first line that the layout would change. */

@@ -80,7 +80,7 @@ export function given(
   return Object.entries(values).flatMap(([name, value]) => {
     if (value === undefined || value === false || (name === "device" && value === "auto")) return [];
     if (value === true) return [`--${name}`];
-    return (typeof value === "object" ? value : [value]).flatMap((one) => [`--${name}`, `${one}`]);
+    return (typeof value === "object" ? value : [value]).flatMap((item) => [`--${name}`, `${item}`]);
   });
 }
 

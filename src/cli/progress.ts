@@ -75,8 +75,8 @@ export class Progress {
     this.shown = now;
     const limited = Number.isFinite(this.steps);
     const left = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
-    const all = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
-    const constraints = (all.length > SHOWN ? all.slice(0, 1) : all)
+    const distances = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
+    const constraints = (distances.length > SHOWN ? distances.slice(0, 1) : distances)
       .map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`)
       .join("");
     const { gains: newest } = this;
@@ -93,14 +93,14 @@ export class Progress {
   }
 
   /** `of`: what the evaluation is on, in words. */
-  evaluating({ done, of: all, last }: Evaluating, of: string): void {
+  evaluating({ done, of: total, last }: Evaluating, of: string): void {
     if (this.json) return;
     if (last && done === 0) this.end(`evaluating on ${of} …`);
     const now = performance.now();
     if (done === 0) this.shown = now;
     if (now - this.shown < (this.terminal ? 100 : TOLD_MS)) return;
     this.shown = now;
-    this.put(`${this.prefix}evaluating on ${of}: ${Math.floor((100 * done) / all)}%`);
+    this.put(`${this.prefix}evaluating on ${of}: ${Math.floor((100 * done) / total)}%`);
   }
 
   /** A line that wraps could not be rewritten in place; what does not fit is cut. */

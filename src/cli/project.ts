@@ -49,16 +49,16 @@ export interface Project {
 
 /** `a=b` pairs of a repeatable option; a name that is given twice is an error, since one of the two would be lost. */
 export function pairs(list: readonly string[] | undefined, option: string): Readonly<Record<string, string>> {
-  const found = new Map<string, string>();
+  const values = new Map<string, string>();
   for (const item of list ?? []) {
     const at = item.indexOf("=");
     if (at < 1) throw new UsageError(`error: --${option} ${item}: write --${option} name=value`);
     const [name, value] = [item.slice(0, at).trim(), item.slice(at + 1).trim()];
-    const before = found.get(name);
+    const before = values.get(name);
     if (before !== undefined) throw new UsageError(`error: --${option} ${name} is given twice: ${before} and ${value}`);
-    found.set(name, value);
+    values.set(name, value);
   }
-  return recordOf(found);
+  return recordOf(values);
 }
 
 const nameIn = (setting: string): string => setting.slice(0, setting.indexOf("=")).trim();
@@ -125,15 +125,15 @@ const fromHere = (path: string): string => (path.startsWith("npm:") || isAbsolut
 
 /** Prints diagnostics; throws when one is an error. */
 export async function report(
-  found: { readonly diagnostics: readonly Diagnostic[]; readonly sources: (file: string) => string | undefined },
+  checked: { readonly diagnostics: readonly Diagnostic[]; readonly sources: (file: string) => string | undefined },
   json: boolean,
 ): Promise<void> {
   const { render, toJson } = await import("../diagnostics/render.js");
-  for (const diagnostic of found.diagnostics) {
-    if (json) process.stdout.write(`${JSON.stringify(toJson(diagnostic, found.sources))}\n`);
-    else process.stderr.write(`${render(diagnostic, found.sources, { color: process.stderr.isTTY === true })}\n\n`);
+  for (const diagnostic of checked.diagnostics) {
+    if (json) process.stdout.write(`${JSON.stringify(toJson(diagnostic, checked.sources))}\n`);
+    else process.stderr.write(`${render(diagnostic, checked.sources, { color: process.stderr.isTTY === true })}\n\n`);
   }
-  const errors = found.diagnostics.filter(({ severity }) => severity === "error").length;
+  const errors = checked.diagnostics.filter(({ severity }) => severity === "error").length;
   if (errors) throw new SpecError(json ? "" : `${errors} error${errors === 1 ? "" : "s"}`);
 }
 
@@ -323,16 +323,16 @@ export async function optionsOf({
 /** The page that is asked for: a file, or that of a run. */
 export async function pageOf(
   file: string | undefined,
-  given: SpecOptions & { readonly run?: string },
+  flags: SpecOptions & { readonly run?: string },
 ): Promise<{ readonly text: string; readonly file: string; readonly options: Omit<CompileOptions, "devices"> }> {
-  if (given.run === undefined) {
+  if (flags.run === undefined) {
     if (file === undefined) throw new UsageError("error: say which page: a .mhc file, or --run FOLDER");
-    const project = await openProject(file, given);
-    return { text: project.text, file, options: (await readFacts(project, given.json === true)).options };
+    const project = await openProject(file, flags);
+    return { text: project.text, file, options: (await readFacts(project, flags.json === true)).options };
   }
-  if (file !== undefined || given.set?.length || given.data?.length)
+  if (file !== undefined || flags.set?.length || flags.data?.length)
     throw new UsageError("error: --run takes the page of the run as it was run: leave out the spec, --set and --data");
-  const run = readRun(given.run);
+  const run = readRun(flags.run);
   return { text: run.spec, file: run.info.file, options: await optionsOf(run) };
 }
 

@@ -33,19 +33,19 @@ export const sampleCommand = (): Command =>
     .addOption(options.device())
     .addOption(options.threads())
     .addOption(options.json())
-    .action(async (folder: string, given: SampleFlags) => {
+    .action(async (folder: string, flags: SampleFlags) => {
       const run = readRun(folder);
-      const device = await openAsked(given);
+      const device = await openAsked(flags);
       try {
         const { compile } = await import("../compile/compile.js");
         const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.name] });
-        await report(compiled, given.json === true);
+        await report(compiled, flags.json === true);
         const model = await load(mustCompile(compiled), { device });
         await model.load(run.checkpoint);
-        const { prompt, tokens, temperature, topK, seed, head } = given;
+        const { prompt, tokens, temperature, topK, seed, head } = flags;
         const text = await model.generate(prompt, { tokens, temperature, topK, seed, head });
         process.stdout.write(
-          given.json
+          flags.json
             ? `${JSON.stringify({ text, step: model.step, ...(head === undefined ? {} : { head }) })}\n`
             : `${text}\n`,
         );

@@ -69,12 +69,12 @@ export const trainCommand = (): Command =>
     )
     .option("--sample <n>", "print this many characters sampled at the end", options.whole)
     .addOption(options.json())
-    .action(async (file: string, given: TrainFlags) => {
-      refuseTaken(given.out);
-      const project = await openProject(file, given);
-      const device = await openAsked(given);
+    .action(async (file: string, flags: TrainFlags) => {
+      refuseTaken(flags.out);
+      const project = await openProject(file, flags);
+      const device = await openAsked(flags);
       try {
-        await trainOn(device, project, given);
+        await trainOn(device, project, flags);
       } finally {
         await device.close();
       }
@@ -314,17 +314,17 @@ function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: Dat
 }
 
 /** What can be done now, with the page, the settings, the data and the device as they were given. */
-function next(file: string, given: TrainFlags, run: string, batch: number, info: DataInfo): string {
-  const { set = [], data, device, profile } = given;
+function next(file: string, flags: TrainFlags, run: string, batch: number, info: DataInfo): string {
+  const { set = [], data, device, profile } = flags;
   const larger = [...set.filter((setting) => !/^\s*train\.batch\s*=/.test(setting)), `train.batch=${2 * batch}`];
   return `try next: ${[
-    ...sampling(run, given, info),
+    ...sampling(run, flags, info),
     options.command(
       "npx",
       "mhc",
       "train",
       file,
-      ...options.given({ data, device, profile, like: given.like, set: larger }),
+      ...options.given({ data, device, profile, like: flags.like, set: larger }),
     ),
     options.command("npx", "mhc", "compile", file, ...options.given({ data, set, profile }), "-o", "out"),
   ].join("\n          ")}`;

@@ -24,10 +24,10 @@ export const tuneCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: TuneFlags) => {
-      const json = given.json === true;
-      const project = await openProject(file, given);
-      const device = await openAsked(given);
+    .action(async (file: string, flags: TuneFlags) => {
+      const json = flags.json === true;
+      const project = await openProject(file, flags);
+      const device = await openAsked(flags);
       try {
         const { options: full } = await readFacts(project, json);
         const { compile } = await import("../compile/compile.js");

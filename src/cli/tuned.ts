@@ -43,31 +43,31 @@ const warn = (text: string): void => void process.stderr.write(`warning: ${text}
 function readCache(): Cache | null {
   const path = cachePath();
   if (!existsSync(path)) return null;
-  let found: Partial<Cache> | null;
+  let cache: Partial<Cache> | null;
   try {
-    found = JSON.parse(readFileSync(path, "utf8")) as Partial<Cache> | null;
+    cache = JSON.parse(readFileSync(path, "utf8")) as Partial<Cache> | null;
   } catch (error) {
     warn(`the tuning cache ${path} cannot be read and is ignored (${messageOf(error)}); \`mhc tune\` writes it anew`);
     return null;
   }
   if (
-    found === null ||
-    typeof found !== "object" ||
-    found.format !== 1 ||
-    typeof found.adapters !== "object" ||
-    found.adapters === null
+    cache === null ||
+    typeof cache !== "object" ||
+    cache.format !== 1 ||
+    typeof cache.adapters !== "object" ||
+    cache.adapters === null
   ) {
     warn(`the tuning cache ${path} is not one and is ignored; \`mhc tune\` writes it anew`);
     return null;
   }
-  if (found.version !== version) {
+  if (cache.version !== version) {
     warn(
-      `the tuning cache ${path} was written by mhc ${found.version ?? "of no version"} and is ignored; \`mhc ` +
+      `the tuning cache ${path} was written by mhc ${cache.version ?? "of no version"} and is ignored; \`mhc ` +
         `tune\` writes it anew`,
     );
     return null;
   }
-  return found as Cache;
+  return cache as Cache;
 }
 
 /** What is better than the default on an engine, before anything is tuned. */

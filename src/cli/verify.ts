@@ -117,12 +117,12 @@ async function compileToVerify(
 }
 
 /** The options with a run's settings and data, where the command line does not say otherwise. */
-const ofRun = (given: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
+const ofRun = (flags: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
   set: settingsOf(
     Object.entries(set).map(([name, value]) => `${name}=${value}`),
-    given.set ?? [],
+    flags.set ?? [],
   ),
-  data: given.data ?? Object.entries(data).map(([name, location]) => `${name}=${location}`),
+  data: flags.data ?? Object.entries(data).map(([name, location]) => `${name}=${location}`),
 });
 
 /**

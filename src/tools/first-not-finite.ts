@@ -130,9 +130,9 @@ async function example(
     recordOf(
       Object.entries(batch).map(([name, values]) => {
         const row = rowOf(values, i);
-        const all = values instanceof Uint32Array ? new Uint32Array(values.length) : new Float32Array(values.length);
-        for (let at = 0; at < size; at++) all.set(row, at * row.length);
-        return [name, all];
+        const rows = values instanceof Uint32Array ? new Uint32Array(values.length) : new Float32Array(values.length);
+        for (let at = 0; at < size; at++) rows.set(row, at * row.length);
+        return [name, rows];
       }),
     );
   const tried = Math.min(size, TRIED);

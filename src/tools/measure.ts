@@ -82,7 +82,7 @@ interface ProbedStream extends Probed {
 }
 
 /** Makes a bench of a model and the session that it owns. Without a source batches are made up. */
-export function createBench(plan: Plan, model: Model, session: Session, given: Source | null): Bench {
+export function createBench(plan: Plan, model: Model, session: Session, source: Source | null): Bench {
   const { entries } = mustValue(plan.devices, model.device.name);
   const inputs = Object.entries(mustValue(entries, mainEntry(plan)).inputs).filter(
     ([name, ref]) => !isOfTheRun(name, ref),
@@ -103,7 +103,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
     model,
     session,
     entries,
-    source: given ?? random,
+    source: source ?? random,
     vocabulary,
     inputs,
     access: model.parameters(),
@@ -118,7 +118,7 @@ export function createBench(plan: Plan, model: Model, session: Session, given: S
     slots,
     source: state.source,
     seed: model.seed,
-    data: given !== null,
+    data: source !== null,
     vocabulary,
     parameters: () => parametersOf(state),
     base(values, drawn) {

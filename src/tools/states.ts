@@ -130,11 +130,11 @@ class States extends Arbitrary<ModelState> {
             if (random.nextInt(0, 1) && !changes.some(({ slot }) => group.includes(slot))) change(group, LOUD);
       } else for (const group of this.groups) if (way === 9 || random.nextInt(0, 1)) change(group, MODEST);
     }
-    const one = random.nextInt(0, 7);
+    const kind = random.nextInt(0, 7);
     const batch: BatchChoice =
-      data && one < 4
+      data && kind < 4
         ? { kind: "data", step: random.nextInt(0, STEPS) }
-        : one === 7 && vocabulary
+        : kind === 7 && vocabulary
           ? { kind: "same", token: random.nextInt(0, vocabulary - 1) }
           : { kind: "random", seed: random.nextInt(1, SEEDS) };
     return new Value({ batch, changes }, undefined);
