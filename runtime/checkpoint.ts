@@ -110,7 +110,7 @@ function headerOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
 }
 
 /**
- * A key that an object of a JSON text says twice; null when there is none. JSON.parse takes the last and says nothing.
+ * A key that stands twice in one object of a JSON text; null when none does. JSON.parse silently takes the last.
  */
 function keyTwice(text: string): string | null {
   const open: Set<string>[] = [];

@@ -94,8 +94,8 @@ function tryOpen({ prices, targets, sizes, open }: UnitChoice, { slot, units }: 
 }
 
 /**
- * Opens a group in its turn. What is inside of a layer waits until that is open: a layer is opened with the least that
- * it can have, and filled.
+ * Opens a group in its turn. A group inside of a layer waits until the layer is open: a layer is opened with the least
+ * that it can have, and filled.
  */
 function admit(choice: UnitChoice, group: UnitGroup): void {
   const { open, waiting } = choice;
@@ -126,7 +126,7 @@ function keptOf(slots: readonly SlotInfo[], open: ReadonlyMap<string, readonly n
   );
 }
 
-/** Compiles what is left of a page: the plan of the smaller step. */
+/** Compiles a page without the units that are gone: the plan of the smaller step. */
 export type Recompile = (shrunk: {
   readonly kept: Kept;
   readonly settled: true;
@@ -147,7 +147,7 @@ const BEYOND = 1.03;
 /** A plan that was compiled for a choice of units. */
 interface Attempt {
   readonly plan: Plan;
-  /** Of the budgets, the part that is used of the one that binds most. */
+  /** How much of its tightest budget the plan uses: 1 is all of it. */
   readonly used: number;
   readonly kept: Kept;
 }

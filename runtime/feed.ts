@@ -25,7 +25,7 @@ interface IndexRange {
   readonly what: string;
 }
 
-/** What an input indexes; null when it is of numbers. Of a source's fields all that are not values index something. */
+/** What an input indexes; null for one of numbers. Every field of a source that has no values is an index. */
 function rangeOf({ data }: Plan, input: string): IndexRange | null {
   const info = data.find((source) => fieldsOf(source).includes(input));
   switch (info?.kind) {

@@ -63,14 +63,10 @@ const LISTED = 3;
 export function inWords(tensors: readonly NotFinite[]): string | null {
   const [first, ...others] = tensors;
   if (!first) return null;
-  const more = others.length
-    ? `, nor ${others.length === 1 ? "is" : "are"} ${others.length} more: ` +
-      `${others.slice(0, LISTED).map(short).join(", ")}${others.length > LISTED ? ", …" : ""}`
-    : "";
-  return (
-    `${WHAT[first.kind]} \`${first.name}\` is not finite (${first.count} of ${first.size} ` +
-    `${first.size === 1 ? "number" : "numbers"})${more}`
-  );
+  const listed = `${others.slice(0, LISTED).map(short).join(", ")}${others.length > LISTED ? ", …" : ""}`;
+  const more = others.length ? `, nor ${others.length === 1 ? "is" : "are"} ${others.length} more: ${listed}` : "";
+  const numbers = `${first.count} of ${first.size} ${first.size === 1 ? "number" : "numbers"}`;
+  return `${WHAT[first.kind]} \`${first.name}\` is not finite (${numbers})${more}`;
 }
 
 const WHAT: Readonly<Record<NotFinite["kind"], string>> = {

@@ -45,17 +45,17 @@ export interface StepMetrics {
    * modelled.
    */
   readonly costs: Readonly<Record<string, number>>;
-  /** After the step at which gates were decided: what is left of the model. Null at other steps. */
+  /** After the step at which gates were decided: what the model has become. Null at other steps. */
   readonly shrunk: ShrunkMetrics | null;
 }
 
-/** What is left of a model after its gates were decided. */
+/** A model after its gates were decided. */
 export interface ShrunkMetrics {
   /** Shares of the dense model's cost, modelled. */
   readonly share: Readonly<Record<string, number>>;
   /** Numbers in all parameters. */
   readonly parameters: number;
-  /** Whether the step was compiled anew for what is left. If not, closed units go on being computed. */
+  /** Whether the step was compiled anew for the units that stay. If not, closed units go on being computed. */
   readonly compiled: boolean;
   /**
    * Milliseconds from the decision to the new plan, while steps went on, and those that the step waited for it and for
@@ -81,14 +81,14 @@ export interface CallOptions {
 
 /** How a model is trained. */
 export interface TrainOptions {
-  /** How many steps more: a whole number, or Infinity. What is left of the page's when not given. */
+  /** How many steps more: a whole number, or Infinity. The rest of the page's steps when not given. */
   readonly steps?: number | undefined;
   /** Steps between two measurements of gains and claims; 50 when not given, 0 for never. */
   readonly monitor?: number | undefined;
   /** Ends training: the step under way is finished and yielded, and the iterator then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Compiles the step of what is left of the model; without it a model that shrinks stays as large as it is, with its
+   * Compiles the step of the smaller model; without it a model that shrinks stays as large as it is, with its
    * closed units masked. It must not call the model, whose turn it may be waited for in.
    */
   readonly recompile?: Recompile | undefined;

@@ -1,7 +1,7 @@
 /**
- * Opens a device by name. `auto` takes a hardware GPU, else WebAssembly, else what is left: a GPU emulated in software
- * is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is passed by, and said in the
- * notes of the device that is taken; that a machine has no GPU is no refusal.
+ * Opens a device by name. `auto` takes a hardware GPU, else WebAssembly, else any other device: a GPU emulated in
+ * software is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is passed by, and
+ * said in the notes of the device that is taken; that a machine has no GPU is no refusal.
  */
 import { describe } from "./check.js";
 import { deviceNames, type Device, type DeviceName, type OpenOptions } from "./device.js";
@@ -49,7 +49,7 @@ const unknown = (name: unknown): DeviceError =>
     `there are auto, ${deviceNames.join(", ")}`,
   );
 
-/** What is asked for wrongly is no refusal, that another device could mend. */
+/** Throws DeviceError for wrong options. That is no refusal, after which `auto` could try another device. */
 function checkOptions({ threads }: OpenOptions): void {
   if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 64)) return;
   throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
@@ -58,13 +58,13 @@ function checkOptions({ threads }: OpenOptions): void {
 /** What `compile` calls the code of a device. */
 const targetOf: Readonly<Record<DeviceName, string>> = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" };
 
-/** What to do where a plan lacks the code of a device: compile it for what it has, and for that. */
+/** The fix for a plan that lacks the code of a device: compile it for the devices that it has, and for that one. */
 const compiledFor = (names: readonly DeviceName[]): string =>
   `compile it with \`--target ${["typescript", ...names.map((name) => targetOf[name])].join(",")}\``;
 
 const devicesOf = (plan: Plan): readonly DeviceName[] => deviceNames.filter((name) => plan.devices[name]);
 
-/** What is done with a device that was opened. */
+/** Uses a device that was opened. */
 type DeviceUse<T> = (device: Device) => Promise<T>;
 
 /**

@@ -32,7 +32,7 @@ export interface TensorRef {
   readonly dtype: "f32" | "u32";
 }
 
-/** A kernel with what it runs on. */
+/** One run of a kernel, and the buffers that it runs on. */
 export interface Dispatch {
   /** Index into the device's kernels. */
   readonly kernel: number;
@@ -59,7 +59,7 @@ export interface Entry {
   readonly outputs: Readonly<Record<string, TensorRef>>;
 }
 
-/** What is known of a kernel beside its code. */
+/** A kernel, but for its code. */
 export interface KernelInfo {
   /** What it does and on which shapes, for people. */
   readonly name: string;
@@ -168,8 +168,8 @@ export interface Cut {
 }
 
 /**
- * Units that are left of the dense model, by slot; all of them where a slot is not named. Of a layer: [0], or [] when
- * it is gone.
+ * Units of the dense model that stay, by slot; all of them where a slot is not named. Of a layer: [0], or [] when the
+ * layer is gone.
  */
 export type Kept = Readonly<Record<string, readonly number[]>>;
 
@@ -191,7 +191,7 @@ export interface SlotInfo {
   /** `layers.2.mlp.hidden`, `layers.2.mlp`, `lanes` */
   readonly name: string;
   readonly kind: "layer" | "axis";
-  /** Units of the dense model, and the numbers of those that are left. */
+  /** How many units the dense model has, and the numbers of those that stay. */
   readonly size: number;
   readonly kept: readonly number[];
   /** The innermost layer or connection that it is inside of, by its slot; it goes with that. */

@@ -1,5 +1,5 @@
 /**
- * What a step costs by the units that are left: the polynomial of a plan, for the trainer that chooses and for the
+ * What a step costs by the units that stay: the polynomial of a plan, for the trainer that chooses and for the
  * compiler that says what cannot be had.
  */
 import type { ShrinkInfo, SlotInfo } from "./plan.js";

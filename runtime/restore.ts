@@ -28,8 +28,8 @@ const wantedOf = (plan: Plan): Wanted[] => [
   ...plan.states.map((info): Wanted => ({ info, name: stateTensor(info), start: () => atStart(plan, info) })),
 ];
 
-/** What is left of a model that has shrunk, as a checkpoint says it. */
-const leftOf = ({ settled, kept }: Plan): string | undefined => (settled ? JSON.stringify(kept) : undefined);
+/** The units that a model has kept, as a checkpoint says it; undefined for a model that has not shrunk. */
+const keptUnits = ({ settled, kept }: Plan): string | undefined => (settled ? JSON.stringify(kept) : undefined);
 
 /** All parameters and states, by the names of a checkpoint. */
 export async function tensorsOf(instance: ModelInstance): Promise<Tensors> {
@@ -42,7 +42,7 @@ export async function tensorsOf(instance: ModelInstance): Promise<Tensors> {
 
 /** What a checkpoint says beside its tensors: of the model as it is at this turn. */
 export function metadataOf({ plan, step, seed }: ModelInstance): Checkpoint["metadata"] {
-  const kept = leftOf(plan);
+  const kept = keptUnits(plan);
   const run = { format: "mhc 1", model: plan.name, step: `${step}`, seed: `${seed}` };
   return kept === undefined ? run : { ...run, kept };
 }
@@ -74,7 +74,7 @@ export async function restore(instance: ModelInstance, checkpoint: Checkpoint): 
 }
 
 function checkKept(plan: Plan, { kept, model = "model" }: Checkpoint["metadata"]): void {
-  if (kept === leftOf(plan)) return;
+  if (kept === keptUnits(plan)) return;
   if (kept === undefined) {
     const what = `the checkpoint is of the whole ${model}, and this is what is left of one that has shrunk`;
     throw new DataError(what, "load it into a module of the page itself");

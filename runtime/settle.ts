@@ -23,8 +23,8 @@ function gatesOf({ states, roles }: Plan): StateInfo {
 }
 
 /**
- * Begins to decide when it is time, and later lets what is left of the model take its place. Null at other steps, and
- * when the signal aborts before the smaller step is there: then it is due still.
+ * Begins to decide when it is time, and later lets the smaller model take the place of the larger one. Null at other
+ * steps, and when the signal aborts before the smaller step is there: then it is due still.
  */
 export async function shrinkIfDue(
   instance: ModelInstance,

@@ -84,7 +84,7 @@ export function pinned({ slots }: ShrinkInfo, kept: Kept, words: number): Float3
   return logits;
 }
 
-/** Takes from a tensor of the plan before what is left of it in the plan after. */
+/** Cuts a tensor of the larger plan to the units that the smaller plan keeps. */
 export function cutTensor(
   data: Float32Array,
   before: Pick<ParameterInfo, "shape">,
@@ -118,8 +118,8 @@ export function cutTensor(
 type CutTensor = Pick<ParameterInfo, "name" | "shape" | "offset" | "cuts">;
 
 /**
- * All tensors of a plan, from those of the plan before it; what that has not is left as it is. `read` reads one of the
- * plan before.
+ * All tensors of the smaller plan that the larger one has too, cut to the units that stay. `read` reads a tensor of
+ * the larger plan.
  */
 export async function resized(
   before: Plan,

@@ -19,7 +19,7 @@ export function roomFor(count: number, size: number): TokenArray {
   return size <= 0x100 ? new Uint8Array(count) : size <= 0x10000 ? new Uint16Array(count) : new Uint32Array(count);
 }
 
-/** What is no UTF-8: place and line of its first byte, and that byte; null when the text ends within a character. */
+/** Bytes that are no UTF-8: place and line of the first, and that byte; null when the text ends within a character. */
 export interface Malformed {
   readonly at: number;
   readonly line: number;
@@ -28,7 +28,7 @@ export interface Malformed {
 
 /** A decoder that text goes into piece by piece. */
 export interface Utf8 {
-  /** Takes the next bytes. What is not UTF-8 ends it. */
+  /** Takes the next bytes. Says where they are not UTF-8, after which no more may be taken; null where they are. */
   push(bytes: Uint8Array): Malformed | null;
   /** Says whether the text ended within a character. */
   end(): Malformed | null;
@@ -40,7 +40,7 @@ export const NEWLINE = 0x0a;
 /** Decodes UTF-8 (The Unicode Standard, table 3-7) in pieces; a byte order mark at its beginning is no character. */
 export function createUtf8(take: (code: number) => void): Utf8 {
   let place = 0;
-  /** Of the character under way: where it began, and with which byte. */
+  /** Where the character under way began, and with which byte. */
   let start = 0;
   let lead = 0;
   let line = 1;

@@ -39,7 +39,7 @@ interface TrainingRun {
   readonly signal: AbortSignal | undefined;
   /** The batch of a step, put together while the step before it ran. */
   upcoming: { readonly step: number; readonly batch: Batch } | null;
-  /** What the step before was fed with. */
+  /** The batch of the step before, whose memory is used again. */
   fed: Fed | undefined;
 }
 
@@ -104,7 +104,7 @@ function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | u
 /** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */
 const watchesNorm = ({ roles }: Plan): boolean => stateNameOf(roles, "lossScale") === undefined;
 
-/** What is read after a step, of the entry `monitor`, and to find what was not finite. */
+/** Kinds of outputs that are read: after a step, of the entry `monitor`, and to find numbers that are not finite. */
 const STEP: WantedKinds = new Set(["loss", "norm", "constraint", "adapted", "cost"]);
 const MONITORED: WantedKinds = new Set(["monitor", "claim"]);
 const GRADIENTS: WantedKinds = new Set(["gradient"]);
@@ -196,7 +196,7 @@ async function measured(
   };
 }
 
-/** A step that was not made: it has changed nothing, so what it began with can be looked at. */
+/** The error of a step that was not made. Such a step has changed nothing, so its tensors can still be looked at. */
 function refused(instance: ModelInstance, said: string, fed: Fed): Promise<NumericError> {
   const gradients = async (): Promise<Readonly<Record<string, Float32Array>>> => {
     write(instance, entryOf(instance, "gradients", "be differentiated"), fed);

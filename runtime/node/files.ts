@@ -47,8 +47,8 @@ let writes = 0;
 const underWay = new Set<string>();
 
 /**
- * Takes away what writes under way have left so far, for a process that ends now: every file is what it was before
- * them.
+ * Removes the temporary files of writes that have not ended, for a process that ends now: every file stays what it was
+ * before them.
  */
 export function abandonWrites(): void {
   for (const temporary of underWay) rmSync(temporary, { force: true });
@@ -78,7 +78,7 @@ export async function filesAt(location: string, from: string): Promise<string[]>
   return matches.sort(natural.compare);
 }
 
-/** The folders at the beginning of a pattern that are there as they are written, and what is left to match in them. */
+/** Splits a pattern into the folders at its beginning that exist under that name, and the rest, which is matched. */
 function plainPart(cwd: string, pattern: string): { readonly folder: string; readonly rest: string } {
   const parts = pattern.split("/");
   let folder = pattern.startsWith("/") ? "/" : cwd;

@@ -1,4 +1,4 @@
-/** Reading files, whole or in pieces. What is no text says what it is (`encoding.ts`), and so does a folder. */
+/** Reads files, whole or in pieces. Errors say what a folder, or a file that is no text, is instead (`encoding.ts`). */
 import { open, readFile, stat } from "node:fs/promises";
 import { constants } from "node:buffer";
 import { DataError, reasonOf } from "../errors.js";

@@ -18,7 +18,7 @@ import { inlineSession, remoteSession, sharedSession } from "./session.js";
 /** More threads than this do not pay on the models that fit one memory. */
 const MOST_THREADS = 8;
 
-/** What is asked of the device. */
+/** How the device is opened. */
 export interface WasmOptions {
   /** 1 to 64; all cores, at most 8, when not given. */
   readonly threads?: number | undefined;

@@ -23,7 +23,7 @@ interface Computing {
   close(): Promise<void>;
 }
 
-/** What is laid out, and compiled. */
+/** A plan with the layout of its memory and its compiled module. */
 export interface LaidOutPlan {
   readonly plan: DevicePlan;
   readonly layout: MemoryLayout;

@@ -19,8 +19,8 @@ export const checkCommand = (): Command =>
       const model = mustCheck(checked);
       if (!flags.json)
         process.stdout.write(
-          `${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as ` +
-            `written\n${model.claims.map(explained).join("")}`,
+          `${file} is right: ${model.name}, ${model.parameters.length} parameter tensors as written\n` +
+            model.claims.map(explained).join(""),
         );
     });
 

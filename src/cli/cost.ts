@@ -82,7 +82,7 @@ function table({ unit, time_ms: ms }: CostReport, head: string, rows: readonly S
   ];
 }
 
-/** What was counted. */
+/** Operations and bytes, counted. */
 function countedWords(cost: CostReport): string {
   const entry = cost.entry === "train" ? "" : " (no loss: its values and derivative)";
   const each = cost.unit === "token" ? "a token" : "an example";
@@ -93,7 +93,7 @@ function countedWords(cost: CostReport): string {
   );
 }
 
-/** What is modelled of that. */
+/** Time and energy, modelled from that. */
 function modelledWords(cost: CostReport): string {
   const { measured, time_ms: ms } = cost;
   const each = cost.unit === "token" ? "a token" : "an example";

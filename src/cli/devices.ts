@@ -19,7 +19,7 @@ interface DevicesFlags {
   readonly out?: string;
 }
 
-/** A device as `mhc devices` tells of it; what it is when it can be used here, else why it cannot and what to do. */
+/** A line of `mhc devices`: the device where it can be used, else why it cannot be and what to do. */
 interface DeviceRow {
   readonly device: DeviceName;
   readonly usable: boolean;
@@ -108,9 +108,8 @@ async function calibrateDevice(
   const { choicesFor } = await import("./tuned.js");
   const device = await openDevice(name, { threads });
   try {
-    const host =
-      `${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}, ` +
-      `${new Date().toISOString().slice(0, 10)}`;
+    const processor = cpus()[0]?.model ?? "an unknown processor";
+    const host = `${processor}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
     const gpu =
       device.name === "webgpu"
         ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost)
@@ -131,17 +130,13 @@ async function calibrateDevice(
     const kept = await keepProfile(file, `${JSON.stringify(profile, null, 2)}\n`, out !== undefined);
     if (json) process.stdout.write(`${JSON.stringify({ ...profile, file: kept ? file : null })}\n`);
     else {
-      const rates = Object.entries(profile.gflops)
-        .map(([work, rate]) => `${work} ${rate}`)
-        .join(", ");
+      const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`);
+      const levels = profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`);
+      const likest = device.name === "webgpu" ? "laptop" : "cpu";
       process.stdout.write(
-        `${device.name} (${device.adapter}), GFLOP/s: ${rates}; GB/s: ` +
-          `${profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`).join(", ")}; ` +
-          `${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n`,
-      );
-      process.stdout.write(
-        `${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ` +
-          `${device.name === "webgpu" ? "laptop" : "cpu"}\n`,
+        `${device.name} (${device.adapter}), GFLOP/s: ${rates.join(", ")}; GB/s: ${levels.join(", ")}; ` +
+          `${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n` +
+          `${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ${likest}\n`,
       );
     }
   } finally {

@@ -22,8 +22,8 @@ export const device = (): Option =>
 export const profile = (): Option =>
   new Option(
     "--profile <name>",
-    "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, what `mhc " +
-      "devices --calibrate` measured, or ./file.json)",
+    "compile for this device profile: its kernels, memory and precision (laptop, rtx, phone, …, " +
+      "what `mhc devices --calibrate` measured, or ./file.json)",
   );
 /** Threads of the wasm device. */
 export const threads = (): Option =>

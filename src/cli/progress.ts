@@ -74,7 +74,7 @@ export class Progress {
     if (this.terminal ? now - this.shown < 100 && !tenth : !tenth) return;
     this.shown = now;
     const limited = Number.isFinite(this.steps);
-    const left = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
+    const remaining = limited ? `  ${clock(((now - this.begun) / line.step) * (this.steps - line.step))} left` : "";
     const distances = Object.entries(line.constraints).sort(([, a], [, b]) => b - a);
     const constraints = (distances.length > SHOWN ? distances.slice(0, 1) : distances)
       .map(([name, distance]) => `  ${name} off by ${distance.toExponential(1)}`)
@@ -85,11 +85,9 @@ export class Progress {
     const cost = Object.entries(line.costs ?? {})
       .map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`)
       .join("");
-    const text =
-      `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}  loss ` +
-      `${line.loss.toFixed(4)}${holdout}  ${Math.round(line.tokens_per_s).toLocaleString("en")} ` +
-      `tokens/s${left}${cost}${gain}${constraints}`;
-    this.put(text);
+    const step = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}`;
+    const rate = `${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s`;
+    this.put(`${step}  loss ${line.loss.toFixed(4)}${holdout}  ${rate}${remaining}${cost}${gain}${constraints}`);
   }
 
   /** `of`: what the evaluation is on, in words. */
@@ -128,7 +126,7 @@ export class Progress {
 const shareOf = ({ holdout_share: share = 1 }: StepLine): string =>
   share === 1 ? "" : ` (of ${(100 * share).toPrecision(2)}%)`;
 
-/** What is left of a model, in words. */
+/** What a model has become that was shrunk, in words. */
 function shrunk({ parameters, share, compiled, compileMs }: NonNullable<StepLine["shrunk"]>): string {
   const costs = Object.entries(share)
     .map(([measure, part]) => `${measure} ${(100 * part).toFixed(1)}%`)

@@ -239,7 +239,7 @@ export interface CompiledFor {
   readonly loaded: ReadonlyMap<string, Loaded>;
   readonly sources: readonly ReadFrom[];
   readonly accounts: NonNullable<Compiled["accounts"]>;
-  /** Of a page that shrinks: compiles what is left of it, in a thread of its own. */
+  /** Compiles the smaller step of a page that shrinks, in a thread of its own. */
   readonly recompile: Recompile | undefined;
 }
 

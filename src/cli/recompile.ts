@@ -1,4 +1,4 @@
-/** A thread that compiles what is left of a page, while the one that it came from trains. */
+/** A thread that compiles the smaller step of a page, while the thread that started it trains. */
 import { parentPort, workerData } from "node:worker_threads";
 import { compile } from "../compile/compile.js";
 import { hostOf } from "./host.js";

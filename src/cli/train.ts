@@ -330,7 +330,7 @@ function next(file: string, flags: TrainFlags, run: string, batch: number, info:
   ].join("\n          ")}`;
 }
 
-/** What is there of a run that was asked to end, and how to go on. */
+/** Where the checkpoint of a run is that was asked to end, and how to go on. */
 function stopped(by: Ending | null, model: Model, run: string, checkpoint: string, info: DataInfo): string {
   const sample = sampling(run, { device: model.device.name }, info);
   return [

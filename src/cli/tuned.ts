@@ -62,15 +62,15 @@ function readCache(): Cache | null {
   }
   if (cache.version !== version) {
     warn(
-      `the tuning cache ${path} was written by mhc ${cache.version ?? "of no version"} and is ignored; \`mhc ` +
-        `tune\` writes it anew`,
+      `the tuning cache ${path} was written by mhc ${cache.version ?? "of no version"} and is ignored; ` +
+        "`mhc tune` writes it anew",
     );
     return null;
   }
   return cache as Cache;
 }
 
-/** What is better than the default on an engine, before anything is tuned. */
+/** Choices that are better than the default on an engine, before anything is tuned. */
 export function engineChoices(device: Device): Choices {
   if (device.software) return emulated;
   return device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {};
@@ -90,7 +90,7 @@ function tunedFor(device: Device): Choices {
   if (good.length < Object.keys(stored ?? {}).length || typeof stored !== "object")
     warn(
       `the tuning cache ${cachePath()} has choices for ${device.adapter} that no kernel has, and they are ` +
-        `ignored; \`mhc tune\` writes it anew`,
+        "ignored; `mhc tune` writes it anew",
     );
   return recordOf(good);
 }

@@ -260,7 +260,7 @@ function phaseText(when: When, findings: readonly Finding[], again: string, run:
   return lines.join("\n");
 }
 
-/** What is promised, with its limit. */
+/** The promise in words, with its limit. */
 function promisedWords(promised: Finding["promised"], limit: number | null): string {
   if (promised === "nothing" || limit === null) return "nothing";
   return promised === "tolerance" ? number(limit) : `${number(limit)}, ${promised}`;

@@ -63,11 +63,9 @@ function rapl(root: string): OpenedMeter {
     last = zones.map((zone) => read(zone, "energy_uj"));
     ranges = zones.map((zone) => read(zone, "max_energy_range_uj"));
   } catch (error) {
-    return {
-      none:
-        `the RAPL counters cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"}): \`sudo chmod ` +
-        `a+r ${root}/intel-rapl:*/energy_uj\` lets them be`,
-    };
+    const why = (error as NodeJS.ErrnoException).code ?? "unknown";
+    const command = `sudo chmod a+r ${root}/intel-rapl:*/energy_uj`;
+    return { none: `the RAPL counters cannot be read (${why}): \`${command}\` lets them be` };
   }
   if (![...last, ...ranges].every(Number.isFinite)) return { none: "the RAPL counters are no numbers" };
   let joules = 0;

@@ -32,7 +32,7 @@ export interface Outcome {
   readonly backward: number | null;
   /** Milliseconds of a step, the median; of a model that has shrunk, since then. */
   readonly ms: number | null;
-  /** What is left of a model that has shrunk: parameters, and shares of the dense model's cost. */
+  /** A model that has shrunk, at the end: its parameters, and its shares of the dense model's cost. */
   readonly shrunk: { readonly parameters: number; readonly share: Readonly<Record<string, number>> } | null;
   readonly losses: readonly RunPoint[];
   readonly holdouts: readonly RunPoint[];
@@ -50,13 +50,13 @@ export interface ComparedPage {
   readonly joules: number | null;
 }
 
-/** What is told of one spec, over all its seeds. */
+/** The figures of one spec, over all its seeds. */
 export interface Compared {
   readonly spec: string;
   readonly text: string;
   /** At the start. */
   readonly parameters: number;
-  /** Of what is left, where something was left out. */
+  /** Parameters at the end, of a model that has shrunk. */
   readonly left: Summary | null;
   /** What a step takes at the end, modelled. */
   readonly joules: Summary | null;
@@ -138,7 +138,7 @@ function largestOf(monitors: unknown, names: readonly string[]): number | null {
   return values.length ? Math.max(...values) : null;
 }
 
-/** What is told of each contender, of all its runs. Differences and times are those from the first one's runs. */
+/** The figures of each contender. Differences, and times until a loss is reached, are measured from the first one's. */
 export function tabulate(outcomes: ReadonlyMap<ComparedPage, readonly Outcome[]>): Compared[] {
   const [first = []] = outcomes.values();
   return [...outcomes].map(([{ name, text, plan, joules }, runs]) => {

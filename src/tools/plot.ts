@@ -328,10 +328,9 @@ export function rowChart({ label, x: xLabel, rows, kind, zero = false }: RowOpti
         ? `<rect class="bar" x="${at(left)}" y="${middle - 7}" width="${at(Math.max(0.5, x.at(mean) - left))}" ` +
           `height="14"/>`
         : "";
+    const [from, to] = (whisker ?? []).map((end) => at(x.at(end)));
     const line = whisker
-      ? `<path class="whisker" d="M${at(x.at(whisker[0]))} ` +
-        `${middle}H${at(x.at(whisker[1]))}M${at(x.at(whisker[0]))} ${middle - 5}v10M${at(x.at(whisker[1]))} ` +
-        `${middle - 5}v10"/>`
+      ? `<path class="whisker" d="M${from} ${middle}H${to}M${from} ${middle - 5}v10M${to} ${middle - 5}v10"/>`
       : "";
     const seeds =
       kind === "dots" && values.length > 1

@@ -112,7 +112,7 @@ export function subjectsOf(plan: Plan, entries: Readonly<Record<string, Entry>>)
 /** The entry that measures distances: of a page with inputs it is that which makes its outputs. */
 export const mainEntry = (plan: Plan): string => (plan.train ? "loss" : "forward");
 
-/** What is stored of a parameter on a set, in all its layers: itself, or its pieces. */
+/** The stored tensors of a parameter on a set, in all its layers: the parameter itself, or its pieces. */
 export function storedOf({ parameters }: Plan, constraint: string): readonly ParameterInfo[] {
   const pattern = new RegExp(`^${constraint.replaceAll(".", "\\.").replaceAll("*", "\\d+")}(\\.\\w+)?$`);
   return parameters.filter(({ name }) => pattern.test(name));
@@ -142,5 +142,5 @@ export function further(subject: VerifiedSubject, before: Beyond | null, value: 
   return { reach: subject.reach, worst: Math.max(before?.worst ?? 0, value), from };
 }
 
-/** What is no number is as far off as can be. */
+/** A value as a distance: NaN is as far off as can be. */
 export const asDistance = (value: number): number => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);

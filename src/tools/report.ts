@@ -23,10 +23,10 @@ export const signed = (value: number): string => `${value < 0 ? "-" : "+"}${four
 export function words(summary: Summary | null, figure: (value: number) => string): string {
   if (!summary) return "–";
   const { mean, deviation, interval } = summary;
-  return deviation === null || interval === null
-    ? figure(mean)
-    : `${figure(mean)} ± ${figure === signed ? four(deviation) : figure(deviation)} [${figure(interval[0])}, ` +
-        `${figure(interval[1])}]`;
+  if (deviation === null || interval === null) return figure(mean);
+  // A deviation has no sign.
+  const spread = figure === signed ? four(deviation) : figure(deviation);
+  return `${figure(mean)} ± ${spread} [${figure(interval[0])}, ${figure(interval[1])}]`;
 }
 
 /** A table of texts: what its columns are called, and a row a spec. */

@@ -29,7 +29,7 @@ export interface RunInfo {
   readonly sources?: readonly ReadFrom[];
   /** The files that the page uses: where each was, and where in the folder of the run it is. */
   readonly used?: readonly Omit<KeptFile, "text">[];
-  /** What is left of a model that has shrunk: what to compile for its checkpoint. */
+  /** The units that a model has kept, when it has shrunk: its checkpoint is of a page compiled with these. */
   readonly shrunk?: Shrunk;
   /** Under what a run of a comparison was trained, so that a comparison that goes on takes no other. */
   readonly conditions?: Conditions;
@@ -179,7 +179,7 @@ export function finishedLines(folder: string): readonly Line[] | null {
   }
 }
 
-/** Takes away what a run that was broken off has left. */
+/** Removes the files of a run that was broken off. */
 export function clearRun(folder: string): void {
   for (const file of [SPEC, INFO, METRICS, CHECKPOINT]) rmSync(join(folder, file), { force: true });
   rmSync(join(folder, FILES), { force: true, recursive: true });

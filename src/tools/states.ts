@@ -25,7 +25,7 @@ export const SIZES = [
 ] as const;
 /** Of many tensors at once: larger ones, multiplied with each other, leave f32 before they reach a set. */
 const MODEST = SIZES.filter((size) => size <= 10);
-/** Of what is added to a coordinate: from where maps begin to saturate to where they have. */
+/** Sizes of tensors that are added to coordinates: from where maps begin to saturate to where they have. */
 const LOUD = [1, 3, 10, 30, 79, 100, 1e3] as const;
 /** Nudges, as a share of a tensor's root mean square. */
 const NUDGES = [1e-3, 1e-2, 0.1, 0.3, 1] as const;

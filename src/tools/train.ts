@@ -22,16 +22,16 @@ export interface StepLine {
   readonly tokens_per_s: number;
   readonly constraints: Readonly<Record<string, number>>;
   readonly holdout?: number;
-  /** Of what is held out, the share that `holdout` is the mean over. */
+  /** The share of the held-out data that `holdout` is the mean over. */
   readonly holdout_share?: number;
-  /** What is learned in place of an option of a manifold. */
+  /** Options of manifolds that are learned. */
   readonly adapted?: Readonly<Record<string, number>>;
   /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
   readonly monitors?: Readonly<Record<string, number>>;
   readonly claims?: readonly ClaimMetrics[];
   /** While gates may close: what a step is expected to cost then, as shares of the dense model's. */
   readonly costs?: Readonly<Record<string, number>>;
-  /** At the step after which the model was what is left of it. */
+  /** At the step after which the model was smaller. */
   readonly shrunk?: ShrunkMetrics;
 }
 
@@ -107,7 +107,7 @@ class Interrupted extends Error {}
 export const shareIn = (source: Source, examples: number): number =>
   examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4));
 
-/** What is there at some steps only, or for some models. */
+/** Fields that a line has at some steps only, or for some models. */
 const measured = ({
   adapted,
   monitors,

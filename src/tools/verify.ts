@@ -75,7 +75,7 @@ export interface Finding {
 
 /** A state in which a limit is passed. */
 export interface Counterexample {
-  /** What is set to what, the batch, and what everything else is as: a line each. */
+  /** A line for each tensor that is set, one for the batch, and one for what everything else is as. */
   readonly state: readonly string[];
   readonly measured: number;
   readonly seed: number;
