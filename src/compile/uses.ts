@@ -9,7 +9,8 @@ import type { Span } from "../diagnostics/span.js";
 import { parse } from "../../grammar/parse.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
-import { guarded, OwnSetError, setsIn } from "../manifolds/own.js";
+import { guarded, OwnSetError } from "../manifolds/guarded.js";
+import { setsIn } from "../manifolds/own.js";
 import { sets } from "../manifolds/registry.js";
 import type { ConstraintSet } from "../manifolds/set.js";
 

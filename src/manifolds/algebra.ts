@@ -3,6 +3,7 @@
  * the last two axes of a tensor, vectors its last. Iterations have a fixed count, so that the graph is static; each
  * says what it needs of its argument.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 
@@ -14,6 +15,12 @@ export const TINY = 1e-18;
  * 1.2e-38 for zero.
  */
 export const SHORT = 1e-14;
+
+/** How many rows the matrices of a tensor have. */
+export const rowsOf = (x: Node): number => mustAt(x.shape, x.shape.length - 2);
+
+/** How many columns; of vectors, how many entries. */
+export const columnsOf = (x: Node): number => mustAt(x.shape, x.shape.length - 1);
 
 const LETTERS = "abcdefghijklmnopqrstuv";
 
@@ -35,6 +42,7 @@ export function productTransposed(b: Builder, x: Node, y: Node): Node {
   return b.contract(`${many}xy,${many}zy->${many}xz`, x, y);
 }
 
+/** The transposes of matrices: [..., m, n] to [..., n, m]. */
 export function transposed(b: Builder, x: Node): Node {
   const rank = x.shape.length;
   return b.transpose(
@@ -81,13 +89,17 @@ export function norm(b: Builder, x: Node, rank: number): Node {
   return b.sqrt(b.add(square, b.fill(TINY * TINY, square.shape)));
 }
 
+/** x times a number. */
 export const scaled = (b: Builder, x: Node, factor: number): Node => b.mul(x, b.fill(factor, x.shape));
 
+/** The symmetric parts of square matrices. */
 export const symmetric = (b: Builder, x: Node): Node => scaled(b, b.add(x, transposed(b, x)), 0.5);
+/** The skew parts of square matrices. */
 export const skew = (b: Builder, x: Node): Node => scaled(b, b.sub(x, transposed(b, x)), 0.5);
 
-/** x clipped to at most / at least a number. */
+/** x, where it is less than a number that number. */
 export const atLeast = (b: Builder, x: Node, least: number): Node => b.max(x, b.fill(least, x.shape));
+/** x, where it is more than a number that number. */
 export const atMost = (b: Builder, x: Node, most: number): Node => b.min(x, b.fill(most, x.shape));
 
 /** Largest entry of |x - y|, one a point: [...]. */
@@ -100,7 +112,7 @@ export const apart = (b: Builder, x: Node, y: Node, rank: number): Node => large
  * 1) of the singular values. Every G is scaled to norm 1 and the scales are kept as logarithms.
  */
 export function spectralBound(b: Builder, x: Node, iterations: number): Node {
-  const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+  const wide = rowsOf(x) < columnsOf(x);
   const unit = (g: Node): { readonly g: Node; readonly log: Node } => {
     const size = atLeast(b, norm(b, g, 2), TINY);
     return { g: b.div(g, over(b, size, g.shape)), log: b.log(size) };
@@ -114,7 +126,7 @@ export function spectralBound(b: Builder, x: Node, iterations: number): Node {
   return b.exp(log);
 }
 
-/** a + b s^2 + c s^4 times s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a. */
+/** The coefficients of (a + b s^2 + c s^4) s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a. */
 export const QUINTIC = [3.4445, -4.775, 2.0315] as const;
 /** Newton-Schulz from there to 10^-12. */
 const FINISHED = 5;
@@ -128,7 +140,7 @@ const FINISHED = 5;
  * thousandth.
  */
 export function polar(b: Builder, x: Node, reach: number): Node {
-  const wide = x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+  const wide = rowsOf(x) < columnsOf(x);
   const times = (y: Node, factor: Node): Node => (wide ? product(b, factor, y) : product(b, y, factor));
   const gramOf = (y: Node): Node => (wide ? productTransposed(b, y, y) : transposedProduct(b, y, y));
   const turns = Math.ceil(Math.log(1 / reach) / Math.log(QUINTIC[0]));
@@ -170,7 +182,7 @@ export function inverse(b: Builder, x: Node, iterations: number): Node {
  */
 export function inversePositive(b: Builder, x: Node): Node {
   const rank = x.shape.length;
-  const n = x.shape[rank - 1]!;
+  const n = columnsOf(x);
   const many = x.shape.slice(0, -2);
   let y = x;
   for (let k = 0; k < n; k++) {
@@ -181,15 +193,15 @@ export function inversePositive(b: Builder, x: Node): Node {
     const inRow = indicator(b, x.shape, rank - 2, k);
     const half = b.fill(0.5, x.shape);
     const [one, both] = [b.lt(half, b.max(hit, inRow)), b.lt(half, b.mul(hit, inRow))];
-    const rest = b.sub(y, b.div(product(b, rows, columns), pivot));
-    y = b.select(both, b.div(b.fill(-1, x.shape), pivot), b.select(one, b.div(y, pivot), rest));
+    const others = b.sub(y, b.div(product(b, rows, columns), pivot));
+    y = b.select(both, b.div(b.fill(-1, x.shape), pivot), b.select(one, b.div(y, pivot), others));
   }
   return b.neg(y);
 }
 
 /**
- * Of a direction that was made orthogonal once, what is left when that is done again: all of it, unless it was rounding
- * along the others.
+ * The least norm that a direction keeps when it is made orthogonal a second time. A direction of norm 1 that is
+ * orthogonal already keeps all of it; what was rounding along the others keeps little.
  */
 const MOST = 0.5;
 
@@ -201,7 +213,7 @@ const MOST = 0.5;
  */
 export function orthonormal(b: Builder, x: Node): Node {
   const rank = x.shape.length;
-  const r = x.shape[rank - 1]!;
+  const r = columnsOf(x);
   const column = x.shape.slice(0, -1);
   const unit = (v: Node): Node => b.div(v, over(b, atLeast(b, norm(b, v, 2), TINY), v.shape));
   let q: Node | null = null;
@@ -210,15 +222,16 @@ export function orthonormal(b: Builder, x: Node): Node {
     let v = unit(b.reshape(b.sum(b.mul(x, hit), [rank - 1]), [...column, 1]));
     const beside = (w: Node, basis: Node): Node => b.sub(w, product(b, basis, transposedProduct(b, basis, w)));
     if (q) {
-      const rest = beside(unit(beside(v, q)), q);
-      const size = norm(b, rest, 2);
+      const direction = beside(unit(beside(v, q)), q);
+      const size = norm(b, direction, 2);
       const kept = b.cast(b.le(b.fill(MOST, size.shape), size), "f32");
-      v = b.mul(rest, over(b, b.div(kept, atLeast(b, size, MOST)), rest.shape));
+      v = b.mul(direction, over(b, b.div(kept, atLeast(b, size, MOST)), direction.shape));
     }
     const placed = b.mul(over(b, b.reshape(v, column), x.shape), hit);
     q = q ? b.add(q, placed) : placed;
   }
-  return q!;
+  if (!q) throw new Error("manifolds: matrices without columns span nothing");
+  return q;
 }
 
 const HALVINGS = 3;

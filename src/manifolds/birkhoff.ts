@@ -10,12 +10,13 @@
  * part, is the projection: it leaves members alone and moves others by at most twice what all their sums are off, which
  * is near, not nearest.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { describe, known, type Polynomial } from "../graph/sizes.js";
 import { atLeast, indicator, scaled } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
-import type { ConvexSet, Options, Piece } from "./set.js";
+import { onlyPiece, rowsAndColumns, type ConvexSet, type Options, type Piece } from "./set.js";
 import { stiefel } from "./stiefel.js";
 import { temperature, tempered } from "./temperature.js";
 
@@ -28,6 +29,7 @@ const FLOOR = 1e-6;
 const LEAN = 1 / 16;
 const factorial = (n: number): number => (n <= 1 ? 1 : n * factorial(n - 1));
 
+/** Doubly stochastic matrices, as the registry has them. */
 export const birkhoff: ConvexSet = {
   kind: "convex",
   name: "birkhoff",
@@ -104,13 +106,14 @@ function doublyStochastic(
   shape: readonly number[],
   { iterations, convention, exact, by }: Options,
 ): Node {
-  const [free] = pieces;
-  const n = shape[shape.length - 1]!;
-  if (by === "permutations") return permuted(b, free!, shape, n);
-  if (by === "kronecker") return kronecker(b, free, shape, n);
-  if (by === "orthostochastic") return orthostochastic(b, free!, shape);
+  const n = mustAt(shape, shape.length - 1);
+  // A matrix of one entry has no coordinates then.
+  if (by === "kronecker") return kronecker(b, pieces[0], shape, n);
+  const free = onlyPiece(pieces);
+  if (by === "permutations") return permuted(b, free, shape, n);
+  if (by === "orthostochastic") return orthostochastic(b, free, shape);
   const paper = convention === "paper";
-  const p = b.sinkhorn(free!, {
+  const p = b.sinkhorn(free, {
     iterations: iterations as number,
     convention: paper ? "paper" : "deepseek",
     epsilon: paper ? 0 : 1e-6,
@@ -119,7 +122,7 @@ function doublyStochastic(
 }
 
 function free(point: readonly Polynomial[], { by }: Options): readonly Piece[] | { readonly error: string } {
-  const n = point[0]!;
+  const [n] = rowsAndColumns(point);
   const weights = (count: number): readonly Piece[] => [{ name: "free", shape: [known(count)] }];
   if (by === "sinkhorn" && n.value !== null && n.value > MOST_PROJECTED)
     return {
@@ -158,9 +161,9 @@ function apart(b: Builder, logits: Node, gates: Node): Node {
   const shut = logarithm(b.sub(b.fill(1, gates.shape), gates));
   const along = (x: Node, axis: number): Node => b.broadcast(x, shape, [axis]);
   const off = b.add(logits, b.add(along(open, rank - 2), along(open, rank - 1)));
-  const own = along(shut, rank - 2);
-  // log(e^off + e^own), where off = own is 0 / 0 for neither.
-  const on = b.add(b.max(off, own), b.log(b.add(b.fill(1, shape), b.exp(b.neg(b.abs(b.sub(off, own)))))));
+  const alone = along(shut, rank - 2);
+  // log(e^off + e^alone), where off = alone is 0 / 0 for neither.
+  const on = b.add(b.max(off, alone), b.log(b.add(b.fill(1, shape), b.exp(b.neg(b.abs(b.sub(off, alone)))))));
   return b.select(b.eq(b.iota(shape, rank - 2), b.iota(shape, rank - 1)), on, off);
 }
 
@@ -169,8 +172,8 @@ const off = (b: Builder, sums: Node): Node => b.abs(b.sub(sums, b.fill(1, sums.s
 /** All permutations of 0 .. n-1, the identity first. */
 export function permutations(n: number): number[][] {
   if (n === 0) return [[]];
-  return permutations(n - 1).flatMap((rest) =>
-    Array.from({ length: n }, (_, i) => [...rest.slice(0, n - 1 - i), n - 1, ...rest.slice(n - 1 - i)]),
+  return permutations(n - 1).flatMap((order) =>
+    Array.from({ length: n }, (_, i) => [...order.slice(0, n - 1 - i), n - 1, ...order.slice(n - 1 - i)]),
   );
 }
 
@@ -193,9 +196,7 @@ function permuted(b: Builder, free: Node, shape: readonly number[], n: number): 
 function kronecker(b: Builder, free: Node | undefined, shape: readonly number[], n: number): Node {
   if (!free) return b.fill(1, shape);
   const outer = shape.length - 2;
-  let p: Node | null = null;
-  const bits = Math.log2(n);
-  for (let bit = 0; bit < bits; bit++) {
+  const factors = Array.from({ length: Math.log2(n) }, (_, bit) => {
     const one = indicator(b, free.shape, outer, bit);
     const logit = b.broadcast(
       b.sum(b.mul(free, one), [outer]),
@@ -203,10 +204,9 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
       shape.slice(0, outer).map((_, axis) => axis),
     );
     const differ = Array.from({ length: n * n }, (_, at) => (((Math.floor(at / n) ^ (at % n)) >> bit) & 1 ? -1 : 1));
-    const factor = b.sigmoid(b.mul(logit, b.broadcast(b.literal([n, n], differ), shape, [outer, outer + 1])));
-    p = p ? b.mul(p, factor) : factor;
-  }
-  return p!;
+    return b.sigmoid(b.mul(logit, b.broadcast(b.literal([n, n], differ), shape, [outer, outer + 1])));
+  });
+  return factors.reduce((p, factor) => b.mul(p, factor));
 }
 
 /**

@@ -6,10 +6,11 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { atLeast, atMost, scaled } from "./algebra.js";
-import type { ConvexSet, Options } from "./set.js";
+import { onlyPiece, rowsAndColumns, type ConvexSet, type Options } from "./set.js";
 
 const WIDEST = 1e6;
 
+/** Numbers between two ends, as the registry has them. */
 export const box: ConvexSet = {
   kind: "convex",
   name: "box",
@@ -27,20 +28,20 @@ export const box: ConvexSet = {
       : { error: `goes from a number to a larger one, not from ${from} to ${to}` };
   },
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, [free], _, { options }) => {
+  map: (b, pieces, _, { options }) => {
     const { from, to } = ends(options);
-    return clipped(b, b.add(b.fill((from + to) / 2, free!.shape), scaled(b, b.tanh(free!), (to - from) / 2)), options);
+    const free = onlyPiece(pieces);
+    return clipped(b, b.add(b.fill((from + to) / 2, free.shape), scaled(b, b.tanh(free), (to - from) / 2)), options);
   },
   project: (b, value, { options }) => clipped(b, value, options),
   violation: (b, x, { options }) => b.abs(b.sub(x, clipped(b, x, options))),
   tolerance: () => 0,
   // Of m x n entries of at most a: rows sum to n a, columns to m a, and the Frobenius norm is at most a sqrt(m n).
-  bound: (of, [rows, columns], options) => {
+  bound: (of, shape, options) => {
     const { from, to } = ends(options);
-    return (
-      Math.max(Math.abs(from), Math.abs(to)) *
-      (of === "norm" ? Math.sqrt(rows! * columns!) : of === "row" ? columns! : rows!)
-    );
+    const [rows, columns] = rowsAndColumns(shape);
+    const entries = { norm: Math.sqrt(rows * columns), row: columns, column: rows };
+    return Math.max(Math.abs(from), Math.abs(to)) * entries[of];
   },
   closed: null,
   adapts: () => [],

@@ -7,12 +7,13 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { apart, scaled } from "./algebra.js";
+import { apart, columnsOf, scaled } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
-import type { ConvexSet } from "./set.js";
+import { onlyPiece, type ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 import { temperature, tempered } from "./temperature.js";
 
+/** Doubly stochastic circulant matrices, as the registry has them. */
 export const circulant: ConvexSet = {
   kind: "convex",
   name: "circulant",
@@ -20,10 +21,10 @@ export const circulant: ConvexSet = {
   source: "Davis, Circulant matrices, 1979",
   point: "square",
   options: { relax, temperature },
-  free: (point) => [{ name: "free", shape: [point[0]!] }],
+  free: (point) => [{ name: "free", shape: point.slice(1) }],
   // Near the identity, the shift by 0.
   start: () => ({ kind: "first", value: 4 }),
-  map: (b, [free], _, setting) => relaxed(b, placed(b, b.softmax(tempered(b, free!, setting))), setting),
+  map: (b, pieces, _, setting) => relaxed(b, placed(b, b.softmax(tempered(b, onlyPiece(pieces), setting))), setting),
   project: (b, value) => placed(b, nearestOnSimplex(b, means(b, value))),
   violation: (b, x) => {
     const w = means(b, x);
@@ -49,7 +50,7 @@ function shifts(b: Builder, many: readonly number[], n: number): Node {
 
 /** Weights [..., n] of the shifts, as matrices. */
 function placed(b: Builder, w: Node): Node {
-  const n = w.shape[w.shape.length - 1]!;
+  const n = columnsOf(w);
   const many = w.shape.slice(0, -1);
   const axes = many.map((_, axis) => axis);
   const all = shifts(b, many, n);
@@ -58,7 +59,7 @@ function placed(b: Builder, w: Node): Node {
 
 /** Means over the cyclic diagonals of matrices: [..., n]. */
 function means(b: Builder, x: Node): Node {
-  const n = x.shape[x.shape.length - 1]!;
+  const n = columnsOf(x);
   const many = x.shape.slice(0, -2);
   const all = shifts(b, many, n);
   const on = b.mul(

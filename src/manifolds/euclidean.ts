@@ -2,8 +2,9 @@
  * Everything, with the metric of the space: what a parameter without a constraint is, and the baseline that every other
  * set is compared with.
  */
-import type { Manifold } from "./set.js";
+import { onlyPiece, type Manifold } from "./set.js";
 
+/** Any numbers, as the registry has them. */
 export const euclidean: Manifold = {
   kind: "manifold",
   name: "euclidean",
@@ -13,7 +14,7 @@ export const euclidean: Manifold = {
   options: {},
   free: () => [{ name: "free", shape: [] }],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (_, [free]) => free!,
+  map: (_, pieces) => onlyPiece(pieces),
   project: (_, value) => value,
   violation: (b, x) => b.fill(0, x.shape),
   tolerance: () => 0,

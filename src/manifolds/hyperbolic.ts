@@ -11,10 +11,11 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { areaSine, atLeast, atMost, dot, norm, over, scaled } from "./algebra.js";
-import { quantity, type Manifold, type Setting } from "./set.js";
+import { onlyPiece, quantity, type Manifold, type Setting } from "./set.js";
 
 const MARGIN = 1e-5;
 
+/** The Poincaré ball, as the registry has it. */
 export const hyperbolic: Manifold = {
   kind: "manifold",
   name: "hyperbolic",
@@ -24,7 +25,7 @@ export const hyperbolic: Manifold = {
   options: { curvature: { kind: "real", default: 1, from: 1e-3, to: 1e3 } },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, [free], _, setting) => inside(b, expmap0(b, free!, setting), setting),
+  map: (b, pieces, _, setting) => inside(b, expmap0(b, onlyPiece(pieces), setting), setting),
   project: inside,
   // Of sqrt(c) |x| over 1 - MARGIN.
   violation: (b, x, setting) => {

@@ -5,6 +5,7 @@
 import { apart, eye } from "./algebra.js";
 import type { ConvexSet } from "./set.js";
 
+/** The identity matrix alone, as the registry has it. */
 export const identity: ConvexSet = {
   kind: "convex",
   name: "identity",

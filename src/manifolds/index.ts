@@ -1,7 +1,7 @@
 /**
- * `mhc-lang/manifolds`, the door for a set of one's own: the types of its record, the algebra that maps are written in, what a scalar
- * option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a page's `use
- * "./my-set.js"`.
+ * `mhc-lang/manifolds`, the door for a set of one's own: the types of its record, the algebra that maps are written in,
+ * what a scalar option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a
+ * page's `use "./my-set.js"`.
  *
  * @module mhc-lang/manifolds
  */
@@ -11,6 +11,7 @@ export {
   arctangent,
   atLeast,
   atMost,
+  columnsOf,
   dot,
   eye,
   indicator,
@@ -23,6 +24,7 @@ export {
   polar,
   product,
   productTransposed,
+  rowsOf,
   scaled,
   skew,
   spectralBound,
@@ -31,10 +33,9 @@ export {
   transposed,
   transposedProduct,
 } from "./algebra.js";
-export { fixed, quantity } from "./set.js";
+export { fixed, onlyPiece, quantity, rowsAndColumns } from "./set.js";
 export type {
   Bounded,
-  Case,
   Closure,
   ConstraintSet,
   ConvexSet,
@@ -44,7 +45,9 @@ export type {
   OptionValue,
   Parts,
   Piece,
-  Point,
+  PointKind as Point,
+  SetCase as Case,
+  SetRecord,
   Setting,
   Variety,
 } from "./set.js";

@@ -14,11 +14,13 @@
  * approximations for rank minimization, AISTATS 2016). It is concave in the singular values: large ones are hardly made
  * smaller, two parts of one direction become one, and what does not earn its pull ends at nothing.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { known } from "../graph/sizes.js";
 import {
   atLeast,
+  columnsOf,
   largest,
   norm,
   orthonormal,
@@ -29,13 +31,14 @@ import {
   TINY,
   transposedProduct,
 } from "./algebra.js";
-import type { Options, Variety } from "./set.js";
+import { rowsAndColumns, type Options, type Variety } from "./set.js";
 
 /** A gap of 1/2 leaves 2^-12 of the angle. */
 const TURNS = 6;
 /** Its inverse is still an f32. */
 const SMALLEST = 1e-37;
 
+/** Matrices of low rank, as the registry has them. */
 export const lowRank: Variety = {
   kind: "variety",
   name: "low_rank",
@@ -43,32 +46,25 @@ export const lowRank: Variety = {
   source: "Halko, Martinsson and Tropp, SIAM Review 2011; Eckart and Young 1936",
   point: "matrix",
   options: { rank: { kind: "integer", default: 1, from: 1, to: 256 } },
-  free: ([m, n], options) => {
+  free: (point, options) => {
     const rank = rankOption(options);
-    const least = Math.min(m!.value ?? Number.POSITIVE_INFINITY, n!.value ?? Number.POSITIVE_INFINITY);
+    const [m, n] = rowsAndColumns(point);
+    const least = Math.min(m.value ?? Number.POSITIVE_INFINITY, n.value ?? Number.POSITIVE_INFINITY);
     if (rank > least) return { error: `has rank ${least} at most at this size, and rank is ${rank}` };
     const r = known(rank);
     return [
-      { name: "u", shape: [m!, r] },
+      { name: "u", shape: [m, r] },
       { name: "s", shape: [r] },
-      { name: "v", shape: [n!, r] },
+      { name: "v", shape: [n, r] },
     ];
   },
   // The product of three has entries of deviation 0.02 to 0.03 a rank.
   start: () => ({ kind: "normal", value: 0.3 }),
-  map: (b, [u, s, v]) =>
-    productTransposed(
-      b,
-      b.mul(
-        u!,
-        b.broadcast(
-          s!,
-          u!.shape,
-          u!.shape.map((_, axis) => axis).filter((axis) => axis !== u!.shape.length - 2),
-        ),
-      ),
-      v!,
-    ),
+  map: (b, pieces) => {
+    const [u, s, v] = factors(pieces);
+    const axes = u.shape.map((_, axis) => axis).filter((axis) => axis !== u.shape.length - 2);
+    return productTransposed(b, b.mul(u, b.broadcast(s, u.shape, axes)), v);
+  },
   project: (b, value, { options }) => {
     const size = sizes(b, value);
     return b.mul(truncated(b, b.div(value, size), options), size);
@@ -86,15 +82,31 @@ export const lowRank: Variety = {
   closed: "product",
   adapts: () => ["rank"],
   parts: {
-    sizes: (b, [u, s, v]) => b.mul(b.mul(columnNorms(b, u!), columnNorms(b, v!)), b.abs(s!)),
-    pull: (b, [u, s, v]) => scaled(b, b.add(b.mul(s!, s!), b.add(columnSquares(b, u!), columnSquares(b, v!))), 1 / 3),
-    gated: (b, [u, s, v], gates) => [u!, b.mul(s!, gates), v!],
+    sizes: (b, pieces) => {
+      const [u, s, v] = factors(pieces);
+      return b.mul(b.mul(columnNorms(b, u), columnNorms(b, v)), b.abs(s));
+    },
+    pull: (b, pieces) => {
+      const [u, s, v] = factors(pieces);
+      return scaled(b, b.add(b.mul(s, s), b.add(columnSquares(b, u), columnSquares(b, v))), 1 / 3);
+    },
+    gated: (b, pieces, gates) => {
+      const [u, s, v] = factors(pieces);
+      return [u, b.mul(s, gates), v];
+    },
   },
   cases: [
     { shape: [3, 3], extreme: 10 },
     { shape: [6, 4], options: { rank: 2 }, extreme: 10 },
   ],
 };
+
+/** U [..., m, r], s [..., r] and V [..., n, r]. */
+const factors = (pieces: readonly Node[]): readonly [Node, Node, Node] => [
+  mustAt(pieces, 0),
+  mustAt(pieces, 1),
+  mustAt(pieces, 2),
+];
 
 /** Squared norms of columns: [..., r]. */
 const columnSquares = (b: Builder, x: Node): Node => b.sum(b.mul(x, x), [x.shape.length - 2]);
@@ -111,7 +123,7 @@ const rankOption = ({ rank }: Options): number => rank as number;
 
 function truncated(b: Builder, x: Node, options: Options): Node {
   const rank = rankOption(options);
-  const n = x.shape[x.shape.length - 1]!;
+  const n = columnsOf(x);
   const many = x.shape.slice(0, -2);
   const start = Array.from({ length: n * rank }, (_, at) => Math.cos(1 + at * at));
   let v = orthonormal(b, b.broadcast(b.literal([n, rank], start), [...many, n, rank], [many.length, many.length + 1]));

@@ -10,11 +10,13 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import { add, known, multiply, valueOf, type Polynomial } from "../graph/sizes.js";
-import { indicator, total } from "./algebra.js";
+import { sizeOf } from "../graph/record.js";
+import { add, known, multiply, numberOf, type Polynomial } from "../graph/sizes.js";
+import { columnsOf, indicator, total } from "./algebra.js";
 import { birkhoff } from "./birkhoff.js";
 import {
   fixed,
+  onlyPiece,
   type ConstraintSet,
   type ConvexSet,
   type Options,
@@ -25,34 +27,39 @@ import {
 import { stochastic } from "./stochastic.js";
 import { merged, recordOf } from "../../runtime/records.js";
 
-export interface Part {
+/** A set that is mixed, with its options. */
+export interface MixturePart {
   /** What the page calls it. */
   readonly name: string;
   readonly instance: SetInstance;
 }
 
-/** The narrowest first. */
-const HULLS: readonly { readonly hull: ConvexSet; readonly holds: readonly string[] }[] = [
-  { hull: birkhoff, holds: ["birkhoff", "circulant", "identity"] },
-  { hull: stochastic, holds: ["birkhoff", "circulant", "identity", "stochastic"] },
-];
+/** A set of the registry, and the sets that lie in it. */
+interface Hull {
+  readonly hull: ConvexSet;
+  readonly holds: readonly string[];
+}
+
+const NARROW_HULL: Hull = { hull: birkhoff, holds: ["birkhoff", "circulant", "identity"] };
+const WIDEST_HULL: Hull = { hull: stochastic, holds: [...NARROW_HULL.holds, "stochastic"] };
 
 /** What f32 leaves of the sums of a mixture: as much as of birkhoff's members, whatever its parts are. */
 const ROUNDING = 1e-5;
 
 /** Sets that a mixture can be of. */
-export const mixable: readonly string[] = HULLS[HULLS.length - 1]!.holds;
+export const mixable: readonly string[] = WIDEST_HULL.holds;
 
 /**
  * The set of the mixtures of sets that are all `mixable`. What adapts of part i goes by the names `i.relax`, …; the
  * weights by `weights`.
  */
-export function mixtureOf(parts: readonly Part[]): ConvexSet {
-  const { hull } = HULLS.find(({ holds }) => parts.every(({ instance }) => holds.includes(instance.set.name)))!;
+export function mixtureOf(parts: readonly MixturePart[]): ConvexSet {
+  const isNarrow = parts.every(({ instance }) => NARROW_HULL.holds.includes(instance.set.name));
+  const { hull } = isNarrow ? NARROW_HULL : WIDEST_HULL;
   const inHull = fixed(recordOf(Object.entries(hull.options).map(([name, option]) => [name, option.default])));
   const instances = parts.map(({ instance }) => instance);
   const tolerances = instances.map(({ set, options }) => set.tolerance(options));
-  const tolerance = tolerances.includes(null) ? null : Math.max(ROUNDING, ...(tolerances as number[]));
+  const tolerance = tolerances.every((value) => value !== null) ? Math.max(ROUNDING, ...tolerances) : null;
   return {
     kind: "convex",
     name: `mixture(${parts.map(({ name }) => name).join(", ")})`,
@@ -68,8 +75,8 @@ export function mixtureOf(parts: readonly Part[]): ConvexSet {
     violation: (b, value) => hull.violation(b, value, inHull),
     tolerance: () => tolerance,
     bound: (of, shape, options) => {
-      const bounds = instances.map(({ set, options: own }, i) => {
-        const bound = set.bound(of, shape, merged(own, belonging(options, i)));
+      const bounds = instances.map(({ set, options: declared }, i) => {
+        const bound = set.bound(of, shape, merged(declared, belonging(options, i)));
         return typeof bound === "number" ? bound : { none: `has the part ${set.name}, which ${bound.none}` };
       });
       return bounds.find((bound) => typeof bound !== "number") ?? Math.max(...(bounds as number[]));
@@ -107,7 +114,7 @@ function joined(
 function mixed(
   b: Builder,
   instances: readonly SetInstance[],
-  [free]: readonly Node[],
+  free: readonly Node[],
   shape: readonly number[],
   { adapted }: Setting,
 ): Node {
@@ -117,15 +124,15 @@ function mixed(
   return instances
     .map(({ set, options }, i): Node => {
       const pieces = set.free(shape.slice(-2).map(known), options) as readonly Piece[];
-      const own = pieces.map((piece) => {
-        const sizes = piece.shape.map((size) => valueOf(size)!);
-        const count = sizes.reduce((product, n) => product * n, 1);
-        const taken = taking(b, free!, at, count);
+      const coordinates = pieces.map((piece) => {
+        const sizes = piece.shape.map(numberOf);
+        const count = sizeOf(sizes);
+        const taken = taking(b, onlyPiece(free), at, count);
         at += count;
         const start = b.broadcast(b.literal([count], startOf(set, options, sizes)), taken.shape, [many.length]);
         return b.reshape(b.add(taken, start), [...many, ...sizes]);
       });
-      const member = set.map(b, own, shape, { options, adapted: belonging(adapted, i) });
+      const member = set.map(b, coordinates, shape, { options, adapted: belonging(adapted, i) });
       const weight = total(b, b.mul(weights, indicator(b, weights.shape, 0, i)), 1);
       return b.mul(member, b.broadcast(weight, shape, []));
     })
@@ -134,7 +141,7 @@ function mixed(
 
 /** Entries at .. at + count of vectors. */
 function taking(b: Builder, x: Node, at: number, count: number): Node {
-  const size = x.shape[x.shape.length - 1]!;
+  const size = columnsOf(x);
   if (count === size) return x;
   const letters = "abcdefghijkl".slice(0, x.shape.length - 1);
   const picked = Array.from({ length: size * count }, (_, place) =>
@@ -146,8 +153,8 @@ function taking(b: Builder, x: Node, at: number, count: number): Node {
 /** Where the coordinates of a part start. */
 function startOf(set: ConstraintSet, options: Options, sizes: readonly number[]): number[] {
   const { kind, value } = set.start(options);
-  const last = sizes[sizes.length - 1]!;
-  return Array.from({ length: sizes.reduce((product, n) => product * n, 1) }, (_, i) => {
+  const last = sizes.at(-1) ?? 1;
+  return Array.from({ length: sizeOf(sizes) }, (_, i) => {
     switch (kind) {
       case "constant":
         return value;

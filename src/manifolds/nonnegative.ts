@@ -4,8 +4,9 @@
  * matrices of them, are members.
  */
 import { atLeast } from "./algebra.js";
-import type { ConvexSet } from "./set.js";
+import { onlyPiece, type ConvexSet } from "./set.js";
 
+/** Numbers that are not negative, as the registry has them. */
 export const nonnegative: ConvexSet = {
   kind: "convex",
   name: "nonnegative",
@@ -15,7 +16,7 @@ export const nonnegative: ConvexSet = {
   options: { by: { kind: "choice", default: "softplus", choices: ["softplus", "exp"] } },
   free: () => [{ name: "free", shape: [] }],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, [free], _, { options: { by } }) => (by === "exp" ? b.exp(free!) : b.softplus(free!)),
+  map: (b, pieces, _, { options: { by } }) => (by === "exp" ? b.exp(onlyPiece(pieces)) : b.softplus(onlyPiece(pieces))),
   project: (b, value) => atLeast(b, value, 0),
   violation: (b, x) => atLeast(b, b.neg(x), 0),
   tolerance: () => 0,

@@ -7,6 +7,7 @@
 import type { Manifold } from "./set.js";
 import { stiefel } from "./stiefel.js";
 
+/** Orthogonal matrices, as the registry has them. */
 export const orthogonal: Manifold = {
   ...stiefel,
   name: "orthogonal",

@@ -5,8 +5,7 @@
  * matter: they take an evaluation, and are the author's to test (`src/manifolds/laws.ts`).
  */
 import { createBuilder } from "../graph/create-builder.js";
-import type { Node } from "../graph/node.js";
-import { known, valueOf, type Polynomial } from "../graph/sizes.js";
+import { known, numberOf } from "../graph/sizes.js";
 import {
   rankOf,
   fixed,
@@ -16,10 +15,12 @@ import {
   type Manifold,
   type OptionKind,
   type Options,
-  type Point,
+  type PointKind,
 } from "./set.js";
-import { merged, recordOf, valueAt } from "../../runtime/records.js";
+import { merged, recordOf } from "../../runtime/records.js";
+import { guarded, isRecord, OwnSetError } from "./guarded.js";
 
+/** What a field of a set must be. */
 interface Field {
   readonly is: (value: unknown) => boolean;
   /** What it must be, after "must be" or "it has no …:". */
@@ -84,17 +85,17 @@ const smooth: Readonly<Record<Exclude<keyof Manifold, keyof ConvexSet>, Field>> 
 
 /** The sets of a module's default export, one or a list of them; or what is wrong with it. */
 export function setsIn(
-  given: unknown,
+  exported: unknown,
   taken: (name: string) => boolean,
 ): { readonly sets: readonly ConstraintSet[]; readonly problems: readonly string[] } {
-  const records: readonly unknown[] = Array.isArray(given) ? given : [given];
+  const records: readonly unknown[] = Array.isArray(exported) ? exported : [exported];
   if (records.length === 0 || !records.every(isRecord))
     return { sets: [], problems: ["its default export is not a set, nor a list of sets"] };
   const names = new Set<string>();
   const problems = records.flatMap((record) => {
-    const found = problemsOf(record);
+    const wrong = problemsOf(record);
     const { name } = record;
-    if (typeof name !== "string" || found.length) return found;
+    if (typeof name !== "string" || wrong.length) return wrong;
     if (taken(name) || names.has(name)) return [`there is a set \`${name}\` already`];
     names.add(name);
     return [];
@@ -127,10 +128,6 @@ export function problemsOf(record: unknown): string[] {
       : set.cases.flatMap((item) => caseProblem(set, item).map((problem) => `a case of ${named} ${problem}`));
   if (cases.length) return cases;
   return tried(set);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function optionProblem(name: string, option: OptionKind): string[] {
@@ -177,7 +174,7 @@ function caseProblem({ point, options }: ConstraintSet, item: ConstraintSet["cas
     .map((name) => `sets \`${name}\`, which is no option`);
 }
 
-const POINTS: Readonly<Record<Point, string>> = {
+const POINTS: Readonly<Record<PointKind, string>> = {
   entry: "a number: []",
   vector: "a vector: [n]",
   matrix: "a matrix: [m, n]",
@@ -195,40 +192,38 @@ const BOUNDED: readonly Bounded[] = ["row", "column", "norm"];
 
 /** Builds every function once for every case, and looks at the shapes. */
 function tried(set: ConstraintSet): string[] {
-  const own = guarded(set);
+  const watched = guarded(set);
   const many = 2;
   let taken = 0;
   for (const { shape, options } of set.cases) {
     try {
-      const all = merged(defaultsOf(set), options);
-      const pieces = own.free(shape.map(known), all);
+      const setOptions = merged(defaultsOf(set), options);
+      const pieces = watched.free(shape.map(known), setOptions);
       if ("error" in pieces) continue;
       taken++;
       const b = createBuilder();
-      const setting = fixed(all);
+      const setting = fixed(setOptions);
       const whole = [many, ...shape];
-      own.start(all);
-      own.tolerance(all);
-      own.adapts(all);
-      for (const what of BOUNDED) own.bound(what, shape.length ? shape : MATRIX, all);
-      const x = own.map(
+      watched.start(setOptions);
+      watched.tolerance(setOptions);
+      watched.adapts(setOptions);
+      for (const what of BOUNDED) watched.bound(what, shape.length ? shape : MATRIX, setOptions);
+      const x = watched.map(
         b,
-        pieces.map(({ shape: piece }, i) =>
-          b.input(`free.${i}`, [many, ...piece.map((size) => valueOf(size)!)], "f32"),
-        ),
+        pieces.map(({ shape: piece }, i) => b.input(`free.${i}`, [many, ...piece.map(numberOf)], "f32")),
         whole,
         setting,
       );
       const [y, v] = [b.input("y", whole, "f32"), b.input("v", whole, "f32")];
-      own.project(b, y, setting);
-      own.violation(b, y, setting);
-      if (own.kind !== "manifold") continue;
-      own.tangent(b, x, v, setting);
-      own.gradient(b, x, v, setting);
-      own.inner(b, x, v, v, setting);
-      own.retract(b, x, v, setting);
-      own.transport(b, x, y, v, setting);
-      own.distance?.(b, x, y, setting);
+      watched.project(b, y, setting);
+      watched.violation(b, y, setting);
+      if (watched.kind !== "manifold") continue;
+      watched.tangent(b, x, v, setting);
+      watched.gradient(b, x, v, setting);
+      watched.inner(b, x, v, v, setting);
+      watched.retract(b, x, v, setting);
+      watched.transport(b, x, y, v, setting);
+      watched.distance?.(b, x, y, setting);
     } catch (error) {
       if (error instanceof OwnSetError) return [error.message];
       throw error;
@@ -236,146 +231,3 @@ function tried(set: ConstraintSet): string[] {
   }
   return taken ? [] : [`no case of \`${set.name}\` is one that its \`free\` takes`];
 }
-
-/** A function of a user's set has failed, or gave what it must not. */
-export class OwnSetError extends Error {
-  constructor(
-    readonly set: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-/** The set with its functions watched: what one throws, or gives in a wrong shape, is an OwnSetError that names it. */
-export function guarded(set: ConstraintSet): ConstraintSet {
-  const rank = rankOf(set.point);
-  const fail = (field: string, message: string): never => {
-    throw new OwnSetError(set.name, `\`${field}\` of \`${set.name}\` ${message}`);
-  };
-  const call = <T>(field: string, part: () => T): T => {
-    try {
-      return part();
-    } catch (error) {
-      return fail(field, `failed: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  const node = (field: string, wanted: readonly number[], part: () => Node): Node => {
-    const found: unknown = call(field, part);
-    if (!isNode(found)) return fail(field, "must give a node of the graph");
-    return found.dtype === "f32" && found.shape.join() === wanted.join()
-      ? found
-      : fail(field, `gave ${found.dtype} [${found.shape.join(", ")}] for [${wanted.join(", ")}]`);
-  };
-  const many = (x: Node): readonly number[] => x.shape.slice(0, x.shape.length - rank);
-  const check = <T>(field: string, value: T, fine: boolean, what: string): T =>
-    fine ? value : fail(field, `must give ${what}`);
-  const watched: { -readonly [K in keyof ConvexSet]: ConvexSet[K] } = {
-    ...(set as unknown as ConvexSet),
-    free: (point, options) => {
-      const pieces = call("free", () => set.free(point, options));
-      if (isRecord(pieces))
-        return check(
-          "free",
-          pieces,
-          "error" in pieces && typeof pieces.error === "string",
-          "a list of pieces, or { error }",
-        );
-      return check(
-        "free",
-        pieces,
-        Array.isArray(pieces) &&
-          pieces.every(
-            (piece: unknown) =>
-              isRecord(piece) &&
-              typeof piece["name"] === "string" &&
-              Array.isArray(piece["shape"]) &&
-              piece["shape"].every(isSize),
-          ),
-        "pieces { name, shape }, a shape of sizes: those of `point`, or `sizes.known(3)`",
-      );
-    },
-    start: (options) => {
-      const start = call("start", () => set.start(options));
-      return check(
-        "start",
-        start,
-        isRecord(start) &&
-          ["identity", "constant", "first", "normal"].includes(start.kind) &&
-          Number.isFinite(start.value),
-        '{ kind: "identity", "constant", "first" or "normal", value }',
-      );
-    },
-    tolerance: (options) => {
-      const tolerance = call("tolerance", () => set.tolerance(options));
-      return check(
-        "tolerance",
-        tolerance,
-        tolerance === null || (Number.isFinite(tolerance) && tolerance >= 0),
-        "a number of at least 0, or null",
-      );
-    },
-    bound: (of, shape, options) => {
-      const bound = call("bound", () => set.bound(of, shape, options));
-      return check(
-        "bound",
-        bound,
-        typeof bound === "number" ? bound >= 0 : isRecord(bound) && typeof bound.none === "string",
-        'a number, or { none: "has no …" }',
-      );
-    },
-    adapts: (options) => {
-      const names = call("adapts", () => set.adapts(options));
-      const fine = (name: unknown): boolean =>
-        typeof name === "string" &&
-        (valueAt(set.options, name)?.kind === "real" || (name === "rank" && set.parts !== undefined));
-      return check(
-        "adapts",
-        names,
-        Array.isArray(names) && names.every(fine),
-        'names of options of the kind "real", and "rank" of a set with `parts`',
-      );
-    },
-    idle: (options) => {
-      const names = call("idle", () => set.idle?.(options) ?? []);
-      const fine =
-        Array.isArray(names) &&
-        names.every((name: unknown) => typeof name === "string" && Object.hasOwn(set.options, name));
-      return check("idle", names, fine, "names of options");
-    },
-    map: (b, free, shape, setting) => node("map", shape, () => set.map(b, free, shape, setting)),
-    project: (b, value, setting) => node("project", value.shape, () => set.project(b, value, setting)),
-    violation: (b, value, setting) => node("violation", many(value), () => set.violation(b, value, setting)),
-  };
-  if (set.parts) {
-    const { sizes, pull, gated } = set.parts;
-    // How many parts there are is the set's to say.
-    const part = (field: string, make: () => Node): Node => {
-      const found: unknown = call(field, make);
-      return isNode(found) ? found : fail(field, "must give a node of the graph");
-    };
-    watched.parts = {
-      sizes: (b, free) => part("parts.sizes", () => sizes(b, free)),
-      pull: (b, free) => part("parts.pull", () => pull(b, free)),
-      gated: (b, free, gates) => call("parts.gated", () => gated(b, free, gates)),
-    };
-  }
-  if (set.kind !== "manifold") return { ...watched, kind: set.kind } as ConstraintSet;
-  return {
-    ...watched,
-    kind: "manifold",
-    tangent: (b, x, v, setting) => node("tangent", x.shape, () => set.tangent(b, x, v, setting)),
-    gradient: (b, x, g, setting) => node("gradient", x.shape, () => set.gradient(b, x, g, setting)),
-    inner: (b, x, u, v, setting) => node("inner", many(x), () => set.inner(b, x, u, v, setting)),
-    retract: (b, x, v, setting) => node("retract", x.shape, () => set.retract(b, x, v, setting)),
-    transport: (b, x, y, v, setting) => node("transport", x.shape, () => set.transport(b, x, y, v, setting)),
-    distance: set.distance && ((b, x, y, setting) => node("distance", many(x), () => set.distance!(b, x, y, setting))),
-  };
-}
-
-const isNode = (value: unknown): value is Node =>
-  isRecord(value) &&
-  typeof value["op"] === "string" &&
-  Array.isArray(value["shape"]) &&
-  typeof value["dtype"] === "string";
-const isSize = (value: unknown): value is Polynomial => isRecord(value) && value["kind"] === "polynomial";

@@ -30,6 +30,7 @@ export type {
   Variety,
 } from "./set.js";
 
+/** Every set that a page may name, by that name. */
 export const sets: Readonly<Record<string, ConstraintSet>> = {
   birkhoff,
   box,

@@ -8,6 +8,7 @@ import type { Node } from "../graph/node.js";
 import { eye } from "./algebra.js";
 import { quantity, type OptionKind, type Setting } from "./set.js";
 
+/** Members [..., n, n] moved towards the identity by the option `relax`; themselves where it is 1. */
 export function relaxed(b: Builder, member: Node, setting: Setting): Node {
   if (setting.adapted["relax"] === undefined && setting.options["relax"] === 1) return member;
   const share = b.broadcast(quantity(b, setting, "relax"), member.shape, []);
@@ -15,4 +16,5 @@ export function relaxed(b: Builder, member: Node, setting: Setting): Node {
   return b.add(one, b.mul(share, b.sub(member, one)));
 }
 
+/** The option `relax`: the share of the member, 0 for the identity. */
 export const relax = { kind: "real", default: 1, from: 0, to: 1 } as const satisfies OptionKind;

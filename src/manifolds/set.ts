@@ -12,10 +12,13 @@ import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Polynomial } from "../graph/sizes.js";
+import { mustAt } from "../../runtime/lookup.js";
 import { valueAt } from "../../runtime/records.js";
 
+/** The value of an option: a number, a flag, or one of its choices. */
 export type OptionValue = number | boolean | string;
 
+/** What an option of a set may be. Numbers are within `from` .. `to`, both included. */
 export type OptionKind =
   | { readonly kind: "integer"; readonly default: number; readonly from: number; readonly to: number }
   | { readonly kind: "real"; readonly default: number; readonly from: number; readonly to: number }
@@ -26,6 +29,7 @@ export type OptionKind =
   | { readonly kind: "flag"; readonly default: boolean; readonly opposite?: string }
   | { readonly kind: "choice"; readonly default: string; readonly choices: readonly string[] };
 
+/** Options by name, all of a set's. */
 export type Options = Readonly<Record<string, OptionValue>>;
 
 /** How a set is meant where it is used: its options, and scalars that take the place of some (`adapt`). */
@@ -41,11 +45,17 @@ export const fixed = (options: Options): Setting => ({ options, adapted: {} });
 export const quantity = (b: Builder, { options, adapted }: Setting, name: string): Node =>
   valueAt(adapted, name) ?? b.constant(valueAt(options, name) as number);
 
+/** The one tensor of free coordinates of a set that has one piece. Throws an Error when it is given none. */
+export const onlyPiece = (free: readonly Node[]): Node => mustAt(free, 0);
+
+/** The two sizes of a matrix by its shape. Throws an Error when there are none. */
+export const rowsAndColumns = <T>(shape: readonly T[]): readonly [T, T] => [mustAt(shape, 0), mustAt(shape, 1)];
+
 /** What a point is: a number, a vector, a matrix, or a square matrix. */
-export type Point = "entry" | "vector" | "matrix" | "square";
+export type PointKind = "entry" | "vector" | "matrix" | "square";
 
 /** How many axes a point has. */
-export const rankOf = (point: Point): 0 | 1 | 2 => (point === "entry" ? 0 : point === "vector" ? 1 : 2);
+export const rankOf = (point: PointKind): 0 | 1 | 2 => (point === "entry" ? 0 : point === "vector" ? 1 : 2);
 
 /**
  * Free coordinates within +- this are mapped onto the set, whatever its options: the generated tests hold every case to
@@ -78,20 +88,27 @@ export interface Parts {
   readonly gated: (b: Builder, free: readonly Node[], gates: Node) => readonly Node[];
 }
 
-interface Common {
+/**
+ * What every set says of itself. A set is added as a record in a file of its own and a line in the registry
+ * (`registry.ts`); the laws (`laws.ts`) and the generated tests then hold it to what its fields say.
+ */
+export interface SetRecord {
+  /** As a page writes it. */
   readonly name: string;
   /** One sentence: the set. */
   readonly summary: string;
   /** Where the formulas are from. */
   readonly source: string;
-  readonly point: Point;
+  /** What a point is; the shape of one has so many axes. */
+  readonly point: PointKind;
+  /** The options that a page may give, {} for none. */
   readonly options: Readonly<Record<string, OptionKind>>;
   /**
    * The options that mean nothing beside the others as they are; none when it is not there. To write one of them is an
    * error.
    */
   readonly idle?: (options: Options) => readonly string[];
-  /** Free coordinates of a point of this shape; a reason when there are none for it. */
+  /** Free coordinates of a point of this shape; a reason when there are none for it, as the end of a sentence. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
   /**
    * Of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n, n]
@@ -133,20 +150,24 @@ interface Common {
    */
   readonly adapts: (options: Options) => readonly string[];
   /** Shapes and settings that the generated tests use beyond the defaults, all choices and all flags. */
-  readonly cases: readonly Case[];
+  readonly cases: readonly SetCase[];
 }
 
 /** Quantities of matrices that claims are about. */
 export type Bounded = "row" | "column" | "norm";
 
-export interface Case {
+/** A shape, and a setting, that the generated tests use. */
+export interface SetCase {
+  /** The shape of a point. */
   readonly shape: readonly number[];
+  /** Options beside the defaults; without them, every choice and flag is tried. */
   readonly options?: Options;
   /** Free coordinates within +- this must be mapped onto the set. */
   readonly extreme: number;
 }
 
-export interface ConvexSet extends Common {
+/** A set with every mixture of its members. */
+export interface ConvexSet extends SetRecord {
   readonly kind: "convex";
 }
 
@@ -154,12 +175,12 @@ export interface ConvexSet extends Common {
  * Closed, and the zeros of polynomials: mixtures of members are not members, and there are points without a tangent
  * space.
  */
-export interface Variety extends Common {
+export interface Variety extends SetRecord {
   readonly kind: "variety";
 }
 
-/** x: points, v: vectors of the ambient space of x's shape. */
-export interface Manifold extends Common {
+/** A smooth set. x, y: points [..., …point]; v, u, g: vectors of the ambient space, of x's shape. */
+export interface Manifold extends SetRecord {
   readonly kind: "manifold";
   /** The nearest tangent vector at x. */
   readonly tangent: (b: Builder, x: Node, v: Node, setting: Setting) => Node;
@@ -175,6 +196,7 @@ export interface Manifold extends Common {
   readonly distance: ((b: Builder, x: Node, y: Node, setting: Setting) => Node) | null;
 }
 
+/** A set of any kind, by its `kind`. */
 export type ConstraintSet = ConvexSet | Variety | Manifold;
 
 /**

@@ -8,12 +8,13 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { largest, over, total } from "./algebra.js";
-import type { ConvexSet } from "./set.js";
+import { onlyPiece, type ConvexSet } from "./set.js";
 import { temperature, tempered } from "./temperature.js";
 
 /** The interval is then as short as the spacing of f32 near 1. */
 const HALVINGS = 24;
 
+/** The probability simplex, as the registry has it. */
 export const simplex: ConvexSet = {
   kind: "convex",
   name: "simplex",
@@ -23,7 +24,7 @@ export const simplex: ConvexSet = {
   options: { temperature },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "constant", value: 0 }),
-  map: (b, [free], _, setting) => b.softmax(tempered(b, free!, setting)),
+  map: (b, pieces, _, setting) => b.softmax(tempered(b, onlyPiece(pieces), setting)),
   project: (b, value) => nearestOnSimplex(b, value),
   violation: (b, x) => offSimplex(b, x),
   tolerance: () => 2e-6,

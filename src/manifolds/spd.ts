@@ -26,7 +26,7 @@ import {
   TINY,
   transposed,
 } from "./algebra.js";
-import { quantity, type Manifold, type Setting } from "./set.js";
+import { onlyPiece, quantity, type Manifold, type Setting } from "./set.js";
 
 /**
  * Reach of the polar factor: an eigenvalue that has not come to its sign is less than this of the largest, and so is
@@ -37,6 +37,7 @@ const SIGNED = 1e-7;
 const SCALED = 6;
 const CERTAIN = 18;
 
+/** Symmetric positive definite matrices, as the registry has them. */
 export const spd: Manifold = {
   kind: "manifold",
   name: "spd",
@@ -46,10 +47,11 @@ export const spd: Manifold = {
   options: { epsilon: { kind: "real", default: 0.05, from: 1e-6, to: 1 } },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "identity", value: 1 }),
-  map: (b, [free], _, setting) => {
-    const rank = free!.shape.length;
-    const lower = b.mul(free!, b.cast(b.le(b.iota(free!.shape, rank - 1), b.iota(free!.shape, rank - 2)), "f32"));
-    return b.add(productTransposed(b, lower, lower), least(b, free!, setting));
+  map: (b, pieces, _, setting) => {
+    const free = onlyPiece(pieces);
+    const rank = free.shape.length;
+    const lower = b.mul(free, b.cast(b.le(b.iota(free.shape, rank - 1), b.iota(free.shape, rank - 2)), "f32"));
+    return b.add(productTransposed(b, lower, lower), least(b, free, setting));
   },
   project: (b, value, setting) => {
     const floor = least(b, value, setting);

@@ -9,13 +9,14 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { atLeast, over, spectralBound } from "./algebra.js";
-import { quantity, type ConvexSet, type Setting } from "./set.js";
+import { rowsAndColumns, onlyPiece, quantity, type ConvexSet, type Setting } from "./set.js";
 
 /**
  * The bound is then above the norm by a factor of at most rank^(2^-19): less than the tolerance up to a rank of 180.
  */
 const CERTAIN = 18;
 
+/** Matrices of bounded spectral norm, as the registry has them. */
 export const spectralBall: ConvexSet = {
   kind: "convex",
   name: "spectral_ball",
@@ -28,7 +29,7 @@ export const spectralBall: ConvexSet = {
   },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "normal", value: 0.02 }),
-  map: (b, [free], _, setting) => within(b, free!, setting, setting.options["iterations"] as number),
+  map: (b, pieces, _, setting) => within(b, onlyPiece(pieces), setting, setting.options["iterations"] as number),
   project: (b, value, setting) => within(b, value, setting, CERTAIN),
   // Of the upper bound, relative to the radius.
   violation: (b, x, setting) => {
@@ -36,8 +37,10 @@ export const spectralBall: ConvexSet = {
     return atLeast(b, b.sub(ratio, b.fill(1, ratio.shape)), 0);
   },
   tolerance: () => 1e-5,
-  bound: (of, [rows, columns], { radius }) =>
-    (radius as number) * (of === "norm" ? 1 : Math.sqrt(of === "row" ? columns! : rows!)),
+  bound: (of, shape, { radius }) => {
+    const [rows, columns] = rowsAndColumns(shape);
+    return (radius as number) * { norm: 1, row: Math.sqrt(columns), column: Math.sqrt(rows) }[of];
+  },
   closed: "radii",
   adapts: () => ["radius"],
   cases: [

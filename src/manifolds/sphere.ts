@@ -8,8 +8,9 @@
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
 import { arctangent, atLeast, dot, indicator, norm, over, scaled, SHORT, TINY } from "./algebra.js";
-import { quantity, type Manifold, type Setting } from "./set.js";
+import { onlyPiece, quantity, type Manifold, type Setting } from "./set.js";
 
+/** Vectors of one length, as the registry has them. */
 export const sphere: Manifold = {
   kind: "manifold",
   name: "sphere",
@@ -19,7 +20,7 @@ export const sphere: Manifold = {
   options: { radius: { kind: "real", default: 1, from: 1e-3, to: 1e3 } },
   free: (point) => [{ name: "free", shape: point }],
   start: () => ({ kind: "first", value: 1 }),
-  map: (b, [free], _, setting) => normalized(b, free!, setting),
+  map: (b, pieces, _, setting) => normalized(b, onlyPiece(pieces), setting),
   project: normalized,
   // Relative to the radius: a long vector is as far off as a short one.
   violation: (b, x, setting) =>

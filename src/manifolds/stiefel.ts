@@ -9,8 +9,10 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
+import type { Polynomial } from "../graph/sizes.js";
 import {
   apart,
+  columnsOf,
   dot,
   eye,
   indicator,
@@ -20,6 +22,7 @@ import {
   polar,
   product,
   productTransposed,
+  rowsOf,
   scaled,
   SHORT,
   skew,
@@ -28,7 +31,7 @@ import {
   transposed,
   transposedProduct,
 } from "./algebra.js";
-import type { Manifold } from "./set.js";
+import { onlyPiece, rowsAndColumns, type Manifold } from "./set.js";
 
 /**
  * Smallest singular value, of the largest, that the map brings to 1: of random 8 x 8 matrices 1.4% have one below
@@ -43,6 +46,7 @@ const RETRACTED = 1e-2;
 const INVERTED = 26;
 const POLISHED = 2;
 
+/** Matrices with orthonormal columns, as the registry has them. */
 export const stiefel: Manifold = {
   kind: "manifold",
   name: "stiefel",
@@ -53,18 +57,17 @@ export const stiefel: Manifold = {
   point: "matrix",
   options: { by: { kind: "choice", default: "polar", choices: ["polar", "householder", "cayley"] } },
   free: (point, { by }) =>
-    by === "cayley" && point[0]!.value !== point[1]!.value
+    by === "cayley" && !isSquare(point)
       ? { error: "by cayley takes square matrices" }
       : [{ name: "free", shape: point }],
   // Of matrices that are not square no identity is a start: random orthonormal columns (Saxe, McClelland and Ganguli,
   // ICLR 2014).
   start: ({ by }) => (by === "cayley" ? { kind: "constant", value: 0 } : { kind: "normal", value: 1 }),
-  map: (b, [free], _, { options: { by } }) =>
-    by === "cayley"
-      ? cayley(b, free!)
-      : by === "householder"
-        ? householder(b, free!)
-        : polar(b, leaning(b, free!), MAPPED),
+  map: (b, pieces, _, { options: { by } }) => {
+    const free = onlyPiece(pieces);
+    if (by === "cayley") return cayley(b, free);
+    return by === "householder" ? householder(b, free) : polar(b, leaning(b, free), MAPPED);
+  },
   project: (b, value) => polar(b, value, MAPPED),
   violation: (b, x) => {
     const gram = isWide(x) ? productTransposed(b, x, x) : transposedProduct(b, x, x);
@@ -72,7 +75,10 @@ export const stiefel: Manifold = {
   },
   tolerance: () => 1e-5,
   // A row of n entries and norm at most 1 has a sum of at most sqrt(n), by Cauchy and Schwarz.
-  bound: (of, [rows, columns]) => (of === "norm" ? 1 : Math.sqrt(of === "row" ? columns! : rows!)),
+  bound: (of, shape) => {
+    const [rows, columns] = rowsAndColumns(shape);
+    return { norm: 1, row: Math.sqrt(columns), column: Math.sqrt(rows) }[of];
+  },
   closed: "square",
   adapts: () => [],
   cases: [
@@ -89,7 +95,12 @@ export const stiefel: Manifold = {
   distance: null,
 };
 
-const isWide = (x: Node): boolean => x.shape[x.shape.length - 2]! < x.shape[x.shape.length - 1]!;
+const isWide = (x: Node): boolean => rowsOf(x) < columnsOf(x);
+
+function isSquare(point: readonly Polynomial[]): boolean {
+  const [rows, columns] = rowsAndColumns(point);
+  return rows.value === columns.value;
+}
 
 /** v - x sym(x^T v); of wide matrices, the same with the other side. */
 function tangent(b: Builder, x: Node, v: Node): Node {
@@ -121,7 +132,7 @@ function cayley(b: Builder, free: Node): Node {
 function householder(b: Builder, free: Node): Node {
   if (isWide(free)) return transposed(b, householder(b, transposed(b, free)));
   const rank = free.shape.length;
-  const columns = free.shape[rank - 1]!;
+  const columns = columnsOf(free);
   const outer = free.shape.slice(0, -2);
   let q = b.neg(eye(b, free.shape));
   for (let j = columns - 1; j >= 0; j--) {
@@ -130,7 +141,7 @@ function householder(b: Builder, free: Node): Node {
     const nothing = b.le(square, b.fill(SHORT * SHORT, square.shape));
     const direction = b.select(over(b, nothing, v.shape), b.fill(0, v.shape), v);
     const size = b.sqrt(b.select(nothing, b.fill(1, square.shape), square));
-    const unit = b.reshape(b.div(direction, over(b, size, v.shape)), [...outer, free.shape[rank - 2]!, 1]);
+    const unit = b.reshape(b.div(direction, over(b, size, v.shape)), [...outer, rowsOf(free), 1]);
     q = b.sub(q, scaled(b, product(b, unit, transposedProduct(b, unit, q)), 2));
   }
   return q;

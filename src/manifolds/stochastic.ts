@@ -5,10 +5,11 @@
  */
 import { largest } from "./algebra.js";
 import { relax, relaxed } from "./relax.js";
-import type { ConvexSet } from "./set.js";
+import { rowsAndColumns, onlyPiece, type ConvexSet } from "./set.js";
 import { nearestOnSimplex, offSimplex } from "./simplex.js";
 import { temperature, tempered } from "./temperature.js";
 
+/** Row-stochastic matrices, as the registry has them. */
 export const stochastic: ConvexSet = {
   kind: "convex",
   name: "stochastic",
@@ -19,12 +20,15 @@ export const stochastic: ConvexSet = {
   free: (point) => [{ name: "free", shape: point }],
   // Near the identity, as birkhoff.
   start: () => ({ kind: "identity", value: 4 }),
-  map: (b, [free], _, setting) => relaxed(b, b.softmax(tempered(b, free!, setting)), setting),
+  map: (b, pieces, _, setting) => relaxed(b, b.softmax(tempered(b, onlyPiece(pieces), setting)), setting),
   project: (b, value) => nearestOnSimplex(b, value),
   violation: (b, x) => largest(b, offSimplex(b, x), 1),
   tolerance: () => 2e-6,
   // The square of a norm is at most the product of the row sums' and the column sums' bounds.
-  bound: (of, [rows]) => (of === "row" ? 1 : of === "column" ? rows! : Math.sqrt(rows!)),
+  bound: (of, shape) => {
+    const [rows] = rowsAndColumns(shape);
+    return { row: 1, column: rows, norm: Math.sqrt(rows) }[of];
+  },
   closed: "product",
   adapts: () => ["relax", "temperature"],
   cases: [

@@ -8,7 +8,7 @@ import type { Node, Op } from "../../src/graph/node.js";
 import { opTable } from "../../src/graph/ops.js";
 import { sizeOf, type Case, type Sample } from "../../src/graph/record.js";
 
-export { random } from "../../src/manifolds/laws.js";
+export { random } from "../../src/manifolds/subjects.js";
 
 export function draw(sample: Sample, next: () => number): number[] {
   const size = sizeOf(sample.shape);

@@ -1,7 +1,7 @@
 /**
  * What the generated tests of the registry run over: every set in every setting, with the shapes that its record names.
  */
-import { subjectsOf, type Subject } from "../../src/manifolds/laws.js";
+import { subjectsOf, type Subject } from "../../src/manifolds/subjects.js";
 import { sets } from "../../src/manifolds/registry.js";
 
 export {
@@ -19,6 +19,6 @@ export {
   worst,
   type Subject,
   type Values,
-} from "../../src/manifolds/laws.js";
+} from "../../src/manifolds/subjects.js";
 
 export const subjects: readonly Subject[] = Object.values(sets).flatMap(subjectsOf);

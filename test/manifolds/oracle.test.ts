@@ -44,7 +44,7 @@ describe.each(
   const options = whole(fixture);
   const setting = fixed(options);
 
-  const graph = graphOf((b) => {
+  const graph = graphOf<string>((b) => {
     const pieces = set.free(shape.map(known), options);
     if ("error" in pieces) throw new Error(pieces.error);
     const free = pieces.map((piece, i) =>

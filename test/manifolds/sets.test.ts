@@ -6,7 +6,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
-import { lawsOf, subjectsOf } from "../../src/manifolds/laws.js";
+import { lawsOf } from "../../src/manifolds/laws.js";
+import { subjectsOf } from "../../src/manifolds/subjects.js";
 import { mixtureOf } from "../../src/manifolds/mixture.js";
 import { defaultsOf, problemsOf } from "../../src/manifolds/own.js";
 import { sets, type ConstraintSet } from "../../src/manifolds/registry.js";
@@ -82,7 +83,7 @@ describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
   const lands = async (subject: Subject): Promise<void> => {
     const { set, options } = subject;
     const setting = fixed(options);
-    const graph = graphOf((b) => {
+    const graph = graphOf<string>((b) => {
       const { pieces, x } = mapped(b, subject);
       const near = set.project(b, ambient(b, "value", subject), setting);
       const gradients = vjp(b, [x], [ambient(b, "g", subject)], pieces);

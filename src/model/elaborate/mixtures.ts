@@ -6,7 +6,7 @@
 import type { Arg, ManifoldDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { known } from "../../graph/sizes.js";
-import { mixable, mixtureOf, type Part } from "../../manifolds/mixture.js";
+import { mixable, mixtureOf, type MixturePart } from "../../manifolds/mixture.js";
 import type { SetInstance } from "../../manifolds/registry.js";
 import { constantStart } from "./numbers.js";
 import { fail, floatTensor, giveUp, lookupBare, type Elaboration, type Scope } from "./scope.js";
@@ -45,7 +45,7 @@ export function readMixture(state: Elaboration, item: ManifoldDecl, scope: Scope
   };
 }
 
-function readPart(state: Elaboration, { name, value, span }: Arg, scope: Scope): Part {
+function readPart(state: Elaboration, { name, value, span }: Arg, scope: Scope): MixturePart {
   if (name || (value.kind !== "path" && value.kind !== "call"))
     return fail(state, "MHC302", span, "a mixture takes sets: `mixture(birkhoff, circulant, identity)`");
   const entity = lookupBare(scope, value);
