@@ -31,6 +31,7 @@ export interface NumberLiteral {
   readonly span: Span;
 }
 
+/** `"./mine.mhc"`; `value` is the text between the quotes. */
 export interface StringLiteral {
   readonly kind: "string";
   readonly value: string;
@@ -44,6 +45,7 @@ export interface Tuple {
   readonly span: Span;
 }
 
+/** `(a + b)`: one expression in parentheses. */
 export interface Group {
   readonly kind: "group";
   readonly inner: Expr;
@@ -58,6 +60,7 @@ export interface Indexed {
   readonly span: Span;
 }
 
+/** One argument of a call. */
 export interface Arg {
   /** `hidden` in `hidden = 4 * width`; null for a positional argument. */
   readonly name: Ident | null;
@@ -75,9 +78,12 @@ export interface Call {
   readonly span: Span;
 }
 
+/** The one sign before an operand. */
 export type UnaryOp = "-";
+/** The signs and words between two operands. */
 export type BinaryOp = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
 
+/** `-x` */
 export interface Unary {
   readonly kind: "unary";
   readonly op: UnaryOp;
@@ -85,6 +91,7 @@ export interface Unary {
   readonly span: Span;
 }
 
+/** `a + b`, `t <= u` */
 export interface Binary {
   readonly kind: "binary";
   readonly op: BinaryOp;
@@ -101,6 +108,7 @@ export interface Where {
   readonly span: Span;
 }
 
+/** An expression. What its names are is not known here. */
 export type Expr = Path | NumberLiteral | StringLiteral | Tuple | Group | Indexed | Call | Unary | Binary | Where;
 
 /** The `///` lines just above an item, without the slashes, joined by newlines; null when there are none. */
@@ -124,6 +132,7 @@ export interface DataDecl {
   readonly span: Span;
 }
 
+/** How an option of a set changes while training. */
 export type AdaptClause =
   /** `adapt relax in 0 .. 1`, `adapt rank in 1 .. 16 weight 1e-3` */
   | {
@@ -206,6 +215,7 @@ export interface Repeat {
   readonly span: Span;
 }
 
+/** `loss = mean[t](…)` */
 export interface LossDecl {
   readonly kind: "loss";
   readonly value: Expr;
@@ -266,6 +276,7 @@ export interface Section {
   readonly span: Span;
 }
 
+/** What stands in the braces of a model. */
 export type ModelItem =
   | DimDecl
   | DataDecl
@@ -323,6 +334,7 @@ export interface Use {
   readonly span: Span;
 }
 
+/** A page: `name` as spans have it, `text` whole. */
 export interface File {
   readonly kind: "file";
   readonly name: string;

@@ -27,29 +27,33 @@ const operators: ReadonlySet<TokenType> = new Set([
   t.GreaterEqual,
   t.EqualEqual,
   t.NotEqual,
-  t.word["and"]!,
-  t.word["or"]!,
+  t.word.and,
+  t.word.or,
 ]);
-const separators: ReadonlySet<TokenType> = new Set([t.Comma, t.Equals, t.Tilde, t.word["return"]!]);
+const separators: ReadonlySet<TokenType> = new Set([t.Comma, t.Equals, t.Tilde, t.word.return]);
 
 /** The first place that is too deep; null when none is. */
 export function tooDeep(tokens: readonly IToken[], file: string): Diagnostic | null {
-  /** Operators so far in each row that is open, the innermost last. */
-  const rows = [0];
-  for (const { tokenType, startOffset, endOffset } of tokens) {
-    const span = { file, start: startOffset, end: (endOffset ?? startOffset) + 1 };
-    if (opening.has(tokenType)) rows.push(0);
-    else if (closing.has(tokenType)) {
-      if (rows.length > 1) rows.pop();
+  /** Operators so far in the rows around the one that is open, and in that. */
+  const outer: number[] = [];
+  let inRow = 0;
+  for (const token of tokens) {
+    const { tokenType } = token;
+    const span = { file, start: token.startOffset, end: t.endOf(token) };
+    if (opening.has(tokenType)) {
+      outer.push(inRow);
+      inRow = 0;
+    } else if (closing.has(tokenType)) {
+      inRow = outer.pop() ?? inRow;
       // What a row is in braces ends with them.
-      if (tokenType === t.RightBrace) rows[rows.length - 1] = 0;
-    } else if (separators.has(tokenType)) rows[rows.length - 1] = 0;
-    else if (operators.has(tokenType)) rows[rows.length - 1]!++;
-    if (rows.length > MOST_BRACKETS + 1)
+      if (tokenType === t.RightBrace) inRow = 0;
+    } else if (separators.has(tokenType)) inRow = 0;
+    else if (operators.has(tokenType)) inRow++;
+    if (outer.length > MOST_BRACKETS)
       return diagnostic("MHC109", span, `more than ${MOST_BRACKETS} brackets are open here`, {
         fix: "name the inner parts: `h = …`",
       });
-    if (rows.at(-1)! > MOST_OPERATORS)
+    if (inRow > MOST_OPERATORS)
       return diagnostic("MHC109", span, `more than ${MOST_OPERATORS} operators stand in one row here`, {
         fix: "name a part of it, `h = …`, or sum along an axis",
       });

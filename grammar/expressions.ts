@@ -10,9 +10,12 @@ import { messages } from "./messages.js";
 import { parseBytes } from "./units.js";
 
 const word = t.word;
-type Located = { readonly span: Span } | IToken | undefined | null;
+/** What has a place: a part of the tree or a token. */
+type Place = { readonly span: Span } | IToken | undefined | null;
 
+/** Rules for expressions. Every rule is a field, as chevrotain wants it, and returns the tree of what it read. */
 export class ExpressionParser extends EmbeddedActionsParser {
+  /** The page's name, for spans. */
   file = "";
   /** The doc comment that ends just above an offset. */
   docs: (start: number) => string | null = () => null;
@@ -21,7 +24,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
     super([...t.tokens], { recoveryEnabled: false, maxLookahead: 3, errorMessageProvider: messages });
   }
 
-  protected span(from: Located, to: Located = from): Span {
+  protected span(from: Place, to: Place = from): Span {
     const start = !from ? 0 : "span" in from ? from.span.start : from.startOffset;
     const end = !to ? start : "span" in to ? to.span.end : (to.endOffset ?? to.startOffset) + 1;
     return { file: this.file, start, end: Math.max(start, end) };
@@ -38,7 +41,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
       this.CONSUME(t.Dot);
       parts.push(this.SUBRULE2(this.ident));
     });
-    return { kind: "path", parts, span: this.span(parts[0], parts[parts.length - 1]) };
+    return { kind: "path", parts, span: this.span(parts[0], parts.at(-1)) };
   });
 
   protected axes = this.RULE("axes", (): Ident[] => {
@@ -74,13 +77,13 @@ export class ExpressionParser extends EmbeddedActionsParser {
   /** A path, an indexed tensor, a call, or a reducer's call: `softmax[u](…)`. */
   protected reference = this.RULE("reference", (): Expr => {
     const base = this.SUBRULE(this.path);
-    let axes: Expr[] | null = null;
-    let close: Located = base;
-    this.OPTION(() => {
-      axes = [];
+    let close: Place = base;
+    const axes = this.OPTION((): Expr[] => {
+      const indices: Expr[] = [];
       this.CONSUME(t.LeftBracket);
-      this.MANY_SEP({ SEP: t.Comma, DEF: () => axes!.push(this.SUBRULE(this.expression)) });
+      this.MANY_SEP({ SEP: t.Comma, DEF: () => indices.push(this.SUBRULE(this.expression)) });
       close = this.CONSUME(t.RightBracket);
+      return indices;
     });
     const lists: Arg[][] = [];
     this.MANY(() => {
@@ -99,10 +102,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
     return this.ACTION((): Expr => {
       const span = this.span(base, close);
       if (lists.length === 0) return axes ? { kind: "index", base, axes, span } : base;
-      const names =
-        axes === null
-          ? null
-          : (axes as Expr[]).flatMap((axis) => (axis?.kind === "path" ? axis.parts.slice(0, 1) : []));
+      const names = axes?.flatMap((axis) => (axis?.kind === "path" ? axis.parts.slice(0, 1) : [])) ?? null;
       return { kind: "call", callee: base, axes: names, lists, as, span };
     });
   });
@@ -146,7 +146,9 @@ export class ExpressionParser extends EmbeddedActionsParser {
     });
     const close = this.CONSUME(t.RightParen);
     const span = this.span(open, close);
-    return items.length > 1 ? { kind: "tuple", items, span } : { kind: "group", inner: items[0]!, span };
+    const [inner, second] = items;
+    // There is one at least, but for when chevrotain records the rule.
+    return inner && !second ? { kind: "group", inner, span } : { kind: "tuple", items, span };
   });
 
   protected atom = this.RULE("atom", (): Expr =>
@@ -272,6 +274,6 @@ const plainNumber = (image: string): string =>
  * Where an escape stands that strings do not have, or null: `\"` and `\\` are all there are, since strings are paths.
  */
 function unknownEscape(image: string): number | null {
-  for (const { index, 0: escape } of image.matchAll(/\\./g)) if (!/["\\]/.test(escape[1]!)) return index;
+  for (const { index, 0: escape } of image.matchAll(/\\./g)) if (!/["\\]/.test(escape.charAt(1))) return index;
   return null;
 }

@@ -12,6 +12,7 @@ const PARAM = "what is trained is a `param`: `param w[t] ~ normal(0.02)`";
 
 const words = (list: string, fix: string): (readonly [string, string])[] => list.split(" ").map((word) => [word, fix]);
 
+/** What begins an item in other languages, with what to write. */
 export const FOREIGN: ReadonlyMap<string, string> = new Map([
   ...words("let const var val int float double auto set tensor axis axes size", PLAIN),
   ...words("def fn fun func function layer", BLOCK),
@@ -28,6 +29,7 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
   ...words("constraints constraint", "what must hold stands in `constrain { … }`"),
 ]);
 
+/** What stands inside of expressions in other languages, with what to write. */
 export const INSIDE: ReadonlyMap<string, string> = new Map([
   ...words("if then elif", CHOICE),
   ["else", "`where` has no `else`: what is absent is left out of the sum, the maximum or the softmax"],

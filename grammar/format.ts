@@ -6,26 +6,25 @@
  * with LF or CRLF, and a byte order mark stays: neither is layout, and a version control may ask for them. Where lines
  * end in both ways, all end as most of them did.
  */
+import { mustAt } from "../runtime/lookup.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
+import type { Span } from "../src/diagnostics/span.js";
 import type {
   AdaptClause,
-  Arg,
   Block,
-  Call,
   Clause,
-  Expr,
-  Formal,
-  Ident,
+  DimDecl,
+  ManifoldDecl,
   Model,
   ModelItem,
-  Path,
-  Repeat,
+  ParamDecl,
   Section,
   Use,
 } from "./ast.js";
-import type { Span } from "../src/diagnostics/span.js";
+import { axisNames, formatExpr, formatFormal } from "./format-expressions.js";
 import { parse, type Comment } from "./parse.js";
 
+/** A page in the one layout, or what keeps it from having one. */
 export interface Formatted {
   /** null when there are syntax errors. */
   readonly text: string | null;
@@ -34,24 +33,34 @@ export interface Formatted {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+/** How many lines of a text end in each way. */
 export interface LineEnds {
   readonly lf: number;
   readonly crlf: number;
 }
 
+/** Formats a page. Never throws: syntax errors are its diagnostics. */
 export function format(text: string, file: string): Formatted {
   const parsed = parse(text, file);
   const crlf = text.split("\r\n").length - 1;
   const ends = { crlf, lf: text.split("\n").length - 1 - crlf };
   if (parsed.diagnostics.length) return { text: null, ends, diagnostics: parsed.diagnostics };
-  const printer = createPrinter(text, parsed.comments);
-  printer.items(
-    parsed.file.items.map((item) => ({ span: item.span, print: () => printer.topLevel(item) })),
-    0,
-    text.length,
-  );
-  const printed = `${text.startsWith("\ufeff") ? "\ufeff" : ""}${printer.finish()}`;
+  const layout: Layout = { text, comments: parsed.comments, lines: [], indent: 0, next: 0 };
+  const entries = parsed.file.items.map((item): Entry => ({ span: item.span, print: () => putTopLevel(layout, item) }));
+  putEntries(layout, entries, 0, text.length);
+  const printed = `${text.startsWith("\ufeff") ? "\ufeff" : ""}${finished(layout)}`;
   return { text: ends.crlf > ends.lf ? printed.replaceAll("\n", "\r\n") : printed, ends, diagnostics: [] };
+}
+
+/** The state of laying out one page. */
+interface Layout {
+  readonly text: string;
+  /** Comments in order, and the number of those that are printed. */
+  readonly comments: readonly Comment[];
+  next: number;
+  /** Lines printed so far; a comment may still be put behind the last. */
+  readonly lines: string[];
+  indent: number;
 }
 
 /** Something that starts on a line of its own. */
@@ -66,283 +75,279 @@ interface Spanned {
   readonly span: Span;
 }
 
-function createPrinter(text: string, comments: readonly Comment[]) {
-  const lines: string[] = [];
-  let indent = 0;
-  let next = 0;
-  const push = (line: string): void => void lines.push(line === "" ? "" : "  ".repeat(indent) + line);
-  const blankBetween = (from: number, to: number): boolean => (text.slice(from, to).match(/\n/g) ?? []).length >= 2;
-  const sameLine = (from: number, to: number): boolean => !text.slice(from, to).includes("\n");
+function put({ lines, indent }: Layout, line: string): void {
+  lines.push(line === "" ? "" : "  ".repeat(indent) + line);
+}
 
-  /** Prints entries with the comments around and inside them, up to offset `end`. */
-  function items(entries: readonly Entry[], start: number, end: number): void {
-    let before = start;
-    let first = true;
-    const gap = (from: number): void => {
-      if (!first && blankBetween(before, from)) push("");
-      first = false;
-    };
-    const own = (limit: number): void => {
-      for (; next < comments.length && comments[next]!.start < limit; next++) {
-        const comment = comments[next]!;
-        gap(comment.start);
-        push(comment.text);
-        before = comment.end;
-      }
-    };
-    for (const entry of entries) {
-      own(entry.span.start);
-      gap(entry.span.start);
-      entry.print();
-      before = entry.span.end;
-      // A comment inside what was printed on one line goes after it, as does one that ends its line.
-      for (
-        ;
-        next < comments.length &&
-        (comments[next]!.start < entry.span.end ||
-          (sameLine(entry.span.end, comments[next]!.start) && comments[next]!.start < end));
-        next++
-      ) {
-        const comment = comments[next]!;
-        if (comment.start < entry.span.end || !lines[lines.length - 1]!.includes("//")) trail(comment);
-        else push(comment.text);
-        before = Math.max(before, comment.end);
-      }
-    }
-    own(end);
+const hasBlankBetween = ({ text }: Layout, from: number, to: number): boolean =>
+  (text.slice(from, to).match(/\n/g) ?? []).length >= 2;
+
+const areOnOneLine = ({ text }: Layout, from: number, to: number): boolean => !text.slice(from, to).includes("\n");
+
+/** The next comment, when it starts before an offset; it counts as printed then. */
+function takeComment(layout: Layout, limit: number): Comment | null {
+  const comment = layout.comments[layout.next];
+  if (!comment || comment.start >= limit) return null;
+  layout.next++;
+  return comment;
+}
+
+/** Where a list of entries has come to: the end of what was printed last, in the page's text. */
+interface Progress {
+  end: number;
+  isFirst: boolean;
+}
+
+/** A blank line before what starts at `from`, when the page has one there. */
+function putGap(layout: Layout, progress: Progress, from: number): void {
+  if (!progress.isFirst && hasBlankBetween(layout, progress.end, from)) put(layout, "");
+  progress.isFirst = false;
+}
+
+/** Comments that start before an offset, each on a line of its own. */
+function putComments(layout: Layout, progress: Progress, limit: number): void {
+  for (let comment = takeComment(layout, limit); comment; comment = takeComment(layout, limit)) {
+    putGap(layout, progress, comment.start);
+    put(layout, comment.text);
+    progress.end = comment.end;
   }
+}
 
-  function trail(comment: Comment): void {
-    const last = lines[lines.length - 1]!;
-    if (last.includes("//")) push(comment.text);
-    else lines[lines.length - 1] = `${last} ${comment.text}`;
+/** Prints entries with the comments around and inside them, up to offset `end`. */
+function putEntries(layout: Layout, entries: readonly Entry[], start: number, end: number): void {
+  const progress: Progress = { end: start, isFirst: true };
+  for (const entry of entries) {
+    putComments(layout, progress, entry.span.start);
+    putGap(layout, progress, entry.span.start);
+    entry.print();
+    progress.end = entry.span.end;
+    putTrailing(layout, progress, entry.span.end, end);
   }
+  putComments(layout, progress, end);
+}
 
-  /** `head {` … `}` around entries; comments before the brace stay inside. */
-  function braces(head: string, span: Span, headEnd: number, entries: readonly Entry[]): void {
-    push(`${head} {`);
-    const open = text.indexOf("{", headEnd) + 1;
-    // A comment on the line of the opening brace ends that line.
-    while (
-      next < comments.length &&
-      comments[next]!.start < (entries[0]?.span.start ?? span.end) &&
-      sameLine(open, comments[next]!.start)
-    )
-      trail(comments[next++]!);
-    indent++;
-    items(entries, open, span.end - 1);
-    indent--;
-    push("}");
+/** A comment inside what was printed on one line goes behind it, as does one that ends its line. */
+function putTrailing(layout: Layout, progress: Progress, entryEnd: number, end: number): void {
+  for (let comment = layout.comments[layout.next]; comment; comment = layout.comments[layout.next]) {
+    const isInside = comment.start < entryEnd;
+    if (!isInside && !(areOnOneLine(layout, entryEnd, comment.start) && comment.start < end)) return;
+    layout.next++;
+    putBehind(layout, comment);
+    progress.end = Math.max(progress.end, comment.end);
   }
+}
 
-  function topLevel(item: Use | Model | Block): void {
-    switch (item.kind) {
-      case "use":
-        return push(`use ${expr(item.path)}`);
-      case "model":
-        return braces(`model ${item.name.name}`, item.span, item.name.span.end, grouped(item.items));
-      case "block":
-      case "connection":
-        return block(item);
-      default:
-        item satisfies never;
-    }
+/** A comment at the end of the last line; on a line of its own, when that has one already. */
+function putBehind(layout: Layout, comment: Comment): void {
+  const { lines } = layout;
+  const last = lines.pop() ?? "";
+  if (!last.includes("//")) lines.push(`${last} ${comment.text}`);
+  else {
+    lines.push(last);
+    put(layout, comment.text);
   }
+}
 
-  function block(item: Block): void {
-    const two = /\)\s*\(/.test(text.slice(item.name.span.end, text.indexOf("{", item.name.span.end)));
-    const lists = two ? [item.config, item.data] : [item.data];
-    const head = `${item.kind} ${item.name.name}${lists.map((list) => `(${list.map(formal).join(", ")})`).join("")}`;
-    const { result } = item;
-    const back: Entry = {
-      span: result.span,
-      print: () => push(`return ${result.axes ? `${names(result.axes)} = ` : ""}${expr(result.value)}`),
-    };
-    const formals = [...item.config, ...item.data];
-    braces(head, item.span, formals[formals.length - 1]?.span.end ?? item.name.span.end, [
-      ...grouped(item.items),
-      back,
-    ]);
+/** A head, and what stands in its braces. */
+interface Body {
+  readonly head: string;
+  readonly span: Span;
+  /** Where the head ends in the page's text. */
+  readonly headEnd: number;
+  readonly entries: readonly Entry[];
+}
+
+/** `head {` … `}` around entries; comments before the brace stay inside. */
+function putBody(layout: Layout, { head, span, headEnd, entries }: Body): void {
+  put(layout, `${head} {`);
+  const open = layout.text.indexOf("{", headEnd) + 1;
+  // A comment on the line of the opening brace ends that line.
+  const limit = entries[0]?.span.start ?? span.end;
+  for (let comment = layout.comments[layout.next]; comment; comment = layout.comments[layout.next]) {
+    if (comment.start >= limit || !areOnOneLine(layout, open, comment.start)) break;
+    layout.next++;
+    putBehind(layout, comment);
   }
+  layout.indent++;
+  putEntries(layout, entries, open, span.end - 1);
+  layout.indent--;
+  put(layout, "}");
+}
 
-  /** Items as entries; dims and parameters that one keyword declared are one entry. */
-  function grouped(list: readonly ModelItem[]): Entry[] {
-    const entries: Entry[] = [];
-    for (let i = 0; i < list.length; i++) {
-      const item = list[i]!;
-      if (item.kind !== "dim" && item.kind !== "param") {
-        entries.push({ span: item.span, print: () => single(item) });
-        continue;
-      }
-      const group = [item];
-      for (
-        let other = list[i + 1];
-        other && other.kind === item.kind && isComma(group[group.length - 1]!, other);
-        other = list[i + 1]
-      ) {
-        group.push(other as typeof item);
-        i++;
-      }
-      const start = text.lastIndexOf(item.kind, item.span.start);
-      const span = { ...item.span, start, end: Math.max(...group.map((part) => part.span.end)) };
-      entries.push({
-        span,
-        print: () => push(`${item.kind} ${group.map((part, at) => declared(part, group[at + 1])).join(", ")}`),
+function putTopLevel(layout: Layout, item: Use | Model | Block): void {
+  switch (item.kind) {
+    case "use":
+      return put(layout, `use ${formatExpr(item.path)}`);
+    case "model":
+      return putBody(layout, {
+        head: `model ${item.name.name}`,
+        span: item.span,
+        headEnd: item.name.span.end,
+        entries: grouped(layout, item.items),
       });
-    }
-    return entries;
-  }
-
-  /** Whether only a comma (and comments) stands between two declarations. */
-  function isComma(a: Spanned, b: Spanned): boolean {
-    if (a.span.end > b.span.start) return true;
-    return /^\s*,\s*$/.test(text.slice(a.span.end, b.span.start).replace(/\/\/[^\n]*/g, ""));
-  }
-
-  function declared(
-    item: Extract<ModelItem, { kind: "dim" | "param" }>,
-    following: Extract<ModelItem, { kind: "dim" | "param" }> | undefined,
-  ): string {
-    if (item.kind === "dim") return `${item.name.name} = ${expr(item.value)}`;
-    // `wq[…], wk[…] ~ start`: the start stands once, after the last that shares it.
-    const shared = following?.kind === "param" && following.start === item.start;
-    return `${item.name.name}${names(item.axes)}${shared ? "" : ` ~ ${expr(item.start)}${item.on ? `${item.each.map(({ name }) => ` each ${name}`).join("")} on ${expr(item.on)}` : ""}`}`;
-  }
-
-  function single(item: Exclude<ModelItem, { kind: "dim" | "param" }>): void {
-    switch (item.kind) {
-      case "data":
-        return push(`data ${item.name.name} = ${expr(item.source)}`);
-      case "manifold": {
-        const bare =
-          item.value.lists[0]!.length === 0 && !text.slice(item.value.callee.span.end).trimStart().startsWith("(");
-        return push(
-          `manifold ${item.name.name} = ` +
-            `${bare ? expr(item.value.callee) : expr(item.value)}${item.adapt.map(adapting).join("")}`,
-        );
-      }
-      case "stream":
-        return push(`stream ${item.name.name}${names(item.axes)} = ${expr(item.value)}`);
-      case "input":
-        return push(`input ${item.name.name}${names(item.axes)}`);
-      case "output":
-        return push(`output ${item.name.name}${names(item.axes)} = ${expr(item.value)}`);
-      case "let":
-        return push(`${item.name.name}${item.axes ? names(item.axes) : ""} = ${expr(item.value)}`);
-      case "apply":
-        return push(
-          `${item.stream.name} through ` +
-            `${expr(item.block)}${item.via ? ` via ${expr(item.via)}` : ""}${item.as ? ` as ${item.as.name}` : ""}`,
-        );
-      case "repeat":
-        return repeat(item);
-      case "loss":
-        return push(`loss = ${expr(item.value)}`);
-      case "section":
-        return section(item);
-      default:
-        item satisfies never;
-    }
-  }
-
-  function adapting(clause: AdaptClause): string {
-    switch (clause.kind) {
-      case "learned":
-        return (
-          ` adapt ${clause.what.name} in ${expr(clause.from)} .. ` +
-          `${expr(clause.to)}${clause.weight ? ` weight ${expr(clause.weight)}` : ""}`
-        );
-      case "scheduled":
-        return ` adapt ${clause.what.name} = ${expr(clause.value)}`;
-      default:
-        return clause satisfies never;
-    }
-  }
-
-  function repeat(item: Repeat): void {
-    braces(`repeat ${expr(item.count)}`, item.span, item.count.span.end, grouped(item.body));
-  }
-
-  function section(item: Section): void {
-    const entries: Entry[] = [];
-    for (let i = 0; i < item.clauses.length; i++) {
-      const line = [item.clauses[i]!];
-      while (i + 1 < item.clauses.length && sameLine(line[line.length - 1]!.span.end, item.clauses[i + 1]!.span.start))
-        line.push(item.clauses[++i]!);
-      entries.push({
-        span: { ...line[0]!.span, end: line[line.length - 1]!.span.end },
-        print: () => push(line.map(clause).join(", ")),
-      });
-    }
-    braces(item.name.name, item.span, item.name.span.end, entries);
-  }
-
-  function clause(item: Clause): string {
-    switch (item.kind) {
-      case "setting":
-        return `${item.name.name} = ${item.value.kind === "every" ? `every ${expr(item.value.count)}` : expr(item.value)}`;
-      case "on":
-        return `${expr(item.path)}${item.each.map((axis) => ` each ${axis.name}`).join("")} on ${expr(item.manifold)}`;
-      case "bound":
-        return (
-          `${expr(item.left)} <= ` +
-          `${expr(item.right)}${item.shared ? " shared" : ""}${item.monitored ? " monitored" : ""}`
-        );
-      case "words":
-        return item.words
-          .map(
-            (word, i) =>
-              `${i === 0 ? "" : text.slice(item.words[i - 1]!.span.end, word.span.start).includes(",") ? ", " : " "}${expr(word)}`,
-          )
-          .join("");
-      default:
-        return item satisfies never;
-    }
-  }
-
-  const finish = (): string => {
-    while (lines[lines.length - 1] === "") lines.pop();
-    return lines.length ? `${lines.join("\n")}\n` : "";
-  };
-  return { items, topLevel, finish };
-}
-
-const names = (axes: readonly Ident[]): string => `[${axes.map(({ name }) => name).join(", ")}]`;
-const dotted = (path: Path): string => path.parts.map(({ name }) => name).join(".");
-
-function formal({ name, axes, type, default: value }: Formal): string {
-  return `${name.name}${axes ? names(axes) : ""}${type ? `: ${type.name}` : ""}${value ? ` = ${expr(value)}` : ""}`;
-}
-
-const arg = ({ name, value }: Arg): string => `${name ? `${name.name} = ` : ""}${expr(value)}`;
-
-function call(e: Call): string {
-  return `${dotted(e.callee)}${e.axes ? names(e.axes) : ""}${e.lists.map((list) => `(${list.map(arg).join(", ")})`).join("")}${e.as ? ` as ${e.as.name}` : ""}`;
-}
-
-function expr(e: Expr): string {
-  switch (e.kind) {
-    case "path":
-      return dotted(e);
-    case "number":
-      return e.text;
-    case "string":
-      return `"${e.value.replace(/[\\"]/g, "\\$&")}"`;
-    case "tuple":
-      return `(${e.items.map(expr).join(", ")})`;
-    case "group":
-      return `(${expr(e.inner)})`;
-    case "index":
-      return `${dotted(e.base)}[${e.axes.map(expr).join(", ")}]`;
-    case "call":
-      return call(e);
-    case "unary":
-      return `${e.op}${expr(e.operand)}`;
-    case "binary":
-      return e.op === "^" ? `${expr(e.left)} ^ ${expr(e.right)}` : `${expr(e.left)} ${e.op} ${expr(e.right)}`;
-    case "where":
-      return `${expr(e.value)} where ${expr(e.condition)}`;
+    case "block":
+    case "connection":
+      return putBlock(layout, item);
     default:
-      return e satisfies never;
+      item satisfies never;
   }
+}
+
+function putBlock(layout: Layout, item: Block): void {
+  const { text } = layout;
+  const { result, name } = item;
+  const hasTwoLists = /\)\s*\(/.test(text.slice(name.span.end, text.indexOf("{", name.span.end)));
+  const lists = hasTwoLists ? [item.config, item.data] : [item.data];
+  const formals = lists.map((list) => `(${list.map(formatFormal).join(", ")})`).join("");
+  const axes = result.axes ? `${axisNames(result.axes)} = ` : "";
+  const back: Entry = { span: result.span, print: () => put(layout, `return ${axes}${formatExpr(result.value)}`) };
+  putBody(layout, {
+    head: `${item.kind} ${name.name}${formals}`,
+    span: item.span,
+    headEnd: [...item.config, ...item.data].at(-1)?.span.end ?? name.span.end,
+    entries: [...grouped(layout, item.items), back],
+  });
+}
+
+/** Items as entries; dims and parameters that one keyword declared are one entry. */
+function grouped(layout: Layout, list: readonly ModelItem[]): Entry[] {
+  const entries: Entry[] = [];
+  for (let i = 0; i < list.length;) {
+    const item = mustAt(list, i++);
+    if (item.kind !== "dim" && item.kind !== "param") {
+      entries.push({ span: item.span, print: () => putItem(layout, item) });
+      continue;
+    }
+    const group: (DimDecl | ParamDecl)[] = [item];
+    for (let other = list[i]; other; other = list[i]) {
+      if (other.kind !== item.kind || !isCommaBetween(layout, mustAt(group, group.length - 1), other)) break;
+      group.push(other as DimDecl | ParamDecl);
+      i++;
+    }
+    const start = layout.text.lastIndexOf(item.kind, item.span.start);
+    const declarations = group.map((part, at) => declared(part, group[at + 1])).join(", ");
+    entries.push({
+      span: { ...item.span, start, end: Math.max(...group.map((part) => part.span.end)) },
+      print: () => put(layout, `${item.kind} ${declarations}`),
+    });
+  }
+  return entries;
+}
+
+/** Whether only a comma (and comments) stands between two declarations. */
+function isCommaBetween({ text }: Layout, a: Spanned, b: Spanned): boolean {
+  if (a.span.end > b.span.start) return true;
+  return /^\s*,\s*$/.test(text.slice(a.span.end, b.span.start).replace(/\/\/[^\n]*/g, ""));
+}
+
+/** One declaration of a list, without its keyword. */
+function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | undefined): string {
+  if (item.kind === "dim") return `${item.name.name} = ${formatExpr(item.value)}`;
+  const declaration = `${item.name.name}${axisNames(item.axes)}`;
+  // `wq[…], wk[…] ~ start`: the start stands once, after the last that shares it.
+  if (following?.kind === "param" && following.start === item.start) return declaration;
+  const each = item.each.map(({ name }) => ` each ${name}`).join("");
+  const set = item.on ? `${each} on ${formatExpr(item.on)}` : "";
+  return `${declaration} ~ ${formatExpr(item.start)}${set}`;
+}
+
+function putItem(layout: Layout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
+  switch (item.kind) {
+    case "data":
+      return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);
+    case "manifold":
+      return put(layout, formatManifold(layout, item));
+    case "stream":
+      return put(layout, `stream ${item.name.name}${axisNames(item.axes)} = ${formatExpr(item.value)}`);
+    case "input":
+      return put(layout, `input ${item.name.name}${axisNames(item.axes)}`);
+    case "output":
+      return put(layout, `output ${item.name.name}${axisNames(item.axes)} = ${formatExpr(item.value)}`);
+    case "let":
+      return put(layout, `${item.name.name}${item.axes ? axisNames(item.axes) : ""} = ${formatExpr(item.value)}`);
+    case "apply": {
+      const via = item.via ? ` via ${formatExpr(item.via)}` : "";
+      const as = item.as ? ` as ${item.as.name}` : "";
+      return put(layout, `${item.stream.name} through ${formatExpr(item.block)}${via}${as}`);
+    }
+    case "repeat":
+      return putBody(layout, {
+        head: `repeat ${formatExpr(item.count)}`,
+        span: item.span,
+        headEnd: item.count.span.end,
+        entries: grouped(layout, item.body),
+      });
+    case "loss":
+      return put(layout, `loss = ${formatExpr(item.value)}`);
+    case "section":
+      return putSection(layout, item);
+    default:
+      item satisfies never;
+  }
+}
+
+/** A set without arguments keeps its parentheses, if it has them. */
+function formatManifold({ text }: Layout, { name, value, adapt }: ManifoldDecl): string {
+  const isBare =
+    value.lists.every((list) => list.length === 0) && !text.slice(value.callee.span.end).trimStart().startsWith("(");
+  const set = formatExpr(isBare ? value.callee : value);
+  return `manifold ${name.name} = ${set}${adapt.map(formatAdapting).join("")}`;
+}
+
+function formatAdapting(clause: AdaptClause): string {
+  switch (clause.kind) {
+    case "learned": {
+      const weight = clause.weight ? ` weight ${formatExpr(clause.weight)}` : "";
+      return ` adapt ${clause.what.name} in ${formatExpr(clause.from)} .. ${formatExpr(clause.to)}${weight}`;
+    }
+    case "scheduled":
+      return ` adapt ${clause.what.name} = ${formatExpr(clause.value)}`;
+    default:
+      return clause satisfies never;
+  }
+}
+
+/** Clauses that stand on one line of the page stay on one. */
+function putSection(layout: Layout, item: Section): void {
+  const lines: [Clause, ...Clause[]][] = [];
+  for (const clause of item.clauses) {
+    const line = lines.at(-1);
+    const last = line?.at(-1);
+    if (line && last && areOnOneLine(layout, last.span.end, clause.span.start)) line.push(clause);
+    else lines.push([clause]);
+  }
+  const entries = lines.map((line): Entry => ({
+    span: { ...line[0].span, end: mustAt(line, line.length - 1).span.end },
+    print: () => put(layout, line.map((clause) => formatClause(layout, clause)).join(", ")),
+  }));
+  putBody(layout, { head: item.name.name, span: item.span, headEnd: item.name.span.end, entries });
+}
+
+function formatClause({ text }: Layout, item: Clause): string {
+  switch (item.kind) {
+    case "setting": {
+      const { value } = item;
+      return `${item.name.name} = ${value.kind === "every" ? `every ${formatExpr(value.count)}` : formatExpr(value)}`;
+    }
+    case "on": {
+      const each = item.each.map((axis) => ` each ${axis.name}`).join("");
+      return `${formatExpr(item.path)}${each} on ${formatExpr(item.manifold)}`;
+    }
+    case "bound": {
+      const words = `${item.shared ? " shared" : ""}${item.monitored ? " monitored" : ""}`;
+      return `${formatExpr(item.left)} <= ${formatExpr(item.right)}${words}`;
+    }
+    case "words": {
+      const between = (from: Spanned | undefined, to: Spanned): string =>
+        !from ? "" : text.slice(from.span.end, to.span.start).includes(",") ? ", " : " ";
+      return item.words.map((word, i) => `${between(item.words[i - 1], word)}${formatExpr(word)}`).join("");
+    }
+    default:
+      return item satisfies never;
+  }
+}
+
+function finished({ lines }: Layout): string {
+  while (lines.at(-1) === "") lines.pop();
+  return lines.length ? `${lines.join("\n")}\n` : "";
 }

@@ -2,7 +2,8 @@
  * Habits of people who write, as rows that are tried in order on a syntax error: the first that fits says where the
  * slip is and what to write.
  */
-import type { IToken } from "chevrotain";
+import type { IToken, TokenType } from "chevrotain";
+import { mustAt } from "../runtime/lookup.js";
 import { nearest } from "../src/diagnostics/suggest.js";
 import { FOREIGN, INSIDE } from "./foreign.js";
 import * as t from "./lexer.js";
@@ -19,18 +20,20 @@ import {
   wordNear,
   cut,
   type Seen,
-  type Row,
+  type HabitRow,
 } from "./seen.js";
 
 /** The first place in the item, from its second token on, where two tokens stand side by side like this. */
 function beside({ tokens, from, at }: Seen, like: (a: IToken, b: IToken) => boolean): readonly [IToken, IToken] | null {
-  for (let i = from + 1; i <= Math.min(at, tokens.length - 1); i++)
-    if (i > from && like(tokens[i - 1]!, tokens[i]!)) return [tokens[i - 1]!, tokens[i]!];
+  for (let i = from + 1; i <= Math.min(at, tokens.length - 1); i++) {
+    const [a, b] = [mustAt(tokens, i - 1), mustAt(tokens, i)];
+    if (like(a, b)) return [a, b];
+  }
   return null;
 }
 
 /** Words: what begins an item, and what is spelt otherwise. */
-const WORDS: readonly Row[] = [
+const WORDS: readonly HabitRow[] = [
   ({ expected, before }) =>
     expected === "`..`" || before?.tokenType === t.word.in
       ? { fix: "a range is written with two dots: `in 0 .. 1`" }
@@ -39,8 +42,8 @@ const WORDS: readonly Row[] = [
   ({ first, second, token }) => {
     const named = !second || second.tokenType === t.Equals || second.tokenType === t.LeftBracket;
     const fix = first?.tokenType === t.Name && !named ? FOREIGN.get(first.image.toLowerCase()) : undefined;
-    return fix && token.startOffset >= first!.startOffset
-      ? { message: `\`${first!.image}\` is not a word of the language`, fix, place: [first!, first!] }
+    return first && fix && token.startOffset >= first.startOffset
+      ? { message: `\`${first.image}\` is not a word of the language`, fix, place: [first, first] }
       : null;
   },
   // `strem x[t] = …`, `Model M {`, `DIM a = 1`
@@ -75,9 +78,10 @@ const WORDS: readonly Row[] = [
   // `Return [t, w] = …` is a definition, until the block ends.
   ({ token, expected, tokens, at }) => {
     if (token.tokenType !== t.RightBrace || !expected.endsWith("`return`")) return null;
-    for (let i = at - 1; i > 0 && tokens[i]!.tokenType !== t.LeftBrace; i--) {
-      const word = tokens[i]!;
-      if (word.tokenType !== t.Name || tokens[i - 1]!.endLine === word.startLine) continue;
+    for (let i = at - 1; i > 0; i--) {
+      const word = mustAt(tokens, i);
+      if (word.tokenType === t.LeftBrace) break;
+      if (word.tokenType !== t.Name || sameLine(tokens[i - 1], word)) continue;
       if (/^ret$|^returns?$|^result$/i.test(word.image))
         return {
           message: `\`${word.image}\` is not a word of the language`,
@@ -103,19 +107,18 @@ const WORDS: readonly Row[] = [
     return word ? { fix: `write \`${word}\`: words of the language are in small letters` } : null;
   },
   ({ token, before }) => {
-    const word = [before, token].find((one) => one?.tokenType === t.Name && INSIDE.has(one.image));
-    return word
-      ? {
-          message: `\`${word.image}\` is not a word of the language`,
-          fix: INSIDE.get(word.image)!,
-          place: [word, word],
-        }
-      : null;
+    for (const word of [before, token]) {
+      const fix = word?.tokenType === t.Name ? INSIDE.get(word.image) : undefined;
+      if (word && fix) {
+        return { message: `\`${word.image}\` is not a word of the language`, fix, place: [word, word] };
+      }
+    }
+    return null;
   },
 ];
 
 /** Brackets, commas and what stands behind what. */
-const SHAPES: readonly Row[] = [
+const SHAPES: readonly HabitRow[] = [
   // `rms[w](a)[t]`
   ({ token, before, tokens, at, text }) => {
     if (
@@ -123,7 +126,7 @@ const SHAPES: readonly Row[] = [
       (before?.tokenType !== t.RightParen && before?.tokenType !== t.RightBracket)
     )
       return null;
-    const end = tokens[closing(tokens, at)]!;
+    const end = mustAt(tokens, closing(tokens, at));
     const indices = cut(text, token, end);
     if (before.tokenType === t.RightBracket)
       return {
@@ -131,14 +134,12 @@ const SHAPES: readonly Row[] = [
         fix: "write all of them in one pair of brackets, with commas: `x[t, w]`",
         place: [token, end],
       };
+    const typeBefore = (i: number): TokenType | undefined => tokens[i - 1]?.tokenType;
     let start = opening(tokens, at - 1);
-    while (
-      start > 0 &&
-      (tokens[start - 1]!.tokenType === t.RightBracket || tokens[start - 1]!.tokenType === t.RightParen)
-    )
+    while (typeBefore(start) === t.RightBracket || typeBefore(start) === t.RightParen)
       start = opening(tokens, start - 1);
-    while (start > 0 && (tokens[start - 1]!.tokenType === t.Name || tokens[start - 1]!.tokenType === t.Dot)) start--;
-    const result = cut(text, tokens[start]!, before);
+    while (typeBefore(start) === t.Name || typeBefore(start) === t.Dot) start--;
+    const result = cut(text, mustAt(tokens, start), before);
     const fix = `name the result first, \`r${indices} = ${result}\`, and write \`r${indices}\` here`;
     return {
       message: `\`${indices}\` stands behind a result, and only what has a name is indexed`,
@@ -151,8 +152,8 @@ const SHAPES: readonly Row[] = [
     for (let i = Math.max(2, at - 2); i <= at; i++) {
       const [a, comma, b] = [tokens[i - 2], tokens[i - 1], tokens[i]];
       if (a?.tokenType !== t.NumberToken || comma?.tokenType !== t.Comma || b?.tokenType !== t.NumberToken) continue;
-      if (!/^\d{3}$/.test(b.image) || comma.endOffset! + 1 !== b.startOffset || a.endOffset! + 1 !== comma.startOffset)
-        continue;
+      const areJoined = t.endOf(comma) === b.startOffset && t.endOf(a) === comma.startOffset;
+      if (!/^\d{3}$/.test(b.image) || !areJoined) continue;
       return {
         message: `\`${cut(text, a, b)}\` is two numbers: a comma separates`,
         fix: `write \`${a.image}${b.image}\``,
@@ -174,7 +175,7 @@ const SHAPES: readonly Row[] = [
         message: `\`${first.image}\` declares one thing, and no list`,
         fix: `begin a new line with \`${first.image}\` for the next`,
       };
-    return after && after.startLine! > token.endLine! && expected.includes(" or ")
+    return after && t.isBelow(after, token) && expected.includes(" or ")
       ? { fix: "take the comma out: an item ends where the next one begins" }
       : null;
   },
@@ -206,7 +207,7 @@ const SHAPES: readonly Row[] = [
         fix: "a product is written with `*`",
         place: [gap[1], gap[1]],
       };
-    const end = beside(seen, (a, b) => OPERATORS.has(a.tokenType) && b.startLine! > a.endLine!);
+    const end = beside(seen, (a, b) => OPERATORS.has(a.tokenType) && t.isBelow(b, a));
     return end && seen.token.tokenType === t.Equals
       ? {
           message: `expected an expression after \`${end[0].image}\``,
@@ -240,7 +241,7 @@ const SHAPES: readonly Row[] = [
 ];
 
 /** Signs: one for another. */
-const SIGNS: readonly Row[] = [
+const SIGNS: readonly HabitRow[] = [
   ({ token, first, before }) => {
     if (token.tokenType !== t.Equals) return null;
     if (first?.tokenType === t.word.param) return { fix: "a parameter starts with `~`: `param w[t] ~ normal(0.02)`" };
@@ -320,7 +321,7 @@ const SIGNS: readonly Row[] = [
 ];
 
 /** What there is to say when no habit is known. */
-const OTHERWISE: readonly Row[] = [
+const OTHERWISE: readonly HabitRow[] = [
   ({ token, expected }) => {
     if (!expected.startsWith("a name")) return null;
     if (isKeyword(token)) return { fix: `\`${token.image}\` is a word of the language: choose another name` };
@@ -340,4 +341,5 @@ const OTHERWISE: readonly Row[] = [
   },
 ];
 
-export const ROWS: readonly Row[] = [...WORDS, ...SHAPES, ...SIGNS, ...OTHERWISE];
+/** All habits, in the order in which they are tried. */
+export const ROWS: readonly HabitRow[] = [...WORDS, ...SHAPES, ...SIGNS, ...OTHERWISE];

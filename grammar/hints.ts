@@ -7,7 +7,7 @@ import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import { diagnostic } from "../src/diagnostics/table.js";
 import { FOREIGN } from "./foreign.js";
 import { ROWS } from "./habits.js";
-import type * as t from "./lexer.js";
+import { endOf, isBelow, type Keyword } from "./lexer.js";
 import type { Seen, Told } from "./seen.js";
 
 /** A syntax error among the tokens of a page. */
@@ -26,10 +26,11 @@ const expectedOf = (message: string): string => /^expected (.*?)(?: after `.*`)?
 export const lacking = (message: string): boolean =>
   /^`(?:[\])=}{[(~]|\.\.)`$|^an expression$|^a name$/.test(expectedOf(message));
 
+/** A syntax error as it is told, and how reading goes on. */
 interface Explained {
   readonly diagnostic: Diagnostic;
   /** The word of the language that the first of its item was to be. */
-  readonly meant: t.Keyword | null;
+  readonly meant: Keyword | null;
   /** Whether what comes after it is not worth reading. */
   readonly last: boolean;
 }
@@ -56,10 +57,10 @@ export function explained(text: string, file: string, { error, tokens, at, from 
   for (const row of ROWS) if ((told = row(seen))) break;
   const end = token.tokenType === EOF;
   // What is missing at the end of a line is missing there, and not where the next line begins.
-  const later = before && (end || before.endLine! < token.startLine!) && !told?.place && lacking(error.message);
+  const later = before && (end || isBelow(token, before)) && !told?.place && lacking(error.message);
   const [first, last] = told?.place ?? [token, token];
-  const start = later ? before.endOffset! + 1 : end ? (before?.endOffset ?? text.length) : first.startOffset;
-  const stop = later ? start + 1 : end ? start + 1 : last.endOffset! + 1;
+  const start = later ? endOf(before) : end ? (before?.endOffset ?? text.length) : first.startOffset;
+  const stop = later ? start + 1 : end ? start + 1 : endOf(last);
   const place = { file, start, end: Math.max(stop, start + 1) };
   return {
     diagnostic: diagnostic("MHC103", place, told?.message ?? error.message, { fix: told?.fix ?? null }),

@@ -1,5 +1,6 @@
 /** Syntax errors in the user's words: what was expected, what stands there. Token classes are named by their labels. */
 import { EOF, type IParserErrorMessageProvider, type IToken, type TokenType } from "chevrotain";
+import { mustAt } from "../runtime/lookup.js";
 import { RightBrace, word } from "./lexer.js";
 import { valueAt } from "../runtime/records.js";
 
@@ -14,6 +15,7 @@ const BODIES: Readonly<Partial<Record<string, string>>> = {
 };
 const label = (type: TokenType): string => (type === EOF ? "the end of the file" : (type.LABEL ?? type.name));
 
+/** What the parser says of an error. */
 export const messages: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected, actual, previous, ruleName }) => {
     if (expected === EOF) return `expected ${TOP}, found ${shown(actual)}`;
@@ -27,9 +29,9 @@ export const messages: IParserErrorMessageProvider = {
   buildNoViableAltMessage: ({ actual, previous, customUserDescription, expectedPathsPerAlt }) => {
     const options = [...new Set(expectedPathsPerAlt.flat().flatMap((path) => (path[0] ? [label(path[0])] : [])))];
     const expected = customUserDescription ?? options.join(", ");
-    return `expected ${expected}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual[0]!)}`;
+    return `expected ${expected}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(mustAt(actual, 0))}`;
   },
   buildEarlyExitMessage: ({ actual, previous, customUserDescription }) =>
     `expected ${customUserDescription ?? "more"}${previous.image ? ` after \`${previous.image}\`` : ""}, ` +
-    `found ${shown(actual[0]!)}`,
+    `found ${shown(mustAt(actual, 0))}`,
 };

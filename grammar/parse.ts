@@ -5,6 +5,7 @@
  * first use, since its self-analysis takes longer than parsing a page.
  */
 import type { IRecognitionException, IToken, TokenType } from "chevrotain";
+import { mustAt } from "../runtime/lookup.js";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { Every, Expr, File } from "./ast.js";
@@ -18,18 +19,19 @@ import { COMPARISONS, OPERATORS } from "./seen.js";
 
 export type { Comment } from "./scan.js";
 
+/** A page as a tree, partial when there are diagnostics. */
 export interface Parsed {
   readonly file: File;
   readonly diagnostics: readonly Diagnostic[];
   readonly comments: readonly Comment[];
 }
 
-let made: MhcParser | null = null;
+let parser: MhcParser | null = null;
 
 /** The parser, ready for a text. */
 function parserFor(name: string, docs: MhcParser["docs"] = () => null): MhcParser {
-  made ??= new MhcParser();
-  return Object.assign(made, { file: name, docs });
+  parser ??= new MhcParser();
+  return Object.assign(parser, { file: name, docs });
 }
 
 /** Syntax errors that are told at once: more are seldom all true. */
@@ -37,36 +39,28 @@ const MOST = 8;
 
 /** Parses one file. When there are diagnostics, `file` is partial. */
 export function parse(text: string, name: string): Parsed {
-  const { tokens, comments, diagnostics: found, slips } = scan(text, name);
+  const { tokens, comments, diagnostics: scanned, slips } = scan(text, name);
   const deep = tooDeep(tokens, name);
-  if (deep) return { file: { kind: "file", name, text, items: [] }, diagnostics: [...found, deep], comments };
-  const diagnostics = [...found];
+  if (deep) return { file: { kind: "file", name, text, items: [] }, diagnostics: [...scanned, deep], comments };
+  const diagnostics = [...scanned];
   const parser = parserFor(name, docsOf(text, comments));
-  let rest = tokens;
+  let remaining = tokens;
   let items: File["items"] = [];
   for (let turn = 0; turn < MOST; turn++) {
-    items = run(parser, rest, () => parser.fileRule()) ?? [];
+    items = run(parser, remaining, () => parser.fileRule()) ?? [];
     const [error] = parser.errors;
     if (!error) break;
-    const found = rest.indexOf(error.token);
-    const at = found < 0 ? rest.length : found;
-    const item = itemAround(rest, at, error.message);
-    const { diagnostic: told, meant, last } = explained(text, name, { error, tokens: rest, at, from: item.from });
+    const at = positionOf(remaining, error.token);
+    const item = itemAround(remaining, at, error.message);
+    const { diagnostic: told, meant, last } = explained(text, name, { error, tokens: remaining, at, from: item.from });
     // What a slip made of its own item is no second error.
     const [start, end] = [
-      rest[item.from]?.startOffset ?? 0,
-      Math.max(rest[item.to - 1]?.endOffset ?? 0, told.span.end),
+      remaining[item.from]?.startOffset ?? 0,
+      Math.max(remaining[item.to - 1]?.endOffset ?? 0, told.span.end),
     ];
     if (!slips.some((slip) => slip >= start && slip <= end)) diagnostics.push(told);
-    if (meant)
-      rest = rest.with(item.from, {
-        ...rest[item.from]!,
-        image: meant,
-        tokenType: t.word[meant],
-        tokenTypeIdx: t.word[meant].tokenTypeIdx!,
-      });
-    else if (item.whole && !last)
-      rest = [...rest.slice(0, item.from), ...stub(rest.slice(item.from, item.to), error), ...rest.slice(item.to)];
+    if (meant) remaining = remaining.with(item.from, t.readAs(mustAt(remaining, item.from), t.word[meant], meant));
+    else if (item.whole && !last) remaining = withoutItem(remaining, item, error);
     else break;
   }
   diagnostics.push(
@@ -89,23 +83,27 @@ export function parseSetting(
   text: string,
   name: string,
 ): { readonly value: Expr | Every | null; readonly diagnostics: readonly Diagnostic[] } {
-  const { tokens, diagnostics: found } = scan(text, name);
+  const { tokens, diagnostics: scanned } = scan(text, name);
   const deep = tooDeep(tokens, name);
-  if (found.length || deep) return { value: null, diagnostics: deep ? [...found, deep] : found };
+  if (scanned.length || deep) return { value: null, diagnostics: deep ? [...scanned, deep] : scanned };
   const parser = parserFor(name);
   const value = run(parser, tokens, () => parser.settingValue());
   const [error] = parser.errors;
   if (error) {
-    const at = tokens.indexOf(error.token);
-    return {
-      value: null,
-      diagnostics: [explained(text, name, { error, tokens, at: at < 0 ? tokens.length : at, from: 0 }).diagnostic],
-    };
+    const at = positionOf(tokens, error.token);
+    return { value: null, diagnostics: [explained(text, name, { error, tokens, at, from: 0 }).diagnostic] };
   }
   const escapes = parser.escapes.map((escape) => wrongEscape(text, escape));
   return { value: escapes.length ? null : (value ?? null), diagnostics: escapes };
 }
 
+/** Where a token stands among others; their number when it is none of them, as the end of the file is. */
+function positionOf(tokens: readonly IToken[], token: IToken): number {
+  const at = tokens.indexOf(token);
+  return at < 0 ? tokens.length : at;
+}
+
+/** Reads tokens by a rule, which leaves what is wrong in the parser's fields. */
 function run<T>(parser: MhcParser, tokens: readonly IToken[], rule: () => T): T | undefined {
   parser.unstarted = [];
   parser.escapes = [];
@@ -167,17 +165,17 @@ const OPEN: ReadonlySet<TokenType> = new Set([
   t.word.in,
 ]);
 
-/**
- * The item that a token is in, as positions; not `whole` when it has a brace without the other, so that it cannot
- * be left out.
- */
-function itemAround(
-  tokens: readonly IToken[],
-  at: number,
-  message: string,
-): { readonly from: number; readonly to: number; readonly whole: boolean } {
+/** An item among tokens, as positions; not `whole` when it has a brace without the other, so it cannot be left out. */
+interface ItemRange {
+  readonly from: number;
+  readonly to: number;
+  readonly whole: boolean;
+}
+
+/** The item that a token is in. */
+function itemAround(tokens: readonly IToken[], at: number, message: string): ItemRange {
   const begins = (i: number): boolean => {
-    const [token, before] = [tokens[i]!, tokens[i - 1]];
+    const [token, before] = [mustAt(tokens, i), tokens[i - 1]];
     if (before && before.endLine === token.startLine && before.tokenType !== t.LeftBrace) return false;
     return ITEMS.has(token.tokenType) || (token.tokenType === t.Name && !(before && OPEN.has(before.tokenType)));
   };
@@ -193,15 +191,24 @@ function itemAround(
     0,
   );
   const braced =
-    depth !== 0 || item.some(({ tokenType }) => tokenType === t.RightBrace) || BODIES.has(tokens[from]!.tokenType);
+    depth !== 0 ||
+    item.some(({ tokenType }) => tokenType === t.RightBrace) ||
+    BODIES.has(mustAt(tokens, from).tokenType);
   return { from, to, whole: at < tokens.length && !braced };
 }
+
+/** Tokens without an item that is wrong. */
+const withoutItem = (tokens: readonly IToken[], { from, to }: ItemRange, error: IRecognitionException): IToken[] => [
+  ...tokens.slice(0, from),
+  ...stub(tokens.slice(from, to), error),
+  ...tokens.slice(to),
+];
 
 /** What stands for an item that was left out: a block without its `return` would be an error of its own. */
 function stub(item: readonly IToken[], { context }: IRecognitionException): readonly IToken[] {
   const [first] = item;
   return first?.tokenType === t.word.return && context.ruleStack.includes("block")
-    ? [first, { ...first, image: "left_out", tokenType: t.Name, tokenTypeIdx: t.Name.tokenTypeIdx! }]
+    ? [first, t.readAs(first, t.Name, "left_out")]
     : [];
 }
 
@@ -227,8 +234,7 @@ function docsOf(text: string, comments: readonly Comment[]): (start: number) => 
   return (start) => {
     const lines: string[] = [];
     let below = start;
-    for (let i = docs.length - 1; i >= 0; i--) {
-      const comment = docs[i]!;
+    for (const comment of docs.toReversed()) {
       if (comment.end > below) continue;
       if (!/^\s*$/.test(text.slice(comment.end, below)) || text.slice(comment.end, below).split("\n").length > 2) break;
       lines.unshift(comment.text.slice(3).trim());

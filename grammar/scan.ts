@@ -7,15 +7,29 @@ import { Lexer, type IToken } from "chevrotain";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import { diagnostic, type Code } from "../src/diagnostics/table.js";
 import type { Span } from "../src/diagnostics/span.js";
-import { between, Comma, LeftBracket, LeftParen, RightBrace, RightBracket, RightParen, tokens, word } from "./lexer.js";
+import {
+  between,
+  Comma,
+  isBelow,
+  LeftBracket,
+  LeftParen,
+  readAs,
+  RightBrace,
+  RightBracket,
+  RightParen,
+  tokens,
+  word,
+} from "./lexer.js";
 import { codePoint, plainly, slipTokens, type Says } from "./slips.js";
 
+/** A comment with its slashes, and where it stands. */
 export interface Comment {
   readonly text: string;
   readonly start: number;
   readonly end: number;
 }
 
+/** A text before any grammar. */
 export interface Scanned {
   readonly tokens: readonly IToken[];
   readonly comments: readonly Comment[];
@@ -33,19 +47,20 @@ interface Wrong {
   readonly says: Omit<Says, "fix"> & { readonly fix: string | null };
 }
 
-const [space, ...comments] = between;
-const lexer = new Lexer([space!, ...comments, ...slipTokens.keys(), ...tokens], {
+const [space, comments] = between;
+const lexer = new Lexer([space, comments, ...slipTokens.keys(), ...tokens], {
   ensureOptimizations: false,
   positionTracking: "full",
 });
 
+/** The tokens of a text, and what is wrong before any grammar. Never throws. */
 export function scan(text: string, file: string): Scanned {
   const unreadable = notAPage(text, file);
   if (unreadable) return { tokens: [], comments: [], diagnostics: [unreadable], slips: [] };
   const { plain, exchanged } = plainly(text);
   const { tokens: read, errors, groups } = lexer.tokenize(plain);
   const wrong: Wrong[] = exchanged.map(({ start, end, says }) => ({
-    kind: says.message.split(" is ")[1]!,
+    kind: says.message.split(" is ")[1] ?? "",
     code: "MHC106",
     start,
     end,
@@ -60,15 +75,9 @@ export function scan(text: string, file: string): Scanned {
     }
     const { image, startOffset: start } = token;
     // Comments of other languages go on over lines: their first is enough to see.
-    const end = start + image.split("\n")[0]!.trimEnd().length;
+    const end = start + image.replace(/\n[^]*$/, "").trimEnd().length;
     wrong.push({ kind: slip.kind, code: slip.code ?? "MHC106", start, end, says: slip.says(image) });
-    if (slip.as)
-      kept.push({
-        ...token,
-        tokenType: slip.as,
-        tokenTypeIdx: slip.as.tokenTypeIdx!,
-        image: slip.image?.(image) ?? image,
-      });
+    if (slip.as) kept.push(readAs(token, slip.as, slip.image?.(image)));
   }
   for (const { offset, length } of errors)
     wrong.push({
@@ -129,7 +138,8 @@ function nothing(image: string): Wrong["says"] {
   if (image === "\ufffd") return { message: "a character here could not be read", fix: "save the page as UTF-8" };
   const fix = invisible
     ? "take it out: it is a character that cannot be seen"
-    : (CHARACTERS.find(([characters]) => characters.includes([...image][0]!))?.[1] ?? null);
+    : (CHARACTERS.find(([characters]) => characters.includes(String.fromCodePoint(image.codePointAt(0) ?? 0)))?.[1] ??
+      null);
   return { message: `\`${shown}\` means nothing here`, fix };
 }
 
@@ -155,17 +165,20 @@ function withoutTrailingCommas(list: readonly IToken[]): readonly IToken[] {
   return list.filter((token, i) => {
     const [before, after] = [list[i - 1], list[i + 1]];
     if (token.tokenType !== Comma || !before || !after || opens.has(before.tokenType)) return true;
-    return !closes.has(after.tokenType) && !(items.has(after.tokenType) && after.startLine! > token.startLine!);
+    return !closes.has(after.tokenType) && !(items.has(after.tokenType) && isBelow(after, token));
   });
 }
 
 /** One error a kind, at its first place. */
 function reports(text: string, file: string, wrong: readonly Wrong[]): Diagnostic[] {
-  const kinds = new Map<string, Wrong[]>();
-  for (const one of [...wrong].sort((a, b) => a.start - b.start))
-    kinds.set(one.kind, [...(kinds.get(one.kind) ?? []), one]);
+  const kinds = new Map<string, [Wrong, ...Wrong[]]>();
+  for (const slip of [...wrong].sort((a, b) => a.start - b.start)) {
+    const before = kinds.get(slip.kind);
+    if (before) before.push(slip);
+    else kinds.set(slip.kind, [slip]);
+  }
   return [...kinds.values()].map(([first, ...others]) => {
-    const { code, start, end, says } = first!;
+    const { code, start, end, says } = first;
     const lines = [...new Set(others.map((other) => text.slice(0, other.start).split("\n").length))];
     const shown = `${lines.slice(0, 5).join(", ")}${lines.length > 5 ? ", …" : ""}`;
     const notes = lines.length

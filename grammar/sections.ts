@@ -8,6 +8,7 @@ import * as t from "./lexer.js";
 
 const word = t.word;
 
+/** Rules for sections. */
 export class SectionParser extends ExpressionParser {
   /** A block, connection or manifold by name, perhaps with arguments. */
   protected application = this.RULE("application", (): Path | Call => {
@@ -31,9 +32,9 @@ export class SectionParser extends ExpressionParser {
   });
 
   /** Whether the next word on this line is a name that means something here only. */
-  protected says(own: string): boolean {
+  protected says(name: string): boolean {
     const next = this.LA(1);
-    return next.tokenType === t.Name && next.image === own && next.startLine === this.LA(0).endLine;
+    return next.tokenType === t.Name && next.image === name && next.startLine === this.LA(0).endLine;
   }
 
   /** What kind of clause begins here: looks past a dotted path, on the same line. */
@@ -73,6 +74,7 @@ export class SectionParser extends ExpressionParser {
     }),
   );
 
+  /** Long, since a rule is one expression: each kind of clause is an alternative of it. */
   private clause = this.RULE("clause", (): Clause =>
     this.OR({
       ERR_MSG: "a clause",
@@ -90,8 +92,8 @@ export class SectionParser extends ExpressionParser {
           GATE: () => this.clauseKind() === "on",
           ALT: (): Clause => {
             const path = this.SUBRULE(this.path);
-            const found = this.SUBRULE(this.membership);
-            return { kind: "on", path, ...found, span: this.span(path, found?.manifold) };
+            const member = this.SUBRULE(this.membership);
+            return { kind: "on", path, ...member, span: this.span(path, member?.manifold) };
           },
         },
         {

@@ -6,6 +6,7 @@
  * of its own. Strings and comments are left as they are.
  */
 import { createToken, type CustomPatternMatcherFunc, type TokenType } from "chevrotain";
+import { mustGet } from "../runtime/lookup.js";
 import type { Code } from "../src/diagnostics/table.js";
 import * as t from "./lexer.js";
 import { valueAt } from "../runtime/records.js";
@@ -16,6 +17,7 @@ export interface Says {
   readonly fix: string;
 }
 
+/** One kind of slip. */
 interface Slip {
   /** Sticky. */
   readonly pattern: RegExp;
@@ -35,7 +37,7 @@ const QUOTES = "“”„‟«»‹›‘’‚‛＂＇「」『』〝〞〟`´
 
 /** `U+200B`, for characters that cannot be seen or told apart. */
 export const codePoint = (character: string): string =>
-  `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 
 const quoted = (text: string): string => `"${text.replace(/[\\"]/g, "\\$&")}"`;
 const within = (image: string): string => image.replace(new RegExp(`^[${QUOTES}]+|[${QUOTES}"]+$`, "g"), "");
@@ -43,25 +45,25 @@ const within = (image: string): string => image.replace(new RegExp(`^[${QUOTES}]
 /** What a number with letters after it was to be. */
 function numberMeant(image: string): string {
   if (/^0x[0-9a-f]+$/i.test(image)) return `write \`${Number(image)}\``;
-  const [, digits, letters] = /^([\d_.]*(?:[eE][+-]?\d+)?)(.*)$/.exec(image)!;
-  const plain = digits!.replaceAll("_", "").replace(/\.$/, "").replace(/^\./, "0.");
-  const power = valueAt({ k: 1e3, K: 1e3, M: 1e6, m: 1e6, G: 1e9, B: 1e9, T: 1e12 }, letters!);
+  const [, digits = "", letters = ""] = /^([\d_.]*(?:[eE][+-]?\d+)?)(.*)$/.exec(image) ?? [];
+  const plain = digits.replaceAll("_", "").replace(/\.$/, "").replace(/^\./, "0.");
+  const power = valueAt({ k: 1e3, K: 1e3, M: 1e6, m: 1e6, G: 1e9, B: 1e9, T: 1e12 }, letters);
   if (power) {
-    const memory = /[KMGT]/.test(letters!) ? `, or for memory \`${plain} ${letters}iB\`` : "";
+    const memory = /[KMGT]/.test(letters) ? `, or for memory \`${plain} ${letters}iB\`` : "";
     return `write \`${Number(plain) * power}\`${memory}`;
   }
-  if (/^[fFdDlLuUjn]+\d*$/.test(letters!)) return `write \`${plain}\`: a number says nothing of its type`;
-  if (/^(?:percent|pct|pc)$/.test(letters!)) return `write \`${plain}%\``;
-  if (/^[eE]$/.test(letters!)) return `an exponent has digits: \`${plain}e-3\``;
-  if (letters!.startsWith("_")) return `write \`${image.replace(/\D/g, "")}\``;
+  if (/^[fFdDlLuUjn]+\d*$/.test(letters)) return `write \`${plain}\`: a number says nothing of its type`;
+  if (/^(?:percent|pct|pc)$/.test(letters)) return `write \`${plain}%\``;
+  if (/^[eE]$/.test(letters)) return `an exponent has digits: \`${plain}e-3\``;
+  if (letters.startsWith("_")) return `write \`${image.replace(/\D/g, "")}\``;
   return `\`*\` multiplies, \`${plain} * ${letters}\`, and units of memory are KiB, MiB, GiB, kB, MB and GB`;
 }
 
 /** The letters and digits of other scripts in what would be a name. */
 function foreignLetters(image: string): Says {
-  const letter = [...image].find((character) => character > "\u007f");
+  const letter = [...image].find((character) => character > "\u007f") ?? "";
   return {
-    message: `\`${image}\` is not a name: \`${letter}\` (${codePoint(letter!)}) is not a letter of the language`,
+    message: `\`${image}\` is not a name: \`${letter}\` (${codePoint(letter)}) is not a letter of the language`,
     fix: "names are made of the letters a to z and A to Z, digits and `_`",
   };
 }
@@ -81,7 +83,7 @@ const comment = (pattern: RegExp, where?: Slip["where"]): Slip => ({
     fix: `write \`// ${image
       .replace(/^(?:#|--|\/\*|"""|'''|<!--)+|\*\/$|"""$|'''$|-->$/g, "")
       .trim()
-      .split("\n")[0]!
+      .replace(/\n[^]*$/, "")
       .slice(0, 40)}\``,
   }),
 });
@@ -233,6 +235,7 @@ const matcher =
     return pattern.exec(text);
   };
 
+/** The kinds of slips: of each, one is reported. */
 export type SlipKind = keyof typeof SLIPS | "look-alike";
 
 const DIGITS = "0123456789";
@@ -329,12 +332,12 @@ const outside = new RegExp(
 export function plainly(text: string): { readonly plain: string; readonly exchanged: readonly Exchanged[] } {
   const exchanged: Exchanged[] = [];
   const plain = text.replace(outside, (image: string, start: number) => {
-    if (!alike.has(image[0]!)) return image;
-    const ours = Array.from(image, (character) => alike.get(character)!).join("");
-    const [character] = image;
-    const what = /[\uff01-\uff5e]/.test(character!)
+    const [character = ""] = image;
+    if (!alike.has(character)) return image;
+    const ours = Array.from(image, (other) => mustGet(alike, other)).join("");
+    const what = /[\uff01-\uff5e]/.test(character)
       ? "full-width"
-      : `not the \`${ours[0]}\` of the language, but ${codePoint(character!)}`;
+      : `not the \`${ours[0]}\` of the language, but ${codePoint(character)}`;
     exchanged.push({
       start,
       end: start + image.length,

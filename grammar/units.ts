@@ -15,6 +15,7 @@ const UNITS = {
 } as const satisfies Readonly<Record<string, number>>;
 type Unit = keyof typeof UNITS;
 
+/** The units of memory that there are. */
 export const units = Object.keys(UNITS) as readonly Unit[];
 
 /** What looks like a unit, as part of a regular expression: a misspelt one is better named than taken for a name. */

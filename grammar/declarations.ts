@@ -1,0 +1,314 @@
+/**
+ * The grammar of declarations, which the bodies of models and blocks are made of: sizes, parameters, data, sets, streams,
+ * inputs and outputs, definitions, uses of blocks. It stands between sections (`sections.ts`) and models and blocks
+ * (`parser.ts`). Each rule returns the tree of what it read.
+ */
+import type {
+  AdaptClause,
+  Apply,
+  Call,
+  DataDecl,
+  DimDecl,
+  Expr,
+  Ident,
+  InputDecl,
+  Let,
+  LossDecl,
+  ManifoldDecl,
+  OutputDecl,
+  ParamDecl,
+  Path,
+  Repeat,
+  StreamDecl,
+} from "./ast.js";
+import type { Span } from "../src/diagnostics/span.js";
+import * as t from "./lexer.js";
+import { SectionParser } from "./sections.js";
+
+const word = t.word;
+
+/** Rules for declarations. What is right by the grammar and wrong otherwise is left in fields for the caller. */
+export class DeclarationParser extends SectionParser {
+  protected dims = this.RULE("dims", (): DimDecl[] => {
+    const first = this.CONSUME(word.dim);
+    const doc = this.ACTION(() => this.docs(first.startOffset));
+    const dims: DimDecl[] = [];
+    this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
+      SEP: t.Comma,
+      DEF: () => {
+        const name = this.SUBRULE(this.ident);
+        this.CONSUME(t.Equals);
+        const value = this.SUBRULE(this.expression);
+        dims.push({
+          kind: "dim",
+          name,
+          value,
+          doc: this.ACTION(() => this.docs(name.span.start) ?? doc),
+          span: this.span(name, value),
+        });
+      },
+    });
+    this.ACTION(() => this.sameLine("dim"));
+    return dims;
+  });
+
+  protected params = this.RULE("params", (): ParamDecl[] => {
+    const first = this.CONSUME(word.param);
+    const doc = this.ACTION(() => this.docs(first.startOffset));
+    const params: ParamDecl[] = [];
+    /** Those before a `~`, which share its start. */
+    let waiting: { name: Ident; axes: Ident[] }[] = [];
+    this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
+      SEP: t.Comma,
+      DEF: () => {
+        const name = this.SUBRULE(this.ident);
+        const axes = this.SUBRULE(this.axes);
+        waiting.push({ name, axes });
+        this.OPTION(() => {
+          this.CONSUME(t.Tilde);
+          const start = this.SUBRULE(this.application);
+          const member = this.OPTION2(() => this.SUBRULE(this.membership));
+          const [each, on] = member ? [member.each, member.manifold] : [[], null];
+          for (const item of waiting) {
+            params.push({
+              kind: "param",
+              ...item,
+              start,
+              each,
+              on,
+              doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc),
+              span: this.span(item.name, on ?? start),
+            });
+          }
+          waiting = [];
+        });
+      },
+    });
+    this.ACTION(() => {
+      for (const item of waiting) this.unstarted.push(item.name);
+      this.sameLine("param");
+    });
+    return params;
+  });
+  /** Parameters without a `~`: the caller reports them. */
+  unstarted: Ident[] = [];
+  /** What is right by the grammar, and surely not meant: the caller reports it. */
+  asides: { readonly span: Span; readonly message: string; readonly fix: string }[] = [];
+
+  /** A definition behind a `dim` on its line is the next dim, without its comma. */
+  private sameLine(list: "dim" | "param"): void {
+    const [last, next, after] = [this.LA(0), this.LA(1), this.LA(2)];
+    if (
+      next.tokenType !== t.Name ||
+      next.startLine !== last.endLine ||
+      (after.tokenType !== t.Equals && after.tokenType !== t.LeftBracket)
+    )
+      return;
+    this.asides.push({
+      span: this.span(next),
+      message: `expected a comma or a new line after \`${last.image}\`, found \`${next.image}\``,
+      fix: `write a comma for one more \`${list}\`, \`${last.image}, ${next.image} …\`, or begin a new line`,
+    });
+  }
+
+  protected let = this.RULE("let", (): Let => {
+    const name = this.SUBRULE(this.ident);
+    const axes = this.OPTION(() => this.SUBRULE(this.axes));
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.expression);
+    return {
+      kind: "let",
+      name,
+      axes: axes ?? null,
+      value,
+      doc: this.ACTION(() => this.docs(name.span.start)),
+      span: this.span(name, value),
+    };
+  });
+
+  protected apply = this.RULE("apply", (): Apply => {
+    const stream = this.SUBRULE(this.ident);
+    this.CONSUME(word.through);
+    const block = this.SUBRULE(this.application);
+    let via: Path | Call | null = null;
+    this.OPTION(() => {
+      this.CONSUME(word.via);
+      via = this.SUBRULE2(this.application);
+    });
+    let as: Ident | null = null;
+    this.OPTION2(() => {
+      this.CONSUME(word.as);
+      as = this.SUBRULE2(this.ident);
+    });
+    return {
+      kind: "apply",
+      stream,
+      block,
+      via,
+      as,
+      doc: this.ACTION(() => this.docs(stream.span.start)),
+      span: this.span(stream, as ?? via ?? block),
+    };
+  });
+
+  protected repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
+    const first = this.CONSUME(word.repeat);
+    const count = this.SUBRULE(this.expression);
+    this.CONSUME(t.LeftBrace);
+    const body: (Let | Apply | Repeat)[] = [];
+    this.MANY(() => {
+      body.push(
+        this.OR({
+          ERR_MSG: "`x through …`, a definition or `repeat`",
+          DEF: [
+            {
+              GATE: () => this.LA(2).tokenType === word.through,
+              ALT: (): Let | Apply | Repeat => this.SUBRULE(this.apply),
+            },
+            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.let) },
+            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.repeat) },
+          ],
+        }),
+      );
+    });
+    const close = this.CONSUME(t.RightBrace);
+    return {
+      kind: "repeat",
+      count,
+      body,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, close),
+    };
+  });
+
+  protected dataDecl = this.RULE("dataDecl", (): DataDecl => {
+    const first = this.CONSUME(word.data);
+    const name = this.SUBRULE(this.ident);
+    this.CONSUME(t.Equals);
+    const source = this.SUBRULE(this.calling);
+    return {
+      kind: "data",
+      name,
+      source,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, source),
+    };
+  });
+
+  /** A call: arguments are required. */
+  private calling = this.RULE("calling", (): Call => {
+    const callee = this.SUBRULE(this.path);
+    const list = this.SUBRULE(this.args);
+    return { kind: "call", callee, axes: null, lists: [list], as: null, span: this.span(callee, this.LA(0)) };
+  });
+
+  protected manifoldDecl = this.RULE("manifoldDecl", (): ManifoldDecl => {
+    const first = this.CONSUME(word.manifold);
+    const name = this.SUBRULE(this.ident);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.application);
+    const adapt: AdaptClause[] = [];
+    this.MANY(() => adapt.push(this.SUBRULE(this.adapting)));
+    const call: Call = this.ACTION(() =>
+      value?.kind === "call"
+        ? value
+        : { kind: "call", callee: value as Path, axes: null, lists: [[]], as: null, span: this.span(value) },
+    );
+    return {
+      kind: "manifold",
+      name,
+      value: call,
+      adapt,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, adapt.at(-1) ?? value),
+    };
+  });
+
+  private adapting = this.RULE("adapting", (): AdaptClause => {
+    const first = this.CONSUME(word.adapt);
+    const what = this.SUBRULE(this.ident);
+    return this.OR({
+      ERR_MSG: "`in` and two ends, or `=` and a schedule",
+      DEF: [
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(word.in);
+            const from = this.SUBRULE(this.expression);
+            this.CONSUME(t.Range);
+            const to = this.SUBRULE2(this.expression);
+            let weight: Expr | null = null;
+            this.OPTION({
+              GATE: () => this.says("weight"),
+              DEF: () => {
+                this.CONSUME(t.Name);
+                weight = this.SUBRULE4(this.expression);
+              },
+            });
+            return { kind: "learned", what, from, to, weight, span: this.span(first, weight ?? to) };
+          },
+        },
+        {
+          ALT: (): AdaptClause => {
+            this.CONSUME(t.Equals);
+            const value = this.SUBRULE3(this.expression);
+            return { kind: "scheduled", what, value, span: this.span(first, value) };
+          },
+        },
+      ],
+    });
+  });
+
+  protected streamDecl = this.RULE("streamDecl", (): StreamDecl => {
+    const first = this.CONSUME(word.stream);
+    const name = this.SUBRULE(this.ident);
+    const axes = this.SUBRULE(this.axes);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.expression);
+    return {
+      kind: "stream",
+      name,
+      axes,
+      value,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, value),
+    };
+  });
+
+  protected inputDecl = this.RULE("inputDecl", (): InputDecl => {
+    const first = this.CONSUME(word.input);
+    const name = this.SUBRULE(this.ident);
+    const axes = this.SUBRULE(this.axes);
+    return {
+      kind: "input",
+      name,
+      axes,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, this.LA(0)),
+    };
+  });
+
+  protected outputDecl = this.RULE("outputDecl", (): OutputDecl => {
+    const first = this.CONSUME(word.output);
+    const name = this.SUBRULE(this.ident);
+    const axes = this.SUBRULE(this.axes);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.expression);
+    return {
+      kind: "output",
+      name,
+      axes,
+      value,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, value),
+    };
+  });
+
+  protected lossDecl = this.RULE("lossDecl", (): LossDecl => {
+    const first = this.CONSUME(word.loss);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.expression);
+    return { kind: "loss", value, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, value) };
+  });
+}
