@@ -16,8 +16,8 @@ export interface OutputFile {
 }
 
 /**
- * A target that turns kernels into a device's code. It decides nothing: loops, lanes and memory are in the kernels, so a
- * printer is a walk over the tree of `src/kernel/ir.ts`; `codegen/javascript/printer.ts` is the smallest.
+ * A target that turns kernels into a device's code. It decides nothing: loops, lanes and memory are in the kernels, so
+ * a printer is a walk over the tree of `src/kernel/ir.ts`; `codegen/javascript/printer.ts` is the smallest.
  */
 export interface KernelPrinter {
   readonly kind: "kernels";

@@ -79,14 +79,14 @@ export interface Call {
 }
 
 /** The one sign before an operand. */
-export type UnaryOp = "-";
+export type UnarySign = "-";
 /** The signs and words between two operands. */
-export type BinaryOp = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
+export type BinarySign = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
 
 /** `-x` */
 export interface Unary {
   readonly kind: "unary";
-  readonly op: UnaryOp;
+  readonly op: UnarySign;
   readonly operand: Expr;
   readonly span: Span;
 }
@@ -94,7 +94,7 @@ export interface Unary {
 /** `a + b`, `t <= u` */
 export interface Binary {
   readonly kind: "binary";
-  readonly op: BinaryOp;
+  readonly op: BinarySign;
   readonly left: Expr;
   readonly right: Expr;
   readonly span: Span;

@@ -1,7 +1,7 @@
 /**
- * The grammar of declarations, which the bodies of models and blocks are made of: sizes, parameters, data, sets, streams,
- * inputs and outputs, definitions, uses of blocks. It stands between sections (`sections.ts`) and models and blocks
- * (`parser.ts`). Each rule returns the tree of what it read.
+ * The grammar of declarations, which the bodies of models and blocks are made of: sizes, parameters, data, sets,
+ * streams, inputs and outputs, definitions, uses of blocks. It stands between sections (`sections.ts`) and models and
+ * blocks (`parser.ts`). Each rule returns the tree of what it read.
  */
 import type {
   AdaptClause,

@@ -3,7 +3,7 @@
  * declarations. Reading ends at the first error: how the rest of a page is read then is `parse.ts`'s affair.
  */
 import { EmbeddedActionsParser, type IToken } from "chevrotain";
-import type { Arg, BinaryOp, Expr, Ident, NumberLiteral, Path, StringLiteral } from "./ast.js";
+import type { Arg, BinarySign, Expr, Ident, NumberLiteral, Path, StringLiteral } from "./ast.js";
 import type { Span } from "../src/diagnostics/span.js";
 import * as t from "./lexer.js";
 import { messages } from "./messages.js";
@@ -11,7 +11,7 @@ import { parseBytes } from "./units.js";
 
 const word = t.word;
 /** What has a place: a part of the tree or a token. */
-type Place = { readonly span: Span } | IToken | undefined | null;
+type Placed = { readonly span: Span } | IToken | undefined | null;
 
 /** Rules for expressions. Every rule is a field, as chevrotain wants it, and returns the tree of what it read. */
 export class ExpressionParser extends EmbeddedActionsParser {
@@ -24,7 +24,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
     super([...t.tokens], { recoveryEnabled: false, maxLookahead: 3, errorMessageProvider: messages });
   }
 
-  protected span(from: Place, to: Place = from): Span {
+  protected span(from: Placed, to: Placed = from): Span {
     const start = !from ? 0 : "span" in from ? from.span.start : from.startOffset;
     const end = !to ? start : "span" in to ? to.span.end : (to.endOffset ?? to.startOffset) + 1;
     return { file: this.file, start, end: Math.max(start, end) };
@@ -77,7 +77,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
   /** A path, an indexed tensor, a call, or a reducer's call: `softmax[u](…)`. */
   protected reference = this.RULE("reference", (): Expr => {
     const base = this.SUBRULE(this.path);
-    let close: Place = base;
+    let close: Placed = base;
     const axes = this.OPTION((): Expr[] => {
       const indices: Expr[] = [];
       this.CONSUME(t.LeftBracket);
@@ -190,7 +190,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
   );
 
   protected binary(left: Expr, op: IToken, right: Expr): Expr {
-    return { kind: "binary", op: op.image as BinaryOp, left, right, span: this.span(left, right) };
+    return { kind: "binary", op: op.image as BinarySign, left, right, span: this.span(left, right) };
   }
 
   protected product = this.RULE("product", (): Expr => {

@@ -45,15 +45,18 @@ export function format(text: string, file: string): Formatted {
   const crlf = text.split("\r\n").length - 1;
   const ends = { crlf, lf: text.split("\n").length - 1 - crlf };
   if (parsed.diagnostics.length) return { text: null, ends, diagnostics: parsed.diagnostics };
-  const layout: Layout = { text, comments: parsed.comments, lines: [], indent: 0, next: 0 };
-  const entries = parsed.file.items.map((item): Entry => ({ span: item.span, print: () => putTopLevel(layout, item) }));
+  const layout: PageLayout = { text, comments: parsed.comments, lines: [], indent: 0, next: 0 };
+  const entries = parsed.file.items.map((item): LineEntry => ({
+    span: item.span,
+    print: () => putTopLevel(layout, item),
+  }));
   putEntries(layout, entries, 0, text.length);
   const printed = `${text.startsWith("\ufeff") ? "\ufeff" : ""}${finished(layout)}`;
   return { text: ends.crlf > ends.lf ? printed.replaceAll("\n", "\r\n") : printed, ends, diagnostics: [] };
 }
 
 /** The state of laying out one page. */
-interface Layout {
+interface PageLayout {
   readonly text: string;
   /** Comments in order, and the number of those that are printed. */
   readonly comments: readonly Comment[];
@@ -64,7 +67,7 @@ interface Layout {
 }
 
 /** Something that starts on a line of its own. */
-interface Entry {
+interface LineEntry {
   readonly span: Span;
   /** Prints it at the current indentation; its last line is left open for a trailing comment. */
   readonly print: () => void;
@@ -75,17 +78,17 @@ interface Spanned {
   readonly span: Span;
 }
 
-function put({ lines, indent }: Layout, line: string): void {
+function put({ lines, indent }: PageLayout, line: string): void {
   lines.push(line === "" ? "" : "  ".repeat(indent) + line);
 }
 
-const hasBlankBetween = ({ text }: Layout, from: number, to: number): boolean =>
+const hasBlankBetween = ({ text }: PageLayout, from: number, to: number): boolean =>
   (text.slice(from, to).match(/\n/g) ?? []).length >= 2;
 
-const areOnOneLine = ({ text }: Layout, from: number, to: number): boolean => !text.slice(from, to).includes("\n");
+const areOnOneLine = ({ text }: PageLayout, from: number, to: number): boolean => !text.slice(from, to).includes("\n");
 
 /** The next comment, when it starts before an offset; it counts as printed then. */
-function takeComment(layout: Layout, limit: number): Comment | null {
+function takeComment(layout: PageLayout, limit: number): Comment | null {
   const comment = layout.comments[layout.next];
   if (!comment || comment.start >= limit) return null;
   layout.next++;
@@ -99,13 +102,13 @@ interface Progress {
 }
 
 /** A blank line before what starts at `from`, when the page has one there. */
-function putGap(layout: Layout, progress: Progress, from: number): void {
+function putGap(layout: PageLayout, progress: Progress, from: number): void {
   if (!progress.isFirst && hasBlankBetween(layout, progress.end, from)) put(layout, "");
   progress.isFirst = false;
 }
 
 /** Comments that start before an offset, each on a line of its own. */
-function putComments(layout: Layout, progress: Progress, limit: number): void {
+function putComments(layout: PageLayout, progress: Progress, limit: number): void {
   for (let comment = takeComment(layout, limit); comment; comment = takeComment(layout, limit)) {
     putGap(layout, progress, comment.start);
     put(layout, comment.text);
@@ -114,7 +117,7 @@ function putComments(layout: Layout, progress: Progress, limit: number): void {
 }
 
 /** Prints entries with the comments around and inside them, up to offset `end`. */
-function putEntries(layout: Layout, entries: readonly Entry[], start: number, end: number): void {
+function putEntries(layout: PageLayout, entries: readonly LineEntry[], start: number, end: number): void {
   const progress: Progress = { end: start, isFirst: true };
   for (const entry of entries) {
     putComments(layout, progress, entry.span.start);
@@ -127,7 +130,7 @@ function putEntries(layout: Layout, entries: readonly Entry[], start: number, en
 }
 
 /** A comment inside what was printed on one line goes behind it, as does one that ends its line. */
-function putTrailing(layout: Layout, progress: Progress, entryEnd: number, end: number): void {
+function putTrailing(layout: PageLayout, progress: Progress, entryEnd: number, end: number): void {
   for (let comment = layout.comments[layout.next]; comment; comment = layout.comments[layout.next]) {
     const isInside = comment.start < entryEnd;
     if (!isInside && !(areOnOneLine(layout, entryEnd, comment.start) && comment.start < end)) return;
@@ -138,7 +141,7 @@ function putTrailing(layout: Layout, progress: Progress, entryEnd: number, end: 
 }
 
 /** A comment at the end of the last line; on a line of its own, when that has one already. */
-function putBehind(layout: Layout, comment: Comment): void {
+function putBehind(layout: PageLayout, comment: Comment): void {
   const { lines } = layout;
   const last = lines.pop() ?? "";
   if (!last.includes("//")) lines.push(`${last} ${comment.text}`);
@@ -154,11 +157,11 @@ interface Body {
   readonly span: Span;
   /** Where the head ends in the page's text. */
   readonly headEnd: number;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly LineEntry[];
 }
 
 /** `head {` … `}` around entries; comments before the brace stay inside. */
-function putBody(layout: Layout, { head, span, headEnd, entries }: Body): void {
+function putBody(layout: PageLayout, { head, span, headEnd, entries }: Body): void {
   put(layout, `${head} {`);
   const open = layout.text.indexOf("{", headEnd) + 1;
   // A comment on the line of the opening brace ends that line.
@@ -174,7 +177,7 @@ function putBody(layout: Layout, { head, span, headEnd, entries }: Body): void {
   put(layout, "}");
 }
 
-function putTopLevel(layout: Layout, item: Use | Model | Block): void {
+function putTopLevel(layout: PageLayout, item: Use | Model | Block): void {
   switch (item.kind) {
     case "use":
       return put(layout, `use ${formatExpr(item.path)}`);
@@ -193,14 +196,14 @@ function putTopLevel(layout: Layout, item: Use | Model | Block): void {
   }
 }
 
-function putBlock(layout: Layout, item: Block): void {
+function putBlock(layout: PageLayout, item: Block): void {
   const { text } = layout;
   const { result, name } = item;
   const hasTwoLists = /\)\s*\(/.test(text.slice(name.span.end, text.indexOf("{", name.span.end)));
   const lists = hasTwoLists ? [item.config, item.data] : [item.data];
   const formals = lists.map((list) => `(${list.map(formatFormal).join(", ")})`).join("");
   const axes = result.axes ? `${axisNames(result.axes)} = ` : "";
-  const back: Entry = { span: result.span, print: () => put(layout, `return ${axes}${formatExpr(result.value)}`) };
+  const back: LineEntry = { span: result.span, print: () => put(layout, `return ${axes}${formatExpr(result.value)}`) };
   putBody(layout, {
     head: `${item.kind} ${name.name}${formals}`,
     span: item.span,
@@ -210,8 +213,8 @@ function putBlock(layout: Layout, item: Block): void {
 }
 
 /** Items as entries; dims and parameters that one keyword declared are one entry. */
-function grouped(layout: Layout, list: readonly ModelItem[]): Entry[] {
-  const entries: Entry[] = [];
+function grouped(layout: PageLayout, list: readonly ModelItem[]): LineEntry[] {
+  const entries: LineEntry[] = [];
   for (let i = 0; i < list.length;) {
     const item = mustAt(list, i++);
     if (item.kind !== "dim" && item.kind !== "param") {
@@ -235,7 +238,7 @@ function grouped(layout: Layout, list: readonly ModelItem[]): Entry[] {
 }
 
 /** Whether only a comma (and comments) stands between two declarations. */
-function isCommaBetween({ text }: Layout, a: Spanned, b: Spanned): boolean {
+function isCommaBetween({ text }: PageLayout, a: Spanned, b: Spanned): boolean {
   if (a.span.end > b.span.start) return true;
   return /^\s*,\s*$/.test(text.slice(a.span.end, b.span.start).replace(/\/\/[^\n]*/g, ""));
 }
@@ -251,7 +254,7 @@ function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | un
   return `${declaration} ~ ${formatExpr(item.start)}${set}`;
 }
 
-function putItem(layout: Layout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
+function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
   switch (item.kind) {
     case "data":
       return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);
@@ -287,7 +290,7 @@ function putItem(layout: Layout, item: Exclude<ModelItem, DimDecl | ParamDecl>):
 }
 
 /** A set without arguments keeps its parentheses, if it has them. */
-function formatManifold({ text }: Layout, { name, value, adapt }: ManifoldDecl): string {
+function formatManifold({ text }: PageLayout, { name, value, adapt }: ManifoldDecl): string {
   const isBare =
     value.lists.every((list) => list.length === 0) && !text.slice(value.callee.span.end).trimStart().startsWith("(");
   const set = formatExpr(isBare ? value.callee : value);
@@ -308,7 +311,7 @@ function formatAdapting(clause: AdaptClause): string {
 }
 
 /** Clauses that stand on one line of the page stay on one. */
-function putSection(layout: Layout, item: Section): void {
+function putSection(layout: PageLayout, item: Section): void {
   const lines: [Clause, ...Clause[]][] = [];
   for (const clause of item.clauses) {
     const line = lines.at(-1);
@@ -316,14 +319,14 @@ function putSection(layout: Layout, item: Section): void {
     if (line && last && areOnOneLine(layout, last.span.end, clause.span.start)) line.push(clause);
     else lines.push([clause]);
   }
-  const entries = lines.map((line): Entry => ({
+  const entries = lines.map((line): LineEntry => ({
     span: { ...line[0].span, end: mustAt(line, line.length - 1).span.end },
     print: () => put(layout, line.map((clause) => formatClause(layout, clause)).join(", ")),
   }));
   putBody(layout, { head: item.name.name, span: item.span, headEnd: item.name.span.end, entries });
 }
 
-function formatClause({ text }: Layout, item: Clause): string {
+function formatClause({ text }: PageLayout, item: Clause): string {
   switch (item.kind) {
     case "setting": {
       const { value } = item;
@@ -347,7 +350,7 @@ function formatClause({ text }: Layout, item: Clause): string {
   }
 }
 
-function finished({ lines }: Layout): string {
+function finished({ lines }: PageLayout): string {
   while (lines.at(-1) === "") lines.pop();
   return lines.length ? `${lines.join("\n")}\n` : "";
 }

@@ -5,6 +5,9 @@ import { RightBrace, word } from "./lexer.js";
 import { valueAt } from "../runtime/records.js";
 
 const shown = (token: IToken): string => (token.tokenType === EOF ? "the end of the file" : `\`${token.image}\``);
+/** What stands before, if there is anything. */
+const behind = ({ image }: IToken): string => (image ? ` after \`${image}\`` : "");
+
 const TOP = "`model`, `block`, `connection` or `use`";
 /** What may stand where a body could also end, by the rule. */
 const BODIES: Readonly<Partial<Record<string, string>>> = {
@@ -23,15 +26,14 @@ export const messages: IParserErrorMessageProvider = {
       (expected === RightBrace || expected === word.return) && actual.tokenType !== EOF
         ? (valueAt(BODIES, ruleName) ?? label(expected))
         : label(expected);
-    return `expected ${wanted}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(actual)}`;
+    return `expected ${wanted}${behind(previous)}, found ${shown(actual)}`;
   },
   buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${TOP}, found ${shown(firstRedundant)}`,
   buildNoViableAltMessage: ({ actual, previous, customUserDescription, expectedPathsPerAlt }) => {
     const options = [...new Set(expectedPathsPerAlt.flat().flatMap((path) => (path[0] ? [label(path[0])] : [])))];
     const expected = customUserDescription ?? options.join(", ");
-    return `expected ${expected}${previous.image ? ` after \`${previous.image}\`` : ""}, found ${shown(mustAt(actual, 0))}`;
+    return `expected ${expected}${behind(previous)}, found ${shown(mustAt(actual, 0))}`;
   },
   buildEarlyExitMessage: ({ actual, previous, customUserDescription }) =>
-    `expected ${customUserDescription ?? "more"}${previous.image ? ` after \`${previous.image}\`` : ""}, ` +
-    `found ${shown(mustAt(actual, 0))}`,
+    `expected ${customUserDescription ?? "more"}${behind(previous)}, found ${shown(mustAt(actual, 0))}`,
 };

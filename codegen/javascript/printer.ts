@@ -36,7 +36,7 @@ export function printKernels(kernels: readonly Kernel[]): string {
 }
 
 /** The state of printing one kernel. */
-interface Printing {
+interface JavaScriptPrinting {
   /** The pool of every buffer. */
   readonly pools: ReadonlyMap<string, PoolName>;
   /**
@@ -49,7 +49,7 @@ interface Printing {
 
 function printKernel(kernel: Kernel, i: number): string {
   const offsets = kernel.buffers.map(({ name }, slot) => `${rename(name)} = offsets[${slot}]`).join(", ");
-  const state: Printing = {
+  const state: JavaScriptPrinting = {
     pools: new Map(kernel.buffers.map(({ name, pool }) => [name, pool])),
     arrays: [],
     arrayNames: new Map(),
@@ -68,13 +68,13 @@ function printKernel(kernel: Kernel, i: number): string {
 }
 
 /** Word `index` of a buffer or array. */
-function wordAt(state: Printing, name: string, index: Expr): string {
+function wordAt(state: JavaScriptPrinting, name: string, index: Expr): string {
   const pool = state.pools.get(name);
   const at = printExpr(state, index);
   return pool ? `${pool}[${rename(name)} + ${at}]` : `${state.arrayNames.get(name) ?? rename(name)}[${at}]`;
 }
 
-function printExpr(state: Printing, e: Expr): string {
+function printExpr(state: JavaScriptPrinting, e: Expr): string {
   const expr = (part: Expr): string => printExpr(state, part);
   switch (e.kind) {
     case "const":
@@ -109,10 +109,10 @@ function printExpr(state: Printing, e: Expr): string {
   }
 }
 
-const printStmts = (state: Printing, list: readonly Stmt[], indent: string): string[] =>
+const printStmts = (state: JavaScriptPrinting, list: readonly Stmt[], indent: string): string[] =>
   list.flatMap((s) => printStmt(state, s, indent));
 
-function printStmt(state: Printing, s: Stmt, indent: string): string[] {
+function printStmt(state: JavaScriptPrinting, s: Stmt, indent: string): string[] {
   const expr = (e: Expr): string => printExpr(state, e);
   switch (s.kind) {
     case "let":

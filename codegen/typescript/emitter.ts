@@ -210,7 +210,10 @@ function methods({ plan, local, generates, pairs, computes }: ModelFacts): Metho
   ];
 }
 
-/** The module's text with the plan in its place, put in last: a writer that keeps account of indentation looks at every character of it. */
+/**
+ * The module's text with the plan in its place, put in last: a writer that keeps account of indentation looks at every
+ * character of it.
+ */
 function withPlan(text: string, plan: Plan): string {
   const place = text.lastIndexOf(PLACE);
   const literal = literalOf(JSON.stringify(withoutText(plan)));

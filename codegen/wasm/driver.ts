@@ -150,6 +150,7 @@ const together: readonly Instruction[] = [
   ),
 ];
 
+/** Runs a table of dispatches (see above). */
 export const run: WasmFunction = {
   name: "run",
   params: [table, count, threads, thread, scratch, barrier],

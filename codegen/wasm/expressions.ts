@@ -13,7 +13,7 @@ import type { Expr, Type } from "../../src/kernel/ir.js";
 import { keyOf, linear } from "../../src/kernel/linear.js";
 import * as w from "./instructions.js";
 import type { Instruction } from "./instructions.js";
-import { declare, declareNamed, localOf, put, vectorOf, type Lowering } from "./lowering.js";
+import { declare, declareNamed, localOf, put, vectorOf, type WasmLowering } from "./lowering.js";
 import { floatOperator, vectorOperator, wordOperator, type BinaryExpr } from "./operators.js";
 
 /** An address and an immediate offset from it, in bytes. */
@@ -23,7 +23,7 @@ interface Address {
 }
 
 /** The instruction that computes an expression. What it must compute before stands in the open block. */
-export function lowerExpr(state: Lowering, e: Expr): Instruction {
+export function lowerExpr(state: WasmLowering, e: Expr): Instruction {
   const expr = (part: Expr): Instruction => lowerExpr(state, part);
   const isVector = e.type.lanes === 4;
   switch (e.kind) {
@@ -80,7 +80,7 @@ const isZero = (e: Expr): boolean => e.kind === "splat" && e.a.kind === "const" 
  * Computes an expression once, into a local. Expressions read memory and write nothing, so that a part of one may be
  * computed before the whole.
  */
-function bind(state: Lowering, e: Expr): Expr {
+function bind(state: WasmLowering, e: Expr): Expr {
   if (e.kind === "ref" || e.kind === "const" || (e.kind === "splat" && e.a.kind === "const")) return e;
   const name = `t${state.count}.`;
   const value = lowerExpr(state, e);
@@ -88,7 +88,7 @@ function bind(state: Lowering, e: Expr): Expr {
   return k.ref(name, e.type);
 }
 
-function unary(state: Lowering, e: Extract<Expr, { readonly kind: "unary" }>): Instruction {
+function unary(state: WasmLowering, e: Extract<Expr, { readonly kind: "unary" }>): Instruction {
   const isVector = e.type.lanes === 4;
   if (isElementary(e.op)) {
     const once = (part: Expr): Expr => bind(state, part);
@@ -99,7 +99,7 @@ function unary(state: Lowering, e: Extract<Expr, { readonly kind: "unary" }>): I
   return w.plain(`${isVector ? "f32x4" : "f32"}.${e.op}`, a);
 }
 
-function binary(state: Lowering, e: BinaryExpr): Instruction {
+function binary(state: WasmLowering, e: BinaryExpr): Instruction {
   if (e.op === "pow")
     return lowerExpr(
       state,
@@ -117,7 +117,7 @@ function binary(state: Lowering, e: BinaryExpr): Instruction {
   return vectorOperator(e.op, a, b, distance);
 }
 
-function splat(state: Lowering, a: Expr, type: Type): Instruction {
+function splat(state: WasmLowering, a: Expr, type: Type): Instruction {
   // A splat of a load is one instruction.
   if (a.kind === "load") return load(state, "v128.load32_splat", a);
   if (type.of === "bool") return w.plain("i32x4.splat", w.plain("i32.sub", w.i32(0), lowerExpr(state, a)));
@@ -128,14 +128,14 @@ function splat(state: Lowering, a: Expr, type: Type): Instruction {
 
 type FourExpr = readonly [Expr, Expr, Expr, Expr];
 
-function lanes(state: Lowering, [first, ...others]: FourExpr, shape: "f32x4" | "i32x4"): Instruction {
+function lanes(state: WasmLowering, [first, ...others]: FourExpr, shape: "f32x4" | "i32x4"): Instruction {
   const start = w.plain(`${shape}.splat`, lowerExpr(state, first));
   return others
     .map((item) => lowerExpr(state, item))
     .reduce((packed, item, i) => w.lane(`${shape}.replace_lane`, i + 1, packed, item), start);
 }
 
-function cast(state: Lowering, a: Expr, to: Type): Instruction {
+function cast(state: WasmLowering, a: Expr, to: Type): Instruction {
   const from = a.type.of;
   const inner = lowerExpr(state, a);
   if (to.lanes === 4) {
@@ -151,15 +151,15 @@ function cast(state: Lowering, a: Expr, to: Type): Instruction {
 }
 
 /** A load by that instruction from where a load of the IR reads. */
-const load = (state: Lowering, op: string, e: Extract<Expr, { readonly kind: "load" }>): Instruction =>
+const load = (state: WasmLowering, op: string, e: Extract<Expr, { readonly kind: "load" }>): Instruction =>
   access(state, op, { name: e.from, index: e.index });
 
 /**
- * A load or a store (whose value comes last) of word `index` of a buffer or array. Throws an Error when nothing declares
- * the buffer.
+ * A load or a store (whose value comes last) of word `index` of a buffer or array. Throws an Error when nothing
+ * declares the buffer.
  */
 export function access(
-  state: Lowering,
+  state: WasmLowering,
   op: string,
   place: { readonly name: string; readonly index: Expr },
   ...value: readonly Instruction[]
@@ -175,7 +175,7 @@ export function access(
  * address, and immediate offsets: engines neither reorder sums to find that out, nor add a constant to a word's index
  * while they load.
  */
-function pointerTo(state: Lowering, name: string, base: Instruction, index: Expr): Address {
+function pointerTo(state: WasmLowering, name: string, base: Instruction, index: Expr): Address {
   const sum = linear(index, state.sums);
   const varying = keyOf(sum);
   if (varying === "" || [...sum.terms.keys()].some((term) => state.variables.has(term))) {
@@ -195,7 +195,7 @@ function pointerTo(state: Lowering, name: string, base: Instruction, index: Expr
   return { at: w.get(local), offset };
 }
 
-function addressOf(state: Lowering, base: Instruction, index: Expr): Address {
+function addressOf(state: WasmLowering, base: Instruction, index: Expr): Address {
   if (index.kind === "const") return { at: base, offset: 4 * index.value };
   if (index.kind === "binary" && index.op === "add" && index.b.kind === "const") {
     const inner = addressOf(state, base, index.a);

@@ -30,7 +30,9 @@ interface Opcode {
   readonly code: number;
 }
 
-/** An instruction with its operands. Constructors below make them, and throw an Error for a name that is in no table. */
+/**
+ * An instruction with its operands. Constructors below make them, and throw an Error for a name that is in no table.
+ */
 export type Instruction =
   | { readonly kind: "plain"; readonly op: Opcode; readonly operands: readonly Instruction[] }
   /** `align` is the exponent of the alignment in bytes; `natural` is what the text leaves out. */

@@ -9,7 +9,7 @@ import { run } from "./driver.js";
 import { access, lowerExpr } from "./expressions.js";
 import * as w from "./instructions.js";
 import type { Instruction, Label, Local, WasmFunction, WasmModule } from "./instructions.js";
-import { declare, declareIndex, declareNamed, localOf, put, startLowering, type Lowering } from "./lowering.js";
+import { declare, declareIndex, declareNamed, localOf, put, startLowering, type WasmLowering } from "./lowering.js";
 
 /** The module of some kernels. */
 export interface LoweredKernels {
@@ -77,7 +77,7 @@ function overGroups(group: Local, body: readonly Instruction[]): Instruction {
 }
 
 /** The instructions of a block, whose addresses are known inside it only. */
-function inBlock(state: Lowering, list: readonly Stmt[]): Instruction[] {
+function inBlock(state: WasmLowering, list: readonly Stmt[]): Instruction[] {
   const outside = { added: state.added, code: state.code };
   state.added = [];
   state.code = [];
@@ -92,7 +92,7 @@ function inBlock(state: Lowering, list: readonly Stmt[]): Instruction[] {
 }
 
 /** Puts what a statement does at the end of the open block. */
-function lowerStmt(state: Lowering, s: Stmt): void {
+function lowerStmt(state: WasmLowering, s: Stmt): void {
   switch (s.kind) {
     case "let":
     case "var": {
@@ -137,7 +137,7 @@ function lowerStmt(state: Lowering, s: Stmt): void {
 
 type Loop = Extract<Stmt, { readonly kind: "for" }>;
 
-function lowerLoop(state: Lowering, s: Loop): void {
+function lowerLoop(state: WasmLowering, s: Loop): void {
   const from = lowerExpr(state, s.from);
   const to = lowerExpr(state, s.to);
   const at = declareIndex(state, s.name);

@@ -27,7 +27,7 @@ interface Constant {
 }
 
 /** The state of lowering one kernel. */
-export interface Lowering {
+export interface WasmLowering {
   /** Locals of the function, in the order in which they were declared. */
   readonly locals: Local[];
   /** The local of every name of the kernel in scope. */
@@ -53,7 +53,7 @@ export interface Lowering {
 }
 
 /** The state at the start of a kernel. */
-export const startLowering = (): Lowering => ({
+export const startLowering = (): WasmLowering => ({
   locals: [],
   names: new Map(),
   bases: new Map(),
@@ -70,31 +70,31 @@ export const startLowering = (): Lowering => ({
 const valueType = (type: Type): ValueType => (type.lanes === 4 ? "v128" : type.of === "f32" ? "f32" : "i32");
 
 /** A new local of the function, under just that name. */
-export function declare(state: Lowering, name: string, type: ValueType): Local {
+export function declare(state: WasmLowering, name: string, type: ValueType): Local {
   const local = { name, type };
   state.locals.push(local);
   return local;
 }
 
 /** A new local that a name of the kernel stands for from now on. */
-export function declareNamed(state: Lowering, name: string, type: Type): Local {
+export function declareNamed(state: WasmLowering, name: string, type: Type): Local {
   const local = declare(state, `${name}_${state.count++}`, valueType(type));
   state.names.set(name, local);
   return local;
 }
 
 /** The local of a name of the kernel. Throws an Error when nothing declares it. */
-export function localOf(state: Lowering, name: string): Local {
+export function localOf(state: WasmLowering, name: string): Local {
   const local = state.names.get(name);
   if (!local) throw new Error(`codegen: ${name} is not declared`);
   return local;
 }
 
 /** Puts an instruction at the end of the open block. */
-export const put = (state: Lowering, instruction: Instruction): void => void state.code.push(instruction);
+export const put = (state: WasmLowering, instruction: Instruction): void => void state.code.push(instruction);
 
 /** A vector of four equal words, as a local that is set at the start. Zero is one instruction anywhere. */
-export function vectorOf(state: Lowering, shape: "f32x4" | "i32x4", word: number): Instruction {
+export function vectorOf(state: WasmLowering, shape: "f32x4" | "i32x4", word: number): Instruction {
   const value = w.vector(shape, word);
   if (Object.is(word, 0)) return value;
   const key = `${shape} ${Object.is(word, -0) ? "-0" : word}`;
@@ -107,4 +107,4 @@ export function vectorOf(state: Lowering, shape: "f32x4" | "i32x4", word: number
 }
 
 /** The local of a loop's counter or limit. */
-export const declareIndex = (state: Lowering, name: string): Local => declareNamed(state, name, k.INDEX);
+export const declareIndex = (state: WasmLowering, name: string): Local => declareNamed(state, name, k.INDEX);

@@ -36,7 +36,7 @@ export type Helper = keyof typeof HELPERS;
 export const helperName = (op: Helper, lanes: 1 | 4): string => (lanes === 4 ? `${HELPERS[op]}_4` : HELPERS[op]);
 
 /** The state of printing the body of one function. */
-export interface Printing {
+export interface WgslPrinting {
   /** The pool of every buffer. */
   readonly pools: ReadonlyMap<string, PoolName>;
   readonly vectors: Vectors;
@@ -55,7 +55,9 @@ export interface Printing {
 }
 
 /** The state at the start of a body. */
-export const startPrinting = (given: Pick<Printing, "pools" | "vectors" | "parameters" | "need">): Printing => ({
+export const startPrinting = (
+  given: Pick<WgslPrinting, "pools" | "vectors" | "parameters" | "need">,
+): WgslPrinting => ({
   ...given,
   lines: [],
   shared: [],
@@ -64,13 +66,13 @@ export const startPrinting = (given: Pick<Printing, "pools" | "vectors" | "param
 });
 
 /** What a name of a kernel is called in the module. */
-export const nameOf = (state: Printing, name: string): string => (state.parameters.has(name) ? name : rename(name));
+export const nameOf = (state: WgslPrinting, name: string): string => (state.parameters.has(name) ? name : rename(name));
 
 /** Puts a line at the end of the body. */
-export const put = (state: Printing, text: string): void => void state.lines.push(`${state.indent}${text}`);
+export const put = (state: WgslPrinting, text: string): void => void state.lines.push(`${state.indent}${text}`);
 
 /** Names the value of an expression; temporaries end in `_`, which no name of a kernel does. */
-export function bind(state: Printing, e: Expr): Expr {
+export function bind(state: WgslPrinting, e: Expr): Expr {
   if (e.kind === "ref" || e.kind === "const") return e;
   const name = `t${state.temporaries++}_`;
   put(state, `let ${name} = ${printExpr(state, e)};`);
@@ -78,7 +80,7 @@ export function bind(state: Printing, e: Expr): Expr {
 }
 
 /** Word `index` of a buffer or array, to read or to assign to. */
-export function wordAt(state: Printing, name: string, index: Expr): string {
+export function wordAt(state: WgslPrinting, name: string, index: Expr): string {
   const pool = state.pools.get(name);
   if (pool === undefined) return `${nameOf(state, name)}[${printExpr(state, index)}]`;
   const at = address(state, name, index);
@@ -87,23 +89,23 @@ export function wordAt(state: Printing, name: string, index: Expr): string {
   return pool === "half" ? `bitcast<vec2<f16>>(${four}[((${at}) >> 1u) & 1u])[(${at}) & 1u]` : `${four}[(${at}) & 3u]`;
 }
 
-function address(state: Printing, name: string, index: Expr): string {
+function address(state: WgslPrinting, name: string, index: Expr): string {
   const start = nameOf(state, name);
   return index.kind === "const" && index.value === 0 ? start : `${start} + ${printExpr(state, index)}`;
 }
 
 /**
- * Four words from `index` on as one vec4, for the load or the store `access`; null where the pool is not made of vec4 or
- * they do not lie so.
+ * Four words from `index` on as one vec4, for the load or the store `access`; null where the pool is not made of vec4
+ * or they do not lie so.
  */
-export function vectorAt(state: Printing, name: string, index: Expr, access: Expr | Stmt): string | null {
+export function vectorAt(state: WgslPrinting, name: string, index: Expr, access: Expr | Stmt): string | null {
   const pool = state.pools.get(name);
   return pool !== undefined && state.vectors.pools.has(pool) && state.vectors.aligned.has(access)
     ? `${pool}[(${address(state, name, index)}) >> 2u]`
     : null;
 }
 
-function load(state: Printing, e: Extract<Expr, { readonly kind: "load" }>): string {
+function load(state: WgslPrinting, e: Extract<Expr, { readonly kind: "load" }>): string {
   const isHalf = state.pools.get(e.from) === "half";
   if (e.type.lanes === 1) {
     const word = wordAt(state, e.from, e.index);
@@ -117,14 +119,14 @@ function load(state: Printing, e: Extract<Expr, { readonly kind: "load" }>): str
 }
 
 /** A value as it is stored to a buffer: rounded where the pool is of half precision. */
-export function stored(state: Printing, to: string, value: Expr): string {
+export function stored(state: WgslPrinting, to: string, value: Expr): string {
   const text = printExpr(state, value);
   if (state.pools.get(to) !== "half") return text;
   return value.type.lanes === 4 ? `bitcast<vec2<u32>>(vec4<f16>(${text}))` : `f16(${text})`;
 }
 
 /** An expression as text. Throws an Error for numbers without a literal. */
-export function printExpr(state: Printing, e: Expr): string {
+export function printExpr(state: WgslPrinting, e: Expr): string {
   const expr = (part: Expr): string => printExpr(state, part);
   switch (e.kind) {
     case "const":
@@ -163,7 +165,7 @@ export function printExpr(state: Printing, e: Expr): string {
   }
 }
 
-function unary(state: Printing, e: Extract<Expr, { readonly kind: "unary" }>): string {
+function unary(state: WgslPrinting, e: Extract<Expr, { readonly kind: "unary" }>): string {
   if (e.op === "erf" || e.op === "sin" || e.op === "cos") {
     state.need(e.op, e.type.lanes);
     return `${helperName(e.op, e.type.lanes)}(${printExpr(state, e.a)})`;
@@ -206,7 +208,7 @@ const INFIX = {
   shr: ">>",
 } as const satisfies Readonly<Record<Exclude<BinaryOp, "min" | "max" | "pow">, string>>;
 
-function binary(state: Printing, e: Extract<Expr, { readonly kind: "binary" }>): string {
+function binary(state: WgslPrinting, e: Extract<Expr, { readonly kind: "binary" }>): string {
   if (e.op === "pow")
     return printExpr(
       state,

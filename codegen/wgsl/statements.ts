@@ -1,17 +1,17 @@
 /** Statements of the kernel IR as lines of WGSL. */
 import * as k from "../../src/kernel/build.js";
 import type { Stmt } from "../../src/kernel/ir.js";
-import { bind, nameOf, printExpr, put, stored, vectorAt, wordAt, type Printing } from "./expressions.js";
+import { bind, nameOf, printExpr, put, stored, vectorAt, wordAt, type WgslPrinting } from "./expressions.js";
 
 /** Puts the lines of statements at the end of the body, after so many blanks. */
-export function printStmts(state: Printing, list: readonly Stmt[], indent: string): void {
+export function printStmts(state: WgslPrinting, list: readonly Stmt[], indent: string): void {
   for (const s of list) {
     state.indent = indent;
     printStmt(state, s, indent);
   }
 }
 
-function printStmt(state: Printing, s: Stmt, indent: string): void {
+function printStmt(state: WgslPrinting, s: Stmt, indent: string): void {
   switch (s.kind) {
     case "let":
       put(state, `let ${nameOf(state, s.name)} = ${printExpr(state, s.value)};`);
@@ -52,12 +52,12 @@ function printStmt(state: Printing, s: Stmt, indent: string): void {
 }
 
 /** A block inside of a statement, which goes on behind it. */
-function printInner(state: Printing, list: readonly Stmt[], indent: string): void {
+function printInner(state: WgslPrinting, list: readonly Stmt[], indent: string): void {
   printStmts(state, list, `${indent}  `);
   state.indent = indent;
 }
 
-function printStore(state: Printing, s: Extract<Stmt, { readonly kind: "store" }>): void {
+function printStore(state: WgslPrinting, s: Extract<Stmt, { readonly kind: "store" }>): void {
   const to = s.value.type.lanes === 4 ? vectorAt(state, s.to, s.index, s) : wordAt(state, s.to, s.index);
   if (to !== null) {
     put(state, `${to} = ${stored(state, s.to, s.value)};`);
@@ -71,7 +71,7 @@ function printStore(state: Printing, s: Extract<Stmt, { readonly kind: "store" }
 }
 
 /** The bound is evaluated once: in a block of its own, unless it is a constant. */
-function printLoop(state: Printing, s: Extract<Stmt, { readonly kind: "for" }>, indent: string): void {
+function printLoop(state: WgslPrinting, s: Extract<Stmt, { readonly kind: "for" }>, indent: string): void {
   const isConstant = s.to.kind === "const";
   const name = nameOf(state, s.name);
   const end = isConstant ? printExpr(state, s.to) : `${s.name}_end_`;

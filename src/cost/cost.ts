@@ -11,12 +11,13 @@
  * since it was itself, as in a cache that keeps what was used most recently (Mattson et al. 1970); steps follow each
  * other, so the first touch of a step counts from the last of the one before.
  */
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Origin, Phase } from "../graph/node.js";
 import type { Account } from "./account.js";
 import { classOf, KINDS, type Kind } from "./kinds.js";
 import type { DeviceProfile } from "./profile.js";
 
-/** A share of a step. */
+/** A share of a step: floating-point operations, bytes moved, milliseconds, joules. */
 export interface Share {
   readonly flops: number;
   readonly bytes: number;
@@ -24,6 +25,7 @@ export interface Share {
   readonly joules: number;
 }
 
+/** What a step costs, and for whom. */
 export interface Costs {
   readonly total: Share;
   /** These, and blocks and kinds, are without the overhead. */
@@ -61,63 +63,90 @@ function add(sum: Sum, { flops = 0, bytes = 0, ms = 0, joules = 0 }: Partial<Sha
   sum.joules += joules;
 }
 
+/** A block's path with the numbers of layers as stars: `layers.2.mlp` is `layers.*.mlp`. */
 export const pathOf = (block: string): string => block.replace(/\.\d+(?=\.|$)/g, ".*");
 
-export function costsOf(accounts: readonly Account[], profile: DeviceProfile): Costs {
-  const total = nothing();
-  const perPhase = (): Record<Phase, Sum> => ({ forward: nothing(), backward: nothing(), update: nothing() });
-  const phases = perPhase();
-  const blocks = new Map<string, Sum>();
-  const blockPhases = new Map<string, Record<Phase, Sum>>();
-  const kinds = new Map<Kind, Sum>(KINDS.map((kind) => [kind, nothing()]));
-  const put = (origin: Origin, kind: Kind, share: Partial<Share>): void => {
-    const path = pathOf(origin.block);
-    const block = blocks.get(path) ?? nothing();
-    blocks.set(path, block);
-    const own = blockPhases.get(path) ?? perPhase();
-    blockPhases.set(path, own);
-    for (const sum of [total, phases[origin.phase], block, own[origin.phase], kinds.get(kind)!]) add(sum, share);
-  };
-  const levels = profile.levels.map(({ name }) => ({ name, bytes: 0 }));
-  const nearest = nearestLevels(accounts, profile);
-  let memoryMs = 0;
-  const dispatchMs = new Map<string, number>();
+/** The sums of a step while its dispatches are counted. */
+interface Tally {
+  readonly profile: DeviceProfile;
+  readonly total: Sum;
+  readonly phases: Readonly<Record<Phase, Sum>>;
+  readonly blocks: Map<string, Sum>;
+  readonly blockPhases: Map<string, Readonly<Record<Phase, Sum>>>;
+  readonly kinds: ReadonlyMap<Kind, Sum>;
+  /** Bytes by level, in the order of the profile's. */
+  readonly levels: readonly { readonly name: string; bytes: number }[];
+  readonly dispatchMs: Map<string, number>;
+  memoryMs: number;
+}
 
-  accounts.forEach((account, i) => {
-    const busy = busyOf(account.groups, profile.threads);
-    const paths = new Set([...account.work, ...account.traffic].map(({ origin }) => pathOf(origin.block)));
-    for (const path of paths)
-      dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
-    const work = account.work.map(({ origin, kind, flops }) => ({
-      origin,
-      kind,
-      flops,
-      ms: flops / profile.gflops[classOf[kind]] / 1e6 / busy,
-    }));
-    const traffic = account.traffic.map(({ origin, bytes }, j) => {
-      const at = nearest[i]![j]!;
-      const level = profile.levels[at]!;
-      levels[at]!.bytes += bytes;
-      return { origin, bytes, ms: bytes / level.gbytes / 1e6, joules: bytes * level.pj_per_byte * 1e-12 };
-    });
-    const computing = work.reduce((sum, { ms }) => sum + ms, 0);
-    const moving = traffic.reduce((sum, { ms }) => sum + ms, 0);
-    const bound = moving > computing;
-    const both = profile.threads > 0;
-    if (both || bound) memoryMs += moving;
-    // Bytes serve what the kernel mostly does.
-    const { kind: mostly } = work.reduce((most, one) => (one.ms > most.ms ? one : most), {
-      kind: "copies" as Kind,
-      ms: 0,
-    });
-    for (const { origin, kind, flops, ms } of work)
-      put(origin, kind, { flops, ms: both || !bound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
-    for (const { origin, bytes, ms, joules } of traffic)
-      put(origin, mostly, { bytes, ms: both || bound ? ms : 0, joules });
-  });
+const perPhase = (): Readonly<Record<Phase, Sum>> => ({ forward: nothing(), backward: nothing(), update: nothing() });
+
+/** What the dispatches of a step cost on a machine. */
+export function costsOf(accounts: readonly Account[], profile: DeviceProfile): Costs {
+  const tally: Tally = {
+    profile,
+    total: nothing(),
+    phases: perPhase(),
+    blocks: new Map(),
+    blockPhases: new Map(),
+    kinds: new Map(KINDS.map((kind) => [kind, nothing()])),
+    levels: profile.levels.map(({ name }) => ({ name, bytes: 0 })),
+    dispatchMs: new Map(),
+    memoryMs: 0,
+  };
+  const nearest = nearestLevels(accounts, profile);
+  for (const [i, account] of accounts.entries()) count(tally, account, mustAt(nearest, i));
   const overheadMs = (profile.step_us + accounts.length * profile.dispatch_us) / 1e3;
-  add(total, { ms: overheadMs });
+  add(tally.total, { ms: overheadMs });
+  const { total, phases, blocks, blockPhases, kinds, levels, dispatchMs, memoryMs } = tally;
   return { total, overheadMs, dispatchMs, phases, blocks, blockPhases, kinds, levels, memoryMs };
+}
+
+/** Counts a share for whom it is. */
+function put(
+  { total, phases, blocks, blockPhases, kinds }: Tally,
+  origin: Origin,
+  kind: Kind,
+  share: Partial<Share>,
+): void {
+  const path = pathOf(origin.block);
+  const block = blocks.get(path) ?? nothing();
+  blocks.set(path, block);
+  const blockPhase = blockPhases.get(path) ?? perPhase();
+  blockPhases.set(path, blockPhase);
+  for (const sum of [total, phases[origin.phase], block, blockPhase[origin.phase], mustGet(kinds, kind)])
+    add(sum, share);
+}
+
+/** Counts a dispatch; `nearest` is the level that each of its tensors comes from. */
+function count(tally: Tally, account: Account, nearest: readonly number[]): void {
+  const { profile, dispatchMs } = tally;
+  const paths = new Set([...account.work, ...account.traffic].map(({ origin }) => pathOf(origin.block)));
+  for (const path of paths) dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
+  const busy = busyOf(account.groups, profile.threads);
+  const work = account.work.map((part) => ({
+    ...part,
+    ms: part.flops / profile.gflops[classOf[part.kind]] / 1e6 / busy,
+  }));
+  const traffic = account.traffic.map(({ origin, bytes }, j) => {
+    const at = mustAt(nearest, j);
+    const level = mustAt(profile.levels, at);
+    mustAt(tally.levels, at).bytes += bytes;
+    return { origin, bytes, ms: bytes / level.gbytes / 1e6, joules: bytes * level.pj_per_byte * 1e-12 };
+  });
+  const computing = work.reduce((sum, { ms }) => sum + ms, 0);
+  const moving = traffic.reduce((sum, { ms }) => sum + ms, 0);
+  const isBound = moving > computing;
+  const addsUp = profile.threads > 0;
+  if (addsUp || isBound) tally.memoryMs += moving;
+  // Bytes serve what the kernel mostly does.
+  const none = { kind: "copies" as Kind, ms: 0 };
+  const { kind: mostly } = work.reduce((most, part) => (part.ms > most.ms ? part : most), none);
+  for (const { origin, kind, flops, ms } of work)
+    put(tally, origin, kind, { flops, ms: addsUp || !isBound ? ms : 0, joules: flops * profile.pj_per_flop * 1e-12 });
+  for (const { origin, bytes, ms, joules } of traffic)
+    put(tally, origin, mostly, { bytes, ms: addsUp || isBound ? ms : 0, joules });
 }
 
 /** Of the threads, the share that works while groups are handed out. */
@@ -126,34 +155,38 @@ function busyOf(groups: number, threads: number): number {
   return groups / (Math.ceil(groups / threads) * threads);
 }
 
+/** What was touched, in order. */
+interface Touch {
+  readonly size: number;
+  /** Whether the tensor was not touched again. */
+  isLast: boolean;
+}
+
 /** The level that each tensor of each dispatch comes from, by its number. */
 function nearestLevels(accounts: readonly Account[], { levels }: DeviceProfile): number[][] {
-  interface Touch {
-    readonly size: number;
-    /** Whether the tensor was not touched again. */
-    last: boolean;
-  }
   const touches: Touch[] = [];
-  const found = new Map<string, number>();
+  const lastTouch = new Map<string, { readonly touch: Touch; readonly position: number }>();
   const largest = levels.reduce((most, { bytes }) => Math.max(most, bytes ?? 0), 0);
   /** Bytes of all tensors that were touched since, counted once each; more than any level holds is not told apart. */
-  const since = (position: number | undefined): number => {
-    if (position === undefined) return Number.POSITIVE_INFINITY;
+  const since = (position: number): number => {
     let bytes = 0;
-    for (let i = touches.length - 1; i > position && bytes <= largest; i--)
-      if (touches[i]!.last) bytes += touches[i]!.size;
+    for (let i = touches.length - 1; i > position && bytes <= largest; i--) {
+      const { size, isLast } = touches[i]!;
+      if (isLast) bytes += size;
+    }
     return bytes;
   };
   const pass = (): number[][] =>
     accounts.map(({ traffic }) =>
       traffic.map(({ pool, at, size }) => {
         const key = `${pool} ${at}`;
-        const before = found.get(key);
-        const bytes = since(before) + size;
-        if (before !== undefined) touches[before]!.last = false;
-        found.set(key, touches.length);
-        touches.push({ size, last: true });
-        const level = levels.findIndex((one) => one.bytes !== null && bytes <= one.bytes);
+        const before = lastTouch.get(key);
+        const bytes = (before ? since(before.position) : Number.POSITIVE_INFINITY) + size;
+        if (before) before.touch.isLast = false;
+        const touch = { size, isLast: true };
+        lastTouch.set(key, { touch, position: touches.length });
+        touches.push(touch);
+        const level = levels.findIndex((candidate) => candidate.bytes !== null && bytes <= candidate.bytes);
         return level < 0 ? levels.length - 1 : level;
       }),
     );

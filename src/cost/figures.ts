@@ -15,6 +15,7 @@ export function scaled(value: number, unit: string, prefixes: readonly string[] 
   );
 }
 
+/** "1.24 mJ". */
 export const joules = (value: number): string =>
   value === 0 ? "0 J" : scaled(1e12 * value, "J", ["p", "n", "u", "m", "", "k"]);
 
@@ -29,4 +30,5 @@ export function size(bytes: number): string {
   return `${(bytes / of).toFixed(1)} ${unit}`;
 }
 
+/** "12%", of a share of 1. */
 export const percent = (share: number): string => `${Math.round(100 * share)}%`;

@@ -1,4 +1,5 @@
 /** Work as people speak of it, and as machines do it. */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Node, NodeWith } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
 import { sizeOf } from "../graph/record.js";
@@ -16,12 +17,15 @@ export const KINDS = [
   "elementwise",
   "copies",
 ] as const;
+/** What a kernel does, as a report says it. */
 export type Kind = (typeof KINDS)[number];
 
 /** A product with at most so many rows, columns or terms has little to do with each value that it loads. */
 const NARROW = 24;
 
 /**
+ * The kind of an op. It is long since it is a flat table of all ops, held whole by the type checker.
+ *
  * Composites without a kernel of their own are expanded before a plan is made, and counted as what they are made of.
  */
 export function kindOf(node: Node): Kind {
@@ -94,18 +98,17 @@ export function kindOf(node: Node): Kind {
 /** Rows are what the first operand alone has, columns the second; what both and the result have is many products. */
 function isNarrow({ attrs: { spec }, inputs: [x, y], shape }: NodeWith<"contract">): boolean {
   const { a, b, out } = letters(spec);
+  const sizeOfAxis = (letter: string): number =>
+    a.includes(letter) ? mustAt(x.shape, a.indexOf(letter)) : mustAt(y.shape, b.indexOf(letter));
   const count = (has: (letter: string) => boolean): number =>
-    sizeOf(
-      [...new Set([...a, ...b])]
-        .filter(has)
-        .map((letter) => (a.includes(letter) ? x!.shape[a.indexOf(letter)]! : y!.shape[b.indexOf(letter)]!)),
-    );
+    sizeOf([...new Set([...a, ...b])].filter(has).map(sizeOfAxis));
   const rows = count((letter) => out.includes(letter) && !b.includes(letter));
   const columns = count((letter) => out.includes(letter) && !a.includes(letter));
   const terms = count((letter) => !out.includes(letter));
   return shape.length === 0 || Math.min(rows, columns, terms) <= NARROW;
 }
 
+/** At which of a machine's rates each kind is done. */
 export const classOf: Readonly<Record<Kind, WorkClass>> = {
   products: "product",
   "narrow products": "narrow",

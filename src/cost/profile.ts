@@ -6,6 +6,7 @@ import { valueAt } from "../../runtime/records.js";
 
 /** Classes of work that machines do at different rates. */
 export const WORK = ["product", "narrow", "attention", "mixing", "elementary", "plain"] as const;
+/** A class of work. */
 export type WorkClass = (typeof WORK)[number];
 
 /** A level of memory. Energy is of the level alone: what lies nearer is paid when it is read there. */
@@ -19,10 +20,12 @@ export interface Level {
   readonly pj_per_byte: number;
 }
 
+/** A machine, as `mhc cost --device` and the cost section of a page name it. */
 export interface DeviceProfile {
   readonly format: 1;
   /** Its name on the command line. */
   readonly name: string;
+  /** What it is, for people. */
   readonly title: string;
   /** Whose plan runs there. */
   readonly device: "wasm" | "webgpu" | "javascript";
@@ -54,10 +57,13 @@ export interface DeviceProfile {
   readonly kernels?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** When and on what it was measured; null for figures of publications. */
   readonly measured: string | null;
+  /** Where its figures are from. */
   readonly sources: readonly string[];
 }
 
-/** What is wrong with a profile from a file, or null. */
+/**
+ * What is wrong with a profile from a file, or null. Rules in the order of the fields, each with its own sentence.
+ */
 export function faultOf(value: unknown): string | null {
   if (typeof value !== "object" || value === null) return "it is no object";
   const profile = value as Readonly<Record<string, unknown>>;

@@ -35,6 +35,7 @@ const reached = (peak: number): DeviceProfile["gflops"] => ({
   plain: peak / 4,
 });
 
+/** The profiles that come with mhc. */
 export const profiles: readonly DeviceProfile[] = [
   {
     format: 1,

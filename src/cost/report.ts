@@ -5,8 +5,9 @@
 import { bytesOfPools, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
 import { leastShare } from "../../runtime/prices.js";
 import type { Phase } from "../graph/node.js";
+import { sizeOf } from "../graph/record.js";
 import type { Accounted } from "./account.js";
-import { costsOf, pathOf, type Share } from "./cost.js";
+import { costsOf, pathOf, type Costs, type Share } from "./cost.js";
 import { percent, size } from "./figures.js";
 import type { DeviceProfile } from "./profile.js";
 
@@ -18,6 +19,7 @@ export interface TokenShare {
   readonly time_ms: number;
 }
 
+/** A block's share of a step. */
 export interface BlockCost extends TokenShare {
   /** "layers.*.mlp"; "" for what belongs to the page itself. */
   readonly block: string;
@@ -26,6 +28,7 @@ export interface BlockCost extends TokenShare {
   readonly ms_by_phase: Readonly<Record<Phase, number>>;
 }
 
+/** What `mhc cost` prints; its JSON has these keys. */
 export interface CostReport extends TokenShare {
   readonly name: string;
   /** The device profile's. */
@@ -72,44 +75,25 @@ export interface Costed {
   readonly accounts: ((device: string, entry: string) => Accounted) | null;
 }
 
-/** The report of a spec that was compiled for the profile's device; throws when it was not. */
+const NONE: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
+const IDLE: BlockCost["ms_by_phase"] = { forward: 0, backward: 0, update: 0 };
+
+/** The report of a spec that was compiled for the profile's device; throws an Error when it was not. */
 export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
-  const { plan, accounts } = compiled;
+  const { plan, accounts: accountsOf } = compiled;
   const device = plan?.devices[profile.device];
-  if (!plan || !accounts || !device) throw new Error(`cost: the spec is not compiled for ${profile.device}`);
+  if (!plan || !accountsOf || !device) throw new Error(`cost: the spec is not compiled for ${profile.device}`);
   const entry = "train" in device.entries ? "train" : "vjp";
-  const { accounts: own, peak } = accounts(profile.device, entry);
-  const costs = costsOf(own, profile);
+  const { accounts, peak } = accountsOf(profile.device, entry);
+  const costs = costsOf(accounts, profile);
   const tokens = plan.train ? tokensOf(plan) : 1;
-  const unit = plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example";
   const perToken = ({ flops, bytes, joules, ms }: Share): TokenShare => ({
     flops_per_token: flops / tokens,
     bytes_per_token: bytes / tokens,
     joules_per_token: joules / tokens,
     time_ms: ms,
   });
-  const declared = new Map<string, number>();
-  for (const { name, shape } of plan.parameters) {
-    const block = pathOf(name.slice(0, Math.max(0, name.lastIndexOf("."))));
-    declared.set(block, (declared.get(block) ?? 0) + shape.reduce((size, axis) => size * axis, 1));
-  }
-  const blocks = new Set([...costs.blocks.keys(), ...declared.keys()]);
-  const none: Share = { flops: 0, bytes: 0, ms: 0, joules: 0 };
-  const idle = { forward: 0, backward: 0, update: 0 };
-  const msOf = (block: string): BlockCost["ms_by_phase"] => {
-    const own = costs.blockPhases.get(block);
-    return own ? { forward: own.forward.ms, backward: own.backward.ms, update: own.update.ms } : idle;
-  };
-  const overhead = perToken({ ...none, ms: costs.overheadMs });
-  const byBlock: BlockCost[] = [
-    ...Array.from(blocks, (block) => ({
-      block,
-      parameters: declared.get(block) ?? 0,
-      ...perToken(costs.blocks.get(block) ?? none),
-      ms_by_phase: msOf(block),
-    })),
-    { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: idle },
-  ];
+  const overhead = perToken({ ...NONE, ms: costs.overheadMs });
   const report: CostReport = {
     name: plan.name,
     device: profile.name,
@@ -117,18 +101,21 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
     measured: profile.measured,
     entry,
     tokens,
-    unit,
+    unit: plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example",
     parameters: parametersOf(plan),
     ...perToken(costs.total),
     memory_bytes: bytesOfPools(device.pools),
-    dispatches: own.length,
+    dispatches: accounts.length,
     overhead_ms: costs.overheadMs,
     memory_ms: costs.memoryMs,
     by_phase: [
       ...(["forward", "backward", "update"] as const).map((phase) => ({ phase, ...perToken(costs.phases[phase]) })),
       { phase: OVERHEAD, ...overhead },
     ],
-    by_block: byBlock.toSorted((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
+    by_block: [
+      ...blockCosts(plan, costs, perToken),
+      { block: OVERHEAD, parameters: 0, ...overhead, ms_by_phase: IDLE },
+    ].toSorted((a, b) => b.time_ms - a.time_ms || b.flops_per_token - a.flops_per_token),
     by_kind: [
       ...[...costs.kinds]
         .filter(([, { flops, bytes }]) => flops + bytes > 0)
@@ -140,6 +127,27 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
     advice: [],
   };
   return { ...report, advice: [...adviceOn(report, profile), ...shrinkingOn(plan)] };
+}
+
+/** Every block that computes something or has parameters, in no order of cost. */
+function blockCosts(plan: Plan, costs: Costs, perToken: (share: Share) => TokenShare): BlockCost[] {
+  const parameters = new Map<string, number>();
+  for (const { name, shape } of plan.parameters) {
+    const block = pathOf(name.slice(0, Math.max(0, name.lastIndexOf("."))));
+    parameters.set(block, (parameters.get(block) ?? 0) + sizeOf(shape));
+  }
+  const blocks = new Set([...costs.blocks.keys(), ...parameters.keys()]);
+  return Array.from(blocks, (block) => {
+    const phases = costs.blockPhases.get(block);
+    return {
+      block,
+      parameters: parameters.get(block) ?? 0,
+      ...perToken(costs.blocks.get(block) ?? NONE),
+      ms_by_phase: phases
+        ? { forward: phases.forward.ms, backward: phases.backward.ms, update: phases.update.ms }
+        : IDLE,
+    };
+  });
 }
 
 /** What may still be switched off, and what has been. */
@@ -166,7 +174,7 @@ function memoryOf(
   peak: { readonly work: number; readonly streams: number },
 ): CostReport["memory"] {
   const parameters = 4 * parametersOf(plan);
-  const states = 4 * plan.states.reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+  const states = 4 * plan.states.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const work = wordBytes.work * pools.work + wordBytes.half * pools.half;
   return [
     { kind: "parameters", bytes: parameters },
@@ -207,8 +215,8 @@ function adviceOn(report: CostReport, { memory_bytes: room, threads }: DevicePro
       `a step needs ${size(report.memory_bytes)} of ${size(room)}: a smaller batch, or \`memory <= …\` in the ` +
         "train section, which computes activations again",
     );
-  const streams = report.memory.find(({ kind }) => kind === "streams")!;
-  if (streams.bytes >= 0.4 * report.memory_bytes)
+  const streams = report.memory.find(({ kind }) => kind === "streams");
+  if (streams && streams.bytes >= 0.4 * report.memory_bytes)
     said.push(
       `streams are ${percent(streams.bytes / report.memory_bytes)} of the memory: \`recompute = auto\` keeps ` +
         "few of them",

@@ -12,11 +12,19 @@ const WIDEST = 120;
 const BEFORE = 50;
 
 /** East Asian wide and full-width characters, by block. */
-const WIDE =
-  /^[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18d8f}\u{1b000}-\u{1b2ff}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]/u;
+const WIDE = new RegExp(
+  "^[" +
+    String.raw`\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf` +
+    String.raw`\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60` +
+    String.raw`\uffe0-\uffe6\u{16fe0}-\u{18d8f}\u{1b000}-\u{1b2ff}\u{1f200}-\u{1f2ff}` +
+    String.raw`\u{20000}-\u{3fffd}` +
+    "]",
+  "u",
+);
 const EMOJI = /^\p{Emoji_Presentation}|^\p{Regional_Indicator}|\ufe0f/u;
 const UNSEEN = /^[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Cs}]/u;
 
+/** A character as it is shown. */
 interface Cell {
   readonly text: string;
   readonly columns: number;
@@ -38,7 +46,7 @@ function cellsOf(line: string): Cell[] {
     const end = start + segment.length;
     if (segment === "\t") return { text: TAB, columns: TAB.length, start, end };
     if (UNSEEN.test(segment)) {
-      const text = `<U+${segment.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}>`;
+      const text = `<U+${(segment.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}>`;
       return { text, columns: text.length, start, end };
     }
     return {

@@ -5,6 +5,7 @@
  */
 import type { Span } from "./span.js";
 
+/** An error ends compiling, a warning does not. */
 export type Severity = "error" | "warning";
 
 /** A second place worth showing: "w is declared here". `span` null for a note without a place. */
@@ -13,10 +14,14 @@ export interface Note {
   readonly span: Span | null;
 }
 
+/** One thing that is wrong with a page. */
 export interface Diagnostic {
+  /** A code of the table: `MHC203`. */
   readonly code: string;
   readonly severity: Severity;
+  /** What is wrong, in the words of the page. */
   readonly message: string;
+  /** The place that it is about. */
   readonly span: Span;
   readonly notes: readonly Note[];
   /** What to do about it, in one sentence; null when nothing better than the message is known. */

@@ -7,8 +7,10 @@ import type { Span } from "./span.js";
 import { underlined } from "./columns.js";
 import type { Diagnostic } from "./diagnostic.js";
 
+/** The text of a file by its name; undefined when it is not at hand. */
 export type Sources = (file: string) => string | undefined;
 
+/** A place in a text as editors count it. */
 export interface Position {
   /** From 1. */
   readonly line: number;
@@ -24,6 +26,7 @@ export function positionOf(text: string, offset: number): Position {
 }
 const MARK = "\ufeff";
 
+/** A diagnostic for people, over several lines; with `color` in the colors of terminals. */
 export function render(
   diagnostic: Diagnostic,
   sources: Sources,
@@ -43,6 +46,7 @@ export function render(
   return out.join("\n");
 }
 
+/** The line that a place is in, underlined there. */
 function frame(span: Span, sources: Sources, paint: (text: string) => string): string[] {
   const text = sources(span.file);
   if (text === undefined) return [`  --> ${span.file}`];

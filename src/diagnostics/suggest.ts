@@ -1,7 +1,10 @@
-/**
- * "Did you mean": the nearest of some names by edit distance with transpositions, when it is near enough to be a slip.
- */
+/** "Did you mean": guesses what a misspelt name was to be. */
+import { mustAt } from "../../runtime/lookup.js";
 
+/**
+ * The nearest of some names by edit distance with transpositions, letters' size aside, when it is near enough to be a
+ * slip: a third of the letters, one at least. Null when none is, or the name is among them.
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | null {
   let best: { name: string; distance: number } | null = null;
   for (const candidate of candidates) {
@@ -14,19 +17,22 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   return best && best.name !== name ? best.name : null;
 }
 
-/** Optimal string alignment distance. */
+/** Optimal string alignment distance, a row of its table at a time. */
 function edits(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  let above: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
-    const row = [i];
+    const [twoAbove, oneAbove] = [above, row];
+    let cost = i;
+    row = [cost];
     for (let j = 1; j <= b.length; j++) {
       const change = a[i - 1] === b[j - 1] ? 0 : 1;
-      let cost = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + change);
+      cost = Math.min(mustAt(oneAbove, j) + 1, cost + 1, mustAt(oneAbove, j - 1) + change);
       if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        cost = Math.min(cost, rows[i - 2]![j - 2]! + 1);
+        cost = Math.min(cost, mustAt(twoAbove, j - 2) + 1);
       row.push(cost);
     }
-    rows.push(row);
+    above = oneAbove;
   }
-  return rows[a.length]![b.length]!;
+  return mustAt(row, b.length);
 }

@@ -6,14 +6,16 @@
 import type { Span } from "./span.js";
 import type { Diagnostic, Note, Severity } from "./diagnostic.js";
 
-interface Row {
+/** What a code says in general. */
+interface CodeRow {
   readonly severity: Severity;
   readonly title: string;
 }
 
-const error = (title: string): Row => ({ severity: "error", title });
-const warning = (title: string): Row => ({ severity: "warning", title });
+const error = (title: string): CodeRow => ({ severity: "error", title });
+const warning = (title: string): CodeRow => ({ severity: "warning", title });
 
+/** Every code, with how severe it is and what it is about. */
 export const table = {
   MHC101: error("a character that no token begins with"),
   MHC102: error("a string without an end"),
@@ -64,8 +66,9 @@ export const table = {
   MHC504: error("a budget that cannot be met"),
   MHC505: error("something that cannot be shrunk"),
   MHC601: error("something that a target does not have"),
-} as const satisfies Readonly<Record<string, Row>>;
+} as const satisfies Readonly<Record<string, CodeRow>>;
 
+/** A code of the table. */
 export type Code = keyof typeof table;
 
 /** A diagnostic with a code of the table. */

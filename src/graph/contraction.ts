@@ -3,6 +3,7 @@
  * multiplications, found exhaustively for up to six factors and greedily above. What stands in one factor only is
  * summed before it is multiplied; where nothing is summed a product is elementwise; scalars come last.
  */
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "./builder.js";
 import type { Node } from "./node.js";
 
@@ -14,13 +15,18 @@ export interface Labelled {
 
 const EXHAUSTIVE = 6;
 
+/** Notes the size of every label of a tensor. */
+function noteSizes(sizes: Map<string, number>, { node, labels }: Labelled): void {
+  for (const [i, label] of labels.entries()) sizes.set(label, mustAt(node.shape, i));
+}
+
 /**
- * The product of `factors`, summed over every label that is not in `out`. Labels of `out` that no factor has are an
- * error.
+ * The product of `factors`, summed over every label that is not in `out`, with the axes of `out` in their order. Throws
+ * an Error for a label of `out` that no factor has.
  */
 export function contractAll(b: Builder, factors: readonly Labelled[], out: readonly string[]): Labelled {
   const sizes = new Map<string, number>();
-  for (const { node, labels } of factors) labels.forEach((label, i) => sizes.set(label, node.shape[i]!));
+  for (const factor of factors) noteSizes(sizes, factor);
   for (const label of out) if (!sizes.has(label)) throw new Error(`graph: no factor has the axis ${label}`);
   const scalars = factors.filter(({ labels }) => labels.length === 0);
   const tensors = factors.filter(({ labels }) => labels.length > 0);
@@ -53,8 +59,8 @@ export function arrange(b: Builder, x: Labelled, out: readonly string[]): Labell
 /** Repeats a labelled tensor over the labels that it lacks. */
 export function spread(b: Builder, x: Labelled, out: readonly string[], sizes: ReadonlyMap<string, number>): Node {
   const shape = out.map((label) => {
-    const own = x.labels.indexOf(label);
-    return own >= 0 ? x.node.shape[own]! : sizes.get(label)!;
+    const axis = x.labels.indexOf(label);
+    return axis >= 0 ? mustAt(x.node.shape, axis) : mustGet(sizes, label);
   });
   return b.broadcast(
     x.node,
@@ -63,80 +69,83 @@ export function spread(b: Builder, x: Labelled, out: readonly string[], sizes: R
   );
 }
 
+/** A factor by its number, or the product of two trees. */
 type Tree = number | readonly [Tree, Tree];
 
 const union = (a: ReadonlySet<string>, b: ReadonlySet<string>): Set<string> => new Set([...a, ...b]);
 const volume = (labels: Iterable<string>, sizes: ReadonlyMap<string, number>): number =>
-  [...labels].reduce((product, label) => product * sizes.get(label)!, 1);
+  [...labels].reduce((product, label) => product * mustGet(sizes, label), 1);
 
 /** Labels that survive when the factors of `mask` are multiplied: those of the result or of another factor. */
-function surviving(mask: number, all: readonly ReadonlySet<string>[], out: ReadonlySet<string>): Set<string> {
-  const own = new Set<string>();
+function surviving(mask: number, factors: readonly ReadonlySet<string>[], out: ReadonlySet<string>): Set<string> {
+  const multiplied = new Set<string>();
   const needed = new Set(out);
-  all.forEach((labels, i) => labels.forEach((label) => (mask & (1 << i) ? own : needed).add(label)));
-  return new Set([...own].filter((label) => needed.has(label)));
+  factors.forEach((labels, i) => labels.forEach((label) => (mask & (1 << i) ? multiplied : needed).add(label)));
+  return new Set([...multiplied].filter((label) => needed.has(label)));
 }
 
+/** The tree of least work: over all trees for a few factors. */
 function order(
-  all: readonly ReadonlySet<string>[],
+  factors: readonly ReadonlySet<string>[],
   out: ReadonlySet<string>,
   sizes: ReadonlyMap<string, number>,
 ): Tree {
-  if (all.length > EXHAUSTIVE) return greedy(all, out, sizes);
+  if (factors.length > EXHAUSTIVE) return greedy(factors, out, sizes);
   const best = new Map<number, { cost: number; tree: Tree }>();
-  all.forEach((_, i) => best.set(1 << i, { cost: 0, tree: i }));
-  const full = (1 << all.length) - 1;
+  factors.forEach((_, i) => best.set(1 << i, { cost: 0, tree: i }));
+  const full = (1 << factors.length) - 1;
   for (let mask = 1; mask <= full; mask++) {
     if (best.has(mask)) continue;
     for (let left = (mask - 1) & mask; left > 0; left = (left - 1) & mask) {
       const right = mask ^ left;
       if (left > right) continue;
-      const a = best.get(left)!;
-      const c = best.get(right)!;
-      const work = volume(union(surviving(left, all, out), surviving(right, all, out)), sizes);
+      const a = mustGet(best, left);
+      const c = mustGet(best, right);
+      const work = volume(union(surviving(left, factors, out), surviving(right, factors, out)), sizes);
       const cost = a.cost + c.cost + work;
-      const known = best.get(mask);
-      if (!known || cost < known.cost) best.set(mask, { cost, tree: [a.tree, c.tree] });
+      const before = best.get(mask);
+      if (!before || cost < before.cost) best.set(mask, { cost, tree: [a.tree, c.tree] });
     }
   }
-  return best.get(full)!.tree;
+  return mustGet(best, full).tree;
 }
 
 function greedy(
-  all: readonly ReadonlySet<string>[],
+  factors: readonly ReadonlySet<string>[],
   out: ReadonlySet<string>,
   sizes: ReadonlyMap<string, number>,
 ): Tree {
-  let live = all.map((labels, i) => ({ labels: new Set(labels), tree: i as Tree }));
-  while (live.length > 1) {
+  let remaining = factors.map((labels, i) => ({ labels: new Set(labels), tree: i as Tree }));
+  while (remaining.length > 1) {
     let best = { cost: Number.POSITIVE_INFINITY, i: 0, j: 1 };
-    for (let i = 0; i < live.length; i++) {
-      for (let j = i + 1; j < live.length; j++) {
-        const cost = volume(union(live[i]!.labels, live[j]!.labels), sizes);
+    for (const [i, a] of remaining.entries()) {
+      for (let j = i + 1; j < remaining.length; j++) {
+        const cost = volume(union(a.labels, mustAt(remaining, j).labels), sizes);
         if (cost < best.cost) best = { cost, i, j };
       }
     }
     const { i, j } = best;
-    const rest = live.filter((_, at) => at !== i && at !== j);
-    const needed = rest.reduce((labels, item) => union(labels, item.labels), new Set(out));
-    const labels = new Set([...union(live[i]!.labels, live[j]!.labels)].filter((label) => needed.has(label)));
-    live = [...rest, { labels, tree: [live[i]!.tree, live[j]!.tree] }];
+    const [a, c] = [mustAt(remaining, i), mustAt(remaining, j)];
+    const others = remaining.filter((_, at) => at !== i && at !== j);
+    const needed = others.reduce((labels, item) => union(labels, item.labels), new Set(out));
+    const labels = new Set([...union(a.labels, c.labels)].filter((label) => needed.has(label)));
+    remaining = [...others, { labels, tree: [a.tree, c.tree] }];
   }
-  return live[0]!.tree;
+  return mustAt(remaining, 0).tree;
 }
 
 function build(b: Builder, tree: Tree, factors: readonly Labelled[], needed: ReadonlySet<string>): Labelled {
-  if (typeof tree === "number") return sumTo(b, factors[tree]!, needed);
+  if (typeof tree === "number") return sumTo(b, mustAt(factors, tree), needed);
   const [left, right] = tree;
   const labelsOf = (part: Tree): Set<string> =>
-    typeof part === "number" ? new Set(factors[part]!.labels) : union(labelsOf(part[0]), labelsOf(part[1]));
+    typeof part === "number" ? new Set(mustAt(factors, part).labels) : union(labelsOf(part[0]), labelsOf(part[1]));
   const a = build(b, left, factors, union(needed, labelsOf(right)));
   const c = build(b, right, factors, union(needed, labelsOf(left)));
-  const all = [...union(new Set(a.labels), new Set(c.labels))];
-  const kept = all.filter((label) => needed.has(label));
-  if (kept.length === all.length) return multiply(b, a, c);
+  const labels = [...union(new Set(a.labels), new Set(c.labels))];
+  const kept = labels.filter((label) => needed.has(label));
+  if (kept.length === labels.length) return multiply(b, a, c);
   const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  const letter = (label: string): string => letters[all.indexOf(label)]!;
+  const letter = (label: string): string => letters.charAt(labels.indexOf(label));
   const spec = `${a.labels.map(letter).join("")},${c.labels.map(letter).join("")}->${kept.map(letter).join("")}`;
   return { node: b.contract(spec, a.node, c.node), labels: kept };
 }
@@ -155,6 +164,6 @@ export function multiply(b: Builder, x: Labelled, y: Labelled): Labelled {
   const [most, least] = y.labels.length > x.labels.length ? [y, x] : [x, y];
   const labels = [...most.labels, ...least.labels.filter((label) => !most.labels.includes(label))];
   const sizes = new Map<string, number>();
-  for (const part of [x, y]) part.labels.forEach((label, i) => sizes.set(label, part.node.shape[i]!));
+  for (const part of [x, y]) noteSizes(sizes, part);
   return { node: b.mul(spread(b, x, labels, sizes), spread(b, y, labels, sizes)), labels };
 }

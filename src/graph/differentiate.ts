@@ -2,6 +2,7 @@
  * Reverse-mode differentiation: walks back from the outputs, asking each op's row in the table for the cotangents of
  * its inputs. Only nodes between an output and a wanted leaf are visited.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "./builder.js";
 import type { Node } from "./node.js";
 import { opTable } from "./ops.js";
@@ -9,8 +10,8 @@ import type { OpRecord } from "./record.js";
 import { topological } from "./topology.js";
 
 /**
- * Cotangents of `wrt` for cotangents of `outputs`. What does not depend on an output gets zeros; through what is `held`
- * nothing goes.
+ * Cotangents of `wrt` from those of `outputs`, each of its node's shape. What no output depends on gets zeros, and
+ * nothing goes through nodes of `held`. Throws an Error that names an op without a derivative.
  */
 export function vjp(
   b: Builder,
@@ -24,14 +25,14 @@ export function vjp(
   const active = new Set<Node>();
   for (const node of order)
     if (wanted.has(node) || (!held.has(node) && node.inputs.some((input) => active.has(input)))) active.add(node);
-  const found = new Map<Node, Node>();
+  const reached = new Map<Node, Node>();
   const add = (node: Node, cotangent: Node): void => {
-    const before = found.get(node);
-    found.set(node, before ? b.add(before, cotangent) : cotangent);
+    const before = reached.get(node);
+    reached.set(node, before ? b.add(before, cotangent) : cotangent);
   };
-  outputs.forEach((output, i) => add(output, cotangents[i]!));
+  for (const [i, output] of outputs.entries()) add(output, mustAt(cotangents, i));
   for (const node of order.reverse()) {
-    const cotangent = found.get(node);
+    const cotangent = reached.get(node);
     if (!cotangent || !active.has(node) || node.inputs.length === 0) continue;
     if (node.inputs.every((input) => !active.has(input))) continue;
     const record = opTable[node.op] as OpRecord<typeof node.op>;
@@ -44,9 +45,9 @@ export function vjp(
       });
     });
   }
-  return wrt.map((node) => found.get(node) ?? b.fill(0, node.shape));
+  return wrt.map((node) => reached.get(node) ?? b.fill(0, node.shape));
 }
 
-/** Gradients of a scalar, times `scale`. */
+/** Gradients of a scalar by `wrt`, each of its node's shape, times `scale`. */
 export const gradients = (b: Builder, loss: Node, wrt: readonly Node[], scale = b.constant(1)): Node[] =>
   vjp(b, [loss], [scale], wrt);

@@ -29,7 +29,9 @@ export interface Sample {
   readonly kinks?: readonly number[];
 }
 
-/** One use of an op that the generated tests make: its attributes, samples of its operands, the shape where it is said. */
+/**
+ * One use of an op that the generated tests make: its attributes, samples of its operands, the shape where it is said.
+ */
 export interface Case<Attrs = Attributes[Op]> {
   readonly attrs: Attrs;
   readonly inputs: readonly Sample[];
@@ -38,8 +40,8 @@ export interface Case<Attrs = Attributes[Op]> {
 
 /**
  * All that the compiler knows about one op. An op is added by a key of `Attributes` in `node.ts` and a record of this
- * shape in the table; the generated tests of `test/graph/ops.test.ts` then compare its evaluation with its expansion and
- * its derivative with finite differences, on every case.
+ * shape in the table; the generated tests of `test/graph/ops.test.ts` then compare its evaluation with its expansion
+ * and its derivative with finite differences, on every case.
  */
 export interface OpRecord<K extends Op> {
   /** Shape and dtype of the result, or the reason why the inputs are wrong (which becomes the message of an error). */

@@ -4,10 +4,12 @@
  * by unification. Two sizes agree when they are the same polynomial, or when both have a number and it is the same.
  */
 
+/** A size that unification is to find. */
 export interface SizeVariable {
   readonly kind: "variable";
   /** What to call it in a message. */
   readonly name: string;
+  /** What it was found to be; null as long as it is free. */
   bound: Size | null;
 }
 
@@ -18,6 +20,7 @@ export interface Term {
   readonly atoms: readonly string[];
 }
 
+/** A sum of products of atoms. */
 export interface Polynomial {
   readonly kind: "polynomial";
   readonly terms: readonly Term[];
@@ -25,33 +28,38 @@ export interface Polynomial {
   readonly value: number | null;
 }
 
+/** A size, or what stands for one that is not known yet. */
 export type Size = Polynomial | SizeVariable;
 
+/** A size that is a number. */
 export const known = (value: number): Polynomial => ({
   kind: "polynomial",
   terms: value === 0 ? [] : [{ coefficient: value, atoms: [] }],
   value,
 });
+/** A size that is a name: a dim, or a fact of the data, whose value may be missing. */
 export const atom = (name: string, value: number | null): Polynomial => ({
   kind: "polynomial",
   terms: [{ coefficient: 1, atoms: [name] }],
   value,
 });
+/** A free variable. */
 export const variable = (name: string): SizeVariable => ({ kind: "variable", name, bound: null });
 
+/** What a size stands for: a polynomial, or a variable that is free. */
 export function resolve(size: Size): Size {
-  let at = size;
-  while (at.kind === "variable" && at.bound) at = at.bound;
-  return at;
+  let target = size;
+  while (target.kind === "variable" && target.bound) target = target.bound;
+  return target;
 }
 
 /** The number behind a size; null when it is a variable still, or a fact is missing. */
 export function valueOf(size: Size): number | null {
-  const found = resolve(size);
-  return found.kind === "polynomial" ? found.value : null;
+  const target = resolve(size);
+  return target.kind === "polynomial" ? target.value : null;
 }
 
-/** The number behind a size that is known by now. */
+/** The number behind a size that is known by now. Throws an Error that shows it when it is not. */
 export function numberOf(size: Size): number {
   const value = valueOf(size);
   if (value === null) throw new Error(`model: the size ${show(size)} is not known`);
@@ -67,24 +75,27 @@ function collect(terms: readonly Term[], value: number | null): Polynomial {
     const before = sums.get(keyOf(term));
     sums.set(keyOf(term), { coefficient: (before?.coefficient ?? 0) + term.coefficient, atoms: term.atoms });
   }
-  const left = [...sums.values()].filter(({ coefficient }) => coefficient !== 0);
-  left.sort((a, b) => b.atoms.length - a.atoms.length || (keyOf(a) < keyOf(b) ? -1 : 1));
-  return { kind: "polynomial", terms: left, value };
+  const nonzero = [...sums.values()].filter(({ coefficient }) => coefficient !== 0);
+  nonzero.sort((a, b) => b.atoms.length - a.atoms.length || (keyOf(a) < keyOf(b) ? -1 : 1));
+  return { kind: "polynomial", terms: nonzero, value };
 }
 
 const both = (a: Polynomial, b: Polynomial, f: (x: number, y: number) => number): number | null =>
   a.value === null || b.value === null ? null : f(a.value, b.value);
 
+/** a + b */
 export const add = (a: Polynomial, b: Polynomial): Polynomial =>
   collect(
     [...a.terms, ...b.terms],
     both(a, b, (x, y) => x + y),
   );
+/** a - b */
 export const subtract = (a: Polynomial, b: Polynomial): Polynomial =>
   collect(
     [...a.terms, ...b.terms.map((term) => ({ ...term, coefficient: -term.coefficient }))],
     both(a, b, (x, y) => x - y),
   );
+/** a * b */
 export const multiply = (a: Polynomial, b: Polynomial): Polynomial =>
   collect(
     a.terms.flatMap((x) =>
@@ -97,8 +108,8 @@ export const multiply = (a: Polynomial, b: Polynomial): Polynomial =>
 export function divide(a: Polynomial, b: Polynomial): Polynomial | null {
   const value = both(a, b, (x, y) => x / y);
   if (value !== null && !Number.isInteger(value)) return null;
-  const divisor = b.terms.length === 1 ? b.terms[0]! : null;
-  if (divisor) {
+  const [divisor, another] = b.terms;
+  if (divisor && !another) {
     const quotients = a.terms.map((term): Term | null => {
       const atoms = [...term.atoms];
       for (const name of divisor.atoms) {
@@ -140,10 +151,10 @@ export function unify(a: Size, b: Size): boolean {
 
 /** `4 * width`; a variable shows its name. */
 export function show(size: Size): string {
-  const found = resolve(size);
-  if (found.kind === "variable") return found.name;
-  if (found.terms.length === 0) return "0";
-  return found.terms
+  const target = resolve(size);
+  if (target.kind === "variable") return target.name;
+  if (target.terms.length === 0) return "0";
+  return target.terms
     .map(({ coefficient, atoms }, i) => {
       const magnitude = Math.abs(coefficient);
       const text =

@@ -22,26 +22,25 @@ const Q = [
 ];
 const INVERSE_SQRT_PI = 0.5641895835477562869;
 
-function complement(y: number): number {
-  let ratio: number;
-  if (y <= 4) {
-    let num = C[8]! * y;
-    let den = y;
-    for (let i = 0; i < 7; i++) {
-      num = (num + C[i]!) * y;
-      den = (den + D[i]!) * y;
-    }
-    ratio = (num + C[7]!) / (den + D[7]!);
-  } else {
-    const z = 1 / (y * y);
-    let num = P[5]! * z;
-    let den = z;
-    for (let i = 0; i < 4; i++) {
-      num = (num + P[i]!) * z;
-      den = (den + Q[i]!) * z;
-    }
-    ratio = (INVERSE_SQRT_PI - (z * (num + P[4]!)) / (den + Q[4]!)) / y;
+/**
+ * The quotient of two polynomials of z as CALERF evaluates it: the numerator's coefficients in order of falling powers
+ * but for the highest, which stands last; the denominator's without the highest, which is 1.
+ */
+function rational(z: number, numerator: readonly number[], denominator: readonly number[]): number {
+  let top = numerator[numerator.length - 1]! * z;
+  let bottom = z;
+  const turns = denominator.length - 1;
+  for (let i = 0; i < turns; i++) {
+    top = (top + numerator[i]!) * z;
+    bottom = (bottom + denominator[i]!) * z;
   }
+  return (top + numerator[turns]!) / (bottom + denominator[turns]!);
+}
+
+/** 1 - erf(y) for y > 0.46875. */
+function complement(y: number): number {
+  const z = 1 / (y * y);
+  const ratio = y <= 4 ? rational(y, C, D) : (INVERSE_SQRT_PI - z * rational(z, P, Q)) / y;
   // exp(-y^2) in two factors, so that the rounding of y^2 does not spoil it.
   const head = Math.trunc(y * 16) / 16;
   return Math.exp(-head * head) * Math.exp(-(y - head) * (y + head)) * ratio;
@@ -50,16 +49,7 @@ function complement(y: number): number {
 /** The error function, absolute error below 1e-15. */
 export function erf(x: number): number {
   const y = Math.abs(x);
-  if (y <= 0.46875) {
-    const z = y * y;
-    let num = A[4]! * z;
-    let den = z;
-    for (let i = 0; i < 3; i++) {
-      num = (num + A[i]!) * z;
-      den = (den + B[i]!) * z;
-    }
-    return (x * (num + A[3]!)) / (den + B[3]!);
-  }
+  if (y <= 0.46875) return x * rational(y * y, A, B);
   if (y > 6) return Math.sign(x);
   return Math.sign(x) * (1 - complement(y));
 }

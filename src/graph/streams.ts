@@ -112,7 +112,7 @@ export function narrowestRead({ results, chains }: Forward): number {
   for (const node of topological(results)) {
     const operands = node.inputs.filter((input) => fed.has(input));
     if (node.op === "input" || operands.length) fed.add(node);
-    if (node.op === "contract" && operands.length === 1) read.push(operands[0]!);
+    if (node.op === "contract" && operands.length === 1) read.push(...operands);
   }
   return Math.min(...read.map(({ shape }) => sizeOf(shape)));
 }

@@ -23,6 +23,7 @@ export function printNode(node: Node, name: (node: Node) => string): string {
 }
 
 /** A graph as text, which `parseGraph` reads. */
+/** A graph as text, its nodes numbered from 0. */
 export function printGraph(graph: Graph): string {
   const name = namesOf(graph);
   const lines = nodesOf(graph).map((node) => `  ${printNode(node, name)}`);
@@ -31,45 +32,49 @@ export function printGraph(graph: Graph): string {
   return [`graph ${graph.name} {`, ...lines, ...outputs, ...updates, "}"].join("\n");
 }
 
-/** Reads what `printGraph` writes. Throws on malformed text, with the line. */
+/** What a line of the text is, by its form. */
+const HEAD = /^graph (\S+) \{$/;
+const OUTPUT = /^output (".*") = (%\d+)$/;
+const UPDATE = /^update (%\d+) = (%\d+)$/;
+const NODE = new RegExp(
+  String.raw`^(%\d+): (f32|u32|bool)\[([\d,]*)\] = (\w+)` + // its name and type, its op
+    String.raw`((?: %\d+,?)*)(?: (\{.*?\}))?(?: @(\S+))?(?: #(\d+))?$`, // operands, attributes, site and epoch
+);
+
+/** Reads what `printGraph` writes. Throws an Error with the line on malformed text. */
 export function parseGraph(text: string): Graph {
   const b = createBuilder();
   const nodes = new Map<string, Node>();
   const outputs = new Map<string, Node>();
   const updates = new Map<Node, Node>();
   let graphName = "";
-  const find = (key: string): Node => nodes.get(key) ?? bad(key);
-  let line = "";
-  function bad(what: string): never {
-    throw new Error(`graph: cannot read ${what} in: ${line}`);
-  }
-  for (line of text.split("\n").map((part) => part.trim())) {
-    const head = /^graph (\S+) \{$/.exec(line);
-    const output = /^output (".*") = (%\d+)$/.exec(line);
-    const update = /^update (%\d+) = (%\d+)$/.exec(line);
-    const node =
-      /^(%\d+): (f32|u32|bool)\[([\d,]*)\] = (\w+)((?: %\d+,?)*)(?: (\{.*?\}))?(?: @(\S+))?(?: #(\d+))?$/.exec(line);
-    if (head) graphName = head[1]!;
-    else if (output) outputs.set(JSON.parse(output[1]!) as string, find(output[2]!));
-    else if (update) updates.set(find(update[1]!), find(update[2]!));
+  for (const line of text.split("\n").map((part) => part.trim())) {
+    const bad = (what: string): never => {
+      throw new Error(`graph: cannot read ${what} in: ${line}`);
+    };
+    const nodeOf = (key: string): Node => nodes.get(key) ?? bad(key);
+    const [, name] = HEAD.exec(line) ?? [];
+    const [, output, result] = OUTPUT.exec(line) ?? [];
+    const [, leaf, value] = UPDATE.exec(line) ?? [];
+    const node = NODE.exec(line);
+    if (name !== undefined) graphName = name;
+    else if (output !== undefined && result !== undefined) outputs.set(JSON.parse(output) as string, nodeOf(result));
+    else if (leaf !== undefined && value !== undefined) updates.set(nodeOf(leaf), nodeOf(value));
     else if (node) {
-      const [, key, dtype, dims, op, operands, attrs, site, epoch] = node;
-      if (!Object.hasOwn(opTable, op!)) bad(`the op ${op}`);
-      const inputs = operands!
+      const [, key = "", dtype, dims, op = "", operands = "", attrs, site = "", epoch] = node;
+      if (!Object.hasOwn(opTable, op)) bad(`the op ${op}`);
+      const inputs = operands
         .split(",")
         .map((part) => part.trim())
         .filter(Boolean)
-        .map(find);
-      const shape = dims ? dims.split(",").map(Number) : [];
-      nodes.set(
-        key!,
-        b.make(op as Op, inputs, (attrs ? JSON.parse(attrs) : {}) as Attributes[Op], {
-          shape,
-          dtype: dtype as DType,
-          site: site ?? "",
-          epoch: epoch ? Number(epoch) : 0,
-        }),
-      );
+        .map(nodeOf);
+      const parsed = b.make(op as Op, inputs, (attrs ? JSON.parse(attrs) : {}) as Attributes[Op], {
+        shape: dims ? dims.split(",").map(Number) : [],
+        dtype: dtype as DType,
+        site,
+        epoch: epoch ? Number(epoch) : 0,
+      });
+      nodes.set(key, parsed);
     } else if (line !== "}" && line !== "") bad("this line");
   }
   return { name: graphName, outputs, updates };

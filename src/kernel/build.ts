@@ -3,7 +3,7 @@
  * index arithmetic folds as it is built (0 * x, 1 * x, x + 0, constants), because addresses are sums of mostly constant
  * terms.
  */
-import type { BinaryOp, Expr, Scalar, Stmt, Type, UnaryOp } from "./ir.js";
+import type { BinaryOp, Expr, ScalarKind, Stmt, Type, UnaryOp } from "./ir.js";
 
 /** One f32. */
 export const F32: Type = { of: "f32", lanes: 1 };
@@ -14,8 +14,8 @@ export const BOOL: Type = { of: "bool", lanes: 1 };
 /** One address or loop counter. */
 export const INDEX: Type = { of: "index", lanes: 1 };
 
-const scalar = (of: Scalar): Type => ({ of, lanes: 1 });
-const constant = (value: number, of: Scalar): Expr => ({ kind: "const", value, type: scalar(of) });
+const scalar = (of: ScalarKind): Type => ({ of, lanes: 1 });
+const constant = (value: number, of: ScalarKind): Expr => ({ kind: "const", value, type: scalar(of) });
 
 /** A constant f32. */
 export const f32 = (value: number): Expr => constant(value, "f32");

@@ -30,10 +30,13 @@ export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = {
 };
 
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
-export type Scalar = "f32" | "u32" | "bool" | "index";
-/** The type of a value: four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four lanes are a vec4. */
+export type ScalarKind = "f32" | "u32" | "bool" | "index";
+/**
+ * The type of a value: four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four
+ * lanes are a vec4.
+ */
 export interface Type {
-  readonly of: Scalar;
+  readonly of: ScalarKind;
   readonly lanes: 1 | 4;
 }
 

@@ -11,7 +11,7 @@ import {
   type Expr,
   type Kernel,
   type PoolName,
-  type Scalar,
+  type ScalarKind,
   type Stmt,
   type Type,
   type UnaryOp,
@@ -38,10 +38,10 @@ const UNARY: ReadonlySet<string> = new Set<UnaryOp>([
   "not",
 ]);
 const CALLED: ReadonlySet<string> = new Set<BinaryOp>(["min", "max", "pow"]);
-const SCALARS: ReadonlySet<string> = new Set<Scalar>(["f32", "u32", "bool", "index"]);
+const SCALARS: ReadonlySet<string> = new Set<ScalarKind>(["f32", "u32", "bool", "index"]);
 
 /** What is read so far, and what it declares. */
-interface Reader {
+interface KernelReader {
   readonly tokens: readonly string[];
   /** The token that comes next. */
   at: number;
@@ -77,7 +77,7 @@ export function parseKernel(text: string): Kernel {
     ["group", k.INDEX],
     ["local", k.INDEX],
   ]);
-  const reader: Reader = { tokens: tokenize(text), at: 0, types, memories: new Map() };
+  const reader: KernelReader = { tokens: tokenize(text), at: 0, types, memories: new Map() };
   expect(reader, "kernel");
   const name = readName(reader);
   const buffers: Buffer[] = [];
@@ -95,50 +95,51 @@ export function parseKernel(text: string): Kernel {
   return { name, groups, workgroup, buffers, body };
 }
 
-function fail({ tokens, at }: Reader, wanted: string): never {
+function fail({ tokens, at }: KernelReader, wanted: string): never {
   throw new Error(`kernel text: expected ${wanted}, found ${tokens.slice(at, at + 5).join(" ") || "the end"}`);
 }
 
 /** The next token, or the one so many behind it; "" at the end. */
-const peek = ({ tokens, at }: Reader, ahead = 0): string => tokens[at + ahead] ?? "";
+const peek = ({ tokens, at }: KernelReader, ahead = 0): string => tokens[at + ahead] ?? "";
 
-function next(reader: Reader): string {
+function next(reader: KernelReader): string {
   const token = reader.tokens[reader.at++];
   return token ?? fail(reader, "more");
 }
 
 /** Steps over a token, if it is the next. */
-function accept(reader: Reader, token: string): boolean {
+function accept(reader: KernelReader, token: string): boolean {
   const isNext = reader.tokens[reader.at] === token;
   if (isNext) reader.at++;
   return isNext;
 }
 
-const expect = (reader: Reader, token: string): void => void (accept(reader, token) || fail(reader, token));
+const expect = (reader: KernelReader, token: string): void => void (accept(reader, token) || fail(reader, token));
 
-const readName = (reader: Reader): string => (/^[A-Za-z_]/.test(peek(reader)) ? next(reader) : fail(reader, "a name"));
+const readName = (reader: KernelReader): string =>
+  /^[A-Za-z_]/.test(peek(reader)) ? next(reader) : fail(reader, "a name");
 
-const readInteger = (reader: Reader): number =>
+const readInteger = (reader: KernelReader): number =>
   /^\d+$/.test(peek(reader)) ? Number(next(reader)) : fail(reader, "a whole number");
 
-function readOneOf<T extends string>(reader: Reader, ...words: readonly T[]): T {
+function readOneOf<T extends string>(reader: KernelReader, ...words: readonly T[]): T {
   const match = words.find((word) => word === reader.tokens[reader.at]);
   if (match === undefined) return fail(reader, words.join(" or "));
   reader.at++;
   return match;
 }
 
-const isScalar = (word: string): word is Scalar => SCALARS.has(word);
+const isScalar = (word: string): word is ScalarKind => SCALARS.has(word);
 const isUnary = (word: string): word is UnaryOp => UNARY.has(word);
 const isCalled = (word: string): word is BinaryOp => CALLED.has(word);
 
-function readType(reader: Reader): Type {
+function readType(reader: KernelReader): Type {
   const word = next(reader);
   const of = word.endsWith("x4") ? word.slice(0, -2) : word;
   return isScalar(of) ? { of, lanes: word.endsWith("x4") ? 4 : 1 } : fail(reader, "a type");
 }
 
-function readExpr(reader: Reader): Expr {
+function readExpr(reader: KernelReader): Expr {
   let e = readPrimary(reader);
   while (peek(reader) === "." && /^[0-3]$/.test(peek(reader, 1))) {
     reader.at++;
@@ -147,7 +148,7 @@ function readExpr(reader: Reader): Expr {
   return e;
 }
 
-function readPrimary(reader: Reader): Expr {
+function readPrimary(reader: KernelReader): Expr {
   if (accept(reader, "(")) return readParenthesized(reader);
   const word = next(reader);
   if (/^-?\d|^-?inf$/.test(word)) return literal(word);
@@ -159,7 +160,7 @@ function readPrimary(reader: Reader): Expr {
 }
 
 /** What follows a parenthesis: a choice or a binary operation. */
-function readParenthesized(reader: Reader): Expr {
+function readParenthesized(reader: KernelReader): Expr {
   const a = readExpr(reader);
   if (accept(reader, "?")) {
     const then = readExpr(reader);
@@ -174,14 +175,14 @@ function readParenthesized(reader: Reader): Expr {
   return unfolded(op, a, b);
 }
 
-function readLoad(reader: Reader, from: string): Expr {
+function readLoad(reader: KernelReader, from: string): Expr {
   const index = readIndex(reader);
   const of = reader.memories.get(from) ?? fail(reader, `memory instead of ${from}`);
   return k.load(from, index, { of, lanes: acceptWide(reader) ? 4 : 1 });
 }
 
 /** An index in brackets. */
-function readIndex(reader: Reader): Expr {
+function readIndex(reader: KernelReader): Expr {
   expect(reader, "[");
   const index = readExpr(reader);
   expect(reader, "]");
@@ -189,11 +190,11 @@ function readIndex(reader: Reader): Expr {
 }
 
 /** Steps over ".x4", if it is next. */
-const acceptWide = (reader: Reader): boolean =>
+const acceptWide = (reader: KernelReader): boolean =>
   peek(reader) === "." && peek(reader, 1) === "x4" && (reader.at += 2) > 0;
 
 /** An operation that is written as a call. */
-function readCall(reader: Reader, word: string): Expr {
+function readCall(reader: KernelReader, word: string): Expr {
   const items = readItems(reader);
   const [a, b, c, d] = items;
   if (isUnary(word)) return k.unary(word, a);
@@ -224,7 +225,7 @@ function readCall(reader: Reader, word: string): Expr {
 }
 
 /** Expressions in parentheses, one at least. */
-function readItems(reader: Reader): [Expr, ...Expr[]] {
+function readItems(reader: KernelReader): [Expr, ...Expr[]] {
   expect(reader, "(");
   const items: [Expr, ...Expr[]] = [readExpr(reader)];
   while (accept(reader, ",")) items.push(readExpr(reader));
@@ -244,14 +245,14 @@ function literal(word: string): Expr {
   return /[.e]/.test(word) ? k.f32(Number(word)) : k.idx(Number(word));
 }
 
-function readBlock(reader: Reader): Stmt[] {
+function readBlock(reader: KernelReader): Stmt[] {
   const stmts: Stmt[] = [];
   expect(reader, "{");
   while (!accept(reader, "}")) stmts.push(readStmt(reader));
   return stmts;
 }
 
-function readStmt(reader: Reader): Stmt {
+function readStmt(reader: KernelReader): Stmt {
   const word = readName(reader);
   switch (word) {
     case "let":
@@ -292,7 +293,7 @@ function readStmt(reader: Reader): Stmt {
   }
 }
 
-function readLoop(reader: Reader): Stmt {
+function readLoop(reader: KernelReader): Stmt {
   const name = readName(reader);
   expect(reader, "=");
   const from = readExpr(reader);
@@ -304,7 +305,7 @@ function readLoop(reader: Reader): Stmt {
   return k.forS(name, from, to, step, readBlock(reader));
 }
 
-function readArray(reader: Reader, kind: "array" | "shared"): Stmt {
+function readArray(reader: KernelReader, kind: "array" | "shared"): Stmt {
   const name = readName(reader);
   expect(reader, ":");
   const of = readOneOf(reader, "f32", "u32");
@@ -315,7 +316,7 @@ function readArray(reader: Reader, kind: "array" | "shared"): Stmt {
   return { kind, name, of, size };
 }
 
-function readBuffer(reader: Reader): Buffer {
+function readBuffer(reader: KernelReader): Buffer {
   const name = readName(reader);
   expect(reader, ":");
   const access = readOneOf(reader, "read", "write", "read_write");

@@ -18,7 +18,9 @@ export function renameExpr(e: Expr, names: Renaming): Expr {
   return inner.kind === "load" ? { ...inner, from: names.get(inner.from) ?? inner.from } : inner;
 }
 
-/** Statements with other names: those of buffers that they load from and store to, and of values they do not declare. */
+/**
+ * Statements with other names: those of buffers that they load from and store to, and of values they do not declare.
+ */
 export function rename(stmts: readonly Stmt[], names: Renaming): Stmt[] {
   const go = (e: Expr): Expr => renameExpr(e, names);
   return stmts.map((s): Stmt => {

@@ -43,11 +43,11 @@ export interface AccessGroup {
 
 /** Places that are equally far apart, and the registers that hold their words: one for each where they are vectors. */
 interface LoadedRun {
-  readonly run: Run;
+  readonly run: PlaceRun;
   readonly registers: readonly Expr[];
 }
 
-type Run = readonly [number, ...number[]];
+type PlaceRun = readonly [number, ...number[]];
 
 /** A group of loads as loops. */
 export interface RolledLoads {
@@ -160,7 +160,7 @@ export function drainStores(state: Rolling, stores: RolledStores): Stmt[] {
   return runsOf([...stores.values.keys()]).flatMap((run) => drainRun(state, stores, site, run));
 }
 
-function drainRun(state: Rolling, { name, values }: RolledStores, site: Site, run: Run): Stmt[] {
+function drainRun(state: Rolling, { name, values }: RolledStores, site: Site, run: PlaceRun): Stmt[] {
   const store = (turn: Expr, value: Expr): Stmt => k.store(site.buffer, placeOf(site, run, turn), value);
   const word = (i: number): Expr => mustGet(values, mustAt(run, Math.min(i, run.length - 1)));
   if (run.length === 1) return [store(k.idx(0), word(0))];
@@ -182,7 +182,7 @@ function drainRun(state: Rolling, { name, values }: RolledStores, site: Site, ru
 }
 
 /** The place of an element of a run, by the index of a site of its group. */
-function placeOf(site: Site, run: Run, turn: Expr): Expr {
+function placeOf(site: Site, run: PlaceRun, turn: Expr): Expr {
   const [from, next] = run;
   const offset = from - mustAt(site.at, 0);
   const start = offset < 0 ? k.sub(site.index, k.idx(-offset)) : k.add(site.index, k.idx(offset));
@@ -190,7 +190,7 @@ function placeOf(site: Site, run: Run, turn: Expr): Expr {
 }
 
 /** Distinct places in runs that are equally far apart, or each on its own. */
-function runsOf(places: readonly number[], alone = false): Run[] {
+function runsOf(places: readonly number[], alone = false): PlaceRun[] {
   const runs: [number, ...number[]][] = [];
   for (const place of [...new Set(places)].sort((a, b) => a - b)) {
     const run = runs.at(-1);

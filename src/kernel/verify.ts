@@ -13,7 +13,7 @@ import {
   type Expr,
   type Kernel,
   type PoolName,
-  type Scalar,
+  type ScalarKind,
   type Stmt,
   type Type,
 } from "./ir.js";
@@ -60,7 +60,7 @@ const show = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.o
 const same = (a: Type, b: Type): boolean => a.of === b.of && a.lanes === b.lanes;
 
 /** The operand types of each binary operation. */
-const TAKES: Readonly<Record<BinaryOp, readonly Scalar[]>> = {
+const TAKES: Readonly<Record<BinaryOp, readonly ScalarKind[]>> = {
   add: ["f32", "u32", "index"],
   sub: ["f32", "u32", "index"],
   mul: ["f32", "u32", "index"],
@@ -81,7 +81,7 @@ const TAKES: Readonly<Record<BinaryOp, readonly Scalar[]>> = {
 };
 
 /** Casts by value, as ir.ts lists them. */
-const CASTS: Readonly<Record<Scalar, readonly Scalar[]>> = {
+const CASTS: Readonly<Record<ScalarKind, readonly ScalarKind[]>> = {
   f32: ["u32"],
   u32: ["f32", "index"],
   index: ["f32", "u32"],
@@ -228,7 +228,7 @@ function checkLoop(state: Checking, s: Extract<Stmt, { readonly kind: "for" }>, 
   state.names.delete(s.name);
 }
 
-function checkScalar(state: Checking, e: Expr, of: Scalar): void {
+function checkScalar(state: Checking, e: Expr, of: ScalarKind): void {
   if (e.type.of !== of || e.type.lanes !== 1) fault(state, `${printExpr(e)} is ${show(e.type)}, not ${of}`);
 }
 
@@ -321,7 +321,7 @@ function fitsOperand(e: Extract<Expr, { readonly kind: "unary" | "bitcast" | "sp
   }
 }
 
-const isBits = (of: Scalar): boolean => of === "f32" || of === "u32";
+const isBits = (of: ScalarKind): boolean => of === "f32" || of === "u32";
 
 function checkBinary(state: Checking, e: Extract<Expr, { readonly kind: "binary" }>): boolean {
   const a = checkExpr(state, e.a);
@@ -360,7 +360,7 @@ function checkExchange(state: Checking, e: Extract<Expr, { readonly kind: "excha
 }
 
 /** Whether a number is one of that type. */
-function fits(value: number, of: Scalar): boolean {
+function fits(value: number, of: ScalarKind): boolean {
   switch (of) {
     case "f32":
       return Number.isFinite(Math.fround(value));

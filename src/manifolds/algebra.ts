@@ -126,7 +126,9 @@ export function spectralBound(b: Builder, x: Node, iterations: number): Node {
   return b.exp(log);
 }
 
-/** The coefficients of (a + b s^2 + c s^4) s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a. */
+/**
+ * The coefficients of (a + b s^2 + c s^4) s: what is at most 1 ends within 0.68 and 1.21, and what is small grows by a.
+ */
 export const QUINTIC = [3.4445, -4.775, 2.0315] as const;
 /** Newton-Schulz from there to 10^-12. */
 const FINISHED = 5;

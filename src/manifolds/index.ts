@@ -1,7 +1,7 @@
 /**
  * `mhc-lang/manifolds`, the door for a set of one's own: the types of its record, the algebra that maps are written in,
- * what a scalar option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from a
- * page's `use "./my-set.js"`.
+ * what a scalar option is when it adapts, sizes, and the laws that a set must keep. The compiler takes such a set from
+ * a page's `use "./my-set.js"`.
  *
  * @module mhc-lang/manifolds
  */

@@ -20,7 +20,7 @@ import {
   vectors,
   worst,
   type Results,
-  type Subject,
+  type SetSubject,
 } from "./subjects.js";
 
 /** A promise of a set in one setting. */
@@ -44,13 +44,13 @@ interface Scene {
 
 /** A manifold in one setting. */
 interface SmoothSubject {
-  readonly subject: Subject;
+  readonly subject: SetSubject;
   readonly set: Manifold;
   readonly setting: Setting;
 }
 
 /** The laws of a manifold in one setting. */
-export function smooth(subject: Subject, set: Manifold): Law[] {
+export function smooth(subject: SetSubject, set: Manifold): Law[] {
   const manifold: SmoothSubject = { subject, set, setting: fixed(subject.options) };
   const { distance } = set;
   return [

@@ -28,11 +28,11 @@ import {
   worst,
   type NamedGraph,
   type Results,
-  type Subject,
+  type SetSubject,
 } from "./subjects.js";
 
 /** The laws of a set in one setting. */
-export const lawsOf = (subject: Subject): readonly Law[] => [
+export const lawsOf = (subject: SetSubject): readonly Law[] => [
   mapLands(subject),
   projectionLands(subject),
   startCanBeLeft(subject),
@@ -44,7 +44,7 @@ export const lawsOf = (subject: Subject): readonly Law[] => [
   ...(subject.set.kind === "manifold" ? smooth(subject, subject.set) : []),
 ];
 
-const mapLands = (subject: Subject): Law => ({
+const mapLands = (subject: SetSubject): Law => ({
   title: "the map lands on it, and the projection leaves the members alone",
   failures: () => {
     const { set, options } = subject;
@@ -67,7 +67,7 @@ const mapLands = (subject: Subject): Law => ({
   },
 });
 
-const projectionLands = (subject: Subject): Law => ({
+const projectionLands = (subject: SetSubject): Law => ({
   title: "the projection lands on it, and is idempotent",
   failures: () => {
     const { set, options } = subject;
@@ -90,14 +90,14 @@ const projectionLands = (subject: Subject): Law => ({
 /** Derivatives of a set's map by each of its free coordinates, `free.i`, along the ambient vectors g. */
 function derivatives(
   b: Builder,
-  subject: Subject,
+  subject: SetSubject,
 ): { readonly x: Node; readonly slopes: Readonly<Record<string, Node>> } {
   const { pieces, x } = mapped(b, subject);
   const slopes = vjp(b, [x], [ambient(b, "g", subject)], pieces);
   return { x, slopes: recordOf(slopes.map((node, i) => [`free.${i}`, node])) };
 }
 
-const startCanBeLeft = (subject: Subject): Law => ({
+const startCanBeLeft = (subject: SetSubject): Law => ({
   title: "training can leave the start: the derivative there is not nothing beside that elsewhere",
   failures: () => {
     const graph = graphOf((b) => derivatives(b, subject).slopes);
@@ -120,7 +120,7 @@ const valueAlong = (b: Builder, x: Node, g: Node): Node =>
     g.shape.map((_, axis) => axis),
   );
 
-const mapHasGradient = (subject: Subject): Law => ({
+const mapHasGradient = (subject: SetSubject): Law => ({
   title: "the map's gradient matches differences",
   failures: () => {
     const graph = graphOf((b) => {
@@ -163,7 +163,7 @@ function slopeFailures(
 
 const scalarOf = <K extends string>(results: Results<K>, name: K): number => mustAt(mustValue(results, name), 0);
 
-const adapting = (subject: Subject, name: string): Law => ({
+const adapting = (subject: SetSubject, name: string): Law => ({
   title: `with \`${name}\` adapted, a scalar is what the option would be, and has a gradient`,
   failures: () => {
     const graph = graphOf((b) => adaptedResults(b, subject, name));
@@ -199,7 +199,7 @@ const adapting = (subject: Subject, name: string): Law => ({
 });
 
 /** A set's map and projection with an option as the input `scalar`, and the derivative by it. */
-function adaptedResults(b: Builder, subject: Subject, name: string) {
+function adaptedResults(b: Builder, subject: SetSubject, name: string) {
   const { set, options, point, free } = subject;
   const scalar = b.input("scalar", [], "f32");
   const setting: Setting = { options, adapted: recordOf([[name, scalar]]) };

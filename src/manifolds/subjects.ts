@@ -1,6 +1,6 @@
 /**
- * What the laws of sets are evaluated on: every set in every setting at the shapes of its cases, coordinates and vectors
- * that are drawn reproducibly, and graphs of named results in f64.
+ * What the laws of sets are evaluated on: every set in every setting at the shapes of its cases, coordinates and
+ * vectors that are drawn reproducibly, and graphs of named results in f64.
  */
 import { mustAt } from "../../runtime/lookup.js";
 import { mustValue, merged, recordOf } from "../../runtime/records.js";
@@ -20,7 +20,7 @@ export const MANY = 6;
 const PROJECTED = 1e-5;
 
 /** A set in one setting, at one shape of its cases. */
-export interface Subject {
+export interface SetSubject {
   /** As a page would write it: `stiefel(by = cayley) [3, 3]`. */
   readonly title: string;
   readonly set: ConstraintSet;
@@ -53,7 +53,7 @@ export function settings(set: ConstraintSet): Options[] {
 }
 
 /** A set at the shapes of its cases, in every setting. */
-export const subjectsOf = (set: ConstraintSet): Subject[] =>
+export const subjectsOf = (set: ConstraintSet): SetSubject[] =>
   set.cases.flatMap((item) =>
     (item.options ? [merged(defaultsOf(set), item.options)] : settings(set)).flatMap((options) =>
       subjectAt(set, item, options),
@@ -61,7 +61,7 @@ export const subjectsOf = (set: ConstraintSet): Subject[] =>
   );
 
 /** None when the set has no free coordinates at that shape. */
-function subjectAt(set: ConstraintSet, item: ConstraintSet["cases"][number], options: Options): Subject[] {
+function subjectAt(set: ConstraintSet, item: ConstraintSet["cases"][number], options: Options): SetSubject[] {
   const pieces = set.free(item.shape.map(known), options);
   if ("error" in pieces) return [];
   const changed = Object.entries(options).filter(([name, value]) => value !== mustValue(set.options, name).default);
@@ -91,7 +91,7 @@ export function random(seed: number): () => number {
 /**
  * Numbers in +-1, and for the last half of the points numbers at the ends: all +-extreme, all equal, one alone, none.
  */
-export function coordinates({ free, extreme }: Subject, seed: number, ends: boolean): ReadonlyMap<string, number[]> {
+export function coordinates({ free, extreme }: SetSubject, seed: number, ends: boolean): ReadonlyMap<string, number[]> {
   const next = random(seed);
   return new Map(
     free.map((shape, i) => {
@@ -110,7 +110,7 @@ export function coordinates({ free, extreme }: Subject, seed: number, ends: bool
 }
 
 /** Free coordinates as `M.start` makes them. */
-export function started({ set, options, free }: Subject): ReadonlyMap<string, number[]> {
+export function started({ set, options, free }: SetSubject): ReadonlyMap<string, number[]> {
   const { kind, value } = set.start(options);
   const next = random(67);
   return new Map(
@@ -143,7 +143,7 @@ export function started({ set, options, free }: Subject): ReadonlyMap<string, nu
 /** A point's free coordinates, and the points that the map makes of them. */
 export function mapped(
   b: Builder,
-  { set, options, point, free }: Subject,
+  { set, options, point, free }: SetSubject,
   prefix = "",
 ): { readonly pieces: Node[]; readonly x: Node } {
   const pieces = free.map((shape, i) => b.input(`${prefix}free.${i}`, [MANY, ...shape], "f32"));
@@ -151,10 +151,11 @@ export function mapped(
 }
 
 /** Ambient vectors, one a point, as an input: [MANY, …point]. */
-export const ambient = (b: Builder, name: string, { point }: Subject): Node => b.input(name, [MANY, ...point], "f32");
+export const ambient = (b: Builder, name: string, { point }: SetSubject): Node =>
+  b.input(name, [MANY, ...point], "f32");
 
 /** Values of ambient vectors, in +-scale. */
-export const vectors = ({ point }: Subject, seed: number, scale = 1): number[] => {
+export const vectors = ({ point }: SetSubject, seed: number, scale = 1): number[] => {
   const next = random(seed);
   return Array.from({ length: MANY * sizeOf(point) }, () => Math.fround(scale * (2 * next() - 1)));
 };
@@ -193,4 +194,4 @@ export const difference = (x: ArrayLike<number>, y: ArrayLike<number>): number =
 export const largestOf = (values: ArrayLike<number>): number => Math.max(1, worst(values));
 
 /** How far off a member of this subject may be. */
-export const allowed = ({ set, options }: Subject): number => set.tolerance(options) ?? PROJECTED;
+export const allowed = ({ set, options }: SetSubject): number => set.tolerance(options) ?? PROJECTED;

@@ -11,7 +11,7 @@ import { fixed } from "../../src/manifolds/set.js";
 import { indicator, product } from "../../src/manifolds/algebra.js";
 import { random } from "../helpers/cases.js";
 import { runGraph } from "../helpers/graphs.js";
-import { graphOf, subjects, worst, type Subject } from "./members.js";
+import { graphOf, subjects, worst, type SetSubject } from "./members.js";
 
 const COUNTS = [2, 3, 17, 60];
 const MOST = Math.max(...COUNTS);
@@ -34,7 +34,7 @@ it("every set that is closed has a case here", () => {
   ).toEqual([]);
 });
 
-function coordinates({ free, extreme }: Subject, seed: number): Map<string, number[]> {
+function coordinates({ free, extreme }: SetSubject, seed: number): Map<string, number[]> {
   const next = random(seed);
   return new Map(
     free.map((shape, i) => {

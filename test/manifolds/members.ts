@@ -1,7 +1,7 @@
 /**
  * What the generated tests of the registry run over: every set in every setting, with the shapes that its record names.
  */
-import { subjectsOf, type Subject } from "../../src/manifolds/subjects.js";
+import { subjectsOf, type SetSubject } from "../../src/manifolds/subjects.js";
 import { sets } from "../../src/manifolds/registry.js";
 
 export {
@@ -17,8 +17,8 @@ export {
   settings,
   vectors,
   worst,
-  type Subject,
+  type SetSubject,
   type Values,
 } from "../../src/manifolds/subjects.js";
 
-export const subjects: readonly Subject[] = Object.values(sets).flatMap(subjectsOf);
+export const subjects: readonly SetSubject[] = Object.values(sets).flatMap(subjectsOf);

@@ -26,7 +26,7 @@ import {
   subjects as registered,
   vectors,
   worst,
-  type Subject,
+  type SetSubject,
 } from "./members.js";
 
 /** Mixtures are made for a page, and promise the same. */
@@ -50,7 +50,7 @@ const mixtures = [
     ],
   };
 });
-const subjects: readonly Subject[] = [...registered, ...mixtures.flatMap(subjectsOf)];
+const subjects: readonly SetSubject[] = [...registered, ...mixtures.flatMap(subjectsOf)];
 
 it("every set has a case that its default setting takes", () => {
   for (const [name, set] of Object.entries(sets))
@@ -80,7 +80,7 @@ describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
   afterAll(() => device.close());
 
   const LANDS = "$title: map and projection land on it in f32, and the gradient is that of f64";
-  const lands = async (subject: Subject): Promise<void> => {
+  const lands = async (subject: SetSubject): Promise<void> => {
     const { set, options } = subject;
     const setting = fixed(options);
     const graph = graphOf<string>((b) => {
@@ -119,7 +119,7 @@ describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
     await compiled.close();
   };
   // An emulated GPU takes a second for each: here the first case of each set, and the others apart.
-  const isQuick = (subject: Subject): boolean =>
+  const isQuick = (subject: SetSubject): boolean =>
     name === "wasm" || subjects.find(({ set }) => set === subject.set) === subject;
   it.each(subjects.filter(isQuick))(LANDS, lands);
   const others = subjects.filter((subject) => !isQuick(subject));

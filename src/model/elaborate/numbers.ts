@@ -3,7 +3,7 @@
  * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
  * come later.
  */
-import type { BinaryOp, Expr, Path } from "../../../grammar/ast.js";
+import type { BinarySign, Expr, Path } from "../../../grammar/ast.js";
 import { argumentsOf, calleeOf, dotted } from "./syntax.js";
 import {
   add,
@@ -127,7 +127,7 @@ const RANGES: Readonly<Record<DataSource["kind"], string>> = {
 export const rangeName = (kind: DataSource["kind"]): string => RANGES[kind];
 
 /** Operators of numbers; comparisons are none. */
-const ARITHMETIC: Readonly<Partial<Record<BinaryOp, (x: number, y: number) => number>>> = {
+const ARITHMETIC: Readonly<Partial<Record<BinarySign, (x: number, y: number) => number>>> = {
   "+": (x, y) => x + y,
   "-": (x, y) => x - y,
   "*": (x, y) => x * y,
