@@ -62,6 +62,11 @@ export interface CompileOptions extends CheckOptions, TargetOptions {
    * to measure. "all": proved claims too, and what `mhc verify` judges sets by.
    */
   readonly monitors?: Monitors;
+  /**
+   * Whether what each pass of the schedule makes is verified. What is not sound is a bug of mhc, and an UnsoundPass is
+   * thrown that names the pass, the entry and the node.
+   */
+  readonly verify?: boolean;
   /** What is left of a page that shrinks; all of it when it does not say. */
   readonly shrunk?: Shrunk;
 }
@@ -152,6 +157,7 @@ async function compileModel(
       ...(shrinks ? { kept: shrinks.kept, shrinking: shrinks.gates } : {}),
     },
     profiles: targets.map(({ profile }) => profile),
+    schedule: { verify: options.verify ?? false },
     room: roomOf(targets, options.profile ?? null, place),
   });
   const { fitted } = planned;

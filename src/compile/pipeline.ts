@@ -7,7 +7,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Graph } from "../graph/node.js";
 import type { KernelProfile } from "../kernel/profile.js";
 import type { TypedModel } from "../model/typed.js";
-import { schedule, type Scheduled } from "../schedule/plan.js";
+import { schedule, type Scheduled, type ScheduleOptions } from "../schedule/plan.js";
 import { buildEntries, type Entries, type EntriesOptions } from "../step/entries.js";
 import { fit, type Fitted, type Room } from "./fit.js";
 import { stateOf, type StatePlan } from "./layout.js";
@@ -19,6 +19,8 @@ export interface Planning {
   readonly profiles: readonly KernelProfile[];
   /** What the plan must fit into beside the page's own bound; null for no device in particular. */
   readonly room: Room | null;
+  /** How the schedules are made. */
+  readonly schedule?: ScheduleOptions;
 }
 
 /** A model that is planned. */
@@ -32,10 +34,13 @@ export interface PlannedModel {
 }
 
 /** Plans a model for some devices. */
-export function planModel(model: TypedModel, { entries: options, profiles, room }: Planning): PlannedModel {
+export function planModel(
+  model: TypedModel,
+  { entries: options, profiles, room, schedule: how }: Planning,
+): PlannedModel {
   const entries = buildEntries(model, options);
   const state = stateOf(entries);
   const scheduleAll = (graphs: readonly Graph[]): readonly Scheduled[] =>
-    profiles.map((profile) => schedule(graphs, profile, state.layout, state.words));
+    profiles.map((profile) => schedule(graphs, profile, state.layout, state.words, how));
   return { entries, state, fitted: fit(entries, model.train, room, scheduleAll), schedule: scheduleAll };
 }

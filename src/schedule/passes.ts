@@ -14,6 +14,11 @@
  */
 import { mustGet } from "../../runtime/lookup.js";
 import type { Graph, Node } from "../graph/node.js";
+import { verifyGraph } from "../graph/verify.js";
+import type { Kernel } from "../kernel/ir.js";
+import { verifyKernel } from "../kernel/verify.js";
+import { verifyClusters, verifyRegions } from "./fusion/verify.js";
+import { verifyBatches, verifyDispatches, verifyKernelPlaces, verifyPlaces } from "./memory/verify.js";
 import type { KernelProfile } from "../kernel/profile.js";
 import type { Place, Places } from "./emit/kernelize.js";
 import type { Partition } from "./fusion/clusters.js";
@@ -28,7 +33,7 @@ import type { State } from "./memory/inplace.js";
 import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
 import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
 import { inWhole, wholeOf, type Located } from "./memory/places.js";
-import { stagesOfRegions, type RegionStages } from "./stages.js";
+import { stagesOfRegions, verifyStages, type RegionStages } from "./stages.js";
 import { fitChip } from "./skeletons/region/gpu.js";
 
 /** What each pass does. */
@@ -95,29 +100,66 @@ export interface Shared {
   readonly table: KernelTable;
   readonly state: State;
   readonly literal: (node: Node) => Located;
+  /** Whether what each pass makes is verified. */
+  readonly verify: boolean;
 }
 
-/** Runs all passes over one entry. */
-export function runPasses(source: Graph, { passes: run, table, state, literal }: Shared): Passed {
+/** A pass that made something which is not sound: a bug of mhc. */
+export class UnsoundPass extends Error {
+  constructor(
+    readonly pass: keyof Passes,
+    readonly entry: string,
+    readonly faults: readonly string[],
+  ) {
+    const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
+    super(`bug: after the pass ${pass}, the entry ${entry} is not sound: ${faults[0] ?? ""}${more}`);
+    this.name = "UnsoundPass";
+  }
+}
+
+/** Runs all passes over one entry. Throws an UnsoundPass when they are verified and one makes what is not sound. */
+export function runPasses(source: Graph, { passes: run, table, state, literal, verify }: Shared): Passed {
   const { profile } = table;
+  const sound = (pass: keyof Passes, faults: () => readonly string[]): void => {
+    if (!verify) return;
+    const wrong = faults();
+    if (wrong.length > 0) throw new UnsoundPass(pass, source.name, wrong);
+  };
   const graph = run.legalize(source);
+  sound("legalize", () => verifyGraph(graph));
   const clusters = run.partition(graph);
+  sound("partition", () => verifyClusters(graph, clusters));
   const lean = run.rematerialize(graph, clusters);
+  sound("rematerialize", () => verifyClusters(graph, lean));
   const regions = run.arrange(graph, lean, profile.kind);
+  sound("arrange", () => verifyRegions(graph, regions));
   const arrangement = run.fitOnChip(regions, profile);
+  const stages = (): readonly RegionStages[] => stagesOfRegions(arrangement, profile);
+  sound("fitOnChip", () => [...verifyRegions(graph, arrangement), ...verifyStages(graph, stages())]);
   const { isBase } = arrangement.parts;
   const placement = run.place({ graph, arrangement, profile, state, literal, inPlace: true, packs: true });
+  const entry = { graph, arrangement, placement, state };
+  sound("place", () => verifyPlaces(entry));
   const places: Places = { of: (node) => placement.places.get(node) ?? null, isBase };
   const dues = run.kernels(table, { arrangement, placement, places });
+  sound("kernels", () => [...verifyKernelPlaces(entry, dues), ...verifyKernels(dues.map(({ bound }) => bound.kernel))]);
   const batches = run.batch(dues, spanOf);
+  sound("batch", () => [
+    ...verifyBatches(graph, dues, batches, spanOf),
+    ...verifyKernels(batches.map(({ bound }) => bound.kernel)),
+  ]);
   const runs = batches.map(({ bound, copies }): Run => ({
     kernel: numberOf(table, bound),
     places: copies.flatMap((own) => own as readonly Located[]),
   }));
   const planned = run.offsets(unplanned(graph, placement, isBase, runs));
-  const stages = (): readonly RegionStages[] => stagesOfRegions(arrangement, profile);
+  sound("offsets", () => verifyDispatches({ ...entry, batches, offsets: planned.offsets }));
   return { graph, clusters, lean, regions, arrangement, stages, placement, dues, batches, runs, planned, places };
 }
+
+/** What is wrong with kernels, each looked at once. */
+const verifyKernels = (kernels: readonly Kernel[]): string[] =>
+  [...new Set(kernels)].flatMap((kernel) => verifyKernel(kernel).map((fault) => `the kernel ${kernel.name}: ${fault}`));
 
 /**
  * Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a

@@ -19,7 +19,7 @@ import { layOutInOrder } from "./memory/lifetimes.js";
 import type { Peak } from "./memory/offsets.js";
 import { resultPlace } from "./memory/placement.js";
 import { located, startOf, type Located, type Offsets } from "./memory/places.js";
-import { passes, runPasses, type Passed } from "./passes.js";
+import { passes as asTheyAre, runPasses, type Passed, type Passes } from "./passes.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -38,6 +38,14 @@ export interface Scheduled {
   readonly accounts: (entry: string) => readonly Account[];
   /** What the passes made of each entry, by its name. */
   readonly passed: ReadonlyMap<string, Passed>;
+}
+
+/** How a plan is made. */
+export interface ScheduleOptions {
+  /** Whether what each pass makes is verified; an UnsoundPass is thrown for what is not sound. */
+  readonly verify?: boolean;
+  /** The passes, where they are not those of `passes.ts`. */
+  readonly passes?: Passes;
 }
 
 /** Words after the last tensor of a pool, so that a vector load at its end stays inside. */
@@ -59,6 +67,7 @@ export function schedule(
   profile: KernelProfile,
   layout: StateLayout,
   stateWords: number,
+  { verify = false, passes = asTheyAre }: ScheduleOptions = {},
 ): Scheduled {
   const table = createKernelTable(profile, true);
   const literals: Literals = { places: new Map(), end: stateWords };
@@ -67,6 +76,7 @@ export function schedule(
     table,
     state: { layout, words: stateWords },
     literal: (node: Node) => placeOfLiteral(literals, node),
+    verify,
   };
   const passed = new Map(graphs.map((graph) => [graph.name, runPasses(graph, shared)]));
   const entries = [...passed];

@@ -4,19 +4,23 @@ import type { Graph } from "../../src/graph/node.js";
 import { parseGraph } from "../../src/graph/text.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
 import type { Passed } from "../../src/schedule/passes.js";
-import { schedule, type Scheduled } from "../../src/schedule/plan.js";
+import { schedule, type Scheduled, type ScheduleOptions } from "../../src/schedule/plan.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { nodesOf } from "../../src/graph/topology.js";
 import { isState } from "../../src/schedule/fusion/clusters.js";
 
 /** The schedule of one graph, with its state laid out in the order of its text. */
-export function scheduleOf(graph: Graph, device: "wasm" | "webgpu" | "javascript" = "wasm"): Scheduled {
+export function scheduleOf(
+  graph: Graph,
+  device: "wasm" | "webgpu" | "javascript" = "wasm",
+  options: ScheduleOptions = {},
+): Scheduled {
   const leaves = nodesOf(graph).filter(isState);
   const { offsets, words } = layOutInOrder(leaves.map(({ shape }) => sizeOf(shape)));
   const layout = new Map(
     leaves.map((leaf, i) => [leaf.op === "parameter" || leaf.op === "state" ? leaf.attrs.name : "", offsets[i]!]),
   );
-  return schedule([graph], printers[device].profile, layout, words);
+  return schedule([graph], printers[device].profile, layout, words, { verify: true, ...options });
 }
 
 /** What the passes made of the graph of a text. */

@@ -29,6 +29,9 @@ const isAttention = (node: Node): boolean =>
 const isElementwise = (node: Node): boolean =>
   node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
 
+/** Whether a kernel can compute a node wherever it is used: all but what addresses memory or sums. */
+export const isEmittable = (node: Node): boolean => !isAnchor(node) && !isReduction(node) && node.op !== "gather";
+
 /**
  * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
  * operands.

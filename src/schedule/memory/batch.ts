@@ -9,6 +9,7 @@
  * before its epoch. Light kernels wait until they are needed, so that those of one kind, made layer by layer, meet:
  * gradients of a connection's scalars, which nobody reads before the update.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import { COPIES } from "../../../runtime/plan.js";
 import type { Graph } from "../../graph/node.js";
 import { namesOf } from "../../graph/text.js";
@@ -60,8 +61,7 @@ export interface Batch {
 }
 
 export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
-  const touches = ({ bound: { kernel, places } }: Due): Touch[] =>
-    kernel.buffers.map(({ access }, i) => ({ ...spanOf(places[i]!), writes: access !== "read" }));
+  const touches = (due: Due): Touch[] => touchesOf(due, spanOf);
   const copies = gather(
     late(dues, touches),
     touches,
@@ -109,6 +109,20 @@ const isSmall = ({ kernel, flops }: Bound): boolean =>
   flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
 
 const wordsOf = (touches: readonly Touch[]): number => touches.reduce((words, { from, to }) => words + to - from, 0);
+
+/** Pairs of kernels, in their order, of which one writes words that the other touches. */
+export function conflicts(dues: readonly Due[], spanOf: (place: Place) => Span): (readonly [Due, Due])[] {
+  const record = createRecord();
+  return dues.flatMap((due, i) => {
+    const touches = touchesOf(due, spanOf);
+    const before = record.before(touches);
+    record.add(touches, i);
+    return Array.from(before, (earlier) => [mustAt(dues, earlier), due] as const);
+  });
+}
+
+const touchesOf = ({ bound: { kernel, places } }: Due, spanOf: (place: Place) => Span): Touch[] =>
+  kernel.buffers.map(({ access }, i) => ({ ...spanOf(mustAt(places, i)), writes: access !== "read" }));
 
 /** The same kernels, the light ones right before the first that has to come after them. */
 function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Due[] {
