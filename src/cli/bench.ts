@@ -36,6 +36,7 @@ export const benchCommand = (): Command =>
     .addOption(options.threads())
     .option("--steps <n>", "steps that are timed", options.positive, 20)
     .option("--kernels", "time every kernel, beside the measured ceilings of the machine")
+    .addOption(options.without())
     .addOption(options.profile())
     .option("--like <run>", "the step of what the model of a run ended with")
     .addOption(options.set())
@@ -54,6 +55,7 @@ export const benchCommand = (): Command =>
           ...full,
           ...profiled(project, [device.name]),
           ...(project.shrunk ? { shrunk: project.shrunk } : {}),
+          ...(project.without ? { without: project.without } : {}),
           devices: [device.name],
           choices: { [device.name]: choices },
         });

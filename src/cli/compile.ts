@@ -31,6 +31,7 @@ interface CompileFlags extends SpecOptions {
   readonly target: string;
   readonly out?: string;
   readonly monitors?: boolean;
+  readonly verify?: boolean;
   readonly run?: string;
 }
 
@@ -55,6 +56,8 @@ export const compileCommand = (): Command =>
       ).default("typescript,wasm,wgsl"),
     )
     .option("--monitors", "let the module measure gains and mixes while it trains")
+    .option("--verify", "verify what each pass makes: a bug of mhc is told with its pass, entry and node")
+    .addOption(options.without())
     .addOption(options.profile())
     .addOption(options.set())
     .addOption(options.data())
@@ -63,7 +66,7 @@ export const compileCommand = (): Command =>
       const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
       const unknown = stages.find((name) => !isStage(name));
       if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
-      if (!given.emit && !given.out)
+      if (!given.emit && !given.out && !given.verify)
         throw new UsageError(`error: say where to write (-o folder) or what to print (--emit ${STAGES.join(",")})`);
       const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
       const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
@@ -86,9 +89,25 @@ export const compileCommand = (): Command =>
               { profile: profileNamed(given.profile, "--profile") },
               all.map((one) => (typeof one === "string" ? one : one.name)),
             );
-      const compiled = await compile(text, { ...full, ...machine, devices: all, monitors: given.monitors ?? false });
+      const compiled = await compile(text, {
+        ...full,
+        ...machine,
+        devices: all,
+        monitors: given.monitors ?? false,
+        verify: given.verify ?? false,
+        ...(given.without ? { without: given.without } : {}),
+      });
       await report(compiled, given.json === true);
       const plan = compiled.plan!;
+      if (given.verify) {
+        const names = Object.keys(plan.devices);
+        const line = { verified: names, entries: compiled.graphs!.map(({ name }) => name) };
+        process.stdout.write(
+          given.json
+            ? `${JSON.stringify(line)}\n`
+            : `every pass is sound: ${line.entries.join(", ")} on ${names.join(", ")}\n`,
+        );
+      }
       for (const stage of stages.filter(isStage)) {
         const printed = compiled.stages![stage]();
         process.stdout.write(`${given.json ? JSON.stringify({ stage, text: printed }) : printed}\n`);

@@ -8,6 +8,7 @@
 import { Command, CommanderError } from "commander";
 import { devicesCommand } from "./devices.js";
 import { benchCommand } from "./bench.js";
+import { bisectCommand } from "./bisect.js";
 import { checkCommand } from "./check.js";
 import { compareCommand } from "./compare.js";
 import { compileCommand } from "./compile.js";
@@ -43,6 +44,7 @@ for (const command of [
   benchCommand,
   tuneCommand,
   verifyCommand,
+  bisectCommand,
   devicesCommand,
 ]) {
   program.addCommand(

@@ -1,5 +1,7 @@
 /** Options that several commands have, spelt once. */
 import { InvalidArgumentError, Option } from "commander";
+import { isOptimization, optimizationNames, type Optimization } from "../compile/optimizations.js";
+import { UsageError } from "./outcome.js";
 
 /** JSON instead of text. */
 export const json = (): Option => new Option("--json", "print JSON only, one object a line");
@@ -43,6 +45,19 @@ export const evaluateOn = (): Option =>
 /** Held-out examples of the last evaluation. */
 export const evaluateEnd = (): Option =>
   new Option("--evaluate-end <n>", "held-out examples of the evaluation at the end (default: all)").argParser(positive);
+
+/** Optimizations that are turned off. Throws a UsageError for a name that there is none of. */
+export const without = (): Option =>
+  new Option(
+    "--without <names>",
+    `turn optimizations off: ${optimizationNames.join(", ")} (comma-separated)`,
+  ).argParser((text: string): readonly Optimization[] =>
+    text.split(",").map((part) => {
+      const name = part.trim();
+      if (isOptimization(name)) return name;
+      throw new UsageError(`error: --without ${name}: there are ${optimizationNames.join(", ")}`);
+    }),
+  );
 
 function gather(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];

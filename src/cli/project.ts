@@ -12,7 +12,7 @@ import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { DataInfo, Plan, TrainInfo } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
-import type { CheckOptions, Checked, Compiled, CompileOptions, Shrunk } from "../compile/compile.js";
+import type { CheckOptions, Checked, Compiled, CompileOptions, Optimization, Shrunk } from "../compile/compile.js";
 import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
@@ -33,6 +33,8 @@ export interface SpecOptions {
   readonly like?: string;
   /** The device profile to compile for. */
   readonly profile?: string;
+  /** Optimizations that are turned off. */
+  readonly without?: readonly Optimization[];
 }
 
 /** A spec as a command line names it: its text, and how it is compiled. */
@@ -43,6 +45,8 @@ export interface Project {
   /** What the model is from the start, when it is made like that of a run. */
   readonly shrunk?: Shrunk;
   readonly profile?: DeviceProfile;
+  /** Optimizations that are turned off. */
+  readonly without?: readonly Optimization[];
   /** The texts of the files that the spec uses, as they are read. */
   readonly used: ReadonlyMap<string, string>;
 }
@@ -84,7 +88,7 @@ export function readPage(file: string): string {
 /** `run`: the page is that of a run, with the files that it used then, whatever is at the place of its file now. */
 export async function openProject(
   file: string,
-  { set, data, like, profile }: SpecOptions,
+  { set, data, like, profile, without }: SpecOptions,
   run?: Pick<StoredRun, "spec" | "used">,
 ): Promise<Project> {
   const text = run?.spec ?? readPage(file);
@@ -100,6 +104,7 @@ export async function openProject(
     used,
     ...(like === undefined ? {} : { shrunk: shrunkLike(like) }),
     ...(profile === undefined ? {} : { profile: profileNamed(profile, "--profile") }),
+    ...(without === undefined ? {} : { without }),
     options: {
       file,
       profiles: measuredProfiles(),
@@ -212,6 +217,7 @@ export async function compileFor(
     ...options,
     ...(project.shrunk ? { shrunk: project.shrunk } : {}),
     ...profiled(project, [device.name]),
+    ...(project.without ? { without: project.without } : {}),
     devices: [device.name],
     monitors,
     choices: { [device.name]: choicesFor(device) },

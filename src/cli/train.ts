@@ -54,6 +54,7 @@ export const trainCommand = (): Command =>
     .option("--steps <n>", "train this many steps; schedules still end where the spec says", options.whole)
     .option("--seed <n>", "seed of initial values and batches", options.whole)
     .addOption(options.threads())
+    .addOption(options.without())
     .addOption(options.profile())
     .addOption(options.set())
     .addOption(options.data())

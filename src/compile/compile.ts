@@ -12,6 +12,7 @@ import type { Accounted } from "../cost/account.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
+import type { Graph } from "../graph/node.js";
 import { valueOf } from "../graph/sizes.js";
 import { elaborate, type Facts } from "../model/elaborate/elaborate.js";
 import { flagText } from "../model/elaborate/outside.js";
@@ -19,6 +20,7 @@ import type { TypedModel } from "../model/typed.js";
 import { unusedIn } from "../model/unused.js";
 import type { Scheduled } from "../schedule/plan.js";
 import type { Monitors } from "../step/measured.js";
+import { ofSchedule, type Optimization } from "./optimizations.js";
 import { planModel } from "./pipeline.js";
 import { planOf } from "./plan.js";
 import { profileOf, shrinking, type Shrunk } from "./shrink.js";
@@ -30,6 +32,7 @@ export { modulesOf } from "./uses.js";
 export type { Facts, Host };
 export type { LoadedModule } from "./uses.js";
 export type { Shrunk } from "./shrink.js";
+export type { Optimization } from "./optimizations.js";
 export type { Stages } from "./stages.js";
 export type { Choices, DeviceName } from "./targets.js";
 
@@ -62,6 +65,8 @@ export interface CompileOptions extends CheckOptions, TargetOptions {
    * to measure. "all": proved claims too, and what `mhc verify` judges sets by.
    */
   readonly monitors?: Monitors;
+  /** Optimizations that are turned off. */
+  readonly without?: readonly Optimization[];
   /**
    * Whether what each pass of the schedule makes is verified. What is not sound is a bug of mhc, and an UnsoundPass is
    * thrown that names the pass, the entry and the node.
@@ -77,6 +82,8 @@ export interface Compiled {
   readonly diagnostics: readonly Diagnostic[];
   readonly sources: (file: string) => string | undefined;
   readonly stages: Stages | null;
+  /** The entries as they were planned. */
+  readonly graphs: readonly Graph[] | null;
   /** Whose work the dispatches of a device's entry do, in their order; what `cost` adds up. */
   readonly accounts: ((device: string, entry: string) => Accounted) | null;
 }
@@ -123,6 +130,7 @@ const failed = ({ diagnostics, sources }: Checked, ...reasons: readonly Diagnost
   diagnostics: [...diagnostics, ...reasons],
   sources,
   stages: null,
+  graphs: null,
   accounts: null,
 });
 
@@ -144,8 +152,9 @@ async function compileModel(
 ): Promise<Compiled> {
   const missing = missingFacts(page);
   if (missing.length) return failed(checked, ...missing);
-  const targets = targetsOf(options);
-  const half = precisionOf(page, targets, options.profile ?? null);
+  const without = options.without ?? [];
+  const targets = targetsOf(options, !without.includes("tuning"));
+  const half = without.includes("half") ? null : precisionOf(page, targets, options.profile ?? null);
   if (half && "code" in half) return failed(checked, half);
   const place = { file: options.file, start: 0, end: 1 };
   const model = { ...page, train: page.train && { ...page.train, half } };
@@ -154,10 +163,12 @@ async function compileModel(
   const planned = planModel(model, {
     entries: {
       monitors: options.monitors ?? false,
+      attention: !without.includes("attention"),
       ...(shrinks ? { kept: shrinks.kept, shrinking: shrinks.gates } : {}),
     },
     profiles: targets.map(({ profile }) => profile),
-    schedule: { verify: options.verify ?? false },
+    recompute: !without.includes("recompute"),
+    schedule: { verify: options.verify ?? false, without: ofSchedule(without) },
     room: roomOf(targets, options.profile ?? null, place),
   });
   const { fitted } = planned;
@@ -178,6 +189,7 @@ async function compileModel(
     diagnostics: checked.diagnostics,
     sources: checked.sources,
     stages: stagesOf(page, fitted, schedules),
+    graphs: fitted.graphs,
     accounts,
   };
 }

@@ -19,6 +19,8 @@ export interface Planning {
   readonly profiles: readonly KernelProfile[];
   /** What the plan must fit into beside the page's own bound; null for no device in particular. */
   readonly room: Room | null;
+  /** Whether activations may be recomputed so that the plan fits; else it need not. */
+  readonly recompute?: boolean;
   /** How the schedules are made. */
   readonly schedule?: ScheduleOptions;
 }
@@ -34,13 +36,12 @@ export interface PlannedModel {
 }
 
 /** Plans a model for some devices. */
-export function planModel(
-  model: TypedModel,
-  { entries: options, profiles, room, schedule: how }: Planning,
-): PlannedModel {
+export function planModel(model: TypedModel, planning: Planning): PlannedModel {
+  const { entries: options, profiles, room, recompute = true, schedule: how } = planning;
   const entries = buildEntries(model, options);
   const state = stateOf(entries);
   const scheduleAll = (graphs: readonly Graph[]): readonly Scheduled[] =>
     profiles.map((profile) => schedule(graphs, profile, state.layout, state.words, how));
-  return { entries, state, fitted: fit(entries, model.train, room, scheduleAll), schedule: scheduleAll };
+  const fitted = recompute ? fit(entries, model.train, room, scheduleAll) : fit(entries, null, null, scheduleAll);
+  return { entries, state, fitted, schedule: scheduleAll };
 }

@@ -36,12 +36,15 @@ export interface TargetOptions {
   readonly profile?: DeviceProfile;
 }
 
-/** The devices of a compilation, in the order in which they are asked for. */
-export function targetsOf({ devices, choices: given, profile: machine }: TargetOptions): CompileTarget[] {
+/** The devices of a compilation, in the order in which they are asked for, with the choices made for them if `tuned`. */
+export function targetsOf(
+  { devices, choices: given, profile: machine }: TargetOptions,
+  tuned: boolean,
+): CompileTarget[] {
   return devices.map((device) => {
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
     const printer = builtIn[device];
-    const choices = { ...(machine?.device === device ? machine.kernels : {}), ...given?.[device] };
+    const choices = tuned ? { ...(machine?.device === device ? machine.kernels : {}), ...given?.[device] } : {};
     return {
       name: device,
       printer,

@@ -53,14 +53,14 @@ const DEPTH = "depth";
 /** Whether only one node reads a node, and no result is it. */
 type IsSingle = (node: Node) => boolean;
 
-/** Rebuilds the graph in `b` with every attention that is found in it. */
-export function fuseAttention(graph: Graph, b: Builder = createBuilder()): Rewritten {
+/** Rebuilds the graph in `b` with every attention that is found in it; as it is when attention is turned off. */
+export function fuseAttention(graph: Graph, b: Builder = createBuilder(), isOn = true): Rewritten {
   const results = new Set([...graph.outputs.values(), ...graph.updates.values()]);
   const readers = new Map<Node, number>();
   for (const node of nodesOf(graph)) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
   const isSingle: IsSingle = (node) => readers.get(node) === 1 && !results.has(node);
   return rewrite(graph, (node, now) => {
-    const match = node.op === "contract" ? matchOf(node, isSingle) : null;
+    const match = isOn && node.op === "contract" ? matchOf(node, isSingle) : null;
     return match ? b.within(node.origin, () => build(b, match, now)) : remake(b, node, node.inputs.map(now));
   });
 }

@@ -19,7 +19,9 @@ import { layOutInOrder } from "./memory/lifetimes.js";
 import type { Peak } from "./memory/offsets.js";
 import { resultPlace } from "./memory/placement.js";
 import { located, startOf, type Located, type Offsets } from "./memory/places.js";
-import { passes as asTheyAre, runPasses, type Passed, type Passes } from "./passes.js";
+import type { Without } from "./optimizations.js";
+import { passes as asTheyAre, runPasses, type Passed, type Passes, type Shared } from "./passes.js";
+import { passesWithout } from "./without.js";
 
 /** Offsets (in words) in the pool `state`, by the name of a parameter or state. */
 export type StateLayout = ReadonlyMap<string, number>;
@@ -44,6 +46,8 @@ export interface Scheduled {
 export interface ScheduleOptions {
   /** Whether what each pass makes is verified; an UnsoundPass is thrown for what is not sound. */
   readonly verify?: boolean;
+  /** Optimizations that are turned off. */
+  readonly without?: Without;
   /** The passes, where they are not those of `passes.ts`. */
   readonly passes?: Passes;
 }
@@ -67,12 +71,12 @@ export function schedule(
   profile: KernelProfile,
   layout: StateLayout,
   stateWords: number,
-  { verify = false, passes = asTheyAre }: ScheduleOptions = {},
+  { verify = false, without = new Set(), passes = asTheyAre }: ScheduleOptions = {},
 ): Scheduled {
-  const table = createKernelTable(profile, true);
+  const table = createKernelTable(profile, !without.has("sharing"));
   const literals: Literals = { places: new Map(), end: stateWords };
-  const shared = {
-    passes,
+  const shared: Shared = {
+    passes: passesWithout(passes, without),
     table,
     state: { layout, words: stateWords },
     literal: (node: Node) => placeOfLiteral(literals, node),

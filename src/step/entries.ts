@@ -42,6 +42,8 @@ export interface EntriesOptions {
   readonly shrinking?: Shrinking | null;
   /** The training step alone: what counting its cost needs. */
   readonly stepOnly?: boolean;
+  /** Whether attention is one op where it is found; it is when this does not say. */
+  readonly attention?: boolean;
 }
 
 /** The page, and the entries that have been made so far. */
@@ -62,6 +64,7 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     half: !!train?.half && !train.half.auto,
     kept: options.kept ?? {},
     shrinking: options.shrinking ?? null,
+    attention: options.attention ?? true,
   };
   const state: EntryState = { page, monitors: options.monitors, graphs: [], forwards: new Map() };
   const step = model.loss && train ? addTraining(state, train, options.stepOnly ?? false) : null;

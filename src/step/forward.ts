@@ -24,6 +24,8 @@ export interface EntryPage {
   readonly kept: Kept;
   /** Gates that may still close; null when none may. */
   readonly shrinking: Shrinking | null;
+  /** Whether attention is one op where it is found. */
+  readonly attention: boolean;
 }
 
 /** A page with a loss, as nodes. */
@@ -45,7 +47,7 @@ export function forwardPass(
   const { model, kept } = page;
   const inner = createBuilder();
   const values = gatesOf(page, inner, isNoisy)?.values ?? null;
-  return withAttention(lower(model, inner, { batch, gating: { kept, values } }), b);
+  return withAttention(lower(model, inner, { batch, gating: { kept, values } }), b, page.attention);
 }
 
 /** The forward pass as gains are measured in it, without noise, and its builder. */
@@ -61,14 +63,14 @@ export function forwardForGains(page: EntryPage): { readonly b: Builder; readonl
  * the order in which the page needs them, and differentiation, which goes by numbers, finds the gradient of a gain
  * where the gain was used.
  */
-function withAttention(lowered: Lowered, b: Builder): Lowered {
+function withAttention(lowered: Lowered, b: Builder, isOn: boolean): Lowered {
   const needed = new Set<Node>();
   mapLowered(lowered, (node) => {
     needed.add(node);
     return node;
   });
   const outputs = new Map([...needed].map((node, i) => [`${i}`, node]));
-  const { moved } = fuseAttention({ name: "forward", outputs, updates: new Map() }, b);
+  const { moved } = fuseAttention({ name: "forward", outputs, updates: new Map() }, b, isOn);
   return mapLowered(lowered, (node) => mustGet(moved, node));
 }
 

@@ -62,7 +62,7 @@ export function gainGraphs(b: Builder, page: EntryPage, { chains, weights, repea
   const apart = forwardForGains(page);
   const sums = gains(apart.b, apart.lowered.chains.filter(isMeasured), apart.lowered.held);
   const { roles, ...graph } = entryGraph("gain", sums.outputs, { inputs: sums.inputs });
-  const gain = { ...fuseAttention(graph).graph, roles };
+  const gain = { ...fuseAttention(graph, undefined, page.attention).graph, roles };
   if (!claims.length) return [gain];
   const inputs = [...claimedStreams].map((stream) => ({ kind: "gain", stream }) as const);
   const measured = new Map(inputs.map((role) => [role.stream, [b.input(inputId(role), [], "f32")]]));

@@ -36,7 +36,9 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
   )
     return null;
   const [select] = sum.inputs;
-  if (select?.op !== "select" || !isZero(select.inputs[2]!)) return null;
+  // Terms that are in memory are summed from there.
+  if (!select || cluster.reads.has(select)) return null;
+  if (select.op !== "select" || !isZero(select.inputs[2]!)) return null;
   const [hit, values] = select.inputs as [Node, Node, Node];
   const [row, chosen] = hit.op === "eq" ? (hit.inputs as [Node, Node]) : [];
   if (row?.op !== "iota" || row.attrs.axis !== 0 || chosen?.op !== "broadcast" || values.op !== "broadcast")
