@@ -292,7 +292,7 @@ export type ModelItem =
   | Section;
 
 /** `model MobyDick { … }` */
-export interface Model {
+export interface ModelDecl {
   readonly kind: "model";
   readonly name: Ident;
   readonly items: readonly ModelItem[];
@@ -339,5 +339,5 @@ export interface File {
   readonly kind: "file";
   readonly name: string;
   readonly text: string;
-  readonly items: readonly (Use | Model | Block)[];
+  readonly items: readonly (Use | ModelDecl | Block)[];
 }

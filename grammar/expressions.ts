@@ -11,7 +11,7 @@ import { parseBytes } from "./units.js";
 
 const word = t.word;
 /** What has a place: a part of the tree or a token. */
-type Placed = { readonly span: Span } | IToken | undefined | null;
+type WithPlace = { readonly span: Span } | IToken | undefined | null;
 
 /** Rules for expressions. Every rule is a field, as chevrotain wants it, and returns the tree of what it read. */
 export class ExpressionParser extends EmbeddedActionsParser {
@@ -24,7 +24,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
     super([...t.tokens], { recoveryEnabled: false, maxLookahead: 3, errorMessageProvider: messages });
   }
 
-  protected span(from: Placed, to: Placed = from): Span {
+  protected span(from: WithPlace, to: WithPlace = from): Span {
     const start = !from ? 0 : "span" in from ? from.span.start : from.startOffset;
     const end = !to ? start : "span" in to ? to.span.end : (to.endOffset ?? to.startOffset) + 1;
     return { file: this.file, start, end: Math.max(start, end) };
@@ -77,7 +77,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
   /** A path, an indexed tensor, a call, or a reducer's call: `softmax[u](…)`. */
   protected reference = this.RULE("reference", (): Expr => {
     const base = this.SUBRULE(this.path);
-    let close: Placed = base;
+    let close: WithPlace = base;
     const axes = this.OPTION((): Expr[] => {
       const indices: Expr[] = [];
       this.CONSUME(t.LeftBracket);

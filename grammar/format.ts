@@ -15,7 +15,7 @@ import type {
   Clause,
   DimDecl,
   ManifoldDecl,
-  Model,
+  ModelDecl,
   ModelItem,
   ParamDecl,
   Section,
@@ -177,7 +177,7 @@ function putBody(layout: PageLayout, { head, span, headEnd, entries }: Body): vo
   put(layout, "}");
 }
 
-function putTopLevel(layout: PageLayout, item: Use | Model | Block): void {
+function putTopLevel(layout: PageLayout, item: Use | ModelDecl | Block): void {
   switch (item.kind) {
     case "use":
       return put(layout, `use ${formatExpr(item.path)}`);

@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Block, DimDecl, Formal, Let, Model, ModelItem, ParamDecl, Use } from "./ast.js";
+import type { Block, DimDecl, Formal, Let, ModelDecl, ModelItem, ParamDecl, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -15,7 +15,7 @@ export class MhcParser extends DeclarationParser {
     this.performSelfAnalysis();
   }
 
-  private model = this.RULE("model", (): Model => {
+  private model = this.RULE("model", (): ModelDecl => {
     const first = this.CONSUME(word.model);
     const name = this.SUBRULE(this.ident);
     this.CONSUME(t.LeftBrace);
@@ -129,16 +129,16 @@ export class MhcParser extends DeclarationParser {
   });
 
   /** A whole page. */
-  fileRule = this.RULE("fileRule", (): (Use | Model | Block)[] => {
-    const items: (Use | Model | Block)[] = [];
+  fileRule = this.RULE("fileRule", (): (Use | ModelDecl | Block)[] => {
+    const items: (Use | ModelDecl | Block)[] = [];
     this.MANY(() => {
       items.push(
         this.OR({
           ERR_MSG: "`model`, `block`, `connection` or `use`",
           DEF: [
-            { ALT: (): Use | Model | Block => this.SUBRULE(this.use) },
-            { ALT: (): Use | Model | Block => this.SUBRULE(this.model) },
-            { ALT: (): Use | Model | Block => this.SUBRULE(this.block) },
+            { ALT: (): Use | ModelDecl | Block => this.SUBRULE(this.use) },
+            { ALT: (): Use | ModelDecl | Block => this.SUBRULE(this.model) },
+            { ALT: (): Use | ModelDecl | Block => this.SUBRULE(this.block) },
           ],
         }),
       );

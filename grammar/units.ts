@@ -26,10 +26,10 @@ export const unitPattern = "[KMGTkmgt][iI]?[Bb]";
  * anything else.
  */
 export function parseBytes(text: string): { readonly bytes: number; readonly text: string } | null {
-  const found = new RegExp(`^(\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)[ \\t]*(${unitPattern})$`).exec(text.trim());
-  if (!found) return null;
-  const unit = units.find((name) => name === found[2]);
-  return { bytes: unit ? Number(found[1]) * UNITS[unit] : Number.NaN, text: `${found[1]} ${found[2]}` };
+  const match = new RegExp(`^(\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)[ \\t]*(${unitPattern})$`).exec(text.trim());
+  if (!match) return null;
+  const unit = units.find((name) => name === match[2]);
+  return { bytes: unit ? Number(match[1]) * UNITS[unit] : Number.NaN, text: `${match[1]} ${match[2]}` };
 }
 
 /** In the largest binary unit that leaves a whole part, one decimal, rounded up: what is printed is enough. */

@@ -39,7 +39,7 @@ const [table, count, threads, thread, scratch, barrier] = [
   word("scratch"),
   word("barrier"),
 ];
-const [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy] = [
+const [last, groups, group, to, victim, remaining, counter, from, generation, spins, groupsOfCopy, copy] = [
   word("last"),
   word("groups"),
   word("group"),
@@ -85,15 +85,15 @@ const [done, next, copies, shares, empty, claim, clear, open, wait] = [
 const alone: readonly Instruction[] = [
   set(copy, i32(0)),
   loop(copies, [
-    call(i32(0), get(own)),
+    call(i32(0), get(groupsOfCopy)),
     step(copy),
-    branch(copies, plain("i32.lt_u", mul(get(copy), get(own)), get(groups))),
+    branch(copies, plain("i32.lt_u", mul(get(copy), get(groupsOfCopy)), get(groups))),
   ]),
 ];
 
 const work: readonly Instruction[] = [
   set(victim, get(thread)),
-  set(left, get(threads)),
+  set(remaining, get(threads)),
   loop(shares, [
     set(counter, counterOf(victim)),
     set(from, shareOf(victim)),
@@ -103,23 +103,23 @@ const work: readonly Instruction[] = [
       loop(claim, [
         set(group, add(get(from), memory("i32.atomic.rmw.add", 0, get(counter), i32(1)))),
         branch(empty, plain("i32.ge_u", get(group), get(to))),
-        set(copy, div(get(group), get(own))),
-        set(group, sub(get(group), mul(get(copy), get(own)))),
+        set(copy, div(get(group), get(groupsOfCopy))),
+        set(group, sub(get(group), mul(get(copy), get(groupsOfCopy)))),
         call(get(group), add(get(group), i32(1))),
         branch(claim),
       ]),
     ]),
     when(plain("i32.eq", get(victim), get(threads)), [set(victim, i32(0))]),
-    branch(shares, tee(left, sub(get(left), i32(1)))),
+    branch(shares, tee(remaining, sub(get(remaining), i32(1)))),
   ]),
 ];
 
 const release: readonly Instruction[] = [
-  set(left, get(threads)),
+  set(remaining, get(threads)),
   loop(clear, [
-    set(left, sub(get(left), i32(1))),
-    memory("i32.atomic.store", 0, counterOf(left), i32(0)),
-    branch(clear, get(left)),
+    set(remaining, sub(get(remaining), i32(1))),
+    memory("i32.atomic.store", 0, counterOf(remaining), i32(0)),
+    branch(clear, get(remaining)),
   ]),
   memory("i32.atomic.store", 0, get(barrier), i32(0)),
   plain("drop", memory("i32.atomic.rmw.add", 4, get(barrier), i32(1))),
@@ -154,14 +154,14 @@ const together: readonly Instruction[] = [
 export const run: WasmFunction = {
   name: "run",
   params: [table, count, threads, thread, scratch, barrier],
-  locals: [last, groups, group, to, victim, left, counter, from, generation, spins, own, copy],
+  locals: [last, groups, group, to, victim, remaining, counter, from, generation, spins, groupsOfCopy, copy],
   body: [
     set(last, add(get(table), shl(get(count), 5))),
     block(done, [
       loop(next, [
         branch(done, plain("i32.ge_u", get(table), get(last))),
         set(groups, field(1)),
-        set(own, field(3)),
+        set(groupsOfCopy, field(3)),
         when(plain("i32.eq", get(threads), i32(1)), alone, together),
         set(table, add(get(table), i32(32))),
         branch(next),

@@ -67,7 +67,7 @@ function add(sum: Sum, { flops = 0, bytes = 0, ms = 0, joules = 0 }: Partial<Sha
 export const pathOf = (block: string): string => block.replace(/\.\d+(?=\.|$)/g, ".*");
 
 /** The sums of a step while its dispatches are counted. */
-interface Tally {
+interface CostTally {
   readonly profile: DeviceProfile;
   readonly total: Sum;
   readonly phases: Readonly<Record<Phase, Sum>>;
@@ -84,7 +84,7 @@ const perPhase = (): Readonly<Record<Phase, Sum>> => ({ forward: nothing(), back
 
 /** What the dispatches of a step cost on a machine. */
 export function costsOf(accounts: readonly Account[], profile: DeviceProfile): Costs {
-  const tally: Tally = {
+  const tally: CostTally = {
     profile,
     total: nothing(),
     phases: perPhase(),
@@ -105,7 +105,7 @@ export function costsOf(accounts: readonly Account[], profile: DeviceProfile): C
 
 /** Counts a share for whom it is. */
 function put(
-  { total, phases, blocks, blockPhases, kinds }: Tally,
+  { total, phases, blocks, blockPhases, kinds }: CostTally,
   origin: Origin,
   kind: Kind,
   share: Partial<Share>,
@@ -120,7 +120,7 @@ function put(
 }
 
 /** Counts a dispatch; `nearest` is the level that each of its tensors comes from. */
-function count(tally: Tally, account: Account, nearest: readonly number[]): void {
+function count(tally: CostTally, account: Account, nearest: readonly number[]): void {
   const { profile, dispatchMs } = tally;
   const paths = new Set([...account.work, ...account.traffic].map(({ origin }) => pathOf(origin.block)));
   for (const path of paths) dispatchMs.set(path, (dispatchMs.get(path) ?? 0) + profile.dispatch_us / 1e3 / paths.size);
@@ -156,7 +156,7 @@ function busyOf(groups: number, threads: number): number {
 }
 
 /** What was touched, in order. */
-interface Touch {
+interface CacheTouch {
   readonly size: number;
   /** Whether the tensor was not touched again. */
   isLast: boolean;
@@ -164,8 +164,8 @@ interface Touch {
 
 /** The level that each tensor of each dispatch comes from, by its number. */
 function nearestLevels(accounts: readonly Account[], { levels }: DeviceProfile): number[][] {
-  const touches: Touch[] = [];
-  const lastTouch = new Map<string, { readonly touch: Touch; readonly position: number }>();
+  const touches: CacheTouch[] = [];
+  const lastTouch = new Map<string, { readonly touch: CacheTouch; readonly position: number }>();
   const largest = levels.reduce((most, { bytes }) => Math.max(most, bytes ?? 0), 0);
   /** Bytes of all tensors that were touched since, counted once each; more than any level holds is not told apart. */
   const since = (position: number): number => {

@@ -8,7 +8,7 @@ import type { Builder } from "./builder.js";
 import type { Node } from "./node.js";
 
 /** A tensor with a label for each axis. Labels are any strings; equal labels mean the same index. */
-export interface Labelled {
+export interface LabelledTensor {
   readonly node: Node;
   readonly labels: readonly string[];
 }
@@ -16,7 +16,7 @@ export interface Labelled {
 const EXHAUSTIVE = 6;
 
 /** Notes the size of every label of a tensor. */
-function noteSizes(sizes: Map<string, number>, { node, labels }: Labelled): void {
+function noteSizes(sizes: Map<string, number>, { node, labels }: LabelledTensor): void {
   for (const [i, label] of labels.entries()) sizes.set(label, mustAt(node.shape, i));
 }
 
@@ -24,7 +24,7 @@ function noteSizes(sizes: Map<string, number>, { node, labels }: Labelled): void
  * The product of `factors`, summed over every label that is not in `out`, with the axes of `out` in their order. Throws
  * an Error for a label of `out` that no factor has.
  */
-export function contractAll(b: Builder, factors: readonly Labelled[], out: readonly string[]): Labelled {
+export function contractAll(b: Builder, factors: readonly LabelledTensor[], out: readonly string[]): LabelledTensor {
   const sizes = new Map<string, number>();
   for (const factor of factors) noteSizes(sizes, factor);
   for (const label of out) if (!sizes.has(label)) throw new Error(`graph: no factor has the axis ${label}`);
@@ -38,7 +38,7 @@ export function contractAll(b: Builder, factors: readonly Labelled[], out: reado
           sizes,
         )
       : null;
-  let result: Labelled | null = tree !== null ? build(b, tree, tensors, new Set(out)) : null;
+  let result: LabelledTensor | null = tree !== null ? build(b, tree, tensors, new Set(out)) : null;
   if (result) result = sumTo(b, result, new Set(out));
   for (const scalar of scalars) result = result ? multiply(b, result, scalar) : scalar;
   if (!result) throw new Error("graph: a product of nothing");
@@ -46,7 +46,7 @@ export function contractAll(b: Builder, factors: readonly Labelled[], out: reado
 }
 
 /** Reorders the axes of a labelled tensor; every label of `out` must be there. */
-export function arrange(b: Builder, x: Labelled, out: readonly string[]): Labelled {
+export function arrange(b: Builder, x: LabelledTensor, out: readonly string[]): LabelledTensor {
   return {
     node: b.transpose(
       x.node,
@@ -57,7 +57,12 @@ export function arrange(b: Builder, x: Labelled, out: readonly string[]): Labell
 }
 
 /** Repeats a labelled tensor over the labels that it lacks. */
-export function spread(b: Builder, x: Labelled, out: readonly string[], sizes: ReadonlyMap<string, number>): Node {
+export function spread(
+  b: Builder,
+  x: LabelledTensor,
+  out: readonly string[],
+  sizes: ReadonlyMap<string, number>,
+): Node {
   const shape = out.map((label) => {
     const axis = x.labels.indexOf(label);
     return axis >= 0 ? mustAt(x.node.shape, axis) : mustGet(sizes, label);
@@ -134,7 +139,12 @@ function greedy(
   return mustAt(remaining, 0).tree;
 }
 
-function build(b: Builder, tree: Tree, factors: readonly Labelled[], needed: ReadonlySet<string>): Labelled {
+function build(
+  b: Builder,
+  tree: Tree,
+  factors: readonly LabelledTensor[],
+  needed: ReadonlySet<string>,
+): LabelledTensor {
   if (typeof tree === "number") return sumTo(b, mustAt(factors, tree), needed);
   const [left, right] = tree;
   const labelsOf = (part: Tree): Set<string> =>
@@ -151,7 +161,7 @@ function build(b: Builder, tree: Tree, factors: readonly Labelled[], needed: Rea
 }
 
 /** Sums what is not needed. */
-function sumTo(b: Builder, x: Labelled, needed: ReadonlySet<string>): Labelled {
+function sumTo(b: Builder, x: LabelledTensor, needed: ReadonlySet<string>): LabelledTensor {
   const axes = x.labels.flatMap((label, i) => (needed.has(label) ? [] : [i]));
   return axes.length ? { node: b.sum(x.node, axes), labels: x.labels.filter((label) => needed.has(label)) } : x;
 }
@@ -160,7 +170,7 @@ function sumTo(b: Builder, x: Labelled, needed: ReadonlySet<string>): Labelled {
  * Elementwise product over all labels of both, in the order of the one that has more: a gain times a tensor lies as the
  * tensor does.
  */
-export function multiply(b: Builder, x: Labelled, y: Labelled): Labelled {
+export function multiply(b: Builder, x: LabelledTensor, y: LabelledTensor): LabelledTensor {
   const [most, least] = y.labels.length > x.labels.length ? [y, x] : [x, y];
   const labels = [...most.labels, ...least.labels.filter((label) => !most.labels.includes(label))];
   const sizes = new Map<string, number>();

@@ -12,7 +12,7 @@ export interface Inferred {
 }
 
 /** What the maker of a leaf or a layout op says of its result; other ops infer it. */
-export interface Given {
+export interface Declared {
   readonly shape?: Shape | undefined;
   readonly dtype?: DType | undefined;
 }
@@ -35,7 +35,7 @@ export interface Sample {
 export interface Case<Attrs = Attributes[Op]> {
   readonly attrs: Attrs;
   readonly inputs: readonly Sample[];
-  readonly given?: Given;
+  readonly declared?: Declared;
 }
 
 /**
@@ -45,7 +45,7 @@ export interface Case<Attrs = Attributes[Op]> {
  */
 export interface OpRecord<K extends Op> {
   /** Shape and dtype of the result, or the reason why the inputs are wrong (which becomes the message of an error). */
-  infer(inputs: readonly Node[], attrs: Attributes[K], given: Given): Inferred | string;
+  infer(inputs: readonly Node[], attrs: Attributes[K], declared: Declared): Inferred | string;
   /** The values of the result from those of the operands, in f64; null for leaves, which are bound by name. */
   readonly evaluate: ((node: NodeWith<K>, inputs: Operands<K, Value>) => Value) | null;
   /**

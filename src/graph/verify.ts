@@ -16,7 +16,7 @@ export function verifyGraph(graph: Graph): readonly string[] {
     const at = `${graph.name}: %${node.id} ${node.op}`;
     const record = opTable[node.op] as OpRecord<typeof node.op>;
     const inferred = (
-      record.infer as (inputs: readonly Node[], attrs: unknown, given: unknown) => ReturnType<typeof record.infer>
+      record.infer as (inputs: readonly Node[], attrs: unknown, declared: unknown) => ReturnType<typeof record.infer>
     )(node.inputs, node.attrs, saysShape(node) ? { shape: node.shape, dtype: node.dtype } : {});
     if (typeof inferred === "string") wrong.push(`${at}: ${inferred}`);
     else if (inferred.dtype !== node.dtype || !sameShape(inferred.shape, node.shape)) {

@@ -107,71 +107,71 @@ export function binary(op: BinaryOp, a: Expr, b: Expr): Expr {
 /** An operation of one operand, of its type. */
 export const unary = (op: UnaryOp, a: Expr): Expr => ({ kind: "unary", op, a, type: a.type });
 
-const two =
+const binaryOf =
   (op: BinaryOp) =>
   (a: Expr, b: Expr): Expr =>
     binary(op, a, b);
 /** a + b. */
-export const add = two("add");
+export const add = binaryOf("add");
 /** a - b. */
-export const sub = two("sub");
+export const sub = binaryOf("sub");
 /** a * b. */
-export const mul = two("mul");
+export const mul = binaryOf("mul");
 /** a / b; of index and u32 without the rest. */
-export const div = two("div");
+export const div = binaryOf("div");
 /** The rest of a / b, of index and u32. */
-export const rem = two("rem");
+export const rem = binaryOf("rem");
 /** The smaller. */
-export const min = two("min");
+export const min = binaryOf("min");
 /** The larger. */
-export const max = two("max");
+export const max = binaryOf("max");
 /** a to the power b, of f32. */
-export const pow = two("pow");
+export const pow = binaryOf("pow");
 /** Whether a < b. */
-export const lt = two("lt");
+export const lt = binaryOf("lt");
 /** Whether a <= b. */
-export const le = two("le");
+export const le = binaryOf("le");
 /** Whether a = b. */
-export const eq = two("eq");
+export const eq = binaryOf("eq");
 /** Whether a and b differ. */
-export const ne = two("ne");
+export const ne = binaryOf("ne");
 /** Both, of bool; bitwise of u32. */
-export const and = two("and");
+export const and = binaryOf("and");
 /** Either, of bool; bitwise of u32. */
-export const or = two("or");
+export const or = binaryOf("or");
 /** Bitwise, of u32 and index. */
-export const xor = two("xor");
+export const xor = binaryOf("xor");
 /** a with its bits moved up by b. */
-export const shl = two("shl");
+export const shl = binaryOf("shl");
 /** a with its bits moved down by b, zeros behind them. */
-export const shr = two("shr");
+export const shr = binaryOf("shr");
 
-const one =
+const unaryOf =
   (op: UnaryOp) =>
   (a: Expr): Expr =>
     unary(op, a);
 /** -a. */
-export const neg = one("neg");
+export const neg = unaryOf("neg");
 /** e to the power a. */
-export const exp = one("exp");
+export const exp = unaryOf("exp");
 /** The natural logarithm. */
-export const log = one("log");
+export const log = unaryOf("log");
 /** The square root. */
-export const sqrt = one("sqrt");
+export const sqrt = unaryOf("sqrt");
 /** The hyperbolic tangent. */
-export const tanh = one("tanh");
+export const tanh = unaryOf("tanh");
 /** The error function. */
-export const erf = one("erf");
+export const erf = unaryOf("erf");
 /** |a|. */
-export const abs = one("abs");
+export const abs = unaryOf("abs");
 /** The sine of a, in radians. */
-export const sin = one("sin");
+export const sin = unaryOf("sin");
 /** The cosine of a, in radians. */
-export const cos = one("cos");
+export const cos = unaryOf("cos");
 /** The largest whole number that is not above a. */
-export const floor = one("floor");
+export const floor = unaryOf("floor");
 /** The other truth value. */
-export const not = one("not");
+export const not = unaryOf("not");
 
 /** a * b + c, of f32. */
 export const fma = (a: Expr, b: Expr, c: Expr): Expr => ({ kind: "fma", a, b, c, type: a.type });

@@ -178,13 +178,13 @@ export function permutations(n: number): number[][] {
 }
 
 function permuted(b: Builder, free: Node, shape: readonly number[], n: number): Node {
-  const all = permutations(n);
-  const data = all.flatMap((order) =>
+  const orders = permutations(n);
+  const data = orders.flatMap((order) =>
     Array.from({ length: n * n }, (_, at) => (order[Math.floor(at / n)] === at % n ? 1 : 0)),
   );
   const letters = "abcdefghijkl".slice(0, free.shape.length - 1);
   return b.reshape(
-    b.contract(`${letters}p,pxy->${letters}xy`, b.softmax(free), b.literal([all.length, n, n], data)),
+    b.contract(`${letters}p,pxy->${letters}xy`, b.softmax(free), b.literal([orders.length, n, n], data)),
     shape,
   );
 }
@@ -197,9 +197,9 @@ function kronecker(b: Builder, free: Node | undefined, shape: readonly number[],
   if (!free) return b.fill(1, shape);
   const outer = shape.length - 2;
   const factors = Array.from({ length: Math.log2(n) }, (_, bit) => {
-    const one = indicator(b, free.shape, outer, bit);
+    const atBit = indicator(b, free.shape, outer, bit);
     const logit = b.broadcast(
-      b.sum(b.mul(free, one), [outer]),
+      b.sum(b.mul(free, atBit), [outer]),
       shape,
       shape.slice(0, outer).map((_, axis) => axis),
     );

@@ -53,20 +53,20 @@ function placed(b: Builder, w: Node): Node {
   const n = columnsOf(w);
   const many = w.shape.slice(0, -1);
   const axes = many.map((_, axis) => axis);
-  const all = shifts(b, many, n);
-  return b.sum(b.mul(all, b.broadcast(w, all.shape, [...axes, many.length + 2])), [many.length + 2]);
+  const cyclic = shifts(b, many, n);
+  return b.sum(b.mul(cyclic, b.broadcast(w, cyclic.shape, [...axes, many.length + 2])), [many.length + 2]);
 }
 
 /** Means over the cyclic diagonals of matrices: [..., n]. */
 function means(b: Builder, x: Node): Node {
   const n = columnsOf(x);
   const many = x.shape.slice(0, -2);
-  const all = shifts(b, many, n);
+  const cyclic = shifts(b, many, n);
   const on = b.mul(
-    all,
+    cyclic,
     b.broadcast(
       x,
-      all.shape,
+      cyclic.shape,
       x.shape.map((_, axis) => axis),
     ),
   );

@@ -12,8 +12,8 @@ import { quantity, type OptionKind, type Setting } from "./set.js";
 export function relaxed(b: Builder, member: Node, setting: Setting): Node {
   if (setting.adapted["relax"] === undefined && setting.options["relax"] === 1) return member;
   const share = b.broadcast(quantity(b, setting, "relax"), member.shape, []);
-  const one = eye(b, member.shape);
-  return b.add(one, b.mul(share, b.sub(member, one)));
+  const identity = eye(b, member.shape);
+  return b.add(identity, b.mul(share, b.sub(member, identity)));
 }
 
 /** The option `relax`: the share of the member, 0 for the identity. */

@@ -50,8 +50,8 @@ export function nearestOnSimplex(b: Builder, x: Node): Node {
     const higher = b.add(tau, b.fill(2 ** -k, tau.shape));
     tau = b.select(b.lt(one, total(b, above(higher), 1)), higher, tau);
   }
-  const left = b.lt(over(b, tau, x.shape), y);
-  const exact = b.div(b.sub(total(b, b.select(left, y, zero), 1), one), total(b, b.cast(left, "f32"), 1));
+  const isAbove = b.lt(over(b, tau, x.shape), y);
+  const exact = b.div(b.sub(total(b, b.select(isAbove, y, zero), 1), one), total(b, b.cast(isAbove, "f32"), 1));
   return above(exact);
 }
 

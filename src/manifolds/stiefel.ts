@@ -118,10 +118,10 @@ function leaning(b: Builder, free: Node): Node {
 
 function cayley(b: Builder, free: Node): Node {
   const a = skew(b, free);
-  const one = eye(b, free.shape);
-  let q = product(b, inverse(b, b.add(one, a), INVERTED), b.sub(one, a));
+  const identity = eye(b, free.shape);
+  let q = product(b, inverse(b, b.add(identity, a), INVERTED), b.sub(identity, a));
   for (let i = 0; i < POLISHED; i++)
-    q = product(b, q, b.sub(scaled(b, one, 1.5), scaled(b, transposedProduct(b, q, q), 0.5)));
+    q = product(b, q, b.sub(scaled(b, identity, 1.5), scaled(b, transposedProduct(b, q, q), 0.5)));
   return q;
 }
 

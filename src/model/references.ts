@@ -2,7 +2,7 @@
  * The names that a piece of a page refers to, in its own words: nothing is looked up here. Of `M.free` and
  * `embed.table` it is the first.
  */
-import type { Block, Clause, Expr, Model, ModelItem, ParamDecl } from "../../grammar/ast.js";
+import type { Block, Clause, Expr, ModelDecl, ModelItem, ParamDecl } from "../../grammar/ast.js";
 
 /** The names that an expression refers to, in the order of its text. */
 export function namesIn(e: Expr): readonly string[] {
@@ -98,7 +98,7 @@ function namesInClause(clause: Clause): readonly string[] {
 }
 
 /** What the items of a model refer to. */
-export const namesInModel = ({ items }: Model): ReadonlySet<string> => new Set(items.flatMap(namesInItem));
+export const namesInModel = ({ items }: ModelDecl): ReadonlySet<string> => new Set(items.flatMap(namesInItem));
 
 /** What the body and the header of a block refer to. */
 export function namesInBlock({ config, data, items, result }: Block): ReadonlySet<string> {

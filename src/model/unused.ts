@@ -5,7 +5,7 @@
  * words. Blocks of the standard library never warn; a use of one on the page may.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import type { Block, File, Model } from "../../grammar/ast.js";
+import type { Block, File, ModelDecl } from "../../grammar/ast.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -45,7 +45,7 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
   unusedInInstances(live, warn);
   unusedParameters(model, live, warn);
 
-  const models = page.items.filter((item): item is Model => item.kind === "model");
+  const models = page.items.filter((item): item is ModelDecl => item.kind === "model");
   models.forEach((item) => unusedNames(item, warn));
   const blocks = [...files, ...library]
     .flatMap(({ items }) => items)
@@ -191,7 +191,7 @@ const inWords = (names: readonly string[]): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${mustAt(names, names.length - 1)}`;
 
 /** Dims, manifolds and data that no other item of the page names. */
-function unusedNames(model: Model, warn: Warn): void {
+function unusedNames(model: ModelDecl, warn: Warn): void {
   const names = namesInModel(model);
   for (const item of model.items) {
     if (item.kind !== "dim" && item.kind !== "manifold" && item.kind !== "data") continue;
@@ -224,7 +224,7 @@ function unusedArguments(block: Block, warn: Warn): void {
 }
 
 /** Names of the blocks that a model uses, by itself or through other blocks. */
-function reachable(model: Model, blocks: readonly Block[]): ReadonlySet<string> {
+function reachable(model: ModelDecl, blocks: readonly Block[]): ReadonlySet<string> {
   const byName = new Map<string, Block[]>();
   for (const block of blocks) byName.set(block.name.name, [...(byName.get(block.name.name) ?? []), block]);
   const called = new Set<string>();

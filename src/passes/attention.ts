@@ -11,7 +11,7 @@
  */
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "../graph/builder.js";
-import type { Labelled } from "../graph/contraction.js";
+import type { LabelledTensor } from "../graph/contraction.js";
 import { createBuilder } from "../graph/create-builder.js";
 import { evaluate } from "../graph/evaluate.js";
 import type { Graph, Node, NodeWith } from "../graph/node.js";
@@ -28,9 +28,9 @@ interface LabelledOp<K extends Node["op"]> {
 }
 
 interface Match {
-  readonly q: Labelled;
-  readonly k: Labelled;
-  readonly v: Labelled;
+  readonly q: LabelledTensor;
+  readonly k: LabelledTensor;
+  readonly v: LabelledTensor;
   /** The labels of the result. */
   readonly out: readonly string[];
   /** Batch axes before t, and after it. */
@@ -79,7 +79,7 @@ function lettersOf({ attrs: { spec } }: NodeWith<"contract">): Letters {
 }
 
 /** The operands of a product, under its own letters. */
-function operandsOf(node: NodeWith<"contract">): readonly [Labelled, Labelled] {
+function operandsOf(node: NodeWith<"contract">): readonly [LabelledTensor, LabelledTensor] {
   const spec = lettersOf(node);
   return [
     { node: inputOf(node, 0), labels: [...spec.a] },
@@ -94,7 +94,7 @@ const labelsBehind = ({ node, labels }: LabelledOp<"broadcast">): string[] =>
   node.attrs.axes.map((axis) => mustAt(labels, axis));
 
 /** Looks through those transposes that are allowed. */
-function behindTransposes(x: Labelled, allowed: (node: Node) => boolean = () => true): Labelled {
+function behindTransposes(x: LabelledTensor, allowed: (node: Node) => boolean = () => true): LabelledTensor {
   const { node, labels } = x;
   if (node.op !== "broadcast") return x;
   const input = inputOf(node, 0);
@@ -104,7 +104,12 @@ function behindTransposes(x: Labelled, allowed: (node: Node) => boolean = () => 
 }
 
 /** The attention that is the product of these weights, which are a softmax, and v. */
-function fromWeights(weights: Labelled, v: Labelled, out: readonly string[], isSingle: IsSingle): Match | null {
+function fromWeights(
+  weights: LabelledTensor,
+  v: LabelledTensor,
+  out: readonly string[],
+  isSingle: IsSingle,
+): Match | null {
   const { node: softmax, labels } = behindTransposes(weights, isSingle);
   if (softmax.op !== "softmax" || !isSingle(softmax)) return null;
   const u = mustAt(labels, labels.length - 1);
@@ -132,7 +137,7 @@ function fromWeights(weights: Labelled, v: Labelled, out: readonly string[], isS
 }
 
 /** Of some labels, that of the longest axis, and of as long ones the first; null when there is none. */
-function longest({ node, labels }: Labelled, among: readonly string[]): string | null {
+function longest({ node, labels }: LabelledTensor, among: readonly string[]): string | null {
   const size = (label: string): number => mustAt(node.shape, labels.indexOf(label));
   return among.reduce<string | null>((best, label) => (best === null || size(label) > size(best) ? label : best), null);
 }
@@ -141,7 +146,7 @@ function longest({ node, labels }: Labelled, among: readonly string[]): string |
  * Takes off the mask u <= t, where there is one: what it guards, and the label of t (null without a mask). Null when
  * there is another mask.
  */
-function unmasked(x: Labelled, u: string): { readonly scores: Labelled; readonly t: string | null } | null {
+function unmasked(x: LabelledTensor, u: string): { readonly scores: LabelledTensor; readonly t: string | null } | null {
   const scores = behindTransposes(x);
   const { node, labels } = scores;
   if (node.op !== "select") return { scores, t: null };
@@ -155,14 +160,14 @@ function unmasked(x: Labelled, u: string): { readonly scores: Labelled; readonly
 }
 
 /** Looks through all that only moves and repeats. */
-function behindBroadcasts(x: Labelled): Labelled {
+function behindBroadcasts(x: LabelledTensor): LabelledTensor {
   const { node, labels } = x;
   if (node.op !== "broadcast") return x;
   return behindBroadcasts({ node: inputOf(node, 0), labels: labelsBehind({ node, labels }) });
 }
 
 /** The label of the axis whose index a node is; null when it is no index. */
-function positionOf(x: Labelled): string | null {
+function positionOf(x: LabelledTensor): string | null {
   const { node, labels } = behindBroadcasts(x);
   if (node.op === "cast") return positionOf({ node: inputOf(node, 0), labels });
   return node.op === "iota" ? mustAt(labels, node.attrs.axis) : null;
@@ -170,13 +175,13 @@ function positionOf(x: Labelled): string | null {
 
 /** Scores, and the scalars that they are multiplied by: `scale` is the product of the constants among them. */
 interface Scaled {
-  readonly scores: Labelled;
+  readonly scores: LabelledTensor;
   readonly scale: number;
   readonly factors: readonly Node[];
 }
 
 /** Takes off scalar factors and transposes. */
-function unscaled(x: Labelled): Scaled {
+function unscaled(x: LabelledTensor): Scaled {
   const scores = behindTransposes(x);
   const { node, labels } = scores;
   const behind = (inner: Node, factor: number, scalars: readonly Node[] = []): Scaled => {
@@ -214,7 +219,7 @@ function constantOf(node: Node): number | null {
 }
 
 /** The operands of the product of queries and keys, with outer labels; null when it sums more axes than one. */
-function scoreOperands({ node, labels }: Labelled): readonly [Labelled, Labelled] | null {
+function scoreOperands({ node, labels }: LabelledTensor): readonly [LabelledTensor, LabelledTensor] | null {
   if (node.op !== "contract") return null;
   const spec = lettersOf(node);
   if ([...spec.a].filter((letter) => !spec.out.includes(letter)).length !== 1) return null;
@@ -237,7 +242,7 @@ function build(b: Builder, match: Match, now: MapNode): Node {
   );
   const shapeOf = (labels: readonly string[]): number[] => labels.map((label) => mustGet(sizes, label));
   /** An operand as [batch, row, heads, last]. */
-  const arranged = (x: Labelled, row: string, last: string): Node => {
+  const arranged = (x: LabelledTensor, row: string, last: string): Node => {
     const labels = [...lead, row, ...heads, last];
     const axes = x.labels.map((label) => labels.indexOf(label));
     const [batch, many] = [sizeOf(shapeOf(lead)), sizeOf(shapeOf(heads))];

@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createBuilder } from "../../src/graph/create-builder.js";
-import { contractAll, type Labelled } from "../../src/graph/contraction.js";
+import { contractAll, type LabelledTensor } from "../../src/graph/contraction.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { opTable } from "../../src/graph/ops.js";
@@ -109,7 +109,7 @@ describe("products of many factors", () => {
           const out = wanted.filter((label) => used.includes(label));
           const b = createBuilder();
           const values = new Map<string, number[]>();
-          const parts = factors.map((own, i): Labelled => {
+          const parts = factors.map((own, i): LabelledTensor => {
             const size = own.reduce((product, label) => product * sizes[label]!, 1);
             values.set(
               `${i}`,
@@ -157,7 +157,7 @@ describe("products of many factors", () => {
         (dims, turn) => {
           const b = createBuilder();
           const label = (i: number): string => `l${i}`;
-          const chain = dims.slice(1).map((size, i): Labelled => ({
+          const chain = dims.slice(1).map((size, i): LabelledTensor => ({
             node: b.input(`m${i}`, [dims[i]!, size], "f32"),
             labels: [label(i), label(i + 1)],
           }));

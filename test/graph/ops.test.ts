@@ -58,7 +58,7 @@ describe("the table", () => {
         const number = b.input(`x${i}`, shape, dtypes[i] === "u32" ? "u32" : "f32");
         return dtypes[i] === "bool" ? b.lt(number, number) : number;
       });
-      const inferred = infer(inputs, item.attrs, item.given ?? {});
+      const inferred = infer(inputs, item.attrs, item.declared ?? {});
       return typeof inferred === "string" ? null : `${dtypes.join(", ")} -> ${inferred.dtype}`;
     };
     const tested = new Set(
@@ -88,7 +88,7 @@ describe("the table", () => {
     ({ op, index, item }) => {
       const b = createBuilder();
       const { node, inputs, values } = build(b, op, item, "x", random(index + 3));
-      const tagged = b.make(op, node.inputs, item.attrs, { ...item.given, site: "layers.0.drop", epoch: 2 });
+      const tagged = b.make(op, node.inputs, item.attrs, { ...item.declared, site: "layers.0.drop", epoch: 2 });
       const cotangent = b.input("g", node.shape, "f32");
       const back = opTable[op].vjp && node.dtype === "f32" ? vjp(b, [node], [cotangent], inputs) : [];
       const graph = graphOf({ 'a "name"': node, tagged, ...Object.fromEntries(back.map((d, i) => [`d${i}`, d])) });

@@ -50,7 +50,7 @@ export function build(b: Builder, op: Op, item: Case, prefix: string, next: () =
     floats.push(node);
     return node;
   });
-  return { node: b.make(op, inputs, item.attrs, item.given ?? {}), inputs: floats, values };
+  return { node: b.make(op, inputs, item.attrs, item.declared ?? {}), inputs: floats, values };
 }
 
 export const freshBuilder = createBuilder;

@@ -144,7 +144,7 @@ export const leaves = {
     flops: () => 0,
     cases: [
       { attrs: { value: 2.5 }, inputs: [] },
-      { attrs: { value: 7 }, inputs: [], given: { dtype: "u32" } },
+      { attrs: { value: 7 }, inputs: [], declared: { dtype: "u32" } },
     ],
   } satisfies OpRecord<"constant">,
   literal: {
@@ -157,7 +157,7 @@ export const leaves = {
     evaluate: (node) => Float64Array.from(node.attrs.data),
     vjp: () => [],
     flops: () => 0,
-    cases: [{ attrs: { data: [1, 2, 3, 4, 5, 6] }, inputs: [], given: { shape: SHAPE } }],
+    cases: [{ attrs: { data: [1, 2, 3, 4, 5, 6] }, inputs: [], declared: { shape: SHAPE } }],
   } satisfies OpRecord<"literal">,
   iota: {
     infer: (_, { axis }, { shape }) =>
@@ -170,8 +170,8 @@ export const leaves = {
     vjp: () => [],
     flops: () => 0,
     cases: [
-      { attrs: { axis: 1 }, inputs: [], given: { shape: SHAPE } },
-      { attrs: { axis: 0 }, inputs: [], given: { shape: SHAPE } },
+      { attrs: { axis: 1 }, inputs: [], declared: { shape: SHAPE } },
+      { attrs: { axis: 0 }, inputs: [], declared: { shape: SHAPE } },
     ],
   } satisfies OpRecord<"iota">,
 };

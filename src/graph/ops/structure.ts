@@ -107,18 +107,18 @@ export const structure = {
     },
     flops: () => 0,
     cases: [
-      { attrs: { axes: [2, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 4, 2] } },
-      { attrs: { axes: [] }, inputs: [draw([])], given: { shape: [2, 2] } },
-      { attrs: { axes: [1, 0] }, inputs: [draw([2, 3])], given: { shape: [3, 2] } },
+      { attrs: { axes: [2, 0] }, inputs: [draw([2, 3])], declared: { shape: [3, 4, 2] } },
+      { attrs: { axes: [] }, inputs: [draw([])], declared: { shape: [2, 2] } },
+      { attrs: { axes: [1, 0] }, inputs: [draw([2, 3])], declared: { shape: [3, 2] } },
       {
         attrs: { axes: [2, 0] },
         inputs: [{ shape: [5, 3], dtype: "u32", low: 0, high: 0xffffffff }],
-        given: { shape: [3, 4, 5] },
+        declared: { shape: [3, 4, 5] },
       },
       {
         attrs: { axes: [2, 0] },
         inputs: [{ shape: [5, 3], dtype: "bool", low: 0, high: 1 }],
-        given: { shape: [3, 4, 5] },
+        declared: { shape: [3, 4, 5] },
       },
     ],
   } satisfies OpRecord<"broadcast">,
@@ -133,10 +133,10 @@ export const structure = {
     vjp: (b, node, g) => [b.reshape(g, node.inputs[0].shape)],
     flops: () => 0,
     cases: [
-      { attrs: {}, inputs: [draw([2, 6])], given: { shape: [3, 4] } },
-      { attrs: {}, inputs: [draw([2, 4])], given: { shape: [2, 2, 2] } },
-      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "u32", low: 0, high: 0xffffffff }], given: { shape: [5, 6] } },
-      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "bool", low: 0, high: 1 }], given: { shape: [5, 6] } },
+      { attrs: {}, inputs: [draw([2, 6])], declared: { shape: [3, 4] } },
+      { attrs: {}, inputs: [draw([2, 4])], declared: { shape: [2, 2, 2] } },
+      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "u32", low: 0, high: 0xffffffff }], declared: { shape: [5, 6] } },
+      { attrs: {}, inputs: [{ shape: [3, 10], dtype: "bool", low: 0, high: 1 }], declared: { shape: [5, 6] } },
     ],
   } satisfies OpRecord<"reshape">,
   pack: {
@@ -180,10 +180,10 @@ export const structure = {
     },
     flops: () => 0,
     cases: [
-      { attrs: { offset: 64 }, inputs: [draw([192])], given: { shape: [5, 13] } },
-      { attrs: { offset: 0 }, inputs: [draw([64])], given: { shape: [7] } },
-      { attrs: { offset: 64 }, inputs: [draw([128])], given: { shape: [] } },
-      { attrs: { offset: 128 }, inputs: [draw([256])], given: { shape: [8, 16] } },
+      { attrs: { offset: 64 }, inputs: [draw([192])], declared: { shape: [5, 13] } },
+      { attrs: { offset: 0 }, inputs: [draw([64])], declared: { shape: [7] } },
+      { attrs: { offset: 64 }, inputs: [draw([128])], declared: { shape: [] } },
+      { attrs: { offset: 128 }, inputs: [draw([256])], declared: { shape: [8, 16] } },
     ],
   } satisfies OpRecord<"slice">,
   sum: {

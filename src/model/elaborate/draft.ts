@@ -2,7 +2,7 @@
  * The typed model while its page is being read. A part that is wrong is given up after its error has been reported, its
  * name is poisoned so that it causes no second error, and the rest of the page is still read.
  */
-import type { Ident, Model, ModelItem, Section } from "../../../grammar/ast.js";
+import type { Ident, ModelDecl, ModelItem, Section } from "../../../grammar/ast.js";
 import type { ConstraintSet } from "../../manifolds/registry.js";
 import type { DataSource, Dim, Statement, Tensor, Typed, TypedModel } from "../typed.js";
 import { Abandoned, childScope, type Elaboration, type Scope } from "./scope.js";
@@ -23,7 +23,7 @@ export interface ElaborateOptions {
 /** The typed model while its page is being read. */
 export interface ModelDraft {
   readonly state: Elaboration;
-  readonly page: Model;
+  readonly page: ModelDecl;
   readonly options: ElaborateOptions;
   readonly scope: Scope;
   readonly dims: Dim[];
@@ -41,7 +41,7 @@ export interface ModelDraft {
 }
 
 /** A draft of a page of which nothing has been read. */
-export const newDraft = (state: Elaboration, page: Model, options: ElaborateOptions): ModelDraft => ({
+export const newDraft = (state: Elaboration, page: ModelDecl, options: ElaborateOptions): ModelDraft => ({
   state,
   page,
   options,

@@ -3,7 +3,7 @@
  * that it causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that
  * come from it stay symbolic unless `facts` are given.
  */
-import type { Block, File, Model } from "../../../grammar/ast.js";
+import type { Block, File, ModelDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { merged, recordOf } from "../../../runtime/records.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
@@ -96,8 +96,8 @@ function blocksOf(files: readonly File[], report: (d: Diagnostic) => void): Read
 }
 
 /** The one model of a file; null, with an error, when it has none or several. */
-function theModel({ name, items }: File, report: (d: Diagnostic) => void): Model | null {
-  const [model, second] = items.filter((item): item is Model => item.kind === "model");
+function theModel({ name, items }: File, report: (d: Diagnostic) => void): ModelDecl | null {
+  const [model, second] = items.filter((item): item is ModelDecl => item.kind === "model");
   if (model && !second) return model;
   report(
     second

@@ -1,5 +1,5 @@
 /** Geodesic distances between points of a manifold, as graph. */
-import type { Labelled } from "../../graph/contraction.js";
+import type { LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { norm } from "../../manifolds/algebra.js";
 import { rankOf } from "../../manifolds/set.js";
@@ -11,16 +11,16 @@ import { labelsOf, onto, type PageLowering } from "./state.js";
 export function distanceOf(
   state: PageLowering,
   { manifold, point }: TypedOf<"distance">,
-  x: Labelled,
-  y: Labelled,
-): Labelled {
+  x: LabelledTensor,
+  y: LabelledTensor,
+): LabelledTensor {
   const { b } = state;
   const { set } = manifold;
   if (set.kind !== "manifold" || !set.distance) throw new Error(`model: ${set.name} has no distance`);
   const pointLabels = labelsOf(state, point);
   const labels = x.labels.filter((label) => !pointLabels.includes(label));
   /** The points as vectors: [...labels, values]. */
-  const vectors = (value: Labelled): Node => {
+  const vectors = (value: LabelledTensor): Node => {
     const node = onto(state, value, [...labels, ...pointLabels]);
     return b.reshape(node, [
       ...node.shape.slice(0, labels.length),

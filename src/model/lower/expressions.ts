@@ -3,7 +3,7 @@
  * with the layer, so each is lowered anew wherever it is met; the builder makes equal nodes one.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import { contractAll, multiply, type Labelled } from "../../graph/contraction.js";
+import { contractAll, multiply, type LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { known, numberOf } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
@@ -31,16 +31,16 @@ import {
 } from "./state.js";
 
 /** The value of an expression; its nodes know where on the page it stands. */
-export const evaluate = (state: PageLowering, e: Typed): Labelled => state.b.at(e.span, () => lowered(state, e));
+export const evaluate = (state: PageLowering, e: Typed): LabelledTensor => state.b.at(e.span, () => lowered(state, e));
 
 /** A value on exactly these axes, and the batch if it has it. */
-export function labelled(state: PageLowering, e: Typed, axes: readonly Axis[]): Labelled {
+export function labelled(state: PageLowering, e: Typed, axes: readonly Axis[]): LabelledTensor {
   const value = evaluate(state, e);
   const labels = [...(value.labels.includes(BATCH) ? [BATCH] : []), ...labelsOf(state, axes)];
   return { node: onto(state, value, labels), labels };
 }
 
-function lowered(state: PageLowering, e: Typed): Labelled {
+function lowered(state: PageLowering, e: Typed): LabelledTensor {
   const { b } = state;
   switch (e.kind) {
     case "number":
@@ -92,7 +92,7 @@ function lowered(state: PageLowering, e: Typed): Labelled {
 }
 
 /** The value that a tensor has at this place of the page. */
-export function valueOfTensor(state: PageLowering, tensor: Tensor): Labelled {
+export function valueOfTensor(state: PageLowering, tensor: Tensor): LabelledTensor {
   const parameter = state.parameterOf.get(tensor);
   if (parameter) return valueOfParameter(state, parameter);
   const value = state.values.get(tensor);
@@ -107,7 +107,7 @@ export function valueOfTensor(state: PageLowering, tensor: Tensor): Labelled {
 }
 
 /** The value of a parameter in this layer. */
-export function valueOfParameter(state: PageLowering, parameter: Parameter): Labelled {
+export function valueOfParameter(state: PageLowering, parameter: Parameter): LabelledTensor {
   const { axes } = parameter.tensor;
   const name = inThisLayer(state, parameter.name);
   const labels = labelsOf(state, axes);
@@ -116,16 +116,16 @@ export function valueOfParameter(state: PageLowering, parameter: Parameter): Lab
   return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
 }
 
-function gather(state: PageLowering, e: TypedOf<"gather">): Labelled {
+function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
   const index = evaluate(state, e.index);
   const table = valueOfTensor(state, e.table);
   if (table.labels.includes(BATCH)) throw new Error("model: a table that comes from the data cannot be indexed");
   return { node: state.b.gather(table.node, index.node), labels: [...index.labels, ...labelsOf(state, e.axes)] };
 }
 
-function product(state: PageLowering, e: TypedOf<"product">): Labelled {
+function product(state: PageLowering, e: TypedOf<"product">): LabelledTensor {
   const { b } = state;
-  const factors = e.factors.map(({ e: factor, inverse }): Labelled => {
+  const factors = e.factors.map(({ e: factor, inverse }): LabelledTensor => {
     const value = evaluate(state, factor);
     return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
   });
@@ -138,7 +138,7 @@ function product(state: PageLowering, e: TypedOf<"product">): Labelled {
 /**
  * Multiplies what is summed over an axis by its gates: a parameter where there is one, since that is the smallest.
  */
-function gateProduct(state: PageLowering, e: TypedOf<"product">, factors: Labelled[], axis: Axis): void {
+function gateProduct(state: PageLowering, e: TypedOf<"product">, factors: LabelledTensor[], axis: Axis): void {
   const node = gatesOfAxis(state.gates, axis);
   if (!node) return;
   const gates = { node, labels: [labelHere(state, axis)] };
@@ -162,7 +162,7 @@ function isMixed({ maps }: PageLowering, e: TypedOf<"product">, axis: Axis): boo
   });
 }
 
-function reduction(state: PageLowering, e: TypedOf<"reduce">): Labelled {
+function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
   if (e.a.kind !== "where") return reduced(state, e, evaluate(state, e.a), null);
   const value = evaluate(state, e.a.a);
   const [x, condition] = together(state, value, evaluate(state, e.a.condition));
@@ -170,7 +170,7 @@ function reduction(state: PageLowering, e: TypedOf<"reduce">): Labelled {
 }
 
 /** The result of an instance, for these arguments. */
-function called(state: PageLowering, instance: Instance, args: readonly Typed[]): Labelled {
+function called(state: PageLowering, instance: Instance, args: readonly Typed[]): LabelledTensor {
   const { formals, body, path } = instance;
   const actuals = args.map((arg, i) => labelled(state, arg, mustAt(formals, i).axes));
   // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
@@ -189,7 +189,7 @@ function called(state: PageLowering, instance: Instance, args: readonly Typed[])
 }
 
 /** Points of a set, as the image of free coordinates; each is noted as a use of the set. */
-function image(state: PageLowering, e: TypedOf<"map">): Labelled {
+function image(state: PageLowering, e: TypedOf<"map">): LabelledTensor {
   const { b, parameters } = state;
   const axes = labelsOf(state, e.axes);
   const { set, options } = e.manifold;
@@ -222,7 +222,7 @@ function withClosedUnitsApart(state: PageLowering, e: TypedOf<"map">, free: read
 }
 
 /** The mean of the cross entropy over all axes but the batch: [batch]. */
-function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): Labelled {
+function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): LabelledTensor {
   const { b, heads } = state;
   const target = evaluate(state, e.target);
   const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];

@@ -4,7 +4,7 @@
  * leaves the axis as it is has its coefficients on the diagonal.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import { contractAll, type Labelled } from "../../graph/contraction.js";
+import { contractAll, type LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { rankOf } from "../../manifolds/set.js";
 import type { Coefficient, LinearMixing, MixPart } from "../mixing.js";
@@ -102,7 +102,11 @@ function mapOf({ maps }: PageLowering, e: Typed): TypedOf<"map"> | null {
 }
 
 /** A coefficient under the names that its axes have in the mix. */
-function factorNode(state: PageLowering, { e, names, inverse }: Coefficient, here: (axis: Axis) => Axis): Labelled {
+function factorNode(
+  state: PageLowering,
+  { e, names, inverse }: Coefficient,
+  here: (axis: Axis) => Axis,
+): LabelledTensor {
   const { b } = state;
   const value = e.kind === "where" ? evaluate(state, e.condition) : evaluate(state, e);
   const node = e.kind === "where" ? b.cast(value.node, "f32") : value.node;

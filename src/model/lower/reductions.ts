@@ -3,7 +3,7 @@
  * close are multiplied by their gates, and a mean divides by as many units as there were before any was gone.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Labelled } from "../../graph/contraction.js";
+import type { LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { ABSENT } from "../../graph/ops/attention.js";
 import { sizeOf } from "../../graph/record.js";
@@ -19,9 +19,14 @@ const RMS_EPSILON = 1e-6;
  * A value with the axes of a reducer taken out, or for a softmax with all of them. `present`: of the value's shape, the
  * places that the condition lets through; null where there is none.
  */
-export function reduced(state: PageLowering, e: TypedOf<"reduce">, value: Labelled, present: Node | null): Labelled {
+export function reduced(
+  state: PageLowering,
+  e: TypedOf<"reduce">,
+  value: LabelledTensor,
+  present: Node | null,
+): LabelledTensor {
   const { b } = state;
-  const gates = e.axes.flatMap((axis): Labelled[] => {
+  const gates = e.axes.flatMap((axis): LabelledTensor[] => {
     const node = gatesOfAxis(state.gates, axis);
     return node ? [{ node, labels: [labelHere(state, axis)] }] : [];
   });

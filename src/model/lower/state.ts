@@ -5,7 +5,7 @@
  * what has been found so far.
  */
 import type { Builder } from "../../graph/builder.js";
-import { arrange, spread, type Labelled } from "../../graph/contraction.js";
+import { arrange, spread, type LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
@@ -41,7 +41,7 @@ export interface PageLowering {
   readonly labels: Map<Axis, string>;
   readonly sizes: Map<string, number>;
   /** The values that tensors have at this place of the page. */
-  readonly values: Map<Tensor, Labelled>;
+  readonly values: Map<Tensor, LabelledTensor>;
   /** Tensors that are the image of a map. */
   readonly maps: Map<Tensor, TypedOf<"map">>;
 
@@ -99,7 +99,7 @@ export const shapeOf = (state: PageLowering, labels: readonly string[]): number[
 export const inThisLayer = ({ layers }: Pick<PageLowering, "layers">, name: string): string => numbered(name, layers);
 
 /** Repeats and reorders a value to exactly these labels. */
-export function onto({ b, sizes }: PageLowering, value: Labelled, labels: readonly string[]): Node {
+export function onto({ b, sizes }: PageLowering, value: LabelledTensor, labels: readonly string[]): Node {
   const repeated = [...value.labels, ...labels.filter((label) => !value.labels.includes(label))];
   return arrange(b, { node: spread(b, value, repeated, sizes), labels: repeated }, labels).node;
 }
@@ -109,7 +109,7 @@ export const batchFirst = (labels: readonly string[]): readonly string[] =>
   labels.includes(BATCH) ? [BATCH, ...labels.filter((label) => label !== BATCH)] : labels;
 
 /** Two values on the labels of both. */
-export function together(state: PageLowering, x: Labelled, y: Labelled): [Labelled, Labelled] {
+export function together(state: PageLowering, x: LabelledTensor, y: LabelledTensor): [LabelledTensor, LabelledTensor] {
   const labels = batchFirst([...new Set([...x.labels, ...y.labels])]);
   return [
     { node: onto(state, x, labels), labels },
@@ -118,7 +118,7 @@ export function together(state: PageLowering, x: Labelled, y: Labelled): [Labell
 }
 
 /** The same node under the labels of other axes, in order; the batch label stays. */
-export function renamed(state: PageLowering, value: Labelled, axes: readonly Axis[]): Labelled {
+export function renamed(state: PageLowering, value: LabelledTensor, axes: readonly Axis[]): LabelledTensor {
   const names = labelsOf(state, axes);
   let next = 0;
   return {
@@ -128,7 +128,7 @@ export function renamed(state: PageLowering, value: Labelled, axes: readonly Axi
 }
 
 /** The same values, which no derivative goes through. */
-export function hold({ b, held }: PageLowering, value: Labelled): Labelled {
+export function hold({ b, held }: PageLowering, value: LabelledTensor): LabelledTensor {
   const node = ofItsOwn(b, value.node, "held");
   held.add(node);
   return { ...value, node };

@@ -4,7 +4,7 @@
  */
 import { mustGet } from "../../../runtime/lookup.js";
 import { between, unit } from "../../graph/combine.js";
-import type { Labelled } from "../../graph/contraction.js";
+import type { LabelledTensor } from "../../graph/contraction.js";
 import type { Node } from "../../graph/node.js";
 import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
@@ -78,7 +78,7 @@ function change(state: PageLowering, statement: Applied, holds: (instance: Insta
   const wrapped: WrappedBlocks = { holds, uses: [] };
   state.wrapped = wrapped;
   state.holding = gains ? heldIn(value, stream) : null;
-  const after = b.within({ block: inThisLayer(state, path), phase: "forward" }, (): Labelled => {
+  const after = b.within({ block: inThisLayer(state, path), phase: "forward" }, (): LabelledTensor => {
     const whole = labelled(state, value, stream.axes);
     if (!gate) return whole;
     const [off, on] = together(state, before, whole);
