@@ -108,7 +108,7 @@ export interface Where {
   readonly span: Span;
 }
 
-/** An expression. What its names are is not known here. */
+/** An expression. The grammar does not know what its names stand for. */
 export type Expr = Path | NumberLiteral | StringLiteral | Tuple | Group | Indexed | Call | Unary | Binary | Where;
 
 /** The `///` lines just above an item, without the slashes, joined by newlines; null when there are none. */

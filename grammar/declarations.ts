@@ -27,7 +27,7 @@ import { SectionParser } from "./sections.js";
 
 const word = t.word;
 
-/** Rules for declarations. What is right by the grammar and wrong otherwise is left in fields for the caller. */
+/** Rules for declarations. Slips that the grammar allows are left in fields, which the caller reports. */
 export class DeclarationParser extends SectionParser {
   protected dims = this.RULE("dims", (): DimDecl[] => {
     const first = this.CONSUME(word.dim);
@@ -94,7 +94,7 @@ export class DeclarationParser extends SectionParser {
   });
   /** Parameters without a `~`: the caller reports them. */
   unstarted: Ident[] = [];
-  /** What is right by the grammar, and surely not meant: the caller reports it. */
+  /** Slips that the grammar allows and that are surely not meant: the caller reports them. */
   asides: { readonly span: Span; readonly message: string; readonly fix: string }[] = [];
 
   /** A definition behind a `dim` on its line is the next dim, without its comma. */

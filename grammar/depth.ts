@@ -1,7 +1,7 @@
 /**
  * How deep a page may nest. The parser and all that walks its tree call themselves once a level, so that ten thousand
  * parentheses would end in the host's stack instead of in a sentence. Levels are brackets of all kinds, and the
- * operators that stand in one row, since `a + b + c` is a tree of two levels. What people write has a tenth of this.
+ * operators that stand in one row, since `a + b + c` is a tree of two levels. Pages of people have a tenth of this.
  */
 import type { IToken, TokenType } from "chevrotain";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
@@ -45,7 +45,7 @@ export function tooDeep(tokens: readonly IToken[], file: string): Diagnostic | n
       inRow = 0;
     } else if (closing.has(tokenType)) {
       inRow = outer.pop() ?? inRow;
-      // What a row is in braces ends with them.
+      // A row of operators ends where braces close.
       if (tokenType === t.RightBrace) inRow = 0;
     } else if (separators.has(tokenType)) inRow = 0;
     else if (operators.has(tokenType)) inRow++;

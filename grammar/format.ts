@@ -1,10 +1,10 @@
 /**
  * The one layout of .mhc. The formatter prints the tree, and puts every comment back where it stood: on a line of its
  * own before the item it preceded, at the end of a line after the item it followed, or before the closing brace. What
- * one line said stays one line (`dim a = 1, b = 2`, settings of a section); one blank line between items is kept, more
- * are not. Formatting twice changes nothing, and the tree after formatting is the tree before. Lines end as they ended,
- * with LF or CRLF, and a byte order mark stays: neither is layout, and a version control may ask for them. Where lines
- * end in both ways, all end as most of them did.
+ * stands on one line stays on one line (`dim a = 1, b = 2`, settings of a section); one blank line between items is
+ * kept, more are not. Formatting twice changes nothing, and the tree after formatting is the tree before. Lines end as
+ * they ended, with LF or CRLF, and a byte order mark stays: neither is layout, and a version control may ask for them.
+ * Where lines end in both ways, all end as most of them did.
  */
 import { mustAt } from "../runtime/lookup.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";

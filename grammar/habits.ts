@@ -320,7 +320,7 @@ const SIGNS: readonly HabitRow[] = [
   },
 ];
 
-/** What there is to say when no habit is known. */
+/** Advice for errors of no known habit. */
 const OTHERWISE: readonly HabitRow[] = [
   ({ token, expected }) => {
     if (!expected.startsWith("a name")) return null;

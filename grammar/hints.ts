@@ -16,7 +16,7 @@ export interface SyntaxError {
   readonly tokens: readonly IToken[];
   /** Where the error is among them; their number at the end of the file. */
   readonly at: number;
-  /** Where the item begins that it is in. */
+  /** The position of the first token of the item that it is in. */
   readonly from: number;
 }
 
@@ -56,7 +56,7 @@ export function explained(text: string, file: string, { error, tokens, at, from 
   let told: Told | null = null;
   for (const row of ROWS) if ((told = row(seen))) break;
   const end = token.tokenType === EOF;
-  // What is missing at the end of a line is missing there, and not where the next line begins.
+  // A token that is missing at the end of a line is reported there, and not where the next line begins.
   const later = before && (end || isBelow(token, before)) && !told?.place && lacking(error.message);
   const [first, last] = told?.place ?? [token, token];
   const start = later ? endOf(before) : end ? (before?.endOffset ?? text.length) : first.startOffset;

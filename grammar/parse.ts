@@ -53,7 +53,7 @@ export function parse(text: string, name: string): Parsed {
     const at = positionOf(remaining, error.token);
     const item = itemAround(remaining, at, error.message);
     const { diagnostic: told, meant, last } = explained(text, name, { error, tokens: remaining, at, from: item.from });
-    // What a slip made of its own item is no second error.
+    // An error that a slip of the same item caused is not reported a second time.
     const [start, end] = [
       remaining[item.from]?.startOffset ?? 0,
       Math.max(remaining[item.to - 1]?.endOffset ?? 0, told.span.end),
@@ -143,7 +143,7 @@ const BODIES: ReadonlySet<TokenType> = new Set([
   t.word.cost,
   t.word.train,
 ]);
-/** What goes on in the next line. */
+/** Tokens behind which an item goes on in the next line. */
 const OPEN: ReadonlySet<TokenType> = new Set([
   t.Comma,
   t.Equals,
@@ -179,7 +179,7 @@ function itemAround(tokens: readonly IToken[], at: number, message: string): Ite
     if (before && before.endLine === token.startLine && before.tokenType !== t.LeftBrace) return false;
     return ITEMS.has(token.tokenType) || (token.tokenType === t.Name && !(before && OPEN.has(before.tokenType)));
   };
-  // What is missing before the first word of an item is missing in the one before it.
+  // A token that is missing before the first word of an item is missing in the item before it.
   const before = at === tokens.length || (begins(at) && lacking(message));
   let from = Math.max(0, before ? at - 1 : at);
   while (from > 0 && !begins(from)) from--;

@@ -121,7 +121,7 @@ function notAPage(text: string, file: string): Diagnostic | null {
   return diagnostic("MHC108", place, message, { fix: "save it with the line ends of Unix (LF) or Windows (CRLF)" });
 }
 
-/** What is written for some of them. */
+/** What to write in place of some characters. */
 const CHARACTERS: readonly (readonly [string, string])[] = [
   ["∑Σ", "write `sum[w](…)`"],
   ["√", "write `sqrt(…)`"],

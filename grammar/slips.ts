@@ -42,7 +42,7 @@ export const codePoint = (character: string): string =>
 const quoted = (text: string): string => `"${text.replace(/[\\"]/g, "\\$&")}"`;
 const within = (image: string): string => image.replace(new RegExp(`^[${QUOTES}]+|[${QUOTES}"]+$`, "g"), "");
 
-/** What a number with letters after it was to be. */
+/** Advice for a number with letters behind it. */
 function numberMeant(image: string): string {
   if (/^0x[0-9a-f]+$/i.test(image)) return `write \`${Number(image)}\``;
   const [, digits = "", letters = ""] = /^([\d_.]*(?:[eE][+-]?\d+)?)(.*)$/.exec(image) ?? [];

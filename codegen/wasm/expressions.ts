@@ -22,7 +22,7 @@ interface Address {
   readonly offset: number;
 }
 
-/** The instruction that computes an expression. What it must compute before stands in the open block. */
+/** The instruction that computes an expression. Parts that it must compute before are put in the open block. */
 export function lowerExpr(state: WasmLowering, e: Expr): Instruction {
   const expr = (part: Expr): Instruction => lowerExpr(state, part);
   const isVector = e.type.lanes === 4;

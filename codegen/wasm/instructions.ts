@@ -252,7 +252,7 @@ export const when = (
 /** A function that the module exports. */
 export interface WasmFunction {
   readonly name: string;
-  /** What it is, for people. */
+  /** The name of the kernel, as a comment of the text. */
   readonly comment?: string;
   readonly params: readonly Local[];
   readonly locals: readonly Local[];

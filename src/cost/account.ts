@@ -18,12 +18,12 @@ export interface Work {
  * writes.
  */
 export interface Traffic {
-  /** Of what is written whoever made it; of what is read the reader. */
+  /** The maker of a tensor that is written, and the reader of one that is read. */
   readonly origin: Origin;
   readonly pool: PoolName;
   /** Where it lies in the pool, in words: two of one place are one tensor. */
   readonly at: number;
-  /** What is moved, and what it takes of a cache: once, however often it is moved. */
+  /** The bytes that are moved, and the size that the tensor takes of a cache, however often it is moved. */
   readonly bytes: number;
   readonly size: number;
 }

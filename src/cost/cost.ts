@@ -43,7 +43,7 @@ export interface Costs {
    */
   readonly overheadMs: number;
   readonly dispatchMs: ReadonlyMap<string, number>;
-  /** Of the step's time, what waits for memory. */
+  /** The part of the step's time that waits for memory. */
   readonly memoryMs: number;
 }
 
@@ -149,7 +149,7 @@ function count(tally: CostTally, account: Account, nearest: readonly number[]): 
     put(tally, origin, mostly, { bytes, ms: addsUp || isBound ? ms : 0, joules });
 }
 
-/** Of the threads, the share that works while groups are handed out. */
+/** The share of the threads that works while groups are handed out. */
 function busyOf(groups: number, threads: number): number {
   if (threads === 0 || groups === 0) return 1;
   return groups / (Math.ceil(groups / threads) * threads);

@@ -5,7 +5,7 @@ import { letters } from "../graph/ops/structure.js";
 import { sizeOf } from "../graph/record.js";
 import type { WorkClass } from "./profile.js";
 
-/** In the order of a report. */
+/** The kinds of work, in the order of a report. */
 export const KINDS = [
   "products",
   "narrow products",

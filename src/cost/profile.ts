@@ -27,7 +27,7 @@ export interface DeviceProfile {
   readonly name: string;
   /** What it is, for people. */
   readonly title: string;
-  /** Whose plan runs there. */
+  /** The device whose plan runs there. */
   readonly device: "wasm" | "webgpu" | "javascript";
   /**
    * Threads, which compute and wait for memory in turn; or 0 where the hardware spreads a dispatch and computes while

@@ -25,7 +25,7 @@ const SRAM = 1.75;
 /** Few registers an invocation, so that more of them hide a slow memory. Assumed: no phone was at hand. */
 const SMALL_TILES = { matmul: { rows: 4, columns: 4, unroll: 1, shared: 0, rolled: 0, subgroup: 0 } };
 
-/** What kernels reach of a GPU's peak. */
+/** The share of a GPU's peak that kernels reach. */
 const reached = (peak: number): DeviceProfile["gflops"] => ({
   product: peak / 2,
   narrow: peak / 8,

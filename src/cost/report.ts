@@ -24,7 +24,7 @@ export interface BlockCost extends TokenShare {
   /** "layers.*.mlp"; "" for what belongs to the page itself. */
   readonly block: string;
   readonly parameters: number;
-  /** Of time_ms. */
+  /** The parts of `time_ms`. */
   readonly ms_by_phase: Readonly<Record<Phase, number>>;
 }
 
@@ -42,7 +42,7 @@ export interface CostReport extends TokenShare {
   /** What is called a token: of text, or an example where the data is none. */
   readonly unit: "token" | "example";
   readonly parameters: number;
-  /** Of all pools. */
+  /** The bytes of all pools. */
   readonly memory_bytes: number;
   readonly dispatches: number;
   /**
@@ -50,7 +50,7 @@ export interface CostReport extends TokenShare {
    * block.
    */
   readonly overhead_ms: number;
-  /** Of the time, what waits for memory. */
+  /** The part of the time that waits for memory. */
   readonly memory_ms: number;
   readonly by_phase: readonly (TokenShare & { readonly phase: string })[];
   /** The costliest first. */

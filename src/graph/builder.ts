@@ -8,7 +8,7 @@ import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 
 /** What the maker of a node may say of it beside its op, inputs and attributes. */
 export interface MakeOptions {
-  /** Of a leaf or a layout op; of all others it is inferred. */
+  /** The shape of a leaf or a layout op; that of all others is inferred. */
   readonly shape?: Shape;
   readonly dtype?: DType;
   /** Nodes of different sites are never one node: two parameters that are drawn alike, two uses that are kept apart. */
@@ -31,13 +31,13 @@ export interface Builder {
   /** A node of any op. Throws when the op table refuses the inputs. */
   make<K extends Op>(op: K, inputs: readonly Node[], attrs: Attributes[K], options?: MakeOptions): Node;
   /**
-   * What `part` makes belongs to a clone: without this, the expansion of a clone could be one node with that of its
-   * original.
+   * Nodes that `part` makes belong to a clone: without this, the expansion of a clone could be one node with that of
+   * its original.
    */
   inEpoch<T>(number: number, part: () => T): T;
-  /** What `part` makes is of that origin. */
+  /** Nodes that `part` makes have that origin. */
   within<T>(whose: Origin, part: () => T): T;
-  /** What `part` makes computes the expression at that place of the page, for whom it is now. */
+  /** Nodes that `part` makes compute the expression at that place of the page; block and phase stay as they are. */
   at<T>(span: Span, part: () => T): T;
 
   /** Leaves of f32 that persist between steps, and what the host feeds on every run. */
@@ -110,7 +110,7 @@ export interface Builder {
 
   /** Reductions leave `axes` out of the shape. */
   sum(x: Node, axes: readonly number[]): Node;
-  /** Of no axes it is x itself; in f32. */
+  /** The mean over `axes`, in f32; of no axes it is x itself. */
   mean(x: Node, axes: readonly number[]): Node;
   reduceMax(x: Node, axes: readonly number[]): Node;
   /** A product of two tensors, as einsum writes it: `bij,bjk->bik`. */

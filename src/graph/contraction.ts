@@ -1,7 +1,7 @@
 /**
  * An n-ary Einstein product as a tree of two-operand ones. The order is the compiler's choice: the cheapest by
- * multiplications, found exhaustively for up to six factors and greedily above. What stands in one factor only is
- * summed before it is multiplied; where nothing is summed a product is elementwise; scalars come last.
+ * multiplications, found exhaustively for up to six factors and greedily above. A label of one factor only is summed
+ * before that is multiplied; where nothing is summed a product is elementwise; scalars come last.
  */
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "./builder.js";

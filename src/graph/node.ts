@@ -185,12 +185,12 @@ export interface NodeOf<K extends Op> {
   readonly origin: Origin;
 }
 
-/** What a node is for. */
+/** The part of a training step that a node belongs to. */
 export type Phase = "forward" | "backward" | "update";
 
 /**
- * Whose a node is, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the page itself).
- * Equal nodes are one, and whoever needs it first has made it.
+ * The block that a node belongs to, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the
+ * page itself). Equal nodes are one, and whoever needs it first has made it.
  */
 export interface Origin {
   readonly block: string;

@@ -19,7 +19,7 @@ export interface Connection {
   readonly blocks: readonly { readonly inputs: readonly Node[]; readonly output: Node }[];
   /** The name of the stream. */
   readonly stream: string;
-  /** What it does to the lanes beside its block: [batch, …outer, n, n], or nothing, or something else. */
+  /** How it mixes the lanes that pass beside its block: [batch, …outer, n, n], or nothing, or something else. */
   readonly mix:
     | { readonly kind: "identity" }
     | { readonly kind: "unknown" }
@@ -36,7 +36,7 @@ export interface Connection {
 /** The connections of one stream, from the first to the last: each reads what the one before made. */
 export type Chain = readonly Connection[];
 
-/** What a derivative was taken of: the results of the forward pass, and the streams in it. */
+/** The forward pass that a derivative was taken of: the results of the forward pass, and the streams in it. */
 export interface Forward {
   readonly results: readonly Node[];
   readonly chains: readonly Chain[];
@@ -72,7 +72,7 @@ const PRODUCTS: ReadonlySet<Op> = new Set<Op>([
   "attention_vjp",
 ]);
 
-/** What the blocks of a connection do to their inputs before their first product, the inputs not included. */
+/** The nodes of a connection's blocks between their inputs and their first product, the inputs not included. */
 export function headsOf({ blocks }: Connection): Set<Node> {
   const heads = new Set<Node>();
   for (const { inputs, output } of blocks) {

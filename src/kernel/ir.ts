@@ -18,8 +18,9 @@ import type { PoolName } from "../../runtime/plan.js";
 export type { PoolName };
 
 /**
- * What is loaded from a pool and stored to it: u32 for `ints`, f32 for the others. Words of `half` are f16 in memory
- * and nowhere else: a load widens them and a store rounds, so that all arithmetic, and every sum, is in f32.
+ * The type of values that are loaded from a pool and stored to it: u32 for `ints`, f32 for the others. Words of `half`
+ * are f16 in memory and nowhere else: a load widens them and a store rounds, so that all arithmetic, and every sum, is
+ * in f32.
  */
 export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = {
   state: "f32",
@@ -55,7 +56,7 @@ export interface Kernel {
   readonly groups: number;
   /** Invocations of a group; 1 on a CPU. */
   readonly workgroup: number;
-  /** In the order of the dispatch's offsets. */
+  /** The buffers, in the order of the dispatch's offsets. */
   readonly buffers: readonly Buffer[];
   readonly body: readonly Stmt[];
 }

@@ -16,7 +16,7 @@ export function shortestF32(value: number): string {
   return `${rounded}`;
 }
 
-/** What puts `_` behind names that a target has taken. */
+/** A function that puts `_` behind names that a target has taken. */
 export const renamer =
   (taken: ReadonlySet<string>) =>
   (name: string): string =>

@@ -24,10 +24,10 @@ export interface Rolling {
 /** Words, or whole vectors, of a buffer that one statement accesses. */
 export interface Site {
   readonly buffer: string;
-  /** What sites of a group have in common. */
+  /** The buffer and the varying part of the index, which sites of a group have in common. */
   readonly group: string;
   readonly index: Expr;
-  /** Of one element. */
+  /** The type of one element. */
   readonly type: Type;
   /** Where its elements lie, beyond what the group has in common. */
   readonly at: readonly number[];

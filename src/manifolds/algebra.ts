@@ -97,9 +97,9 @@ export const symmetric = (b: Builder, x: Node): Node => scaled(b, b.add(x, trans
 /** The skew parts of square matrices. */
 export const skew = (b: Builder, x: Node): Node => scaled(b, b.sub(x, transposed(b, x)), 0.5);
 
-/** x, where it is less than a number that number. */
+/** The larger of x and a number. */
 export const atLeast = (b: Builder, x: Node, least: number): Node => b.max(x, b.fill(least, x.shape));
-/** x, where it is more than a number that number. */
+/** The smaller of x and a number. */
 export const atMost = (b: Builder, x: Node, most: number): Node => b.min(x, b.fill(most, x.shape));
 
 /** Largest entry of |x - y|, one a point: [...]. */
@@ -209,9 +209,9 @@ const MOST = 0.5;
 
 /**
  * Orthonormal columns that span those of matrices [..., m, r], by Gram and Schmidt, each made orthogonal twice: once is
- * enough for any condition but of the rounding (Giraud, Langou and Rozložník 2005). Of a column that depends on those
- * before it only rounding is left, and that is made a direction too, which does no harm to a span, unless it lies along
- * the others again (of equal rows it does): then it is zeros, as that of zeros is.
+ * enough for any condition but of the rounding (Giraud, Langou and Rozložník 2005). A column that depends on those
+ * before it leaves only rounding, which is made a direction too: that does no harm to a span. Where the rounding lies
+ * along the others again (as with equal rows) the column becomes zeros, as a column of zeros does.
  */
 export function orthonormal(b: Builder, x: Node): Node {
   const rank = x.shape.length;

@@ -23,7 +23,7 @@ import { temperature, tempered } from "./temperature.js";
 const MOST_PERMUTED = 5;
 /** Kernels of Sinkhorn's projection have a variable for every entry (src/schedule/skeletons/sinkhorn.ts). */
 const MOST_PROJECTED = 64;
-/** What may be missing of all sums together: less than the tolerance. */
+/** The most that may be missing of all sums together: less than the tolerance. */
 const FLOOR = 1e-6;
 /** Off the diagonal, squares of an eighth: what Sinkhorn's start has there. */
 const LEAN = 1 / 16;

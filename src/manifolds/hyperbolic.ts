@@ -27,7 +27,7 @@ export const hyperbolic: Manifold = {
   start: () => ({ kind: "constant", value: 0 }),
   map: (b, pieces, _, setting) => inside(b, expmap0(b, onlyPiece(pieces), setting), setting),
   project: inside,
-  // Of sqrt(c) |x| over 1 - MARGIN.
+  // The violation is how far sqrt(c) |x| exceeds 1 - MARGIN.
   violation: (b, x, setting) => {
     const size = b.mul(b.sqrt(curvatures(b, x, setting)), norm(b, x, 1));
     return atLeast(b, b.sub(size, b.fill(1 - MARGIN, size.shape)), 0);

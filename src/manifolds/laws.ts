@@ -180,7 +180,7 @@ const adapting = (subject: SetSubject, name: string): Law => ({
         const results = at(scalar);
         const slope = scalarOf(results, "slope");
         const numeric = (scalarOf(at(scalar + 1e-6), "value") - scalarOf(at(scalar - 1e-6), "value")) / 2e-6;
-        // What only approaches its set is farther off at a low temperature.
+        // A map that only approaches its set is farther off at a low temperature.
         const isOnSet = subject.set.tolerance(subject.options) !== null;
         const image = isOnSet ? worst(results.violation) : 0;
         return [

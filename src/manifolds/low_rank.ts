@@ -69,8 +69,8 @@ export const lowRank: Variety = {
     const size = sizes(b, value);
     return b.mul(truncated(b, b.div(value, size), options), size);
   },
-  // Of the (r + 1)st singular value relative to the norm an upper bound: no matrix of rank r is nearer than that value
-  // (Eckart and Young).
+  // The violation is an upper bound of the (r + 1)st singular value relative to the norm: no matrix of rank r is nearer
+  // than that value (Eckart and Young).
   violation: (b, x, { options }) => {
     const y = b.div(x, sizes(b, x));
     // A matrix whose largest entry is SMALLEST is one of norm 1 at least; what is smaller, zeros too, has too few

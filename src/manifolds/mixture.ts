@@ -1,9 +1,9 @@
 /**
  * Mixtures of convex sets: sum over the parts of w_i S_i, with S_i a member of part i and w on the simplex, one w for
- * all that is on the mixture. What is known of a mixture is what holds for every convex combination of its parts, and
- * that needs a set of the registry that they all lie in, their *hull*: birkhoff holds circulant matrices and the
- * identity, stochastic holds these too. So a mixture is on its hull, and its sums and norms are at most the largest of
- * its parts'. The record is made for a page, not kept in the registry.
+ * all that is on the mixture. A mixture promises what holds for every convex combination of its parts, and that needs a
+ * set of the registry that they all lie in, their *hull*: birkhoff holds circulant matrices and the identity,
+ * stochastic holds these too. So a mixture is on its hull, and its sums and norms are at most the largest of its
+ * parts'. The record is made for a page, not kept in the registry.
  *
  * Free coordinates are those of the parts one after the other, each counted from where its part starts (`start` of its
  * record), so that zeros are the start of the mixture although its parts start in different ways.
@@ -43,7 +43,7 @@ interface Hull {
 const NARROW_HULL: Hull = { hull: birkhoff, holds: ["birkhoff", "circulant", "identity"] };
 const WIDEST_HULL: Hull = { hull: stochastic, holds: [...NARROW_HULL.holds, "stochastic"] };
 
-/** What f32 leaves of the sums of a mixture: as much as of birkhoff's members, whatever its parts are. */
+/** How far f32 rounds the sums of a mixture: as far as those of birkhoff's members, whatever its parts are. */
 const ROUNDING = 1e-5;
 
 /** Sets that a mixture can be of. */
@@ -70,7 +70,7 @@ export function mixtureOf(parts: readonly MixturePart[]): ConvexSet {
     free: (point) => joined(instances, point),
     start: () => ({ kind: "constant", value: 0 }),
     map: (b, free, shape, setting) => mixed(b, instances, free, shape, setting),
-    // Of the hull: the nearest mixture is a program of its own.
+    // The projection is that onto the hull: the nearest mixture would be a program of its own.
     project: (b, value) => hull.project(b, value, inHull),
     violation: (b, value) => hull.violation(b, value, inHull),
     tolerance: () => tolerance,
@@ -84,12 +84,12 @@ export function mixtureOf(parts: readonly MixturePart[]): ConvexSet {
     because: ", a convex combination whose sums are at most the largest of its parts'",
     closed: null,
     adapts: () => [],
-    // What the maps of the parts take.
+    // The cases are those that the maps of the parts take.
     cases: instances.flatMap(({ set }) => set.cases),
   };
 }
 
-/** What belongs to part i of a record by `i.name`. */
+/** The entries of part i of a record whose keys are `i.name`, by `name`. */
 const belonging = <T>(all: Readonly<Record<string, T>>, i: number): Readonly<Record<string, T>> =>
   recordOf(
     Object.entries(all).flatMap(([name, value]) =>

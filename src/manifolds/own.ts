@@ -185,7 +185,7 @@ const POINTS: Readonly<Record<PointKind, string>> = {
 export const defaultsOf = (set: ConstraintSet): Options =>
   recordOf(Object.entries(set.options).map(([name, { default: value }]) => [name, value]));
 
-/** What a set of numbers is asked about: the matrix that they make. */
+/** The matrix that a set of numbers makes when it is asked for bounds. */
 const MATRIX = [3, 4];
 
 const BOUNDED: readonly Bounded[] = ["row", "column", "norm"];

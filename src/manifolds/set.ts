@@ -73,8 +73,8 @@ export interface Piece {
 }
 
 /**
- * What products of members are: members; members where the matrices are square; or in a set of the product of the
- * radii.
+ * Where products of members lie: in the set; in the set where the matrices are square; or in a set whose radius is the
+ * product of the radii.
  */
 export type Closure = "product" | "square" | "radii";
 
@@ -82,7 +82,7 @@ export type Closure = "product" | "square" | "radii";
 export interface Parts {
   /** The norms of the parts: [..., parts]. */
   readonly sizes: (b: Builder, free: readonly Node[]) => Node;
-  /** What grows with each part and is nothing without it: [..., parts]. */
+  /** A number for each part that grows with the part and is 0 without it: [..., parts]. */
   readonly pull: (b: Builder, free: readonly Node[]) => Node;
   /** The coordinates with every part multiplied by a gate: [..., parts]. */
   readonly gated: (b: Builder, free: readonly Node[], gates: Node) => readonly Node[];
@@ -111,9 +111,9 @@ export interface SetRecord {
   /** Free coordinates of a point of this shape; a reason when there are none for it, as the end of a sentence. */
   readonly free: (point: readonly Polynomial[], options: Options) => readonly Piece[] | { readonly error: string };
   /**
-   * Of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n, n]
-   * become those of a member that keeps closed units to themselves, for gates [n] from 0 (closed) to 1. Among the open
-   * units it is the member that they alone would have. Null where these options have no such member.
+   * For sets of square matrices over the units of an axis, such as the lanes of a stream: how free coordinates [..., n,
+   * n] become those of a member that keeps closed units to themselves, for gates [n] from 0 (closed) to 1. Among the
+   * open units it is the member that they alone would have. Null where these options have no such member.
    */
   readonly units?: (options: Options) => ((b: Builder, free: Node, gates: Node) => Node) | null;
   /** How the free coordinates start when the page takes `M.start`, over the last axis. */
@@ -130,19 +130,19 @@ export interface SetRecord {
   readonly project: (b: Builder, value: Node, setting: Setting) => Node;
   /** Distances of the points [..., …point] from the set, in the largest norm unless the file says otherwise: [...]. */
   readonly violation: (b: Builder, value: Node, setting: Setting) => Node;
-  /** What map and project keep in f32, in the unit of `violation`; null when the map only approaches the set. */
+  /** The largest violation that map and project leave in f32; null when the map only approaches the set. */
   readonly tolerance: (options: Options) => number | null;
   /**
-   * What is certain of every member of this shape: the largest sum of absolute values of a `row` or a `column`, or the
-   * largest singular value, `norm` (of a vector, its length); or why nothing is, as the end of a sentence. Rounding is
-   * not counted: `tolerance` says it.
+   * A bound that holds for every member of this shape: the largest sum of absolute values of a `row` or a `column`, or
+   * the largest singular value, `norm` (of a vector, its length); or why nothing is, as the end of a sentence. Rounding
+   * is not counted: `tolerance` says it.
    */
   readonly bound: (of: Bounded, shape: readonly number[], options: Options) => number | { readonly none: string };
   /** Why the bounds hold, where the name does not say: what follows "is on S" in a proof. */
   readonly because?: string;
-  /** What is known of products of members; null: nothing. */
+  /** Where products of members lie; null when nothing is known of them. */
   readonly closed: Closure | null;
-  /** Of a set whose members are sums of parts: what `adapt rank` needs. */
+  /** The parts of a set whose members are sums of parts, which `adapt rank` needs. */
   readonly parts?: Parts;
   /**
    * Options of real numbers that `adapt` may learn or schedule, and `rank` of a set with parts; some have a meaning

@@ -31,7 +31,7 @@ export const spectralBall: ConvexSet = {
   start: () => ({ kind: "normal", value: 0.02 }),
   map: (b, pieces, _, setting) => within(b, onlyPiece(pieces), setting, setting.options["iterations"] as number),
   project: (b, value, setting) => within(b, value, setting, CERTAIN),
-  // Of the upper bound, relative to the radius.
+  // The violation is how far the upper bound exceeds the radius, relative to it.
   violation: (b, x, setting) => {
     const ratio = ratios(b, x, setting, CERTAIN);
     return atLeast(b, b.sub(ratio, b.fill(1, ratio.shape)), 0);

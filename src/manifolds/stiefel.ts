@@ -38,9 +38,11 @@ import { onlyPiece, rowsAndColumns, type Manifold } from "./set.js";
  * 10^-3.
  */
 const MAPPED = 1e-6;
-/** Of the root mean square singular value, on the diagonal. */
+/** The share of the root mean square singular value that is added to the diagonal. */
 const LEAN = 0.05;
-/** Of the retraction: the singular values of x + v, scaled by their bound, are 1 / sqrt(1 + |v|^2) and more. */
+/**
+ * The reach of the retraction: the singular values of x + v, scaled by their bound, are at least 1 / sqrt(1 + |v|^2).
+ */
 const RETRACTED = 1e-2;
 /** Turns of an inverse, for a condition up to about 10^3, and of the iteration that removes its rounding. */
 const INVERTED = 26;
@@ -60,8 +62,8 @@ export const stiefel: Manifold = {
     by === "cayley" && !isSquare(point)
       ? { error: "by cayley takes square matrices" }
       : [{ name: "free", shape: point }],
-  // Of matrices that are not square no identity is a start: random orthonormal columns (Saxe, McClelland and Ganguli,
-  // ICLR 2014).
+  // Matrices that are not square cannot start at the identity: they start as random orthonormal columns (Saxe,
+  // McClelland and Ganguli, ICLR 2014).
   start: ({ by }) => (by === "cayley" ? { kind: "constant", value: 0 } : { kind: "normal", value: 1 }),
   map: (b, pieces, _, { options: { by } }) => {
     const free = onlyPiece(pieces);

@@ -16,7 +16,7 @@ import { fixed, type ConstraintSet, type Options } from "./set.js";
 /** Points of one run. */
 export const MANY = 6;
 
-/** What a set with a map that only approaches it still keeps when it projects. */
+/** How far off a projection may be where the map only approaches the set. */
 const PROJECTED = 1e-5;
 
 /** A set in one setting, at one shape of its cases. */

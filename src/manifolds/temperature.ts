@@ -1,7 +1,7 @@
 /**
  * Logits divided by the option `temperature`, before the softmax or Sinkhorn's exponential: members are near the middle
  * of their set when it is high and near its corners when it is low. Annealing it over a run is `adapt temperature =
- * cosine(4, 1)`. To learn it says nothing new: the logits are free, and grow by themselves.
+ * cosine(4, 1)`. Learning it adds nothing: the logits are free, and grow by themselves.
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";

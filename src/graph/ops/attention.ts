@@ -13,7 +13,7 @@ import type { Builder } from "../builder.js";
 import type { Attributes, Node } from "../node.js";
 import { sameShape, sizeOf, type Inferred, type OpRecord, type Sample, type Value } from "../record.js";
 
-/** What a score that does not exist is, in place of minus infinity: the lowest f32. */
+/** The value of a score that does not exist, in place of minus infinity: the lowest f32. */
 export const ABSENT = -3.4028234663852886e38;
 
 type AttentionAttributes = Attributes["attention"];
@@ -23,7 +23,7 @@ interface AttentionSizes {
   readonly queries: number;
   readonly keys: number;
   readonly heads: number;
-  /** Of a query and a key, and of a value. */
+  /** How many numbers a query and a key have (`depth`), and a value (`width`). */
   readonly depth: number;
   readonly width: number;
 }
