@@ -13,7 +13,7 @@ import { mustValue } from "../../runtime/records.js";
 import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { timeLoads } from "./ceilings.js";
-import { energyOf, openMeter } from "./energy.js";
+import { energyOf, openMeter, type OpenedMeter } from "./energy.js";
 import { labelsOf } from "./kernel-names.js";
 import type { ModelledStep } from "./modelled.js";
 import { medianOf } from "./statistics.js";
@@ -92,24 +92,9 @@ export async function bench(
   });
   const { session } = opened;
   if (!session) throw new Error("bug: a model was loaded without a session");
-  const times: number[] = [];
-  let firstStep = 0;
-  let submitted = 0;
-  const meter = openMeter(device);
-  const read = (): number => ("read" in meter ? meter.read() : 0);
-  let before = 0;
-  for await (const { ms } of model.train(source, { steps: 1 + warmup + steps })) {
-    if (firstStep === 0) firstStep = performance.now() - loading;
-    else times.push(ms);
-    if (times.length === warmup) {
-      submitted = session.submits;
-      before = read();
-    }
-  }
-  const energy = energyOf(meter, (read() - before) / steps, modelled);
-  if ("close" in meter) meter.close();
-  const measured = times.slice(warmup);
-  const median = medianOf(measured);
+  const timed = await timeSteps(model, session, source, { warmup, steps, device, loading });
+  const energy = energyOf(timed.meter, timed.energy / steps, modelled);
+  const median = medianOf(timed.times);
   const { dispatches } = mustValue(devicePlan.entries, "train");
   const flops = dispatches.reduce((sum, dispatch) => {
     const info = mustAt(devicePlan.kernels, dispatch.kernel);
@@ -121,25 +106,58 @@ export async function bench(
     adapter: device.adapter,
     threads: device.threads,
     median_ms: median,
-    min_ms: Math.min(...measured),
+    min_ms: Math.min(...timed.times),
     tokens_per_s: (1000 * tokensOf(plan)) / median,
     gflops: flops / median / 1e6,
     dispatches: dispatches.length,
-    submits: (session.submits - submitted) / steps,
+    submits: timed.submits / steps,
     arena_bytes: session.bytes,
     parameters: parametersOf(plan),
     compile_ms: compileMs,
-    first_step_ms: firstStep,
+    first_step_ms: timed.firstStep,
     joules_per_step: energy?.joules ?? null,
     energy_by: energy?.by ?? null,
     kernels: peak ? await profile(session, devicePlan, peak, labelsOf(accounts, plan.parameters)) : null,
     peak,
   };
-  await close(model);
+  await model.close();
   return result;
 }
 
-const close = (model: Model): Promise<void> => model.close();
+/** Steps that were timed. */
+interface TimedSteps {
+  /** Milliseconds of each. */
+  readonly times: readonly number[];
+  /** Milliseconds from when loading began to the end of the first step. */
+  readonly firstStep: number;
+  /** Submissions of the timed steps. */
+  readonly submits: number;
+  /** Joules of the timed steps by the meter; 0 where there is none. */
+  readonly energy: number;
+  readonly meter: OpenedMeter;
+}
+
+/** Makes the first step, steps that are not counted, and those that are timed. */
+async function timeSteps(
+  model: Model,
+  session: Session,
+  source: Source,
+  { warmup, steps, device, loading }: Pick<BenchOptions, "warmup" | "steps"> & { device: Device; loading: number },
+): Promise<TimedSteps> {
+  const meter = openMeter(device);
+  const read = (): number => ("read" in meter ? meter.read() : 0);
+  const times: number[] = [];
+  let firstStep = 0;
+  let [submitsBefore, energyBefore] = [0, 0];
+  for await (const { ms } of model.train(source, { steps: 1 + warmup + steps })) {
+    if (firstStep === 0) firstStep = performance.now() - loading;
+    else times.push(ms);
+    if (times.length === warmup) [submitsBefore, energyBefore] = [session.submits, read()];
+  }
+  const energy = read() - energyBefore;
+  if ("close" in meter) meter.close();
+  return { times: times.slice(warmup), firstStep, submits: session.submits - submitsBefore, energy, meter };
+}
 
 /** Steps that are profiled dispatch by dispatch. */
 const PROFILED = 7;

@@ -6,6 +6,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { load } from "../../runtime/index.js";
+import type { Plan } from "../../runtime/plan.js";
 import { outputId, stateId } from "../../src/step/roles.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 
@@ -34,6 +36,14 @@ describe.each(["moby-dick", "lean", "sublayer", "poincare", "nanogpt"])("the pla
     expect(Object.entries(roles.states).map(([name, role]) => [name, stateId(role)])).toEqual(
       states.map(({ name }) => [name, name]),
     );
+  });
+});
+
+it("a plan that does not say them is refused, with what to do", async () => {
+  const { roles: _, ...older } = await planOf(readSpec("sublayer"), ["javascript"]);
+  await expect(load(older as Plan, { device: "javascript" })).rejects.toMatchObject({
+    name: "DataError",
+    fix: "compile its page again",
   });
 });
 
