@@ -152,7 +152,9 @@ describe.each(Object.entries(PAGES))("%s", (name, options) => {
     );
   };
   const THOSE = "logits and ten steps of what is left are those of the whole with the rest closed";
-  it(THOSE, () => areThose("wasm", 1));
+  // Of connections the one that has all, and the others apart; a stream, and its width.
+  const tags = name === "hc" || name === "identity" ? ["slow"] : [];
+  it(THOSE, { tags }, () => areThose("wasm", 1));
   it(`${THOSE}: wasm`, { tags: "slow" }, () => areThose("wasm", 6));
   // A GPU that is emulated takes its time: the two pages that differ most.
   if (name === "hc" || name.includes("exact")) it(`${THOSE}: webgpu`, { tags: "slow" }, () => areThose("webgpu", 1));

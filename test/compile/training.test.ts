@@ -3,6 +3,7 @@
  * after, and a compiler that fails.
  */
 import { expect, it } from "vitest";
+import type { DeviceName } from "../../runtime/device.js";
 import { textSource } from "../../runtime/data.js";
 import type { Model, StepMetrics, TrainOptions } from "../../runtime/interface.js";
 import { load } from "../../runtime/index.js";
@@ -21,10 +22,14 @@ const pruned = shrinkingPage({
   cost: "device cpu\n    flops <= 90%\n    shrink heads, mlp.hidden within 40% by magnitude",
 }).replace("steps = 500", "steps = 50");
 
-const planned = async (spec: string, shrunk?: Parameters<Recompile>[0]): Promise<Plan> => {
+const planned = async (
+  spec: string,
+  shrunk?: Parameters<Recompile>[0],
+  devices: readonly DeviceName[] = ["javascript", "wasm"],
+): Promise<Plan> => {
   const { plan, diagnostics } = await compile(spec, {
     file: "test.mhc",
-    devices: ["javascript", "wasm"],
+    devices,
     facts,
     ...(shrunk ? { shrunk } : {}),
   });
@@ -153,7 +158,7 @@ it(
 
 it("ranks by magnitude keep the largest units of each kind", async () => {
   const { magnitudes } = await import("../../runtime/shrink.js");
-  const { shrinking, parameters } = await planned(pruned);
+  const { shrinking, parameters } = await planned(pruned, undefined, ["javascript"]);
   const { slots } = shrinking!;
   const { offset } = slots.find(({ name }) => name === "layers.1.mlp.hidden")!;
   const ranks = magnitudes(shrinking!, parameters, (info) => {
@@ -208,14 +213,14 @@ it(
 
 it("moments are cut as their parameters are, also those of points, which have one for each", async () => {
   const spec = page.replace(/optimizer = .*/, "optimizer = radam(rate = 3e-3)");
-  const before = await planned(spec);
+  const before = await planned(spec, undefined, ["javascript"]);
   const kept = Object.fromEntries(
     before.shrinking!.slots.map(({ name, kept: units }) => [
       name,
       name === "layers.1.mlp.hidden" ? [2, 5, 11] : name === "lanes" ? [0, 2] : units,
     ]),
   );
-  const after = await planned(spec, { kept, settled: true, dense: before.cost!.dense, profile: "cpu" });
+  const after = await planned(spec, { kept, settled: true, dense: before.cost!.dense, profile: "cpu" }, ["javascript"]);
   // Every value says where it was.
   const made = await resized(before, after, ({ shape }) =>
     Promise.resolve(Float32Array.from({ length: shape.reduce((size, n) => size * n, 1) }, (_, i) => i)),
@@ -254,14 +259,14 @@ it("a layer that is gone takes its definitions with it", async () => {
       "    a[context, width] = mlp(hidden = 20)(total(x)) as aside\n    x through attention",
     )
     .replace("heads, mlp.hidden, layers, mlp, lanes", "aside.hidden, layers");
-  const { shrinking, cost, parameters } = await planned(spec);
+  const { shrinking, cost, parameters } = await planned(spec, undefined, ["javascript"]);
   expect(parameters.some(({ name }) => name === "layers.0.aside.up")).toBe(true);
   const kept = Object.fromEntries(
     shrinking!.slots
       .filter(({ name }) => !name.startsWith("layers.0."))
       .map(({ name, kept: units }) => [name, name === "layers.0" ? [] : units]),
   );
-  const small = await planned(spec, { kept, settled: true, dense: cost!.dense, profile: "cpu" });
+  const small = await planned(spec, { kept, settled: true, dense: cost!.dense, profile: "cpu" }, ["javascript"]);
   expect(small.parameters.some(({ name }) => name.startsWith("layers.0."))).toBe(false);
   expect(small.parameters.some(({ name }) => name === "layers.1.aside.up")).toBe(true);
 }, 30_000);
