@@ -30,7 +30,8 @@ export function planOf(text: string, devices: readonly DeviceName[], options: Sp
   return plan;
 }
 
-async function compilePlan(text: string, devices: readonly DeviceName[], options: SpecOptions): Promise<Plan> {
+/** The same, compiled anew: for tests that change what compiling does. */
+export async function compilePlan(text: string, devices: readonly DeviceName[], options: SpecOptions): Promise<Plan> {
   const { plan, diagnostics } = await compile(text, { file: "test.mhc", devices, ...options });
   if (!plan) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
   return plan;

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { verify, type Finding, type VerifyOptions } from "../../src/tools/verify.js";
-import { planOf, readSpec, type SpecOptions } from "../helpers/specs.js";
+import { compilePlan, readSpec, type SpecOptions } from "../helpers/specs.js";
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
@@ -41,7 +41,7 @@ const page = (optimizer: string): string => `model Small {
 `;
 
 const compiled = (own: string, device: DeviceName = "wasm", options: SpecOptions = {}): Promise<Plan> =>
-  planOf(own, [device], { facts, monitors: "all", ...options });
+  compilePlan(own, [device], { facts, monitors: "all", ...options });
 
 const plans = new Map<string, Promise<Plan>>();
 /** The page under an optimizer, compiled once. */
