@@ -80,6 +80,7 @@ export interface CompileOptions extends CheckOptions, TargetOptions {
 export interface Compiled {
   readonly plan: Plan | null;
   readonly diagnostics: readonly Diagnostic[];
+  /** As of a page that was checked. */
   readonly sources: (file: string) => string | undefined;
   readonly stages: Stages | null;
   /** The entries as they were planned. */

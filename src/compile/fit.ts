@@ -18,6 +18,7 @@ import type { TrainSettings } from "../model/typed.js";
 import { paperLength, recompute } from "../passes/recompute.js";
 import type { Scheduled } from "../schedule/plan.js";
 
+/** A model that fits: its graphs with what is recomputed in them, and their schedules. */
 export interface Fitted {
   readonly graphs: readonly Graph[];
   /** One for every device. */

@@ -23,6 +23,7 @@ export interface Counted {
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
 }
 
+/** What a step costs, as a function of the units that are left. */
 export interface Prices {
   readonly polynomial: PricePolynomial;
   /** Of a step of the dense model: FLOPs, bytes, joules, milliseconds. */
@@ -31,6 +32,7 @@ export interface Prices {
 
 type Vector = Readonly<Record<Measure, number>>;
 
+/** The measures that a page can speak of (`energy <= 50%`), of a share of a step. */
 export const measuresOf = ({ flops, bytes, joules, ms }: Share): Vector => ({ flops, bytes, energy: joules, time: ms });
 
 /** Blocks that depend on the same gates. */
@@ -44,6 +46,10 @@ interface Region {
 /** At most so many sizes of an axis of the page: a polynomial of the third degree. */
 const MOST_SIZES = 4;
 
+/**
+ * The prices of a page that shrinks. `count` plans the page with the units that are left and counts its step; it is
+ * called for a few choices of these (see the head of this file).
+ */
 export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Prices {
   const gates = model.cost?.gates ?? [];
   const { slots } = gateSlots(model, {});

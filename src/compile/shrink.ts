@@ -43,6 +43,10 @@ interface Options {
   readonly place: Span;
 }
 
+/**
+ * What a page with a `cost` section is compiled to: the units that are left, what training asks of gates that may still
+ * close (null when none may), and what the plan says of it.
+ */
 export interface Shrinks {
   readonly kept: Kept;
   readonly gates: Shrinking | null;

@@ -16,15 +16,23 @@ import type { Fitted } from "./fit.js";
 
 /** The stages of a compilation as text, by the name that `mhc compile --emit` knows them by. */
 export interface Stages {
+  /** The typed model (`src/model/print.ts`). */
   readonly model: () => string;
+  /** The graph of every entry, after recompute (`src/graph/text.ts`). */
   readonly graph: () => string;
   /** The graphs as the schedule takes them: what the numbers of clusters, regions, stages and places are of. */
   readonly legal: () => string;
+  /** Of every device and entry: which nodes are one kernel. */
   readonly clusters: () => string;
+  /** Which clusters go token by token in one kernel. */
   readonly regions: () => string;
+  /** How a tile of tokens goes through the clusters of each region. */
   readonly stages: () => string;
+  /** Where every stored tensor lies. */
   readonly places: () => string;
+  /** The kernels of every device (`src/kernel/text.ts`). */
   readonly kernels: () => string;
+  /** Pools, dispatches and their buffers, of every device. */
   readonly plan: () => string;
 }
 

@@ -14,6 +14,7 @@ import { setsIn } from "../manifolds/own.js";
 import { sets } from "../manifolds/registry.js";
 import type { ConstraintSet } from "../manifolds/set.js";
 
+/** What reads the files that a page uses: the compiler itself reads none. */
 export interface Host {
   /** The text of a file named by `use`, or null when there is none. */
   readonly read: (path: string) => string | null;
@@ -32,6 +33,7 @@ export interface OwnSet {
   readonly span: Span;
 }
 
+/** A page and all that it uses, parsed. */
 export interface Uses {
   /** The page, and the pages that it uses. */
   readonly files: readonly File[];

@@ -40,9 +40,11 @@ export interface Builder {
   /** Nodes that `part` makes compute the expression at that place of the page; block and phase stay as they are. */
   at<T>(span: Span, part: () => T): T;
 
-  /** Leaves of f32 that persist between steps, and what the host feeds on every run. */
+  /** A leaf of f32 that is trained, and persists between steps. */
   parameter(name: string, shape: Shape): Node;
+  /** A leaf of f32 that persists between steps: moments of an optimizer and the like. */
   state(name: string, shape: Shape): Node;
+  /** What the host feeds on every run. */
   input(name: string, shape: Shape, dtype: DType): Node;
   /** A scalar `[]`. */
   constant(value: number, dtype?: DType): Node;
@@ -112,6 +114,7 @@ export interface Builder {
   sum(x: Node, axes: readonly number[]): Node;
   /** The mean over `axes`, in f32; of no axes it is x itself. */
   mean(x: Node, axes: readonly number[]): Node;
+  /** The largest value along `axes`. */
   reduceMax(x: Node, axes: readonly number[]): Node;
   /** A product of two tensors, as einsum writes it: `bij,bjk->bik`. */
   contract(spec: string, x: Node, y: Node): Node;

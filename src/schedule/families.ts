@@ -12,6 +12,7 @@ import { regionTeams } from "./skeletons/region/gpu.js";
 import { regionTiles } from "./skeletons/region/cpu.js";
 import { valueAt } from "../../runtime/records.js";
 
+/** By kind of device and skeleton (the first part of the key of a choice), the members that tuning tries. */
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
   cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: regionTiles },
   gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, token: regionTeams },

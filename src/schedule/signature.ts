@@ -9,12 +9,16 @@ import type { AxisClasses } from "./fusion/axes.js";
 import type { Bound, Place, Places } from "./emit/kernelize.js";
 import type { Region } from "./fusion/regions.js";
 
+/** What a region's kernel depends on. */
 export interface Signature {
   readonly text: string;
   /** The nodes in the order of their numbers. */
   readonly nodes: readonly Node[];
 }
 
+/**
+ * The signature of a region: regions whose texts are equal have the same kernel, over the places of each one's nodes.
+ */
 export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisClasses, places: Places): Signature {
   const numbers = new Map<Node, number>();
   const placed = new Map<Place, number>();

@@ -11,6 +11,7 @@ import { letters } from "../../graph/ops/structure.js";
 /** The class of each axis of a node; equal numbers are the same axis. */
 export type AxisClasses = (node: Node) => readonly number[];
 
+/** The classes of the axes of some nodes. Axes that an op carries over unchanged are one class. */
 export function axisClasses(nodes: readonly Node[]): AxisClasses {
   const first = new Map<Node, number>();
   const parent: number[] = [];

@@ -17,6 +17,7 @@ export interface Axis {
   readonly out: readonly number[];
 }
 
+/** A contraction as a matrix product [m, k] x [k, n] for every place of an outer grid, over operands in memory. */
 export interface Product {
   readonly a: Access;
   readonly b: Access;
@@ -26,12 +27,14 @@ export interface Product {
   readonly k: readonly Axis[];
 }
 
+/** The letters of a contraction "ab,bc->ac": those of the two operands and of the result. */
 export interface Spec {
   readonly a: string;
   readonly b: string;
   readonly out: string;
 }
 
+/** Reads the text of a contraction. Throws for a text that is none. */
 export function parseSpec(spec: string): Spec {
   const match = /^([^,]*),([^-]*)->(.*)$/.exec(spec);
   if (!match) throw new Error(`schedule: malformed contraction ${spec}`);
@@ -40,6 +43,10 @@ export function parseSpec(spec: string): Spec {
 
 const NONE: Axis = { size: 1, a: 0, b: 0, out: [] };
 
+/**
+ * Reads a contraction as a matrix product. Throws where an operand is not in memory (`isBase`), since the partition
+ * stores what a product reads.
+ */
 export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => boolean): Product {
   const spec = parseSpec(node.attrs.spec);
   const last = lastLetter(spec.out, node.shape)!;
@@ -113,6 +120,7 @@ function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[]
   return merged;
 }
 
+/** How many terms each element of the result sums. */
 export const extentOfK = (product: Product): number => product.k.reduce((total, axis) => total * axis.size, 1);
 
 /** The key of a product for `choices`: outer x m x n x k, and how its operands lie. */

@@ -45,6 +45,7 @@ function isTooWide(node: Node): boolean {
   return depth + width > WIDEST_HEAD;
 }
 
+/** The graph with what the skeletons take. It is made once for a graph, whatever the devices. */
 export function legalize(graph: Graph): Graph {
   const known = legal.get(graph) ?? legalized(graph);
   legal.set(graph, known);

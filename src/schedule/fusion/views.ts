@@ -12,6 +12,7 @@ export interface Access {
   readonly strides: readonly number[];
 }
 
+/** The strides of a dense tensor in row-major order, in elements. */
 export function rowMajor(shape: Shape): number[] {
   const strides = new Array<number>(shape.length).fill(0);
   let stride = 1;
@@ -22,6 +23,7 @@ export function rowMajor(shape: Shape): number[] {
   return strides;
 }
 
+/** Whether a node moves no data, if its reader can do without a copy. */
 export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
 
 /** The strides of `shape` over memory laid out as (`from`, `strides`), or null when that needs a copy. */

@@ -6,6 +6,7 @@
  */
 import { SLOT, wholeSlots } from "../../graph/packing.js";
 
+/** A part of a range that lives from one position of the schedule to another. */
 export interface Segment {
   /** In its range, in whole slots. */
   readonly at: number;
@@ -15,6 +16,7 @@ export interface Segment {
   readonly to: number;
 }
 
+/** So many words that lie one after another, and when each part of them is needed. */
 export interface Range {
   readonly words: number;
   /** In order, without holes. */
@@ -28,6 +30,7 @@ export interface Use {
   readonly position: number;
 }
 
+/** Where ranges begin, in their order, in words; and how many words all of them take. */
 export interface Layout {
   readonly offsets: readonly number[];
   readonly words: number;
@@ -55,6 +58,9 @@ export function rangeOfUses(words: number, uses: readonly Use[]): Range {
   return { words, segments };
 }
 
+/**
+ * Places ranges, the largest first, each at the lowest offset where no segment meets one that lives at the same time.
+ */
 export function layOut(ranges: readonly Range[]): Layout {
   const offsets = new Array<number>(ranges.length).fill(0);
   const order = ranges.map((_, i) => i).sort((a, b) => ranges[b]!.words - ranges[a]!.words || a - b);
