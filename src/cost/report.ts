@@ -72,6 +72,7 @@ export const OVERHEAD = "overhead";
 /** What `compile` gives of a spec without errors. */
 export interface Costed {
   readonly plan: Plan | null;
+  /** What the dispatches of an entry of a device do, and for whom; null with the plan. */
   readonly accounts: ((device: string, entry: string) => Accounted) | null;
 }
 
