@@ -5,14 +5,15 @@ import type { Expr } from "../../kernel/ir.js";
 import { like, widen, type EachOf } from "./coords.js";
 import { random } from "./random.js";
 
+/** Operands, all of one width. */
+const operandsOf = <T extends readonly Node[]>(inputs: readonly [...T], emit: (input: Node) => Expr): EachOf<T, Expr> =>
+  widen(inputs.map(emit)) as EachOf<T, Expr>;
+
 /**
  * The value of an elementwise node, or null for other ops. `emit` gives an operand at the coordinates of the result,
  * `bind` names an intermediate.
  */
 export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (value: Expr) => Expr): Expr | null {
-  /** The operands, all of one width. */
-  const operandsOf = <T extends readonly Node[]>(inputs: readonly [...T]): EachOf<T, Expr> =>
-    widen(inputs.map(emit)) as EachOf<T, Expr>;
   switch (node.op) {
     case "constant":
       return node.dtype === "u32" ? k.u32(node.attrs.value) : k.f32(node.attrs.value);
@@ -26,11 +27,11 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     case "sin":
     case "cos":
     case "not": {
-      const [x] = operandsOf(node.inputs);
+      const [x] = operandsOf(node.inputs, emit);
       return k.unary(node.op, x);
     }
     case "sigmoid": {
-      const [x] = operandsOf(node.inputs);
+      const [x] = operandsOf(node.inputs, emit);
       return sigmoid(x, bind);
     }
     case "add":
@@ -45,26 +46,26 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     case "eq":
     case "and":
     case "or": {
-      const [a, b] = operandsOf(node.inputs);
+      const [a, b] = operandsOf(node.inputs, emit);
       return k.binary(node.op, a, b);
     }
     case "finite": {
-      const [x] = operandsOf(node.inputs);
+      const [x] = operandsOf(node.inputs, emit);
       const bits = k.bitcast(x, "u32");
       const largest = like(bits, 0x7f800000);
       return k.ne(k.and(bits, largest), largest);
     }
     case "select": {
-      const [condition, then, otherwise] = operandsOf(node.inputs);
+      const [condition, then, otherwise] = operandsOf(node.inputs, emit);
       return k.select(condition, then, otherwise);
     }
     case "cast": {
-      const [x] = operandsOf(node.inputs);
+      const [x] = operandsOf(node.inputs, emit);
       const { to } = node.attrs;
       return x.type.of === to ? x : k.cast(x, { of: to, lanes: x.type.lanes });
     }
     case "threefry": {
-      const [k0, k1, c0, c1] = operandsOf(node.inputs);
+      const [k0, k1, c0, c1] = operandsOf(node.inputs, emit);
       return random(k0, k1, c0, c1, bind)[node.attrs.word];
     }
     default:
