@@ -112,12 +112,12 @@ function movedUp(registers: readonly Expr[], i: number, type: Type, word: Expr):
 type Lane = 0 | 1 | 2 | 3;
 
 /** Where a word lies after the loop: a register, and a lane of it where it is a vector of words. */
-interface Held {
+interface HeldWord {
   readonly register: Expr;
   readonly lane: Lane | null;
 }
 
-function heldAt({ site, runs }: RolledLoads, place: number): Held {
+function heldAt({ site, runs }: RolledLoads, place: number): HeldWord {
   const loaded = runs.find(({ run }) => run.includes(place));
   if (!loaded) throw new Error(`bug: no run loads the word at ${place}`);
   const { run, registers } = loaded;
@@ -127,7 +127,7 @@ function heldAt({ site, runs }: RolledLoads, place: number): Held {
   return { register: mustAt(registers, moved >> 2), lane: (moved & 3) as Lane };
 }
 
-const valueOf = ({ register, lane }: Held): Expr => (lane === null ? register : k.extract(register, lane));
+const valueOf = ({ register, lane }: HeldWord): Expr => (lane === null ? register : k.extract(register, lane));
 
 /** What a statement of the group loads, from the registers. */
 export function loadedValue(loads: RolledLoads, s: Stmt): Expr {
