@@ -37,6 +37,8 @@ interface TrainingRun {
   readonly monitor: number;
   readonly recompile: Recompile | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Whether a norm of the gradients that is not finite ends the run (`watchesNorm`). */
+  readonly normEnds: boolean;
   /** The batch of a step, put together while the step before it ran. */
   upcoming: { readonly step: number; readonly batch: Batch } | null;
   /** The batch of the step before, whose memory is used again. */
@@ -98,7 +100,16 @@ function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | u
     const why = `${plan.name} is pruned by magnitude, which takes a compiler: nothing masks its units`;
     throw new DataError(why, "pass `recompile` to `train`, or choose by gates");
   }
-  return { instance, source, monitor, recompile, signal: signalOf(checked.signal), upcoming: null, fed: undefined };
+  return {
+    instance,
+    source,
+    monitor,
+    recompile,
+    signal: signalOf(checked.signal),
+    normEnds: watchesNorm(plan),
+    upcoming: null,
+    fed: undefined,
+  };
 }
 
 /** Under a loss scale steps of infinite gradients are skipped, and lower it; without one they are the end. */
@@ -134,7 +145,7 @@ async function step(run: TrainingRun, goesOn: boolean): Promise<StepMetrics> {
     throw await refused(instance, `the loss is ${loss} at step ${at}${before}`, fed);
   }
   instance.lastFinite = at;
-  const norm = watchesNorm(instance.plan) ? (single("norm", results) ?? 0) : 0;
+  const norm = run.normEnds ? (single("norm", results) ?? 0) : 0;
   if (!Number.isFinite(norm)) {
     throw await refused(instance, `the norm of the gradients is ${norm} at step ${at}, and the loss is finite`, fed);
   }
