@@ -1,7 +1,7 @@
 /**
  * What the gain of a stream holds: the definition, shared by the reading that proves claims (`mixing.ts`) and by the
- * graph that measures them (`lower.ts`). The gain is that of the product of a stream's mixes, and a mix is what is left
- * of a connection when its coefficients are held:
+ * graph that measures them (`lower.ts`). The gain is that of the product of a stream's mixes, and a mix is what a
+ * connection does to its stream when these are held, its coefficients:
  *
  * - what the block makes that the connection wraps (y = f(z)),
  * - what the map of a set makes,

@@ -7,7 +7,7 @@
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Instance, Parameter, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
+import type { BlockInstance, Parameter, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 /** The parts of a model that say what is needed. */
@@ -22,7 +22,7 @@ export interface Liveness {
   /** Statements whose value is needed. */
   readonly used: ReadonlySet<Statement>;
   /** Instances that are needed, and where the outermost call that they belong to stands. */
-  readonly instances: ReadonlyMap<Instance, Span>;
+  readonly instances: ReadonlyMap<BlockInstance, Span>;
 }
 
 const COMPARISONS: ReadonlySet<string> = new Set(["<", "<=", "==", "!=", "and", "or"]);
@@ -32,7 +32,7 @@ interface LivenessState {
   readonly read: Set<Tensor>;
   readonly reached: Set<Tensor>;
   readonly used: Set<Statement>;
-  readonly instances: Map<Instance, Span>;
+  readonly instances: Map<BlockInstance, Span>;
   /** Streams whose value at this place is needed, and whether by the gradient. */
   awaited: ReadonlyMap<Tensor, boolean>;
 }

@@ -76,9 +76,9 @@ export function mixingOf(value: Typed, stream: Tensor): Mixing {
   const mixed = new Set<number>();
   for (const part of parts) {
     for (const [i, axis] of part.read.entries()) {
-      const own = mustAt(stream.axes, i);
-      if (axis === own) continue;
-      const { name } = own;
+      const streamAxis = mustAt(stream.axes, i);
+      if (axis === streamAxis) continue;
+      const { name } = streamAxis;
       if (!isSummed(part, axis))
         return { kind: "unknown", reason: `the stream's axis \`${name}\` is moved to another place`, span: value.span };
       mixed.add(i);
@@ -230,9 +230,9 @@ function readReduction(reading: MixReading, e: TypedOf<"reduce">): Carried {
   if (value.kind !== "linear") return value;
   if (guarded && e.f === "mean")
     return unknown("a mean is taken of those parts of the stream that a condition lets through", e);
-  const one: Typed = { kind: "number", value: 1, span: e.span };
+  const unit: Typed = { kind: "number", value: 1, span: e.span };
   const mask = guarded
-    ? [coefficient({ kind: "where", a: one, condition: guarded.condition, span: guarded.span })]
+    ? [coefficient({ kind: "where", a: unit, condition: guarded.condition, span: guarded.span })]
     : [];
   const share = e.f === "mean" ? e.axes.map(({ size }) => coefficient({ kind: "size", size, span: e.span }, true)) : [];
   return summedOver(times(value, [...mask, ...share]), e.axes);

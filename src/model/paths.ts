@@ -25,7 +25,7 @@ export function numbered(name: string, numbers: readonly number[]): string {
 /** Every combination of the layers of repeats, the outermost first. */
 export const everyLayer = (counts: readonly number[]): readonly (readonly number[])[] =>
   counts.reduce<readonly (readonly number[])[]>(
-    (all, count) => all.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])),
+    (outer, count) => outer.flatMap((numbers) => Array.from({ length: count }, (_, i) => [...numbers, i])),
     [[]],
   );
 

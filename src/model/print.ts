@@ -47,10 +47,10 @@ export function printModel(model: TypedModel): string {
         `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`,
     ),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
-    ...model.inputs.map(({ name, axes: own }) => `  input ${name}${sized(own)}`),
+    ...model.inputs.map((input) => `  input ${input.name}${sized(input.axes)}`),
     ...model.parameters.map((parameter) => `  ${printParameter(parameter)}`),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),
-    ...model.outputs.map(({ name, axes: own, value }) => `  output ${name}${axes(own)} = ${printTyped(value)}`),
+    ...model.outputs.map((output) => `  output ${output.name}${axes(output.axes)} = ${printTyped(output.value)}`),
     ...(model.loss ? [`  loss = ${printTyped(model.loss)}`] : []),
     "}",
   ];

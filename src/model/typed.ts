@@ -27,7 +27,7 @@ export interface Tensor {
 }
 
 /** A number that may depend on facts: evaluated when the model is lowered. */
-export interface Scalar {
+export interface DeferredNumber {
   readonly text: string;
   readonly value: () => number;
 }
@@ -35,7 +35,7 @@ export interface Scalar {
 /** How a parameter starts: `normal(0.02)`. */
 export interface StartValue {
   readonly kind: "constant" | "normal" | "uniform" | "identity" | "first" | "ramp";
-  readonly args: readonly Scalar[];
+  readonly args: readonly DeferredNumber[];
 }
 
 /** A parameter on a set. */
@@ -61,7 +61,7 @@ export interface Parameter {
 }
 
 /** A block with its arguments bound: everything but the values of its tensors. */
-export interface Instance {
+export interface BlockInstance {
   readonly block: string;
   /** `layers.*.attention` */
   readonly path: string;
@@ -105,7 +105,7 @@ export type Typed =
   | (At & { readonly kind: "number"; readonly value: number })
   /** `bare`: the axis, where a page writes its name alone. */
   | (At & { readonly kind: "size"; readonly size: Size; readonly bare?: Axis })
-  | (At & { readonly kind: "scalar"; readonly scalar: Scalar })
+  | (At & { readonly kind: "scalar"; readonly scalar: DeferredNumber })
   /** The position along an axis, from 0: `index(t)`, and in a condition `t`. */
   | (At & { readonly kind: "position"; readonly axis: Axis })
   | (At & { readonly kind: "tensor"; readonly tensor: Tensor; readonly axes: readonly Axis[] })
@@ -117,7 +117,7 @@ export type Typed =
   | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
   | (At & {
       readonly kind: "call";
-      readonly instance: Instance;
+      readonly instance: BlockInstance;
       readonly args: readonly Typed[];
       readonly axes: readonly Axis[];
     })
@@ -369,7 +369,7 @@ export function axesOf(e: Typed): readonly Axis[] {
       return union(axesOf(e.a), axesOf(e.b));
     case "product":
       return e.factors
-        .reduce<readonly Axis[]>((all, factor) => union(all, axesOf(factor.e)), [])
+        .reduce<readonly Axis[]>((axes, factor) => union(axes, axesOf(factor.e)), [])
         .filter((axis) => !e.summed.includes(axis));
     case "distance":
       return union(axesOf(e.a), axesOf(e.b)).filter((axis) => !e.point.includes(axis));

@@ -12,7 +12,7 @@ import { diagnostic } from "../diagnostics/table.js";
 import { livenessOf, settingsOf, type Liveness } from "./liveness.js";
 import { written } from "./paths.js";
 import { namesInBlock, namesInModel } from "./references.js";
-import type { Instance, Statement, Tensor, TypedModel } from "./typed.js";
+import type { BlockInstance, Statement, Tensor, TypedModel } from "./typed.js";
 import { instancesIn } from "./walk.js";
 
 /**
@@ -116,7 +116,7 @@ function unusedStatements(statements: readonly Statement[], { used, read }: Live
   }
 }
 
-const hasParameters = (instance: Instance): boolean =>
+const hasParameters = (instance: BlockInstance): boolean =>
   instance.parameters.length > 0 ||
   [...instance.body.map(({ value }) => value), instance.result].some((e) => [...instancesIn(e)].some(hasParameters));
 

@@ -1,5 +1,5 @@
 /** Walks over typed expressions: the parts of one, and all of a model's with the place that each belongs to. */
-import type { Instance, Statement, Typed, TypedModel } from "./typed.js";
+import type { BlockInstance, Statement, Typed, TypedModel } from "./typed.js";
 
 /** The expressions that one is made of; of a call its arguments, not what its instance computes. */
 export function partsOf(e: Typed): readonly Typed[] {
@@ -35,8 +35,8 @@ export function partsOf(e: Typed): readonly Typed[] {
 }
 
 /** The instances that an expression calls, in its arguments too, but not what those call in their turn. */
-export function instancesIn(e: Typed): ReadonlySet<Instance> {
-  const called = new Set<Instance>(e.kind === "call" ? [e.instance] : []);
+export function instancesIn(e: Typed): ReadonlySet<BlockInstance> {
+  const called = new Set<BlockInstance>(e.kind === "call" ? [e.instance] : []);
   for (const part of partsOf(e)) for (const instance of instancesIn(part)) called.add(instance);
   return called;
 }

@@ -154,9 +154,9 @@ function unmasked(x: LabelledTensor, u: string): { readonly scores: LabelledTens
   if (constantOf(otherwise) !== ABSENT) return null;
   const order = behindBroadcasts({ node: condition, labels });
   if (order.node.op !== "le") return null;
-  const left = positionOf({ node: inputOf(order.node, 0), labels: order.labels });
-  const right = positionOf({ node: inputOf(order.node, 1), labels: order.labels });
-  return left === u && right !== null && right !== u ? { scores: { node: then, labels }, t: right } : null;
+  const smaller = positionOf({ node: inputOf(order.node, 0), labels: order.labels });
+  const larger = positionOf({ node: inputOf(order.node, 1), labels: order.labels });
+  return smaller === u && larger !== null && larger !== u ? { scores: { node: then, labels }, t: larger } : null;
 }
 
 /** Looks through all that only moves and repeats. */

@@ -38,7 +38,7 @@ export function recompute(graph: Graph, forward: Forward, every: (chain: Chain) 
   const epochs = epochsOf(forward.chains, every);
   const b = createBuilder();
   const clones = new Map<Node, Node>();
-  const { graph: made, moved } = rewrite(graph, (node, now) => {
+  const { graph: recomputed, moved } = rewrite(graph, (node, now) => {
     /** What the backward pass reads of a node: where the node is dropped, its clone. */
     const second = (input: Node): Node => {
       const epoch = epochs.get(input);
@@ -51,10 +51,10 @@ export function recompute(graph: Graph, forward: Forward, every: (chain: Chain) 
     };
     return remake(b, node, node.inputs.map(ahead.has(node) ? now : second));
   });
-  if (!graph.streams) return made;
+  if (!graph.streams) return recomputed;
   // A stream is alive where it is computed first, and where it is computed again.
   const streams = [...graph.streams].flatMap((node) => [moved.get(node) ?? [], clones.get(node) ?? []].flat());
-  return { ...made, streams: new Set(streams) };
+  return { ...recomputed, streams: new Set(streams) };
 }
 
 /** The epoch of the clone of every node that is dropped: one for each segment but the last of a chain. */

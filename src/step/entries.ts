@@ -36,7 +36,7 @@ export interface Entries {
 /** What is asked of the entries of a page. */
 export interface EntriesOptions {
   readonly monitors: Monitors;
-  /** What is left of the model; all of it when it does not say. */
+  /** The units that shrinking has left; absent for a model that is whole. */
   readonly kept?: Kept;
   /** What training asks of gates that may still close; null when none may. */
   readonly shrinking?: Shrinking | null;

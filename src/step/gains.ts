@@ -100,7 +100,7 @@ function backward(b: Builder, connection: Connection, cotangent: Node, held: Rea
 function forward(b: Builder, connection: Connection, tangent: Node, held: ReadonlySet<Node>): Node {
   const { before, after } = connection;
   if (!isPassed(connection)) return b.fill(0, before.shape);
-  // Only the place of the cotangent in the derivative counts: what is left does not depend on it.
+  // The derivative is linear in the cotangent, so that its own derivative by it does not depend on its value.
   const cotangent = b.input("cotangent", after.shape, "f32");
   const row = slope(b, connection, cotangent, held);
   return mustAt(vjp(b, [row], [tangent], [cotangent]), 0);

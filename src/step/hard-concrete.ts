@@ -166,9 +166,9 @@ export function expectedCosts(
  */
 function openShares(b: Builder, open: Node, slots: readonly SlotInfo[], prices: PricePolynomial): Node {
   const blocks = sizeOf(open.shape) / SLOT;
-  const one = prices.slots.length;
-  const rows = fours(one + 1);
-  const owner = new Array<number>(blocks).fill(one);
+  const constant = prices.slots.length;
+  const rows = fours(constant + 1);
+  const owner = new Array<number>(blocks).fill(constant);
   const share = new Array<number>(rows).fill(0);
   for (const { name, kept, offset, size } of slots) {
     const at = prices.slots.indexOf(name);
@@ -177,7 +177,7 @@ function openShares(b: Builder, open: Node, slots: readonly SlotInfo[], prices: 
   }
   const inBlocks = b.sum(b.reshape(open, [blocks, SLOT]), [1]);
   const sums = b.scatterAdd(whole(b, owner), inBlocks, rows);
-  const padding = share.map((_, i) => (i === one ? 1 : 0));
+  const padding = share.map((_, i) => (i === constant ? 1 : 0));
   return b.add(b.mul(sums, b.literal([rows], share)), b.literal([rows], padding));
 }
 

@@ -148,7 +148,7 @@ function plainMoments(spec: OptimizerSpec): readonly Moment[] {
   return spec.momentum === 0 ? [] : ["momentum"];
 }
 
-/** The moments that lie in vectors; those of a parameter that moves on a manifold are its own affair. */
+/** The moments that lie in vectors. Those of a parameter that moves on a manifold do not (`riemannian.ts`). */
 function momentsOf(member: PackMember, spec: OptimizerSpec): readonly Moment[] {
   if (isMoving(member)) return [];
   return isByMuon(member, spec) ? ["momentum"] : plainMoments(spec);

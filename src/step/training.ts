@@ -50,8 +50,8 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
   const gates = gatesOf(page, b, true);
   const drawn = gates ? [...gates.values.values()] : [];
   const wrt = [...parameters.map(({ node }) => node), ...drawn];
-  const all = gradients(b, objectiveOf(b, lowered), wrt, scaling?.scale);
-  const slopes = all.slice(0, parameters.length);
+  const derivatives = gradients(b, objectiveOf(b, lowered), wrt, scaling?.scale);
+  const slopes = derivatives.slice(0, parameters.length);
   // What no gradient reaches stays as it is: weight decay alone would pull it to 0.
   const moved = parameters.flatMap((parameter, i) =>
     parameter.trained ? [{ parameter, gradient: mustAt(slopes, i) }] : [],
@@ -70,7 +70,7 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
     gates &&
     shrinking &&
     b.within(UPDATE, () => {
-      const gradient = unscaled(b.pack(all.slice(parameters.length)));
+      const gradient = unscaled(b.pack(derivatives.slice(parameters.length)));
       return closeGates(b, shrinking, gates, { gradient, good: update.good });
     });
   const closingStates = closing?.states ?? [];

@@ -7,7 +7,7 @@ import { parseGraph, printGraph } from "../../src/graph/text.js";
 import { verifyGraph } from "../../src/graph/verify.js";
 import { gradients, vjp } from "../../src/graph/differentiate.js";
 import { expand } from "../../src/passes/expand.js";
-import { replace } from "../../src/passes/rewrite.js";
+import { remake, replace, rewrite } from "../../src/passes/rewrite.js";
 
 const graphOf = (outputs: Readonly<Record<string, Node>>): Graph => ({
   name: "g",
@@ -137,7 +137,7 @@ describe("expand", () => {
   });
 });
 
-describe("rewrite", () => {
+describe("replace", () => {
   it("shows a rule nodes whose inputs are rewritten already, and follows its answer everywhere", () => {
     const graph = parseGraph(
       lines(
@@ -181,5 +181,21 @@ describe("rewrite", () => {
     expect(printGraph(made)).toBe(
       lines('%0: f32[2] = input {"name":"x"}', "%1: f32[2] = exp %0", "%2: f32[2] = add %1, %1", 'output "y" = %2'),
     );
+  });
+});
+
+describe("rewrite", () => {
+  it("says where each node went, and lets nothing ask for a node that is not of the graph", () => {
+    const graph = parseGraph(
+      lines('%0: f32[2] = input {"name":"x"}', "%1: f32[2] = neg %0", "%2: f32[2] = exp %1", 'output "y" = %2'),
+    );
+    const b = createBuilder();
+    const { graph: made, moved } = rewrite(graph, (node, now) =>
+      node.op === "neg" ? b.abs(now(node.inputs[0]!)) : remake(b, node, node.inputs.map(now)),
+    );
+    expect([...moved].map(([node, now]) => `${node.op} ${now.op}`)).toEqual(["input input", "neg abs", "exp exp"]);
+    expect(made.outputs.get("y")).toBe(moved.get(graph.outputs.get("y")!));
+    const other = b.neg(b.input("other", [2], "f32"));
+    expect(() => rewrite(graph, (_, now) => now(other))).toThrow("has no neg");
   });
 });

@@ -8,7 +8,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, Instance, Parameter, Tensor, Typed } from "../typed.js";
+import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { definition } from "./definitions.js";
@@ -78,7 +78,7 @@ interface Building {
   /** The names of the block: those of its header and those that its items define. */
   readonly scope: Scope;
   readonly parameters: Parameter[];
-  readonly body: Instance["body"][number][];
+  readonly body: BlockInstance["body"][number][];
 }
 
 function build(state: Elaboration, use: BlockUse, path: string): Typed {
@@ -105,7 +105,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const wanted = decl.result.axes?.map((ident) => axisIn(building, ident)) ?? null;
   if (!early && wanted) matchResult(building, wanted);
   const { value: result, axes } = definition(state, decl.result.value, scope, wanted);
-  const instance: Instance = {
+  const instance: BlockInstance = {
     block: decl.name.name,
     path,
     wrapped: block.wrapped,

@@ -19,7 +19,7 @@ import {
 } from "../../graph/sizes.js";
 import type { Piece, SetInstance } from "../../manifolds/set.js";
 import { fail, giveUp, lookup, lookupBare, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
-import type { DataSource, Scalar, StartValue } from "../typed.js";
+import type { DataSource, DeferredNumber, StartValue } from "../typed.js";
 import { valueAt } from "../../../runtime/records.js";
 
 /** The size that an expression stands for. */
@@ -148,7 +148,7 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
 };
 
 /** A number, evaluated when it is asked for. */
-export function scalarOf(state: Elaboration, e: Expr, scope: Scope): Scalar {
+export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNumber {
   switch (e.kind) {
     case "number":
       return e.bytes
@@ -220,7 +220,7 @@ const STARTS: Readonly<Record<string, StartForm>> = {
   ramp: { kind: "ramp", arity: 2 },
 };
 
-const scalar = (value: number): Scalar => ({ text: `${value}`, value: () => value });
+const scalar = (value: number): DeferredNumber => ({ text: `${value}`, value: () => value });
 
 /** Every entry starts as this number. */
 export const constantStart = (value: number): StartValue => ({ kind: "constant", args: [scalar(value)] });

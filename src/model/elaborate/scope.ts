@@ -10,7 +10,7 @@ import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
 import { bareName } from "./syntax.js";
-import type { Axis, DataSource, Parameter, Scalar, StartValue, Tensor, Typed } from "../typed.js";
+import type { Axis, DataSource, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
 
 /** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
 export interface BlockValue {
@@ -39,7 +39,7 @@ export type Entity =
   | { readonly kind: "manifold"; readonly name: string; readonly manifold: SetInstance; readonly span: Span }
   | { readonly kind: "block"; readonly block: BlockValue; readonly span: Span }
   | { readonly kind: "start"; readonly start: StartValue; readonly span: Span }
-  | { readonly kind: "number"; readonly scalar: Scalar; readonly span: Span }
+  | { readonly kind: "number"; readonly scalar: DeferredNumber; readonly span: Span }
   /** Its definition was wrong and has been reported. */
   | { readonly kind: "poison"; readonly span: Span };
 

@@ -7,7 +7,15 @@ import { contractAll, multiply, type LabelledTensor } from "../../graph/contract
 import type { Node } from "../../graph/node.js";
 import { known, numberOf } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
-import { axesOf, type Axis, type Instance, type Parameter, type Tensor, type Typed, type TypedOf } from "../typed.js";
+import {
+  axesOf,
+  type Axis,
+  type BlockInstance,
+  type Parameter,
+  type Tensor,
+  type Typed,
+  type TypedOf,
+} from "../typed.js";
 import { distanceOf } from "./distances.js";
 import { activation, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
@@ -170,7 +178,7 @@ function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
 }
 
 /** The result of an instance, for these arguments. */
-function called(state: PageLowering, instance: Instance, args: readonly Typed[]): LabelledTensor {
+function called(state: PageLowering, instance: BlockInstance, args: readonly Typed[]): LabelledTensor {
   const { formals, body, path } = instance;
   const actuals = args.map((arg, i) => labelled(state, arg, mustAt(formals, i).axes));
   // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.

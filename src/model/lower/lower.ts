@@ -22,7 +22,7 @@ export { mapLowered, type Lowered } from "./lowered.js";
 export interface LowerOptions {
   /** Examples in a batch. */
   readonly batch: number;
-  /** What is left of a model that shrinks, and what may still close; nothing closes when it does not say. */
+  /** The units that shrinking has left, and the gates that may still close; absent for a model that does not shrink. */
   readonly gating?: Gating;
   /** As gains are measured: a node of its own for every stream before a connection, and for what is held there. */
   readonly gains?: boolean;

@@ -12,7 +12,7 @@ import { ofItsOwn, type Connection } from "../../graph/streams.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import type { Applied, Mixing } from "../mixing.js";
 import { numbered } from "../paths.js";
-import type { Axis, Instance, Parameter, Tensor, Typed, TypedOf } from "../typed.js";
+import type { Axis, BlockInstance, Parameter, Tensor, Typed, TypedOf } from "../typed.js";
 import type { Head } from "./heads.js";
 import type { ParameterState, SetUse } from "./parameters.js";
 import { unitsLeft, type GateState } from "./slots.js";
@@ -22,7 +22,7 @@ export const BATCH = "batch";
 
 /** The blocks that a connection wraps, or that an update calls, and their uses so far. */
 export interface WrappedBlocks {
-  readonly holds: (instance: Instance) => boolean;
+  readonly holds: (instance: BlockInstance) => boolean;
   readonly uses: Connection["blocks"][number][];
 }
 

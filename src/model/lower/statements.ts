@@ -10,7 +10,7 @@ import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
 import { heldIn } from "../held.js";
 import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
-import type { Instance, Statement } from "../typed.js";
+import type { BlockInstance, Statement } from "../typed.js";
 import { instancesIn } from "../walk.js";
 import { labelled, valueOfTensor } from "./expressions.js";
 import { mixNode } from "./mixes.js";
@@ -63,7 +63,7 @@ export function inEveryLayer(state: PageLowering, [repeat, ...inner]: readonly s
 }
 
 /** Gives a stream its new value, and writes down what recompute and monitors need to know of the connection. */
-function change(state: PageLowering, statement: Applied, holds: (instance: Instance) => boolean): void {
+function change(state: PageLowering, statement: Applied, holds: (instance: BlockInstance) => boolean): void {
   const { b, gains, values, chains } = state;
   const { stream, value, path } = statement;
   const gates = gatesAround(state.gates, path);

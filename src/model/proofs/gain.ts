@@ -327,7 +327,7 @@ function countPair(count: PartCount, { row, column }: AxisPair): None | null {
   return null;
 }
 
-/** Of a coefficient with a name, that it is free: what it is made of is its own affair. */
+/** A bound, or why there is none; of a free coefficient with a name that says the name, and not what it is made of. */
 function called<T extends number | Sums>(bound: T | None, { e }: Coefficient, free: string): T | None {
   if (!isNone(bound) || !bound.free || e.kind !== "tensor") return bound;
   return { none: `\`${e.tensor.name}\` is ${free}`, span: e.tensor.span };

@@ -95,7 +95,7 @@ function productSums(state: BoundsState, e: TypedOf<"product">, view: MatrixView
   const { row, column, nameOf } = view;
   const matrices = e.factors.filter(
     ({ e: factor, inverse }) =>
-      !inverse && [row, column].every((axis) => axesOf(factor).some((own) => nameOf(own) === axis)),
+      !inverse && [row, column].every((axis) => axesOf(factor).some((inside) => nameOf(inside) === axis)),
   );
   const [matrix, ...others] = matrices;
   if (!matrix || others.length || e.summed.length) return null;
