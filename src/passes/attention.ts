@@ -1,9 +1,9 @@
 /**
  * Finds attention in the products and the softmax that a page writes it with, and makes it the op `attention`, whose
  * kernels keep no value for each pair of a query and a key. Runs before differentiation, so that the derivative is that
- * of the op. What is looked for is structure: a product of v with softmax(x) summed over the softened axis alone, where
- * x is a product of q and k summed over one axis, through transposes, scalar factors and at most the mask u <= t; and
- * nothing else reads the softmax. Names and orders of axes do not matter. What does not match stays as it is.
+ * of the op. It looks for structure: a product of v with softmax(x) summed over the softened axis alone, where x is a
+ * product of q and k summed over one axis, through transposes, scalar factors and at most the mask u <= t; and nothing
+ * else reads the softmax. Names and orders of axes do not matter. A product that does not match stays as it is.
  *
  * While matching, every axis has a label: the letter of the outer product that it ends in. Axes of q, k and v that all
  * of them pass on to the result are a batch for the op: those before t in q its first axis, the others its heads. An

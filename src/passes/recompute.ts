@@ -76,8 +76,8 @@ export function segments(chain: Chain, every: number): Chain[] {
 }
 
 /**
- * What a segment need not keep: all that its connections make from the stream before them, but what their blocks return
- * and the stream after them.
+ * The nodes that a segment need not keep: all that its connections make from the stream before them, except for the
+ * results of their blocks and the stream after them.
  */
 function droppable(segment: Chain): Node[] {
   const { before } = mustAt(segment, 0);
@@ -91,7 +91,7 @@ function droppable(segment: Chain): Node[] {
     ...connection.blocks.flatMap(({ inputs }) => inputs),
     ...headsOf(connection),
   ]);
-  // What is older than the segment's stream was not made by these connections.
+  // Nodes that are older than the segment's stream were not made by these connections.
   return topological(wanted, kept).filter(
     (node) => node.inputs.length > 0 && node.id > before.id && !kept.has(node) && !ends.has(node),
   );

@@ -66,7 +66,7 @@ function inEachLayer(
   return values.filter((value) => value !== null);
 }
 
-/** Null for what is of a layer that is gone. */
+/** A quantity in these layers, a scalar; null where it is of a layer that is gone. */
 function measure(b: Builder, quantity: Quantity, measured: ClaimInputs, layers: Layers): Node | null {
   switch (quantity.kind) {
     case "number":
@@ -79,7 +79,7 @@ function measure(b: Builder, quantity: Quantity, measured: ClaimInputs, layers: 
         .map((factor) => measure(b, factor, measured, layers))
         .reduce((x, y) => (x && y ? b.mul(x, y) : null));
     case "over": {
-      // What is gone passes its stream on.
+      // A layer that is gone passes its stream on: a factor of 1.
       const present = inEachLayer(b, quantity.quantity, measured, { repeat: quantity.repeat, layers });
       return present.reduce((x, y) => b.mul(x, y), b.constant(1));
     }

@@ -106,8 +106,8 @@ function addTraining(state: EntryState, train: TrainSettings, stepOnly: boolean)
 }
 
 /**
- * Adds what is evaluated, differentiated for its own sake or watched: without noise, so that gates that may close need
- * a forward pass of their own.
+ * Adds the entries that evaluate, differentiate for its own sake, and watch. They are without noise, so that a page
+ * with gates that may close needs a second forward pass for them.
  */
 function addEvaluation(state: EntryState, stepBuilder: Builder, step: TrainStep): void {
   const { page, graphs, monitors } = state;
@@ -129,7 +129,7 @@ function addEvaluation(state: EntryState, stepBuilder: Builder, step: TrainStep)
   addDerivative(state, inHalf(state, gradients, forward), forward);
 }
 
-/** Adds the scores of next tokens, for one example: what is sampled from. */
+/** Adds the entry that samples: the scores of next tokens, for one example. */
 function addSampling(state: EntryState): void {
   const { chains, heads } = forwardPass(state.page, createBuilder(), { batch: 1, isNoisy: false });
   const scores = heads.map(({ name, logits }) =>

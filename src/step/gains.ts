@@ -27,7 +27,10 @@ export const probeInputs = (stream: string, axes: number): readonly InputRole[] 
   ...Array.from({ length: axes }, (_, axis): InputRole => ({ kind: "place", stream, axis })),
 ];
 
-/** Sums [batch] of streams lowered with what is held apart, and the roles of the inputs that they ask for. */
+/**
+ * Sums [batch] of streams, and the roles of the inputs that they ask for. `held`: the nodes that no derivative goes
+ * through.
+ */
 export function gains(
   b: Builder,
   chains: readonly Chain[],

@@ -22,8 +22,8 @@ import { entryGraph, inputId, type EntryGraph, type Output } from "./roles.js";
 export type Monitors = boolean | "all";
 
 /**
- * What is watched: gains and mixes when they are asked for, and what the page's claims are about when they are
- * monitored; proved ones, and how far the sets are reached into, when all is.
+ * The outputs of `monitor`, all scalars. What monitored claims are about is always measured, and gains and mixes where
+ * they are asked for; with "all", proved claims are measured too, and how far free coordinates reach (`reach.ts`).
  */
 export function watchedOutputs(
   b: Builder,

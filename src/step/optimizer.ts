@@ -240,7 +240,8 @@ function updateByAdam(state: UpdateState, pack: ParameterPack, adam: AdamNumbers
   const [first, second] = [momentsIn(pack, "m"), momentsIn(pack, "v")];
   const m = b.add(scaled(b, first.before, beta1), scaled(b, gradients, 1 - beta1));
   const v = b.add(scaled(b, second.before, beta2), scaled(b, b.mul(gradients, gradients), 1 - beta2));
-  // What is one number for all is divided once: rate / (1 - beta1^t), and the second moment's correction as a factor.
+  // Numbers that all entries share are divided once: rate / (1 - beta1^t), and the second moment's correction as a
+  // factor.
   const root = b.sqrt(times(b, v, b.div(b.constant(1), correction2)));
   const denominator = b.add(root, b.fill(epsilon, pack.gradients.shape));
   const step = b.div(times(b, m, b.div(rate, correction1)), denominator);
@@ -253,7 +254,7 @@ function updateMatrices(state: UpdateState, pack: ParameterPack<MatrixMember>, {
   const { b, rate, factor } = state;
   const gradients = times(b, pack.gradients, factor);
   const before = momentsIn(pack, "momentum");
-  // What is kept is what is used, so that nothing but this kernel asks for the momentum before.
+  // The step uses the momentum as it is stored, so that nothing but this kernel reads the momentum before.
   const after = become(state, pack, before, b.add(scaled(b, before.before, momentum), gradients));
   const ahead = nesterov ? b.add(gradients, scaled(b, after, momentum)) : after;
   const directions = batchesOf(pack.members.map(asMatrix)).map((batch) => {

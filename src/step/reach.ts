@@ -1,7 +1,7 @@
 /**
- * What tells a set that is broken from a page that has overflowed before it, as graph. A map holds for free coordinates
- * within the reach of its set, and of what is not a number no map makes a point; and a largest value may hide what is
- * not a number, since on a GPU max(NaN, x) may be x. So for every set:
+ * Numbers, as graph, that tell a set that is broken from a page that has overflowed before it. A map is right only for
+ * free coordinates within the reach of its set, and no map makes a point of values that are no numbers. A largest value
+ * may hide these, since on a GPU max(NaN, x) may be x. So for every set:
  *
  * - `free:NAME`: the largest free coordinate of all uses, in absolute value; one that is not finite counts as `BEYOND`.
  * - `lost:NAME`: 1 if some entry of a point is not finite, else 0.

@@ -110,8 +110,8 @@ const divided = (b: Builder, gradient: Node, scale: Node): Node =>
   b.div(gradient, b.broadcast(scale, gradient.shape, []));
 
 /**
- * What the gates become: what is descended beside the loss, and the new logits. `gradient`: of the loss by the gates as
- * drawn, in their slots, [words]; `good`: whether the step is made.
+ * The step of the gates: what they cost, and their new logits. `gradient`: of the loss by the gates as drawn, in their
+ * slots, [words]; `good`: whether the step is made at all, null when nothing asks.
  */
 function closeGates(
   b: Builder,

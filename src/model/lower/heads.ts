@@ -1,6 +1,6 @@
 /**
- * What can be sampled of a page: every `cross_entropy` against next tokens has scores of what comes next, and they are
- * called after what made them, so that a user can say which are meant.
+ * Heads: what can be sampled of a page. Every `cross_entropy` against next tokens has scores of what comes next. They
+ * have the name of the block or the definition that made them, so that a user can say which are meant.
  */
 import type { Node } from "../../graph/node.js";
 import type { Typed, TypedOf } from "../typed.js";

@@ -1,12 +1,13 @@
 /**
  * Which parameters are matrices, and how. An array such as `out[heads, d, w]` is one by the product in which the page
  * uses it: in `p[heads, t, u] * v[u, heads, d] * out[heads, d, w]` the axes heads and d are summed, which makes them
- * its rows, and w is left, which makes it its column. An axis that is left but that what it is summed with has too
- * counts matrices: `y[t, heads, d] * w[heads, d, e]` has one for every head. It is read off the page rather than off
- * the graph, where the order of contractions is the compiler's choice: with v * out first, heads would seem to count.
+ * its rows, and w is not, which makes it its column. An axis counts matrices where it is not summed and where a factor
+ * that shares a summed axis has it too: `y[t, heads, d] * w[heads, d, e]`, summed over d, has a matrix for every head.
+ * This is read off the page rather than off the graph, where the order of contractions is the compiler's choice: with
+ * v * out first, heads would seem to count.
  *
- * What is used in any other way (added, gathered, given to a function), or in two products that disagree, is no matrix.
- * Nor is the head: the parameter whose product makes the logits of a `cross_entropy`.
+ * A parameter that is used in any other way (added, gathered, given to a function), or in two products that disagree,
+ * is no matrix. Nor is the head: the parameter whose product makes the logits of a `cross_entropy`.
  */
 import { mustAt } from "../../../runtime/lookup.js";
 import {
