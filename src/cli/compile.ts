@@ -42,6 +42,7 @@ const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = {
   typescript: "typescript",
 };
 
+/** The command `mhc compile`. */
 export const compileCommand = (): Command =>
   new Command("compile")
     .description("compile a spec to a typed module, or print a stage")

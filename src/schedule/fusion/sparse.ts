@@ -4,6 +4,7 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import type { Cluster } from "./partition.js";
 
+/** A sum that is a scatter: row `index[i]` of the result is the sum of all `values[i]`, [tokens, columns]. */
 export interface Scatter {
   readonly sum: Node;
   /** The only result: the sum, or the sum and something that waits for no sum. */

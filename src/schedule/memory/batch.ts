@@ -60,6 +60,7 @@ export interface Batch {
   readonly members: readonly Due[];
 }
 
+/** The dispatches of an entry, in an order in which they can run: what waits for nothing runs together. */
 export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
   const touches = (due: Due): Touch[] => touchesOf(due, spanOf);
   const copies = gather(
