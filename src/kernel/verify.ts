@@ -27,7 +27,7 @@ interface Name {
 }
 
 /** What is known of a buffer or an array in scope. */
-interface Memory {
+interface MemoryFacts {
   readonly of: "f32" | "u32";
   /** In words; null for a buffer, whose size the dispatch knows. */
   readonly size: number | null;
@@ -93,7 +93,7 @@ interface Checking {
   readonly kernel: Kernel;
   readonly faults: string[];
   readonly names: Map<string, Name>;
-  readonly memories: Map<string, Memory>;
+  readonly memories: Map<string, MemoryFacts>;
   /** Names that an assignment changes somewhere. */
   readonly assigned: ReadonlySet<string>;
   /** Whether the kernel is one of a CPU, whose workgroups are of one. */
@@ -233,7 +233,7 @@ function checkScalar(state: Checking, e: Expr, of: ScalarKind): void {
 }
 
 /** Checks where a load or a store goes; null when there is no such buffer or array. */
-function checkAccess(state: Checking, name: string, index: Expr, type: Type): Memory | null {
+function checkAccess(state: Checking, name: string, index: Expr, type: Type): MemoryFacts | null {
   checkExpr(state, index);
   checkScalar(state, index, "index");
   const memory = state.memories.get(name);
