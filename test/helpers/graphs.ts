@@ -6,7 +6,7 @@ import { openDevice } from "../../runtime/index.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import type { Graph } from "../../src/graph/node.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "./schedule.js";
 
 const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 

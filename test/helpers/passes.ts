@@ -4,7 +4,8 @@ import type { Graph } from "../../src/graph/node.js";
 import { parseGraph } from "../../src/graph/text.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
 import type { Passed } from "../../src/schedule/passes.js";
-import { schedule, type Scheduled, type ScheduleOptions } from "../../src/schedule/plan.js";
+import type { Scheduled, ScheduleOptions } from "../../src/schedule/plan.js";
+import { schedule } from "./schedule.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { nodesOf } from "../../src/graph/topology.js";
 import { isState } from "../../src/schedule/fusion/clusters.js";
@@ -20,7 +21,7 @@ export function scheduleOf(
   const layout = new Map(
     leaves.map((leaf, i) => [leaf.op === "parameter" || leaf.op === "state" ? leaf.attrs.name : "", offsets[i]!]),
   );
-  return schedule([graph], printers[device].profile, layout, words, { verify: true, ...options });
+  return schedule([graph], printers[device].profile, layout, words, options);
 }
 
 /** What the passes made of the graph of a text. */

@@ -32,7 +32,7 @@ export function planOf(text: string, devices: readonly DeviceName[], options: Sp
 
 /** The same, compiled anew: for tests that change what compiling does. */
 export async function compilePlan(text: string, devices: readonly DeviceName[], options: SpecOptions): Promise<Plan> {
-  const { plan, diagnostics } = await compile(text, { file: "test.mhc", devices, ...options });
+  const { plan, diagnostics } = await compile(text, { file: "test.mhc", devices, verify: true, ...options });
   if (!plan) throw new Error(diagnostics.map(({ message, fix }) => `${message} (${fix})`).join("\n"));
   return plan;
 }

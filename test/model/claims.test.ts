@@ -16,7 +16,7 @@ import { claimed } from "../../src/step/claims.js";
 import { monitors } from "../../src/step/monitors.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import type { Graph, Node } from "../../src/graph/node.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 import { lower } from "../../src/model/lower/lower.js";
 import { random } from "../helpers/cases.js";
 import { programs, type Program } from "./programs.js";

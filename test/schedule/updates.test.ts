@@ -13,7 +13,7 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 
 const N = 6;
 const STEPS = 3;

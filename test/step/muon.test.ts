@@ -17,7 +17,8 @@ import { applyOptimizer, type OptimizerSpec, type ParameterUpdate } from "../../
 import type { TrainedParameter } from "../../src/step/packs.js";
 import { lossScale } from "../../src/step/scaling.js";
 import type { Kernel } from "../../src/kernel/ir.js";
-import { schedule, type Scheduled } from "../../src/schedule/plan.js";
+import type { Scheduled } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
 const STEPS = 4;

@@ -9,7 +9,7 @@ import type { Graph, Node } from "../../src/graph/node.js";
 import { scheduled, type Schedule } from "../../src/graph/schedules.js";
 import { applyOptimizer, type OptimizerSpec } from "../../src/step/optimizer.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 import { loadTarget } from "../../codegen/registry.js";
 import { openDevice } from "../../runtime/index.js";
 import { distance } from "../helpers/specs.js";

@@ -13,7 +13,7 @@ import { fixed } from "../../src/manifolds/set.js";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { applyOptimizer, type OptimizerSpec } from "../../src/step/optimizer.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
 // Columns of a 5 x 7 matrix are points: the axis that counts them is the second.

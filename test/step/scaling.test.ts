@@ -13,7 +13,7 @@ import type { Graph, Node } from "../../src/graph/node.js";
 import { slotsOf } from "../../src/graph/packing.js";
 import { applyOptimizer, type OptimizerSpec, type ParameterUpdate } from "../../src/step/optimizer.js";
 import { lossScale } from "../../src/step/scaling.js";
-import { schedule } from "../../src/schedule/plan.js";
+import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
 const shapes = { matrix: [37, 3], bias: [37] } as const;

@@ -36,11 +36,13 @@ type Naming = (node: Node) => string;
 export function verifyPlaces(entry: PlacedEntry): readonly string[] {
   const { graph, arrangement } = entry;
   const name = namesOf(graph);
+  const uses = countUses(reachable(graph), [...graph.outputs.values(), ...graph.updates.values()]);
   return [
     ...wrongPlaces(entry, name),
     ...wrongParts(entry, name),
+    ...wrongSharing(entry, name),
     ...arrangement.parts.clusters.flatMap(({ kind, anchor }) =>
-      kind === "pack" && anchor ? wrongSlots(entry, anchor, name) : [],
+      kind === "pack" && anchor ? wrongSlots(entry, anchor, uses, name) : [],
     ),
     ...wrongUpdates(entry, name),
   ];
@@ -78,8 +80,23 @@ function wrongParts({ placement: { places } }: PlacedEntry, name: Naming): strin
   return wrong;
 }
 
+/** Nodes share a place in the state alone: a new value over the old one, and constant tensors that are equal. */
+function wrongSharing({ placement: { places } }: PlacedEntry, name: Naming): string[] {
+  const first = new Map<Located, Node>();
+  return [...places].flatMap(([node, at]) => {
+    const other = first.get(at);
+    first.set(at, other ?? node);
+    return other && at.pool !== "state" ? [`${name(other)} and ${name(node)} have one place`] : [];
+  });
+}
+
 /** Every operand of a pack lies in its slot, or is copied there; padding that can be seen is cleared. */
-function wrongSlots({ graph, arrangement, placement }: PlacedEntry, pack: Node, name: Naming): string[] {
+function wrongSlots(
+  { arrangement, placement }: PlacedEntry,
+  pack: Node,
+  uses: ReadonlyMap<Node, readonly Node[]>,
+  name: Naming,
+): string[] {
   const { isBase } = arrangement.parts;
   const { places, inState, packs } = placement;
   const whole = places.get(pack);
@@ -97,7 +114,6 @@ function wrongSlots({ graph, arrangement, placement }: PlacedEntry, pack: Node, 
     return lies ? [] : [`${name(base)} is not in its slot of the pack ${name(pack)}`];
   });
   const padding = paddingOf(pack);
-  const uses = countUses(reachable(graph), [...graph.outputs.values(), ...graph.updates.values()]);
   if (!padding || !showsPadding(pack, uses)) return wrong;
   const cleared = [...packs.clears.values()]
     .flat()
@@ -195,28 +211,46 @@ interface Held {
 /** The memory of a device on paper: what each pool's words hold, in ascending order, without overlaps. */
 type Memory = Map<PoolName, Held[]>;
 
+/** The number of the first range that ends behind a word. */
+function firstBehind(ranges: readonly Held[], word: number): number {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (mustAt(ranges, middle).to <= word) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 function overwrite(memory: Memory, pool: PoolName, held: Held): void {
-  const before = memory.get(pool) ?? [];
-  const left = before.flatMap((other) => {
-    if (other.to <= held.from || held.to <= other.from) return [other];
-    return [
+  const ranges = memory.get(pool) ?? [];
+  memory.set(pool, ranges);
+  const from = firstBehind(ranges, held.from);
+  let to = from;
+  while (to < ranges.length && mustAt(ranges, to).from < held.to) to++;
+  const rest = ranges
+    .slice(from, to)
+    .flatMap((other) => [
       ...(other.from < held.from ? [{ ...other, to: held.from }] : []),
+      held,
       ...(held.to < other.to ? [{ ...other, from: held.to, at: other.at + held.to - other.from }] : []),
-    ];
-  });
-  const next = left.findIndex((other) => other.from > held.from);
-  left.splice(next < 0 ? left.length : next, 0, held);
-  memory.set(pool, left);
+    ])
+    .filter((range, i, all) => range !== held || all.indexOf(held) === i);
+  ranges.splice(from, to - from, ...(rest.length ? rest : [held]));
 }
 
 /** What some words hold. */
-const heldIn = (memory: Memory, pool: PoolName, from: number, to: number): Held[] =>
-  (memory.get(pool) ?? [])
-    .filter((held) => held.from < to && from < held.to)
-    .map((held) => {
-      const start = Math.max(held.from, from);
-      return { ...held, from: start, to: Math.min(held.to, to), at: held.at + start - held.from };
-    });
+function heldIn(memory: Memory, pool: PoolName, from: number, to: number): Held[] {
+  const ranges = memory.get(pool) ?? [];
+  const held: Held[] = [];
+  for (let i = firstBehind(ranges, from); i < ranges.length; i++) {
+    const range = mustAt(ranges, i);
+    if (range.from >= to) break;
+    const start = Math.max(range.from, from);
+    held.push({ ...range, from: start, to: Math.min(range.to, to), at: range.at + start - range.from });
+  }
+  return held;
+}
 
 /** What the words of a node hold when it is in memory: its own, and of a pack those of its operands. */
 interface Expected {
@@ -240,6 +274,8 @@ interface Paper extends Dispatched {
   readonly parts: Partition;
   readonly name: Naming;
   readonly uses: ReadonlyMap<Node, readonly Node[]>;
+  /** Whether the padding of a pack can be seen, for those that were asked about. */
+  readonly shown: Map<Node, boolean>;
   /** Constant tensors that are equal lie in one place: the first of them stands for all. */
   readonly first: ReadonlyMap<Located, Node>;
 }
@@ -255,6 +291,7 @@ export function verifyDispatches(entry: Dispatched): readonly string[] {
     parts,
     name: namesOf(graph),
     uses: countUses(reachable(graph), [...graph.outputs.values(), ...graph.updates.values()]),
+    shown: new Map(),
     first,
   };
   const memory: Memory = new Map();
@@ -282,17 +319,18 @@ const canonical = ({ first, placement }: Paper, node: Node): Node => {
 
 /** What a node's words must hold. */
 function expectedOf(paper: Paper, node: Node): Expected[] {
-  const { parts, uses } = paper;
+  const { parts, uses, shown } = paper;
   const words = sizeOf(node.shape);
   if (node.op !== "pack" || !parts.stored.has(node)) return [{ at: 0, words, node: canonical(paper, node), from: 0 }];
   const { offsets } = slotsOf(node.inputs.map(({ shape }) => shape));
-  const shown = showsPadding(node, uses);
+  const isShown = shown.get(node) ?? showsPadding(node, uses);
+  shown.set(node, isShown);
   return node.inputs.flatMap((input, i): Expected[] => {
     const slot = mustAt(offsets, i);
     const end = offsets[i + 1] ?? words;
     const size = sizeOf(input.shape);
     const own = expectedOf(paper, behindReshapes(input, parts.isBase)).map((part) => ({ ...part, at: slot + part.at }));
-    return shown && slot + size < end
+    return isShown && slot + size < end
       ? [...own, { at: slot + size, words: end - slot - size, node: null, from: 0 }]
       : own;
   });

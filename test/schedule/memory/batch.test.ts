@@ -11,7 +11,7 @@ import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
 import { sizeOf } from "../../../src/graph/record.js";
 import { legalize } from "../../../src/schedule/fusion/legalize.js";
-import { schedule } from "../../../src/schedule/plan.js";
+import { schedule } from "../../helpers/schedule.js";
 import { runOn } from "../../helpers/graphs.js";
 
 /** Wider than what joins a region. */

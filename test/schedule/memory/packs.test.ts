@@ -19,7 +19,8 @@ import { sizeOf } from "../../../src/graph/record.js";
 import { legalize } from "../../../src/schedule/fusion/legalize.js";
 import { layOut, rangeOfUses } from "../../../src/schedule/memory/lifetimes.js";
 import { paddingOf } from "../../../src/schedule/memory/packs.js";
-import { schedule, type Scheduled } from "../../../src/schedule/plan.js";
+import type { Scheduled } from "../../../src/schedule/plan.js";
+import { schedule } from "../../helpers/schedule.js";
 
 const STEPS = 3;
 const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;

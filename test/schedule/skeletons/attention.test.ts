@@ -16,7 +16,7 @@ import { sizeOf } from "../../../src/graph/record.js";
 import { vjp } from "../../../src/graph/differentiate.js";
 import { expand } from "../../../src/passes/expand.js";
 import { families } from "../../../src/schedule/families.js";
-import { schedule } from "../../../src/schedule/plan.js";
+import { schedule } from "../../helpers/schedule.js";
 import { random } from "../../helpers/cases.js";
 import { runOn } from "../../helpers/graphs.js";
 import { planOf, readSpec } from "../../helpers/specs.js";

@@ -11,7 +11,7 @@ import type { Graph, Node } from "../../../src/graph/node.js";
 import { sizeOf } from "../../../src/graph/record.js";
 import { vjp } from "../../../src/graph/differentiate.js";
 import { families } from "../../../src/schedule/families.js";
-import { schedule } from "../../../src/schedule/plan.js";
+import { schedule } from "../../helpers/schedule.js";
 import { random } from "../../helpers/cases.js";
 import { runOn } from "../../helpers/graphs.js";
 

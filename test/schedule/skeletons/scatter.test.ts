@@ -9,7 +9,7 @@ import type { DeviceName } from "../../../runtime/device.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
-import { schedule } from "../../../src/schedule/plan.js";
+import { schedule } from "../../helpers/schedule.js";
 import { random } from "../../helpers/cases.js";
 import { runGraph } from "../../helpers/graphs.js";
 

@@ -1,0 +1,102 @@
+/** Steps of small pages with optimizations turned off, beside the same steps in f64. */
+import { load } from "../../runtime/index.js";
+import type { DeviceName } from "../../runtime/device.js";
+import { textSource, type Source } from "../../runtime/data.js";
+import { compile, type Optimization } from "../../src/compile/compile.js";
+import { optimizationNames } from "../../src/compile/optimizations.js";
+import { emulated } from "../../src/schedule/families.js";
+import { differenceOf } from "../../src/tools/bisect.js";
+import { exactLosses } from "../../src/tools/exact.js";
+
+const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
+const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
+const STEPS = 10;
+
+type Connection = "residual" | "hc" | "identity" | "mhc(Mixing)";
+
+const page = (connection: Connection, optimizer: string, more = ""): string => {
+  const plain = connection === "residual";
+  const stream = plain
+    ? "x[context, width] = embed(corpus.token) + positions()"
+    : "x[lanes, context, width] = copies(embed(corpus.token) + positions())";
+  return `model Small {
+    dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
+    data corpus = characters("text", window = context)
+    manifold Mixing = birkhoff(iterations = 5)
+    stream ${stream}
+    repeat layers {
+      x through attention(heads) via ${connection}
+      x through mlp(hidden = 2 * width) via ${connection}
+    }
+    loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
+    train { batch = 5, steps = 50, seed = 3, clip = 1.0, ${more}optimizer = ${optimizer} }
+  }`;
+};
+
+const SGD = "sgd(rate = 0.2, momentum = 0.9)";
+const ADAMW = "adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)";
+
+/** Six pages, each with the largest relative difference of a loss that is rounding. */
+export const SMALL = {
+  residual: { text: page("residual", SGD), tolerance: 1e-4 },
+  hc: { text: page("hc", SGD), tolerance: 1e-4 },
+  identity: { text: page("identity", ADAMW), tolerance: 1e-3 },
+  mhc: { text: page("mhc(Mixing)", SGD), tolerance: 1e-4 },
+  recomputed: { text: page("mhc(Mixing)", SGD, "recompute = every 1, "), tolerance: 1e-4 },
+  muon: {
+    text: page("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)"),
+    tolerance: 1e-4,
+  },
+} as const satisfies Readonly<Record<string, { readonly text: string; readonly tolerance: number }>>;
+
+/** The name of one of the pages. */
+export type SmallPage = keyof typeof SMALL;
+
+/** The batches of a page, and its losses in f64. */
+interface Exact {
+  readonly source: Source;
+  readonly losses: readonly number[];
+}
+
+const known = new Map<SmallPage, Promise<Exact>>();
+
+async function exactOf(name: SmallPage): Promise<Exact> {
+  const { plan, graphs } = await compile(SMALL[name].text, {
+    file: "test.mhc",
+    facts,
+    devices: ["javascript"],
+    without: optimizationNames,
+  });
+  const info = plan?.data[0];
+  if (!plan?.train || !graphs || info?.kind !== "characters") throw new Error(`${name} does not compile`);
+  const source = textSource(info, text);
+  return { source, losses: exactLosses({ plan, graphs, source, seed: plan.train.seed, steps: STEPS }) };
+}
+
+/** The largest relative difference of ten losses of a page on a device, without some optimizations. */
+export async function differenceWithout(
+  name: SmallPage,
+  device: DeviceName,
+  without: readonly Optimization[],
+): Promise<number> {
+  const exact = known.get(name) ?? exactOf(name);
+  known.set(name, exact);
+  const { source, losses: wanted } = await exact;
+  const compiled = await compile(SMALL[name].text, {
+    file: "test.mhc",
+    facts,
+    devices: [device],
+    choices: device === "webgpu" ? { webgpu: emulated } : {},
+    without,
+    verify: true,
+  });
+  if (!compiled.plan) throw new Error(`${name} does not compile without ${without.join(", ")}`);
+  const model = await load(compiled.plan, { device, ...(device === "wasm" ? { threads: 2 } : {}) });
+  try {
+    const losses: number[] = [];
+    for await (const { loss } of model.train(source, { steps: STEPS })) losses.push(loss);
+    return differenceOf(losses, wanted);
+  } finally {
+    await model.close();
+  }
+}

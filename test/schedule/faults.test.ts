@@ -1,0 +1,416 @@
+/**
+ * Faults that are put into passes: each is found by the verifier, which names the pass and the node, or, where what is
+ * made is sound and wrong all the same, by turning the optimization off.
+ */
+import { describe, expect, it } from "vitest";
+import { printers } from "../../codegen/registry.js";
+import { openDevice } from "../../runtime/index.js";
+import type { Graph, Node } from "../../src/graph/node.js";
+import { parseGraph } from "../../src/graph/text.js";
+import { evaluate } from "../../src/graph/evaluate.js";
+import { partitionOf, type Cluster, type Partition } from "../../src/schedule/fusion/clusters.js";
+import type { Located } from "../../src/schedule/memory/places.js";
+import type { Batch } from "../../src/schedule/memory/batch.js";
+import type { Placement } from "../../src/schedule/memory/placement.js";
+import type { Arrangement } from "../../src/schedule/fusion/regions.js";
+import { passes, UnsoundPass, type Passes } from "../../src/schedule/passes.js";
+import { SCHEDULE_OPTIMIZATIONS } from "../../src/schedule/optimizations.js";
+import { bisect, type Verdict } from "../../src/tools/bisect.js";
+import { scheduleOf } from "../helpers/passes.js";
+
+/** Products that follow each other by token, a sum over tokens of what lies between, and a value that is made again. */
+const PRODUCTS = `graph run {
+  %0: f32[128,8] = input {"name":"x"}
+  %1: f32[8,4] = parameter {"name":"down"}
+  %2: f32[128,4] = contract %0, %1 {"spec":"tk,kn->tn"}
+  %3: f32[128,4] = sin %2
+  %4: f32[4,8] = parameter {"name":"up"}
+  %5: f32[128,8] = contract %3, %4 {"spec":"tk,kn->tn"}
+  %6: f32[128,8] = sin %5
+  %7: f32[8] = sum %6 {"axes":[0]}
+  %8: f32[128,8] = exp %0 #1
+  %9: f32[8] = sum %8 {"axes":[0]} #1
+  output "y" = %6
+  output "s" = %7
+  output "again" = %9
+}`;
+
+/** Gradient descent on a pack of two parameters, the second of which leaves padding; and a parameter that turns. */
+const DESCENT = `graph run {
+  %0: f32[64] = parameter {"name":"a"}
+  %1: f32[3] = parameter {"name":"b"}
+  %2: f32[64] = sin %0
+  %3: f32[3] = sin %1
+  %4: f32[128] = pack %0, %1
+  %5: f32[128] = pack %2, %3
+  %6: f32[] = sum %5 {"axes":[0]}
+  %7: f32[128] = broadcast %6 {"axes":[]}
+  %8: f32[128] = mul %5, %7
+  %9: f32[128] = sub %4, %8
+  %10: f32[64] = slice %9 {"offset":0}
+  %11: f32[3] = slice %9 {"offset":64}
+  %12: f32[4,4] = parameter {"name":"c"}
+  %13: f32[4,4] = broadcast %12 {"axes":[1,0]}
+  output "sum" = %6
+  update %0 = %10
+  update %1 = %11
+  update %12 = %13
+}`;
+
+const faulty = (fault: Partial<Passes>): Passes => ({ ...passes, ...fault });
+
+/** The node of a type of which the first comes to hand. */
+const first = (nodes: Iterable<Node>, op: string): Node => {
+  for (const node of nodes) if (node.op === op) return node;
+  throw new Error(`there is no ${op}`);
+};
+
+const withClusters = (parts: Partition, change: (cluster: Cluster) => Cluster | null): Partition => {
+  const changed = new Map(parts.clusters.map((cluster) => [cluster, change(cluster)]));
+  return partitionOf(
+    [...changed.values()].filter((cluster) => cluster !== null).sort((a, b) => a.order - b.order),
+    new Map(
+      [...parts.stored].flatMap(([node, cluster]) => {
+        const now = changed.get(cluster);
+        return now ? [[node, now]] : [];
+      }),
+    ),
+  );
+};
+
+const withPlace = (placement: Placement, node: Node, place: Located): Placement => ({
+  ...placement,
+  places: new Map(placement.places).set(node, place),
+});
+
+interface Fault {
+  readonly what: string;
+  readonly pass: keyof Passes;
+  readonly text: string;
+  readonly fault: Partial<Passes>;
+  /** What the verifier says. */
+  readonly says: RegExp;
+}
+
+const faults: readonly Fault[] = [
+  {
+    what: "a stored member is dropped",
+    pass: "partition",
+    text: PRODUCTS,
+    fault: {
+      partition: (graph) => withClusters(passes.partition(graph), (cluster) => (cluster.order === 0 ? null : cluster)),
+    },
+    says: /cluster 1 reads %3, which nothing stores|needs %2/,
+  },
+  {
+    what: "a cluster stands before what it reads",
+    pass: "partition",
+    text: PRODUCTS,
+    fault: {
+      partition: (graph) =>
+        withClusters(passes.partition(graph), (cluster) =>
+          cluster.order < 2 ? { ...cluster, order: 1 - cluster.order } : cluster,
+        ),
+    },
+    says: /cluster 0 reads %3, which cluster 1 makes later/,
+  },
+  {
+    what: "what is made again is made where it was made first",
+    pass: "partition",
+    text: PRODUCTS,
+    fault: {
+      partition: (graph) => {
+        const parts = passes.partition(graph);
+        const again = parts.clusters.find(({ members }) => [...members].some(({ epoch }) => epoch === 1))!;
+        const old = parts.clusters[0]!;
+        const joined: Cluster = {
+          ...old,
+          members: new Set([...old.members, ...again.members]),
+          reads: new Set([...old.reads, ...again.reads]),
+          roots: [...old.roots, ...again.roots],
+        };
+        return partitionOf(
+          parts.clusters.filter((cluster) => cluster !== again).map((cluster) => (cluster === old ? joined : cluster)),
+          new Map([...parts.stored].map(([node, at]) => [node, at === again || at === old ? joined : at])),
+        );
+      },
+    },
+    says: /%9 of epoch 1 is in cluster 0, which is older than that epoch/,
+  },
+  {
+    what: "a value that somebody needs is left to readers who do not make it",
+    pass: "rematerialize",
+    text: PRODUCTS,
+    fault: {
+      rematerialize: (_, parts) =>
+        withClusters(parts, (cluster) =>
+          cluster.order === 0 ? { ...cluster, members: new Set([...cluster.members].slice(1)) } : cluster,
+        ),
+    },
+    says: /needs %2, which nothing stores and it does not compute|anchor %2/,
+  },
+  {
+    what: "a region runs before the one that it waits for",
+    pass: "arrange",
+    text: PRODUCTS,
+    fault: {
+      arrange: (...entry): Arrangement => {
+        const arrangement = passes.arrange(...entry);
+        return { ...arrangement, regions: arrangement.regions.toReversed() };
+      },
+    },
+    says: /does not stand where its region does/,
+  },
+  {
+    what: "what is read elsewhere is kept on the chip",
+    pass: "fitOnChip",
+    text: PRODUCTS,
+    fault: {
+      fitOnChip: (...entry): Arrangement => {
+        const arrangement = passes.fitOnChip(...entry);
+        return {
+          ...arrangement,
+          regions: arrangement.regions.map((region) =>
+            region.clusters.length > 1
+              ? { ...region, onChip: new Set(region.clusters.flatMap(({ roots }) => roots)) }
+              : region,
+          ),
+        };
+      },
+    },
+    says: /%6 is on the chip/,
+  },
+  {
+    what: "two tensors have one place",
+    pass: "place",
+    text: PRODUCTS,
+    fault: {
+      place: (entry) => {
+        const placement = passes.place(entry);
+        const nodes = [...placement.places.keys()];
+        return withPlace(placement, first(nodes, "sin"), placement.places.get(first(nodes, "input"))!);
+      },
+    },
+    says: /%\d+ and %\d+ have one place|has a place of/,
+  },
+  {
+    what: "a new value is stored over an old one that is still read",
+    pass: "place",
+    text: DESCENT,
+    fault: {
+      place: (entry) => {
+        const placement = passes.place(entry);
+        const [leaf, value] = [...entry.graph.updates].find(([, node]) => node.op === "broadcast")!;
+        return { ...withPlace(placement, value, placement.places.get(leaf)!), late: [] };
+      },
+    },
+    says: /%13 is stored over %12, which cluster \d+ still reads/,
+  },
+  {
+    what: "a slot of a pack is shifted",
+    pass: "place",
+    text: DESCENT,
+    fault: {
+      place: (entry) => {
+        const placement = passes.place(entry);
+        const [node, place] = [...placement.places].find(([, { part }]) => part !== null && part.at > 0)!;
+        return withPlace(placement, node, { ...place, part: { of: place.part!.of, at: place.part!.at + 1 } });
+      },
+    },
+    says: /%3 is not in its slot of the pack %5/,
+  },
+  {
+    what: "padding that is summed is not cleared",
+    pass: "place",
+    text: DESCENT,
+    fault: {
+      place: (entry) => {
+        const placement = passes.place(entry);
+        return { ...placement, packs: { ...placement.packs, clears: new Map() } };
+      },
+    },
+    says: /the padding of the pack %5 is read and not cleared/,
+  },
+  {
+    what: "a new value is not copied to its leaf",
+    pass: "place",
+    text: DESCENT,
+    fault: { place: (entry) => ({ ...passes.place(entry), late: [] }) },
+    says: /the new value of %12 is neither stored nor copied there/,
+  },
+  {
+    what: "kernels come in another order than their regions",
+    pass: "kernels",
+    text: PRODUCTS,
+    fault: {
+      kernels: (table, entry) =>
+        passes.kernels(table, entry).map((due, _, dues) => ({ ...due, bound: dues[dues.length - 1]!.bound })),
+    },
+    says: /the kernel of .* (reads|writes) something else|does not write all of it/,
+  },
+  {
+    what: "a dispatch runs before what it waits for",
+    pass: "batch",
+    text: DESCENT,
+    fault: { batch: (dues, spanOf): Batch[] => [...passes.batch(dues, spanOf)].reverse() },
+    says: /runs in dispatch \d+, and must wait for/,
+  },
+  {
+    what: "tensors that are needed at once share words",
+    pass: "offsets",
+    text: PRODUCTS,
+    fault: {
+      offsets: (entry) => {
+        const planned = passes.offsets(entry);
+        return { ...planned, offsets: new Map([...planned.offsets].map(([place]) => [place, 0])) };
+      },
+    },
+    says: /dispatch \d+: .* is read at \d+ of \w+, where %\d+ should be and %\d+ is|written where it is still read/,
+  },
+];
+
+describe("the verifier", () => {
+  it.each(faults)("finds that $what", ({ text, fault, pass, says }) => {
+    const graph = parseGraph(text);
+    expect(() => scheduleOf(graph, "javascript")).not.toThrow();
+    let told: unknown = null;
+    try {
+      scheduleOf(graph, "javascript", { passes: faulty(fault) });
+    } catch (error) {
+      told = error;
+    }
+    expect(told).toBeInstanceOf(UnsoundPass);
+    const { pass: named, entry, faults: words } = told as UnsoundPass;
+    expect({ named, entry }).toEqual({ named: pass, entry: "run" });
+    expect(words.join("\n")).toMatch(says);
+  });
+});
+
+const values = (length: number, phase: number): number[] =>
+  Array.from({ length }, (_, i) => Math.fround(Math.sin(i * i + phase) / 3));
+const VALUES: ReadonlyMap<string, readonly number[]> = new Map([
+  ["x", values(96 * 80, 0)],
+  ["v", values(80 * 72, 1)],
+  ["w", values(80 * 72, 2)],
+]);
+
+/** What the outputs of a graph add up to on a device, with faulty passes and without some optimizations. */
+async function outputsOf(graph: Graph, fault: Partial<Passes>, verify: boolean): Promise<Verdict> {
+  const device = await openDevice("javascript");
+  const exact = [...evaluate(graph, VALUES).outputs.values()].flatMap((value) => [...value]);
+  const total = (all: readonly number[]): number[] => [all.reduce((sum, value, i) => sum + value * (1 + (i % 7)), 0)];
+  try {
+    return await bisect({
+      exact: total(exact),
+      tolerance: 1e-4,
+      optimizations: SCHEDULE_OPTIMIZATIONS,
+      run: async (without) => {
+        const printer = printers.javascript;
+        const { kernels, infos, entries, pools, constants, passed } = scheduleOf(graph, "javascript", {
+          passes: faulty(fault),
+          without: new Set(SCHEDULE_OPTIMIZATIONS.filter((name) => without.includes(name))),
+          verify,
+        });
+        const session = await device.load({
+          kernels: infos,
+          code: await printer.print(kernels),
+          entries,
+          pools,
+          constants,
+        });
+        const { inputs, outputs } = entries["run"]!;
+        for (const [leaf, { offset }] of passed.get("run")!.placement.places) {
+          if (leaf.op !== "parameter" || offset === null) continue;
+          const at = { pool: "state", offset, shape: leaf.shape, dtype: "f32" } as const;
+          session.write(at, Float32Array.from(VALUES.get(leaf.attrs.name)!));
+        }
+        for (const [name, ref] of Object.entries(inputs)) session.write(ref, Float32Array.from(VALUES.get(name)!));
+        await session.run("run");
+        const read: number[] = [];
+        for (const ref of Object.values(outputs)) read.push(...(await session.read(ref)));
+        await session.close();
+        return total(read);
+      },
+    });
+  } finally {
+    await device.close();
+  }
+}
+
+/** Kernels of one shape and different operations, and one that waits for both. */
+const WAVES = `graph run {
+  %0: f32[96,80] = input {"name":"x"}
+  %1: f32[80,72] = parameter {"name":"v"}
+  %2: f32[80,72] = parameter {"name":"w"}
+  %3: f32[96,72] = contract %0, %1 {"spec":"rk,kc->rc"}
+  %4: f32[96,72] = sin %3
+  %5: f32[96,72] = contract %0, %2 {"spec":"rk,kc->rc"}
+  %6: f32[96,72] = cos %5
+  %7: f32[72,72] = contract %4, %6 {"spec":"rc,rd->cd"}
+  output "y" = %7
+}`;
+
+describe("bisect", () => {
+  it("finds nothing where nothing is wrong", async () => {
+    expect(await outputsOf(parseGraph(WAVES), {}, true)).toMatchObject({ kind: "same" });
+  });
+
+  it("names a pass that is not sound", async () => {
+    const fault = faults.find(({ pass }) => pass === "batch")!.fault;
+    expect(await outputsOf(parseGraph(WAVES), fault, true)).toMatchObject({ kind: "unsound", pass: "batch" });
+  });
+
+  it("names the sharing of kernels when one is shared that differs", async () => {
+    const fault: Partial<Passes> = {
+      kernels: (table, entry) => {
+        const dues = passes.kernels(table, entry);
+        if (!table.sharing) return dues;
+        // The buffers are alike, so that nothing can be seen but in the numbers.
+        return dues.map((due) => {
+          const like = dues.find(
+            ({ bound }) => JSON.stringify(bound.kernel.buffers) === JSON.stringify(due.bound.kernel.buffers),
+          )!;
+          return { ...due, bound: { ...due.bound, kernel: like.bound.kernel } };
+        });
+      },
+    };
+    expect(await outputsOf(parseGraph(WAVES), fault, true)).toMatchObject({ kind: "one", optimization: "sharing" });
+  });
+
+  it("names the reuse of memory when tensors that are needed at once share words", async () => {
+    const fault: Partial<Passes> = {
+      offsets: (entry) => {
+        const planned = passes.offsets(entry);
+        if (!entry.reuse) return planned;
+        return { ...planned, offsets: new Map([...planned.offsets].map(([place]) => [place, 0])) };
+      },
+    };
+    expect(await outputsOf(parseGraph(WAVES), fault, false)).toMatchObject({ kind: "one", optimization: "reuse" });
+  });
+
+  it("names batching when a dispatch runs before what it waits for", async () => {
+    const fault: Partial<Passes> = { batch: (dues, spanOf): Batch[] => [...passes.batch(dues, spanOf)].reverse() };
+    expect(await outputsOf(parseGraph(WAVES), fault, false)).toMatchObject({ kind: "one", optimization: "batching" });
+  });
+
+  it("says so when no optimization makes the difference", async () => {
+    const fault: Partial<Passes> = {
+      legalize: (graph) => ({
+        ...graph,
+        outputs: new Map([...graph.outputs].map(([name, node]) => [name, node.inputs[0]!])),
+      }),
+    };
+    expect(await outputsOf(parseGraph(WAVES), fault, false)).toMatchObject({ kind: "elsewhere" });
+  });
+
+  it("finds the smallest set where no single optimization makes the difference", async () => {
+    const wrong = (without: readonly string[]): boolean => !(without.includes("fusion") && without.includes("packs"));
+    const verdict = await bisect({
+      exact: [1],
+      tolerance: 1e-3,
+      optimizations: SCHEDULE_OPTIMIZATIONS,
+      run: (without) => Promise.resolve([wrong(without) ? 2 : 1]),
+    });
+    expect(verdict).toMatchObject({ kind: "several", optimizations: ["fusion", "packs"] });
+  });
+});

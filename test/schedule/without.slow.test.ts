@@ -1,0 +1,20 @@
+/**
+ * With each optimization off in turn, ten steps of six small pages give the losses of f64, on every device.
+ *
+ * @module-tag slow
+ */
+import { describe, expect, it } from "vitest";
+import { optimizationNames } from "../../src/compile/optimizations.js";
+import { differenceWithout, SMALL, type SmallPage } from "../helpers/without.js";
+
+describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
+  describe.each(Object.keys(SMALL) as SmallPage[])("%s", (page) => {
+    it.each(optimizationNames)(
+      "without %s",
+      async (name) => {
+        expect(await differenceWithout(page, device, [name])).toBeLessThan(SMALL[page].tolerance);
+      },
+      240_000,
+    );
+  });
+});
