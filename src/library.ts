@@ -29,5 +29,7 @@ export type { Span } from "./diagnostics/span.js";
 export type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
 export type { KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
-export type { Phase } from "./graph/node.js";
+export type { Graph, Phase } from "./graph/node.js";
+export type { Optimization } from "./compile/optimizations.js";
+export type { ScheduleOptimization } from "./schedule/optimizations.js";
 export type { Monitors } from "./step/measured.js";
