@@ -119,7 +119,8 @@ function verdictText(verdict: Verdict): string {
     case "one": {
       const { optimization, also } = verdict;
       const others = also.length ? ` (and without ${also.join(", ")}, which come before it)` : "";
-      return `${optimization} makes the difference: it is gone without it${others}\n  ${optimization}: ${OPTIMIZATIONS[optimization]}`;
+      const what = `  ${optimization}: ${OPTIMIZATIONS[optimization]}`;
+      return `${optimization} makes the difference: it is gone without it${others}\n${what}`;
     }
     case "several":
       return `${verdict.optimizations.join(" and ")} make the difference together: it is gone only without all of them`;

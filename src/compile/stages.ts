@@ -67,11 +67,10 @@ function printPlan({ entries, infos, pools, peaks }: Scheduled, { recompute }: F
   const tables = Object.entries(entries).map(([name, { dispatches }]) =>
     [
       `entry ${name}: ${dispatches.length} dispatches, ${memoryOf(valueAt(peaks, name) ?? { work: 0, streams: 0 })}`,
-      ...dispatches.map(
-        (dispatch) =>
-          `  ${mustAt(infos, dispatch.kernel).name} (${groupsOf(dispatch, mustAt(infos, dispatch.kernel))} groups) at ` +
-          `${dispatch.offsets.join(", ")}`,
-      ),
+      ...dispatches.map((dispatch) => {
+        const info = mustAt(infos, dispatch.kernel);
+        return `  ${info.name} (${groupsOf(dispatch, info)} groups) at ${dispatch.offsets.join(", ")}`;
+      }),
     ].join("\n"),
   );
   return [`pools: ${bytes}`, `recompute: ${recompute}`, `kernels: ${infos.length}`, ...tables].join("\n");

@@ -1,4 +1,4 @@
-/** The devices that a page is compiled for: their printers, their kernels, their precision, and the room that they have. */
+/** The devices that a page is compiled for: their printers, kernels, precision, and the room that they have. */
 import { printers as builtIn } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
 import type { DeviceProfile } from "../cost/profile.js";
@@ -36,7 +36,7 @@ export interface TargetOptions {
   readonly profile?: DeviceProfile;
 }
 
-/** The devices of a compilation, in the order in which they are asked for, with the choices made for them if `tuned`. */
+/** The devices of a compilation, in the order asked for, with the choices that were made for them if `tuned`. */
 export function targetsOf(
   { devices, choices: given, profile: machine }: TargetOptions,
   tuned: boolean,

@@ -1,7 +1,7 @@
 /**
- * The kernels of a plan. Every region has one, made by its skeleton; regions of one signature share it (`signature.ts`),
- * and kernels with the same text are one, so code does not grow with depth. The table lives as long as the plan is made,
- * and all entries share it.
+ * The kernels of a plan. Every region has one, made by its skeleton; regions of one signature share it
+ * (`signature.ts`), and kernels with the same text are one, so code does not grow with depth. The table lives as long
+ * as the plan is made, and all entries share it.
  */
 import { sizeOf } from "../graph/record.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";

@@ -39,16 +39,15 @@ export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisC
     numbers.set(node, number);
     const local = tokens.length ? tokens.map((token) => classes(node).indexOf(token)).join() : "";
     const what = base ? "" : `${node.op}${JSON.stringify(node.attrs)}`;
-    parts.push(
-      `${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${places.isBase(node) ? placeOf(node) : ""}|${local}`,
-    );
+    const place = places.isBase(node) ? placeOf(node) : "";
+    parts.push(`${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${place}|${local}`);
     return number;
   };
   const list = (nodes: Iterable<Node>): string => Array.from(nodes, visit).join();
-  const wholes = clusters.map(
-    (cluster) =>
-      `${cluster.kind}(${list(cluster.roots)};${list(cluster.members)};${list(cluster.reads)};${cluster.anchor ? visit(cluster.anchor) : ""};${cluster.shape.join("x")};${cluster.axes?.join() ?? "none"})`,
-  );
+  const wholes = clusters.map(({ kind, roots, members: own, reads, anchor, shape, axes }) => {
+    const nodes = [list(roots), list(own), list(reads), anchor ? visit(anchor) : ""];
+    return `${kind}(${[...nodes, shape.join("x"), axes?.join() ?? "none"].join(";")})`;
+  });
   return { text: `${parts.join("\n")}\n${wholes.join("\n")}`, nodes: [...numbers.keys()] };
 }
 

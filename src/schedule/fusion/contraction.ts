@@ -124,5 +124,8 @@ function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[]
 export const extentOfK = (product: Product): number => product.k.reduce((total, axis) => total * axis.size, 1);
 
 /** The key of a product for `choices`: outer x m x n x k, and how its operands lie. */
-export const shapeOf = ({ outer, m, n, k: summed }: Product): string =>
-  `${sizeOf(outer.map(({ size }) => size))}x${m.size}x${n.size}x${sizeOf(summed.map(({ size }) => size))}${m.a === 1 ? "t" : "n"}${n.b === 1 ? "n" : "t"}`;
+export function shapeOf({ outer, m, n, k: summed }: Product): string {
+  const total = (axes: readonly Axis[]): number => sizeOf(axes.map(({ size }) => size));
+  const layout = `${m.a === 1 ? "t" : "n"}${n.b === 1 ? "n" : "t"}`;
+  return `${total(outer)}x${m.size}x${n.size}x${total(summed)}${layout}`;
+}

@@ -9,28 +9,22 @@
  */
 import type { Graph, Node, Shape } from "../../graph/node.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
+import {
+  countUses,
+  findFloating,
+  findForced,
+  isAnchor,
+  isAttention,
+  isElementwise,
+  isReduction,
+  reachable,
+} from "./inline.js";
 import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } from "./clusters.js";
 import { sameShape, sizeOf } from "../../graph/record.js";
-import { access, behindReshapes, isView, rangeOf } from "./views.js";
+import { behindReshapes, isView, rangeOf } from "./views.js";
 
 export { isLeaf } from "./clusters.js";
 export type { Cluster, Partition } from "./clusters.js";
-
-const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
-const isAnchor = (node: Node): boolean =>
-  node.op === "contract" ||
-  node.op === "sinkhorn" ||
-  node.op === "sinkhorn_vjp" ||
-  node.op === "pack" ||
-  isAttention(node);
-const isAttention = (node: Node): boolean =>
-  node.op === "attention" || node.op === "attention_lse" || node.op === "attention_vjp";
-
-const isElementwise = (node: Node): boolean =>
-  node.inputs.length > 0 && !isAnchor(node) && !isReduction(node) && !isView(node) && node.op !== "gather";
-
-/** Whether a kernel can compute a node wherever it is used: all but what addresses memory or sums. */
-export const isEmittable = (node: Node): boolean => !isAnchor(node) && !isReduction(node) && node.op !== "gather";
 
 /**
  * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
@@ -66,24 +60,6 @@ const MOST_READS = 12;
 
 /** The sizes that are left when some axes are summed over. */
 export const without = (shape: Shape, axes: readonly number[]): number[] => shape.filter((_, i) => !axes.includes(i));
-
-/** Every node that `graph` needs, producers first. */
-export function reachable(graph: Graph): Node[] {
-  const seen = new Set<Node>();
-  const order: Node[] = [];
-  const visit = (node: Node): void => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    node.inputs.forEach(visit);
-    order.push(node);
-  };
-  for (const node of graph.outputs.values()) visit(node);
-  for (const [leaf, node] of graph.updates) {
-    visit(leaf);
-    visit(node);
-  }
-  return order.sort((a, b) => a.id - b.id);
-}
 
 /** A cluster while nodes still join it. */
 interface Draft {
@@ -350,78 +326,4 @@ function producersOf(node: Node, inline: (node: Node) => boolean): Node[] {
   };
   node.inputs.forEach(visit);
   return [...producers];
-}
-
-/** The readers of every node; a result reads itself. */
-export function countUses(nodes: readonly Node[], results: readonly Node[]): Map<Node, Node[]> {
-  const uses = new Map<Node, Node[]>(nodes.map((node) => [node, []]));
-  for (const node of nodes) for (const input of new Set(node.inputs)) mustGet(uses, input).push(node);
-  for (const result of results) mustGet(uses, result).push(result);
-  return uses;
-}
-
-/**
- * Elementwise nodes whose only reader is a reduction, over a chain that never grows: emitted inside the reduction's
- * loop.
- */
-function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, results: ReadonlySet<Node>): Set<Node> {
-  const floating = new Set<Node>();
-  for (const node of [...nodes].reverse()) {
-    if (
-      isLeaf(node) ||
-      isAnchor(node) ||
-      isReduction(node) ||
-      isView(node) ||
-      node.op === "gather" ||
-      results.has(node)
-    )
-      continue;
-    let reader: Node = node;
-    let grows = false;
-    do {
-      const [next, ...others]: readonly Node[] = mustGet(uses, reader);
-      if (!next || others.length > 0 || results.has(reader)) break;
-      reader = next;
-      grows ||= sizeOf(reader.shape) > sizeOf(node.shape);
-    } while (isView(reader));
-    if (reader === node || isView(reader) || grows) continue;
-    if (isReduction(reader) || floating.has(reader)) floating.add(node);
-  }
-  return floating;
-}
-
-/**
- * Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does
- * the host.
- */
-function findForced(
-  nodes: readonly Node[],
-  outputs: readonly Node[],
-  values: readonly Node[],
-  never: (node: Node) => boolean,
-): Set<Node> {
-  const forced = new Set<Node>();
-  const isBase = (node: Node): boolean => isLeaf(node) || forced.has(node) || !never(node);
-  const force = (node: Node): void => {
-    if (!isLeaf(node)) forced.add(node);
-  };
-  for (const node of nodes) {
-    if (node.op === "contract" || isAttention(node)) {
-      for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
-    } else if (isAnchor(node)) {
-      for (const operand of node.inputs) {
-        const base = behindReshapes(operand, isBase);
-        if (!isBase(base)) force(base);
-      }
-    } else if (node.op === "gather") {
-      const [table] = node.inputs;
-      if (table && !access(table, isBase)) force(table);
-    }
-  }
-  const ensure = (base: Node): void => {
-    if (!isBase(base)) force(base);
-  };
-  for (const output of outputs) ensure(behindReshapes(output, isBase));
-  for (const value of values) ensure(rangeOf(value, isBase).base);
-  return forced;
 }

@@ -2,7 +2,8 @@
  * Regions: clusters that follow each other token by token become one kernel. A boundary between two residual
  * connections is many small clusters over the same tokens (mix and write, the coefficients' products, Sinkhorn, read,
  * the norm after it); alone, each would send the streams through memory once more. A region takes a block of tokens
- * through all of them, and what only its own clusters read never leaves the chip (`skeletons/region/` makes the kernel).
+ * through all of them, and what only its own clusters read never leaves the chip (`skeletons/region/` makes its
+ * kernel).
  *
  * Clusters are taken in order; one joins the region of its newest producer when everything in that region stays local
  * to a token, so that dependencies only run from older to newer regions. Then clusters sink: one that is read by a
@@ -16,7 +17,7 @@ import { letters } from "../../graph/ops/structure.js";
 import { axisClasses, type AxisClasses } from "./axes.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { clusterLine, isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
-import { reachable } from "./partition.js";
+import { reachable } from "./inline.js";
 import { sizeOf } from "../../graph/record.js";
 import { resultsOf } from "./views.js";
 

@@ -6,7 +6,7 @@
 import type { Graph, Node } from "../../graph/node.js";
 import { namesOf } from "../../graph/text.js";
 import type { Cluster, Partition } from "./clusters.js";
-import { isEmittable, reachable } from "./partition.js";
+import { isEmittable, reachable } from "./inline.js";
 import { isLocal, type Arrangement, type Region } from "./regions.js";
 import { behindReshapes, rangeOf, resultsOf } from "./views.js";
 

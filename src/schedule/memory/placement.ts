@@ -10,7 +10,7 @@ import type { Graph, Node } from "../../graph/node.js";
 import { namesOf } from "../../graph/text.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import { isState } from "../fusion/clusters.js";
-import { countUses, reachable } from "../fusion/partition.js";
+import { countUses, reachable } from "../fusion/inline.js";
 import { halves } from "../fusion/precision.js";
 import type { Arrangement } from "../fusion/regions.js";
 import { sizeOf } from "../../graph/record.js";
