@@ -29,7 +29,7 @@ import { arrange, type Arrangement } from "./fusion/regions.js";
 import { rematerialize } from "./fusion/rematerialize.js";
 import { behindReshapes, behindViews } from "./fusion/views.js";
 import { kernelsOf, numberOf, type KernelTable, type Placed } from "./kernels.js";
-import { batch, type Batch, type Due, type Span } from "./memory/batch.js";
+import { batch, type Batch, type Due, type PlaceSpan } from "./memory/batch.js";
 import type { State } from "./memory/inplace.js";
 import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
 import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
@@ -46,7 +46,7 @@ export interface Passes {
   readonly fitOnChip: (arrangement: Arrangement, profile: KernelProfile) => Arrangement;
   readonly place: (entry: Unplaced) => Placement;
   readonly kernels: (table: KernelTable, entry: Placed) => readonly Due[];
-  readonly batch: (dues: readonly Due[], spanOf: (place: Place) => Span) => readonly Batch[];
+  readonly batch: (dues: readonly Due[], spanOf: (place: Place) => PlaceSpan) => readonly Batch[];
   readonly offsets: (entry: Unplanned) => Planned;
 }
 
@@ -166,7 +166,7 @@ const verifyKernels = (kernels: readonly Kernel[]): string[] =>
  * Where a place lies: in the state, whose offsets are known and may overlap; else in the range that is planned as a
  * whole.
  */
-function spanOf(place: Place): Span {
+function spanOf(place: Place): PlaceSpan {
   const own = place as Located;
   const whole = wholeOf(own);
   const from = (whole.offset ?? 0) + inWhole(own);

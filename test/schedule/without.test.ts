@@ -1,6 +1,6 @@
 /**
- * With each optimization off in turn, ten steps give the losses of f64. Here on one page and one device; the other pages
- * and devices are in `without.slow.test.ts`.
+ * With each optimization off in turn, ten steps give the losses of f64. Here on one page and one device; the other
+ * pages and devices are in `without.slow.test.ts`.
  */
 import { expect, it } from "vitest";
 import { optimizationNames } from "../../src/compile/optimizations.js";

@@ -86,10 +86,10 @@ function carried(node: Node): Edge[] {
     case "broadcast":
       return along(0, node.attrs.axes);
     case "reshape":
-      return unsplit(node.inputs[0]!.shape, node.shape);
+      return unsplit(node.inputs[0].shape, node.shape);
     case "sum":
     case "reduce_max": {
-      const kept = node.inputs[0]!.shape.map((_, axis) => axis).filter((axis) => !node.attrs.axes.includes(axis));
+      const kept = node.inputs[0].shape.map((_, axis) => axis).filter((axis) => !node.attrs.axes.includes(axis));
       return kept.map((from, to) => ({ input: 0, from, to }));
     }
     case "contract":
@@ -98,7 +98,7 @@ function carried(node: Node): Edge[] {
     case "gather":
       return along(
         1,
-        node.inputs[1]!.shape.map((_, axis) => axis),
+        node.inputs[1].shape.map((_, axis) => axis),
       );
     // Inside a matrix every entry depends on every other.
     case "sinkhorn":

@@ -65,7 +65,7 @@ function legalized(graph: Graph): Graph {
  * everywhere.
  */
 function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
-  const x = node.inputs[0]!;
+  const x = node.inputs[0];
   const row = x.shape.length === 1 ? rowOf(x.shape[0]!) : null;
   if (row === null) return null;
   const rows = b.reshape(x, [x.shape[0]! / row, row]);
@@ -86,14 +86,14 @@ function isStarved(node: NodeWith<"contract">): boolean {
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   if (summed.length === 0) return true;
   const size = (letter: string): number =>
-    l.a.includes(letter) ? node.inputs[0]!.shape[l.a.indexOf(letter)]! : node.inputs[1]!.shape[l.b.indexOf(letter)]!;
+    l.a.includes(letter) ? node.inputs[0].shape[l.a.indexOf(letter)]! : node.inputs[1].shape[l.b.indexOf(letter)]!;
   const [owner, other] = l.a.includes(last) ? [l.a, l.b] : [l.b, l.a];
   const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
   const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
   if (columns >= FEW_COLUMNS || rows >= 64) return false;
   return (
-    summed.some((letter) => strideOf(node.inputs[0]!, l.a, letter) === 1) &&
-    summed.some((letter) => strideOf(node.inputs[1]!, l.b, letter) === 1)
+    summed.some((letter) => strideOf(node.inputs[0], l.a, letter) === 1) &&
+    summed.some((letter) => strideOf(node.inputs[1], l.b, letter) === 1)
   );
 }
 

@@ -271,12 +271,12 @@ export function isLocal(cluster: Cluster, token: number, { inside, classes, part
 /** Whether the node sums over an axis of the class. */
 function removes(node: Node, token: number, classes: AxisClasses): boolean {
   if (node.op === "sum" || node.op === "reduce_max")
-    return node.attrs.axes.some((axis) => classes(node.inputs[0]!)[axis] === token);
+    return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
   if (node.op !== "contract") return false;
   const l = letters(node.attrs.spec)!;
   return (
-    [...l.a].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[0]!)[axis] === token) ||
-    [...l.b].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[1]!)[axis] === token)
+    [...l.a].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[0])[axis] === token) ||
+    [...l.b].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[1])[axis] === token)
   );
 }
 

@@ -39,7 +39,7 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
   const [select] = sum.inputs;
   // Terms that are in memory are summed from there.
   if (!select || cluster.reads.has(select)) return null;
-  if (select.op !== "select" || !isZero(select.inputs[2]!)) return null;
+  if (select.op !== "select" || !isZero(select.inputs[2])) return null;
   const [hit, values] = select.inputs as [Node, Node, Node];
   const [row, chosen] = hit.op === "eq" ? (hit.inputs as [Node, Node]) : [];
   if (row?.op !== "iota" || row.attrs.axis !== 0 || chosen?.op !== "broadcast" || values.op !== "broadcast")
@@ -50,14 +50,14 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
     chosen.attrs.axes.every((axis, i) => axis === tokens[i]) &&
     values.attrs.axes.every((axis, i) => axis === i + 1);
   return fits &&
-    sizeOf(chosen.inputs[0]!.shape) === sizeOf(tokens.map((axis) => cluster.shape[axis]!)) &&
-    sizeOf(values.inputs[0]!.shape) === sizeOf(cluster.shape.slice(1))
-    ? { sum, root: root!, index: chosen.inputs[0]!, values: values.inputs[0]! }
+    sizeOf(chosen.inputs[0].shape) === sizeOf(tokens.map((axis) => cluster.shape[axis]!)) &&
+    sizeOf(values.inputs[0].shape) === sizeOf(cluster.shape.slice(1))
+    ? { sum, root: root!, index: chosen.inputs[0], values: values.inputs[0] }
     : null;
 }
 
 const isZero = (node: Node): boolean =>
-  node.op === "broadcast" ? isZero(node.inputs[0]!) : node.op === "constant" && node.attrs.value === 0;
+  node.op === "broadcast" ? isZero(node.inputs[0]) : node.op === "constant" && node.attrs.value === 0;
 
 /** Whether rows come first, tokens after them, and columns in whole vectors last. */
 const isTable = (tokens: readonly number[], columns: number, lanes: 1 | 4): boolean =>

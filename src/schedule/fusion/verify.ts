@@ -10,7 +10,8 @@ import { isEmittable, reachable } from "./inline.js";
 import { isLocal, type Arrangement, type Region } from "./regions.js";
 import { behindReshapes, rangeOf, resultsOf } from "./views.js";
 
-type Naming = (node: Node) => string;
+/** The names of nodes in messages. */
+export type Naming = (node: Node) => string;
 
 /** The leaves and stored nodes that what a cluster stores is computed from, as its emission finds them. */
 export function basesOf(cluster: Cluster, isBase: (node: Node) => boolean): ReadonlySet<Node> {

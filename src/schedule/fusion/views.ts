@@ -71,16 +71,16 @@ export function reshapeStrides(from: Shape, strides: readonly number[], shape: S
 export function access(node: Node, isBase: (node: Node) => boolean): Access | null {
   if (isBase(node)) return { base: node, strides: rowMajor(node.shape) };
   if (node.op === "broadcast") {
-    const inner = access(node.inputs[0]!, isBase);
+    const inner = access(node.inputs[0], isBase);
     if (!inner) return null;
     const strides = new Array<number>(node.shape.length).fill(0);
     node.attrs.axes.forEach((axis, i) => {
-      strides[axis] = node.inputs[0]!.shape[i] === 1 ? 0 : inner.strides[i]!;
+      strides[axis] = node.inputs[0].shape[i] === 1 ? 0 : inner.strides[i]!;
     });
     return { base: inner.base, strides };
   }
   if (node.op === "reshape") {
-    const input = node.inputs[0]!;
+    const input = node.inputs[0];
     const inner = access(input, isBase);
     const strides = inner && reshapeStrides(input.shape, inner.strides, node.shape);
     return strides ? { base: inner.base, strides } : null;
@@ -94,13 +94,13 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
  */
 export function rangeOf(node: Node, stop: (node: Node) => boolean): { readonly base: Node; readonly offset: number } {
   if (stop(node) || (node.op !== "reshape" && node.op !== "slice")) return { base: node, offset: 0 };
-  const { base, offset } = rangeOf(node.inputs[0]!, stop);
+  const { base, offset } = rangeOf(node.inputs[0], stop);
   return { base, offset: offset + (node.op === "slice" ? node.attrs.offset : 0) };
 }
 
 /** The node behind a chain of reshapes: the same words in the same order. */
 export function behindReshapes(node: Node, stop: (node: Node) => boolean): Node {
-  return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0]!, stop) : node;
+  return node.op === "reshape" && !stop(node) ? behindReshapes(node.inputs[0], stop) : node;
 }
 
 /**
@@ -114,5 +114,5 @@ export const resultsOf = (graph: Graph, isBase: (node: Node) => boolean): Set<No
 
 /** The node that a chain of views shows. */
 export function behindViews(node: Node, stop: (node: Node) => boolean): Node {
-  return isView(node) && !stop(node) ? behindViews(node.inputs[0]!, stop) : node;
+  return isView(node) && !stop(node) ? behindViews(node.inputs[0], stop) : node;
 }

@@ -32,13 +32,13 @@ const LIGHT = 1 / 8;
 const HELD = 1;
 
 /** Words of a space; places overlap when their words in one space do. */
-export interface Span {
+export interface PlaceSpan {
   readonly space: unknown;
   readonly from: number;
   readonly to: number;
 }
 
-interface Touch extends Span {
+interface Touch extends PlaceSpan {
   readonly writes: boolean;
 }
 
@@ -61,7 +61,7 @@ export interface Batch {
 }
 
 /** The dispatches of an entry, in an order in which they can run: what waits for nothing runs together. */
-export function batch(dues: readonly Due[], spanOf: (place: Place) => Span): Batch[] {
+export function batch(dues: readonly Due[], spanOf: (place: Place) => PlaceSpan): Batch[] {
   const touches = (due: Due): Touch[] => touchesOf(due, spanOf);
   const copies = gather(
     late(dues, touches),
@@ -112,7 +112,7 @@ const isSmall = ({ kernel, flops }: Bound): boolean =>
 const wordsOf = (touches: readonly Touch[]): number => touches.reduce((words, { from, to }) => words + to - from, 0);
 
 /** Pairs of kernels, in their order, of which one writes words that the other touches. */
-export function conflicts(dues: readonly Due[], spanOf: (place: Place) => Span): (readonly [Due, Due])[] {
+export function conflicts(dues: readonly Due[], spanOf: (place: Place) => PlaceSpan): (readonly [Due, Due])[] {
   const record = createRecord();
   return dues.flatMap((due, i) => {
     const touches = touchesOf(due, spanOf);
@@ -122,7 +122,7 @@ export function conflicts(dues: readonly Due[], spanOf: (place: Place) => Span):
   });
 }
 
-const touchesOf = ({ bound: { kernel, places } }: Due, spanOf: (place: Place) => Span): Touch[] =>
+const touchesOf = ({ bound: { kernel, places } }: Due, spanOf: (place: Place) => PlaceSpan): Touch[] =>
   kernel.buffers.map(({ access }, i) => ({ ...spanOf(mustAt(places, i)), writes: access !== "read" }));
 
 /** The same kernels, the light ones right before the first that has to come after them. */
@@ -161,7 +161,7 @@ function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Du
 
 /** Who touched what: answers which of the earlier ones have to run before a newcomer. */
 function createRecord() {
-  interface Seen extends Span {
+  interface Seen extends PlaceSpan {
     readonly by: number;
   }
   const all = new Map<unknown, Seen[]>();

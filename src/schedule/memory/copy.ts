@@ -16,26 +16,26 @@ export function copyKernel(from: Place, to: Place, words: number, profile: Kerne
     { name: "b0", pool: from.pool, access: "read" },
     { name: "b1", pool: to.pool, access: "write" },
   ] as const;
-  return run("copy", buffers, [from, to], words, profile, (at) =>
-    k.store("b1", at, k.load("b0", at, { of, lanes: 1 })),
-  );
+  const word = (at: Expr): Stmt => k.store("b1", at, k.load("b0", at, { of, lanes: 1 }));
+  return run({ name: "copy", buffers, places: [from, to], words, word }, profile);
 }
 
 /** Stores `words` zeros. */
 export function clearKernel(to: Place, words: number, profile: KernelProfile): Bound {
-  return run("clear", [{ name: "b0", pool: to.pool, access: "write" }], [to], words, profile, (at) =>
-    k.store("b0", at, k.f32(0)),
-  );
+  const buffers = [{ name: "b0", pool: to.pool, access: "write" }] as const;
+  return run({ name: "clear", buffers, places: [to], words, word: (at) => k.store("b0", at, k.f32(0)) }, profile);
 }
 
-function run(
-  name: string,
-  buffers: readonly Buffer[],
-  places: readonly Place[],
-  words: number,
-  profile: KernelProfile,
-  word: (at: Expr) => Stmt,
-): Bound {
+/** What is done to each of some words. */
+interface PlainRun {
+  readonly name: string;
+  readonly buffers: readonly Buffer[];
+  readonly places: readonly Place[];
+  readonly words: number;
+  readonly word: (at: Expr) => Stmt;
+}
+
+function run({ name, buffers, places, words, word }: PlainRun, profile: KernelProfile): Bound {
   const group = k.ref("group", k.INDEX);
   if (profile.kind === "gpu") {
     const body = [

@@ -17,7 +17,7 @@ export interface State {
 }
 
 /** What is known of an entry when new values are placed. */
-export interface Placing {
+export interface UpdatePlacing {
   readonly parts: Partition;
   /** Clusters that are kernels of their own. Several in one kernel go tile by tile, so their order says nothing. */
   readonly alone: ReadonlySet<Cluster>;
@@ -36,7 +36,7 @@ export interface Update {
 }
 
 /** The place in the state for the value of an update; null when it must be stored elsewhere. */
-export function inPlace({ leaf, value, offset }: Update, placing: Placing, state: State): Located | null {
+export function inPlace({ leaf, value, offset }: Update, placing: UpdatePlacing, state: State): Located | null {
   const { parts, alone, places, inState } = placing;
   const home = parts.stored.get(value);
   if (!home || !alone.has(home) || home.kind === "sinkhorn" || home.kind === "attention" || home.kind === "pack")

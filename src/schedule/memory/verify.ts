@@ -11,9 +11,9 @@ import type { Place } from "../emit/kernelize.js";
 import { isLeaf, type Cluster } from "../fusion/clusters.js";
 import { countUses, reachable } from "../fusion/inline.js";
 import type { Arrangement } from "../fusion/regions.js";
-import { basesOf } from "../fusion/verify.js";
+import { basesOf, type Naming } from "../fusion/verify.js";
 import { behindReshapes, rangeOf } from "../fusion/views.js";
-import { conflicts, type Batch, type Due, type Span } from "./batch.js";
+import { conflicts, type Batch, type Due, type PlaceSpan } from "./batch.js";
 import { readsPointwise, type State } from "./inplace.js";
 import { paddingOf, showsPadding } from "./packs.js";
 import type { Placement } from "./placement.js";
@@ -26,8 +26,6 @@ export interface PlacedEntry {
   readonly placement: Placement;
   readonly state: State;
 }
-
-type Naming = (node: Node) => string;
 
 /** What is wrong with the places of an entry, in words that name nodes. */
 export function verifyPlaces(entry: PlacedEntry): readonly string[] {
@@ -161,7 +159,7 @@ export function verifyBatches(
   graph: Graph,
   dues: readonly Due[],
   batches: readonly Batch[],
-  spanOf: (place: Place) => Span,
+  spanOf: (place: Place) => PlaceSpan,
 ): readonly string[] {
   const name = namesOf(graph);
   const wrong: string[] = [];
