@@ -36,7 +36,7 @@ type Vector = Readonly<Record<Measure, number>>;
 export const measuresOf = ({ flops, bytes, joules, ms }: Share): Vector => ({ flops, bytes, energy: joules, time: ms });
 
 /** Blocks that depend on the same gates. */
-interface Region {
+interface GatedRegion {
   /** Layers and connections that it is inside of. */
   readonly layers: readonly Gate[];
   /** Axes of its own. */
@@ -61,11 +61,12 @@ export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Pri
   const counts = countsOf(model.statements);
   const sizeOfGate = new Map(gates.map((gate) => [gate, slots.find(({ name }) => pathOf(name) === gate.name)!.size]));
 
-  const regionOf = (path: string): Region => ({
+  const regionOf = (path: string): GatedRegion => ({
     layers: layers.filter(({ name }) => inside(path, name)),
     axes: own.filter((gate) => inside(path, gate.path)),
   });
-  const keyOf = ({ layers: around, axes }: Region): string => [...around, ...axes].map(({ name }) => name).join(" ");
+  const keyOf = ({ layers: around, axes }: GatedRegion): string =>
+    [...around, ...axes].map(({ name }) => name).join(" ");
 
   // The sizes at which the page is planned: every combination of the coordinates of a grid.
   const bits = coloured(own);
@@ -73,7 +74,7 @@ export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Pri
   const halves: readonly (readonly number[])[] = Array.from({ length: widest }, () => [0, 1]);
   const sizes = shared.map((gate) => spread(sizeOfGate.get(gate)!));
   const halfOf = (gate: Gate): number => Math.max(1, Math.floor(sizeOfGate.get(gate)! / 2));
-  const regions = new Map<string, { readonly region: Region; readonly values: Vector[] }>();
+  const regions = new Map<string, { readonly region: GatedRegion; readonly values: Vector[] }>();
   const grid = combinations([...halves, ...sizes]);
   let dense: Vector | null = null;
   for (const [at, point] of grid.entries()) {

@@ -3,21 +3,23 @@
  * touch.
  */
 import type { KernelProfile } from "../kernel/profile.js";
+import { mustAt } from "../../runtime/lookup.js";
 import { wordBytes } from "../../runtime/plan.js";
 import type { Account, Traffic, Work } from "../cost/account.js";
 import { kindOf } from "../cost/kinds.js";
 import type { Node, Origin } from "../graph/node.js";
-import type { Batch, Due } from "./memory/batch.js";
+import type { KernelBatch, Due } from "./memory/batch.js";
 import type { Bound, Place, Places } from "./emit/kernelize.js";
 import { startOf, type Located, type Offsets } from "./memory/places.js";
 import { workOf } from "./emit/node-work.js";
 
 /** Bytes that a kernel reads or writes of each of its buffers: once, and twice what it reads before it writes. */
 export const footprintOf = ({ kernel, places, touched, made }: Bound): number[] =>
-  kernel.buffers.map(
-    ({ access }, i) =>
-      (access === "read_write" && !made.has(places[i]!) ? 2 : 1) * bytesOf(places[i] as Located, touched[i]!),
-  );
+  kernel.buffers.map(({ access }, i) => {
+    const place = mustAt(places, i);
+    const times = access === "read_write" && !made.has(place) ? 2 : 1;
+    return times * bytesOf(place as Located, mustAt(touched, i));
+  });
 
 const bytesOf = ({ pool, words }: Located, touched: number | null): number => wordBytes[pool] * (touched ?? words);
 
@@ -37,7 +39,7 @@ export interface Accounting {
 
 /** Whose work a dispatch of the kernel with that number does, and what it moves. */
 export function accountOf(
-  { bound, copies, members }: Batch,
+  { bound, copies, members }: KernelBatch,
   kernel: number,
   { profile, places, offsets }: Accounting,
 ): Account {
@@ -57,15 +59,15 @@ export function accountOf(
     ? members.map((member) => member.bound)
     : [bound];
   const owners = ownersOf(members, places);
-  const traffic = bounds.flatMap((one) =>
-    footprintOf(one).map((bytes, i): Traffic => {
-      const place = one.places[i] as Located;
+  const traffic = bounds.flatMap((each) =>
+    footprintOf(each).map((bytes, i): Traffic => {
+      const place = mustAt(each.places, i) as Located;
       return {
         origin: owners.get(place) ?? HOUSEKEEPING,
         pool: place.pool,
         at: startOf(place, offsets),
         bytes,
-        size: bytesOf(place, one.touched[i]!),
+        size: bytesOf(place, mustAt(each.touched, i)),
       };
     }),
   );
@@ -74,14 +76,14 @@ export function accountOf(
 
 function ownersOf(members: readonly Due[], places: Places): Map<Place, Origin> {
   const owners = new Map<Place, Origin>();
-  const own = (node: Node, origin: Origin): void => {
+  const claim = (node: Node, origin: Origin): void => {
     const place = places.of(node);
     if (place && !owners.has(place)) owners.set(place, origin);
   };
   for (const { region } of members) {
     for (const { roots, reads } of region?.clusters ?? []) {
-      roots.forEach((root) => own(root, originOf(root)));
-      for (const node of reads) own(node, originOf(roots[0]!));
+      roots.forEach((root) => claim(root, originOf(root)));
+      for (const node of reads) claim(node, originOf(mustAt(roots, 0)));
     }
   }
   return owners;

@@ -37,7 +37,8 @@ export const emulated: Readonly<Record<string, Choice>> = {
  * positive whole number or zero.
  */
 export function isMember(kind: KernelProfile["kind"], key: string, choice: unknown): choice is Choice {
-  const family = valueAt(families[kind], key.split("/")[0]!);
+  const [skeleton = ""] = key.split("/");
+  const family = valueAt(families[kind], skeleton);
   if (!family || typeof choice !== "object" || choice === null) return false;
   const knobs = new Set(family.flatMap((member) => Object.keys(member)));
   return Object.entries(choice).every(

@@ -29,7 +29,7 @@ import { arrange, type Arrangement } from "./fusion/regions.js";
 import { rematerialize } from "./fusion/rematerialize.js";
 import { behindReshapes, behindViews } from "./fusion/views.js";
 import { kernelsOf, numberOf, type KernelTable, type Placed } from "./kernels.js";
-import { batch, type Batch, type Due, type PlaceSpan } from "./memory/batch.js";
+import { batch, type KernelBatch, type Due, type PlaceSpan } from "./memory/batch.js";
 import type { State } from "./memory/inplace.js";
 import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
 import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
@@ -46,7 +46,7 @@ export interface Passes {
   readonly fitOnChip: (arrangement: Arrangement, profile: KernelProfile) => Arrangement;
   readonly place: (entry: Unplaced) => Placement;
   readonly kernels: (table: KernelTable, entry: Placed) => readonly Due[];
-  readonly batch: (dues: readonly Due[], spanOf: (place: Place) => PlaceSpan) => readonly Batch[];
+  readonly batch: (dues: readonly Due[], spanOf: (place: Place) => PlaceSpan) => readonly KernelBatch[];
   readonly offsets: (entry: Unplanned) => Planned;
 }
 
@@ -88,7 +88,7 @@ export interface Passed {
   readonly stages: () => readonly RegionStages[];
   readonly placement: Placement;
   readonly dues: readonly Due[];
-  readonly batches: readonly Batch[];
+  readonly batches: readonly KernelBatch[];
   /** One for each batch. */
   readonly runs: readonly Run[];
   readonly planned: Planned;

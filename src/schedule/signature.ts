@@ -4,6 +4,7 @@
  * made of clusters. Regions of one signature have one kernel over different places, so a layer's kernels are emitted
  * once and found again for every other layer. Names of leaves, ids and offsets are not in it.
  */
+import { mustAt } from "../../runtime/lookup.js";
 import type { Node } from "../graph/node.js";
 import type { AxisClasses } from "./fusion/axes.js";
 import type { Bound, Place, Places } from "./emit/kernelize.js";
@@ -27,8 +28,9 @@ export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisC
   const placeOf = (node: Node): string => {
     const place = places.of(node);
     if (!place) return onChip.has(node) ? "chip" : "";
-    if (!placed.has(place)) placed.set(place, placed.size);
-    return `${place.pool}${placed.get(place)!}`;
+    const number = placed.get(place) ?? placed.size;
+    placed.set(place, number);
+    return `${place.pool}${number}`;
   };
   const visit = (node: Node): number => {
     const known = numbers.get(node);
@@ -62,7 +64,11 @@ export function template(bound: Bound, { nodes }: Signature, places: Places): Te
   const made = [...bound.made].map(numberOf);
   if ([...numbers, ...made].includes(-1)) throw new Error("schedule: a kernel reads what its region does not name");
   return (other, otherPlaces) => {
-    const at = (number: number): Place => otherPlaces.of(other.nodes[number]!)!;
+    const at = (number: number): Place => {
+      const place = otherPlaces.of(mustAt(other.nodes, number));
+      if (!place) throw new Error("bug: regions of one signature differ in what is in memory");
+      return place;
+    };
     return { ...bound, places: numbers.map(at), made: new Set(made.map(at)) };
   };
 }

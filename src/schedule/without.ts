@@ -4,7 +4,7 @@
  */
 import { partitionUnfused } from "./fusion/partition.js";
 import { arrangeAlone, type Arrangement } from "./fusion/regions.js";
-import type { Batch, Due } from "./memory/batch.js";
+import type { KernelBatch, Due } from "./memory/batch.js";
 import type { Without } from "./optimizations.js";
 import type { Passes } from "./passes.js";
 
@@ -15,7 +15,7 @@ const nothingOnChip = (arrangement: Arrangement): Arrangement => ({
 });
 
 /** Every kernel is a dispatch. */
-const oneByOne = (dues: readonly Due[]): Batch[] =>
+const oneByOne = (dues: readonly Due[]): KernelBatch[] =>
   dues.map((due) => ({ bound: due.bound, copies: [due.bound.places], members: [due] }));
 
 /**

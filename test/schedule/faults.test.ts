@@ -7,7 +7,7 @@ import type { Node } from "../../src/graph/node.js";
 import { parseGraph } from "../../src/graph/text.js";
 import { partitionOf, type Cluster, type Partition } from "../../src/schedule/fusion/clusters.js";
 import type { Located } from "../../src/schedule/memory/places.js";
-import type { Batch } from "../../src/schedule/memory/batch.js";
+import type { KernelBatch } from "../../src/schedule/memory/batch.js";
 import type { Placement } from "../../src/schedule/memory/placement.js";
 import type { Arrangement } from "../../src/schedule/fusion/regions.js";
 import { passes, UnsoundPass, type Passes } from "../../src/schedule/passes.js";
@@ -247,7 +247,7 @@ const faults: readonly Fault[] = [
     what: "a dispatch runs before what it waits for",
     pass: "batch",
     text: DESCENT,
-    fault: { batch: (dues, spanOf): Batch[] => [...passes.batch(dues, spanOf)].reverse() },
+    fault: { batch: (dues, spanOf): KernelBatch[] => [...passes.batch(dues, spanOf)].reverse() },
     says: /runs in dispatch \d+, and must wait for/,
   },
   {

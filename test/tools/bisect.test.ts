@@ -5,7 +5,7 @@ import { openDevice } from "../../runtime/index.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph } from "../../src/graph/node.js";
 import { parseGraph } from "../../src/graph/text.js";
-import type { Batch } from "../../src/schedule/memory/batch.js";
+import type { KernelBatch } from "../../src/schedule/memory/batch.js";
 import { SCHEDULE_OPTIMIZATIONS } from "../../src/schedule/optimizations.js";
 import { passes, type Passes } from "../../src/schedule/passes.js";
 import { bisect, type Verdict } from "../../src/tools/bisect.js";
@@ -83,7 +83,9 @@ describe("bisect", () => {
   });
 
   it("names a pass that is not sound", async () => {
-    const fault: Partial<Passes> = { batch: (dues, spanOf): Batch[] => [...passes.batch(dues, spanOf)].reverse() };
+    const fault: Partial<Passes> = {
+      batch: (dues, spanOf): KernelBatch[] => [...passes.batch(dues, spanOf)].reverse(),
+    };
     expect(await outputsOf(parseGraph(WAVES), fault, true)).toMatchObject({ kind: "unsound", pass: "batch" });
   });
 
@@ -116,7 +118,9 @@ describe("bisect", () => {
   });
 
   it("names batching when a dispatch runs before what it waits for", async () => {
-    const fault: Partial<Passes> = { batch: (dues, spanOf): Batch[] => [...passes.batch(dues, spanOf)].reverse() };
+    const fault: Partial<Passes> = {
+      batch: (dues, spanOf): KernelBatch[] => [...passes.batch(dues, spanOf)].reverse(),
+    };
     expect(await outputsOf(parseGraph(WAVES), fault, false)).toMatchObject({ kind: "one", optimization: "batching" });
   });
 

@@ -15,7 +15,7 @@ import type { Node, NodeWith } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import { parseSpec } from "../fusion/contraction.js";
+import { letters } from "../../graph/ops/structure.js";
 import { rowMajor } from "../fusion/views.js";
 import { constant, keyOf, laneOf, like, lookUp, reachOf, valueId, widen, type Coord } from "./coords.js";
 import { elementwise } from "./elementwise.js";
@@ -259,7 +259,7 @@ export class Emitter extends Writer implements Loops {
         reduction: { op: node.op, wide, item: (reduced) => this.emit(input, mergeCoords(node, coords, reduced)) },
       };
     }
-    const spec = parseSpec(node.attrs.spec);
+    const spec = letters(node.attrs.spec);
     const summed = [...spec.a].filter((letter) => !spec.out.includes(letter));
     const at = (term: string, reduced: readonly Coord[]): Coord[] =>
       [...term].map((letter) =>

@@ -12,7 +12,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import type { PoolName } from "../../../runtime/plan.js";
 import { chosen, type Choice, type Tuned } from "./choices.js";
 import { Emitter, type EmitterOptions } from "./emit.js";
-import type { Cluster } from "../fusion/partition.js";
+import type { Cluster } from "../fusion/clusters.js";
 import type { Cooperation } from "./reductions.js";
 import { sizeOf } from "../../graph/record.js";
 import { isView } from "../fusion/views.js";

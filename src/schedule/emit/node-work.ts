@@ -7,7 +7,7 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import { opTable } from "../../graph/ops.js";
 import type { OpRecord } from "../../graph/record.js";
-import type { Cluster } from "../fusion/partition.js";
+import type { Cluster } from "../fusion/clusters.js";
 import { scatterOf } from "../fusion/sparse.js";
 
 /** What a kernel computes of one node. */

@@ -5,7 +5,8 @@
  * classes, and no reduction removes it (`isLocal` in regions.ts). Attention's scores have two such axes, so they are
  * not local.
  */
-import type { Node, NodeWith, Shape } from "../../graph/node.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
+import type { Node, NodeWith, Op, Shape } from "../../graph/node.js";
 import { letters } from "../../graph/ops/structure.js";
 
 /** The class of each axis of a node; equal numbers are the same axis. */
@@ -19,23 +20,33 @@ export function axisClasses(nodes: readonly Node[]): AxisClasses {
     first.set(node, parent.length);
     for (let i = 0; i < node.shape.length; i++) parent.push(parent.length);
   }
+  // `find` runs for every axis of every operand, so its indices, all of which come from `parent`, are not checked.
   const find = (x: number): number => {
     let root = x;
     while (parent[root] !== root) root = parent[root]!;
-    while (parent[x] !== root) [x, parent[x]] = [parent[x]!, root];
+    for (let at = x; at !== root;) {
+      const next = parent[at]!;
+      parent[at] = root;
+      at = next;
+    }
     return root;
   };
   for (const node of nodes) {
+    const start = mustGet(first, node);
     for (const { input, from, to } of carried(node)) {
-      if (node.inputs[input]!.shape[from] !== node.shape[to]) continue;
-      parent[find(first.get(node.inputs[input]!)! + from)] = find(first.get(node)! + to);
+      const operand = mustAt(node.inputs, input);
+      if (operand.shape[from] !== node.shape[to]) continue;
+      parent[find(mustGet(first, operand) + from)] = find(start + to);
     }
   }
-  const known = new Map<Node, readonly number[]>();
+  const classesOf = new Map<Node, readonly number[]>();
   return (node) => {
-    const found = known.get(node) ?? node.shape.map((_, i) => find(first.get(node)! + i));
-    known.set(node, found);
-    return found;
+    let classes = classesOf.get(node);
+    if (!classes) {
+      classes = node.shape.map((_, i) => find(mustGet(first, node) + i));
+      classesOf.set(node, classes);
+    }
+    return classes;
   };
 }
 
@@ -46,76 +57,47 @@ interface Edge {
   readonly to: number;
 }
 
+/** Ops whose every operand has the shape of the result, and is read where the result is written. */
+const ELEMENT_BY_ELEMENT: ReadonlySet<Op> = new Set<Op>([
+  ...(["neg", "exp", "log", "sqrt", "tanh", "erf", "abs", "sin", "cos", "sigmoid"] as const),
+  ...(["add", "sub", "mul", "div", "min", "max", "pow"] as const),
+  ...(["lt", "le", "eq", "and", "or", "not", "finite", "select", "cast", "threefry"] as const),
+]);
+
+const axesOf = (shape: Shape): number[] => shape.map((_, axis) => axis);
+
+/** Edges of an operand whose axes are, in their order, those axes of the result. */
+const along = (input: number, axes: readonly number[]): Edge[] => axes.map((to, from) => ({ input, from, to }));
+
 /** The axes that an op carries over. An op that is not listed carries none: that is always safe. */
 function carried(node: Node): Edge[] {
-  const along = (input: number, axes: readonly number[]): Edge[] => axes.map((to, from) => ({ input, from, to }));
+  if (ELEMENT_BY_ELEMENT.has(node.op)) return node.inputs.flatMap((_, input) => along(input, axesOf(node.shape)));
   switch (node.op) {
-    case "neg":
-    case "exp":
-    case "log":
-    case "sqrt":
-    case "tanh":
-    case "erf":
-    case "abs":
-    case "sin":
-    case "cos":
-    case "sigmoid":
-    case "add":
-    case "sub":
-    case "mul":
-    case "div":
-    case "min":
-    case "max":
-    case "pow":
-    case "lt":
-    case "le":
-    case "eq":
-    case "and":
-    case "or":
-    case "not":
-    case "finite":
-    case "select":
-    case "cast":
-    case "threefry":
-      return node.inputs.flatMap((_, input) =>
-        along(
-          input,
-          node.shape.map((__, axis) => axis),
-        ),
-      );
     case "broadcast":
       return along(0, node.attrs.axes);
     case "reshape":
       return unsplit(node.inputs[0].shape, node.shape);
     case "sum":
     case "reduce_max": {
-      const kept = node.inputs[0].shape.map((_, axis) => axis).filter((axis) => !node.attrs.axes.includes(axis));
+      const kept = axesOf(node.inputs[0].shape).filter((axis) => !node.attrs.axes.includes(axis));
       return kept.map((from, to) => ({ input: 0, from, to }));
     }
     case "contract":
       return throughProduct(node);
     // The index stands where the table's first axis was.
     case "gather":
-      return along(
-        1,
-        node.inputs[1].shape.map((_, axis) => axis),
-      );
+      return along(1, axesOf(node.inputs[1].shape));
     // Inside a matrix every entry depends on every other.
     case "sinkhorn":
     case "sinkhorn_vjp":
-      return node.inputs.flatMap((_, input) =>
-        along(
-          input,
-          node.shape.slice(0, -2).map((__, axis) => axis),
-        ),
-      );
+      return node.inputs.flatMap((_, input) => along(input, axesOf(node.shape).slice(0, -2)));
     default:
       return [];
   }
 }
 
 function throughProduct(node: NodeWith<"contract">): Edge[] {
-  const l = letters(node.attrs.spec)!;
+  const l = letters(node.attrs.spec);
   return [l.a, l.b].flatMap((term, input) =>
     [...term].flatMap((letter, from) => (l.out.includes(letter) ? [{ input, from, to: l.out.indexOf(letter) }] : [])),
   );
@@ -124,13 +106,13 @@ function throughProduct(node: NodeWith<"contract">): Edge[] {
 /** Axes that a reshape neither splits nor merges: as many values stand before them, and they are as long. */
 function unsplit(from: Shape, to: Shape): Edge[] {
   const starts = (shape: Shape): Map<number, number> => {
-    const found = new Map<number, number>();
+    const axes = new Map<number, number>();
     let before = 1;
     shape.forEach((size, axis) => {
-      if (size > 1) found.set(before, axis);
+      if (size > 1) axes.set(before, axis);
       before *= size;
     });
-    return found;
+    return axes;
   };
   const ends = starts(to);
   return [...starts(from)].flatMap(([before, axis]) => {

@@ -4,12 +4,14 @@
  * the n axis that the kernel vectorises is the last axis of the result, so operands are exchanged when that axis
  * belongs to the first. What is left of batch, m and n is the outer grid. Both matmul skeletons start from this record.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import type { Node, NodeWith, Shape } from "../../graph/node.js";
+import { letters } from "../../graph/ops/structure.js";
 import { sizeOf } from "../../graph/record.js";
 import { access, rowMajor, type Access } from "./views.js";
 
 /** One loop: its extent, its stride in each tensor (words), and which axes of the result it walks. */
-export interface Axis {
+export interface ProductAxis {
   readonly size: number;
   readonly a: number;
   readonly b: number;
@@ -21,36 +23,22 @@ export interface Axis {
 export interface Product {
   readonly a: Access;
   readonly b: Access;
-  readonly outer: readonly Axis[];
-  readonly m: Axis;
-  readonly n: Axis;
-  readonly k: readonly Axis[];
+  readonly outer: readonly ProductAxis[];
+  readonly m: ProductAxis;
+  readonly n: ProductAxis;
+  readonly k: readonly ProductAxis[];
 }
 
-/** The letters of a contraction "ab,bc->ac": those of the two operands and of the result. */
-export interface Spec {
-  readonly a: string;
-  readonly b: string;
-  readonly out: string;
-}
-
-/** Reads the text of a contraction. Throws for a text that is none. */
-export function parseSpec(spec: string): Spec {
-  const match = /^([^,]*),([^-]*)->(.*)$/.exec(spec);
-  if (!match) throw new Error(`schedule: malformed contraction ${spec}`);
-  return { a: match[1]!, b: match[2]!, out: match[3]! };
-}
-
-const NONE: Axis = { size: 1, a: 0, b: 0, out: [] };
+const NONE: ProductAxis = { size: 1, a: 0, b: 0, out: [] };
 
 /**
  * Reads a contraction as a matrix product. Throws where an operand is not in memory (`isBase`), since the partition
  * stores what a product reads.
  */
 export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => boolean): Product {
-  const spec = parseSpec(node.attrs.spec);
-  const last = lastLetter(spec.out, node.shape)!;
-  const exchanged = spec.a.includes(last) && !spec.b.includes(last);
+  const spec = letters(node.attrs.spec);
+  const last = lastLetter(spec.out, node.shape);
+  const exchanged = last !== undefined && spec.a.includes(last) && !spec.b.includes(last);
   const [first, second] = exchanged ? [node.inputs[1], node.inputs[0]] : [node.inputs[0], node.inputs[1]];
   const [lettersA, lettersB] = exchanged ? [spec.b, spec.a] : [spec.a, spec.b];
   const a = access(first, isBase);
@@ -58,21 +46,21 @@ export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => 
   if (!a || !b) throw new Error(`schedule: an operand of ${node.attrs.spec} is not in memory`);
 
   const outStrides = rowMajor(node.shape);
-  const axisOf = (letter: string): Axis & { readonly outStride: number } => {
+  const axisOf = (letter: string): ProductAxis & { readonly outStride: number } => {
     const inA = lettersA.indexOf(letter);
     const inB = lettersB.indexOf(letter);
     const out = spec.out.indexOf(letter);
-    const size = inA >= 0 ? first.shape[inA]! : second.shape[inB]!;
+    const size = inA >= 0 ? mustAt(first.shape, inA) : mustAt(second.shape, inB);
     return {
       size,
-      a: inA >= 0 ? a.strides[inA]! : 0,
-      b: inB >= 0 ? b.strides[inB]! : 0,
+      a: inA >= 0 ? mustAt(a.strides, inA) : 0,
+      b: inB >= 0 ? mustAt(b.strides, inB) : 0,
       out: out >= 0 ? [out] : [],
-      outStride: out >= 0 ? outStrides[out]! : 0,
+      outStride: out >= 0 ? mustAt(outStrides, out) : 0,
     };
   };
-  const classed = (letters: string, inA: boolean, inB: boolean): Axis[] =>
-    merge([...letters].filter((l) => lettersA.includes(l) === inA && lettersB.includes(l) === inB).map(axisOf));
+  const classed = (among: string, inA: boolean, inB: boolean): ProductAxis[] =>
+    merge([...among].filter((l) => lettersA.includes(l) === inA && lettersB.includes(l) === inB).map(axisOf));
 
   const batch = classed(spec.out, true, true);
   const rows = classed(spec.out, true, false);
@@ -91,15 +79,15 @@ export function readProduct(node: NodeWith<"contract">, isBase: (node: Node) => 
  * wherever they stand.
  */
 export function lastLetter(out: string, shape: Shape): string | undefined {
-  return [...out].reverse().find((_, i) => shape[out.length - 1 - i]! > 1) ?? out[out.length - 1];
+  return [...out].findLast((_, axis) => mustAt(shape, axis) > 1) ?? out[out.length - 1];
 }
 
 /**
  * Merges neighbours (x, y) with x = size(y) * y in every tensor. Axes of size 1 vanish: their coordinate is 0, and
  * their stride, which means nothing, must not become that of a neighbour.
  */
-function merge(axes: readonly (Axis & { readonly outStride: number })[]): Axis[] {
-  const merged: (Axis & { readonly outStride: number })[] = [];
+function merge(axes: readonly (ProductAxis & { readonly outStride: number })[]): ProductAxis[] {
+  const merged: (ProductAxis & { readonly outStride: number })[] = [];
   for (const axis of axes.filter(({ size }) => size > 1)) {
     const before = merged[merged.length - 1];
     const follows =
@@ -125,7 +113,7 @@ export const extentOfK = (product: Product): number => product.k.reduce((total, 
 
 /** The key of a product for `choices`: outer x m x n x k, and how its operands lie. */
 export function shapeOf({ outer, m, n, k: summed }: Product): string {
-  const total = (axes: readonly Axis[]): number => sizeOf(axes.map(({ size }) => size));
+  const total = (axes: readonly ProductAxis[]): number => sizeOf(axes.map(({ size }) => size));
   const layout = `${m.a === 1 ? "t" : "n"}${n.b === 1 ? "n" : "t"}`;
   return `${total(outer)}x${m.size}x${n.size}x${total(summed)}${layout}`;
 }

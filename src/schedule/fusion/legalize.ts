@@ -4,10 +4,11 @@
  * axis (nothing to vectorise over), or has few columns while the summed axis is contiguous (dot products, such as the
  * gradient of a mix). A reduction of a long vector to one number becomes two, so that more than one core works on it.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import type { Graph, Node, NodeWith, Op } from "../../graph/node.js";
 import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
-import { letters } from "../../graph/ops/structure.js";
+import { letters, type Letters } from "../../graph/ops/structure.js";
 import { expand } from "../../passes/expand.js";
 import { replace } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
@@ -47,9 +48,9 @@ function isTooWide(node: Node): boolean {
 
 /** The graph with what the skeletons take. It is made once for a graph, whatever the devices. */
 export function legalize(graph: Graph): Graph {
-  const known = legal.get(graph) ?? legalized(graph);
-  legal.set(graph, known);
-  return known;
+  const legalGraph = legal.get(graph) ?? legalized(graph);
+  legal.set(graph, legalGraph);
+  return legalGraph;
 }
 
 function legalized(graph: Graph): Graph {
@@ -66,9 +67,11 @@ function legalized(graph: Graph): Graph {
  */
 function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
   const x = node.inputs[0];
-  const row = x.shape.length === 1 ? rowOf(x.shape[0]!) : null;
+  const [length, ...otherAxes] = x.shape;
+  if (length === undefined || otherAxes.length > 0) return null;
+  const row = rowOf(length);
   if (row === null) return null;
-  const rows = b.reshape(x, [x.shape[0]! / row, row]);
+  const rows = b.reshape(x, [length / row, row]);
   return node.op === "sum" ? b.sum(b.sum(rows, [1]), [0]) : b.reduceMax(b.reduceMax(rows, [1]), [0]);
 }
 
@@ -80,13 +83,12 @@ function rowOf(size: number): number | null {
 }
 
 function isStarved(node: NodeWith<"contract">): boolean {
-  const l = letters(node.attrs.spec)!;
+  const l = letters(node.attrs.spec);
   const last = lastLetter(l.out, node.shape);
   if (last === undefined || (l.a.includes(last) && l.b.includes(last))) return true;
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
   if (summed.length === 0) return true;
-  const size = (letter: string): number =>
-    l.a.includes(letter) ? node.inputs[0].shape[l.a.indexOf(letter)]! : node.inputs[1].shape[l.b.indexOf(letter)]!;
+  const size = (letter: string): number => sizeOfLetter(node, l, letter);
   const [owner, other] = l.a.includes(last) ? [l.a, l.b] : [l.b, l.a];
   const columns = sizeOf([...l.out].filter((letter) => owner.includes(letter) && !other.includes(letter)).map(size));
   const rows = sizeOf([...l.out].filter((letter) => other.includes(letter) && !owner.includes(letter)).map(size));
@@ -97,31 +99,34 @@ function isStarved(node: NodeWith<"contract">): boolean {
   );
 }
 
+/** The size of the axis that a letter names, in whichever operand has it. */
+function sizeOfLetter({ inputs: [x, y] }: NodeWith<"contract">, { a, b }: Letters, letter: string): number {
+  return a.includes(letter) ? mustAt(x.shape, a.indexOf(letter)) : mustAt(y.shape, b.indexOf(letter));
+}
+
 /** The stride of a letter in an operand, in words; 0 when the operand repeats along it. */
 function strideOf(operand: Node, term: string, letter: string): number {
-  const found = access(operand, (node) => node.op !== "broadcast" && node.op !== "reshape");
-  return found?.strides[term.indexOf(letter)] ?? 0;
+  const stored = access(operand, (node) => node.op !== "broadcast" && node.op !== "reshape");
+  return stored?.strides[term.indexOf(letter)] ?? 0;
 }
 
 function multiplyAndSum(b: Builder, node: NodeWith<"contract">): Node {
-  const l = letters(node.attrs.spec)!;
+  const l = letters(node.attrs.spec);
   const summed = [...l.a].filter((letter) => !l.out.includes(letter));
-  const [x, y] = node.inputs as [Node, Node];
+  const [x, y] = node.inputs;
   // Neighbouring results are lanes when they are neighbours in memory; otherwise the summed axis is, and goes last.
   const last = lastLetter(l.out, node.shape);
   const columns = last !== undefined && (strideOf(x, l.a, last) === 1 || strideOf(y, l.b, last) === 1);
-  const all = columns ? [...summed, ...l.out] : [...l.out, ...summed];
-  const shape = all.map((letter) =>
-    l.a.includes(letter) ? x.shape[l.a.indexOf(letter)]! : y.shape[l.b.indexOf(letter)]!,
-  );
+  const order = columns ? [...summed, ...l.out] : [...l.out, ...summed];
+  const shape = order.map((letter) => sizeOfLetter(node, l, letter));
   const over = (operand: Node, term: string): Node =>
     b.broadcast(
       operand,
       shape,
-      [...term].map((letter) => all.indexOf(letter)),
+      [...term].map((letter) => order.indexOf(letter)),
     );
   return b.sum(
     b.mul(over(x, l.a), over(y, l.b)),
-    summed.map((letter) => all.indexOf(letter)),
+    summed.map((letter) => order.indexOf(letter)),
   );
 }

@@ -23,9 +23,6 @@ import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } f
 import { sameShape, sizeOf } from "../../graph/record.js";
 import { behindReshapes, isView, rangeOf } from "./views.js";
 
-export { isLeaf } from "./clusters.js";
-export type { Cluster, Partition } from "./clusters.js";
-
 /**
  * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
  * operands.

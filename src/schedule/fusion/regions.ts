@@ -229,7 +229,7 @@ const storedReads = (cluster: Cluster, parts: Partition): Node[] =>
 /** The axes of what the host feeds: data comes in tokens. */
 function tokenClasses(nodes: readonly Node[], classes: AxisClasses): number[] {
   const inputs = nodes.filter((node) => node.op === "input");
-  return [...new Set(inputs.flatMap((node) => classes(node).filter((_, axis) => node.shape[axis]! > 1)))];
+  return [...new Set(inputs.flatMap((node) => classes(node).filter((_, axis) => mustAt(node.shape, axis) > 1)))];
 }
 
 const count = (classes: readonly number[], wanted: number): number => classes.filter((c) => c === wanted).length;
@@ -273,7 +273,7 @@ function removes(node: Node, token: number, classes: AxisClasses): boolean {
   if (node.op === "sum" || node.op === "reduce_max")
     return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
   if (node.op !== "contract") return false;
-  const l = letters(node.attrs.spec)!;
+  const l = letters(node.attrs.spec);
   return (
     [...l.a].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[0])[axis] === token) ||
     [...l.b].some((letter, axis) => !l.out.includes(letter) && classes(node.inputs[1])[axis] === token)
@@ -297,14 +297,12 @@ export function weightsOf(
   node: NodeWith<"contract">,
   hasTokens: (node: Node) => boolean,
 ): { readonly operand: 0 | 1; readonly columns: number; readonly terms: number } | null {
-  const l = letters(node.attrs.spec)!;
-  const [x, y] = node.inputs as [Node, Node];
+  const l = letters(node.attrs.spec);
+  const [x, y] = node.inputs;
   if (hasTokens(x) && hasTokens(y)) return null;
   const operand = hasTokens(x) ? 1 : 0;
-  const term = operand === 1 ? l.b : l.a;
-  const size = (wanted: boolean): number =>
-    sizeOf(
-      [...term].flatMap((letter, i) => (l.out.includes(letter) === wanted ? [node.inputs[operand]!.shape[i]!] : [])),
-    );
+  const [term, { shape }] = operand === 1 ? [l.b, y] : [l.a, x];
+  const size = (inResult: boolean): number =>
+    sizeOf(shape.filter((_, axis) => l.out.includes(mustAt(term, axis)) === inResult));
   return { operand, columns: size(true), terms: size(false) };
 }

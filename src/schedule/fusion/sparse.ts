@@ -1,8 +1,9 @@
 /** Finds sums whose terms are almost all zero, which `scatter.ts` computes from the others alone. */
 import { sizeOf } from "../../graph/record.js";
+import { mustAt } from "../../../runtime/lookup.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
-import type { Cluster } from "./partition.js";
+import type { Cluster } from "./clusters.js";
 
 /** A sum that is a scatter: row `index[i]` of the result is the sum of all `values[i]`, [tokens, columns]. */
 export interface Scatter {
@@ -20,6 +21,7 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
   const sums = [...cluster.members].filter(({ op }) => op === "sum" || op === "reduce_max");
   const [sum] = sums;
   if (
+    !root ||
     !sum ||
     sum.op !== "sum" ||
     sums.length > 1 ||
@@ -30,9 +32,9 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
   if (
     root !== sum &&
     !(
-      root!.op === "add" &&
-      root!.inputs.includes(sum) &&
-      root!.inputs.every((input) => input === sum || cluster.reads.has(input))
+      root.op === "add" &&
+      root.inputs.includes(sum) &&
+      root.inputs.every((input) => input === sum || cluster.reads.has(input))
     )
   )
     return null;
@@ -46,13 +48,13 @@ export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Sca
     return null;
   const tokens = sum.attrs.axes;
   const fits =
-    isTable(tokens, sum.shape[1]!, lanes) &&
+    isTable(tokens, mustAt(sum.shape, 1), lanes) &&
     chosen.attrs.axes.every((axis, i) => axis === tokens[i]) &&
     values.attrs.axes.every((axis, i) => axis === i + 1);
   return fits &&
-    sizeOf(chosen.inputs[0].shape) === sizeOf(tokens.map((axis) => cluster.shape[axis]!)) &&
+    sizeOf(chosen.inputs[0].shape) === sizeOf(tokens.map((axis) => mustAt(cluster.shape, axis))) &&
     sizeOf(values.inputs[0].shape) === sizeOf(cluster.shape.slice(1))
-    ? { sum, root: root!, index: chosen.inputs[0], values: values.inputs[0] }
+    ? { sum, root, index: chosen.inputs[0], values: values.inputs[0] }
     : null;
 }
 

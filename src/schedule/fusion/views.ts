@@ -4,6 +4,7 @@
  * A reshape that would need a copy (its axes straddle the strides behind it) has no answer, and the partition stores it
  * instead.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import type { Graph, Node, Shape } from "../../graph/node.js";
 
 /** Reads of a node are reads of `base` at sum(coordinate[i] * strides[i]), in words. */
@@ -15,11 +16,10 @@ export interface Access {
 /** The strides of a dense tensor in row-major order, in elements. */
 export function rowMajor(shape: Shape): number[] {
   const strides = new Array<number>(shape.length).fill(0);
-  let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
+  shape.reduceRight((stride, size, axis) => {
     strides[axis] = stride;
-    stride *= shape[axis]!;
-  }
+    return stride * size;
+  }, 1);
   return strides;
 }
 
@@ -28,7 +28,7 @@ export const isView = (node: Node): boolean => node.op === "broadcast" || node.o
 
 /** The strides of `shape` over memory laid out as (`from`, `strides`), or null when that needs a copy. */
 export function reshapeStrides(from: Shape, strides: readonly number[], shape: Shape): number[] | null {
-  const source = from.map((size, i) => ({ size, stride: strides[i]! })).filter((axis) => axis.size !== 1);
+  const source = from.map((size, i) => ({ size, stride: mustAt(strides, i) })).filter((axis) => axis.size !== 1);
   const result = new Array<number>(shape.length).fill(0);
   let at = 0;
   for (let i = 0; i < shape.length;) {
@@ -36,7 +36,7 @@ export function reshapeStrides(from: Shape, strides: readonly number[], shape: S
       i++;
       continue;
     }
-    let wanted = shape[i]!;
+    let wanted = mustAt(shape, i);
     let last = i;
     let got = source[at]?.size ?? 1;
     let end = at;
@@ -51,12 +51,13 @@ export function reshapeStrides(from: Shape, strides: readonly number[], shape: S
       if (Number.isNaN(wanted) || Number.isNaN(got)) return null;
     }
     for (let j = at; j < end; j++) {
-      if (source[j]!.stride !== source[j + 1]!.stride * source[j + 1]!.size) return null;
+      const inner = mustAt(source, j + 1);
+      if (mustAt(source, j).stride !== inner.stride * inner.size) return null;
     }
-    let stride = source[end]!.stride;
+    let { stride } = mustAt(source, end);
     for (let j = last; j >= i; j--) {
       result[j] = stride;
-      stride *= shape[j]!;
+      stride *= mustAt(shape, j);
     }
     at = end + 1;
     i = last + 1;
@@ -75,7 +76,7 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
     if (!inner) return null;
     const strides = new Array<number>(node.shape.length).fill(0);
     node.attrs.axes.forEach((axis, i) => {
-      strides[axis] = node.inputs[0].shape[i] === 1 ? 0 : inner.strides[i]!;
+      strides[axis] = node.inputs[0].shape[i] === 1 ? 0 : mustAt(inner.strides, i);
     });
     return { base: inner.base, strides };
   }

@@ -9,7 +9,7 @@
  * before its epoch. Light kernels wait until they are needed, so that those of one kind, made layer by layer, meet:
  * gradients of a connection's scalars, which nobody reads before the update.
  */
-import { mustAt } from "../../../runtime/lookup.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { COPIES } from "../../../runtime/plan.js";
 import type { Graph } from "../../graph/node.js";
 import { namesOf } from "../../graph/text.js";
@@ -54,37 +54,41 @@ export interface Due {
 }
 
 /** One dispatch: a kernel, and the places of each of its copies. */
-export interface Batch {
+export interface KernelBatch {
   readonly bound: Bound;
   readonly copies: readonly (readonly Place[])[];
   readonly members: readonly Due[];
 }
 
 /** The dispatches of an entry, in an order in which they can run: what waits for nothing runs together. */
-export function batch(dues: readonly Due[], spanOf: (place: Place) => PlaceSpan): Batch[] {
+export function batch(dues: readonly Due[], spanOf: (place: Place) => PlaceSpan): KernelBatch[] {
   const touches = (due: Due): Touch[] => touchesOf(due, spanOf);
   const copies = gather(
     late(dues, touches),
     touches,
     ({ epoch }) => epoch,
-    (members, { bound }) => members.length < COPIES && members[0]!.bound.kernel === bound.kernel,
+    (members, { bound }) => members.length < COPIES && mustAt(members, 0).bound.kernel === bound.kernel,
   );
   const joined = gather(
     copies,
     (members) => members.flatMap(touches),
-    (members) => members[0]!.epoch,
+    (members) => mustAt(members, 0).epoch,
     (groups, members) => {
-      const [first, one] = [groups[0]![0]!, members[0]!];
+      const [first, newcomer] = [onlyOf(mustAt(groups, 0)), onlyOf(members)];
       return (
         groups.length < MOST &&
-        first.bound.kernel.workgroup === one.bound.kernel.workgroup &&
-        [groups[0]!, members].every((own) => own.length === 1 && isSmall(own[0]!.bound))
+        first !== null &&
+        newcomer !== null &&
+        first.kernel.workgroup === newcomer.kernel.workgroup &&
+        isSmall(first) &&
+        isSmall(newcomer)
       );
     },
   );
-  return joined.map((groups): Batch => {
-    const [members] = groups as [Due[]];
-    const bound = groups.length === 1 ? members[0]!.bound : together(groups.map(([only]) => only!.bound));
+  return joined.map((groups): KernelBatch => {
+    const members = mustAt(groups, 0);
+    const bounds = groups.map((copiesOfOne) => mustAt(copiesOfOne, 0).bound);
+    const bound = groups.length === 1 ? mustAt(bounds, 0) : together(bounds);
     return {
       bound,
       copies: groups.length === 1 ? members.map(({ bound: { places } }) => places) : [bound.places],
@@ -94,7 +98,7 @@ export function batch(dues: readonly Due[], spanOf: (place: Place) => PlaceSpan)
 }
 
 /** Batches as text: of each what runs, and how often, by the names that the graph's text gives the nodes. */
-export function printBatches(graph: Graph, batches: readonly Batch[]): string {
+export function printBatches(graph: Graph, batches: readonly KernelBatch[]): string {
   const name = namesOf(graph);
   const stored = ({ bound, region }: Due): string =>
     region ? region.clusters.flatMap(({ roots }) => roots.map(name)).join(" ") : bound.kernel.name;
@@ -105,6 +109,9 @@ export function printBatches(graph: Graph, batches: readonly Batch[]): string {
   );
   return [`dispatches of ${graph.name} {`, ...lines, "}"].join("\n");
 }
+
+/** The kernel of members that are one; null when it is to run several times. */
+const onlyOf = (members: readonly Due[]): Bound | null => (members.length === 1 ? mustAt(members, 0).bound : null);
 
 const isSmall = ({ kernel, flops }: Bound): boolean =>
   flops <= SMALL && kernel.body.every(({ kind }) => kind !== "shared" && kind !== "barrier");
@@ -127,24 +134,24 @@ const touchesOf = ({ bound: { kernel, places } }: Due, spanOf: (place: Place) =>
 
 /** The same kernels, the light ones right before the first that has to come after them. */
 function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Due[] {
-  const own = dues.map(touches);
-  const largest = own.flat().reduce((most, { from, to }) => Math.max(most, to - from), 0);
+  const touched = dues.map(touches);
+  const largest = touched.flat().reduce((most, { from, to }) => Math.max(most, to - from), 0);
   const record = createRecord();
-  const needs = own.map((list, i) => {
+  const needs = touched.map((list, i) => {
     const before = record.before(list);
     record.add(list, i);
     return before;
   });
-  const done: number[] = [];
+  const order: number[] = [];
   const waiting = new Set<number>();
   let held = 0;
   const release = (i: number): void => {
     if (!waiting.delete(i)) return;
-    held -= wordsOf(own[i]!);
-    needs[i]!.forEach(release);
-    done.push(i);
+    held -= wordsOf(mustAt(touched, i));
+    mustAt(needs, i).forEach(release);
+    order.push(i);
   };
-  own.forEach((list, i) => {
+  touched.forEach((list, i) => {
     const words = wordsOf(list);
     if (words <= LIGHT * largest) {
       waiting.add(i);
@@ -152,11 +159,11 @@ function late(dues: readonly Due[], touches: (due: Due) => readonly Touch[]): Du
       if (held > HELD * largest) waiting.forEach(release);
       return;
     }
-    needs[i]!.forEach(release);
-    done.push(i);
+    mustAt(needs, i).forEach(release);
+    order.push(i);
   });
   waiting.forEach(release);
-  return done.map((i) => dues[i]!);
+  return order.map((i) => mustAt(dues, i));
 }
 
 /** Who touched what: answers which of the earlier ones have to run before a newcomer. */
@@ -205,10 +212,10 @@ function gather<T>(
     const own = touches(item);
     const epoch = epochOf(item);
     if (!began.has(epoch)) began.set(epoch, groups.length);
-    const earliest = Math.max(began.get(epoch)!, ...[...record.before(own)].map((group) => group + 1));
+    const earliest = Math.max(mustGet(began, epoch), ...[...record.before(own)].map((group) => group + 1));
     let at = groups.length - 1;
-    while (at >= earliest && !takes(groups[at]!, item)) at--;
-    if (at >= earliest) groups[at]!.push(item);
+    while (at >= earliest && !takes(mustAt(groups, at), item)) at--;
+    if (at >= earliest) mustAt(groups, at).push(item);
     else {
       at = groups.length;
       groups.push([item]);
@@ -221,20 +228,16 @@ function gather<T>(
 /** One kernel whose groups are those of all members. */
 function together(members: readonly Bound[]): Bound {
   const places = [...new Set(members.flatMap((member) => member.places))];
-  const used = places.map((place) =>
-    members.flatMap((member) => member.kernel.buffers.filter((_, i) => member.places[i] === place)),
-  );
   const buffers = places.map((place, i): Buffer => {
-    const [reads, writes] = [
-      used[i]!.some(({ access }) => access !== "write"),
-      used[i]!.some(({ access }) => access !== "read"),
-    ];
+    const uses = members.flatMap((member) => member.kernel.buffers.filter((_, b) => member.places[b] === place));
+    const reads = uses.some(({ access }) => access !== "write");
+    const writes = uses.some(({ access }) => access !== "read");
     return { name: `b${i}`, pool: place.pool, access: reads && writes ? "read_write" : writes ? "write" : "read" };
   });
   const group = k.ref("group", k.INDEX);
   let start = 0;
   const branches = members.map(({ kernel, places: own }, i) => {
-    const names = new Map(kernel.buffers.map(({ name }, b) => [name, `b${places.indexOf(own[b]!)}`]));
+    const names = new Map(kernel.buffers.map(({ name }, b) => [name, `b${places.indexOf(mustAt(own, b))}`]));
     const member = `member${i}`;
     const body: Stmt[] = [
       k.letS(member, k.sub(group, k.idx(start))),
@@ -247,9 +250,9 @@ function together(members: readonly Bound[]): Bound {
     (rest, { end, body: own }) => (rest.length ? [k.ifS(k.lt(group, k.idx(end)), own, rest)] : own),
     [],
   );
-  const first = members[0]!.kernel;
+  const { workgroup } = mustAt(members, 0).kernel;
   const name = [...new Set(members.map((member) => member.kernel.name))].join("+");
-  const kernel: Kernel = { name, groups: start, workgroup: first.workgroup, buffers, body };
+  const kernel: Kernel = { name, groups: start, workgroup, buffers, body };
   return {
     kernel,
     places,

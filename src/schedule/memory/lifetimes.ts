@@ -4,6 +4,7 @@
  * 2020). A range may be cut into segments with lifetimes of their own, as the gradients of a pack are: until one is
  * stored, others may use its words. Ranges start at multiples of 64 words, which is the offset alignment of WebGPU.
  */
+import { mustAt } from "../../../runtime/lookup.js";
 import { SLOT, wholeSlots } from "../../graph/packing.js";
 
 /** A part of a range that lives from one position of the schedule to another. */
@@ -24,7 +25,7 @@ export interface Range {
 }
 
 /** One use of some words of a range, at a position in the schedule. */
-export interface Use {
+export interface RangeUse {
   readonly at: number;
   readonly words: number;
   readonly position: number;
@@ -37,7 +38,7 @@ export interface Layout {
 }
 
 /** Cuts a range where its uses begin and end; a segment lives from the first use that touches it to the last. */
-export function rangeOfUses(words: number, uses: readonly Use[]): Range {
+export function rangeOfUses(words: number, uses: readonly RangeUse[]): Range {
   const size = wholeSlots(words);
   const spans = uses.map(({ at, words: used, position }) => ({
     from: Math.floor(at / SLOT) * SLOT,
@@ -46,7 +47,7 @@ export function rangeOfUses(words: number, uses: readonly Use[]): Range {
   }));
   const cuts = [...new Set([0, size, ...spans.flatMap(({ from, to }) => [from, to])])].sort((a, b) => a - b);
   const segments = cuts.slice(1).map((end, i): Segment => {
-    const at = cuts[i]!;
+    const at = mustAt(cuts, i);
     const touching = spans.filter(({ from, to }) => from < end && at < to).map(({ position }) => position);
     return {
       at,
@@ -63,12 +64,11 @@ export function rangeOfUses(words: number, uses: readonly Use[]): Range {
  */
 export function layOut(ranges: readonly Range[]): Layout {
   const offsets = new Array<number>(ranges.length).fill(0);
-  const order = ranges.map((_, i) => i).sort((a, b) => ranges[b]!.words - ranges[a]!.words || a - b);
+  const order = Array.from(ranges.entries()).sort(([i, a], [j, b]) => b.words - a.words || i - j);
   /** Placed segments in order of offset. */
   const placed: { readonly offset: number; readonly end: number; readonly from: number; readonly to: number }[] = [];
   let words = 0;
-  for (const i of order) {
-    const { segments } = ranges[i]!;
+  for (const [i, { segments }] of order) {
     let offset = 0;
     for (let before = -1; before !== offset;) {
       before = offset;

@@ -5,7 +5,7 @@
  */
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { wordBytes, type PoolName } from "../../../runtime/plan.js";
-import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type Use } from "./lifetimes.js";
+import { layOut, layOutInOrder, mostAtOnce, rangeOfUses, type RangeUse } from "./lifetimes.js";
 import { inWhole, wholeOf, type Located, type Offsets } from "./places.js";
 
 /** A dispatch whose places have no offsets yet: the number of its kernel, and the places of all its copies. */
@@ -49,7 +49,7 @@ const TEMPORARY = ["work", "half", "ints", "out"] as const satisfies readonly Te
 
 /** Plans the temporary pools of one entry. */
 export function planOffsets({ runs, ranges: all, fed, kept, streams, reuse }: Unplanned): Planned {
-  const uses = new Map<Located, Use[]>(all.map((range) => [range, []]));
+  const uses = new Map<Located, RangeUse[]>(all.map((range) => [range, []]));
   for (const [position, { places }] of runs.entries()) {
     for (const place of places)
       mustGet(uses, wholeOf(place)).push({ at: inWhole(place), words: place.words, position });
@@ -60,7 +60,7 @@ export function planOffsets({ runs, ranges: all, fed, kept, streams, reuse }: Un
   for (const pool of TEMPORARY) {
     const planned = all.filter((range) => range.pool === pool && range.offset === null);
     const ranges = planned.map((range) => {
-      const whole = (position: number): Use => ({ at: 0, words: range.words, position });
+      const whole = (position: number): RangeUse => ({ at: 0, words: range.words, position });
       return rangeOfUses(range.words, [
         ...mustGet(uses, range),
         ...(fed.has(range) ? [whole(-1)] : []),

@@ -13,7 +13,7 @@ import { isLeaf, isState, type Partition } from "../fusion/clusters.js";
 import { countUses, reachable } from "../fusion/inline.js";
 import { basesOf } from "../fusion/verify.js";
 import { behindReshapes, rangeOf } from "../fusion/views.js";
-import type { Batch, Due } from "./batch.js";
+import type { KernelBatch, Due } from "./batch.js";
 import { showsPadding } from "./packs.js";
 import { resultPlace } from "./placement.js";
 import { startOf, type Located, type Offsets } from "./places.js";
@@ -21,7 +21,7 @@ import type { PlacedEntry } from "./verify.js";
 
 /** An entry whose dispatches are to be run on paper. */
 export interface Dispatched extends PlacedEntry {
-  readonly batches: readonly Batch[];
+  readonly batches: readonly KernelBatch[];
   readonly offsets: Offsets;
 }
 
@@ -181,7 +181,7 @@ function missing(paper: Paper, memory: Memory, node: Node, { pool, from }: Touch
 }
 
 /** Runs one dispatch: all that it reads must be there before, and no member may touch what another writes. */
-function dispatch(paper: Paper, memory: Memory, { members }: Batch): string[] {
+function dispatch(paper: Paper, memory: Memory, { members }: KernelBatch): string[] {
   const each = members.map((member) => touchedBy(paper, member));
   const wrong = each.flatMap(({ reads }) =>
     reads.flatMap((range) => (range.node && missing(paper, memory, range.node, range)) ?? []),

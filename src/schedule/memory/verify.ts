@@ -13,7 +13,7 @@ import { countUses, reachable } from "../fusion/inline.js";
 import type { Arrangement } from "../fusion/regions.js";
 import { basesOf, type Naming } from "../fusion/verify.js";
 import { behindReshapes, rangeOf } from "../fusion/views.js";
-import { conflicts, type Batch, type Due, type PlaceSpan } from "./batch.js";
+import { conflicts, type KernelBatch, type Due, type PlaceSpan } from "./batch.js";
 import { readsPointwise, type State } from "./inplace.js";
 import { paddingOf, showsPadding } from "./packs.js";
 import type { Placement } from "./placement.js";
@@ -158,7 +158,7 @@ function wrongUpdates({ graph, arrangement, placement, state }: PlacedEntry, nam
 export function verifyBatches(
   graph: Graph,
   dues: readonly Due[],
-  batches: readonly Batch[],
+  batches: readonly KernelBatch[],
   spanOf: (place: Place) => PlaceSpan,
 ): readonly string[] {
   const name = namesOf(graph);

@@ -6,10 +6,10 @@ import type { NodeWith } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Axis } from "../fusion/contraction.js";
+import type { ProductAxis } from "../fusion/contraction.js";
 import { constant, type Coord, type Emitter } from "../emit/emit.js";
 import type { Workbench } from "../emit/kernelize.js";
-import type { Cluster } from "../fusion/partition.js";
+import type { Cluster } from "../fusion/clusters.js";
 import { rowMajor } from "../fusion/views.js";
 import { storeRoots } from "./rows.js";
 
@@ -22,7 +22,7 @@ export interface ClusterProduct {
 
 /** A position along one loop of a product. */
 export interface LoopPosition {
-  readonly axis: Axis;
+  readonly axis: ProductAxis;
   readonly at: Coord;
 }
 
@@ -88,6 +88,6 @@ function storePlain({ bench, node }: ClusterProduct, loops: readonly LoopPositio
 }
 
 /** Whether a vector along merged axes stays in the last one: when that holds whole vectors. */
-const keepsLanes = (node: ClusterProduct["node"], axis: Axis): boolean =>
+const keepsLanes = (node: ClusterProduct["node"], axis: ProductAxis): boolean =>
   axis.out.filter((out) => mustAt(node.shape, out) > 1).length <= 1 ||
   mustAt(node.shape, mustAt(axis.out, axis.out.length - 1)) % 4 === 0;

@@ -22,7 +22,8 @@ import { mustAt } from "../../../runtime/lookup.js";
 import { chosen } from "../emit/choices.js";
 import { constant, type Coord, type Reducing } from "../emit/emit.js";
 import { kernelize, type Bound, type KernelRequest, type Places, type Workbench } from "../emit/kernelize.js";
-import { without, type Cluster } from "../fusion/partition.js";
+import type { Cluster } from "../fusion/clusters.js";
+import { without } from "../fusion/partition.js";
 import { scatter } from "./scatter.js";
 import { scatterOf } from "../fusion/sparse.js";
 

@@ -18,7 +18,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import { inLanes, type Coord } from "../emit/coords.js";
 import type { Emitter } from "../emit/emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "../emit/kernelize.js";
-import type { Cluster } from "../fusion/partition.js";
+import type { Cluster } from "../fusion/clusters.js";
 import { behindReshapes } from "../fusion/views.js";
 import { anchorOf } from "./anchor.js";
 import { createProjection, type Projection, type SinkhornNode } from "./projection.js";

@@ -18,7 +18,7 @@ import { shapeOf, type Attention, type BackwardOperands, type ForwardOperands, t
 import { chosen } from "../../emit/choices.js";
 import type { Coord, Emitter } from "../../emit/emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { access, rowMajor } from "../../fusion/views.js";
 
 type Anchor = NodeWith<"attention"> | NodeWith<"attention_lse"> | NodeWith<"attention_vjp">;

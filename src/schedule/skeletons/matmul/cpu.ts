@@ -14,7 +14,7 @@ import type { Choice } from "../../emit/choices.js";
 import { extentOfK, shapeOf, type Product } from "../../fusion/contraction.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { sizesOf, stridesOf } from "./axes.js";
 import { packA, packB } from "./cpu-panels.js";
 import { finishDeferred, sumBlock } from "./cpu-registers.js";

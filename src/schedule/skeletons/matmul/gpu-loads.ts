@@ -6,7 +6,7 @@ import * as k from "../../../kernel/build.js";
 import { F32 } from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import type { Axis, Product } from "../../fusion/contraction.js";
+import type { ProductAxis, Product } from "../../fusion/contraction.js";
 import { inLanes, type Coord } from "../../emit/coords.js";
 import { stridesOf } from "./axes.js";
 import type { GpuMatmul, RegisterTile } from "./gpu-tile.js";
@@ -20,7 +20,7 @@ export type TurnLoads = (kk: readonly Coord[], step: number) => (position: numbe
 const VECTOR: Type = { of: "f32", lanes: 4 };
 
 /** The axes that are summed, without those of one element. */
-export const summedAxes = (product: Product): Axis[] => product.k.filter(({ size }) => size > 1);
+export const summedAxes = (product: Product): ProductAxis[] => product.k.filter(({ size }) => size > 1);
 
 /** Loads of A for one turn: of row r and step s. */
 export function rowsOfA({ bench, product, lanes, height }: GpuMatmul, { outer, row }: RegisterTile): TurnLoads {

@@ -7,7 +7,7 @@ import * as k from "../../../kernel/build.js";
 import { F32 } from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { extentOfK, type Axis } from "../../fusion/contraction.js";
+import { extentOfK, type ProductAxis } from "../../fusion/contraction.js";
 import type { Coord } from "../../emit/emit.js";
 import { sizesOf, stridesOf } from "./axes.js";
 import { multiply, storeTile, tileAt, type GpuMatmul } from "./gpu-tile.js";
@@ -25,7 +25,7 @@ interface SharedTile {
   readonly extent: number;
   /** The first position of the tile along the operand's own axis (m of A, n of B), and that axis. */
   readonly start: Coord;
-  readonly axis: Axis;
+  readonly axis: ProductAxis;
   /** Where the operand of this outer position begins. */
   readonly base: Expr;
 }

@@ -21,7 +21,7 @@ import type { Expr } from "../../../kernel/ir.js";
 import { shapeOf, type Product } from "../../fusion/contraction.js";
 import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { sizesOf } from "./axes.js";
 import { columnsOfB, rowsOfA, summedAxes } from "./gpu-loads.js";
 import { sharedTiles } from "./gpu-shared.js";

@@ -8,7 +8,7 @@ import { readProduct } from "../../fusion/contraction.js";
 import { kernelize, type Bound, type Places } from "../../emit/kernelize.js";
 import { matmulCpu } from "./cpu.js";
 import { matmulGpu } from "./gpu.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { anchorOf } from "../anchor.js";
 
 /** The kernel of a cluster whose anchor is a matrix product. */

@@ -7,8 +7,8 @@
 import type { Node } from "../../../graph/node.js";
 import { sameShape } from "../../../graph/record.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { parseSpec } from "../../fusion/contraction.js";
-import type { Cluster } from "../../fusion/partition.js";
+import { letters } from "../../../graph/ops/structure.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import type { Region } from "../../fusion/regions.js";
 import { isView } from "../../fusion/views.js";
 import { SPELT_OUT, type ProductStage, type RegionStage } from "./stages.js";
@@ -129,7 +129,7 @@ const isLink = ({ clusters: [cluster, ...others], columns }: ProductStage): bool
 
 /** The axes of a product's result that are columns, in the order of its weights. */
 function columnsOf({ clusters: [cluster], operand }: ProductStage): number[] {
-  const { a, b, out } = parseSpec(anchorOf(cluster, "contract").attrs.spec);
+  const { a, b, out } = letters(anchorOf(cluster, "contract").attrs.spec);
   return [...(operand === 0 ? a : b)].flatMap((letter) => (out.includes(letter) ? [out.indexOf(letter)] : []));
 }
 

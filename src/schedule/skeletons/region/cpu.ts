@@ -27,7 +27,7 @@ import { chosen, type Choice } from "../../emit/choices.js";
 import { constant, inLanes, type Coord } from "../../emit/coords.js";
 import type { ReductionAt } from "../../emit/emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { stagesOf, type RegionStage } from "./stages.js";
 import type { Region } from "../../fusion/regions.js";
 import { byLevel, lanes, storeRoots, sumsOf, waits } from "../rows.js";

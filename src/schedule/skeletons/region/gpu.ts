@@ -23,7 +23,7 @@ import { madeAt, planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
 import { constant, type Coord } from "../../emit/coords.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import type { Region } from "../../fusion/regions.js";
 import { createProjection, type Projection } from "../projection.js";
 import { stagesOf, type RegionStage } from "./stages.js";

@@ -9,8 +9,8 @@ import type { Node, NodeWith } from "../../../graph/node.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Places } from "../../emit/kernelize.js";
 import type { AxisClasses } from "../../fusion/axes.js";
-import { parseSpec } from "../../fusion/contraction.js";
-import type { Cluster } from "../../fusion/partition.js";
+import { letters } from "../../../graph/ops/structure.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { weightsOf, type Region } from "../../fusion/regions.js";
 import { sameShape, sizeOf } from "../../../graph/record.js";
 import { access, behindViews } from "../../fusion/views.js";
@@ -134,7 +134,7 @@ function readerToJoin(staging: Staging, cluster: Cluster): Cluster | null {
 
 /** The extents of the sum of a product. */
 export function termsOf(node: NodeWith<"contract">): number[] {
-  const { a, out } = parseSpec(node.attrs.spec);
+  const { a, out } = letters(node.attrs.spec);
   const left = node.inputs[0];
   return [...a].flatMap((letter, axis) => (out.includes(letter) ? [] : [mustAt(left.shape, axis)]));
 }
@@ -144,7 +144,7 @@ export function termsOf(node: NodeWith<"contract">): number[] {
  * by it.
  */
 function hasPlainRows(node: NodeWith<"contract">, operand: 0 | 1, tokens: readonly number[]): boolean {
-  const { a, b, out } = parseSpec(node.attrs.spec);
+  const { a, b, out } = letters(node.attrs.spec);
   const [weights, streams] = operand === 0 ? [a, b] : [b, a];
   return (
     [...streams].every((letter, axis) => tokens.includes(axis) || !out.includes(letter)) &&
@@ -153,7 +153,7 @@ function hasPlainRows(node: NodeWith<"contract">, operand: 0 | 1, tokens: readon
 }
 
 function isWide(node: NodeWith<"contract">, places: Places): boolean {
-  const { a, b, out } = parseSpec(node.attrs.spec);
+  const { a, b, out } = letters(node.attrs.spec);
   const last = mustAt(out, out.length - 1);
   return [a, b].some((term, i) => {
     const axis = term.indexOf(last);
@@ -169,7 +169,7 @@ function sharesWalk(stage: ProductStage, cluster: Cluster, anchor: NodeWith<"con
   if (operand !== stage.operand || stageAnchor.inputs[1 - operand] !== anchor.inputs[1 - operand]) return false;
   if (stage.clusters.some(({ roots }) => roots.some((root) => cluster.reads.has(root)))) return false;
   const summed = (node: NodeWith<"contract">): number[] => {
-    const { a, b, out } = parseSpec(node.attrs.spec);
+    const { a, b, out } = letters(node.attrs.spec);
     return [...(operand === 0 ? b : a)].flatMap((letter, i) => (out.includes(letter) ? [] : [i]));
   };
   return sameShape(summed(stageAnchor), summed(anchor));

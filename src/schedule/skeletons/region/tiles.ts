@@ -7,7 +7,7 @@ import { constant, type Coord } from "../../emit/coords.js";
 import { unflatten } from "../../emit/reductions.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { AxisClasses } from "../../fusion/axes.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import type { Region } from "../../fusion/regions.js";
 import { sizeOf } from "../../../graph/record.js";
 import { rowMajor } from "../../fusion/views.js";

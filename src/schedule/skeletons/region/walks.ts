@@ -8,7 +8,7 @@ import { mustAt } from "../../../../runtime/lookup.js";
 import type { Coord } from "../../emit/coords.js";
 import type { Reducing, ReductionAt } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import type { Cluster } from "../../fusion/partition.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { byLevel, storeRoots, sumsOf } from "../rows.js";
 import { termsOf, type RegionStage } from "./stages.js";
 import { positions, tokenRows, type RegionTokens, type TokenRows } from "./tiles.js";

@@ -11,8 +11,8 @@ import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
-import { parseSpec } from "../../fusion/contraction.js";
-import type { Cluster } from "../../fusion/partition.js";
+import { letters } from "../../../graph/ops/structure.js";
+import type { Cluster } from "../../fusion/clusters.js";
 import { rowMajor } from "../../fusion/views.js";
 import { transpose } from "../transpose.js";
 import { SPELT_OUT, type ProductStage } from "./stages.js";
@@ -46,7 +46,7 @@ export interface WeightedProduct {
 /** Reads the product of a cluster; `operand` is the one with weights. */
 export function readWeighted(cluster: Cluster, operand: 0 | 1): WeightedProduct {
   const node = anchorOf(cluster, "contract");
-  const { a, b, out } = parseSpec(node.attrs.spec);
+  const { a, b, out } = letters(node.attrs.spec);
   const [weightLetters, streamLetters] = operand === 0 ? [a, b] : [b, a];
   const weights = node.inputs[operand];
   const columns = [...weightLetters].filter((letter) => out.includes(letter));
