@@ -1,14 +1,25 @@
 /** mhc bisect: which optimization makes a device compute other losses than the page says. */
 import { Command } from "commander";
-import type { DeviceName } from "../../runtime/device.js";
+import type { Source } from "../../runtime/data.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
 import { load } from "../../runtime/index.js";
-import type { CompileOptions, Compiled, Optimization } from "../compile/compile.js";
+import type { Plan } from "../../runtime/plan.js";
+import type { CompileOptions } from "../compile/compile.js";
 import { OPTIMIZATIONS, optimizationNames } from "../compile/optimizations.js";
 import type { Trial, Verdict } from "../tools/bisect.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
-import { openProject, profiled, readFacts, report, trainable, type SpecOptions } from "./project.js";
+import {
+  mustCompile,
+  openProject,
+  profiled,
+  readFacts,
+  report,
+  trainable,
+  type Project,
+  type SpecOptions,
+} from "./project.js";
 import { choicesFor } from "./tuned.js";
 
 interface BisectFlags extends SpecOptions {
@@ -35,58 +46,66 @@ export const bisectCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string, given: BisectFlags) => {
-      const json = given.json === true;
-      const project = await openProject(file, given);
-      const device = await openAsked(given);
+    .action(async (file: string, flags: BisectFlags) => {
+      const project = await openProject(file, flags);
+      const device = await openAsked(flags);
       try {
-        const { options: full, loaded } = await readFacts(project, json);
-        const { compile } = await import("../compile/compile.js");
-        const how: CompileOptions = {
-          ...full,
-          ...profiled(project, [device.name]),
-          devices: [device.name],
-          choices: { [device.name]: choicesFor(device) },
-          verify: true,
-        };
-        const off = given.without ?? [];
-        const compileWithout = async (without: readonly Optimization[]): Promise<Compiled> =>
-          compile(project.text, { ...how, without: [...off, ...without] });
-        // Without verification: what is not sound is found by the first run.
-        const plain = await compile(project.text, { ...how, verify: false, without: optimizationNames });
-        await report(plain, json);
-        const { plan, graphs } = plain;
-        if (!plan || !graphs) throw new SpecError("");
-        const { source, settings } = trainable(plan, loaded);
-        const { exactLosses } = await import("../tools/exact.js");
-        const { bisect } = await import("../tools/bisect.js");
-        const say = (text: string): void => void (json || process.stdout.write(`${text}\n`));
-        say(`${plan.name} on ${device.name} (${device.adapter}), ${given.steps} steps beside the same in f64`);
-        const verdict = await bisect({
-          exact: exactLosses({ plan, graphs, source, seed: settings.seed, steps: given.steps }),
-          tolerance: given.tolerance,
-          optimizations: optimizationNames.filter((name) => !off.includes(name)),
-          run: async (without) => {
-            const compiled = await compileWithout(without);
-            if (!compiled.plan) await report(compiled, json);
-            const model = await load(compiled.plan!, { device });
-            try {
-              const losses: number[] = [];
-              for await (const { loss } of model.train(source, { steps: given.steps })) losses.push(loss);
-              return losses;
-            } finally {
-              await model.close();
-            }
-          },
-          tell: (trial) =>
-            json ? void process.stdout.write(`${JSON.stringify(trialOf(trial))}\n`) : say(`  ${trialText(trial)}`),
-        });
-        process.stdout.write(json ? `${JSON.stringify(verdict)}\n` : `${verdictText(verdict)}\n`);
-        if (verdict.kind !== "same") process.exitCode = 1;
+        await bisectOn(device, project, flags);
       } finally {
         await device.close();
       }
     });
+
+/** Trains the page on a device and in f64, and tells which optimization makes the losses differ. */
+async function bisectOn(device: Device, project: Project, flags: BisectFlags): Promise<void> {
+  const { steps, tolerance, without: off = [] } = flags;
+  const json = flags.json === true;
+  const { options: full, loaded } = await readFacts(project, json);
+  const { compile } = await import("../compile/compile.js");
+  const how: CompileOptions = {
+    ...full,
+    ...profiled(project, [device.name]),
+    devices: [device.name],
+    choices: { [device.name]: choicesFor(device) },
+    verify: true,
+  };
+  // Without verification: what is not sound is found by the first run.
+  const plain = await compile(project.text, { ...how, verify: false, without: optimizationNames });
+  await report(plain, json);
+  const { plan, graphs } = plain;
+  if (!plan || !graphs) throw new SpecError("");
+  const { source, settings } = trainable(plan, loaded);
+  const { exactLosses } = await import("../tools/exact.js");
+  const { bisect } = await import("../tools/bisect.js");
+  const say = (text: string): void => void (json || process.stdout.write(`${text}\n`));
+  say(`${plan.name} on ${device.name} (${device.adapter}), ${steps} steps beside the same in f64`);
+  const verdict = await bisect({
+    exact: exactLosses({ plan, graphs, source, seed: settings.seed, steps }),
+    tolerance,
+    optimizations: optimizationNames.filter((name) => !off.includes(name)),
+    run: async (without) => {
+      const compiled = await compile(project.text, { ...how, without: [...off, ...without] });
+      if (!compiled.plan) await report(compiled, json);
+      return lossesOn(device, mustCompile(compiled), source, steps);
+    },
+    tell: (trial) =>
+      json ? void process.stdout.write(`${JSON.stringify(trialOf(trial))}\n`) : say(`  ${trialText(trial)}`),
+  });
+  process.stdout.write(json ? `${JSON.stringify(verdict)}\n` : `${verdictText(verdict)}\n`);
+  if (verdict.kind !== "same") process.exitCode = 1;
+}
+
+/** The losses of the first steps of a plan on a device. */
+async function lossesOn(device: Device, plan: Plan, source: Source, steps: number): Promise<readonly number[]> {
+  const model = await load(plan, { device });
+  try {
+    const losses: number[] = [];
+    for await (const { loss } of model.train(source, { steps })) losses.push(loss);
+    return losses;
+  } finally {
+    await model.close();
+  }
+}
 
 const share = (difference: number): string =>
   Number.isFinite(difference) ? `differ by ${difference.toExponential(1)}` : "are no numbers";

@@ -2,15 +2,17 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
-import type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../../codegen/target.js";
-import type { DeviceName, Stages } from "../compile/compile.js";
+import type { KernelPrinter, OutputFile, Target } from "../../codegen/target.js";
+import type { Plan } from "../../runtime/plan.js";
+import type { CompileOptions, DeviceName, Stages } from "../compile/compile.js";
+import type { Graph } from "../graph/node.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
 import { mustStandBeside, stemOf } from "./stems.js";
 import { profileNamed } from "./profiles.js";
-import { pageOf, profiled, report, type SpecOptions } from "./project.js";
-import { valueAt } from "../../runtime/records.js";
+import { mustCompile, pageOf, profiled, report, type SpecOptions } from "./project.js";
+import { mustValue, valueAt } from "../../runtime/records.js";
 
 const STAGES = [
   "model",
@@ -63,88 +65,118 @@ export const compileCommand = (): Command =>
     .addOption(options.set())
     .addOption(options.data())
     .addOption(options.json())
-    .action(async (file: string | undefined, given: CompileFlags) => {
-      const stages = (given.emit?.split(",") ?? []).map((name) => name.trim());
-      const unknown = stages.find((name) => !isStage(name));
-      if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
-      if (!given.emit && !given.out && !given.verify)
-        throw new UsageError(`error: say where to write (-o folder) or what to print (--emit ${STAGES.join(",")})`);
-      const targets = await Promise.all(given.target.split(",").map((name) => targetNamed(name.trim())));
-      const { text, file: page, options: full } = await pageOf(file, { ...given, profile: undefined });
-      const stem = given.out === undefined ? "" : stemOf(page);
-      const { compile } = await import("../compile/compile.js");
-      const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] =>
-        typeof target === "string"
-          ? target === "typescript"
-            ? []
-            : [target]
-          : target.kind === "kernels"
-            ? [target]
-            : [],
-      );
-      const all = devices.length ? devices : (["wasm", "webgpu"] as const);
-      const machine =
-        given.profile === undefined
-          ? {}
-          : profiled(
-              { profile: profileNamed(given.profile, "--profile") },
-              all.map((one) => (typeof one === "string" ? one : one.name)),
-            );
-      const compiled = await compile(text, {
-        ...full,
-        ...machine,
-        devices: all,
-        monitors: given.monitors ?? false,
-        verify: given.verify ?? false,
-        ...(given.without ? { without: given.without } : {}),
-      });
-      await report(compiled, given.json === true);
-      const plan = compiled.plan!;
-      if (given.verify) {
-        const names = Object.keys(plan.devices);
-        const line = { verified: names, entries: compiled.graphs!.map(({ name }) => name) };
-        process.stdout.write(
-          given.json
-            ? `${JSON.stringify(line)}\n`
-            : `every pass is sound: ${line.entries.join(", ")} on ${names.join(", ")}\n`,
-        );
-      }
-      for (const stage of stages.filter(isStage)) {
-        const printed = compiled.stages![stage]();
-        process.stdout.write(`${given.json ? JSON.stringify({ stage, text: printed }) : printed}\n`);
-      }
-      if (given.out === undefined) return;
+    .action(compilePage);
 
-      const { printers } = await import("../../codegen/registry.js");
-      const files: OutputFile[] = [];
-      for (const target of targets) {
-        if (target === "typescript") {
-          const { typescript } = await import("../../codegen/typescript/emitter.js");
-          files.push(...(await typescript.emit(stem, plan)));
-        } else if (typeof target === "string") {
-          const printer = printers[target];
-          files.push(...printer.files(stem, plan.devices[target]!.code));
-        } else if (target.kind === "kernels")
-          files.push(...target.files(stem, valueAt(plan.devices, target.name)!.code));
-        else files.push(...(await target.emit(stem, plan)));
-      }
-      mustStandBeside(
-        given.out,
-        files.map(({ path }) => path),
+/** What `--target` takes: a built-in name, or a target of the user's own. */
+type AskedTarget = DeviceName | "typescript" | Target;
+
+/** Compiles the page that is asked for, prints the stages of it, and writes its files. */
+async function compilePage(file: string | undefined, flags: CompileFlags): Promise<void> {
+  const stages = stagesAsked(flags);
+  const targets = await Promise.all(flags.target.split(",").map((name) => targetNamed(name.trim())));
+  const { text, file: page, options: full } = await pageOf(file, { ...flags, profile: undefined });
+  const stem = flags.out === undefined ? "" : stemOf(page);
+  const { compile } = await import("../compile/compile.js");
+  const devices = devicesOf(targets);
+  const compiled = await compile(text, {
+    ...full,
+    ...machineOf(flags, devices),
+    devices,
+    monitors: flags.monitors ?? false,
+    verify: flags.verify ?? false,
+    ...(flags.without ? { without: flags.without } : {}),
+  });
+  const json = flags.json === true;
+  await report(compiled, json);
+  const plan = mustCompile(compiled);
+  const { graphs, stages: texts } = compiled;
+  if (!graphs || !texts) throw new Error("bug: a page without an error has no stages");
+  if (flags.verify) tellVerified(plan, graphs, json);
+  for (const stage of stages) {
+    const printed = texts[stage]();
+    process.stdout.write(`${json ? JSON.stringify({ stage, text: printed }) : printed}\n`);
+  }
+  if (flags.out !== undefined) await writeFiles(flags.out, await filesOf(targets, stem, plan), json);
+}
+
+/** The stages that are to be printed. Throws a UsageError for one that there is not, and when nothing is asked for. */
+function stagesAsked({ emit, out, verify }: CompileFlags): readonly Stage[] {
+  const names = (emit?.split(",") ?? []).map((name) => name.trim());
+  const unknown = names.find((name) => !isStage(name));
+  if (unknown !== undefined) throw new UsageError(`error: --emit ${unknown}: there are ${STAGES.join(", ")}`);
+  if (!emit && !out && !verify)
+    throw new UsageError(`error: say where to write (-o folder) or what to print (--emit ${STAGES.join(",")})`);
+  return names.filter(isStage);
+}
+
+/** The devices of some targets; where no target is of a device, those that a module is made for. */
+function devicesOf(targets: readonly AskedTarget[]): readonly (DeviceName | KernelPrinter)[] {
+  const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => {
+    if (target === "typescript") return [];
+    return typeof target === "string" || target.kind === "kernels" ? [target] : [];
+  });
+  return devices.length ? devices : ["wasm", "webgpu"];
+}
+
+/** The machine that `--profile` names, as compiling takes it. Throws a UsageError when it is of none of the devices. */
+const machineOf = (
+  { profile }: CompileFlags,
+  devices: readonly (DeviceName | KernelPrinter)[],
+): Pick<CompileOptions, "profile"> =>
+  profile === undefined
+    ? {}
+    : profiled(
+        { profile: profileNamed(profile, "--profile") },
+        devices.map((device) => (typeof device === "string" ? device : device.name)),
       );
-      for (const { path, content } of files) {
-        await write(resolve(given.out, path), content);
-        const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;
-        process.stdout.write(
-          given.json
-            ? `${JSON.stringify({ file: resolve(given.out, path), bytes })}\n`
-            : `${given.out}/${path}  ${bytes.toLocaleString("en")} bytes\n`,
-        );
-      }
-    });
+
+/** Says that every pass was verified, of which entries and for which devices. */
+function tellVerified(plan: Plan, graphs: readonly Graph[], json: boolean): void {
+  const verified = Object.keys(plan.devices);
+  const entries = graphs.map(({ name }) => name);
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ verified, entries })}\n`
+      : `every pass is sound: ${entries.join(", ")} on ${verified.join(", ")}\n`,
+  );
+}
+
+/** The files of all targets, in the order in which they were asked for. */
+async function filesOf(targets: readonly AskedTarget[], stem: string, plan: Plan): Promise<readonly OutputFile[]> {
+  const { printers } = await import("../../codegen/registry.js");
+  const files: OutputFile[] = [];
+  for (const target of targets) {
+    if (target === "typescript") {
+      const { typescript } = await import("../../codegen/typescript/emitter.js");
+      files.push(...(await typescript.emit(stem, plan)));
+    } else if (typeof target === "string") {
+      files.push(...printers[target].files(stem, mustValue(plan.devices, target).code));
+    } else if (target.kind === "kernels") {
+      files.push(...target.files(stem, mustValue(plan.devices, target.name).code));
+    } else files.push(...(await target.emit(stem, plan)));
+  }
+  return files;
+}
+
+/** Writes files into a folder, and tells of each. */
+async function writeFiles(folder: string, files: readonly OutputFile[], json: boolean): Promise<void> {
+  mustStandBeside(
+    folder,
+    files.map(({ path }) => path),
+  );
+  for (const { path, content } of files) {
+    await write(resolve(folder, path), content);
+    const bytes = typeof content === "string" ? Buffer.byteLength(content) : content.length;
+    process.stdout.write(
+      json
+        ? `${JSON.stringify({ file: resolve(folder, path), bytes })}\n`
+        : `${folder}/${path}  ${bytes.toLocaleString("en")} bytes\n`,
+    );
+  }
+}
 
 /** A built-in target by name, or the default export of the user's module. */
-async function targetNamed(name: string): Promise<DeviceName | "typescript" | KernelPrinter | ModuleEmitter> {
+async function targetNamed(name: string): Promise<AskedTarget> {
   const builtIn = valueAt(BUILT_IN, name);
   if (builtIn) return builtIn;
   if (!/[./\\]/.test(name))

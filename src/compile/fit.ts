@@ -7,6 +7,7 @@
  * the same segments, and the largest of them must fit.
  */
 import { showBytes } from "../../grammar/units.js";
+import { mustAt } from "../../runtime/lookup.js";
 import { bytesOfPools, wordBytes, type PoolName } from "../../runtime/plan.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -79,7 +80,7 @@ export function fit(
   plan: Planner,
 ): Fitted | Diagnostic {
   const chains = [...entries.forwards.values()].flatMap(({ chains: own }) => own);
-  const made = (every: Length): Fitted => {
+  const planWith = (every: Length): Fitted => {
     const graphs = entries.graphs.map((graph) => {
       const forward = entries.forwards.get(graph.name);
       return forward?.chains.some((chain) => every(chain) < chain.length) ? recompute(graph, forward, every) : graph;
@@ -92,27 +93,27 @@ export function fit(
   const free = wish === null || wish.kind === "auto";
   // Without a bound of its own, `auto` takes the paper's segments whatever the device has.
   const fixed = (): Fitted =>
-    made(wish === null || wish.kind === "off" ? off : wish.kind === "auto" ? paperLength : () => wish.count);
-  if (free && limits.length && (train?.memory || wish === null)) return fastest(chains, made, limits);
-  const found = fixed();
-  const broken = limits.find(({ fits }) => !fits(found));
+    planWith(wish === null || wish.kind === "off" ? off : wish.kind === "auto" ? paperLength : () => wish.count);
+  if (free && limits.length && (train?.memory || wish === null)) return fastest(chains, planWith, limits);
+  const fitted = fixed();
+  const broken = limits.find(({ fits }) => !fits(fitted));
   return broken
-    ? tooLarge(found, broken, "takes", "`memory` chooses the segments itself when `recompute` is `auto` or left out")
-    : found;
+    ? tooLarge(fitted, broken, "takes", "`memory` chooses the segments itself when `recompute` is `auto` or left out")
+    : fitted;
 }
 
 /** The fewest segments with which a plan fits. */
 function fastest(
   chains: readonly Chain[],
-  made: (every: Length) => Fitted,
+  planWith: (every: Length) => Fitted,
   limits: readonly Limit[],
 ): Fitted | Diagnostic {
   const cuts = differentCuts(chains);
-  const known = new Map<number, Fitted>();
+  const planned = new Map<number, Fitted>();
   const plan = (at: number): Fitted => {
-    const found = known.get(at) ?? made(cuts[at]!);
-    known.set(at, found);
-    return found;
+    const fitted = planned.get(at) ?? planWith(mustAt(cuts, at));
+    planned.set(at, fitted);
+    return fitted;
   };
   const fits = (at: number): boolean => limits.every((limit) => limit.fits(plan(at)));
   // Of several limits, the one that is missed by most.
@@ -124,14 +125,9 @@ function fastest(
     // The paper counts streams only: with all else that a plan holds, a few segments more or less may take less.
     const step = smaller(enough + 1, enough) ? 1 : -1;
     while (!fits(enough) && smaller(enough + step, enough)) enough += step;
-    return fits(enough)
-      ? plan(enough)
-      : tooLarge(
-          plan(enough),
-          limits.find((limit) => !limit.fits(plan(enough)))!,
-          "takes at least",
-          "a smaller batch, context or width needs less",
-        );
+    const least = plan(enough);
+    const broken = limits.find((limit) => !limit.fits(least));
+    return broken ? tooLarge(least, broken, "takes at least", "a smaller batch, context or width needs less") : least;
   }
   let tooFew = 0;
   while (enough - tooFew > 1) {
@@ -152,13 +148,13 @@ function differentCuts(chains: readonly Chain[]): Length[] {
         Math.ceil(chain.length / (i + 1)),
   );
   const lengths = cuts.map((every) => chains.map(every).join());
-  return cuts.filter((_, i) => lengths.indexOf(lengths[i]!) === i);
+  return cuts.filter((_, i) => lengths.indexOf(mustAt(lengths, i)) === i);
 }
 
 function tooLarge(least: Fitted, { size, words, span }: Limit, takes: string, fix: string): Diagnostic {
   const bytes = size(least);
-  const { pools } = least.scheduled.find((one) => size({ ...least, scheduled: [one] }) === bytes)!;
-  const state = wordBytes.state * pools.state;
+  const largest = least.scheduled.findIndex((scheduled) => size({ ...least, scheduled: [scheduled] }) === bytes);
+  const state = wordBytes.state * mustAt(least.scheduled, largest).pools.state;
   const parts =
     size === bytesOf
       ? `: ${showBytes(state)} are parameters and the optimizer's state, ${showBytes(bytes - state)} are what a ` +

@@ -7,12 +7,12 @@
  * whether it is there, the optimizer's update is shared out by the numbers of parameters. Coefficients are shares of
  * the dense model's cost.
  */
-import type { Kept } from "../../runtime/plan.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
+import type { Kept, SlotInfo } from "../../runtime/plan.js";
 import { sizeOf } from "../graph/record.js";
 import { MEASURES, type Gate, type Measure, type TypedModel } from "../model/typed.js";
 import { gateSlots } from "../model/lower/slots.js";
-import { countsOf, everyLayer, inside, numbered } from "../model/paths.js";
-import { repeatsOf } from "../model/paths.js";
+import { countsOf, everyLayer, inside, numbered, repeatsOf } from "../model/paths.js";
 import type { PricePolynomial } from "../step/hard-concrete.js";
 import { pathOf, type Costs, type Share } from "../cost/cost.js";
 import { recordOf } from "../../runtime/records.js";
@@ -35,12 +35,52 @@ type Vector = Readonly<Record<Measure, number>>;
 /** The measures that a page can speak of (`energy <= 50%`), of a share of a step. */
 export const measuresOf = ({ flops, bytes, joules, ms }: Share): Vector => ({ flops, bytes, energy: joules, time: ms });
 
-/** Blocks that depend on the same gates. */
-interface GatedRegion {
-  /** Layers and connections that it is inside of. */
+/** The gate of an axis. */
+type AxisGate = Extract<Gate, { readonly kind: "axis" }>;
+
+/** The gates of a page, and the grid of sizes at which it is planned. */
+interface PriceGrid {
+  /** All slots of the page, in the order in which the polynomial counts them. */
+  readonly slots: readonly SlotInfo[];
+  /** The place of each slot in that order, by its name. */
+  readonly positions: ReadonlyMap<string, number>;
+  /** Gates of layers and of connections. */
   readonly layers: readonly Gate[];
-  /** Axes of its own. */
-  readonly axes: readonly Gate[];
+  /** Axes of a block or a layer: they are planned whole and in half. */
+  readonly blockAxes: readonly AxisGate[];
+  /** Axes of the whole page. */
+  readonly pageAxes: readonly AxisGate[];
+  /** The units of a gate in the dense model. */
+  readonly units: ReadonlyMap<Gate, number>;
+  /**
+   * The direction of the grid along which a block's axis is cut: 0, 1, …. Axes that no block has together share one.
+   * The axes of the page have the directions after those, in their order.
+   */
+  readonly directions: ReadonlyMap<Gate, number>;
+  /** How many directions are those of blocks' axes. */
+  readonly halvings: number;
+  /** The sizes at which each axis of the page is planned. */
+  readonly pageSizes: readonly (readonly number[])[];
+  /** The number of coordinates in every direction. */
+  readonly shape: readonly number[];
+  /** Every combination of coordinates: 0 (whole) or 1 (half) for axes of blocks, a size for each axis of the page. */
+  readonly points: readonly (readonly number[])[];
+}
+
+/** Blocks that depend on the same gates, and what they cost together. */
+interface PricedBlocks {
+  /** Layers and connections that they are inside of. */
+  readonly layers: readonly Gate[];
+  /** The axes of blocks that they have. */
+  readonly axes: readonly AxisGate[];
+  /** Their cost at every point of the grid. */
+  readonly costs: Vector[];
+}
+
+/** A polynomial while its terms are gathered. */
+interface PolynomialParts {
+  readonly terms: number[][];
+  readonly coefficients: Readonly<Record<Measure, number[]>>;
 }
 
 /** At most so many sizes of an axis of the page: a polynomial of the third degree. */
@@ -51,98 +91,148 @@ const MOST_SIZES = 4;
  * called for a few choices of these (see the head of this file).
  */
 export function pricesOf(model: TypedModel, count: (kept: Kept) => Counted): Prices {
+  const grid = gridOf(model);
+  const { dense, blocks } = costsOnGrid(grid, count);
+  const layerCounts = countsOf(model.statements);
+  const parts: PolynomialParts = { terms: [], coefficients: { flops: [], bytes: [], energy: [], time: [] } };
+  for (const priced of blocks) addTerms(parts, grid, dense, priced, layersOf(priced, layerCounts));
+  return { polynomial: { slots: grid.slots.map(({ name }) => name), ...parts }, dense };
+}
+
+/** The gates of a page, and the sizes at which it is planned. */
+function gridOf(model: TypedModel): PriceGrid {
   const gates = model.cost?.gates ?? [];
   const { slots } = gateSlots(model, {});
-  const own = gates.filter((gate): gate is Extract<Gate, { kind: "axis" }> => gate.kind === "axis" && gate.path !== "");
-  const shared = gates.filter(
-    (gate): gate is Extract<Gate, { kind: "axis" }> => gate.kind === "axis" && gate.path === "",
-  );
-  const layers = gates.filter(({ kind }) => kind === "layer");
-  const counts = countsOf(model.statements);
-  const sizeOfGate = new Map(gates.map((gate) => [gate, slots.find(({ name }) => pathOf(name) === gate.name)!.size]));
+  const axes = gates.filter((gate) => gate.kind === "axis");
+  const blockAxes = axes.filter(({ path }) => path !== "");
+  const pageAxes = axes.filter(({ path }) => path === "");
+  const sizes = new Map(slots.map(({ name, size }) => [pathOf(name), size]));
+  const units = new Map(gates.map((gate) => [gate, mustGet(sizes, gate.name)]));
+  const directions = coloured(blockAxes);
+  const halvings = Math.max(0, ...[...directions.values()].map((direction) => direction + 1));
+  const pageSizes = pageAxes.map((gate) => spread(mustGet(units, gate)));
+  const coordinates = [...Array.from({ length: halvings }, () => [0, 1]), ...pageSizes];
+  return {
+    slots,
+    positions: new Map(slots.map(({ name }, i) => [name, i])),
+    layers: gates.filter(({ kind }) => kind === "layer"),
+    blockAxes,
+    pageAxes,
+    units,
+    directions,
+    halvings,
+    pageSizes,
+    shape: coordinates.map((list) => list.length),
+    points: combinations(coordinates),
+  };
+}
 
-  const regionOf = (path: string): GatedRegion => ({
-    layers: layers.filter(({ name }) => inside(path, name)),
-    axes: own.filter((gate) => inside(path, gate.path)),
-  });
-  const keyOf = ({ layers: around, axes }: GatedRegion): string =>
-    [...around, ...axes].map(({ name }) => name).join(" ");
-
-  // The sizes at which the page is planned: every combination of the coordinates of a grid.
-  const bits = coloured(own);
-  const widest = Math.max(0, ...[...bits.values()].map((bit) => bit + 1));
-  const halves: readonly (readonly number[])[] = Array.from({ length: widest }, () => [0, 1]);
-  const sizes = shared.map((gate) => spread(sizeOfGate.get(gate)!));
-  const halfOf = (gate: Gate): number => Math.max(1, Math.floor(sizeOfGate.get(gate)! / 2));
-  const regions = new Map<string, { readonly region: GatedRegion; readonly values: Vector[] }>();
-  const grid = combinations([...halves, ...sizes]);
-  let dense: Vector | null = null;
-  for (const [at, point] of grid.entries()) {
-    const left = (gate: Gate): number => {
-      const bit = bits.get(gate);
-      return bit === undefined
-        ? point[widest + shared.indexOf(gate as (typeof shared)[number])]!
-        : point[bit] === 1
-          ? halfOf(gate)
-          : sizeOfGate.get(gate)!;
-    };
-    const kept = recordOf(
-      [...own, ...shared].flatMap((gate) =>
-        slots
-          .filter(({ name }) => pathOf(name) === gate.name)
-          .map(({ name }) => [name, Array.from({ length: left(gate) }, (_, i) => i)]),
-      ),
-    );
-    const counted = count(kept);
-    dense ??= measuresOf(counted.costs.total);
+/** What the dense model costs, which is the first point of the grid, and what blocks cost at every point. */
+function costsOnGrid(
+  grid: PriceGrid,
+  count: (kept: Kept) => Counted,
+): { readonly dense: Vector; readonly blocks: Iterable<PricedBlocks> } {
+  const blocks = new Map<string, PricedBlocks>();
+  let dense = nothing;
+  for (const [at, point] of grid.points.entries()) {
+    const counted = count(keptAt(grid, point));
+    if (at === 0) dense = measuresOf(counted.costs.total);
     for (const [path, share] of byPath(counted)) {
-      const region = regionOf(path);
-      const key = keyOf(region);
-      const found = regions.get(key) ?? { region, values: grid.map(() => nothing) };
-      found.values[at] = plus(found.values[at]!, share);
-      regions.set(key, found);
+      const layers = grid.layers.filter(({ name }) => inside(path, name));
+      const axes = grid.blockAxes.filter((gate) => inside(path, gate.path));
+      const key = [...layers, ...axes].map(({ name }) => name).join(" ");
+      const priced = blocks.get(key) ?? { layers, axes, costs: grid.points.map(() => nothing) };
+      priced.costs[at] = plus(mustAt(priced.costs, at), share);
+      blocks.set(key, priced);
     }
   }
+  return { dense, blocks: blocks.values() };
+}
 
-  const position = new Map(slots.map(({ name }, i) => [name, i]));
-  const terms: number[][] = [];
-  const coefficients: Record<Measure, number[]> = { flops: [], bytes: [], energy: [], time: [] };
-  for (const { region, values } of regions.values()) {
-    const { layers: around, axes } = region;
-    const longest = [...around, ...axes].reduce(
-      (name, gate) => (repeatsOf(gate.name).length > repeatsOf(name).length ? gate.name : name),
-      "",
-    );
-    const numbers = everyLayer(repeatsOf(longest).map((repeat) => counts.get(repeat)!));
-    // Along every direction of the grid, values become coefficients of powers; a direction of another region's axes has
-    // no effect here.
-    const mine = Array.from({ length: widest }, (_, bit) => axes.find((gate) => bits.get(gate) === bit) ?? null);
-    const points = [
-      ...mine.map((gate) => (gate ? [1, halfOf(gate) / sizeOfGate.get(gate)!] : [1])),
-      ...sizes.map((list, i) => list.map((size) => size / sizeOfGate.get(shared[i]!)!)),
-    ];
-    const shape = [...halves, ...sizes].map((list) => list.length);
-    for (const measure of MEASURES) {
-      const whole = values.map((value) => value[measure] / dense![measure] / numbers.length);
-      const own = along(whole, shape, points);
-      if (measure === MEASURES[0])
-        for (const layerNumbers of numbers) for (const powers of own.powers) terms.push(factors(layerNumbers, powers));
-      for (const _ of numbers) coefficients[measure].push(...own.coefficients);
-    }
+/** Half of the units of an axis of a block. */
+const halfOf = ({ units }: PriceGrid, gate: AxisGate): number => Math.max(1, Math.floor(mustGet(units, gate) / 2));
 
-    function factors(layerNumbers: readonly number[], powers: readonly number[]): number[] {
-      const slot = (gate: Gate): number => position.get(numbered(gate.name, layerNumbers))!;
-      return [
-        ...around.map(slot),
-        ...powers.flatMap((power, direction) =>
-          Array.from({ length: power }, () =>
-            slot(direction < widest ? mine[direction]! : shared[direction - widest]!),
-          ),
-        ),
-      ];
+/** The units that are left at a point of the grid: the first ones of each slot of an axis. */
+function keptAt(grid: PriceGrid, point: readonly number[]): Kept {
+  const { slots, blockAxes, pageAxes, units, directions, halvings } = grid;
+  const sizeOfBlockAxis = (gate: AxisGate): number =>
+    mustAt(point, mustGet(directions, gate)) === 1 ? halfOf(grid, gate) : mustGet(units, gate);
+  const sizes = [
+    ...blockAxes.map((gate) => [gate, sizeOfBlockAxis(gate)] as const),
+    ...pageAxes.map((gate, i) => [gate, mustAt(point, halvings + i)] as const),
+  ];
+  return recordOf(
+    sizes.flatMap(([gate, size]) =>
+      slots
+        .filter(({ name }) => pathOf(name) === gate.name)
+        .map(({ name }) => [name, Array.from({ length: size }, (_, i) => i)]),
+    ),
+  );
+}
+
+/** The numbers of every layer that such blocks stand in: of the repeats around the gate that is inside of most. */
+function layersOf(
+  { layers, axes }: PricedBlocks,
+  layerCounts: ReadonlyMap<string, number>,
+): readonly (readonly number[])[] {
+  const innermost = [...layers, ...axes].reduce(
+    (name, gate) => (repeatsOf(gate.name).length > repeatsOf(name).length ? gate.name : name),
+    "",
+  );
+  return everyLayer(repeatsOf(innermost).map((repeat) => mustGet(layerCounts, repeat)));
+}
+
+/** Adds the terms of some blocks to the polynomial, for each layer that they stand in. */
+function addTerms(
+  { terms, coefficients }: PolynomialParts,
+  grid: PriceGrid,
+  dense: Vector,
+  { layers, axes, costs }: PricedBlocks,
+  layerNumbers: readonly (readonly number[])[],
+): void {
+  // Along every direction of the grid, values become coefficients of powers; a direction of other blocks' axes has no
+  // effect here.
+  const gates = axesAlong(grid, axes);
+  const shares = sharesAlong(grid, gates);
+  const powersOfTerms = combinations(shares.map((list) => list.map((_, power) => power)));
+  for (const numbers of layerNumbers) {
+    const slotOf = (gate: Gate): number => mustGet(grid.positions, numbered(gate.name, numbers));
+    for (const powers of powersOfTerms) {
+      const factors = gates.flatMap((gate, direction) =>
+        gate ? Array.from({ length: mustAt(powers, direction) }, () => slotOf(gate)) : [],
+      );
+      terms.push([...layers.map(slotOf), ...factors]);
     }
   }
-  return { polynomial: { slots: slots.map(({ name }) => name), terms, coefficients }, dense: dense! };
+  for (const measure of MEASURES) {
+    const values = costs.map((cost) => cost[measure] / dense[measure] / layerNumbers.length);
+    const fitted = along(values, grid.shape, shares);
+    for (const _ of layerNumbers) coefficients[measure].push(...fitted);
+  }
+}
+
+/** The axis that is cut along each direction of the grid, of blocks with these axes; null where none of theirs is. */
+const axesAlong = (
+  { halvings, directions, pageAxes }: PriceGrid,
+  axes: readonly AxisGate[],
+): readonly (AxisGate | null)[] => [
+  ...Array.from(
+    { length: halvings },
+    (_, direction) => axes.find((gate) => directions.get(gate) === direction) ?? null,
+  ),
+  ...pageAxes,
+];
+
+/** The shares of an axis that are left at the coordinates of its direction; a direction without an axis has one. */
+function sharesAlong(grid: PriceGrid, gates: readonly (AxisGate | null)[]): readonly (readonly number[])[] {
+  const { halvings, pageSizes, units } = grid;
+  return gates.map((gate, direction) => {
+    if (!gate) return [1];
+    const whole = mustGet(units, gate);
+    return direction < halvings
+      ? [1, halfOf(grid, gate) / whole]
+      : mustAt(pageSizes, direction - halvings).map((size) => size / whole);
+  });
 }
 
 /** Sizes from the whole to a quarter. */
@@ -151,39 +241,37 @@ function spread(size: number): number[] {
   return Array.from({ length: count }, (_, i) => Math.round((size * (count - i)) / count));
 }
 
-/** Axes of one block are cut one by one: each has a bit of its own there. */
-function coloured(own: readonly Extract<Gate, { kind: "axis" }>[]): Map<Gate, number> {
-  const bits = new Map<Gate, number>();
-  const together = (a: { path: string }, b: { path: string }): boolean =>
-    inside(a.path, b.path) || inside(b.path, a.path);
-  for (const gate of own) {
-    const taken = new Set(
-      [...bits].filter(([other]) => other.kind === "axis" && together(gate, other)).map(([, bit]) => bit),
-    );
-    let bit = 0;
-    while (taken.has(bit)) bit++;
-    bits.set(gate, bit);
+/** Axes of one block are cut one by one: each has a direction of its own there. */
+function coloured(blockAxes: readonly AxisGate[]): Map<AxisGate, number> {
+  const directions = new Map<AxisGate, number>();
+  const together = (a: AxisGate, b: AxisGate): boolean => inside(a.path, b.path) || inside(b.path, a.path);
+  for (const gate of blockAxes) {
+    const taken = new Set([...directions].filter(([other]) => together(gate, other)).map(([, direction]) => direction));
+    let direction = 0;
+    while (taken.has(direction)) direction++;
+    directions.set(gate, direction);
   }
-  return bits;
+  return directions;
 }
 
 /** What blocks cost, each with its share of the update, by the path with stars. */
 function byPath({ costs, parameters }: Counted): Map<string, Vector> {
-  const found = new Map<string, Vector>();
-  const add = (path: string, share: Vector): void => void found.set(path, plus(found.get(path) ?? nothing, share));
+  const shares = new Map<string, Vector>();
+  const add = (path: string, share: Vector): void => void shares.set(path, plus(shares.get(path) ?? nothing, share));
   for (const [path, phases] of costs.blockPhases)
     for (const phase of ["forward", "backward"] as const) add(path, measuresOf(phases[phase]));
-  const all = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const numbers = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const update = measuresOf(costs.phases.update);
   for (const { name, shape } of parameters)
-    add(pathOf(name).split(".").slice(0, -1).join("."), times(update, sizeOf(shape) / all));
-  let step = costs.overheadMs;
+    add(pathOf(name).split(".").slice(0, -1).join("."), times(update, sizeOf(shape) / numbers));
+  // What the step itself takes: the overhead that is of no dispatch.
+  let stepMs = costs.overheadMs;
   for (const [path, ms] of costs.dispatchMs) {
     add(path, { ...nothing, time: ms });
-    step -= ms;
+    stepMs -= ms;
   }
-  add("", { ...nothing, time: step });
-  return found;
+  add("", { ...nothing, time: stepMs });
+  return shares;
 }
 
 const nothing: Vector = { flops: 0, bytes: 0, energy: 0, time: 0 };
@@ -204,49 +292,56 @@ const combinations = (lists: readonly (readonly number[])[]): readonly (readonly
   );
 
 /**
- * Values on a grid -> coefficients of the polynomial through them, with the powers of each direction. A direction with
- * one point is taken at its first value.
+ * Values on a grid -> coefficients of the polynomial through them; the powers of the last direction change fastest. A
+ * direction with one point is taken at its first value.
  */
 function along(
   values: readonly number[],
   shape: readonly number[],
   points: readonly (readonly number[])[],
-): { readonly powers: readonly (readonly number[])[]; readonly coefficients: readonly number[] } {
-  let now = [...values];
-  let sizes = [...shape];
-  points.forEach((at, direction) => {
+): readonly number[] {
+  let now = values;
+  let sizes = shape;
+  for (const [direction, at] of points.entries()) {
     const inner = sizes.slice(direction + 1).reduce((product, size) => product * size, 1);
     const outer = sizes.slice(0, direction).reduce((product, size) => product * size, 1);
-    const size = sizes[direction]!;
+    const size = mustAt(sizes, direction);
     const next = new Array<number>(outer * at.length * inner);
     for (let o = 0; o < outer; o++) {
       for (let i = 0; i < inner; i++) {
-        const line = at.map((_, k) => now[(o * size + k) * inner + i]!);
+        const line = at.map((_, k) => mustAt(now, (o * size + k) * inner + i));
         through(at, line).forEach((coefficient, k) => (next[(o * at.length + k) * inner + i] = coefficient));
       }
     }
     now = next;
     sizes = sizes.map((old, k) => (k === direction ? at.length : old));
-  });
-  return { powers: combinations(points.map((at) => at.map((_, k) => k))), coefficients: now };
+  }
+  return now;
 }
 
 /** The coefficients of the polynomial through some points, by Newton's divided differences. */
 export function through(x: readonly number[], y: readonly number[]): number[] {
   const divided = [...y];
-  for (let k = 1; k < x.length; k++)
-    for (let i = x.length - 1; i >= k; i--) divided[i] = (divided[i]! - divided[i - 1]!) / (x[i]! - x[i - k]!);
+  for (let k = 1; k < x.length; k++) {
+    for (let i = x.length - 1; i >= k; i--) {
+      const rise = mustAt(divided, i) - mustAt(divided, i - 1);
+      divided[i] = rise / (mustAt(x, i) - mustAt(x, i - k));
+    }
+  }
   let result: number[] = [];
   for (let k = x.length - 1; k >= 0; k--) {
     // result * (t - x_k) + divided_k
-    const next = new Array<number>(result.length + (result.length || divided.length ? 1 : 0)).fill(0);
-    result.forEach((coefficient, power) => {
-      next[power + 1]! += coefficient;
-      next[power]! -= coefficient * x[k]!;
-    });
-    next[0]! += divided[k]!;
+    const next = new Array<number>(result.length + 1).fill(0);
+    for (const [power, coefficient] of result.entries()) {
+      addAt(next, power + 1, coefficient);
+      addAt(next, power, -coefficient * mustAt(x, k));
+    }
+    addAt(next, 0, mustAt(divided, k));
     result = next;
   }
-  while (result.length > x.length) result.pop();
   return result;
 }
+
+const addAt = (list: number[], index: number, value: number): void => {
+  list[index] = mustAt(list, index) + value;
+};

@@ -16,10 +16,10 @@ import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
 import type { Shrinking } from "../step/hard-concrete.js";
 import { gateSlots } from "../model/lower/slots.js";
-import { MEASURES, type CostSettings, type Measure, type TypedModel } from "../model/typed.js";
+import { MEASURES, type CostSettings, type TrainSettings, type TypedModel } from "../model/typed.js";
 import { planModel } from "./pipeline.js";
 import { measuresOf, pricesOf, type Counted } from "./prices.js";
-import { recordOf } from "../../runtime/records.js";
+import { mustValue, recordOf } from "../../runtime/records.js";
 
 /** How far a page has shrunk. */
 export interface Shrunk {
@@ -35,7 +35,8 @@ export interface Shrunk {
   readonly profile?: string;
 }
 
-interface Options {
+/** What a page that shrinks is compiled with. */
+export interface ShrinkOptions {
   readonly devices?: readonly ("wasm" | "webgpu" | "javascript" | KernelPrinter)[];
   readonly profiles?: readonly DeviceProfile[];
   readonly shrunk?: Shrunk;
@@ -56,41 +57,56 @@ export interface Shrinks {
 /** The profile that a page's cost is counted on; without `device` that of the first device it is compiled for. */
 export function profileOf(
   { device, span }: CostSettings,
-  { devices, profiles: own = [], shrunk }: Options,
+  { devices, profiles: own = [], shrunk }: ShrinkOptions,
 ): DeviceProfile | Diagnostic {
-  const all = [...own, ...profiles];
+  const candidates = [...own, ...profiles];
   const name = shrunk?.profile ?? device?.name ?? (devices?.[0] === "webgpu" ? "laptop" : "cpu");
-  const found = all.find((profile) => profile.name === name);
-  if (found) return found;
-  const names = all.map((profile) => profile.name);
+  const match = candidates.find((profile) => profile.name === name);
+  if (match) return match;
+  const names = candidates.map((profile) => profile.name);
   const guess = nearest(name, names);
   return diagnostic("MHC501", device?.span ?? span, `there is no device profile \`${name}\``, {
     fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}`,
   });
 }
 
+/** A page that shrinks, and what its step is counted by. */
+interface ShrinkingPage {
+  readonly model: TypedModel;
+  readonly cost: CostSettings;
+  readonly train: TrainSettings;
+  readonly profile: DeviceProfile;
+  /** Plans the page with the units that are left, and counts its step. */
+  readonly count: (kept: Kept) => Counted;
+}
+
 /** Null for a page that asks for no saving. */
-export async function shrinking(model: TypedModel, options: Options): Promise<Shrinks | Diagnostic | null> {
+export async function shrinking(model: TypedModel, options: ShrinkOptions): Promise<Shrinks | Diagnostic | null> {
   const { cost, train } = model;
+  const { shrunk, place } = options;
   if (!cost?.gates.length || !train) {
-    // What is left of a run is of a page that shrinks.
-    return options.shrunk
-      ? diagnostic(
-          "MHC505",
-          cost?.span ?? options.place,
-          "what is left of a run is asked for, and this page shrinks nothing",
-          { fix: "take the page that the run was of" },
-        )
+    // A run that has shrunk is of a page that shrinks.
+    return shrunk
+      ? notOfThisPage(cost?.span ?? place, "what is left of a run is asked for, and this page shrinks nothing")
       : null;
   }
   const profile = profileOf(cost, options);
   if ("code" in profile) return profile;
+  const page: ShrinkingPage = { model, cost, train, profile, count: counterOf(model, train, profile) };
+  return shrunk ? (strayUnits(page, shrunk.kept) ?? settled(page, shrunk)) : closing(page);
+}
+
+const notOfThisPage = (span: Span, message: string): Diagnostic =>
+  diagnostic("MHC505", span, message, { fix: "take the page that the run was of" });
+
+/** What plans the training step of a page for a profile, and counts it there. */
+function counterOf(model: TypedModel, train: TrainSettings, profile: DeviceProfile): ShrinkingPage["count"] {
   const { profile: target } = printers[profile.device];
   const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
-  const counted = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;
-  const count = (kept: Kept): Counted => {
-    const { entries, fitted, schedule } = planModel(counted, {
+  const trained = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;
+  return (kept) => {
+    const { entries, fitted, schedule } = planModel(trained, {
       entries: { monitors: false, stepOnly: true, kept },
       profiles: [kernels],
       room: null,
@@ -102,48 +118,62 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
       parameters: entries.lowered.parameters,
     };
   };
-  const { shrunk } = options;
-  const all = gateSlots(model, {}).slots;
-  const stray = Object.entries(shrunk?.kept ?? {}).find(
-    ([name, units]) =>
-      !all.some(
-        (slot) => slot.name === name && units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < slot.size),
-      ),
-  );
-  if (stray)
-    return diagnostic(
-      "MHC505",
-      cost.span,
-      `what is left of the run is not of this page: it keeps units of \`${stray[0]}\`, which the page ` +
-        `${all.some(({ name }) => name === stray[0]) ? "has fewer of" : "does not shrink"}`,
-      { fix: "take the page that the run was of" },
+}
+
+/** Why what a run has kept is not of this page: a slot that it has not, or fewer units of. Null when it is. */
+function strayUnits({ model, cost }: ShrinkingPage, kept: Kept): Diagnostic | null {
+  const { slots } = gateSlots(model, {});
+  const isOfPage = ([name, units]: readonly [string, readonly number[]]): boolean =>
+    slots.some(
+      (slot) => slot.name === name && units.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < slot.size),
     );
-  const { slots, words } = gateSlots(model, shrunk?.kept ?? {});
-  const kept = shrunk?.kept ?? recordOf(slots.map(({ name, kept: units }) => [name, units]));
-  const shareOf = (counted: Counted, dense: Readonly<Record<string, number>>): Record<Measure, number> => {
-    const own = measuresOf(counted.costs.total);
-    return recordOf(MEASURES.map((measure) => [measure, own[measure] / dense[measure]!]));
-  };
-  if (shrunk) {
-    const whole = shrunk.dense ?? measuresOf(count({}).costs.total);
-    return {
-      kept,
-      gates: null,
-      info: { kept, cost: { profile: profile.name, dense: whole, share: shareOf(count(kept), whole) }, settled: true },
-    };
-  }
-  const { polynomial, dense: whole } = pricesOf(model, count);
-  const share = { flops: 1, bytes: 1, energy: 1, time: 1 };
-  const { weights, budgets, within } = cost;
-  const until = Math.max(1, Math.round(train.steps * within));
+  const stray = Object.entries(kept).find((entry) => !isOfPage(entry));
+  if (!stray) return null;
+  const [name] = stray;
+  return notOfThisPage(
+    cost.span,
+    `what is left of the run is not of this page: it keeps units of \`${name}\`, which the page ` +
+      `${slots.some((slot) => slot.name === name) ? "has fewer of" : "does not shrink"}`,
+  );
+}
+
+/** A page of which units are left that may not close any more. */
+function settled({ profile, count }: ShrinkingPage, { kept, dense: denseOfRun }: Shrunk): Shrinks {
+  const dense = denseOfRun ?? measuresOf(count({}).costs.total);
+  const costs = measuresOf(count(kept).costs.total);
+  const share = recordOf(MEASURES.map((measure) => [measure, costs[measure] / mustValue(dense, measure)]));
+  return { kept, gates: null, info: { kept, cost: { profile: profile.name, dense, share }, settled: true } };
+}
+
+/** A page whose units may still close; an error when a budget of it cannot be reached. */
+function closing({ model, cost, train, profile, count }: ShrinkingPage): Shrinks | Diagnostic {
+  const { slots, words } = gateSlots(model, {});
+  const kept = recordOf(slots.map(({ name, kept: units }) => [name, units]));
+  const { polynomial, dense } = pricesOf(model, count);
+  const { weights, budgets, by } = cost;
+  const until = Math.max(1, Math.round(train.steps * cost.within));
   const info: ShrinkInfo = {
     slots,
     prices: { names: polynomial.slots, terms: polynomial.terms, coefficients: polynomial.coefficients },
-    budgets: budgets.map(({ measure, share: most }) => ({ measure, share: most })),
+    budgets: budgets.map(({ measure, share }) => ({ measure, share })),
     decided: Math.max(1, Math.round(until * DECIDED)),
     until,
-    by: cost.by,
+    by,
   };
+  const unreachable = unreachableBudget(info, budgets);
+  if (unreachable) return unreachable;
+  // The budget has fallen before the gates are decided, so that they have settled by then.
+  const objective = { weights, budgets, until: Math.max(1, Math.round(until * RAMP)) };
+  const share = { flops: 1, bytes: 1, energy: 1, time: 1 };
+  return {
+    kept,
+    gates: by === "magnitude" ? null : { slots, words, prices: polynomial, objective },
+    info: { kept, cost: { profile: profile.name, dense, share }, shrinking: info },
+  };
+}
+
+/** The first budget that no choice of units meets, with the least that can be had; null when all can be met. */
+function unreachableBudget(info: ShrinkInfo, budgets: CostSettings["budgets"]): Diagnostic | null {
   for (const { measure, share: most, span } of budgets) {
     const least = leastShare(info, measure);
     if (least > most)
@@ -155,13 +185,7 @@ export async function shrinking(model: TypedModel, options: Options): Promise<Sh
         { fix: "let more be shrunk (layers above all), or ask for less" },
       );
   }
-  // The budget has fallen before the gates are decided, so that they have settled by then.
-  const objective = { weights, budgets, until: Math.max(1, Math.round(until * RAMP)) };
-  return {
-    kept,
-    gates: cost.by === "magnitude" ? null : { slots, words, prices: polynomial, objective },
-    info: { kept, cost: { profile: profile.name, dense: whole, share }, shrinking: info },
-  };
+  return null;
 }
 
 /**

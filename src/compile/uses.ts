@@ -4,7 +4,7 @@
  * `modulesOf` names, and hands over what it got; here that is looked at, once, and its functions are watched from then
  * on: whatever they do is an error at the `use` of their module and never one of the compiler.
  */
-import type { File } from "../../grammar/ast.js";
+import type { File, Use } from "../../grammar/ast.js";
 import type { Span } from "../diagnostics/span.js";
 import { parse } from "../../grammar/parse.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -50,68 +50,82 @@ export interface PageSource {
   readonly host?: Host;
 }
 
+/** What was read of a page and of what it uses so far. */
+interface UsesState {
+  readonly host: Host | undefined;
+  readonly files: File[];
+  /** By the name of the file. */
+  readonly texts: Map<string, string>;
+  readonly modules: Set<string>;
+  readonly own: OwnSet[];
+  readonly diagnostics: Diagnostic[];
+}
+
 /** Parses a page and all that it uses. */
 export function readUses(text: string, { file, host }: PageSource): Uses {
-  const files: File[] = [];
-  const texts = new Map<string, string>();
-  const modules = new Set<string>();
-  const own: OwnSet[] = [];
-  const diagnostics: Diagnostic[] = [];
-  const read = (name: string, content: string): void => {
-    if (texts.has(name)) return;
-    texts.set(name, content);
-    const parsed = parse(content, name);
-    diagnostics.push(...parsed.diagnostics);
-    files.push(parsed.file);
-    for (const item of parsed.file.items) {
-      if (item?.kind !== "use") continue;
-      const { value: written, span } = item.path;
-      const path = relativeTo(name, written);
-      if (/\.m?js$/.test(path)) {
-        if (!modules.has(path)) diagnostics.push(...load(path, written, span));
-        modules.add(path);
-      } else if (/\.[cm]?ts$/.test(path)) {
-        diagnostics.push(
-          diagnostic("MHC217", span, `\`${written}\` is TypeScript, and a set of your own is a JavaScript module`, {
-            fix: "compile it, and use the .js file",
-          }),
-        );
-      } else {
-        const used = host?.read(path) ?? null;
-        if (used === null)
-          diagnostics.push(
-            diagnostic("MHC217", span, `\`${written}\` cannot be read`, {
-              fix: "paths are relative to the file that names them",
-            }),
-          );
-        else read(path, used);
-      }
-    }
-  };
-  const load = (path: string, written: string, span: Span): Diagnostic[] => {
-    const found = host?.load?.(path) ?? null;
-    if (found === null)
-      return [
-        diagnostic("MHC217", span, `\`${written}\` cannot be read`, {
-          fix: host?.load
-            ? "paths are relative to the file that names them"
-            : "this host loads no modules: give it `load`",
-        }),
-      ];
-    if ("error" in found) return [diagnostic("MHC217", span, `\`${written}\` cannot be loaded: ${found.error}`)];
-    const { sets: given, problems } = setsIn(
-      found.value,
-      (name) => Object.hasOwn(sets, name) || own.some(({ set }) => set.name === name),
-    );
-    own.push(...given.map((set) => ({ set: guarded(set), span })));
-    return problems.map((problem) =>
-      diagnostic("MHC307", span, `\`${written}\`: ${problem}`, {
-        fix: "what a set of your own is, with an example, is in docs/manifolds.md",
+  const state: UsesState = { host, files: [], texts: new Map(), modules: new Set(), own: [], diagnostics: [] };
+  readPage(state, file, text);
+  const { files, texts, modules, own, diagnostics } = state;
+  return { files, texts, modules: [...modules], own, diagnostics };
+}
+
+/** Parses a page, once, and reads what it uses. */
+function readPage(state: UsesState, name: string, text: string): void {
+  if (state.texts.has(name)) return;
+  state.texts.set(name, text);
+  const parsed = parse(text, name);
+  state.diagnostics.push(...parsed.diagnostics);
+  state.files.push(parsed.file);
+  for (const item of parsed.file.items) if (item?.kind === "use") readUse(state, name, item.path);
+}
+
+/** Reads what a `use` of a file names: a module with sets, or another page. */
+function readUse(state: UsesState, file: string, { value: written, span }: Use["path"]): void {
+  const { host, modules, diagnostics } = state;
+  const path = relativeTo(file, written);
+  if (/\.m?js$/.test(path)) {
+    if (!modules.has(path)) diagnostics.push(...loadSets(state, path, written, span));
+    modules.add(path);
+  } else if (/\.[cm]?ts$/.test(path)) {
+    diagnostics.push(
+      diagnostic("MHC217", span, `\`${written}\` is TypeScript, and a set of your own is a JavaScript module`, {
+        fix: "compile it, and use the .js file",
       }),
     );
-  };
-  read(file, text);
-  return { files, texts, modules: [...modules], own, diagnostics };
+  } else {
+    const text = host?.read(path) ?? null;
+    if (text === null)
+      diagnostics.push(
+        diagnostic("MHC217", span, `\`${written}\` cannot be read`, {
+          fix: "paths are relative to the file that names them",
+        }),
+      );
+    else readPage(state, path, text);
+  }
+}
+
+/** Takes the sets of a module, as the `use` at `span` names it (`written`); what is wrong with them is returned. */
+function loadSets({ host, own }: UsesState, path: string, written: string, span: Span): Diagnostic[] {
+  const loaded = host?.load?.(path) ?? null;
+  if (loaded === null)
+    return [
+      diagnostic("MHC217", span, `\`${written}\` cannot be read`, {
+        fix: host?.load
+          ? "paths are relative to the file that names them"
+          : "this host loads no modules: give it `load`",
+      }),
+    ];
+  if ("error" in loaded) return [diagnostic("MHC217", span, `\`${written}\` cannot be loaded: ${loaded.error}`)];
+  const { sets: declared, problems } = setsIn(
+    loaded.value,
+    (name) => Object.hasOwn(sets, name) || own.some(({ set }) => set.name === name),
+  );
+  own.push(...declared.map((set) => ({ set: guarded(set), span })));
+  return problems.map((problem) =>
+    diagnostic("MHC307", span, `\`${written}\`: ${problem}`, {
+      fix: "what a set of your own is, with an example, is in docs/manifolds.md",
+    }),
+  );
 }
 
 /** The modules that a page and the pages that it uses name: what a host imports before it checks or compiles. */
