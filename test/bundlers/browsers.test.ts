@@ -2,6 +2,8 @@
  * The package in browsers: its tarball, in an app that Vite and esbuild bundle with their defaults, opened in a
  * headless Chromium on a page and in a worker, with and without shared memory, and under a policy that forbids what it
  * can. More bundlers: `npm run test:bundlers`.
+ *
+ * @module-tag slow
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

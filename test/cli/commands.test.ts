@@ -173,7 +173,7 @@ describe("commands", () => {
     expect(unknown.code).toBe(1);
   });
 
-  it("train names a run folder by spec and time, each anew", async () => {
+  it("train names a run folder by spec and time, each anew", { tags: "slow" }, async () => {
     const args = ["train", "small.mhc", "--steps", "1", "--device", "wasm", "--threads", "1"];
     const [first, second] = await Promise.all([mhc(args), mhc([...args, "--json"])]);
     expect([first.code, second.code]).toEqual([0, 0]);

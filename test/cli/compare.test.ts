@@ -95,7 +95,7 @@ describe("a comparison", () => {
 });
 
 describe("what is refused", () => {
-  it.each<[string, string[], number, RegExp]>([
+  const refusals: readonly [string, string[], number, RegExp][] = [
     ["no spec", [], 2, /missing required argument 'specs'/],
     ["a file that is not there", ["deep.mhc", "none.mhc"], 2, /there is no file none\.mhc/],
     ["no seeds", ["deep.mhc", "--seeds", "0"], 2, /at least 1/],
@@ -133,7 +133,9 @@ describe("what is refused", () => {
     ],
     ["other steps", ["deep.mhc", "deep.mhc@train.steps=30"], 1, /steps: 20 in deep, 30 in deep@train\.steps=30/],
     ["a file for a folder", ["deep.mhc", "--out", "text.txt"], 1, /text\.txt is not a folder/],
-  ])("%s", async (_, args, expected, message) => {
+  ];
+  const refusalsQuick = new Set(["no spec", "a variant without a value", "other data"]);
+  const refusalsHold = async (_: string, args: string[], expected: number, message: RegExp): Promise<void> => {
     writeFileSync(join(cwd, "elsewhere.mhc"), SPEC.replace("text.txt", "other.txt"));
     writeFileSync(join(cwd, "renamed.mhc"), SPEC.replaceAll("corpus", "words").replace("20%", "30%"));
     const { code, err } = await mhc(["compare", ...args, ...DEVICE]);
@@ -141,9 +143,12 @@ describe("what is refused", () => {
     expect(err).not.toMatch(/\n\s+at |bug of mhc/);
     expect(code).toBe(expected);
     expect(existsSync(join(cwd, "runs"))).toBe(false);
-  });
+  };
+  // Each starts the command: a few of them here, the others apart.
+  it.each(refusals.filter(([what]) => refusalsQuick.has(what)))("%s", refusalsHold);
+  it.each(refusals.filter(([what]) => !refusalsQuick.has(what)))("%s", { tags: "slow" }, refusalsHold);
 
-  it("is allowed when asked for, and noted", async () => {
+  it("is allowed when asked for, and noted", { tags: "slow" }, async () => {
     const { code, out } = await mhc([
       "compare",
       "deep.mhc",

@@ -70,7 +70,7 @@ describe("an error", () => {
     expect([code, performance.now() - refused < 5000]).toEqual([3, true]);
   });
 
-  it.each<[string, string[], number, Record<string, unknown>]>([
+  const failures: readonly [string, string[], number, Record<string, unknown>][] = [
     [
       "of data",
       ["train", "small.mhc", "--data", "none.txt"],
@@ -133,13 +133,30 @@ describe("an error", () => {
       1,
       { done: false, error: "numeric", code: "NumericError", fix: expect.any(String) },
     ],
-  ])("%s is a line of JSON on stdout, and nothing elsewhere", async (_, args, expected, last) => {
+  ];
+  const failuresQuick = new Set(["of data", "of an unknown option", "of the page", "of numbers"]);
+  const failuresHold = async (
+    _: string,
+    args: string[],
+    expected: number,
+    last: Record<string, unknown>,
+  ): Promise<void> => {
     const { code, out, err } = await mhc([...args, "--json"]);
     expect([code, err]).toEqual([expected, ""]);
     const found = rows(out).at(-1)!;
     expect(found).toMatchObject(last);
     if ("error" in last) expect(found["exit_code"]).toBe(expected);
-  });
+  };
+  // Each starts the command: a few of them here, the others apart.
+  it.each(failures.filter(([what]) => failuresQuick.has(what)))(
+    "%s is a line of JSON on stdout, and nothing elsewhere",
+    failuresHold,
+  );
+  it.each(failures.filter(([what]) => !failuresQuick.has(what)))(
+    "%s is a line of JSON on stdout, and nothing elsewhere",
+    { tags: "slow" },
+    failuresHold,
+  );
 
   it("does not come from asking for help", async () => {
     const { code, out, err } = await mhc(["train", "--help", "--json"]);

@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 
 describe("wrong usage ends with 2, in a line or two, without a stack", () => {
-  it.each<[string, string[], RegExp]>([
+  const usages: readonly [string, string[], RegExp][] = [
     ["no command", [], /Usage: mhc/],
     ["an unknown command", ["trian", "small.mhc"], /unknown command 'trian'/],
     ["an unknown option", ["check", "small.mhc", "--fast"], /unknown option '--fast'/],
@@ -32,16 +32,27 @@ describe("wrong usage ends with 2, in a line or two, without a stack", () => {
     ["an unknown target", ["compile", "small.mhc", "-o", "out", "--target", "cobol"], /--target cobol/],
     ["nothing to do", ["compile", "small.mhc"], /say where to write/],
     ["a negative temperature", ["sample", "run", "--temperature", "-1"], /at least 0|temperature/],
-  ])("%s", async (_, args, message) => {
+  ];
+  const usagesQuick = new Set([
+    "an unknown command",
+    "no spec",
+    "an unknown device",
+    "an unknown stage",
+    "nothing to do",
+  ]);
+  const usagesHold = async (_: string, args: string[], message: RegExp): Promise<void> => {
     const { code, err } = await mhc(args);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at |bug of mhc/);
     expect(code).toBe(2);
-  });
+  };
+  // Each starts the command: a few of them here, the others apart.
+  it.each(usages.filter(([what]) => usagesQuick.has(what)))("%s", usagesHold);
+  it.each(usages.filter(([what]) => !usagesQuick.has(what)))("%s", { tags: "slow" }, usagesHold);
 });
 
 describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
-  it.each<[string, string[], RegExp]>([
+  const wrongs: readonly [string, string[], RegExp][] = [
     ["a misspelt name", ["check", "wrong.mhc"], /totl[\s\S]*total[\s\S]*1 error/],
     ["the same while training", ["train", "wrong.mhc"], /totl/],
     ["a setting of nothing", ["train", "small.mhc", "--set", "depth=3"], /depth/],
@@ -51,7 +62,14 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     ["a run that is none", ["sample", "."], /is not a run/],
     ["a place that cannot be written", ["compile", "small.mhc", "-o", "text.txt/below"], /cannot be written/],
     ["a run folder that is a file", ["train", "small.mhc", "--out", "text.txt"], /not a folder/],
-  ])("%s", async (_, args, message) => {
+  ];
+  const wrongsQuick = new Set([
+    "a misspelt name",
+    "data that is not there",
+    "too little text",
+    "a run folder that is a file",
+  ]);
+  const wrongsHold = async (_: string, args: string[], message: RegExp): Promise<void> => {
     const { code, out, err } = await mhc([
       ...args,
       ...(args[0] === "train" ? ["--device", "wasm", "--threads", "2"] : []),
@@ -60,7 +78,10 @@ describe("a wrong spec or wrong data ends with 1 and says what to do", () => {
     expect(err).not.toMatch(/\n\s+at |bug of mhc/);
     expect(out).toBe("");
     expect(code).toBe(1);
-  });
+  };
+  // Each starts the command: a few of them here, the others apart.
+  it.each(wrongs.filter(([what]) => wrongsQuick.has(what)))("%s", wrongsHold);
+  it.each(wrongs.filter(([what]) => !wrongsQuick.has(what)))("%s", { tags: "slow" }, wrongsHold);
 
   it("also on the GPU, which must not keep the process alive", async () => {
     const { code, err } = await mhc(["train", "wrong.mhc", "--device", "webgpu"]);

@@ -15,7 +15,7 @@ const check = (...flags: readonly string[]): Promise<string> =>
 const SAME = "all plans and kernels are what they were\n";
 const HOW = "`npm run -s digests > test/corpus/digests.txt` keeps what is meant";
 
-it("one page of each kind", { timeout: 120_000 }, async () => {
+it("one page of each kind", { tags: "slow", timeout: 120_000 }, async () => {
   expect(await check("--quick"), HOW).toBe(SAME);
 });
 

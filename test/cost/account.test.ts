@@ -71,6 +71,8 @@ const accountsOf = (spec: string, facts: Facts, set: Record<string, string>): vo
 
   it.each([javascript, wasm])(
     "counts operations and bytes of products and elementwise kernels as they are run: $name",
+    // Kernels of 784 pixels take half a minute.
+    { tags: spec === "digits" ? ["slow"] : [] },
     async (printer) => {
       let kernels: readonly Kernel[] = [];
       const spy = { ...printer, print: (list: readonly Kernel[]) => printer.print((kernels = list)) };

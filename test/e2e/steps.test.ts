@@ -53,9 +53,9 @@ describe.each(connections)("ten steps with %s", (connection) => {
     expect(losses).toBeLessThan(1e-4);
     expect(parameters).toBeLessThan(1e-4);
   };
-  it("under SGD on wasm", () => underSgd("wasm", 2));
   // The connection that has everything on every device; the others apart.
   const tags = connection === "mhc(Mixing)" ? [] : ["slow"];
+  it("under SGD on wasm", { tags }, () => underSgd("wasm", 2));
   it("under SGD on javascript", { tags }, () => underSgd("javascript", 1));
 
   it("under AdamW on wasm", { tags }, async () => {

@@ -118,9 +118,8 @@ describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
     }
     await compiled.close();
   };
-  // An emulated GPU takes a second for each: here the first case of each set, and the others apart.
-  const isQuick = (subject: SetSubject): boolean =>
-    name === "wasm" || subjects.find(({ set }) => set === subject.set) === subject;
+  // Compiling takes a second for each: here the first case of each set, and the others apart.
+  const isQuick = (subject: SetSubject): boolean => subjects.find(({ set }) => set === subject.set) === subject;
   it.each(subjects.filter(isQuick))(LANDS, lands);
   const others = subjects.filter((subject) => !isQuick(subject));
   if (others.length) it.each(others)(LANDS, { tags: "slow" }, lands);

@@ -122,7 +122,7 @@ const staysOnSets = (optimizer: string): void => {
     expect(losses).toBeLessThan(1e-3);
   });
 
-  it("500 steps at ten times the rate do not leave a set by more than its tolerance", async () => {
+  it("500 steps at ten times the rate do not leave a set by more than its tolerance", { tags: "slow" }, async () => {
     const hot = page(optimizer.replace("3e-3", "3e-2").replace("0.2", "2"));
     const plan = await planOf(hot, ["wasm"], { facts });
     const model = await load(plan, { device: "wasm" });
@@ -133,7 +133,7 @@ const staysOnSets = (optimizer: string): void => {
         expect(constraints[name], `${name} at step ${step}`).toBeLessThanOrEqual(tolerance!);
     }
     await model.close();
-  }, 60_000);
+  });
 };
 describe.each(["radam(rate = 3e-3)"])("under %s", staysOnSets);
 describe.each(["adamw(rate = 3e-3)", "sgd(rate = 0.2, momentum = 0.9)", "rsgd(rate = 0.2, momentum = 0.9)"])(
@@ -156,7 +156,7 @@ describe("a Riemannian optimizer", () => {
     expect(losses[0]).toBeCloseTo(losses[1]!, 6);
   });
 
-  it("keeps points of the manifold themselves, also in a checkpoint", async () => {
+  it("keeps points of the manifold themselves, also in a checkpoint", { tags: "slow" }, async () => {
     const model = await loaded(page("radam(rate = 1e-3)"), "wasm", { facts });
     const up = model.parameters()["layers.0.mlp.up"]!;
     const source = textSource(model.plan.data[0] as Parameters<typeof textSource>[0], text);

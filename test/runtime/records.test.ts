@@ -79,13 +79,13 @@ const PATIENCE = 300_000;
 describe("the house", () => {
   it(
     "reads records by `valueAt`, and makes them by `recordOf` and `merged`",
+    { tags: "slow", timeout: PATIENCE },
     () => {
       const program = new Project({
         tsConfigFilePath: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)),
       }).getProgram().compilerObject;
       expect(loose(program, /\/(src|grammar|codegen|runtime\/(?!records\.ts))[^]*(?<!\.d)\.ts$/)).toEqual([]);
     },
-    PATIENCE,
   );
 
   it("and would be caught if it did not", () => {
