@@ -3,10 +3,9 @@ import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import { load, openDevice } from "../../runtime/index.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
+import { facts, text } from "../helpers/small.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const set = { width: "16", heads: "2", layers: "1", lanes: "2", context: "8", "train.batch": "2" };
 const STEPS = 20;
 

@@ -11,32 +11,14 @@ import { nodeHost } from "../../runtime/node/host.js";
 import { load, type Model } from "../../runtime/index.js";
 import { findAdapter } from "../../runtime/webgpu/adapter.js";
 import type { Plan } from "../../runtime/plan.js";
+import { ADAMW, facts, smallPage, text } from "../helpers/small.js";
 import { distance, planOf } from "../helpers/specs.js";
 
 const STEPS = 10;
 const BATCH = 5;
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 
-const page = (connection: "residual" | "mhc(Mixing)", precision: "f16" | "f32"): string => {
-  const plain = connection === "residual";
-  const start = "embed(corpus.token) + positions()";
-  return `model Small {
-    dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
-    data corpus = characters("text", window = context)
-    manifold Mixing = birkhoff(iterations = 20)
-    stream ${plain ? `x[context, width] = ${start}` : `x[lanes, context, width] = copies(${start})`}
-    repeat layers {
-      x through attention(heads) via ${connection}
-      x through mlp(hidden = 2 * width) via ${connection}
-    }
-    loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
-    train {
-      batch = ${BATCH}, steps = 50, seed = 3, clip = 1.0, precision = ${precision}
-      optimizer = adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)
-    }
-  }`;
-};
+const page = (connection: "residual" | "mhc(Mixing)", precision: "f16" | "f32"): string =>
+  smallPage(connection, { optimizer: ADAMW, batch: BATCH, training: `precision = ${precision}` });
 
 const sourceOf = (plan: Plan): ReturnType<typeof textSource> =>
   textSource(plan.data[0] as Parameters<typeof textSource>[0], text);

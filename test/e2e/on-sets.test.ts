@@ -18,6 +18,7 @@ import { sets } from "../../src/manifolds/registry.js";
 import { rankOf } from "../../src/manifolds/set.js";
 import type { TypedModel } from "../../src/model/typed.js";
 import { random } from "../helpers/cases.js";
+import { text } from "../helpers/small.js";
 import { planOf, readSpec } from "../helpers/specs.js";
 import { settings } from "../manifolds/members.js";
 
@@ -26,7 +27,6 @@ const STEPS = 500;
 const pairs = parsePairs(
   ["b", "c", "d", "e", "f", "g", "h"].flatMap((name, i) => [`${name}\ta`, ...(i > 2 ? [`${name}\tb`] : [])]).join("\n"),
 );
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
 
 /** Sizes of the dims that the pages have; a page with others keeps its own. */
 const SMALL: Readonly<Record<string, number>> = {

@@ -10,10 +10,9 @@ import { textSource } from "../../runtime/data.js";
 import { compile, type Compiled } from "../../src/compile/compile.js";
 import type { DeviceProfile } from "../../src/cost/profile.js";
 import { profiles } from "../../src/cost/profiles.js";
+import { facts, text } from "../helpers/small.js";
 import { readSpec } from "../helpers/specs.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const set = { width: "16", heads: "2", context: "8", layers: "4", lanes: "2", "train.batch": "4" };
 const page = readSpec("moby-dick").replace(/optimizer = .*/, "optimizer = sgd(rate = 0.05)");
 const named = (name: string): DeviceProfile => profiles.find((profile) => profile.name === name)!;

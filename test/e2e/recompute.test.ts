@@ -20,10 +20,9 @@ import { schedule } from "../helpers/schedule.js";
 import type { RecomputeSettings } from "../../src/model/typed.js";
 import type { Entries } from "../../src/step/entries.js";
 import type { Graph } from "../../src/graph/node.js";
+import { facts, text } from "../helpers/small.js";
 import { entriesOf, planOf, readSpec } from "../helpers/specs.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const narrow = { width: "24", heads: "3", context: "13", "train.batch": "3" };
 
 /** Plans the step alone. */

@@ -5,32 +5,12 @@
  */
 import { describe, expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";
+import { ADAMW, connections, facts, smallPage, text } from "../helpers/small.js";
 import type { SpecOptions } from "../helpers/specs.js";
 import { compareSteps } from "../helpers/steps.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const vocabulary = [...new Set(text)].sort();
-
-const spec = (connection: "residual" | "hc" | "identity" | "mhc(Mixing)", optimizer: string, batch = 5): string => {
-  const plain = connection === "residual";
-  const stream = plain
-    ? "x[context, width] = embed(corpus.token) + positions()"
-    : "x[lanes, context, width] = copies(embed(corpus.token) + positions())";
-  return `model Small {
-    dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
-    data corpus = characters("text", window = context)
-    manifold Mixing = birkhoff(iterations = 20)
-    stream ${stream}
-    repeat layers {
-      x through attention(heads) via ${connection}
-      x through mlp(hidden = 2 * width) via ${connection}
-    }
-    loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
-    train { batch = ${batch}, steps = 50, seed = 3, clip = 1.0, optimizer = ${optimizer} }
-  }`;
-};
-
-const facts = { corpus: { vocabulary } };
+const spec = (connection: (typeof connections)[number], optimizer: string, batch = 5): string =>
+  smallPage(connection, { optimizer, batch });
 
 const compare = (
   page: string,
@@ -39,8 +19,6 @@ const compare = (
   batch = 5,
   choices: SpecOptions["choices"] = {},
 ) => compareSteps(page, text, facts, device, threads, batch, choices);
-
-const connections = ["residual", "hc", "identity", "mhc(Mixing)"] as const;
 
 describe.each(connections)("ten steps with %s", (connection) => {
   const underSgd = async (device: DeviceName, threads: number): Promise<void> => {
@@ -59,11 +37,7 @@ describe.each(connections)("ten steps with %s", (connection) => {
   it("under SGD on javascript", { tags }, () => underSgd("javascript", 1));
 
   it("under AdamW on wasm", { tags }, async () => {
-    const { losses, fell } = await compare(
-      spec(connection, "adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)"),
-      "wasm",
-      2,
-    );
+    const { losses, fell } = await compare(spec(connection, ADAMW), "wasm", 2);
     expect(fell).toBe(true);
     expect(losses).toBeLessThan(1e-3);
   });

@@ -10,6 +10,25 @@ import { sizeOf } from "../../src/graph/record.js";
 import { nodesOf } from "../../src/graph/topology.js";
 import { isState } from "../../src/schedule/fusion/clusters.js";
 
+/** Gradient descent on a pack of two parameters, the second of which leaves padding. */
+export const DESCENT = `graph run {
+  %0: f32[64] = parameter {"name":"a"}
+  %1: f32[3] = parameter {"name":"b"}
+  %2: f32[64] = sin %0
+  %3: f32[3] = sin %1
+  %4: f32[128] = pack %0, %1
+  %5: f32[128] = pack %2, %3
+  %6: f32[] = sum %5 {"axes":[0]}
+  %7: f32[128] = broadcast %6 {"axes":[]}
+  %8: f32[128] = mul %5, %7
+  %9: f32[128] = sub %4, %8
+  %10: f32[64] = slice %9 {"offset":0}
+  %11: f32[3] = slice %9 {"offset":64}
+  output "sum" = %6
+  update %0 = %10
+  update %1 = %11
+}`;
+
 /** The schedule of one graph, with its state laid out in the order of its text. */
 export function scheduleOf(
   graph: Graph,

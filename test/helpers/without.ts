@@ -7,34 +7,14 @@ import { optimizationNames } from "../../src/compile/optimizations.js";
 import { emulated } from "../../src/schedule/families.js";
 import { differenceOf } from "../../src/tools/bisect.js";
 import { exactLosses } from "../../src/tools/exact.js";
+import { ADAMW, facts, smallPage, text, type connections } from "./small.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const STEPS = 10;
-
-type Connection = "residual" | "hc" | "identity" | "mhc(Mixing)";
-
-const page = (connection: Connection, optimizer: string, more = ""): string => {
-  const plain = connection === "residual";
-  const stream = plain
-    ? "x[context, width] = embed(corpus.token) + positions()"
-    : "x[lanes, context, width] = copies(embed(corpus.token) + positions())";
-  return `model Small {
-    dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
-    data corpus = characters("text", window = context)
-    manifold Mixing = birkhoff(iterations = 5)
-    stream ${stream}
-    repeat layers {
-      x through attention(heads) via ${connection}
-      x through mlp(hidden = 2 * width) via ${connection}
-    }
-    loss = cross_entropy(unembed(norm(${plain ? "x" : "total(x)"})), corpus.next)
-    train { batch = 5, steps = 50, seed = 3, clip = 1.0, ${more}optimizer = ${optimizer} }
-  }`;
-};
-
 const SGD = "sgd(rate = 0.2, momentum = 0.9)";
-const ADAMW = "adamw(rate = cosine(3e-3, 1e-4, warmup = 3), betas = (0.9, 0.99), decay = 0.1)";
+const MUON = "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)";
+
+const page = (connection: (typeof connections)[number], optimizer: string, training = ""): string =>
+  smallPage(connection, { optimizer, iterations: 5, training });
 
 /** Six pages, each with the largest relative difference of a loss that is rounding. */
 export const SMALL = {
@@ -42,11 +22,8 @@ export const SMALL = {
   hc: { text: page("hc", SGD), tolerance: 1e-4 },
   identity: { text: page("identity", ADAMW), tolerance: 1e-3 },
   mhc: { text: page("mhc(Mixing)", SGD), tolerance: 1e-4 },
-  recomputed: { text: page("mhc(Mixing)", SGD, "recompute = every 1, "), tolerance: 1e-4 },
-  muon: {
-    text: page("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)"),
-    tolerance: 1e-4,
-  },
+  recomputed: { text: page("mhc(Mixing)", SGD, "recompute = every 1"), tolerance: 1e-4 },
+  muon: { text: page("residual", MUON), tolerance: 1e-4 },
 } as const satisfies Readonly<Record<string, { readonly text: string; readonly tolerance: number }>>;
 
 /** The name of one of the pages. */

@@ -13,12 +13,10 @@ import { checkSet } from "../../src/manifolds/laws.js";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { simplex } from "../../src/manifolds/simplex.js";
 import type { Manifold } from "../../src/manifolds/set.js";
+import { facts, text } from "../helpers/small.js";
 
 const FILE = new URL("../fixtures/sets/unit_diagonal.js", import.meta.url);
 const unitDiagonal = ((await import(FILE.href)) as { readonly default: Manifold }).default;
-
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 
 const source = ({ data }: Plan): Source => textSource(data[0] as Parameters<typeof textSource>[0], text);
 const hostOf = (

@@ -9,16 +9,13 @@ import { format } from "../../grammar/format.js";
 import { render } from "../../src/diagnostics/render.js";
 import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
+import { facts, text } from "../helpers/small.js";
 import { distance, loaded } from "../helpers/specs.js";
 
 const drawn = (size: number, seed: number): Float32Array => {
   const next = random(seed);
   return Float32Array.from({ length: size }, () => 2 * next() - 1);
 };
-
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 
 const page = (mixing: string): string => `model Small {
   dim context = 13, width = 24, layers = 2, lanes = 4

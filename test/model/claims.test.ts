@@ -20,9 +20,8 @@ import { schedule } from "../helpers/schedule.js";
 import { lower } from "../../src/model/lower/lower.js";
 import { random } from "../helpers/cases.js";
 import { programs, type Program } from "./programs.js";
+import { facts, text } from "../helpers/small.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const recorded = new URL("../fixtures/claims.txt", import.meta.url);
 
 /** A bound that would be proved is watched in its place. */

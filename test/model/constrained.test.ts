@@ -9,11 +9,9 @@ import { load } from "../../runtime/index.js";
 import { check } from "../../src/compile/compile.js";
 import { printGraph } from "../../src/graph/text.js";
 import { printModel } from "../../src/model/print.js";
+import { facts, text } from "../helpers/small.js";
 import { entriesOf, loaded, planOf } from "../helpers/specs.js";
 import { compareSteps } from "../helpers/steps.js";
-
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 
 const page = (
   optimizer: string,

@@ -12,6 +12,7 @@ import type { Chain } from "../../src/graph/streams.js";
 import { topological } from "../../src/graph/topology.js";
 import { monitors } from "../../src/step/monitors.js";
 import { random } from "../helpers/cases.js";
+import { facts, text } from "../helpers/small.js";
 import { entriesOf, loaded } from "../helpers/specs.js";
 
 const [TOKENS, N, C, DEPTH] = [5, 3, 4, 4];
@@ -146,8 +147,6 @@ describe("numbers", () => {
   });
 });
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const page = (via: string, blocks = ""): string => `model Small {
   dim context = 13, width = 12, layers = 3, lanes = 4
   data corpus = characters("text", window = context)

@@ -9,6 +9,7 @@ import { load, openDevice } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { verify, type Finding } from "../../src/tools/verify.js";
 import { probesOf } from "../../src/tools/gains.js";
+import { facts, text } from "../helpers/small.js";
 import { planOf } from "../helpers/specs.js";
 import type * as mixing from "../../src/model/mixing.js";
 
@@ -30,8 +31,6 @@ vi.mock("../../src/model/mixing.js", async (original) => {
 });
 afterEach(() => void (fault.on = false));
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const sourceOf = (plan: Plan): ReturnType<typeof textSource> =>
   textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
 

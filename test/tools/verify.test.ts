@@ -14,10 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { verify, type Finding, type VerifyOptions } from "../../src/tools/verify.js";
+import { facts, text } from "../helpers/small.js";
 import { compilePlan, readSpec, type SpecOptions } from "../helpers/specs.js";
 
-const text = "the sea was calm, and the whale went down. all hands! ".repeat(20);
-const facts = { corpus: { vocabulary: [...new Set(text)].sort() } };
 const sourceOf = (plan: Plan): ReturnType<typeof textSource> =>
   textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
 
