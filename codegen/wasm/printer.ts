@@ -7,13 +7,26 @@ import { encodeModule } from "./binary.js";
 import { lowerKernels } from "./lower.js";
 import { printModule } from "./text.js";
 
-/** Bytes that a call takes as arguments at once. */
-const ARGUMENTS = 1 << 13;
+/** The digits of base64 (RFC 4648, section 4), as ASCII. */
+const DIGITS = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+const PADDING = "=".charCodeAt(0);
 
+/** Megabytes in milliseconds: `btoa` would want the bytes as a string first, which takes ten times as long. */
 function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += ARGUMENTS) text += String.fromCharCode(...bytes.subarray(i, i + ARGUMENTS));
-  return btoa(text);
+  const text = new Uint8Array(4 * Math.ceil(bytes.length / 3));
+  const digit = (at: number, six: number): void => {
+    text[at] = DIGITS[six & 63] ?? 0;
+  };
+  for (let i = 0, at = 0; i < bytes.length; i += 3, at += 4) {
+    const word = ((bytes[i] ?? 0) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
+    digit(at, word >> 18);
+    digit(at + 1, word >> 12);
+    digit(at + 2, word >> 6);
+    digit(at + 3, word);
+  }
+  const missing = (3 - (bytes.length % 3)) % 3;
+  text.fill(PADDING, text.length - missing);
+  return new TextDecoder().decode(text);
 }
 
 function bytesOf(text: string): Uint8Array {

@@ -1,7 +1,7 @@
 /** The operands of expressions and the expressions of statements, for passes that look into all of them. */
 import type { Expr, Stmt } from "./ir.js";
 
-/** The same expression of other operands. */
+/** The same expression of other operands; itself where all of them are what they were. */
 export function mapOperands(e: Expr, go: (operand: Expr) => Expr): Expr {
   switch (e.kind) {
     case "const":
@@ -11,21 +11,38 @@ export function mapOperands(e: Expr, go: (operand: Expr) => Expr): Expr {
     case "cast":
     case "bitcast":
     case "splat":
-    case "extract":
-      return { ...e, a: go(e.a) };
+    case "extract": {
+      const a = go(e.a);
+      return a === e.a ? e : { ...e, a };
+    }
     case "binary":
-    case "shuffle":
-      return { ...e, a: go(e.a), b: go(e.b) };
-    case "exchange":
-      return { ...e, a: go(e.a), lane: go(e.lane) };
-    case "fma":
-      return { ...e, a: go(e.a), b: go(e.b), c: go(e.c) };
-    case "select":
-      return { ...e, condition: go(e.condition), then: go(e.then), else: go(e.else) };
-    case "load":
-      return { ...e, index: go(e.index) };
-    case "lanes":
-      return { ...e, items: [go(e.items[0]), go(e.items[1]), go(e.items[2]), go(e.items[3])] };
+    case "shuffle": {
+      const [a, b] = [go(e.a), go(e.b)];
+      return a === e.a && b === e.b ? e : { ...e, a, b };
+    }
+    case "exchange": {
+      const [a, lane] = [go(e.a), go(e.lane)];
+      return a === e.a && lane === e.lane ? e : { ...e, a, lane };
+    }
+    case "fma": {
+      const [a, b, c] = [go(e.a), go(e.b), go(e.c)];
+      return a === e.a && b === e.b && c === e.c ? e : { ...e, a, b, c };
+    }
+    case "select": {
+      const [condition, yes, no] = [go(e.condition), go(e.then), go(e.else)];
+      return condition === e.condition && yes === e.then && no === e.else
+        ? e
+        : { ...e, condition, then: yes, else: no };
+    }
+    case "load": {
+      const index = go(e.index);
+      return index === e.index ? e : { ...e, index };
+    }
+    case "lanes": {
+      const [a, b, c, d] = e.items;
+      const items = [go(a), go(b), go(c), go(d)] as const;
+      return items.every((item, i) => item === e.items[i]) ? e : { ...e, items };
+    }
     default:
       return e satisfies never;
   }
@@ -45,13 +62,19 @@ export function eachOperand(e: Expr, visit: (operand: Expr) => void): void {
       return visit(e.a);
     case "binary":
     case "shuffle":
-      return [e.a, e.b].forEach(visit);
+      visit(e.a);
+      return visit(e.b);
     case "exchange":
-      return [e.a, e.lane].forEach(visit);
+      visit(e.a);
+      return visit(e.lane);
     case "fma":
-      return [e.a, e.b, e.c].forEach(visit);
+      visit(e.a);
+      visit(e.b);
+      return visit(e.c);
     case "select":
-      return [e.condition, e.then, e.else].forEach(visit);
+      visit(e.condition);
+      visit(e.then);
+      return visit(e.else);
     case "load":
       return visit(e.index);
     case "lanes":
