@@ -9,30 +9,53 @@ function float(value: number): string {
   return shortestF32(value);
 }
 
-/** Text that grows at its end, which is what engines do fast. */
+/**
+ * Text that grows at its end, as bytes: a string that is added to a million times is a rope of a million pieces, which
+ * the garbage collector walks through again and again.
+ */
 class Printer {
-  text = "";
+  private bytes = new Uint8Array(1 << 16);
+  private length = 0;
 
   constructor(private readonly relaxed: boolean) {}
 
+  /** Appends ASCII: names of a page are, and all else is the format's own words. */
+  add(...pieces: readonly string[]): void {
+    for (const piece of pieces) {
+      this.room(piece.length);
+      for (let i = 0; i < piece.length; i++) this.bytes[this.length++] = piece.charCodeAt(i);
+    }
+  }
+
+  private room(more: number): void {
+    if (this.length + more <= this.bytes.length) return;
+    const grown = new Uint8Array(2 * (this.length + more));
+    grown.set(this.bytes);
+    this.bytes = grown;
+  }
+
+  text(): string {
+    return new TextDecoder().decode(this.bytes.subarray(0, this.length));
+  }
+
   all(list: readonly Instruction[], before: string): void {
     for (const instruction of list) {
-      this.text += before;
+      this.add(before);
       this.put(instruction);
     }
   }
 
   private operation(head: string, operands: readonly Instruction[]): void {
-    this.text += head;
+    this.add(head);
     this.all(operands, " ");
-    this.text += ")";
+    this.add(")");
   }
 
   /** One case a kind of instruction: a flat table, which no split would make clearer. */
   private put(i: Instruction): void {
     switch (i.kind) {
       case "get":
-        this.text += `(local.get $${i.local.name})`;
+        this.add("(local.get $", i.local.name, ")");
         break;
       case "plain":
         this.operation(`(${i.op.name}`, i.operands);
@@ -41,11 +64,11 @@ class Printer {
         this.operation(`(${i.op.name}${immediates(i)}`, i.operands);
         break;
       case "const":
-        this.text += `(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`;
+        this.add(`(${i.type}.const ${i.type === "f32" ? float(i.value) : i.value})`);
         break;
       case "vector": {
         const word = i.shape === "f32x4" ? float(i.word) : `${i.word}`;
-        this.text += `(v128.const ${i.shape} ${word} ${word} ${word} ${word})`;
+        this.add(`(v128.const ${i.shape} ${word} ${word} ${word} ${word})`);
         break;
       }
       case "set":
@@ -73,20 +96,20 @@ class Printer {
         break;
       case "block":
       case "loop":
-        this.text += `(${i.kind} $${i.label.name}`;
+        this.add(`(${i.kind} $${i.label.name}`);
         this.all(i.body, "\n");
-        this.text += ")";
+        this.add(")");
         break;
       case "if":
-        this.text += "(if ";
+        this.add("(if ");
         this.put(i.condition);
-        this.text += " (then";
+        this.add(" (then");
         this.all(i.then, "\n");
         if (i.else.length) {
-          this.text += ") (else";
+          this.add(") (else");
           this.all(i.else, "\n");
         }
-        this.text += "))";
+        this.add("))");
         break;
       case "twice": {
         const [first, ...others] = this.relaxed ? [...i.body, ...i.body] : i.body;
@@ -106,27 +129,31 @@ function immediates(i: Extract<Instruction, { readonly kind: "memory" }>): strin
   return i.align === i.natural ? offset : `${offset} align=${2 ** i.align}`;
 }
 
-const declared = (word: "param" | "local", locals: readonly Local[], before: string): string =>
-  locals.map(({ name, type }) => `${before}(${word} $${name} ${type})`).join("");
-
 /** The module with an instruction a line; `relaxed` as in binary.ts. */
 export function printModule({ kernels, run }: WasmModule, relaxed = false): string {
   const printer = new Printer(relaxed);
-  printer.text = [
-    "(module",
-    `(import "env" "memory" (memory 1 65536 shared))`,
-    "(type $kernel (func (param i32 i32 i32 i32)))",
-    `(table ${kernels.length} funcref)`,
-    `(elem (i32.const 0)${kernels.map(({ name }) => ` $${name}`).join("")})`,
-  ].join("\n");
-  const put = ({ name, comment, params, locals, body }: WasmFunction, type: string): void => {
-    printer.text +=
-      `${comment === undefined ? "" : `\n;; ${comment}`}\n(func $${name} (export ` +
-      `"${name}")${type}${declared("param", params, " ")}${declared("local", locals, "\n")}`;
-    printer.all(body, "\n");
-    printer.text += ")";
+  const declare = (word: "param" | "local", locals: readonly Local[], before: string): void => {
+    for (const { name, type } of locals) printer.add(`${before}(${word} $`, name, " ", type, ")");
   };
+  const put = ({ name, comment, params, locals, body }: WasmFunction, type: string): void => {
+    if (comment !== undefined) printer.add("\n;; ", comment);
+    printer.add(`\n(func $${name} (export "${name}")${type}`);
+    declare("param", params, " ");
+    declare("local", locals, "\n");
+    printer.all(body, "\n");
+    printer.add(")");
+  };
+  printer.add(
+    [
+      "(module",
+      `(import "env" "memory" (memory 1 65536 shared))`,
+      "(type $kernel (func (param i32 i32 i32 i32)))",
+      `(table ${kernels.length} funcref)`,
+      `(elem (i32.const 0)${kernels.map(({ name }) => ` $${name}`).join("")})`,
+    ].join("\n"),
+  );
   for (const kernel of kernels) put(kernel, " (type $kernel)");
   put(run, "");
-  return `${printer.text})\n`;
+  printer.add(")\n");
+  return printer.text();
 }
