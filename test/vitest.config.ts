@@ -9,6 +9,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { CHEVROTAIN } from "./helpers/chevrotain.js";
 import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
 
@@ -30,6 +31,17 @@ const APART = [
 ];
 /** The matrix of bundlers takes the network and minutes: `npm run test:bundlers`. */
 const MATRIX = "test/bundlers/matrix.test.ts";
+
+/** Files that take minutes. They begin first, so that both workers have something to do to the end. */
+const LONG = ["test/schedule/without.slow.test.ts", "test/corpus/digests.test.ts"];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification): boolean => LONG.some((path) => moduleId.endsWith(path));
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -54,6 +66,7 @@ export default defineConfig({
     ],
     tags: [{ name: "slow", description: "left out by `npm test`, and run by `npm run test:all`", timeout: 300_000 }],
     globalSetup: "test/global.ts",
+    sequence: { sequencer: LongFirst },
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

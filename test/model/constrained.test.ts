@@ -17,7 +17,7 @@ const page = (
   optimizer: string,
   constrain = "mlp.up each hidden on sphere(radius = 2), attention.out each heads on stiefel",
 ): string => `model Small {
-  dim context = 13, width = 24, heads = 3, layers = 2, lanes = 4
+  dim context = 13, width = 24, heads = 3, layers = 2, lanes = 2
 
   data corpus = characters("text", window = context)
 

@@ -11,7 +11,7 @@ const label = async (layers: string): Promise<string[]> => {
     file: "moby-dick.mhc",
     devices: ["wasm"],
     facts: { corpus: { vocabulary: ["a", "b", "c"] } },
-    set: { layers, width: "32", context: "8" },
+    set: { layers, lanes: "2", width: "32", context: "8" },
   } as const;
   const { plan, accounts } = await compile(readSpec("moby-dick"), options);
   return [...labelsOf(accounts!("wasm", "train").accounts, plan!.parameters).values()];
