@@ -2,10 +2,9 @@
  * What a device is to the rest of the runtime: something that loads a plan once and then runs its entries. Sessions are
  * independent; each owns its pools.
  */
-import { bytesOfPools, type DevicePlan, type TensorRef } from "./plan.js";
+import { bytesOfPools, type DeviceName, type DevicePlan, type TensorRef } from "./plan.js";
 
-/** A kind of device that the runtime has. */
-export type DeviceName = "wasm" | "webgpu" | "javascript";
+export type { DeviceName };
 
 /** All kinds of devices. */
 export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];

@@ -11,6 +11,9 @@
  */
 import type { PlanRoles } from "./roles.js";
 
+/** A kind of device that the runtime has. */
+export type DeviceName = "wasm" | "webgpu" | "javascript";
+
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
 /** A pool of a device's memory. */

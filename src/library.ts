@@ -13,7 +13,7 @@ export type {
   Compiled,
   DeviceName,
   Facts,
-  Host,
+  PageHost,
   LoadedModule,
   Shrunk,
   Stages,

@@ -10,12 +10,12 @@ import { pathToFileURL } from "node:url";
 import { mustGet } from "../../runtime/lookup.js";
 import { messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
-import type { Host, LoadedModule } from "../compile/compile.js";
+import type { PageHost, LoadedModule } from "../compile/compile.js";
 import type { KeptFile } from "../tools/run.js";
 
 /** A file that a page uses. */
 export interface Used {
-  readonly host: Host;
+  readonly host: PageHost;
   /** The texts of the files that the page uses, as they were read, by their paths. */
   readonly used: ReadonlyMap<string, string>;
 }
@@ -29,7 +29,7 @@ const noFiles: ReadonlyMap<string, string> = new Map();
 export async function hostOf(file: string, text: string, kept: ReadonlyMap<string, string> = noFiles): Promise<Used> {
   const used = new Map<string, string>();
   const modules = new Map<string, LoadedModule>();
-  const host: Host = {
+  const host: PageHost = {
     read(path) {
       const place = kept.get(resolve(path)) ?? path;
       if (!existsSync(place)) return null;

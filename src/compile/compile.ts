@@ -26,10 +26,10 @@ import { planOf } from "./plan.js";
 import { profileOf, shrinking, type Shrunk } from "./shrink.js";
 import { stagesOf, type NamedSchedule, type Stages } from "./stages.js";
 import { precisionOf, roomOf, targetsOf, type TargetOptions } from "./targets.js";
-import { blame, readUses, type Host, type OwnSet } from "./uses.js";
+import { blame, readUses, type PageHost, type OwnSet } from "./uses.js";
 
 export { modulesOf } from "./uses.js";
-export type { Facts, Host };
+export type { Facts, PageHost };
 export type { LoadedModule } from "./uses.js";
 export type { Shrunk } from "./shrink.js";
 export type { Optimization } from "./optimizations.js";
@@ -43,7 +43,7 @@ export interface CheckOptions {
   readonly facts?: Facts | null;
   readonly set?: Readonly<Record<string, string>>;
   readonly data?: Readonly<Record<string, string>>;
-  readonly host?: Host;
+  readonly host?: PageHost;
   /** Device profiles of the caller's own, for `device NAME` of a `cost` section. */
   readonly profiles?: readonly DeviceProfile[];
 }

@@ -1,6 +1,7 @@
 /** The devices that a page is compiled for: their printers, kernels, precision, and the room that they have. */
 import { printers as builtIn } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
+import type { DeviceName } from "../../runtime/plan.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -9,8 +10,7 @@ import type { Choice, KernelProfile } from "../kernel/profile.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
 import type { Room } from "./fit.js";
 
-/** The built-in devices. */
-export type DeviceName = "wasm" | "webgpu" | "javascript";
+export type { DeviceName };
 
 /** Choices of kernels by `skeleton` or `skeleton/shape`. */
 export type Choices = Readonly<Record<string, Choice>>;

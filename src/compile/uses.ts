@@ -15,7 +15,7 @@ import { sets } from "../manifolds/registry.js";
 import type { ConstraintSet } from "../manifolds/set.js";
 
 /** What reads the files that a page uses: the compiler itself reads none. */
-export interface Host {
+export interface PageHost {
   /** The text of a file named by `use`, or null when there is none. */
   readonly read: (path: string) => string | null;
   /**
@@ -47,12 +47,12 @@ export interface Uses {
 /** Where a page comes from: the name of its file, and what reads the files that it uses. */
 export interface PageSource {
   readonly file: string;
-  readonly host?: Host;
+  readonly host?: PageHost;
 }
 
 /** What was read of a page and of what it uses so far. */
 interface UsesState {
-  readonly host: Host | undefined;
+  readonly host: PageHost | undefined;
   readonly files: File[];
   /** By the name of the file. */
   readonly texts: Map<string, string>;

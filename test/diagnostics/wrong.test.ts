@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { check, type Host } from "../../src/compile/compile.js";
+import { check, type PageHost } from "../../src/compile/compile.js";
 import { render, toJson } from "../../src/diagnostics/render.js";
 import { nearest } from "../../src/diagnostics/suggest.js";
 import { readSpec } from "../helpers/specs.js";
@@ -18,7 +18,10 @@ const names = readdirSync(folder)
 
 /** The modules that the pages name. */
 const half = (await import(new URL("../fixtures/sets/half.js", import.meta.url).href)) as { readonly default: unknown };
-const host: Host = { read: () => null, load: (path) => (path === "../sets/half.js" ? { value: half.default } : null) };
+const host: PageHost = {
+  read: () => null,
+  load: (path) => (path === "../sets/half.js" ? { value: half.default } : null),
+};
 
 function diagnose(text: string, file: string): ReturnType<typeof check> {
   const set = /^\/\/ set: (\S+)=(\S+)/.exec(text);

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { textSource, type Source } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
-import { check, compile, modulesOf, type Host, type LoadedModule } from "../../src/compile/compile.js";
+import { check, compile, modulesOf, type PageHost, type LoadedModule } from "../../src/compile/compile.js";
 import { render } from "../../src/diagnostics/render.js";
 import { checkSet } from "../../src/manifolds/laws.js";
 import { sphere } from "../../src/manifolds/sphere.js";
@@ -22,7 +22,7 @@ const source = ({ data }: Plan): Source => textSource(data[0] as Parameters<type
 const hostOf = (
   modules: Readonly<Record<string, LoadedModule>>,
   pages: Readonly<Record<string, string>> = {},
-): Host => ({ read: (path) => pages[path] ?? null, load: (path) => modules[path] ?? null });
+): PageHost => ({ read: (path) => pages[path] ?? null, load: (path) => modules[path] ?? null });
 const own = hostOf({ "sets/unit_diagonal.js": { value: unitDiagonal } });
 
 const page = (optimizer: string): string => `use "./unit_diagonal.js"
