@@ -1,4 +1,5 @@
 /** A module as binary: the layout of the core specification, 3.0, chapter 5, with the opcodes of instructions.ts. */
+import { Bytes } from "./bytes.js";
 import type { WasmFunction, Instruction, Label, Local, WasmModule, ValueType } from "./instructions.js";
 
 const TYPES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
@@ -7,70 +8,6 @@ const EMPTY = 0x40;
 const END = 0x0b;
 /** Limits of a memory: with a largest size; may be shared between threads. */
 const SHARED = 3;
-
-/** Bytes that grow. */
-class Bytes {
-  private bytes = new Uint8Array(1 << 12);
-  private view = new DataView(this.bytes.buffer);
-  length = 0;
-
-  private room(more: number): void {
-    if (this.length + more <= this.bytes.length) return;
-    const grown = new Uint8Array(2 * (this.length + more));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
-  }
-
-  byte(value: number): void {
-    this.room(1);
-    this.bytes[this.length++] = value;
-  }
-
-  /** LEB128 of a number below 2^32. */
-  unsigned(value: number): void {
-    this.room(5);
-    for (; value > 0x7f; value >>>= 7) this.bytes[this.length++] = (value & 0x7f) | 0x80;
-    this.bytes[this.length++] = value;
-  }
-
-  /** Signed LEB128 of an i32. */
-  signed(value: number): void {
-    this.room(5);
-    for (; value > 0x3f || value < -0x40; value >>= 7) this.bytes[this.length++] = (value & 0x7f) | 0x80;
-    this.bytes[this.length++] = value & 0x7f;
-  }
-
-  f32(value: number): void {
-    this.room(4);
-    this.view.setFloat32(this.length, value, true);
-    this.length += 4;
-  }
-
-  i32(value: number): void {
-    this.room(4);
-    this.view.setInt32(this.length, value, true);
-    this.length += 4;
-  }
-
-  /** A vector of bytes: how many, then they. */
-  sized(content: Bytes): void {
-    this.unsigned(content.length);
-    this.room(content.length);
-    this.bytes.set(content.bytes.subarray(0, content.length), this.length);
-    this.length += content.length;
-  }
-
-  name(text: string): void {
-    const utf8 = new TextEncoder().encode(text);
-    this.unsigned(utf8.length);
-    for (const byte of utf8) this.byte(byte);
-  }
-
-  done(): Uint8Array {
-    return this.bytes.subarray(0, this.length);
-  }
-}
 
 /** Puts instructions of one function down, operands first. */
 class Encoder {

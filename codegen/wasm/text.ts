@@ -1,5 +1,6 @@
 /** A module as text, for people: the folded form, a statement a line. */
 import { shortestF32 } from "../../src/kernel/literals.js";
+import { Bytes } from "./bytes.js";
 import type { Instruction, Local, WasmFunction, WasmModule } from "./instructions.js";
 
 /** A decimal that reads back as the same f32. */
@@ -10,32 +11,20 @@ function float(value: number): string {
 }
 
 /**
- * Text that grows at its end, as bytes: a string that is added to a million times is a rope of a million pieces, which
- * the garbage collector walks through again and again.
+ * Text is written as bytes: a string that is added to a million times is a rope of a million pieces, which the garbage
+ * collector walks through again and again.
  */
 class Printer {
-  private bytes = new Uint8Array(1 << 16);
-  private length = 0;
+  private readonly bytes = new Bytes();
 
   constructor(private readonly relaxed: boolean) {}
 
-  /** Appends ASCII: names of a page are, and all else is the format's own words. */
   add(...pieces: readonly string[]): void {
-    for (const piece of pieces) {
-      this.room(piece.length);
-      for (let i = 0; i < piece.length; i++) this.bytes[this.length++] = piece.charCodeAt(i);
-    }
-  }
-
-  private room(more: number): void {
-    if (this.length + more <= this.bytes.length) return;
-    const grown = new Uint8Array(2 * (this.length + more));
-    grown.set(this.bytes);
-    this.bytes = grown;
+    for (const piece of pieces) this.bytes.ascii(piece);
   }
 
   text(): string {
-    return new TextDecoder().decode(this.bytes.subarray(0, this.length));
+    return new TextDecoder().decode(this.bytes.done());
   }
 
   all(list: readonly Instruction[], before: string): void {
