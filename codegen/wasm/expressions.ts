@@ -126,9 +126,9 @@ function splat(state: WasmLowering, a: Expr, type: Type): Instruction {
   return w.plain(`${shape}.splat`, lowerExpr(state, a));
 }
 
-type FourExpr = readonly [Expr, Expr, Expr, Expr];
-
-function lanes(state: WasmLowering, [first, ...others]: FourExpr, shape: "f32x4" | "i32x4"): Instruction {
+function lanes(state: WasmLowering, items: readonly Expr[], shape: "f32x4" | "i32x4"): Instruction {
+  const [first, ...others] = items;
+  if (!first) throw new Error("bug: a vector of no lanes");
   const start = w.plain(`${shape}.splat`, lowerExpr(state, first));
   return others
     .map((item) => lowerExpr(state, item))

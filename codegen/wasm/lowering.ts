@@ -67,7 +67,10 @@ export const startLowering = (): WasmLowering => ({
   scratchBytes: 0,
 });
 
-const valueType = (type: Type): ValueType => (type.lanes === 4 ? "v128" : type.of === "f32" ? "f32" : "i32");
+function valueType(type: Type): ValueType {
+  if (type.lanes > 4) throw new Error(`codegen: WebAssembly has vectors of four, not of ${type.lanes}`);
+  return type.lanes === 4 ? "v128" : type.of === "f32" ? "f32" : "i32";
+}
 
 /** A new local of the function, under just that name. */
 export function declare(state: WasmLowering, name: string, type: ValueType): Local {

@@ -3,7 +3,15 @@
  * expression (a part that stands twice in it) becomes a `let` in a line before.
  */
 import * as k from "../../src/kernel/build.js";
-import { poolType, type BinaryOp, type Expr, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
+import {
+  poolType,
+  type BinaryOp,
+  type Expr,
+  type Lanes,
+  type PoolName,
+  type Stmt,
+  type Type,
+} from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import { power } from "../../src/kernel/mathematics.js";
 import type { Vectors } from "../../src/kernel/vectors.js";
@@ -11,14 +19,17 @@ import { rename } from "./words.js";
 
 const scalarName = (type: Type): string => (type.of === "index" ? "u32" : type.of);
 /** The name of a type of the kernel IR. */
-export const typeName = (type: Type): string => (type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type));
+export function typeName(type: Type): string {
+  if (type.lanes > 4) throw new Error(`codegen: WGSL has vectors of four, not of ${type.lanes}`);
+  return type.lanes === 4 ? `vec4<${scalarName(type)}>` : scalarName(type);
+}
 /** A literal for every lane of a type. */
 const wide = (text: string, type: Type): string => (type.lanes === 4 ? `${typeName(type)}(${text})` : text);
 /**
  * The type of what lies in a pool. Four of half precision are two words, since drivers that load word by word take half
  * as long for them.
  */
-export const storedName = (pool: PoolName, lanes: 1 | 4): string =>
+export const storedName = (pool: PoolName, lanes: Lanes): string =>
   pool !== "half" ? typeName({ of: poolType[pool], lanes }) : lanes === 4 ? "vec2<u32>" : "f16";
 const fourHalves = (words: string): string => `bitcast<vec4<f16>>(${words})`;
 /** The names of the lanes of a vector. */
@@ -33,7 +44,7 @@ export const HELPERS = { erf: "erf", sin: "sine", cos: "cosine" } as const;
 export type Helper = keyof typeof HELPERS;
 
 /** A function has one type, so four lanes have a function of their own. */
-export const helperName = (op: Helper, lanes: 1 | 4): string => (lanes === 4 ? `${HELPERS[op]}_4` : HELPERS[op]);
+export const helperName = (op: Helper, lanes: Lanes): string => (lanes === 4 ? `${HELPERS[op]}_4` : HELPERS[op]);
 
 /** The state of printing the body of one function. */
 export interface WgslPrinting {
@@ -47,7 +58,7 @@ export interface WgslPrinting {
   /** Declarations of memory that a workgroup shares, which stand outside of the function. */
   readonly shared: string[];
   /** Asks for a helper function. */
-  readonly need: (op: Helper, lanes: 1 | 4) => void;
+  readonly need: (op: Helper, lanes: Lanes) => void;
   /** Blanks before the line that is printed now. */
   indent: string;
   /** How many temporaries there are so far. */

@@ -11,7 +11,7 @@
 import * as k from "../../src/kernel/build.js";
 import { COPIES, GROUPS_IN_X, OFFSETS_BINDING, poolBindings } from "../../runtime/plan.js";
 import { clusterOf } from "../../src/kernel/clusters.js";
-import type { Kernel, PoolName, Type } from "../../src/kernel/ir.js";
+import type { Kernel, Lanes, PoolName, Type } from "../../src/kernel/ir.js";
 import { elementary } from "../../src/kernel/mathematics.js";
 import { vectorsOf, type Vectors } from "../../src/kernel/vectors.js";
 import { bind, helperName, printExpr, startPrinting, storedName, typeName, type Helper } from "./expressions.js";
@@ -21,7 +21,7 @@ import { rename } from "./words.js";
 const NO_VECTORS: Vectors = { pools: new Set(), aligned: new Set() };
 
 /** A function of the module that is made from its arithmetic. */
-function helper(op: Helper, lanes: 1 | 4): string {
+function helper(op: Helper, lanes: Lanes): string {
   const type: Type = { of: "f32", lanes };
   const state = startPrinting({
     pools: new Map(),
@@ -42,7 +42,7 @@ function helper(op: Helper, lanes: 1 | 4): string {
 export function printModule(kernel: Kernel): string {
   const vectors = vectorsOf(kernel);
   const helpers = new Map<string, string>();
-  const need = (op: Helper, lanes: 1 | 4): void => {
+  const need = (op: Helper, lanes: Lanes): void => {
     const name = helperName(op, lanes);
     if (!helpers.has(name)) helpers.set(name, helper(op, lanes));
   };

@@ -3,7 +3,7 @@
  * index arithmetic folds as it is built (0 * x, 1 * x, x + 0, constants), because addresses are sums of mostly constant
  * terms.
  */
-import type { BinaryOp, Expr, ScalarKind, Stmt, Type, UnaryOp } from "./ir.js";
+import type { BinaryOp, Expr, Lanes, ScalarKind, Stmt, Type, UnaryOp } from "./ir.js";
 
 /** One f32. */
 export const F32: Type = { of: "f32", lanes: 1 };
@@ -198,16 +198,20 @@ export const bitcast = (a: Expr, of: "f32" | "u32"): Expr => ({
   a,
   type: { of, lanes: a.type.lanes },
 });
-/** Four lanes of one value. */
-export const splat = (a: Expr): Expr => ({ kind: "splat", a, type: { of: a.type.of, lanes: 4 } });
-/** Four values as lanes. */
-export const lanes = (items: readonly [Expr, Expr, Expr, Expr]): Expr => ({
-  kind: "lanes",
-  items,
-  type: { of: items[0].type.of, lanes: 4 },
-});
-/** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
-export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, number, number]): Expr => ({
+/** A scalar in each of some lanes; itself where one is asked for. */
+export const splat = (a: Expr, lanes: Lanes): Expr =>
+  lanes === 1 ? a : { kind: "splat", a, type: { of: a.type.of, lanes } };
+/** Values as lanes; a single one is itself. Throws an Error for a number of values that no vector holds. */
+export function lanes(items: readonly Expr[]): Expr {
+  const [first] = items;
+  const count = items.length;
+  if (!first || !isLanes(count)) throw new Error(`bug: ${count} values are neither a vector nor a scalar`);
+  return count === 1 ? first : { kind: "lanes", items, type: { of: first.type.of, lanes: count } };
+}
+/** Whether vectors of that many lanes exist, or it is one. */
+export const isLanes = (count: number): count is Lanes => count === 1 || count === 4 || count === 8 || count === 16;
+/** Some of the lanes of a, and of those of b, which are counted on from a's. */
+export const shuffle = (a: Expr, b: Expr, order: readonly number[]): Expr => ({
   kind: "shuffle",
   a,
   b,
@@ -215,7 +219,7 @@ export const shuffle = (a: Expr, b: Expr, order: readonly [number, number, numbe
   type: a.type,
 });
 /** One lane. */
-export const extract = (a: Expr, lane: 0 | 1 | 2 | 3): Expr => ({ kind: "extract", a, lane, type: scalar(a.type.of) });
+export const extract = (a: Expr, lane: number): Expr => ({ kind: "extract", a, lane, type: scalar(a.type.of) });
 /** The value of a in invocation `lane` of the own cluster of `width` (see `Expr`). */
 export const exchange = (a: Expr, lane: Expr, width: number): Expr => ({
   kind: "exchange",

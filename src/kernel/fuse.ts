@@ -90,5 +90,5 @@ function fuseStmt(names: NamesInBody, block: BlockProducts, s: Stmt): Stmt {
   }
 }
 
-const isVector = ({ type }: Expr): boolean => type.of === "f32" && type.lanes === 4;
+const isVector = ({ type }: Expr): boolean => type.of === "f32" && type.lanes !== 1;
 const isProduct = (e: Expr): e is VectorProduct => e.kind === "binary" && e.op === "mul" && isVector(e);

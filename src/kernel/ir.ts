@@ -33,12 +33,14 @@ export const poolType: Readonly<Record<PoolName, "f32" | "u32">> = {
 /** `index` is for addresses and loop counters: non-negative, below 2^31, never wraps. `u32` wraps modulo 2^32. */
 export type ScalarKind = "f32" | "u32" | "bool" | "index";
 /**
- * The type of a value: four lanes exist for f32, u32 and bool. The JavaScript target has one lane only; on a GPU four
- * lanes are a vec4.
+ * How many values a vector holds; 1 is a scalar. WebAssembly has 4, a GPU too (a vec4), C as many as its processor's
+ * registers.
  */
+export type Lanes = 1 | 4 | 8 | 16;
+/** The type of a value: vectors exist of f32, u32 and bool. */
 export interface Type {
   readonly of: ScalarKind;
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
 }
 
 /** A range of a pool that a kernel loads from or stores to. */
@@ -106,16 +108,16 @@ export type Expr =
   /** Same bits: f32 <-> u32. */
   | { readonly kind: "bitcast"; readonly a: Expr; readonly type: Type }
   | { readonly kind: "splat"; readonly a: Expr; readonly type: Type }
-  | { readonly kind: "lanes"; readonly items: readonly [Expr, Expr, Expr, Expr]; readonly type: Type }
-  /** Four of the eight lanes of a (0 to 3) and b (4 to 7). */
+  | { readonly kind: "lanes"; readonly items: readonly Expr[]; readonly type: Type }
+  /** Some of the lanes of a, and of those of b, which are counted on from a's: as many as a has. */
   | {
       readonly kind: "shuffle";
       readonly a: Expr;
       readonly b: Expr;
-      readonly order: readonly [number, number, number, number];
+      readonly order: readonly number[];
       readonly type: Type;
     }
-  | { readonly kind: "extract"; readonly a: Expr; readonly lane: 0 | 1 | 2 | 3; readonly type: Type }
+  | { readonly kind: "extract"; readonly a: Expr; readonly lane: number; readonly type: Type }
   /**
    * The value of `a` in the invocation `lane` of the own cluster: `width` invocations (a power of two) that follow each
    * other in a workgroup and lie in one subgroup, whatever that one's size is. GPU kernels only; uniform control flow.

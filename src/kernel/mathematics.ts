@@ -16,8 +16,8 @@ import type { Expr, UnaryOp } from "./ir.js";
 /** Names the value of an expression that stands more than once. */
 type Bind = (value: Expr) => Expr;
 
-const constant = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.f32(value)) : k.f32(value));
-const word = (x: Expr, value: number): Expr => (x.type.lanes === 4 ? k.splat(k.u32(value)) : k.u32(value));
+const constant = (x: Expr, value: number): Expr => k.splat(k.f32(value), x.type.lanes);
+const word = (x: Expr, value: number): Expr => k.splat(k.u32(value), x.type.lanes);
 
 /** Horner's rule, highest coefficient first. */
 const polynomial = (x: Expr, [highest, ...others]: readonly [number, ...number[]]): Expr =>

@@ -39,8 +39,7 @@ export function mapOperands(e: Expr, go: (operand: Expr) => Expr): Expr {
       return index === e.index ? e : { ...e, index };
     }
     case "lanes": {
-      const [a, b, c, d] = e.items;
-      const items = [go(a), go(b), go(c), go(d)] as const;
+      const items = e.items.map(go);
       return items.every((item, i) => item === e.items[i]) ? e : { ...e, items };
     }
     default:

@@ -10,6 +10,7 @@ import {
   type Buffer,
   type Expr,
   type Kernel,
+  type Lanes,
   type PoolName,
   type ScalarKind,
   type Stmt,
@@ -135,15 +136,15 @@ const isCalled = (word: string): word is BinaryOp => CALLED.has(word);
 
 function readType(reader: KernelReader): Type {
   const word = next(reader);
-  const of = word.endsWith("x4") ? word.slice(0, -2) : word;
-  return isScalar(of) ? { of, lanes: word.endsWith("x4") ? 4 : 1 } : fail(reader, "a type");
+  const [, of = word, lanes = "1"] = /^(.*?)x(4|8|16)$/.exec(word) ?? [];
+  return isScalar(of) ? { of, lanes: lanesOf(reader, lanes) } : fail(reader, "a type");
 }
 
 function readExpr(reader: KernelReader): Expr {
   let e = readPrimary(reader);
-  while (peek(reader) === "." && /^[0-3]$/.test(peek(reader, 1))) {
+  while (peek(reader) === "." && /^\d+$/.test(peek(reader, 1))) {
     reader.at++;
-    e = k.extract(e, Number(next(reader)) as 0 | 1 | 2 | 3);
+    e = k.extract(e, Number(next(reader)));
   }
   return e;
 }
@@ -178,7 +179,7 @@ function readParenthesized(reader: KernelReader): Expr {
 function readLoad(reader: KernelReader, from: string): Expr {
   const index = readIndex(reader);
   const of = reader.memories.get(from) ?? fail(reader, `memory instead of ${from}`);
-  return k.load(from, index, { of, lanes: acceptWide(reader) ? 4 : 1 });
+  return k.load(from, index, { of, lanes: acceptWide(reader) });
 }
 
 /** An index in brackets. */
@@ -189,14 +190,23 @@ function readIndex(reader: KernelReader): Expr {
   return index;
 }
 
-/** Steps over ".x4", if it is next. */
-const acceptWide = (reader: KernelReader): boolean =>
-  peek(reader) === "." && peek(reader, 1) === "x4" && (reader.at += 2) > 0;
+/** Steps over ".x4" and the like, if it is next: the lanes of an access. */
+function acceptWide(reader: KernelReader): Lanes {
+  const word = peek(reader) === "." ? peek(reader, 1) : "";
+  if (!/^x\d+$/.test(word)) return 1;
+  reader.at += 2;
+  return lanesOf(reader, word.slice(1));
+}
+
+function lanesOf(reader: KernelReader, word: string): Lanes {
+  const lanes = Number(word);
+  return k.isLanes(lanes) ? lanes : fail(reader, "1, 4, 8 or 16 lanes");
+}
 
 /** An operation that is written as a call. */
 function readCall(reader: KernelReader, word: string): Expr {
   const items = readItems(reader);
-  const [a, b, c, d] = items;
+  const [a, b, c] = items;
   if (isUnary(word)) return k.unary(word, a);
   if (isCalled(word)) return unfolded(word, a, b ?? fail(reader, "two operands"));
   if (isScalar(word)) return { kind: "cast", a, type: { of: word, lanes: a.type.lanes } };
@@ -206,15 +216,17 @@ function readCall(reader: KernelReader, word: string): Expr {
     case "bits_u32":
       return k.bitcast(a, "u32");
     case "splat":
-      return k.splat(a);
+    case "splat8":
+    case "splat16":
+      return k.splat(a, lanesOf(reader, word.slice("splat".length) || "4"));
     case "fma":
       return b && c ? k.fma(a, b, c) : fail(reader, "three operands");
     case "lanes":
-      return b && c && d ? k.lanes([a, b, c, d]) : fail(reader, "four items");
+      return k.isLanes(items.length) && b ? k.lanes(items) : fail(reader, "4, 8 or 16 items");
     case "shuffle": {
       const order = items.slice(2).map((lane) => (lane.kind === "const" ? lane.value : fail(reader, "a lane")));
-      if (!b || order.length !== 4) return fail(reader, "two vectors and four lanes");
-      return k.shuffle(a, b, order as [number, number, number, number]);
+      if (!b || order.length !== a.type.lanes) return fail(reader, "two vectors and as many lanes as they have");
+      return k.shuffle(a, b, order);
     }
     case "exchange":
       if (!b) return fail(reader, "a lane");

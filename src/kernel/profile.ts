@@ -1,13 +1,15 @@
 /** What the skeletons of kernels need to know of a device: data, not code, which cost and tuning read too. */
 
+import type { Lanes } from "./ir.js";
+
 /** One member of a skeleton's family: its knobs by name. */
 export type Choice = Readonly<Record<string, number>>;
 
 /** What a device is, as far as its kernels depend on it. */
 export interface KernelProfile {
   readonly kind: "cpu" | "gpu";
-  /** Vector lanes that the printer can print: 4 for WASM SIMD, 1 elsewhere. */
-  readonly lanes: 1 | 4;
+  /** Lanes of the widest vectors that the printer can print; narrower ones may be asked for too. */
+  readonly lanes: Lanes;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
   /** Whether the pool `half` may be used: memory of 16-bit floats. */

@@ -99,22 +99,20 @@ function fillRun(state: Rolling, site: Site, { run, registers }: LoadedRun): Stm
     const word = k.ref(name, type);
     return [k.letS(name, load(turn)), ...registers.map((_, i) => movedUp(registers, i, type, word))];
   });
-  return [...registers.map((register) => k.varS(k.nameOf(register), k.splat(zero))), loop];
+  return [...registers.map((register) => k.varS(k.nameOf(register), k.splat(zero, LANES))), loop];
 }
 
 /** Register i takes the words of the next, the last one a new word. */
 function movedUp(registers: readonly Expr[], i: number, type: Type, word: Expr): Stmt {
   const register = mustAt(registers, i);
-  const after = registers[i + 1] ?? (type.lanes === LANES ? word : k.splat(word));
+  const after = registers[i + 1] ?? (type.lanes === LANES ? word : k.splat(word, LANES));
   return k.assign(k.nameOf(register), type.lanes === LANES ? after : k.shuffle(register, after, [1, 2, 3, 4]));
 }
-
-type Lane = 0 | 1 | 2 | 3;
 
 /** Where a word lies after the loop: a register, and a lane of it where it is a vector of words. */
 interface HeldWord {
   readonly register: Expr;
-  readonly lane: Lane | null;
+  readonly lane: number | null;
 }
 
 function heldAt({ site, runs }: RolledLoads, place: number): HeldWord {
@@ -124,7 +122,7 @@ function heldAt({ site, runs }: RolledLoads, place: number): HeldWord {
   const slot = run.indexOf(place);
   if (site.type.lanes === LANES || run.length === 1) return { register: mustAt(registers, slot), lane: null };
   const moved = slot + LANES * registers.length - run.length;
-  return { register: mustAt(registers, moved >> 2), lane: (moved & 3) as Lane };
+  return { register: mustAt(registers, moved >> 2), lane: moved & 3 };
 }
 
 const valueOf = ({ register, lane }: HeldWord): Expr => (lane === null ? register : k.extract(register, lane));
@@ -135,7 +133,7 @@ export function loadedValue(loads: RolledLoads, s: Stmt): Expr {
   const first = mustAt(words, 0);
   if (words.length === 1) return valueOf(first);
   const areInOrder = words.every(({ register, lane }, i) => register === first.register && lane === i);
-  return areInOrder ? first.register : k.lanes(words.map(valueOf) as [Expr, Expr, Expr, Expr]);
+  return areInOrder ? first.register : k.lanes(words.map(valueOf));
 }
 
 /** A group of stores, whose values are kept until its last. */
@@ -150,7 +148,7 @@ export function keepStored(stores: RolledStores, s: Extract<Stmt, { readonly kin
   const { values, name } = stores;
   const { at } = mustGet(stores.group.sites, s);
   const value = k.ref(`${name}v${values.size}`, s.value.type);
-  for (const [i, place] of at.entries()) values.set(place, at.length === 1 ? value : k.extract(value, i as Lane));
+  for (const [i, place] of at.entries()) values.set(place, at.length === 1 ? value : k.extract(value, i));
   return k.letS(k.nameOf(value), s.value);
 }
 

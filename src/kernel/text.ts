@@ -24,7 +24,9 @@ export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
   shr: ">>",
 };
 
-const typeName = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.of);
+const typeName = (type: Type): string => (type.lanes === 1 ? type.of : `${type.of}x${type.lanes}`);
+/** What stands behind an access of several words. */
+const wordsOf = ({ lanes }: Type): string => (lanes === 1 ? "" : `.x${lanes}`);
 
 function number(value: number): string {
   if (Number.isNaN(value)) return "nan";
@@ -64,13 +66,13 @@ export function printExpr(e: Expr): string {
     case "select":
       return `(${printExpr(e.condition)} ? ${printExpr(e.then)} : ${printExpr(e.else)})`;
     case "load":
-      return `${e.from}[${printExpr(e.index)}]${e.type.lanes === 4 ? ".x4" : ""}`;
+      return `${e.from}[${printExpr(e.index)}]${wordsOf(e.type)}`;
     case "cast":
       return `${e.type.of}(${printExpr(e.a)})`;
     case "bitcast":
       return `bits_${e.type.of}(${printExpr(e.a)})`;
     case "splat":
-      return `splat(${printExpr(e.a)})`;
+      return `splat${e.type.lanes === 4 ? "" : e.type.lanes}(${printExpr(e.a)})`;
     case "lanes":
       return `lanes(${e.items.map(printExpr).join(", ")})`;
     case "shuffle":
@@ -98,9 +100,7 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
         lines.push(`${indent}${s.name} = ${printExpr(s.value)}`);
         break;
       case "store":
-        lines.push(
-          `${indent}${s.to}[${printExpr(s.index)}]${s.value.type.lanes === 4 ? ".x4" : ""} = ${printExpr(s.value)}`,
-        );
+        lines.push(`${indent}${s.to}[${printExpr(s.index)}]${wordsOf(s.value.type)} = ${printExpr(s.value)}`);
         break;
       case "for":
         lines.push(`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`);

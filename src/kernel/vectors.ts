@@ -8,7 +8,7 @@
  * Ranges start at multiples of 64 words. The rest is found by walking the kernel: a sum or remainder of multiples of
  * four is one, so is a product with one, so is a name or a loop variable made of them.
  */
-import type { Expr, Kernel, PoolName, Stmt } from "./ir.js";
+import type { Expr, Kernel, Lanes, PoolName, Stmt } from "./ir.js";
 import { eachOperand } from "./operands.js";
 
 /** What a kernel does in vectors of four words. */
@@ -72,7 +72,7 @@ const note = ({ multiples }: Survey, name: string, multiple: boolean): void =>
  * Notes a load or a store, which may be met again under names of another value: then the worse counts. False when a
  * buffer is accessed otherwise than by a vec4.
  */
-function access(survey: Survey, at: Expr | Stmt, buffer: string, index: Expr, lanes: 1 | 4): boolean {
+function access(survey: Survey, at: Expr | Stmt, buffer: string, index: Expr, lanes: Lanes): boolean {
   const { poolOf, aligned, seen, wanted } = survey;
   const pool = poolOf.get(buffer);
   const isFirst = !seen.has(at);

@@ -56,7 +56,7 @@ const RESERVED: ReadonlySet<string> = new Set([
 ]);
 const NAME = /^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$/;
 
-const show = (type: Type): string => (type.lanes === 4 ? `${type.of}x4` : type.of);
+const show = (type: Type): string => (type.lanes === 1 ? type.of : `${type.of}x${type.lanes}`);
 const same = (a: Type, b: Type): boolean => a.of === b.of && a.lanes === b.lanes;
 
 /** The operand types of each binary operation. */
@@ -251,7 +251,7 @@ const wrongType = (state: Checking, e: Expr): void => fault(state, `${printExpr(
 
 /** Checks an expression; true when it is uniform. */
 function checkExpr(state: Checking, e: Expr): boolean {
-  if (e.type.lanes === 4 && e.type.of === "index") fault(state, `${printExpr(e)} is an index of four lanes`);
+  if (e.type.lanes !== 1 && e.type.of === "index") fault(state, `${printExpr(e)} is an index of several lanes`);
   switch (e.kind) {
     case "const":
       if (e.type.lanes !== 1 || !fits(e.value, e.type.of)) fault(state, `${e.value} is no ${show(e.type)}`);
@@ -292,7 +292,7 @@ function checkExpr(state: Checking, e: Expr): boolean {
         fault(state, `${printExpr(e)} casts a ${show(e.a.type)}`);
       return checkExpr(state, e.a);
     case "lanes":
-      if (e.type.lanes !== 4 || !e.items.every(({ type }) => type.lanes === 1 && type.of === e.type.of))
+      if (e.type.lanes !== e.items.length || !e.items.every(({ type }) => type.lanes === 1 && type.of === e.type.of))
         wrongType(state, e);
       return e.items.map((item) => checkExpr(state, item)).every(Boolean);
     case "shuffle":
@@ -313,9 +313,9 @@ function fitsOperand(e: Extract<Expr, { readonly kind: "unary" | "bitcast" | "sp
     case "bitcast":
       return isBits(e.type.of) && isBits(a.of) && e.type.of !== a.of && e.type.lanes === a.lanes;
     case "splat":
-      return a.lanes === 1 && e.type.lanes === 4 && a.of === e.type.of;
+      return a.lanes === 1 && e.type.lanes !== 1 && a.of === e.type.of;
     case "extract":
-      return a.lanes === 4 && e.type.lanes === 1 && a.of === e.type.of;
+      return e.lane < a.lanes && a.lanes !== 1 && e.type.lanes === 1 && a.of === e.type.of;
     default:
       return e satisfies never;
   }
@@ -331,16 +331,18 @@ function checkBinary(state: Checking, e: Extract<Expr, { readonly kind: "binary"
   if (!TAKES[e.op].includes(type.of)) fault(state, `${printExpr(e)}: ${e.op} does not take ${show(type)}`);
   const isComparison = e.op === "lt" || e.op === "le" || e.op === "eq" || e.op === "ne";
   if (e.type.of !== (isComparison ? "bool" : type.of) || e.type.lanes !== type.lanes) wrongType(state, e);
-  if (type.lanes === 4 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat")
+  if (type.lanes !== 1 && (e.op === "shl" || e.op === "shr") && e.b.kind !== "splat")
     fault(state, `${printExpr(e)} shifts lanes by different distances`);
-  if (type.lanes === 4 && type.of === "u32" && (e.op === "div" || e.op === "rem"))
-    fault(state, `${printExpr(e)}: no ${e.op} of four words`);
+  if (type.lanes !== 1 && type.of === "u32" && (e.op === "div" || e.op === "rem"))
+    fault(state, `${printExpr(e)}: no ${e.op} of vectors`);
   return a && b;
 }
 
 function checkShuffle(state: Checking, e: Extract<Expr, { readonly kind: "shuffle" }>): boolean {
-  const areLanes = e.order.every((lane) => Number.isInteger(lane) && lane >= 0 && lane < 8);
-  if (!areLanes || [e.a, e.b, e].some(({ type }) => type.lanes !== 4 || type.of !== e.type.of)) wrongType(state, e);
+  const { lanes } = e.type;
+  const areLanes = e.order.every((lane) => Number.isInteger(lane) && lane >= 0 && lane < 2 * lanes);
+  if (!areLanes || lanes === 1 || e.order.length !== lanes || ![e.a, e.b].every(({ type }) => same(type, e.type)))
+    wrongType(state, e);
   const a = checkExpr(state, e.a);
   return checkExpr(state, e.b) && a;
 }

@@ -188,8 +188,8 @@ describe("wasm, four lanes", () => {
   it("words and masks agree with one lane", async () => {
     const at = k.mul(k.ref("group", k.INDEX), k.idx(4));
     const body = (lanes: 1 | 4, base: typeof at): Kernel["body"] => {
-      const word = (value: number) => (lanes === 4 ? k.splat(k.u32(value)) : k.u32(value));
-      const one = (value: boolean) => (lanes === 4 ? k.splat(k.bool(value)) : k.bool(value));
+      const word = (value: number) => k.splat(k.u32(value), lanes);
+      const one = (value: boolean) => k.splat(k.bool(value), lanes);
       const [a, b] = [k.load("x", base, { of: "u32", lanes }), k.load("y", base, { of: "u32", lanes })];
       const below = k.lt(a, b);
       const to = { of: "u32", lanes } as const;
@@ -247,7 +247,7 @@ describe("wasm, four lanes", () => {
         k.store(
           "result",
           k.mul(k.ref("group", k.INDEX), k.idx(8)),
-          k.select(bits, k.splat(k.f32(1)), k.splat(k.f32(2))),
+          k.select(bits, k.splat(k.f32(1), 4), k.splat(k.f32(2), 4)),
         ),
         k.store(
           "result",

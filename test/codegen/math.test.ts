@@ -85,14 +85,14 @@ describe("wasm", () => {
     "powers by the constant %i, of negative numbers too, within 16 ulp",
     async (n) => {
       const xs = spread(-7, 7);
-      const ys = await evaluate((x) => k.pow(x, x.type.lanes === 4 ? k.splat(k.f32(n)) : k.f32(n)), xs);
+      const ys = await evaluate((x) => k.pow(x, k.splat(k.f32(n), x.type.lanes)), xs);
       ys.forEach((y, i) => expect(ulps(y, Math.fround(xs[i]! ** n)), `${xs[i]} ** ${n}`).toBeLessThanOrEqual(16));
     },
   );
 
   it.each([0.5, -1.5, 2.25, 30])("powers by %f, relative error 2e-5", async (n) => {
     const xs = spread(0, 9);
-    const ys = await evaluate((x) => k.pow(x, x.type.lanes === 4 ? k.splat(k.f32(n)) : k.f32(n)), xs);
+    const ys = await evaluate((x) => k.pow(x, k.splat(k.f32(n), x.type.lanes)), xs);
     ys.forEach((y, i) => {
       const wanted = xs[i]! ** n;
       if (wanted < 1e-37 || wanted === Number.POSITIVE_INFINITY)

@@ -300,7 +300,7 @@ describe("wgsl", () => {
       ],
       body: [
         k.letS("at", k.mul(k.add(k.mul(k.ref("group", k.INDEX), k.idx(64)), k.ref("local", k.INDEX)), k.idx(4))),
-        k.letS("v", k.tanh(k.mul(k.load("x", at, V), k.splat(k.load("x", k.ref("local", k.INDEX), k.F32))))),
+        k.letS("v", k.tanh(k.mul(k.load("x", at, V), k.splat(k.load("x", k.ref("local", k.INDEX), k.F32), 4)))),
         k.store("y", at, k.ref("v", V)),
         k.store("z", k.add(at, k.idx(1)), k.add(k.ref("v", V), k.load("z", at, V))),
       ],

@@ -181,7 +181,7 @@ describe("wgsl on an adapter", () => {
     const y = k.load("y", k.add(at, k.idx(3)), V);
     // Sums, a choice, functions, single lanes, a splat and a shuffle.
     const value = k.add(
-      k.select(k.lt(x, y), k.erf(x), k.mul(k.tanh(y), k.splat(k.load("x", k.ref("i", k.INDEX), k.F32)))),
+      k.select(k.lt(x, y), k.erf(x), k.mul(k.tanh(y), k.splat(k.load("x", k.ref("i", k.INDEX), k.F32), 4))),
       k.lanes([k.extract(x, 3), k.extract(y, 0), k.f32(1), k.cos(k.extract(x, 1))]),
     );
     const turned = k.add(value, k.shuffle(x, y, [3, 4, 0, 6]));

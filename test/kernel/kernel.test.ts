@@ -144,7 +144,7 @@ describe("text", () => {
 
   it("reads back odd constants and every operation", () => {
     const x = k.ref("x", k.F32);
-    const v = k.splat(x);
+    const v = k.splat(x, 4);
     const values: Expr[] = [
       ...[-0, 1e21, -1e-7, 3.4028234663852886e38, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map(
         (value) => k.sub(x, k.f32(value)),
@@ -270,10 +270,10 @@ describe("verify", () => {
     ["a condition that is none", [k.ifS(x, [])], /is f32, not bool/],
     [
       "a scalar that selects lanes",
-      [k.store("y", group, k.select(k.lt(x, x), k.splat(x), k.splat(x)))],
+      [k.store("y", group, k.select(k.lt(x, x), k.splat(x, 4), k.splat(x, 4)))],
       /selects f32x4/,
     ],
-    ["arms of two types", [k.store("y", group, k.select(k.lt(x, x), x, k.splat(x)))], /typed f32/],
+    ["arms of two types", [k.store("y", group, k.select(k.lt(x, x), x, k.splat(x, 4)))], /typed f32/],
     ["a cast that is none", [k.ifS(k.cast(x, k.BOOL), [])], /casts a f32/],
     ["a bitcast that is none", [k.store("y", group, k.bitcast(x, "f32"))], /is typed f32/],
     ["an infinite constant", [k.store("y", group, k.f32(1e39))], /1e\+39 is no f32/],

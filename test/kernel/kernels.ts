@@ -72,7 +72,7 @@ export const vector = (groups: number): Kernel => {
     ],
     body: [
       k.letS("x", k.load("input", k.add(at, k.idx(1)), V)),
-      k.letS("positive", k.lt(k.splat(k.f32(0)), x)),
+      k.letS("positive", k.lt(k.splat(k.f32(0), 4), x)),
       k.letS(
         "y",
         k.select(

@@ -13,11 +13,25 @@
  */
 import type { Node, NodeWith } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
-import type { Expr } from "../../kernel/ir.js";
+import type { Expr, Lanes } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { letters } from "../../graph/ops/structure.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, keyOf, laneOf, like, lookUp, reachOf, valueId, widen, type Coord } from "./coords.js";
+import {
+  constant,
+  eachLane,
+  inAll,
+  keyOf,
+  laneOf,
+  like,
+  lookUp,
+  reachOf,
+  still,
+  valueId,
+  widen,
+  widthOf,
+  type Coord,
+} from "./coords.js";
 import { elementwise } from "./elementwise.js";
 import { reduceAll, walks, type Cooperation, type Loops, type KernelReduction } from "./reductions.js";
 import { reshapeCoords } from "./reshape.js";
@@ -33,8 +47,8 @@ export interface ElementPlace {
 
 /** What a skeleton decides about how values are emitted. */
 export interface EmitterOptions {
-  /** Lanes of the device's vectors. */
-  readonly lanes: 1 | 4;
+  /** Lanes of the device's widest vectors. */
+  readonly lanes: Lanes;
   /** The buffer of a tensor in memory, or null when the node is computed in this kernel. */
   readonly bufferOf: (node: Node) => string | null;
   /** Where in its buffer an element of a node lies, when not in row-major order of the node's shape. */
@@ -70,7 +84,7 @@ interface ReductionWalk {
 
 /** Writes a kernel out of the values of graph nodes. */
 export class Emitter extends Writer implements Loops {
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   readonly spelt: number;
   readonly cooperation: Cooperation | undefined;
 
@@ -82,7 +96,7 @@ export class Emitter extends Writer implements Loops {
   }
 
   /**
-   * The value of a node at coordinates, of four lanes where a coordinate steps by lane. Throws an Error for as many
+   * The value of a node at coordinates, of as many lanes as a coordinate steps by. Throws an Error for as many
    * coordinates as the node has no axes, and for an op that has no value of its own in a kernel (composites).
    */
   emit(node: Node, coords: readonly Coord[]): Expr {
@@ -134,14 +148,14 @@ export class Emitter extends Writer implements Loops {
     this.memoAt(reachOf(coords)).set(valueId(node, coords), value);
   }
 
-  /** Stores `value` of `node` at coordinates into `buffer`; four words when a coordinate steps by lane. */
+  /** Stores `value` of `node` at coordinates into `buffer`: as many words as a coordinate steps by. */
   store(buffer: string, node: Node, coords: readonly Coord[], value: Expr): void {
-    const { at, lane } = this.addressOf(node, coords);
+    const { at, lane, width } = this.addressOf(node, coords);
     if (lane === 0) this.push(k.store(buffer, at, value));
-    else if (lane === 1) this.push(k.store(buffer, at, value.type.lanes === 4 ? value : k.splat(value)));
+    else if (lane === 1) this.push(k.store(buffer, at, inAll(value, width)));
     else {
-      for (const l of [0, 1, 2, 3] as const) {
-        this.push(k.store(buffer, k.add(at, k.idx(l * lane)), value.type.lanes === 4 ? k.extract(value, l) : value));
+      for (let l = 0; l < width; l++) {
+        this.push(k.store(buffer, k.add(at, k.idx(l * lane)), value.type.lanes === 1 ? value : k.extract(value, l)));
       }
     }
   }
@@ -162,16 +176,15 @@ export class Emitter extends Writer implements Loops {
 
   private load(buffer: string, node: Node, coords: readonly Coord[]): Expr {
     const of = node.dtype === "u32" ? "u32" : "f32";
-    const { at, lane } = this.addressOf(node, coords);
+    const { at, lane, width } = this.addressOf(node, coords);
     if (lane === 0) return k.load(buffer, at, { of, lanes: 1 });
-    if (lane === 1) return k.load(buffer, at, { of, lanes: 4 });
-    const word = (l: number): Expr => k.load(buffer, k.add(at, k.idx(l * lane)), { of, lanes: 1 });
-    return k.lanes([word(0), word(1), word(2), word(3)]);
+    if (lane === 1) return k.load(buffer, at, { of, lanes: width });
+    return eachLane(width, (l) => k.load(buffer, k.add(at, k.idx(l * lane)), { of, lanes: 1 }));
   }
 
   /** A word that is loaded with its neighbours. */
   private withNeighbours(node: Node, coords: readonly Coord[]): Expr | null {
-    const place = laneOf(coords);
+    const place = laneOf(coords, 4);
     const isWide =
       this.options.wideLoads === true &&
       place &&
@@ -187,7 +200,10 @@ export class Emitter extends Writer implements Loops {
         const c = mustAt(coords, node.attrs.axis);
         const at = k.cast(c.at, k.U32);
         if (c.lane === 0) return at;
-        return k.add(k.splat(at), k.lanes([k.u32(0), k.u32(c.lane), k.u32(2 * c.lane), k.u32(3 * c.lane)]));
+        return k.add(
+          k.splat(at, c.width),
+          eachLane(c.width, (l) => k.u32(l * c.lane)),
+        );
       }
       case "broadcast":
         return this.emit(node.inputs[0], behindBroadcast(node, coords));
@@ -219,21 +235,20 @@ export class Emitter extends Writer implements Loops {
 
   /** Computes each lane by itself. */
   private byLane(node: Node, coords: readonly Coord[]): Expr {
-    const lane = (l: number): Expr => this.emit(node, this.inLane(coords, l));
-    return k.lanes([lane(0), lane(1), lane(2), lane(3)]);
+    return eachLane(widthOf(coords), (l) => this.emit(node, this.inLane(coords, l)));
   }
 
   /** The place in the vector that a slice is cut from. */
   private behindSlice(node: NodeWith<"slice">, coords: readonly Coord[]): Coord {
     const flat = this.address(coords, rowMajor(node.shape));
-    const { at, lane, depth } = flat;
+    const { at, depth } = flat;
     const { offset } = node.attrs;
-    if (at.kind === "const") return { at: k.idx(at.value + offset), lane, depth };
+    if (at.kind === "const") return { ...flat, at: k.idx(at.value + offset) };
     if (offset === 0) return flat;
-    const moved = this.remember(depth, `slice|${keyOf({ at, lane: 0, depth: 0 })}|${offset}`, () =>
+    const moved = this.remember(depth, `slice|${keyOf(still(flat))}|${offset}`, () =>
       this.bind(k.add(at, k.idx(offset)), depth, "i"),
     );
-    return { at: moved, lane, depth };
+    return { ...flat, at: moved };
   }
 
   private gather(node: NodeWith<"gather">, coords: readonly Coord[]): Expr {
@@ -246,17 +261,17 @@ export class Emitter extends Writer implements Loops {
     const at = this.remember(depth, `row|${index.id}|${indexCoords.map(keyOf).join(",")}`, () =>
       this.bind(k.cast(row, k.INDEX), depth, "i"),
     );
-    return this.emit(table, [{ at, lane: 0, depth }, ...coords.slice(rank)]);
+    return this.emit(table, [{ at, lane: 0, width: 1, depth }, ...coords.slice(rank)]);
   }
 
   /** A sum, a maximum, or a product of two tensors, at one element: what is combined over which extent. */
   private reductionOf(node: Reducing, coords: readonly Coord[]): ReductionWalk {
-    const wide = coords.some((c) => c.lane !== 0);
+    const lanes = widthOf(coords);
     if (node.op !== "contract") {
       const input = node.inputs[0];
       return {
         sizes: node.attrs.axes.map((axis) => mustAt(input.shape, axis)),
-        reduction: { op: node.op, wide, item: (reduced) => this.emit(input, mergeCoords(node, coords, reduced)) },
+        reduction: { op: node.op, lanes, item: (reduced) => this.emit(input, mergeCoords(node, coords, reduced)) },
       };
     }
     const spec = letters(node.attrs.spec);
@@ -272,7 +287,7 @@ export class Emitter extends Writer implements Loops {
     };
     return {
       sizes: summed.map((letter) => mustAt(x.shape, spec.a.indexOf(letter))),
-      reduction: { op: "sum", wide, item },
+      reduction: { op: "sum", lanes, item },
     };
   }
 }

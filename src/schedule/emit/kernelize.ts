@@ -5,7 +5,7 @@
  */
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, NodeWith } from "../../graph/node.js";
-import type { Buffer, Kernel, Stmt } from "../../kernel/ir.js";
+import type { Buffer, Kernel, Lanes, Stmt } from "../../kernel/ir.js";
 import { keepLoops } from "../../kernel/loops.js";
 import { rollAccesses } from "../../kernel/rolled-accesses.js";
 import { mustAt } from "../../../runtime/lookup.js";
@@ -78,7 +78,7 @@ export interface KernelRequest {
   readonly profile: KernelProfile;
   readonly places: Places;
   /** Lanes of the vectors that the body may use. */
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
   readonly cooperation?: Cooperation;

@@ -12,7 +12,7 @@ const PARITY = 0x1bd11bda;
 
 /** The two words for key (k0, k1) and counter (c0, c1); `bind` names an intermediate. */
 export function random(k0: Expr, k1: Expr, c0: Expr, c1: Expr, bind: (value: Expr) => Expr): [Expr, Expr] {
-  const word = (value: number): Expr => (k0.type.lanes === 4 ? k.splat(k.u32(value)) : k.u32(value));
+  const word = (value: number): Expr => k.splat(k.u32(value), k0.type.lanes);
   const keys = [k0, k1, bind(k.xor(k.xor(k0, k1), word(PARITY)))] as const;
   let a = bind(k.add(c0, k0));
   let b = bind(k.add(c1, k1));

@@ -4,11 +4,11 @@
  * shared memory.
  */
 import * as k from "../../kernel/build.js";
-import type { Expr, Type } from "../../kernel/ir.js";
+import type { Expr, Lanes, Type } from "../../kernel/ir.js";
 import { sizeOf } from "../../graph/record.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, inLanes, widen, type Coord } from "./coords.js";
+import { across, constant, inAll, vectorRuns, widen, type Coord, type VectorRun } from "./coords.js";
 import type { Writer } from "./writer.js";
 
 /** How a workgroup shares a reduction: in the scope of this depth all its invocations meet. */
@@ -20,15 +20,15 @@ export interface Cooperation {
 /** What is combined into one value: a sum or a maximum over the positions of a walk. */
 export interface KernelReduction {
   readonly op: "sum" | "reduce_max";
-  /** Whether the result has four lanes. */
-  readonly wide: boolean;
+  /** Lanes of the result. */
+  readonly lanes: Lanes;
   /** What is combined, at a position of the walk. */
   readonly item: (reduced: readonly Coord[]) => Expr;
 }
 
 /** What a reduction needs of the emitter: to write, and how loops are made. */
 export interface Loops extends Writer {
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   /** Terms of a sum that is spelt out, at most. */
   readonly spelt: number;
   readonly cooperation: Cooperation | undefined;
@@ -45,7 +45,7 @@ const SIDE_BY_SIDE = 4;
 const TOGETHER = 128;
 const SHARES = 2048;
 const local = k.ref("local", k.INDEX);
-const f32 = (lanes: 1 | 4): Type => ({ of: "f32", lanes });
+const f32 = (lanes: Lanes): Type => ({ of: "f32", lanes });
 
 const combiner =
   (op: KernelReduction["op"]) =>
@@ -64,7 +64,7 @@ export function walks<T>(
   let part: T[] = [];
   let words = mostWords;
   for (const item of items) {
-    const itemWords = reductionOf(item).wide ? 4 : 1;
+    const itemWords = reductionOf(item).lanes;
     words += itemWords;
     if (words > mostWords) {
       part = [];
@@ -89,8 +89,8 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
     );
   }
   const last = sizes[sizes.length - 1] ?? 1;
-  if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ wide }) => wide)) {
-    const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+  if (e.lanes === 1 || last < 4 || reductions.length > FEW || reductions.some(({ lanes }) => lanes !== 1)) {
+    const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.lanes));
     e.nest(sizes, (reduced) => accumulators.forEach(({ accumulate }) => accumulate(reduced)));
     return accumulators.map(({ value }) => value);
   }
@@ -98,8 +98,8 @@ export function reduceAll(e: Loops, sizes: readonly number[], reductions: readon
 }
 
 /**
- * Partial results along the last axis, four to a vector and several vectors side by side; then the last elements, which
- * are no whole vector.
+ * Partial results along the last axis, in vectors of which several stand side by side; then the last elements, which
+ * are no whole vector, in narrower ones and one by one.
  */
 function reduceInVectors(
   e: Loops,
@@ -107,27 +107,52 @@ function reduceInVectors(
   last: number,
   reductions: readonly KernelReduction[],
 ): Expr[] {
-  const main = last - (last % 4);
-  const ways = waysOf(main / 4, reductions.length);
-  const vectors = reductions.map((reduction) => Array.from({ length: ways }, () => accumulator(e, reduction, 4)));
-  const tails = last === main ? [] : reductions.map((reduction) => accumulator(e, reduction, 1));
+  const runs = vectorRuns(last, e.lanes).map((run, i) => {
+    const ways = i === 0 ? waysOf((run.to - run.from) / run.width, reductions.length) : 1;
+    const accumulators = reductions.map((reduction) =>
+      Array.from({ length: ways }, () => accumulator(e, reduction, run.width)),
+    );
+    return { run, ways, accumulators };
+  });
   e.nest(outerSizes, (outer) => {
-    e.loop(k.idx(0), k.idx(main), 4 * ways, (c) => {
-      for (let way = 0; way < ways; way++) {
-        const at = way === 0 ? c : e.coord(k.add(c.at, k.idx(4 * way)));
-        for (const ofReduction of vectors) mustAt(ofReduction, way).accumulate([...outer, { ...at, lane: 1 }]);
-      }
-    });
-    if (tails.length)
-      e.loop(k.idx(main), k.idx(last), 1, (c) => tails.forEach(({ accumulate }) => accumulate([...outer, c])));
+    for (const { run, ways, accumulators } of runs) reduceRun(e, run, ways, outer, accumulators);
   });
   return reductions.map(({ op }, i) => {
     const combine = combiner(op);
-    const partials = mustAt(vectors, i).map(({ value }) => value);
-    const v = e.bind(pairs(partials, combine));
-    const folded = combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
-    return tails.length ? combine(folded, mustAt(tails, i).value) : folded;
+    const parts = runs.map(({ accumulators }) => {
+      const partials = mustAt(accumulators, i).map(({ value }) => value);
+      return foldLanes(e, e.bind(pairs(partials, combine)), combine);
+    });
+    return parts.reduce(combine);
   });
+}
+
+/** One run of vectors of the last axis, taken by `ways` accumulators of each reduction in turns. */
+function reduceRun(
+  e: Loops,
+  { from, to, width }: VectorRun,
+  ways: number,
+  outer: readonly Coord[],
+  accumulators: readonly (readonly Accumulator[])[],
+): void {
+  e.loop(k.idx(from), k.idx(to), width * ways, (c) => {
+    for (let way = 0; way < ways; way++) {
+      const at = way === 0 ? c : e.coord(k.add(c.at, k.idx(width * way)));
+      for (const ofReduction of accumulators) mustAt(ofReduction, way).accumulate([...outer, across(at, width)]);
+    }
+  });
+}
+
+/** Combines the lanes of a value that is bound: halves of a wide vector with each other, then the last four. */
+export function foldLanes(w: Writer, value: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
+  const { lanes } = value.type;
+  if (lanes === 1) return value;
+  let v = value;
+  for (let half = lanes / 2; half >= 4; half /= 2) {
+    const order = Array.from({ length: lanes }, (_, l) => (l + half) % lanes);
+    v = w.bind(combine(v, k.shuffle(v, v, order)));
+  }
+  return combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3)));
 }
 
 /** Vectors that a reduction collects in: one sum waits for the one before it, so a few of them take turns. */
@@ -149,16 +174,16 @@ interface Accumulator {
   readonly accumulate: (reduced: readonly Coord[]) => void;
 }
 
-function accumulator(e: Loops, { op, item }: KernelReduction, lanes: 1 | 4): Accumulator {
+function accumulator(e: Loops, { op, item }: KernelReduction, lanes: Lanes): Accumulator {
   const name = e.fresh("acc");
   const value = k.ref(name, f32(lanes));
   const start = k.f32(neutral(op));
-  e.push(k.varS(name, lanes === 4 ? k.splat(start) : start));
+  e.push(k.varS(name, k.splat(start, lanes)));
   return {
     value,
     accumulate: (reduced) => {
       const term = item(reduced);
-      e.push(k.assign(name, combiner(op)(value, lanes === 4 && term.type.lanes === 1 ? k.splat(term) : term)));
+      e.push(k.assign(name, combiner(op)(value, inAll(term, lanes))));
     },
   };
 }
@@ -171,20 +196,20 @@ function cooperate(
   reductions: readonly KernelReduction[],
 ): Expr[] {
   const { op } = mustAt(reductions, 0);
-  const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.wide ? 4 : 1));
+  const accumulators = reductions.map((reduction) => accumulator(e, reduction, reduction.lanes));
   e.loop(local, k.idx(sizeOf(sizes)), workgroup, (flat) => {
     const reduced = e.split(flat, sizes);
     for (const { accumulate } of accumulators) accumulate(reduced);
   });
   const shares = accumulators.flatMap(({ value }) =>
-    value.type.lanes === 4 ? ([0, 1, 2, 3] as const).map((l) => k.extract(value, l)) : [value],
+    value.type.lanes === 1 ? [value] : Array.from({ length: value.type.lanes }, (_, l): Expr => k.extract(value, l)),
   );
   const results =
     shares.length === 1 ? foldOne(e, workgroup, mustAt(shares, 0), combiner(op)) : foldMany(e, workgroup, shares, op);
   let at = 0;
-  return reductions.map(({ wide }) => {
-    at += wide ? 4 : 1;
-    return inLanes(results.slice(wide ? at - 4 : at - 1, at));
+  return reductions.map(({ lanes }) => {
+    at += lanes;
+    return k.lanes(results.slice(at - lanes, at));
   });
 }
 
@@ -218,7 +243,7 @@ function foldMany(e: Loops, workgroup: number, shares: readonly Expr[], op: Kern
   e.loop(local, k.idx(shares.length), workgroup, (s) => {
     const item: KernelReduction["item"] = (reduced) =>
       k.load("shares", k.add(k.mul(s.at, k.idx(row)), mustAt(reduced, 0).at), f32(1));
-    const { value, accumulate } = accumulator(e, { op, wide: false, item }, 1);
+    const { value, accumulate } = accumulator(e, { op, lanes: 1, item }, 1);
     e.loop(k.idx(0), k.idx(workgroup), 1, (i) => accumulate([i]));
     e.push(k.store("folded", s.at, value));
   });

@@ -7,7 +7,7 @@ import type { NodeWith, Shape } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, keyOf, type Coord } from "./coords.js";
+import { constant, keyOf, still, type Coord } from "./coords.js";
 import type { Writer } from "./writer.js";
 
 /** Neighbouring axes of a reshape's result and input, from `begin` to before `end`, that hold the same values. */
@@ -56,8 +56,8 @@ export function reshapeCoords(w: Writer, node: NodeWith<"reshape">, coords: read
 
 /**
  * Coordinates of several axes of `sizes` that hold the values of the axes of `outer`; null for those of size 1, whose
- * coordinate is 0. Null altogether where lanes would not stay neighbours: a run of four lanes stays in the last axis
- * when that axis holds whole runs and the run starts at a multiple of four.
+ * coordinate is 0. Null altogether where lanes would not stay neighbours: a run of lanes stays in the last axis when that
+ * axis holds whole runs and the run starts at a multiple of its length.
  */
 function splitRun(
   w: Writer,
@@ -70,11 +70,11 @@ function splitRun(
   const staysTogether =
     flat.lane === 0 ||
     (flat.lane === 1 &&
-      mustAt(sizes, sizes.length - 1) % 4 === 0 &&
-      (outerSizes.at(-1) ?? 1) % 4 === 0 &&
+      mustAt(sizes, sizes.length - 1) % flat.width === 0 &&
+      (outerSizes.at(-1) ?? 1) % flat.width === 0 &&
       outer.at(-1)?.lane === 1);
   if (!staysTogether) return null;
-  const flatKey = keyOf({ at: flat.at, lane: 0, depth: 0 });
+  const flatKey = keyOf(still(flat));
   return sizes.map((size, s) => {
     if (size === 1) return null;
     const stride = mustAt(strides, s);
@@ -82,6 +82,6 @@ function splitRun(
       const quotient = k.div(flat.at, k.idx(stride));
       return w.bind(s === 0 ? quotient : k.rem(quotient, k.idx(size)), flat.depth, "i");
     });
-    return { at, lane: s === sizes.length - 1 ? flat.lane : 0, depth: flat.depth };
+    return { ...(s === sizes.length - 1 ? flat : still(flat)), at };
   });
 }

@@ -10,7 +10,7 @@ import * as k from "../../kernel/build.js";
 import type { Expr, Stmt } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { rowMajor } from "../fusion/views.js";
-import { constant, keyOf, type Coord, type EachOf } from "./coords.js";
+import { constant, keyOf, still, widthOf, type Coord, type EachOf } from "./coords.js";
 
 /** The statements of one open block of the kernel, and the values that are bound in it by their keys. */
 interface KernelScope {
@@ -83,7 +83,7 @@ export class Writer {
   /** A loop over `from`, `from + step`, … below `to`. */
   loop(from: Expr, to: Expr, step: number, body: (coord: Coord) => void): void {
     const name = this.fresh("i");
-    const stmts = this.scoped(() => body({ at: k.ref(name, k.INDEX), lane: 0, depth: this.depth() }));
+    const stmts = this.scoped(() => body({ at: k.ref(name, k.INDEX), lane: 0, width: 1, depth: this.depth() }));
     this.push(k.forS(name, from, to, step, stmts));
   }
 
@@ -102,8 +102,8 @@ export class Writer {
   }
 
   /** A new coordinate for an index expression, bound in the current scope. */
-  coord(at: Expr, lane = 0): Coord {
-    return { at: this.bind(at), lane, depth: at.kind === "const" ? 0 : this.depth() };
+  coord(at: Expr): Coord {
+    return { at: this.bind(at), lane: 0, width: 1, depth: at.kind === "const" ? 0 : this.depth() };
   }
 
   /** Coordinates of a flat index, by division, bound in the current scope. */
@@ -133,24 +133,24 @@ export class Writer {
     let reached = 0;
     for (const [i, { c, stride }] of terms.entries()) {
       at = k.add(at, k.mul(c.at, k.idx(stride)));
-      id += `|${keyOf({ ...c, lane: 0 })}*${stride}`;
+      id += `|${keyOf(still(c))}*${stride}`;
       reached = c.depth;
       if (terms[i + 1]?.c.depth === c.depth) continue;
       const value = at;
       at = this.remember(c.depth, id, () => this.bind(value, c.depth, "a"));
     }
-    return { at, lane, depth: reached };
+    return { at, lane, width: lane === 0 ? 1 : widthOf(coords), depth: reached };
   }
 
-  /** Each of four lanes of coordinates by itself, without a step from lane to lane. */
+  /** Each of the lanes of coordinates by itself, without a step from lane to lane. */
   inLane(coords: readonly Coord[], l: number): Coord[] {
     return coords.map((c) => {
       if (c.lane === 0) return c;
       return this.within(c.depth, () => {
-        const at = this.remember(c.depth, `lane|${keyOf({ ...c, lane: 0 })}|${l * c.lane}`, () =>
+        const at = this.remember(c.depth, `lane|${keyOf(still(c))}|${l * c.lane}`, () =>
           this.bind(k.add(c.at, k.idx(l * c.lane)), c.depth, "i"),
         );
-        return { at, lane: 0, depth: c.depth };
+        return { ...still(c), at };
       });
     });
   }

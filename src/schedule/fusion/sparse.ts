@@ -1,6 +1,7 @@
 /** Finds sums whose terms are almost all zero, which `scatter.ts` computes from the others alone. */
 import { sizeOf } from "../../graph/record.js";
 import { mustAt } from "../../../runtime/lookup.js";
+import type { Lanes } from "../../kernel/ir.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node } from "../../graph/node.js";
 import type { Cluster } from "./clusters.js";
@@ -62,5 +63,5 @@ const isZero = (node: Node): boolean =>
   node.op === "broadcast" ? isZero(node.inputs[0]) : node.op === "constant" && node.attrs.value === 0;
 
 /** Whether rows come first, tokens after them, and columns in whole vectors last. */
-const isTable = (tokens: readonly number[], columns: number, lanes: 1 | 4): boolean =>
+const isTable = (tokens: readonly number[], columns: number, lanes: Lanes): boolean =>
   tokens.every((axis, i) => axis === i + 1) && columns % lanes === 0;

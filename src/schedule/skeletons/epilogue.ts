@@ -7,6 +7,7 @@ import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import type { ProductAxis } from "../fusion/contraction.js";
+import { across, still } from "../emit/coords.js";
 import { constant, type Coord, type Emitter } from "../emit/emit.js";
 import type { Workbench } from "../emit/kernelize.js";
 import type { Cluster } from "../fusion/clusters.js";
@@ -54,8 +55,8 @@ export function finish(product: ClusterProduct, loops: readonly LoopPosition[], 
   const { emitter: e } = bench;
   if (isPlain(cluster)) return storePlain(product, loops, value);
   const laned = loops.find(({ at }) => at.lane !== 0);
-  if (laned && !keepsLanes(node, laned.axis)) {
-    for (const l of [0, 1, 2, 3] as const) {
+  if (laned && !keepsLanes(node, laned)) {
+    for (let l = 0; l < laned.at.width; l++) {
       const shifted = loops.map(({ axis, at }) => ({ axis, at: at.lane ? e.coord(k.add(at.at, k.idx(l))) : at }));
       finish(product, shifted, k.extract(value, l), home);
     }
@@ -64,10 +65,10 @@ export function finish(product: ClusterProduct, loops: readonly LoopPosition[], 
   const coords = resultCoords(
     e,
     node,
-    loops.map(({ axis, at }) => ({ axis, at: { ...at, lane: 0 } })),
+    loops.map(({ axis, at }) => ({ axis, at: still(at) })),
   );
   const last = laned?.axis.out.findLast((out) => mustAt(node.shape, out) > 1);
-  if (last !== undefined) coords[last] = { ...mustAt(coords, last), lane: 1 };
+  if (laned && last !== undefined) coords[last] = across(mustAt(coords, last), laned.at.width);
   // A product of a single block has constant coordinates only, yet what is made of it must not leave the accumulators'
   // scope.
   if (coords.every(({ depth }) => depth < home)) coords[0] = { ...mustAt(coords, 0), depth: home };
@@ -88,6 +89,6 @@ function storePlain({ bench, node }: ClusterProduct, loops: readonly LoopPositio
 }
 
 /** Whether a vector along merged axes stays in the last one: when that holds whole vectors. */
-const keepsLanes = (node: ClusterProduct["node"], axis: ProductAxis): boolean =>
+const keepsLanes = (node: ClusterProduct["node"], { axis, at }: LoopPosition): boolean =>
   axis.out.filter((out) => mustAt(node.shape, out) > 1).length <= 1 ||
-  mustAt(node.shape, mustAt(axis.out, axis.out.length - 1)) % 4 === 0;
+  mustAt(node.shape, mustAt(axis.out, axis.out.length - 1)) % at.width === 0;

@@ -1,11 +1,11 @@
 /**
- * Sinkhorn's projection of a matrix, or of four in the lanes, and its vjp, in the registers and small arrays of whoever
+ * Sinkhorn's projection of a matrix, or of one in each lane, and its vjp, in the registers and small arrays of whoever
  * asks for it: the kernels of `sinkhorn.ts`, and the regions that project between other stages. The idea and its
  * numbers stand in `sinkhorn.ts`.
  */
 import type { NodeWith } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
-import type { Expr, Type } from "../../kernel/ir.js";
+import type { Expr, Lanes, Type } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { constant, like, type Coord, type Emitter } from "../emit/emit.js";
 
@@ -14,7 +14,7 @@ export type SinkhornNode = NodeWith<"sinkhorn"> | NodeWith<"sinkhorn_vjp">;
 type Direction = "rows" | "columns";
 
 /**
- * Projects one matrix, or four in lanes: `read` gives an entry of an operand (logits; for the vjp also the cotangent),
+ * Projects one matrix, or one in each lane: `read` gives an entry of an operand (logits; for the vjp also the cotangent),
  * `write` takes that of the result.
  */
 export type Projection = (
@@ -35,7 +35,7 @@ interface Projecting {
   readonly node: SinkhornNode;
   /** Rows and columns of a matrix. */
   readonly n: number;
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   readonly type: Type;
   /** Whether operands are read and results written at constant coordinates. */
   readonly spelt: boolean;
@@ -55,7 +55,7 @@ interface Projecting {
  * Declares what a projection keeps; to be called in the outermost scope. `spelt`: whether it reads and writes at
  * constant coordinates, for entries that are at hand.
  */
-export function createProjection(e: Emitter, node: SinkhornNode, lanes: 1 | 4, spelt: boolean): Projection {
+export function createProjection(e: Emitter, node: SinkhornNode, lanes: Lanes, spelt: boolean): Projection {
   const n = mustAt(node.shape, node.shape.length - 1);
   const array = (stem: string, entries: number): string => {
     const name = e.fresh(stem);

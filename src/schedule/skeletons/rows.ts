@@ -2,10 +2,10 @@
  * The skeleton for everything without an anchor: maps, and rows with reductions (softmax, norms, losses, gradients of
  * gains). A row is one position of the kept axes. What varies is who walks what:
  *
- *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis four lanes at a time;
+ *   CPU, map             a group takes some rows (all axes but the last) and walks the last axis in vectors;
  *                        a map whose tensors all have its own shape is walked as one long row.
  *   CPU, trailing axes   a group takes some rows and walks the reduced axes inside each.
- *   CPU, leading axes    (sums over tokens) four neighbouring rows are the lanes, and the reduction is walked
+ *   CPU, leading axes    (sums over tokens) neighbouring rows are the lanes, and the reduction is walked
  *                        serially; where almost all terms are zero (an embedding's gradient), `scatter.ts` walks the
  *                        others only.
  *   GPU, map             an invocation an element.
@@ -17,9 +17,10 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, Shape } from "../../graph/node.js";
 import { sameShape, sizeOf } from "../../graph/record.js";
 import * as k from "../../kernel/build.js";
-import type { Expr } from "../../kernel/ir.js";
+import type { Expr, Lanes } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { chosen } from "../emit/choices.js";
+import { across, outermost, vectorRuns } from "../emit/coords.js";
 import { constant, type Coord, type Reducing } from "../emit/emit.js";
 import { kernelize, type Bound, type KernelRequest, type Places, type Workbench } from "../emit/kernelize.js";
 import type { Cluster } from "../fusion/clusters.js";
@@ -105,30 +106,29 @@ function longRow(bench: Workbench, cluster: Cluster): number {
   const to = e.bind(k.min(k.add(from, k.idx(GROUP)), k.idx(total)));
   if (profile.lanes === 1) e.loop(from, to, 1, (c) => storeRoots(bench, cluster.roots, at(c)));
   else {
-    const main = total - (total % 4);
-    if (main > 0)
-      e.loop(from, main === total ? to : e.bind(k.min(to, k.idx(main))), 4, (c) =>
-        storeRoots(bench, cluster.roots, at({ ...c, lane: 1 })),
-      );
+    const store = (begin: Expr, end: Expr, width: Lanes): void =>
+      e.loop(begin, end, width, (c) => storeRoots(bench, cluster.roots, at(across(c, width))));
+    const main = total - (total % profile.lanes);
+    if (main > 0) store(from, main === total ? to : e.bind(k.min(to, k.idx(main))), profile.lanes);
     if (main < total) {
-      e.guard(k.eq(to, k.idx(total)), () =>
-        e.loop(k.idx(main), k.idx(total), 1, (c) => storeRoots(bench, cluster.roots, at(c))),
-      );
+      const rest = vectorRuns(total, profile.lanes).filter((run) => run.from >= main);
+      e.guard(k.eq(to, k.idx(total)), () => {
+        for (const run of rest) store(k.idx(run.from), k.idx(run.to), run.width);
+      });
     }
   }
   return groups;
 }
 
-/** Loops over some axes, the last in lanes of four; its last elements, which are no whole vector, one by one. */
+/** Loops over some axes, the last in vectors; its last elements, which are no whole vector, one by one. */
 export function lanes(bench: Workbench, sizes: readonly number[], body: (coords: Coord[]) => void): void {
   const { emitter: e, profile } = bench;
   const last = sizes[sizes.length - 1];
   if (last === undefined) return body([]);
   if (profile.lanes === 1 || last < 4) return e.nest(sizes, body);
-  const main = last - (last % 4);
   e.nest(sizes.slice(0, -1), (outer) => {
-    e.loop(k.idx(0), k.idx(main), 4, (c) => body([...outer, { ...c, lane: 1 }]));
-    if (main < last) e.loop(k.idx(main), k.idx(last), 1, (c) => body([...outer, c]));
+    for (const { from, to, width } of vectorRuns(last, profile.lanes))
+      e.loop(k.idx(from), k.idx(to), width, (c) => body([...outer, across(c, width)]));
   });
 }
 
@@ -176,12 +176,20 @@ function rows(bench: Workbench, cluster: Cluster, split: Split): number {
   return Math.ceil(count / each);
 }
 
+/** The width of vectors that leaves fewest blocks of an axis, counting what is no whole vector one by one. */
+function widthFor(size: number, lanes: Lanes): Lanes {
+  const blocks = (width: Lanes): number => Math.floor(size / width) + (size % width);
+  return ([4, 8, 16] as const)
+    .filter((width) => width <= Math.min(lanes, size))
+    .reduce<Lanes>((best, width) => (blocks(width) < blocks(best) ? width : best), 1);
+}
+
 /** Sums over leading axes: neighbouring rows are lanes. */
 function columns(bench: Workbench, cluster: Cluster, split: Split): number {
   const { emitter: e, profile } = bench;
   const kept = without(split.shape, split.axes);
   const last = mustAt(kept, kept.length - 1);
-  const width = profile.lanes === 4 && last >= 4 ? 4 : 1;
+  const width = widthFor(last, profile.lanes);
   const outer = kept.slice(0, -1);
   const main = Math.floor(last / width);
   const blocks = sizeOf(outer) * (main + (last % width));
@@ -200,8 +208,7 @@ function columns(bench: Workbench, cluster: Cluster, split: Split): number {
     const perOuter = main + (last % width);
     const [o, block] = e.split(b, [sizeOf(outer), perOuter]);
     const at = e.split(o, outer);
-    const storeVector = (): void =>
-      storeAt([...at, { ...e.coord(k.mul(block.at, k.idx(width))), lane: width === 4 ? 1 : 0 }]);
+    const storeVector = (): void => storeAt([...at, across(e.coord(k.mul(block.at, k.idx(width))), width)]);
     if (last % width === 0) return storeVector();
     e.guard(k.lt(block.at, k.idx(main)), storeVector);
     e.guard(k.le(k.idx(main), block.at), () =>
@@ -246,7 +253,7 @@ function rowPerWorkgroup(bench: Workbench, { cluster, kept, inner, key }: GpuRow
   if (sizeOf(kept) >= MANY_ROWS) bench.choose("row", key, DEFAULT);
   const { full, row } = byLevel(cluster);
   const split: Split = { shape: cluster.shape, axes: cluster.axes ?? [] };
-  const number: Coord = { at: group, lane: 0, depth: 0 };
+  const number: Coord = outermost(group);
   const at = kept.length === 1 ? [number] : e.split(number, kept);
   const values = row.map((root): Expr => e.emit(root, at));
   e.guard(k.eq(local, k.idx(0)), () =>

@@ -5,6 +5,7 @@
  * chose: no two groups meet, and the order of the sums is that of the tokens.
  */
 import * as k from "../../kernel/build.js";
+import { across, inAll, still } from "../emit/coords.js";
 import type { Coord } from "../emit/emit.js";
 import type { Workbench } from "../emit/kernelize.js";
 import type { Scatter } from "../fusion/sparse.js";
@@ -16,7 +17,7 @@ const COLUMNS = 16;
 export function scatter(bench: Workbench, { sum, root, index, values }: Scatter): number {
   const { emitter: e, profile } = bench;
   const [rows, columns] = sum.shape as [number, number];
-  const lane = profile.lanes === 4 ? 1 : 0;
+  const { lanes } = profile;
   const to = bench.write(root);
   const from = e.bind(k.mul(k.ref("group", k.INDEX), k.idx(COLUMNS)));
   const end =
@@ -24,11 +25,10 @@ export function scatter(bench: Workbench, { sum, root, index, values }: Scatter)
       ? e.bind(k.add(from, k.idx(COLUMNS)))
       : e.bind(k.min(k.add(from, k.idx(COLUMNS)), k.idx(columns)));
   const eachColumn = (body: (column: Coord) => void): void =>
-    e.loop(from, end, profile.lanes, (column) => body({ ...column, lane }));
+    e.loop(from, end, lanes, (column) => body(across(column, lanes)));
   e.loop(k.idx(0), k.idx(rows), 1, (row) =>
     eachColumn((column) => {
-      const zero = k.f32(0);
-      e.define(sum, [row, column], lane ? k.splat(zero) : zero);
+      e.define(sum, [row, column], k.splat(k.f32(0), lanes));
       e.store(to, root, [row, column], e.emit(root, [row, column]));
     }),
   );
@@ -36,12 +36,12 @@ export function scatter(bench: Workbench, { sum, root, index, values }: Scatter)
     const row = e.coord(k.cast(e.emit(index, token), k.INDEX));
     e.guard(k.lt(row.at, k.idx(rows)), () =>
       eachColumn((column) => {
-        const before = k.load(bench.read(root), e.address([row, { ...column, lane: 0 }], [columns, 1]).at, {
+        const before = k.load(bench.read(root), e.address([row, still(column)], [columns, 1]).at, {
           of: "f32",
-          lanes: profile.lanes,
+          lanes,
         });
         const value = e.emit(values, [...token, column]);
-        e.store(to, root, [row, column], k.add(before, value.type.lanes === profile.lanes ? value : k.splat(value)));
+        e.store(to, root, [row, column], k.add(before, inAll(value, lanes)));
       }),
     );
   });

@@ -24,7 +24,7 @@ export const set = (e: Emitter, to: Expr, value: Expr): void => e.push(k.assign(
 export function fill(e: Emitter, count: number, type: Type, value: (i: Coord) => Expr): Expr[] {
   if (count === 0) return [];
   if (count === 1) return [e.bind(value(constant(0)))];
-  const zero = type.lanes === 4 ? k.splat(k.f32(0)) : k.f32(0);
+  const zero = k.splat(k.f32(0), type.lanes);
   const registers = Array.from({ length: count }, () => register(e, zero));
   e.loop(k.idx(0), k.idx(count), 1, (i) => {
     const next = e.bind(value(i));

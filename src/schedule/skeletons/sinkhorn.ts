@@ -1,7 +1,7 @@
 /**
  * Sinkhorn's projection of n x n matrices onto the doubly stochastic ones, in registers, and its vjp. On a GPU an
- * invocation takes a matrix; on a CPU the four lanes take four matrices, which works for every n and needs no shuffles:
- * entry (i, j) of all four is one vector. (A last block of fewer than four repeats the last matrix, and stores it again
+ * invocation takes a matrix; on a CPU every lane takes one, which works for every n and needs no shuffles:
+ * entry (i, j) of all of them is one vector. (A last block of fewer repeats the last matrix, and stores it again
  * where it stands.) The first column-and-row pass runs in the log domain, so logits of +-80 do no harm; afterwards
  * every denominator is at least 1/n^2. What is done once (reading, the first pass, writing) goes line by line through
  * small arrays, so that the text of a kernel does not hold an exponential for every entry; the iterations are in
@@ -13,9 +13,9 @@
 import { sizeOf } from "../../graph/record.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import * as k from "../../kernel/build.js";
-import type { Expr } from "../../kernel/ir.js";
+import type { Expr, Lanes } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import { inLanes, type Coord } from "../emit/coords.js";
+import type { Coord } from "../emit/coords.js";
 import type { Emitter } from "../emit/emit.js";
 import { kernelize, type Bound, type Places, type Workbench } from "../emit/kernelize.js";
 import type { Cluster } from "../fusion/clusters.js";
@@ -50,7 +50,7 @@ export function sinkhornKernel(cluster: Cluster, profile: KernelProfile, places:
 }
 
 /** Projects the matrices from a number on, one a lane, of `count` that lie in memory one after the other. */
-function projectorOf(bench: Workbench, node: SinkhornNode, lanes: 1 | 4, count: number): (first: Expr) => void {
+function projectorOf(bench: Workbench, node: SinkhornNode, lanes: Lanes, count: number): (first: Expr) => void {
   const { emitter: e, places } = bench;
   const n = mustAt(node.shape, node.shape.length - 1);
   const inputs = node.inputs.map((input) => bench.read(behindReshapes(input, places.isBase)));
@@ -69,12 +69,12 @@ function projectorOf(bench: Workbench, node: SinkhornNode, lanes: 1 | 4, count: 
   };
 }
 
-/** Word `i` after each of the bases: a scalar for one, a vector for four. */
+/** Word `i` after each of the bases: a scalar for one, else a vector. */
 function loadLanes(buffer: string, bases: readonly Expr[], i: Expr): Expr {
-  return inLanes(bases.map((base) => k.load(buffer, k.add(base, i), k.F32)));
+  return k.lanes(bases.map((base) => k.load(buffer, k.add(base, i), k.F32)));
 }
 
 function storeLanes(e: Emitter, buffer: string, bases: readonly Expr[], i: Expr, value: Expr): void {
   for (const [l, base] of bases.entries())
-    e.push(k.store(buffer, k.add(base, i), bases.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3)));
+    e.push(k.store(buffer, k.add(base, i), bases.length === 1 ? value : k.extract(value, l)));
 }

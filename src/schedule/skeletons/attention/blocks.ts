@@ -7,10 +7,11 @@
  * Ragged edges are code of their own, with sizes known when it is made.
  */
 import * as k from "../../../kernel/build.js";
-import type { Expr, Type } from "../../../kernel/ir.js";
+import type { Expr, Lanes, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { inLanes } from "../../emit/coords.js";
+import { eachLane, lanesFrom, vectorRuns } from "../../emit/coords.js";
 import type { Emitter } from "../../emit/emit.js";
+import { foldLanes } from "../../emit/reductions.js";
 import type { TensorRows } from "./operands.js";
 
 /** Rows of a block. */
@@ -19,7 +20,7 @@ export const HEIGHT = 4;
 /** How blocks are made in one kernel. */
 export interface Blocks {
   readonly e: Emitter;
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   /** Of a vector. */
   readonly type: Type;
   /** Columns of a block. */
@@ -27,11 +28,11 @@ export interface Blocks {
 }
 
 /** Blocks of vectors of that many lanes. */
-export const createBlocks = (e: Emitter, lanes: 1 | 4): Blocks => ({
+export const createBlocks = (e: Emitter, lanes: Lanes): Blocks => ({
   e,
   lanes,
   type: { of: "f32", lanes },
-  block: lanes === 4 ? 8 : 4,
+  block: lanes === 1 ? 4 : 2 * lanes,
 });
 
 /** The left operand of a product: at index i and row r it is at `at + i * step + r * across`. */
@@ -65,7 +66,7 @@ export const rowAt = ({ buffer, base, row, column }: TensorRows, r: Expr): Tenso
 });
 
 /** A scalar in all lanes of a vector. */
-export const wide = ({ lanes }: Blocks, x: Expr): Expr => (lanes === 4 ? k.splat(x) : x);
+export const wide = ({ lanes }: Blocks, x: Expr): Expr => k.splat(x, lanes);
 
 /** A word of a buffer or an array. */
 export const word = (buffer: string, at: Expr): Expr => k.load(buffer, at, k.F32);
@@ -97,14 +98,15 @@ export const wholeBlock = ({ block, lanes }: Blocks): number[] => Array.from({ l
 function gathered(s: Blocks, buffer: string, at: Expr, across: number, used: number): Expr {
   if (s.lanes === 1 || across === 1) return vector(s, buffer, at);
   const item = (l: number): Expr => (l < used ? word(buffer, k.add(at, k.idx(l * across))) : k.f32(0));
-  return k.lanes([item(0), item(1), item(2), item(3)]);
+  return eachLane(s.lanes, item);
 }
 
 /** Stores the first `used` lanes of a vector. */
 export function storeLanes({ e, lanes }: Blocks, buffer: string, at: Expr, used: number, value: Expr): void {
   if (used === lanes) return e.push(k.store(buffer, at, value));
   const bound = e.bind(value);
-  for (const l of [0, 1, 2] as const) if (l < used) e.push(k.store(buffer, k.add(at, k.idx(l)), k.extract(bound, l)));
+  for (const { from, to, width } of vectorRuns(used, lanes))
+    for (let l = from; l < to; l += width) e.push(k.store(buffer, k.add(at, k.idx(l)), lanesFrom(bound, l, width)));
 }
 
 /** Blocks of rows from `from`, a multiple of four, to `to`, which is a multiple of four or `total`. */
@@ -217,7 +219,7 @@ export function transposeRows(
     });
     e.loop(k.idx(0), k.idx(columns), 1, (d) => {
       const values = starts.map((start) => word(rows.buffer, k.add(start, k.mul(d.at, k.idx(rows.column)))));
-      e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), inLanes(values)));
+      e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), k.lanes(values)));
     });
   });
 }
@@ -234,33 +236,21 @@ export function fillWords(
 }
 
 /** Combines the lanes of a vector. */
-export function folded({ e, lanes }: Blocks, x: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
-  if (lanes === 1) return x;
-  const v = e.bind(x);
-  return e.bind(combine(combine(k.extract(v, 0), k.extract(v, 1)), combine(k.extract(v, 2), k.extract(v, 3))));
-}
+export const folded = ({ e, lanes }: Blocks, x: Expr, combine: (a: Expr, b: Expr) => Expr): Expr =>
+  lanes === 1 ? x : e.bind(foldLanes(e, e.bind(x), combine));
 
 /** Sum over `size` columns of the products of two rows. */
 export function dot(s: Blocks, a: TensorRow, b: TensorRow, size: number): Expr {
-  const { e, lanes } = s;
-  const isContiguous = lanes === 4 && a.column === 1 && b.column === 1;
-  const whole = isContiguous ? size - (size % 4) : 0;
-  const parts: Expr[] = [];
-  if (whole > 0) {
-    const sum = variable(s, wide(s, k.f32(0)));
-    e.loop(k.idx(0), k.idx(whole), 4, (c) => {
-      const next = k.fma(vector(s, a.buffer, k.add(a.at, c.at)), vector(s, b.buffer, k.add(b.at, c.at)), sum);
-      e.push(k.assign(k.nameOf(sum), next));
-    });
-    parts.push(folded(s, sum, k.add));
-  }
-  if (whole < size) {
-    const sum = variable(s, k.f32(0));
-    e.loop(k.idx(whole), k.idx(size), 1, (c) => {
-      const at = (x: TensorRow): Expr => word(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))));
+  const { e } = s;
+  const lanes = a.column === 1 && b.column === 1 ? s.lanes : 1;
+  const parts = vectorRuns(size, lanes).map(({ from, to, width }) => {
+    const sum = variable(s, k.splat(k.f32(0), width));
+    e.loop(k.idx(from), k.idx(to), width, (c) => {
+      const at = (x: TensorRow): Expr =>
+        k.load(x.buffer, k.add(x.at, k.mul(c.at, k.idx(x.column))), { of: "f32", lanes: width });
       e.push(k.assign(k.nameOf(sum), k.fma(at(a), at(b), sum)));
     });
-    parts.push(sum);
-  }
+    return width === 1 ? sum : e.bind(foldLanes(e, sum, k.add));
+  });
   return e.bind(parts.reduce(k.add));
 }

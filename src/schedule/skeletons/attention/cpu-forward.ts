@@ -4,6 +4,7 @@ import { ABSENT } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { outermost } from "../../emit/coords.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import {
   array,
@@ -71,7 +72,7 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: ForwardAt
   const scores = { name: array(s, "scores", HEIGHT * pitch), pitch };
   const carried = keysOf >= keys ? null : carriedBy(s, rowsOf, sumsPitch);
 
-  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
+  const [b, h, i] = e.split(outermost(group), sizes);
   const operands = at(b, h);
   const values = operands.v && { name: array(s, "values", keysOf * sumsPitch), pitch: sumsPitch };
   const r0 = e.bind(k.mul(i.at, k.idx(rowsOf)));

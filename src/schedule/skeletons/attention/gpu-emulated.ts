@@ -29,7 +29,7 @@ type RegisterRow = readonly Expr[];
 
 const group = k.ref("group", k.INDEX);
 const local = k.ref("local", k.INDEX);
-const wide = (x: Expr, { type }: Expr): Expr => (type.lanes === 4 ? k.splat(x) : x);
+const wide = (x: Expr, { type }: Expr): Expr => k.splat(x, type.lanes);
 
 /** Parts of a row of `size` columns: vectors, or the single columns behind them. */
 const partsOf = (size: number, lanes: 1 | 4): number => (lanes === 4 ? size >> 2 : size & 3);
@@ -118,7 +118,7 @@ function dot(e: Emitter, x: RegisterRow, y: RegisterRow): Expr {
 
 /** Registers for the sum of rows. */
 const sumRegisters = (e: Emitter, size: number): RegisterRow => [
-  ...times(partsOf(size, 4), () => register(e, k.splat(k.f32(0)))),
+  ...times(partsOf(size, 4), () => register(e, k.splat(k.f32(0), 4))),
   ...times(partsOf(size, 1), () => register(e, k.f32(0))),
 ];
 

@@ -12,6 +12,7 @@ import { ABSENT } from "../../../graph/ops/attention.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { outermost } from "../../emit/coords.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { backwardRows, forwardRows } from "./gpu-emulated.js";
 import {
@@ -66,7 +67,7 @@ export function forwardGpu(bench: Workbench, attention: Attention, at: ForwardAt
   if (!knobs.shared) return forwardRows(bench, attention, Math.max(1, knobs.rows), at);
   const tiles = createTiles(bench, attention, knobs.tile);
   const sizes = [batch, heads, Math.ceil(queries / workgroup)] as const;
-  const [b, h, i] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
+  const [b, h, i] = e.split(outermost(group), sizes);
   const { q, k: key, v, out, lse } = at(b, h);
   const first = e.bind(k.mul(i.at, k.idx(workgroup)));
   const t = e.bind(k.add(first, local));

@@ -3,8 +3,9 @@
  * B that are not packed.
  */
 import * as k from "../../../kernel/build.js";
-import type { Expr } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { eachLane } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import { transpose } from "../transpose.js";
 import { stridesOf } from "./axes.js";
@@ -21,10 +22,7 @@ export function loadB({ product: { n }, lanes, vectors, block, b }: CpuMatmul, a
       : k.mul(k.sub(k.min(k.add(n0.at, k.idx(c)), k.idx(n.size - 1)), n0.at), k.idx(n.b));
     return k.load(b, k.add(address, column), k.F32);
   };
-  if (lanes === 1) return Array.from({ length: block }, (_, c) => word(c));
-  return Array.from({ length: vectors }, (_, v) =>
-    k.lanes([word(4 * v), word(4 * v + 1), word(4 * v + 2), word(4 * v + 3)]),
-  );
+  return Array.from({ length: vectors }, (_, v) => eachLane(lanes, (l) => word(lanes * v + l)));
 }
 
 /** Packs all of k for the columns from n0. */
@@ -41,7 +39,7 @@ export function packB(kernel: CpuMatmul, { baseB }: CpuTask, n0: Coord): void {
       for (const [v, value] of loadB(kernel, address, n0).entries())
         e.push(k.store(PANEL_B, k.add(to, k.idx(v * lanes)), value));
     });
-  if (lanes !== 4 || strides.at(-1) !== 1 || n.b === 1) return word();
+  if (lanes === 1 || strides.at(-1) !== 1 || n.b === 1) return word();
   const turned = (): void => packTurned(kernel, origin);
   if (n.size % block === 0) return turned();
   // Rows of B past the end must not be read: the last block is packed word by word.
@@ -51,7 +49,7 @@ export function packB(kernel: CpuMatmul, { baseB }: CpuTask, n0: Coord): void {
 
 /** B runs along k: four vectors along k become four vectors of columns. */
 function packTurned(kernel: CpuMatmul, origin: Expr): void {
-  const { bench, product, lanes, vectors, block, kSizes, b } = kernel;
+  const { bench, product, lanes, block, kSizes, b } = kernel;
   const { emitter: e } = bench;
   const strides = stridesOf(product.k, "b");
   const inner = mustAt(kSizes, kSizes.length - 1);
@@ -62,7 +60,7 @@ function packTurned(kernel: CpuMatmul, origin: Expr): void {
         const kk = [...before, c];
         const address = e.bind(k.add(origin, e.address(kk, strides).at));
         const to = inPanel(kernel, kk, block);
-        for (let v = 0; v < vectors; v++) {
+        for (let v = 0; v < block / 4; v++) {
           const columns = [0, 1, 2, 3].map((l) =>
             e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * product.n.b)), { of: "f32", lanes: 4 })),
           );
@@ -94,6 +92,10 @@ export function packA(kernel: CpuMatmul, task: CpuTask): void {
   if (rest > 0) e.guard(k.eq(task.endRow, k.idx(m.size)), () => packRows(kernel, task, k.idx(m.size - rest), 1, rest));
 }
 
+/** The widest vector that `words` hold. */
+const widestIn = (words: number, lanes: Lanes): Lanes =>
+  ([16, 8, 4] as const).find((width) => width <= Math.min(words, lanes)) ?? 1;
+
 /** Packs `count` panels from row m0 on, of which `used` rows are rows of the product. */
 function packRows(kernel: CpuMatmul, { firstRow, baseA }: CpuTask, m0: Expr, count: number, used: number): void {
   const { bench, product, lanes, depth, kSizes, a } = kernel;
@@ -106,13 +108,14 @@ function packRows(kernel: CpuMatmul, { firstRow, baseA }: CpuTask, m0: Expr, cou
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
     const to = e.bind(k.add(panel, inPanel(kernel, kk, height)));
     for (let p = 0; p < count; p++) {
-      const move = (r: number, width: 1 | 4): void => {
+      const move = (r: number, width: Lanes): void => {
         const value = k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
         e.push(k.store(PANELS_A, k.add(to, k.idx(p * height * depth + r)), value));
       };
-      if (lanes === 4 && used === height && height >= 4) {
+      const width = used === height ? widestIn(height, lanes) : 1;
+      if (width > 1) {
         // The last vector may begin within the one before.
-        for (let r = 0; r < height; r += 4) move(Math.min(r, height - 4), 4);
+        for (let r = 0; r < height; r += width) move(Math.min(r, height - width), width);
       } else for (let r = 0; r < used; r++) move(r, 1);
     }
   });

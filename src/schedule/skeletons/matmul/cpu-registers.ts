@@ -5,6 +5,7 @@
 import * as k from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { across, lanesFrom, vectorRuns } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import { finish, type LoopPosition } from "../epilogue.js";
 import { stridesOf } from "./axes.js";
@@ -23,7 +24,7 @@ export function sumBlock(kernel: CpuMatmul, task: CpuTask, { m0, n0 }: BlockStar
   const { emitter: e } = bench;
   const home = e.depth();
   const type: Type = { of: "f32", lanes };
-  const zero = lanes === 4 ? k.splat(k.f32(0)) : k.f32(0);
+  const zero = k.splat(k.f32(0), lanes);
   const sums = Array.from({ length: count }, () =>
     Array.from({ length: vectors }, () => {
       const name = e.fresh("acc");
@@ -38,7 +39,7 @@ export function sumBlock(kernel: CpuMatmul, task: CpuTask, { m0, n0 }: BlockStar
     const values = b(kk, step).map((value) => e.bind(value));
     for (const [r, row] of sums.entries()) {
       const word = rowAt(r);
-      const x = e.bind(lanes === 4 ? k.splat(word) : word);
+      const x = e.bind(k.splat(word, lanes));
       for (const [v, sum] of row.entries()) e.push(k.assign(k.nameOf(sum), k.fma(x, mustAt(values, v), sum)));
     }
   });
@@ -137,14 +138,16 @@ function storeVector(kernel: CpuMatmul, task: CpuTask, place: VectorPlace, value
     else e.guard(k.lt(start.at, k.idx(n.size)), () => store(start, value));
     return;
   }
-  if (isWhole) return store({ ...start, lane: 1 }, value);
-  if (n.size >= 4) e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store({ ...start, lane: 1 }, value));
-  const remaining = n.size % 4;
+  if (isWhole) return store(across(start, lanes), value);
+  if (n.size >= lanes)
+    e.guard(k.le(k.add(start.at, k.idx(lanes)), k.idx(n.size)), () => store(across(start, lanes), value));
+  const remaining = n.size % lanes;
   if (remaining === 0) return;
-  // The last lanes, one by one; they stand in the last block only.
-  e.guard(k.and(k.lt(start.at, k.idx(n.size)), k.lt(k.idx(n.size), k.add(start.at, k.idx(4)))), () => {
-    for (const l of ([0, 1, 2] as const).slice(0, remaining))
-      store(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l));
+  // The last lanes, in narrower vectors and one by one; they stand in the last block only.
+  e.guard(k.and(k.lt(start.at, k.idx(n.size)), k.lt(k.idx(n.size), k.add(start.at, k.idx(lanes)))), () => {
+    for (const { from, to, width } of vectorRuns(remaining, lanes))
+      for (let l = from; l < to; l += width)
+        store(across(e.coord(k.add(start.at, k.idx(l))), width), lanesFrom(value, l, width));
   });
 }
 

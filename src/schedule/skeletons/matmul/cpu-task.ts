@@ -1,7 +1,7 @@
 /** What the parts of a matrix product on a CPU share: the kernel that is made, and one task of it. */
 import type { Choice } from "../../../kernel/profile.js";
 import * as k from "../../../kernel/build.js";
-import type { Expr } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import type { Product } from "../../fusion/contraction.js";
 import { rowMajor } from "../../fusion/views.js";
 import type { Coord } from "../../emit/emit.js";
@@ -29,7 +29,7 @@ export const PRODUCTS = "products";
 export interface CpuMatmul extends ClusterProduct {
   readonly product: Product;
   readonly tile: CpuTile;
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
   /** The buffers of the operands. */
   readonly a: string;
   readonly b: string;

@@ -10,6 +10,7 @@
 import type { NodeWith, Op } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
+import type { Lanes } from "../../../kernel/ir.js";
 import type { Choice } from "../../emit/choices.js";
 import { extentOfK, shapeOf, type Product } from "../../fusion/contraction.js";
 import { constant, type Coord } from "../../emit/emit.js";
@@ -106,13 +107,17 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   return Math.ceil(tasks / each);
 }
 
+/** Lanes of the vectors along the columns: no more than hold them all. */
+const lanesFor = (columns: number, most: Lanes): Lanes =>
+  ([4, 8, 16] as const).find((lanes) => lanes <= most && columns <= lanes) ?? most;
+
 /** The sizes of the kernel's blocks, and what it packs. */
 function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): CpuMatmul {
   const { m, n } = product;
-  const { lanes } = bench.profile;
+  const lanes = lanesFor(n.size, bench.profile.lanes);
   const a = bench.read(product.a.base);
   const b = bench.read(product.b.base);
-  const vectors = lanes === 4 ? (n.size > 4 ? 2 : 1) : Math.min(4, n.size);
+  const vectors = lanes === 1 ? Math.min(4, n.size) : n.size > lanes ? 2 : 1;
   const block = lanes * vectors;
   const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product));
   const { height } = tile;
@@ -136,7 +141,7 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     packsB:
       m.size > FEW ||
       (!isContiguous && m.size > 1) ||
-      (lanes === 4 && !isContiguous) ||
+      (lanes !== 1 && !isContiguous) ||
       (n.size % block !== 0 && m.size > 1),
     deferred: hasLongEpilogue(cluster),
     rest: m.size % height,
@@ -171,7 +176,7 @@ function runTask(kernel: CpuMatmul, task: CpuTask): void {
     if (kernel.packsB) packB(kernel, task, n0);
     if (m.size >= height) e.loop(firstRow.at, wholeRows, height, (m0) => sumBlock(kernel, task, { m0, n0 }, height));
     if (rest > 0) {
-      const m0 = m.size === rest ? constant(0) : { at: k.idx(m.size - rest), lane: 0, depth: 0 };
+      const m0 = m.size === rest ? constant(0) : constant(m.size - rest);
       const tail = (): void => sumBlock(kernel, task, { m0, n0 }, rest);
       if (m.size < height) tail();
       else e.guard(k.eq(endRow, k.idx(m.size)), tail);

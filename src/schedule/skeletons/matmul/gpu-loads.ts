@@ -7,7 +7,7 @@ import { F32 } from "../../../kernel/build.js";
 import type { Expr, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { ProductAxis, Product } from "../../fusion/contraction.js";
-import { inLanes, type Coord } from "../../emit/coords.js";
+import type { Coord } from "../../emit/coords.js";
 import { stridesOf } from "./axes.js";
 import type { GpuMatmul, RegisterTile } from "./gpu-tile.js";
 
@@ -44,11 +44,11 @@ export function rowsOfA({ bench, product, lanes, height }: GpuMatmul, { outer, r
       const loaded = Array.from({ length: step }, (_, s) =>
         starts.filter((_start, r) => r % 4 === 0).map((start) => e.bind(k.load(a, at(start, s), VECTOR))),
       );
-      return (r, s) => k.extract(mustAt(mustAt(loaded, s), r >> 2), (r & 3) as 0 | 1 | 2 | 3);
+      return (r, s) => k.extract(mustAt(mustAt(loaded, s), r >> 2), r & 3);
     }
     if (lanes === 4 && step === 4 && inner === 1) {
       const loaded = starts.map((start) => e.bind(k.load(a, at(start, 0), VECTOR)));
-      return (r, s) => k.extract(mustAt(loaded, r), s as 0 | 1 | 2 | 3);
+      return (r, s) => k.extract(mustAt(loaded, r), s);
     }
     const loaded = starts.map((start) =>
       Array.from({ length: step }, (_step, s) => e.bind(k.load(a, at(start, s), F32))),
@@ -81,12 +81,12 @@ export function columnsOfB({ bench, product, lanes }: GpuMatmul, { outer, column
     const offset = e.address(kk, strides).at;
     const at = (start: Expr, s: number): Expr => k.add(k.add(start, offset), k.idx(s * inner));
     const steps = Array.from({ length: step }, (_, s) => s);
-    const packed = (items: readonly Expr[]): Expr => e.bind(inLanes(items));
+    const packed = (items: readonly Expr[]): Expr => e.bind(k.lanes(items));
     const loaded = starts.map((words) => {
       if (inColumns) return steps.map((s) => e.bind(k.load(b, at(words[0], s), { of: "f32", lanes })));
       if (step === 4 && inner === 1) {
         const runs = words.map((start) => e.bind(k.load(b, at(start, 0), VECTOR)));
-        return steps.map((s) => packed(runs.map((run) => k.extract(run, s as 0 | 1 | 2 | 3))));
+        return steps.map((s) => packed(runs.map((run) => k.extract(run, s))));
       }
       return steps.map((s) => packed(words.map((start) => k.load(b, at(start, s), F32))));
     });

@@ -8,6 +8,7 @@ import { F32 } from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import { extentOfK, type ProductAxis } from "../../fusion/contraction.js";
+import { outermost } from "../../emit/coords.js";
 import type { Coord } from "../../emit/emit.js";
 import { sizesOf, stridesOf } from "./axes.js";
 import { multiply, storeTile, tileAt, type GpuMatmul } from "./gpu-tile.js";
@@ -43,8 +44,8 @@ export function sharedTiles(kernel: GpuMatmul): number {
   e.push(k.sharedS(left, "f32", high * STEPS));
   e.push(k.sharedS(right, "f32", wide * STEPS));
   const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / high), Math.ceil(n.size / wide)] as const;
-  const [o, i, j] = e.split({ at: group, lane: 0, depth: 0 }, sizes);
-  const [y, x] = e.split({ at: local, lane: 0, depth: 0 }, [down, across]);
+  const [o, i, j] = e.split(outermost(group), sizes);
+  const [y, x] = e.split(outermost(local), [down, across]);
   const [m0, n0] = [e.coord(k.mul(i.at, k.idx(high))), e.coord(k.mul(j.at, k.idx(wide)))];
   const firstVector = e.bind(k.mul(x.at, k.idx(lanes)));
   const firstRow = e.bind(k.mul(y.at, k.idx(height)));

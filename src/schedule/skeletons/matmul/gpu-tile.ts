@@ -7,6 +7,7 @@ import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Product } from "../../fusion/contraction.js";
+import { across } from "../../emit/coords.js";
 import type { Coord } from "../../emit/emit.js";
 import { finish, type ClusterProduct, type LoopPosition } from "../epilogue.js";
 import { drain } from "../shift-registers.js";
@@ -62,7 +63,7 @@ export function tileAt(
   const sums = Array.from({ length: height }, () =>
     columns.map(() => {
       const name = e.fresh("acc");
-      e.push(k.varS(name, lanes === 4 ? k.splat(k.f32(0)) : k.f32(0)));
+      e.push(k.varS(name, k.splat(k.f32(0), lanes)));
       return k.ref(name, { of: "f32", lanes });
     }),
   );
@@ -77,7 +78,7 @@ export function multiply(
   y: (vector: number) => Expr,
 ): void {
   for (const [r, row] of sums.entries()) {
-    const factor = lanes === 4 ? e.bind(k.splat(x(r))) : x(r);
+    const factor = lanes === 4 ? e.bind(k.splat(x(r), lanes)) : x(r);
     for (const [v, sum] of row.entries()) e.push(k.assign(k.nameOf(sum), k.fma(factor, y(v), sum)));
   }
 }
@@ -143,8 +144,8 @@ function storeVector(kernel: GpuMatmul, loops: readonly LoopPosition[], start: C
   const { n } = product;
   const store = (at: Coord, part: Expr): void => finish(kernel, [...loops, { axis: n, at }], part, home);
   if (lanes === 1) return store(start, value);
-  if (n.size % 4 === 0) return store({ ...start, lane: 1 }, value);
-  e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store({ ...start, lane: 1 }, value));
+  if (n.size % 4 === 0) return store(across(start, 4), value);
+  e.guard(k.le(k.add(start.at, k.idx(4)), k.idx(n.size)), () => store(across(start, 4), value));
   e.guard(k.lt(k.idx(n.size), k.add(start.at, k.idx(4))), () => {
     for (const l of ([0, 1, 2] as const).slice(0, n.size % 4))
       store(e.coord(k.add(start.at, k.idx(l))), k.extract(value, l));

@@ -4,8 +4,8 @@
  * `tile` tokens long, in the first-level cache; ranges of it are reused as soon as no later stage reads them
  * (`../../memory/lifetimes.ts` plans this too). Stages are
  *
- *   maps and rows        token by token, four channels at a time
- *   Sinkhorn             four tokens in the lanes
+ *   maps and rows        token by token, a vector of channels at a time
+ *   Sinkhorn             a token in each lane
  *   products per token   (mixing streams, their gradient) token by token
  *   products with weights shared by all tokens
  *                        4 tokens by two vectors of columns in registers. Columns of several products of one operand
@@ -24,7 +24,7 @@ import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import { planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
-import { constant, inLanes, type Coord } from "../../emit/coords.js";
+import { constant, type Coord } from "../../emit/coords.js";
 import type { ReductionAt } from "../../emit/emit.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/clusters.js";
@@ -287,10 +287,10 @@ function sinkhornStage(bench: Workbench, cluster: Cluster, projection: Projectio
         coordsAt(node, axes, token.parts, [...rest, row, column]);
       projection(
         (input, row, column) =>
-          inLanes(tokens.map((token) => e.emit(mustAt(node.inputs, input), at(token, row, column)))),
+          k.lanes(tokens.map((token) => e.emit(mustAt(node.inputs, input), at(token, row, column)))),
         (row, column, value) => {
           for (const [l, token] of tokens.entries()) {
-            const part = tokens.length === 1 ? value : k.extract(value, l as 0 | 1 | 2 | 3);
+            const part = tokens.length === 1 ? value : k.extract(value, l);
             e.store(bench.write(node), node, at(token, row, column), part);
           }
         },

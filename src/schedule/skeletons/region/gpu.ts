@@ -21,7 +21,7 @@ import { mustAt, mustGet } from "../../../../runtime/lookup.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import { madeAt, planChip, type ChipPlan } from "./on-chip.js";
 import { chosen, type Choice } from "../../emit/choices.js";
-import { constant, type Coord } from "../../emit/coords.js";
+import { constant, outermost, type Coord } from "../../emit/coords.js";
 import { kernelize, type Bound, type Chip, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/clusters.js";
 import type { Region } from "../../fusion/regions.js";
@@ -165,7 +165,7 @@ function workgroupTeam({ bench, spread: { tokens, threads } }: RegionKernel): Te
   return {
     bench,
     tokens,
-    parts: e.split({ at: group, lane: 0, depth: 0 }, tokens.sizes),
+    parts: e.split(outermost(group), tokens.sizes),
     once,
     spread: (extent, _, body) =>
       sizeOf(extent) === 1
@@ -183,11 +183,11 @@ function loneTeam({ bench, spread: { tokens } }: RegionKernel, token: Coord): Te
     parts: e.split(token, tokens.sizes),
     once: (body) => body(),
     spread: (extent, light, body) => {
-      if (light && sizeOf(extent) <= SPELT) return positions(extent, true).forEach(body);
+      if (light && sizeOf(extent) <= SPELT) return positions(extent, 4).forEach(body);
       const outer = extent.slice(0, -1);
       if (!light || sizeOf(outer) > SIDE_BY_SIDE) return e.nest(extent, body);
       // What does not depend on the outer axes (the other streams) is loaded once for all of them.
-      e.nest(extent.slice(-1), (last) => positions(outer, false).forEach((at) => body([...at, ...last])));
+      e.nest(extent.slice(-1), (last) => positions(outer, 1).forEach((at) => body([...at, ...last])));
     },
   };
 }

@@ -6,8 +6,9 @@
 import type { Node } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
-import type { Expr } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import { mustAt, mustGet } from "../../../../runtime/lookup.js";
+import { across, inAll, vectorRuns } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { unflatten } from "../../emit/reductions.js";
@@ -156,10 +157,10 @@ function eachBlock(
   e.loop(k.idx(0), walk.count, height, (local) => {
     const rows = neighbours(bench, walk, local, height);
     e.nest(outerSizes, (outer) => {
-      const columns = (from: Coord, lanes: 1 | 4, vectors: number): void => {
+      const columns = (from: Coord, lanes: Lanes, vectors: number): void => {
         const column = (at: Coord): Column => ({
           product,
-          at: [...outer, lanes === 4 ? { ...at, lane: 1 } : at],
+          at: [...outer, across(at, lanes)],
           lanes,
         });
         const others = Array.from({ length: vectors - 1 }, (_, v) =>
@@ -167,22 +168,24 @@ function eachBlock(
         );
         body({ walk, rows, columns: [column(from), ...others] });
       };
-      const wide = profile.lanes === 4;
-      const step = wide ? 4 * VECTORS : 4;
+      const { lanes } = profile;
+      const vectors = lanes === 1 ? 4 : VECTORS;
+      const step = lanes * vectors;
       const main = last - (last % step);
-      if (main > 0) e.loop(k.idx(0), k.idx(main), step, (c) => columns(c, wide ? 4 : 1, wide ? VECTORS : 4));
-      if (wide && last - main >= 4) columns(constant(main), 4, 1);
-      const rest = wide ? last - (last % 4) : main;
-      if (rest < last) e.loop(k.idx(rest), k.idx(last), 1, (c) => columns(c, 1, 1));
+      if (main > 0) e.loop(k.idx(0), k.idx(main), step, (c) => columns(c, lanes, vectors));
+      for (const { from, to, width } of vectorRuns(last, lanes).filter((run) => run.to > main)) {
+        const begin = Math.max(from, main);
+        if (width > 1 && to - begin === width) columns(constant(begin), width, 1);
+        else e.loop(k.idx(begin), k.idx(to), width, (c) => columns(c, width, 1));
+      }
     });
   });
 }
 
 /** A register that collects a sum, from `start` or from zero. */
-function accumulator({ bench: { emitter: e } }: Products, lanes: 1 | 4, start: Expr | null): Expr {
+function accumulator({ bench: { emitter: e } }: Products, lanes: Lanes, start: Expr | null): Expr {
   const name = e.fresh("acc");
-  const zero = k.f32(0);
-  e.push(k.varS(name, lanes === 1 ? (start ?? zero) : start?.type.lanes === 4 ? start : k.splat(start ?? zero)));
+  e.push(k.varS(name, inAll(start ?? k.f32(0), lanes)));
   return k.ref(name, { of: "f32", lanes });
 }
 
@@ -227,8 +230,7 @@ function sumTerms(
   sums: readonly (readonly Expr[])[],
 ): void {
   const { emitter: e } = p.bench;
-  const hasVectors = columns.some(({ lanes }) => lanes === 4);
-  const hasScalars = columns.some(({ lanes }) => lanes === 1);
+  const widths = [...new Set(columns.map(({ lanes }) => lanes))].sort((a, b) => b - a);
   walkTerms(p, product.terms, (summed) => {
     const row = e.address(summed, strides).at;
     const weights = columns.map(({ lanes }, c) =>
@@ -237,10 +239,11 @@ function sumTerms(
     const streamsOf = readerOf(p, walk, rows, product, summed);
     for (const [i, token] of rows.entries()) {
       const stream = streamsOf(token, i);
-      const x = hasScalars ? e.bind(stream) : stream;
-      const wide = hasVectors ? e.bind(k.splat(x)) : x;
+      // What only one vector is made of needs no name.
+      const x = widths.length === 1 && widths[0] !== 1 ? stream : e.bind(stream);
+      const inWidth = new Map(widths.map((lanes) => [lanes, lanes === 1 ? x : e.bind(k.splat(x, lanes))]));
       for (const [c, sum] of mustAt(sums, i).entries())
-        e.push(k.assign(k.nameOf(sum), k.fma(sum.type.lanes === 4 ? wide : x, mustAt(weights, c), sum)));
+        e.push(k.assign(k.nameOf(sum), k.fma(mustGet(inWidth, sum.type.lanes), mustAt(weights, c), sum)));
     }
   });
 }

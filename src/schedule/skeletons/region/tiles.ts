@@ -1,9 +1,9 @@
 /** Tokens inside a tile of a region's kernel: their coordinates, and their places in the arrays on the chip. */
 import type { Node } from "../../../graph/node.js";
 import * as k from "../../../kernel/build.js";
-import type { Expr } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import { constant, type Coord } from "../../emit/coords.js";
+import { across, constant, vectorRuns, type Coord } from "../../emit/coords.js";
 import { unflatten } from "../../emit/reductions.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { AxisClasses } from "../../fusion/axes.js";
@@ -107,20 +107,17 @@ export function tokenRows(domain: Node, cluster: Cluster, tokens: readonly numbe
   };
 }
 
-/** Constant coordinates, in vectors where four of the last axis remain, else one by one. */
-export function positions(sizes: readonly number[], vectors: boolean): Coord[][] {
-  const last = sizes[sizes.length - 1] ?? 1;
+/** Constant coordinates, in vectors of the last axis where it holds such, else one by one. */
+export function positions(sizes: readonly number[], lanes: Lanes): Coord[][] {
+  const last = sizes[sizes.length - 1];
+  if (last === undefined) return [[]];
   const outerSizes = sizes.slice(0, -1);
-  const coords: Coord[][] = [];
-  for (let o = 0; o < sizeOf(outerSizes); o++) {
-    const outer = unflatten(o, outerSizes).map(constant);
-    for (let c = 0; c < last;) {
-      const width = vectors && last - c >= 4 ? 4 : 1;
-      coords.push(sizes.length ? [...outer, { ...constant(c), lane: width === 4 ? 1 : 0 }] : []);
-      c += width;
-    }
-  }
-  return coords;
+  const along = vectorRuns(last, lanes).flatMap(({ from, to, width }) =>
+    Array.from({ length: (to - from) / width }, (_, i) => across(constant(from + i * width), width)),
+  );
+  return Array.from({ length: sizeOf(outerSizes) }, (_, o) => unflatten(o, outerSizes).map(constant)).flatMap((outer) =>
+    along.map((c) => [...outer, c]),
+  );
 }
 
 /** Whether a block of `height` neighbours may reach past the end of its tile. */

@@ -68,7 +68,7 @@ const isWalk = ({ free, reduced, first }: ClusterRows): boolean =>
   first.length > 0 && sizeOf(free) <= Math.min(SPELT_OUT, sizeOf(reduced));
 
 /** The positions of results: no vectors where a result has roots a term. */
-const positionsOf = ({ free, full }: ClusterRows): Coord[][] => positions(free, full.length === 0);
+const positionsOf = ({ free, full }: ClusterRows): Coord[][] => positions(free, full.length === 0 ? 4 : 1);
 
 /** The clusters that a stage computes, without those that are computed where these read them. */
 export const computedBy = (stage: RegionStage): readonly Cluster[] =>

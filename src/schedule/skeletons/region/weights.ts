@@ -7,8 +7,9 @@
 import type { Node, NodeWith } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
-import type { Expr } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
+import { across, inAll, still, widthOf as widthAt } from "../../emit/coords.js";
 import type { Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { letters } from "../../../graph/ops/structure.js";
@@ -22,7 +23,7 @@ import { anchorOf } from "../anchor.js";
 /** Vectors of columns in a register block. */
 export const VECTORS = 2;
 /** Columns of such a block. */
-const BLOCK = 4 * VECTORS;
+const blockOf = ({ profile }: Workbench): number => profile.lanes * VECTORS;
 
 /** A product of a token's operand with weights that all tokens share, read letter by letter. */
 export interface WeightedProduct {
@@ -81,7 +82,7 @@ export interface Column {
   readonly product: WeightedProduct;
   /** Its coordinates along the product's columns. */
   readonly at: readonly Coord[];
-  readonly lanes: 1 | 4;
+  readonly lanes: Lanes;
 }
 
 /** Columns that are in registers together. */
@@ -110,7 +111,7 @@ export function packWeights(bench: Workbench, stage: ProductStage): PackedWeight
     return { panel, blocks: null };
   }
   const columns = products.flatMap((product) => spellOut(product, profile.lanes));
-  const blocks = inBlocks(columns, profile.lanes === 4 ? VECTORS : 4);
+  const blocks = inBlocks(columns, profile.lanes === 1 ? 4 : VECTORS);
   packSpelt(bench, first.terms, panel, blocks);
   return { panel, blocks };
 }
@@ -124,9 +125,9 @@ function inBlocks(columns: readonly Column[], most: number): ColumnBlock[] {
   return blocks;
 }
 
-/** The columns of a product as vectors where four of the last axis remain, else one by one. */
-const spellOut = (product: WeightedProduct, lanes: 1 | 4): Column[] =>
-  positions(product.columnSizes, lanes === 4).map((at) => ({ product, at, lanes: at.at(-1)?.lane ? 4 : 1 }));
+/** The columns of a product as vectors where the last axis holds such, else one by one. */
+const spellOut = (product: WeightedProduct, lanes: Lanes): Column[] =>
+  positions(product.columnSizes, lanes).map((at) => ({ product, at, lanes: widthAt(at) }));
 
 /** Packs columns that are spelt out: block after block, each with a row for every term. */
 function packSpelt(bench: Workbench, terms: readonly number[], panel: string, blocks: readonly ColumnBlock[]): void {
@@ -141,7 +142,7 @@ function packSpelt(bench: Workbench, terms: readonly number[], panel: string, bl
       let offset = from;
       for (const { product, at, lanes } of block) {
         const value = weightAt(bench, product, at, summed);
-        e.push(k.store(panel, k.add(row, k.idx(offset)), value.type.lanes === lanes ? value : k.splat(value)));
+        e.push(k.store(panel, k.add(row, k.idx(offset)), inAll(value, lanes)));
         offset += lanes;
       }
     });
@@ -167,8 +168,8 @@ function weightAt(
  * Whether the columns of a product that has many lie in blocks of those that are in registers together, one after the
  * other.
  */
-const isBlocked = ({ profile }: Workbench, { columnSizes }: WeightedProduct): boolean =>
-  profile.lanes === 4 && mustAt(columnSizes, columnSizes.length - 1) % BLOCK === 0;
+const isBlocked = (bench: Workbench, { columnSizes }: WeightedProduct): boolean =>
+  bench.profile.lanes !== 1 && mustAt(columnSizes, columnSizes.length - 1) % blockOf(bench) === 0;
 
 /** Many columns of one product: the panel has them in rows, one for each term of the sum. */
 function packRows(bench: Workbench, product: WeightedProduct, panel: string): void {
@@ -186,14 +187,15 @@ function packRows(bench: Workbench, product: WeightedProduct, panel: string): vo
 function packBlocks(bench: Workbench, product: WeightedProduct, panel: string): void {
   const { emitter: e } = bench;
   const { columnSizes: sizes, terms } = product;
+  const width = blockOf(bench);
   const blockStrides = rowMajor(sizes).map((stride) => stride * sizeOf(terms));
-  const termStrides = rowMajor(terms).map((stride) => stride * BLOCK);
+  const termStrides = rowMajor(terms).map((stride) => stride * width);
   const turned =
     product.weightLetters.endsWith(mustAt(product.summed, product.summed.length - 1)) &&
     mustAt(terms, terms.length - 1) % 4 === 0;
   e.nest(sizes.slice(0, -1), (outer) =>
-    e.loop(k.idx(0), k.idx(mustAt(sizes, sizes.length - 1)), BLOCK, (first) => {
-      const columns = Array.from({ length: BLOCK }, (_, c): Coord[] => [
+    e.loop(k.idx(0), k.idx(mustAt(sizes, sizes.length - 1)), width, (first) => {
+      const columns = Array.from({ length: width }, (_, c): Coord[] => [
         ...outer,
         c === 0 ? first : e.coord(k.add(first.at, k.idx(c))),
       ]);
@@ -221,12 +223,12 @@ function packTurned(
   e.nest(terms.slice(0, -1), (before) =>
     e.loop(k.idx(0), k.idx(mustAt(terms, terms.length - 1)), 4, (term) => {
       const to = place([...before, term]);
-      for (let c = 0; c < BLOCK; c += 4) {
+      for (let c = 0; c < columns.length; c += 4) {
         const rows = columns
           .slice(c, c + 4)
-          .map((column) => weightAt(bench, product, column, [...before, { ...term, lane: 1 }]));
+          .map((column) => weightAt(bench, product, column, [...before, across(term, 4)]));
         for (const [l, row] of transpose(e, rows).entries())
-          e.push(k.store(panel, k.add(to, k.idx(l * BLOCK + c)), row));
+          e.push(k.store(panel, k.add(to, k.idx(l * columns.length + c)), row));
       }
     }),
   );
@@ -241,11 +243,7 @@ export function panelOf(
   const blocked = isBlocked(bench, product);
   const columnStrides = rowMajor(columnSizes).map((stride) => stride * (blocked ? sizeOf(terms) : 1));
   return {
-    strides: rowMajor(terms).map((stride) => stride * (blocked ? BLOCK : sizeOf(columnSizes))),
-    begin: (columns) =>
-      bench.emitter.address(
-        columns.map((coord) => ({ ...coord, lane: 0 })),
-        columnStrides,
-      ).at,
+    strides: rowMajor(terms).map((stride) => stride * (blocked ? blockOf(bench) : sizeOf(columnSizes))),
+    begin: (columns) => bench.emitter.address(columns.map(still), columnStrides).at,
   };
 }
