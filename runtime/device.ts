@@ -2,16 +2,14 @@
  * What a device is to the rest of the runtime: something that loads a plan once and then runs its entries. Sessions are
  * independent; each owns its pools.
  */
-import { bytesOfPools, type DeviceName, type DevicePlan, type TensorRef } from "./plan.js";
+import { bytesOfPools, deviceNames, type DeviceName, type DevicePlan, type TensorRef } from "./plan.js";
 
+export { deviceNames };
 export type { DeviceName };
-
-/** All kinds of devices. */
-export const deviceNames: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
 
 /** How a device is opened. */
 export interface OpenOptions {
-  /** Worker threads of the wasm device, 1 to 64; all cores, at most 8, when not given. */
+  /** Threads of the native and the wasm device, 1 to 64; all cores, at most 16 and 8, when not given. */
   readonly threads?: number | undefined;
   /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
   readonly relaxed?: boolean | undefined;
@@ -56,6 +54,8 @@ export interface Device {
    * The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none.
    */
   readonly subgroup: number;
+  /** Words of its vectors, and how many of these its registers hold; not there where kernels do not depend on it. */
+  readonly vectors?: { readonly lanes: 4 | 8 | 16; readonly registers: number };
   /**
    * What the host refused, so that the device does without it, one sentence each: "one thread, not 8: memory cannot be
    * shared here (…)".

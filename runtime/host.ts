@@ -5,6 +5,7 @@
  * where he is: a page may well have something called `process`.
  */
 
+import type { Device, OpenOptions } from "./device.js";
 import type { OpenPort } from "./wasm/port.js";
 
 /** Files, where there are any. Both throw DataError. */
@@ -36,6 +37,8 @@ export interface Host {
   readonly patience: number;
   /** The entry object of WebGPU. Throws DeviceError where there is none. */
   gpu(): Promise<GPU>;
+  /** Opens the native device. Throws DeviceError where there is no C compiler, or none may be run. */
+  native(options: OpenOptions): Promise<Device>;
   /**
    * Whether there may be a GPU that no CPU emulates; asking `gpu` where there is none costs time, and warnings of the
    * driver.

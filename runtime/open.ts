@@ -1,5 +1,5 @@
 /**
- * Opens a device by name. `auto` takes a hardware GPU, else WebAssembly, else any other device: a GPU emulated in
+ * Opens a device by name. `auto` takes a hardware GPU, else the native device, else WebAssembly, else any other device: a GPU emulated in
  * software is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is passed by, and
  * said in the notes of the device that is taken; that a machine has no GPU is no refusal.
  */
@@ -30,6 +30,8 @@ export async function openOn(
 
 async function openNamed(host: Host, name: DeviceName, options: OpenOptions): Promise<Device> {
   switch (name) {
+    case "native":
+      return host.native(options);
     case "wasm":
       return wasmDevice(host, options);
     case "javascript":
@@ -52,11 +54,16 @@ const unknown = (name: unknown): DeviceError =>
 /** Throws DeviceError for wrong options. That is no refusal, after which `auto` could try another device. */
 function checkOptions({ threads }: OpenOptions): void {
   if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 64)) return;
-  throw new DeviceError(`the wasm device cannot have ${threads} threads`, "ask for 1 to 64");
+  throw new DeviceError(`a device cannot have ${threads} threads`, "ask for 1 to 64");
 }
 
 /** What `compile` calls the code of a device. */
-const targetOf: Readonly<Record<DeviceName, string>> = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" };
+const targetOf: Readonly<Record<DeviceName, string>> = {
+  native: "native",
+  wasm: "wasm",
+  webgpu: "wgsl",
+  javascript: "javascript",
+};
 
 /** The fix for a plan that lacks the code of a device: compile it for the devices that it has, and for that one. */
 const compiledFor = (names: readonly DeviceName[]): string =>
@@ -122,7 +129,9 @@ async function firstOf<T>(
   const refused: Refusal[] = [];
   const order: readonly (readonly [DeviceName, () => Promise<Device | null>])[] = [
     ["webgpu", () => hardwareDevice(host)],
-    ...(["wasm", "javascript", "webgpu"] as const).map((name) => [name, () => openNamed(host, name, options)] as const),
+    ...(["native", "wasm", "javascript", "webgpu"] as const).map(
+      (name) => [name, () => openNamed(host, name, options)] as const,
+    ),
   ];
   for (const [name, open] of order) {
     // A GPU that was refused is not asked again.

@@ -12,7 +12,9 @@
 import type { PlanRoles } from "./roles.js";
 
 /** A kind of device that the runtime has. */
-export type DeviceName = "wasm" | "webgpu" | "javascript";
+export const deviceNames = ["native", "wasm", "webgpu", "javascript"] as const;
+/** A kind of device. */
+export type DeviceName = (typeof deviceNames)[number];
 
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
@@ -109,6 +111,18 @@ export type DeviceCode =
       readonly binary: string;
       readonly relaxed: string;
       readonly sharedFlag: number;
+      readonly scratchBytes: number;
+    }
+  /**
+   * Kernel i is the function `k{i}` of C (codegen/c), to be compiled behind `prelude` and those of `functions` that it
+   * names, which stand in an order in which each knows those before it.
+   */
+  | {
+      readonly kind: "c";
+      readonly prelude: string;
+      readonly functions: Readonly<Record<string, string>>;
+      readonly kernels: readonly { readonly text: string; readonly functions: readonly string[] }[];
+      /** Private memory that a thread needs. */
       readonly scratchBytes: number;
     }
   /** A function body: (pools) => array of kernel functions (offsets, begin, end). */
@@ -333,7 +347,7 @@ export interface Plan {
   readonly settled?: true;
   /** What the ids of entries and the names of states stand for. */
   readonly roles: PlanRoles;
-  /** By device: "wasm", "webgpu", "javascript". */
+  /** By device: "native", "wasm", "webgpu", "javascript". */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }
 

@@ -68,6 +68,7 @@ export const nodeHost: Host = {
   // A busy machine starts threads one after the other.
   patience: 30_000,
   gpu,
+  native: async (options) => (await import("./native/device.js")).nativeDevice(options),
   mayHaveGpu,
   maySleep: true,
   sharesKernels: () => !/^(1|true|yes|y)$/i.test(process.env["MESA_SHADER_CACHE_DISABLE"] ?? ""),

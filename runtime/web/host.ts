@@ -24,6 +24,7 @@ export const webHost: Host = {
       new DeviceError("this browser has no WebGPU", "use the device wasm, or a browser with WebGPU"),
     );
   },
+  native: () => Promise.reject(new DeviceError("a browser runs no C compiler", "use the device wasm")),
   mayHaveGpu: () => true,
   maySleep: false,
   sharesKernels: () => false,

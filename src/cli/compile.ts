@@ -38,6 +38,7 @@ interface CompileFlags extends SpecOptions {
 }
 
 const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = {
+  native: "native",
   wasm: "wasm",
   wgsl: "webgpu",
   javascript: "javascript",

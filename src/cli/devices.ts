@@ -50,7 +50,7 @@ export const devicesCommand = (): Command =>
         async (device) => (await device.close(), device.name),
         () => null,
       );
-      for (const name of ["webgpu", "wasm", "javascript"] as const) {
+      for (const name of ["webgpu", "native", "wasm", "javascript"] as const) {
         const row = await rowOf(name);
         const isDefault = name === taken;
         process.stdout.write(json ? `${JSON.stringify({ ...row, default: isDefault })}\n` : inWords(row, isDefault));
@@ -86,9 +86,10 @@ async function described(name: DeviceName): Promise<Pick<DeviceRow, "adapter" | 
   }
   const { openDevice } = await import("../../runtime/index.js");
   const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
-  const { adapter, threads, notes, close } = await openDevice(name);
+  const { adapter, threads, notes, vectors, close } = await openDevice(name);
   await close();
   if (name === "javascript") return { adapter, features: [], limits: {}, notes };
+  if (vectors) return { adapter, features: threads > 1 ? ["threads"] : [], limits: { threads, ...vectors }, notes };
   const features = ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(threads > 1 ? ["threads"] : [])];
   return { adapter, features, limits: { threads, memory: 2 ** 32 }, notes };
 }

@@ -1,5 +1,6 @@
 /** Options that several commands have, spelt once. */
 import { InvalidArgumentError, Option } from "commander";
+import { deviceNames } from "../../runtime/plan.js";
 import { isOptimization, optimizationNames, type Optimization } from "../compile/optimizations.js";
 import { UsageError } from "./outcome.js";
 
@@ -19,7 +20,7 @@ export const data = (): Option =>
   ).argParser(gather);
 /** The device that runs. */
 export const device = (): Option =>
-  new Option("--device <name>", "where to run").choices(["auto", "wasm", "webgpu", "javascript"]).default("auto");
+  new Option("--device <name>", "where to run").choices(["auto", ...deviceNames]).default("auto");
 /** The device profile to compile for. */
 export const profile = (): Option =>
   new Option(

@@ -9,6 +9,7 @@ import { extname, join } from "node:path";
 import type { Device } from "../../runtime/device.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile/compile.js";
+import { VECTORS } from "../compile/targets.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/skeletons/matmul/cpu.js";
 import { DataError, messageOf } from "../../runtime/errors.js";
@@ -73,6 +74,7 @@ function readCache(): Cache | null {
 /** Choices that are better than the default on an engine, before anything is tuned. */
 export function engineChoices(device: Device): Choices {
   if (device.software) return emulated;
+  if (device.vectors) return { [VECTORS]: { ...device.vectors } };
   return device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {};
 }
 

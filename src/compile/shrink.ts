@@ -6,7 +6,7 @@
 import type { Span } from "../diagnostics/span.js";
 import { printers } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
-import type { Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";
+import type { DeviceName, Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";
 import { leastShare } from "../../runtime/prices.js";
 import { costsOf } from "../cost/cost.js";
 import type { DeviceProfile } from "../cost/profile.js";
@@ -37,7 +37,7 @@ export interface Shrunk {
 
 /** What a page that shrinks is compiled with. */
 export interface ShrinkOptions {
-  readonly devices?: readonly ("wasm" | "webgpu" | "javascript" | KernelPrinter)[];
+  readonly devices?: readonly (DeviceName | KernelPrinter)[];
   readonly profiles?: readonly DeviceProfile[];
   readonly shrunk?: Shrunk;
   /** Where errors stand that are of no place of the page. */

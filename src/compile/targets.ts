@@ -6,6 +6,7 @@ import type { DeviceProfile } from "../cost/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import { diagnostic } from "../diagnostics/table.js";
+import { isLanes } from "../kernel/build.js";
 import type { Choice, KernelProfile } from "../kernel/profile.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
 import type { Room } from "./fit.js";
@@ -36,6 +37,20 @@ export interface TargetOptions {
   readonly profile?: DeviceProfile;
 }
 
+/** The choice that is no skeleton's: how wide the vectors of the processor are, and how many its registers hold. */
+export const VECTORS = "vectors";
+
+function profileOf(profile: KernelProfile, vectors: Choice | undefined, choices: Choices): KernelProfile {
+  const { lanes = profile.lanes, registers = profile.registers } = vectors ?? {};
+  if (!isLanes(lanes)) throw new Error(`bug: a processor has no vectors of ${lanes} lanes`);
+  return {
+    ...profile,
+    lanes,
+    ...(registers === undefined ? {} : { registers }),
+    ...(Object.keys(choices).length ? { choices } : {}),
+  };
+}
+
 /** The devices of a compilation, in the order asked for, with the choices that were made for them if `tuned`. */
 export function targetsOf(
   { devices, choices: given, profile: machine }: TargetOptions,
@@ -45,11 +60,8 @@ export function targetsOf(
     if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
     const printer = builtIn[device];
     const choices = tuned ? { ...(machine?.device === device ? machine.kernels : {}), ...given?.[device] } : {};
-    return {
-      name: device,
-      printer,
-      profile: Object.keys(choices).length ? { ...printer.profile, choices } : printer.profile,
-    };
+    const { [VECTORS]: vectors, ...others } = choices;
+    return { name: device, printer, profile: profileOf(printer.profile, vectors, others) };
   });
 }
 

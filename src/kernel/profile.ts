@@ -10,6 +10,8 @@ export interface KernelProfile {
   readonly kind: "cpu" | "gpu";
   /** Lanes of the widest vectors that the printer can print; narrower ones may be asked for too. */
   readonly lanes: Lanes;
+  /** Vectors that its registers hold; 16 when it does not say. */
+  readonly registers?: number;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
   /** Whether the pool `half` may be used: memory of 16-bit floats. */

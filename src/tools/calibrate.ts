@@ -25,6 +25,7 @@ interface LoadSizes {
 }
 
 const SIZES: Readonly<Record<Device["name"], LoadSizes>> = {
+  native: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
   wasm: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
   webgpu: { rows: 1024, width: 256, near: 1 << 18, far: 1 << 23, nearBytes: 4 << 20 },
   javascript: { rows: 128, width: 64, near: 1 << 14, far: 1 << 20, nearBytes: 1 << 20 },

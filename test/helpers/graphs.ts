@@ -8,7 +8,7 @@ import type { DevicePlan } from "../../runtime/plan.js";
 import type { Graph } from "../../src/graph/node.js";
 import { schedule } from "./schedule.js";
 
-const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
+const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 
 export type Results = Map<string, Float32Array | Uint32Array>;
 

@@ -12,7 +12,7 @@ import type { Kernel } from "../../src/kernel/ir.js";
 
 export const SIZE = 192;
 
-const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
+const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const group = k.ref("group", k.INDEX);
 const f = (buffer: string): ReturnType<typeof k.load> => k.load(buffer, group, k.F32);
 

@@ -18,7 +18,7 @@ import { schedule } from "../helpers/schedule.js";
 const N = 6;
 const STEPS = 3;
 const NAMES = ["a", "b", "c"] as const;
-const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
+const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const start = (name: string): Float32Array =>
   Float32Array.from({ length: N * N }, (_, i) => Math.sin(3 * i + name.charCodeAt(0)));
 

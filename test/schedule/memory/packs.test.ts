@@ -23,7 +23,7 @@ import type { Scheduled } from "../../../src/schedule/plan.js";
 import { schedule } from "../../helpers/schedule.js";
 
 const STEPS = 3;
-const TARGETS = { wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
+const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const SHAPES: readonly Shape[] = [[], [3], [64], [5, 13], [8, 8], [2, 64], [130], [7, 7]];
 
 interface World {

@@ -11,6 +11,7 @@ import type { NodeWith, Op } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
 import type { Lanes } from "../../../kernel/ir.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Choice } from "../../emit/choices.js";
 import { extentOfK, shapeOf, type Product } from "../../fusion/contraction.js";
 import { constant, type Coord } from "../../emit/emit.js";
@@ -21,8 +22,11 @@ import { packA, packB } from "./cpu-panels.js";
 import { finishDeferred, sumBlock } from "./cpu-registers.js";
 import { PANEL_B, PANELS_A, PRODUCTS, type CpuMatmul, type CpuTask, type CpuTile } from "./cpu-task.js";
 
-/** Rows of a block of registers, where multiplying and adding are two instructions. */
-const HEIGHT = 4;
+/**
+ * Rows of a block of registers by how many vectors the registers hold; where it is not said, multiplying and adding are
+ * two instructions, and 4 rows are all that fit.
+ */
+const heightFor = ({ registers }: KernelProfile): number => (registers === undefined ? 4 : registers >= 32 ? 8 : 6);
 const group = k.ref("group", k.INDEX);
 
 /**
@@ -62,7 +66,7 @@ export const cpuTiles: readonly CpuTile[] = [
  * Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels
  * once for every block of rows.
  */
-export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
+export function defaultCpuTile({ m, n, k: summed, outer }: Product, profile: KernelProfile): CpuTile {
   const depth = sizeOf(summed.map(({ size }) => size));
   const repeats = sizeOf(outer.map(({ size }) => size));
   const packsA = m.a === 1 && m.size > 1;
@@ -76,7 +80,7 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product): CpuTile {
       columns = Math.ceil(columns / 16) * 8;
     } else rows = Math.ceil(rows / 8) * 4;
   }
-  return { rows, columns, height: HEIGHT, unroll: 1 };
+  return { rows, columns, height: heightFor(profile), unroll: 1 };
 }
 
 const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
@@ -119,7 +123,7 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
   const b = bench.read(product.b.base);
   const vectors = lanes === 1 ? Math.min(4, n.size) : n.size > lanes ? 2 : 1;
   const block = lanes * vectors;
-  const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product));
+  const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product, bench.profile));
   const { height } = tile;
   const isContiguous = n.b === 1 || n.size === 1;
   return {

@@ -1,0 +1,171 @@
+/**
+ * Kernels as functions of C (buffers, scratch, begin, end): `buffers` are the addresses of its buffers, `scratch` is
+ * memory private to the calling thread for its arrays, at a multiple of 64 bytes.
+ */
+import type { Buffer, Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
+import { poolType } from "../../src/kernel/ir.js";
+import { eachOperand } from "../../src/kernel/operands.js";
+import { helperName } from "./prelude.js";
+import { printExpr, put, startPrinting, type CPrinting } from "./expressions.js";
+import { nameOf, typeName } from "./types.js";
+
+/** A kernel in C. */
+export interface PrintedKernel {
+  /** The function, of the name that was asked for. */
+  readonly text: string;
+  /** The elementary functions that it calls, by name. */
+  readonly functions: ReadonlyMap<string, string>;
+  /** Bytes of scratch memory that a thread needs for it. */
+  readonly scratchBytes: number;
+}
+
+/** The type of a kernel's function. */
+export const signature = (name: string): string =>
+  `void ${name}(void *const *buffers, char *scratch, ptrdiff_t begin, ptrdiff_t end)`;
+
+/** Prints a kernel as a function of that name. Throws an Error for what only a GPU's kernels have. */
+export function printKernel(kernel: Kernel, name: string): PrintedKernel {
+  const functions = new Map<string, string>();
+  const state = startPrinting(functions);
+  const used = usedIn(kernel.body);
+  for (const [slot, buffer] of kernel.buffers.entries())
+    if (used.has(buffer.name)) put(state, `${pointerType(buffer)} const ${nameOf(buffer.name)} = buffers[${slot}];`);
+  const kept = withoutUnused(kernel.body, used);
+  put(state, "for (ptrdiff_t group = begin; group < end; group++) {");
+  printBlock(state, kept);
+  put(state, "}");
+  const unused = [
+    ...(kernel.buffers.some((buffer) => used.has(buffer.name)) ? [] : ["buffers"]),
+    ...(state.scratchBytes > 0 ? [] : ["scratch"]),
+  ];
+  return {
+    text: [
+      `/* ${kernel.name}: ${kernel.groups} groups */`,
+      `${signature(name)} {`,
+      ...unused.map((parameter) => `  (void)${parameter};`),
+      ...state.lines,
+      "}",
+    ].join("\n"),
+    functions,
+    scratchBytes: state.scratchBytes,
+  };
+}
+
+function pointerType({ pool, access }: Buffer): string {
+  if (pool === "half") throw new Error("codegen: the C target has no half precision");
+  return `${access === "read" ? "const " : ""}${typeName({ of: poolType[pool], lanes: 1 })} *`;
+}
+
+/** The names that a body reads, and the memory that it accesses; those of values that nothing reads are left out. */
+function usedIn(body: readonly Stmt[]): ReadonlySet<string> {
+  const used = new Set<string>();
+  const visitExpr = (e: Expr): void => {
+    if (e.kind === "ref") used.add(e.name);
+    if (e.kind === "load") used.add(e.from);
+    eachOperand(e, visitExpr);
+  };
+  // From the end: what reads a name stands behind it. A variable is read where a loop comes round to it again, too, so
+  // what is assigned to counts as read.
+  const visit = (list: readonly Stmt[]): void => {
+    for (const s of list.toReversed()) {
+      switch (s.kind) {
+        case "let":
+          if (used.has(s.name)) visitExpr(s.value);
+          break;
+        case "var":
+        case "assign":
+          used.add(s.name);
+          visitExpr(s.value);
+          break;
+        case "store":
+          used.add(s.to);
+          visitExpr(s.index);
+          visitExpr(s.value);
+          break;
+        case "for":
+          visit(s.body);
+          visitExpr(s.from);
+          visitExpr(s.to);
+          break;
+        case "if":
+          visit(s.then);
+          visit(s.else);
+          visitExpr(s.condition);
+          break;
+        case "array":
+        case "shared":
+        case "barrier":
+          break;
+        default:
+          s satisfies never;
+      }
+    }
+  };
+  visit(body);
+  return used;
+}
+
+/** A body without values and arrays that nothing reads, of which compilers warn. */
+const withoutUnused = (body: readonly Stmt[], used: ReadonlySet<string>): readonly Stmt[] =>
+  body
+    .filter((s) => (s.kind !== "let" && s.kind !== "array") || used.has(s.name))
+    .map((s) => {
+      if (s.kind === "for") return { ...s, body: withoutUnused(s.body, used) };
+      if (s.kind !== "if") return s;
+      return { ...s, then: withoutUnused(s.then, used), else: withoutUnused(s.else, used) };
+    });
+
+function printBlock(state: CPrinting, list: readonly Stmt[]): void {
+  const { indent } = state;
+  state.indent = `${indent}  `;
+  for (const s of list) printStmt(state, s);
+  state.indent = indent;
+}
+
+function printStmt(state: CPrinting, s: Stmt): void {
+  const expr = (e: Expr): string => printExpr(state, e);
+  switch (s.kind) {
+    case "let":
+      return put(state, `const ${typeName(s.value.type)} ${nameOf(s.name)} = ${expr(s.value)};`);
+    case "var":
+      return put(state, `${typeName(s.value.type)} ${nameOf(s.name)} = ${expr(s.value)};`);
+    case "assign":
+      return put(state, `${nameOf(s.name)} = ${expr(s.value)};`);
+    case "store": {
+      const { type } = s.value;
+      const value = expr(s.value);
+      const at = expr(s.index);
+      if (type.lanes === 1) return put(state, `${nameOf(s.to)}[${at}] = ${value};`);
+      return put(state, `${helperName("store", type)}(${nameOf(s.to)} + ${at}, ${value});`);
+    }
+    case "for": {
+      const i = nameOf(s.name);
+      const from = expr(s.from);
+      const to = expr(s.to);
+      const limit = s.to.kind === "const" ? to : `${i}_end`;
+      const head = s.to.kind === "const" ? `${i} = ${from}` : `${i} = ${from}, ${limit} = ${to}`;
+      put(state, `for (ptrdiff_t ${head}; ${i} < ${limit}; ${i} += ${s.step}) {`);
+      printBlock(state, s.body);
+      return put(state, "}");
+    }
+    case "if":
+      put(state, `if (${expr(s.condition)}) {`);
+      printBlock(state, s.then);
+      if (s.else.length > 0) {
+        put(state, "} else {");
+        printBlock(state, s.else);
+      }
+      return put(state, "}");
+    case "array": {
+      const type = typeName({ of: s.of, lanes: 1 });
+      put(state, `${type} *const ${nameOf(s.name)} = (${type} *)(void *)(scratch + ${state.scratchBytes});`);
+      state.scratchBytes += Math.ceil((4 * s.size) / 64) * 64;
+      return;
+    }
+    case "shared":
+    case "barrier":
+      throw new Error("codegen: the C target takes kernels of a CPU");
+    default:
+      return s satisfies never;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Makes a library of a plan's kernels: every kernel is a translation unit of its own, as many are compiled side by side
+ * as the machine has cores, and what was compiled once is found again by the hash of its text, the compiler, its flags
+ * and the processor. A file of the cache is whole or not there, since it is renamed when it is whole.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { DeviceError, messageOf, reasonOf } from "../../errors.js";
+import { mustAt } from "../../lookup.js";
+import type { DeviceCode, KernelInfo } from "../../plan.js";
+import { cacheFolder } from "../cache.js";
+import { firstLine, runCommand, type Compiler } from "./compiler.js";
+import { DRIVER } from "./driver.js";
+
+type NativeCode = Extract<DeviceCode, { readonly kind: "c" }>;
+
+/** A translation unit, and who it belongs to in a message. */
+interface Unit {
+  readonly what: string;
+  readonly text: string;
+  readonly hash: string;
+}
+
+/** Days after which what nobody has used is removed from the cache. */
+const KEPT_DAYS = 30;
+
+/** A library that was built, or found. */
+export interface Library {
+  readonly path: string;
+  /** Takes a library out of the cache that the system refused to load. */
+  discard(): Promise<void>;
+}
+
+/** The library of a plan's kernels. Throws DeviceError where the compiler refuses, or no folder can be written. */
+export async function libraryOf(
+  code: NativeCode,
+  kernels: readonly KernelInfo[],
+  compiler: Compiler,
+): Promise<Library> {
+  const units = unitsOf(code, kernels, compiler);
+  const hash = hashOf(compiler, units.map((unit) => unit.hash).join());
+  const folder = await folderFor(compiler);
+  const path = join(folder, `${hash}.so`);
+  const discard = (): Promise<void> => rm(path, { force: true });
+  if (await touched(path)) return { path, discard };
+  const objects = await inTurns(units, (unit) => objectOf(unit, folder, compiler));
+  await making(path, async (temporary) => {
+    const linked = await runCommand([...compiler.command, "-shared", "-o", temporary, ...objects, "-lpthread", "-lm"]);
+    if (linked.code !== 0) throw refusal("could not link the kernels", linked.stderr, compiler);
+  });
+  await prune(folder);
+  return { path, discard };
+}
+
+const hashOf = ({ identity }: Compiler, text: string): string =>
+  createHash("sha256").update(identity).update(text).digest("hex").slice(0, 32);
+
+/**
+ * The driver, and a unit for each kernel. A kernel is named by its text, so that one that plans have in common is
+ * compiled once.
+ */
+function unitsOf(code: NativeCode, kernels: readonly KernelInfo[], compiler: Compiler): Unit[] {
+  const named = new Map<string, Unit>();
+  const names = code.kernels.map(({ text, functions }, i) => {
+    const parts = [code.prelude, ...functions.map((name) => code.functions[name] ?? ""), text];
+    // The name of a kernel in a plan is the number that it has there.
+    const plain = parts.join("\n").replace(new RegExp(String.raw`\bk${i}\b`), "kernel");
+    const name = `k_${hashOf(compiler, plain)}`;
+    const unit = `#define kernel ${name}\n${plain}\n`;
+    named.set(name, { what: mustAt(kernels, i).name, text: unit, hash: hashOf(compiler, unit) });
+    return name;
+  });
+  const table = [
+    "#include <stddef.h>",
+    "typedef void kernel(void *const *, char *, ptrdiff_t, ptrdiff_t);",
+    ...[...named.keys()].map((name) => `extern kernel ${name};`),
+    `kernel *const mhc_kernels[] = {${names.join(", ")}};`,
+    "",
+  ].join("\n");
+  const own = [DRIVER, table].map((text): Unit => ({ what: "the driver", text, hash: hashOf(compiler, text) }));
+  return [...named.values(), ...own];
+}
+
+/** Runs `make` for every unit, the longest first, as many at once as there are cores. */
+async function inTurns<T>(units: readonly Unit[], make: (unit: Unit) => Promise<T>): Promise<T[]> {
+  const order = [...units.entries()].sort(([, a], [, b]) => b.text.length - a.text.length);
+  const results: T[] = [];
+  let next = 0;
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    for (let item = order[next++]; item && !failed; item = order[next++]) {
+      const [i, unit] = item;
+      try {
+        results[i] = await make(unit);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return results;
+}
+
+/** The object file of a unit. */
+async function objectOf(unit: Unit, folder: string, compiler: Compiler): Promise<string> {
+  const path = join(folder, `${unit.hash}.o`);
+  if (await touched(path)) return path;
+  await making(path, async (temporary) => {
+    const compiled = await runCommand(
+      [...compiler.command, ...compiler.flags, "-w", "-c", "-x", "c", "-o", temporary, "-"],
+      unit.text,
+    );
+    if (compiled.code !== 0) throw refusal(`refused ${unit.what}`, compiled.stderr, compiler);
+  });
+  return path;
+}
+
+const refusal = (what: string, reason: string, { version }: Compiler): DeviceError =>
+  new DeviceError(
+    `the C compiler (${version}) ${what}: ${firstLine(reason.split("\n").find((l) => /error/i.test(l)) ?? reason)}`,
+    "let CC name another compiler; if it is a current GCC or Clang, report it with the page",
+  );
+
+/** Makes a file under a temporary name and renames it when it is whole; an attempt that fails leaves nothing. */
+async function making(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = `${path}.${process.pid}.${made++}.tmp`;
+  try {
+    await make(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (error instanceof DeviceError) throw error;
+    throw new DeviceError(
+      `${path} cannot be written: ${messageOf(error)}`,
+      "make room, or let MHC_CACHE name a folder",
+    );
+  }
+}
+
+/** Tells apart the temporary names of one process. */
+let made = 0;
+
+/** Whether a file is there and not empty; it counts as used now. */
+async function touched(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).size === 0) return false;
+    const now = new Date();
+    await utimes(path, now, now).catch(() => undefined);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The folder of this compiler and processor in the cache; one that ends with the process where that cannot be had. */
+async function folderFor({ identity }: Compiler): Promise<string> {
+  const folder = join(cacheFolder(), "native", identity.slice(0, 16));
+  try {
+    await mkdir(folder, { recursive: true });
+    const probe = join(folder, `${process.pid}.tmp`);
+    await writeFile(probe, "");
+    await rm(probe);
+    return folder;
+  } catch {
+    return (fallback ??= temporaryFolder());
+  }
+}
+
+let fallback: Promise<string> | null = null;
+
+async function temporaryFolder(): Promise<string> {
+  try {
+    return await mkdtemp(join(tmpdir(), "mhc-native-"));
+  } catch (error) {
+    throw new DeviceError(
+      `no folder for compiled kernels can be written: ${reasonOf(error)}`,
+      "let MHC_CACHE name a folder",
+    );
+  }
+}
+
+/** Removes what nobody has used for long; a file that is gone already is no matter. */
+async function prune(folder: string): Promise<void> {
+  const oldest = Date.now() - KEPT_DAYS * 24 * 3600 * 1000;
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    if (mtimeMs < oldest) await rm(path, { force: true });
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The C compiler of the machine, and what it says of the processor. CC names one; else `cc`, `gcc` and `clang` are
+ * tried in this order. What it defines when it compiles for this processor tells how wide its vectors are, and is what
+ * a cache knows the processor by.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { DeviceError } from "../../errors.js";
+
+/** A compiler that works here. */
+export interface Compiler {
+  /** The command and the arguments that CC gives it. */
+  readonly command: readonly string[];
+  /** The first line of what it says of itself: "gcc (Debian 12.2.0-14+deb12u1) 12.2.0". */
+  readonly version: string;
+  /** Flags for kernels on this processor. */
+  readonly flags: readonly string[];
+  /** Equal for one compiler, its flags and one kind of processor. */
+  readonly identity: string;
+  /** Words of the processor's vectors, and how many of these it holds in registers. */
+  readonly lanes: 4 | 8 | 16;
+  readonly registers: 16 | 32;
+}
+
+/** What a command printed, and whether it ended well. */
+export interface Printed {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end; `code` is null where it could not be started or was killed. */
+export const runCommand = (command: readonly string[], input = ""): Promise<Printed> =>
+  new Promise((resolve) => {
+    const [file = "", ...args] = command;
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C" } });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on("data", (part: Buffer) => out.push(part));
+    child.stderr.on("data", (part: Buffer) => err.push(part));
+    const text = (parts: readonly Buffer[]): string => Buffer.concat(parts).toString("utf8");
+    child.on("error", (error) => resolve({ code: null, stdout: "", stderr: error.message }));
+    child.on("close", (code) => resolve({ code, stdout: text(out), stderr: text(err) }));
+    // One that ends before it has read everything closes the pipe; its exit code tells why.
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+  });
+
+/**
+ * Results must not depend on what else is in a program: nothing of -ffast-math but what leaves values alone (no errno,
+ * no traps). Products and sums are contracted, which rounds once where it would round twice.
+ */
+const FLAGS = [
+  "-std=gnu11",
+  "-O2",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-fno-math-errno",
+  "-fno-trapping-math",
+  "-ffp-contract=fast",
+] as const;
+
+let found: Promise<Compiler> | null = null;
+
+/** The compiler of this machine. Throws DeviceError where none works. */
+export function findCompiler(): Promise<Compiler> {
+  found ??= search();
+  // What is installed later is found by the next call.
+  found.catch(() => (found = null));
+  return found;
+}
+
+async function search(): Promise<Compiler> {
+  const named = process.env["CC"]?.trim();
+  const commands = named ? [named.split(/\s+/)] : [["cc"], ["gcc"], ["clang"]];
+  const refusals: string[] = [];
+  for (const command of commands) {
+    const version = await runCommand([...command, "--version"]);
+    if (version.code !== 0) {
+      refusals.push(`${command.join(" ")}: ${firstLine(version.stderr) || "it does not answer"}`);
+      continue;
+    }
+    const compiler = await examined(command, firstLine(version.stdout));
+    if (typeof compiler !== "string") return compiler;
+    refusals.push(`${command.join(" ")}: ${compiler}`);
+  }
+  throw new DeviceError(
+    `no C compiler works here (${refusals.join("; ")})`,
+    named ? "let CC name GCC or Clang" : "install GCC or Clang, or let CC name one",
+  );
+}
+
+/** What a compiler can do here, or why it cannot be used. */
+async function examined(command: readonly string[], version: string): Promise<Compiler | string> {
+  const reasons: string[] = [];
+  for (const target of [["-march=native"], ["-mcpu=native"], []]) {
+    const flags = [...FLAGS, ...target];
+    const macros = await runCommand([...command, ...flags, "-dM", "-E", "-x", "c", "-"]);
+    if (macros.code !== 0) {
+      reasons.push(firstLine(macros.stderr));
+      continue;
+    }
+    const defines = (name: string): boolean => macros.stdout.includes(`#define ${name} `);
+    if (!defines("__GNUC__")) return "it lacks the vector extensions of GCC and Clang";
+    const lanes = defines("__AVX512F__") ? 16 : defines("__AVX__") ? 8 : 4;
+    // GCC makes two halves of its loops over 16 lanes if it is not told that whole registers are meant.
+    const wide = lanes === 16 ? ["-mprefer-vector-width=512"] : [];
+    const registers = lanes === 16 || defines("__aarch64__") ? 32 : 16;
+    const all = [...flags, ...wide];
+    const identity = createHash("sha256")
+      .update(JSON.stringify([command, version, all, macros.stdout]))
+      .digest("hex");
+    return { command, version, flags: all, identity, lanes, registers };
+  }
+  return reasons.find((reason) => reason !== "") ?? "it compiles nothing";
+}
+
+/** The first line of a text that says something. */
+export const firstLine = (text: string): string =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .find((line) => line !== "") ?? "";
