@@ -137,6 +137,10 @@ function needed(state: CPrinting, op: Elementary, lanes: Lanes): string {
   return name;
 }
 
+/** Whether an expression is a constant number in every lane. */
+const isNumber = (e: Expr): boolean =>
+  e.kind === "splat" ? isNumber(e.a) : e.kind === "const" && !Number.isNaN(e.value);
+
 const SIGNS = {
   add: "+",
   sub: "-",
@@ -162,7 +166,11 @@ function binary(state: CPrinting, e: Extract<Expr, { readonly kind: "binary" }>)
       power(e.a, e.b, (part) => bind(state, part)),
     );
   const a = printExpr(state, e.a);
-  if (e.op === "min" || e.op === "max") return `${e.op}_${suffixOf(type)}(${a}, ${printExpr(state, e.b)})`;
+  if (e.op === "min" || e.op === "max") {
+    const bounded = e.op === "min" ? "atmost" : "atleast";
+    const name = type.of === "f32" && isNumber(e.b) ? bounded : e.op;
+    return `${name}_${suffixOf(type)}(${a}, ${printExpr(state, e.b)})`;
+  }
   // All lanes are shifted by one distance.
   const b = printExpr(state, (e.op === "shl" || e.op === "shr") && e.b.kind === "splat" ? e.b.a : e.b);
   return `(${a} ${SIGNS[e.op]} ${b})`;

@@ -26,6 +26,9 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 /* Unlike fminf and fmaxf, these keep what is not a number. */
 static inline float min_f32(float a, float b) { return a < b || a != a ? a : b; }
 static inline float max_f32(float a, float b) { return a > b || a != a ? a : b; }
+/* The same where the second is known to be a number, which is one instruction. */
+static inline float atmost_f32(float a, float b) { return b < a ? b : a; }
+static inline float atleast_f32(float a, float b) { return b > a ? b : a; }
 static inline float abs_f32(float a) { return __builtin_fabsf(a); }
 static inline float sqrt_f32(float a) { return __builtin_sqrtf(a); }
 static inline float floor_f32(float a) { return __builtin_floorf(a); }`;
@@ -83,6 +86,8 @@ function vectors(lanes: Lanes): string[] {
         eachLane("max", type, `${t} a, ${t} b`, `a[l] > b[l]${keeps} ? a[l] : b[l]`),
       ];
     }),
+    eachLane("atmost", { of: "f32", lanes }, `f32x${lanes} a, f32x${lanes} b`, "b[l] < a[l] ? b[l] : a[l]"),
+    eachLane("atleast", { of: "f32", lanes }, `f32x${lanes} a, f32x${lanes} b`, "b[l] > a[l] ? b[l] : a[l]"),
     ...(["fabs", "sqrt", "floor"] as const).map((op) =>
       eachLane(op === "fabs" ? "abs" : op, { of: "f32", lanes }, `f32x${lanes} a`, `__builtin_${op}f(a[l])`),
     ),

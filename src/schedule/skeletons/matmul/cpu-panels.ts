@@ -9,7 +9,7 @@ import { eachLane } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import { transpose } from "../transpose.js";
 import { stridesOf } from "./axes.js";
-import { inPanel, PANEL_B, PANELS_A, type CpuMatmul, type CpuTask } from "./cpu-task.js";
+import { eachStep, eachStepBefore, inPanel, PANEL_B, PANELS_A, type CpuMatmul, type CpuTask } from "./cpu-task.js";
 
 /** Columns n0 .. n0 + block of B at one k, straight from memory; columns past the end repeat the last one. */
 export function loadB({ product: { n }, lanes, vectors, block, b }: CpuMatmul, address: Expr, n0: Coord): Expr[] {
@@ -26,55 +26,63 @@ export function loadB({ product: { n }, lanes, vectors, block, b }: CpuMatmul, a
 }
 
 /** Packs all of k for the columns from n0. */
-export function packB(kernel: CpuMatmul, { baseB }: CpuTask, n0: Coord): void {
-  const { bench, product, lanes, block, kSizes } = kernel;
+export function packB(kernel: CpuMatmul, task: CpuTask, n0: Coord): void {
+  const { bench, product, lanes, block } = kernel;
   const { emitter: e } = bench;
   const { n } = product;
-  const origin = e.bind(k.add(baseB, k.mul(n0.at, k.idx(n.b))));
+  const origin = e.bind(k.add(task.baseB, k.mul(n0.at, k.idx(n.b))));
   const strides = stridesOf(product.k, "b");
   const word = (): void =>
-    e.nest(kSizes, (kk) => {
+    eachStep(kernel, task, (kk) => {
       const address = e.bind(k.add(origin, e.address(kk, strides).at));
-      const to = inPanel(kernel, kk, block);
+      const to = inPanel(kernel, task, kk, block);
       for (const [v, value] of loadB(kernel, address, n0).entries())
         e.push(k.store(PANEL_B, k.add(to, k.idx(v * lanes)), value));
     });
   if (lanes === 1 || strides.at(-1) !== 1 || n.b === 1) return word();
-  const turned = (): void => packTurned(kernel, origin);
+  const turned = (): void => packTurned(kernel, task, origin);
   if (n.size % block === 0) return turned();
   // Rows of B past the end must not be read: the last block is packed word by word.
   if (n.size > block) e.guard(k.le(k.add(n0.at, k.idx(block)), k.idx(n.size)), turned);
   e.guard(k.lt(k.idx(n.size), k.add(n0.at, k.idx(block))), word);
 }
 
-/** B runs along k: four vectors along k become four vectors of columns. */
-function packTurned(kernel: CpuMatmul, origin: Expr): void {
-  const { bench, product, lanes, block, kSizes, b } = kernel;
+/** B runs along k: vectors along k become vectors of columns, a square of them at a time. */
+function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
+  const { bench, product, lanes, block, kSizes, cut, b } = kernel;
+  const { along } = task;
   const { emitter: e } = bench;
   const strides = stridesOf(product.k, "b");
   const inner = mustAt(kSizes, kSizes.length - 1);
-  const main = inner - (inner % 4);
-  e.nest(kSizes.slice(0, -1), (before) => {
-    if (main > 0) {
-      e.loop(k.idx(0), k.idx(main), 4, (c) => {
-        const kk = [...before, c];
-        const address = e.bind(k.add(origin, e.address(kk, strides).at));
-        const to = inPanel(kernel, kk, block);
-        for (let v = 0; v < block / 4; v++) {
-          const columns = [0, 1, 2, 3].map((l) =>
-            e.bind(k.load(b, k.add(address, k.idx((4 * v + l) * product.n.b)), { of: "f32", lanes: 4 })),
-          );
-          for (const [l, row] of transpose(e, columns).entries())
-            e.push(k.store(PANEL_B, k.add(to, k.idx(l * block + v * 4)), row));
-        }
-      });
+  const square = ([16, 8] as const).find((width) => width <= lanes && inner % width === 0) ?? 4;
+  const main = inner - (inner % square);
+  const squaresAt = (kk: readonly Coord[]): void => {
+    const address = e.bind(k.add(origin, e.address(kk, strides).at));
+    const to = inPanel(kernel, task, kk, block);
+    for (let first = 0; first < block; first += square) {
+      const columns = Array.from({ length: square }, (_, l) =>
+        e.bind(k.load(b, k.add(address, k.idx((first + l) * product.n.b)), { of: "f32", lanes: square })),
+      );
+      for (const [l, row] of transpose(e, columns).entries())
+        e.push(k.store(PANEL_B, k.add(to, k.idx(l * block + first)), row));
     }
+  };
+  const lastSteps = (before: readonly Coord[]): void => {
     for (let step = main; step < inner; step++) {
       const kk = [...before, constant(step)];
       const address = e.bind(k.add(origin, e.address(kk, strides).at));
       for (const [v, value] of loadB(kernel, address, constant(0)).entries())
-        e.push(k.store(PANEL_B, k.add(inPanel(kernel, kk, block), k.idx(v * lanes)), value));
+        e.push(k.store(PANEL_B, k.add(inPanel(kernel, task, kk, block), k.idx(v * lanes)), value));
     }
+  };
+  if (cut && along && cut.axis === kSizes.length - 1) {
+    e.loop(along.from, e.bind(k.min(along.to, k.idx(main))), square, (c) => squaresAt([...along.outer, c]));
+    if (main < inner) e.guard(k.eq(along.to, k.idx(inner)), () => lastSteps(along.outer));
+    return;
+  }
+  eachStepBefore(kernel, task, (before) => {
+    if (main > 0) e.loop(k.idx(0), k.idx(main), square, (c) => squaresAt([...before, c]));
+    lastSteps(before);
   });
 }
 
@@ -97,16 +105,17 @@ const widestIn = (words: number, lanes: Lanes): Lanes =>
   ([16, 8, 4] as const).find((width) => width <= Math.min(words, lanes)) ?? 1;
 
 /** Packs `count` panels from row m0 on, of which `used` rows are rows of the product. */
-function packRows(kernel: CpuMatmul, { firstRow, baseA }: CpuTask, m0: Expr, count: number, used: number): void {
-  const { bench, product, lanes, depth, kSizes, a } = kernel;
+function packRows(kernel: CpuMatmul, task: CpuTask, m0: Expr, count: number, used: number): void {
+  const { bench, product, lanes, depth, a } = kernel;
+  const { firstRow, baseA } = task;
   const { emitter: e } = bench;
   const { height } = kernel.tile;
   const strides = stridesOf(product.k, "a");
   const panel = e.bind(k.mul(k.sub(m0, firstRow.at), k.idx(depth)));
   const origin = e.bind(k.add(baseA, m0));
-  e.nest(kSizes, (kk) => {
+  eachStep(kernel, task, (kk) => {
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
-    const to = e.bind(k.add(panel, inPanel(kernel, kk, height)));
+    const to = e.bind(k.add(panel, inPanel(kernel, task, kk, height)));
     for (let p = 0; p < count; p++) {
       const move = (r: number, width: Lanes): void => {
         const value = k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });

@@ -9,18 +9,20 @@
  */
 import type { NodeWith, Op } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
+import { mustAt } from "../../../../runtime/lookup.js";
 import * as k from "../../../kernel/build.js";
 import type { Lanes } from "../../../kernel/ir.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Choice } from "../../emit/choices.js";
-import { extentOfK, shapeOf, type Product } from "../../fusion/contraction.js";
+import { extentOfK, shapeOf, type Product, type ProductAxis } from "../../fusion/contraction.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/clusters.js";
+import { isPlain } from "../epilogue.js";
 import { sizesOf, stridesOf } from "./axes.js";
 import { packA, packB } from "./cpu-panels.js";
-import { finishDeferred, sumBlock } from "./cpu-registers.js";
-import { PANEL_B, PANELS_A, PRODUCTS, type CpuMatmul, type CpuTask, type CpuTile } from "./cpu-task.js";
+import { clearProducts, finishDeferred, finishTogether, sumBlock } from "./cpu-registers.js";
+import { PANEL_B, PANELS_A, PRODUCTS, type CpuMatmul, type CpuTask, type CpuTile, type DepthCut } from "./cpu-task.js";
 
 /**
  * Rows of a block of registers by how many vectors the registers hold; where it is not said, multiplying and adding are
@@ -35,6 +37,11 @@ const group = k.ref("group", k.INDEX);
  */
 export const FUSED: Choice = { height: 6 };
 
+/** Columns of a result whose rows are worth writing in one run, when more than the result itself is read or written. */
+const LONG_ROW = 256;
+/** Steps along k of a panel of two vectors of columns that a first-level cache holds beside the rows. */
+const DEPTH = 256;
+
 /** Multiply-adds below which a task is not worth its call: small tasks share a group. */
 const GROUP = 1 << 17;
 /** A product is cut until it has a few tasks, and a large one until it has more: so that threads end together. */
@@ -43,6 +50,8 @@ const MANY_TASKS = 16;
 const LARGE = 1 << 23;
 /** Words of A that are packed at once: half of a second-level cache. */
 const PANELS = 1 << 17;
+/** Rows so few that a block of registers has four vectors of columns. */
+const FLAT = 4;
 /** Rows that make packing B worth it. */
 const FEW = 8;
 
@@ -51,15 +60,15 @@ const FEW = 8;
  * registers well.
  */
 export const cpuTiles: readonly CpuTile[] = [
-  { rows: 32, columns: 512, height: 4, unroll: 1 },
-  { rows: 64, columns: 64, height: 4, unroll: 1 },
-  { rows: 64, columns: 256, height: 4, unroll: 2 },
-  { rows: 128, columns: 128, height: 4, unroll: 1 },
-  { rows: 192, columns: 64, height: 4, unroll: 1 },
-  { rows: 192, columns: 512, height: 4, unroll: 1 },
-  { rows: 192, columns: 512, height: 6, unroll: 1 },
-  { rows: 66, columns: 256, height: 6, unroll: 1 },
-  { rows: 192, columns: 512, height: 4, unroll: 4 },
+  { rows: 32, columns: 512, height: 4, unroll: 1, depth: 0 },
+  { rows: 64, columns: 64, height: 4, unroll: 1, depth: 0 },
+  { rows: 64, columns: 256, height: 4, unroll: 2, depth: 0 },
+  { rows: 128, columns: 128, height: 4, unroll: 1, depth: 0 },
+  { rows: 192, columns: 64, height: 4, unroll: 1, depth: 0 },
+  { rows: 192, columns: 512, height: 4, unroll: 1, depth: 0 },
+  { rows: 192, columns: 512, height: 6, unroll: 1, depth: 0 },
+  { rows: 66, columns: 256, height: 6, unroll: 1, depth: 0 },
+  { rows: 192, columns: 512, height: 4, unroll: 4, depth: 0 },
 ];
 
 /**
@@ -80,7 +89,7 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product, profile: Ker
       columns = Math.ceil(columns / 16) * 8;
     } else rows = Math.ceil(rows / 8) * 4;
   }
-  return { rows, columns, height: heightFor(profile), unroll: 1 };
+  return { rows, columns, height: heightFor(profile), unroll: 1, depth: profile.registers ? DEPTH : 0 };
 }
 
 const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
@@ -95,15 +104,15 @@ const hasLongEpilogue = (cluster: Cluster): boolean => [...cluster.members].some
 /** Makes the kernel of a product on a CPU; the number of its groups. */
 export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
   const { emitter: e } = bench;
-  const { m, n, outer } = product;
   const kernel = readKernel(bench, cluster, node, product);
-  const { tile, depth, block, rows, columns } = kernel;
+  const { tile, depth, block, rows, columns, kSizes } = kernel;
+  const { m, n, outer } = kernel.product;
   const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)] as const;
   const tasks = sizeOf(sizes);
-  const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * depth))));
+  const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * sizeOf(kSizes)))));
   if (kernel.packsA) e.push(k.arrayS(PANELS_A, "f32", Math.ceil(rows / tile.height) * tile.height * depth));
   if (kernel.packsB) e.push(k.arrayS(PANEL_B, "f32", depth * block));
-  if (kernel.deferred) e.push(k.arrayS(PRODUCTS, "f32", rows * block));
+  if (kernel.deferred) e.push(k.arrayS(PRODUCTS, "f32", rows * (kernel.together ? columns : block)));
 
   const from = e.bind(k.mul(group, k.idx(each)));
   const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(tasks)));
@@ -111,21 +120,55 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   return Math.ceil(tasks / each);
 }
 
+/**
+ * Cuts the summed axes into blocks of at most `depth` steps, but not where it would leave one block and a bit: the
+ * outermost axis is cut that has all axes inside of it in a block. Null where all are one block.
+ */
+function cutOf(kSizes: readonly number[], depth: number): DepthCut | null {
+  if (sizeOf(kSizes) <= 1.5 * depth) return null;
+  const axis = kSizes.findIndex((_, i) => sizeOf(kSizes.slice(i + 1)) <= depth);
+  const extent = mustAt(kSizes, axis);
+  const inside = sizeOf(kSizes.slice(axis + 1));
+  const blocks = Math.ceil((extent * inside) / depth);
+  // Blocks of one size, in whole squares of what is packed.
+  const size = Math.ceil(extent / blocks / 16) * 16;
+  return { axis, size: inside === 1 ? Math.min(size, extent) : Math.ceil(extent / blocks) };
+}
+
 /** Lanes of the vectors along the columns: no more than hold them all. */
 const lanesFor = (columns: number, most: Lanes): Lanes =>
   ([4, 8, 16] as const).find((lanes) => lanes <= most && columns <= lanes) ?? most;
 
+/**
+ * Whether lanes run along the rows of a result whose columns would leave most of them idle, where the rows lie side by
+ * side in the left operand: the gradient of a connection's gates. Wide vectors only: four lanes are soon filled.
+ */
+const turns = ({ m, n }: Product, { lanes, registers }: KernelProfile): boolean =>
+  registers !== undefined && lanes > 4 && n.size <= lanes && m.size > n.size && m.a === 1;
+
+/** The same product with rows for columns. */
+function turned({ a, b, outer, m, n, k: summed }: Product): Product {
+  const flip = (axis: ProductAxis): ProductAxis => ({ ...axis, a: axis.b, b: axis.a });
+  return { a: b, b: a, outer: outer.map(flip), m: flip(n), n: flip(m), k: summed.map(flip) };
+}
+
 /** The sizes of the kernel's blocks, and what it packs. */
-function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): CpuMatmul {
+function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, given: Product): CpuMatmul {
+  const isTurned = turns(given, bench.profile);
+  const product = isTurned ? turned(given) : given;
   const { m, n } = product;
   const lanes = lanesFor(n.size, bench.profile.lanes);
   const a = bench.read(product.a.base);
   const b = bench.read(product.b.base);
-  const vectors = lanes === 1 ? Math.min(4, n.size) : n.size > lanes ? 2 : 1;
+  const vectors = lanes === 1 ? Math.min(4, n.size) : isTurned && m.size <= FLAT ? 4 : n.size > lanes ? 2 : 1;
   const block = lanes * vectors;
-  const tile = bench.choose("matmul", shapeOf(product), defaultCpuTile(product, bench.profile));
+  const tile = bench.choose("matmul", shapeOf(given), defaultCpuTile(product, bench.profile));
   const { height } = tile;
   const isContiguous = n.b === 1 || n.size === 1;
+  const kSizes = sizesOf(product.k);
+  const cut = cutOf(kSizes, tile.depth || extentOfK(product));
+  const hasLong = hasLongEpilogue(cluster);
+  const together = isTurned || (tile.depth > 0 && (hasLong || (n.size >= LONG_ROW && !isPlain(cluster))));
   return {
     bench,
     cluster,
@@ -135,8 +178,10 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     lanes,
     a,
     b,
-    kSizes: sizesOf(product.k),
-    depth: extentOfK(product),
+    turned: isTurned,
+    kSizes,
+    depth: cut ? cut.size * sizeOf(kSizes.slice(cut.axis + 1)) : extentOfK(product),
+    cut,
     vectors,
     block,
     rows: Math.min(m.size, Math.ceil(tile.rows / height) * height),
@@ -147,7 +192,8 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
       (!isContiguous && m.size > 1) ||
       (lanes !== 1 && !isContiguous) ||
       (n.size % block !== 0 && m.size > 1),
-    deferred: hasLongEpilogue(cluster),
+    deferred: cut !== null || hasLong || together,
+    together: cut !== null || together,
     rest: m.size % height,
   };
 }
@@ -165,11 +211,31 @@ function taskAt(kernel: CpuMatmul, [o, i, j]: readonly [Coord, Coord, Coord]): C
   const firstColumn = e.coord(k.mul(j.at, k.idx(columns)));
   const endColumn = e.bind(k.min(k.add(firstColumn.at, k.idx(columns)), k.idx(n.size)));
   const wholeRows = rest === 0 ? endRow : e.bind(k.min(endRow, k.idx(m.size - rest)));
-  return { outer, baseA, baseB, firstRow, endRow, firstColumn, endColumn, wholeRows };
+  return { outer, baseA, baseB, firstRow, endRow, firstColumn, endColumn, wholeRows, along: null };
+}
+
+/** One task: all of k at once, or block by block along it. */
+function runTask(kernel: CpuMatmul, task: CpuTask): void {
+  const { bench, kSizes, cut } = kernel;
+  const { emitter: e } = bench;
+  if (cut) {
+    clearProducts(kernel, task);
+    const extent = mustAt(kSizes, cut.axis);
+    e.nest(kSizes.slice(0, cut.axis), (outer) =>
+      e.loop(k.idx(0), k.idx(extent), cut.size, (from) => {
+        const to =
+          extent % cut.size === 0
+            ? k.add(from.at, k.idx(cut.size))
+            : k.min(k.add(from.at, k.idx(cut.size)), k.idx(extent));
+        sumTask(kernel, { ...task, along: { outer, from: from.at, to: e.bind(to) } });
+      }),
+    );
+  } else sumTask(kernel, task);
+  if (kernel.together) finishTogether(kernel, task);
 }
 
 /** Packs A, then goes through the columns of a task block by block: packs them, and sums them with all rows. */
-function runTask(kernel: CpuMatmul, task: CpuTask): void {
+function sumTask(kernel: CpuMatmul, task: CpuTask): void {
   const { bench, product, tile, block, rest } = kernel;
   const { emitter: e } = bench;
   const { m } = product;
@@ -185,6 +251,6 @@ function runTask(kernel: CpuMatmul, task: CpuTask): void {
       if (m.size < height) tail();
       else e.guard(k.eq(endRow, k.idx(m.size)), tail);
     }
-    if (kernel.deferred) finishDeferred(kernel, task, n0);
+    if (kernel.deferred && !kernel.together) finishDeferred(kernel, task, n0);
   });
 }
