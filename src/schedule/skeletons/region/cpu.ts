@@ -49,6 +49,9 @@ import { sizeOf } from "../../../graph/record.js";
 import { rowMajor } from "../../fusion/views.js";
 import { anchorOf } from "../anchor.js";
 
+/** Tokens of a tile at most: as many as there are lanes, for the projection of a matrix in each of them. */
+const tokensAtMost = ({ lanes }: KernelProfile): number => Math.max(8, lanes);
+
 /** Words of the widest tensor on the chip that a tile may hold. */
 const WIDEST = 8192;
 /**
@@ -79,7 +82,9 @@ export function regionCpu(region: Region, classes: AxisClasses, profile: KernelP
   const { axes, total, wordsOf } = tokens;
   const widest = [...region.onChip].reduce((most, node) => Math.max(most, wordsOf(node)), 1);
   const shape = `${total}x${widest}`;
-  const fallback: RegionTile = { tile: Math.max(4, Math.min(8, Math.floor(WIDEST / widest / 4) * 4)) };
+  const fallback: RegionTile = {
+    tile: Math.max(4, Math.min(tokensAtMost(profile), Math.floor(WIDEST / widest / 4) * 4)),
+  };
   const tile = Math.max(1, Math.min(total, chosen(profile, "token", shape, fallback).tile));
   const span = Math.ceil(Math.min(SPAN, total / SPANS) / tile) * tile;
   const whole = total % tile === 0;

@@ -4,11 +4,12 @@
  * after the other (`chains.ts`).
  */
 import type { Node } from "../../../graph/node.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr, Lanes } from "../../../kernel/ir.js";
 import { mustAt, mustGet } from "../../../../runtime/lookup.js";
-import { across, inAll, vectorRuns } from "../../emit/coords.js";
+import { across, inAll, lanesFrom, vectorRuns } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
 import { unflatten } from "../../emit/reductions.js";
@@ -23,15 +24,17 @@ import {
   readStage,
   readWeighted,
   VECTORS,
+  vectorsOf,
   widthOf,
   type Column,
   type ColumnBlock,
+  type ColumnVector,
   type PackedWeights,
   type WeightedProduct,
 } from "./weights.js";
 
-/** Tokens of a register block. */
-const ROWS = 4;
+/** Tokens of a register block, by how many vectors the registers hold. */
+const rowsFor = ({ registers = 16 }: KernelProfile): number => (registers >= 32 ? 8 : 4);
 /** As many terms of a sum are spelt out. */
 const FEW_TERMS = 16;
 
@@ -74,7 +77,7 @@ interface BlockWeights {
   readonly panel: string;
   /** Words from term to term, along each axis of the sum. */
   readonly strides: readonly number[];
-  /** Where each column of the block begins. */
+  /** Where each vector of the block begins. */
   readonly offsets: readonly Expr[];
 }
 
@@ -90,10 +93,10 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
       sumBlock(p, block, { product, panel, strides, offsets });
     });
   }
-  const height = heightOf(walk);
+  const height = heightOf(p, walk);
   let from = 0;
   for (const columns of blocks) {
-    const width = widthOf(columns);
+    const width = widthOf(vectorsOf(columns, p.bench.profile.lanes));
     const offset = k.idx(from);
     e.loop(k.idx(0), walk.count, height, (local) => {
       const rows = neighbours(p.bench, walk, local, height);
@@ -127,7 +130,12 @@ export function runChain(p: Products, { products, after }: ChainStage, walk: Til
     for (const { product, panel } of links) {
       const { strides, begin } = panelOf(p.bench, product);
       const offsets = sideBySide(p, block.columns, begin(block.columns[0].at));
-      sumTerms(p, block, { product, panel, strides, offsets }, sums);
+      // Columns of one product are whole vectors, or single ones.
+      const vectors = block.columns.map((column): ColumnVector => ({
+        lanes: column.lanes,
+        parts: [{ column, first: 0 }],
+      }));
+      sumTerms(p, block, vectors, { product, panel, strides, offsets }, sums);
     }
     for (const c of block.columns.keys()) {
       for (const i of block.rows.keys()) {
@@ -139,9 +147,11 @@ export function runChain(p: Products, { products, after }: ChainStage, walk: Til
   });
 }
 
-/** Where the columns of a block begin that stand side by side, in rows and in blocks. */
-const sideBySide = ({ bench }: Products, columns: readonly Column[], begin: Expr): Expr[] =>
-  columns.map((_, c) => bench.emitter.bind(k.add(begin, k.idx(widthOf(columns.slice(0, c))))));
+/** Where the vectors of a block begin, whose columns stand side by side, in rows and in blocks. */
+function sideBySide({ bench }: Products, columns: readonly Column[], begin: Expr): Expr[] {
+  const vectors = vectorsOf(columns, bench.profile.lanes);
+  return vectors.map((_, v) => bench.emitter.bind(k.add(begin, k.idx(widthOf(vectors.slice(0, v))))));
+}
 
 /** Blocks of some tokens by some columns of a product that has many. */
 function eachBlock(
@@ -151,7 +161,7 @@ function eachBlock(
   body: (block: RegisterBlock) => void,
 ): void {
   const { emitter: e, profile } = bench;
-  const height = heightOf(walk);
+  const height = heightOf({ bench }, walk);
   const outerSizes = product.columnSizes.slice(0, -1);
   const last = mustAt(product.columnSizes, product.columnSizes.length - 1);
   e.loop(k.idx(0), walk.count, height, (local) => {
@@ -199,8 +209,10 @@ function resultAt({ axes }: Products, product: WeightedProduct, token: Token, co
 }
 
 /** Tokens of a register block: fewer where all tiles are lower. */
-const heightOf = (walk: TileWalk): number =>
-  walk.whole && walk.count.kind === "const" ? Math.min(ROWS, walk.count.value) : ROWS;
+function heightOf({ bench: { profile } }: Pick<Products, "bench">, walk: TileWalk): number {
+  const rows = rowsFor(profile);
+  return walk.whole && walk.count.kind === "const" ? Math.min(rows, walk.count.value) : rows;
+}
 
 /** All positions along the sum: spelt out when they are few. */
 function walkTerms({ bench }: Products, sizes: readonly number[], body: (summed: readonly Coord[]) => void): void {
@@ -211,13 +223,17 @@ function walkTerms({ bench }: Products, sizes: readonly number[], body: (summed:
 /** Some tokens times some columns, in registers: the sum, and what becomes of it. */
 function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights): void {
   const { rows, columns } = block;
-  const sums = rows.map(() => columns.map(({ lanes }) => accumulator(p, lanes, null)));
-  sumTerms(p, block, weights, sums);
-  for (const [c, { product, at }] of columns.entries()) {
-    for (const [i, token] of rows.entries()) {
-      const coords = resultAt(p, product, token, at);
-      p.bench.emitter.define(product.node, coords, mustAt(mustAt(sums, i), c));
-      storeRoots(p.bench, product.cluster.roots, coords);
+  const vectors = vectorsOf(columns, p.bench.profile.lanes);
+  const sums = rows.map(() => vectors.map(({ lanes }) => accumulator(p, lanes, null)));
+  sumTerms(p, block, vectors, weights, sums);
+  for (const [v, { parts }] of vectors.entries()) {
+    for (const { column, first } of parts) {
+      for (const [i, token] of rows.entries()) {
+        const coords = resultAt(p, column.product, token, column.at);
+        const value = lanesFrom(mustAt(mustAt(sums, i), v), first, column.lanes);
+        p.bench.emitter.define(column.product.node, coords, p.bench.emitter.bind(value));
+        storeRoots(p.bench, column.product.cluster.roots, coords);
+      }
     }
   }
 }
@@ -225,16 +241,17 @@ function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights): voi
 /** Adds to every accumulator of a block its sum over the terms of a product. */
 function sumTerms(
   p: Products,
-  { walk, rows, columns }: RegisterBlock,
+  { walk, rows }: RegisterBlock,
+  vectors: readonly ColumnVector[],
   { product, panel, strides, offsets }: BlockWeights,
   sums: readonly (readonly Expr[])[],
 ): void {
   const { emitter: e } = p.bench;
-  const widths = [...new Set(columns.map(({ lanes }) => lanes))].sort((a, b) => b - a);
+  const widths = [...new Set(vectors.map(({ lanes }) => lanes))].sort((a, b) => b - a);
   walkTerms(p, product.terms, (summed) => {
     const row = e.address(summed, strides).at;
-    const weights = columns.map(({ lanes }, c) =>
-      e.bind(k.load(panel, k.add(row, mustAt(offsets, c)), { of: "f32", lanes })),
+    const weights = vectors.map(({ lanes }, v) =>
+      e.bind(k.load(panel, k.add(row, mustAt(offsets, v)), { of: "f32", lanes })),
     );
     const streamsOf = readerOf(p, walk, rows, product, summed);
     for (const [i, token] of rows.entries()) {

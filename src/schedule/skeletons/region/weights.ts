@@ -88,8 +88,39 @@ export interface Column {
 /** Columns that are in registers together. */
 export type ColumnBlock = readonly [Column, ...Column[]];
 
-/** The number of columns in a block, or in a part of one. */
-export const widthOf = (block: readonly Column[]): number => block.reduce((sum, { lanes }) => sum + lanes, 0);
+/** Neighbours in a block that are one vector. */
+export interface ColumnVector {
+  /** At least as many as its columns; what is beyond them is zero. */
+  readonly lanes: Lanes;
+  /** Its columns, and the lane at which each begins. */
+  readonly parts: readonly { readonly column: Column; readonly first: number }[];
+}
+
+/** The number of columns in some parts of a block. */
+const columnsOf = (columns: readonly Column[]): number => columns.reduce((sum, { lanes }) => sum + lanes, 0);
+
+/** Words of a row of a block in its panel. */
+export const widthOf = (vectors: readonly ColumnVector[]): number => vectors.reduce((sum, { lanes }) => sum + lanes, 0);
+
+/**
+ * The columns of a block as vectors. Four lanes are filled by one column each; wider vectors hold as many neighbours as
+ * fit, and all vectors of a block are of one width, so that one word of the token's operand is spread once for all.
+ */
+export function vectorsOf(block: readonly Column[], most: Lanes): ColumnVector[] {
+  if (most <= 4) return block.map((column) => ({ lanes: column.lanes, parts: [{ column, first: 0 }] }));
+  const taken: Column[][] = [];
+  for (const column of block) {
+    const last = taken.at(-1);
+    if (last && columnsOf(last) + column.lanes <= most) last.push(column);
+    else taken.push([column]);
+  }
+  const widest = Math.max(...taken.map(columnsOf));
+  const lanes = ([4, 8, 16] as const).find((width) => width >= widest) ?? most;
+  return taken.map((columns) => ({
+    lanes,
+    parts: columns.map((column, i) => ({ column, first: columnsOf(columns.slice(0, i)) })),
+  }));
+}
 
 /** The array that holds the weights of a stage. */
 export interface PackedWeights {
@@ -104,22 +135,28 @@ export function packWeights(bench: Workbench, stage: ProductStage): PackedWeight
   const products = readStage(stage);
   const [first] = products;
   const panel = e.fresh("panel");
-  e.push(k.arrayS(panel, "f32", sizeOf(first.terms) * stage.columns));
   if (stage.columns > SPELT_OUT) {
+    e.push(k.arrayS(panel, "f32", sizeOf(first.terms) * stage.columns));
     if (isBlocked(bench, first)) packBlocks(bench, first, panel);
     else packRows(bench, first, panel);
     return { panel, blocks: null };
   }
   const columns = products.flatMap((product) => spellOut(product, profile.lanes));
-  const blocks = inBlocks(columns, profile.lanes === 1 ? 4 : VECTORS);
+  const blocks = inBlocks(columns, profile.lanes);
+  const words = blocks.reduce((sum, block) => sum + widthOf(vectorsOf(block, profile.lanes)), 0);
+  e.push(k.arrayS(panel, "f32", sizeOf(first.terms) * words));
   packSpelt(bench, first.terms, panel, blocks);
   return { panel, blocks };
 }
 
-function inBlocks(columns: readonly Column[], most: number): ColumnBlock[] {
+function inBlocks(columns: readonly Column[], lanes: Lanes): ColumnBlock[] {
+  const vectors = vectorsOf(columns, lanes);
+  const most = lanes === 1 ? 4 : VECTORS;
   const blocks: ColumnBlock[] = [];
-  for (let from = 0; from < columns.length; from += most) {
-    const [first, ...others] = columns.slice(from, from + most);
+  for (let from = 0; from < vectors.length; from += most) {
+    const [first, ...others] = vectors
+      .slice(from, from + most)
+      .flatMap(({ parts }) => parts.map(({ column }) => column));
     if (first) blocks.push([first, ...others]);
   }
   return blocks;
@@ -131,18 +168,23 @@ const spellOut = (product: WeightedProduct, lanes: Lanes): Column[] =>
 
 /** Packs columns that are spelt out: block after block, each with a row for every term. */
 function packSpelt(bench: Workbench, terms: readonly number[], panel: string, blocks: readonly ColumnBlock[]): void {
-  const { emitter: e } = bench;
+  const { emitter: e, profile } = bench;
   let start = 0;
   for (const block of blocks) {
-    const width = widthOf(block);
+    const vectors = vectorsOf(block, profile.lanes);
+    const width = widthOf(vectors);
     const from = start;
     const strides = rowMajor(terms).map((stride) => stride * width);
     e.nest(terms, (summed) => {
       const row = e.address(summed, strides).at;
       let offset = from;
-      for (const { product, at, lanes } of block) {
-        const value = weightAt(bench, product, at, summed);
-        e.push(k.store(panel, k.add(row, k.idx(offset)), inAll(value, lanes)));
+      for (const { lanes, parts } of vectors) {
+        for (const { column, first } of parts) {
+          const value = inAll(weightAt(bench, column.product, column.at, summed), column.lanes);
+          e.push(k.store(panel, k.add(row, k.idx(offset + first)), value));
+        }
+        for (let pad = columnsOf(parts.map(({ column }) => column)); pad < lanes; pad++)
+          e.push(k.store(panel, k.add(row, k.idx(offset + pad)), k.f32(0)));
         offset += lanes;
       }
     });
