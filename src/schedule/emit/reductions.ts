@@ -117,14 +117,70 @@ function reduceInVectors(
   e.nest(outerSizes, (outer) => {
     for (const { run, ways, accumulators } of runs) reduceRun(e, run, ways, outer, accumulators);
   });
-  return reductions.map(({ op }, i) => {
-    const combine = combiner(op);
-    const parts = runs.map(({ accumulators }) => {
-      const partials = mustAt(accumulators, i).map(({ value }) => value);
-      return foldLanes(e, e.bind(pairs(partials, combine)), combine);
-    });
-    return parts.reduce(combine);
-  });
+  // All reductions of a walk are of one op.
+  const combine = combiner(mustAt(reductions, 0).op);
+  const folded = runs.map(({ accumulators }) =>
+    foldAll(
+      e,
+      accumulators.map(
+        (ofReduction) => () =>
+          pairs(
+            ofReduction.map(({ value }) => value),
+            combine,
+          ),
+      ),
+      combine,
+    ),
+  );
+  return reductions.map((_, i) => folded.map((values) => mustAt(values, i)).reduce(combine));
+}
+
+/**
+ * Combines the lanes of some values. Several wide vectors share the work: two of them become one, whose halves are what
+ * is left of either, until one vector holds all results.
+ */
+function foldAll(w: Writer, values: readonly (() => Expr)[], combine: (a: Expr, b: Expr) => Expr): Expr[] {
+  const count = values.length;
+  const bound: Expr[] = [];
+  const folded: Expr[] = [];
+  for (const value of values) {
+    const v = w.bind(value());
+    bound.push(v);
+    if (v.type.lanes <= 4 || count === 1) folded.push(foldLanes(w, v, combine));
+  }
+  if (folded.length === count) return folded;
+  const { lanes } = mustAt(bound, 0).type;
+  let vectors = bound;
+  // Of each vector, `parts` results have `share` lanes each.
+  let share = lanes as number;
+  while (vectors.length > 1 && share > 1) {
+    const half = share / 2;
+    const place = (l: number, upper: boolean): number => {
+      // Lanes of the result come from the first vector, then from the second; of each share one half.
+      const from = Math.floor(l / (lanes / 2));
+      const at = l % (lanes / 2);
+      return from * lanes + Math.floor(at / half) * share + (at % half) + (upper ? half : 0);
+    };
+    const order = (upper: boolean): number[] => Array.from({ length: lanes }, (_, l) => place(l, upper));
+    const joined: Expr[] = [];
+    for (let i = 0; i < vectors.length; i += 2) {
+      const a = mustAt(vectors, i);
+      const b = vectors[i + 1] ?? a;
+      joined.push(w.bind(combine(k.shuffle(a, b, order(false)), k.shuffle(a, b, order(true)))));
+    }
+    vectors = joined;
+    share = half;
+  }
+  const results: Expr[] = [];
+  for (const vector of vectors) {
+    let v = vector;
+    for (let half = share / 2; half >= 1; half /= 2) {
+      const order = Array.from({ length: lanes }, (_, l) => l ^ half);
+      v = w.bind(combine(v, k.shuffle(v, v, order)));
+    }
+    for (let l = 0; l < lanes; l += share) results.push(k.extract(v, l));
+  }
+  return results.slice(0, count);
 }
 
 /** One run of vectors of the last axis, taken by `ways` accumulators of each reduction in turns. */

@@ -12,6 +12,7 @@ import { mustAt } from "../../../../runtime/lookup.js";
 import { eachLane, lanesFrom, vectorRuns } from "../../emit/coords.js";
 import type { Emitter } from "../../emit/emit.js";
 import { foldLanes } from "../../emit/reductions.js";
+import { transpose } from "../transpose.js";
 import type { TensorRows } from "./operands.js";
 
 /** Rows of a block. */
@@ -206,7 +207,7 @@ export function copyRows(s: Blocks, { rows, columns, first, count }: RowRange, t
  * Copies rows of a tensor to columns of an array. Lanes beyond the tensor's last row, of `total`, repeat it.
  */
 export function transposeRows(
-  { e, lanes }: Blocks,
+  { e, lanes, type }: Blocks,
   { rows, columns, first, count }: RowRange,
   total: number,
   to: ScratchRows,
@@ -217,6 +218,15 @@ export function transposeRows(
       const at = total % lanes === 0 ? k.add(row, k.idx(l)) : k.min(k.add(row, k.idx(l)), k.idx(total - 1));
       return e.bind(k.add(rows.base, k.mul(at, k.idx(rows.row))));
     });
+    // Wide vectors of columns become vectors of rows, a square at a time.
+    if (lanes > 4 && rows.column === 1 && columns % lanes === 0) {
+      return e.loop(k.idx(0), k.idx(columns), lanes, (d) => {
+        const square = starts.map((start) => e.bind(k.load(rows.buffer, k.add(start, d.at), type)));
+        const target = e.bind(k.add(k.mul(d.at, k.idx(to.pitch)), c.at));
+        for (const [l, row] of transpose(e, square).entries())
+          e.push(k.store(to.name, k.add(target, k.idx(l * to.pitch)), row));
+      });
+    }
     e.loop(k.idx(0), k.idx(columns), 1, (d) => {
       const values = starts.map((start) => word(rows.buffer, k.add(start, k.mul(d.at, k.idx(rows.column)))));
       e.push(k.store(to.name, k.add(k.mul(d.at, k.idx(to.pitch)), c.at), k.lanes(values)));
