@@ -12,7 +12,7 @@ import { mustAt } from "../../lookup.js";
 import type { DeviceCode, KernelInfo } from "../../plan.js";
 import { cacheFolder } from "../cache.js";
 import { firstLine, runCommand, type Compiler } from "./compiler.js";
-import { DRIVER } from "./driver.js";
+import { DRIVER } from "../../native/driver.js";
 
 type NativeCode = Extract<DeviceCode, { readonly kind: "c" }>;
 

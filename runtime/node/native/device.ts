@@ -11,7 +11,7 @@ import { copiesOf, type DevicePlan, type HostPool, type PoolName, type TensorRef
 import { recordOf, valueAt } from "../../records.js";
 import { libraryOf } from "./build.js";
 import { findCompiler, type Compiler } from "./compiler.js";
-import { RECORD } from "./driver.js";
+import { RECORD } from "../../native/driver.js";
 
 /** More threads than this do not pay on the models that are trained on a CPU. */
 const MOST_THREADS = 16;
