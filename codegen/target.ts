@@ -39,6 +39,8 @@ export interface ModuleEmitter {
   readonly kind: "module";
   /** Its name on the command line: `typescript`, or the user's own. */
   readonly name: string;
+  /** Kernels that it takes from the plan, by their printers; those of the other targets where it does not say. */
+  readonly devices?: readonly KernelPrinter[];
   /** The files of a plan; `stem` is the page's file name without its ending. */
   emit(stem: string, plan: Plan): Promise<readonly OutputFile[]>;
 }

@@ -3,8 +3,10 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, OutputFile, Target } from "../../codegen/target.js";
+import { DeviceError } from "../../runtime/errors.js";
 import type { Plan } from "../../runtime/plan.js";
-import type { CompileOptions, DeviceName, Stages } from "../compile/compile.js";
+import type { Choices, CompileOptions, DeviceName, Stages } from "../compile/compile.js";
+import { VECTORS } from "../compile/targets.js";
 import type { Graph } from "../graph/node.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
@@ -12,6 +14,7 @@ import { UsageError } from "./outcome.js";
 import { mustStandBeside, stemOf } from "./stems.js";
 import { profileNamed } from "./profiles.js";
 import { mustCompile, pageOf, profiled, report, type SpecOptions } from "./project.js";
+import { engineChoices } from "./tuned.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
 
 const STAGES = [
@@ -35,9 +38,12 @@ interface CompileFlags extends SpecOptions {
   readonly monitors?: boolean;
   readonly verify?: boolean;
   readonly run?: string;
+  readonly entries?: string;
+  readonly lanes?: "4" | "8" | "16";
 }
 
-const BUILT_IN: Readonly<Record<string, DeviceName | "typescript">> = {
+const BUILT_IN: Readonly<Record<string, DeviceName | "typescript" | "c">> = {
+  c: "c",
   native: "native",
   wasm: "wasm",
   wgsl: "webgpu",
@@ -56,8 +62,16 @@ export const compileCommand = (): Command =>
     .addOption(
       new Option(
         "--target <names>",
-        "typescript, wgsl, wasm, javascript, or the path of your own (comma-separated)",
+        "typescript, wgsl, wasm, native, javascript, c (a model as one file of C), or the path of your own " +
+          "(comma-separated)",
       ).default("typescript,wasm,wgsl"),
+    )
+    .option("--entries <names>", "with --target c: what the file can do: train, loss, forward, … (comma-separated)")
+    .addOption(
+      new Option(
+        "--lanes <n>",
+        "with --target c or native: numbers in a vector (default: 4 of c, as the machine has of native)",
+      ).choices(["4", "8", "16"]),
     )
     .option("--monitors", "let the module measure gains and mixes while it trains")
     .option("--verify", "verify what each pass makes: a bug of mhc is told with its pass, entry and node")
@@ -74,7 +88,9 @@ type AskedTarget = DeviceName | "typescript" | Target;
 /** Compiles the page that is asked for, prints the stages of it, and writes its files. */
 async function compilePage(file: string | undefined, flags: CompileFlags): Promise<void> {
   const stages = stagesAsked(flags);
-  const targets = await Promise.all(flags.target.split(",").map((name) => targetNamed(name.trim())));
+  const asked = flags.target.split(",").map((name) => name.trim());
+  const entries = entriesAsked(flags, asked);
+  const targets = await Promise.all(flags.target.split(",").map((name) => targetNamed(name.trim(), flags)));
   const { text, file: page, options: full } = await pageOf(file, { ...flags, profile: undefined });
   const stem = flags.out === undefined ? "" : stemOf(page);
   const { compile } = await import("../compile/compile.js");
@@ -83,6 +99,8 @@ async function compilePage(file: string | undefined, flags: CompileFlags): Promi
     ...full,
     ...machineOf(flags, devices),
     devices,
+    ...(entries ? { entries } : {}),
+    ...(devices.includes("native") ? { choices: { native: await vectorsFor(flags) } } : {}),
     monitors: flags.monitors ?? false,
     verify: flags.verify ?? false,
     ...(flags.without ? { without: flags.without } : {}),
@@ -110,11 +128,39 @@ function stagesAsked({ emit, out, verify }: CompileFlags): readonly Stage[] {
   return names.filter(isStage);
 }
 
+/** What a file of C does when it is not said: all that needs no tools around it. */
+const C_ENTRIES = ["train", "loss", "start", "forward", "outputs"];
+
+/** The entries that are asked for; undefined for all. Throws a UsageError where a typed module would lack some. */
+function entriesAsked({ entries, lanes }: CompileFlags, targets: readonly string[]): readonly string[] | undefined {
+  if (entries !== undefined && targets.some((name) => Object.hasOwn(BUILT_IN, name) && name !== "c"))
+    throw new UsageError("error: --entries goes with --target c, or a target of your own: the others have all entries");
+  if (lanes !== undefined && !targets.some((name) => name === "c" || name === "native"))
+    throw new UsageError("error: --lanes goes with --target c or native");
+  if (entries !== undefined) return entries.split(",").map((name) => name.trim());
+  return targets.every((name) => name === "c") ? C_ENTRIES : undefined;
+}
+
+/** The vectors of kernels for the native device: those asked for, else those of this machine if it has a compiler. */
+async function vectorsFor({ lanes }: CompileFlags): Promise<Choices> {
+  if (lanes !== undefined) return { [VECTORS]: { lanes: Number(lanes), registers: lanes === "16" ? 32 : 16 } };
+  const { openDevice } = await import("../../runtime/index.js");
+  try {
+    const device = await openDevice("native");
+    await device.close();
+    return engineChoices(device);
+  } catch (error) {
+    if (error instanceof DeviceError) return {};
+    throw error;
+  }
+}
+
 /** The devices of some targets; where no target is of a device, those that a module is made for. */
 function devicesOf(targets: readonly AskedTarget[]): readonly (DeviceName | KernelPrinter)[] {
   const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => {
     if (target === "typescript") return [];
-    return typeof target === "string" || target.kind === "kernels" ? [target] : [];
+    if (typeof target === "string" || target.kind === "kernels") return [target];
+    return [...(target.devices ?? [])];
   });
   return devices.length ? devices : ["wasm", "webgpu"];
 }
@@ -177,8 +223,10 @@ async function writeFiles(folder: string, files: readonly OutputFile[], json: bo
 }
 
 /** A built-in target by name, or the default export of the user's module. */
-async function targetNamed(name: string): Promise<AskedTarget> {
+async function targetNamed(name: string, { lanes }: CompileFlags): Promise<AskedTarget> {
   const builtIn = valueAt(BUILT_IN, name);
+  if (builtIn === "c")
+    return (await import("../../codegen/c/model.js")).cModel(lanes ? (Number(lanes) as 4 | 8 | 16) : 4);
   if (builtIn) return builtIn;
   if (!/[./\\]/.test(name))
     throw new UsageError(

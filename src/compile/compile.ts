@@ -65,6 +65,8 @@ export interface CompileOptions extends CheckOptions, TargetOptions {
    * to measure. "all": proved claims too, and what `mhc verify` judges sets by.
    */
   readonly monitors?: Monitors;
+  /** The entries that the plan has, by name (`train`, `forward`, …); all of them when it does not say. */
+  readonly entries?: readonly string[];
   /** Optimizations that are turned off. */
   readonly without?: readonly Optimization[];
   /**
@@ -165,6 +167,7 @@ async function compileModel(
     entries: {
       monitors: options.monitors ?? false,
       attention: !without.includes("attention"),
+      ...(options.entries ? { only: options.entries } : {}),
       ...(shrinks ? { kept: shrinks.kept, shrinking: shrinks.gates } : {}),
     },
     profiles: targets.map(({ profile }) => profile),

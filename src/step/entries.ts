@@ -42,6 +42,8 @@ export interface EntriesOptions {
   readonly shrinking?: Shrinking | null;
   /** The training step alone: what counting its cost needs. */
   readonly stepOnly?: boolean;
+  /** The entries that are kept, by name; all of them when it does not say. */
+  readonly only?: readonly string[];
   /** Whether attention is one op where it is found; it is when this does not say. */
   readonly attention?: boolean;
 }
@@ -72,8 +74,12 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
   const outputs = model.outputs.length && isWhole ? addOutputs(state) : null;
   const lowered = step?.lowered ?? outputs;
   if (!lowered) throw new Error(`model: ${model.name} has nothing to compute`);
-  const { graphs, forwards } = state;
-  return { graphs, forwards, lowered, states: step?.states ?? [], order: step?.order ?? null };
+  const { only } = options;
+  const graphs = only ? state.graphs.filter((graph) => only.includes(graph.name)) : state.graphs;
+  const forwards = new Map([...state.forwards].filter(([name]) => graphs.some((graph) => graph.name === name)));
+  // States belong to the step, and have no room where none is made.
+  const trains = step && (!only || only.includes("train")) ? step : null;
+  return { graphs, forwards, lowered, states: trains?.states ?? [], order: trains?.order ?? null };
 }
 
 /** An entry that reads activations in half precision where the page asks for it. */
