@@ -131,7 +131,7 @@ function needed(state: CPrinting, op: Elementary, lanes: Lanes): string {
     const body = startPrinting(state.functions);
     const result = elementary[op](k.ref("x", type), (part) => bind(body, part));
     const value = printExpr(body, result);
-    const text = [`static inline ${t} ${name}(${t} x) {`, ...body.lines, `  return ${value};`, "}"].join("\n");
+    const text = [`INLINE ${t} ${name}(${t} x) {`, ...body.lines, `  return ${value};`, "}"].join("\n");
     state.functions.set(name, text);
   }
   return name;

@@ -11,34 +11,35 @@ const HEAD = `#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#define INLINE static inline __attribute__((unused))
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define SHUFFLE(mask, a, b, ...) __builtin_shuffle(a, b, (mask){__VA_ARGS__})
 #endif
 
-static inline float bits_f32(uint32_t a) { float b; memcpy(&b, &a, 4); return b; }
-static inline uint32_t bits_u32(float a) { uint32_t b; memcpy(&b, &a, 4); return b; }
-static inline ptrdiff_t min_index(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static inline ptrdiff_t max_index(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+INLINE float bits_f32(uint32_t a) { float b; memcpy(&b, &a, 4); return b; }
+INLINE uint32_t bits_u32(float a) { uint32_t b; memcpy(&b, &a, 4); return b; }
+INLINE ptrdiff_t min_index(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+INLINE ptrdiff_t max_index(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+INLINE uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+INLINE uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 /* Unlike fminf and fmaxf, these keep what is not a number. */
-static inline float min_f32(float a, float b) { return a < b || a != a ? a : b; }
-static inline float max_f32(float a, float b) { return a > b || a != a ? a : b; }
+INLINE float min_f32(float a, float b) { return a < b || a != a ? a : b; }
+INLINE float max_f32(float a, float b) { return a > b || a != a ? a : b; }
 /* The same where the second is known to be a number, which is one instruction. */
-static inline float atmost_f32(float a, float b) { return b < a ? b : a; }
-static inline float atleast_f32(float a, float b) { return b > a ? b : a; }
-static inline float abs_f32(float a) { return __builtin_fabsf(a); }
-static inline float sqrt_f32(float a) { return __builtin_sqrtf(a); }
-static inline float floor_f32(float a) { return __builtin_floorf(a); }`;
+INLINE float atmost_f32(float a, float b) { return b < a ? b : a; }
+INLINE float atleast_f32(float a, float b) { return b > a ? b : a; }
+INLINE float abs_f32(float a) { return __builtin_fabsf(a); }
+INLINE float sqrt_f32(float a) { return __builtin_sqrtf(a); }
+INLINE float floor_f32(float a) { return __builtin_floorf(a); }`;
 
 const repeated = (text: string, lanes: Lanes): string => Array.from({ length: lanes }, () => text).join(", ");
 
 /** A function whose result is computed lane by lane. */
 const eachLane = (name: string, type: Type, parameters: string, value: string): string => {
   const t = typeName(type);
-  return `static inline ${t} ${name}_${t}(${parameters}) { ${t} r; for (int l = 0; l < ${type.lanes}; l++) r[l] = ${value}; return r; }`;
+  return `INLINE ${t} ${name}_${t}(${parameters}) { ${t} r; for (int l = 0; l < ${type.lanes}; l++) r[l] = ${value}; return r; }`;
 };
 
 /** What a vector's lanes are. */
@@ -63,18 +64,18 @@ function vectors(lanes: Lanes): string[] {
     ...types.flatMap((type) => {
       const t = typeName(type);
       return [
-        `static inline ${t} splat_${t}(${ELEMENTS[type.of]} x) { return (${t}){${repeated("x", lanes)}}; }`,
-        `static inline ${t} select_${t}(${mask} m, ${t} a, ${t} b) { return (${t})((m & (${mask})a) | (~m & (${mask})b)); }`,
+        `INLINE ${t} splat_${t}(${ELEMENTS[type.of]} x) { return (${t}){${repeated("x", lanes)}}; }`,
+        `INLINE ${t} select_${t}(${mask} m, ${t} a, ${t} b) { return (${t})((m & (${mask})a) | (~m & (${mask})b)); }`,
       ];
     }),
     ...(["f32", "u32"] as const).map(
       (of) =>
-        `static inline ${typeName({ of, lanes })} load_${typeName({ of, lanes })}(const ${ELEMENTS[of]} *p) ` +
+        `INLINE ${typeName({ of, lanes })} load_${typeName({ of, lanes })}(const ${ELEMENTS[of]} *p) ` +
         `{ return *(const ${typeName({ of, lanes })}_words *)p; }`,
     ),
     ...(["f32", "u32"] as const).map(
       (of) =>
-        `static inline void store_${typeName({ of, lanes })}(${ELEMENTS[of]} *p, ${typeName({ of, lanes })} v) ` +
+        `INLINE void store_${typeName({ of, lanes })}(${ELEMENTS[of]} *p, ${typeName({ of, lanes })} v) ` +
         `{ *(${typeName({ of, lanes })}_words *)p = v; }`,
     ),
     ...(["f32", "u32"] as const).flatMap((of) => {

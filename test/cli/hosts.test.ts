@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { sandbox, rows, SPEC, TEXT } from "../helpers/command.js";
+import { hasCompiler } from "../helpers/devices.js";
 
 const { cwd, mhc } = sandbox();
 
@@ -30,12 +31,19 @@ describe("the command and its host", () => {
       ]);
     for (const { usable, adapter, why } of found)
       expect([usable, adapter === null, why !== null]).toEqual(usable ? [true, false, false] : [false, true, true]);
-    expect(found.map(({ device }) => device).sort()).toEqual(["javascript", "wasm", "webgpu"]);
-    expect(found.filter((row) => row["default"]).map(({ device }) => device)).toEqual(["wasm"]);
+    expect(found.map(({ device }) => device).sort()).toEqual(["javascript", "native", "wasm", "webgpu"]);
+    const byName = new Map(found.map((row) => [row["device"], row]));
+    expect(byName.get("native")!["usable"]).toBe(hasCompiler);
+    expect(found.filter((row) => row["default"]).map(({ device }) => device)).toEqual([
+      hasCompiler ? "native" : "wasm",
+    ]);
   });
 
   it("devices of hosts that refuse", async () => {
-    const jitless = await mhc(["devices"], { NODE_OPTIONS: "--jitless" });
+    const jitless = await mhc(["devices"], { NODE_OPTIONS: "--jitless", CC: "/nowhere/cc" });
+    expect(jitless.out).toMatch(
+      /^  native      not here: no C compiler works here \(\/nowhere\/cc: .+\) \(let CC name GCC or Clang, or let /m,
+    );
     expect(jitless.out).toMatch(
       /^  wasm        not here: this host has no WebAssembly \(start Node without --jitless, or let /m,
     );

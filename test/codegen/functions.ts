@@ -2,7 +2,27 @@
  * The elementary functions, the ranges they are tested on and the errors allowed there; shared by the suites of all
  * targets.
  */
-import type { UnaryOp } from "../../src/kernel/ir.js";
+import * as k from "../../src/kernel/build.js";
+import type { Expr, Kernel, Lanes, UnaryOp } from "../../src/kernel/ir.js";
+
+/**
+ * Kernels that read `count` numbers of the pool `work` and write a function of each to `out`: one kernel for each
+ * number of lanes.
+ */
+export const kernelsOf = (f: (x: Expr) => Expr, widths: readonly Lanes[], count: number): readonly Kernel[] =>
+  widths.map((lanes) => {
+    const at = k.mul(k.ref("group", k.INDEX), k.idx(lanes));
+    return {
+      name: `of_${lanes}`,
+      groups: count / lanes,
+      workgroup: 1,
+      buffers: [
+        { name: "x", pool: "work", access: "read" },
+        { name: "y", pool: "out", access: "write" },
+      ],
+      body: [k.store("y", at, f(k.load("x", at, { of: "f32", lanes })))],
+    };
+  });
 
 /** erf by the trapezoidal rule on its integral, which shares nothing with the code under test; error below 1e-10. */
 export function erf64(x: number): number {

@@ -1,19 +1,19 @@
 /**
- * The same kernels on the JavaScript and the WebAssembly target, against each other and against what they should give.
+ * The same kernels on the JavaScript, the WebAssembly and the C target, against each other and against what they should
+ * give.
  */
 import { describe, expect, it } from "vitest";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import * as k from "../../src/kernel/build.js";
-import type { Kernel } from "../../src/kernel/ir.js";
+import type { Kernel, Lanes } from "../../src/kernel/ir.js";
 import { parseKernel } from "../../src/kernel/parse.js";
 import * as kernels from "../kernel/kernels.js";
-import { makePools, runJavaScript, runWasm, type Kernels, type Pools } from "./run.js";
+import { makePools, runJavaScript, vectorTargets, type VectorTarget } from "./run.js";
 
-const targets: readonly [string, (list: readonly Kernel[], pools: Pools) => Promise<{ run: Kernels; pools: Pools }>][] =
-  [
-    ["javascript", async (list, pools) => ({ run: await runJavaScript(list, pools), pools })],
-    ["wasm", runWasm],
-  ];
+const targets: readonly (readonly [string, VectorTarget["load"]])[] = [
+  ["javascript", async (list, pools) => ({ run: await runJavaScript(list, pools), pools })],
+  ...vectorTargets.map(({ name, load }) => [name, load] as const),
+];
 
 const noise = (i: number): number => Math.sin(i * 12.9898) * 5;
 
@@ -173,26 +173,32 @@ describe.each(targets)("%s", (name, load) => {
   });
 });
 
-describe("wasm, four lanes", () => {
+describe.each(
+  vectorTargets.flatMap(({ name, widths, load }) =>
+    widths.filter((lanes) => lanes !== 1).map((lanes) => [name, lanes, load] as const),
+  ),
+)("%s, %i lanes", (_, lanes, load) => {
   it("loads unaligned, compares, selects, extracts and stores", async () => {
-    const pools = makePools(128);
-    for (let i = 0; i < 40; i++) pools.work[i] = noise(i);
-    const { run, pools: after } = await runWasm([kernels.vector(8)], pools);
+    const pools = makePools(256);
+    for (let i = 0; i < 160; i++) pools.work[i] = noise(i);
+    const { run, pools: after } = await load([kernels.vector(8, lanes)], pools);
     run[0]!([0, 3], 0, 8);
-    for (let i = 0; i < 32; i++) {
+    for (let i = 0; i < 8 * lanes; i++) {
       const x = pools.work[i + 1]!;
-      expect(after.out[3 + i]).toBe(x > 0 ? Math.fround(x * x) : i % 4);
+      expect(after.out[3 + i]).toBe(x > 0 ? Math.fround(x * x) : i % lanes);
     }
+    expect(after.out[3 + 8 * lanes]).toBe(0);
   });
 
   it("words and masks agree with one lane", async () => {
-    const at = k.mul(k.ref("group", k.INDEX), k.idx(4));
-    const body = (lanes: 1 | 4, base: typeof at): Kernel["body"] => {
-      const word = (value: number) => k.splat(k.u32(value), lanes);
-      const one = (value: boolean) => k.splat(k.bool(value), lanes);
-      const [a, b] = [k.load("x", base, { of: "u32", lanes }), k.load("y", base, { of: "u32", lanes })];
+    const group = k.ref("group", k.INDEX);
+    const body = (width: Lanes): Kernel["body"] => {
+      const base = k.mul(group, k.idx(width));
+      const word = (value: number) => k.splat(k.u32(value), width);
+      const one = (value: boolean) => k.splat(k.bool(value), width);
+      const [a, b] = [k.load("x", base, { of: "u32", lanes: width }), k.load("y", base, { of: "u32", lanes: width })];
       const below = k.lt(a, b);
-      const to = { of: "u32", lanes } as const;
+      const to = { of: "u32", lanes: width } as const;
       return [
         k.add(a, b),
         k.sub(a, b),
@@ -211,9 +217,9 @@ describe("wasm, four lanes", () => {
         k.cast(k.and(below, one(true)), to),
         k.cast(k.or(k.not(below), one(false)), to),
         k.select(below, a, b),
-        k.bitcast(k.cast(a, { of: "f32", lanes }), "u32"),
-        k.cast(k.cast(k.shr(a, word(4)), { of: "f32", lanes }), to),
-        k.bitcast(k.cast(below, { of: "f32", lanes }), "u32"),
+        k.bitcast(k.cast(a, { of: "f32", lanes: width }), "u32"),
+        k.cast(k.cast(k.shr(a, word(4)), { of: "f32", lanes: width }), to),
+        k.bitcast(k.cast(below, { of: "f32", lanes: width }), "u32"),
       ].map((value, i) => k.store("result", k.add(base, k.idx(64 * i)), value));
     };
     const buffers: Kernel["buffers"] = [
@@ -221,43 +227,73 @@ describe("wasm, four lanes", () => {
       { name: "y", pool: "ints", access: "read" },
       { name: "result", pool: "ints", access: "write" },
     ];
-    const wide: Kernel = { name: "wide", groups: 16, workgroup: 1, buffers, body: body(4, at) };
-    const narrow: Kernel = { ...wide, name: "narrow", groups: 64, body: body(1, k.ref("group", k.INDEX)) };
+    const wide: Kernel = { name: "wide", groups: 64 / lanes, workgroup: 1, buffers, body: body(lanes) };
+    const narrow: Kernel = { ...wide, name: "narrow", groups: 64, body: body(1) };
     const pools = makePools(4096);
     for (let i = 0; i < 64; i++) {
       const [a, b] = threefry2x32([1, 2], [i, 3]);
       pools.ints[i] = a;
       pools.ints[64 + i] = i % 5 === 0 ? a : b;
     }
-    const { run, pools: after } = await runWasm([wide, narrow], pools);
-    run[0]!([0, 64, 128], 0, 16);
+    const { run, pools: after } = await load([wide, narrow], pools);
+    run[0]!([0, 64, 128], 0, 64 / lanes);
     run[1]!([0, 64, 2048], 0, 64);
     expect(after.ints.slice(128, 128 + 20 * 64)).toEqual(after.ints.slice(2048, 2048 + 20 * 64));
     expect(new Set(after.ints.slice(128, 128 + 20 * 64)).size).toBeGreaterThan(600);
   });
 
-  it("bools of four lanes pack and unpack", async () => {
-    const bits = k.lanes([k.bool(true), k.bool(false), k.lt(k.ref("group", k.INDEX), k.idx(1)), k.bool(true)]);
+  it("bools of all lanes pack and unpack", async () => {
+    const group = k.ref("group", k.INDEX);
+    const ONES = [true, false, null, true];
+    const bits = k.lanes(
+      Array.from({ length: lanes }, (__, i) => {
+        const bit = ONES[i % 4];
+        return typeof bit === "boolean" ? k.bool(bit) : k.lt(group, k.idx(1));
+      }),
+    );
+    const at = (i: number) => k.add(k.mul(group, k.idx(2 * lanes)), k.idx(i));
     const kernel: Kernel = {
       name: "bools",
       groups: 2,
       workgroup: 1,
       buffers: [{ name: "result", pool: "out", access: "write" }],
       body: [
-        k.store(
-          "result",
-          k.mul(k.ref("group", k.INDEX), k.idx(8)),
-          k.select(bits, k.splat(k.f32(1), 4), k.splat(k.f32(2), 4)),
-        ),
-        k.store(
-          "result",
-          k.add(k.mul(k.ref("group", k.INDEX), k.idx(8)), k.idx(4)),
-          k.select(k.extract(bits, 2), k.f32(1), k.f32(2)),
+        k.store("result", at(0), k.select(bits, k.splat(k.f32(1), lanes), k.splat(k.f32(2), lanes))),
+        ...Array.from({ length: lanes }, (__, i) =>
+          k.store("result", at(lanes + i), k.select(k.extract(bits, i), k.f32(1), k.f32(2))),
         ),
       ],
     };
-    const { run, pools } = await runWasm([kernel], makePools(64));
+    const { run, pools } = await load([kernel], makePools(64));
     run[0]!([0], 0, 2);
-    expect([...pools.out.subarray(0, 5), ...pools.out.subarray(8, 13)]).toEqual([1, 2, 1, 1, 1, 1, 2, 2, 1, 2]);
+    const expected = [0, 1].flatMap((own) => {
+      const row = Array.from({ length: lanes }, (__, i) => ((ONES[i % 4] ?? own < 1) ? 1 : 2));
+      return [...row, ...row];
+    });
+    expect(Array.from(pools.out.subarray(0, 4 * lanes))).toEqual(expected);
+  });
+
+  it("lanes of two vectors are chosen in any order", async () => {
+    const [a, b] = [k.load("x", k.idx(0), { of: "f32", lanes }), k.load("x", k.idx(lanes), { of: "f32", lanes })];
+    const orders = [
+      Array.from({ length: lanes }, (__, i) => 2 * lanes - 1 - i),
+      Array.from({ length: lanes }, (__, i) => (i % 2) * lanes + (i >> 1)),
+      Array.from({ length: lanes }, (__, i) => (5 * i + 3) % (2 * lanes)),
+    ];
+    const kernel: Kernel = {
+      name: "shuffles",
+      groups: 1,
+      workgroup: 1,
+      buffers: [
+        { name: "x", pool: "work", access: "read" },
+        { name: "result", pool: "out", access: "write" },
+      ],
+      body: orders.map((order, i) => k.store("result", k.idx(lanes * i), k.shuffle(a, b, order))),
+    };
+    const pools = makePools(64);
+    for (let i = 0; i < 2 * lanes; i++) pools.work[i] = i;
+    const { run, pools: after } = await load([kernel], pools);
+    run[0]!([0, 0], 0, 1);
+    expect(Array.from(after.out.subarray(0, 3 * lanes))).toEqual(orders.flat());
   });
 });

@@ -15,12 +15,13 @@ import { typescript } from "../../codegen/typescript/emitter.js";
 import { format } from "../../grammar/format.js";
 import { keywords } from "../../grammar/lexer.js";
 import { parse } from "../../grammar/parse.js";
-import type { DeviceName } from "../../runtime/device.js";
+import { deviceNames } from "../../runtime/device.js";
 import * as runtime from "../../runtime/index.js";
 import type { Model } from "../../runtime/interface.js";
 import type { Plan } from "../../runtime/plan.js";
 import { check } from "../../src/compile/compile.js";
 import { printModel } from "../../src/model/print.js";
+import { cpuDevices, everyDevice } from "../helpers/devices.js";
 import { planOf } from "../helpers/specs.js";
 import { objectWords, strings, typescriptWords, words } from "./words.js";
 
@@ -31,7 +32,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const folder = mkdtempSync(join(tmpdir(), "mhc-names-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const DEVICES: readonly DeviceName[] = ["wasm", "webgpu", "javascript"];
+const DEVICES = deviceNames;
 /**
  * A name as the language has them: letters and digits of ASCII. Letters of other scripts are refused, so that no
  * two names look alike.
@@ -167,10 +168,10 @@ describe("words of targets and of objects, as the name of", () => {
       ]);
     const { A } = evaluated(await emitted(`place-${place.replaceAll(" ", "-")}`, plan));
     for (const device of place === "input"
-      ? DEVICES
+      ? everyDevice
       : place === "parameter"
-        ? (["wasm", "javascript"] as const)
-        : (["javascript"] as const)) {
+        ? cpuDevices
+        : ["javascript" as const]) {
       const model = await A!.create({ device });
       await used(model, plan);
       await model.close();

@@ -1,12 +1,18 @@
 /**
- * Runs kernels straight from a printer's code, without the runtime: the JavaScript functions on plain arrays, the
- * WebAssembly kernels on a memory that holds the pools one after the other.
+ * Runs kernels straight from a printer's code, without the runtime: the JavaScript functions and those in C on plain
+ * arrays, the WebAssembly kernels on a memory that holds the pools one after the other.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { c } from "../../codegen/c/printer.js";
 import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
+import { findCompiler, runCommand } from "../../runtime/node/native/compiler.js";
 import type { HostPool } from "../../runtime/plan.js";
-import type { Kernel } from "../../src/kernel/ir.js";
+import type { Kernel, Lanes } from "../../src/kernel/ir.js";
 import { verifyKernel } from "../../src/kernel/verify.js";
+import { isThere } from "../helpers/devices.js";
 
 export interface Pools {
   readonly state: Float32Array;
@@ -24,6 +30,7 @@ export const makePools = (words: number): Pools => ({
   ints: new Uint32Array(words),
 });
 
+/** Kernels that were loaded, each a function of offsets in its buffers' pools and of the groups to run. */
 export type Kernels = readonly ((offsets: readonly number[], begin: number, end: number) => void)[];
 
 function verified(kernels: readonly Kernel[]): void {
@@ -93,6 +100,60 @@ export async function runWasm(
     },
   };
 }
+
+type Native = (buffers: BigUint64Array, scratch: Uint8Array, begin: number, end: number) => void;
+
+/** The same with the file that `mhc compile --target native` writes, compiled as a user would. */
+export async function runNative(
+  kernels: readonly Kernel[],
+  pools: Pools,
+): Promise<{ readonly run: Kernels; readonly pools: Pools }> {
+  verified(kernels);
+  const code = await c.print(kernels);
+  if (code.kind !== "c") throw new Error(code.kind);
+  const [file] = c.files("kernels", code);
+  const { command, flags } = await findCompiler();
+  const folder = mkdtempSync(join(tmpdir(), "mhc-kernels-"));
+  try {
+    const path = join(folder, "kernels.so");
+    const { code: ended, stderr } = await runCommand(
+      [...command, ...flags, "-fvisibility=default", "-Wno-psabi", "-shared", "-x", "c", "-o", path, "-", "-lm"],
+      file!.content as string,
+    );
+    if (ended !== 0) throw new Error(stderr);
+    const { default: koffi } = await import("koffi");
+    const library = koffi.load(path);
+    // Memory that lies at a multiple of 64 bytes, as the kernels want it.
+    const memory = new Uint8Array(code.scratchBytes + 4096);
+    const scratch = memory.subarray(Number(-koffi.address(memory) & 63n));
+    const run = kernels.map(({ buffers }, i) => {
+      const kernel = library.func(`void k${i}(void *buffers, void *scratch, intptr_t begin, intptr_t end)`) as Native;
+      return (offsets: readonly number[], begin: number, end: number): void => {
+        const addresses = buffers.map(
+          ({ pool }, slot) => koffi.address(pools[pool as HostPool]) + BigInt(4 * offsets[slot]!),
+        );
+        kernel(BigUint64Array.from(addresses), scratch, begin, end);
+      };
+    });
+    return { run, pools };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** A target whose kernels have vectors. */
+export interface VectorTarget {
+  readonly name: "native" | "wasm";
+  /** Lanes of the vectors that it prints, and 1 for none. */
+  readonly widths: readonly Lanes[];
+  readonly load: typeof runWasm;
+}
+
+/** Those of them that can be run here. */
+export const vectorTargets: readonly VectorTarget[] = [
+  { name: "wasm", widths: [1, 4], load: runWasm } as const,
+  { name: "native", widths: [1, 4, 8, 16], load: runNative } as const,
+].filter(({ name }) => isThere(name));
 
 /** Distance in units of the last place of f32; infinite for one NaN. */
 export function ulps(a: number, b: number): number {

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { namesOf, pairsSource, parsePairs } from "../../runtime/pairs.js";
+import { cpuDevices } from "../helpers/devices.js";
 import { loaded, readSpec } from "../helpers/specs.js";
 import { compareSteps } from "../helpers/steps.js";
 
@@ -97,7 +98,7 @@ describe("specs/poincare.mhc", () => {
     .replace(/batch = \d+, steps = \d+/, "batch = 5, steps = 10")
     .replace(/optimizer = .*/, "optimizer = rsgd(rate = 2)");
 
-  it.each(["wasm", "javascript"] as const)("trains on %s as its graph says", async (device) => {
+  it.each(cpuDevices)("trains on %s as its graph says", async (device) => {
     const { losses, parameters } = await compareSteps(page, text, facts, device, 2);
     expect(losses).toBeLessThan(1e-5);
     expect(parameters).toBeLessThan(1e-4);

@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";
+import { hasCompiler, isThere } from "../helpers/devices.js";
 import { ADAMW, connections, facts, smallPage, text } from "../helpers/small.js";
 import type { SpecOptions } from "../helpers/specs.js";
 import { compareSteps } from "../helpers/steps.js";
@@ -12,13 +13,8 @@ import { compareSteps } from "../helpers/steps.js";
 const spec = (connection: (typeof connections)[number], optimizer: string, batch = 5): string =>
   smallPage(connection, { optimizer, batch });
 
-const compare = (
-  page: string,
-  device: "wasm" | "javascript" | "webgpu",
-  threads: number,
-  batch = 5,
-  choices: SpecOptions["choices"] = {},
-) => compareSteps(page, text, facts, device, threads, batch, choices);
+const compare = (page: string, device: DeviceName, threads: number, batch = 5, choices: SpecOptions["choices"] = {}) =>
+  compareSteps(page, text, facts, device, threads, batch, choices);
 
 describe.each(connections)("ten steps with %s", (connection) => {
   const underSgd = async (device: DeviceName, threads: number): Promise<void> => {
@@ -34,6 +30,7 @@ describe.each(connections)("ten steps with %s", (connection) => {
   // The connection that has everything on every device; the others apart.
   const tags = connection === "mhc(Mixing)" ? [] : ["slow"];
   it("under SGD on wasm", { tags }, () => underSgd("wasm", 2));
+  it.skipIf(!hasCompiler)("under SGD on native", { tags }, () => underSgd("native", 2));
   it("under SGD on javascript", { tags }, () => underSgd("javascript", 1));
 
   it("under AdamW on wasm", { tags }, async () => {
@@ -44,10 +41,15 @@ describe.each(connections)("ten steps with %s", (connection) => {
 });
 
 // An even width fills slots, so that layers are worked on at once; 24 does not, and every matrix is a batch of its own.
-it.each([
-  ["wasm", 3, 32],
-  ["javascript", 1, 24],
-] as const)("ten steps under Muon on %s", async (device, threads, width) => {
+it.each(
+  (
+    [
+      ["native", 3, 32],
+      ["wasm", 3, 32],
+      ["javascript", 1, 24],
+    ] as const
+  ).filter(([name]) => isThere(name)),
+)("ten steps under Muon on %s", async (device, threads, width) => {
   const page = spec("residual", "muon(rate = cosine(5e-3, 1e-3, warmup = 3), decay = 0.1)")
     .replace("width = 24", `width = ${width}`)
     .replace("heads = 3", "heads = 4");

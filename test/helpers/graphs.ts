@@ -1,14 +1,11 @@
 /** Runs a graph of inputs and outputs on a device: scheduled, printed, loaded, run once. */
-import { loadTarget } from "../../codegen/registry.js";
 import type { Choice } from "../../src/kernel/profile.js";
-import type { Device, DeviceName } from "../../runtime/device.js";
-import { openDevice } from "../../runtime/index.js";
+import type { Device } from "../../runtime/device.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import type { Graph } from "../../src/graph/node.js";
+import { makingFor, openSubject, type Subject } from "./devices.js";
 import { schedule } from "./schedule.js";
-
-const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 
 export type Results = Map<string, Float32Array | Uint32Array>;
 
@@ -24,13 +21,8 @@ export async function loadOn(
   graph: Graph,
   choices: Readonly<Record<string, Choice>> = {},
 ): Promise<Loaded> {
-  const printer = await loadTarget(TARGETS[device.name]);
-  const { kernels, infos, entries, pools, constants } = schedule(
-    [graph],
-    { ...printer.profile, choices },
-    new Map(),
-    0,
-  );
+  const { printer, profile } = makingFor(device);
+  const { kernels, infos, entries, pools, constants } = schedule([graph], { ...profile, choices }, new Map(), 0);
   const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
   const session = await device.load(plan);
   const { inputs, outputs } = entries[graph.name]!;
@@ -62,11 +54,11 @@ export async function runOn(
 
 /** The same on a device opened for it. */
 export async function runGraph(
-  name: DeviceName,
+  subject: Subject,
   graph: Graph,
   values: ReadonlyMap<string, readonly number[]>,
 ): Promise<Results> {
-  const device = await openDevice(name, { threads: 1 });
+  const device = await openSubject(subject, { threads: 1 });
   const results = await runOn(device, graph, values);
   await device.close();
   return results;

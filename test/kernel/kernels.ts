@@ -2,12 +2,11 @@
  * Small kernels that several suites share: each exercises one side of the IR, written with build.ts as skeletons do.
  */
 import * as k from "../../src/kernel/build.js";
-import type { Expr, Kernel } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, Lanes } from "../../src/kernel/ir.js";
 import { random } from "../../src/schedule/emit/random.js";
 
 const group = k.ref("group", k.INDEX);
 const i = k.ref("i", k.INDEX);
-const V: Expr["type"] = { of: "f32", lanes: 4 };
 
 /** out[i] = a * x[i] + y[i], 64 elements a group. */
 export const saxpy = (total: number): Kernel => ({
@@ -58,10 +57,12 @@ export const softmax = (rows: number, width: number): Kernel => {
   };
 };
 
-/** Four lanes: y = x > 0 ? x * x : lane number, and the last group stores single lanes. */
-export const vector = (groups: number): Kernel => {
-  const at = k.mul(group, k.idx(4));
-  const x = k.ref("x", V);
+/** Some lanes: y = x > 0 ? x * x : lane number, and the last group stores single lanes. */
+export const vector = (groups: number, lanes: Exclude<Lanes, 1> = 4): Kernel => {
+  const type = { of: "f32", lanes } as const;
+  const at = k.mul(group, k.idx(lanes));
+  const x = k.ref("x", type);
+  const numbers = Array.from({ length: lanes }, (_, lane) => lane);
   return {
     name: "vector",
     groups,
@@ -71,20 +72,13 @@ export const vector = (groups: number): Kernel => {
       { name: "result", pool: "out", access: "write" },
     ],
     body: [
-      k.letS("x", k.load("input", k.add(at, k.idx(1)), V)),
-      k.letS("positive", k.lt(k.splat(k.f32(0), 4), x)),
-      k.letS(
-        "y",
-        k.select(
-          k.ref("positive", { of: "bool", lanes: 4 }),
-          k.mul(x, x),
-          k.lanes([k.f32(0), k.f32(1), k.f32(2), k.f32(3)]),
-        ),
-      ),
+      k.letS("x", k.load("input", k.add(at, k.idx(1)), type)),
+      k.letS("positive", k.lt(k.splat(k.f32(0), lanes), x)),
+      k.letS("y", k.select(k.ref("positive", { of: "bool", lanes }), k.mul(x, x), k.lanes(numbers.map(k.f32)))),
       k.ifS(
         k.eq(group, k.idx(groups - 1)),
-        ([0, 1, 2, 3] as const).map((l) => k.store("result", k.add(at, k.idx(l)), k.extract(k.ref("y", V), l))),
-        [k.store("result", at, k.ref("y", V))],
+        numbers.map((lane) => k.store("result", k.add(at, k.idx(lane)), k.extract(k.ref("y", type), lane))),
+        [k.store("result", at, k.ref("y", type))],
       ),
     ],
   };

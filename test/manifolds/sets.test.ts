@@ -13,6 +13,7 @@ import { defaultsOf, problemsOf } from "../../src/manifolds/own.js";
 import { sets, type ConstraintSet } from "../../src/manifolds/registry.js";
 import { fixed } from "../../src/manifolds/set.js";
 import { vjp } from "../../src/graph/differentiate.js";
+import { everyDevice } from "../helpers/devices.js";
 import { loadOn } from "../helpers/graphs.js";
 import {
   allowed,
@@ -72,7 +73,7 @@ describe.each(subjects)("$title", (subject) => {
   it.each(lawsOf(subject))("$title", ({ failures }) => expect(failures()).toEqual([]));
 });
 
-describe.each(["wasm", "webgpu"] as const)("on %s", (name) => {
+describe.each(everyDevice.filter((name) => name !== "javascript"))("on %s", (name) => {
   let device: Device;
   beforeAll(async () => {
     device = await openDevice(name, { threads: 1 });

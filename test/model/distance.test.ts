@@ -4,6 +4,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import { check } from "../../src/compile/compile.js";
 import { printModel } from "../../src/model/print.js";
 import { random } from "../helpers/cases.js";
+import { cpuDevices } from "../helpers/devices.js";
 import { distance as apart, loaded } from "../helpers/specs.js";
 
 const page = (space: string, rest = ""): string => `model Apart {
@@ -44,9 +45,7 @@ describe("M.distance[d](u, v)", () => {
     ["euclidean", (x, y) => Math.sqrt(square(x, y))],
   ];
   it.each(
-    cases.flatMap(([space, f]) =>
-      (["wasm", "javascript"] as const).map((device): [string, DeviceName, typeof f] => [space, device, f]),
-    ),
+    cases.flatMap(([space, f]) => cpuDevices.map((device): [string, DeviceName, typeof f] => [space, device, f])),
   )("of %s on %s is between every two points, in the order of the left side", async (space, device, f) => {
     const model = await loaded(page(space), device);
     const { y } = await model.forward(batch);

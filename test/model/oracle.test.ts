@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { vjp } from "../../src/graph/differentiate.js";
-import type { DeviceName } from "../../runtime/device.js";
+import { everyDevice } from "../helpers/devices.js";
 import { runGraph } from "../helpers/graphs.js";
 import { distance, entriesOf, loaded, readFixture, readSpec } from "../helpers/specs.js";
 
@@ -73,7 +73,7 @@ describe("one connection", () => {
       expect(distance(back.get(`gradient:${name}`)!, expected), name).toBeLessThan(1e-9);
   });
 
-  it.each(["javascript", "wasm", "webgpu"] as const)("agrees to 1e-5 on %s", async (device) => {
+  it.each(everyDevice)("agrees to 1e-5 on %s", async (device) => {
     const model = await loaded(spec, device);
     const own = model.parameters();
     for (const [name, values] of parameters) own[name]!.set(values);
@@ -99,7 +99,7 @@ describe("one connection", () => {
   const agrees = async (lanes: number, width: number): Promise<void> => {
     const set = { lanes: `${lanes}`, width: `${width}` };
     const { graphs } = entriesOf(spec, { set });
-    const devices: DeviceName[] = lanes === 3 || lanes === 8 ? ["wasm", "webgpu"] : ["wasm"];
+    const devices = everyDevice.filter((name) => name === "wasm" || (name !== "javascript" && [3, 8].includes(lanes)));
     for (const device of devices) {
       const model = await loaded(spec, device, { set, seed: 5 });
       const input = Float32Array.from({ length: lanes * 5 * width }, (_, i) => Math.sin(3 * i));
@@ -173,7 +173,7 @@ describe.each(["paper", "deepseek"] as const)("Sinkhorn, %s", (convention) => {
     const exact = evaluate(graph, values).outputs;
     expect(distance(exact.get("p")!, wanted.p.data)).toBeLessThan(1e-9);
     expect(distance(exact.get("dz")!, wanted.dz.data)).toBeLessThan(1e-8);
-    for (const device of ["javascript", "wasm", "webgpu"] as const) {
+    for (const device of everyDevice) {
       const found = await runGraph(device, graph, values);
       expect(distance(found.get("p")!, wanted.p.data), device).toBeLessThan(1e-5);
       expect(distance(found.get("dz")!, wanted.dz.data), device).toBeLessThan(1e-5);

@@ -16,6 +16,7 @@ import type { Model, StepMetrics, TrainOptions } from "../../runtime/interface.j
 import { nodeHost } from "../../runtime/node/host.js";
 import { openOn } from "../../runtime/open.js";
 import type { Plan } from "../../runtime/plan.js";
+import { everyDevice, isThere } from "../helpers/devices.js";
 import { planOf } from "../helpers/specs.js";
 
 const text = "the sea was calm, and the whale went down. all hands! ".repeat(4);
@@ -35,9 +36,8 @@ let linePlan: Plan;
 let source: Source;
 let batch: Batch;
 beforeAll(async () => {
-  const devices = ["wasm", "webgpu", "javascript"] as const;
-  plan = await planOf(page, devices, { facts: { corpus: { vocabulary: [...new Set(text)].sort() } } });
-  linePlan = await planOf(line, devices);
+  plan = await planOf(page, everyDevice, { facts: { corpus: { vocabulary: [...new Set(text)].sort() } } });
+  linePlan = await planOf(line, everyDevice);
   source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
   batch = source.batch(2, 99, 7);
 });
@@ -71,6 +71,8 @@ const devices: readonly (readonly [string, () => Promise<Device>])[] = [
   ["wasm without workers", on({ workers: () => [] })],
   ["wasm with one worker", () => openDevice("wasm", { threads: 1 })],
   ["wasm with two workers", () => openDevice("wasm", { threads: 2 })],
+  ["native with one thread", () => openDevice("native", { threads: 1 })],
+  ["native with three threads", () => openDevice("native", { threads: 3 })],
   ["webgpu", () => openDevice("webgpu")],
 ];
 
@@ -80,7 +82,7 @@ const losses = async (steps: AsyncIterable<StepMetrics>): Promise<number[]> => {
   return all;
 };
 
-describe.each(devices)("on %s", (_, open) => {
+describe.each(devices.filter(([name]) => isThere(name)))("on %s", (_, open) => {
   let device: Device;
   let model: Model;
   let start: Uint8Array;

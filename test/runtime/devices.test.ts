@@ -1,13 +1,14 @@
 /** Every device on the hand-made plan: the same results, the same rules, the same errors. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Device, DeviceName, Session } from "../../runtime/device.js";
+import type { Device, Session } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
 import { nodeHost } from "../../runtime/node/host.js";
-import { deviceNames, openDevice } from "../../runtime/index.js";
+import { openDevice } from "../../runtime/index.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import { layOut } from "../../runtime/wasm/layout.js";
 import { hire } from "../../runtime/wasm/hire.js";
 import { poolOf, type WorkerPool } from "../../runtime/wasm/pool.js";
+import { everyDevice, hasCompiler, isThere } from "../helpers/devices.js";
 import { constantC, folded, FOLDS, handMade, refs, SIZE } from "./plans.js";
 
 const x = Array.from({ length: SIZE }, (_, i) => Math.fround(Math.sin(i)));
@@ -35,7 +36,10 @@ async function timerRings(session: Session): Promise<boolean> {
   return bell.rang;
 }
 
-describe.each(deviceNames)("%s", (name: DeviceName) => {
+/** Those that compute in threads. */
+const THREADED = (["native", "wasm"] as const).filter(isThere);
+
+describe.each(everyDevice)("%s", (name) => {
   let device: Device;
   let plan: DevicePlan;
   let session: Session;
@@ -52,7 +56,7 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
   it("says what it is", () => {
     expect(device.name).toBe(name);
     expect(device.adapter).not.toBe("");
-    expect(device.threads).toBe(name === "wasm" ? 2 : 1);
+    expect(device.threads).toBe(THREADED.some((threaded) => threaded === name) ? 2 : 1);
   });
 
   it("writes the constants at load, integers as integers", async () => {
@@ -176,12 +180,12 @@ describe.each(deviceNames)("%s", (name: DeviceName) => {
   });
 });
 
-describe("wasm", () => {
+describe.each(THREADED)("%s", (name) => {
   it("gives the same bits on any number of threads", async () => {
-    const plan = await handMade("wasm");
+    const plan = await handMade(name);
     const results: Float32Array[] = [];
     for (const threads of [1, 2, 3, 5]) {
-      const device = await openDevice("wasm", { threads });
+      const device = await openDevice(name, { threads });
       const session = await device.load(plan);
       session.write(refs.x, Float32Array.from(x));
       session.write(refs.t, Uint32Array.from(t));
@@ -193,6 +197,20 @@ describe("wasm", () => {
     for (let i = 2; i < results.length; i++) expect(results[i]).toEqual(results[i % 2]);
   });
 
+  it.each([0, -1, 1.5, 65])("refuses %d threads", async (threads) => {
+    await expect(openDevice(name, { threads })).rejects.toThrow(DeviceError);
+  });
+
+  it("refuses runs of one session that overlap", async () => {
+    const session = await (await openDevice(name, { threads: 2 })).load(await handMade(name));
+    const first = session.run("fold");
+    await expect(session.run("fold")).rejects.toThrow("overlap");
+    await first;
+    await session.close();
+  });
+});
+
+describe("wasm", () => {
   it("runs in one worker where memory cannot be shared, with the bits of threads", async () => {
     const plan = await handMade("wasm");
     const threaded = await (await openDevice("wasm", { threads: 2 })).load(plan);
@@ -220,18 +238,6 @@ describe("wasm", () => {
       globalThis.SharedArrayBuffer = given;
     }
     await threaded.close();
-  });
-
-  it.each([0, -1, 1.5, 65])("refuses %d threads", async (threads) => {
-    await expect(openDevice("wasm", { threads })).rejects.toThrow(DeviceError);
-  });
-
-  it("refuses runs of one session that overlap", async () => {
-    const session = await (await openDevice("wasm", { threads: 2 })).load(await handMade("wasm"));
-    const first = session.run("fold");
-    await expect(session.run("fold")).rejects.toThrow("overlap");
-    await first;
-    await session.close();
   });
 
   it("lays pools out apart from each other, aligned, behind tables and scratch", async () => {
@@ -331,6 +337,6 @@ describe("webgpu", () => {
 
 it("auto never takes a GPU that is emulated on the CPU", async () => {
   const device = await openDevice("auto", { threads: 1 });
-  expect(device.name).toBe("wasm");
+  expect(device.name).toBe(hasCompiler ? "native" : "wasm");
   await device.close();
 });

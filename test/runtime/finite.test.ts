@@ -7,9 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { textSource, type Batch, type Source } from "../../runtime/data.js";
+import type { DeviceName } from "../../runtime/device.js";
 import { NumericError } from "../../runtime/errors.js";
 import { countNotFinite } from "../../runtime/finite.js";
 import type { Model } from "../../runtime/model.js";
+import { everyDevice } from "../helpers/devices.js";
 import { loaded } from "../helpers/specs.js";
 import { pattern } from "../helpers/pattern.js";
 
@@ -37,7 +39,7 @@ const open: Model[] = [];
 afterEach(async () => {
   for (const model of open.splice(0)) await model.close();
 });
-const modelOf = async (page: string, device: "wasm" | "webgpu" | "javascript", own: object = facts): Promise<Model> => {
+const modelOf = async (page: string, device: DeviceName, own: object = facts): Promise<Model> => {
   const model = await loaded(page, device, { facts: own as typeof facts, threads: 1 });
   open.push(model);
   return model;
@@ -74,7 +76,7 @@ it("what is not finite is told by its bits", () => {
   expect(countNotFinite(new Float32Array(odd.buffer))).toBe(2);
 });
 
-describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
+describe.each(everyDevice)("on %s", (device) => {
   it("a rate of 1e30 ends with the step, what its updates have broken, and the last finite loss", async () => {
     const model = await modelOf(words("sgd(rate = 1e30, momentum = 0.9)"), device);
     const error = await failure(() => train(model, source(model), 8));

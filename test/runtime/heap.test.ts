@@ -2,6 +2,7 @@
 import v8 from "node:v8";
 import vm from "node:vm";
 import { expect, it } from "vitest";
+import { cpuDevices } from "../helpers/devices.js";
 import { loaded } from "../helpers/specs.js";
 
 const STEPS = 2_000;
@@ -27,7 +28,7 @@ const living = (): number => {
   return heapUsed + external;
 };
 
-it.each(["wasm", "javascript"] as const)("on %s", async (device) => {
+it.each(cpuDevices)("on %s", async (device) => {
   const model = await loaded(page, device, {
     facts: { corpus: { vocabulary: [...new Set(text)].sort() } },
     threads: 2,

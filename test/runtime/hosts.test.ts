@@ -19,7 +19,12 @@ import { workerText } from "../../specs/worker-text.mjs";
 import { planOf } from "../helpers/specs.js";
 import { handMade, refs, SIZE } from "./plans.js";
 
-const host = (less: Partial<Host>): Host => ({ ...nodeHost, ...less });
+/** Node where less is allowed, and where there is no C compiler unless it is given back. */
+const host = (less: Partial<Host>): Host => ({
+  ...nodeHost,
+  native: () => Promise.reject(new DeviceError("there is no C compiler in this test", "install one")),
+  ...less,
+});
 const thread = nodeHost.workers()[0]!;
 
 /** A worker that says nothing until it is closed, if then. */
@@ -342,10 +347,13 @@ describe("auto", () => {
       await expect(opening).rejects.toThrow(DeviceError);
       await expect(opening).rejects.toMatchObject({
         message:
-          "no device can be used here: wasm: this host has no WebAssembly; " +
+          "no device can be used here: native: there is no C compiler in this test; " +
+          "wasm: this host has no WebAssembly; " +
           "javascript: this host forbids code that is made of text: Refused to evaluate a string as JavaScript; " +
           "webgpu: this browser has no WebGPU",
-        fix: "start Node without --jitless; or start Node without --disallow-code-generation-from-strings",
+        fix:
+          "install one; or start Node without --jitless; " +
+          "or start Node without --disallow-code-generation-from-strings",
       });
     } finally {
       vi.unstubAllGlobals();

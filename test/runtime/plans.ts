@@ -4,7 +4,7 @@
  * that differ from dispatch to dispatch, several copies of a kernel in one dispatch, a chain of dispatches that is
  * wrong if one begins before the last has ended).
  */
-import { loadTarget } from "../../codegen/registry.js";
+import { printers } from "../../codegen/registry.js";
 import type { DeviceName } from "../../runtime/device.js";
 import type { DevicePlan, Entry, HostPool, PoolName, TensorRef } from "../../runtime/plan.js";
 import * as k from "../../src/kernel/build.js";
@@ -12,7 +12,6 @@ import type { Kernel } from "../../src/kernel/ir.js";
 
 export const SIZE = 192;
 
-const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const group = k.ref("group", k.INDEX);
 const f = (buffer: string): ReturnType<typeof k.load> => k.load(buffer, group, k.F32);
 
@@ -159,7 +158,7 @@ export async function handMade(device: DeviceName): Promise<DevicePlan> {
       cluster: 0,
       buffers: buffers.map(({ pool, access }) => ({ pool, access })),
     })),
-    code: await (await loadTarget(TARGETS[device])).print(list),
+    code: await printers[device].print(list),
     entries,
     pools: { state: 512, work: 512, ints: 576, out: 832, half: 0 },
     constants: [

@@ -4,13 +4,13 @@
  * agree to a share of the largest entry.
  */
 import { describe, expect, it } from "vitest";
-import { openDevice } from "../../runtime/index.js";
 import { threefry2x32 } from "../../runtime/threefry.js";
 import { type Builder } from "../../src/graph/builder.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { allCases, build, random } from "../helpers/cases.js";
+import { everyDevice, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. f32 has 6e-8; sums of n terms lose up to n of that, transcendentals a few. */
@@ -104,14 +104,15 @@ function extra(b: Builder, x: (shape: readonly number[]) => Node): Record<string
   return out;
 }
 
-describe.each([
+describe.each<readonly [Subject, number]>([
   ["javascript", 1],
   ["wasm", 1],
   ["wasm", 3],
   ["webgpu", 1],
-] as const)("on %s with %i thread(s)", (name, threads) => {
+  ...nativeWidths.map((width) => [width, 3] as const),
+])("on %s with %i thread(s)", (subject, threads) => {
   it("every op agrees with the evaluator", async () => {
-    const device = await openDevice(name, { threads });
+    const device = await openSubject(subject, { threads });
     const b = createBuilder();
     const values = new Map<string, number[]>();
     const outputs = new Map<string, Node>();
@@ -177,8 +178,8 @@ describe("Threefry-2x32-20", () => {
     for (const [key, counter, result] of VECTORS) expect(threefry2x32(key, counter)).toEqual([...result]);
   });
 
-  it.each(["javascript", "wasm", "webgpu"] as const)("gives them bit for bit on %s", async (name) => {
-    const device = await openDevice(name, { threads: 1 });
+  it.each(everyDevice)("gives them bit for bit on %s", async (name) => {
+    const device = await openSubject(name, { threads: 1 });
     const b = createBuilder();
     const n = VECTORS.length;
     const inputs = ["k0", "k1", "c0", "c1"].map((key) => b.input(key, [n], "u32")) as [Node, Node, Node, Node];

@@ -4,13 +4,13 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { openDevice } from "../../runtime/index.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { layOut, rangeOfUses } from "../../src/schedule/memory/lifetimes.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { reshapeStrides, rowMajor } from "../../src/schedule/fusion/views.js";
+import { cpuSubjects, deviceOf, openSubject } from "../helpers/devices.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Each number picks an op and its operands among what is there: any list of numbers is a graph. */
@@ -103,10 +103,10 @@ function build(
 }
 
 describe("random graphs", () => {
-  it.each(["wasm", "javascript"] as const)(
+  it.each(cpuSubjects)(
     "are what the evaluator says, on %s",
     async (name) => {
-      const device = await openDevice(name, { threads: 2 });
+      const device = await openSubject(name, { threads: 2 });
       await fc.assert(
         fc.asyncProperty(
           fc.array(fc.nat(2 ** 20), { minLength: 1, maxLength: 14 }),
@@ -129,7 +129,8 @@ describe("random graphs", () => {
             }
           },
         ),
-        { numRuns: 60 },
+        // Every graph has kernels of its own, and a C compiler takes a while for them.
+        { numRuns: deviceOf(name) === "native" ? 12 : 60 },
       );
       await device.close();
     },

@@ -20,6 +20,7 @@ import { entriesOf, readSpec } from "../helpers/specs.js";
 const vocabulary = Array.from({ length: 65 }, (_, i) => String.fromCodePoint(40 + i));
 
 const devices = [
+  ["native", regionCpu],
   ["wasm", regionCpu],
   ["wgsl", regionGpu],
 ] as const;

@@ -5,7 +5,6 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
 import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
 import { type Builder } from "../../src/graph/builder.js";
@@ -13,12 +12,12 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
+import { everyDevice, makingFor } from "../helpers/devices.js";
 import { schedule } from "../helpers/schedule.js";
 
 const N = 6;
 const STEPS = 3;
 const NAMES = ["a", "b", "c"] as const;
-const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const start = (name: string): Float32Array =>
   Float32Array.from({ length: N * N }, (_, i) => Math.sin(3 * i + name.charCodeAt(0)));
 
@@ -57,10 +56,10 @@ const error = (got: ArrayLike<number>, want: ArrayLike<number>): number =>
 
 async function check(device: Device, graph: Graph): Promise<void> {
   const layout = layOutInOrder(NAMES.map(() => N * N));
-  const printer = await loadTarget(TARGETS[device.name]);
+  const { printer, profile } = makingFor(device);
   const { kernels, infos, entries, pools, constants } = schedule(
     [graph],
-    printer.profile,
+    profile,
     new Map(NAMES.map((name, i) => [name, layout.offsets[i]!])),
     layout.words,
   );
@@ -85,7 +84,7 @@ async function check(device: Device, graph: Graph): Promise<void> {
   await session.close();
 }
 
-describe.each(["javascript", "wasm", "webgpu"] as const)("on %s", (name) => {
+describe.each(everyDevice)("on %s", (name) => {
   it("a leaf that changes is read as it was, by other leaves and by the host", async () => {
     const device = await openDevice(name, { threads: 2 });
     const b = createBuilder();

@@ -5,9 +5,10 @@
  */
 import { describe, expect, it } from "vitest";
 import { optimizationNames } from "../../src/compile/optimizations.js";
+import { everyDevice } from "../helpers/devices.js";
 import { differenceWithout, SMALL, type SmallPage } from "../helpers/without.js";
 
-describe.each(["wasm", "javascript", "webgpu"] as const)("on %s", (device) => {
+describe.each(everyDevice)("on %s", (device) => {
   describe.each(Object.keys(SMALL) as SmallPage[])("%s", (page) => {
     it.each(optimizationNames)(
       "without %s",

@@ -3,8 +3,9 @@
  * on every device. The other parameters of the step are AdamW's, as in `optimizer.test.ts`.
  */
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
+import type { Device } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
+import type { DeviceCode } from "../../runtime/plan.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
@@ -18,6 +19,7 @@ import type { TrainedParameter } from "../../src/step/packs.js";
 import { lossScale } from "../../src/step/scaling.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import type { Scheduled } from "../../src/schedule/plan.js";
+import { makingFor, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
 import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
@@ -192,7 +194,7 @@ it.each([
 
 interface Laid {
   readonly scheduled: Scheduled;
-  readonly code: Awaited<ReturnType<Awaited<ReturnType<typeof loadTarget>>["print"]>>;
+  readonly code: DeviceCode;
   readonly ref: (name: string) => {
     readonly pool: "state";
     readonly offset: number;
@@ -203,18 +205,15 @@ interface Laid {
   readonly changing: readonly Kernel[];
 }
 
-async function lay(
-  { graph, states, order }: ReturnType<typeof build>,
-  device: "wasm" | "javascript" | "webgpu",
-): Promise<Laid> {
+async function lay({ graph, states, order }: ReturnType<typeof build>, device: Device): Promise<Laid> {
   const shapes = new Map<string, readonly number[]>([
     ...names.map((name) => [name, parameters[name]!.shape] as const),
     ...states.map(({ name, shape }) => [name, shape] as const),
   ]);
   const { offsets, words } = slotsOf(order.map((name) => shapes.get(name)!));
   const at = new Map(order.map((name, i) => [name, offsets[i]!]));
-  const printer = await loadTarget(device === "webgpu" ? "wgsl" : device);
-  const scheduled = schedule([graph], printer.profile, at, words);
+  const { printer, profile } = makingFor(device);
+  const scheduled = schedule([graph], profile, at, words);
   const run = scheduled.entries["update"]!.dispatches.map(({ kernel }) => scheduled.kernels[kernel]!);
   return {
     scheduled,
@@ -224,24 +223,25 @@ async function lay(
   };
 }
 
-it.each([
+it.each<readonly [Subject, number]>([
   ["wasm", 1],
   ["wasm", 3],
   ["javascript", 1],
   ["webgpu", 1],
-] as const)("on %s with %i threads agrees to 1e-5, and changes the state in place", async (name, threads) => {
+  ...nativeWidths.map((width) => [width, 3] as const),
+])("on %s with %i threads agrees to 1e-5, and changes the state in place", async (name, threads) => {
   const own = spec(true);
   const update = build(own, 0.5);
+  const device = await openSubject(name, { threads });
   const {
     scheduled: { infos, entries, pools, constants },
     code,
     ref,
     changing,
-  } = await lay(update, name);
+  } = await lay(update, device);
   // AdamW's vector, the momenta and the matrices: one kernel each, and no copies.
   expect(changing.length).toBe(3);
   expect(changing.map((kernel) => kernel.name)).not.toContain("copy");
-  const device = await openDevice(name, { threads });
   const session = await device.load({ kernels: infos, code, entries, pools, constants });
   for (const [leaf, value] of initial(update)) session.write(ref(leaf), Float32Array.from(value));
   const { inputs } = entries["update"]!;
@@ -263,14 +263,14 @@ it("a step whose gradients are not finite changes nothing, in f64 and on wasm", 
     rate: { kind: "linear", from: 0.2, to: 0.2, warmup: 0, steps: 9 },
   };
   const update = build(own, 0.5, true);
+  const device = await openDevice("wasm", { threads: 2 });
   const {
     scheduled: { infos, entries, pools, constants },
     code,
     ref,
     changing,
-  } = await lay(update, "wasm");
+  } = await lay(update, device);
   expect(changing.filter(({ name }) => name === "copy")).toEqual([]);
-  const device = await openDevice("wasm", { threads: 2 });
   const session = await device.load({ kernels: infos, code, entries, pools, constants });
   const values = initial(update);
   for (const [leaf, value] of values) session.write(ref(leaf), Float32Array.from(value));

@@ -3,15 +3,15 @@
  * gradients.
  */
 import { describe, expect, it } from "vitest";
+import { openDevice } from "../../runtime/index.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { scheduled, type Schedule } from "../../src/graph/schedules.js";
 import { applyOptimizer, type OptimizerSpec } from "../../src/step/optimizer.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
+import { everyDevice, makingFor } from "../helpers/devices.js";
 import { schedule } from "../helpers/schedule.js";
-import { loadTarget } from "../../codegen/registry.js";
-import { openDevice } from "../../runtime/index.js";
 import { distance } from "../helpers/specs.js";
 
 const N = 37;
@@ -119,7 +119,7 @@ describe.each<[string, OptimizerSpec, number | null]>([
     for (const name of names) expect(distance(values.get(name)!, expected[name])).toBeLessThan(1e-12);
   });
 
-  const memories = (["wasm", "javascript", "webgpu"] as const).flatMap(
+  const memories = everyDevice.flatMap(
     (device) =>
       [
         [device, "the update's order"],
@@ -135,9 +135,9 @@ describe.each<[string, OptimizerSpec, number | null]>([
     const listed = memory === "another order" ? [...own.keys()].toReversed() : order;
     const layout = layOutInOrder(listed.map((name) => own.get(name)!.reduce((size, n) => size * n, 1)));
     const places = new Map(listed.map((name, i) => [name, layout.offsets[i]!]));
-    const target = { wasm: "wasm", javascript: "javascript", webgpu: "wgsl" } as const;
-    const printer = await loadTarget(target[device]);
-    const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, places, layout.words);
+    const opened = await openDevice(device, { threads: 2 });
+    const { printer, profile } = makingFor(opened);
+    const { kernels, infos, entries, pools, constants } = schedule([graph], profile, places, layout.words);
     // In its own order the update is one kernel in place; the gradients are inputs here, copied into their pack.
     const run = entries["update"]!.dispatches.map(({ kernel }) => kernels[kernel]!);
     if (memory === "the update's order")
@@ -147,7 +147,6 @@ describe.each<[string, OptimizerSpec, number | null]>([
             name !== "copy" && buffers.some(({ pool, access }) => pool === "state" && access !== "read"),
         ).length,
       ).toBe(1);
-    const opened = await openDevice(device, { threads: 2 });
     const session = await opened.load({
       kernels: infos,
       code: await printer.print(kernels),

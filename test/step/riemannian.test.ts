@@ -1,10 +1,9 @@
 /**
- * Riemannian optimizers on spheres against the formulas written out by hand, in f64 over ten steps, and on three
- * devices.
+ * Riemannian optimizers on spheres against the formulas written out by hand, in f64 over ten steps, and on every
+ * device.
  */
 import { describe, expect, it } from "vitest";
 import { openDevice } from "../../runtime/index.js";
-import { loadTarget } from "../../codegen/registry.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
@@ -13,6 +12,7 @@ import { fixed } from "../../src/manifolds/set.js";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { applyOptimizer, type OptimizerSpec } from "../../src/step/optimizer.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
+import { everyDevice, makingFor } from "../helpers/devices.js";
 import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
@@ -131,7 +131,7 @@ describe.each([
     expect(distance(values.get("w")!, byHand(spec))).toBeLessThan(1e-12);
   });
 
-  it.each(["wasm", "javascript", "webgpu"] as const)("agrees on %s", async (name) => {
+  it.each(everyDevice)("agrees on %s", async (name) => {
     const { graph, states, order } = build(spec);
     const shapes = new Map<string, readonly number[]>([
       ["w", [ROWS, COLUMNS]],
@@ -140,9 +140,9 @@ describe.each([
     ]);
     const layout = layOutInOrder(order.map((own) => shapes.get(own)!.reduce((size, n) => size * n, 1)));
     const places = new Map(order.map((own, i) => [own, layout.offsets[i]!]));
-    const printer = await loadTarget(({ wasm: "wasm", javascript: "javascript", webgpu: "wgsl" } as const)[name]);
-    const { kernels, infos, entries, pools, constants } = schedule([graph], printer.profile, places, layout.words);
     const device = await openDevice(name, { threads: 2 });
+    const { printer, profile } = makingFor(device);
+    const { kernels, infos, entries, pools, constants } = schedule([graph], profile, places, layout.words);
     const session = await device.load({
       kernels: infos,
       code: await printer.print(kernels),

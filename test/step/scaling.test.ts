@@ -5,7 +5,6 @@
  */
 import { sizeOf } from "../../src/graph/record.js";
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../codegen/registry.js";
 import { openDevice } from "../../runtime/index.js";
 import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
@@ -13,6 +12,7 @@ import type { Graph, Node } from "../../src/graph/node.js";
 import { slotsOf } from "../../src/graph/packing.js";
 import { applyOptimizer, type OptimizerSpec, type ParameterUpdate } from "../../src/step/optimizer.js";
 import { lossScale } from "../../src/step/scaling.js";
+import { everyDevice, makingFor } from "../helpers/devices.js";
 import { schedule } from "../helpers/schedule.js";
 import { distance } from "../helpers/specs.js";
 
@@ -140,69 +140,61 @@ describe.each<[string, OptimizerSpec, number | null]>([
     for (const [name, value] of alone(spec, clip)) expect(distance(values.get(name)!, value), name).toBeLessThan(1e-12);
   });
 
-  it.each(["wasm", "javascript", "webgpu"] as const)(
-    "on %s does the same, in one kernel over all parameters",
-    async (device) => {
-      const update = build(spec, clip, true);
-      const all = [
-        ...names.map((name) => ({ name: name as string, shape: shapes[name] as readonly number[] })),
-        ...update.states,
-      ];
-      const slots = slotsOf(update.order.map((name) => all.find((one) => one.name === name)!.shape));
-      const places = new Map(update.order.map((name, i) => [name, slots.offsets[i]!]));
-      const printer = await loadTarget(device === "webgpu" ? "wgsl" : device);
-      const { kernels, infos, entries, pools, constants } = schedule(
-        [update.graph],
-        printer.profile,
-        places,
-        slots.words,
+  it.each(everyDevice)("on %s does the same, in one kernel over all parameters", async (device) => {
+    const update = build(spec, clip, true);
+    const all = [
+      ...names.map((name) => ({ name: name as string, shape: shapes[name] as readonly number[] })),
+      ...update.states,
+    ];
+    const slots = slotsOf(update.order.map((name) => all.find((one) => one.name === name)!.shape));
+    const places = new Map(update.order.map((name, i) => [name, slots.offsets[i]!]));
+    const opened = await openDevice(device, { threads: 2 });
+    const { printer, profile } = makingFor(opened);
+    const { kernels, infos, entries, pools, constants } = schedule([update.graph], profile, places, slots.words);
+    const { dispatches, inputs } = entries["update"]!;
+    const large = dispatches
+      .map(({ kernel }, i) => ({ kernel: kernels[kernel]!, i }))
+      .filter(
+        ({ kernel, i }) =>
+          kernel.name !== "copy" &&
+          kernel.buffers.some(
+            ({ pool, access }, slot) =>
+              pool === "state" && access !== "read" && dispatches[i]!.offsets[slot]! < places.get("scale:loss")!,
+          ),
       );
-      const { dispatches, inputs } = entries["update"]!;
-      const large = dispatches
-        .map(({ kernel }, i) => ({ kernel: kernels[kernel]!, i }))
-        .filter(
-          ({ kernel, i }) =>
-            kernel.name !== "copy" &&
-            kernel.buffers.some(
-              ({ pool, access }, slot) =>
-                pool === "state" && access !== "read" && dispatches[i]!.offsets[slot]! < places.get("scale:loss")!,
-            ),
-        );
-      expect(large.length).toBe(1);
-      const opened = await openDevice(device, { threads: 2 });
-      const session = await opened.load({
-        kernels: infos,
-        code: await printer.print(kernels),
-        entries,
-        pools,
-        constants,
-      });
-      const at = (name: string) =>
-        ({
-          pool: "state",
-          offset: places.get(name)!,
-          shape: all.find((one) => one.name === name)!.shape,
-          dtype: "f32",
-        }) as const;
-      for (const [name, value] of initial(update)) session.write(at(name), Float32Array.from(value));
-      let made = 0;
-      let scale = START;
-      for (const [step, kind] of steps.entries()) {
-        session.write(inputs["step"]!, Uint32Array.of(step));
-        for (const name of names) session.write(inputs[`g.${name}`]!, Float32Array.from(seen(name, made, kind, scale)));
-        await session.run("update");
-        if (kind === "good") made++;
-        else scale /= 2;
-      }
-      expect([(await session.read(at("scale:loss")))[0], (await session.read(at("scale:skipped steps")))[0]]).toEqual([
-        START / 2 ** bad,
-        bad,
-      ]);
-      for (const [name, value] of alone(spec, clip))
-        expect(distance(await session.read(at(name)), value), name).toBeLessThan(1e-6);
-      await opened.close();
-    },
-  );
+    expect(large.length).toBe(1);
+    const session = await opened.load({
+      kernels: infos,
+      code: await printer.print(kernels),
+      entries,
+      pools,
+      constants,
+    });
+    const at = (name: string) =>
+      ({
+        pool: "state",
+        offset: places.get(name)!,
+        shape: all.find((one) => one.name === name)!.shape,
+        dtype: "f32",
+      }) as const;
+    for (const [name, value] of initial(update)) session.write(at(name), Float32Array.from(value));
+    let made = 0;
+    let scale = START;
+    for (const [step, kind] of steps.entries()) {
+      session.write(inputs["step"]!, Uint32Array.of(step));
+      for (const name of names) session.write(inputs[`g.${name}`]!, Float32Array.from(seen(name, made, kind, scale)));
+      await session.run("update");
+      if (kind === "good") made++;
+      else scale /= 2;
+    }
+    expect([(await session.read(at("scale:loss")))[0], (await session.read(at("scale:skipped steps")))[0]]).toEqual([
+      START / 2 ** bad,
+      bad,
+    ]);
+    for (const [name, value] of alone(spec, clip))
+      expect(distance(await session.read(at(name)), value), name).toBeLessThan(1e-6);
+    await opened.close();
+  });
 });
 
 it("the scale doubles after two thousand good steps in a row, up to 2^24", () => {

@@ -9,6 +9,7 @@ import { load, openDevice } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { verify, type Finding } from "../../src/tools/verify.js";
 import { probesOf } from "../../src/tools/gains.js";
+import { cpuDevices } from "../helpers/devices.js";
 import { facts, text } from "../helpers/small.js";
 import { planOf } from "../helpers/specs.js";
 import type * as mixing from "../../src/model/mixing.js";
@@ -107,33 +108,31 @@ describe("ten times the stream, by a definition, four layers deep", () => {
   });
 });
 
-describe.each<DeviceName>(["wasm", "javascript"])(
-  "mixes that depend on the token beside ones that do not, on %s",
-  (name) => {
-    const changes = "x through mlp(hidden = 4) via mhc(Turn)\n    x through attention(2) via still(Static)";
+describe.each(cpuDevices)("mixes that depend on the token beside ones that do not, on %s", (name) => {
+  const changes = "x through mlp(hidden = 4) via mhc(Turn)\n    x through attention(2) via still(Static)";
 
-    it("train, are watched, and are measured alike", async () => {
-      const own = page(changes, "gain(x) <= 4.1", still, 2);
-      const plan = await planOf(own, [name], { facts, monitors: "all" });
-      const model = await load(plan, { device: name, threads: 1 });
-      for await (const { step, loss, monitors } of model.train(sourceOf(plan), { steps: 4, monitor: 2 })) {
-        expect(Number.isFinite(loss)).toBe(true);
-        if (step % 2 === 0)
-          for (const of of ["forward", "backward"]) expect(monitors![`gain:x:${of}`]).toBeGreaterThanOrEqual(0.99);
-      }
-      await model.close();
-      const device = await openDevice(name, { threads: 1 });
-      const findings = await verify(plan, device, { source: sourceOf(plan), runs: 12 });
-      await device.close();
-      const gain = findings.filter(({ property }) => property.startsWith("gain"));
-      expect(gain.map(({ ok, promised }) => [ok, promised])).toEqual([
-        [true, "proved"],
-        [true, "proved"],
-      ]);
-      for (const { worst } of gain) expect(worst).toBeGreaterThan(0.99);
-    });
-  },
-);
+  // A C compiler takes a while for all entries of the page.
+  it("train, are watched, and are measured alike", { tags: name === "native" ? "slow" : [] }, async () => {
+    const own = page(changes, "gain(x) <= 4.1", still, 2);
+    const plan = await planOf(own, [name], { facts, monitors: "all" });
+    const model = await load(plan, { device: name, threads: 1 });
+    for await (const { step, loss, monitors } of model.train(sourceOf(plan), { steps: 4, monitor: 2 })) {
+      expect(Number.isFinite(loss)).toBe(true);
+      if (step % 2 === 0)
+        for (const of of ["forward", "backward"]) expect(monitors![`gain:x:${of}`]).toBeGreaterThanOrEqual(0.99);
+    }
+    await model.close();
+    const device = await openDevice(name, { threads: 1 });
+    const findings = await verify(plan, device, { source: sourceOf(plan), runs: 12 });
+    await device.close();
+    const gain = findings.filter(({ property }) => property.startsWith("gain"));
+    expect(gain.map(({ ok, promised }) => [ok, promised])).toEqual([
+      [true, "proved"],
+      [true, "proved"],
+    ]);
+    for (const { worst } of gain) expect(worst).toBeGreaterThan(0.99);
+  });
+});
 
 it(
   "every lane in every composite is tried, in as few runs as the batch allows; of the deepest models some " +

@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sphere } from "../../src/manifolds/sphere.js";
 import { verify, type Finding, type VerifyOptions } from "../../src/tools/verify.js";
+import { everyDevice } from "../helpers/devices.js";
 import { facts, text } from "../helpers/small.js";
 import { compilePlan, readSpec, type SpecOptions } from "../helpers/specs.js";
 
@@ -142,7 +143,7 @@ describe("a page that keeps what it promises", () => {
     expect(found(findings, "training", "Mixing").worst).toBeLessThan(1e-3);
   });
 
-  it.each<DeviceName>(["javascript", "wasm", "webgpu"])(
+  it.each(everyDevice)(
     "sets of parameters with inputs in place of data, at what has no square in f32, on %s",
     async (name) => {
       // Making the kernels of low_rank takes an emulated GPU ten times as long as the rest.

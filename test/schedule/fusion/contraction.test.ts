@@ -5,11 +5,11 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { openDevice } from "../../../runtime/index.js";
 import { type Builder } from "../../../src/graph/builder.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
+import { nativeWidths, openSubject, type Subject } from "../../helpers/devices.js";
 import { runOn } from "../../helpers/graphs.js";
 
 type Role = "batch" | "rows" | "columns" | "summed";
@@ -94,14 +94,15 @@ function build(
   return { value: b.mul(squashed, b.broadcast(input(product.shape.slice(0, 1)), product.shape, [0])), magnitude };
 }
 
-it.each([
+it.each<readonly [Subject, number]>([
   ["javascript", 600],
   ["wasm", 600],
   ["webgpu", 120],
-] as const)(
+  ...nativeWidths.map((width) => [width, 120] as const),
+])(
   "random contractions agree on %s",
   async (name, count) => {
-    const device = await openDevice(name, { threads: 2 });
+    const device = await openSubject(name, { threads: 2 });
     const items = fc.sample(contraction, { numRuns: count, seed: 7 });
     const wrong: string[] = [];
     for (let from = 0; from < items.length; from += 60) {

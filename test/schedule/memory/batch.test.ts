@@ -11,6 +11,7 @@ import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
 import { sizeOf } from "../../../src/graph/record.js";
 import { legalize } from "../../../src/schedule/fusion/legalize.js";
+import { everyDevice } from "../../helpers/devices.js";
 import { schedule } from "../../helpers/schedule.js";
 import { runOn } from "../../helpers/graphs.js";
 
@@ -80,9 +81,9 @@ describe("a plan", () => {
   });
 });
 
-describe.each(["wasm", "webgpu", "javascript"] as const)("%s", (name) => {
+describe.each(everyDevice)("%s", (name) => {
   let device: Device;
-  beforeAll(async () => void (device = await openDevice(name, name === "wasm" ? { threads: 2 } : {})));
+  beforeAll(async () => void (device = await openDevice(name, { threads: 2 })));
   afterAll(() => device.close());
 
   it.each([

@@ -6,8 +6,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../../codegen/registry.js";
-import type { Device, Session } from "../../../runtime/device.js";
+import { printers } from "../../../codegen/registry.js";
+import { deviceNames, type Device, type Session } from "../../../runtime/device.js";
 import { openDevice } from "../../../runtime/index.js";
 import type { DevicePlan } from "../../../runtime/plan.js";
 import { type Builder } from "../../../src/graph/builder.js";
@@ -20,10 +20,10 @@ import { legalize } from "../../../src/schedule/fusion/legalize.js";
 import { layOut, rangeOfUses } from "../../../src/schedule/memory/lifetimes.js";
 import { paddingOf } from "../../../src/schedule/memory/packs.js";
 import type { Scheduled } from "../../../src/schedule/plan.js";
+import { everyDevice, makingFor } from "../../helpers/devices.js";
 import { schedule } from "../../helpers/schedule.js";
 
 const STEPS = 3;
-const TARGETS = { native: "native", wasm: "wasm", webgpu: "wgsl", javascript: "javascript" } as const;
 const SHAPES: readonly Shape[] = [[], [3], [64], [5, 13], [8, 8], [2, 64], [130], [7, 7]];
 
 interface World {
@@ -53,8 +53,8 @@ function scheduled(
 
 async function check(device: Device, graph: Graph, world: World): Promise<void> {
   const { shapes } = world;
-  const printer = await loadTarget(TARGETS[device.name]);
-  const { result, layout, words } = scheduled(graph, world, printer.profile);
+  const { printer, profile } = makingFor(device);
+  const { result, layout, words } = scheduled(graph, world, profile);
   const { kernels, infos, entries, pools, constants } = result;
   const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
   const session = await device.load(plan);
@@ -204,7 +204,7 @@ const worlds = fc.array(fc.nat(SHAPES.length - 1), { minLength: 1, maxLength: 6 
   );
 });
 
-describe.each(["javascript", "wasm", "webgpu"] as const)("on %s", (name) => {
+describe.each(everyDevice)("on %s", (name) => {
   const areRight = async (numRuns: number): Promise<void> => {
     const device = await openDevice(name, { threads: 2 });
     const step = fc.tuple(fc.nat(11), fc.nat(40), fc.nat(40));
@@ -249,21 +249,18 @@ describe("a step over a pack of leaves", () => {
     };
   }
 
-  it.each(["wasm", "wgsl", "javascript"] as const)(
-    "is the gradients, the cleared padding, the norm, and one kernel in place for %s",
-    async (target) => {
-      const { profile } = await loadTarget(target);
-      const { result } = scheduled(descent(createBuilder()), world, profile);
-      const { dispatches } = result.entries["packs"]!;
-      const run = dispatches.map(({ kernel }) => result.kernels[kernel]!);
-      expect(run.map(({ name }) => name.replace(/_.*/, ""))).toEqual(["map+clear", "map", "row", "map"]);
-      const last = run[run.length - 1]!;
-      expect(last.buffers.filter(({ pool }) => pool === "state").map(({ access }) => access)).toEqual(["read_write"]);
-    },
-  );
+  it.each(deviceNames)("is the gradients, the cleared padding, the norm, and one kernel in place for %s", (name) => {
+    const { profile } = printers[name];
+    const { result } = scheduled(descent(createBuilder()), world, profile);
+    const { dispatches } = result.entries["packs"]!;
+    const run = dispatches.map(({ kernel }) => result.kernels[kernel]!);
+    expect(run.map(({ name }) => name.replace(/_.*/, ""))).toEqual(["map+clear", "map", "row", "map"]);
+    const last = run[run.length - 1]!;
+    expect(last.buffers.filter(({ pool }) => pool === "state").map(({ access }) => access)).toEqual(["read_write"]);
+  });
 
-  it("copies nothing but what has a place elsewhere", async () => {
-    const { profile } = await loadTarget("javascript");
+  it("copies nothing but what has a place elsewhere", () => {
+    const { profile } = printers["javascript"];
     const b = createBuilder();
     const given = b.input("given", [3], "f32");
     const twice = b.exp(b.input("twice", [64], "f32"));

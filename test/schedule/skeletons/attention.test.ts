@@ -4,9 +4,8 @@
  * overflow. And what they are for: a step's memory is linear in the context.
  */
 import { describe, expect, it } from "vitest";
-import { loadTarget } from "../../../codegen/registry.js";
+import { printers } from "../../../codegen/registry.js";
 import type { Choice } from "../../../src/kernel/profile.js";
-import type { DeviceName } from "../../../runtime/device.js";
 import { openDevice } from "../../../runtime/index.js";
 import { type Builder } from "../../../src/graph/builder.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
@@ -18,6 +17,7 @@ import { expand } from "../../../src/passes/expand.js";
 import { families } from "../../../src/schedule/families.js";
 import { schedule } from "../../helpers/schedule.js";
 import { random } from "../../helpers/cases.js";
+import { isThere, nativeWidths, openSubject, type Subject } from "../../helpers/devices.js";
 import { runOn } from "../../helpers/graphs.js";
 import { planOf, readSpec } from "../../helpers/specs.js";
 
@@ -133,13 +133,14 @@ const gpu: readonly [Record<string, Choice>, ...Record<string, Choice>[]] = [
   ...families.gpu["attention"]!.map((member) => ({ attention: member, attention_vjp: member })),
 ];
 
-describe.each([
+describe.each<readonly [Subject, number, typeof cpu]>([
   ["javascript", 1, cpu],
   ["wasm", 2, cpu],
+  ...nativeWidths.map((width) => [width, 2, cpu] as const),
   ["webgpu", 1, gpu],
-] as const)("on %s", (name, threads, [usual, ...members]) => {
+])("on %s", (name, threads, [usual, ...members]) => {
   const isRight = async (choice: Record<string, Choice>): Promise<void> => {
-    const device = await openDevice(name, { threads });
+    const device = await openSubject(name, { threads });
     expect(faults(await runOn(device, graph, values, choice), wanted)).toEqual([]);
     await device.close();
   };
@@ -151,7 +152,7 @@ describe.each([
       { batch: 1, queries: 19, keys: 19, heads: 2, depth: 4, width: 4, causal: true, scale: 1, magnitude: 60 },
       { batch: 1, queries: 7, keys: 30, heads: 1, depth: 4, width: 4, causal: false, scale: -1, magnitude: 60 },
     ]);
-    const device = await openDevice(name, { threads });
+    const device = await openSubject(name, { threads });
     const found = await runOn(
       device,
       large.graph,
@@ -203,29 +204,32 @@ it(
   },
 );
 
-it.each([0, 1])("the same bits whatever the number of threads (split %i)", async (split) => {
-  const results: Float32Array[][] = [];
-  for (const threads of [1, 2, 3]) {
-    const device = await openDevice("wasm", { threads });
-    results.push([
-      ...(
-        await runOn(device, graph, values, {
-          attention: { queries: 8, keys: 16 },
-          attention_vjp: { queries: 16, keys: 8, split },
-        })
-      ).values(),
-    ] as Float32Array[]);
-    await device.close();
-  }
-  expect(results[1]).toEqual(results[0]);
-  expect(results[2]).toEqual(results[0]);
-});
+it.each((["native", "wasm"] as const).filter(isThere).flatMap((name) => [0, 1].map((split) => [name, split] as const)))(
+  "the same bits on %s whatever the number of threads (split %i)",
+  async (name, split) => {
+    const results: Float32Array[][] = [];
+    for (const threads of [1, 2, 3]) {
+      const device = await openDevice(name, { threads });
+      results.push([
+        ...(
+          await runOn(device, graph, values, {
+            attention: { queries: 8, keys: 16 },
+            attention_vjp: { queries: 16, keys: 8, split },
+          })
+        ).values(),
+      ] as Float32Array[]);
+      await device.close();
+    }
+    expect(results[1]).toEqual(results[0]);
+    expect(results[2]).toEqual(results[0]);
+  },
+);
 
 describe("a plan", () => {
-  it.each(["wasm", "webgpu"] as const)(
+  it.each(["native", "wasm", "webgpu"] as const)(
     "runs one kernel forward and one backward, and stores no logs that nothing reads, on %s",
-    async (name) => {
-      const { profile } = await loadTarget(name === "wasm" ? "wasm" : "wgsl");
+    (name) => {
+      const { profile } = printers[name];
       const both = schedule([graphOf([ITEMS[0]!]).graph], profile, new Map(), 0);
       expect(both.infos.map((info) => info.name.replace(/_\d+$/, ""))).toEqual(["attention", "attention_vjp"]);
       expect(both.infos[0]!.buffers.filter(({ access }) => access !== "read").length).toBe(2);
@@ -260,7 +264,7 @@ describe("a plan", () => {
     },
   );
 
-  it.each<DeviceName>(["wasm", "webgpu"])(
+  it.each(["native", "wasm", "webgpu"] as const)(
     "of a training step takes memory linear in the context, on %s",
     async (name) => {
       const facts = { corpus: { vocabulary: ["a", "b", "c"] } };

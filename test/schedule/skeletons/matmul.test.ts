@@ -7,13 +7,13 @@ import { sizeOf } from "../../../src/graph/record.js";
 import v8 from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Choice } from "../../../src/kernel/profile.js";
-import { openDevice } from "../../../runtime/index.js";
 import { hasRelaxedSimd } from "../../../runtime/wasm/device.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
 import { cpuTiles } from "../../../src/schedule/skeletons/matmul/cpu.js";
 import { gpuTiles } from "../../../src/schedule/skeletons/matmul/gpu.js";
+import { lanesOf, nativeWidths, openSubject, type Subject } from "../../helpers/devices.js";
 import { runOn } from "../../helpers/graphs.js";
 
 /** Share of the largest entry. */
@@ -69,12 +69,8 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
 const { graph, values } = graphOf();
 const expected = evaluate(graph, values);
 
-async function agrees(
-  name: "wasm" | "javascript" | "webgpu",
-  options: { readonly relaxed?: boolean },
-  choice: Choice,
-): Promise<void> {
-  const device = await openDevice(name, { threads: 2, ...options });
+async function agrees(name: Subject, options: { readonly relaxed?: boolean }, choice: Choice): Promise<void> {
+  const device = await openSubject(name, { threads: 2, ...options });
   // A software adapter compiles for long: every product there, every second one with the epilogue.
   const some = new Map([...graph.outputs].filter((_, i) => name !== "webgpu" || i % 4 === 0 || i % 4 === 3));
   const found = await runOn(device, { ...graph, outputs: some }, values, { matmul: choice });
@@ -98,6 +94,16 @@ const tiles: readonly Choice[] = [
 describe.each(tiles)("%o", (tile) => {
   it("javascript", () => agrees("javascript", {}, tile));
   it("wasm", () => agrees("wasm", { relaxed: false }, tile));
+});
+
+describe.each(nativeWidths)("%s", (width) => {
+  // A C compiler takes two seconds for all products: here small blocks, as high as the registers hold, and the others
+  // apart.
+  const quick = { rows: 8, columns: 16, height: lanesOf[width] === 16 ? 8 : 6, unroll: 1 };
+  it.each([quick])("%o", (tile) => agrees(width, {}, tile));
+  it.each([...tiles, { rows: 64, columns: 96, height: 8, unroll: 1 }])("%o", { tags: "slow" }, (tile) =>
+    agrees(width, {}, tile),
+  );
 });
 
 describe("relaxed SIMD", () => {

@@ -5,7 +5,6 @@
  */
 import { describe, expect, it } from "vitest";
 import type { Choice } from "../../../src/kernel/profile.js";
-import type { DeviceName } from "../../../runtime/device.js";
 import { load } from "../../../runtime/index.js";
 import type { Plan } from "../../../runtime/plan.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
@@ -16,6 +15,7 @@ import { arrange } from "../../../src/schedule/fusion/regions.js";
 import { rematerialize } from "../../../src/schedule/fusion/rematerialize.js";
 import { regionTeams } from "../../../src/schedule/skeletons/region/gpu.js";
 import { regionTiles } from "../../../src/schedule/skeletons/region/cpu.js";
+import { choicesFor, cpuDevices, cpuSubjects, deviceOf, nativeWidths, type Subject } from "../../helpers/devices.js";
 import { distance, entriesOf, planOf, readSpec, withEntries } from "../../helpers/specs.js";
 
 /** Of every page here. */
@@ -53,8 +53,9 @@ function exactOf(page: string, plan: Plan, seed: number): ReadonlyMap<string, Ar
 }
 
 /** The largest difference of the loss and the gradients of a batch, with regions made as `token` says. */
-async function worst(page: string, device: DeviceName, token: Choice): Promise<number> {
-  const plan = await planOf(page, [device], { facts, choices: { [device]: { token } } });
+async function worst(page: string, subject: Subject, token: Choice): Promise<number> {
+  const device = deviceOf(subject);
+  const plan = await planOf(page, [device], { facts, choices: choicesFor(subject, { token }) });
   expect(plan.devices[device]!.kernels.some(({ name }) => name.startsWith("token"))).toBe(true);
   const model = await load(withEntries(plan, ["gradients"]), { device, threads: 2 });
   const exact = exactOf(page, plan, model.seed);
@@ -72,8 +73,9 @@ async function worst(page: string, device: DeviceName, token: Choice): Promise<n
 }
 
 describe("tiles of 8 tokens", () => {
-  it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile: 8 })).toBeLessThan(2e-5));
-  it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile: 8 })).toBeLessThan(2e-5));
+  it.each(cpuSubjects)("%s", async (subject) => {
+    expect(await worst(spec(4, 24), subject, { tile: 8 })).toBeLessThan(2e-5);
+  });
 });
 
 // An emulated GPU compiles this one in 6 s, and the page of two blocks in 15 to 60.
@@ -82,23 +84,26 @@ it("64 threads a token of one block on webgpu", async () => {
 });
 
 describe.each(regionTiles.filter(({ tile }) => tile !== 8))("tiles of $tile tokens", { tags: "slow" }, ({ tile }) => {
-  it("wasm", async () => expect(await worst(spec(4, 24), "wasm", { tile })).toBeLessThan(2e-5));
-  it("javascript", async () => expect(await worst(spec(4, 24), "javascript", { tile })).toBeLessThan(2e-5));
+  it.each(cpuSubjects)("%s", async (subject) => {
+    expect(await worst(spec(4, 24), subject, { tile })).toBeLessThan(2e-5);
+  });
 });
 
 describe.each(regionTeams)("$threads threads a token", { tags: "slow" }, (team) => {
   it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5));
 });
 
-it.each([
-  [1, 21],
-  [2, 27],
-  [3, 24],
-  [5, 9],
-  [8, 15],
-  [16, 12],
-])("%i lanes of width %i", { tags: "slow" }, async (lanes, width) => {
-  expect(await worst(spec(lanes, width), "wasm", { tile: 8 })).toBeLessThan(5e-5);
+describe.each<Subject>(["wasm", ...nativeWidths])("on %s", (subject) => {
+  it.each([
+    [1, 21],
+    [2, 27],
+    [3, 24],
+    [5, 9],
+    [8, 15],
+    [16, 12],
+  ])("%i lanes of width %i", { tags: "slow" }, async (lanes, width) => {
+    expect(await worst(spec(lanes, width), subject, { tile: 8 })).toBeLessThan(5e-5);
+  });
 });
 
 // Eight lanes and more are on WebAssembly alone: an emulated GPU takes a minute and a half to compile their projection.
@@ -111,7 +116,8 @@ it.each([
 });
 
 it.each(["hc", "identity"])("the connection %s", async (connection) => {
-  expect(await worst(spec(4, 24, connection), "wasm", { tile: 8 })).toBeLessThan(2e-5);
+  for (const device of cpuDevices.filter((name) => name !== "javascript"))
+    expect(await worst(spec(4, 24, connection), device, { tile: 8 }), device).toBeLessThan(2e-5);
 });
 
 describe("a connection at four lanes", () => {

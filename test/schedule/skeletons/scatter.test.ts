@@ -5,12 +5,12 @@
  */
 import { expect, it } from "vitest";
 import { loadTarget } from "../../../codegen/registry.js";
-import type { DeviceName } from "../../../runtime/device.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
 import { schedule } from "../../helpers/schedule.js";
 import { random } from "../../helpers/cases.js";
+import { cpuSubjects } from "../../helpers/devices.js";
 import { runGraph } from "../../helpers/graphs.js";
 
 const ROWS = 9;
@@ -45,7 +45,7 @@ function graphOf(widths: readonly number[] = WIDTHS): { graph: Graph; values: Ma
   return { graph: { name: "tables", outputs: new Map(outputs), updates: new Map() }, values };
 }
 
-it.each<DeviceName>(["wasm", "javascript"])("on %s", async (device) => {
+it.each(cpuSubjects)("on %s", async (device) => {
   const { graph, values } = graphOf();
   const expected = evaluate(graph, values).outputs;
   for (const [name, found] of await runGraph(device, graph, values)) {

@@ -3,10 +3,10 @@
  * multiples of four.
  */
 import { expect, it } from "vitest";
-import type { DeviceName } from "../../../runtime/device.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
+import { everySubject } from "../../helpers/devices.js";
 import { runGraph } from "../../helpers/graphs.js";
 
 // 16 matrices of 2 x 2 fill the 64 words after which the next tensor starts.
@@ -45,7 +45,7 @@ function graphOf(): { graph: Graph; values: Map<string, number[]> } {
   return { graph: { name: "project", outputs: new Map([...made].reverse()), updates: new Map() }, values };
 }
 
-it.each<DeviceName>(["wasm", "javascript", "webgpu"])("on %s", async (device) => {
+it.each(everySubject)("on %s", async (device) => {
   const { graph, values } = graphOf();
   const expected = evaluate(graph, values).outputs;
   const found = await runGraph(device, graph, values);
