@@ -9,7 +9,16 @@ import { eachLane } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import { transpose } from "../transpose.js";
 import { stridesOf } from "./axes.js";
-import { eachStep, eachStepBefore, inPanel, PANEL_B, PANELS_A, type CpuMatmul, type CpuTask } from "./cpu-task.js";
+import {
+  eachStep,
+  eachStepBefore,
+  inPanel,
+  panelAt,
+  PANEL_B,
+  PANELS_A,
+  type CpuMatmul,
+  type CpuTask,
+} from "./cpu-task.js";
 
 /** Columns n0 .. n0 + block of B at one k, straight from memory; columns past the end repeat the last one. */
 export function loadB({ product: { n }, lanes, vectors, block, b }: CpuMatmul, address: Expr, n0: Coord): Expr[] {
@@ -45,6 +54,24 @@ export function packB(kernel: CpuMatmul, task: CpuTask, n0: Coord): void {
   // Rows of B past the end must not be read: the last block is packed word by word.
   if (n.size > block) e.guard(k.le(k.add(n0.at, k.idx(block)), k.idx(n.size)), turned);
   e.guard(k.lt(k.idx(n.size), k.add(n0.at, k.idx(block))), word);
+}
+
+/** Packs all of k for all columns of the task. */
+export function packRowsOfB(kernel: CpuMatmul, task: CpuTask): void {
+  const { bench, product, lanes, vectors, block, b } = kernel;
+  const { emitter: e } = bench;
+  const strides = stridesOf(product.k, "b");
+  eachStep(kernel, task, (kk) => {
+    const row = e.bind(k.add(task.baseB, e.address(kk, strides).at));
+    const to = e.bind(inPanel(kernel, task, kk, block));
+    e.loop(task.firstColumn.at, task.endColumn, block, (n0) => {
+      const panel = e.bind(k.add(panelAt(kernel, task, n0), to));
+      for (let v = 0; v < vectors; v++) {
+        const value = k.load(b, k.add(row, k.add(n0.at, k.idx(v * lanes))), { of: "f32", lanes });
+        e.push(k.store(PANEL_B, k.add(panel, k.idx(v * lanes)), value));
+      }
+    });
+  });
 }
 
 /** B runs along k: vectors along k become vectors of columns, a square of them at a time. */
@@ -87,7 +114,7 @@ function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
 }
 
 /**
- * Packs the task's rows: panel p holds [k][height]. Four panels at a time, so that a cache line of A is read once. Rows
+ * Packs the task's rows: panel p holds [k][height]. Several panels at a time, so that lines of A are read in runs. Rows
  * past the end of the product are left as they are, and never used.
  */
 export function packA(kernel: CpuMatmul, task: CpuTask): void {
@@ -95,7 +122,8 @@ export function packA(kernel: CpuMatmul, task: CpuTask): void {
   const { emitter: e } = bench;
   const { m } = product;
   const { height } = kernel.tile;
-  const atOnce = rows % (4 * height) === 0 && m.size % (4 * height) === 0 ? 4 : 1;
+  const wide = kernel.tile.depth > 0 ? [16, 8, 4] : [4];
+  const atOnce = wide.find((count) => rows % (count * height) === 0 && m.size % (count * height) === 0) ?? 1;
   e.loop(task.firstRow.at, task.wholeRows, atOnce * height, (m0) => packRows(kernel, task, m0.at, atOnce, height));
   if (rest > 0) e.guard(k.eq(task.endRow, k.idx(m.size)), () => packRows(kernel, task, k.idx(m.size - rest), 1, rest));
 }

@@ -10,7 +10,17 @@ import { constant, type Coord } from "../../emit/emit.js";
 import { finish, type LoopPosition } from "../epilogue.js";
 import { stridesOf } from "./axes.js";
 import { loadB } from "./cpu-panels.js";
-import { eachStep, inPanel, PANEL_B, PANELS_A, productAt, PRODUCTS, type CpuMatmul, type CpuTask } from "./cpu-task.js";
+import {
+  eachStep,
+  inPanel,
+  panelAt,
+  PANEL_B,
+  PANELS_A,
+  productAt,
+  PRODUCTS,
+  type CpuMatmul,
+  type CpuTask,
+} from "./cpu-task.js";
 
 /** The place of a block of registers in the result: its first row and column. */
 interface BlockStart {
@@ -111,8 +121,9 @@ function readerOfB(kernel: CpuMatmul, task: CpuTask, n0: Coord): (kk: readonly C
   const { bench, product, lanes, vectors, block } = kernel;
   const { emitter: e } = bench;
   if (kernel.packsB) {
+    const panel = e.bind(panelAt(kernel, task, n0));
     return (kk, step) => {
-      const at = inPanel(kernel, task, kk, block);
+      const at = k.add(panel, inPanel(kernel, task, kk, block));
       return Array.from({ length: vectors }, (_, v) =>
         k.load(PANEL_B, k.add(at, k.idx(step * block + v * lanes)), { of: "f32", lanes }),
       );

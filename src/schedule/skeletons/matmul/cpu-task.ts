@@ -53,6 +53,8 @@ export interface CpuMatmul extends ClusterProduct {
   /** Whether A and B are packed into panels. */
   readonly packsA: boolean;
   readonly packsB: boolean;
+  /** Whether all columns of a task are packed at once, row after row, since rows of B are runs in memory. */
+  readonly packsRows: boolean;
   /** Whether products are stored first, and taken up again for their epilogue: */
   readonly deferred: boolean;
   /** those of the whole task, so that its rows are written in one run, or else those of a block of columns. */
@@ -104,6 +106,10 @@ export function inPanel({ bench, kSizes, cut }: CpuMatmul, task: CpuTask, kk: re
   const at = bench.emitter.address(kk.slice(axis), strides.slice(axis)).at;
   return k.sub(at, k.mul(task.along.from, k.idx(mustAt(strides, axis))));
 }
+
+/** Where the panel of the columns from n0 begins, of those that are packed at once. */
+export const panelAt = ({ packsRows, depth }: CpuMatmul, { firstColumn }: CpuTask, n0: Coord): Expr =>
+  packsRows ? k.mul(k.sub(n0.at, firstColumn.at), k.idx(depth)) : k.idx(0);
 
 /** Loops over the steps along k that the panels of a task hold. */
 export function eachStep({ bench, kSizes, cut }: CpuMatmul, { along }: CpuTask, body: (kk: Coord[]) => void): void {

@@ -20,7 +20,7 @@ import type { Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/clusters.js";
 import { isPlain } from "../epilogue.js";
 import { sizesOf, stridesOf } from "./axes.js";
-import { packA, packB } from "./cpu-panels.js";
+import { packA, packB, packRowsOfB } from "./cpu-panels.js";
 import { clearProducts, finishDeferred, finishTogether, sumBlock } from "./cpu-registers.js";
 import { PANEL_B, PANELS_A, PRODUCTS, type CpuMatmul, type CpuTask, type CpuTile, type DepthCut } from "./cpu-task.js";
 
@@ -111,7 +111,7 @@ export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"co
   const tasks = sizeOf(sizes);
   const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * sizeOf(kSizes)))));
   if (kernel.packsA) e.push(k.arrayS(PANELS_A, "f32", Math.ceil(rows / tile.height) * tile.height * depth));
-  if (kernel.packsB) e.push(k.arrayS(PANEL_B, "f32", depth * block));
+  if (kernel.packsB) e.push(k.arrayS(PANEL_B, "f32", depth * (kernel.packsRows ? columns : block)));
   if (kernel.deferred) e.push(k.arrayS(PRODUCTS, "f32", rows * (kernel.together ? columns : block)));
 
   const from = e.bind(k.mul(group, k.idx(each)));
@@ -192,6 +192,7 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
       (!isContiguous && m.size > 1) ||
       (lanes !== 1 && !isContiguous) ||
       (n.size % block !== 0 && m.size > 1),
+    packsRows: tile.depth > 0 && n.b === 1 && n.size % block === 0 && m.size > FEW,
     deferred: cut !== null || hasLong || together,
     together: cut !== null || together,
     rest: m.size % height,
@@ -242,8 +243,9 @@ function sumTask(kernel: CpuMatmul, task: CpuTask): void {
   const { height } = tile;
   const { firstRow, endRow, firstColumn, endColumn, wholeRows } = task;
   if (kernel.packsA) packA(kernel, task);
+  if (kernel.packsRows) packRowsOfB(kernel, task);
   e.loop(firstColumn.at, endColumn, block, (n0) => {
-    if (kernel.packsB) packB(kernel, task, n0);
+    if (kernel.packsB && !kernel.packsRows) packB(kernel, task, n0);
     if (m.size >= height) e.loop(firstRow.at, wholeRows, height, (m0) => sumBlock(kernel, task, { m0, n0 }, height));
     if (rest > 0) {
       const m0 = m.size === rest ? constant(0) : constant(m.size - rest);

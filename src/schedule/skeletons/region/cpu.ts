@@ -265,12 +265,26 @@ function innerStage(bench: Workbench, cluster: Cluster, wide: boolean, walk: Til
  * common.
  */
 function inTurns(
-  { emitter: e }: Workbench,
+  { emitter: e, profile }: Workbench,
   sizes: readonly number[],
   reductionsAt: (at: readonly Coord[]) => readonly ReductionAt[],
   store: (at: readonly Coord[]) => void,
 ): void {
-  if (sizeOf(sizes) > SPELT_OUT) return e.nest(sizes, store);
+  if (sizeOf(sizes) > SPELT_OUT) {
+    const last = mustAt(sizes, sizes.length - 1);
+    if (profile.lanes <= 4 || last % TOGETHER !== 0) return e.nest(sizes, store);
+    // Wide vectors share the work of folding their lanes.
+    return e.nest(sizes.slice(0, -1), (outer) =>
+      e.loop(k.idx(0), k.idx(last), TOGETHER, (first) => {
+        const turn = Array.from({ length: TOGETHER }, (_, i): Coord[] => [
+          ...outer,
+          i === 0 ? first : e.coord(k.add(first.at, k.idx(i))),
+        ]);
+        e.together(turn.flatMap(reductionsAt));
+        turn.forEach(store);
+      }),
+    );
+  }
   const positions = Array.from({ length: sizeOf(sizes) }, (_, flat) => unflatten(flat, sizes).map(constant));
   for (let from = 0; from < positions.length; from += TOGETHER) {
     const turn = positions.slice(from, from + TOGETHER);
