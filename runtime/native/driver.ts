@@ -6,7 +6,7 @@ import { TEAM } from "./team.js";
 /** Words of a record of the table, of 64 bits: kernel, groups of all copies, of one copy, its arguments, their number. */
 export const RECORD = 5;
 
-/** The text. It wants `mhc_kernels`, a table of the functions of a plan's kernels. */
+/** The text. A run is given the functions of its kernels as `mhc_table` of their library gives them. */
 export const DRIVER = String.raw`#define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +24,6 @@ export const DRIVER = String.raw`#define _POSIX_C_SOURCE 200809L
 ${TEAM}
 
 typedef void kernel(void *const *buffers, char *scratch, ptrdiff_t begin, ptrdiff_t end);
-extern kernel *const mhc_kernels[];
 
 /* The argument is the address of a copy's buffers; those of the next copy stand behind them. */
 typedef struct { int64_t kernel, groups, own, arguments, buffers; } dispatch;
@@ -35,6 +34,7 @@ typedef struct { session *of; int number; char *scratch; } worker;
 struct session {
   team team;
   int started;
+  kernel *const *kernels;
   const dispatch *table;
   int64_t count;
   double *times;
@@ -44,16 +44,16 @@ struct session {
   char *memory;
 };
 
-static void run_groups(const dispatch *d, char *scratch, int64_t begin, int64_t end) {
+static void run_groups(const session *s, const dispatch *d, char *scratch, int64_t begin, int64_t end) {
   const int64_t copy = begin / d->own;
   void *const *arguments = (void *const *)(intptr_t)d->arguments + copy * d->buffers;
-  mhc_kernels[d->kernel](arguments, scratch, (ptrdiff_t)(begin - copy * d->own), (ptrdiff_t)(end - copy * d->own));
+  s->kernels[d->kernel](arguments, scratch, (ptrdiff_t)(begin - copy * d->own), (ptrdiff_t)(end - copy * d->own));
 }
 
 static void run_dispatch(session *s, const worker *w, const dispatch *d) {
   const int threads = s->team.threads;
   if (threads == 1) {
-    for (int64_t at = 0; at < d->groups; at += d->own) run_groups(d, w->scratch, at, at + d->own);
+    for (int64_t at = 0; at < d->groups; at += d->own) run_groups(s, d, w->scratch, at, at + d->own);
     return;
   }
   for (int i = 0; i < threads; i++) {
@@ -61,7 +61,7 @@ static void run_dispatch(session *s, const worker *w, const dispatch *d) {
     for (;;) {
       const int32_t group = team_claim(&s->team, (w->number + i) % threads, (int32_t)d->groups, &end);
       if (group >= end) break;
-      run_groups(d, w->scratch, group, group + 1);
+      run_groups(s, d, w->scratch, group, group + 1);
     }
   }
   team_meet(&s->team);
@@ -137,8 +137,9 @@ EXPORT void *mhc_open(int threads, int64_t scratch) {
 }
 
 /* Runs a table; with times, they are the milliseconds of every dispatch. */
-EXPORT void mhc_run(void *of, const void *table, int64_t count, double *times) {
+EXPORT void mhc_run(void *of, const void *kernels, const void *table, int64_t count, double *times) {
   session *s = of;
+  s->kernels = kernels;
   s->table = table;
   s->count = count;
   s->times = times;

@@ -1,5 +1,5 @@
 /**
- * Makes a library of a plan's kernels: every kernel is a translation unit of its own, as many are compiled side by side
+ * Makes libraries of kernels: every kernel is a translation unit of its own, as many are compiled side by side
  * as the machine has cores, and what was compiled once is found again by the hash of its text, the compiler, its flags
  * and the processor. A file of the cache is whole or not there, since it is renamed when it is whole.
  */
@@ -33,13 +33,22 @@ export interface Library {
   discard(): Promise<void>;
 }
 
-/** The library of a plan's kernels. Throws DeviceError where the compiler refuses, or no folder can be written. */
-export async function libraryOf(
+/** The library that runs dispatches on threads. Throws DeviceError as `kernelLibrary` does. */
+export const driverLibrary = (compiler: Compiler): Promise<Library> =>
+  libraryOf([{ what: "the driver", text: DRIVER, hash: hashOf(compiler, DRIVER) }], compiler);
+
+/**
+ * The library of some of a plan's kernels, whose function `mhc_table` gives their addresses in the order of `which`.
+ * Throws DeviceError where the compiler refuses, or no folder can be written.
+ */
+export const kernelLibrary = (
   code: NativeCode,
   kernels: readonly KernelInfo[],
+  which: readonly number[],
   compiler: Compiler,
-): Promise<Library> {
-  const units = unitsOf(code, kernels, compiler);
+): Promise<Library> => libraryOf(unitsOf(code, kernels, which, compiler), compiler);
+
+async function libraryOf(units: readonly Unit[], compiler: Compiler): Promise<Library> {
   const hash = hashOf(compiler, units.map((unit) => unit.hash).join());
   const folder = await folderFor(compiler);
   const path = join(folder, `${hash}.so`);
@@ -58,12 +67,18 @@ const hashOf = ({ identity }: Compiler, text: string): string =>
   createHash("sha256").update(identity).update(text).digest("hex").slice(0, 32);
 
 /**
- * The driver, and a unit for each kernel. A kernel is named by its text, so that one that plans have in common is
- * compiled once.
+ * A unit for each kernel, and one for their table. A kernel is named by its text, so that one that plans have in common
+ * is compiled once.
  */
-function unitsOf(code: NativeCode, kernels: readonly KernelInfo[], compiler: Compiler): Unit[] {
+function unitsOf(
+  code: NativeCode,
+  kernels: readonly KernelInfo[],
+  which: readonly number[],
+  compiler: Compiler,
+): Unit[] {
   const named = new Map<string, Unit>();
-  const names = code.kernels.map(({ text, functions }, i) => {
+  const names = which.map((i) => {
+    const { text, functions } = mustAt(code.kernels, i);
     const parts = [code.prelude, ...functions.map((name) => code.functions[name] ?? ""), text];
     // The name of a kernel in a plan is the number that it has there.
     const plain = parts.join("\n").replace(new RegExp(String.raw`\bk${i}\b`), "kernel");
@@ -76,11 +91,11 @@ function unitsOf(code: NativeCode, kernels: readonly KernelInfo[], compiler: Com
     "#include <stddef.h>",
     "typedef void kernel(void *const *, char *, ptrdiff_t, ptrdiff_t);",
     ...[...named.keys()].map((name) => `extern kernel ${name};`),
-    `kernel *const mhc_kernels[] = {${names.join(", ")}};`,
+    `static kernel *const kernels[] = {${[...names, "NULL"].join(", ")}};`,
+    '__attribute__((visibility("default"))) const void *mhc_table(void) { return kernels; }',
     "",
   ].join("\n");
-  const own = [DRIVER, table].map((text): Unit => ({ what: "the driver", text, hash: hashOf(compiler, text) }));
-  return [...named.values(), ...own];
+  return [...named.values(), { what: "the table of kernels", text: table, hash: hashOf(compiler, table) }];
 }
 
 /** Runs `make` for every unit, the longest first, as many at once as there are cores. */

@@ -6,10 +6,10 @@
 import { availableParallelism, endianness } from "node:os";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../../device.js";
 import { DeviceError, reasonOf } from "../../errors.js";
-import { mustAt } from "../../lookup.js";
-import { copiesOf, type DevicePlan, type HostPool, type PoolName, type TensorRef } from "../../plan.js";
-import { recordOf, valueAt } from "../../records.js";
-import { libraryOf } from "./build.js";
+import { mustAt, mustGet } from "../../lookup.js";
+import { copiesOf, type DevicePlan, type Entry, type HostPool, type PoolName, type TensorRef } from "../../plan.js";
+import { valueAt } from "../../records.js";
+import { driverLibrary, kernelLibrary, type Library } from "./build.js";
 import { findCompiler, type Compiler } from "./compiler.js";
 import { RECORD } from "../../native/driver.js";
 
@@ -21,13 +21,17 @@ const ALIGN = 4096;
 type Koffi = typeof import("koffi");
 type Pointer = unknown;
 
-/** The functions of a library. */
-interface Functions {
+/** The functions of the driver's library. */
+interface Driver {
   readonly open: (threads: number, scratch: number) => Pointer | null;
-  readonly run: (session: Pointer, table: BigInt64Array, count: number, times: Float64Array | null) => Promise<void>;
+  readonly run: (
+    session: Pointer,
+    kernels: Pointer,
+    table: BigInt64Array,
+    count: number,
+    times: Float64Array | null,
+  ) => Promise<void>;
   readonly close: (session: Pointer) => void;
-  /** Unloads the library. */
-  readonly unload: () => void;
 }
 
 async function koffiOf(): Promise<Koffi> {
@@ -68,58 +72,69 @@ interface Means {
   readonly threads: number;
 }
 
-/** Loads a library. Throws an Error where the system refuses it. */
-function functionsOf(koffi: Koffi, path: string): Functions {
-  const library = koffi.load(path);
-  const run = library.func("void mhc_run(void *session, const void *table, int64_t count, double *times)");
+type LoadedLibrary = ReturnType<Koffi["load"]>;
+
+/**
+ * Loads a library that is made where it is not in the cache. What is there may be damaged: a library that the system
+ * refuses is made once more. Throws DeviceError where it refuses that too.
+ */
+async function loaded(koffi: Koffi, make: () => Promise<Library>): Promise<LoadedLibrary> {
+  const library = await make();
+  try {
+    return koffi.load(library.path);
+  } catch {
+    await library.discard();
+  }
+  try {
+    return koffi.load((await make()).path);
+  } catch (error) {
+    if (error instanceof DeviceError) throw error;
+    throw new DeviceError(`the compiled kernels cannot be loaded: ${reasonOf(error)}`, "let CC name another compiler");
+  }
+}
+
+/** The driver, loaded once in a process: sessions are its own. */
+async function driverOf(koffi: Koffi, compiler: Compiler): Promise<Driver> {
+  const library = await loaded(koffi, () => driverLibrary(compiler));
+  const run = library.func(
+    "void mhc_run(void *session, const void *kernels, const void *table, int64_t count, double *times)",
+  );
   return {
-    open: library.func("void *mhc_open(int threads, int64_t scratch)") as Functions["open"],
-    run: (session, table, count, times) =>
+    open: library.func("void *mhc_open(int threads, int64_t scratch)") as Driver["open"],
+    run: (...given) =>
       new Promise((resolve, reject) => {
-        run.async(session, table, count, times, (error: Error | null) => (error ? reject(error) : resolve()));
+        run.async(...given, (error: Error | null) => (error ? reject(error) : resolve()));
       }),
-    close: library.func("void mhc_close(void *session)") as Functions["close"],
-    unload: () => library.unload(),
+    close: library.func("void mhc_close(void *session)") as Driver["close"],
   };
 }
 
 async function load(plan: DevicePlan, { koffi, compiler, threads }: Means): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "c") throw new DeviceError("this plan has no kernels in C", "compile it with `--target native`");
-  const library = await libraryOf(code, plan.kernels, compiler);
-  let functions: Functions;
-  try {
-    functions = functionsOf(koffi, library.path);
-  } catch {
-    // What was in the cache may be damaged: it is made once more.
-    await library.discard();
-    const again = await libraryOf(code, plan.kernels, compiler);
-    try {
-      functions = functionsOf(koffi, again.path);
-    } catch (error) {
-      throw new DeviceError(
-        `the compiled kernels cannot be loaded: ${reasonOf(error)}`,
-        "let CC name another compiler",
-      );
-    }
-  }
   const pools = poolsOf(plan, koffi);
-  const session = functions.open(threads, code.scratchBytes);
+  const kernels = createKernels(
+    plan,
+    pools,
+    (which) => loaded(koffi, () => kernelLibrary(code, plan.kernels, which, compiler)),
+    (data) => koffi.address(data),
+  );
+  // What will be asked for first is compiled now, so that a compiler that cannot do it is known before a device is
+  // chosen; other entries are compiled when they are first run.
+  const [driver] = await Promise.all([
+    driverOf(koffi, compiler),
+    kernels.tableOf(valueAt(plan.entries, "train") ? "train" : (Object.keys(plan.entries)[0] ?? "")),
+  ]);
+  const session = driver.open(threads, code.scratchBytes);
   if (session === null) {
-    functions.unload();
+    kernels.unload();
     throw new DeviceError(
       `${threads} threads with ${code.scratchBytes} bytes each were refused`,
       "ask for fewer threads (`threads`)",
     );
   }
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
-  return sessionOf(
-    plan,
-    pools,
-    tablesOf(plan, (data) => koffi.address(data), pools),
-    functions,
-    session,
-  );
+  return sessionOf(plan, pools, kernels, driver, session);
 }
 
 type Pools = Readonly<Record<HostPool, Words>>;
@@ -149,63 +164,109 @@ function poolsOf({ pools }: DevicePlan, { address }: Koffi): Pools {
   }
 }
 
-/** The dispatches of an entry as the driver reads them, and the arguments that they point to. */
+/** The dispatches of an entry as the driver reads them, and what they point to. */
 interface Table {
+  /** The addresses of the entry's kernels. */
+  readonly kernels: Pointer;
   readonly records: BigInt64Array;
   readonly count: number;
   /** Read by address, so it must live as long as the table. */
   readonly addresses: BigUint64Array;
 }
 
-/** The tables of all entries. */
-const tablesOf = (plan: DevicePlan, addressOf: (data: Words | BigUint64Array) => bigint, pools: Pools) =>
-  recordOf(
-    Object.entries(plan.entries).map(([name, { dispatches }]): [string, Table] => {
-      const infos = dispatches.map(({ kernel }) => mustAt(plan.kernels, kernel));
-      const words = dispatches.reduce((sum, { offsets }) => sum + offsets.length, 0);
-      // Beyond the small size that an engine may keep beside the object, and move.
-      const addresses = new BigUint64Array(new ArrayBuffer(8 * words + ALIGN), 0, words);
-      const records = new BigInt64Array(new ArrayBuffer(8 * RECORD * dispatches.length + ALIGN));
-      let at = 0;
-      for (const [i, dispatch] of dispatches.entries()) {
-        const { groups, buffers } = mustAt(infos, i);
-        const all = groups * copiesOf(dispatch, mustAt(infos, i));
-        const start = addressOf(addresses) + BigInt(8 * at);
-        records.set([BigInt(dispatch.kernel), BigInt(all), BigInt(groups), start, BigInt(buffers.length)], RECORD * i);
-        for (const [slot, offset] of dispatch.offsets.entries()) {
-          const pool = hostPool(mustAt(buffers, slot % buffers.length).pool);
-          addresses[at++] = addressOf(pools[pool]) + BigInt(4 * offset);
-        }
-      }
-      return [name, { records, count: dispatches.length, addresses }];
-    }),
-  );
+/** The kernels of a session, which are compiled entry by entry. */
+interface SessionKernels {
+  /** The table of an entry. Throws DeviceError where the plan has no such entry, or the compiler refuses. */
+  readonly tableOf: (name: string) => Promise<Table>;
+  readonly unload: () => void;
+}
+
+function createKernels(
+  plan: DevicePlan,
+  pools: Pools,
+  libraryFor: (which: readonly number[]) => Promise<LoadedLibrary>,
+  addressOf: (data: Words | BigUint64Array) => bigint,
+): SessionKernels {
+  const libraries: LoadedLibrary[] = [];
+  const tables = new Map<string, Promise<Table>>();
+  const make = async (name: string): Promise<Table> => {
+    const entry = valueAt(plan.entries, name);
+    if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
+    const which = [...new Set(entry.dispatches.map(({ kernel }) => kernel))];
+    const library = await libraryFor(which);
+    libraries.push(library);
+    const kernels = (library.func("const void *mhc_table(void)") as () => Pointer)();
+    return { kernels, ...recordsOf(plan, entry, which, pools, addressOf) };
+  };
+  return {
+    tableOf(name) {
+      const table = tables.get(name) ?? make(name);
+      tables.set(name, table);
+      // An attempt that failed may succeed later: a disk may have room again.
+      table.catch(() => tables.delete(name));
+      return table;
+    },
+    unload: () => libraries.forEach((library) => library.unload()),
+  };
+}
+
+/** The records of an entry's dispatches, whose kernels are counted in the order of `which`. */
+function recordsOf(
+  plan: DevicePlan,
+  { dispatches }: Entry,
+  which: readonly number[],
+  pools: Pools,
+  addressOf: (data: Words | BigUint64Array) => bigint,
+): Omit<Table, "kernels"> {
+  const words = dispatches.reduce((sum, { offsets }) => sum + offsets.length, 0);
+  // Beyond the small size that an engine may keep beside the object, and move.
+  const addresses = new BigUint64Array(new ArrayBuffer(8 * words + ALIGN), 0, words);
+  const records = new BigInt64Array(new ArrayBuffer(8 * RECORD * dispatches.length + ALIGN));
+  const places = new Map(which.map((kernel, i) => [kernel, i]));
+  let at = 0;
+  for (const [i, dispatch] of dispatches.entries()) {
+    const info = mustAt(plan.kernels, dispatch.kernel);
+    const { groups, buffers } = info;
+    const kernel = BigInt(mustGet(places, dispatch.kernel));
+    const start = addressOf(addresses) + BigInt(8 * at);
+    const all = BigInt(groups * copiesOf(dispatch, info));
+    records.set([kernel, all, BigInt(groups), start, BigInt(buffers.length)], RECORD * i);
+    for (const [slot, offset] of dispatch.offsets.entries()) {
+      const pool = hostPool(mustAt(buffers, slot % buffers.length).pool);
+      addresses[at++] = addressOf(pools[pool]) + BigInt(4 * offset);
+    }
+  }
+  return { records, count: dispatches.length, addresses };
+}
 
 function hostPool(pool: PoolName): HostPool {
   if (pool === "half") throw new Error("bug: a plan for the native device has half precision");
   return pool;
 }
 
-function sessionOf(
-  plan: DevicePlan,
-  pools: Pools,
-  tables: Readonly<Record<string, Table>>,
-  functions: Functions,
-  session: Pointer,
-): Session {
+function sessionOf(plan: DevicePlan, pools: Pools, kernels: SessionKernels, driver: Driver, session: Pointer): Session {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
   let closed: Promise<void> | null = null;
   let running: Promise<void> | null = null;
   let submits = 0;
-  const runTable = async (name: string, times: Float64Array | null): Promise<void> => {
+  const start = async (name: string, timed: boolean): Promise<Float64Array | null> => {
+    const { kernels: functions, records, count } = await kernels.tableOf(name);
+    const times = timed ? new Float64Array(new ArrayBuffer(8 * count + ALIGN), 0, count) : null;
+    await driver.run(session, functions, records, count, times);
+    return times;
+  };
+  const runOne = async (name: string, timed: boolean): Promise<Float64Array | null> => {
     if (closed) throw new DeviceError("the session is closed");
-    const table = valueAt(tables, name);
-    if (!table) throw new DeviceError(`the plan has no entry ${name}`);
+    if (!valueAt(plan.entries, name)) throw new DeviceError(`the plan has no entry ${name}`);
     if (running) throw new DeviceError("two runs of one session overlap", "wait for one run before the next");
     submits++;
-    running = functions.run(session, table.records, table.count, times);
+    const run = start(name, timed);
+    running = run.then(
+      () => undefined,
+      () => undefined,
+    );
     try {
-      await running;
+      return await run;
     } finally {
       running = null;
     }
@@ -216,22 +277,18 @@ function sessionOf(
       return submits;
     },
     async run(name, read = []) {
-      await runTable(name, null);
+      await runOne(name, false);
       return read.map(copyOf);
     },
-    async profile(name) {
-      const times = new Float64Array(valueAt(tables, name)?.count ?? 0);
-      await runTable(name, times);
-      return [...times];
-    },
+    profile: async (name) => [...((await runOne(name, true)) ?? [])],
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
     read: (ref) => Promise.resolve(copyOf(ref)),
     close: () =>
       (closed ??= (async () => {
         // A run that is under way ends first: its threads read what is given back here.
-        await running?.catch(() => undefined);
-        functions.close(session);
-        functions.unload();
+        await running;
+        driver.close(session);
+        kernels.unload();
       })()),
   };
 }
