@@ -4,7 +4,7 @@
  * model memory once and calls its entries. `names.ts` makes names of C of those of the page, `runtime-text.ts` has what
  * does not depend on it, `files.ts` a CMake file and an example.
  */
-import { copiesOf, isOfTheRun, type DevicePlan, type Entry, type Plan, type TensorRef } from "../../runtime/plan.js";
+import { copiesOf, isOfTheRun, type Plan, type TensorRef } from "../../runtime/plan.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { mustValue } from "../../runtime/records.js";
 import { siteHash } from "../../runtime/threefry.js";
@@ -12,6 +12,7 @@ import { sizeOf } from "../../src/graph/record.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
 import type { ModuleEmitter } from "../target.js";
 import { cmakeFile, exampleFile } from "./files.js";
+import type { CModel, EntryFunction } from "./shape.js";
 import { comment, distinct, lines, literal, snakeCase } from "./names.js";
 import { c } from "./printer.js";
 import { INITIALIZE, RUNTIME, THREADS, TYPES } from "./runtime-text.js";
@@ -22,32 +23,6 @@ const POOLS = ["state", "work", "ints", "out"] as const;
 const LINE = 64;
 /** Bytes behind a pool that a vector of its last words may read. */
 const TAIL = 64;
-
-/** An entry as a function of C. */
-export interface EntryFunction {
-  readonly id: string;
-  /** Its name behind the model's: `train`. */
-  readonly name: string;
-  readonly entry: Entry;
-  /** What the caller gives: ids, and names of C. */
-  readonly inputs: readonly { readonly id: string; readonly name: string; readonly at: TensorRef }[];
-  /** What it leaves: ids, and names of C. */
-  readonly outputs: readonly { readonly id: string; readonly name: string; readonly at: TensorRef }[];
-}
-
-/** What all parts of the files are made from. */
-export interface CModel {
-  readonly plan: Plan;
-  readonly device: DevicePlan;
-  /** The name of the type, and what the names of all functions begin with. */
-  readonly name: string;
-  /** The same for macros. */
-  readonly macro: string;
-  readonly stem: string;
-  readonly entries: readonly EntryFunction[];
-  /** Numbers of parameters and of states, in the order in which they are saved. */
-  readonly saved: readonly { readonly offset: number; readonly size: number }[];
-}
 
 /** The c target, with vectors of that many lanes: 4 are what the small processors have, and SSE. */
 export const cModel = (lanes: 4 | 8 | 16 = 4): ModuleEmitter => ({
