@@ -82,6 +82,10 @@ function usedIn(body: readonly Stmt[]): ReadonlySet<string> {
           visitExpr(s.index);
           visitExpr(s.value);
           break;
+        case "prefetch":
+          used.add(s.of);
+          visitExpr(s.index);
+          break;
         case "for":
           visit(s.body);
           visitExpr(s.from);
@@ -138,6 +142,8 @@ function printStmt(state: CPrinting, s: Stmt): void {
       if (type.lanes === 1) return put(state, `${nameOf(s.to)}[${at}] = ${value};`);
       return put(state, `${helperName("store", type)}(${nameOf(s.to)} + ${at}, ${value});`);
     }
+    case "prefetch":
+      return put(state, `__builtin_prefetch(${nameOf(s.of)} + ${expr(s.index)}, ${s.write ? 1 : 0}, 2);`);
     case "for": {
       const i = nameOf(s.name);
       const from = expr(s.from);

@@ -123,6 +123,9 @@ function printStmt(state: JavaScriptPrinting, s: Stmt, indent: string): string[]
       return [`${indent}${rename(s.name)} = ${expr(s.value)};`];
     case "store":
       return [`${indent}${wordAt(state, s.to, s.index)} = ${expr(s.value)};`];
+    case "prefetch":
+      // A hint, which the language has no words for.
+      return [];
     case "for": {
       const i = rename(s.name);
       return [

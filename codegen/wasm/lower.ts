@@ -127,6 +127,9 @@ function lowerStmt(state: WasmLowering, s: Stmt): void {
       state.scratchBytes += Math.ceil((4 * s.size) / 16) * 16;
       break;
     }
+    case "prefetch":
+      // A hint, which the instruction set has no words for.
+      break;
     case "shared":
     case "barrier":
       throw new Error("codegen: the WebAssembly target takes kernels of a CPU");

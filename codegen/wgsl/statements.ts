@@ -43,6 +43,8 @@ function printStmt(state: WgslPrinting, s: Stmt, indent: string): void {
     case "shared":
       state.shared.push(`var<workgroup> ${nameOf(state, s.name)}: array<${s.of}, ${s.size}>;`);
       break;
+    case "prefetch":
+      throw new Error("codegen: WGSL has no way to fetch ahead");
     case "barrier":
       put(state, s.storage ? "workgroupBarrier(); storageBarrier();" : "workgroupBarrier();");
       break;

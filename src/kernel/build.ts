@@ -237,6 +237,8 @@ export const varS = (name: string, value: Expr): Stmt => ({ kind: "var", name, v
 export const assign = (name: string, value: Expr): Stmt => ({ kind: "assign", name, value });
 /** Stores a value, of as many words as it has lanes, from `index` on. */
 export const store = (to: string, index: Expr, value: Expr): Stmt => ({ kind: "store", to, index, value });
+/** Asks for the cache line of a word ahead of its load, or of its store. */
+export const prefetch = (of: string, index: Expr, write: boolean): Stmt => ({ kind: "prefetch", of, index, write });
 /** A loop: for (name = from; name < to; name += step). */
 export const forS = (name: string, from: Expr, to: Expr, step: number, body: readonly Stmt[]): Stmt => ({
   kind: "for",

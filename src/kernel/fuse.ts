@@ -81,6 +81,7 @@ function fuseStmt(names: NamesInBody, block: BlockProducts, s: Stmt): Stmt {
       return { ...s, body: fuseBlock(names, s.body) };
     case "if":
       return { ...s, then: fuseBlock(names, s.then), else: fuseBlock(names, s.else) };
+    case "prefetch":
     case "array":
     case "shared":
     case "barrier":

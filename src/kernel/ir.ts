@@ -130,6 +130,11 @@ export type Stmt =
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }
   | { readonly kind: "assign"; readonly name: string; readonly value: Expr }
   | { readonly kind: "store"; readonly to: string; readonly index: Expr; readonly value: Expr }
+  /**
+   * The cache line of a word will be loaded, or stored to: it may be fetched now. Nothing depends on it, and the word
+   * may lie outside of the buffer. CPU kernels only.
+   */
+  | { readonly kind: "prefetch"; readonly of: string; readonly index: Expr; readonly write: boolean }
   /** for (name = 0 or from; name < to; name += step). `to` is evaluated once. */
   | {
       readonly kind: "for";

@@ -100,6 +100,9 @@ export function eachExpr(stmts: readonly Stmt[], visit: (e: Expr) => void): void
         go(s.index);
         go(s.value);
         break;
+      case "prefetch":
+        go(s.index);
+        break;
       case "for":
         go(s.from);
         go(s.to);

@@ -295,6 +295,11 @@ function readStmt(reader: KernelReader): Stmt {
       }
       return k.barrier(storage);
     }
+    case "prefetch": {
+      const of = readName(reader);
+      const write = of === "write" && peek(reader) !== "[";
+      return k.prefetch(write ? readName(reader) : of, readIndex(reader), write);
+    }
     default: {
       if (accept(reader, "=")) return k.assign(word, readExpr(reader));
       const index = readIndex(reader);

@@ -31,6 +31,8 @@ export function rename(stmts: readonly Stmt[], names: Renaming): Stmt[] {
         return { ...s, value: go(s.value) };
       case "store":
         return { ...s, to: names.get(s.to) ?? s.to, index: go(s.index), value: go(s.value) };
+      case "prefetch":
+        return { ...s, of: names.get(s.of) ?? s.of, index: go(s.index) };
       case "for":
         return { ...s, from: go(s.from), to: go(s.to), body: rename(s.body, names) };
       case "if":

@@ -102,6 +102,9 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
       case "store":
         lines.push(`${indent}${s.to}[${printExpr(s.index)}]${wordsOf(s.value.type)} = ${printExpr(s.value)}`);
         break;
+      case "prefetch":
+        lines.push(`${indent}prefetch ${s.write ? "write " : ""}${s.of}[${printExpr(s.index)}]`);
+        break;
       case "for":
         lines.push(`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`);
         printStmts(s.body, `${indent}  `, lines);

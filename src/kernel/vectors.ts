@@ -125,6 +125,7 @@ function visitStmt(survey: Survey, s: Stmt): void {
       visitStmts(survey, s.then);
       visitStmts(survey, s.else);
       break;
+    case "prefetch":
     case "array":
     case "shared":
     case "barrier":

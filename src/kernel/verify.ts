@@ -181,6 +181,12 @@ function checkStmt(state: Checking, s: Stmt, place: BlockPlace): void {
       if (memory && !memory.writes) fault(state, `${s.to} is stored to, and is for reading`);
       return;
     }
+    case "prefetch":
+      if (!state.cpu) fault(state, `${s.of} is fetched ahead in a workgroup`);
+      if (!state.memories.has(s.of)) fault(state, `${s.of} is no buffer or array here`);
+      checkExpr(state, s.index);
+      checkScalar(state, s.index, "index");
+      return;
     case "for":
       checkLoop(state, s, uniform);
       return;

@@ -33,6 +33,7 @@ import type { Region } from "../../fusion/regions.js";
 import { byLevel, lanes, storeRoots, sumsOf, waits } from "../rows.js";
 import { createProjection, type Projection } from "../projection.js";
 import { chain } from "./chains.js";
+import { createPrefetch } from "./prefetch.js";
 import { createProducts, runChain, runProducts, type Products } from "./products.js";
 import {
   coordsAt,
@@ -101,12 +102,15 @@ export function regionCpu(region: Region, classes: AxisClasses, profile: KernelP
     bench.choose("token", shape, fallback);
     if (plan.words > 0) e.push(k.arrayS("chip", "f32", plan.words));
     const projections = projectionsOf(bench, stages);
-    const products = createProducts(bench, axes, stages, begin);
+    const ahead = createPrefetch(bench, region, stages, tokens, tile);
+    const products = createProducts(bench, axes, stages, begin, ahead);
     const from = e.bind(k.mul(group, k.idx(span)));
     const to = e.bind(k.min(k.add(from, k.idx(span)), k.idx(total)));
     e.loop(from, to, tile, (start) => {
+      ahead?.begin(start);
       const walk: TileWalk = {
         axes,
+        tile,
         step: (node) => stepOf(node, plan, tokens),
         whole,
         count: whole ? k.idx(tile) : e.bind(k.min(k.idx(tile), k.sub(to, start.at))),

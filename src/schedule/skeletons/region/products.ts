@@ -17,6 +17,7 @@ import { rowMajor } from "../../fusion/views.js";
 import { storeRoots } from "../rows.js";
 import { productsOf, rootOf, startOf } from "./chains.js";
 import type { ChainStage, ProductStage, RegionStage } from "./stages.js";
+import type { Prefetch } from "./prefetch.js";
 import { clamps, neighbours, type TileWalk, type Token } from "./tiles.js";
 import {
   packWeights,
@@ -44,6 +45,8 @@ export interface Products {
   /** The tokens' axes of a node, in the order of a token's parts. */
   readonly axes: (node: Node) => readonly number[];
   readonly packed: ReadonlyMap<ProductStage, PackedWeights>;
+  /** What is fetched for the next tile, and in which stage. */
+  readonly ahead: Prefetch | null;
 }
 
 /**
@@ -54,13 +57,14 @@ export function createProducts(
   axes: Products["axes"],
   stages: readonly RegionStage[],
   begin: (stage: RegionStage) => void,
+  ahead: Prefetch | null,
 ): Products {
   const packed = new Map<ProductStage, PackedWeights>();
   for (const stage of stages) {
     begin(stage);
     for (const product of productsOf(stage)) packed.set(product, packWeights(bench, product));
   }
-  return { bench, axes, packed };
+  return { bench, axes, packed, ahead };
 }
 
 /** Some tokens by some columns, whose sums are in registers. */
@@ -90,7 +94,8 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
     const { strides, begin } = panelOf(p.bench, product);
     return eachBlock(p, walk, product, (block) => {
       const offsets = sideBySide(p, block.columns, begin(block.columns[0].at));
-      sumBlock(p, block, { product, panel, strides, offsets });
+      fetchWithBlock(p, stage, walk, product, block);
+      sumBlock(p, block, { product, panel, strides, offsets }, null);
     });
   }
   const height = heightOf(p, walk);
@@ -102,7 +107,9 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
       const rows = neighbours(p.bench, walk, local, height);
       const strides = rowMajor(product.terms).map((stride) => stride * width);
       const weights = { product, panel, strides, offsets: sideBySide(p, columns, offset) };
-      sumBlock(p, { walk, rows, columns }, weights);
+      const turns = blocks.length * Math.ceil(tileOf(walk) / height) * sizeOf(product.terms);
+      const fetch = p.ahead?.stage === stage ? p.ahead : null;
+      sumBlock(p, { walk, rows, columns }, weights, fetch && (() => fetch.next(turns)));
     });
     from += width * sizeOf(product.terms);
   }
@@ -112,11 +119,12 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
  * Products whose results add up: the registers of one start from what it adds, those of the next go on, and what reads
  * the last result takes it from them.
  */
-export function runChain(p: Products, { products, after }: ChainStage, walk: TileWalk): void {
+export function runChain(p: Products, stage: ChainStage, walk: TileWalk): void {
+  const { products, after } = stage;
   const { emitter: e } = p.bench;
-  const links = products.map((stage) => ({
-    product: readWeighted(stage.clusters[0], stage.operand),
-    ...mustGet(p.packed, stage),
+  const links = products.map((link) => ({
+    product: readWeighted(link.clusters[0], link.operand),
+    ...mustGet(p.packed, link),
   }));
   const { product: first } = mustAt(links, 0);
   const root = rootOf(mustAt(links, links.length - 1).product.cluster);
@@ -124,6 +132,7 @@ export function runChain(p: Products, { products, after }: ChainStage, walk: Til
   const stored = after?.roots ?? [root];
   eachBlock(p, walk, first, (block) => {
     const at = block.rows.map((token) => block.columns.map((column) => resultAt(p, first, token, column.at)));
+    fetchWithBlock(p, stage, walk, first, block);
     const sums = at.map((row) =>
       row.map((coords, c) => accumulator(p, mustAt(block.columns, c).lanes, start && e.emit(start, coords))),
     );
@@ -145,6 +154,25 @@ export function runChain(p: Products, { products, after }: ChainStage, walk: Til
       }
     }
   });
+}
+
+/** Tokens of a tile, as far as they are known: those of a whole one. */
+const tileOf = ({ count, tile }: TileWalk): number => (count.kind === "const" ? count.value : tile);
+
+/** Fetches ahead once for a whole block of a product that has many columns. */
+function fetchWithBlock(
+  p: Products,
+  stage: RegionStage,
+  walk: TileWalk,
+  { columnSizes }: WeightedProduct,
+  { columns }: RegisterBlock,
+): void {
+  const { lanes } = p.bench.profile;
+  // Blocks that are narrower than the others are few.
+  if (p.ahead?.stage !== stage || columns.length < VECTORS) return;
+  const last = mustAt(columnSizes, columnSizes.length - 1);
+  const wide = Math.floor(last / (lanes * VECTORS));
+  p.ahead.next(Math.ceil(tileOf(walk) / heightOf(p, walk)) * sizeOf(columnSizes.slice(0, -1)) * wide);
 }
 
 /** Where the vectors of a block begin, whose columns stand side by side, in rows and in blocks. */
@@ -220,12 +248,15 @@ function walkTerms({ bench }: Products, sizes: readonly number[], body: (summed:
   for (let flat = 0; flat < sizeOf(sizes); flat++) body(unflatten(flat, sizes).map(constant));
 }
 
-/** Some tokens times some columns, in registers: the sum, and what becomes of it. */
-function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights): void {
+/**
+ * Some tokens times some columns, in registers: the sum, and what becomes of it. `also` is emitted with every term, or
+ * once where terms are spelt out.
+ */
+function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights, also: (() => void) | null): void {
   const { rows, columns } = block;
   const vectors = vectorsOf(columns, p.bench.profile.lanes);
   const sums = rows.map(() => vectors.map(({ lanes }) => accumulator(p, lanes, null)));
-  sumTerms(p, block, vectors, weights, sums);
+  sumTerms(p, block, vectors, weights, sums, also);
   for (const [v, { parts }] of vectors.entries()) {
     for (const { column, first } of parts) {
       for (const [i, token] of rows.entries()) {
@@ -245,10 +276,12 @@ function sumTerms(
   vectors: readonly ColumnVector[],
   { product, panel, strides, offsets }: BlockWeights,
   sums: readonly (readonly Expr[])[],
+  also: (() => void) | null = null,
 ): void {
   const { emitter: e } = p.bench;
   const widths = [...new Set(vectors.map(({ lanes }) => lanes))].sort((a, b) => b - a);
   walkTerms(p, product.terms, (summed) => {
+    also?.();
     const row = e.address(summed, strides).at;
     const weights = vectors.map(({ lanes }, v) =>
       e.bind(k.load(panel, k.add(row, mustAt(offsets, v)), { of: "f32", lanes })),

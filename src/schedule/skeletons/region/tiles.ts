@@ -51,8 +51,9 @@ export interface TileWalk {
   readonly axes: (node: Node) => readonly number[];
   /** Words from a token to the next in a stored node, or null when they are not evenly spaced. */
   readonly step: (node: Node) => number | null;
-  /** Tokens in this tile. */
+  /** Tokens in this tile, and in a whole one. */
   readonly count: Expr;
+  readonly tile: number;
   /** Whether every tile is whole. */
   readonly whole: boolean;
   /** Binds the token at a place of the tile, in the current scope. */
