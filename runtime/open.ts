@@ -1,7 +1,7 @@
 /**
- * Opens a device by name. `auto` takes a hardware GPU, else the native device, else WebAssembly, else any other device: a GPU emulated in
- * software is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is passed by, and
- * said in the notes of the device that is taken; that a machine has no GPU is no refusal.
+ * Opens a device by name. `auto` takes a hardware GPU, else the native device, else WebAssembly, else any other device:
+ * a GPU emulated in software is slower than the CPU it runs on, and comes last. What a host refuses (`DeviceError`) is
+ * passed by, and said in the notes of the device that is taken; that a machine has no GPU is no refusal.
  */
 import { describe } from "./check.js";
 import { deviceNames, type Device, type DeviceName, type OpenOptions } from "./device.js";

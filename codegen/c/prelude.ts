@@ -39,7 +39,8 @@ const repeated = (text: string, lanes: Lanes): string => Array.from({ length: la
 /** A function whose result is computed lane by lane. */
 const eachLane = (name: string, type: Type, parameters: string, value: string): string => {
   const t = typeName(type);
-  return `INLINE ${t} ${name}_${t}(${parameters}) { ${t} r; for (int l = 0; l < ${type.lanes}; l++) r[l] = ${value}; return r; }`;
+  const loop = `for (int l = 0; l < ${type.lanes}; l++) r[l] = ${value};`;
+  return `INLINE ${t} ${name}_${t}(${parameters}) { ${t} r = a; ${loop} return r; }`;
 };
 
 /** What a vector's lanes are. */

@@ -3,7 +3,9 @@
  */
 import { TEAM } from "./team.js";
 
-/** Words of a record of the table, of 64 bits: kernel, groups of all copies, of one copy, its arguments, their number. */
+/**
+ * Words of a record of the table, of 64 bits: kernel, groups of all copies, of one copy, its arguments, their number.
+ */
 export const RECORD = 5;
 
 /** The text. A run is given the functions of its kernels as `mhc_table` of their library gives them. */

@@ -1,9 +1,10 @@
 /**
  * Threads in C that work through dispatches together, as those of WebAssembly do (`codegen/wasm/driver.ts`). Every
- * thread has a share of a dispatch's groups, always the same one, so that what it wrote lies in its own cache; it claims
- * them one by one from its counter, and when its share is done it helps the others with theirs. After each dispatch all
- * meet. Groups are independent, so no bit depends on who ran which. Waiting spins first, since a dispatch is short, and
- * sleeps when it is not. The text is part of the native device's driver and of models that are one C file.
+ * thread has a share of a dispatch's groups, always the same one, so that what it wrote lies in its own cache; it
+ * claims them one by one from its counter, and when its share is done it helps the others with theirs. After each
+ * dispatch all meet. Groups are independent, so no bit depends on who ran which. Waiting spins first, since a dispatch
+ * is short, and sleeps when it is not. The text is part of the native device's driver and of models that are one C
+ * file.
  */
 
 /** The text. It wants pthread.h and stdatomic.h, and is the same on 32 bits. */

@@ -143,7 +143,7 @@ type Pools = Readonly<Record<HostPool, Words>>;
 function poolsOf({ pools }: DevicePlan, { address }: Koffi): Pools {
   const { state, work, ints, out } = pools;
   try {
-    // A vector that crosses a cache line takes twice as long, so the beginning matters; it is not the engine's to choose.
+    // A vector that crosses a cache line takes twice as long, so the beginning is not left to the engine.
     const memory = (words: number): [ArrayBuffer, number, number] => {
       const buffer = new ArrayBuffer(4 * words + 2 * ALIGN);
       const past = Number(address(buffer) % BigInt(ALIGN));

@@ -56,8 +56,8 @@ export function reshapeCoords(w: Writer, node: NodeWith<"reshape">, coords: read
 
 /**
  * Coordinates of several axes of `sizes` that hold the values of the axes of `outer`; null for those of size 1, whose
- * coordinate is 0. Null altogether where lanes would not stay neighbours: a run of lanes stays in the last axis when that
- * axis holds whole runs and the run starts at a multiple of its length.
+ * coordinate is 0. Null altogether where lanes would not stay neighbours: a run of lanes stays in the last axis when
+ * that axis holds whole runs and the run starts at a multiple of its length.
  */
 function splitRun(
   w: Writer,

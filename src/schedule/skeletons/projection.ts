@@ -14,8 +14,8 @@ export type SinkhornNode = NodeWith<"sinkhorn"> | NodeWith<"sinkhorn_vjp">;
 type Direction = "rows" | "columns";
 
 /**
- * Projects one matrix, or one in each lane: `read` gives an entry of an operand (logits; for the vjp also the cotangent),
- * `write` takes that of the result.
+ * Projects one matrix, or one in each lane: `read` gives an entry of an operand (logits; for the vjp also the
+ * cotangent), `write` takes that of the result.
  */
 export type Projection = (
   read: (input: number, row: Coord, column: Coord) => Expr,

@@ -83,6 +83,8 @@ interface BlockWeights {
   readonly strides: readonly number[];
   /** Where each vector of the block begins. */
   readonly offsets: readonly Expr[];
+  /** What is emitted with every term, or once where terms are spelt out. */
+  readonly also?: (() => void) | null;
 }
 
 /** A stage of products of one operand, for all tokens of a tile. */
@@ -95,7 +97,7 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
     return eachBlock(p, walk, product, (block) => {
       const offsets = sideBySide(p, block.columns, begin(block.columns[0].at));
       fetchWithBlock(p, stage, walk, product, block);
-      sumBlock(p, block, { product, panel, strides, offsets }, null);
+      sumBlock(p, block, { product, panel, strides, offsets });
     });
   }
   const height = heightOf(p, walk);
@@ -106,10 +108,11 @@ export function runProducts(p: Products, stage: ProductStage, walk: TileWalk): v
     e.loop(k.idx(0), walk.count, height, (local) => {
       const rows = neighbours(p.bench, walk, local, height);
       const strides = rowMajor(product.terms).map((stride) => stride * width);
-      const weights = { product, panel, strides, offsets: sideBySide(p, columns, offset) };
       const turns = blocks.length * Math.ceil(tileOf(walk) / height) * sizeOf(product.terms);
       const fetch = p.ahead?.stage === stage ? p.ahead : null;
-      sumBlock(p, { walk, rows, columns }, weights, fetch && (() => fetch.next(turns)));
+      const also = fetch && ((): void => fetch.next(turns));
+      const offsets = sideBySide(p, columns, offset);
+      sumBlock(p, { walk, rows, columns }, { product, panel, strides, offsets, also });
     });
     from += width * sizeOf(product.terms);
   }
@@ -248,15 +251,12 @@ function walkTerms({ bench }: Products, sizes: readonly number[], body: (summed:
   for (let flat = 0; flat < sizeOf(sizes); flat++) body(unflatten(flat, sizes).map(constant));
 }
 
-/**
- * Some tokens times some columns, in registers: the sum, and what becomes of it. `also` is emitted with every term, or
- * once where terms are spelt out.
- */
-function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights, also: (() => void) | null): void {
+/** Some tokens times some columns, in registers: the sum, and what becomes of it. */
+function sumBlock(p: Products, block: RegisterBlock, weights: BlockWeights): void {
   const { rows, columns } = block;
   const vectors = vectorsOf(columns, p.bench.profile.lanes);
   const sums = rows.map(() => vectors.map(({ lanes }) => accumulator(p, lanes, null)));
-  sumTerms(p, block, vectors, weights, sums, also);
+  sumTerms(p, block, vectors, weights, sums);
   for (const [v, { parts }] of vectors.entries()) {
     for (const { column, first } of parts) {
       for (const [i, token] of rows.entries()) {
@@ -274,9 +274,8 @@ function sumTerms(
   p: Products,
   { walk, rows }: RegisterBlock,
   vectors: readonly ColumnVector[],
-  { product, panel, strides, offsets }: BlockWeights,
+  { product, panel, strides, offsets, also }: BlockWeights,
   sums: readonly (readonly Expr[])[],
-  also: (() => void) | null = null,
 ): void {
   const { emitter: e } = p.bench;
   const widths = [...new Set(vectors.map(({ lanes }) => lanes))].sort((a, b) => b - a);
