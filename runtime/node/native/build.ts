@@ -17,7 +17,7 @@ import { DRIVER } from "../../native/driver.js";
 type NativeCode = Extract<DeviceCode, { readonly kind: "c" }>;
 
 /** A translation unit, and who it belongs to in a message. */
-interface Unit {
+interface TranslationUnit {
   readonly what: string;
   readonly text: string;
   readonly hash: string;
@@ -48,7 +48,7 @@ export const kernelLibrary = (
   compiler: Compiler,
 ): Promise<Library> => libraryOf(unitsOf(code, kernels, which, compiler), compiler);
 
-async function libraryOf(units: readonly Unit[], compiler: Compiler): Promise<Library> {
+async function libraryOf(units: readonly TranslationUnit[], compiler: Compiler): Promise<Library> {
   const hash = hashOf(compiler, units.map((unit) => unit.hash).join());
   const folder = await folderFor(compiler);
   const path = join(folder, `${hash}.so`);
@@ -75,8 +75,8 @@ function unitsOf(
   kernels: readonly KernelInfo[],
   which: readonly number[],
   compiler: Compiler,
-): Unit[] {
-  const named = new Map<string, Unit>();
+): TranslationUnit[] {
+  const named = new Map<string, TranslationUnit>();
   const names = which.map((i) => {
     const { text, functions } = mustAt(code.kernels, i);
     const parts = [code.prelude, ...functions.map((name) => code.functions[name] ?? ""), text];
@@ -99,7 +99,10 @@ function unitsOf(
 }
 
 /** Runs `make` for every unit, the longest first, as many at once as there are cores. */
-async function inTurns<T>(units: readonly Unit[], make: (unit: Unit) => Promise<T>): Promise<T[]> {
+async function inTurns<T>(
+  units: readonly TranslationUnit[],
+  make: (unit: TranslationUnit) => Promise<T>,
+): Promise<T[]> {
   const order = [...units.entries()].sort(([, a], [, b]) => b.text.length - a.text.length);
   const results: T[] = [];
   let next = 0;
@@ -120,7 +123,7 @@ async function inTurns<T>(units: readonly Unit[], make: (unit: Unit) => Promise<
 }
 
 /** The object file of a unit. */
-async function objectOf(unit: Unit, folder: string, compiler: Compiler): Promise<string> {
+async function objectOf(unit: TranslationUnit, folder: string, compiler: Compiler): Promise<string> {
   const path = join(folder, `${unit.hash}.o`);
   if (await touched(path)) return path;
   await making(path, async (temporary) => {

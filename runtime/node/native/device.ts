@@ -19,19 +19,19 @@ const MOST_THREADS = 16;
 const ALIGN = 4096;
 
 type Koffi = typeof import("koffi");
-type Pointer = unknown;
+type NativePointer = unknown;
 
 /** The functions of the driver's library. */
 interface Driver {
-  readonly open: (threads: number, scratch: number) => Pointer | null;
+  readonly open: (threads: number, scratch: number) => NativePointer | null;
   readonly run: (
-    session: Pointer,
-    kernels: Pointer,
+    session: NativePointer,
+    kernels: NativePointer,
     table: BigInt64Array,
     count: number,
     times: Float64Array | null,
   ) => Promise<void>;
-  readonly close: (session: Pointer) => void;
+  readonly close: (session: NativePointer) => void;
 }
 
 async function koffiOf(): Promise<Koffi> {
@@ -66,7 +66,7 @@ export async function nativeDevice({ threads }: { readonly threads?: number | un
 }
 
 /** What sessions of the device are made with. */
-interface Means {
+interface NativeMeans {
   readonly koffi: Koffi;
   readonly compiler: Compiler;
   readonly threads: number;
@@ -109,7 +109,7 @@ async function driverOf(koffi: Koffi, compiler: Compiler): Promise<Driver> {
   };
 }
 
-async function load(plan: DevicePlan, { koffi, compiler, threads }: Means): Promise<Session> {
+async function load(plan: DevicePlan, { koffi, compiler, threads }: NativeMeans): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "c") throw new DeviceError("this plan has no kernels in C", "compile it with `--target native`");
   const pools = poolsOf(plan, koffi);
@@ -167,7 +167,7 @@ function poolsOf({ pools }: DevicePlan, { address }: Koffi): Pools {
 /** The dispatches of an entry as the driver reads them, and what they point to. */
 interface Table {
   /** The addresses of the entry's kernels. */
-  readonly kernels: Pointer;
+  readonly kernels: NativePointer;
   readonly records: BigInt64Array;
   readonly count: number;
   /** Read by address, so it must live as long as the table. */
@@ -195,7 +195,7 @@ function createKernels(
     const which = [...new Set(entry.dispatches.map(({ kernel }) => kernel))];
     const library = await libraryFor(which);
     libraries.push(library);
-    const kernels = (library.func("const void *mhc_table(void)") as () => Pointer)();
+    const kernels = (library.func("const void *mhc_table(void)") as () => NativePointer)();
     return { kernels, ...recordsOf(plan, entry, which, pools, addressOf) };
   };
   return {
@@ -244,7 +244,13 @@ function hostPool(pool: PoolName): HostPool {
   return pool;
 }
 
-function sessionOf(plan: DevicePlan, pools: Pools, kernels: SessionKernels, driver: Driver, session: Pointer): Session {
+function sessionOf(
+  plan: DevicePlan,
+  pools: Pools,
+  kernels: SessionKernels,
+  driver: Driver,
+  session: NativePointer,
+): Session {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
   let closed: Promise<void> | null = null;
   let running: Promise<void> | null = null;
