@@ -1,5 +1,5 @@
 /**
- * What attention's kernels for a CPU are made of: loops over blocks of four rows by two vectors of columns, a product
+ * What attention's kernels for a CPU are made of: loops over blocks of four or eight rows by two vectors of columns, a product
  * of two operands into the registers of such a block, copies of rows into scratch, and what follows from edges. Rows of
  * one head lie a whole token apart, which would leave them a few sets of the cache; copied, plain or transposed, they
  * are dense, and lanes are neighbours whatever the order of a tensor's axes. Operands are addressed as one index that
@@ -10,13 +10,14 @@ import * as k from "../../../kernel/build.js";
 import type { Expr, Lanes, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import { eachLane, lanesFrom, vectorRuns } from "../../emit/coords.js";
+import type { KernelProfile } from "../../../kernel/profile.js";
 import type { Emitter } from "../../emit/emit.js";
 import { foldLanes } from "../../emit/reductions.js";
 import { transpose } from "../transpose.js";
 import type { TensorRows } from "./operands.js";
 
-/** Rows of a block. */
-export const HEIGHT = 4;
+/** Rows of a block, by what registers hold: eight rows by two vectors of sums want 20 of them. */
+const heightFor = ({ registers = 16 }: KernelProfile): number => (registers >= 32 ? 8 : 4);
 
 /** How blocks are made in one kernel. */
 export interface Blocks {
@@ -24,16 +25,18 @@ export interface Blocks {
   readonly lanes: Lanes;
   /** Of a vector. */
   readonly type: Type;
-  /** Columns of a block. */
+  /** Rows and columns of a block. */
+  readonly height: number;
   readonly block: number;
 }
 
-/** Blocks of vectors of that many lanes. */
-export const createBlocks = (e: Emitter, lanes: Lanes): Blocks => ({
+/** Blocks of the vectors of a profile. */
+export const createBlocks = (e: Emitter, profile: KernelProfile): Blocks => ({
   e,
-  lanes,
-  type: { of: "f32", lanes },
-  block: lanes === 1 ? 4 : 2 * lanes,
+  lanes: profile.lanes,
+  type: { of: "f32", lanes: profile.lanes },
+  height: heightFor(profile),
+  block: profile.lanes === 1 ? 4 : 2 * profile.lanes,
 });
 
 /** The left operand of a product: at index i and row r it is at `at + i * step + r * across`. */
@@ -110,18 +113,18 @@ export function storeLanes({ e, lanes }: Blocks, buffer: string, at: Expr, used:
     for (let l = from; l < to; l += width) e.push(k.store(buffer, k.add(at, k.idx(l)), lanesFrom(bound, l, width)));
 }
 
-/** Blocks of rows from `from`, a multiple of four, to `to`, which is a multiple of four or `total`. */
+/** Blocks of rows from `from` to `to`, both multiples of a block's rows, or the latter `total`. */
 export function eachRows(
-  { e }: Blocks,
+  { e, height }: Blocks,
   from: Expr,
   to: Expr,
   total: number,
   body: (at: Expr, height: number) => void,
 ): void {
-  const remaining = total % HEIGHT;
+  const remaining = total % height;
   const whole = total - remaining;
   if (whole > 0)
-    e.loop(from, remaining === 0 ? to : e.bind(k.min(to, k.idx(whole))), HEIGHT, (c) => body(c.at, HEIGHT));
+    e.loop(from, remaining === 0 ? to : e.bind(k.min(to, k.idx(whole))), height, (c) => body(c.at, height));
   if (remaining === 0) return;
   if (to.kind === "const") body(k.idx(whole), remaining);
   else e.guard(k.eq(to, k.idx(total)), () => body(k.idx(whole), remaining));

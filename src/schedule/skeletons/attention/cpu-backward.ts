@@ -24,7 +24,7 @@ import {
   type ScratchRows,
   type TensorRow,
 } from "./blocks.js";
-import { BACKWARD, blockOf, edgesOf, up, type Strip } from "./cpu.js";
+import { BACKWARD, backwardFor, blockOf, edgesOf, up, type Strip } from "./cpu.js";
 import {
   shapeOf,
   type Attention,
@@ -79,11 +79,12 @@ interface BackwardTasks {
 
 /** Makes the kernel; the number of its groups. */
 export function backwardCpu(bench: Workbench, attention: Attention, roles: GradientRoles, at: BackwardAt): number {
-  const { emitter: e } = bench;
+  const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys } = attention;
   const split = batch * heads < FEW_HEADS && queries * keys > BACKWARD.queries * BACKWARD.keys ? 1 : 0;
-  const knobs = bench.choose("attention_vjp", shapeOf(attention), { ...BACKWARD, split });
-  const kernel = createKernel(bench, attention, blockOf(knobs.queries, queries), blockOf(knobs.keys, keys));
+  const knobs = bench.choose("attention_vjp", shapeOf(attention), { ...backwardFor(profile), split });
+  const s = createBlocks(e, profile);
+  const kernel = createKernel(s, attention, blockOf(s, knobs.queries, queries), blockOf(s, knobs.keys, keys));
   const outer = batch * heads;
   const tasks =
     knobs.split === 0
@@ -105,14 +106,8 @@ export function backwardCpu(bench: Workbench, attention: Attention, roles: Gradi
   return first * outer;
 }
 
-function createKernel(
-  { emitter: e, profile }: Workbench,
-  attention: Attention,
-  rowsOf: number,
-  keysOf: number,
-): BackwardKernel {
+function createKernel(s: Blocks, attention: Attention, rowsOf: number, keysOf: number): BackwardKernel {
   const { queries, keys, depth, width } = attention;
-  const s = createBlocks(e, profile.lanes);
   const pitch = up(keysOf, s.block);
   const depthPitch = up(depth, s.block);
   const widthPitch = up(width, s.block);

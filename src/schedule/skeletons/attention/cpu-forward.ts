@@ -14,7 +14,6 @@ import {
   eachRows,
   fillWords,
   folded,
-  HEIGHT,
   product,
   rowAt,
   storeLanes,
@@ -62,14 +61,14 @@ export function forwardCpu(bench: Workbench, attention: Attention, at: ForwardAt
   const { emitter: e, profile } = bench;
   const { batch, heads, queries, keys, depth, width, causal } = attention;
   const knobs = bench.choose("attention", shapeOf(attention), FORWARD);
-  const rowsOf = blockOf(knobs.queries, queries);
-  const keysOf = blockOf(knobs.keys, keys);
-  const s = createBlocks(e, profile.lanes);
+  const s = createBlocks(e, profile);
+  const rowsOf = blockOf(s, knobs.queries, queries);
+  const keysOf = blockOf(s, knobs.keys, keys);
   const pitch = up(keysOf, s.block);
   const sumsPitch = up(width, s.block);
   const sizes = [batch, heads, Math.ceil(queries / rowsOf)] as const;
   const panel = { name: array(s, "panel", depth * pitch), pitch };
-  const scores = { name: array(s, "scores", HEIGHT * pitch), pitch };
+  const scores = { name: array(s, "scores", s.height * pitch), pitch };
   const carried = keysOf >= keys ? null : carriedBy(s, rowsOf, sumsPitch);
 
   const [b, h, i] = e.split(outermost(group), sizes);

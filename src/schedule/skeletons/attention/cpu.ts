@@ -6,22 +6,25 @@
  * block adds to the three cotangents, in their own memory, which belongs to the task alone. With few heads that would
  * leave cores idle: then tasks that own a block of queries and tasks that own a block of keys make the weights twice.
  *
- * Blocks begin at multiples of four, so that with the mask a block of four queries either sees a key of a block each,
+ * Blocks begin at multiples of a strip's rows, so that with the mask a strip of queries either sees a key of a block each,
  * or none. Scores are computed for whole vectors of keys; those that do not exist are overwritten before anything reads
  * them.
  *
  * This file has what both have in common: the knobs, and how blocks end.
  */
-import type { Choice } from "../../../kernel/profile.js";
+import type { Choice, KernelProfile } from "../../../kernel/profile.js";
 import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
-import { HEIGHT, type Blocks } from "./blocks.js";
+import type { Blocks } from "./blocks.js";
 import type { Attention } from "./operands.js";
 
 /** Knobs of attention: queries and keys of a block, multiples of four. */
 export const FORWARD = { queries: 64, keys: 128 };
 /** Those of its derivative, which may also be `split`: its tasks own blocks then. */
 export const BACKWARD = { queries: 32, keys: 64 };
+/** Where C is compiled for the processor itself, more of a block stays near. */
+export const backwardFor = ({ registers }: KernelProfile): typeof BACKWARD =>
+  registers === undefined ? BACKWARD : { queries: 64, keys: 64 };
 
 const MEMBERS = [
   { queries: 16, keys: 32 },
@@ -42,7 +45,8 @@ export const cpuAttentionVjps: readonly Choice[] = MEMBERS.flatMap((member) => [
 export const up = (size: number, to: number): number => Math.ceil(size / to) * to;
 
 /** Rows of a block: those of the knob, or all, in whole blocks of registers. */
-export const blockOf = (knob: number, size: number): number => up(Math.max(1, Math.min(knob, size)), HEIGHT);
+export const blockOf = ({ height }: Blocks, knob: number, size: number): number =>
+  up(Math.max(1, Math.min(knob, size)), height);
 
 /** `height` queries from `t`, and `count` keys from `u0`. */
 export interface Strip {
