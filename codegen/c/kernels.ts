@@ -27,10 +27,10 @@ export const signature = (name: string): string =>
 export function printKernel(kernel: Kernel, name: string): PrintedKernel {
   const functions = new Map<string, string>();
   const state = startPrinting(functions);
-  const used = usedIn(kernel.body);
+  const used = new Set<string>();
+  const kept = withoutUnused(kernel.body, used);
   for (const [slot, buffer] of kernel.buffers.entries())
     if (used.has(buffer.name)) put(state, `${pointerType(buffer)} const ${nameOf(buffer.name)} = buffers[${slot}];`);
-  const kept = withoutUnused(kernel.body, used);
   put(state, "for (ptrdiff_t group = begin; group < end; group++) {");
   printBlock(state, kept);
   put(state, "}");
@@ -56,68 +56,63 @@ function pointerType({ pool, access }: Buffer): string {
   return `${access === "read" ? "const " : ""}${typeName({ of: poolType[pool], lanes: 1 })} *`;
 }
 
-/** The names that a body reads, and the memory that it accesses; those of values that nothing reads are left out. */
-function usedIn(body: readonly Stmt[]): ReadonlySet<string> {
-  const used = new Set<string>();
-  const visitExpr = (e: Expr): void => {
+/**
+ * A body without values and arrays that nothing reads, of which compilers warn. It is read from its end, since what
+ * reads a name stands behind it; the names that are read are added to `used`. A variable is read where a loop comes
+ * round to it again, so what is assigned to counts as read.
+ */
+function withoutUnused(body: readonly Stmt[], used: Set<string>): Stmt[] {
+  const visit = (e: Expr): void => {
     if (e.kind === "ref") used.add(e.name);
     if (e.kind === "load") used.add(e.from);
-    eachOperand(e, visitExpr);
+    eachOperand(e, visit);
   };
-  // From the end: what reads a name stands behind it. A variable is read where a loop comes round to it again, too, so
-  // what is assigned to counts as read.
-  const visit = (list: readonly Stmt[]): void => {
-    for (const s of list.toReversed()) {
-      switch (s.kind) {
-        case "let":
-          if (used.has(s.name)) visitExpr(s.value);
-          break;
-        case "var":
-        case "assign":
-          used.add(s.name);
-          visitExpr(s.value);
-          break;
-        case "store":
-          used.add(s.to);
-          visitExpr(s.index);
-          visitExpr(s.value);
-          break;
-        case "prefetch":
-          used.add(s.of);
-          visitExpr(s.index);
-          break;
-        case "for":
-          visit(s.body);
-          visitExpr(s.from);
-          visitExpr(s.to);
-          break;
-        case "if":
-          visit(s.then);
-          visit(s.else);
-          visitExpr(s.condition);
-          break;
-        case "array":
-        case "shared":
-        case "barrier":
-          break;
-        default:
-          s satisfies never;
+  const keep = (s: Stmt): Stmt | null => {
+    switch (s.kind) {
+      case "let":
+        if (!used.has(s.name)) return null;
+        visit(s.value);
+        return s;
+      case "var":
+      case "assign":
+        used.add(s.name);
+        visit(s.value);
+        return s;
+      case "store":
+        used.add(s.to);
+        visit(s.index);
+        visit(s.value);
+        return s;
+      case "prefetch":
+        used.add(s.of);
+        visit(s.index);
+        return s;
+      case "for": {
+        const inner = withoutUnused(s.body, used);
+        visit(s.from);
+        visit(s.to);
+        return { ...s, body: inner };
       }
+      case "if": {
+        const otherwise = withoutUnused(s.else, used);
+        const then = withoutUnused(s.then, used);
+        visit(s.condition);
+        return { ...s, then, else: otherwise };
+      }
+      case "array":
+        return used.has(s.name) ? s : null;
+      case "shared":
+      case "barrier":
+        return s;
+      default:
+        return s satisfies never;
     }
   };
-  visit(body);
-  return used;
+  return body
+    .toReversed()
+    .flatMap((s) => keep(s) ?? [])
+    .toReversed();
 }
-
-/** A body without values and arrays that nothing reads, of which compilers warn. */
-const withoutUnused = (body: readonly Stmt[], used: ReadonlySet<string>): readonly Stmt[] =>
-  body
-    .filter((s) => (s.kind !== "let" && s.kind !== "array") || used.has(s.name))
-    .map((s) => {
-      if (s.kind === "for") return { ...s, body: withoutUnused(s.body, used) };
-      if (s.kind !== "if") return s;
-      return { ...s, then: withoutUnused(s.then, used), else: withoutUnused(s.else, used) };
-    });
 
 function printBlock(state: CPrinting, list: readonly Stmt[]): void {
   const { indent } = state;

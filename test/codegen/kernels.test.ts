@@ -150,6 +150,43 @@ describe.each(targets)("%s", (name, load) => {
     expect(Array.from(after.out.slice(0, 3))).toEqual([2.5, 6, 301]);
   });
 
+  it("what is fetched ahead may lie outside of its buffer, and changes nothing", async () => {
+    const body = `
+      prefetch b0[(group + 1000000)]
+      prefetch write b1[(group * 1000000)]
+      b1[group] = b0[group]
+    `;
+    const pools = makePools(64);
+    pools.work.set([1, 2, 3]);
+    const { run, pools: after } = await load(
+      [parseKernel(`kernel ahead(b0: read work, b1: write out) groups 3 workgroup 1 {${body}}`)],
+      pools,
+    );
+    run[0]!([0, 0], 0, 3);
+    expect(Array.from(after.out.slice(0, 4))).toEqual([1, 2, 3, 0]);
+  });
+
+  it("values that nothing reads, under a name that is read elsewhere", async () => {
+    const body = `
+      let a: f32 = b0[group]
+      if (group < 2) {
+        let x: f32 = b0[(group + 1)]
+        b1[group] = x
+      }
+      if (group < 3) {
+        let x: f32 = a
+      }
+    `;
+    const pools = makePools(64);
+    pools.work.set([1, 2, 3]);
+    const { run, pools: after } = await load(
+      [parseKernel(`kernel unread(b0: read work, b1: write out) groups 3 workgroup 1 {${body}}`)],
+      pools,
+    );
+    run[0]!([0, 0], 0, 3);
+    expect(Array.from(after.out.slice(0, 3))).toEqual([2, 3, 0]);
+  });
+
   it("loops run from, to and by what they say, or not at all; the bound is evaluated once", async () => {
     const count = k.ref("count", k.INDEX);
     const kernel: Kernel = {

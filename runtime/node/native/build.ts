@@ -56,7 +56,16 @@ async function libraryOf(units: readonly TranslationUnit[], compiler: Compiler):
   if (await touched(path)) return { path, discard };
   const objects = await inTurns(units, (unit) => objectOf(unit, folder, compiler));
   await making(path, async (temporary) => {
-    const linked = await runCommand([...compiler.command, "-shared", "-o", temporary, ...objects, "-lpthread", "-lm"]);
+    const linked = await runCommand([
+      compiler.command,
+      "-shared",
+      ...compiler.own,
+      "-o",
+      temporary,
+      ...objects,
+      "-lpthread",
+      "-lm",
+    ]);
     if (linked.code !== 0) throw refusal("could not link the kernels", linked.stderr, compiler);
   });
   await prune(folder);
@@ -128,7 +137,7 @@ async function objectOf(unit: TranslationUnit, folder: string, compiler: Compile
   if (await touched(path)) return path;
   await making(path, async (temporary) => {
     const compiled = await runCommand(
-      [...compiler.command, ...compiler.flags, "-w", "-c", "-x", "c", "-o", temporary, "-"],
+      [compiler.command, ...compiler.flags, ...compiler.own, "-w", "-c", "-x", "c", "-o", temporary, "-"],
       unit.text,
     );
     if (compiled.code !== 0) throw refusal(`refused ${unit.what}`, compiled.stderr, compiler);
@@ -178,7 +187,7 @@ async function folderFor({ identity }: Compiler): Promise<string> {
   const folder = join(cacheFolder(), "native", identity.slice(0, 16));
   try {
     await mkdir(folder, { recursive: true });
-    const probe = join(folder, `${process.pid}.tmp`);
+    const probe = join(folder, `${process.pid}.${made++}.tmp`);
     await writeFile(probe, "");
     await rm(probe);
     return folder;

@@ -1,0 +1,71 @@
+/**
+ * Every example page, twenty steps on native and on WebAssembly: the losses are equal to 1e-4. Batches are made up, the
+ * same on both.
+ * @module-tag slow
+ */
+import { readdirSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { DeviceName } from "../../runtime/device.js";
+import type { Batch, Source } from "../../runtime/data.js";
+import { load } from "../../runtime/index.js";
+import type { Plan } from "../../runtime/plan.js";
+import { threefry2x32, unit } from "../../runtime/threefry.js";
+import { check } from "../../src/compile/compile.js";
+import { hasCompiler } from "../helpers/devices.js";
+import { compilePlan, readSpec } from "../helpers/specs.js";
+
+const STEPS = 20;
+const facts = {
+  corpus: { vocabulary: [..."abcdefghijklmnopqrstuvwxyz .,!"].sort() },
+  images: { features: 784, classes: 10 },
+  mammals: { names: Array.from({ length: 60 }, (_, i) => `noun.${String(i).padStart(2, "0")}`) },
+};
+const pages = readdirSync(new URL("../../specs", import.meta.url))
+  .filter((file) => file.endsWith(".mhc"))
+  .map((file) => file.slice(0, -".mhc".length))
+  .filter((name) => check(readSpec(name), { file: name, facts }).model?.train);
+
+/** Numbers that depend on the step and their place: indices below the smallest table, or values from 0 to 1. */
+function madeUp(plan: Plan, device: DeviceName): Source {
+  const { inputs } = plan.devices[device]!.entries["train"]!;
+  const indices = Math.min(
+    ...plan.data.map((info) =>
+      info.kind === "characters" ? info.vocabulary.length : info.kind === "pairs" ? info.names.length : info.classes,
+    ),
+  );
+  const batch = (_size: number, seed: number, step: number): Batch =>
+    Object.fromEntries(
+      Object.entries(inputs)
+        .filter(([name]) => name !== "step" && name !== "seed")
+        .map(([name, { shape, dtype }], at) => {
+          const size = shape.reduce((product, n) => product * n, 1);
+          const value = (i: number): number => unit(threefry2x32([seed, step], [at, i]));
+          return [
+            name,
+            dtype === "u32"
+              ? Uint32Array.from({ length: size }, (_, i) => Math.floor(value(i) * indices))
+              : Float32Array.from({ length: size }, (_, i) => value(i)),
+          ];
+        }),
+    );
+  return { batch, holdout: () => [], holdoutExamples: 0 };
+}
+
+async function lossesOf(name: string, device: DeviceName): Promise<number[]> {
+  const plan = await compilePlan(readSpec(name), [device], { facts });
+  const model = await load(plan, { device, threads: 2, seed: 4 });
+  const losses: number[] = [];
+  for await (const { loss } of model.train(madeUp(plan, device), { steps: STEPS })) losses.push(loss);
+  await model.close();
+  return losses;
+}
+
+describe.skipIf(!hasCompiler).each(pages)("%s", (name) => {
+  it("has the losses of wasm on native", { timeout: 600_000 }, async () => {
+    const expected = await lossesOf(name, "wasm");
+    const found = await lossesOf(name, "native");
+    expect(found).toHaveLength(STEPS);
+    const apart = found.map((loss, i) => Math.abs(loss - expected[i]!) / Math.abs(expected[i]!));
+    expect(Math.max(...apart)).toBeLessThan(1e-4);
+  });
+});

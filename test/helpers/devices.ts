@@ -1,0 +1,87 @@
+/**
+ * The devices that tests run on. The native device is among them where the machine has a C compiler; `test/global.ts`
+ * says once a run whether it is. A compiler makes vectors of any width for any processor, so that it is tested with
+ * vectors of 4, 8 and 16 lanes, whatever the processor has itself.
+ */
+import { printers } from "../../codegen/registry.js";
+import type { KernelPrinter } from "../../codegen/target.js";
+import { DeviceError } from "../../runtime/errors.js";
+import { deviceNames, type Device, type DeviceName, type OpenOptions } from "../../runtime/device.js";
+import { openDevice } from "../../runtime/index.js";
+import type { Choices } from "../../src/compile/compile.js";
+import { VECTORS } from "../../src/compile/targets.js";
+import type { KernelProfile } from "../../src/kernel/profile.js";
+
+/** Why the native device cannot be opened here; null where it can be. */
+export const nativeRefusal: string | null = await openDevice("native", { threads: 1 }).then(
+  () => null,
+  (error: unknown) => {
+    if (error instanceof DeviceError) return error.message;
+    throw error;
+  },
+);
+
+/** Whether there is a compiler for the native device. */
+export const hasCompiler: boolean = nativeRefusal === null;
+
+/** Whether tests can run on a device here. */
+export const isThere = (name: string): boolean => hasCompiler || !name.startsWith("native");
+
+/** All devices. */
+export const everyDevice: readonly DeviceName[] = deviceNames.filter(isThere);
+
+/** Those whose kernels are a CPU's. */
+export const cpuDevices = everyDevice.filter((name) => name !== "webgpu");
+
+/** The native device with vectors of a width, and what tests of it are called by. */
+export type Width = "native, 4 lanes" | "native, 8 lanes" | "native, 16 lanes";
+
+/** The lanes of its vectors. */
+export const lanesOf = { "native, 4 lanes": 4, "native, 8 lanes": 8, "native, 16 lanes": 16 } as const;
+
+/** All widths; none where there is no compiler. */
+export const nativeWidths: readonly Width[] = hasCompiler ? (Object.keys(lanesOf) as Width[]) : [];
+
+/** A device, or the native one with vectors of a width. */
+export type Subject = DeviceName | Width;
+
+const isWidth = (subject: Subject): subject is Width => subject in lanesOf;
+
+/** The name of the device that a subject is. */
+export const deviceOf = (subject: Subject): DeviceName => (isWidth(subject) ? "native" : subject);
+
+/** All devices, the native one with vectors of every width. */
+export const everySubject: readonly Subject[] = [...everyDevice.filter((name) => name !== "native"), ...nativeWidths];
+
+/** Those of them whose kernels are a CPU's. */
+export const cpuSubjects = everySubject.filter((subject) => subject !== "webgpu");
+
+/** The vectors of a width, and how many of them a processor of that width holds in registers. */
+function vectorsOf(width: Width): { readonly lanes: 4 | 8 | 16; readonly registers: number } {
+  const lanes = lanesOf[width];
+  return { lanes, registers: lanes === 16 ? 32 : 16 };
+}
+
+/** Opens a device; its `vectors` are those of the width, if one is asked for. */
+export async function openSubject(subject: Subject, options: OpenOptions = {}): Promise<Device> {
+  const device = await openDevice(deviceOf(subject), options);
+  return isWidth(subject) ? { ...device, vectors: vectorsOf(subject) } : device;
+}
+
+/** The choices with which a page is compiled for a subject. */
+export const choicesFor = (subject: Subject, choices: Choices = {}): Partial<Record<DeviceName, Choices>> => ({
+  [deviceOf(subject)]: isWidth(subject) ? { ...choices, [VECTORS]: vectorsOf(subject) } : choices,
+});
+
+/** How kernels are made for a device that is open. */
+export interface Making {
+  readonly printer: KernelPrinter;
+  /** The printer's, with the vectors of the device. */
+  readonly profile: KernelProfile;
+}
+
+/** The printer of a device, and its profile. */
+export function makingFor(device: Device): Making {
+  const printer = printers[device.name];
+  return { printer, profile: { ...printer.profile, ...device.vectors } };
+}
