@@ -6,6 +6,7 @@
  *
  * Tests run in forked processes, since the environment that finds SwiftShader must be set before a process starts.
  */
+import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
@@ -14,6 +15,9 @@ import { CHEVROTAIN } from "./helpers/chevrotain.js";
 import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
 
 Object.assign(process.env, swiftShaderEnvironment());
+// What each change needs is compiled as fast as a C compiler can; slow tests have the flags of users.
+if (process.argv.includes("--tags-filter=!slow") && spawnSync("cc", ["--version"]).status === 0)
+  process.env["CC"] ??= "cc -O0";
 
 const APART = [
   "test/cli/progress.test.ts",
