@@ -15,15 +15,16 @@ import { CHEVROTAIN } from "./helpers/chevrotain.js";
 import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
 
 Object.assign(process.env, swiftShaderEnvironment());
-// What each change needs is compiled as fast as a C compiler can; slow tests have the flags of users.
-if (process.argv.includes("--tags-filter=!slow") && spawnSync("cc", ["--version"]).status === 0)
-  process.env["CC"] ??= "cc -O0";
+// Kernels in C are compiled as fast as a compiler can: with the flags of users, tests would take twice as long. These
+// are in test/e2e/specs.slow.test.ts, and everywhere where CC is set.
+if (spawnSync("cc", ["--version"]).status === 0) process.env["CC"] ??= "cc -O0";
 
 const APART = [
   "test/cli/progress.test.ts",
   "test/cli/tuned.test.ts",
   "test/codegen/names.test.ts",
   "test/e2e/half.test.ts",
+  "test/e2e/specs.slow.test.ts",
   "test/runtime/allocation.test.ts",
   "test/runtime/devices.test.ts",
   "test/runtime/heap.test.ts",

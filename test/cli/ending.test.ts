@@ -73,7 +73,7 @@ describe("an error", () => {
   const failures: readonly [string, string[], number, Record<string, unknown>][] = [
     [
       "of data",
-      ["train", "small.mhc", "--data", "none.txt"],
+      ["train", "small.mhc", "--data", "none.txt", ...WASM],
       1,
       {
         error: "data",
@@ -126,7 +126,7 @@ describe("an error", () => {
       3,
       { error: "device", code: "DeviceError" },
     ],
-    ["of the page", ["train", "wrong.mhc"], 1, { code: "MHC201", severity: "error" }],
+    ["of the page", ["train", "wrong.mhc", ...WASM], 1, { code: "MHC201", severity: "error" }],
     [
       "of numbers",
       ["train", "wild.mhc", ...WASM, "--out", "wild"],

@@ -17,8 +17,8 @@ beforeAll(() => {
   writeFileSync(join(cwd, "text.txt"), TEXT);
 });
 
-/** No GPU is found: what its driver does with a host's flags is not asked. */
-const quiet = { VK_DRIVER_FILES: "none", VK_ICD_FILENAMES: "none" };
+/** No GPU and no compiler are found: what a driver does with a host's flags is not asked. */
+const quiet = { VK_DRIVER_FILES: "none", VK_ICD_FILENAMES: "none", CC: "/nowhere/cc" };
 
 describe("the command and its host", () => {
   it("train where the host refuses workers, WebAssembly or addresses", async () => {
@@ -54,8 +54,8 @@ describe("the command and its host", () => {
       code: 3,
       err: expect.stringMatching(
         pattern(
-          /error: no device can be used here: wasm: .+; javascript: .+; webgpu: .+/,
-          /\nfix: start Node without --jitless; or start Node without --disallow/,
+          /error: no device can be used here: native: .+; wasm: .+; javascript: .+; webgpu: .+/,
+          /\nfix: let CC name GCC or Clang; or start Node without --jitless; or start Node without --disallow/,
         ),
       ) as string,
     });

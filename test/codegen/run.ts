@@ -112,12 +112,13 @@ export async function runNative(
   const code = await c.print(kernels);
   if (code.kind !== "c") throw new Error(code.kind);
   const [file] = c.files("kernels", code);
-  const { command, flags, own } = await findCompiler();
+  // With the flags of users, whatever CC adds: which products are rounded depends on them.
+  const { command, flags } = await findCompiler();
   const folder = mkdtempSync(join(tmpdir(), "mhc-kernels-"));
   try {
     const path = join(folder, "kernels.so");
     const { code: ended, stderr } = await runCommand(
-      [command, ...flags, ...own, "-fvisibility=default", "-Wno-psabi", "-shared", "-x", "c", "-o", path, "-", "-lm"],
+      [command, ...flags, "-fvisibility=default", "-Wno-psabi", "-shared", "-x", "c", "-o", path, "-", "-lm"],
       file!.content as string,
     );
     if (ended !== 0) throw new Error(stderr);

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PINNED, type Plan } from "../../runtime/plan.js";
+import { deviceNames, PINNED, type Plan } from "../../runtime/plan.js";
 import { costShare, leastShare } from "../../runtime/prices.js";
 import { decide, decided } from "../../runtime/choose.js";
 import { compile, type CompileOptions } from "../../src/compile/compile.js";
@@ -148,7 +148,7 @@ describe("budgets", () => {
 });
 
 it("a cost section that asks for nothing changes no bit of the plan", { tags: "slow" }, async () => {
-  const devices = { devices: ["wasm", "webgpu", "javascript"] } as const;
+  const devices = { devices: deviceNames };
   const [without, empty, device] = await Promise.all(
     ["", " ", "device laptop"].map(async (cost) => {
       const { spec: _, ...plan } = await made(shrinkingPage({ cost }), devices);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
-import { copiesOf, type DevicePlan } from "../../runtime/plan.js";
+import { copiesOf, deviceNames, type DevicePlan } from "../../runtime/plan.js";
 import { compile, type Compiled, type CompileOptions, type Facts } from "../../src/compile/compile.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import { count } from "../helpers/interpreter.js";
@@ -42,7 +42,7 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 
 const accountsOf = (spec: string, facts: Facts, set: Record<string, string>): void => {
   it("accounts for what the plan says, dispatch by dispatch, on every device", async () => {
-    const { plan, accounts } = await compiled(spec, facts, set, ["wasm", "webgpu", "javascript"]);
+    const { plan, accounts } = await compiled(spec, facts, set, deviceNames);
     for (const [device, { entries, kernels }] of Object.entries<DevicePlan>(plan!.devices)) {
       for (const [entry, { dispatches }] of Object.entries(entries)) {
         const own = accounts!(device, entry).accounts;

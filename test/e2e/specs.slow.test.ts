@@ -4,7 +4,7 @@
  * @module-tag slow
  */
 import { readdirSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";
 import type { Batch, Source } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
@@ -13,6 +13,11 @@ import { threefry2x32, unit } from "../../runtime/threefry.js";
 import { check } from "../../src/compile/compile.js";
 import { hasCompiler } from "../helpers/devices.js";
 import { compilePlan, readSpec } from "../helpers/specs.js";
+
+// As users compile: other tests do it without optimization (test/vitest.config.ts).
+vi.hoisted(() => {
+  if (process.env["CC"] === "cc -O0") process.env["CC"] = "cc";
+});
 
 const STEPS = 20;
 const facts = {

@@ -71,6 +71,7 @@ describe("precision", () => {
   });
 
   it.each([
+    ["native", ["native", "webgpu"]],
     ["wasm", ["wasm", "webgpu"]],
     ["javascript", ["javascript"]],
   ] as const)("f16 is an error for %s, at compile time", async (lacking, devices) => {

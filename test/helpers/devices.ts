@@ -56,6 +56,12 @@ export const everySubject: readonly Subject[] = [...everyDevice.filter((name) =>
 /** Those of them whose kernels are a CPU's. */
 export const cpuSubjects = everySubject.filter((subject) => subject !== "webgpu");
 
+/**
+ * Whether what takes a C compiler long is left to `npm run test:all` on a subject: of the widths one is quick. Pages have
+ * 8 lanes where nothing else is asked for, so that training steps are tested with those.
+ */
+export const isSlow = (subject: Subject): boolean => isWidth(subject) && subject !== "native, 16 lanes";
+
 /** The vectors of a width, and how many of them a processor of that width holds in registers. */
 function vectorsOf(width: Width): { readonly lanes: 4 | 8 | 16; readonly registers: number } {
   const lanes = lanesOf[width];

@@ -192,6 +192,9 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
         case "array":
           arrays.set(s.name, new Array<number>(s.size).fill(0));
           break;
+        // Nothing depends on it.
+        case "prefetch":
+          break;
         case "shared":
         case "barrier":
           throw new Error("a kernel of a GPU");

@@ -1,11 +1,10 @@
 /** Compiling and loading specs in tests. */
 import { readFileSync } from "node:fs";
-import { signature } from "../../codegen/c/kernels.js";
 import { compile, check, type CompileOptions, type Facts } from "../../src/compile/compile.js";
 import { buildEntries, type Entries } from "../../src/step/entries.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
-import type { DeviceCode, Plan } from "../../runtime/plan.js";
+import type { Plan } from "../../runtime/plan.js";
 
 export const readSpec = (name: string): string =>
   readFileSync(new URL(`../../specs/${name}.mhc`, import.meta.url), "utf8");
@@ -39,23 +38,15 @@ export async function compilePlan(text: string, devices: readonly DeviceName[], 
 }
 
 /**
- * The plan with some of its entries alone: an emulated GPU and a C compiler take seconds to compile what a training
- * step runs, also for a test that does not train.
+ * The plan with some of its entries alone: an emulated GPU takes seconds to compile what a training step runs, also for
+ * a test that does not train.
  */
 export function withEntries(plan: Plan, names: readonly string[]): Plan {
   const devices = Object.entries(plan.devices).map(([device, own]) => {
     const entries = Object.entries(own.entries).filter(([name]) => names.includes(name));
-    const used = new Set(entries.flatMap(([, { dispatches }]) => dispatches.map(({ kernel }) => kernel)));
-    return [device, { ...own, entries: Object.fromEntries(entries), code: withKernels(own.code, used) }] as const;
+    return [device, { ...own, entries: Object.fromEntries(entries) }] as const;
   });
   return { ...plan, devices: Object.fromEntries(devices) };
-}
-
-/** Code in C with some of its kernels, and with empty ones in place of the others; other devices make what they run. */
-function withKernels(code: DeviceCode, used: ReadonlySet<number>): DeviceCode {
-  if (code.kind !== "c") return code;
-  const empty = (i: number) => ({ text: `${signature(`k${i}`)} {}`, functions: [] });
-  return { ...code, kernels: code.kernels.map((kernel, i) => (used.has(i) ? kernel : empty(i))) };
 }
 
 export function entriesOf(text: string, options: SpecOptions = {}): Entries {

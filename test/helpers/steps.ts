@@ -6,7 +6,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load } from "../../runtime/index.js";
 import { pairsSource, parsePairs } from "../../runtime/pairs.js";
-import { distance, entriesOf, planOf, withEntries, type SpecOptions } from "./specs.js";
+import { distance, entriesOf, planOf, type SpecOptions } from "./specs.js";
 
 const STEPS = 10;
 
@@ -28,7 +28,7 @@ export async function compareSteps(
     info?.kind === "pairs"
       ? pairsSource(info, parsePairs(text))
       : textSource(info as Parameters<typeof textSource>[0], text);
-  const model = await load(withEntries(plan, ["start", "train"]), { device, threads });
+  const model = await load(plan, { device, threads });
   const values = new Map<string, ArrayLike<number>>(
     plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]),
   );

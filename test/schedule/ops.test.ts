@@ -10,7 +10,7 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { allCases, build, random } from "../helpers/cases.js";
-import { everyDevice, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
+import { deviceOf, everyDevice, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. f32 has 6e-8; sums of n terms lose up to n of that, transcendentals a few. */
@@ -111,7 +111,7 @@ describe.each<readonly [Subject, number]>([
   ["webgpu", 1],
   ...nativeWidths.map((width) => [width, 3] as const),
 ])("on %s with %i thread(s)", (subject, threads) => {
-  it("every op agrees with the evaluator", async () => {
+  const agrees = async (): Promise<void> => {
     const device = await openSubject(subject, { threads });
     const b = createBuilder();
     const values = new Map<string, number[]>();
@@ -150,7 +150,11 @@ describe.each<readonly [Subject, number]>([
     }
     expect(wrong).toEqual([]);
     await device.close();
-  }, 180_000);
+  };
+  const AGREES = "every op agrees with the evaluator";
+  it(AGREES, { timeout: 180_000 }, agrees);
+  // `npm test` has C compiled without optimization (`vitest.config.ts`).
+  if (deviceOf(subject) === "native") it(`${AGREES}, with the flags of users`, { tags: "slow" }, agrees);
 });
 
 /** Published with Random123: key, counter, result. */

@@ -130,7 +130,7 @@ describe("random graphs", () => {
           },
         ),
         // Every graph has kernels of its own, and a C compiler takes a while for them.
-        { numRuns: deviceOf(name) === "native" ? 12 : 60 },
+        { numRuns: deviceOf(name) === "native" ? 8 : 60 },
       );
       await device.close();
     },

@@ -98,7 +98,7 @@ it.each<readonly [Subject, number]>([
   ["javascript", 600],
   ["wasm", 600],
   ["webgpu", 120],
-  ...nativeWidths.map((width) => [width, 120] as const),
+  ...nativeWidths.map((width) => [width, 60] as const),
 ])(
   "random contractions agree on %s",
   async (name, count) => {

@@ -224,7 +224,7 @@ describe.each(everyDevice)("on %s", (name) => {
     await device.close();
   };
   const RIGHT = "random packs and slices are what the evaluator says, whatever lies in the padding";
-  const [few, many] = name === "webgpu" ? [10, 40] : [40, 150];
+  const [few, many] = name === "webgpu" || name === "native" ? [10, 40] : [40, 150];
   if (name !== "javascript") it(`${RIGHT}, in ${few} tries`, () => areRight(few));
   it(`${RIGHT}, in ${many} tries`, { tags: "slow" }, () => areRight(many));
 });

@@ -15,7 +15,7 @@ import { arrange } from "../../../src/schedule/fusion/regions.js";
 import { rematerialize } from "../../../src/schedule/fusion/rematerialize.js";
 import { regionTeams } from "../../../src/schedule/skeletons/region/gpu.js";
 import { regionTiles } from "../../../src/schedule/skeletons/region/cpu.js";
-import { choicesFor, cpuDevices, cpuSubjects, deviceOf, nativeWidths, type Subject } from "../../helpers/devices.js";
+import { choicesFor, cpuSubjects, deviceOf, isSlow, nativeWidths, type Subject } from "../../helpers/devices.js";
 import { distance, entriesOf, planOf, readSpec, withEntries } from "../../helpers/specs.js";
 
 /** Of every page here. */
@@ -73,9 +73,10 @@ async function worst(page: string, subject: Subject, token: Choice): Promise<num
 }
 
 describe("tiles of 8 tokens", () => {
-  it.each(cpuSubjects)("%s", async (subject) => {
+  const isRight = async (subject: Subject): Promise<void> =>
     expect(await worst(spec(4, 24), subject, { tile: 8 })).toBeLessThan(2e-5);
-  });
+  it.each(cpuSubjects.filter((subject) => !isSlow(subject)))("%s", isRight);
+  it.each(cpuSubjects.filter(isSlow))("%s", { tags: "slow" }, isRight);
 });
 
 // An emulated GPU compiles this one in 6 s, and the page of two blocks in 15 to 60.
@@ -115,9 +116,14 @@ it.each([
   expect(await worst(spec(lanes, width), "webgpu", { threads })).toBeLessThan(5e-5);
 });
 
-it.each(["hc", "identity"])("the connection %s", async (connection) => {
-  for (const device of cpuDevices.filter((name) => name !== "javascript"))
-    expect(await worst(spec(4, 24, connection), device, { tile: 8 }), device).toBeLessThan(2e-5);
+const CONNECTION = "the connection %s";
+it.each(["hc", "identity"])(CONNECTION, async (connection) => {
+  expect(await worst(spec(4, 24, connection), "wasm", { tile: 8 })).toBeLessThan(2e-5);
+});
+describe.each(nativeWidths)("%s", (width) => {
+  it.each(["hc", "identity"])(CONNECTION, { tags: "slow" }, async (connection) => {
+    expect(await worst(spec(4, 24, connection), width, { tile: 8 })).toBeLessThan(2e-5);
+  });
 });
 
 describe("a connection at four lanes", () => {
