@@ -57,8 +57,8 @@ export const everySubject: readonly Subject[] = [...everyDevice.filter((name) =>
 export const cpuSubjects = everySubject.filter((subject) => subject !== "webgpu");
 
 /**
- * Whether what takes a C compiler long is left to `npm run test:all` on a subject: of the widths one is quick. Pages have
- * 8 lanes where nothing else is asked for, so that training steps are tested with those.
+ * Whether what takes a C compiler long is left to `npm run test:all` on a subject: of the widths one is quick. Pages
+ * have 8 lanes where nothing else is asked for, so that training steps are tested with those.
  */
 export const isSlow = (subject: Subject): boolean => isWidth(subject) && subject !== "native, 16 lanes";
 

@@ -1,10 +1,10 @@
 /**
- * What attention's kernels for a CPU are made of: loops over blocks of four or eight rows by two vectors of columns, a product
- * of two operands into the registers of such a block, copies of rows into scratch, and what follows from edges. Rows of
- * one head lie a whole token apart, which would leave them a few sets of the cache; copied, plain or transposed, they
- * are dense, and lanes are neighbours whatever the order of a tensor's axes. Operands are addressed as one index that
- * the inner loop moves and constant distances from it, so that WebAssembly's loads take them as immediate offsets.
- * Ragged edges are code of their own, with sizes known when it is made.
+ * What attention's kernels for a CPU are made of: loops over blocks of four or eight rows by two vectors of columns, a
+ * product of two operands into the registers of such a block, copies of rows into scratch, and what follows from edges.
+ * Rows of one head lie a whole token apart, which would leave them a few sets of the cache; copied, plain or
+ * transposed, they are dense, and lanes are neighbours whatever the order of a tensor's axes. Operands are addressed as
+ * one index that the inner loop moves and constant distances from it, so that WebAssembly's loads take them as
+ * immediate offsets. Ragged edges are code of their own, with sizes known when it is made.
  */
 import * as k from "../../../kernel/build.js";
 import type { Expr, Lanes, Type } from "../../../kernel/ir.js";

@@ -6,9 +6,9 @@
  * block adds to the three cotangents, in their own memory, which belongs to the task alone. With few heads that would
  * leave cores idle: then tasks that own a block of queries and tasks that own a block of keys make the weights twice.
  *
- * Blocks begin at multiples of a strip's rows, so that with the mask a strip of queries either sees a key of a block each,
- * or none. Scores are computed for whole vectors of keys; those that do not exist are overwritten before anything reads
- * them.
+ * Blocks begin at multiples of a strip's rows, so that with the mask a strip of queries either sees a key of a block
+ * each, or none. Scores are computed for whole vectors of keys; those that do not exist are overwritten before anything
+ * reads them.
  *
  * This file has what both have in common: the knobs, and how blocks end.
  */
