@@ -6,7 +6,7 @@
  */
 import { copiesOf, isOfTheRun, type Plan, type TensorRef } from "../../runtime/plan.js";
 import { mustAt } from "../../runtime/lookup.js";
-import { mustValue } from "../../runtime/records.js";
+import { mustValue, valueAt } from "../../runtime/records.js";
 import { sizeOf } from "../../src/graph/record.js";
 import type { ModuleEmitter } from "../target.js";
 import { cmakeFile, exampleFile } from "./files.js";
@@ -156,7 +156,7 @@ extern const char *const ${name}_vocabulary[${text.vocabulary.length}];
 function entryHeader(model: CModel, entry: EntryFunction): string {
   const { name } = model;
   const given = entry.inputs.map(({ id, at }) => describe(id, at)).join(", ");
-  const purpose = PURPOSES[entry.id] ?? `Runs the entry ${comment(entry.id)}`;
+  const purpose = valueAt(PURPOSES, entry.id) ?? `Runs the entry ${comment(entry.id)}`;
   return [
     `/* ${purpose}${given ? ` of ${given}` : ""}. */`,
     `${prototype(model, entry)};`,

@@ -15,7 +15,7 @@ export const TEAM = String.raw`#if defined(__x86_64__) || defined(__i386__)
 #else
 #define PAUSE() ((void)0)
 #endif
-#define SPINS 20000
+#define SPINS 2000
 #define LINE 64
 
 /* Claimed groups of a thread's share, in a cache line of its own. */

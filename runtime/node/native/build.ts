@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { DeviceError, messageOf, reasonOf } from "../../errors.js";
 import { mustAt } from "../../lookup.js";
 import type { DeviceCode, KernelInfo } from "../../plan.js";
+import { valueAt } from "../../records.js";
 import { cacheFolder } from "../cache.js";
 import { firstLine, runCommand, type Compiler } from "./compiler.js";
 import { DRIVER } from "../../native/driver.js";
@@ -88,7 +89,7 @@ function unitsOf(
   const named = new Map<string, TranslationUnit>();
   const names = which.map((i) => {
     const { text, functions } = mustAt(code.kernels, i);
-    const parts = [code.prelude, ...functions.map((name) => code.functions[name] ?? ""), text];
+    const parts = [code.prelude, ...functions.map((name) => valueAt(code.functions, name) ?? ""), text];
     // The name of a kernel in a plan is the number that it has there.
     const plain = parts.join("\n").replace(new RegExp(String.raw`\bk${i}\b`), "kernel");
     const name = `k_${hashOf(compiler, plain)}`;

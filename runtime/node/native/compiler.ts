@@ -3,9 +3,11 @@
  * tried in this order. What it defines when it compiles for this processor tells how wide its vectors are, and is what
  * a cache knows the processor by.
  */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { createHash } from "node:crypto";
-import { DeviceError } from "../../errors.js";
+import type { Readable, Writable } from "node:stream";
+import { DeviceError, reasonOf } from "../../errors.js";
+import { merged } from "../../records.js";
 
 /** A compiler that works here. */
 export interface Compiler {
@@ -34,7 +36,14 @@ export interface Printed {
 export const runCommand = (command: readonly string[], input = ""): Promise<Printed> =>
   new Promise((resolve) => {
     const [file = "", ...args] = command;
-    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C" } });
+    const env = merged<string | undefined>(process.env, { LC_ALL: "C" });
+    let child: ChildProcessByStdio<Writable, Readable, Readable>;
+    try {
+      child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env });
+    } catch (error) {
+      // A permission model refuses at once.
+      return resolve({ code: null, stdout: "", stderr: reasonOf(error) });
+    }
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on("data", (part: Buffer) => out.push(part));
