@@ -3,6 +3,7 @@ import { elementary, isElementary, power, type Elementary } from "../../src/kern
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Lanes } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
+import { INFIX } from "../../src/kernel/text.js";
 import { helperName } from "./prelude.js";
 import { nameOf, suffixOf, typeName } from "./types.js";
 
@@ -141,23 +142,6 @@ function needed(state: CPrinting, op: Elementary, lanes: Lanes): string {
 const isNumber = (e: Expr): boolean =>
   e.kind === "splat" ? isNumber(e.a) : e.kind === "const" && !Number.isNaN(e.value);
 
-const SIGNS = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  rem: "%",
-  lt: "<",
-  le: "<=",
-  eq: "==",
-  ne: "!=",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
-} as const;
-
 function binary(state: CPrinting, e: Extract<Expr, { readonly kind: "binary" }>): string {
   const { type } = e.a;
   if (e.op === "pow")
@@ -173,7 +157,7 @@ function binary(state: CPrinting, e: Extract<Expr, { readonly kind: "binary" }>)
   }
   // All lanes are shifted by one distance.
   const b = printExpr(state, (e.op === "shl" || e.op === "shr") && e.b.kind === "splat" ? e.b.a : e.b);
-  return `(${a} ${SIGNS[e.op]} ${b})`;
+  return `(${a} ${INFIX[e.op]} ${b})`;
 }
 
 function cast(state: CPrinting, e: Extract<Expr, { readonly kind: "cast" }>): string {

@@ -121,6 +121,12 @@ function printBlock(state: CPrinting, list: readonly Stmt[]): void {
   state.indent = indent;
 }
 
+/** A condition without parentheses of its own: Clang warns of two pairs around an equality. */
+function conditionOf(state: CPrinting, e: Expr): string {
+  const text = printExpr(state, e);
+  return e.kind === "binary" ? text.slice(1, -1) : text;
+}
+
 function printStmt(state: CPrinting, s: Stmt): void {
   const expr = (e: Expr): string => printExpr(state, e);
   switch (s.kind) {
@@ -150,7 +156,7 @@ function printStmt(state: CPrinting, s: Stmt): void {
       return put(state, "}");
     }
     case "if":
-      put(state, `if (${expr(s.condition)}) {`);
+      put(state, `if (${conditionOf(state, s.condition)}) {`);
       printBlock(state, s.then);
       if (s.else.length > 0) {
         put(state, "} else {");

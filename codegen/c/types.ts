@@ -27,7 +27,7 @@ const rename = renamer(
     (
       "auto bool break case char const continue default do double else enum extern false float for goto if inline " +
       "int long register restrict return short signed sizeof static struct switch true typedef union unsigned void " +
-      "volatile while asm typeof " +
+      "volatile while asm typeof linux unix " +
       "begin end buffers scratch ptrdiff_t int32_t uint32_t NAN INFINITY NULL"
     ).split(" "),
   ),

@@ -3,16 +3,9 @@
  * expression (a part that stands twice in it) becomes a `let` in a line before.
  */
 import * as k from "../../src/kernel/build.js";
-import {
-  poolType,
-  type BinaryOp,
-  type Expr,
-  type Lanes,
-  type PoolName,
-  type Stmt,
-  type Type,
-} from "../../src/kernel/ir.js";
+import { poolType, type Expr, type Lanes, type PoolName, type Stmt, type Type } from "../../src/kernel/ir.js";
 import { shortestF32 } from "../../src/kernel/literals.js";
+import { INFIX } from "../../src/kernel/text.js";
 import { power } from "../../src/kernel/mathematics.js";
 import type { Vectors } from "../../src/kernel/vectors.js";
 import { rename } from "./words.js";
@@ -200,24 +193,6 @@ function unary(state: WgslPrinting, e: Extract<Expr, { readonly kind: "unary" }>
       return e.op satisfies never;
   }
 }
-
-/** How an operator stands between its operands. */
-const INFIX = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  rem: "%",
-  lt: "<",
-  le: "<=",
-  eq: "==",
-  ne: "!=",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
-} as const satisfies Readonly<Record<Exclude<BinaryOp, "min" | "max" | "pow">, string>>;
 
 function binary(state: WgslPrinting, e: Extract<Expr, { readonly kind: "binary" }>): string {
   if (e.op === "pow")

@@ -168,6 +168,7 @@ const constantOf = (x: Expr): number | null =>
  */
 export function power(x: Expr, y: Expr, bind: Bind): Expr {
   const whole = constantOf(y);
+  if (whole === 0) return constant(x, 1);
   if (whole !== null && Number.isInteger(whole) && Math.abs(whole) <= LARGEST_POWER) {
     let result: Expr | null = null;
     let square = bind(x);

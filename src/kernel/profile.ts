@@ -10,7 +10,10 @@ export interface KernelProfile {
   readonly kind: "cpu" | "gpu";
   /** Lanes of the widest vectors that the printer can print; narrower ones may be asked for too. */
   readonly lanes: Lanes;
-  /** Vectors that its registers hold; 16 when it does not say. */
+  /**
+   * Vectors that its registers hold, where a compiler for the processor itself keeps them there: products are then cut
+   * along k, fetched ahead and so on. Where it does not say, kernels are such as WebAssembly wants them.
+   */
   readonly registers?: number;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;

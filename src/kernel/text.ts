@@ -6,8 +6,8 @@
  */
 import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
 
-/** Operators that stand between their operands; the others are written as calls. */
-export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
+/** How an operator stands between its operands, here and in the languages that are like C. */
+export const INFIX = {
   add: "+",
   sub: "-",
   mul: "*",
@@ -22,7 +22,10 @@ export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = {
   xor: "^",
   shl: "<<",
   shr: ">>",
-};
+} as const satisfies Readonly<Record<Exclude<BinaryOp, "min" | "max" | "pow">, string>>;
+
+/** The same for any operator; the others are written as calls. */
+export const SYMBOLS: Readonly<Partial<Record<BinaryOp, string>>> = INFIX;
 
 const typeName = (type: Type): string => (type.lanes === 1 ? type.of : `${type.of}x${type.lanes}`);
 /** What stands behind an access of several words. */

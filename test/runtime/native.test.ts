@@ -224,6 +224,19 @@ describe.skipIf(!hasCompiler)("the cache", () => {
     expect(error?.message).toMatch(/^no folder for compiled kernels can be written: /);
   });
 
+  it("makes anew what was cut off, or is of its size and no object file", async () => {
+    const MHC_CACHE = empty("cut off");
+    close((await inProcess("native", { MHC_CACHE })).y);
+    const libraries = librariesIn(MHC_CACHE);
+    for (const path of libraries) writeFileSync(path, readFileSync(path).subarray(0, 4000));
+    close((await inProcess("native", { MHC_CACHE })).y);
+    const objects = filesIn(MHC_CACHE).filter((name) => name.endsWith(".o"));
+    for (const path of objects) writeFileSync(path, Buffer.alloc(statSync(path).size, 7));
+    for (const path of libraries) rmSync(path);
+    close((await inProcess("native", { MHC_CACHE })).y);
+    expect(librariesIn(MHC_CACHE)).toEqual(libraries);
+  });
+
   it.each(["", "no library at all"])("makes anew libraries that were damaged (%j)", async (content) => {
     const MHC_CACHE = empty(`damaged ${content.length}`);
     close((await inProcess("native", { MHC_CACHE })).y);
@@ -258,7 +271,7 @@ describe.skipIf(!hasCompiler)("the cache", () => {
   it("is written by two processes at once", async () => {
     const env = { MHC_CACHE: empty("shared") };
     for (const { y } of await Promise.all([inProcess("native", env), inProcess("native", env)])) close(y);
-    expect(filesIn(env.MHC_CACHE).filter((path) => !/\.(o|so)$/.test(path))).toEqual([]);
+    expect(filesIn(env.MHC_CACHE).filter((path) => !/\.(o|so)(\.size)?$/.test(path))).toEqual([]);
   });
 });
 

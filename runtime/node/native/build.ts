@@ -4,7 +4,8 @@
  * and the processor. A file of the cache is whole or not there, since it is renamed when it is whole.
  */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { DeviceError, messageOf, reasonOf } from "../../errors.js";
@@ -55,22 +56,40 @@ async function libraryOf(units: readonly TranslationUnit[], compiler: Compiler):
   const path = join(folder, `${hash}.so`);
   const discard = (): Promise<void> => rm(path, { force: true });
   if (await touched(path)) return { path, discard };
-  const objects = await inTurns(units, (unit) => objectOf(unit, folder, compiler));
-  await making(path, async (temporary) => {
-    const linked = await runCommand([
-      compiler.command,
-      "-shared",
-      ...compiler.own,
-      "-o",
-      temporary,
-      ...objects,
-      "-lpthread",
-      "-lm",
-    ]);
-    if (linked.code !== 0) throw refusal("could not link the kernels", linked.stderr, compiler);
-  });
+  const makeLibrary = async (): Promise<void> => {
+    const objects = await inTurns(units, (unit) => objectOf(unit, folder, compiler));
+    await making(path, (temporary) => linked(objects, temporary, compiler));
+  };
+  try {
+    await makeLibrary();
+  } catch (error) {
+    if (!(error instanceof LinkError)) throw error;
+    // An object file of the cache may be damaged: all are made once more.
+    await Promise.all(units.map((unit) => rm(objectPath(unit, folder), { force: true })));
+    await makeLibrary();
+  }
   await prune(folder);
   return { path, discard };
+}
+
+/** The object files of a library do not fit together. */
+class LinkError extends DeviceError {}
+
+async function linked(objects: readonly string[], library: string, compiler: Compiler): Promise<void> {
+  const { command, userFlags } = compiler;
+  const { code, stderr } = await runCommand([
+    command,
+    "-shared",
+    ...userFlags,
+    "-o",
+    library,
+    ...objects,
+    "-lpthread",
+    "-lm",
+  ]);
+  if (code === 0) return;
+  const { message, fix } = refusal("could not link the kernels", stderr, compiler);
+  throw new LinkError(message, fix);
 }
 
 const hashOf = ({ identity }: Compiler, text: string): string =>
@@ -132,13 +151,15 @@ async function inTurns<T>(
   return results;
 }
 
+const objectPath = ({ hash }: TranslationUnit, folder: string): string => join(folder, `${hash}.o`);
+
 /** The object file of a unit. */
 async function objectOf(unit: TranslationUnit, folder: string, compiler: Compiler): Promise<string> {
-  const path = join(folder, `${unit.hash}.o`);
+  const path = objectPath(unit, folder);
   if (await touched(path)) return path;
   await making(path, async (temporary) => {
     const compiled = await runCommand(
-      [compiler.command, ...compiler.flags, ...compiler.own, "-w", "-c", "-x", "c", "-o", temporary, "-"],
+      [compiler.command, ...compiler.flags, ...compiler.userFlags, "-w", "-c", "-x", "c", "-o", temporary, "-"],
       unit.text,
     );
     if (compiled.code !== 0) throw refusal(`refused ${unit.what}`, compiled.stderr, compiler);
@@ -152,11 +173,15 @@ const refusal = (what: string, reason: string, { version }: Compiler): DeviceErr
     "let CC name another compiler; if it is a current GCC or Clang, report it with the page",
   );
 
-/** Makes a file under a temporary name and renames it when it is whole; an attempt that fails leaves nothing. */
+/**
+ * Makes a file under a temporary name and renames it when it is whole; an attempt that fails leaves nothing. Its size
+ * stands beside it: a system that loads a library which was cut off later ends the process.
+ */
 async function making(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = `${path}.${process.pid}.${made++}.tmp`;
   try {
     await make(temporary);
+    await writeFile(sizeFile(path), String((await stat(temporary)).size));
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -171,12 +196,15 @@ async function making(path: string, make: (temporary: string) => Promise<void>):
 /** Tells apart the temporary names of one process. */
 let made = 0;
 
-/** Whether a file is there and not empty; it counts as used now. */
+const sizeFile = (path: string): string => `${path}.size`;
+
+/** Whether a file is there and whole; it counts as used now. */
 async function touched(path: string): Promise<boolean> {
   try {
-    if ((await stat(path)).size === 0) return false;
+    const [{ size }, whole] = await Promise.all([stat(path), readFile(sizeFile(path), "utf8")]);
+    if (size !== Number(whole)) return false;
     const now = new Date();
-    await utimes(path, now, now).catch(() => undefined);
+    await Promise.all([path, sizeFile(path)].map((file) => utimes(file, now, now).catch(() => undefined)));
     return true;
   } catch {
     return false;
@@ -201,7 +229,9 @@ let fallback: Promise<string> | null = null;
 
 async function temporaryFolder(): Promise<string> {
   try {
-    return await mkdtemp(join(tmpdir(), "mhc-native-"));
+    const folder = await mkdtemp(join(tmpdir(), "mhc-native-"));
+    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+    return folder;
   } catch (error) {
     throw new DeviceError(
       `no folder for compiled kernels can be written: ${reasonOf(error)}`,

@@ -13,7 +13,7 @@ import { merged } from "../../records.js";
 export interface Compiler {
   /** The command, and arguments that CC gives it, which come last and so have the last word. */
   readonly command: string;
-  readonly own: readonly string[];
+  readonly userFlags: readonly string[];
   /** The first line of what it says of itself: "gcc (Debian 12.2.0-14+deb12u1) 12.2.0". */
   readonly version: string;
   /** Flags for kernels on this processor. */
@@ -90,8 +90,8 @@ async function search(): Promise<Compiler> {
       refusals.push(`${command.join(" ")}: ${firstLine(version.stderr) || "it does not answer"}`);
       continue;
     }
-    const [file = "", ...own] = command;
-    const compiler = await examined(file, own, firstLine(version.stdout));
+    const [file = "", ...userFlags] = command;
+    const compiler = await examined(file, userFlags, firstLine(version.stdout));
     if (typeof compiler !== "string") return compiler;
     refusals.push(`${command.join(" ")}: ${compiler}`);
   }
@@ -102,11 +102,11 @@ async function search(): Promise<Compiler> {
 }
 
 /** What a compiler can do here, or why it cannot be used. */
-async function examined(command: string, own: readonly string[], version: string): Promise<Compiler | string> {
+async function examined(command: string, userFlags: readonly string[], version: string): Promise<Compiler | string> {
   const reasons: string[] = [];
   for (const target of [["-march=native"], ["-mcpu=native"], []]) {
     const flags = [...FLAGS, ...target];
-    const macros = await runCommand([command, ...flags, ...own, "-dM", "-E", "-x", "c", "-"]);
+    const macros = await runCommand([command, ...flags, ...userFlags, "-dM", "-E", "-x", "c", "-"]);
     if (macros.code !== 0) {
       reasons.push(firstLine(macros.stderr));
       continue;
@@ -119,9 +119,9 @@ async function examined(command: string, own: readonly string[], version: string
     const registers = lanes === 16 || defines("__aarch64__") ? 32 : 16;
     const all = [...flags, ...wide];
     const identity = createHash("sha256")
-      .update(JSON.stringify([command, own, version, all, macros.stdout]))
+      .update(JSON.stringify([command, userFlags, version, all, macros.stdout]))
       .digest("hex");
-    return { command, own, version, flags: all, identity, lanes, registers };
+    return { command, userFlags, version, flags: all, identity, lanes, registers };
   }
   return reasons.find((reason) => reason !== "") ?? "it compiles nothing";
 }

@@ -137,7 +137,8 @@ function reduceInVectors(
 
 /**
  * Combines the lanes of some values. Several wide vectors share the work: two of them become one, whose halves are what
- * is left of either, until one vector holds all results.
+ * is left of either, until one vector holds all results. A value is asked for when it is its turn, so that in narrow
+ * vectors each is folded where it was made.
  */
 function foldAll(w: Writer, values: readonly (() => Expr)[], combine: (a: Expr, b: Expr) => Expr): Expr[] {
   const count = values.length;
