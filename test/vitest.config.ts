@@ -15,8 +15,8 @@ import { CHEVROTAIN } from "./helpers/chevrotain.js";
 import { swiftShaderEnvironment } from "./helpers/swiftshader.js";
 
 Object.assign(process.env, swiftShaderEnvironment());
-// Kernels in C are compiled as fast as a compiler can: with the flags of users, tests would take twice as long. These
-// are in test/e2e/specs.slow.test.ts, and everywhere where CC is set.
+// Kernels in C are compiled as fast as a compiler can: with the flags of users, tests would take twice as long. Those
+// are what test/e2e/specs.slow.test.ts and the kernels of test/codegen are compiled with, and all where CC is set.
 if (spawnSync("cc", ["--version"]).status === 0) process.env["CC"] ??= "cc -O0";
 
 const APART = [

@@ -10,7 +10,7 @@ import { createBuilder } from "../../src/graph/create-builder.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../src/graph/node.js";
 import { allCases, build, random } from "../helpers/cases.js";
-import { deviceOf, everyDevice, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
+import { everyDevice, isSlow, nativeWidths, openSubject, type Subject } from "../helpers/devices.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Share of the largest entry. f32 has 6e-8; sums of n terms lose up to n of that, transcendentals a few. */
@@ -151,10 +151,7 @@ describe.each<readonly [Subject, number]>([
     expect(wrong).toEqual([]);
     await device.close();
   };
-  const AGREES = "every op agrees with the evaluator";
-  it(AGREES, { timeout: 180_000 }, agrees);
-  // `npm test` has C compiled without optimization (`vitest.config.ts`).
-  if (deviceOf(subject) === "native") it(`${AGREES}, with the flags of users`, { tags: "slow" }, agrees);
+  it("every op agrees with the evaluator", { timeout: 180_000, tags: isSlow(subject) ? ["slow"] : [] }, agrees);
 });
 
 /** Published with Random123: key, counter, result. */
