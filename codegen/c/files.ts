@@ -1,6 +1,6 @@
 /** What stands beside a model in C: a CMake file, and an example that is whole. */
 import { mustTrain } from "../../runtime/plan.js";
-import type { CModel, EntryFunction } from "./shape.js";
+import type { CModel, EntryFunction } from "./layout.js";
 
 /** A CMake file: a library of the model, with threads where MHC_THREADS is on, and the example. */
 export const cmakeFile = ({

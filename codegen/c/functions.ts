@@ -18,7 +18,7 @@ import {
   wordsOf,
   type CModel,
   type EntryFunction,
-} from "./shape.js";
+} from "./layout.js";
 
 /** How a parameter starts, as the table of `initialize` has it. */
 function startOf({ name, shape, start, offset }: ParameterInfo): string {

@@ -22,7 +22,7 @@ import {
   typeOf,
   type CModel,
   type EntryFunction,
-} from "./shape.js";
+} from "./layout.js";
 import { comment, distinct, lines, literal, snakeCase } from "./names.js";
 import { c } from "./printer.js";
 import { entrySource, lifeOf, savingOf } from "./functions.js";

@@ -108,6 +108,7 @@ async function compilePage(file: string | undefined, flags: CompileFlags): Promi
   const json = flags.json === true;
   await report(compiled, json);
   const plan = mustCompile(compiled);
+  if (flags.entries !== undefined) mustHave(plan, entries ?? []);
   const { graphs, stages: texts } = compiled;
   if (!graphs || !texts) throw new Error("bug: a page without an error has no stages");
   if (flags.verify) tellVerified(plan, graphs, json);
@@ -139,6 +140,17 @@ function entriesAsked({ entries, lanes }: CompileFlags, targets: readonly string
     throw new UsageError("error: --lanes goes with --target c or native");
   if (entries !== undefined) return entries.split(",").map((name) => name.trim());
   return targets.every((name) => name === "c") ? C_ENTRIES : undefined;
+}
+
+/** Throws a UsageError for an entry that was asked for and that the page does not have. */
+function mustHave({ devices }: Plan, entries: readonly string[]): void {
+  const lacking = entries.find((name) => !Object.values(devices).some((device) => valueAt(device.entries, name)));
+  if (lacking === undefined) return;
+  throw new UsageError(
+    `error: --entries ${lacking}: this page has no such entry; a page with a loss has train, loss and gradients, and ` +
+      "forward if its data is text; one with outputs has forward (outputs beside a loss) and vjp; monitor goes with " +
+      "--monitors, and start is there where parameters are points of a manifold",
+  );
 }
 
 /** The vectors of kernels for the native device: those asked for, else those of this machine if it has a compiler. */

@@ -30,6 +30,17 @@ describe("wrong usage ends with 2, in a line or two, without a stack", () => {
     ["a setting without a value", ["train", "small.mhc", "--set", "width"], /--set name=value/],
     ["an unknown stage", ["compile", "small.mhc", "--emit", "soup"], /--emit soup/],
     ["an unknown target", ["compile", "small.mhc", "-o", "out", "--target", "cobol"], /--target cobol/],
+    [
+      "an entry that the page does not have",
+      ["compile", "small.mhc", "-o", "out", "--target", "c", "--entries", "train,fly"],
+      /--entries fly: this page has no such entry/,
+    ],
+    [
+      "some entries of a module",
+      ["compile", "small.mhc", "-o", "out", "--entries", "train"],
+      /--entries goes with --target c/,
+    ],
+    ["lanes of what has none", ["compile", "small.mhc", "-o", "out", "--lanes", "8"], /--lanes goes with --target c/],
     ["nothing to do", ["compile", "small.mhc"], /say where to write/],
     ["a negative temperature", ["sample", "run", "--temperature", "-1"], /at least 0|temperature/],
   ];
