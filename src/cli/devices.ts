@@ -117,7 +117,7 @@ async function calibrateDevice(
         : null;
     const { profile, restless } = await calibrate(device, {
       host,
-      memoryBytes: gpu ? null : Math.min(totalmem(), 2 ** 32),
+      memoryBytes: gpu ? null : device.name === "wasm" ? Math.min(totalmem(), 2 ** 32) : totalmem(),
       bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null,
       half: gpu?.features.includes("shader-f16") ?? false,
       choices: choicesFor(device),

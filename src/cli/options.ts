@@ -30,7 +30,7 @@ export const profile = (): Option =>
   );
 /** Threads of the wasm device. */
 export const threads = (): Option =>
-  new Option("--threads <n>", "worker threads of the wasm device").argParser(positive);
+  new Option("--threads <n>", "threads of the native or the wasm device").argParser(positive);
 
 /** Steps between two evaluations. */
 export const evaluate = (): Option =>
