@@ -56,6 +56,8 @@ export interface Device {
   readonly subgroup: number;
   /** Words of its vectors, and how many of these its registers hold; not there where kernels do not depend on it. */
   readonly vectors?: { readonly lanes: 4 | 8 | 16; readonly registers: number };
+  /** The unit of its processor that multiplies bf16, such as "AMX"; not there where it has none. */
+  readonly bf16?: string;
   /**
    * What the host refused, so that the device does without it, one sentence each: "one thread, not 8: memory cannot be
    * shared here (…)".

@@ -2,11 +2,12 @@
  * Kernels as functions of C (buffers, scratch, begin, end): `buffers` are the addresses of its buffers, `scratch` is
  * memory private to the calling thread for its arrays, at a multiple of 64 bytes.
  */
-import type { Buffer, Expr, Kernel, Stmt } from "../../src/kernel/ir.js";
+import type { Buffer, Expr, Kernel, PanelAt, Stmt } from "../../src/kernel/ir.js";
 import { poolType } from "../../src/kernel/ir.js";
 import { eachOperand } from "../../src/kernel/operands.js";
 import { helperName } from "./prelude.js";
 import { printExpr, put, startPrinting, type CPrinting } from "./expressions.js";
+import { TILE_UNIT, TILES, TILES_TEXT } from "./tiles.js";
 import { nameOf, typeName } from "./types.js";
 
 /** A kernel in C. */
@@ -34,6 +35,7 @@ export function printKernel(kernel: Kernel, name: string): PrintedKernel {
   put(state, "for (ptrdiff_t group = begin; group < end; group++) {");
   printBlock(state, kept);
   put(state, "}");
+  const hasTiles = functions.has(TILES);
   const unused = [
     ...(kernel.buffers.some((buffer) => used.has(buffer.name)) ? [] : ["buffers"]),
     ...(state.scratchBytes > 0 ? [] : ["scratch"]),
@@ -43,7 +45,9 @@ export function printKernel(kernel: Kernel, name: string): PrintedKernel {
       `/* ${kernel.name}: ${kernel.groups} groups */`,
       `${signature(name)} {`,
       ...unused.map((parameter) => `  (void)${parameter};`),
+      ...(hasTiles ? [`  const bool ${TILE_UNIT} = ${TILES}_begin();`] : []),
       ...state.lines,
+      ...(hasTiles ? [`  ${TILES}_end(${TILE_UNIT});`] : []),
       "}",
     ].join("\n"),
     functions,
@@ -86,6 +90,10 @@ function withoutUnused(body: readonly Stmt[], used: Set<string>): Stmt[] {
       case "prefetch":
         used.add(s.of);
         visit(s.index);
+        return s;
+      case "tiles":
+        for (const name of [s.to, s.a.of, s.b.of]) used.add(name);
+        for (const index of [s.index, s.a.index, s.b.index, s.blocks]) visit(index);
         return s;
       case "for": {
         const inner = withoutUnused(s.body, used);
@@ -145,6 +153,13 @@ function printStmt(state: CPrinting, s: Stmt): void {
     }
     case "prefetch":
       return put(state, `__builtin_prefetch(${nameOf(s.of)} + ${expr(s.index)}, ${s.write ? 1 : 0}, 2);`);
+    case "tiles": {
+      state.functions.set(TILES, TILES_TEXT);
+      const panel = ({ of, index }: PanelAt): string => `${nameOf(of)} + ${expr(index)}`;
+      const to = panel({ of: s.to, index: s.index });
+      const panels = `${panel(s.a)}, ${panel(s.b)}, ${expr(s.blocks)}`;
+      return put(state, `${TILES}(${TILE_UNIT}, ${s.adds}, ${to}, ${s.line}, ${panels});`);
+    }
     case "for": {
       const i = nameOf(s.name);
       const from = expr(s.from);

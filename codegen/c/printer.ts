@@ -13,7 +13,7 @@ import { prelude } from "./prelude.js";
 export const c: KernelPrinter = {
   kind: "kernels",
   name: "native",
-  profile: { kind: "cpu", lanes: 8, registers: 16, workgroup: 1 },
+  profile: { kind: "cpu", lanes: 8, registers: 16, workgroup: 1, bf16: true },
   print: (kernels) => {
     const printed = kernels.map((kernel, i) => printKernel(kernel, `k${i}`));
     return Promise.resolve({

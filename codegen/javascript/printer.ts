@@ -148,6 +148,8 @@ function printStmt(state: JavaScriptPrinting, s: Stmt, indent: string): string[]
       arrays.push(`  const ${name} = new ${s.of === "f32" ? "Float32Array" : "Uint32Array"}(${s.size});`);
       return [];
     }
+    case "tiles":
+      throw new Error("codegen: the JavaScript target has no products of bf16");
     case "shared":
     case "barrier":
       throw new Error("codegen: the JavaScript target takes kernels of a CPU");

@@ -130,6 +130,8 @@ function lowerStmt(state: WasmLowering, s: Stmt): void {
     case "prefetch":
       // A hint, which the instruction set has no words for.
       break;
+    case "tiles":
+      throw new Error("codegen: the WebAssembly target has no products of bf16");
     case "shared":
     case "barrier":
       throw new Error("codegen: the WebAssembly target takes kernels of a CPU");

@@ -45,6 +45,8 @@ function printStmt(state: WgslPrinting, s: Stmt, indent: string): void {
       break;
     case "prefetch":
       throw new Error("codegen: WGSL has no way to fetch ahead");
+    case "tiles":
+      throw new Error("codegen: the WGSL target takes kernels of a GPU");
     case "barrier":
       put(state, s.storage ? "workgroupBarrier(); storageBarrier();" : "workgroupBarrier();");
       break;

@@ -86,10 +86,13 @@ async function described(name: DeviceName): Promise<Pick<DeviceRow, "adapter" | 
   }
   const { openDevice } = await import("../../runtime/index.js");
   const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
-  const { adapter, threads, notes, vectors, close } = await openDevice(name);
+  const { adapter, threads, notes, vectors, bf16, close } = await openDevice(name);
   await close();
   if (name === "javascript") return { adapter, features: [], limits: {}, notes };
-  if (vectors) return { adapter, features: threads > 1 ? ["threads"] : [], limits: { threads, ...vectors }, notes };
+  if (vectors) {
+    const features = [...(threads > 1 ? ["threads"] : []), bf16 ? `bf16 by ${bf16}` : "no unit for bf16"];
+    return { adapter, features, limits: { threads, ...vectors }, notes };
+  }
   const features = ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(threads > 1 ? ["threads"] : [])];
   return { adapter, features, limits: { threads, memory: 2 ** 32 }, notes };
 }

@@ -227,6 +227,11 @@ export async function compileFor(
   const plan = mustCompile(compiled);
   if (project.shrunk && !plan.settled)
     throw new UsageError("error: --like: this page shrinks nothing, so it cannot be made like a run's model");
+  if (isOfBf16(plan) && device.bf16 === undefined)
+    process.stderr.write(
+      "note: this processor has no unit for bf16, so products of bf16 take longer than those of f32 " +
+        "(`--set train.precision=f32`)\n",
+    );
   return {
     plan,
     options,
@@ -236,6 +241,10 @@ export async function compileFor(
     recompile: plan.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })),
   };
 }
+
+/** Whether a plan has products of bf16, which the page asked for. */
+export const isOfBf16 = ({ devices }: Plan): boolean =>
+  Object.values(devices).some(({ kernels }) => kernels.some(({ tuned }) => tuned?.startsWith("bf16/")));
 
 /** A spec that was compiled for one device. */
 export interface CompiledFor {

@@ -30,6 +30,7 @@ import {
   type Project,
   type SpecOptions,
   type Trainable,
+  isOfBf16,
 } from "./project.js";
 
 interface TrainFlags extends SpecOptions {
@@ -253,8 +254,8 @@ async function tellEnd(
   { loss, holdout, evaluated, seconds }: TrainedRun & { readonly holdout: number },
   energy: Energy | null,
 ): Promise<void> {
-  const { project, flags, device, model, progress } = state;
-  const { settings, info, source } = state.trainable;
+  const { flags, device, model, progress } = state;
+  const { info, source } = state.trainable;
   const done = {
     done: true,
     run: run.folder,
@@ -274,7 +275,7 @@ async function tellEnd(
   );
   if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
   if (flags.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, flags.sample)}\n\n`);
-  process.stdout.write(`the run is in ${run.folder}\n${next(project.file, flags, run.folder, settings.batch, info)}\n`);
+  process.stdout.write(`the run is in ${run.folder}\n${next(state, run.folder)}\n`);
 }
 
 /** The first operation of a step that was not finite, where its parameters and its batch were. */
@@ -315,7 +316,9 @@ function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: Dat
 }
 
 /** What can be done now, with the page, the settings, the data and the device as they were given. */
-function next(file: string, flags: TrainFlags, run: string, batch: number, info: DataInfo): string {
+function next({ project, flags, trainable: { settings, info }, compiled }: TrainRun, run: string): string {
+  const { file } = project;
+  const { batch } = settings;
   const { set = [], data, device, profile } = flags;
   const larger = [...set.filter((setting) => !/^\s*train\.batch\s*=/.test(setting)), `train.batch=${2 * batch}`];
   return `try next: ${[
@@ -327,7 +330,17 @@ function next(file: string, flags: TrainFlags, run: string, batch: number, info:
       file,
       ...options.given({ data, device, profile, like: flags.like, set: larger }),
     ),
-    options.command("npx", "mhc", "compile", file, ...options.given({ data, set, profile }), "-o", "out"),
+    // Only the target `c` has what a page in bf16 asks for.
+    options.command(
+      "npx",
+      "mhc",
+      "compile",
+      file,
+      ...options.given({ data, set, profile }),
+      ...(isOfBf16(compiled.plan) ? ["--target", "c"] : []),
+      "-o",
+      "out",
+    ),
   ].join("\n          ")}`;
 }
 

@@ -157,10 +157,10 @@ async function compileModel(
   if (missing.length) return failed(checked, ...missing);
   const without = options.without ?? [];
   const targets = targetsOf(options, !without.includes("tuning"));
-  const half = without.includes("half") ? null : precisionOf(page, targets, options.profile ?? null);
-  if (half && "code" in half) return failed(checked, half);
+  const precision = without.includes("half") ? null : precisionOf(page, targets, options.profile ?? null);
+  if (precision && "code" in precision) return failed(checked, precision);
   const place = { file: options.file, start: 0, end: 1 };
-  const model = { ...page, train: page.train && { ...page.train, half } };
+  const model = { ...page, train: page.train && { ...page.train, precision } };
   const shrinks = await shrinking(model, { ...options, place });
   if (shrinks && "code" in shrinks) return failed(checked, shrinks);
   const planned = planModel(model, {
@@ -170,7 +170,9 @@ async function compileModel(
       ...(options.entries ? { only: options.entries } : {}),
       ...(shrinks ? { kept: shrinks.kept, shrinking: shrinks.gates } : {}),
     },
-    profiles: targets.map(({ profile }) => profile),
+    profiles: targets.map(({ profile }) =>
+      precision?.word === "bf16" ? { ...profile, products: "bf16" as const } : profile,
+    ),
     recompute: !without.includes("recompute"),
     schedule: { verify: options.verify ?? false, without: ofSchedule(without) },
     room: roomOf(targets, options.profile ?? null, place),

@@ -11,7 +11,7 @@ export type Optimization = "attention" | "recompute" | "half" | "tuning" | Sched
 export const OPTIMIZATIONS: Readonly<Record<Optimization, string>> = {
   attention: "attention is one kernel that keeps no scores in memory",
   recompute: "activations are computed again in the backward pass",
-  half: "activations lie in memory as 16-bit floats",
+  half: "activations in memory, or operands of products, are 16-bit floats where the page asks for it",
   tuning: "kernels are those that were chosen for the device",
   fusion: "nodes of the graph are computed in one kernel with others",
   rematerialize: "what is cheap is computed by its readers and not kept",

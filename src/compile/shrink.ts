@@ -104,7 +104,8 @@ function counterOf(model: TypedModel, train: TrainSettings, profile: DeviceProfi
   const { profile: target } = printers[profile.device];
   const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
-  const trained = train.half && !kernels.half ? { ...model, train: { ...train, half: null } } : model;
+  const trained =
+    train.precision?.word === "f16" && !kernels.half ? { ...model, train: { ...train, precision: null } } : model;
   return (kept) => {
     const { entries, fitted, schedule } = planModel(trained, {
       entries: { monitors: false, stepOnly: true, kept },

@@ -66,30 +66,31 @@ export function targetsOf(
 }
 
 /**
- * Half precision where the page asks for it, or leaves it to a device that has it; null for none. A diagnostic when a
- * device has no memory of 16-bit floats.
+ * The precision that a page asks for, or leaves to a device that has it; null for f32. A diagnostic when a device
+ * cannot have it.
  */
 export function precisionOf(
   { train }: TypedModel,
   targets: readonly CompileTarget[],
   machine: DeviceProfile | null,
-): TrainSettings["half"] | Diagnostic {
-  const asked = train?.half ?? null;
-  const taken =
-    asked !== null &&
-    (!asked.auto ||
-      (machine?.half === true && targets.every(({ name, profile }) => profile.half && name === machine.device)));
-  if (!taken) return null;
-  const lacking = targets.find(({ profile }) => !profile.half);
-  if (!lacking) return { span: asked.span, auto: false };
-  const fix =
-    "take WebGPU alone (`--device webgpu`, `--target typescript,wgsl`), or `precision = f32` (`--set " +
-    "train.precision=f32`)";
+): TrainSettings["precision"] | Diagnostic {
+  const asked = train?.precision ?? null;
+  if (asked === null) return null;
+  if (asked.word === "auto") {
+    const has = machine?.half === true && targets.every(({ name, profile }) => profile.half && name === machine.device);
+    return has ? { ...asked, word: "f16" } : null;
+  }
+  const isHalf = asked.word === "f16";
+  const lacking = targets.find(({ profile }) => !(isHalf ? profile.half : profile.bf16));
+  if (!lacking) return asked;
+  const [needs, where] = isHalf
+    ? ["memory of 16-bit floats", "WebGPU alone (`--device webgpu`, `--target typescript,wgsl`)"]
+    : ["products of bf16", "the native device (`--device native`) or C (`--target c`) alone"];
   return diagnostic(
     "MHC601",
     asked.span,
-    `\`precision = f16\` needs memory of 16-bit floats, which ${lacking.name} does not have`,
-    { fix },
+    `\`precision = ${asked.word}\` needs ${needs}, which ${lacking.name} does not have`,
+    { fix: `take ${where}, or \`precision = f32\` (\`--set train.precision=f32\`)` },
   );
 }
 

@@ -239,6 +239,11 @@ export const assign = (name: string, value: Expr): Stmt => ({ kind: "assign", na
 export const store = (to: string, index: Expr, value: Expr): Stmt => ({ kind: "store", to, index, value });
 /** Asks for the cache line of a word ahead of its load, or of its store. */
 export const prefetch = (of: string, index: Expr, write: boolean): Stmt => ({ kind: "prefetch", of, index, write });
+/** A block of products of bf16 (see `Stmt`). */
+export const tiles = (block: Omit<Extract<Stmt, { readonly kind: "tiles" }>, "kind">): Stmt => ({
+  kind: "tiles",
+  ...block,
+});
 /** A loop: for (name = from; name < to; name += step). */
 export const forS = (name: string, from: Expr, to: Expr, step: number, body: readonly Stmt[]): Stmt => ({
   kind: "for",

@@ -82,6 +82,7 @@ function fuseStmt(names: NamesInBody, block: BlockProducts, s: Stmt): Stmt {
     case "if":
       return { ...s, then: fuseBlock(names, s.then), else: fuseBlock(names, s.else) };
     case "prefetch":
+    case "tiles":
     case "array":
     case "shared":
     case "barrier":

@@ -124,6 +124,15 @@ export type Expr =
    */
   | { readonly kind: "exchange"; readonly a: Expr; readonly lane: Expr; readonly width: number; readonly type: Type };
 
+/** Rows, columns and steps of a block of `tiles`. */
+export const TILE = 32;
+
+/** Where a panel begins in an array. */
+export interface PanelAt {
+  readonly of: string;
+  readonly index: Expr;
+}
+
 /** A statement of a body. Names are in scope behind their declaration, inside of its block. */
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
@@ -135,6 +144,23 @@ export type Stmt =
    * may lie outside of the buffer. CPU kernels only.
    */
   | { readonly kind: "prefetch"; readonly of: string; readonly index: Expr; readonly write: boolean }
+  /**
+   * Products of bf16 (`TILE` rows by `TILE` columns, summed in f32): to[index + line * r + c] becomes the sum over
+   * `blocks` of `TILE` steps, or that much more where it `adds`. The panels are arrays of u32, whose words are two
+   * values: the earlier step's in the lower half. For a block, that of `a` has 2 squares of 16 rows of 16 words along
+   * the steps, one after the other; that of `b` has 2 squares of 16 pairs of steps of 16 words along the columns. CPU
+   * kernels only.
+   */
+  | {
+      readonly kind: "tiles";
+      readonly to: string;
+      readonly index: Expr;
+      readonly line: number;
+      readonly a: PanelAt;
+      readonly b: PanelAt;
+      readonly blocks: Expr;
+      readonly adds: boolean;
+    }
   /** for (name = 0 or from; name < to; name += step). `to` is evaluated once. */
   | {
       readonly kind: "for";

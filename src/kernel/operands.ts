@@ -103,6 +103,9 @@ export function eachExpr(stmts: readonly Stmt[], visit: (e: Expr) => void): void
       case "prefetch":
         go(s.index);
         break;
+      case "tiles":
+        for (const index of [s.index, s.a.index, s.b.index, s.blocks]) go(index);
+        break;
       case "for":
         go(s.from);
         go(s.to);

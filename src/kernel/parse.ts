@@ -16,6 +16,7 @@ import {
   type Stmt,
   type Type,
   type UnaryOp,
+  type PanelAt,
 } from "./ir.js";
 import { SYMBOLS } from "./text.js";
 
@@ -300,6 +301,8 @@ function readStmt(reader: KernelReader): Stmt {
       const write = of === "write" && peek(reader) !== "[";
       return k.prefetch(write ? readName(reader) : of, readIndex(reader), write);
     }
+    case "tiles":
+      return readTiles(reader);
     default: {
       if (accept(reader, "=")) return k.assign(word, readExpr(reader));
       const index = readIndex(reader);
@@ -308,6 +311,20 @@ function readStmt(reader: KernelReader): Stmt {
       return k.store(word, index, readExpr(reader));
     }
   }
+}
+
+function readTiles(reader: KernelReader): Stmt {
+  const panel = (): PanelAt => ({ of: readName(reader), index: readIndex(reader) });
+  const { of: to, index } = panel();
+  expect(reader, "line");
+  const line = readInteger(reader);
+  const adds = accept(reader, "+");
+  expect(reader, "=");
+  const a = panel();
+  expect(reader, "*");
+  const b = panel();
+  expect(reader, "over");
+  return k.tiles({ to, index, line, a, b, blocks: readExpr(reader), adds });
 }
 
 function readLoop(reader: KernelReader): Stmt {

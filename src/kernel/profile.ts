@@ -19,6 +19,10 @@ export interface KernelProfile {
   readonly workgroup: number;
   /** Whether the pool `half` may be used: memory of 16-bit floats. */
   readonly half?: boolean;
+  /** Whether products of bf16 can be asked for (`tiles` of the kernel IR). */
+  readonly bf16?: boolean;
+  /** What operands of products are rounded to, where the page asks for it. */
+  readonly products?: "bf16";
   /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/emit/choices.ts). */
   readonly choices?: Readonly<Record<string, Choice>>;
 }

@@ -2,7 +2,7 @@
  * Gives free names of a body (buffers, `group`) other names, for kernels that are put together from the bodies of
  * others.
  */
-import type { Expr, Stmt } from "./ir.js";
+import type { Expr, PanelAt, Stmt } from "./ir.js";
 import { mapOperands } from "./operands.js";
 
 /** New names by old ones. */
@@ -33,6 +33,11 @@ export function rename(stmts: readonly Stmt[], names: Renaming): Stmt[] {
         return { ...s, to: names.get(s.to) ?? s.to, index: go(s.index), value: go(s.value) };
       case "prefetch":
         return { ...s, of: names.get(s.of) ?? s.of, index: go(s.index) };
+      case "tiles": {
+        const panel = ({ of, index }: PanelAt): PanelAt => ({ of: names.get(of) ?? of, index: go(index) });
+        const to = panel({ of: s.to, index: s.index });
+        return { ...s, to: to.of, index: to.index, a: panel(s.a), b: panel(s.b), blocks: go(s.blocks) };
+      }
       case "for":
         return { ...s, from: go(s.from), to: go(s.to), body: rename(s.body, names) };
       case "if":

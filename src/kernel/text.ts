@@ -4,7 +4,7 @@
  * types stand where they cannot be inferred, so that parse.ts reads back the same kernel. 5 is an index, 5u a u32, 5.0
  * a f32.
  */
-import type { BinaryOp, Expr, Kernel, Stmt, Type } from "./ir.js";
+import type { BinaryOp, Expr, Kernel, PanelAt, Stmt, Type } from "./ir.js";
 
 /** How an operator stands between its operands, here and in the languages that are like C. */
 export const INFIX = {
@@ -108,6 +108,14 @@ function printStmts(stmts: readonly Stmt[], indent: string, lines: string[]): st
       case "prefetch":
         lines.push(`${indent}prefetch ${s.write ? "write " : ""}${s.of}[${printExpr(s.index)}]`);
         break;
+      case "tiles": {
+        const panel = ({ of, index }: PanelAt): string => `${of}[${printExpr(index)}]`;
+        const to = `${panel({ of: s.to, index: s.index })} line ${s.line}`;
+        lines.push(
+          `${indent}tiles ${to} ${s.adds ? "+ =" : "="} ${panel(s.a)} * ${panel(s.b)} over ${printExpr(s.blocks)}`,
+        );
+        break;
+      }
       case "for":
         lines.push(`${indent}for ${s.name} = ${printExpr(s.from)} to ${printExpr(s.to)} step ${s.step} {`);
         printStmts(s.body, `${indent}  `, lines);

@@ -126,6 +126,7 @@ function visitStmt(survey: Survey, s: Stmt): void {
       visitStmts(survey, s.else);
       break;
     case "prefetch":
+    case "tiles":
     case "array":
     case "shared":
     case "barrier":

@@ -9,14 +9,16 @@
  */
 import {
   poolType,
-  type BinaryOp,
+  TILE,
   type Expr,
   type Kernel,
+  type PanelAt,
   type PoolName,
   type ScalarKind,
   type Stmt,
   type Type,
 } from "./ir.js";
+import { CASTS, fits, fitsOperand, same, TAKES } from "./operand-types.js";
 import { printExpr } from "./text.js";
 
 /** What is known of a name in scope. */
@@ -47,6 +49,8 @@ const RESERVED: ReadonlySet<string> = new Set([
   "array",
   "shared",
   "barrier",
+  "prefetch",
+  "tiles",
   "true",
   "false",
   "nan",
@@ -57,36 +61,6 @@ const RESERVED: ReadonlySet<string> = new Set([
 const NAME = /^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$/;
 
 const show = (type: Type): string => (type.lanes === 1 ? type.of : `${type.of}x${type.lanes}`);
-const same = (a: Type, b: Type): boolean => a.of === b.of && a.lanes === b.lanes;
-
-/** The operand types of each binary operation. */
-const TAKES: Readonly<Record<BinaryOp, readonly ScalarKind[]>> = {
-  add: ["f32", "u32", "index"],
-  sub: ["f32", "u32", "index"],
-  mul: ["f32", "u32", "index"],
-  div: ["f32", "u32", "index"],
-  rem: ["u32", "index"],
-  min: ["f32", "u32", "index"],
-  max: ["f32", "u32", "index"],
-  pow: ["f32"],
-  lt: ["f32", "u32", "index"],
-  le: ["f32", "u32", "index"],
-  eq: ["f32", "u32", "index", "bool"],
-  ne: ["f32", "u32", "index", "bool"],
-  and: ["bool", "u32"],
-  or: ["bool", "u32"],
-  xor: ["u32", "index"],
-  shl: ["u32", "index"],
-  shr: ["u32", "index"],
-};
-
-/** Casts by value, as ir.ts lists them. */
-const CASTS: Readonly<Record<ScalarKind, readonly ScalarKind[]>> = {
-  f32: ["u32"],
-  u32: ["f32", "index"],
-  index: ["f32", "u32"],
-  bool: ["f32", "u32"],
-};
 
 /** The state of checking one kernel. */
 interface Checking {
@@ -187,6 +161,8 @@ function checkStmt(state: Checking, s: Stmt, place: BlockPlace): void {
       checkExpr(state, s.index);
       checkScalar(state, s.index, "index");
       return;
+    case "tiles":
+      return checkTiles(state, s);
     case "for":
       checkLoop(state, s, uniform);
       return;
@@ -232,6 +208,22 @@ function checkLoop(state: Checking, s: Extract<Stmt, { readonly kind: "for" }>, 
   state.names.set(s.name, { type: SCALAR_INDEX, kind: "loop", uniform: isUniform });
   checkBlock(state, s.body, { uniform: isUniform, top: false });
   state.names.delete(s.name);
+}
+
+function checkTiles(state: Checking, s: Extract<Stmt, { readonly kind: "tiles" }>): void {
+  if (!state.cpu) fault(state, `${s.to} takes products of bf16 in a workgroup`);
+  if (s.line < TILE) fault(state, `${s.to} takes ${TILE} columns in lines of ${s.line}`);
+  checkExpr(state, s.blocks);
+  checkScalar(state, s.blocks, "index");
+  const panel = ({ of, index }: PanelAt, kind: "f32" | "u32", size: number): void => {
+    const memory = checkAccess(state, of, index, { of: kind, lanes: 1 });
+    if (!memory) return;
+    if (memory.size === null) fault(state, `${of} is a buffer: panels are arrays`);
+    else if (index.kind === "const" && index.value + size > memory.size)
+      fault(state, `${of}[${index.value}] is outside its ${memory.size} words`);
+  };
+  panel({ of: s.to, index: s.index }, "f32", (TILE - 1) * s.line + TILE);
+  for (const operand of [s.a, s.b]) panel(operand, "u32", (TILE * TILE) / 2);
 }
 
 function checkScalar(state: Checking, e: Expr, of: ScalarKind): void {
@@ -310,25 +302,6 @@ function checkExpr(state: Checking, e: Expr): boolean {
   }
 }
 
-/** Whether the type of an expression of one operand is what its operand makes. */
-function fitsOperand(e: Extract<Expr, { readonly kind: "unary" | "bitcast" | "splat" | "extract" }>): boolean {
-  const { type: a } = e.a;
-  switch (e.kind) {
-    case "unary":
-      return a.of === (e.op === "not" ? "bool" : "f32") && same(e.type, a);
-    case "bitcast":
-      return isBits(e.type.of) && isBits(a.of) && e.type.of !== a.of && e.type.lanes === a.lanes;
-    case "splat":
-      return a.lanes === 1 && e.type.lanes !== 1 && a.of === e.type.of;
-    case "extract":
-      return e.lane < a.lanes && a.lanes !== 1 && e.type.lanes === 1 && a.of === e.type.of;
-    default:
-      return e satisfies never;
-  }
-}
-
-const isBits = (of: ScalarKind): boolean => of === "f32" || of === "u32";
-
 function checkBinary(state: Checking, e: Extract<Expr, { readonly kind: "binary" }>): boolean {
   const a = checkExpr(state, e.a);
   const b = checkExpr(state, e.b);
@@ -365,22 +338,6 @@ function checkExchange(state: Checking, e: Extract<Expr, { readonly kind: "excha
   if (!checkExpr(state, e.lane)) fault(state, `${printExpr(e)} takes a lane that differs between invocations`);
   checkExpr(state, e.a);
   return false;
-}
-
-/** Whether a number is one of that type. */
-function fits(value: number, of: ScalarKind): boolean {
-  switch (of) {
-    case "f32":
-      return Number.isFinite(Math.fround(value));
-    case "u32":
-      return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
-    case "index":
-      return Number.isInteger(value) && value >= 0 && value < 2 ** 31;
-    case "bool":
-      return value === 0 || value === 1;
-    default:
-      return of satisfies never;
-  }
 }
 
 /** Names that statements assign to. */

@@ -339,11 +339,17 @@ export interface TrainSettings {
   readonly recompute: RecomputeSettings | null;
   /** The most bytes that a device may take, and where the page says so. */
   readonly memory: { readonly bytes: number; readonly span: Span } | null;
-  /**
-   * Where the page asks for half precision; null for f32. `auto`: where the device profile that it is compiled for has
-   * it.
-   */
-  readonly half: { readonly span: Span; readonly auto: boolean } | null;
+  /** What the page asks for beside f32, and where. */
+  readonly precision: AskedPrecision | null;
+}
+
+/**
+ * A precision other than f32: `f16` is that of activations in memory, `bf16` that of the operands of products, `auto`
+ * is f16 where the device profile that a page is compiled for has it.
+ */
+export interface AskedPrecision {
+  readonly word: "f16" | "bf16" | "auto";
+  readonly span: Span;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

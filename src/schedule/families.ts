@@ -6,6 +6,7 @@ import type { Choice, KernelProfile } from "../kernel/profile.js";
 import { cpuAttentions, cpuAttentionVjps } from "./skeletons/attention/cpu.js";
 import { gpuAttentions } from "./skeletons/attention/gpu.js";
 import { cpuTiles } from "./skeletons/matmul/cpu.js";
+import { cpuBf16 } from "./skeletons/matmul/cpu-bf16.js";
 import { gpuTiles } from "./skeletons/matmul/gpu.js";
 import { gpuRows } from "./skeletons/rows.js";
 import { regionTeams } from "./skeletons/region/gpu.js";
@@ -14,7 +15,13 @@ import { valueAt } from "../../runtime/records.js";
 
 /** By kind of device and skeleton (the first part of the key of a choice), the members that tuning tries. */
 export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
-  cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: regionTiles },
+  cpu: {
+    matmul: cpuTiles,
+    bf16: cpuBf16,
+    attention: cpuAttentions,
+    attention_vjp: cpuAttentionVjps,
+    token: regionTiles,
+  },
   gpu: { matmul: gpuTiles, attention: gpuAttentions, attention_vjp: gpuAttentions, row: gpuRows, token: regionTeams },
 };
 

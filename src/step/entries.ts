@@ -63,7 +63,7 @@ export function buildEntries(model: TypedModel, options: EntriesOptions): Entrie
     model,
     batch: train?.batch ?? 1,
     // `auto` was decided before, by the profile.
-    half: !!train?.half && !train.half.auto,
+    half: train?.precision?.word === "f16",
     kept: options.kept ?? {},
     shrinking: options.shrinking ?? null,
     attention: options.attention ?? true,

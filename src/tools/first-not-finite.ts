@@ -73,7 +73,7 @@ export async function firstNotFinite({
   if (!checked.model?.train) return null;
   const { kept } = model.plan;
   const { graphs } = buildEntries(
-    { ...checked.model, train: { ...checked.model.train, half: null } },
+    { ...checked.model, train: { ...checked.model.train, precision: null } },
     { monitors: false, ...(kept ? { kept } : {}) },
   );
   const shown = await example(model, batch);

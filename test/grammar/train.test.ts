@@ -57,13 +57,15 @@ describe("recompute and memory", () => {
 describe("precision", () => {
   const half = (clauses: string, set: Readonly<Record<string, string>> = {}): string | null => {
     const { model, sources } = check(page(clauses), { file: "m.mhc", set });
-    const span = model!.train!.half?.span ?? null;
+    const span = model!.train!.precision?.span ?? null;
     return span && sources(span.file)!.slice(span.start, span.end);
   };
   it.each([
     ["clip = 1.0", null],
     ["precision = f32", null],
     ["precision = f16", "f16"],
+    ["precision = bf16", "bf16"],
+    ["precision = auto", "auto"],
   ])("%s", (clauses, where) => expect(half(clauses)).toBe(where));
   it("can be set from outside", () => {
     expect(half("precision = f16", { "train.precision": "f32" })).toBeNull();
@@ -87,6 +89,23 @@ describe("precision", () => {
     ]);
     expect(diagnostics[0]!.fix).toContain("--set train.precision=f32");
     expect(text.slice(diagnostics[0]!.span.start, diagnostics[0]!.span.end)).toBe("f16");
+  });
+
+  it.each([
+    ["wasm", ["native", "wasm"]],
+    ["webgpu", ["webgpu"]],
+    ["javascript", ["javascript"]],
+  ] as const)("bf16 is an error for %s, at compile time", async (lacking, devices) => {
+    const { plan, diagnostics } = await compile(page("precision = bf16"), {
+      file: "m.mhc",
+      facts: { corpus: { vocabulary: ["a", "b"] } },
+      devices,
+    });
+    expect(plan).toBeNull();
+    expect(diagnostics).toMatchObject([
+      { code: "MHC601", message: `\`precision = bf16\` needs products of bf16, which ${lacking} does not have` },
+    ]);
+    expect(diagnostics[0]!.fix).toContain("--device native");
   });
 });
 

@@ -1,5 +1,5 @@
 /** Runs a graph of inputs and outputs on a device: scheduled, printed, loaded, run once. */
-import type { Choice } from "../../src/kernel/profile.js";
+import type { Choice, KernelProfile } from "../../src/kernel/profile.js";
 import type { Device } from "../../runtime/device.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { DevicePlan } from "../../runtime/plan.js";
@@ -15,14 +15,16 @@ export interface Loaded {
   readonly close: () => Promise<void>;
 }
 
-/** `choices` force members of the skeletons' families. */
+/** `choices` force members of the skeletons' families; `asked` is what a page asks of kernels beside. */
 export async function loadOn(
   device: Device,
   graph: Graph,
   choices: Readonly<Record<string, Choice>> = {},
+  asked: Pick<KernelProfile, "products"> = {},
 ): Promise<Loaded> {
   const { printer, profile } = makingFor(device);
-  const { kernels, infos, entries, pools, constants } = schedule([graph], { ...profile, choices }, new Map(), 0);
+  const asks = { ...profile, ...asked, choices };
+  const { kernels, infos, entries, pools, constants } = schedule([graph], asks, new Map(), 0);
   const plan: DevicePlan = { kernels: infos, code: await printer.print(kernels), entries, pools, constants };
   const session = await device.load(plan);
   const { inputs, outputs } = entries[graph.name]!;
@@ -45,8 +47,9 @@ export async function runOn(
   graph: Graph,
   values: ReadonlyMap<string, readonly number[]>,
   choices: Readonly<Record<string, Choice>> = {},
+  asked: Pick<KernelProfile, "products"> = {},
 ): Promise<Results> {
-  const loaded = await loadOn(device, graph, choices);
+  const loaded = await loadOn(device, graph, choices, asked);
   const results = await loaded.run(values);
   await loaded.close();
   return results;

@@ -195,6 +195,8 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
         // Nothing depends on it.
         case "prefetch":
           break;
+        case "tiles":
+          throw new Error("a product of bf16");
         case "shared":
         case "barrier":
           throw new Error("a kernel of a GPU");

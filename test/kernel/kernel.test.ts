@@ -22,6 +22,7 @@ const corpus: readonly Kernel[] = [
   kernels.names,
   kernels.sharedSum,
   kernels.exchange,
+  kernels.tiled,
 ];
 
 describe("build", () => {
@@ -241,6 +242,9 @@ describe("verify", () => {
     verifyKernel({ name: "k", groups: 2, workgroup, buffers, body }).join("; ");
   const V = { of: "f32", lanes: 4 } as const;
 
+  const tiled = (wrong: Partial<Parameters<typeof k.tiles>[0]>): readonly Stmt[] =>
+    kernels.tiled.body.flatMap((s) => (s.kind === "store" ? [] : s.kind === "tiles" ? k.tiles({ ...s, ...wrong }) : s));
+
   it.each<[string, readonly Stmt[], RegExp]>([
     ["an unknown name", [k.store("y", group, k.ref("z", k.F32))], /z is not declared/],
     [
@@ -299,6 +303,11 @@ describe("verify", () => {
     ["a loop that stands still", [k.forS("i", k.idx(0), k.idx(4), 0, [])], /step 0/],
     ["shared memory on a CPU", [k.sharedS("s", "f32", 4)], /workgroup of one/],
     ["a barrier on a CPU", [k.barrier()], /workgroup of one/],
+    ["tiles beyond their array", tiled({ index: k.idx(64) }), /sums\[64\] is outside its 2048 words/],
+    ["tiles in short lines", tiled({ line: 16 }), /32 columns in lines of 16/],
+    ["tiles of a buffer", tiled({ a: { of: "n", index: k.idx(0) } }), /n is a buffer: panels are arrays/],
+    ["tiles of f32", tiled({ b: { of: "sums", index: k.idx(0) } }), /sums holds f32, not u32/],
+    ["tiles without a number", tiled({ blocks: k.u32(1) }), /1u is u32, not index/],
     ["local on a CPU", [k.store("y", local, x)], /local is not declared/],
   ])("finds %s", (_, body, message) => expect(faults(body)).toMatch(message));
 

@@ -247,3 +247,30 @@ export const exchange: Kernel = (() => {
     ],
   };
 })();
+
+/** A block of products of bf16, which is set, and another that is added to. */
+export const tiled: Kernel = (() => {
+  const block = (adds: boolean): Parameters<typeof k.tiles>[0] => ({
+    to: "sums",
+    index: k.idx(adds ? 32 : 0),
+    line: 64,
+    a: { of: "rows", index: k.idx(0) },
+    b: { of: "columns", index: k.mul(group, k.idx(0)) },
+    blocks: k.add(k.rem(group, k.idx(1)), k.idx(1)),
+    adds,
+  });
+  return {
+    name: "tiled",
+    groups: 2,
+    workgroup: 1,
+    buffers: [{ name: "result", pool: "out", access: "write" }],
+    body: [
+      k.arrayS("rows", "u32", 512),
+      k.arrayS("columns", "u32", 512),
+      k.arrayS("sums", "f32", 32 * 64),
+      k.tiles(block(false)),
+      k.tiles(block(true)),
+      k.store("result", group, k.load("sums", k.idx(0), k.F32)),
+    ],
+  };
+})();

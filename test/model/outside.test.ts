@@ -26,9 +26,9 @@ const train = (text: string, set: Settings = {}): TrainSettings => {
 };
 
 /** Settings without their places. */
-const plain = ({ half, memory, ...rest }: TrainSettings): unknown => ({
+const plain = ({ precision, memory, ...rest }: TrainSettings): unknown => ({
   ...rest,
-  half: half && { auto: half.auto },
+  precision: precision?.word ?? null,
   memory: memory?.bytes ?? null,
 });
 
@@ -96,7 +96,7 @@ describe("what is wrong is said of the flag, at the place in it", () => {
     ["train.nesterov", "true", "true", "`sgd` has no `nesterov`"],
     ["train.optimizer", "adamx(1)", "adamx(1)", "not an optimizer"],
     ["train.optimizer", "sgd(lr = 1)", "lr", "not a setting of `sgd`"],
-    ["train.precision", "bf16", "bf16", "not a precision"],
+    ["train.precision", "f8", "f8", "not a precision"],
     ["train.memory", "2", "2", "a size above 0"],
     ["train.recompute", "some", "some", "recompute"],
     ["train.clip", "every 2", "every 2", "for `recompute`"],

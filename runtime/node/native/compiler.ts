@@ -23,6 +23,8 @@ export interface Compiler {
   /** Words of the processor's vectors, and how many of these it holds in registers. */
   readonly lanes: 4 | 8 | 16;
   readonly registers: 16 | 32;
+  /** The unit that multiplies bf16: "AMX", "AVX512-BF16", "BFDOT"; null where there is none. */
+  readonly bf16: string | null;
 }
 
 /** What a command printed, and whether it ended well. */
@@ -68,6 +70,13 @@ const FLAGS = [
   "-fno-math-errno",
   "-fno-trapping-math",
   "-ffp-contract=fast",
+] as const;
+
+/** What a compiler defines where the processor has a unit for bf16, in the order in which kernels prefer them. */
+const UNITS = [
+  ["__AMX_BF16__", "AMX"],
+  ["__AVX512BF16__", "AVX512-BF16"],
+  ["__ARM_FEATURE_BF16_VECTOR_ARITHMETIC", "BFDOT"],
 ] as const;
 
 let found: Promise<Compiler> | null = null;
@@ -117,11 +126,12 @@ async function examined(command: string, userFlags: readonly string[], version: 
     // GCC makes two halves of its loops over 16 lanes if it is not told that whole registers are meant.
     const wide = lanes === 16 ? ["-mprefer-vector-width=512"] : [];
     const registers = lanes === 16 || defines("__aarch64__") ? 32 : 16;
+    const bf16 = UNITS.find(([macro]) => defines(macro))?.[1] ?? null;
     const all = [...flags, ...wide];
     const identity = createHash("sha256")
       .update(JSON.stringify([command, userFlags, version, all, macros.stdout]))
       .digest("hex");
-    return { command, userFlags, version, flags: all, identity, lanes, registers };
+    return { command, userFlags, version, flags: all, identity, lanes, registers, bf16 };
   }
   return reasons.find((reason) => reason !== "") ?? "it compiles nothing";
 }

@@ -59,6 +59,7 @@ export async function nativeDevice({ threads }: { readonly threads?: number | un
     software: false,
     subgroup: 0,
     vectors: { lanes: compiler.lanes, registers: compiler.registers },
+    ...(compiler.bf16 ? { bf16: compiler.bf16 } : {}),
     notes: [],
     load: (plan) => load(plan, { koffi, compiler, threads: count }),
     close: () => Promise.resolve(),

@@ -55,10 +55,10 @@ export function readTrain(section: Section, overrides: Overrides, reader: Reader
   const clip = numberOf("clip", null);
   const optimizer = readOptimizer(optimizerExpr, overrides, reader);
   const recompute = readRecompute(written.recompute, reader);
-  const half = readPrecision(settings.get("precision") ?? null, reader);
+  const precision = readPrecision(settings.get("precision") ?? null, reader);
   const memory = readMemory(written.memory, reader);
   if (batch === null || steps === null || seed === null || !optimizer) return null;
-  return { batch, steps, seed, clip, optimizer, recompute, memory, half };
+  return { batch, steps, seed, clip, optimizer, recompute, memory, precision };
 }
 
 function readBound(written: WrittenTrain, clause: BoundClause, reader: Reader): void {
@@ -128,20 +128,23 @@ const memoryBound = (right: Expr): BoundClause => ({
   span: right.span,
 });
 
-/** `f16`, `auto` or `f32`; where it says one of the first two, else null. */
-function readPrecision(e: Expr | null, reader: Reader): TrainSettings["half"] {
+const PRECISIONS = ["f16", "bf16", "auto"] as const;
+
+/** A precision other than f32; null where the page says that, or nothing. */
+function readPrecision(e: Expr | null, reader: Reader): TrainSettings["precision"] {
   if (e === null) return null;
-  const word = e.kind === "path" ? dotted(e) : "";
-  if (word !== "f16" && word !== "f32" && word !== "auto") {
+  const written = e.kind === "path" ? dotted(e) : "";
+  const word = PRECISIONS.find((name) => name === written);
+  if (word === undefined && written !== "f32") {
     reader.report(
-      diagnostic("MHC502", e.span, `${word ? `\`${word}\`` : "this"} is not a precision`, {
+      diagnostic("MHC502", e.span, `${written ? `\`${written}\`` : "this"} is not a precision`, {
         fix:
-          "there are `f32`, `f16`: activations in half precision, sums and parameters in f32, and `auto`: f16 " +
-          "where the device profile has it",
+          "there are `f32`, `f16`: activations in half precision, sums and parameters in f32, `auto`: f16 " +
+          "where the device profile has it, and `bf16`: operands of products rounded, sums and all else in f32",
       }),
     );
   }
-  return word === "f16" || word === "auto" ? { span: e.span, auto: word === "auto" } : null;
+  return word === undefined ? null : { word, span: e.span };
 }
 
 /** `auto`, `off` or `every 6`. */

@@ -200,7 +200,7 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
 }
 
 /** Binds where a task lies: its positions along the outer loops, its block of rows and its block of columns. */
-function taskAt(kernel: CpuMatmul, [o, i, j]: readonly [Coord, Coord, Coord]): CpuTask {
+export function taskAt(kernel: CpuMatmul, [o, i, j]: readonly [Coord, Coord, Coord]): CpuTask {
   const { bench, product, rows, columns, rest } = kernel;
   const { emitter: e } = bench;
   const { m, n } = product;

@@ -7,6 +7,7 @@ import type { KernelProfile } from "../../../kernel/profile.js";
 import { readProduct } from "../../fusion/contraction.js";
 import { kernelize, type Bound, type Places } from "../../emit/kernelize.js";
 import { matmulCpu } from "./cpu.js";
+import { isOfBf16, matmulBf16 } from "./cpu-bf16.js";
 import { matmulGpu } from "./gpu.js";
 import type { Cluster } from "../../fusion/clusters.js";
 import { anchorOf } from "../anchor.js";
@@ -16,7 +17,8 @@ export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: P
   const node = anchorOf(cluster, "contract");
   const product = readProduct(node, places.isBase);
   const request = { name: "matmul", clusters: [cluster], profile, places, lanes: profile.lanes };
-  return profile.kind === "gpu"
-    ? kernelize({ ...request, workgroup: profile.workgroup }, (bench) => matmulGpu(bench, cluster, node, product))
-    : kernelize({ ...request, workgroup: 1 }, (bench) => matmulCpu(bench, cluster, node, product));
+  if (profile.kind === "gpu")
+    return kernelize({ ...request, workgroup: profile.workgroup }, (bench) => matmulGpu(bench, cluster, node, product));
+  const make = profile.products === "bf16" && isOfBf16(product) ? matmulBf16 : matmulCpu;
+  return kernelize({ ...request, workgroup: 1 }, (bench) => make(bench, cluster, node, product));
 }

@@ -1,0 +1,39 @@
+/** A page whose products are of bf16: it trains as with f32, to losses that are near and not the same. */
+import { describe, expect, it } from "vitest";
+import { textSource } from "../../runtime/data.js";
+import { load } from "../../runtime/index.js";
+import { ADAMW, facts, smallPage, text } from "../helpers/small.js";
+import { hasCompiler } from "../helpers/devices.js";
+import { distance, planOf } from "../helpers/specs.js";
+
+const STEPS = 10;
+
+/** Wide enough for its products to be of bf16: 65 rows by 48 and 96 columns. */
+const page = (connection: "residual" | "mhc(Mixing)", precision: string): string =>
+  smallPage(connection, { optimizer: ADAMW, training: `precision = ${precision}` })
+    .replace("width = 24", "width = 48")
+    .replace("layers = 2", "layers = 1");
+
+async function lossesOf(connection: Parameters<typeof page>[0], precision: string, threads: number): Promise<number[]> {
+  const plan = await planOf(page(connection, precision), ["native"], { facts });
+  const isOfBf16 = plan.devices["native"]!.kernels.some(({ tuned }) => tuned?.startsWith("bf16/"));
+  expect(isOfBf16).toBe(precision === "bf16");
+  const model = await load(plan, { device: "native", threads });
+  const losses: number[] = [];
+  const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
+  for await (const { loss } of model.train(source, { steps: STEPS })) losses.push(loss);
+  await model.close();
+  return losses;
+}
+
+describe.skipIf(!hasCompiler)("on the native device", () => {
+  it.each(["residual", "mhc(Mixing)"] as const)("with %s", { timeout: 60_000 }, async (connection) => {
+    const full = await lossesOf(connection, "f32", 2);
+    const rounded = await lossesOf(connection, "bf16", 2);
+    const far = distance(rounded, full);
+    expect(far).toBeGreaterThan(0);
+    expect(far).toBeLessThan(5e-3);
+    // Whatever the number of threads, and again.
+    expect(await lossesOf(connection, "bf16", 1)).toEqual(rounded);
+  });
+});
