@@ -1,5 +1,6 @@
 /**
- * The C that runs a table of dispatches on some threads: the caller's and those that `mhc_open` starts (`team.ts`).
+ * The C that runs a table of dispatches on threads that `mhc_open` starts (`team.ts`). The caller's thread only waits:
+ * its stack is whatever a foreign-function library gives it, and kernels may want more.
  */
 import { TEAM } from "./team.js";
 
@@ -25,6 +26,9 @@ export const DRIVER = String.raw`#define _POSIX_C_SOURCE 200809L
 #endif
 ${TEAM}
 
+/* Bytes of a thread's stack: an unoptimised kernel may want a megabyte, and systems give from 128 KiB on. */
+#define STACK (16 << 20)
+
 typedef void kernel(void *const *buffers, char *scratch, ptrdiff_t begin, ptrdiff_t end);
 
 /* The argument is the address of a copy's buffers; those of the next copy stand behind them. */
@@ -40,6 +44,9 @@ struct session {
   const dispatch *table;
   int64_t count;
   double *times;
+  int done;
+  pthread_mutex_t mutex;
+  pthread_cond_t ended;
   counter *counters;
   worker *workers;
   pthread_t *handles;
@@ -93,6 +100,11 @@ static void *work(void *of) {
     if (atomic_load(&s->team.closing)) return NULL;
     run_table(s, w);
     generation = team_meet(&s->team);
+    if (w->number > 0) continue;
+    pthread_mutex_lock(&s->mutex);
+    s->done = 1;
+    pthread_cond_signal(&s->ended);
+    pthread_mutex_unlock(&s->mutex);
   }
 }
 
@@ -100,8 +112,10 @@ EXPORT void mhc_close(void *of) {
   session *s = of;
   atomic_store(&s->team.closing, 1);
   team_proceed(&s->team);
-  for (int t = 1; t < s->started; t++) pthread_join(s->handles[t], NULL);
+  for (int t = 0; t < s->started; t++) pthread_join(s->handles[t], NULL);
   team_end(&s->team);
+  pthread_cond_destroy(&s->ended);
+  pthread_mutex_destroy(&s->mutex);
   free(s->counters);
   free(s->workers);
   free(s->handles);
@@ -122,7 +136,8 @@ EXPORT void *mhc_open(int threads, int64_t scratch) {
   if (!s || !counters) { free(s); free(counters); return NULL; }
   memset(s, 0, sizeof(session));
   team_begin(&s->team, threads, counters);
-  s->started = 1;
+  pthread_mutex_init(&s->mutex, NULL);
+  pthread_cond_init(&s->ended, NULL);
   s->counters = counters;
   s->workers = malloc((size_t)threads * sizeof(worker));
   s->handles = malloc((size_t)threads * sizeof(pthread_t));
@@ -130,12 +145,15 @@ EXPORT void *mhc_open(int threads, int64_t scratch) {
   if (!s->workers || !s->handles || !s->memory) { mhc_close(s); return NULL; }
   for (int t = 0; t < threads; t++)
     s->workers[t] = (worker){.of = s, .number = t, .scratch = s->memory + (size_t)t * each};
-  for (; s->started < threads; s->started++) {
-    if (pthread_create(&s->handles[s->started], NULL, work, &s->workers[s->started]) == 0) continue;
-    mhc_close(s);
-    return NULL;
-  }
-  return s;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK);
+  for (; s->started < threads; s->started++)
+    if (pthread_create(&s->handles[s->started], &attributes, work, &s->workers[s->started]) != 0) break;
+  pthread_attr_destroy(&attributes);
+  if (s->started == threads) return s;
+  mhc_close(s);
+  return NULL;
 }
 
 /* Runs a table; with times, they are the milliseconds of every dispatch. */
@@ -145,8 +163,10 @@ EXPORT void mhc_run(void *of, const void *kernels, const void *table, int64_t co
   s->table = table;
   s->count = count;
   s->times = times;
-  if (s->team.threads > 1) team_proceed(&s->team);
-  run_table(s, &s->workers[0]);
-  if (s->team.threads > 1) team_meet(&s->team);
+  s->done = 0;
+  team_proceed(&s->team);
+  pthread_mutex_lock(&s->mutex);
+  while (!s->done) pthread_cond_wait(&s->ended, &s->mutex);
+  pthread_mutex_unlock(&s->mutex);
 }
 `;

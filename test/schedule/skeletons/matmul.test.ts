@@ -39,6 +39,8 @@ const products: readonly (readonly [spec: string, a: readonly number[], b: reado
   ["mk,kn->mn", [20, 12], [12, 36]],
   ["km,kn->mn", [12, 20], [12, 36]],
   ["mk,nk->mn", [20, 12], [36, 12]],
+  // So many columns that rows along k are turned while they are packed.
+  ["mk,kn->mn", [21, 48], [48, 264]],
 ];
 
 function graphOf(): { graph: Graph; values: Map<string, number[]> } {
@@ -101,8 +103,9 @@ describe.each(nativeWidths)("%s", (width) => {
   // A C compiler takes two seconds for all products: here small blocks, as high as the registers hold, and the others
   // apart.
   const quick = { rows: 8, columns: 16, height: lanesOf[width] === 16 ? 8 : 6, unroll: 1 };
+  const turned = { ...quick, rows: 16, height: 8, depth: 16 };
   it.each([quick])("%o", (tile) => agrees(width, {}, tile));
-  it.each([...tiles, { rows: 64, columns: 96, height: 8, unroll: 1 }])("%o", { tags: "slow" }, (tile) =>
+  it.each([...tiles, { rows: 64, columns: 96, height: 8, unroll: 1 }, turned])("%o", { tags: "slow" }, (tile) =>
     agrees(width, {}, tile),
   );
 });

@@ -3,7 +3,7 @@
  * B that are not packed.
  */
 import * as k from "../../../kernel/build.js";
-import type { Expr, Lanes } from "../../../kernel/ir.js";
+import type { Expr, Lanes, Type } from "../../../kernel/ir.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import { eachLane } from "../../emit/coords.js";
 import { constant, type Coord } from "../../emit/emit.js";
@@ -122,10 +122,39 @@ export function packA(kernel: CpuMatmul, task: CpuTask): void {
   const { emitter: e } = bench;
   const { m } = product;
   const { height } = kernel.tile;
-  const wide = kernel.tile.depth > 0 ? [16, 8, 4] : [4];
-  const atOnce = wide.find((count) => rows % (count * height) === 0 && m.size % (count * height) === 0) ?? 1;
-  e.loop(task.firstRow.at, task.wholeRows, atOnce * height, (m0) => packRows(kernel, task, m0.at, atOnce, height));
+  if (m.a !== 1) e.loop(task.firstRow.at, task.wholeRows, height, (m0) => packTurnedRows(kernel, task, m0.at));
+  else {
+    const wide = kernel.tile.depth > 0 ? [16, 8, 4] : [4];
+    const atOnce = wide.find((count) => rows % (count * height) === 0 && m.size % (count * height) === 0) ?? 1;
+    e.loop(task.firstRow.at, task.wholeRows, atOnce * height, (m0) => packRows(kernel, task, m0.at, atOnce, height));
+  }
   if (rest > 0) e.guard(k.eq(task.endRow, k.idx(m.size)), () => packRows(kernel, task, k.idx(m.size - rest), 1, rest));
+}
+
+/** Packs a panel whose rows run along k: squares of vectors along k become vectors of rows. */
+function packTurnedRows(kernel: CpuMatmul, task: CpuTask, m0: Expr): void {
+  const { bench, product, depth, a, kSizes, cut } = kernel;
+  const { emitter: e } = bench;
+  const { height: square } = kernel.tile;
+  const strides = stridesOf(product.k, "a");
+  const panel = e.bind(k.mul(k.sub(m0, task.firstRow.at), k.idx(depth)));
+  const origin = e.bind(k.add(task.baseA, k.mul(m0, k.idx(product.m.a))));
+  const squareAt = (kk: readonly Coord[]): void => {
+    const address = e.bind(k.add(origin, e.address(kk, strides).at));
+    const to = e.bind(k.add(panel, inPanel(kernel, task, kk, square)));
+    const type: Type = { of: "f32", lanes: square as Lanes };
+    const lines = Array.from({ length: square }, (_, r) =>
+      e.bind(k.load(a, k.add(address, k.idx(r * product.m.a)), type)),
+    );
+    for (const [step, column] of transpose(e, lines).entries())
+      e.push(k.store(PANELS_A, k.add(to, k.idx(step * square)), column));
+  };
+  const { along } = task;
+  const inner = mustAt(kSizes, kSizes.length - 1);
+  if (cut && along && cut.axis === kSizes.length - 1)
+    e.loop(along.from, along.to, square, (c) => squareAt([...along.outer, c]));
+  else
+    eachStepBefore(kernel, task, (before) => e.loop(k.idx(0), k.idx(inner), square, (c) => squareAt([...before, c])));
 }
 
 /** The widest vector that `words` hold. */
@@ -140,13 +169,14 @@ function packRows(kernel: CpuMatmul, task: CpuTask, m0: Expr, count: number, use
   const { height } = kernel.tile;
   const strides = stridesOf(product.k, "a");
   const panel = e.bind(k.mul(k.sub(m0, firstRow.at), k.idx(depth)));
-  const origin = e.bind(k.add(baseA, m0));
+  const origin = e.bind(k.add(baseA, k.mul(m0, k.idx(product.m.a))));
   eachStep(kernel, task, (kk) => {
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
     const to = e.bind(k.add(panel, inPanel(kernel, task, kk, height)));
     for (let p = 0; p < count; p++) {
       const move = (r: number, width: Lanes): void => {
-        const value = k.load(a, k.add(address, k.idx(p * height + r)), { of: "f32", lanes: width });
+        const row = k.idx((p * height + r) * product.m.a);
+        const value = k.load(a, k.add(address, row), { of: "f32", lanes: width });
         e.push(k.store(PANELS_A, k.add(to, k.idx(p * height * depth + r)), value));
       };
       const width = used === height ? widestIn(height, lanes) : 1;

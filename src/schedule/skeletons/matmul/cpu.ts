@@ -152,6 +152,18 @@ function turned({ a, b, outer, m, n, k: summed }: Product): Product {
   return { a: b, b: a, outer: outer.map(flip), m: flip(n), n: flip(m), k: summed.map(flip) };
 }
 
+/** Columns that make it worth to turn rows of A while they are packed. */
+const MANY_COLUMNS = 256;
+
+/**
+ * Whether rows of A that run along k are packed, as they are where a compiler has vectors as long as a panel is high:
+ * rows that lie a power of two apart would take each other's place in a first-level cache.
+ */
+const isWorthTurning = ({ n, k: summed }: Product, { height, depth }: CpuTile): boolean => {
+  const last = summed.at(-1);
+  return depth > 0 && height === 8 && n.size >= MANY_COLUMNS && last?.a === 1 && last.size % height === 0;
+};
+
 /** The sizes of the kernel's blocks, and what it packs. */
 function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, given: Product): CpuMatmul {
   const isTurned = turns(given, bench.profile);
@@ -186,7 +198,7 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     block,
     rows: Math.min(m.size, Math.ceil(tile.rows / height) * height),
     columns: Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block),
-    packsA: m.a === 1 && m.size >= height && n.size > 2 * block,
+    packsA: m.size >= height && n.size > 2 * block && (m.a === 1 || isWorthTurning(product, tile)),
     packsB:
       m.size > FEW ||
       (!isContiguous && m.size > 1) ||
