@@ -13,6 +13,12 @@ export interface OpenOptions {
   readonly threads?: number | undefined;
   /** Whether the wasm device runs the variant with fused multiply-add; where the engine has it when not given. */
   readonly relaxed?: boolean | undefined;
+  /**
+   * Whether the wasm device may have the engine join neighbouring vectors into 256 bits: Node 24 does, on Linux and
+   * processors with AVX2, in all WebAssembly of the process. It is a flag of V8 that is experimental; not asked for
+   * when not given.
+   */
+  readonly wide?: boolean | undefined;
 }
 
 /** Values of a tensor, row-major: of f32 or of u32. */
@@ -54,8 +60,11 @@ export interface Device {
    * The smallest subgroup that it makes: invocations that can exchange values without memory. 0 where there are none.
    */
   readonly subgroup: number;
-  /** Words of its vectors, and how many of these its registers hold; not there where kernels do not depend on it. */
-  readonly vectors?: { readonly lanes: 4 | 8 | 16; readonly registers: number };
+  /**
+   * Words of its vectors, and how many of these its registers hold, where kernels are compiled for the processor; not
+   * there where kernels do not depend on it.
+   */
+  readonly vectors?: { readonly lanes: 4 | 8 | 16; readonly registers?: number };
   /** The unit of its processor that multiplies bf16, such as "AMX"; not there where it has none. */
   readonly bf16?: string;
   /**

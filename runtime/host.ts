@@ -29,6 +29,11 @@ export interface Host {
   readonly engineFix: string;
   readonly evalFix: string;
   readonly memoryFix: string;
+  /**
+   * Asks the engine to make 256-bit vectors of neighbours from now on, in all WebAssembly of the process; whether it
+   * will.
+   */
+  joinVectors(): boolean;
   /** Why threads may not share memory here; null where nothing is known against it. */
   unshared(): string | null;
   /** Ways to start a worker that serves (`wasm/serve.ts`), to be tried in this order. */

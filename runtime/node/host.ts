@@ -5,6 +5,7 @@ import { DeviceError, reasonOf } from "../errors.js";
 import type { Host } from "../host.js";
 import { writeAtomically } from "./files.js";
 import { readBytes } from "./reading.js";
+import { joinVectors } from "./vectors.js";
 import { mayHaveGpu, vulkanMissing } from "./vulkan.js";
 import { openBlob } from "../web/worker.js";
 import { openThread } from "./worker.js";
@@ -62,6 +63,7 @@ export const nodeHost: Host = {
     const flag = process.allowedNodeEnvironmentFlags?.has(noHandler) ? `, or start Node with ${noHandler}` : "";
     return `lift the limit of addresses if there is one (ulimit -v: a memory reserves 10 GiB of them)${flag}`;
   },
+  joinVectors,
   unshared: () => (typeof SharedArrayBuffer === "undefined" ? "there is no SharedArrayBuffer" : null),
   // Hosts that are nearly Node may have a page's workers and not Node's.
   workers: () => [openThread, ...(typeof Worker === "undefined" ? [] : [openBlob])],

@@ -24,6 +24,8 @@ export interface WasmOptions {
   readonly threads?: number | undefined;
   /** Whether to run the variant with fused multiply-add; where the engine has it when not given. */
   readonly relaxed?: boolean | undefined;
+  /** Whether the engine may be asked to join neighbouring vectors. */
+  readonly wide?: boolean | undefined;
 }
 
 /** A module of one function of three vectors. */
@@ -97,7 +99,7 @@ async function engineOf({ engine: engineHere, engineFix }: Host): Promise<typeof
  * Opens the device. Throws DeviceError where the host has no WebAssembly with SIMD or forbids it, gives no memory, or
  * lacks the relaxed SIMD that is asked for.
  */
-export async function wasmDevice(host: Host, { threads, relaxed }: WasmOptions = {}): Promise<Device> {
+export async function wasmDevice(host: Host, { threads, relaxed, wide }: WasmOptions = {}): Promise<Device> {
   const engine = await engineOf(host);
   if (relaxed === true && !hasRelaxedSimd(engine))
     throw new DeviceError("this engine has no relaxed SIMD", "Node 22 and current browsers have it");
@@ -129,12 +131,15 @@ export async function wasmDevice(host: Host, { threads, relaxed }: WasmOptions =
     idle = [];
     return taken.length || kept.length === 0 ? taken : (await hire(host, kept.length)).ports;
   };
+  const isWide = wide === true && host.joinVectors();
+  const simd = `${variant ? "relaxed SIMD" : "SIMD"}${isWide ? " joined to 256 bits" : ""}`;
   return {
     name: "wasm",
-    adapter: `WebAssembly ${variant ? "relaxed SIMD" : "SIMD"}, ${count} thread${count === 1 ? "" : "s"}`,
+    adapter: `WebAssembly ${simd}, ${count} thread${count === 1 ? "" : "s"}`,
     threads: count,
     software: false,
     subgroup: 0,
+    ...(isWide ? { vectors: { lanes: 8 } } : {}),
     notes,
     load: (plan) => load(plan, { engine, host, shared: unshared === null, relaxed: variant, take }),
     async close() {

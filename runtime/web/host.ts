@@ -11,6 +11,7 @@ export const webHost: Host = {
   engineFix: "allow 'wasm-unsafe-eval' in the script-src of the page's Content-Security-Policy, or leave lockdown mode",
   evalFix: "allow 'unsafe-eval' in the script-src of the page's Content-Security-Policy",
   memoryFix: "close other pages",
+  joinVectors: () => false,
   unshared() {
     if (globalThis.crossOriginIsolated && typeof SharedArrayBuffer !== "undefined") return null;
     return "the page is not cross-origin isolated";

@@ -10,7 +10,7 @@ export interface DeviceOptions {
 
 /** Opens it; notes go to the terminal, apart from what a command prints. */
 export async function openAsked({ device: name, threads }: DeviceOptions): Promise<Device> {
-  const device = await openDevice(name, { threads });
+  const device = await openDevice(name, { threads, wide: true });
   for (const note of device.notes) process.stderr.write(`note: ${note}\n`);
   return device;
 }

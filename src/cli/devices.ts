@@ -86,10 +86,10 @@ async function described(name: DeviceName): Promise<Pick<DeviceRow, "adapter" | 
   }
   const { openDevice } = await import("../../runtime/index.js");
   const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
-  const { adapter, threads, notes, vectors, bf16, close } = await openDevice(name);
+  const { adapter, threads, notes, vectors, bf16, close } = await openDevice(name, { wide: true });
   await close();
   if (name === "javascript") return { adapter, features: [], limits: {}, notes };
-  if (vectors) {
+  if (name === "native") {
     const features = [...(threads > 1 ? ["threads"] : []), bf16 ? `bf16 by ${bf16}` : "no unit for bf16"];
     return { adapter, features, limits: { threads, ...vectors }, notes };
   }
@@ -110,7 +110,7 @@ async function calibrateDevice(
   const { calibrate } = await import("../tools/calibrate.js");
   const { profileFolder } = await import("./profiles.js");
   const { choicesFor } = await import("./tuned.js");
-  const device = await openDevice(name, { threads });
+  const device = await openDevice(name, { threads, wide: true });
   try {
     const processor = cpus()[0]?.model ?? "an unknown processor";
     const host = `${processor}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;

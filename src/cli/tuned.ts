@@ -74,8 +74,10 @@ function readCache(): Cache | null {
 /** Choices that are better than the default on an engine, before anything is tuned. */
 export function engineChoices(device: Device): Choices {
   if (device.software) return emulated;
-  if (device.vectors) return { [VECTORS]: { ...device.vectors } };
-  return device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {};
+  return {
+    ...(device.vectors ? { [VECTORS]: { ...device.vectors } } : {}),
+    ...(device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {}),
+  };
 }
 
 /** The choices for a device: what was tuned for it, on top of its engine's own. */

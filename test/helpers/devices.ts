@@ -42,16 +42,26 @@ export const lanesOf = { "native, 4 lanes": 4, "native, 8 lanes": 8, "native, 16
 /** All widths; none where there is no compiler. */
 export const nativeWidths: readonly Width[] = hasCompiler ? (Object.keys(lanesOf) as Width[]) : [];
 
-/** A device, or the native one with vectors of a width. */
-export type Subject = DeviceName | Width;
+/** WebAssembly with vectors of 8 lanes, as two of 4, which some engines join. */
+const WIDE_WASM = "wasm, 8 lanes";
+
+/** A device, or one with vectors of a width. */
+export type Subject = DeviceName | Width | typeof WIDE_WASM;
 
 const isWidth = (subject: Subject): subject is Width => subject in lanesOf;
 
-/** The name of the device that a subject is. */
-export const deviceOf = (subject: Subject): DeviceName => (isWidth(subject) ? "native" : subject);
+const hasWidth = (subject: Subject): subject is Width | typeof WIDE_WASM => subject === WIDE_WASM || isWidth(subject);
 
-/** All devices, the native one with vectors of every width. */
-export const everySubject: readonly Subject[] = [...everyDevice.filter((name) => name !== "native"), ...nativeWidths];
+/** The name of the device that a subject is. */
+export const deviceOf = (subject: Subject): DeviceName =>
+  isWidth(subject) ? "native" : subject === WIDE_WASM ? "wasm" : subject;
+
+/** All devices, those of CPUs with vectors of every width. */
+export const everySubject: readonly Subject[] = [
+  ...everyDevice.filter((name) => name !== "native"),
+  WIDE_WASM,
+  ...nativeWidths,
+];
 
 /** Those of them whose kernels are a CPU's. */
 export const cpuSubjects = everySubject.filter((subject) => subject !== "webgpu");
@@ -60,10 +70,12 @@ export const cpuSubjects = everySubject.filter((subject) => subject !== "webgpu"
  * Whether what takes a C compiler long is left to `npm run test:all` on a subject: of the widths one is quick. Pages
  * have 8 lanes where nothing else is asked for, so that training steps are tested with those.
  */
-export const isSlow = (subject: Subject): boolean => isWidth(subject) && subject !== "native, 16 lanes";
+export const isSlow = (subject: Subject): boolean =>
+  subject === WIDE_WASM || (isWidth(subject) && subject !== "native, 16 lanes");
 
 /** The vectors of a width, and how many of them a processor of that width holds in registers. */
-function vectorsOf(width: Width): { readonly lanes: 4 | 8 | 16; readonly registers: number } {
+function vectorsOf(width: Width | typeof WIDE_WASM): NonNullable<Device["vectors"]> {
+  if (width === WIDE_WASM) return { lanes: 8 };
   const lanes = lanesOf[width];
   return { lanes, registers: lanes === 16 ? 32 : 16 };
 }
@@ -71,12 +83,12 @@ function vectorsOf(width: Width): { readonly lanes: 4 | 8 | 16; readonly registe
 /** Opens a device; its `vectors` are those of the width, if one is asked for. */
 export async function openSubject(subject: Subject, options: OpenOptions = {}): Promise<Device> {
   const device = await openDevice(deviceOf(subject), options);
-  return isWidth(subject) ? { ...device, vectors: vectorsOf(subject) } : device;
+  return hasWidth(subject) ? { ...device, vectors: vectorsOf(subject) } : device;
 }
 
 /** The choices with which a page is compiled for a subject. */
 export const choicesFor = (subject: Subject, choices: Choices = {}): Partial<Record<DeviceName, Choices>> => ({
-  [deviceOf(subject)]: isWidth(subject) ? { ...choices, [VECTORS]: vectorsOf(subject) } : choices,
+  [deviceOf(subject)]: hasWidth(subject) ? { ...choices, [VECTORS]: { ...vectorsOf(subject) } } : choices,
 });
 
 /** How kernels are made for a device that is open. */

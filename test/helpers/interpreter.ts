@@ -9,6 +9,8 @@ export interface Counted {
   readonly operations: number;
   /** Of these, what stands outside of all loops: values that every group makes for itself. */
   readonly prologue: number;
+  /** By buffer and word: what was written. */
+  readonly values: ReadonlyMap<string, ReadonlyMap<number, number>>;
   /** By buffer: words that were read before this kernel had written them, and words that were written. */
   readonly touched: ReadonlyMap<string, { readonly read: number; readonly written: number }>;
 }
@@ -125,7 +127,8 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
         return lanes((c, x, y) => (c ? x : y), evaluate(e.condition), evaluate(e.then), evaluate(e.else));
       case "load": {
         const at = index(e.index);
-        return e.type.lanes === 4 ? [0, 1, 2, 3].map((l) => load(e.from, at + l)) : load(e.from, at);
+        if (e.type.lanes === 1) return load(e.from, at);
+        return Array.from({ length: e.type.lanes }, (_, l) => load(e.from, at + l));
       }
       case "cast":
         if (e.a.type.of !== "index" && e.type.of !== "index") counts(e.type);
@@ -141,7 +144,7 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
       }
       case "splat": {
         const value = evaluate(e.a) as number;
-        return [value, value, value, value];
+        return new Array<number>(e.type.lanes).fill(value);
       }
       case "lanes":
         return e.items.map((item) => evaluate(item) as number);
@@ -215,6 +218,7 @@ export function count(kernel: Kernel, word: (buffer: string, at: number) => numb
   return {
     operations,
     prologue,
+    values: written,
     touched: new Map(
       kernel.buffers.map(({ name }) => [name, { read: read.get(name)!.size, written: written.get(name)!.size }]),
     ),

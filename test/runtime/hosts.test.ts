@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
-import type { DeviceName } from "../../runtime/device.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
 import type { Host } from "../../runtime/host.js";
 import { loadOn } from "../../runtime/model.js";
@@ -362,5 +362,25 @@ describe("auto", () => {
 
   it("does not take a wrong argument for a refusal", async () => {
     await expect(openOn(host({ engine: () => null }), "auto", { threads: 0 })).rejects.toThrow("cannot have 0 threads");
+  });
+});
+
+describe("256-bit vectors of WebAssembly", () => {
+  const wideOn = async (joins: boolean, wide?: boolean): Promise<Device["vectors"] | null> => {
+    let asked = false;
+    const joinVectors = (): boolean => ((asked = true), joins);
+    const device = await openOn(host({ joinVectors }), "wasm", { threads: 1, wide });
+    await device.close();
+    expect(asked).toBe(wide === true);
+    expect(device.adapter.includes("joined to 256 bits")).toBe(device.vectors !== undefined);
+    return device.vectors ?? null;
+  };
+  it("are asked for, and taken where the engine has them", async () => {
+    expect(await wideOn(true, true)).toEqual({ lanes: 8 });
+    expect(await wideOn(false, true)).toBeNull();
+  });
+  it("are no flag that an app did not ask for", async () => {
+    expect(await wideOn(true)).toBeNull();
+    expect(await wideOn(true, false)).toBeNull();
   });
 });

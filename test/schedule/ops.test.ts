@@ -108,6 +108,7 @@ describe.each<readonly [Subject, number]>([
   ["javascript", 1],
   ["wasm", 1],
   ["wasm", 3],
+  ["wasm, 8 lanes", 2],
   ["webgpu", 1],
   ...nativeWidths.map((width) => [width, 3] as const),
 ])("on %s with %i thread(s)", (subject, threads) => {

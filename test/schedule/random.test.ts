@@ -10,7 +10,7 @@ import type { Graph, Node } from "../../src/graph/node.js";
 import { layOut, rangeOfUses } from "../../src/schedule/memory/lifetimes.js";
 import { sizeOf } from "../../src/graph/record.js";
 import { reshapeStrides, rowMajor } from "../../src/schedule/fusion/views.js";
-import { cpuSubjects, deviceOf, openSubject } from "../helpers/devices.js";
+import { cpuSubjects, deviceOf, isSlow, openSubject, type Subject } from "../helpers/devices.js";
 import { runOn } from "../helpers/graphs.js";
 
 /** Each number picks an op and its operands among what is there: any list of numbers is a graph. */
@@ -103,39 +103,39 @@ function build(
 }
 
 describe("random graphs", () => {
-  it.each(cpuSubjects)(
-    "are what the evaluator says, on %s",
-    async (name) => {
-      const device = await openSubject(name, { threads: 2 });
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(fc.nat(2 ** 20), { minLength: 1, maxLength: 14 }),
-          fc.constantFrom([4, 6], [5, 3], [2, 3, 8], [7], [12, 5], [1, 9], [4, 1], [3, 4, 4]),
-          async (choices, shape) => {
-            const { graph, whole, values } = build(choices, shape);
-            // A difference of nearly equal numbers has no relative accuracy: errors are compared to the largest number
-            // that was in play.
-            const scale = [...evaluate(whole, values).outputs.values()].reduce(
-              (most, value) => Math.max(most, ...Array.from(value, Math.abs)),
-              1,
+  const areRight = async (name: Subject): Promise<void> => {
+    const device = await openSubject(name, { threads: 2 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(2 ** 20), { minLength: 1, maxLength: 14 }),
+        fc.constantFrom([4, 6], [5, 3], [2, 3, 8], [7], [12, 5], [1, 9], [4, 1], [3, 4, 4]),
+        async (choices, shape) => {
+          const { graph, whole, values } = build(choices, shape);
+          // A difference of nearly equal numbers has no relative accuracy: errors are compared to the largest number
+          // that was in play.
+          const scale = [...evaluate(whole, values).outputs.values()].reduce(
+            (most, value) => Math.max(most, ...Array.from(value, Math.abs)),
+            1,
+          );
+          const expected = evaluate(graph, values).outputs;
+          const found = await runOn(device, graph, values);
+          for (const [key, want] of expected) {
+            const got = found.get(key)!;
+            want.forEach((value: number, i: number) =>
+              expect(Math.abs(got[i]! - value) / scale, `${key}[${i}]`).toBeLessThan(1e-4),
             );
-            const expected = evaluate(graph, values).outputs;
-            const found = await runOn(device, graph, values);
-            for (const [key, want] of expected) {
-              const got = found.get(key)!;
-              want.forEach((value: number, i: number) =>
-                expect(Math.abs(got[i]! - value) / scale, `${key}[${i}]`).toBeLessThan(1e-4),
-              );
-            }
-          },
-        ),
-        // Every graph has kernels of its own, and a C compiler takes a while for them.
-        { numRuns: deviceOf(name) === "native" ? 8 : 60 },
-      );
-      await device.close();
-    },
-    120_000,
-  );
+          }
+        },
+      ),
+      // Every graph has kernels of its own, and a C compiler takes a while for them.
+      { numRuns: deviceOf(name) === "native" ? 8 : 60 },
+    );
+    await device.close();
+  };
+  const quick = cpuSubjects.filter((subject) => !isSlow(subject));
+  const timeout = 120_000;
+  it.each(quick)("are what the evaluator says, on %s", { timeout }, areRight);
+  it.each(cpuSubjects.filter(isSlow))("are what the evaluator says, on %s", { timeout, tags: "slow" }, areRight);
 });
 
 it("live ranges never share words", () => {

@@ -136,6 +136,7 @@ const gpu: readonly [Record<string, Choice>, ...Record<string, Choice>[]] = [
 describe.each<readonly [Subject, number, typeof cpu]>([
   ["javascript", 1, cpu],
   ["wasm", 2, cpu],
+  ["wasm, 8 lanes", 2, cpu],
   ...nativeWidths.map((width) => [width, 2, cpu] as const),
   ["webgpu", 1, gpu],
 ])("on %s", (name, threads, [usual, ...members]) => {

@@ -74,7 +74,7 @@ const expected = evaluate(graph, values);
 async function agrees(name: Subject, options: { readonly relaxed?: boolean }, choice: Choice): Promise<void> {
   const device = await openSubject(name, { threads: 2, ...options });
   // A software adapter and a C compiler take long: half of the products there, and of the others their epilogues.
-  const isAll = name === "wasm" || name === "javascript";
+  const isAll = name.startsWith("wasm") || name === "javascript";
   const some = new Map([...graph.outputs].filter((_, i) => isAll || i % 4 === 0 || i % 4 === 3));
   const found = await runOn(device, { ...graph, outputs: some }, values, { matmul: choice });
   await device.close();
@@ -97,6 +97,7 @@ const tiles: readonly Choice[] = [
 describe.each(tiles)("%o", (tile) => {
   it("javascript", () => agrees("javascript", {}, tile));
   it("wasm", () => agrees("wasm", { relaxed: false }, tile));
+  it("wasm, 8 lanes", { tags: "slow" }, () => agrees("wasm, 8 lanes", {}, tile));
 });
 
 describe.each(nativeWidths)("%s", (width) => {

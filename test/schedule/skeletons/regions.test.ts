@@ -94,7 +94,7 @@ describe.each(regionTeams)("$threads threads a token", { tags: "slow" }, (team) 
   it("webgpu", async () => expect(await worst(spec(4, 24), "webgpu", team)).toBeLessThan(2e-5));
 });
 
-describe.each<Subject>(["wasm", ...nativeWidths])("on %s", (subject) => {
+describe.each<Subject>(["wasm", "wasm, 8 lanes", ...nativeWidths])("on %s", (subject) => {
   it.each([
     [1, 21],
     [2, 27],
