@@ -10,6 +10,7 @@ import type { Device } from "../../runtime/device.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile/compile.js";
 import { VECTORS } from "../compile/targets.js";
+import { familyKindOf } from "../tools/tune.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/skeletons/matmul/cpu.js";
 import { DataError, messageOf } from "../../runtime/errors.js";
@@ -87,7 +88,7 @@ export const choicesFor = (device: Device): Choices => merged(engineChoices(devi
 function tunedFor(device: Device): Choices {
   const stored = valueAt(readCache()?.adapters, adapterKey(device));
   if (stored === undefined) return {};
-  const kind = device.name === "webgpu" ? "gpu" : "cpu";
+  const kind = familyKindOf(device);
   const good = Object.entries(typeof stored === "object" && stored !== null ? stored : {}).filter(([key, choice]) =>
     isMember(kind, key, choice),
   );

@@ -2,10 +2,10 @@
  * The members of each skeleton's family that tuning tries, by the kind of device. A choice with other knobs than these
  * is stale.
  */
-import type { Choice, KernelProfile } from "../kernel/profile.js";
+import type { Choice } from "../kernel/profile.js";
 import { cpuAttentions, cpuAttentionVjps } from "./skeletons/attention/cpu.js";
 import { gpuAttentions } from "./skeletons/attention/gpu.js";
-import { cpuTiles } from "./skeletons/matmul/cpu.js";
+import { cpuTiles, nativeTiles } from "./skeletons/matmul/cpu.js";
 import { cpuBf16 } from "./skeletons/matmul/cpu-bf16.js";
 import { gpuTiles } from "./skeletons/matmul/gpu.js";
 import { gpuRows } from "./skeletons/rows.js";
@@ -13,10 +13,14 @@ import { regionTeams } from "./skeletons/region/gpu.js";
 import { regionTiles } from "./skeletons/region/cpu.js";
 import { valueAt } from "../../runtime/records.js";
 
+/** A kind of device, as far as tuning goes: native is a CPU for whose registers a compiler makes the kernels. */
+export type FamilyKind = "cpu" | "native" | "gpu";
+
 /** By kind of device and skeleton (the first part of the key of a choice), the members that tuning tries. */
-export const families: Readonly<Record<KernelProfile["kind"], Readonly<Record<string, readonly Choice[]>>>> = {
-  cpu: {
-    matmul: cpuTiles,
+export const families: Readonly<Record<FamilyKind, Readonly<Record<string, readonly Choice[]>>>> = {
+  cpu: { matmul: cpuTiles, attention: cpuAttentions, attention_vjp: cpuAttentionVjps, token: regionTiles },
+  native: {
+    matmul: nativeTiles,
     bf16: cpuBf16,
     attention: cpuAttentions,
     attention_vjp: cpuAttentionVjps,
@@ -43,7 +47,7 @@ export const emulated: Readonly<Record<string, Choice>> = {
  * Whether a stored choice is one that its skeleton could have made: the skeleton is known, and every knob is, with a
  * positive whole number or zero.
  */
-export function isMember(kind: KernelProfile["kind"], key: string, choice: unknown): choice is Choice {
+export function isMember(kind: FamilyKind, key: string, choice: unknown): choice is Choice {
   const [skeleton = ""] = key.split("/");
   const family = valueAt(families[kind], skeleton);
   if (!family || typeof choice !== "object" || choice === null) return false;

@@ -8,7 +8,7 @@ import type { Device } from "../../runtime/device.js";
 import type { DevicePlan } from "../../runtime/plan.js";
 import type { Choice } from "../kernel/profile.js";
 import type { Choices } from "../compile/compile.js";
-import { families } from "../schedule/families.js";
+import { families, type FamilyKind } from "../schedule/families.js";
 import { mustAt } from "../../runtime/lookup.js";
 import { mustValue, recordOf, valueAt } from "../../runtime/records.js";
 
@@ -29,13 +29,17 @@ const RUNS = 3;
 /** A choice must be faster by this share. */
 const MARGIN = 0.03;
 
+/** The kind of a device, as far as tuning goes. */
+export const familyKindOf = ({ name, vectors }: Device): FamilyKind =>
+  name === "webgpu" ? "gpu" : vectors?.registers === undefined ? "cpu" : "native";
+
 /** `compileWith` compiles the step for the device under given choices. */
 export async function tune(
   device: Device,
   compileWith: (choices: Choices) => Promise<DevicePlan>,
 ): Promise<TunedKernel[]> {
   const family = recordOf(
-    Object.entries(families[device.name === "webgpu" ? "gpu" : "cpu"]).map(([skeleton, members]) => [
+    Object.entries(families[familyKindOf(device)]).map(([skeleton, members]) => [
       skeleton,
       members.filter((member) => runsOn(device, member)),
     ]),

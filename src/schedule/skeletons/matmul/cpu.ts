@@ -72,6 +72,18 @@ export const cpuTiles: readonly CpuTile[] = [
 ];
 
 /**
+ * Members for a compiler that keeps a block in registers: 8 rows where there are 32 of them, 6 where there are 16, and
+ * panels from a half of a first-level cache to twice as much.
+ */
+export const nativeTiles: readonly CpuTile[] = [8, 6].flatMap((height) => [
+  { rows: 192, columns: 1024, height, unroll: 1, depth: 128 },
+  { rows: 192, columns: 1024, height, unroll: 1, depth: 256 },
+  { rows: 192, columns: 512, height, unroll: 1, depth: 512 },
+  { rows: 96, columns: 512, height, unroll: 1, depth: 256 },
+  { rows: 384, columns: 256, height, unroll: 1, depth: 256 },
+]);
+
+/**
  * Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels
  * once for every block of rows.
  */
