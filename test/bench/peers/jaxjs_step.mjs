@@ -1,13 +1,28 @@
 /**
- * One training step (forward, backward, plain gradient descent) of the network of specs/nanogpt.mhc in jax-js, timed
- *   by peers.mjs beside
- * our own.   node jaxjs_step.mjs wasm|webgpu [steps]   Needs @jax-js/jax where it runs; for webgpu also the package
- *                                                      webgpu and a driver.
- * Prints one JSON line: the median and the least milliseconds of a step, and of the first, which compiles.
+ * A training step (forward, backward, plain gradient descent) of the network of specs/nanogpt.mhc in jax-js, as a step
+ * program of `main.mjs`, which puts it beside an installed @jax-js/jax:
+ *
+ *   node jaxjs_step.mjs --device wasm|webgpu --width 128 --layers 4 --heads 4 --context 64 --batch 12 --vocab 93
+ *
+ * For webgpu it needs the package webgpu and a driver. What a step program prints and reads stands in `our_step.mjs`.
  */
-const [device = "wasm", steps = "6", vocabulary = "65"] = process.argv.slice(2);
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+
+const text = (value) => ({ type: "string", default: value });
+const { values: flags } = parseArgs({
+  options: {
+    device: text("wasm"),
+    width: text("128"),
+    layers: text("4"),
+    heads: text("4"),
+    context: text("64"),
+    batch: text("12"),
+    vocab: text("93"),
+  },
+});
 globalThis.navigator ??= { userAgent: "node", hardwareConcurrency: 2 };
-if (device === "webgpu") {
+if (flags.device === "webgpu") {
   const { create, globals } = await import("webgpu");
   Object.assign(globalThis, globals);
   Object.defineProperty(globalThis, "navigator", {
@@ -17,14 +32,10 @@ if (device === "webgpu") {
 }
 const { numpy: np, init, defaultDevice, jit, random, valueAndGrad, nn, tree } = await import("@jax-js/jax");
 await init();
-defaultDevice(device);
+defaultDevice(flags.device);
 
-const batch = 12;
-const context = 64;
-const width = 128;
-const layers = 4;
-const heads = 4;
-const vocab = Number(vocabulary);
+const [batch, context, width] = [Number(flags.batch), Number(flags.context), Number(flags.width)];
+const [layers, heads, vocab] = [Number(flags.layers), Number(flags.heads), Number(flags.vocab)];
 let key = 0;
 const normal = (...shape) => random.normal(random.key(key++), shape).mul(0.02);
 let parameters = {
@@ -74,31 +85,36 @@ function loss(p, tokens, targets) {
     .div(batch * context);
 }
 
-const step = jit(valueAndGrad(loss));
-const times = [];
-for (let i = 0; i < Number(steps); i++) {
+const gradientsOf = jit(valueAndGrad(loss));
+const draw = () =>
+  nn.oneHot(
+    np.array(
+      Int32Array.from({ length: batch * context }, () => Math.floor(Math.random() * vocab)),
+      { shape: [batch, context] },
+    ),
+    vocab,
+  );
+
+/** Milliseconds of one step, its batch included. */
+async function step() {
   const begun = performance.now();
-  const draw = () =>
-    nn.oneHot(
-      np.array(
-        Int32Array.from({ length: batch * context }, () => Math.floor(Math.random() * vocab)),
-        { shape: [batch, context] },
-      ),
-      vocab,
-    );
-  const [value, gradients] = step(tree.ref(parameters), draw(), draw());
+  const [value, gradients] = gradientsOf(tree.ref(parameters), draw(), draw());
   parameters = tree.map((weight, gradient) => weight.sub(gradient.mul(0.01)), parameters, gradients);
   await value.data();
   await parameters.token.ref.data();
-  times.push(performance.now() - begun);
+  return performance.now() - begun;
 }
-const rest = times.slice(1).sort((a, b) => a - b);
-console.log(
-  JSON.stringify({
-    peer: `jax-js ${device}`,
-    median_ms: rest[rest.length >> 1],
-    min_ms: rest[0],
-    first_step_ms: times[0],
-  }),
-);
+
+async function timed(steps) {
+  const times = [];
+  for (let i = 0; i < steps; i++) times.push(await step());
+  return times;
+}
+
+const say = (message) => console.log(JSON.stringify(message));
+say({ first: (await step()) / 1000 });
+say({ step_ms: Math.min(...(await timed(3))), ready: true, peer: `jax-js ${flags.device}`, parameters: null });
+for await (const line of createInterface({ input: process.stdin })) {
+  say({ ms: await timed(Number(line.split(" ")[1])) });
+}
 process.exit(0);
