@@ -2,7 +2,7 @@
  * Who is timed in a setting: ours, and what a user would pick instead, in the ways that it can be run. A contender has
  * a key (`torch-compiled`), a number of threads and a command, or a reason why it cannot be timed here.
  */
-import { copyFileSync, existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { argumentsOf, settingsOf, SETTINGS } from "./settings.mjs";
@@ -135,8 +135,10 @@ function jaxjsContenders(setting, { jaxjs, webgpu }) {
       return { ...about, absent: `${jaxjs} has no @jax-js/jax: npm i @jax-js/jax webgpu` };
     }
     const script = join(jaxjs, "mhc-jaxjs-step.mjs");
-    copyFileSync(join(here, "jaxjs_step.mjs"), script);
-    return { ...about, command: [process.execPath, script, "--device", device, ...argumentsOf(setting)], cwd: jaxjs };
+    const command = [process.execPath, script, "--device", device, ...argumentsOf(setting)];
+    const beforehand = () => copyFileSync(join(here, "jaxjs_step.mjs"), script);
+    const afterwards = () => rmSync(script, { force: true });
+    return { ...about, command, cwd: jaxjs, beforehand, afterwards };
   });
 }
 

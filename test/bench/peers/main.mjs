@@ -72,7 +72,7 @@ const peers = {
   threads,
   python,
   found: pythonPeers(python),
-  jaxjs: process.env.MHC_PEERS,
+  jaxjs: process.env.MHC_PEERS && resolve(process.env.MHC_PEERS),
   only: listOf(flags.only),
   node24: flags.node24,
   webgpu: flags.webgpu,
@@ -81,15 +81,21 @@ const peers = {
 };
 mkdirSync(peers.cache, { recursive: true });
 const results = { versions: versionsOf(peers), rounds, threads, settings: {} };
+
+/** Keeps what there is so far: a run is long, and may be broken off. */
+const keep = () => {
+  if (!flags.json) return;
+  writeFileSync(flags.json, `${JSON.stringify({ ...results, limits: limitsOf(results) }, null, 2)}\n`);
+};
+
 for (const name of parts.includes("steps") ? settings : []) {
   const contenders = contendersOf(SETTINGS[name], peers);
   say(`${name}: ${contenders.length} contenders`);
   results.settings[name] = await inTurns(contenders, rounds, say);
+  keep();
 }
 if (parts.includes("products")) results.products = await products(rounds, peers.cache, say);
 if (parts.includes("first")) results.first = await firstSteps(rounds, peers, say);
-if (flags.json) {
-  writeFileSync(flags.json, `${JSON.stringify({ ...results, limits: limitsOf(results) }, null, 2)}\n`);
-}
+keep();
 console.log(reportOf(results));
 say("done");

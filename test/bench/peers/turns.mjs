@@ -27,6 +27,7 @@ async function started(entry, say) {
   const { contender, row } = entry;
   const begun = performance.now();
   try {
+    contender.beforehand?.();
     entry.program = await ready(contender);
     const { about } = entry.program;
     Object.assign(row, { peer: about.peer, parameters: about.parameters, first_s: about.first_s });
@@ -77,11 +78,13 @@ export async function inTurns(contenders, rounds, say) {
     return { contender, row: { key, title, threads, rounds: [], ...(absent ? { absent } : {}) }, program: undefined };
   });
   const there = entries.filter(({ row }) => !row.absent);
+  for (const reason of new Set(entries.flatMap(({ row }) => row.absent ?? []))) say(`  left out: ${reason}`);
   await sideBySide(there, availableParallelism(), (entry) => started(entry, say));
   for (let round = 1; round <= rounds; round++) {
     for (const entry of there) if (entry.program) await turn(entry, say);
     say(`  round ${round} of ${rounds}`);
   }
   await Promise.all(there.map(({ program }) => program?.stop()));
+  for (const { contender } of there) contender.afterwards?.();
   return entries.map(({ row }) => (row.rounds.length ? { ...row, median_ms: median(row.rounds) } : row));
 }
