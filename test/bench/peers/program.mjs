@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 /** torch.compile takes a minute or two, on a machine in use several. */
-const START_MS = 15 * 60_000;
+const START_MS = 30 * 60_000;
 const TURN_MS = 5 * 60_000;
 
 /** The last line that says something: of a Python's traceback the error itself. */
