@@ -35,8 +35,7 @@ async function plainRates(program) {
 async function aloneRates(env) {
   const program = [join(here, "our_products.mjs"), "--root", root, ...Object.keys(SHAPES)];
   const { stdout } = await run(process.execPath, program, { env });
-  const rates = JSON.parse(stdout.trim().split("\n").at(-1));
-  return Object.fromEntries(Object.entries(rates).map(([shape, { median: rate }]) => [shape, rate]));
+  return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
 /** Our rates in the steps of two settings, by shape; and of all products of each step together. */
