@@ -9,12 +9,11 @@ import { createInterface } from "node:readline";
 const START_MS = 30 * 60_000;
 const TURN_MS = 5 * 60_000;
 
-/** The last line that says something: of a Python's traceback the error itself. */
-const lastLine = (text) =>
-  text
-    .split("\n")
-    .map((line) => line.trim())
-    .findLast(Boolean);
+/** What a program that failed said: the last line that names an error, else the last that says something. */
+function complaint(text) {
+  const lines = text.split("\n").map((line) => line.trim());
+  return lines.findLast((line) => /Error\b.*: /.test(line)) ?? lines.findLast(Boolean);
+}
 
 /** Starts a program. `message()` gives what it prints, line by line; it throws when the program has ended. */
 export function start({ command: [file, ...args], env = {}, cwd }) {
@@ -25,7 +24,7 @@ export function start({ command: [file, ...args], env = {}, cwd }) {
   child.stdin.on("error", () => undefined);
   const ended = new Promise((resolve) => {
     child.once("error", (error) => resolve(error.message));
-    child.once("close", (code, signal) => resolve(lastLine(words) ?? `it ended with ${code ?? signal}`));
+    child.once("close", (code, signal) => resolve(complaint(words) ?? `it ended with ${code ?? signal}`));
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (deadline) => {
