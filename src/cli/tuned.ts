@@ -76,7 +76,7 @@ function readCache(): Cache | null {
 export function engineChoices(device: Device): Choices {
   if (device.software) return emulated;
   return {
-    ...(device.vectors ? { [VECTORS]: { ...device.vectors } } : {}),
+    ...(device.vectors ? { [VECTORS]: { ...device.vectors, threads: device.threads } } : {}),
     ...(device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {}),
   };
 }

@@ -37,16 +37,20 @@ export interface TargetOptions {
   readonly profile?: DeviceProfile;
 }
 
-/** The choice that is no skeleton's: how wide the vectors of the processor are, and how many its registers hold. */
+/**
+ * The choice that is no skeleton's: how wide the vectors of the processor are, how many its registers hold, and how many
+ * threads there are.
+ */
 export const VECTORS = "vectors";
 
 function profileOf(profile: KernelProfile, vectors: Choice | undefined, choices: Choices): KernelProfile {
-  const { lanes = profile.lanes, registers = profile.registers } = vectors ?? {};
+  const { lanes = profile.lanes, registers = profile.registers, threads } = vectors ?? {};
   if (!isLanes(lanes)) throw new Error(`bug: a processor has no vectors of ${lanes} lanes`);
   return {
     ...profile,
     lanes,
     ...(registers === undefined ? {} : { registers }),
+    ...(threads === undefined ? {} : { threads }),
     ...(Object.keys(choices).length ? { choices } : {}),
   };
 }

@@ -15,6 +15,8 @@ export interface KernelProfile {
    * along k, fetched ahead and so on. Where it does not say, kernels are such as WebAssembly wants them.
    */
   readonly registers?: number;
+  /** Threads that share a kernel's groups, where it is known: no bit of a result depends on it. */
+  readonly threads?: number;
   /** Invocations in a workgroup; 1 on a CPU. */
   readonly workgroup: number;
   /** Whether the pool `half` may be used: memory of 16-bit floats. */

@@ -87,7 +87,9 @@ export const nativeTiles: readonly CpuTile[] = [8, 6].flatMap((height) => [
  * Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels
  * once for every block of rows.
  */
-export function defaultCpuTile({ m, n, k: summed, outer }: Product, profile: KernelProfile): CpuTile {
+export function defaultCpuTile(product: Product, profile: KernelProfile): CpuTile {
+  if (profile.registers) return nativeTile(product, profile);
+  const { m, n, k: summed, outer } = product;
   const depth = sizeOf(summed.map(({ size }) => size));
   const repeats = sizeOf(outer.map(({ size }) => size));
   const packsA = m.a === 1 && m.size > 1;
@@ -101,7 +103,32 @@ export function defaultCpuTile({ m, n, k: summed, outer }: Product, profile: Ker
       columns = Math.ceil(columns / 16) * 8;
     } else rows = Math.ceil(rows / 8) * 4;
   }
-  return { rows, columns, height: heightFor(profile), unroll: 1, depth: profile.registers ? DEPTH : 0 };
+  return { rows, columns, height: heightFor(profile), unroll: 1, depth: 0 };
+}
+
+/** Rows and columns of a task whose panels and products of a block along k fill a second-level cache of a megabyte. */
+const NATIVE_ROWS = 256;
+const NATIVE_COLUMNS = 512;
+
+/**
+ * The same where sums are cut along k: rows and columns are shared out evenly, into as many parts as keep blocks in the
+ * cache, and more of them until every thread has its share.
+ */
+function nativeTile({ m, n, k: summed, outer }: Product, profile: KernelProfile): CpuTile {
+  const depth = sizeOf(summed.map(({ size }) => size));
+  const repeats = sizeOf(outer.map(({ size }) => size));
+  const parts = { rows: Math.ceil(m.size / NATIVE_ROWS), columns: Math.ceil(n.size / NATIVE_COLUMNS) };
+  const rows = (): number => Math.ceil(m.size / parts.rows / 8) * 8;
+  const columns = (): number => Math.ceil(n.size / parts.columns / 32) * 32;
+  const tasks = (): number => repeats * parts.rows * parts.columns;
+  const work = (): number => rows() * columns() * depth;
+  const many = Math.max(8, profile.threads ?? 1);
+  while ((tasks() < TASKS && work() > 2 * GROUP) || (tasks() < many && work() > LARGE)) {
+    if (columns() > rows() && columns() > 32) parts.columns++;
+    else if (rows() > 32) parts.rows += tasks() < TASKS ? 1 : parts.rows;
+    else break;
+  }
+  return { rows: rows(), columns: columns(), height: heightFor(profile), unroll: 1, depth: DEPTH };
 }
 
 const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
