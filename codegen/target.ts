@@ -1,11 +1,12 @@
 /**
- * The two interfaces of a codegen target, exported to users: a `KernelPrinter` turns kernels into a device's code, a
- * `ModuleEmitter` turns a compiled model into source files. `mhc compile --target ./my-target.js` loads a module whose
- * default export is one of the two. They live apart from the registry of built-in targets, so that no import runs in a
- * circle.
+ * The interfaces of a codegen target, exported to users: a `KernelPrinter` turns kernels into a device's code, a
+ * `DeviceTarget` runs that code too, and a `ModuleEmitter` turns a compiled model into source files. `mhc compile
+ * --target ./my-target.js` loads a module whose default export is one of them, and `--device ./my-target.js` one that
+ * is a `DeviceTarget`. They live apart from the registry of built-in targets, so that no import runs in a circle.
  */
 import type { Kernel } from "../src/kernel/ir.js";
 import type { KernelProfile } from "../src/kernel/profile.js";
+import type { Device, OpenOptions } from "../runtime/device.js";
 import type { DeviceCode, Plan } from "../runtime/plan.js";
 
 /** A file that `mhc compile` writes. */
@@ -34,6 +35,18 @@ export interface KernelPrinter {
   files(stem: string, code: DeviceCode): readonly OutputFile[];
 }
 
+/**
+ * A device of one's own: a target whose kernels run here. A plan has its kernels under the target's `name`, which no
+ * device that comes with mhc has. `mhc target-test ./my-target.js` says whether it computes what it should.
+ */
+export interface DeviceTarget extends KernelPrinter {
+  /**
+   * Opens the device. Rejects with a `DeviceError` (of `mhc-lang/runtime`) where it cannot be used here, with what to
+   * do about it; an option that means nothing to the device is not its concern.
+   */
+  open(options: OpenOptions): Promise<Device>;
+}
+
 /** A target that turns a compiled model into source files that an app imports. */
 export interface ModuleEmitter {
   readonly kind: "module";
@@ -46,4 +59,4 @@ export interface ModuleEmitter {
 }
 
 /** What `mhc compile --target` takes. */
-export type Target = KernelPrinter | ModuleEmitter;
+export type Target = KernelPrinter | DeviceTarget | ModuleEmitter;

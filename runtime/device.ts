@@ -2,10 +2,11 @@
  * What a device is to the rest of the runtime: something that loads a plan once and then runs its entries. Sessions are
  * independent; each owns its pools.
  */
-import { bytesOfPools, deviceNames, type DeviceName, type DevicePlan, type TensorRef } from "./plan.js";
+import { bytesOfPools, type DevicePlan, type TensorRef } from "./plan.js";
+import { deviceNames, type BuiltInDevice, type DeviceName } from "./registry.js";
 
 export { deviceNames };
-export type { DeviceName };
+export type { BuiltInDevice, DeviceName };
 
 /** How a device is opened. */
 export interface OpenOptions {

@@ -4,11 +4,13 @@
  * passed by, and said in the notes of the device that is taken; that a machine has no GPU is no refusal.
  */
 import { describe } from "./check.js";
-import { deviceNames, type Device, type DeviceName, type OpenOptions } from "./device.js";
+import type { Device, OpenOptions } from "./device.js";
 import { DeviceError } from "./errors.js";
 import type { Host } from "./host.js";
 import { javascriptDevice } from "./javascript/device.js";
 import type { DevicePlan, Plan } from "./plan.js";
+import { valueAt } from "./records.js";
+import { autoOrder, deviceNames, isBuiltIn, recordFor, type BuiltInDevice, type DeviceName } from "./registry.js";
 import { wasmDevice } from "./wasm/device.js";
 import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
 
@@ -22,33 +24,29 @@ export async function openOn(
 ): Promise<Device> {
   checkOptions(options);
   if (name === "auto") return firstOf(host, deviceNames, options, (device) => Promise.resolve(device));
+  if (!isBuiltIn(name)) throw unknown(name);
   return openNamed(host, name, options).catch((error: unknown) => {
     if (name === "webgpu" || !(error instanceof DeviceError) || error.fix === null) throw error;
     throw new DeviceError(error.message, `${error.fix}, or let the device \`auto\` choose another`);
   });
 }
 
-async function openNamed(host: Host, name: DeviceName, options: OpenOptions): Promise<Device> {
-  switch (name) {
-    case "native":
-      return host.native(options);
-    case "wasm":
-      return wasmDevice(host, options);
-    case "javascript":
-      return javascriptDevice(host);
-    case "webgpu":
-      return webgpuDevice(host);
-    default: {
-      name satisfies never;
-      throw unknown(name);
-    }
-  }
-}
+/** What opens each device. */
+const openers: Readonly<Record<BuiltInDevice, (host: Host, options: OpenOptions) => Device | Promise<Device>>> = {
+  native: (host, options) => host.native(options),
+  wasm: wasmDevice,
+  webgpu: webgpuDevice,
+  javascript: javascriptDevice,
+};
+
+// Async, so that a device that is refused at once is a rejection too.
+const openNamed = async (host: Host, name: BuiltInDevice, options: OpenOptions): Promise<Device> =>
+  openers[name](host, options);
 
 const unknown = (name: unknown): DeviceError =>
   new DeviceError(
     `there is no device of this name: \`device\` is ${describe(name)}`,
-    `there are auto, ${deviceNames.join(", ")}`,
+    `there are auto, ${deviceNames.join(", ")}; a device of your own is opened by its module and passed itself`,
   );
 
 /** Throws DeviceError for wrong options. That is no refusal, after which `auto` could try another device. */
@@ -57,19 +55,12 @@ function checkOptions({ threads }: OpenOptions): void {
   throw new DeviceError(`a device cannot have ${threads} threads`, "ask for 1 to 64");
 }
 
-/** What `compile` calls the code of a device. */
-const targetOf: Readonly<Record<DeviceName, string>> = {
-  native: "native",
-  wasm: "wasm",
-  webgpu: "wgsl",
-  javascript: "javascript",
-};
-
 /** The fix for a plan that lacks the code of a device: compile it for the devices that it has, and for that one. */
-const compiledFor = (names: readonly DeviceName[]): string =>
-  `compile it with \`--target ${["typescript", ...names.map((name) => targetOf[name])].join(",")}\``;
+const compiledFor = (names: readonly BuiltInDevice[]): string =>
+  `compile it with \`--target ${["typescript", ...names.map((name) => recordFor(name).target)].join(",")}\``;
 
-const devicesOf = (plan: Plan): readonly DeviceName[] => deviceNames.filter((name) => plan.devices[name]);
+/** The devices of mhc that a plan was compiled for. */
+const devicesOf = (plan: Plan): readonly BuiltInDevice[] => deviceNames.filter((name) => plan.devices[name]);
 
 /** Uses a device that was opened. */
 type DeviceUse<T> = (device: Device) => Promise<T>;
@@ -87,18 +78,22 @@ export async function openFor<T>(
 ): Promise<T> {
   checkOptions(options);
   if (name === "auto") return firstOf(host, devicesOf(plan), options, use, plan.name);
-  if (!deviceNames.includes(name)) throw unknown(name);
+  if (!isBuiltIn(name)) throw unknown(name);
   checkCompiled(plan, name);
   return used(await openOn(host, name, options), use);
 }
 
 /** The plan for a device. Throws DeviceError when it was not compiled for that. */
 export function checkCompiled(plan: Plan, name: DeviceName): DevicePlan {
-  const compiled = plan.devices[name];
+  const compiled = valueAt(plan.devices, name);
   if (compiled) return compiled;
-  const names = devicesOf(plan);
   const has = Object.keys(plan.devices).join(", ") || "no devices";
-  throw new DeviceError(`${plan.name} was not compiled for ${name}; it has ${has}`, compiledFor([...names, name]));
+  throw new DeviceError(
+    `${plan.name} was not compiled for ${name}; it has ${has}`,
+    isBuiltIn(name)
+      ? compiledFor([...devicesOf(plan), name])
+      : `compile it with the path of the module of ${name} among \`--target\``,
+  );
 }
 
 async function used<T>(device: Device, use: DeviceUse<T>): Promise<T> {
@@ -111,7 +106,7 @@ async function used<T>(device: Device, use: DeviceUse<T>): Promise<T> {
 }
 
 interface Refusal {
-  readonly name: DeviceName;
+  readonly name: BuiltInDevice;
   readonly error: DeviceError;
 }
 
@@ -121,23 +116,17 @@ interface Refusal {
  */
 async function firstOf<T>(
   host: Host,
-  names: readonly DeviceName[],
+  names: readonly BuiltInDevice[],
   options: OpenOptions,
   use: DeviceUse<T>,
   model?: string,
 ): Promise<T> {
   const refused: Refusal[] = [];
-  const order: readonly (readonly [DeviceName, () => Promise<Device | null>])[] = [
-    ["webgpu", () => hardwareDevice(host)],
-    ...(["native", "wasm", "javascript", "webgpu"] as const).map(
-      (name) => [name, () => openNamed(host, name, options)] as const,
-    ),
-  ];
-  for (const [name, open] of order) {
+  for (const { name, hardware } of autoOrder) {
     // A GPU that was refused is not asked again.
     if (!names.includes(name) || refused.some((refusal) => refusal.name === name)) continue;
     try {
-      const device = await open();
+      const device = await (hardware ? hardwareDevice(host) : openNamed(host, name, options));
       if (!device) continue;
       const notes = refused.map(({ name: other, error }) => `${name}, not ${other}: ${error.message}`);
       return await used(notes.length ? { ...device, notes: [...notes, ...device.notes] } : device, use);
@@ -157,8 +146,8 @@ async function firstOf<T>(
  * What a plan was compiled for, and devices that can be opened here that it was not compiled for; nothing when there
  * are none of these.
  */
-async function compilable(host: Host, names: readonly DeviceName[]): Promise<readonly DeviceName[]> {
-  const others: DeviceName[] = [];
+async function compilable(host: Host, names: readonly BuiltInDevice[]): Promise<readonly BuiltInDevice[]> {
+  const others: BuiltInDevice[] = [];
   for (const name of deviceNames.filter((other) => !names.includes(other))) {
     try {
       await (await openNamed(host, name, { threads: 1 })).close();
@@ -170,7 +159,7 @@ async function compilable(host: Host, names: readonly DeviceName[]): Promise<rea
   return others.length ? [...names, ...others] : [];
 }
 
-function noneOf(refused: readonly Refusal[], what: string, could: readonly DeviceName[]): DeviceError {
+function noneOf(refused: readonly Refusal[], what: string, could: readonly BuiltInDevice[]): DeviceError {
   // That a GPU is missing is mended last.
   const asked = refused.some(({ name }) => name !== "webgpu")
     ? refused.filter(({ name }) => name !== "webgpu")

@@ -11,11 +11,6 @@
  */
 import type { PlanRoles } from "./roles.js";
 
-/** A kind of device that the runtime has. */
-export const deviceNames = ["native", "wasm", "webgpu", "javascript"] as const;
-/** A kind of device. */
-export type DeviceName = (typeof deviceNames)[number];
-
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
 /** A pool of a device's memory. */
@@ -127,7 +122,7 @@ export type DeviceCode =
     }
   /** A function body: (pools) => array of kernel functions (offsets, begin, end). */
   | { readonly kind: "javascript"; readonly text: string }
-  /** A user's own target. */
+  /** A user's own target: what its device makes of the text is its own affair. */
   | { readonly kind: "other"; readonly text: string };
 
 /** What one device needs. */
@@ -347,7 +342,7 @@ export interface Plan {
   readonly settled?: true;
   /** What the ids of entries and the names of states stand for. */
   readonly roles: PlanRoles;
-  /** By device: "native", "wasm", "webgpu", "javascript". */
+  /** By name of the device: "native", "wasm", "webgpu", "javascript", or that of a user's own. */
   readonly devices: Readonly<Record<string, DevicePlan>>;
 }
 

@@ -18,7 +18,7 @@ export type {
 } from "./interface.js";
 export type { Recompile } from "./choose.js";
 export { deviceNames } from "./device.js";
-export type { Device, DeviceName, OpenOptions, Session, Words } from "./device.js";
+export type { BuiltInDevice, Device, DeviceName, OpenOptions, Session, Words } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
 export type { NotFinite, NumericReport } from "./errors.js";
 export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } from "./data.js";

@@ -5,10 +5,13 @@
  */
 export type * from "../runtime/plan.js";
 export type * from "../runtime/roles.js";
+export type { Device, OpenOptions, Session, Words } from "../runtime/device.js";
 export { check, compile, modulesOf } from "./compile/compile.js";
 export type {
+  BuiltInDevice,
   CheckOptions,
   Checked,
+  Choices,
   CompileOptions,
   Compiled,
   DeviceName,
@@ -26,8 +29,8 @@ export { profiles } from "./cost/profiles.js";
 export { render, toJson, type Sources } from "./diagnostics/render.js";
 export type { Diagnostic, Note, Severity } from "./diagnostics/diagnostic.js";
 export type { Span } from "./diagnostics/span.js";
-export type { KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
-export type { KernelProfile } from "./kernel/profile.js";
+export type { DeviceTarget, KernelPrinter, ModuleEmitter, OutputFile, Target } from "../codegen/target.js";
+export type { Choice, KernelProfile } from "./kernel/profile.js";
 export type * as ir from "./kernel/ir.js";
 export type { Graph, Phase } from "./graph/node.js";
 export type { Optimization } from "./compile/optimizations.js";

@@ -19,7 +19,7 @@ import {
 } from "./project.js";
 
 interface BenchFlags extends SpecOptions {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly threads?: number;
   readonly steps: number;
   readonly kernels?: boolean;
@@ -56,7 +56,7 @@ export const benchCommand = (): Command =>
           ...profiled(project, [device.name]),
           ...(project.shrunk ? { shrunk: project.shrunk } : {}),
           ...(project.without ? { without: project.without } : {}),
-          devices: [device.name],
+          devices: [device.target],
           choices: { [device.name]: choices },
         });
         const compileMs = performance.now() - begun;

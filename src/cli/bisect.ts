@@ -7,6 +7,7 @@ import type { Plan } from "../../runtime/plan.js";
 import type { CompileOptions } from "../compile/compile.js";
 import { OPTIMIZATIONS, optimizationNames } from "../compile/optimizations.js";
 import type { Trial, Verdict } from "../tools/bisect.js";
+import type { OpenedDevice } from "../tools/opened.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { SpecError } from "./outcome.js";
@@ -23,7 +24,7 @@ import {
 import { choicesFor } from "./tuned.js";
 
 interface BisectFlags extends SpecOptions {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly threads?: number;
   readonly steps: number;
   readonly tolerance: number;
@@ -57,7 +58,7 @@ export const bisectCommand = (): Command =>
     });
 
 /** Trains the page on a device and in f64, and tells which optimization makes the losses differ. */
-async function bisectOn(device: Device, project: Project, flags: BisectFlags): Promise<void> {
+async function bisectOn(device: OpenedDevice, project: Project, flags: BisectFlags): Promise<void> {
   const { steps, tolerance, without: off = [] } = flags;
   const json = flags.json === true;
   const { options: full, loaded } = await readFacts(project, json);
@@ -65,7 +66,7 @@ async function bisectOn(device: Device, project: Project, flags: BisectFlags): P
   const how: CompileOptions = {
     ...full,
     ...profiled(project, [device.name]),
-    devices: [device.name],
+    devices: [device.target],
     choices: { [device.name]: choicesFor(device) },
     verify: true,
   };

@@ -41,7 +41,7 @@ import { version } from "./version.js";
 import { merged } from "../../runtime/records.js";
 
 interface CompareFlags extends SpecOptions, AskedBudget {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly seeds: number;
   readonly seed?: number;
   readonly threads?: number;

@@ -1,11 +1,10 @@
 /** mhc compile: a spec to files for an app, or a stage as text. */
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import type { KernelPrinter, OutputFile, Target } from "../../codegen/target.js";
 import { DeviceError } from "../../runtime/errors.js";
 import type { Plan } from "../../runtime/plan.js";
-import type { Choices, CompileOptions, DeviceName, Stages } from "../compile/compile.js";
+import type { Choices, CompileOptions, Stages } from "../compile/compile.js";
 import { VECTORS } from "../compile/targets.js";
 import type { Graph } from "../graph/node.js";
 import { write } from "./interrupt.js";
@@ -16,6 +15,8 @@ import { profileNamed } from "./profiles.js";
 import { mustCompile, pageOf, profiled, report, type SpecOptions } from "./project.js";
 import { engineChoices } from "./tuned.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
+import { deviceNames, recordFor, type BuiltInDevice } from "../../runtime/registry.js";
+import { importTarget, isPath } from "./targets.js";
 
 const STAGES = [
   "model",
@@ -42,12 +43,10 @@ interface CompileFlags extends SpecOptions {
   readonly lanes?: "4" | "8" | "16";
 }
 
-const BUILT_IN: Readonly<Record<string, DeviceName | "typescript" | "c">> = {
+/** What each name of `--target` is: the code of a device, or what makes files of a plan. */
+const BUILT_IN: Readonly<Record<string, BuiltInDevice | "typescript" | "c">> = {
   c: "c",
-  native: "native",
-  wasm: "wasm",
-  wgsl: "webgpu",
-  javascript: "javascript",
+  ...Object.fromEntries(deviceNames.map((name) => [recordFor(name).target, name])),
   typescript: "typescript",
 };
 
@@ -83,7 +82,7 @@ export const compileCommand = (): Command =>
     .action(compilePage);
 
 /** What `--target` takes: a built-in name, or a target of the user's own. */
-type AskedTarget = DeviceName | "typescript" | Target;
+type AskedTarget = BuiltInDevice | "typescript" | Target;
 
 /** Compiles the page that is asked for, prints the stages of it, and writes its files. */
 async function compilePage(file: string | undefined, flags: CompileFlags): Promise<void> {
@@ -168,8 +167,8 @@ async function vectorsFor({ lanes }: CompileFlags): Promise<Choices> {
 }
 
 /** The devices of some targets; where no target is of a device, those that a module is made for. */
-function devicesOf(targets: readonly AskedTarget[]): readonly (DeviceName | KernelPrinter)[] {
-  const devices = targets.flatMap((target): (DeviceName | KernelPrinter)[] => {
+function devicesOf(targets: readonly AskedTarget[]): readonly (BuiltInDevice | KernelPrinter)[] {
+  const devices = targets.flatMap((target): (BuiltInDevice | KernelPrinter)[] => {
     if (target === "typescript") return [];
     if (typeof target === "string" || target.kind === "kernels") return [target];
     return [...(target.devices ?? [])];
@@ -180,7 +179,7 @@ function devicesOf(targets: readonly AskedTarget[]): readonly (DeviceName | Kern
 /** The machine that `--profile` names, as compiling takes it. Throws a UsageError when it is of none of the devices. */
 const machineOf = (
   { profile }: CompileFlags,
-  devices: readonly (DeviceName | KernelPrinter)[],
+  devices: readonly (BuiltInDevice | KernelPrinter)[],
 ): Pick<CompileOptions, "profile"> =>
   profile === undefined
     ? {}
@@ -240,29 +239,8 @@ async function targetNamed(name: string, { lanes }: CompileFlags): Promise<Asked
   if (builtIn === "c")
     return (await import("../../codegen/c/model.js")).cModel(lanes ? (Number(lanes) as 4 | 8 | 16) : 4);
   if (builtIn) return builtIn;
-  if (!/[./\\]/.test(name))
-    throw new UsageError(
-      `error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`,
-    );
-  let module: { default?: unknown };
-  try {
-    module = (await import(pathToFileURL(resolve(name)).href)) as { default?: unknown };
-  } catch (error) {
-    throw new UsageError(
-      `error: --target ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-  const target = module.default as Partial<Target> | undefined;
-  const fine =
-    (target?.kind === "kernels" &&
-      typeof target.print === "function" &&
-      typeof target.files === "function" &&
-      target.profile !== undefined) ||
-    (target?.kind === "module" && typeof target.emit === "function");
-  if (!fine || typeof target?.name !== "string")
-    throw new UsageError(
-      `error: --target ${name}: its default export is neither a KernelPrinter nor a ModuleEmitter (see ` +
-        "codegen/target.ts)",
-    );
-  return target as Target;
+  if (isPath(name)) return importTarget(name);
+  throw new UsageError(
+    `error: --target ${name}: there are ${Object.keys(BUILT_IN).join(", ")}; your own begins with ./`,
+  );
 }

@@ -1,16 +1,22 @@
 /** The device that a command is asked for, and what it does without, which is said once. */
-import { openDevice } from "../../runtime/index.js";
-import type { Device, DeviceName } from "../../runtime/device.js";
+import { resolve } from "node:path";
+import type { DeviceName } from "../../runtime/device.js";
+import type { OpenedDevice } from "../tools/opened.js";
+import { deviceNamed } from "./targets.js";
 
 /** The device that a command is asked for. */
 export interface DeviceOptions {
-  readonly device: DeviceName | "auto";
+  /** Its name, or the path of a module that is one. */
+  readonly device: DeviceName;
   readonly threads?: number | undefined;
 }
 
 /** Opens it; notes go to the terminal, apart from what a command prints. */
-export async function openAsked({ device: name, threads }: DeviceOptions): Promise<Device> {
-  const device = await openDevice(name, { threads, wide: true });
+export async function openAsked({ device: word, threads }: DeviceOptions): Promise<OpenedDevice> {
+  const { openTarget } = await import("../tools/opened.js");
+  const target = word === "auto" ? word : await deviceNamed(word);
+  const options = { threads, wide: true };
+  const device = await openTarget(target, options, typeof target === "string" ? null : resolve(word));
   for (const note of device.notes) process.stderr.write(`note: ${note}\n`);
   return device;
 }

@@ -5,7 +5,8 @@
 import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
-import type { DeviceName } from "../../runtime/device.js";
+import type { BuiltInDevice, Device, DeviceName } from "../../runtime/device.js";
+import { autoOrder, isBuiltIn, recordFor } from "../../runtime/registry.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -14,14 +15,14 @@ import { DataError } from "../../runtime/errors.js";
 interface DevicesFlags {
   readonly json?: boolean;
   readonly calibrate?: boolean;
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly threads?: number;
   readonly out?: string;
 }
 
 /** A line of `mhc devices`: the device where it can be used, else why it cannot be and what to do. */
 interface DeviceRow {
-  readonly device: DeviceName;
+  readonly device: BuiltInDevice;
   readonly usable: boolean;
   readonly adapter: string | null;
   readonly features: readonly string[];
@@ -50,7 +51,7 @@ export const devicesCommand = (): Command =>
         async (device) => (await device.close(), device.name),
         () => null,
       );
-      for (const name of ["webgpu", "native", "wasm", "javascript"] as const) {
+      for (const name of new Set(autoOrder.map(({ name: listed }) => listed))) {
         const row = await rowOf(name);
         const isDefault = name === taken;
         process.stdout.write(json ? `${JSON.stringify({ ...row, default: isDefault })}\n` : inWords(row, isDefault));
@@ -66,10 +67,10 @@ function inWords({ device, adapter, features, notes, why, fix }: DeviceRow, take
   return `${[`${head}${adapter}${list}`, ...notes.map((note) => `${" ".repeat(head.length)}${note}`)].join("\n")}\n`;
 }
 
-async function rowOf(device: DeviceName): Promise<DeviceRow> {
+async function rowOf(device: BuiltInDevice): Promise<DeviceRow> {
   const { MhcError } = await import("../../runtime/errors.js");
   try {
-    return { device, usable: true, why: null, fix: null, ...(await described(device)) };
+    return { device, usable: true, why: null, fix: null, ...(await descriptions[device]()) };
   } catch (error) {
     if (!(error instanceof MhcError)) throw error;
     const { message: why, fix } = error;
@@ -77,25 +78,45 @@ async function rowOf(device: DeviceName): Promise<DeviceRow> {
   }
 }
 
-async function described(name: DeviceName): Promise<Pick<DeviceRow, "adapter" | "features" | "limits" | "notes">> {
-  if (name === "webgpu") {
+type Description = Pick<DeviceRow, "adapter" | "features" | "limits" | "notes">;
+
+/** Opens a device and describes it. */
+async function opened(
+  name: BuiltInDevice,
+  describe: (device: Device) => Omit<Description, "notes">,
+): Promise<Description> {
+  const { openDevice } = await import("../../runtime/index.js");
+  const device = await openDevice(name, { wide: true });
+  await device.close();
+  return { ...describe(device), notes: device.notes };
+}
+
+const threaded = ({ threads }: Device): readonly string[] => (threads > 1 ? ["threads"] : []);
+
+/** What is said of each device. */
+const descriptions: Readonly<Record<BuiltInDevice, () => Promise<Description>>> = {
+  native: () =>
+    opened("native", (device) => ({
+      adapter: device.adapter,
+      features: [...threaded(device), device.bf16 ? `bf16 by ${device.bf16}` : "no unit for bf16"],
+      limits: { threads: device.threads, ...device.vectors },
+    })),
+  wasm: async () => {
+    const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
+    return opened("wasm", (device) => ({
+      adapter: device.adapter,
+      features: ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...threaded(device)],
+      limits: { threads: device.threads, memory: recordFor("wasm").addressable },
+    }));
+  },
+  webgpu: async () => {
     const { nodeHost } = await import("../../runtime/node/host.js");
     const { describeAdapter } = await import("../../runtime/webgpu/adapter.js");
     const { adapter, features, limits } = await describeAdapter(nodeHost);
     return { adapter, features, limits, notes: [] };
-  }
-  const { openDevice } = await import("../../runtime/index.js");
-  const { hasRelaxedSimd } = await import("../../runtime/wasm/device.js");
-  const { adapter, threads, notes, vectors, bf16, close } = await openDevice(name, { wide: true });
-  await close();
-  if (name === "javascript") return { adapter, features: [], limits: {}, notes };
-  if (name === "native") {
-    const features = [...(threads > 1 ? ["threads"] : []), bf16 ? `bf16 by ${bf16}` : "no unit for bf16"];
-    return { adapter, features, limits: { threads, ...vectors }, notes };
-  }
-  const features = ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...(threads > 1 ? ["threads"] : [])];
-  return { adapter, features, limits: { threads, memory: 2 ** 32 }, notes };
-}
+  },
+  javascript: () => opened("javascript", ({ adapter }) => ({ adapter, features: [], limits: {} })),
+};
 
 async function calibrateDevice(
   name: DeviceName | "auto",
@@ -105,22 +126,29 @@ async function calibrateDevice(
     json,
   }: { readonly threads: number | undefined; readonly out: string | undefined; readonly json: boolean },
 ): Promise<void> {
-  const { openDevice } = await import("../../runtime/index.js");
+  if (name !== "auto" && !isBuiltIn(name))
+    throw new UsageError(
+      `error: --calibrate --device ${name}: profiles are of the devices that come with mhc; \`mhc bench --kernels\` ` +
+        "measures one of your own",
+    );
+  const { openTarget } = await import("../tools/opened.js");
   const { nodeHost } = await import("../../runtime/node/host.js");
   const { calibrate } = await import("../tools/calibrate.js");
   const { profileFolder } = await import("./profiles.js");
   const { choicesFor } = await import("./tuned.js");
-  const device = await openDevice(name, { threads, wide: true });
+  const device = await openTarget(name, { threads, wide: true });
   try {
+    if (!isBuiltIn(device.name)) throw new Error(`bug: \`auto\` has taken ${device.name}`);
     const processor = cpus()[0]?.model ?? "an unknown processor";
     const host = `${processor}, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`;
     const gpu =
-      device.name === "webgpu"
+      device.printer.profile.kind === "gpu"
         ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost)
         : null;
+    const { addressable, profile: likest } = recordFor(device.name);
     const { profile, restless } = await calibrate(device, {
       host,
-      memoryBytes: gpu ? null : device.name === "wasm" ? Math.min(totalmem(), 2 ** 32) : totalmem(),
+      memoryBytes: gpu ? null : Math.min(totalmem(), addressable),
       bindingBytes: gpu?.limits["maxStorageBufferBindingSize"] ?? null,
       half: gpu?.features.includes("shader-f16") ?? false,
       choices: choicesFor(device),
@@ -136,7 +164,6 @@ async function calibrateDevice(
     else {
       const rates = Object.entries(profile.gflops).map(([work, rate]) => `${work} ${rate}`);
       const levels = profile.levels.map(({ name: level, gbytes }) => `${level} ${gbytes}`);
-      const likest = device.name === "webgpu" ? "laptop" : "cpu";
       process.stdout.write(
         `${device.name} (${device.adapter}), GFLOP/s: ${rates.join(", ")}; GB/s: ${levels.join(", ")}; ` +
           `${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n` +

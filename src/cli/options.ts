@@ -1,8 +1,9 @@
 /** Options that several commands have, spelt once. */
 import { InvalidArgumentError, Option } from "commander";
-import { deviceNames } from "../../runtime/plan.js";
+import { deviceNames, isBuiltIn } from "../../runtime/registry.js";
 import { isOptimization, optimizationNames, type Optimization } from "../compile/optimizations.js";
 import { UsageError } from "./outcome.js";
+import { isPath, unknownDevice } from "./targets.js";
 
 /** JSON instead of text. */
 export const json = (): Option => new Option("--json", "print JSON only, one object a line");
@@ -18,9 +19,16 @@ export const data = (): Option =>
     "--data <path>",
     "the data, instead of what the spec names: a path, a glob, npm:package/path, or name=path (repeatable)",
   ).argParser(gather);
-/** The device that runs. */
+const DEVICES = ["auto", ...deviceNames];
+
+/** The device that runs: one of mhc by name, or a module of the user's own by path. */
 export const device = (): Option =>
-  new Option("--device <name>", "where to run").choices(["auto", ...deviceNames]).default("auto");
+  new Option("--device <name>", `where to run: ${DEVICES.join(", ")}, or the path of your own (./mine.js)`)
+    .argParser((word: string): string => {
+      if (word === "auto" || isBuiltIn(word) || isPath(word)) return word;
+      throw unknownDevice(word, "--device", DEVICES);
+    })
+    .default("auto");
 /** The device profile to compile for. */
 export const profile = (): Option =>
   new Option(

@@ -5,7 +5,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { fieldsOf, type Source } from "../../runtime/data.js";
-import type { Device } from "../../runtime/device.js";
 import { MhcError, messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
 import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
@@ -16,6 +15,7 @@ import type { CheckOptions, Checked, Compiled, CompileOptions, Optimization, Shr
 import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
+import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
 import { hostOf } from "./host.js";
 import type { DeviceProfile } from "../cost/profile.js";
@@ -207,7 +207,7 @@ export function mustAccount({ accounts }: Pick<Compiled, "accounts">): NonNullab
 /** Checks, reads the data and compiles for one device, with the choices that were tuned for it. */
 export async function compileFor(
   project: Project,
-  device: Device,
+  device: OpenedDevice,
   json: boolean,
   monitors: CompileOptions["monitors"] = false,
 ): Promise<CompiledFor> {
@@ -218,7 +218,7 @@ export async function compileFor(
     ...(project.shrunk ? { shrunk: project.shrunk } : {}),
     ...profiled(project, [device.name]),
     ...(project.without ? { without: project.without } : {}),
-    devices: [device.name],
+    devices: [device.target],
     monitors,
     choices: { [device.name]: choicesFor(device) },
   };
@@ -238,7 +238,7 @@ export async function compileFor(
     loaded,
     sources,
     accounts: mustAccount(compiled),
-    recompile: plan.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk })),
+    recompile: plan.shrinking && ((shrunk) => inBackground(project.text, { ...how, shrunk }, device.module)),
   };
 }
 
@@ -258,16 +258,18 @@ export interface CompiledFor {
   readonly recompile: Recompile | undefined;
 }
 
-/** Compiles in another thread; the files that the page uses are read there again. */
-async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
-  const options = { ...how };
-  // Functions do not go from thread to thread.
+/**
+ * Compiles in another thread; the files that the page uses are read there again, and so is `module`, that of a device
+ * of the user's own: functions do not go from thread to thread.
+ */
+async function inBackground(text: string, how: CompileOptions, module: string | null): Promise<Plan> {
+  const options = { ...how, devices: module === null ? how.devices : [] };
   delete options.host;
   const { Worker } = await import("node:worker_threads");
   let worker: InstanceType<typeof Worker>;
   try {
     worker = new Worker(new URL("./recompile.js", import.meta.url), {
-      workerData: { text, options } satisfies Recompiling,
+      workerData: { text, options, module } satisfies Recompiling,
     });
   } catch {
     // A permission model forbids threads: training waits while this one compiles.
@@ -284,6 +286,8 @@ async function inBackground(text: string, how: CompileOptions): Promise<Plan> {
 export interface Recompiling {
   readonly text: string;
   readonly options: Omit<CompileOptions, "host">;
+  /** The module of the device that is compiled for, when it is none of mhc. */
+  readonly module: string | null;
 }
 
 /** The profile to compile for; an error when it is of none of the devices. */

@@ -14,7 +14,7 @@ interface SampleFlags {
   readonly topK?: number;
   readonly seed?: number;
   readonly head?: string;
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -38,7 +38,7 @@ export const sampleCommand = (): Command =>
       const device = await openAsked(flags);
       try {
         const { compile } = await import("../compile/compile.js");
-        const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.name] });
+        const compiled = await compile(run.spec, { ...(await optionsOf(run)), devices: [device.target] });
         await report(compiled, flags.json === true);
         const model = await load(mustCompile(compiled), { device });
         await model.load(run.checkpoint);

@@ -2,16 +2,17 @@
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { vocabularyOf } from "../../runtime/data.js";
-import type { Device, DeviceName } from "../../runtime/device.js";
+import type { DeviceName } from "../../runtime/device.js";
 import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
 import type { Model } from "../../runtime/model.js";
 import { parametersOf, type DataInfo } from "../../runtime/plan.js";
 import { merged, mustValue, valueAt } from "../../runtime/records.js";
-import { energyOf, openMeter, type Energy, type OpenedMeter } from "../tools/energy.js";
+import { energyOf, meteredBy, openMeter, type Energy, type OpenedMeter } from "../tools/energy.js";
 import { firstNotFinite, inWords, type NotFiniteOperation, type Question } from "../tools/first-not-finite.js";
 import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, type ModelledStep } from "../tools/modelled.js";
+import type { OpenedDevice } from "../tools/opened.js";
 import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "../tools/run.js";
 import { failureLine, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
 import { evaluationOf, exampleOf, joules, unitOf, type EvaluationWords } from "../tools/words.js";
@@ -34,7 +35,7 @@ import {
 } from "./project.js";
 
 interface TrainFlags extends SpecOptions {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly steps?: number;
   readonly seed?: number;
   readonly threads?: number;
@@ -86,7 +87,7 @@ export const trainCommand = (): Command =>
 interface TrainRun {
   readonly project: Project;
   readonly flags: TrainFlags;
-  readonly device: Device;
+  readonly device: OpenedDevice;
   readonly compiled: CompiledFor;
   readonly trainable: Trainable;
   readonly model: Model;
@@ -101,7 +102,7 @@ interface TrainRun {
 
 const print = (line: Readonly<Record<string, unknown>>): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
-async function trainOn(device: Device, project: Project, flags: TrainFlags): Promise<void> {
+async function trainOn(device: OpenedDevice, project: Project, flags: TrainFlags): Promise<void> {
   const json = flags.json === true;
   const compiled = await compileFor(project, device, json, flags.monitor !== 0);
   const { plan, loaded, accounts } = compiled;
@@ -109,7 +110,7 @@ async function trainOn(device: Device, project: Project, flags: TrainFlags): Pro
   const model = await load(plan, { device, seed: flags.seed });
   const steps = flags.steps ?? parts.settings.steps;
   const heeded = heedSignals();
-  const meter = openMeter(device);
+  const meter = openMeter(meteredBy(device));
   const progress = new Progress({ steps, json, gains: gainMonitors(plan) });
   try {
     const step = modelledStep(plan, device.name, accounts);
@@ -244,7 +245,7 @@ function tellStop(
     checkpoint,
   };
   if (flags.json === true) print(line);
-  else progress.end(stopped(by, model, run.folder, checkpoint, info));
+  else progress.end(stopped(by, model, { run: run.folder, checkpoint, device: device.module ?? device.name }, info));
 }
 
 /** Logs and tells what came of a run, with a sample where one is asked for, and what can be done next. */
@@ -345,8 +346,13 @@ function next({ project, flags, trainable: { settings, info }, compiled }: Train
 }
 
 /** Where the checkpoint of a run is that was asked to end, and how to go on. */
-function stopped(by: Ending | null, model: Model, run: string, checkpoint: string, info: DataInfo): string {
-  const sample = sampling(run, { device: model.device.name }, info);
+function stopped(
+  by: Ending | null,
+  model: Model,
+  { run, checkpoint, device }: { readonly run: string; readonly checkpoint: string; readonly device: string },
+  info: DataInfo,
+): string {
+  const sample = sampling(run, { device }, info);
   return [
     `stopped by ${by} after step ${model.step}; the checkpoint is in ${run}`,
     ...(sample.length ? [`try it: ${sample.join()}`] : []),

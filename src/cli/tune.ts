@@ -10,7 +10,7 @@ import { merged, mustValue, recordOf } from "../../runtime/records.js";
 import type { TunedKernel } from "../tools/tune.js";
 
 interface TuneFlags extends SpecOptions {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly threads?: number;
 }
 
@@ -36,7 +36,7 @@ export const tuneCommand = (): Command =>
         const kernels = await tune(device, async (choices) => {
           const compiled = await compile(project.text, {
             ...full,
-            devices: [device.name],
+            devices: [device.target],
             choices: { [device.name]: merged(engineChoices(device), choices) },
           });
           if (!reported) await report(compiled, json);

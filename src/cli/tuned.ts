@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { extname, join } from "node:path";
-import type { Device } from "../../runtime/device.js";
+import type { BuiltInDevice, Device } from "../../runtime/device.js";
 import { hasRelaxedSimd } from "../../runtime/wasm/device.js";
 import type { Choices } from "../compile/compile.js";
 import { VECTORS } from "../compile/targets.js";
@@ -14,6 +14,7 @@ import { familyKindOf } from "../tools/tune.js";
 import { emulated, isMember } from "../schedule/families.js";
 import { FUSED } from "../schedule/skeletons/matmul/cpu.js";
 import { DataError, messageOf } from "../../runtime/errors.js";
+import type { OpenedDevice } from "../tools/opened.js";
 import { write } from "./interrupt.js";
 import { version } from "./version.js";
 import { merged, recordOf, valueAt } from "../../runtime/records.js";
@@ -77,15 +78,20 @@ export function engineChoices(device: Device): Choices {
   if (device.software) return emulated;
   return {
     ...(device.vectors ? { [VECTORS]: { ...device.vectors, threads: device.threads } } : {}),
-    ...(device.name === "wasm" && hasRelaxedSimd() ? { matmul: FUSED } : {}),
+    ...valueAt(ENGINES, device.name)?.(),
   };
 }
 
+/** What is better on the engines of some devices, where they have what it takes. */
+const ENGINES: Readonly<Partial<Record<BuiltInDevice, () => Choices>>> = {
+  wasm: (): Choices => (hasRelaxedSimd() ? { matmul: FUSED } : {}),
+};
+
 /** The choices for a device: what was tuned for it, on top of its engine's own. */
-export const choicesFor = (device: Device): Choices => merged(engineChoices(device), tunedFor(device));
+export const choicesFor = (device: OpenedDevice): Choices => merged(engineChoices(device), tunedFor(device));
 
 /** The choices that were tuned for a device; none when there are none that can be used. */
-function tunedFor(device: Device): Choices {
+function tunedFor(device: OpenedDevice): Choices {
   const stored = valueAt(readCache()?.adapters, adapterKey(device));
   if (stored === undefined) return {};
   const kind = familyKindOf(device);

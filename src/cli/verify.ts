@@ -1,12 +1,13 @@
 /** mhc verify: whether a page keeps what it promises, on a device, by property tests of its own kernels. */
 import { Command } from "commander";
-import type { Device, DeviceName } from "../../runtime/device.js";
+import type { DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
 import type { Loaded } from "../../runtime/node/files.js";
 import { mustAt } from "../../runtime/lookup.js";
 import type { Plan } from "../../runtime/plan.js";
 import type { CheckOptions } from "../compile/compile.js";
 import { readRun, type RunInfo, type StoredRun } from "../tools/run.js";
+import type { OpenedDevice } from "../tools/opened.js";
 import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
 import { written } from "../model/paths.js";
@@ -26,7 +27,7 @@ import {
 import { choicesFor } from "./tuned.js";
 
 interface VerifyFlags extends SpecOptions {
-  readonly device: DeviceName | "auto";
+  readonly device: DeviceName;
   readonly run?: string;
   readonly runs?: number;
   readonly seed?: number;
@@ -99,7 +100,7 @@ async function projectOf(file: string | undefined, flags: VerifyFlags, run: Stor
 async function compileToVerify(
   project: Project,
   run: StoredRun | null,
-  device: Device,
+  device: OpenedDevice,
   flags: VerifyFlags,
 ): Promise<{ readonly plan: Plan; readonly loaded: ReadonlyMap<string, Loaded>; readonly missing: string | null }> {
   const json = flags.json === true;
@@ -107,7 +108,7 @@ async function compileToVerify(
   const { compile } = await import("../compile/compile.js");
   const compiled = await compile(project.text, {
     ...full,
-    devices: [device.name],
+    devices: [device.target],
     monitors: "all",
     choices: { [device.name]: choicesFor(device) },
     ...(run?.info.shrunk ? { shrunk: run.info.shrunk } : {}),

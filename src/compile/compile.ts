@@ -34,7 +34,7 @@ export type { LoadedModule } from "./uses.js";
 export type { Shrunk } from "./shrink.js";
 export type { Optimization } from "./optimizations.js";
 export type { Stages } from "./stages.js";
-export type { Choices, DeviceName } from "./targets.js";
+export type { BuiltInDevice, Choices, DeviceName } from "./targets.js";
 
 /** What a page is checked with. */
 export interface CheckOptions {

@@ -4,10 +4,11 @@
  * meet is an error that says the least that can be had.
  */
 import type { Span } from "../diagnostics/span.js";
-import { printers } from "../../codegen/registry.js";
+import { printerOf } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
-import type { DeviceName, Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";
+import type { Kept, Plan, ShrinkInfo } from "../../runtime/plan.js";
 import { leastShare } from "../../runtime/prices.js";
+import type { DeviceName } from "../../runtime/registry.js";
 import { costsOf } from "../cost/cost.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
@@ -60,7 +61,7 @@ export function profileOf(
   { devices, profiles: own = [], shrunk }: ShrinkOptions,
 ): DeviceProfile | Diagnostic {
   const candidates = [...own, ...profiles];
-  const name = shrunk?.profile ?? device?.name ?? (devices?.[0] === "webgpu" ? "laptop" : "cpu");
+  const name = shrunk?.profile ?? device?.name ?? likestTo(devices?.[0]);
   const match = candidates.find((profile) => profile.name === name);
   if (match) return match;
   const names = candidates.map((profile) => profile.name);
@@ -68,6 +69,13 @@ export function profileOf(
   return diagnostic("MHC501", device?.span ?? span, `there is no device profile \`${name}\``, {
     fix: guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}`,
   });
+}
+
+/** The profile of mhc that is likest to a device. */
+function likestTo(device: DeviceName | KernelPrinter | undefined): string {
+  if (device === undefined) return "cpu";
+  const { kind } = (typeof device === "string" ? printerOf(device) : device).profile;
+  return kind === "gpu" ? "laptop" : "cpu";
 }
 
 /** A page that shrinks, and what its step is counted by. */
@@ -101,7 +109,7 @@ const notOfThisPage = (span: Span, message: string): Diagnostic =>
 
 /** What plans the training step of a page for a profile, and counts it there. */
 function counterOf(model: TypedModel, train: TrainSettings, profile: DeviceProfile): ShrinkingPage["count"] {
-  const { profile: target } = printers[profile.device];
+  const { profile: target } = printerOf(profile.device);
   const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
   const trained =

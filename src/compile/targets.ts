@@ -1,7 +1,8 @@
 /** The devices that a page is compiled for: their printers, kernels, precision, and the room that they have. */
-import { printers as builtIn } from "../../codegen/registry.js";
+import { printerOf } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
-import type { DeviceName } from "../../runtime/plan.js";
+import type { BuiltInDevice, DeviceName } from "../../runtime/registry.js";
+import { valueAt } from "../../runtime/records.js";
 import type { DeviceProfile } from "../cost/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -11,7 +12,7 @@ import type { Choice, KernelProfile } from "../kernel/profile.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
 import type { Room } from "./fit.js";
 
-export type { DeviceName };
+export type { BuiltInDevice, DeviceName };
 
 /** Choices of kernels by `skeleton` or `skeleton/shape`. */
 export type Choices = Readonly<Record<string, Choice>>;
@@ -26,7 +27,7 @@ export interface CompileTarget {
 
 /** What says which devices there are. */
 export interface TargetOptions {
-  /** Names of built-in targets, or targets of the caller's own. */
+  /** Names of devices that come with mhc, or targets of the caller's own. An Error is thrown for another name. */
   readonly devices: readonly (DeviceName | KernelPrinter)[];
   /** Choices of kernels by device, as `mhc tune` found them; defaults where there are none. */
   readonly choices?: Readonly<Partial<Record<DeviceName, Choices>>>;
@@ -61,11 +62,11 @@ export function targetsOf(
   tuned: boolean,
 ): CompileTarget[] {
   return devices.map((device) => {
-    if (typeof device !== "string") return { name: device.name, printer: device, profile: device.profile };
-    const printer = builtIn[device];
-    const choices = tuned ? { ...(machine?.device === device ? machine.kernels : {}), ...given?.[device] } : {};
+    const [name, printer] = typeof device === "string" ? [device, printerOf(device)] : [device.name, device];
+    const own = valueAt(given, name);
+    const choices = tuned ? { ...(machine?.device === name ? machine.kernels : {}), ...own } : {};
     const { [VECTORS]: vectors, ...others } = choices;
-    return { name: device, printer, profile: profileOf(printer.profile, vectors, others) };
+    return { name, printer, profile: profileOf(printer.profile, vectors, others) };
   });
 }
 

@@ -2,8 +2,8 @@
  * What a machine can do and what it takes: data that the model of cost reads. Profiles that come with mhc are in
  * `profiles.ts`, with their sources; `mhc devices --calibrate` measures one and writes it as JSON.
  */
-import { deviceNames, type DeviceName } from "../../runtime/plan.js";
 import { valueAt } from "../../runtime/records.js";
+import { deviceNames, isBuiltIn, type BuiltInDevice } from "../../runtime/registry.js";
 
 /** Classes of work that machines do at different rates. */
 export const WORK = ["product", "narrow", "attention", "mixing", "elementary", "plain"] as const;
@@ -29,7 +29,7 @@ export interface DeviceProfile {
   /** What it is, for people. */
   readonly title: string;
   /** The device whose plan runs there. */
-  readonly device: DeviceName;
+  readonly device: BuiltInDevice;
   /**
    * Threads, which compute and wait for memory in turn; or 0 where the hardware spreads a dispatch and computes while
    * it waits.
@@ -72,7 +72,7 @@ export function faultOf(value: unknown): string | null {
   if (profile["format"] !== 1) return `"format" is ${JSON.stringify(profile["format"])}, not 1`;
   for (const key of ["name", "title"])
     if (typeof valueAt(profile, key) !== "string" || valueAt(profile, key) === "") return `"${key}" is no text`;
-  if (!deviceNames.some((name) => name === profile["device"])) return `"device" is none of wasm, webgpu, javascript`;
+  if (!isBuiltIn(profile["device"])) return `"device" is none of ${deviceNames.join(", ")}`;
   if (!Number.isInteger(profile["threads"]) || (profile["threads"] as number) < 0)
     return `"threads" is no whole number`;
   const rates = profile["gflops"] as Readonly<Record<string, unknown>> | undefined;

@@ -4,7 +4,7 @@
  * measured with kernels of this compiler, in the same process: FLOPs by a large matrix product, bytes by a sum of two
  * tensors that no cache holds.
  */
-import type { Device, Session } from "../../runtime/device.js";
+import type { Session } from "../../runtime/device.js";
 import { load, type Model } from "../../runtime/index.js";
 import type { Source } from "../../runtime/data.js";
 import { copiesOf, parametersOf, tokensOf, type DevicePlan, type Plan } from "../../runtime/plan.js";
@@ -13,7 +13,8 @@ import { mustValue } from "../../runtime/records.js";
 import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { timeLoads } from "./ceilings.js";
-import { energyOf, openMeter, type OpenedMeter } from "./energy.js";
+import { energyOf, meteredBy, openMeter, type OpenedMeter } from "./energy.js";
+import type { OpenedDevice } from "./opened.js";
 import { labelsOf } from "./kernel-names.js";
 import type { ModelledStep } from "./modelled.js";
 import { medianOf } from "./statistics.js";
@@ -79,7 +80,7 @@ export interface BenchOptions {
 /** Times training steps of a plan on a device, after some that are not counted. */
 export async function bench(
   plan: Plan,
-  device: Device,
+  device: OpenedDevice,
   source: Source,
   { steps, warmup, kernels, compileMs, choices, modelled, accounts }: BenchOptions,
 ): Promise<Benchmark> {
@@ -142,9 +143,14 @@ async function timeSteps(
   model: Model,
   session: Session,
   source: Source,
-  { warmup, steps, device, loading }: Pick<BenchOptions, "warmup" | "steps"> & { device: Device; loading: number },
+  {
+    warmup,
+    steps,
+    device,
+    loading,
+  }: Pick<BenchOptions, "warmup" | "steps"> & { device: OpenedDevice; loading: number },
 ): Promise<TimedSteps> {
-  const meter = openMeter(device);
+  const meter = openMeter(meteredBy(device));
   const read = (): number => ("read" in meter ? meter.read() : 0);
   const times: number[] = [];
   let firstStep = 0;
@@ -197,10 +203,15 @@ async function profile(
 }
 
 /** What the device can do at best, by kernels of this compiler. */
-async function peakOf(device: Device, choices: Choices): Promise<{ readonly gflops: number; readonly gbytes: number }> {
-  const software = device.name === "javascript";
-  const side = software ? 128 : 512;
-  const words = software ? 1 << 20 : 1 << 23;
+async function peakOf(
+  device: OpenedDevice,
+  choices: Choices,
+): Promise<{ readonly gflops: number; readonly gbytes: number }> {
+  // Kernels without vectors are slow ones: what is large enough to time is smaller.
+  const { kind, lanes } = device.printer.profile;
+  const scalar = kind === "cpu" && lanes === 1;
+  const side = scalar ? 128 : 512;
+  const words = scalar ? 1 << 20 : 1 << 23;
   const { product, stream } = await timeLoads(device, choices, {
     product: (b) => [b.contract("ik,kj->ij", b.input("a", [side, side], "f32"), b.input("b", [side, side], "f32"))],
     stream: (b) => [b.add(b.input("a", [words], "f32"), b.input("b", [words], "f32"))],

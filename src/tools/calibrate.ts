@@ -3,12 +3,13 @@
  * what a data sheet says.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import type { Device } from "../../runtime/device.js";
+import { isBuiltIn, recordFor, type BuiltInDevice } from "../../runtime/registry.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
 import type { Choices } from "../compile/compile.js";
 import type { Node } from "../graph/node.js";
+import type { OpenedDevice } from "./opened.js";
 import { timeLoads, type Load, type Timed } from "./ceilings.js";
 import { recordOf } from "../../runtime/records.js";
 
@@ -24,7 +25,7 @@ interface LoadSizes {
   readonly nearBytes: number;
 }
 
-const SIZES: Readonly<Record<Device["name"], LoadSizes>> = {
+const SIZES: Readonly<Record<BuiltInDevice, LoadSizes>> = {
   native: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
   wasm: { rows: 1024, width: 256, near: 1 << 16, far: 1 << 23, nearBytes: 1 << 20 },
   webgpu: { rows: 1024, width: 256, near: 1 << 18, far: 1 << 23, nearBytes: 4 << 20 },
@@ -160,8 +161,8 @@ function loadsOf(sizes: LoadSizes): Readonly<Record<WorkClass | "near" | "far" |
 }
 
 /** Energy cannot be measured here: that of the profile which is likest. */
-function likest(device: Device["name"]): DeviceProfile {
-  const likestName = device === "webgpu" ? "laptop" : "cpu";
+function likest(device: BuiltInDevice): DeviceProfile {
+  const likestName = recordFor(device).profile;
   const profile = profiles.find(({ name }) => name === likestName);
   if (!profile) throw new Error(`bug: there is no profile ${likestName}`);
   return profile;
@@ -192,23 +193,25 @@ const RESTLESS = 0.3;
 
 /** Measures the profile of a device: some seconds. */
 export async function calibrate(
-  device: Device,
+  device: OpenedDevice,
   { host, memoryBytes, bindingBytes, half, choices }: CalibrateOptions,
 ): Promise<Calibrated> {
-  const sizes = SIZES[device.name];
+  const { name: measured } = device;
+  if (!isBuiltIn(measured)) throw new Error(`bug: ${measured} is to be calibrated, and is no device of mhc`);
+  const sizes = SIZES[measured];
   const timed = await timeLoads(device, choices, loadsOf(sizes));
   const { dispatch, step, near, far } = timed;
   const dispatchMs = Math.max((dispatch.ms - step.ms) / (dispatch.dispatches - step.dispatches), 1e-5);
   const stepMs = Math.max(step.ms - step.dispatches * dispatchMs, 1e-5);
   const net = ({ ms, dispatches }: Timed): number => Math.max(ms - stepMs - dispatches * dispatchMs, ms / 10);
-  const { levels, pj_per_flop, sources, name } = likest(device.name);
+  const { levels, pj_per_flop, sources, name } = likest(measured);
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
   const profile: DeviceProfile = {
     format: 1,
-    name: device.name,
+    name: measured,
     title: device.adapter,
-    device: device.name,
-    threads: device.name === "webgpu" ? 0 : device.threads,
+    device: measured,
+    threads: recordFor(measured).kind === "gpu" ? 0 : device.threads,
     gflops: recordOf(WORK.map((work) => [work, Number.POSITIVE_INFINITY])),
     levels: [
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: mustAt(levels, 0).pj_per_byte },

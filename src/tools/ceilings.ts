@@ -3,14 +3,14 @@
  * arithmetic, sums of tensors that some level of memory holds, and dispatches that do nothing to speak of. Whole runs
  * are timed, as a step is, and the least of several counts: the machine may be shared.
  */
-import type { Device, Session } from "../../runtime/device.js";
-import { printers } from "../../codegen/registry.js";
+import type { Session } from "../../runtime/device.js";
 import type { Choices } from "../compile/compile.js";
 import type { Account } from "../cost/account.js";
 import { type Builder } from "../graph/builder.js";
 import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
+import type { OpenedDevice } from "./opened.js";
 import { medianOf } from "./statistics.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { Entry } from "../../runtime/plan.js";
@@ -50,7 +50,7 @@ const SHORTEST = 10;
  * is slow.
  */
 export async function timeLoads<K extends string>(
-  device: Device,
+  device: OpenedDevice,
   choices: Choices,
   loads: Readonly<Record<K, Load>>,
 ): Promise<Record<K, Timed>> {
@@ -59,7 +59,7 @@ export async function timeLoads<K extends string>(
     outputs: new Map(load(createBuilder()).map((node, i) => [`y${i}`, node])),
     updates: new Map(),
   }));
-  const printer = printers[device.name];
+  const { printer } = device;
   const { kernels, infos, entries, pools, constants, accounts } = schedule(
     graphs,
     { ...printer.profile, choices },

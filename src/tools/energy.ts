@@ -4,6 +4,8 @@
  * Elsewhere there is no meter, and what is said of energy is modelled (`src/cost`). Which of the two a figure is stands
  * beside it, always.
  */
+import type { KernelProfile } from "../kernel/profile.js";
+import type { OpenedDevice } from "./opened.js";
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -40,12 +42,22 @@ export interface MeterPlaces {
 const POLL_MS = 10_000;
 const SMI_MS = 200;
 
+/** What a meter must know of a device. */
+export interface Metered {
+  /** Whose energy it takes. */
+  readonly kind: KernelProfile["kind"];
+  readonly adapter: string;
+}
+
+/** What a meter must know of a device that is open. */
+export const meteredBy = ({ printer, adapter }: OpenedDevice): Metered => ({ kind: printer.profile.kind, adapter });
+
 /** The meter of a device, or why there is none. */
 export function openMeter(
-  { name, adapter }: { readonly name: string; readonly adapter: string },
+  { kind, adapter }: Metered,
   { powercap = "/sys/class/powercap", smi = "nvidia-smi" }: MeterPlaces = {},
 ): OpenedMeter {
-  if (name !== "webgpu") return rapl(powercap);
+  if (kind === "cpu") return rapl(powercap);
   return /nvidia/i.test(adapter) ? nvidia(smi) : { none: `no meter is known for ${adapter}` };
 }
 

@@ -9,6 +9,7 @@ import type { DevicePlan } from "../../runtime/plan.js";
 import type { Choice } from "../kernel/profile.js";
 import type { Choices } from "../compile/compile.js";
 import { families, type FamilyKind } from "../schedule/families.js";
+import type { OpenedDevice } from "./opened.js";
 import { mustAt } from "../../runtime/lookup.js";
 import { mustValue, recordOf, valueAt } from "../../runtime/records.js";
 
@@ -30,12 +31,12 @@ const RUNS = 3;
 const MARGIN = 0.03;
 
 /** The kind of a device, as far as tuning goes. */
-export const familyKindOf = ({ name, vectors }: Device): FamilyKind =>
-  name === "webgpu" ? "gpu" : vectors?.registers === undefined ? "cpu" : "native";
+export const familyKindOf = ({ printer, vectors }: OpenedDevice): FamilyKind =>
+  printer.profile.kind === "gpu" ? "gpu" : vectors?.registers === undefined ? "cpu" : "native";
 
 /** `compileWith` compiles the step for the device under given choices. */
 export async function tune(
-  device: Device,
+  device: OpenedDevice,
   compileWith: (choices: Choices) => Promise<DevicePlan>,
 ): Promise<TunedKernel[]> {
   const family = recordOf(

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { expect, it, vi } from "vitest";
-import { openDevice } from "../../runtime/index.js";
+import { openTarget } from "../../src/tools/opened.js";
 import { profileFolder } from "../../src/cli/profiles.js";
 import { cachePath, choicesFor, keepTuned } from "../../src/cli/tuned.js";
 import { compile } from "../../src/compile/compile.js";
@@ -15,7 +15,7 @@ import { readSpec } from "../helpers/specs.js";
 
 it("an emulated GPU gets kernels without workgroup memory, all of their families", async () => {
   vi.stubEnv("MHC_CACHE", join(tmpdir(), "no such cache.json"));
-  const device = await openDevice("webgpu");
+  const device = await openTarget("webgpu", {});
   expect(device.software).toBe(true);
   const choices = choicesFor(device);
   await device.close();
@@ -46,7 +46,7 @@ it("an emulated GPU gets kernels without workgroup memory, all of their families
 });
 
 it("WebAssembly is no GPU", async () => {
-  const device = await openDevice("wasm", { threads: 1 });
+  const device = await openTarget("wasm", { threads: 1 });
   expect(device.software).toBe(false);
   await device.close();
 });
@@ -63,7 +63,7 @@ it("MHC_CACHE names a file or a folder, there or not; one that cannot be written
   expect(placeOf(join(folder, "new"))).toBe(join(folder, "new/tune.json"));
   expect(placeOf(join(folder, "new.d/"))).toBe(join(folder, "new.d/tune.json"));
   for (const file of ["mine.json", "plain"]) expect(placeOf(join(folder, file))).toBe(join(folder, file));
-  const device = await openDevice("wasm", { threads: 1 });
+  const device = await openTarget("wasm", { threads: 1 });
   const said = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   placeOf(folder);
   expect([await keepTuned(device, {}), said.mock.calls.length]).toEqual([join(folder, "tune.json"), 0]);

@@ -4,7 +4,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { deviceNames, PINNED, type Plan } from "../../runtime/plan.js";
+import { PINNED, type Plan } from "../../runtime/plan.js";
+import { deviceNames } from "../../runtime/registry.js";
 import { costShare, leastShare } from "../../runtime/prices.js";
 import { decide, decided } from "../../runtime/choose.js";
 import { compile, type CompileOptions } from "../../src/compile/compile.js";

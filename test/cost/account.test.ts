@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { javascript } from "../../codegen/javascript/printer.js";
 import { wasm } from "../../codegen/wasm/printer.js";
-import { copiesOf, deviceNames, type DevicePlan } from "../../runtime/plan.js";
+import { copiesOf, type DevicePlan } from "../../runtime/plan.js";
+import { deviceNames } from "../../runtime/registry.js";
 import { compile, type Compiled, type CompileOptions, type Facts } from "../../src/compile/compile.js";
 import type { Kernel } from "../../src/kernel/ir.js";
 import { count } from "../helpers/interpreter.js";

@@ -3,10 +3,10 @@
  * says once a run whether it is. A compiler makes vectors of any width for any processor, so that it is tested with
  * vectors of 4, 8 and 16 lanes, whatever the processor has itself.
  */
-import { printers } from "../../codegen/registry.js";
+import { printerOf } from "../../codegen/registry.js";
 import type { KernelPrinter } from "../../codegen/target.js";
 import { DeviceError } from "../../runtime/errors.js";
-import { deviceNames, type Device, type DeviceName, type OpenOptions } from "../../runtime/device.js";
+import { deviceNames, type Device, type BuiltInDevice, type OpenOptions } from "../../runtime/device.js";
 import { openDevice } from "../../runtime/index.js";
 import type { Choices } from "../../src/compile/compile.js";
 import { VECTORS } from "../../src/compile/targets.js";
@@ -28,7 +28,7 @@ export const hasCompiler: boolean = nativeRefusal === null;
 export const isThere = (name: string): boolean => hasCompiler || !name.startsWith("native");
 
 /** All devices. */
-export const everyDevice: readonly DeviceName[] = deviceNames.filter(isThere);
+export const everyDevice: readonly BuiltInDevice[] = deviceNames.filter(isThere);
 
 /** Those whose kernels are a CPU's. */
 export const cpuDevices = everyDevice.filter((name) => name !== "webgpu");
@@ -46,14 +46,14 @@ export const nativeWidths: readonly Width[] = hasCompiler ? (Object.keys(lanesOf
 const WIDE_WASM = "wasm, 8 lanes";
 
 /** A device, or one with vectors of a width. */
-export type Subject = DeviceName | Width | typeof WIDE_WASM;
+export type Subject = BuiltInDevice | Width | typeof WIDE_WASM;
 
 const isWidth = (subject: Subject): subject is Width => subject in lanesOf;
 
 const hasWidth = (subject: Subject): subject is Width | typeof WIDE_WASM => subject === WIDE_WASM || isWidth(subject);
 
 /** The name of the device that a subject is. */
-export const deviceOf = (subject: Subject): DeviceName =>
+export const deviceOf = (subject: Subject): BuiltInDevice =>
   isWidth(subject) ? "native" : subject === WIDE_WASM ? "wasm" : subject;
 
 /** All devices, those of CPUs with vectors of every width. */
@@ -87,7 +87,7 @@ export async function openSubject(subject: Subject, options: OpenOptions = {}): 
 }
 
 /** The choices with which a page is compiled for a subject. */
-export const choicesFor = (subject: Subject, choices: Choices = {}): Partial<Record<DeviceName, Choices>> => ({
+export const choicesFor = (subject: Subject, choices: Choices = {}): Partial<Record<BuiltInDevice, Choices>> => ({
   [deviceOf(subject)]: hasWidth(subject) ? { ...choices, [VECTORS]: { ...vectorsOf(subject) } } : choices,
 });
 
@@ -100,6 +100,6 @@ export interface Making {
 
 /** The printer of a device, and its profile. */
 export function makingFor(device: Device): Making {
-  const printer = printers[device.name];
+  const printer = printerOf(device.name);
   return { printer, profile: { ...printer.profile, ...device.vectors } };
 }

@@ -1,6 +1,6 @@
 /** What the passes of the schedule make of a small graph, for tests that look at one of them. */
 import { printers } from "../../codegen/registry.js";
-import type { DeviceName } from "../../runtime/device.js";
+import type { BuiltInDevice } from "../../runtime/device.js";
 import type { Graph } from "../../src/graph/node.js";
 import { parseGraph } from "../../src/graph/text.js";
 import { layOutInOrder } from "../../src/schedule/memory/lifetimes.js";
@@ -31,7 +31,7 @@ export const DESCENT = `graph run {
 }`;
 
 /** The schedule of one graph, with its state laid out in the order of its text. */
-export function scheduleOf(graph: Graph, device: DeviceName = "wasm", options: ScheduleOptions = {}): Scheduled {
+export function scheduleOf(graph: Graph, device: BuiltInDevice = "wasm", options: ScheduleOptions = {}): Scheduled {
   const leaves = nodesOf(graph).filter(isState);
   const { offsets, words } = layOutInOrder(leaves.map(({ shape }) => sizeOf(shape)));
   const layout = new Map(
@@ -41,7 +41,7 @@ export function scheduleOf(graph: Graph, device: DeviceName = "wasm", options: S
 }
 
 /** What the passes made of the graph of a text. */
-export function passedOf(text: string, device: DeviceName = "wasm"): Passed {
+export function passedOf(text: string, device: BuiltInDevice = "wasm"): Passed {
   const graph = parseGraph(text);
   return scheduleOf(graph, device).passed.get(graph.name)!;
 }

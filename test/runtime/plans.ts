@@ -5,7 +5,7 @@
  * wrong if one begins before the last has ended).
  */
 import { printers } from "../../codegen/registry.js";
-import type { DeviceName } from "../../runtime/device.js";
+import type { BuiltInDevice } from "../../runtime/device.js";
 import type { DevicePlan, Entry, HostPool, PoolName, TensorRef } from "../../runtime/plan.js";
 import * as k from "../../src/kernel/build.js";
 import type { Kernel } from "../../src/kernel/ir.js";
@@ -145,7 +145,7 @@ const entries: Record<string, Entry> = {
 
 export const constantC = Array.from({ length: SIZE }, (_, i) => Math.fround(1 + i / 7));
 
-export async function handMade(device: DeviceName): Promise<DevicePlan> {
+export async function handMade(device: BuiltInDevice): Promise<DevicePlan> {
   const list = kernels(device === "webgpu");
   return {
     kernels: list.map(({ name, groups, workgroup, buffers }) => ({

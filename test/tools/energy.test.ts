@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { energyOf, openMeter, type Meter } from "../../src/tools/energy.js";
 
-const cpu = { name: "wasm", adapter: "WebAssembly SIMD" };
+const cpu = { kind: "cpu", adapter: "WebAssembly SIMD" } as const;
 
 function counters(zones: Readonly<Record<string, number>>): {
   readonly powercap: string;
@@ -47,7 +47,7 @@ describe("RAPL", () => {
     const { powercap, set } = counters({ "intel-rapl:0": 1 });
     set("intel-rapl:0", Number.NaN);
     expect(openMeter(cpu, { powercap })).toEqual({ none: "the RAPL counters are no numbers" });
-    expect(openMeter({ name: "webgpu", adapter: "apple, m2" })).toEqual({ none: "no meter is known for apple, m2" });
+    expect(openMeter({ kind: "gpu", adapter: "apple, m2" })).toEqual({ none: "no meter is known for apple, m2" });
   });
 
   it("that may not be read says what lets it be", () => {
@@ -65,7 +65,7 @@ describe("nvidia-smi", () => {
   it("integrates the power that the tool prints", async () => {
     const smi = join(mkdtempSync(join(tmpdir(), "smi-")), "smi");
     writeFileSync(smi, "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo 200.0; sleep 0.1; done\nsleep 5\n", { mode: 0o755 });
-    const meter = openMeter({ name: "webgpu", adapter: "NVIDIA GeForce RTX 4090" }, { smi }) as Meter;
+    const meter = openMeter({ kind: "gpu", adapter: "NVIDIA GeForce RTX 4090" }, { smi }) as Meter;
     expect(meter.by).toContain("nvidia-smi");
     for (let i = 0; i < 50 && meter.read() < 80; i++) await new Promise((done) => setTimeout(done, 50));
     // Five tenths of a second at 200 W, with what the shell takes between.
@@ -75,7 +75,7 @@ describe("nvidia-smi", () => {
   });
 
   it("that is not there measures nothing", async () => {
-    const meter = openMeter({ name: "webgpu", adapter: "NVIDIA" }, { smi: "/nowhere/smi" }) as Meter;
+    const meter = openMeter({ kind: "gpu", adapter: "NVIDIA" }, { smi: "/nowhere/smi" }) as Meter;
     await new Promise((done) => setTimeout(done, 50));
     expect(energyOf(meter, meter.read(), null)).toBeNull();
     expect(energyOf(meter, meter.read(), { joules: 3, profile: "rtx" })).toEqual({
