@@ -55,6 +55,7 @@ export default defineConfig({
       chevrotain: CHEVROTAIN,
       // A user's file imports the package by its name; here that is the source.
       "mhc-lang/manifolds": fileURLToPath(new URL("../src/manifolds/index.ts", import.meta.url)),
+      "mhc-lang/runtime": fileURLToPath(new URL("../runtime/index.ts", import.meta.url)),
       "mhc-lang": fileURLToPath(new URL("../src/index.ts", import.meta.url)),
     },
   },

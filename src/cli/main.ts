@@ -15,6 +15,7 @@ import { compileCommand } from "./compile.js";
 import { costCommand } from "./cost.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
+import { targetTestCommand } from "./target-test.js";
 import { trainCommand } from "./train.js";
 import { tuneCommand } from "./tune.js";
 import { verifyCommand } from "./verify.js";
@@ -45,6 +46,7 @@ for (const command of [
   tuneCommand,
   verifyCommand,
   bisectCommand,
+  targetTestCommand,
   devicesCommand,
 ]) {
   program.addCommand(

@@ -272,7 +272,7 @@ function put(state: BenchState, changes: readonly TensorChange[], into: Measurin
 }
 
 /** How many tokens, labels or names there are. */
-function rangeOf(info: DataInfo): number {
+export function rangeOf(info: DataInfo): number {
   switch (info.kind) {
     case "characters":
       return info.vocabulary.length;

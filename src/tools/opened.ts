@@ -9,6 +9,8 @@ import { describe, isObject } from "../../runtime/check.js";
 import type { Device, DeviceName, OpenOptions, Session } from "../../runtime/device.js";
 import { DeviceError, MhcError, messageOf } from "../../runtime/errors.js";
 import { openDevice } from "../../runtime/index.js";
+import type { Choices } from "../compile/compile.js";
+import type { KernelProfile } from "../kernel/profile.js";
 
 /** A device that is open, and what makes its kernels. */
 export interface OpenedDevice extends Device {
@@ -37,16 +39,27 @@ export async function openTarget(
   return { ...(await target.open(options)), printer: target, target, module };
 }
 
+/** What kernels of an open device are: what its printer says, with the vectors that the machine has, and choices. */
+export const profileWith = ({ printer, vectors }: OpenedDevice, choices: Choices): KernelProfile => ({
+  ...printer.profile,
+  ...vectors,
+  choices,
+});
+
 /** What a call of a user's device does, with its name put before what it throws. */
 async function blamed<T>(what: string, call: () => T | Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (error instanceof MhcError) throw error;
-    // An error of another copy of the package is told as ours is.
-    const fix = error instanceof Error && "fix" in error && typeof error.fix === "string" ? error.fix : null;
-    throw new DeviceError(`${what}: ${messageOf(error)}`, fix);
+    throw told(what, error);
   }
+}
+
+/** What a user's device has thrown, as an error of ours; one of another copy of the package keeps its fix. */
+function told(what: string, error: unknown): MhcError {
+  if (error instanceof MhcError) return error;
+  const fix = error instanceof Error && "fix" in error && typeof error.fix === "string" ? error.fix : null;
+  return new DeviceError(`${what}: ${messageOf(error)}`, fix);
 }
 
 /** A user's target whose errors are DeviceErrors that name it, and whose device is what a device must be. */
@@ -130,7 +143,13 @@ function sessionFrom(name: string, session: Session): Session {
     bytes: session.bytes,
     run: (entry, read) => blamed(failed(`run \`${entry}\``), () => session.run(entry, read)),
     profile: (entry) => blamed(failed(`time \`${entry}\``), () => session.profile(entry)),
-    write: (ref, data, at) => session.write(ref, data, at),
+    write: (ref, data, at) => {
+      try {
+        session.write(ref, data, at);
+      } catch (error) {
+        throw told(failed("write"), error);
+      }
+    },
     read: (ref) => blamed(failed("read"), () => session.read(ref)),
     close: () => blamed(failed("close a session"), () => session.close()),
   };

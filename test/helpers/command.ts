@@ -3,7 +3,7 @@
  * run of vitest, by the first file that needs it (`../global.ts` names the folder and takes it away).
  */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -49,6 +49,11 @@ function buildCommand(folder: string): void {
   const parser = join(folder, "node_modules/chevrotain");
   mkdirSync(parser, { recursive: true });
   writeFileSync(join(parser, "package.json"), JSON.stringify({ name: "chevrotain", exports: "./index.mjs" }));
+  // The pages that come with the package, which are its corpus.
+  cpSync(join(root, "specs"), join(folder, "specs"), {
+    recursive: true,
+    filter: (from) => !/\.(m?ts|mjs)$/.test(from),
+  });
   writeFileSync(join(parser, "index.mjs"), `export * from ${JSON.stringify(pathToFileURL(CHEVROTAIN).href)};\n`);
   writeFileSync(
     join(folder, "package.json"),
@@ -56,7 +61,11 @@ function buildCommand(folder: string): void {
       name: "mhc-lang",
       type: "module",
       version: "0.1.0",
-      exports: { ".": "./src/index.js", "./manifolds": "./src/manifolds/index.js" },
+      exports: {
+        ".": "./src/index.js",
+        "./manifolds": "./src/manifolds/index.js",
+        "./runtime": "./runtime/index.js",
+      },
     }),
   );
 }
