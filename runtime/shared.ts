@@ -17,7 +17,8 @@ export type {
   TrainOptions,
 } from "./interface.js";
 export type { Recompile } from "./choose.js";
-export { deviceNames } from "./device.js";
+export { deviceNames, sizeOf } from "./device.js";
+export { copiesOf } from "./plan.js";
 export type { BuiltInDevice, Device, DeviceName, OpenOptions, Session, Words } from "./device.js";
 export { DataError, DeviceError, MhcError, NumericError } from "./errors.js";
 export type { NotFinite, NumericReport } from "./errors.js";

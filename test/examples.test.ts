@@ -60,6 +60,16 @@ describe("c-target", () => {
   });
 });
 
+it("own-device is compiled, and passes the tests of devices", () => {
+  const run = runIn("own-device");
+  run(tsc, "-p", ".");
+  const [verdict] = run(mhc, "target-test", "build/float32.js", "--only", "sublayer", "--json")
+    .trim()
+    .split("\n")
+    .slice(-1);
+  expect(JSON.parse(verdict ?? "")).toEqual({ device: "float32", ok: true, passed: 1, failed: 0 });
+});
+
 it("training-loop stops where the hold-out loss is least, and continues a text", () => {
   const run = runIn("training-loop");
   run(mhc, "compile", "little.mhc", "-o", "generated");

@@ -23,10 +23,11 @@ beforeAll(() => {
   writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
   writeFileSync(join(cwd, "text.txt"), TEXT);
   writeFileSync(join(cwd, "small.mhc"), SPEC);
-  copyFileSync(fileURLToPath(new URL("../fixtures/device/float32.ts", import.meta.url)), join(cwd, "float32.ts"));
-  const tsc = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
-  const flags = "--strict --noUncheckedIndexedAccess --target ES2022 --module NodeNext --lib ES2023,DOM --skipLibCheck";
-  execFileSync(process.execPath, [tsc, ...flags.split(" "), "--types", "", "float32.ts"], { cwd, stdio: "pipe" });
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  for (const file of ["float32.ts", "tsconfig.json"])
+    copyFileSync(join(root, "examples/own-device", file), join(cwd, file));
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", ".", "--outDir", "."], { cwd, stdio: "pipe" });
   const wrong = `async print(kernels) {
     const code = await right.print(kernels);
     return { ...code, text: code.text.replaceAll("f(Math.exp(", "f(1.0001 * Math.exp(") };
@@ -115,7 +116,7 @@ describe("--device with a module", () => {
     expect(rows(sample.out)[0]).toMatchObject({ text: expect.stringMatching(/^.{5}$/) as string, step: 3 });
   });
 
-  it("times its kernels, verifies and compiles for it", async () => {
+  it("times its kernels, verifies and compiles for it", { tags: "slow" }, async () => {
     const bench = await mhc(["bench", "small.mhc", "--device", "./float32.js", "--steps", "1", "--json"]);
     expect(rows(bench.out)[0]).toMatchObject({ device: "float32", adapter: "JavaScript in f32" });
     const verify = await mhc(["verify", "small.mhc", "--device", "./float32.js", "--runs", "2"]);

@@ -75,7 +75,12 @@ it("rounds every result where it is asked to, and none where it is not", async (
 
 it("refuses kernels of a GPU", () => {
   const shared = parseKernel(
-    "kernel gpu(b0: write out) groups 1 workgroup 64 { shared s: f32[64]\n s[local] = 1.0\n barrier\n b0[local] = s[local] }",
+    `kernel gpu(b0: write out) groups 1 workgroup 64 {
+      shared s: f32[64]
+      s[local] = 1.0
+      barrier
+      b0[local] = s[local]
+    }`,
   );
   expect(() => scalarKernel(shared)).toThrow("kernel of a GPU");
 });

@@ -8,7 +8,7 @@ import { choicesFor } from "../../src/cli/tuned.js";
 import { differenceAfter, differenceOf } from "../../src/tools/conformance/compare.js";
 import { conformance, SUBJECTS, type ConformanceRow } from "../../src/tools/conformance/suite.js";
 import { openTarget } from "../../src/tools/opened.js";
-import float32 from "../fixtures/device/float32.js";
+import float32 from "../../examples/own-device/float32.js";
 import { everyDevice } from "../helpers/devices.js";
 
 async function rowsOf(target: DeviceTarget | string, ...only: string[]): Promise<readonly ConformanceRow[]> {

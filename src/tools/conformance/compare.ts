@@ -27,16 +27,22 @@ const apart = (a: number, b: number, scale: number): number =>
 export const worse = (a: Difference, b: Difference): Difference => (b.share > a.share ? b : a);
 
 /**
- * How much the words of a tensor differ. `least`: the largest of them is taken to be so large at least; 0 for words that
- * must be the same.
+ * How much the words of a tensor differ. `least`: the largest of them is taken to be so large at least; 0 for words
+ * that must be the same.
  */
 export function differenceOf(found: Words, expected: Words, least = LEAST): Difference {
   if (found.length !== expected.length)
     return { share: Number.POSITIVE_INFINITY, at: 0, found: found.length, expected: expected.length };
-  let scale = least;
-  for (const value of expected) scale = largest(scale, value);
+  const scale = Math.max(least, largestOf(expected));
   const exact = least === 0 || expected instanceof Uint32Array;
   return worst(found, expected, 0, found.length, exact ? 0 : scale);
+}
+
+/** The largest finite number of some words, as it is without its sign. */
+export function largestOf(words: Words): number {
+  let most = 0;
+  for (const value of words) most = largest(most, value);
+  return most;
 }
 
 const largest = (most: number, value: number): number =>

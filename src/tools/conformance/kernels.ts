@@ -43,7 +43,7 @@ export interface KernelFinding {
 }
 
 /** One dispatch of an entry. */
-interface Trial {
+interface KernelTrial {
   readonly entry: string;
   /** What the plan of the comparison calls it. */
   readonly name: string;
@@ -53,10 +53,10 @@ interface Trial {
   readonly compared: boolean;
 }
 
-function trialsOf({ entries, kernels }: DevicePlan): readonly Trial[] {
+function trialsOf({ entries, kernels }: DevicePlan): readonly KernelTrial[] {
   const seen = new Set<string>();
   return Object.entries(entries).flatMap(([entry, { dispatches }]) =>
-    dispatches.map((dispatch, i): Trial => {
+    dispatches.map((dispatch, i): KernelTrial => {
       const info = mustAt(kernels, dispatch.kernel);
       const key = `${dispatch.kernel}, ${copiesOf(dispatch, info)}`;
       const compared = !seen.has(key);
@@ -88,7 +88,7 @@ const imageRef = (words: PoolWords, pool: HostPool, place: number): TensorRef =>
 });
 
 /** A dispatch on the memory of its place. */
-const moved = ({ dispatch, info }: Trial, words: PoolWords, place: number): Dispatch => ({
+const moved = ({ dispatch, info }: KernelTrial, words: PoolWords, place: number): Dispatch => ({
   kernel: dispatch.kernel,
   offsets: dispatch.offsets.map((offset, slot) => offset + place * words[poolAt(info, slot)]),
 });
@@ -130,25 +130,25 @@ export async function compareKernels(
   }
 }
 
-const entryFor = (batch: readonly Trial[], words: PoolWords): Entry => ({
+const entryFor = (batch: readonly KernelTrial[], words: PoolWords): Entry => ({
   dispatches: batch.map((trial, place) => moved(trial, words, place)),
   inputs: {},
   outputs: {},
 });
 
-const oneByOne = (trials: readonly Trial[]): Readonly<Record<string, Entry>> =>
+const oneByOne = (trials: readonly KernelTrial[]): Readonly<Record<string, Entry>> =>
   recordOf(
     trials.map(({ name, dispatch }): [string, Entry] => [name, { dispatches: [dispatch], inputs: {}, outputs: {} }]),
   );
 
 /** The pools that a kernel is on, before and after it ran on the reference. */
 type Image = Omit<PoolImages, "found"> & { readonly pool: HostPool };
-type Images = ReadonlyMap<Trial, readonly Image[]>;
+type Images = ReadonlyMap<KernelTrial, readonly Image[]>;
 
 /** Runs all dispatches on the reference, in their order, and keeps the memory around those that are compared. */
 async function imagesOf(
   reference: Device,
-  trials: readonly Trial[],
+  trials: readonly KernelTrial[],
   words: PoolWords,
   { plan, kernels, start, feed }: Subject,
 ): Promise<Images> {
@@ -160,7 +160,7 @@ async function imagesOf(
       code: await javascript.print(kernels.map((kernel) => scalarKernel(kernel, { rounded }))),
     });
   const [exact, rough] = [await load(false), await load(true)];
-  const images = new Map<Trial, readonly Image[]>();
+  const images = new Map<KernelTrial, readonly Image[]>();
   start(exact);
   for (const [i, trial] of trials.entries()) {
     if (trials[i - 1]?.entry !== trial.entry) feed(exact, trial.entry);
@@ -189,7 +189,7 @@ async function imagesOf(
 async function runTogether(
   session: Session,
   entry: string,
-  batch: readonly Trial[],
+  batch: readonly KernelTrial[],
   images: Images,
   words: PoolWords,
 ): Promise<readonly (readonly Words[])[]> {
@@ -203,7 +203,7 @@ async function runTogether(
 }
 
 /** How much a dispatch left differs from what it should have left. */
-function findingOf(trial: Trial, found: readonly Words[], images: Images, tolerance: number): KernelFinding {
+function findingOf(trial: KernelTrial, found: readonly Words[], images: Images, tolerance: number): KernelFinding {
   const own = mustGet(images, trial);
   let worst: Pick<KernelFinding, "difference" | "pool"> = { difference: SAME, pool: own[0]?.pool ?? "work" };
   for (const [i, { pool, ...image }] of own.entries()) {
@@ -214,7 +214,7 @@ function findingOf(trial: Trial, found: readonly Words[], images: Images, tolera
 }
 
 /** Where the buffers of a dispatch begin that are written to, in one pool. */
-const writtenIn = (pool: HostPool, { info: { buffers }, dispatch }: Trial): readonly number[] =>
+const writtenIn = (pool: HostPool, { info: { buffers }, dispatch }: KernelTrial): readonly number[] =>
   dispatch.offsets.filter((_, slot) => {
     const buffer = mustAt(buffers, slot % buffers.length);
     return buffer.pool === pool && buffer.access !== "read";

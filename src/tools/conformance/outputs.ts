@@ -3,7 +3,7 @@
  * same graph; what is compared is what the host reads of it. The kernel that wrote a tensor which differs is named: it,
  * or one before it, is wrong.
  */
-import type { Device, Session } from "../../../runtime/device.js";
+import type { Device, Session, Words } from "../../../runtime/device.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import type { DevicePlan, Entry, TensorRef } from "../../../runtime/plan.js";
 import { mustValue } from "../../../runtime/records.js";
@@ -25,8 +25,11 @@ export interface OutputsSubject {
   readonly start: (session: Session) => void;
   /** Writes the inputs of an entry, where the plan has them. */
   readonly feed: (session: Session, plan: DevicePlan, entry: string) => void;
-  /** What differences of an output are shares of at least (`differenceOf`); undefined where nothing is known of it. */
-  readonly least: (entry: string, output: string) => number | undefined;
+  /**
+   * What differences of an output are shares of at least (`differenceOf`); undefined where nothing is known of it.
+   * `expected`: all outputs of the entry.
+   */
+  readonly least: (entry: string, output: string, expected: ReadonlyMap<string, Words>) => number | undefined;
 }
 
 /** Compares the outputs of all entries. */
@@ -48,9 +51,10 @@ export async function compareOutputs(
         feed(expected, other, entry);
         const names = Object.keys(table.outputs);
         const wanted = await readAfter(expected, mustValue(other.entries, entry), entry, names);
+        const all = new Map(names.map((name, i) => [name, mustAt(wanted, i)]));
         for (const [i, words] of (await readAfter(found, table, entry, names)).entries()) {
           const output = mustAt(names, i);
-          const difference = differenceOf(words, mustAt(wanted, i), least(entry, output));
+          const difference = differenceOf(words, mustAt(wanted, i), least(entry, output, all));
           findings.push({ entry, output, kernel: writerOf(plan, table, mustValue(table.outputs, output)), difference });
         }
       }

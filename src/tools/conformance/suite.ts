@@ -6,7 +6,7 @@
  */
 import { javascript } from "../../../codegen/javascript/printer.js";
 import type { KernelPrinter } from "../../../codegen/target.js";
-import type { Device, Session } from "../../../runtime/device.js";
+import type { Device, Session, Words } from "../../../runtime/device.js";
 import { MhcError } from "../../../runtime/errors.js";
 import { initialValues } from "../../../runtime/initialize.js";
 import { openDevice } from "../../../runtime/index.js";
@@ -19,7 +19,7 @@ import type { Kernel } from "../../kernel/ir.js";
 import { schedule } from "../../schedule/plan.js";
 import type { KernelProfile } from "../../kernel/profile.js";
 import { profileWith, type OpenedDevice } from "../opened.js";
-import type { Difference } from "./compare.js";
+import { largestOf, type Difference } from "./compare.js";
 import { compareKernels, type KernelFinding } from "./kernels.js";
 import { compareOutputs, type OutputFinding } from "./outputs.js";
 import { facts, madeUp, PAGES, pageText, type CorpusPage } from "./pages.js";
@@ -174,8 +174,12 @@ async function compilePage({ name, set }: CorpusPage, device: OpenedDevice, choi
   return { plan, kernels: kernels() };
 }
 
-/** With the tolerance of outputs, how far apart distances from a set may be: some f32 of numbers of about 1. */
-const DISTANCE = 1e-2;
+/**
+ * What cancels in kernels that nobody compares one by one is as far off as what it cancels of: distances from a set, of
+ * points with numbers of about 1, and gradients, of others of the same step. They are taken to be so large a share of
+ * these at least.
+ */
+const SMALL = 1e-2;
 
 /** Seed of parameters and batches. */
 const SEED = 4;
@@ -207,9 +211,13 @@ async function comparePage(
     };
     return kernelRow(of, await compareKernels(device, reference, subject, TOLERANCES.kernels));
   }
-  // Distances from a set are what cancels of numbers of its points: how far these are apart.
-  const least = (entry: string, output: string): number | undefined =>
-    mustValue(mustValue(plan.roles.entries, entry).outputs, output).kind === "constraint" ? DISTANCE : undefined;
+  const least = (entry: string, output: string, all: ReadonlyMap<string, Words>): number | undefined => {
+    const kindOf = (name: string): string => mustValue(mustValue(plan.roles.entries, entry).outputs, name).kind;
+    const kind = kindOf(output);
+    if (kind === "constraint") return SMALL;
+    if (kind !== "gradient" && kind !== "cotangent") return undefined;
+    return SMALL * Math.max(0, ...[...all].map(([name, words]) => (kindOf(name) === kind ? largestOf(words) : 0)));
+  };
   const subject = { found, expected, start, feed, least };
   return outputRow(of, await compareOutputs(device, reference, subject), TOLERANCES.outputs);
 }
