@@ -10,7 +10,7 @@ import type { Host } from "./host.js";
 import { javascriptDevice } from "./javascript/device.js";
 import type { DevicePlan, Plan } from "./plan.js";
 import { valueAt } from "./records.js";
-import { autoOrder, deviceNames, isBuiltIn, recordFor, type BuiltInDevice, type DeviceName } from "./registry.js";
+import { autoOrder, deviceNames, isBuiltIn, registry, type BuiltInDevice, type DeviceName } from "./registry.js";
 import { wasmDevice } from "./wasm/device.js";
 import { hardwareDevice, webgpuDevice } from "./webgpu/device.js";
 
@@ -57,7 +57,7 @@ function checkOptions({ threads }: OpenOptions): void {
 
 /** The fix for a plan that lacks the code of a device: compile it for the devices that it has, and for that one. */
 const compiledFor = (names: readonly BuiltInDevice[]): string =>
-  `compile it with \`--target ${["typescript", ...names.map((name) => recordFor(name).target)].join(",")}\``;
+  `compile it with \`--target ${["typescript", ...names.map((name) => registry[name].target)].join(",")}\``;
 
 /** The devices of mhc that a plan was compiled for. */
 const devicesOf = (plan: Plan): readonly BuiltInDevice[] => deviceNames.filter((name) => plan.devices[name]);

@@ -31,8 +31,11 @@ export interface DeviceRecord {
 const ALL = Number.POSITIVE_INFINITY;
 const always = (rank: number): AutoPlace => ({ rank, hardware: false });
 
+/** A device that comes with mhc. */
+export type BuiltInDevice = "native" | "wasm" | "webgpu" | "javascript";
+
 /** By name. A GPU that is emulated is slower than the CPU that it runs on, and comes last. */
-export const registry = {
+export const registry: Readonly<Record<BuiltInDevice, DeviceRecord>> = {
   native: { kind: "cpu", target: "native", auto: [always(2)], profile: "cpu", addressable: ALL },
   wasm: { kind: "cpu", target: "wasm", auto: [always(3)], profile: "cpu", addressable: 2 ** 32 },
   webgpu: {
@@ -43,10 +46,7 @@ export const registry = {
     addressable: ALL,
   },
   javascript: { kind: "cpu", target: "javascript", auto: [always(4)], profile: "cpu", addressable: ALL },
-} as const satisfies Readonly<Record<string, DeviceRecord>>;
-
-/** A device that comes with mhc. */
-export type BuiltInDevice = keyof typeof registry;
+};
 
 /**
  * The name of a device: one that comes with mhc, or what a device of a user's own is called. (The empty intersection
@@ -60,10 +60,7 @@ export const deviceNames = Object.keys(registry) as readonly BuiltInDevice[];
 /** Whether a device comes with mhc. */
 export const isBuiltIn = (name: unknown): name is BuiltInDevice => deviceNames.some((known) => known === name);
 
-/** What is known of a device that comes with mhc. */
-export const recordFor = (name: BuiltInDevice): DeviceRecord => registry[name];
-
 /** The devices in the order in which `auto` asks for them. */
 export const autoOrder: readonly (AutoPlace & { readonly name: BuiltInDevice })[] = deviceNames
-  .flatMap((name) => recordFor(name).auto.map((place) => ({ ...place, name })))
+  .flatMap((name) => registry[name].auto.map((place) => ({ ...place, name })))
   .sort((a, b) => a.rank - b.rank);

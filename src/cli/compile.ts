@@ -15,7 +15,7 @@ import { profileNamed } from "./profiles.js";
 import { mustCompile, pageOf, profiled, report, type SpecOptions } from "./project.js";
 import { engineChoices } from "./tuned.js";
 import { mustValue, valueAt } from "../../runtime/records.js";
-import { deviceNames, recordFor, type BuiltInDevice } from "../../runtime/registry.js";
+import { deviceNames, registry, type BuiltInDevice } from "../../runtime/registry.js";
 import { importTarget, isPath } from "./targets.js";
 
 const STAGES = [
@@ -46,7 +46,7 @@ interface CompileFlags extends SpecOptions {
 /** What each name of `--target` is: the code of a device, or what makes files of a plan. */
 const BUILT_IN: Readonly<Record<string, BuiltInDevice | "typescript" | "c">> = {
   c: "c",
-  ...Object.fromEntries(deviceNames.map((name) => [recordFor(name).target, name])),
+  ...Object.fromEntries(deviceNames.map((name) => [registry[name].target, name])),
   typescript: "typescript",
 };
 

@@ -6,7 +6,7 @@ import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import type { BuiltInDevice, Device, DeviceName } from "../../runtime/device.js";
-import { autoOrder, isBuiltIn, recordFor } from "../../runtime/registry.js";
+import { autoOrder, isBuiltIn, registry } from "../../runtime/registry.js";
 import { write } from "./interrupt.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
@@ -106,7 +106,7 @@ const descriptions: Readonly<Record<BuiltInDevice, () => Promise<Description>>> 
     return opened("wasm", (device) => ({
       adapter: device.adapter,
       features: ["simd", ...(hasRelaxedSimd() ? ["relaxed-simd"] : []), ...threaded(device)],
-      limits: { threads: device.threads, memory: recordFor("wasm").addressable },
+      limits: { threads: device.threads, memory: registry.wasm.addressable },
     }));
   },
   webgpu: async () => {
@@ -145,7 +145,7 @@ async function calibrateDevice(
       device.printer.profile.kind === "gpu"
         ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost)
         : null;
-    const { addressable, profile: likest } = recordFor(device.name);
+    const { addressable, profile: likest } = registry[device.name];
     const { profile, restless } = await calibrate(device, {
       host,
       memoryBytes: gpu ? null : Math.min(totalmem(), addressable),

@@ -3,7 +3,7 @@
  * what a data sheet says.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import { isBuiltIn, recordFor, type BuiltInDevice } from "../../runtime/registry.js";
+import { isBuiltIn, registry, type BuiltInDevice } from "../../runtime/registry.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
 import { profiles } from "../cost/profiles.js";
@@ -162,7 +162,7 @@ function loadsOf(sizes: LoadSizes): Readonly<Record<WorkClass | "near" | "far" |
 
 /** Energy cannot be measured here: that of the profile which is likest. */
 function likest(device: BuiltInDevice): DeviceProfile {
-  const likestName = recordFor(device).profile;
+  const likestName = registry[device].profile;
   const profile = profiles.find(({ name }) => name === likestName);
   if (!profile) throw new Error(`bug: there is no profile ${likestName}`);
   return profile;
@@ -211,7 +211,7 @@ export async function calibrate(
     name: measured,
     title: device.adapter,
     device: measured,
-    threads: recordFor(measured).kind === "gpu" ? 0 : device.threads,
+    threads: registry[measured].kind === "gpu" ? 0 : device.threads,
     gflops: recordOf(WORK.map((work) => [work, Number.POSITIVE_INFINITY])),
     levels: [
       { name: "cache", bytes: sizes.nearBytes, gbytes: gbytes(near), pj_per_byte: mustAt(levels, 0).pj_per_byte },

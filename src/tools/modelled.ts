@@ -1,7 +1,7 @@
 /** What a step takes by the model of cost: on the page's profile, or on that of the device. */
 import type { Plan } from "../../runtime/plan.js";
 import { mustValue } from "../../runtime/records.js";
-import { isBuiltIn, recordFor } from "../../runtime/registry.js";
+import { isBuiltIn, registry } from "../../runtime/registry.js";
 import type { Compiled } from "../compile/compile.js";
 import { costsOf } from "../cost/cost.js";
 import { profiles } from "../cost/profiles.js";
@@ -14,7 +14,7 @@ export interface ModelledStep {
 
 /** The profile of a plan's page, or that of the device; of one of a user's own, for which there is none, a CPU's. */
 export const profileFor = ({ cost }: Pick<Plan, "cost">, device: string): string =>
-  cost?.profile ?? (isBuiltIn(device) ? recordFor(device).profile : "cpu");
+  cost?.profile ?? (isBuiltIn(device) ? registry[device].profile : "cpu");
 
 /**
  * On a profile; of a page that shrinks, with nothing closed yet. Null where the page is counted on another profile, or

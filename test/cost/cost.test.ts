@@ -176,7 +176,7 @@ describe("profiles", () => {
   it.each<[string, (profile: Record<string, unknown>) => void]>([
     ['"format" is 2, not 1', (p) => (p["format"] = 2)],
     ['"name" is no text', (p) => (p["name"] = "")],
-    ['"device" is none of wasm, webgpu, javascript', (p) => (p["device"] = "tpu")],
+    ['"device" is none of native, wasm, webgpu, javascript', (p) => (p["device"] = "tpu")],
     ['"threads" is no whole number', (p) => (p["threads"] = 1.5)],
     [
       '"gflops.attention" is no positive number',

@@ -175,11 +175,11 @@ async function compilePage({ name, set }: CorpusPage, device: OpenedDevice, choi
 }
 
 /**
- * What cancels in kernels that nobody compares one by one is as far off as what it cancels of: distances from a set, of
- * points with numbers of about 1, and gradients, of others of the same step. They are taken to be so large a share of
- * these at least.
+ * What cancels in kernels that nobody compares one by one is as far off as what it cancels of. Distances from a set, of
+ * points with numbers of about 1, are taken to be so large at least, and gradients so large a share of the largest of
+ * their step: those of the coordinates of a mix are sums that should be 0.
  */
-const SMALL = 1e-2;
+const LEAST = { distance: 1e-2, gradient: 1e-1 } as const;
 
 /** Seed of parameters and batches. */
 const SEED = 4;
@@ -214,9 +214,11 @@ async function comparePage(
   const least = (entry: string, output: string, all: ReadonlyMap<string, Words>): number | undefined => {
     const kindOf = (name: string): string => mustValue(mustValue(plan.roles.entries, entry).outputs, name).kind;
     const kind = kindOf(output);
-    if (kind === "constraint") return SMALL;
+    if (kind === "constraint") return LEAST.distance;
     if (kind !== "gradient" && kind !== "cotangent") return undefined;
-    return SMALL * Math.max(0, ...[...all].map(([name, words]) => (kindOf(name) === kind ? largestOf(words) : 0)));
+    return (
+      LEAST.gradient * Math.max(0, ...[...all].map(([name, words]) => (kindOf(name) === kind ? largestOf(words) : 0)))
+    );
   };
   const subject = { found, expected, start, feed, least };
   return outputRow(of, await compareOutputs(device, reference, subject), TOLERANCES.outputs);
