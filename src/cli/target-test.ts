@@ -30,7 +30,11 @@ export const targetTestCommand = (): Command =>
       if (unknown !== undefined) throw new UsageError(`error: --only ${unknown}: there are ${SUBJECTS.join(", ")}`);
       const target = await deviceNamed(word, "target-test");
       const { openTarget } = await import("../tools/opened.js");
-      const device = await openTarget(target, { threads }, typeof target === "string" ? null : resolve(word));
+      const device = await openTarget(
+        target,
+        { threads, wide: true },
+        typeof target === "string" ? null : resolve(word),
+      );
       const print = (text: string): void => void process.stdout.write(`${text}\n`);
       try {
         if (!json) print(`${device.name} (${device.adapter}) beside javascript\n${TITLES}`);

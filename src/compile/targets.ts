@@ -39,8 +39,8 @@ export interface TargetOptions {
 }
 
 /**
- * The choice that is no skeleton's: how wide the vectors of the processor are, how many its registers hold, and how many
- * threads there are.
+ * The choice that is no skeleton's: how wide the vectors of the processor are, how many its registers hold, and how
+ * many threads there are.
  */
 export const VECTORS = "vectors";
 
@@ -56,6 +56,12 @@ function profileOf(profile: KernelProfile, vectors: Choice | undefined, choices:
   };
 }
 
+/** A profile with what was chosen for a device: its vectors, and members of families. */
+export function profileWith(profile: KernelProfile, choices: Choices): KernelProfile {
+  const { [VECTORS]: vectors, ...others } = choices;
+  return profileOf(profile, vectors, others);
+}
+
 /** The devices of a compilation, in the order asked for, with the choices that were made for them if `tuned`. */
 export function targetsOf(
   { devices, choices: given, profile: machine }: TargetOptions,
@@ -65,8 +71,7 @@ export function targetsOf(
     const [name, printer] = typeof device === "string" ? [device, printerOf(device)] : [device.name, device];
     const own = valueAt(given, name);
     const choices = tuned ? { ...(machine?.device === name ? machine.kernels : {}), ...own } : {};
-    const { [VECTORS]: vectors, ...others } = choices;
-    return { name, printer, profile: profileOf(printer.profile, vectors, others) };
+    return { name, printer, profile: profileWith(printer.profile, choices) };
   });
 }
 

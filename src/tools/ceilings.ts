@@ -10,7 +10,8 @@ import { type Builder } from "../graph/builder.js";
 import { createBuilder } from "../graph/create-builder.js";
 import type { Graph, Node } from "../graph/node.js";
 import { schedule } from "../schedule/plan.js";
-import { profileWith, type OpenedDevice } from "./opened.js";
+import { profileWith } from "../compile/targets.js";
+import type { OpenedDevice } from "./opened.js";
 import { medianOf } from "./statistics.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { Entry } from "../../runtime/plan.js";
@@ -62,7 +63,7 @@ export async function timeLoads<K extends string>(
   const { printer } = device;
   const { kernels, infos, entries, pools, constants, accounts } = schedule(
     graphs,
-    profileWith(device, choices),
+    profileWith(printer.profile, choices),
     new Map(),
     0,
   );

@@ -9,8 +9,6 @@ import { describe, isObject } from "../../runtime/check.js";
 import type { Device, DeviceName, OpenOptions, Session } from "../../runtime/device.js";
 import { DeviceError, MhcError, messageOf } from "../../runtime/errors.js";
 import { openDevice } from "../../runtime/index.js";
-import type { Choices } from "../compile/compile.js";
-import type { KernelProfile } from "../kernel/profile.js";
 
 /** A device that is open, and what makes its kernels. */
 export interface OpenedDevice extends Device {
@@ -38,13 +36,6 @@ export async function openTarget(
   const target = guarded(asked);
   return { ...(await target.open(options)), printer: target, target, module };
 }
-
-/** What kernels of an open device are: what its printer says, with the vectors that the machine has, and choices. */
-export const profileWith = ({ printer, vectors }: OpenedDevice, choices: Choices): KernelProfile => ({
-  ...printer.profile,
-  ...vectors,
-  choices,
-});
 
 /** What a call of a user's device does, with its name put before what it throws. */
 async function blamed<T>(what: string, call: () => T | Promise<T>): Promise<T> {
@@ -119,7 +110,7 @@ function deviceFrom(name: string, device: Device): Device {
   mustHave(device, DEVICE, `the device that ${name} opens`);
   if (device.name !== name)
     throw new DeviceError(`the device that ${name} opens is called ${device.name}`, "give both the same name");
-  const { adapter, threads, software, subgroup, vectors, notes } = device;
+  const { adapter, threads, software, subgroup, vectors, bf16, notes } = device;
   return {
     name,
     adapter,
@@ -127,6 +118,7 @@ function deviceFrom(name: string, device: Device): Device {
     software,
     subgroup,
     ...(vectors ? { vectors } : {}),
+    ...(bf16 === undefined ? {} : { bf16 }),
     notes,
     load: async (plan) => sessionFrom(name, await blamed(`${name} cannot load a plan`, () => device.load(plan))),
     close: () => blamed(`${name} cannot be closed`, () => device.close()),

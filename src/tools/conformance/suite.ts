@@ -18,7 +18,8 @@ import { compile, type Choices } from "../../compile/compile.js";
 import type { Kernel } from "../../kernel/ir.js";
 import { schedule } from "../../schedule/plan.js";
 import type { KernelProfile } from "../../kernel/profile.js";
-import { profileWith, type OpenedDevice } from "../opened.js";
+import { profileWith } from "../../compile/targets.js";
+import type { OpenedDevice } from "../opened.js";
 import { largestOf, type Difference } from "./compare.js";
 import { compareKernels, type KernelFinding } from "./kernels.js";
 import { compareOutputs, type OutputFinding } from "./outputs.js";
@@ -137,7 +138,7 @@ async function compareOps(device: OpenedDevice, reference: Device, choices: Choi
     const { infos, kernels, entries, pools, constants } = schedule([graph], profile, new Map(), 0);
     return [{ kernels: infos, code: await print(kernels), entries, pools, constants }, kernels];
   };
-  const [plan, kernels] = await planFor(profileWith(device, choices), device.printer);
+  const [plan, kernels] = await planFor(profileWith(device.printer.profile, choices), device.printer);
   const feed = (session: Session, { entries }: DevicePlan): void => {
     for (const [name, ref] of Object.entries(mustValue(entries, graph.name).inputs)) {
       const words = mustGet(values, name);
