@@ -122,7 +122,7 @@ function nativeTile({ m, n, k: summed, outer }: Product, profile: KernelProfile)
   const columns = (): number => Math.ceil(n.size / parts.columns / 32) * 32;
   const tasks = (): number => repeats * parts.rows * parts.columns;
   const work = (): number => rows() * columns() * depth;
-  const many = Math.max(8, profile.threads ?? 1);
+  const many = Math.max(4, 2 * (profile.threads ?? 4));
   while ((tasks() < TASKS && work() > 2 * GROUP) || (tasks() < many && work() > LARGE)) {
     if (columns() > rows() && columns() > 32) parts.columns++;
     else if (rows() > 32) parts.rows += tasks() < TASKS ? 1 : parts.rows;
