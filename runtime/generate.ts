@@ -108,7 +108,7 @@ export async function continued(
     window.set(recent);
     const logits = (await logitsOf(window)).subarray((recent.length - 1) * vocab, recent.length * vocab);
     if (!areScores(logits)) throw await broken();
-    sequence.push(pick(logits, temperature, topK, unit(threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
+    sequence.push(pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
   }
   return prompt + decodeTokens(sequence.slice(start === 0 ? begin : start), vocabulary);
 }

@@ -4,7 +4,7 @@
  * the model. Normal numbers by Box and Muller.
  */
 import type { ParameterInfo } from "./plan.js";
-import { siteHash, threefry2x32, unit } from "./threefry.js";
+import { drawWords, siteHash, unit } from "./threefry.js";
 
 /** The values of one parameter, row-major. */
 export function initialValues(info: ParameterInfo, seed: number): Float32Array {
@@ -25,8 +25,13 @@ export function drawInto(
   to: number,
 ): void {
   const last = shape[shape.length - 1] ?? 1;
-  const key = [seed >>> 0, siteHash(name)] as const;
-  const draw = (i: number, stream: number): number => unit(threefry2x32(key, [stream, i]));
+  const words = new Uint32Array(2);
+  const key = seed | 0;
+  const site = siteHash(name) | 0;
+  const draw = (i: number, stream: number): number => {
+    drawWords(words, key, site, stream, i);
+    return unit(words[0] as number, words[1] as number);
+  };
   for (let i = from; i < to; i++) values[i] = value(i);
 
   function value(i: number): number {
