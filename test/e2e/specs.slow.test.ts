@@ -44,7 +44,7 @@ function madeUp(plan: Plan, device: DeviceName): Source {
         .filter(([name]) => name !== "step" && name !== "seed")
         .map(([name, { shape, dtype }], at) => {
           const size = shape.reduce((product, n) => product * n, 1);
-          const value = (i: number): number => unit(threefry2x32([seed, step], [at, i]));
+          const value = (i: number): number => unit(...threefry2x32([seed, step], [at, i]));
           return [
             name,
             dtype === "u32"

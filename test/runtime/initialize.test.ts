@@ -92,7 +92,8 @@ describe("drawing a token", () => {
     const temperature = 0.7;
     const draws = 30_000;
     const counts = [0, 0, 0, 0, 0];
-    for (let i = 0; i < draws; i++) counts[pick(logits, temperature, undefined, unit(threefry2x32([1, 2], [0, i])))]!++;
+    for (let i = 0; i < draws; i++)
+      counts[pick(logits, temperature, undefined, unit(...threefry2x32([1, 2], [0, i])))]!++;
     const weights = [...logits].map((logit) => Math.exp(logit / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     counts.forEach((count, token) => {

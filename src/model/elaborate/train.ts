@@ -140,7 +140,7 @@ function readPrecision(e: Expr | null, reader: Reader): TrainSettings["precision
       diagnostic("MHC502", e.span, `${written ? `\`${written}\`` : "this"} is not a precision`, {
         fix:
           "there are `f32`, `f16`: activations in half precision, sums and parameters in f32, `auto`: f16 " +
-          "where the device profile has it, and `bf16`: operands of products rounded, sums and all else in f32",
+          "where the device profile has it, and `bf16`: operands of products in bf16, sums and all else in f32",
       }),
     );
   }
