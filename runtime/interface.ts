@@ -7,11 +7,11 @@ import type { Recompile } from "./choose.js";
 
 /** How a plan is put on a device. */
 export interface LoadOptions {
-  /** "auto" takes a hardware GPU, else WebAssembly. */
+  /** "auto" takes a hardware GPU, else native code where there is a C compiler, else WebAssembly. */
   readonly device?: DeviceName | "auto" | Device | undefined;
   /** Of initial values and batches; the spec's when not given. */
   readonly seed?: number | undefined;
-  /** Worker threads of the wasm device, 1 to 64; all cores, at most 8, when not given. */
+  /** Threads of the native and the wasm device, 1 to 64; all cores, at most 16 and 8, when not given. */
   readonly threads?: number | undefined;
 }
 

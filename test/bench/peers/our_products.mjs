@@ -21,6 +21,7 @@ const { choicesFor } = await built("src/cli/tuned.js");
 const { printers } = await built("codegen/registry.js");
 const { createBuilder } = await built("src/graph/create-builder.js");
 const { schedule } = await built("src/schedule/plan.js");
+const { profileWith } = await built("src/compile/targets.js");
 
 /** The graph of a product of a shape, named by it. */
 function product(shape) {
@@ -33,7 +34,7 @@ function product(shape) {
 /** A session that has an entry for each product. */
 async function loaded(device) {
   const printer = printers[device.name];
-  const how = { ...printer.profile, choices: choicesFor(device) };
+  const how = profileWith(printer.profile, choicesFor(device));
   const { kernels, infos, entries, pools, constants } = schedule(shapes.map(product), how, new Map(), 0);
   const code = await printer.print(kernels);
   const session = await device.load({ kernels: infos, code, entries, pools, constants });

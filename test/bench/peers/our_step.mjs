@@ -39,7 +39,7 @@ async function opened() {
   const { check, compile } = await built("src/compile/compile.js");
   const { load, openDevice } = await built("runtime/index.js");
   const project = await openProject(join(flags.root, "specs", `${flags.page}.mhc`), { data: [TEXT], set: flags.set });
-  const device = await openDevice(flags.device, { threads: Number(flags.threads) });
+  const device = await openDevice(flags.device, { threads: Number(flags.threads), wide: true });
   allow(check(project.text, project.options));
   const { options, loaded } = await readFacts(project, false);
   const how = { ...options, devices: [device.name], choices: { [device.name]: choicesFor(device) } };

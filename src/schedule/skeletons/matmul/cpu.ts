@@ -40,7 +40,7 @@ export const FUSED: Choice = { height: 6 };
 /** Columns of a result whose rows are worth writing in one run, when more than the result itself is read or written. */
 const LONG_ROW = 256;
 /** Steps along k of a panel of two vectors of columns that a first-level cache holds beside the rows. */
-const DEPTH = 256;
+const DEPTH = 192;
 
 /** Multiply-adds below which a task is not worth its call: small tasks share a group. */
 const GROUP = 1 << 17;
