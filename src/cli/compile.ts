@@ -14,7 +14,7 @@ import { mustStandBeside, stemOf } from "./stems.js";
 import { profileNamed } from "./profiles.js";
 import { mustCompile, pageOf, profiled, report, type SpecOptions } from "./project.js";
 import { engineChoices } from "./tuned.js";
-import { mustValue, valueAt } from "../../runtime/records.js";
+import { mustValue, recordOf, valueAt } from "../../runtime/records.js";
 import { deviceNames, registry, type BuiltInDevice } from "../../runtime/registry.js";
 import { importTarget, isPath } from "./targets.js";
 
@@ -44,11 +44,11 @@ interface CompileFlags extends SpecOptions {
 }
 
 /** What each name of `--target` is: the code of a device, or what makes files of a plan. */
-const BUILT_IN: Readonly<Record<string, BuiltInDevice | "typescript" | "c">> = {
-  c: "c",
-  ...Object.fromEntries(deviceNames.map((name) => [registry[name].target, name])),
-  typescript: "typescript",
-};
+const BUILT_IN = recordOf<string, BuiltInDevice | "typescript" | "c">([
+  ["c", "c"],
+  ...deviceNames.map((name) => [registry[name].target, name] as const),
+  ["typescript", "typescript"],
+]);
 
 /** The command `mhc compile`. */
 export const compileCommand = (): Command =>

@@ -94,9 +94,13 @@ const SESSION = {
   close: "function",
 } as const satisfies Readonly<Record<keyof Session, string>>;
 
+/** A member of what may be an instance of a class; undefined of what is no object. */
+const memberOf = (value: unknown, key: string): unknown =>
+  typeof value === "object" && value !== null ? (Reflect.get(value, key) as unknown) : undefined;
+
 /** Throws a DeviceError for what lacks a member of an interface. */
 function mustHave(value: unknown, members: Readonly<Record<string, string>>, what: string): void {
-  const lacking = Object.entries(members).find(([key, type]) => typeof (value as never)?.[key] !== type);
+  const lacking = Object.entries(members).find(([key, type]) => typeof memberOf(value, key) !== type);
   if (!lacking) return;
   const [key, type] = lacking;
   throw new DeviceError(

@@ -14,20 +14,23 @@ interface Shaping {
   readonly x: (shape: readonly number[]) => Node;
 }
 
-type Outputs = Record<string, Node>;
+type Outputs = readonly (readonly [name: string, node: Node])[];
 
 /** Reductions and products of odd sizes: tails, long rows, leading and mixed axes, long sums. */
 function products({ b, x }: Shaping): Outputs {
-  const out: Outputs = {};
+  const out: [string, Node][] = [];
   for (const n of [1, 3, 5, 37, 64, 130]) {
-    out[`softmax ${n}`] = b.softmax(x([7, n]));
-    out[`columns ${n}`] = b.sum(x([9, 5, n]), [0, 1]);
-    out[`middle ${n}`] = b.sum(x([3, 4, n, 5]), [1, 3]);
+    out.push([`softmax ${n}`, b.softmax(x([7, n]))]);
+    out.push([`columns ${n}`, b.sum(x([9, 5, n]), [0, 1])]);
+    out.push([`middle ${n}`, b.sum(x([3, 4, n, 5]), [1, 3])]);
     const a = x([5, n]);
-    out[`norm ${n}`] = b.div(a, b.broadcast(b.sqrt(b.add(b.mean(b.mul(a, a), [1]), b.fill(1e-5, [5]))), [5, n], [0]));
+    out.push([
+      `norm ${n}`,
+      b.div(a, b.broadcast(b.sqrt(b.add(b.mean(b.mul(a, a), [1]), b.fill(1e-5, [5]))), [5, n], [0])),
+    ]);
   }
-  out["long sum"] = b.sum(x([10_000]), [0]);
-  out["long max"] = b.reduceMax(x([3, 5_000]), [1]);
+  out.push(["long sum", b.sum(x([10_000]), [0])]);
+  out.push(["long max", b.reduceMax(x([3, 5_000]), [1])]);
   for (const [m, n, k] of [
     [1, 1, 1],
     [1, 9, 7],
@@ -38,38 +41,38 @@ function products({ b, x }: Shaping): Outputs {
     [66, 37, 70],
     [12, 3, 200],
   ] as const) {
-    out[`mn ${m} ${n} ${k}`] = b.contract("mk,kn->mn", x([m, k]), x([k, n]));
-    out[`tn ${m} ${n} ${k}`] = b.contract("km,kn->mn", x([k, m]), x([k, n]));
-    out[`nt ${m} ${n} ${k}`] = b.contract("mk,nk->mn", x([m, k]), x([n, k]));
-    out[`tt ${m} ${n} ${k}`] = b.contract("km,nk->mn", x([k, m]), x([n, k]));
+    out.push([`mn ${m} ${n} ${k}`, b.contract("mk,kn->mn", x([m, k]), x([k, n]))]);
+    out.push([`tn ${m} ${n} ${k}`, b.contract("km,kn->mn", x([k, m]), x([k, n]))]);
+    out.push([`nt ${m} ${n} ${k}`, b.contract("mk,nk->mn", x([m, k]), x([n, k]))]);
+    out.push([`tt ${m} ${n} ${k}`, b.contract("km,nk->mn", x([k, m]), x([n, k]))]);
   }
   return out;
 }
 
 /** Products with what is computed of them, and changes of layout. */
 function fused({ b, x }: Shaping): Outputs {
-  const out: Outputs = {};
-  out["epilogue"] = b.tanh(b.add(b.contract("bth,hdw->btwd", x([2, 3, 5]), x([5, 3, 6])), x([2, 3, 6, 3])));
+  const out: [string, Node][] = [];
+  out.push(["epilogue", b.tanh(b.add(b.contract("bth,hdw->btwd", x([2, 3, 5]), x([5, 3, 6])), x([2, 3, 6, 3])))]);
   const grown = b.contract("btw,whd->bthd", x([2, 5, 6]), x([6, 3, 4]));
-  out["merged epilogue"] = b.mul(b.exp(grown), b.broadcast(x([3]), [2, 5, 3, 4], [2]));
-  out["two outputs"] = b.add(grown, x([2, 5, 3, 4]));
-  out["transposed map"] = b.add(b.transpose(x([4, 6, 5]), [2, 0, 1]), x([5, 4, 6]));
-  out["split"] = b.mul(b.reshape(x([3, 24]), [3, 4, 6]), b.reshape(x([6, 12]), [3, 4, 6]));
-  out["copy"] = b.transpose(x([3, 5]), [1, 0]);
-  out["reshape operand"] = b.contract("ab,bc->ac", b.reshape(b.transpose(x([4, 6]), [1, 0]), [8, 3]), x([3, 5]));
-  out["transposed product"] = b.transpose(b.contract("ij,kj->ik", x([12, 5]), x([12, 5])), [1, 0]);
+  out.push(["merged epilogue", b.mul(b.exp(grown), b.broadcast(x([3]), [2, 5, 3, 4], [2]))]);
+  out.push(["two outputs", b.add(grown, x([2, 5, 3, 4]))]);
+  out.push(["transposed map", b.add(b.transpose(x([4, 6, 5]), [2, 0, 1]), x([5, 4, 6]))]);
+  out.push(["split", b.mul(b.reshape(x([3, 24]), [3, 4, 6]), b.reshape(x([6, 12]), [3, 4, 6]))]);
+  out.push(["copy", b.transpose(x([3, 5]), [1, 0])]);
+  out.push(["reshape operand", b.contract("ab,bc->ac", b.reshape(b.transpose(x([4, 6]), [1, 0]), [8, 3]), x([3, 5]))]);
+  out.push(["transposed product", b.transpose(b.contract("ij,kj->ik", x([12, 5]), x([12, 5])), [1, 0])]);
   return out;
 }
 
 /** More matrices than one group of a CPU kernel or a workgroup takes, and every size that fits in registers. */
 function matrices({ b, x }: Shaping): Outputs {
-  const out: Outputs = {};
+  const out: [string, Node][] = [];
   for (const n of [1, 2, 3, 4, 5, 8]) {
     for (const convention of ["paper", "deepseek"] as const) {
       const attrs = { iterations: n === 8 ? 3 : 20, convention, epsilon: convention === "paper" ? 0 : 1e-6 };
       const logits = b.mul(x([n === 4 ? 70 : 3, n, n]), b.fill(3, [n === 4 ? 70 : 3, n, n]));
-      out[`sinkhorn ${n} ${convention}`] = b.sinkhorn(logits, attrs);
-      out[`sinkhorn_vjp ${n} ${convention}`] = b.sinkhornVjp(logits, x(logits.shape), attrs);
+      out.push([`sinkhorn ${n} ${convention}`, b.sinkhorn(logits, attrs)]);
+      out.push([`sinkhorn_vjp ${n} ${convention}`, b.sinkhornVjp(logits, x(logits.shape), attrs)]);
     }
   }
   return out;
@@ -77,52 +80,56 @@ function matrices({ b, x }: Shaping): Outputs {
 
 /** Products over axes that do not merge, and operands that are laid out otherwise. */
 function axes({ b, x }: Shaping): Outputs {
-  const out: Outputs = {};
-  out["outer axes"] = b.contract("xkaybl,ylxdkc->axycbd", x([2, 3, 5, 3, 2, 4]), x([3, 4, 2, 3, 3, 9]));
-  out["transposed operands"] = b.contract(
-    "ab,bc->ac",
-    b.transpose(x([7, 10]), [1, 0]),
-    b.transpose(x([11, 7]), [1, 0]),
-  );
-  out["repeated operand"] = b.contract(
-    "ab,bc->ac",
-    b.broadcast(x([5]), [9, 5], [1]),
-    b.broadcast(x([5]), [5, 10], [0]),
-  );
-  out["long product"] = b.contract("mk,kn->mn", x([3, 3_000]), x([3_000, 9]));
-  out["merged, odd columns"] = b.tanh(b.contract("ab,bcd->acd", x([10, 3]), x([3, 5, 3])));
-  out["merged rows"] = b.mul(b.contract("abk,kc->abc", x([5, 3, 6]), x([6, 8])), b.broadcast(x([3]), [5, 3, 8], [1]));
+  const out: [string, Node][] = [];
+  out.push(["outer axes", b.contract("xkaybl,ylxdkc->axycbd", x([2, 3, 5, 3, 2, 4]), x([3, 4, 2, 3, 3, 9]))]);
+  out.push([
+    "transposed operands",
+    b.contract("ab,bc->ac", b.transpose(x([7, 10]), [1, 0]), b.transpose(x([11, 7]), [1, 0])),
+  ]);
+  out.push([
+    "repeated operand",
+    b.contract("ab,bc->ac", b.broadcast(x([5]), [9, 5], [1]), b.broadcast(x([5]), [5, 10], [0])),
+  ]);
+  out.push(["long product", b.contract("mk,kn->mn", x([3, 3_000]), x([3_000, 9]))]);
+  out.push(["merged, odd columns", b.tanh(b.contract("ab,bcd->acd", x([10, 3]), x([3, 5, 3])))]);
+  out.push([
+    "merged rows",
+    b.mul(b.contract("abk,kc->abc", x([5, 3, 6]), x([6, 8])), b.broadcast(x([3]), [5, 3, 8], [1])),
+  ]);
   return out;
 }
 
 /** Maps over reductions, look-ups, and sums into rows. */
 function statistics({ b, x }: Shaping): Outputs {
-  const out: Outputs = {};
-  out["columns of reductions"] = b.mul(b.sum(x([300, 70]), [0]), x([70]));
+  const out: [string, Node][] = [];
+  out.push(["columns of reductions", b.mul(b.sum(x([300, 70]), [0]), x([70]))]);
   const wide = x([70, 37]);
-  out["row statistics"] = b.sub(wide, b.broadcast(b.add(b.mean(wide, [1]), b.reduceMax(wide, [1])), [70, 37], [0]));
+  out.push([
+    "row statistics",
+    b.sub(wide, b.broadcast(b.add(b.mean(wide, [1]), b.reduceMax(wide, [1])), [70, 37], [0])),
+  ]);
   const tall = x([130, 6]);
-  out["column statistics"] = b.div(
-    tall,
-    b.broadcast(b.add(b.sum(b.mul(tall, tall), [0]), b.fill(1, [6])), [130, 6], [1]),
-  );
-  out["all axes"] = b.sum(b.mul(x([4, 5, 13]), x([4, 5, 13])), [0, 1, 2]);
-  out["leading long"] = b.reduceMax(x([5_000, 3]), [0]);
+  out.push([
+    "column statistics",
+    b.div(tall, b.broadcast(b.add(b.sum(b.mul(tall, tall), [0]), b.fill(1, [6])), [130, 6], [1])),
+  ]);
+  out.push(["all axes", b.sum(b.mul(x([4, 5, 13]), x([4, 5, 13])), [0, 1, 2])]);
+  out.push(["leading long", b.reduceMax(x([5_000, 3]), [0])]);
   const index = b.cast(b.mul(b.abs(x([3, 4])), b.fill(9.9, [3, 4])), "u32");
-  out["gather by lane"] = b.gather(x([10]), index);
+  out.push(["gather by lane", b.gather(x([10]), index)]);
   const backwards = b.sub(b.fill(11, [12], "u32"), b.iota([12], 0));
-  out["an index older than its table"] = b.cast(backwards, "f32");
+  out.push(["an index older than its table", b.cast(backwards, "f32")]);
   const square = b.contract("ij,kj->ik", x([12, 5]), x([12, 5]));
-  out["product"] = square;
-  out["gather of a product"] = b.gather(square, backwards);
-  out["gather of a map"] = b.gather(b.exp(x([12, 7])), backwards);
-  out["gather transposed"] = b.gather(b.transpose(x([6, 10]), [1, 0]), index);
-  out["scatter rows"] = b.scatterAdd(index, x([3, 4, 37]), 10);
-  out["scatter scalars"] = b.scatterAdd(index, x([3, 4]), 10);
-  out["split lanes"] = b.exp(b.reshape(b.transpose(x([5, 6]), [1, 0]), [2, 15]));
-  out["iota by lane"] = b.cast(b.add(b.iota([3, 17], 1), b.iota([3, 17], 0)), "f32");
-  out["outer"] = b.contract("a,b->ab", x([5]), x([7]));
-  out["batch last"] = b.contract("ka,ka->a", x([9, 14]), x([9, 14]));
+  out.push(["product", square]);
+  out.push(["gather of a product", b.gather(square, backwards)]);
+  out.push(["gather of a map", b.gather(b.exp(x([12, 7])), backwards)]);
+  out.push(["gather transposed", b.gather(b.transpose(x([6, 10]), [1, 0]), index)]);
+  out.push(["scatter rows", b.scatterAdd(index, x([3, 4, 37]), 10)]);
+  out.push(["scatter scalars", b.scatterAdd(index, x([3, 4]), 10)]);
+  out.push(["split lanes", b.exp(b.reshape(b.transpose(x([5, 6]), [1, 0]), [2, 15]))]);
+  out.push(["iota by lane", b.cast(b.add(b.iota([3, 17], 1), b.iota([3, 17], 0)), "f32")]);
+  out.push(["outer", b.contract("a,b->ab", x([5]), x([7]))]);
+  out.push(["batch last", b.contract("ka,ka->a", x([9, 14]), x([9, 14]))]);
   return out;
 }
 
@@ -158,6 +165,6 @@ export function opGraph(): OpGraph {
     return b.input(key, shape, "f32");
   };
   for (const shapes of [products, fused, matrices, axes, statistics])
-    for (const [key, node] of Object.entries(shapes({ b, x }))) outputs.set(key, node);
+    for (const [key, node] of shapes({ b, x })) outputs.set(key, node);
   return { graph: { name: "ops", outputs, updates: new Map() }, values, exact };
 }

@@ -11,7 +11,7 @@ import { ready } from "./program.mjs";
 const TURN_MS = 1000;
 const [FEWEST, MOST] = [3, 40];
 /** Threads of the one before spin for some milliseconds before they sleep. */
-const PAUSE_MS = 50;
+const PAUSE_MS = 500;
 
 /** The middle of a list. */
 export const median = (list) => {
