@@ -2,7 +2,7 @@
  * The wasm target: kernels become trees of instructions (lower.ts), and these the module's text (text.ts) and two
  * binaries (binary.ts).
  */
-import { halved } from "../../src/kernel/halves.js";
+import { narrowed } from "../../src/kernel/narrow.js";
 import type { KernelPrinter } from "../target.js";
 import { encodeModule } from "./binary.js";
 import { lowerKernels } from "./lower.js";
@@ -43,7 +43,7 @@ export const wasm: KernelPrinter = {
   name: "wasm",
   profile: { kind: "cpu", lanes: 4, workgroup: 1 },
   async print(kernels) {
-    const { module, scratchBytes } = lowerKernels(kernels.map(halved));
+    const { module, scratchBytes } = lowerKernels(kernels.map((kernel) => narrowed(kernel, { lanes: 4 })));
     const { bytes, sharedFlag } = encodeModule(module, false);
     return {
       kind: "wasm",

@@ -20,7 +20,7 @@ import {
 } from "../../../runtime/plan.js";
 import { recordOf } from "../../../runtime/records.js";
 import type { Kernel } from "../../kernel/ir.js";
-import { scalarKernel } from "../../kernel/scalar.js";
+import { narrowed } from "../../kernel/narrow.js";
 import { differenceAfter, SAME, type Difference, type PoolImages } from "./compare.js";
 
 /** Kernels to compare: what was compiled for a device, and how its memory begins. */
@@ -157,7 +157,7 @@ async function imagesOf(
       ...plan,
       pools: { ...words, half: 0 },
       entries: oneByOne(trials),
-      code: await javascript.print(kernels.map((kernel) => scalarKernel(kernel, { rounded }))),
+      code: await javascript.print(kernels.map((kernel) => narrowed(kernel, { lanes: 1, rounded }))),
     });
   const [exact, rough] = [await load(false), await load(true)];
   const images = new Map<KernelTrial, readonly Image[]>();
