@@ -22,8 +22,6 @@ export interface DeviceRecord {
   readonly target: string;
   /** Where it comes in the order of `auto`; more than once where hardware goes before its emulation. */
   readonly auto: readonly AutoPlace[];
-  /** The device profile of mhc whose cost is likest. */
-  readonly profile: "cpu" | "laptop";
   /** Bytes that it can address, whatever the machine has. */
   readonly addressable: number;
 }
@@ -36,16 +34,15 @@ export type BuiltInDevice = "native" | "wasm" | "webgpu" | "javascript";
 
 /** By name. A GPU that is emulated is slower than the CPU that it runs on, and comes last. */
 export const registry: Readonly<Record<BuiltInDevice, DeviceRecord>> = {
-  native: { kind: "cpu", target: "native", auto: [always(2)], profile: "cpu", addressable: ALL },
-  wasm: { kind: "cpu", target: "wasm", auto: [always(3)], profile: "cpu", addressable: 2 ** 32 },
+  native: { kind: "cpu", target: "native", auto: [always(2)], addressable: ALL },
+  wasm: { kind: "cpu", target: "wasm", auto: [always(3)], addressable: 2 ** 32 },
   webgpu: {
     kind: "gpu",
     target: "wgsl",
     auto: [{ rank: 1, hardware: true }, always(5)],
-    profile: "laptop",
     addressable: ALL,
   },
-  javascript: { kind: "cpu", target: "javascript", auto: [always(4)], profile: "cpu", addressable: ALL },
+  javascript: { kind: "cpu", target: "javascript", auto: [always(4)], addressable: ALL },
 };
 
 /**

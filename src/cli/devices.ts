@@ -134,6 +134,7 @@ async function calibrateDevice(
   const { openTarget } = await import("../tools/opened.js");
   const { nodeHost } = await import("../../runtime/node/host.js");
   const { calibrate } = await import("../tools/calibrate.js");
+  const { likestTo } = await import("../cost/profiles.js");
   const { profileFolder } = await import("./profiles.js");
   const { choicesFor } = await import("./tuned.js");
   const device = await openTarget(name, { threads, wide: true });
@@ -145,7 +146,7 @@ async function calibrateDevice(
       device.printer.profile.kind === "gpu"
         ? await (await import("../../runtime/webgpu/adapter.js")).describeAdapter(nodeHost)
         : null;
-    const { addressable, profile: likest } = registry[device.name];
+    const { addressable, kind } = registry[device.name];
     const { profile, restless } = await calibrate(device, {
       host,
       memoryBytes: gpu ? null : Math.min(totalmem(), addressable),
@@ -167,7 +168,7 @@ async function calibrateDevice(
       process.stdout.write(
         `${device.name} (${device.adapter}), GFLOP/s: ${rates.join(", ")}; GB/s: ${levels.join(", ")}; ` +
           `${profile.dispatch_us} us a dispatch, ${profile.step_us} us a step\n` +
-          `${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ${likest}\n`,
+          `${kept ? `written to ${file}; ` : ""}energy is not measured, but of the profile ${likestTo(kind).name}\n`,
       );
     }
   } finally {

@@ -11,7 +11,8 @@ import { leastShare } from "../../runtime/prices.js";
 import type { DeviceName } from "../../runtime/registry.js";
 import { costsOf } from "../cost/cost.js";
 import type { DeviceProfile } from "../cost/profile.js";
-import { profiles } from "../cost/profiles.js";
+import { likestTo, profiles } from "../cost/profiles.js";
+import type { KernelProfile } from "../kernel/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic } from "../diagnostics/table.js";
@@ -21,6 +22,7 @@ import { MEASURES, type CostSettings, type TrainSettings, type TypedModel } from
 import { planModel } from "./pipeline.js";
 import { measuresOf, pricesOf, type Counted } from "./prices.js";
 import { mustValue, recordOf } from "../../runtime/records.js";
+import { profileWith } from "./targets.js";
 
 /** How far a page has shrunk. */
 export interface Shrunk {
@@ -61,7 +63,7 @@ export function profileOf(
   { devices, profiles: own = [], shrunk }: ShrinkOptions,
 ): DeviceProfile | Diagnostic {
   const candidates = [...own, ...profiles];
-  const name = shrunk?.profile ?? device?.name ?? likestTo(devices?.[0]);
+  const name = shrunk?.profile ?? device?.name ?? likestTo(kindOf(devices?.[0])).name;
   const match = candidates.find((profile) => profile.name === name);
   if (match) return match;
   const names = candidates.map((profile) => profile.name);
@@ -71,11 +73,10 @@ export function profileOf(
   });
 }
 
-/** The profile of mhc that is likest to a device. */
-function likestTo(device: DeviceName | KernelPrinter | undefined): string {
+/** Whose kernels a device runs; a CPU's where none is said. */
+function kindOf(device: DeviceName | KernelPrinter | undefined): KernelProfile["kind"] {
   if (device === undefined) return "cpu";
-  const { kind } = (typeof device === "string" ? printerOf(device) : device).profile;
-  return kind === "gpu" ? "laptop" : "cpu";
+  return (typeof device === "string" ? printerOf(device) : device).profile.kind;
 }
 
 /** A page that shrinks, and what its step is counted by. */
@@ -109,8 +110,7 @@ const notOfThisPage = (span: Span, message: string): Diagnostic =>
 
 /** What plans the training step of a page for a profile, and counts it there. */
 function counterOf(model: TypedModel, train: TrainSettings, profile: DeviceProfile): ShrinkingPage["count"] {
-  const { profile: target } = printerOf(profile.device);
-  const kernels = profile.kernels ? { ...target, choices: profile.kernels } : target;
+  const kernels = profileWith(printerOf(profile.device).profile, profile.kernels ?? {});
   // Counted as it is trained, but for half precision on a profile whose kernels have none.
   const trained =
     train.precision?.word === "f16" && !kernels.half ? { ...model, train: { ...train, precision: null } } : model;

@@ -11,6 +11,7 @@
  * - Energy of a byte: SRAM of 1 MB 14 pJ and DRAM (DDR) 1,300 pJ for 8 bytes, HBM2 250 to 450, GDDR6 350 to 480 (Jouppi
  *   et al. 2021, table 2, 7 nm); LPDDR4 8 pJ and LPDDR5 7 pJ a bit.
  */
+import type { KernelProfile } from "../kernel/profile.js";
 import type { DeviceProfile } from "./profile.js";
 
 const ENERGY =
@@ -188,3 +189,11 @@ export const profiles: readonly DeviceProfile[] = [
     ],
   },
 ];
+
+/** The profile whose cost is likest to that of a device of a kind, where it has none of its own. */
+export function likestTo(kind: KernelProfile["kind"]): DeviceProfile {
+  const name = kind === "gpu" ? "laptop" : "cpu";
+  const profile = profiles.find((one) => one.name === name);
+  if (!profile) throw new Error(`bug: there is no profile ${name}`);
+  return profile;
+}

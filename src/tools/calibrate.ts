@@ -6,7 +6,7 @@ import { mustAt } from "../../runtime/lookup.js";
 import { isBuiltIn, registry, type BuiltInDevice } from "../../runtime/registry.js";
 import { costsOf } from "../cost/cost.js";
 import { WORK, type DeviceProfile, type WorkClass } from "../cost/profile.js";
-import { profiles } from "../cost/profiles.js";
+import { likestTo } from "../cost/profiles.js";
 import type { Choices } from "../compile/compile.js";
 import type { Node } from "../graph/node.js";
 import type { OpenedDevice } from "./opened.js";
@@ -160,14 +160,6 @@ function loadsOf(sizes: LoadSizes): Readonly<Record<WorkClass | "near" | "far" |
   };
 }
 
-/** Energy cannot be measured here: that of the profile which is likest. */
-function likest(device: BuiltInDevice): DeviceProfile {
-  const likestName = registry[device].profile;
-  const profile = profiles.find(({ name }) => name === likestName);
-  if (!profile) throw new Error(`bug: there is no profile ${likestName}`);
-  return profile;
-}
-
 /** What is said of a device beside what is measured. */
 export interface CalibrateOptions {
   /** What the device is in, and when it is measured. */
@@ -204,7 +196,8 @@ export async function calibrate(
   const dispatchMs = Math.max((dispatch.ms - step.ms) / (dispatch.dispatches - step.dispatches), 1e-5);
   const stepMs = Math.max(step.ms - step.dispatches * dispatchMs, 1e-5);
   const net = ({ ms, dispatches }: Timed): number => Math.max(ms - stepMs - dispatches * dispatchMs, ms / 10);
-  const { levels, pj_per_flop, sources, name } = likest(measured);
+  // Energy cannot be measured here.
+  const { levels, pj_per_flop, sources, name } = likestTo(registry[measured].kind);
   const gbytes = (load: Timed): number => round(load.bytes / net(load) / 1e6);
   const profile: DeviceProfile = {
     format: 1,

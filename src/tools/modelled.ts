@@ -4,7 +4,7 @@ import { mustValue } from "../../runtime/records.js";
 import { isBuiltIn, registry } from "../../runtime/registry.js";
 import type { Compiled } from "../compile/compile.js";
 import { costsOf } from "../cost/cost.js";
-import { profiles } from "../cost/profiles.js";
+import { likestTo, profiles } from "../cost/profiles.js";
 
 /** What a step takes, and on which profile that was counted. */
 export interface ModelledStep {
@@ -14,7 +14,7 @@ export interface ModelledStep {
 
 /** The profile of a plan's page, or that of the device; of one of a user's own, for which there is none, a CPU's. */
 export const profileFor = ({ cost }: Pick<Plan, "cost">, device: string): string =>
-  cost?.profile ?? (isBuiltIn(device) ? registry[device].profile : "cpu");
+  cost?.profile ?? likestTo(isBuiltIn(device) ? registry[device].kind : "cpu").name;
 
 /**
  * On a profile; of a page that shrinks, with nothing closed yet. Null where the page is counted on another profile, or

@@ -5,7 +5,7 @@ import { load } from "../../runtime/index.js";
 import { autoOrder, deviceNames, isBuiltIn, registry } from "../../runtime/registry.js";
 import { compile } from "../../src/compile/compile.js";
 import { VECTORS } from "../../src/compile/targets.js";
-import { profiles } from "../../src/cost/profiles.js";
+import { likestTo } from "../../src/cost/profiles.js";
 import float32 from "../../examples/own-device/float32.js";
 import { facts, smallPage, text } from "../helpers/small.js";
 
@@ -13,10 +13,9 @@ const page = smallPage("residual", { optimizer: "sgd(rate = 0.1)" });
 
 describe("the registry", () => {
   it.each(deviceNames)("has of %s what its printer and its profile say", (name) => {
-    const { kind, profile } = registry[name];
+    const { kind } = registry[name];
     expect(printers[name].profile.kind).toBe(kind);
-    const likest = profiles.find((one) => one.name === profile);
-    expect(likest && registry[likest.device].kind).toBe(kind);
+    expect(registry[likestTo(kind).device].kind).toBe(kind);
   });
 
   it("asks for hardware first, and for its emulation last", () => {

