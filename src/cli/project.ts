@@ -15,6 +15,7 @@ import type { CheckOptions, Checked, Compiled, CompileOptions, Optimization, Shr
 import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { valueOf } from "../graph/sizes.js";
+import { hasBf16 } from "../kernel/profile.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
 import { hostOf } from "./host.js";
@@ -243,8 +244,7 @@ export async function compileFor(
 }
 
 /** Whether a plan has products of bf16, which the page asked for. */
-export const isOfBf16 = ({ devices }: Plan): boolean =>
-  Object.values(devices).some(({ kernels }) => kernels.some(({ tuned }) => tuned?.startsWith("bf16/")));
+export const isOfBf16 = ({ devices }: Plan): boolean => Object.values(devices).some(({ kernels }) => hasBf16(kernels));
 
 /** A spec that was compiled for one device. */
 export interface CompiledFor {

@@ -25,7 +25,7 @@ import { planModel } from "./pipeline.js";
 import { planOf } from "./plan.js";
 import { profileOf, shrinking, type Shrunk } from "./shrink.js";
 import { stagesOf, type NamedSchedule, type Stages } from "./stages.js";
-import { precisionOf, roomOf, targetsOf, type TargetOptions } from "./targets.js";
+import { idlePrecision, precisionOf, roomOf, targetsOf, type TargetOptions } from "./targets.js";
 import { blame, readUses, type PageHost, type OwnSet } from "./uses.js";
 
 export { modulesOf } from "./uses.js";
@@ -192,7 +192,13 @@ async function compileModel(
   };
   return {
     plan: planOf({ text, model: page, facts: options.facts ?? {}, planned, shrinks, devices }),
-    diagnostics: checked.diagnostics,
+    diagnostics: [
+      ...checked.diagnostics,
+      ...idlePrecision(
+        precision,
+        fitted.scheduled.flatMap(({ infos }) => infos),
+      ),
+    ],
     sources: checked.sources,
     stages: stagesOf(page, fitted, schedules),
     graphs: fitted.graphs,

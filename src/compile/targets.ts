@@ -7,8 +7,10 @@ import type { DeviceProfile } from "../cost/profile.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import { diagnostic } from "../diagnostics/table.js";
+import type { KernelInfo } from "../../runtime/plan.js";
 import { isLanes } from "../kernel/build.js";
-import type { Choice, KernelProfile } from "../kernel/profile.js";
+import { TILE } from "../kernel/ir.js";
+import { hasBf16, type Choice, type KernelProfile } from "../kernel/profile.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
 import type { Room } from "./fit.js";
 
@@ -103,6 +105,19 @@ export function precisionOf(
     { fix: `take ${where}, or \`precision = f32\` (\`--set train.precision=f32\`)` },
   );
 }
+
+/** A warning where products of bf16 are asked for, and none is large enough to be one. */
+export const idlePrecision = (
+  precision: TrainSettings["precision"],
+  kernels: readonly Pick<KernelInfo, "tuned">[],
+): Diagnostic[] =>
+  precision?.word === "bf16" && !hasBf16(kernels)
+    ? [
+        diagnostic("MHC602", precision.span, "`precision = bf16` changes nothing here", {
+          fix: `a product of bf16 has ${TILE} rows, columns and steps at least, and this page has none: leave it out`,
+        }),
+      ]
+    : [];
 
 /** What the device of a profile has room for; null when it is not compiled for. */
 export const roomOf = (targets: readonly CompileTarget[], machine: DeviceProfile | null, place: Span): Room | null =>

@@ -66,6 +66,7 @@ export const table = {
   MHC504: error("a budget that cannot be met"),
   MHC505: error("something that cannot be shrunk"),
   MHC601: error("something that a target does not have"),
+  MHC602: warning("a precision that changes nothing"),
 } as const satisfies Readonly<Record<string, CodeRow>>;
 
 /** A code of the table. */

@@ -28,3 +28,10 @@ export interface KernelProfile {
   /** Choices that override a skeleton's default, by `skeleton` or `skeleton/shape` (src/schedule/emit/choices.ts). */
   readonly choices?: Readonly<Record<string, Choice>>;
 }
+
+/** The skeleton of products of bf16, as choices and plans name it. */
+export const BF16 = "bf16";
+
+/** Whether there are products of bf16 among kernels. */
+export const hasBf16 = (kernels: readonly { readonly tuned: string | null }[]): boolean =>
+  kernels.some(({ tuned }) => tuned?.startsWith(`${BF16}/`));

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { textSource } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
+import { compile } from "../../src/compile/compile.js";
+import { hasBf16 } from "../../src/kernel/profile.js";
 import { ADAMW, facts, smallPage, text } from "../helpers/small.js";
 import { hasCompiler } from "../helpers/devices.js";
 import { distance, planOf } from "../helpers/specs.js";
@@ -16,8 +18,7 @@ const page = (connection: "residual" | "mhc(Mixing)", precision: string): string
 
 async function lossesOf(connection: Parameters<typeof page>[0], precision: string, threads: number): Promise<number[]> {
   const plan = await planOf(page(connection, precision), ["native"], { facts });
-  const isOfBf16 = plan.devices["native"]!.kernels.some(({ tuned }) => tuned?.startsWith("bf16/"));
-  expect(isOfBf16).toBe(precision === "bf16");
+  expect(hasBf16(plan.devices["native"]!.kernels)).toBe(precision === "bf16");
   const model = await load(plan, { device: "native", threads });
   const losses: number[] = [];
   const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
@@ -25,6 +26,13 @@ async function lossesOf(connection: Parameters<typeof page>[0], precision: strin
   await model.close();
   return losses;
 }
+
+it("a page whose products are all narrow is told that it changes nothing", async () => {
+  const narrow = smallPage("residual", { optimizer: ADAMW, training: "precision = bf16" });
+  const { plan, diagnostics } = await compile(narrow, { file: "small.mhc", devices: ["native"], facts });
+  expect(plan).not.toBeNull();
+  expect(diagnostics.map(({ code }) => code)).toContain("MHC602");
+});
 
 describe.skipIf(!hasCompiler)("on the native device", () => {
   it.each(["residual", "mhc(Mixing)"] as const)("with %s", { timeout: 60_000 }, async (connection) => {

@@ -7,7 +7,7 @@ import type { NodeWith } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import * as k from "../../../kernel/build.js";
 import { TILE, type Expr } from "../../../kernel/ir.js";
-import type { Choice } from "../../../kernel/profile.js";
+import { BF16, type Choice } from "../../../kernel/profile.js";
 import type { Cluster } from "../../fusion/clusters.js";
 import { extentOfK, shapeOf, type Product } from "../../fusion/contraction.js";
 import type { Coord } from "../../emit/emit.js";
@@ -64,7 +64,7 @@ function defaultTile(product: Product): Bf16Tile {
 export function matmulBf16(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
   const { emitter: e } = bench;
   const { m, n, outer } = product;
-  const tile = bench.choose("bf16", shapeOf(product), defaultTile(product));
+  const tile = bench.choose(BF16, shapeOf(product), defaultTile(product));
   const kernel = kernelOf(bench, cluster, node, product, tile);
   const { rows, columns, depth } = kernel;
   const packed = Math.min(columns, toTiles(tile.packed));
