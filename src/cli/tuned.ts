@@ -12,7 +12,7 @@ import type { Choices } from "../compile/compile.js";
 import { VECTORS } from "../compile/targets.js";
 import { familyKindOf } from "../tools/tune.js";
 import { emulated, isMember } from "../schedule/families.js";
-import { FUSED } from "../schedule/skeletons/matmul/cpu.js";
+import { FUSED } from "../schedule/skeletons/matmul/cpu-tiles.js";
 import { DataError, messageOf } from "../../runtime/errors.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { write } from "./interrupt.js";

@@ -5,7 +5,7 @@
 import type { Choice } from "../kernel/profile.js";
 import { cpuAttentions, cpuAttentionVjps } from "./skeletons/attention/cpu.js";
 import { gpuAttentions } from "./skeletons/attention/gpu.js";
-import { cpuTiles, nativeTiles } from "./skeletons/matmul/cpu.js";
+import { cpuTiles, nativeTiles } from "./skeletons/matmul/cpu-tiles.js";
 import { cpuBf16 } from "./skeletons/matmul/cpu-bf16.js";
 import { gpuTiles } from "./skeletons/matmul/gpu.js";
 import { gpuRows } from "./skeletons/rows.js";

@@ -24,6 +24,8 @@ type NativePointer = unknown;
 /** The functions of the driver's library. */
 interface Driver {
   readonly open: (threads: number, scratch: number) => NativePointer | null;
+  /** Asks for large pages for memory that has not been written yet. */
+  readonly large: (memory: ArrayBufferLike, bytes: number) => void;
   readonly run: (
     session: NativePointer,
     kernels: NativePointer,
@@ -102,6 +104,7 @@ async function driverOf(koffi: Koffi, compiler: Compiler): Promise<Driver> {
   );
   return {
     open: library.func("void *mhc_open(int threads, int64_t scratch)") as Driver["open"],
+    large: library.func("void mhc_large(void *memory, int64_t bytes)") as Driver["large"],
     run: (...given) =>
       new Promise((resolve, reject) => {
         run.async(...given, (error: Error | null) => (error ? reject(error) : resolve()));
@@ -126,6 +129,7 @@ async function load(plan: DevicePlan, { koffi, compiler, threads }: NativeMeans)
     driverOf(koffi, compiler),
     kernels.tableOf(valueAt(plan.entries, "train") ? "train" : (Object.keys(plan.entries)[0] ?? "")),
   ]);
+  for (const { buffer } of Object.values(pools)) driver.large(buffer, buffer.byteLength);
   const session = driver.open(threads, code.scratchBytes);
   if (session === null) {
     kernels.unload();

@@ -13,7 +13,8 @@ import {
   eachStep,
   eachStepBefore,
   inPanel,
-  panelAt,
+  panelOfA,
+  panelOfB,
   PANEL_B,
   PANELS_A,
   type CpuMatmul,
@@ -41,22 +42,23 @@ export function packB(kernel: CpuMatmul, task: CpuTask, n0: Coord): void {
   const { n } = product;
   const origin = e.bind(k.add(task.baseB, k.mul(n0.at, k.idx(n.b))));
   const strides = stridesOf(product.k, "b");
+  const panel = e.bind(panelOfB(kernel, task, n0));
   const word = (): void =>
     eachStep(kernel, task, (kk) => {
       const address = e.bind(k.add(origin, e.address(kk, strides).at));
-      const to = inPanel(kernel, task, kk, block);
+      const to = k.add(panel, inPanel(kernel, task, kk, block));
       for (const [v, value] of loadB(kernel, address, n0).entries())
         e.push(k.store(PANEL_B, k.add(to, k.idx(v * lanes)), value));
     });
   if (lanes === 1 || strides.at(-1) !== 1 || n.b === 1) return word();
-  const turned = (): void => packTurned(kernel, task, origin);
+  const turned = (): void => packTurned(kernel, task, origin, panel);
   if (n.size % block === 0) return turned();
   // Rows of B past the end must not be read: the last block is packed word by word.
   if (n.size > block) e.guard(k.le(k.add(n0.at, k.idx(block)), k.idx(n.size)), turned);
   e.guard(k.lt(k.idx(n.size), k.add(n0.at, k.idx(block))), word);
 }
 
-/** Packs all of k for all columns of the task. */
+/** Packs all of k for all columns of the block. */
 export function packRowsOfB(kernel: CpuMatmul, task: CpuTask): void {
   const { bench, product, lanes, vectors, block, b } = kernel;
   const { emitter: e } = bench;
@@ -65,7 +67,7 @@ export function packRowsOfB(kernel: CpuMatmul, task: CpuTask): void {
     const row = e.bind(k.add(task.baseB, e.address(kk, strides).at));
     const to = e.bind(inPanel(kernel, task, kk, block));
     e.loop(task.firstColumn.at, task.endColumn, block, (n0) => {
-      const panel = e.bind(k.add(panelAt(kernel, task, n0), to));
+      const panel = e.bind(k.add(panelOfB(kernel, task, n0), to));
       for (let v = 0; v < vectors; v++) {
         const value = k.load(b, k.add(row, k.add(n0.at, k.idx(v * lanes))), { of: "f32", lanes });
         e.push(k.store(PANEL_B, k.add(panel, k.idx(v * lanes)), value));
@@ -75,7 +77,7 @@ export function packRowsOfB(kernel: CpuMatmul, task: CpuTask): void {
 }
 
 /** B runs along k: vectors along k become vectors of columns, a square of them at a time. */
-function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
+function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr, panel: Expr): void {
   const { bench, product, lanes, block, kSizes, cut, b } = kernel;
   const { along } = task;
   const { emitter: e } = bench;
@@ -85,7 +87,7 @@ function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
   const main = inner - (inner % square);
   const squaresAt = (kk: readonly Coord[]): void => {
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
-    const to = inPanel(kernel, task, kk, block);
+    const to = k.add(panel, inPanel(kernel, task, kk, block));
     for (let first = 0; first < block; first += square) {
       const columns = Array.from({ length: square }, (_, l) =>
         e.bind(k.load(b, k.add(address, k.idx((first + l) * product.n.b)), { of: "f32", lanes: square })),
@@ -98,8 +100,9 @@ function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
     for (let step = main; step < inner; step++) {
       const kk = [...before, constant(step)];
       const address = e.bind(k.add(origin, e.address(kk, strides).at));
+      const to = k.add(panel, inPanel(kernel, task, kk, block));
       for (const [v, value] of loadB(kernel, address, constant(0)).entries())
-        e.push(k.store(PANEL_B, k.add(inPanel(kernel, task, kk, block), k.idx(v * lanes)), value));
+        e.push(k.store(PANEL_B, k.add(to, k.idx(v * lanes)), value));
     }
   };
   if (cut && along && cut.axis === kSizes.length - 1) {
@@ -114,7 +117,7 @@ function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr): void {
 }
 
 /**
- * Packs the task's rows: panel p holds [k][height]. Several panels at a time, so that lines of A are read in runs. Rows
+ * Packs the rows of a block: panel p holds [k][height]. Several panels at a time, so that lines of A are read in runs. Rows
  * past the end of the product are left as they are, and never used.
  */
 export function packA(kernel: CpuMatmul, task: CpuTask): void {
@@ -133,11 +136,11 @@ export function packA(kernel: CpuMatmul, task: CpuTask): void {
 
 /** Packs a panel whose rows run along k: squares of vectors along k become vectors of rows. */
 function packTurnedRows(kernel: CpuMatmul, task: CpuTask, m0: Expr): void {
-  const { bench, product, depth, a, kSizes, cut } = kernel;
+  const { bench, product, a, kSizes, cut } = kernel;
   const { emitter: e } = bench;
   const { height: square } = kernel.tile;
   const strides = stridesOf(product.k, "a");
-  const panel = e.bind(k.mul(k.sub(m0, task.firstRow.at), k.idx(depth)));
+  const panel = e.bind(panelOfA(kernel, task, m0));
   const origin = e.bind(k.add(task.baseA, k.mul(m0, k.idx(product.m.a))));
   const squareAt = (kk: readonly Coord[]): void => {
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
@@ -164,12 +167,11 @@ const widestIn = (words: number, lanes: Lanes): Lanes =>
 /** Packs `count` panels from row m0 on, of which `used` rows are rows of the product. */
 function packRows(kernel: CpuMatmul, task: CpuTask, m0: Expr, count: number, used: number): void {
   const { bench, product, lanes, depth, a } = kernel;
-  const { firstRow, baseA } = task;
   const { emitter: e } = bench;
   const { height } = kernel.tile;
   const strides = stridesOf(product.k, "a");
-  const panel = e.bind(k.mul(k.sub(m0, firstRow.at), k.idx(depth)));
-  const origin = e.bind(k.add(baseA, k.mul(m0, k.idx(product.m.a))));
+  const panel = e.bind(panelOfA(kernel, task, m0));
+  const origin = e.bind(k.add(task.baseA, k.mul(m0, k.idx(product.m.a))));
   eachStep(kernel, task, (kk) => {
     const address = e.bind(k.add(origin, e.address(kk, strides).at));
     const to = e.bind(k.add(panel, inPanel(kernel, task, kk, height)));

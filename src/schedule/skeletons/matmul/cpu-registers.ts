@@ -13,7 +13,8 @@ import { loadB } from "./cpu-panels.js";
 import {
   eachStep,
   inPanel,
-  panelAt,
+  panelOfA,
+  panelOfB,
   PANEL_B,
   PANELS_A,
   productAt,
@@ -96,12 +97,12 @@ function readerOfA(
   m0: Coord,
 ): (kk: readonly Coord[], step: number) => (r: number) => Expr {
   const { bench, product, a } = kernel;
-  const { firstRow, baseA } = task;
+  const { baseA } = task;
   const { emitter: e } = bench;
   const { m } = product;
   const { height } = kernel.tile;
   if (kernel.packsA) {
-    const panel = e.bind(k.mul(k.sub(m0.at, firstRow.at), k.idx(kernel.depth)));
+    const panel = e.bind(panelOfA(kernel, task, m0.at));
     return (kk, step) => {
       const at = e.bind(k.add(panel, inPanel(kernel, task, kk, height)));
       return (r) => k.load(PANELS_A, k.add(at, k.idx(step * height + r)), k.F32);
@@ -121,7 +122,7 @@ function readerOfB(kernel: CpuMatmul, task: CpuTask, n0: Coord): (kk: readonly C
   const { bench, product, lanes, vectors, block } = kernel;
   const { emitter: e } = bench;
   if (kernel.packsB) {
-    const panel = e.bind(panelAt(kernel, task, n0));
+    const panel = e.bind(panelOfB(kernel, task, n0));
     return (kk, step) => {
       const at = k.add(panel, inPanel(kernel, task, kk, block));
       return Array.from({ length: vectors }, (_, v) =>

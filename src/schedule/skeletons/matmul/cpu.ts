@@ -11,9 +11,8 @@ import type { NodeWith, Op } from "../../../graph/node.js";
 import { sizeOf } from "../../../graph/record.js";
 import { mustAt } from "../../../../runtime/lookup.js";
 import * as k from "../../../kernel/build.js";
-import type { Lanes } from "../../../kernel/ir.js";
+import type { Expr, Lanes } from "../../../kernel/ir.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
-import type { Choice } from "../../emit/choices.js";
 import { extentOfK, shapeOf, type Product, type ProductAxis } from "../../fusion/contraction.js";
 import { constant, type Coord } from "../../emit/emit.js";
 import type { Workbench } from "../../emit/kernelize.js";
@@ -22,114 +21,26 @@ import { isPlain } from "../epilogue.js";
 import { sizesOf, stridesOf } from "./axes.js";
 import { packA, packB, packRowsOfB } from "./cpu-panels.js";
 import { clearProducts, finishDeferred, finishTogether, sumBlock } from "./cpu-registers.js";
-import { PANEL_B, PANELS_A, PRODUCTS, type CpuMatmul, type CpuTask, type CpuTile, type DepthCut } from "./cpu-task.js";
+import {
+  PANEL_B,
+  PANELS_A,
+  PRODUCTS,
+  stepsOf,
+  type CpuMatmul,
+  type CpuTask,
+  type CpuTile,
+  type DepthCut,
+} from "./cpu-task.js";
+import { defaultCpuTile, GROUP } from "./cpu-tiles.js";
 
-/**
- * Rows of a block of registers by how many vectors the registers hold; where it is not said, multiplying and adding are
- * two instructions, and 4 rows are all that fit.
- */
-const heightFor = ({ registers }: KernelProfile): number => (registers === undefined ? 4 : registers >= 32 ? 8 : 6);
 const group = k.ref("group", k.INDEX);
-
-/**
- * What is best where multiplying and adding are one instruction: nothing but sums, two vectors of B and a value of A
- * needs a register.
- */
-export const FUSED: Choice = { height: 6 };
 
 /** Columns of a result whose rows are worth writing in one run, when more than the result itself is read or written. */
 const LONG_ROW = 256;
-/** Steps along k of a panel of two vectors of columns that a first-level cache holds beside the rows. */
-const DEPTH = 192;
-
-/** Multiply-adds below which a task is not worth its call: small tasks share a group. */
-const GROUP = 1 << 17;
-/** A product is cut until it has a few tasks, and a large one until it has more: so that threads end together. */
-const TASKS = 4;
-const MANY_TASKS = 16;
-const LARGE = 1 << 23;
-/** Words of A that are packed at once: half of a second-level cache. */
-const PANELS = 1 << 17;
 /** Rows so few that a block of registers has four vectors of columns. */
 const FLAT = 4;
 /** Rows that make packing B worth it. */
 const FEW = 8;
-
-/**
- * Members of the family: cuts that have been the best for some shape, and deeper turns for engines that allocate
- * registers well.
- */
-export const cpuTiles: readonly CpuTile[] = [
-  { rows: 32, columns: 512, height: 4, unroll: 1, depth: 0 },
-  { rows: 64, columns: 64, height: 4, unroll: 1, depth: 0 },
-  { rows: 64, columns: 256, height: 4, unroll: 2, depth: 0 },
-  { rows: 128, columns: 128, height: 4, unroll: 1, depth: 0 },
-  { rows: 192, columns: 64, height: 4, unroll: 1, depth: 0 },
-  { rows: 192, columns: 512, height: 4, unroll: 1, depth: 0 },
-  { rows: 192, columns: 512, height: 6, unroll: 1, depth: 0 },
-  { rows: 66, columns: 256, height: 6, unroll: 1, depth: 0 },
-  { rows: 192, columns: 512, height: 4, unroll: 4, depth: 0 },
-];
-
-/**
- * Members for a compiler that keeps a block in registers: 8 rows where there are 32 of them, 6 where there are 16, and
- * panels from a half of a first-level cache to twice as much.
- */
-export const nativeTiles: readonly CpuTile[] = [8, 6].flatMap((height) => [
-  { rows: 192, columns: 1024, height, unroll: 1, depth: 128 },
-  { rows: 192, columns: 1024, height, unroll: 1, depth: 256 },
-  { rows: 192, columns: 512, height, unroll: 1, depth: 512 },
-  { rows: 96, columns: 512, height, unroll: 1, depth: 256 },
-  { rows: 384, columns: 256, height, unroll: 1, depth: 256 },
-]);
-
-/**
- * Blocks that fit the second-level cache, several to a thread: A's block is read once for every 8 columns, B's panels
- * once for every block of rows.
- */
-export function defaultCpuTile(product: Product, profile: KernelProfile): CpuTile {
-  if (profile.registers) return nativeTile(product, profile);
-  const { m, n, k: summed, outer } = product;
-  const depth = sizeOf(summed.map(({ size }) => size));
-  const repeats = sizeOf(outer.map(({ size }) => size));
-  const packsA = m.a === 1 && m.size > 1;
-  let rows = Math.min(m.size, packsA ? Math.max(16, Math.min(128, Math.floor(PANELS / depth / 16) * 16)) : 192);
-  let columns = Math.min(n.size, packsA ? 128 : 1024);
-  const tasks = (): number => repeats * Math.ceil(m.size / rows) * Math.ceil(n.size / columns);
-  const work = (): number => rows * columns * depth;
-  while ((tasks() < TASKS && work() > 2 * GROUP) || (tasks() < MANY_TASKS && work() > LARGE)) {
-    if (columns > rows || rows <= 32) {
-      if (columns <= 32) break;
-      columns = Math.ceil(columns / 16) * 8;
-    } else rows = Math.ceil(rows / 8) * 4;
-  }
-  return { rows, columns, height: heightFor(profile), unroll: 1, depth: 0 };
-}
-
-/** Rows and columns of a task whose panels and products of a block along k fill a second-level cache of a megabyte. */
-const NATIVE_ROWS = 256;
-const NATIVE_COLUMNS = 512;
-
-/**
- * The same where sums are cut along k: rows and columns are shared out evenly, into as many parts as keep blocks in the
- * cache, and more of them until every thread has its share.
- */
-function nativeTile({ m, n, k: summed, outer }: Product, profile: KernelProfile): CpuTile {
-  const depth = sizeOf(summed.map(({ size }) => size));
-  const repeats = sizeOf(outer.map(({ size }) => size));
-  const parts = { rows: Math.ceil(m.size / NATIVE_ROWS), columns: Math.ceil(n.size / NATIVE_COLUMNS) };
-  const rows = (): number => Math.ceil(m.size / parts.rows / 8) * 8;
-  const columns = (): number => Math.ceil(n.size / parts.columns / 32) * 32;
-  const tasks = (): number => repeats * parts.rows * parts.columns;
-  const work = (): number => rows() * columns() * depth;
-  const many = Math.max(4, 2 * (profile.threads ?? 4));
-  while ((tasks() < TASKS && work() > 2 * GROUP) || (tasks() < many && work() > LARGE)) {
-    if (columns() > rows() && columns() > 32) parts.columns++;
-    else if (rows() > 32) parts.rows += tasks() < TASKS ? 1 : parts.rows;
-    else break;
-  }
-  return { rows: rows(), columns: columns(), height: heightFor(profile), unroll: 1, depth: DEPTH };
-}
 
 const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
 
@@ -144,19 +55,32 @@ const hasLongEpilogue = (cluster: Cluster): boolean => [...cluster.members].some
 export function matmulCpu(bench: Workbench, cluster: Cluster, node: NodeWith<"contract">, product: Product): number {
   const { emitter: e } = bench;
   const kernel = readKernel(bench, cluster, node, product);
-  const { tile, depth, block, rows, columns, kSizes } = kernel;
+  const { tile, block, rows, columns, kSizes } = kernel;
   const { m, n, outer } = kernel.product;
-  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / rows), Math.ceil(n.size / columns)] as const;
+  const taskRows = rows * tile.rowBlocks;
+  const taskColumns = columns * tile.columnBlocks;
+  const sizes = [sizeOf(sizesOf(outer)), Math.ceil(m.size / taskRows), Math.ceil(n.size / taskColumns)] as const;
   const tasks = sizeOf(sizes);
-  const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (rows * columns * sizeOf(kSizes)))));
-  if (kernel.packsA) e.push(k.arrayS(PANELS_A, "f32", Math.ceil(rows / tile.height) * tile.height * depth));
-  if (kernel.packsB) e.push(k.arrayS(PANEL_B, "f32", depth * (kernel.packsRows ? columns : block)));
+  const each = Math.max(1, Math.min(tasks, Math.floor(GROUP / (taskRows * taskColumns * sizeOf(kSizes)))));
+  const [wordsA, wordsB] = panelWords(kernel);
+  if (kernel.packsA) e.push(k.arrayS(PANELS_A, "f32", wordsA));
+  if (kernel.packsB) e.push(k.arrayS(PANEL_B, "f32", wordsB));
   if (kernel.deferred) e.push(k.arrayS(PRODUCTS, "f32", rows * (kernel.together ? columns : block)));
 
   const from = e.bind(k.mul(group, k.idx(each)));
   const to = e.bind(k.min(k.add(from, k.idx(each)), k.idx(tasks)));
   e.loop(from, to, 1, (number) => runTask(kernel, taskAt(kernel, e.split(number, sizes))));
   return Math.ceil(tasks / each);
+}
+
+/** Words of the panels of A and of B that a task has at once. */
+function panelWords(kernel: CpuMatmul): readonly [a: number, b: number] {
+  const { tile, depth, block, rows, columns, keepsA, keepsB } = kernel;
+  const height = Math.ceil(rows / tile.height) * tile.height;
+  return [
+    keepsA ? height * tile.rowBlocks * stepsOf(kernel) : height * depth,
+    keepsB ? columns * stepsOf(kernel) : depth * (kernel.packsRows ? columns : block),
+  ];
 }
 
 /**
@@ -220,6 +144,13 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
   const cut = cutOf(kSizes, tile.depth || extentOfK(product));
   const hasLong = hasLongEpilogue(cluster);
   const together = isTurned || (tile.depth > 0 && (hasLong || (n.size >= LONG_ROW && !isPlain(cluster))));
+  const depth = cut ? cut.size * sizeOf(kSizes.slice(cut.axis + 1)) : extentOfK(product);
+  const packsA = m.size >= height && n.size > 2 * block && (m.a === 1 || isWorthTurning(product, tile));
+  const packsB =
+    m.size > FEW ||
+    (!isContiguous && m.size > 1) ||
+    (lanes !== 1 && !isContiguous) ||
+    (n.size % block !== 0 && m.size > 1);
   return {
     bench,
     cluster,
@@ -231,28 +162,28 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     b,
     turned: isTurned,
     kSizes,
-    depth: cut ? cut.size * sizeOf(kSizes.slice(cut.axis + 1)) : extentOfK(product),
+    depth,
     cut,
     vectors,
     block,
     rows: Math.min(m.size, Math.ceil(tile.rows / height) * height),
     columns: Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block),
-    packsA: m.size >= height && n.size > 2 * block && (m.a === 1 || isWorthTurning(product, tile)),
-    packsB:
-      m.size > FEW ||
-      (!isContiguous && m.size > 1) ||
-      (lanes !== 1 && !isContiguous) ||
-      (n.size % block !== 0 && m.size > 1),
+    packsA,
+    packsB,
     packsRows: tile.depth > 0 && n.b === 1 && n.size % block === 0 && m.size > FEW,
+    keepsA: packsA && tile.columnBlocks > 1,
+    keepsB: packsB && tile.rowBlocks > 1,
     deferred: cut !== null || hasLong || together,
     together: cut !== null || together,
     rest: m.size % height,
   };
 }
 
-/** Binds where a task lies: its positions along the outer loops, its block of rows and its block of columns. */
+/** Binds where a task lies: its positions along the outer loops, its rows and its columns. */
 export function taskAt(kernel: CpuMatmul, [o, i, j]: readonly [Coord, Coord, Coord]): CpuTask {
-  const { bench, product, rows, columns, rest } = kernel;
+  const { bench, product, rest } = kernel;
+  const rows = kernel.rows * kernel.tile.rowBlocks;
+  const columns = kernel.columns * kernel.tile.columnBlocks;
   const { emitter: e } = bench;
   const { m, n } = product;
   const outer = e.split(o, sizesOf(product.outer));
@@ -263,11 +194,32 @@ export function taskAt(kernel: CpuMatmul, [o, i, j]: readonly [Coord, Coord, Coo
   const firstColumn = e.coord(k.mul(j.at, k.idx(columns)));
   const endColumn = e.bind(k.min(k.add(firstColumn.at, k.idx(columns)), k.idx(n.size)));
   const wholeRows = rest === 0 ? endRow : e.bind(k.min(endRow, k.idx(m.size - rest)));
-  return { outer, baseA, baseB, firstRow, endRow, firstColumn, endColumn, wholeRows, along: null };
+  const [startRow, startColumn] = [firstRow.at, firstColumn.at];
+  const ends = { endRow, endColumn, wholeRows };
+  return { outer, baseA, baseB, firstRow, firstColumn, ...ends, startRow, startColumn, along: null };
 }
 
-/** One task: all of k at once, or block by block along it. */
+/** One task: its blocks of rows for each of its blocks of columns. */
 function runTask(kernel: CpuMatmul, task: CpuTask): void {
+  const { bench, product, tile, rows, columns, rest } = kernel;
+  const { emitter: e } = bench;
+  const { firstRow, endRow, firstColumn, endColumn } = task;
+  const rowsOf = (columnsOnly: CpuTask): void => {
+    if (tile.rowBlocks === 1) return runBlock(kernel, columnsOnly);
+    e.loop(firstRow.at, endRow, rows, (first) => {
+      const end = e.bind(k.min(k.add(first.at, k.idx(rows)), endRow));
+      const wholeRows = rest === 0 ? end : e.bind(k.min(end, k.idx(product.m.size - rest)));
+      runBlock(kernel, { ...columnsOnly, firstRow: first, endRow: end, wholeRows });
+    });
+  };
+  if (tile.columnBlocks === 1) return rowsOf(task);
+  e.loop(firstColumn.at, endColumn, columns, (first) =>
+    rowsOf({ ...task, firstColumn: first, endColumn: e.bind(k.min(k.add(first.at, k.idx(columns)), endColumn)) }),
+  );
+}
+
+/** One block of a task: all of k at once, or block by block along it. */
+function runBlock(kernel: CpuMatmul, task: CpuTask): void {
   const { bench, kSizes, cut } = kernel;
   const { emitter: e } = bench;
   if (cut) {
@@ -286,17 +238,21 @@ function runTask(kernel: CpuMatmul, task: CpuTask): void {
   if (kernel.together) finishTogether(kernel, task);
 }
 
-/** Packs A, then goes through the columns of a task block by block: packs them, and sums them with all rows. */
+/** Packs A, then goes through the columns of a block panel by panel: packs them, and sums them with all rows. */
 function sumTask(kernel: CpuMatmul, task: CpuTask): void {
   const { bench, product, tile, block, rest } = kernel;
   const { emitter: e } = bench;
   const { m } = product;
   const { height } = tile;
   const { firstRow, endRow, firstColumn, endColumn, wholeRows } = task;
-  if (kernel.packsA) packA(kernel, task);
-  if (kernel.packsRows) packRowsOfB(kernel, task);
+  // What stays packed is packed with the first block of columns, or of rows.
+  const once = (stays: boolean, at: Expr, first: Expr, pack: () => void): void =>
+    stays ? e.guard(k.eq(at, first), pack) : pack();
+  const onceB = (pack: () => void): void => once(kernel.keepsB, firstRow.at, task.startRow, pack);
+  if (kernel.packsA) once(kernel.keepsA, firstColumn.at, task.startColumn, () => packA(kernel, task));
+  if (kernel.packsRows) onceB(() => packRowsOfB(kernel, task));
   e.loop(firstColumn.at, endColumn, block, (n0) => {
-    if (kernel.packsB && !kernel.packsRows) packB(kernel, task, n0);
+    if (kernel.packsB && !kernel.packsRows) onceB(() => packB(kernel, task, n0));
     if (m.size >= height) e.loop(firstRow.at, wholeRows, height, (m0) => sumBlock(kernel, task, { m0, n0 }, height));
     if (rest > 0) {
       const m0 = m.size === rest ? constant(0) : constant(m.size - rest);
