@@ -78,6 +78,9 @@ const inductor = (threads, width, { cache }) => ({
   TORCHINDUCTOR_COMPILE_THREADS: "1",
 });
 
+/** Memory in large pages, which ours asks for itself: a variable of glibc from 2.35 on. */
+const LARGE_PAGES = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+
 const FUSED = ["sdpa", "fused"];
 const COMPILED = [...FUSED, "compile"];
 
@@ -87,6 +90,7 @@ function torchWays({ connection, sizes }) {
     ["torch-eager", "PyTorch, eager", []],
     ["torch-fused", "PyTorch, sdpa, fused", FUSED],
     ["torch-compiled", "PyTorch, sdpa, fused, compiled", COMPILED],
+    ["torch-compiled-large", "PyTorch, sdpa, fused, compiled, large pages", COMPILED, LARGE_PAGES],
   ];
   if (sizes.width >= 512) {
     ways.push(["torch-fused-bf16", "PyTorch, sdpa, fused, bf16", [...FUSED, "bf16"]]);
@@ -119,7 +123,7 @@ function pythonContenders(setting, threads, peers) {
     threads,
     absent: missing(key, peers),
     command: python("torch_step.py", setting, threads, peers, flags),
-    env: { ...inductor(threads, env ? "avx2" : "widest", peers), ...env },
+    env: { ...inductor(threads, env === AVX2 ? "avx2" : "widest", peers), ...env },
   }));
   const jax = { key: "jax", title: "JAX, jit", threads, absent: missing("jax", peers) };
   return [...torch, { ...jax, command: python("jax_step.py", setting, threads, peers) }];

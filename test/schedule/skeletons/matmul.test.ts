@@ -11,7 +11,7 @@ import { hasRelaxedSimd } from "../../../runtime/wasm/device.js";
 import { createBuilder } from "../../../src/graph/create-builder.js";
 import { evaluate } from "../../../src/graph/evaluate.js";
 import type { Graph, Node } from "../../../src/graph/node.js";
-import { cpuTiles } from "../../../src/schedule/skeletons/matmul/cpu.js";
+import { cpuTiles } from "../../../src/schedule/skeletons/matmul/cpu-tiles.js";
 import { gpuTiles } from "../../../src/schedule/skeletons/matmul/gpu.js";
 import { lanesOf, nativeWidths, openSubject, type Subject } from "../../helpers/devices.js";
 import { runOn } from "../../helpers/graphs.js";
@@ -92,6 +92,10 @@ const tiles: readonly Choice[] = [
   { rows: 4, columns: 8, height: 4, unroll: 1 },
   { rows: 8, columns: 16, height: 4, unroll: 4 },
   { rows: 6, columns: 8, height: 6, unroll: 1 },
+  // Tasks of several blocks, which keep what they packed, and sums cut along k.
+  { rows: 8, columns: 8, rowBlocks: 3, columnBlocks: 2, height: 4, unroll: 1, depth: 8 },
+  { rows: 4, columns: 16, rowBlocks: 1, columnBlocks: 4, height: 4, unroll: 1, depth: 5 },
+  { rows: 6, columns: 8, rowBlocks: 5, columnBlocks: 1, height: 6, unroll: 1, depth: 16 },
 ];
 
 describe.each(tiles)("%o", (tile) => {
@@ -105,7 +109,8 @@ describe.each(nativeWidths)("%s", (width) => {
   // apart.
   const quick = { rows: 8, columns: 16, height: lanesOf[width] === 16 ? 8 : 6, unroll: 1 };
   const turned = { ...quick, rows: 16, height: 8, depth: 16 };
-  it.each([quick])("%o", (tile) => agrees(width, {}, tile));
+  const blocks = { ...turned, columns: 32, rowBlocks: 2, columnBlocks: 2 };
+  it.each([quick, blocks])("%o", (tile) => agrees(width, {}, tile));
   it.each([...tiles, { rows: 64, columns: 96, height: 8, unroll: 1 }, turned])("%o", { tags: "slow" }, (tile) =>
     agrees(width, {}, tile),
   );

@@ -117,8 +117,8 @@ function packTurned(kernel: CpuMatmul, task: CpuTask, origin: Expr, panel: Expr)
 }
 
 /**
- * Packs the rows of a block: panel p holds [k][height]. Several panels at a time, so that lines of A are read in runs. Rows
- * past the end of the product are left as they are, and never used.
+ * Packs the rows of a block: panel p holds [k][height]. Several panels at a time, so that lines of A are read in runs.
+ * Rows past the end of the product are left as they are, and never used.
  */
 export function packA(kernel: CpuMatmul, task: CpuTask): void {
   const { bench, product, rows, rest } = kernel;

@@ -59,7 +59,7 @@ export interface CpuMatmul extends ClusterProduct {
   readonly packsB: boolean;
   /** Whether all columns of a block are packed at once, row after row, since rows of B are runs in memory. */
   readonly packsRows: boolean;
-  /** Whether panels of A stay for the next blocks of columns of the task, and those of B for its next blocks of rows. */
+  /** Whether panels of A stay for the next blocks of columns of a task, and those of B for its next blocks of rows. */
   readonly keepsA: boolean;
   readonly keepsB: boolean;
   /** Whether products are stored first, and taken up again for their epilogue: */

@@ -39,6 +39,8 @@ const group = k.ref("group", k.INDEX);
 const LONG_ROW = 256;
 /** Rows so few that a block of registers has four vectors of columns. */
 const FLAT = 4;
+/** Words of an operand's panels that a task keeps for its next blocks: more are packed anew for each. */
+const MOST_KEPT = 1 << 20;
 /** Rows that make packing B worth it. */
 const FEW = 8;
 
@@ -151,6 +153,9 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     (!isContiguous && m.size > 1) ||
     (lanes !== 1 && !isContiguous) ||
     (n.size % block !== 0 && m.size > 1);
+  const rows = Math.min(m.size, Math.ceil(tile.rows / height) * height);
+  const columns = Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block);
+  const steps = stepsOf({ kSizes, cut, depth });
   return {
     bench,
     cluster,
@@ -166,13 +171,13 @@ function readKernel(bench: Workbench, cluster: Cluster, node: NodeWith<"contract
     cut,
     vectors,
     block,
-    rows: Math.min(m.size, Math.ceil(tile.rows / height) * height),
-    columns: Math.min(Math.ceil(n.size / block) * block, Math.ceil(tile.columns / block) * block),
+    rows,
+    columns,
     packsA,
     packsB,
     packsRows: tile.depth > 0 && n.b === 1 && n.size % block === 0 && m.size > FEW,
-    keepsA: packsA && tile.columnBlocks > 1,
-    keepsB: packsB && tile.rowBlocks > 1,
+    keepsA: packsA && tile.columnBlocks > 1 && rows * tile.rowBlocks * steps <= MOST_KEPT,
+    keepsB: packsB && tile.rowBlocks > 1 && columns * steps <= MOST_KEPT,
     deferred: cut !== null || hasLong || together,
     together: cut !== null || together,
     rest: m.size % height,
