@@ -4,6 +4,7 @@
  */
 import { DeviceError, reasonOf } from "../errors.js";
 import { bytesOf, sizeOf, turn, type Device, type Session, type Words } from "../device.js";
+import { guarded } from "../guarded.js";
 import type { Host } from "../host.js";
 import { copiesOf, type DevicePlan, type Dispatch, type Entry, type HostPool, type TensorRef } from "../plan.js";
 import { mustAt } from "../lookup.js";
@@ -57,11 +58,9 @@ function load(plan: DevicePlan): Session {
   // The text comes from our own printer, by way of the plan.
   const kernels = new Function("pools", plan.code.text)(pools) as KernelFunction[];
   for (const { at, data } of plan.constants) pools[at.pool].set(data, at.offset);
-  let closed = false;
   let submits = 0;
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
   const entryOf = (name: string): Entry => {
-    if (closed) throw new DeviceError("the session is closed");
     const entry = valueAt(plan.entries, name);
     if (!entry) throw new DeviceError(`the plan has no entry ${name}`);
     submits++;
@@ -74,7 +73,7 @@ function load(plan: DevicePlan): Session {
     for (let copy = 0; copy < copiesOf(item, info); copy++)
       kernel(item.offsets.slice(copy * buffers, (copy + 1) * buffers), 0, info.groups);
   };
-  return {
+  return guarded({
     bytes: bytesOf(plan),
     get submits() {
       return submits;
@@ -96,9 +95,6 @@ function load(plan: DevicePlan): Session {
     },
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
     read: (ref) => Promise.resolve(copyOf(ref)),
-    close() {
-      closed = true;
-      return Promise.resolve();
-    },
-  };
+    close: () => Promise.resolve(),
+  });
 }

@@ -5,6 +5,7 @@
  */
 import { bytesOf, sizeOf, turn, type Session, type Words } from "../device.js";
 import { DeviceError, reasonOf } from "../errors.js";
+import { guarded } from "../guarded.js";
 import { mustAt, mustGet } from "../lookup.js";
 import type { DevicePlan, HostPool, TensorRef } from "../plan.js";
 import { mustValue, valueAt } from "../records.js";
@@ -218,16 +219,14 @@ export async function inlineSession(
   });
 }
 
-/** What all kinds have in common: names are checked, and nothing runs after the end. */
+/** What all kinds have in common: names are checked. */
 function sessionAt({ plan, layout }: LaidOutPlan, place: Computing): Session {
-  let closed = false;
   let submits = 0;
   const check = (name: string): void => {
-    if (closed) throw new DeviceError("the session is closed");
     if (!valueAt(layout.tables, name)) throw new DeviceError(`the plan has no entry ${name}`);
     submits++;
   };
-  return {
+  return guarded({
     bytes: bytesOf(plan),
     get submits() {
       return submits;
@@ -242,9 +241,6 @@ function sessionAt({ plan, layout }: LaidOutPlan, place: Computing): Session {
     },
     write: (ref, data, at = 0) => place.write(ref, data, at),
     read: (ref) => place.read(ref),
-    async close() {
-      closed = true;
-      await place.close();
-    },
-  };
+    close: () => place.close(),
+  });
 }

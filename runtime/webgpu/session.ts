@@ -4,6 +4,7 @@
  * one command buffer and one submit; nothing is read back but what is asked for.
  */
 import { DeviceError, messageOf } from "../errors.js";
+import { guarded } from "../guarded.js";
 import { bytesOf, sizeOf, type Session, type Words } from "../device.js";
 import { mustAt } from "../lookup.js";
 import { copiesOf, GROUPS_IN_X, wordBytes, type DevicePlan, type PoolName, type TensorRef } from "../plan.js";
@@ -219,7 +220,7 @@ async function readyOf(
 }
 
 function sessionOf(state: SessionState): Session {
-  return {
+  return guarded({
     bytes: bytesOf(state.plan),
     get submits() {
       return state.submits;
@@ -253,12 +254,11 @@ function sessionOf(state: SessionState): Session {
       state.clock?.close();
       return Promise.resolve();
     },
-  };
+  });
 }
 
-/** Throws DeviceError when the session is closed, its device has failed, or the plan has no such entry. */
-function mustBe({ closed, open, plan }: SessionState, name: string): void {
-  if (closed) throw new DeviceError("the session is closed");
+/** Throws DeviceError when the device of a session has failed, or its plan has no such entry. */
+function mustBe({ open, plan }: SessionState, name: string): void {
   check(open);
   if (!valueAt(plan.entries, name)) throw new DeviceError(`the plan has no entry ${name}`);
 }

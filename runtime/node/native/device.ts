@@ -6,6 +6,7 @@
 import { availableParallelism, endianness } from "node:os";
 import { bytesOf, sizeOf, type Device, type Session, type Words } from "../../device.js";
 import { DeviceError, reasonOf } from "../../errors.js";
+import { guarded } from "../../guarded.js";
 import { mustAt, mustGet } from "../../lookup.js";
 import { copiesOf, type DevicePlan, type Entry, type HostPool, type PoolName, type TensorRef } from "../../plan.js";
 import { valueAt } from "../../records.js";
@@ -257,7 +258,6 @@ function sessionOf(
   session: NativePointer,
 ): Session {
   const copyOf = (ref: TensorRef): Words => pools[ref.pool].slice(ref.offset, ref.offset + sizeOf(ref));
-  let closed: Promise<void> | null = null;
   let running: Promise<void> | null = null;
   let submits = 0;
   const start = async (name: string, timed: boolean): Promise<Float64Array | null> => {
@@ -267,7 +267,6 @@ function sessionOf(
     return times;
   };
   const runOne = async (name: string, timed: boolean): Promise<Float64Array | null> => {
-    if (closed) throw new DeviceError("the session is closed");
     if (!valueAt(plan.entries, name)) throw new DeviceError(`the plan has no entry ${name}`);
     if (running) throw new DeviceError("two runs of one session overlap", "wait for one run before the next");
     submits++;
@@ -282,7 +281,7 @@ function sessionOf(
       running = null;
     }
   };
-  return {
+  return guarded({
     bytes: bytesOf(plan),
     get submits() {
       return submits;
@@ -294,12 +293,11 @@ function sessionOf(
     profile: async (name) => [...((await runOne(name, true)) ?? [])],
     write: (ref, data, at = 0) => pools[ref.pool].set(data, ref.offset + at),
     read: (ref) => Promise.resolve(copyOf(ref)),
-    close: () =>
-      (closed ??= (async () => {
-        // A run that is under way ends first: its threads read what is given back here.
-        await running;
-        driver.close(session);
-        kernels.unload();
-      })()),
-  };
+    async close() {
+      // A run that is under way ends first: its threads read what is given back here.
+      await running;
+      driver.close(session);
+      kernels.unload();
+    },
+  });
 }
