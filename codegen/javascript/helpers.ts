@@ -20,3 +20,22 @@ const erf = (x) => {
   for (let n = 40; n >= 1; n--) f = n / 2 / (y + f);
   return Math.sign(x) * (1 - Math.exp(-y * y) / ((y + f) * ${Math.sqrt(Math.PI)}));
 };`;
+
+/**
+ * `tiles` of the kernel IR, as it stands there: 32 rows by 32 columns, where a word of a panel holds the values of two
+ * steps, and a block has 512 words of each panel.
+ */
+export const MULTIPLY_TILES = `\
+const multiply_tiles = (to, at, line, a, atA, b, atB, blocks, adds) => {
+  for (let r = 0; r < 32; r++)
+    for (let c = 0; c < 32; c++) {
+      let sum = adds ? to[at + line * r + c] : 0;
+      for (let pair = 0; pair < 16 * blocks; pair++) {
+        const block = 512 * (pair >> 4);
+        const x = a[atA + block + 256 * (r >> 4) + 16 * (r & 15) + (pair & 15)];
+        const y = b[atB + block + 256 * (c >> 4) + 16 * (pair & 15) + (c & 15)];
+        sum += bits_f32(x << 16) * bits_f32(y << 16) + bits_f32(x & 0xffff0000) * bits_f32(y & 0xffff0000);
+      }
+      to[at + line * r + c] = sum;
+    }
+};`;

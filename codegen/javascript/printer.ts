@@ -4,17 +4,17 @@
  * Arithmetic is in f64 between a load and a store; stores to Float32Array round. Kernels are those of a CPU with one
  * lane.
  */
-import type { Expr, Kernel, PoolName, Stmt } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, PanelAt, PoolName, Stmt } from "../../src/kernel/ir.js";
 import { renamer } from "../../src/kernel/literals.js";
 import type { KernelPrinter } from "../target.js";
-import { helpers } from "./helpers.js";
+import { helpers, MULTIPLY_TILES } from "./helpers.js";
 
 /** Words of JavaScript, and what the code around the kernels names. */
 const rename = renamer(
   new Set(
     (
       "arguments await begin bits_f32 bits_u32 break case catch class const continue convert debugger default " +
-      "delete do else end enum erf eval export extends " +
+      "delete do else end enum erf eval export extends multiply_tiles " +
       "false finally for function group if implements import in instanceof interface ints let Math new null " +
       "offsets out package pools private protected " +
       "public return state static super switch this throw true try typeof undefined var void while with work " +
@@ -25,12 +25,14 @@ const rename = renamer(
 
 /** The body of a function of the pools that returns the kernels as functions, in their order. */
 export function printKernels(kernels: readonly Kernel[]): string {
+  const functions = kernels.map((kernel, i) => `${printKernel(kernel, i)},`);
   return [
     `"use strict";`,
     `const { state, work, ints, out } = pools;`,
     helpers,
+    ...(functions.some((text) => text.includes("multiply_tiles(")) ? [MULTIPLY_TILES] : []),
     "return [",
-    ...kernels.map((kernel, i) => `${printKernel(kernel, i)},`),
+    ...functions,
     "];",
   ].join("\n");
 }
@@ -67,11 +69,20 @@ function printKernel(kernel: Kernel, i: number): string {
   ].join("\n");
 }
 
+const arrayOf = ({ arrayNames }: JavaScriptPrinting, name: string): string => arrayNames.get(name) ?? rename(name);
+
 /** Word `index` of a buffer or array. */
 function wordAt(state: JavaScriptPrinting, name: string, index: Expr): string {
   const pool = state.pools.get(name);
   const at = printExpr(state, index);
-  return pool ? `${pool}[${rename(name)} + ${at}]` : `${state.arrayNames.get(name) ?? rename(name)}[${at}]`;
+  return pool ? `${pool}[${rename(name)} + ${at}]` : `${arrayOf(state, name)}[${at}]`;
+}
+
+/** Products of bf16: the reference for targets that have them. */
+function tiles(state: JavaScriptPrinting, s: Extract<Stmt, { readonly kind: "tiles" }>): string {
+  const panel = ({ of, index }: PanelAt): string => `${arrayOf(state, of)}, ${printExpr(state, index)}`;
+  const result = `${arrayOf(state, s.to)}, ${printExpr(state, s.index)}, ${s.line}`;
+  return `multiply_tiles(${result}, ${panel(s.a)}, ${panel(s.b)}, ${printExpr(state, s.blocks)}, ${s.adds});`;
 }
 
 function printExpr(state: JavaScriptPrinting, e: Expr): string {
@@ -149,7 +160,7 @@ function printStmt(state: JavaScriptPrinting, s: Stmt, indent: string): string[]
       return [];
     }
     case "tiles":
-      throw new Error("codegen: the JavaScript target has no products of bf16");
+      return [`${indent}${tiles(state, s)}`];
     case "shared":
     case "barrier":
       throw new Error("codegen: the JavaScript target takes kernels of a CPU");

@@ -24,10 +24,8 @@ export const targetTestCommand = (): Command =>
     .addOption(options.threads())
     .addOption(options.json())
     .action(async (word: string, { steps, only, threads, json }: TargetTestFlags) => {
-      const { conformance, SUBJECTS } = await import("../tools/conformance/suite.js");
+      const { conformance, subjectsFor } = await import("../tools/conformance/suite.js");
       const names = only?.split(",").map((name) => name.trim());
-      const unknown = names?.find((name) => !SUBJECTS.includes(name));
-      if (unknown !== undefined) throw new UsageError(`error: --only ${unknown}: there are ${SUBJECTS.join(", ")}`);
       const target = await deviceNamed(word, "target-test");
       const { openTarget } = await import("../tools/opened.js");
       const device = await openTarget(
@@ -35,8 +33,12 @@ export const targetTestCommand = (): Command =>
         { threads, wide: true },
         typeof target === "string" ? null : resolve(word),
       );
+      const subjects = subjectsFor(device.printer);
+      const unknown = names?.find((name) => !subjects.includes(name));
       const print = (text: string): void => void process.stdout.write(`${text}\n`);
       try {
+        if (unknown !== undefined)
+          throw new UsageError(`error: --only ${unknown}: for ${device.name} there are ${subjects.join(", ")}`);
         if (!json) print(`${device.name} (${device.adapter}) beside javascript\n${TITLES}`);
         const rows = await conformance(device, {
           choices: choicesFor(device),
@@ -63,7 +65,7 @@ const COUNTED: Readonly<Record<Part, string>> = {
 };
 
 const columns = (mark: string, of: string, what: string, worst: string, allowed: string): string =>
-  `  ${mark.padEnd(8)}${of.padEnd(11)}${what.padEnd(30)}${worst.padStart(9)}${allowed.padStart(9)}`.trimEnd();
+  `  ${mark.padEnd(8)}${of.padEnd(13)}${what.padEnd(30)}${worst.padStart(9)}${allowed.padStart(9)}`.trimEnd();
 
 const TITLES = columns("", "", "", "differ by", "allowed");
 

@@ -2,14 +2,14 @@
 import { describe, expect, it } from "vitest";
 import type { DeviceTarget } from "../../codegen/target.js";
 import { printers } from "../../codegen/registry.js";
-import { openDevice } from "../../runtime/index.js";
+import { openDevice, type BuiltInDevice } from "../../runtime/index.js";
 import type { Session } from "../../runtime/device.js";
 import { choicesFor } from "../../src/cli/tuned.js";
 import { differenceAfter, differenceOf } from "../../src/tools/conformance/compare.js";
-import { conformance, SUBJECTS, type ConformanceRow } from "../../src/tools/conformance/suite.js";
+import { conformance, subjectsFor, type ConformanceRow } from "../../src/tools/conformance/suite.js";
 import { openTarget } from "../../src/tools/opened.js";
 import float32 from "../../examples/own-device/float32.js";
-import { everyDevice } from "../helpers/devices.js";
+import { everyDevice, isThere } from "../helpers/devices.js";
 
 async function rowsOf(target: DeviceTarget | string, ...only: string[]): Promise<readonly ConformanceRow[]> {
   const device = await openTarget(target, { threads: 2 });
@@ -66,9 +66,11 @@ describe("a device that is right", () => {
   });
 
   it.each([...everyDevice, "float32"])("is %s, in all", { tags: "slow" }, async (name) => {
-    const rows = await rowsOf(name === "float32" ? float32 : name, ...SUBJECTS);
+    const subjects = subjectsFor(name === "float32" ? float32 : printers[name as BuiltInDevice]);
+    const rows = await rowsOf(name === "float32" ? float32 : name, ...subjects);
     expect(rows.filter(({ ok }) => !ok)).toEqual([]);
-    expect(rows).toHaveLength(3 * SUBJECTS.length - 4);
+    expect(rows).toHaveLength(3 * subjects.length - 4);
+    expect(subjects.includes("nanogpt-bf16")).toBe(name === "native");
   });
 });
 
@@ -98,6 +100,28 @@ describe("a device that is wrong", () => {
     const [row] = await rowsOf(gpu, "sublayer");
     expect(row).toMatchObject({ part: "outputs", ok: false });
     expect(row!.first).toMatch(/^output \S+ of \w+, by kernel \w+: number \d+ is .* on javascript$/);
+  });
+
+  it.runIf(isThere("native"))("is told where operands of bf16 are cut off, and not rounded to nearest", async () => {
+    const { native } = printers;
+    const cut: DeviceTarget = {
+      ...native,
+      name: "cut",
+      async print(kernels) {
+        const code = await native.print(kernels);
+        if (code.kind !== "c") throw new Error("the native device takes C");
+        // Half of the last place that stays is added before the rest is cut off.
+        return {
+          ...code,
+          kernels: code.kernels.map((each) => ({ ...each, text: each.text.replaceAll("32767u", "0u") })),
+        };
+      },
+      open: async (options) => ({ ...(await openDevice("native", options)), name: "cut" }),
+    };
+    const [kernels, losses] = await rowsOf(cut, "nanogpt-bf16");
+    expect(kernels).toMatchObject({ part: "kernels", ok: false });
+    expect(kernels!.first).toMatch(/^kernel matmul\w* of \w+: word \d+ of \w+ is /);
+    expect(losses).toMatchObject({ part: "losses", ok: true });
   });
 
   it("is told where it writes what no kernel writes", async () => {

@@ -15,23 +15,40 @@ import { rangeOf } from "../measure.js";
 /** A page of the corpus, and how it is made small. */
 export interface CorpusPage {
   readonly name: string;
+  /** The example page that it is. */
+  readonly spec: string;
   readonly set: Readonly<Record<string, string>>;
+  /** Whether its products are of bf16: it is for targets that have them. */
+  readonly bf16: boolean;
 }
 
 const TEXT = { context: "8", width: "16", heads: "2", "train.batch": "2" };
 
+const page = (spec: string, set: Readonly<Record<string, string>>): CorpusPage => ({
+  name: spec,
+  spec,
+  set,
+  bf16: false,
+});
+
 /**
  * Sinkhorn's projection with its derivative, one sublayer alone, a classifier, points of a manifold, attention and tied
- * tables, routing of tokens, hyper-connections, gates.
+ * tables, routing of tokens, hyper-connections, gates; and products of bf16, for which there are rows enough.
  */
 export const PAGES: readonly CorpusPage[] = [
-  { name: "sublayer", set: {} },
-  { name: "digits", set: { hidden: "16", "train.batch": "8" } },
-  { name: "poincare", set: { "train.batch": "8" } },
-  { name: "nanogpt", set: { ...TEXT, layers: "2" } },
-  { name: "depths", set: { ...TEXT, pairs: "1", few: "3" } },
-  { name: "moby-dick", set: { ...TEXT, layers: "2", lanes: "2" } },
-  { name: "lean", set: { ...TEXT, layers: "2", lanes: "2" } },
+  page("sublayer", {}),
+  page("digits", { hidden: "16", "train.batch": "8" }),
+  page("poincare", { "train.batch": "8" }),
+  page("nanogpt", { ...TEXT, layers: "2" }),
+  page("depths", { ...TEXT, pairs: "1", few: "3" }),
+  page("moby-dick", { ...TEXT, layers: "2", lanes: "2" }),
+  page("lean", { ...TEXT, layers: "2", lanes: "2" }),
+  {
+    name: "nanogpt-bf16",
+    spec: "nanogpt",
+    set: { context: "16", width: "48", heads: "2", "train.batch": "3", layers: "1" },
+    bf16: true,
+  },
 ];
 
 /** What compiling needs to know of the data. */

@@ -38,15 +38,25 @@ export interface StepsFinding {
   readonly differs: number | null;
 }
 
+/** A page that is trained, as it is compiled for a device and for the reference. */
+interface ComparedSteps {
+  readonly plan: Plan;
+  readonly expected: Plan;
+  readonly device: Device;
+  readonly reference: Device;
+  readonly steps: number;
+}
+
 /** Trains a page twice on a device, and once on `javascript`. */
-export async function compareSteps(
-  plan: Plan,
-  device: Device,
-  reference: Device,
-  steps: number,
-): Promise<StepsFinding> {
+export async function compareSteps({
+  plan,
+  expected: own,
+  device,
+  reference,
+  steps,
+}: ComparedSteps): Promise<StepsFinding> {
   const entry = mustValue(mustValue(plan.devices, device.name).entries, "train");
-  const wanted = await train(plan, reference, entry, steps);
+  const wanted = await train(own, reference, mustValue(mustValue(own.devices, "javascript").entries, "train"), steps);
   const first = await train(plan, device, entry, steps);
   const again = await train(plan, device, entry, steps);
   const at = first.checkpoint.findIndex((byte, i) => byte !== again.checkpoint[i]);

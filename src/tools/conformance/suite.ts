@@ -39,6 +39,8 @@ export const TOLERANCES = {
   outputs: 1e-3,
   /** Of a loss. AdamW makes noise of gradients that are zero but for rounding. */
   losses: 1e-3,
+  /** Of a loss with products of bf16, beside those of f32: a bf16 has 8 bits. */
+  bf16: 2e-3,
 } as const;
 
 /** What was compared. */
@@ -71,15 +73,22 @@ export interface ConformanceOptions {
   readonly tell: (row: ConformanceRow) => void;
 }
 
-/** What `only` may name. */
-export const SUBJECTS: readonly string[] = ["ops", ...PAGES.map(({ name }) => name)];
+/** The pages that are for a target. */
+const pagesFor = ({ profile }: KernelPrinter): readonly CorpusPage[] =>
+  PAGES.filter(({ bf16 }) => !bf16 || profile.bf16 === true);
+
+/** What `only` may name for a target. */
+export const subjectsFor = (printer: KernelPrinter): readonly string[] => [
+  "ops",
+  ...pagesFor(printer).map(({ name }) => name),
+];
 
 /** Compares a device with `javascript`. */
 export async function conformance(
   device: OpenedDevice,
   options: ConformanceOptions,
 ): Promise<readonly ConformanceRow[]> {
-  const { only = SUBJECTS, steps, choices, tell } = options;
+  const { only = subjectsFor(device.printer), steps, choices, tell } = options;
   const rows: ConformanceRow[] = [];
   const add = async (part: Part, of: string, make: () => Promise<readonly ConformanceRow[]>): Promise<void> => {
     for (const row of await make().catch((error: unknown) => [refusal(part, of, error)])) {
@@ -91,17 +100,17 @@ export async function conformance(
   const part = device.printer.profile.kind === "cpu" ? "kernels" : "outputs";
   try {
     if (only.includes("ops")) await add(part, "ops", async () => [await compareOps(device, reference, choices)]);
-    for (const page of PAGES.filter(({ name }) => only.includes(name))) {
+    for (const page of pagesFor(device.printer).filter(({ name }) => only.includes(name))) {
       let compiled: CompiledPage | null = null;
       await add(part, page.name, async () => {
         compiled = await compilePage(page, device, choices);
         return [await comparePage(page.name, compiled, device, reference)];
       });
       // What cannot be compiled cannot be trained.
-      const { plan } = (compiled as CompiledPage | null) ?? {};
-      if (plan?.train)
+      const { plan, expected } = (compiled as CompiledPage | null) ?? {};
+      if (plan?.train && expected)
         await add("losses", page.name, async () =>
-          stepRows(page.name, steps, await compareSteps(plan, device, reference, steps)),
+          stepRows(page, steps, await compareSteps({ plan, expected, device, reference, steps })),
         );
     }
     return rows;
@@ -159,20 +168,31 @@ async function compareOps(device: OpenedDevice, reference: Device, choices: Choi
 /** A page of the corpus for a device and for `javascript`. */
 interface CompiledPage {
   readonly plan: Plan;
+  /** The plan for `javascript`. */
+  readonly expected: Plan;
   readonly kernels: readonly Kernel[];
 }
 
-async function compilePage({ name, set }: CorpusPage, device: OpenedDevice, choices: Choices): Promise<CompiledPage> {
+async function compilePage(page: CorpusPage, device: OpenedDevice, choices: Choices): Promise<CompiledPage> {
+  const { spec, set, bf16 } = page;
   const { printer, kernels } = recording(device);
-  const { plan, diagnostics } = await compile(pageText(name), {
-    file: `${name}.mhc`,
-    devices: device.name === "javascript" ? [printer] : [printer, "javascript"],
-    choices: { [device.name]: choices },
-    facts,
-    set,
-  });
-  if (!plan) throw new Error(`bug: ${name} is not compiled: ${diagnostics.map(({ message }) => message).join("; ")}`);
-  return { plan, kernels: kernels() };
+  const planFor = async (devices: readonly (KernelPrinter | "javascript")[], own: CorpusPage["set"]): Promise<Plan> => {
+    const { plan, diagnostics } = await compile(pageText(spec), {
+      file: `${spec}.mhc`,
+      devices,
+      choices: { [device.name]: choices },
+      facts,
+      set: own,
+    });
+    if (plan) return plan;
+    throw new Error(`bug: ${page.name} is not compiled: ${diagnostics.map(({ message }) => message).join("; ")}`);
+  };
+  if (bf16) {
+    const plan = await planFor([printer], { ...set, "train.precision": "bf16" });
+    return { plan, kernels: kernels(), expected: await planFor(["javascript"], set) };
+  }
+  const plan = await planFor(device.name === "javascript" ? [printer] : [printer, "javascript"], set);
+  return { plan, kernels: kernels(), expected: plan };
 }
 
 /**
@@ -187,12 +207,12 @@ const SEED = 4;
 
 async function comparePage(
   of: string,
-  { plan, kernels }: CompiledPage,
+  { plan, kernels, expected: reckoned }: CompiledPage,
   device: OpenedDevice,
   reference: Device,
 ): Promise<ConformanceRow> {
   const found = mustValue(plan.devices, device.name);
-  const expected = mustValue(plan.devices, "javascript");
+  const expected = mustValue(reckoned.devices, "javascript");
   const start = (session: Session): void => {
     for (const info of plan.parameters) session.write(stateRef(info), initialValues(info, SEED));
     for (const state of plan.states) session.write(stateRef(state), atStart(plan, state));
@@ -263,9 +283,9 @@ const outputRow = (of: string, findings: readonly OutputFinding[], tolerance: nu
       numbers(difference),
   );
 
-function stepRows(of: string, steps: number, finding: StepsFinding): readonly ConformanceRow[] {
+function stepRows({ name: of, bf16 }: CorpusPage, steps: number, finding: StepsFinding): readonly ConformanceRow[] {
   const { share, step, found, expected, differs } = finding;
-  const tolerance = TOLERANCES.losses;
+  const tolerance = bf16 ? TOLERANCES.bf16 : TOLERANCES.losses;
   const ok = share <= tolerance;
   const loss = `the loss of step ${step} is ${shown(found)}, and ${shown(expected)} on javascript`;
   const bits = `two runs of ${steps} steps differ, first in byte ${differs} of their checkpoints`;
