@@ -133,6 +133,53 @@ function statistics({ b, x }: Shaping): Outputs {
   return out;
 }
 
+/** Where functions are tried beside the ops' own cases, each range by itself: its ends, and whether by their logarithm. */
+const RANGES: readonly (readonly [op: keyof Functions, low: number, high: number, logarithmic?: true])[] = [
+  ["exp", -80, -5],
+  ["exp", 5, 80],
+  ["log", 1e-30, 1e-4, true],
+  ["log", 1e4, 1e30, true],
+  ["sqrt", 1e-30, 1e-4, true],
+  ["sqrt", 1e4, 1e30, true],
+  ["tanh", -12, -2],
+  ["tanh", 2, 12],
+  ["erf", -6, -2],
+  ["erf", 2, 6],
+  ["sigmoid", -80, -5],
+  ["sigmoid", 5, 80],
+  ["sin", -1000, 1000],
+  ["cos", -1000, 1000],
+];
+
+type Functions = Pick<Builder, "exp" | "log" | "sqrt" | "tanh" | "erf" | "sigmoid" | "sin" | "cos">;
+
+/** Numbers at which a function has a value of its own: zeros, infinities, what overflows, and what is no number. */
+const EDGES: readonly number[] = [0, -0, 1, -1, Infinity, -Infinity, Number.NaN, 200, -200];
+
+/** What makes an input of given values. */
+type Given = (values: readonly number[]) => Node;
+
+/** Functions over their whole range. */
+function ranges(b: Builder, given: Given): Outputs {
+  return RANGES.map(([op, low, high, logarithmic]) => {
+    const at = (share: number): number => (logarithmic ? low * (high / low) ** share : low + (high - low) * share);
+    const x = given(Array.from({ length: 101 }, (_, i) => Math.fround(at(i / 100))));
+    return [`${op} from ${low} to ${high}`, b[op](x)];
+  });
+}
+
+/** Functions and comparisons at the edges, and of what is no number. A GPU promises nothing there. */
+function edges(b: Builder, given: Given): Outputs {
+  const x = given(EDGES.flatMap((a) => EDGES.map(() => a)));
+  const y = given(EDGES.flatMap(() => EDGES));
+  const out: [string, Node][] = [];
+  for (const op of ["exp", "log", "sqrt", "tanh", "erf", "sigmoid", "abs"] as const)
+    out.push([`${op} at the edges`, b[op](given(EDGES))]);
+  for (const op of ["min", "max"] as const) out.push([`${op} at the edges`, b[op](x, y)]);
+  for (const op of ["lt", "le"] as const) out.push([`${op} at the edges`, b.cast(b[op](x, y), "f32")]);
+  return out;
+}
+
 /** A graph with values of its inputs. */
 export interface OpGraph {
   readonly graph: Graph;
@@ -141,8 +188,11 @@ export interface OpGraph {
   readonly exact: ReadonlySet<string>;
 }
 
-/** Every case of every op, and odd shapes: an output each. */
-export function opGraph(): OpGraph {
+/**
+ * Every case of every op, odd shapes, and functions over their ranges: an output each; with `edges` also where a value
+ * is no number, or not finite.
+ */
+export function opGraph({ edges: has = false }: { readonly edges?: boolean } = {}): OpGraph {
   const b = createBuilder();
   const values = new Map<string, readonly number[]>();
   const outputs = new Map<string, Node>();
@@ -166,5 +216,11 @@ export function opGraph(): OpGraph {
   };
   for (const shapes of [products, fused, matrices, axes, statistics])
     for (const [key, node] of shapes({ b, x })) outputs.set(key, node);
+  const given: Given = (numbers) => {
+    const key = `e${count++}`;
+    values.set(key, numbers);
+    return b.input(key, [numbers.length], "f32");
+  };
+  for (const [key, node] of [...ranges(b, given), ...(has ? edges(b, given) : [])]) outputs.set(key, node);
   return { graph: { name: "ops", outputs, updates: new Map() }, values, exact };
 }

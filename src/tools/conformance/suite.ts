@@ -139,7 +139,7 @@ function recording({ name, printer }: OpenedDevice): RecordingPrinter {
 
 /** All ops, as kernels of the device: one by one on a CPU, else by their outputs. */
 async function compareOps(device: OpenedDevice, reference: Device, choices: Choices): Promise<ConformanceRow> {
-  const { graph, values, exact } = opGraph();
+  const { graph, values, exact } = opGraph({ edges: device.printer.profile.kind === "cpu" });
   const planFor = async (
     profile: KernelProfile,
     { print }: KernelPrinter,
