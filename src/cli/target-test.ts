@@ -58,6 +58,7 @@ export const targetTestCommand = (): Command =>
 
 /** What the rows of a part count, and what their worst difference is of. */
 const COUNTED: Readonly<Record<Part, string>> = {
+  session: "promises of a session",
   kernels: "kernels",
   outputs: "outputs",
   losses: "steps, their losses",

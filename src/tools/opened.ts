@@ -6,7 +6,15 @@
 import { printerOf } from "../../codegen/registry.js";
 import type { DeviceTarget, KernelPrinter } from "../../codegen/target.js";
 import { describe, isObject } from "../../runtime/check.js";
-import type { Device, DeviceName, OpenOptions, Session } from "../../runtime/device.js";
+import {
+  sizeOf,
+  type Device,
+  type DeviceName,
+  type OpenOptions,
+  type Session,
+  type Words,
+} from "../../runtime/device.js";
+import type { TensorRef } from "../../runtime/plan.js";
 import { DeviceError, MhcError, messageOf } from "../../runtime/errors.js";
 import { openDevice } from "../../runtime/index.js";
 
@@ -66,7 +74,13 @@ function guarded(target: DeviceTarget): DeviceTarget {
         if (isObject(code) && typeof code["kind"] === "string") return code as Awaited<ReturnType<typeof target.print>>;
         throw new Error(`\`print\` gives ${describe(code)}, and the code of a device is expected ({ kind, … })`);
       }),
-    files: (stem, code) => target.files(stem, code),
+    files: (stem, code) => {
+      try {
+        return target.files(stem, code);
+      } catch (error) {
+        throw told(`\`files\` of ${name} failed`, error);
+      }
+    },
     open: async (options) => deviceFrom(name, await blamed(`${name} cannot be opened`, () => target.open(options))),
   };
 }
@@ -104,7 +118,7 @@ function mustHave(value: unknown, members: Readonly<Record<string, string>>, wha
   if (!lacking) return;
   const [key, type] = lacking;
   throw new DeviceError(
-    `${what} has no \`${key}\` that is a ${type}`,
+    `${what} has no \`${key}\` that is ${type === "object" ? "an" : "a"} ${type}`,
     "the interfaces Device and Session of mhc-lang/runtime say what each member is; docs/extending.md has an example",
   );
 }
@@ -129,6 +143,16 @@ function deviceFrom(name: string, device: Device): Device {
   };
 }
 
+/** What a call gave for a tensor. Throws where it is not as many words, or not of its type. */
+function wordsOf(words: unknown, ref: TensorRef, call: string): Words {
+  const type = ref.dtype === "u32" ? "Uint32Array" : "Float32Array";
+  const size = sizeOf(ref);
+  if (words instanceof (ref.dtype === "u32" ? Uint32Array : Float32Array) && words.length === size) return words;
+  const found =
+    words instanceof Float32Array || words instanceof Uint32Array ? `${words.length} words` : describe(words);
+  throw new Error(`\`${call}\` gives ${found} for a tensor, and a ${type} of ${size} is expected`);
+}
+
 function sessionFrom(name: string, session: Session): Session {
   mustHave(session, SESSION, `a session of ${name}`);
   const failed = (what: string): string => `${name} failed to ${what}`;
@@ -137,8 +161,19 @@ function sessionFrom(name: string, session: Session): Session {
       return session.submits;
     },
     bytes: session.bytes,
-    run: (entry, read) => blamed(failed(`run \`${entry}\``), () => session.run(entry, read)),
-    profile: (entry) => blamed(failed(`time \`${entry}\``), () => session.profile(entry)),
+    run: (entry, read = []) =>
+      blamed(failed(`run \`${entry}\``), async () => {
+        const all: unknown = await session.run(entry, read);
+        if (!Array.isArray(all) || all.length !== read.length)
+          throw new Error(`\`run\` gives ${describe(all)}, and ${read.length} tensors were asked for`);
+        return read.map((ref, i) => wordsOf(all[i], ref, "run"));
+      }),
+    profile: (entry) =>
+      blamed(failed(`time \`${entry}\``), async () => {
+        const times: unknown = await session.profile(entry);
+        if (Array.isArray(times) && times.every((ms) => typeof ms === "number")) return times;
+        throw new Error(`\`profile\` gives ${describe(times)}, and a list of milliseconds is expected`);
+      }),
     write: (ref, data, at) => {
       try {
         session.write(ref, data, at);
@@ -146,7 +181,7 @@ function sessionFrom(name: string, session: Session): Session {
         throw told(failed("write"), error);
       }
     },
-    read: (ref) => blamed(failed("read"), () => session.read(ref)),
+    read: (ref) => blamed(failed("read"), async () => wordsOf(await session.read(ref), ref, "read")),
     close: () => blamed(failed("close a session"), () => session.close()),
   };
 }

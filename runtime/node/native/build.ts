@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { DeviceError, messageOf, reasonOf } from "../../errors.js";
@@ -50,9 +50,34 @@ export const kernelLibrary = (
   compiler: Compiler,
 ): Promise<Library> => libraryOf(unitsOf(code, kernels, which, compiler), compiler);
 
+/** Bytes of room below which a compiler's failure is taken to be the disk's. */
+const LITTLE_ROOM = 16 << 20;
+
+/** Whether a folder's disk has next to no room; false where the system does not say. */
+const isFull = (folder: string): Promise<boolean> =>
+  statfs(folder).then(
+    ({ bavail, bsize }) => bavail * bsize < LITTLE_ROOM,
+    () => false,
+  );
+
+/** A library in the cache, or in a temporary folder where the cache's disk is full. */
 async function libraryOf(units: readonly TranslationUnit[], compiler: Compiler): Promise<Library> {
-  const hash = hashOf(compiler, units.map((unit) => unit.hash).join());
   const folder = await folderFor(compiler);
+  try {
+    return await libraryIn(folder, units, compiler);
+  } catch (error) {
+    if (!(await isFull(folder))) throw error;
+    const other = await (fallback ??= temporaryFolder());
+    if (other !== folder && !(await isFull(other))) return libraryIn(other, units, compiler);
+    throw new DeviceError(
+      `there is no room for compiled kernels in ${folder}`,
+      "make room, or let MHC_CACHE name a folder on another disk",
+    );
+  }
+}
+
+async function libraryIn(folder: string, units: readonly TranslationUnit[], compiler: Compiler): Promise<Library> {
+  const hash = hashOf(compiler, units.map((unit) => unit.hash).join());
   const path = join(folder, `${hash}.so`);
   const discard = (): Promise<void> => rm(path, { force: true });
   if (await touched(path)) return { path, discard };

@@ -34,8 +34,18 @@ export interface Printed {
   readonly stderr: string;
 }
 
-/** Runs a command to its end; `code` is null where it could not be started or was killed. */
-export const runCommand = (command: readonly string[], input = ""): Promise<Printed> =>
+/** Seconds that a compiler is waited for when it is asked what it is. */
+const PATIENCE = 20;
+
+/**
+ * Runs a command to its end, or for some seconds; `code` is null where it could not be started or was killed, and
+ * `stderr` says why.
+ */
+export const runCommand = (
+  command: readonly string[],
+  input = "",
+  { seconds = 0 }: { readonly seconds?: number } = {},
+): Promise<Printed> =>
   new Promise((resolve) => {
     const [file = "", ...args] = command;
     const env = merged<string | undefined>(process.env, { LC_ALL: "C" });
@@ -51,12 +61,22 @@ export const runCommand = (command: readonly string[], input = ""): Promise<Prin
     child.stdout.on("data", (part: Buffer) => out.push(part));
     child.stderr.on("data", (part: Buffer) => err.push(part));
     const text = (parts: readonly Buffer[]): string => Buffer.concat(parts).toString("utf8");
-    child.on("error", (error) => resolve({ code: null, stdout: "", stderr: error.message }));
-    child.on("close", (code) => resolve({ code, stdout: text(out), stderr: text(err) }));
+    const failed = (stderr: string): void => resolve({ code: null, stdout: "", stderr });
+    const timer = seconds > 0 ? setTimeout(() => (child.kill("SIGKILL"), failed(late(seconds))), 1000 * seconds) : null;
+    child.on("error", (error) => {
+      if (timer) clearTimeout(timer);
+      failed("code" in error && error.code === "ENOENT" ? `there is no program ${file}` : error.message);
+    });
+    child.on("close", (code) => {
+      if (timer) clearTimeout(timer);
+      resolve({ code, stdout: text(out), stderr: text(err) });
+    });
     // One that ends before it has read everything closes the pipe; its exit code tells why.
     child.stdin.on("error", () => undefined);
     child.stdin.end(input);
   });
+
+const late = (seconds: number): string => `it has not ended after ${seconds} s`;
 
 /**
  * Results must not depend on what else is in a program: nothing of -ffast-math but what leaves values alone (no errno,
@@ -94,9 +114,10 @@ async function search(): Promise<Compiler> {
   const commands = named ? [named.split(/\s+/)] : [["cc"], ["gcc"], ["clang"]];
   const refusals: string[] = [];
   for (const command of commands) {
-    const version = await runCommand([...command, "--version"]);
+    const version = await runCommand([...command, "--version"], "", { seconds: PATIENCE });
     if (version.code !== 0) {
-      refusals.push(`${command.join(" ")}: ${firstLine(version.stderr) || "it does not answer"}`);
+      const silent = `\`--version\` ends with ${version.code}, and it says nothing`;
+      refusals.push(`${command.join(" ")}: ${firstLine(version.stderr) || silent}`);
       continue;
     }
     const [file = "", ...userFlags] = command;
@@ -115,7 +136,9 @@ async function examined(command: string, userFlags: readonly string[], version: 
   const reasons: string[] = [];
   for (const target of [["-march=native"], ["-mcpu=native"], []]) {
     const flags = [...FLAGS, ...target];
-    const macros = await runCommand([command, ...flags, ...userFlags, "-dM", "-E", "-x", "c", "-"]);
+    const macros = await runCommand([command, ...flags, ...userFlags, "-dM", "-E", "-x", "c", "-"], "", {
+      seconds: PATIENCE,
+    });
     if (macros.code !== 0) {
       reasons.push(firstLine(macros.stderr));
       continue;

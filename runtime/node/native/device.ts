@@ -46,7 +46,8 @@ async function koffiOf(): Promise<Koffi> {
 }
 
 /**
- * Opens the device. Throws DeviceError where there is no C compiler, or no way to load what it makes.
+ * Opens the device. Throws DeviceError where there is no C compiler, or no way to load what it makes: one for another
+ * processor compiles too.
  */
 export async function nativeDevice({ threads }: { readonly threads?: number | undefined } = {}): Promise<Device> {
   if (process.platform === "win32") throw new DeviceError("the native device is for Linux and macOS", "use another");
@@ -54,6 +55,7 @@ export async function nativeDevice({ threads }: { readonly threads?: number | un
     throw new DeviceError(`the native device is for 64-bit processors, not ${process.arch}`, "use another");
   const koffi = await koffiOf();
   const compiler = await findCompiler();
+  const driver = await driverOf(koffi, compiler);
   const count = threads ?? Math.min(MOST_THREADS, availableParallelism());
   return {
     name: "native",
@@ -64,7 +66,7 @@ export async function nativeDevice({ threads }: { readonly threads?: number | un
     vectors: { lanes: compiler.lanes, registers: compiler.registers },
     ...(compiler.bf16 ? { bf16: compiler.bf16 } : {}),
     notes: [],
-    load: (plan) => load(plan, { koffi, compiler, threads: count }),
+    load: (plan) => load(plan, { koffi, compiler, driver, threads: count }),
     close: () => Promise.resolve(),
   };
 }
@@ -73,6 +75,7 @@ export async function nativeDevice({ threads }: { readonly threads?: number | un
 interface NativeMeans {
   readonly koffi: Koffi;
   readonly compiler: Compiler;
+  readonly driver: Driver;
   readonly threads: number;
 }
 
@@ -114,7 +117,7 @@ async function driverOf(koffi: Koffi, compiler: Compiler): Promise<Driver> {
   };
 }
 
-async function load(plan: DevicePlan, { koffi, compiler, threads }: NativeMeans): Promise<Session> {
+async function load(plan: DevicePlan, { koffi, compiler, driver, threads }: NativeMeans): Promise<Session> {
   const { code } = plan;
   if (code.kind !== "c") throw new DeviceError("this plan has no kernels in C", "compile it with `--target native`");
   const pools = poolsOf(plan, koffi);
@@ -126,10 +129,7 @@ async function load(plan: DevicePlan, { koffi, compiler, threads }: NativeMeans)
   );
   // What will be asked for first is compiled now, so that a compiler that cannot do it is known before a device is
   // chosen; other entries are compiled when they are first run.
-  const [driver] = await Promise.all([
-    driverOf(koffi, compiler),
-    kernels.tableOf(valueAt(plan.entries, "train") ? "train" : (Object.keys(plan.entries)[0] ?? "")),
-  ]);
+  await kernels.tableOf(valueAt(plan.entries, "train") ? "train" : (Object.keys(plan.entries)[0] ?? ""));
   for (const { buffer } of Object.values(pools)) driver.large(buffer, buffer.byteLength);
   const session = driver.open(threads, code.scratchBytes);
   if (session === null) {

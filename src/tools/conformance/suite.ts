@@ -24,6 +24,7 @@ import { largestOf, type Difference } from "./compare.js";
 import { compareKernels, type KernelFinding } from "./kernels.js";
 import { compareOutputs, type OutputFinding } from "./outputs.js";
 import { facts, madeUp, PAGES, pageText, type CorpusPage } from "./pages.js";
+import { compareSession } from "./session.js";
 import { opGraph } from "./shapes.js";
 import { compareSteps, type StepsFinding } from "./steps.js";
 
@@ -44,7 +45,7 @@ export const TOLERANCES = {
 } as const;
 
 /** What was compared. */
-export type Part = "kernels" | "outputs" | "losses" | "bits";
+export type Part = "session" | "kernels" | "outputs" | "losses" | "bits";
 
 /** A row of what came of it. */
 export interface ConformanceRow {
@@ -52,7 +53,7 @@ export interface ConformanceRow {
   /** The page, or `ops`. */
   readonly of: string;
   readonly ok: boolean;
-  /** How many kernels, outputs or steps were compared. */
+  /** How many promises, kernels, outputs or steps were looked at. */
   readonly count: number;
   /** The largest difference, and that which is rounding; null where none was found out, and for bits. */
   readonly worst: number | null;
@@ -79,6 +80,7 @@ const pagesFor = ({ profile }: KernelPrinter): readonly CorpusPage[] =>
 
 /** What `only` may name for a target. */
 export const subjectsFor = (printer: KernelPrinter): readonly string[] => [
+  "session",
   "ops",
   ...pagesFor(printer).map(({ name }) => name),
 ];
@@ -99,6 +101,7 @@ export async function conformance(
   const reference = await openDevice("javascript");
   const part = device.printer.profile.kind === "cpu" ? "kernels" : "outputs";
   try {
+    if (only.includes("session")) await add("session", "session", async () => [await compareSessions(device, choices)]);
     if (only.includes("ops")) await add(part, "ops", async () => [await compareOps(device, reference, choices)]);
     for (const page of pagesFor(device.printer).filter(({ name }) => only.includes(name))) {
       let compiled: CompiledPage | null = null;
@@ -122,7 +125,8 @@ export async function conformance(
 /** A row for a device that refuses. Any other error is thrown again. */
 function refusal(part: Part, of: string, error: unknown): ConformanceRow {
   if (!(error instanceof MhcError)) throw error;
-  return { part, of, ok: false, count: 0, worst: null, tolerance: null, first: error.message };
+  const first = error.fix === null ? error.message : `${error.message} (${error.fix})`;
+  return { part, of, ok: false, count: 0, worst: null, tolerance: null, first };
 }
 
 /** Words and kernels of a device, as its printer was given them. */
@@ -135,6 +139,14 @@ function recording({ name, printer }: OpenedDevice): RecordingPrinter {
   let seen: readonly Kernel[] = [];
   const print = (kernels: readonly Kernel[]): ReturnType<KernelPrinter["print"]> => printer.print((seen = kernels));
   return { printer: { ...printer, name, print }, kernels: () => seen };
+}
+
+/** What the device promises beside numbers. */
+async function compareSessions(device: OpenedDevice, choices: Choices): Promise<ConformanceRow> {
+  const { printer } = device;
+  const { count, broken } = await compareSession(device, printer, profileWith(printer.profile, choices));
+  const first = broken[0] ?? null;
+  return { part: "session", of: "session", ok: first === null, count, worst: null, tolerance: null, first };
 }
 
 /** All ops, as kernels of the device: one by one on a CPU, else by their outputs. */
@@ -260,7 +272,9 @@ function rowOf<T extends { readonly difference: Difference }>(
   return { part, of, ok: !wrong, count: findings.length, worst, tolerance, first: wrong ? tell(wrong) : null };
 }
 
-const numbers = ({ found, expected }: Difference): string => `${shown(found)}, and ${shown(expected)} on javascript`;
+const numbers = ({ found, expected, share }: Difference): string =>
+  `${shown(found)}, and ${shown(expected)} on javascript` +
+  (Number.isFinite(share) ? `, which is ${share.toExponential(1)} of the largest` : "");
 
 const kernelRow = (of: string, findings: readonly KernelFinding[]): ConformanceRow =>
   rowOf(
