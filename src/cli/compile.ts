@@ -89,7 +89,10 @@ async function compilePage(file: string | undefined, flags: CompileFlags): Promi
   const stages = stagesAsked(flags);
   const asked = flags.target.split(",").map((name) => name.trim());
   const entries = entriesAsked(flags, asked);
-  const targets = await Promise.all(flags.target.split(",").map((name) => targetNamed(name.trim(), flags)));
+  const targets = await Promise.all(asked.map((name) => targetNamed(name, flags)));
+  const names = targets.map((target) => (typeof target === "string" ? target : target.name));
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new UsageError(`error: --target ${flags.target}: two targets are called ${twice}`);
   const { text, file: page, options: full } = await pageOf(file, { ...flags, profile: undefined });
   const stem = flags.out === undefined ? "" : stemOf(page);
   const { compile } = await import("../compile/compile.js");
@@ -218,6 +221,8 @@ async function filesOf(targets: readonly AskedTarget[], stem: string, plan: Plan
 
 /** Writes files into a folder, and tells of each. */
 async function writeFiles(folder: string, files: readonly OutputFile[], json: boolean): Promise<void> {
+  const twice = files.find(({ path }, i) => files.findIndex((other) => other.path === path) < i);
+  if (twice) throw new UsageError(`error: two targets make a file ${twice.path}: compile them into two folders`);
   mustStandBeside(
     folder,
     files.map(({ path }) => path),

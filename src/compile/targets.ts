@@ -69,6 +69,9 @@ export function targetsOf(
   { devices, choices: given, profile: machine }: TargetOptions,
   tuned: boolean,
 ): CompileTarget[] {
+  const names = devices.map((device) => (typeof device === "string" ? device : device.name));
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new Error(`two devices of a compilation are called ${twice}: give each its own name`);
   return devices.map((device) => {
     const [name, printer] = typeof device === "string" ? [device, printerOf(device)] : [device.name, device];
     const own = valueAt(given, name);

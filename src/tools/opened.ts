@@ -62,7 +62,14 @@ function told(what: string, error: unknown): MhcError {
 }
 
 /** A user's target whose errors are DeviceErrors that name it, and whose device is what a device must be. */
-function guarded(target: DeviceTarget): DeviceTarget {
+const guarded = (target: DeviceTarget): DeviceTarget => ({
+  ...toldPrinter(target),
+  open: async (options) =>
+    deviceFrom(target.name, await blamed(`${target.name} cannot be opened`, () => target.open(options))),
+});
+
+/** A user's printer whose errors are DeviceErrors that name it. */
+export function toldPrinter(target: KernelPrinter): KernelPrinter {
   const { name, profile } = target;
   return {
     kind: "kernels",
@@ -81,7 +88,6 @@ function guarded(target: DeviceTarget): DeviceTarget {
         throw told(`\`files\` of ${name} failed`, error);
       }
     },
-    open: async (options) => deviceFrom(name, await blamed(`${name} cannot be opened`, () => target.open(options))),
   };
 }
 

@@ -96,9 +96,9 @@ describe("mhc target-test", () => {
 describe("a module that is no device", () => {
   it.each([
     ["there is no such file", "mine.js", /there is no file .*mine\.js/],
-    ["it has no default export", "nothing.js", /its default export is no DeviceTarget; a device is \{/],
+    ["it has no default export", "nothing.js", /its default export is nothing, and no target/],
     ["it cannot be loaded", "broken.js", /broken\.js cannot be loaded: /],
-    ["it only prints", "printer.js", /it prints kernels, but has no `open`/],
+    ["it only prints", "printer.js", /it has no function `open`; a device is \{/],
     ["its name is taken", "taken.js", /its name is `wasm`, which is taken/],
   ])("is told: %s", async (_, file, message) => {
     const told = deviceNamed(join(cwd, file));

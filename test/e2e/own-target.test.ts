@@ -62,5 +62,9 @@ it("writes modules with an emitter of the user's own", () => {
 
 it("refuses a module that is not a target", () => {
   writeFileSync(join(folder, "wrong.mjs"), "export default { kind: 'kernels' };");
-  expect(() => compileWith("./wrong.mjs")).toThrow(/neither a KernelPrinter nor a ModuleEmitter/);
+  expect(() => compileWith("./wrong.mjs")).toThrow(/its `name` is nothing: letters, digits, _ and - are expected/);
+  writeFileSync(join(folder, "taken.mjs"), "export default { kind: 'module', name: 'wasm', emit: () => [] };");
+  expect(() => compileWith("./taken.mjs")).toThrow(/its name is `wasm`, which is taken/);
+  writeFileSync(join(folder, "other.mjs"), "export default { kind: 'print', name: 'other', emit: () => [] };");
+  expect(() => compileWith("./other.mjs")).toThrow(/its `kind` is text \("print"\); a KernelPrinter has "kernels"/);
 });

@@ -123,7 +123,9 @@ describe("a machine without a compiler", () => {
     const { error } = await inProcess("native", { CC });
     expect(error).toEqual({
       name: "DeviceError",
-      message: expect.stringMatching(/^no C compiler works here \(\/nonexistent\/cc --fast: .*ENOENT.*\)$/) as string,
+      message: expect.stringMatching(
+        /^no C compiler works here \(\/nonexistent\/cc --fast: there is no program \/nonexistent\/cc\)$/,
+      ) as string,
       fix: "let CC name GCC or Clang, or let the device `auto` choose another",
     });
   });
@@ -165,6 +167,20 @@ describe.skipIf(!hasCompiler)("a compiler", () => {
     const { device, notes, y } = await inProcess("auto", env);
     expect(device).toBe("wasm");
     expect(notes).toContainEqual(expect.stringMatching(/^wasm, not native: the C compiler .+: error: no$/));
+    close(y);
+  });
+
+  it("that makes what cannot be loaded here is known when the device is opened, and `auto` goes on", async () => {
+    const foreign = script(
+      "foreign",
+      `last=; for word in "$@"; do if [ "$last" = -o ]; then out="$word"; fi; last="$word"; done
+case " $* " in *" -shared "*) echo of another machine > "$out";; *) exec ${CC} "$@";; esac`,
+    );
+    const env = { CC: foreign, MHC_CACHE: empty("foreign-cache") };
+    const { error } = await inProcess("native", env);
+    expect(error?.message).toMatch(/^the compiled kernels cannot be loaded: /);
+    const { device, y } = await inProcess("auto", env);
+    expect(device).toBe("wasm");
     close(y);
   });
 

@@ -4,6 +4,8 @@ import type { DeviceTarget } from "../../codegen/target.js";
 import { printers } from "../../codegen/registry.js";
 import { openDevice, type BuiltInDevice } from "../../runtime/index.js";
 import type { Session } from "../../runtime/device.js";
+import { DeviceError } from "../../runtime/errors.js";
+import type { DevicePlan } from "../../runtime/plan.js";
 import { choicesFor } from "../../src/cli/tuned.js";
 import { differenceAfter, differenceOf } from "../../src/tools/conformance/compare.js";
 import { conformance, subjectsFor, type ConformanceRow } from "../../src/tools/conformance/suite.js";
@@ -69,7 +71,7 @@ describe("a device that is right", () => {
     const subjects = subjectsFor(name === "float32" ? float32 : printers[name as BuiltInDevice]);
     const rows = await rowsOf(name === "float32" ? float32 : name, ...subjects);
     expect(rows.filter(({ ok }) => !ok)).toEqual([]);
-    expect(rows).toHaveLength(3 * subjects.length - 4);
+    expect(rows).toHaveLength(3 * subjects.length - 6);
     expect(subjects.includes("nanogpt-bf16")).toBe(name === "native");
   });
 });
@@ -81,7 +83,9 @@ describe("a device that is wrong", () => {
       "digits",
     );
     expect(verdicts(rows)).toEqual(["digits kernels wrong", "digits losses ok", "digits bits ok"]);
-    expect(rows[0]!.first).toMatch(/^kernel row\w* of train: word \d+ of \w+ is [\d.e-]+, and [\d.e-]+ on javascript$/);
+    expect(rows[0]!.first).toMatch(
+      /^kernel row\w* of train: word \d+ of \w+ is [\d.e-]+, and [\d.e-]+ on javascript, which is 5\.\de-5 of the largest$/,
+    );
   });
 
   it("is told by the kernel on a GPU, too", async () => {
@@ -99,7 +103,9 @@ describe("a device that is wrong", () => {
     };
     const [row] = await rowsOf(gpu, "sublayer");
     expect(row).toMatchObject({ part: "outputs", ok: false });
-    expect(row!.first).toMatch(/^output \S+ of \w+, by kernel \w+: number \d+ is .* on javascript$/);
+    expect(row!.first).toMatch(
+      /^output \S+ of \w+, by kernel \w+: number \d+ is .* on javascript, which is [\d.]+e-3 of the largest$/,
+    );
   });
 
   it.runIf(isThere("native"))("is told where operands of bf16 are cut off, and not rounded to nearest", async () => {
@@ -155,6 +161,77 @@ describe("a device that is wrong", () => {
       ["kernels", "float32 failed to run `kernels 0`: out of queues"],
       ["losses", "float32 failed to run `train`: out of queues"],
     ]);
+  });
+});
+
+describe("a device that does not keep what a session promises", () => {
+  /** A session with other members; what counts goes on counting. */
+  const having = (members: (session: Session) => Partial<Session>): DeviceTarget =>
+    changed((session) =>
+      Object.defineProperties(
+        { ...session, ...members(session) },
+        {
+          submits: { get: () => members(session).submits ?? session.submits },
+        },
+      ),
+    );
+  const loading = (edit: (plan: DevicePlan) => DevicePlan): DeviceTarget => ({
+    ...float32,
+    async open(options) {
+      const device = await float32.open(options);
+      return { ...device, load: (plan) => device.load(edit(plan)) };
+    },
+  });
+
+  it.each<[string, DeviceTarget, RegExp]>([
+    ["writes at the beginning alone", having((s) => ({ write: (ref, data) => s.write(ref, data) })), /^`write\(ref/],
+    ["times nothing", having(() => ({ profile: async () => [] })), /^`profile` gives 0 times of \d+ dispatches/],
+    ["counts no runs", having(() => ({ submits: 0 })), /^`submits` does not grow/],
+    ["has no bytes", having(() => ({ bytes: 0 })), /^`bytes` is 0: the pools have \d+$/],
+    ["is never closed", having(() => ({ close: async () => undefined })), /^`run` of a session that is closed is no/],
+    [
+      "forgets constants",
+      loading((plan) => ({ ...plan, constants: [] })),
+      /^`load` does not write the plan's constants$/,
+    ],
+    ["runs what there is not", having((s) => ({ run: (_, read) => s.run("entry", read) })), /^`run` of an entry that/],
+  ])("%s", async (_, target, message) => {
+    const [row] = await rowsOf(target, "session");
+    expect([row!.ok, row!.first]).toEqual([false, expect.stringMatching(message)]);
+  });
+
+  it.each<[string, DeviceTarget, RegExp]>([
+    [
+      "a run",
+      having(() => ({ run: async () => undefined as never })),
+      /failed to run `entry`: `run` gives nothing, and/,
+    ],
+    ["a run's tensor", having((s) => ({ run: async (e, r) => (await s.run(e, r)).slice(1) })), /and 2 tensors were/],
+    ["a read", having(() => ({ read: async () => new Float32Array(3) })), /`read` gives 3 words for a tensor, and a/],
+    ["times", having(() => ({ profile: async () => null as never })), /`profile` gives null, and a list of/],
+  ])("and gives something else for %s: it is the device that is told of", async (_, target, message) => {
+    const [row] = await rowsOf(target, "session");
+    expect([row!.ok, row!.first]).toEqual([false, expect.stringMatching(message)]);
+  });
+
+  it("keeps the advice of what it throws", async () => {
+    const small: DeviceTarget = {
+      ...float32,
+      async open(options) {
+        const device = await float32.open(options);
+        return { ...device, load: () => Promise.reject(new DeviceError("needs 4 GiB", "free some memory")) };
+      },
+    };
+    expect((await rowsOf(small, "session"))[0]!.first).toBe("needs 4 GiB (free some memory)");
+  });
+});
+
+describe("what is tested", () => {
+  it("are functions where they are large, small or no number", async () => {
+    const bent = edited((text) => text.replaceAll("f(Math.tanh(", "f(((x) => (Math.abs(x) > 4 ? 7 : Math.tanh(x)))("));
+    expect((await rowsOf(bent, "ops"))[0]!.first).toMatch(/^kernel \w+ of ops: word \d+ of \w+ is 7, and /);
+    const lost = edited((text) => text.replaceAll("Math.max(", "((a, b) => (a > b ? a : b))("));
+    expect((await rowsOf(lost, "ops"))[0]!.ok).toBe(false);
   });
 });
 
