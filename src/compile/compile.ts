@@ -4,6 +4,8 @@
  */
 import type { KernelPrinter } from "../../codegen/target.js";
 import { parse } from "../../grammar/parse.js";
+import { describe, optionsOf } from "../../runtime/check.js";
+import { DataError } from "../../runtime/errors.js";
 import { mustAt } from "../../runtime/lookup.js";
 import type { DevicePlan, Plan } from "../../runtime/plan.js";
 import { valueAt } from "../../runtime/records.js";
@@ -91,8 +93,14 @@ export interface Compiled {
   readonly accounts: ((device: string, entry: string) => Accounted) | null;
 }
 
-/** Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. */
+/**
+ * Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. Throws DataError
+ * where `text` or `options.file` is no text.
+ */
 export function check(text: string, options: CheckOptions): Checked {
+  const { file } = optionsOf("check", options);
+  for (const [what, value] of Object.entries({ "text of a page": text, "`file`, the name of a page": file }))
+    if (typeof value !== "string") throw new DataError(`the ${what} is ${describe(value)}, and text is expected`);
   const { files, texts, own, diagnostics } = readUses(text, options);
   const sources = (file: string): string | undefined =>
     texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text ?? flagText(options.set ?? {}, file);

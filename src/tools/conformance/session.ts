@@ -78,9 +78,9 @@ export async function compareSession(
   return { count, broken };
 }
 
-type Promised = (holds: boolean, words: string) => void;
+type Expecting = (holds: boolean, words: string) => void;
 
-async function ofMemory(session: Session, plan: DevicePlan, promised: Promised): Promise<void> {
+async function ofMemory(session: Session, plan: DevicePlan, promised: Expecting): Promise<void> {
   const { constants, pools } = plan;
   const [own] = constants.slice(-1);
   for (const pool of POOLS) {
@@ -105,7 +105,7 @@ async function ofMemory(session: Session, plan: DevicePlan, promised: Promised):
   promised(isSame(await session.read(x), wanted), "`read` gives the memory itself, and no copy");
 }
 
-async function ofRuns(session: Session, { entries }: DevicePlan, promised: Promised): Promise<void> {
+async function ofRuns(session: Session, { entries }: DevicePlan, promised: Expecting): Promise<void> {
   const { dispatches, outputs } = mustValue(entries, "entry");
   const refs = Object.values(outputs);
   const before = session.submits;
@@ -124,7 +124,7 @@ async function ofRuns(session: Session, { entries }: DevicePlan, promised: Promi
   promised(await refuses(() => session.run("no such entry")), "`run` of an entry that there is not is no DeviceError");
 }
 
-async function ofTheEnd(session: Session, { entries }: DevicePlan, promised: Promised): Promise<void> {
+async function ofTheEnd(session: Session, { entries }: DevicePlan, promised: Expecting): Promise<void> {
   const { inputs } = mustValue(entries, "entry");
   const ref = mustValue(inputs, "x");
   const calls: Readonly<Record<string, () => unknown>> = {

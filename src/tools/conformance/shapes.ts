@@ -133,7 +133,7 @@ function statistics({ b, x }: Shaping): Outputs {
   return out;
 }
 
-/** Where functions are tried beside the ops' own cases, each range by itself: its ends, and whether by their logarithm. */
+/** Where functions are tried beside the ops' own cases, each range by itself: its ends, and whether by logarithms. */
 const RANGES: readonly (readonly [op: keyof Functions, low: number, high: number, logarithmic?: true])[] = [
   ["exp", -80, -5],
   ["exp", 5, 80],
