@@ -41,7 +41,7 @@ function lackOfProfile(profile: KernelPrinter["profile"] | undefined): string | 
 }
 
 /** Names that no target of a user's own can have. */
-const isTaken = (name: string): boolean => isBuiltIn(name) || ["auto", "wgsl", "c", "typescript"].includes(name);
+const isTaken = (name: string): boolean => isBuiltIn(name) || name === "auto";
 
 function mustBeFree(name: string, option: string, path: string): void {
   if (isTaken(name))

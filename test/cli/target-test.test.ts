@@ -83,7 +83,7 @@ describe("mhc target-test", () => {
       "a page that there is not",
       ["wasm", "--only", "mnist"],
       2,
-      /--only mnist: for wasm there are ops, sublayer, .*lean\n/,
+      /--only mnist: for wasm there are session, ops, sublayer, .*lean\n/,
     ],
     ["a device that is not here", ["./absent.js"], 3, /float32 cannot be opened: no card in this machine/],
   ])("tells of %s", async (_, args, exit, message) => {
