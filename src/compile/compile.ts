@@ -4,8 +4,6 @@
  */
 import type { KernelPrinter } from "../../codegen/target.js";
 import { parse } from "../../grammar/parse.js";
-import { describe, optionsOf } from "../../runtime/check.js";
-import { DataError } from "../../runtime/errors.js";
 import { mustAt } from "../../runtime/lookup.js";
 import type { DevicePlan, Plan } from "../../runtime/plan.js";
 import { valueAt } from "../../runtime/records.js";
@@ -94,13 +92,13 @@ export interface Compiled {
 }
 
 /**
- * Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. Throws DataError
+ * Parses and elaborates; `facts` may be missing, then sizes that come from the data stay symbolic. Throws TypeError
  * where `text` or `options.file` is no text.
  */
 export function check(text: string, options: CheckOptions): Checked {
-  const { file } = optionsOf("check", options);
-  for (const [what, value] of Object.entries({ "text of a page": text, "`file`, the name of a page": file }))
-    if (typeof value !== "string") throw new DataError(`the ${what} is ${describe(value)}, and text is expected`);
+  const { file } = (options as CheckOptions | undefined) ?? {};
+  if (typeof text !== "string") throw new TypeError("the text of a page is expected, as a string");
+  if (typeof file !== "string") throw new TypeError("the options of a page are expected, with its name as `file`");
   const { files, texts, own, diagnostics } = readUses(text, options);
   const sources = (file: string): string | undefined =>
     texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text ?? flagText(options.set ?? {}, file);

@@ -1,7 +1,6 @@
 /** Calls of `check` and `compile` from plain JavaScript, which no types have looked at. */
 import { describe, expect, it } from "vitest";
 import { javascript } from "../../codegen/javascript/printer.js";
-import { DataError } from "../../runtime/errors.js";
 import { check, compile, type CompileOptions } from "../../src/compile/compile.js";
 import { targetsOf } from "../../src/compile/targets.js";
 
@@ -10,13 +9,13 @@ const untyped = compile as (text: unknown, options?: unknown) => Promise<unknown
 
 describe("a call that lacks what it needs", () => {
   it.each<[string, unknown, unknown, string]>([
-    ["no text", undefined, { file: "a.mhc" }, "the text of a page is nothing, and text is expected"],
-    ["no options", PAGE, undefined, "the `file`, the name of a page is nothing, and text is expected"],
-    ["no file", PAGE, { devices: ["wasm"] }, "the `file`, the name of a page is nothing, and text is expected"],
-    ["options that are none", PAGE, "a.mhc", 'the options of `check` are text ("a.mhc"), and an object is expected'],
+    ["no text", undefined, { file: "a.mhc" }, "the text of a page is expected, as a string"],
+    ["no options", PAGE, undefined, "the options of a page are expected, with its name as `file`"],
+    ["no file", PAGE, { devices: ["wasm"] }, "the options of a page are expected, with its name as `file`"],
+    ["options that are none", PAGE, "a.mhc", "the options of a page are expected, with its name as `file`"],
   ])("%s", async (_, text, options, message) => {
-    expect(() => check(text as string, options as CompileOptions)).toThrow(new DataError(message));
-    await expect(untyped(text, options)).rejects.toThrow(new DataError(message));
+    expect(() => check(text as string, options as CompileOptions)).toThrow(new TypeError(message));
+    await expect(untyped(text, options)).rejects.toThrow(new TypeError(message));
   });
 });
 

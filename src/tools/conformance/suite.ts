@@ -13,7 +13,7 @@ import { openDevice } from "../../../runtime/index.js";
 import { atStart, stateRef } from "../../../runtime/instance.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isOfTheRun, type DevicePlan, type Plan } from "../../../runtime/plan.js";
-import { mustValue } from "../../../runtime/records.js";
+import { merged, mustValue } from "../../../runtime/records.js";
 import { compile, type Choices } from "../../compile/compile.js";
 import type { Kernel } from "../../kernel/ir.js";
 import { schedule } from "../../schedule/plan.js";
@@ -200,7 +200,7 @@ async function compilePage(page: CorpusPage, device: OpenedDevice, choices: Choi
     throw new Error(`bug: ${page.name} is not compiled: ${diagnostics.map(({ message }) => message).join("; ")}`);
   };
   if (bf16) {
-    const plan = await planFor([printer], { ...set, "train.precision": "bf16" });
+    const plan = await planFor([printer], merged(set, { "train.precision": "bf16" }));
     return { plan, kernels: kernels(), expected: await planFor(["javascript"], set) };
   }
   const plan = await planFor(device.name === "javascript" ? [printer] : [printer, "javascript"], set);
