@@ -41,7 +41,7 @@ export async function openTarget(
     const device = await openDevice(asked, options);
     return { ...device, printer: printerOf(device.name), target: device.name, module };
   }
-  const target = guarded(asked);
+  const target = checkedTarget(asked);
   return { ...(await target.open(options)), printer: target, target, module };
 }
 
@@ -62,7 +62,7 @@ function told(what: string, error: unknown): MhcError {
 }
 
 /** A user's target whose errors are DeviceErrors that name it, and whose device is what a device must be. */
-const guarded = (target: DeviceTarget): DeviceTarget => ({
+const checkedTarget = (target: DeviceTarget): DeviceTarget => ({
   ...toldPrinter(target),
   open: async (options) =>
     deviceFrom(target.name, await blamed(`${target.name} cannot be opened`, () => target.open(options))),
