@@ -70,6 +70,7 @@ export function kindOf(node: Node): Kind {
     case "reshape":
     case "pack":
     case "slice":
+    case "affine":
     case "gather":
       return "copies";
     case "neg":

@@ -4,7 +4,7 @@
  * than the op table allows throws, since that is a bug of the compiler or of a user's own set and not of a page.
  */
 import type { Span } from "../diagnostics/span.js";
-import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
+import type { AffineIndex, Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 
 /** What the maker of a node may say of it beside its op, inputs and attributes. */
 export interface MakeOptions {
@@ -109,6 +109,8 @@ export interface Builder {
   pack(inputs: readonly Node[]): Node;
   /** The values from `offset` (a multiple of 64) of a vector, as `shape`. */
   slice(x: Node, offset: number, shape: Shape): Node;
+  /** x read at an index for each of its axes, affine in those of `shape`; 0 outside of x (see `Attributes`). */
+  affine(x: Node, shape: Shape, at: readonly AffineIndex[]): Node;
 
   /** Reductions leave `axes` out of the shape. */
   sum(x: Node, axes: readonly number[]): Node;

@@ -5,6 +5,7 @@
  * (x * 1, x + 0, views that change nothing) are folded here.
  */
 import { mustAt } from "../../runtime/lookup.js";
+import { plainAxes } from "./affine.js";
 import type { BinaryMaker, Builder, MakeOptions, UnaryMaker } from "./builder.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 import { opTable } from "./ops.js";
@@ -203,6 +204,10 @@ const layout = (make: Make) =>
     pack: (inputs) => make("pack", inputs, {}),
     slice: (x, offset, shape) =>
       offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
+    affine: (x, shape, at) => {
+      const plain = plainAxes(x.shape, shape, at);
+      return plain ? broadcast(make, x, shape, plain) : make("affine", [x], { at }, { shape });
+    },
   }) satisfies Partial<Builder>;
 
 const reductions = (make: Make) =>

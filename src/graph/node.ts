@@ -15,6 +15,16 @@ export type DType = "f32" | "u32" | "bool";
 /** Sizes of the axes in order; `[]` is a scalar. All are positive integers. */
 export type Shape = readonly number[];
 
+/**
+ * (offset + the sum of step * coordinate over `terms`) / divisor, where a term names an axis of the result. It is no
+ * index where the division leaves a rest. Steps are not 0, a divisor is 1 at least.
+ */
+export interface AffineIndex {
+  readonly offset: number;
+  readonly terms: readonly (readonly [axis: number, step: number])[];
+  readonly divisor: number;
+}
+
 /** Attributes of each op. The op table (`ops.ts`) has one record for every key here, checked by the type system. */
 export interface Attributes {
   // Leaves. `parameter` and `state` persist between steps (`state` holds moments and the like); `input` is a batch
@@ -81,6 +91,11 @@ export interface Attributes {
    * a pack.
    */
   slice: { readonly offset: number };
+  /**
+   * Each element is read at an index for every axis of the operand, which is affine in the axes of `shape`; 0 where one
+   * of them is no index of its axis. Axes of `shape` that no index names repeat.
+   */
+  affine: { readonly at: readonly AffineIndex[] };
 
   // Reductions over `axes` (ascending), which disappear from the shape.
   sum: { readonly axes: readonly number[] };

@@ -66,7 +66,11 @@ export type OpTable = { readonly [K in Op]: OpRecord<K> };
 
 /** Whether the shape of a node is said where it is made: leaves and layout ops. */
 export const saysShape = (node: Node): boolean =>
-  node.inputs.length === 0 || node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
+  node.inputs.length === 0 ||
+  node.op === "broadcast" ||
+  node.op === "reshape" ||
+  node.op === "slice" ||
+  node.op === "affine";
 
 /**
  * How many values a tensor of that shape has; 1 for a scalar. The one definition of the compiler: `graph` is the lowest

@@ -35,7 +35,7 @@ function build(
     const y = like[Math.floor(choice / 4096) % like.length]!;
     const rank = x.shape.length;
     const made = ((): Node => {
-      switch (choice % 17) {
+      switch (choice % 20) {
         case 0:
           return b.add(x, y);
         case 1:
@@ -79,6 +79,52 @@ function build(
             : b.max(x, y);
         case 15:
           return rank < 3 ? b.reshape(x, [1, ...x.shape, 1]) : x;
+        // Neighbours along every axis, shifted, strided and taken backwards; what lies outside is 0.
+        case 16:
+          return b.affine(
+            x,
+            x.shape,
+            x.shape.map((_, axis) => ({
+              offset: (choice >> axis) % 3,
+              terms: [[axis, 1 - 2 * (axis % 2)]],
+              divisor: 1,
+            })),
+          );
+        case 17:
+          return rank > 0 && rank < 4
+            ? b.affine(
+                x,
+                [...x.shape, 3],
+                x.shape.map((_, axis) => ({
+                  offset: axis === 0 ? -1 : 0,
+                  terms: axis === 0 ? [[0, 1 + (choice % 2)] as const, [rank, 1] as const] : [[axis, 1] as const],
+                  divisor: 1,
+                })),
+              )
+            : x;
+        // A convolution: a product with neighbours.
+        case 18:
+          return rank === 2
+            ? b.contract(
+                "ikj,lkj->il",
+                b.affine(
+                  x,
+                  [x.shape[0]!, 3, x.shape[1]!],
+                  [
+                    {
+                      offset: -1,
+                      terms: [
+                        [0, 1],
+                        [1, 1],
+                      ],
+                      divisor: 1,
+                    },
+                    { offset: 0, terms: [[2, 1]], divisor: 1 },
+                  ],
+                ),
+                b.broadcast(y, [y.shape[0]!, 3, y.shape[1]!], [0, 2]),
+              )
+            : x;
         // Every axis of size 1 as an axis of size 2.
         default:
           return b.broadcast(

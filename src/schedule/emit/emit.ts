@@ -32,6 +32,7 @@ import {
   widthOf,
   type Coord,
 } from "./coords.js";
+import { affine } from "./affine.js";
 import { elementwise } from "./elementwise.js";
 import { reduceAll, walks, type Cooperation, type Loops, type KernelReduction } from "./reductions.js";
 import { reshapeCoords } from "./reshape.js";
@@ -211,6 +212,8 @@ export class Emitter extends Writer implements Loops {
         const inner = reshapeCoords(this, node, coords);
         return inner ? this.emit(node.inputs[0], inner) : this.byLane(node, coords);
       }
+      case "affine":
+        return affine(this, node, coords, (input, at) => this.emit(input, at)) ?? this.byLane(node, coords);
       case "slice":
         return this.emit(node.inputs[0], [this.behindSlice(node, coords)]);
       case "gather":

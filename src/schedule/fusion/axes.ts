@@ -7,6 +7,7 @@
  */
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import type { Node, NodeWith, Op, Shape } from "../../graph/node.js";
+import { axisOfIndex } from "../../graph/affine.js";
 import { letters } from "../../graph/ops/structure.js";
 
 /** The class of each axis of a node; equal numbers are the same axis. */
@@ -75,6 +76,11 @@ function carried(node: Node): Edge[] {
   switch (node.op) {
     case "broadcast":
       return along(0, node.attrs.axes);
+    case "affine":
+      return node.attrs.at.flatMap((index, from) => {
+        const to = axisOfIndex(index);
+        return to === null ? [] : [{ input: 0, from, to }];
+      });
     case "reshape":
       return unsplit(node.inputs[0].shape, node.shape);
     case "sum":

@@ -5,7 +5,8 @@
  * instead.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Graph, Node, Shape } from "../../graph/node.js";
+import { isTotal } from "../../graph/affine.js";
+import type { Graph, Node, NodeWith, Shape } from "../../graph/node.js";
 
 /** Reads of a node are reads of `base` at sum(coordinate[i] * strides[i]), in words. */
 export interface Access {
@@ -24,7 +25,8 @@ export function rowMajor(shape: Shape): number[] {
 }
 
 /** Whether a node moves no data, if its reader can do without a copy. */
-export const isView = (node: Node): boolean => node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
+export const isView = (node: Node): boolean =>
+  node.op === "broadcast" || node.op === "reshape" || node.op === "slice" || node.op === "affine";
 
 /** The strides of `shape` over memory laid out as (`from`, `strides`), or null when that needs a copy. */
 export function reshapeStrides(from: Shape, strides: readonly number[], shape: Shape): number[] | null {
@@ -86,7 +88,24 @@ export function access(node: Node, isBase: (node: Node) => boolean): Access | nu
     const strides = inner && reshapeStrides(input.shape, inner.strides, node.shape);
     return strides ? { base: inner.base, strides } : null;
   }
+  if (node.op === "affine") {
+    const inner = access(node.inputs[0], isBase);
+    const strides = inner && affineStrides(node, inner.strides);
+    return strides ? { base: inner.base, strides } : null;
+  }
   return null;
+}
+
+/**
+ * The strides of an affine read over memory of these strides; null where it is no sum of strides: where it begins
+ * elsewhere than at the first word, leaves the operand, or divides.
+ */
+function affineStrides(node: NodeWith<"affine">, inner: readonly number[]): number[] | null {
+  if (!isTotal(node) || node.attrs.at.some(({ offset }) => offset !== 0)) return null;
+  const strides = new Array<number>(node.shape.length).fill(0);
+  for (const [i, { terms }] of node.attrs.at.entries())
+    for (const [axis, step] of terms) strides[axis] = mustAt(strides, axis) + step * mustAt(inner, i);
+  return strides;
 }
 
 /**

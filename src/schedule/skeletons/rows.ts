@@ -27,6 +27,7 @@ import type { Cluster } from "../fusion/clusters.js";
 import { without } from "../fusion/partition.js";
 import { scatter } from "./scatter.js";
 import { scatterOf } from "../fusion/sparse.js";
+import { isView } from "../fusion/views.js";
 
 /**
  * Elements that one group of a CPU kernel is worth: small enough to balance two threads, large enough to hide the call.
@@ -74,7 +75,7 @@ function hasOneShape(cluster: Cluster, places: Places): boolean {
   const isPlain = (node: Node): boolean => {
     if (places.isBase(node) && !cluster.members.has(node)) return sameShape(node.shape, cluster.shape);
     if (node.op === "broadcast") return node.inputs.every(isScalar);
-    if (node.op === "reshape" || node.op === "slice" || node.op === "gather" || node.op === "iota") return false;
+    if (isView(node) || node.op === "gather" || node.op === "iota") return false;
     return sameShape(node.shape, cluster.shape) && node.inputs.every(isPlain);
   };
   return cluster.roots.every(isPlain);
