@@ -100,7 +100,7 @@ export interface Binary {
   readonly span: Span;
 }
 
-/** `value where condition`: absent where the condition is false. Binds loosest. */
+/** `value where condition`: absent where the condition is false. Binds looser than all but `else`. */
 export interface Where {
   readonly kind: "where";
   readonly value: Expr;
@@ -108,8 +108,30 @@ export interface Where {
   readonly span: Span;
 }
 
+/**
+ * `value else otherwise`: the second where the first is absent, which a `where` or an index outside of a tensor may
+ * make it. Binds loosest of all.
+ */
+export interface Else {
+  readonly kind: "else";
+  readonly value: Expr;
+  readonly otherwise: Expr;
+  readonly span: Span;
+}
+
 /** An expression. The grammar does not know what its names stand for. */
-export type Expr = Path | NumberLiteral | StringLiteral | Tuple | Group | Indexed | Call | Unary | Binary | Where;
+export type Expr =
+  | Path
+  | NumberLiteral
+  | StringLiteral
+  | Tuple
+  | Group
+  | Indexed
+  | Call
+  | Unary
+  | Binary
+  | Where
+  | Else;
 
 /** The `///` lines just above an item, without the slashes, joined by newlines; null when there are none. */
 export type Doc = string | null;

@@ -29,6 +29,7 @@ const operators: ReadonlySet<TokenType> = new Set([
   t.NotEqual,
   t.word.and,
   t.word.or,
+  t.word.else,
 ]);
 const separators: ReadonlySet<TokenType> = new Set([t.Comma, t.Equals, t.Tilde, t.word.return]);
 

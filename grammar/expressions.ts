@@ -258,7 +258,13 @@ export class ExpressionParser extends EmbeddedActionsParser {
       this.CONSUME(word.where);
       condition = this.SUBRULE2(this.disjunction);
     });
-    return condition ? { kind: "where", value, condition, span: this.span(value, condition) } : value;
+    const guarded: Expr = condition ? { kind: "where", value, condition, span: this.span(value, condition) } : value;
+    let otherwise: Expr | null = null;
+    this.OPTION2(() => {
+      this.CONSUME(word.else);
+      otherwise = this.SUBRULE(this.expression);
+    });
+    return otherwise ? { kind: "else", value: guarded, otherwise, span: this.span(guarded, otherwise) } : guarded;
   });
 }
 

@@ -43,6 +43,8 @@ export function formatExpr(e: Expr): string {
       return `${formatExpr(e.left)} ${e.op} ${formatExpr(e.right)}`;
     case "where":
       return `${formatExpr(e.value)} where ${formatExpr(e.condition)}`;
+    case "else":
+      return `${formatExpr(e.value)} else ${formatExpr(e.otherwise)}`;
     default:
       return e satisfies never;
   }

@@ -32,6 +32,7 @@ export const keywords = [
   "on",
   "each",
   "where",
+  "else",
   "adapt",
   "in",
   "monitored",

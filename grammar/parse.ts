@@ -155,6 +155,7 @@ const OPEN: ReadonlySet<TokenType> = new Set([
   t.Colon,
   t.Range,
   t.word.where,
+  t.word.else,
   t.word.and,
   t.word.or,
   t.word.through,

@@ -66,6 +66,11 @@ function visit(search: HeldSearch, e: Typed): void {
       return join(forest, e.table.axes.slice(1), e.axes);
     case "relabel":
       return join(forest, e.from, e.axes);
+    case "shifted":
+      return e.at.forEach(({ offset, terms: [term, ...others] }, i) => {
+        if (term && !others.length && offset.value() === 0 && term.step.value() === 1)
+          join(forest, [mustAt(e.from, i)], [term.axis]);
+      });
     case "call": {
       const { instance } = e;
       calls.push(e);

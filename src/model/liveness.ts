@@ -111,6 +111,10 @@ function need(state: LivenessState, e: Typed, how: Need): void {
     case "where":
       need(state, e.a, how);
       return need(state, e.condition, without);
+    case "choice":
+      need(state, e.a, how);
+      need(state, e.otherwise, how);
+      return e.condition ? need(state, e.condition, without) : undefined;
     case "binary":
       return [e.a, e.b].forEach((operand) => need(state, operand, COMPARISONS.has(e.f) ? without : how));
     case "cross_entropy":

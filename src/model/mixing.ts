@@ -175,7 +175,10 @@ function read(reading: MixReading, e: Typed): Carried {
     case "reduce":
       return readReduction(reading, e);
     case "where":
+    case "choice":
       return apart(reading, e, "a condition depends on the stream");
+    case "shifted":
+      return apart(reading, e, "the stream is read at other places");
     case "call":
       return readCall(reading, e);
     case "distance":

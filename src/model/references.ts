@@ -30,6 +30,8 @@ export function namesIn(e: Expr): readonly string[] {
       return [...namesIn(e.left), ...namesIn(e.right)];
     case "where":
       return [...namesIn(e.value), ...namesIn(e.condition)];
+    case "else":
+      return [...namesIn(e.value), ...namesIn(e.otherwise)];
     default:
       return e satisfies never;
   }

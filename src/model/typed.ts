@@ -100,6 +100,12 @@ interface At {
   readonly span: Span;
 }
 
+/** An index of a shifted read: offset + the sum of step * the position along an axis. All are whole numbers. */
+export interface Place {
+  readonly offset: DeferredNumber;
+  readonly terms: readonly { readonly axis: Axis; readonly step: DeferredNumber }[];
+}
+
 /** An expression: a value for each index of its axes (`axesOf`), and for each example where it comes from the data. */
 export type Typed =
   | (At & { readonly kind: "number"; readonly value: number })
@@ -109,12 +115,30 @@ export type Typed =
   /** The position along an axis, from 0: `index(t)`, and in a condition `t`. */
   | (At & { readonly kind: "position"; readonly axis: Axis })
   | (At & { readonly kind: "tensor"; readonly tensor: Tensor; readonly axes: readonly Axis[] })
+  /**
+   * `x[t - 1, w]`: a tensor on its own axes `from`, read at a place along each of them; absent where a place lies
+   * outside.
+   */
+  | (At & {
+      readonly kind: "shifted";
+      readonly a: Typed;
+      readonly from: readonly Axis[];
+      readonly at: readonly Place[];
+      readonly axes: readonly Axis[];
+    })
   | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })
   | (At & { readonly kind: "unary"; readonly f: UnaryFunction; readonly a: Typed })
   | (At & { readonly kind: "binary"; readonly f: BinaryFunction; readonly a: Typed; readonly b: Typed })
   | (At & { readonly kind: "product"; readonly factors: readonly Factor[]; readonly summed: readonly Axis[] })
   | (At & { readonly kind: "reduce"; readonly f: Reducer; readonly axes: readonly Axis[]; readonly a: Typed })
   | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
+  /** `a where condition else otherwise`: the second too where the first is absent. */
+  | (At & {
+      readonly kind: "choice";
+      readonly a: Typed;
+      readonly condition: Typed | null;
+      readonly otherwise: Typed;
+    })
   | (At & {
       readonly kind: "call";
       readonly instance: BlockInstance;
@@ -366,6 +390,7 @@ export function axesOf(e: Typed): readonly Axis[] {
     case "call":
     case "map":
     case "relabel":
+    case "shifted":
       return e.axes;
     case "gather":
       return union(axesOf(e.index), e.axes);
@@ -383,6 +408,8 @@ export function axesOf(e: Typed): readonly Axis[] {
       return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
     case "where":
       return union(axesOf(e.a), axesOf(e.condition));
+    case "choice":
+      return union(union(axesOf(e.a), e.condition ? axesOf(e.condition) : []), axesOf(e.otherwise));
     default:
       return e satisfies never;
   }

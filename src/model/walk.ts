@@ -15,6 +15,7 @@ export function partsOf(e: Typed): readonly Typed[] {
     case "unary":
     case "reduce":
     case "relabel":
+    case "shifted":
       return [e.a];
     case "binary":
     case "distance":
@@ -23,6 +24,8 @@ export function partsOf(e: Typed): readonly Typed[] {
       return e.factors.map((factor) => factor.e);
     case "where":
       return [e.a, e.condition];
+    case "choice":
+      return e.condition ? [e.a, e.condition, e.otherwise] : [e.a, e.otherwise];
     case "call":
       return e.args;
     case "map":

@@ -184,7 +184,6 @@ const SLIPS: readonly (readonly [wrong: string, right: string, place: string, fi
   ["return y[t, w] =", "return [t, w] =", "=", "no name"],
   ["s WHERE u", "s where u", "WHERE", "`where`"],
   ["s if u <= t", "s where u <= t", "if", "condition"],
-  ["u <= t else 0", "u <= t", "else", "no `else`"],
   ["u <= t ? s : 0", "s where u <= t", "?", "condition"],
   ["nesterov = on", "nesterov = true", "on", "`true`"],
   ["model Größe", "model Tiny", "Größe", "a to z"],

@@ -69,6 +69,8 @@ export function axisLike(e: Expr, name: string, scope: Scope): string | null {
       return firstOf(e.lists.flat().map(({ value }) => value));
     case "where":
       return firstOf([e.value, e.condition]);
+    case "else":
+      return firstOf([e.value, e.otherwise]);
     case "group":
       return axisLike(e.inner, name, scope);
     case "unary":

@@ -117,6 +117,9 @@ function noteExpression(notes: AxisNotes, e: Typed, path: string): void {
     case "position":
       note(notes, [e.axis], path);
       return bar(notes, [e.axis], "positions along it are compared", e.span);
+    case "shifted":
+      note(notes, e.axes, path);
+      return bar(notes, [...e.from, ...e.axes], "it is read at places that are computed", e.span);
     case "reduce":
       return noteReduction(notes, e);
     case "distance":

@@ -4,13 +4,16 @@
  */
 import type { Expr } from "../../../grammar/ast.js";
 import { axesOf, type Axis, type Typed } from "../typed.js";
+import { hasShifted, refuseAbsent } from "../absence.js";
 import { refuseBareAxes } from "./bare.js";
 import { settle } from "./einstein.js";
 import { expression, type Elaboration, type Scope } from "./scope.js";
+import { standingIn } from "./standing.js";
 
 /** A value with the axes that its left side names. */
 export function valueOn(state: Elaboration, e: Expr, scope: Scope, axes: readonly Axis[]): Typed {
-  return settled(state, expression(state, e, { ...scope, wanted: axes }, axes), axes);
+  const inside: Scope = { ...scope, wanted: axes, standing: standingIn(e, axes, scope.standing) };
+  return settled(state, expression(state, e, inside, axes), axes);
 }
 
 /**
@@ -24,11 +27,14 @@ export function definition(
   axes: readonly Axis[] | null,
 ): { readonly value: Typed; readonly axes: readonly Axis[] } {
   if (axes) return { value: valueOn(state, e, scope, axes), axes };
-  const value = settled(state, expression(state, e, scope, null), null);
+  const inside: Scope = { ...scope, standing: standingIn(e, [], scope.standing) };
+  const value = settled(state, expression(state, e, inside, null), null);
   return { value, axes: axesOf(value) };
 }
 
 function settled(state: Elaboration, raw: Typed, wanted: readonly Axis[] | null): Typed {
   refuseBareAxes(raw, wanted, state.report);
-  return settle(raw, wanted ?? axesOf(raw), state.report);
+  const value = settle(raw, wanted ?? axesOf(raw), state.report);
+  if (hasShifted(value)) state.checks.push(() => refuseAbsent(value, state.report));
+  return value;
 }

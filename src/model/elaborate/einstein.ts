@@ -47,6 +47,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
     case "gather":
     case "call":
     case "map":
+    case "shifted":
     case "relabel": {
       const over = axesOf(e).filter((axis) => !wanted.includes(axis));
       if (over.length) reportLone(e, over, how);
@@ -58,6 +59,13 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
       return { ...e, a: within(e.a, wanted, plain), b: within(e.b, wanted, plain) };
     case "where":
       return { ...e, a: within(e.a, wanted, how), condition: within(e.condition, wanted, plain) };
+    case "choice":
+      return {
+        ...e,
+        a: within(e.a, wanted, plain),
+        condition: e.condition && within(e.condition, wanted, plain),
+        otherwise: within(e.otherwise, wanted, plain),
+      };
     case "distance": {
       const inside = union(wanted, e.point);
       return { ...e, a: within(e.a, inside, plain), b: within(e.b, inside, plain) };

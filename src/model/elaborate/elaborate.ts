@@ -41,6 +41,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     report,
     uses,
     pending: [],
+    checks: [],
     incomplete: false,
   };
   const declared = theModel(page, report);

@@ -6,6 +6,7 @@ import type { Binary, Expr } from "../../../grammar/ast.js";
 import type { Factor, Typed } from "../typed.js";
 import { call } from "./calls.js";
 import { fail, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
+import { choice } from "./reducers.js";
 import { bareName } from "./syntax.js";
 import { indexed, reference } from "./tensors.js";
 
@@ -34,8 +35,12 @@ export function expression(state: Elaboration, e: Expr, scope: Scope, expected: 
         state,
         "MHC212",
         span,
-        "`where` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do without a value",
+        "`where` without `else` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do " +
+          "without a value",
+        { fix: "say what the value is otherwise: `… where … else 0`" },
       );
+    case "else":
+      return choice(state, e, scope, expected);
     case "call":
       return call(state, e, scope, expected);
     case "binary":

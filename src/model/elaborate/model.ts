@@ -33,6 +33,7 @@ export function readModel(draft: ModelDraft): TypedModel {
   }
   state.incomplete = draft.incomplete;
   reportOpenSizes(state);
+  state.checks.forEach((check) => attempt(draft, null, check));
   checkTraining(draft);
   const trainFlags = sections.has("train") ? flagsOf(state, "train", flagsFor(draft, "train", OVERRIDES)) : new Map();
   const costFlags = sections.has("cost") ? flagsFor(draft, "cost", COST_OVERRIDES) : {};

@@ -147,6 +147,9 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   },
 };
 
+/** Whether numbers have a function of this name. */
+export const isNumberFunction = (name: string): boolean => valueAt(FUNCTIONS, name) !== undefined;
+
 /** A number, evaluated when it is asked for. */
 export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNumber {
   switch (e.kind) {

@@ -1,14 +1,16 @@
 /**
  * Functions along axes, `softmax[u](s[t, u] where u <= t)`, and the conditions that may stand under them.
  */
-import type { Call, Expr, Path } from "../../../grammar/ast.js";
+import type { Call, Else, Expr, Path } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
+import { diagnostic } from "../../diagnostics/table.js";
 import type { Span } from "../../diagnostics/span.js";
 import { listed } from "../quantities.js";
 import { axesOf, union, type Axis, type Reducer, type Typed } from "../typed.js";
+import { absentIn } from "../absence.js";
 import { axisLike, axisNamed, unknownAxis } from "./axes.js";
 import { elementwise, elementwiseNamed, memberOf, REDUCERS, REDUCERS_OF_ABSENT, unknownFunction } from "./builtins.js";
-import { expression, fail, lookup, lookupBare, type Elaboration, type Scope } from "./scope.js";
+import { expression, fail, lookup, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { dotted } from "./syntax.js";
 import { reference } from "./tensors.js";
 
@@ -45,6 +47,27 @@ function reduced(state: Elaboration, f: Reducer, e: Expr, axes: readonly Axis[],
   const positions = union(union(axesOf(a), axes), scope.wanted);
   return { kind: "where", a, condition: condition(state, e.condition, scope, positions), span: e.span };
 }
+
+/** `a where condition else b`, or `a else b`, where what makes the first absent is an index outside of its tensor. */
+export function choice(state: Elaboration, e: Else, scope: Scope, expected: Expected): Typed {
+  const guarded = withoutParentheses(e.value);
+  const [value, when] = guarded.kind === "where" ? [guarded.value, guarded.condition] : [guarded, null];
+  const a = expression(state, value, scope, expected);
+  const otherwise = expression(state, e.otherwise, scope, expected);
+  const positions = union(union(axesOf(a), axesOf(otherwise)), scope.wanted);
+  if (when) return { kind: "choice", a, condition: condition(state, when, scope, positions), otherwise, span: e.span };
+  state.checks.push(() => {
+    if (absentIn(a).length === 0)
+      state.report(
+        diagnostic("MHC212", e.span, "`else` has nothing to stand for: the value before it is always there", {
+          fix: "write `… where condition else …`, or leave it out",
+        }),
+      );
+  });
+  return { kind: "choice", a, condition: null, otherwise, span: e.span };
+}
+
+const withoutParentheses = (e: Expr): Expr => (e.kind === "group" ? withoutParentheses(e.inner) : e);
 
 /**
  * A condition. An axis of the guarded value, or of the left side, is its position; any other dim is its size.

@@ -9,6 +9,7 @@ import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
+import { NONE_STANDING, type Standing } from "./standing.js";
 import { bareName } from "./syntax.js";
 import type { Axis, DataSource, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
 
@@ -58,6 +59,8 @@ export interface Scope {
   readonly instances: Map<string, Span>;
   /** The axes on the left of the definition that is being read: in a condition they are positions. */
   readonly wanted: readonly Axis[];
+  /** The names that stand by themselves in the definition that is being read (`standing.ts`). */
+  readonly standing: Standing;
   /** Inside the argument of a set's map: which set, and the sizes of its points. */
   readonly mapping: { readonly manifold: SetInstance; readonly point: readonly Polynomial[] } | null;
 }
@@ -75,6 +78,7 @@ export const childScope = (
   prefix,
   instances: new Map(),
   wanted: [],
+  standing: parent?.standing ?? NONE_STANDING,
   mapping: parent?.mapping ?? null,
 });
 
@@ -133,6 +137,8 @@ export interface Elaboration {
   readonly uses: { readonly block: string; readonly span: Span }[];
   /** Sizes that must be known in the end, with what to say if they are not. */
   readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
+  /** What can be checked only when all sizes are known, and reports for itself. */
+  readonly checks: (() => void)[];
   /**
    * Whether something that the page declares or computes was given up, after an error: what seems to be missing may
    * have been in it.

@@ -11,7 +11,8 @@ import { listed } from "../quantities.js";
 import type { Axis, Tensor, Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import { BUILTINS } from "./builtins.js";
-import { rangeName, sizeOf } from "./numbers.js";
+import { shifted } from "./indices.js";
+import { isNumberFunction, rangeName, sizeOf } from "./numbers.js";
 import {
   endedName,
   expression,
@@ -166,7 +167,8 @@ export function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
       { notes: [{ message: "it is declared here", span: tensor.span }] },
     );
   const [first] = e.axes;
-  if (first && !isAxis(first, scope)) return gathered(state, e, tensor, first, scope);
+  if (first && isLookup(first, scope)) return gathered(state, e, tensor, first, scope);
+  if (e.axes.some((index) => !isAxis(index, scope) && !isLookup(index, scope))) return shifted(state, e, tensor, scope);
   const axes = axesOfIndices(state, tensor, e.axes, 0, scope);
   const twice = axes.find((axis, i) => axes.indexOf(axis) !== i);
   if (twice)
@@ -192,9 +194,30 @@ function gathered(state: Elaboration, e: Indexed, table: Tensor, first: Expr, sc
   return { kind: "gather", table, index, axes, span: e.span };
 }
 
-/** Whether an index names an axis: it is one name, and not that of a tensor. */
-const isAxis = (index: Expr, scope: Scope): index is Path =>
-  index.kind === "path" && index.parts.length === 1 && lookup(scope, index.parts[0].name)?.kind !== "tensor";
+/** Whether an index names an axis: it is one name, and not that of a tensor or a number. */
+function isAxis(index: Expr, scope: Scope): index is Path {
+  if (index.kind !== "path" || index.parts.length > 1) return false;
+  const entity = lookup(scope, index.parts[0].name);
+  return entity?.kind !== "tensor" && entity?.kind !== "number";
+}
+
+/** Whether an index looks something up: it is a tensor, by its name or with its axes, or what a call makes. */
+function isLookup(index: Expr, scope: Scope): boolean {
+  switch (index.kind) {
+    case "index":
+      return true;
+    case "path": {
+      const kind = lookup(scope, index.parts[0].name)?.kind;
+      return kind === "tensor" || (kind === "data" && index.parts.length > 1);
+    }
+    case "call": {
+      const name = dotted(index.callee);
+      return index.axes !== null || !(name === "index" || name === "size" || isNumberFunction(name));
+    }
+    default:
+      return false;
+  }
+}
 
 /** The axes that indices name; `offset`: the position in the tensor of the first of them. */
 function axesOfIndices(

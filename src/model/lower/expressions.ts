@@ -19,6 +19,7 @@ import {
 import { distanceOf } from "./distances.js";
 import { activation, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
+import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
@@ -65,6 +66,10 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
       return renamed(state, valueOfTensor(state, e.tensor), e.axes);
     case "relabel":
       return renamed(state, labelled(state, e.a, e.from), e.axes);
+    case "shifted":
+      return shifted(state, e);
+    case "choice":
+      return choice(state, e);
     case "gather":
       return gather(state, e);
     case "unary": {
@@ -124,6 +129,9 @@ export function valueOfParameter(state: PageLowering, parameter: Parameter): Lab
   return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
 }
 
+const shifted = (state: PageLowering, e: TypedOf<"shifted">): LabelledTensor =>
+  shiftedRead(state, e, evaluate(state, e.a));
+
 function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
   const index = evaluate(state, e.index);
   const table = valueOfTensor(state, e.table);
@@ -134,7 +142,8 @@ function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
 function product(state: PageLowering, e: TypedOf<"product">): LabelledTensor {
   const { b } = state;
   const factors = e.factors.map(({ e: factor, inverse }): LabelledTensor => {
-    const value = evaluate(state, factor);
+    const read = evaluate(state, factor);
+    const value = e.summed.length && !vanishes(factor) ? orZero(state, factor, read) : read;
     return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
   });
   const summed = new Set(labelsOf(state, e.summed));
@@ -171,10 +180,28 @@ function isMixed({ maps }: PageLowering, e: TypedOf<"product">, axis: Axis): boo
 }
 
 function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
-  if (e.a.kind !== "where") return reduced(state, e, evaluate(state, e.a), null);
-  const value = evaluate(state, e.a.a);
-  const [x, condition] = together(state, value, evaluate(state, e.a.condition));
+  const guarded = e.a.kind === "where" ? e.a : null;
+  const inner = guarded?.a ?? e.a;
+  const present = e.f === "sum" && vanishes(inner) ? null : presenceOf(state, inner);
+  const conditions = [...(guarded ? [evaluate(state, guarded.condition)] : []), ...(present ? [present] : [])];
+  const value = evaluate(state, inner);
+  if (conditions.length === 0) return reduced(state, e, value, null);
+  const [x, condition] = together(state, value, both(state, conditions));
   return reduced(state, e, x, condition.node);
+}
+
+/** Where a read may lie outside, it is what `else` says. */
+function choice(state: PageLowering, e: TypedOf<"choice">): LabelledTensor {
+  const present = presenceOf(state, e.a);
+  const conditions = [...(e.condition ? [evaluate(state, e.condition)] : []), ...(present ? [present] : [])];
+  const [value, otherwise] = [evaluate(state, e.a), evaluate(state, e.otherwise)];
+  return conditions.length ? chosen(state, both(state, conditions), value, otherwise) : value;
+}
+
+/** A factor that is 0 where it is absent. */
+function orZero(state: PageLowering, e: Typed, value: LabelledTensor): LabelledTensor {
+  const present = presenceOf(state, e);
+  return present ? chosen(state, present, value, { node: state.b.constant(0), labels: [] }) : value;
 }
 
 /** The result of an instance, for these arguments. */

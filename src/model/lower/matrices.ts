@@ -99,6 +99,10 @@ function use(reading: MatrixReading, e: Typed): void {
   switch (e.kind) {
     case "tensor":
       return useOtherwise(reading, e);
+    // What is read at other places of a parameter is no matrix of it.
+    case "shifted":
+      useOtherwise(reading, e.a);
+      return use(reading, e.a);
     case "relabel":
       return parameterIn(reading, e) ? useOtherwise(reading, e) : use(reading, e.a);
     case "gather":
@@ -126,6 +130,7 @@ function use(reading: MatrixReading, e: Typed): void {
     case "binary":
     case "distance":
     case "where":
+    case "choice":
     case "map":
       return partsOf(e).forEach((part) => use(reading, part));
     default:
@@ -166,7 +171,10 @@ function headsOf(reading: MatrixReading, e: Typed): readonly Parameter[] {
     case "reduce":
     case "relabel":
     case "where":
+    case "shifted":
       return headsOf(reading, e.a);
+    case "choice":
+      return [e.a, e.otherwise].flatMap((operand) => headsOf(reading, operand));
     case "binary":
       return [e.a, e.b].flatMap((operand) => headsOf(reading, operand));
     case "product": {

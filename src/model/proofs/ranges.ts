@@ -29,6 +29,12 @@ const RMS_EPSILON = 1e-6;
 
 const interval = (low: number, high: number): Interval => ({ low, high });
 
+/** What is in one interval or in another. */
+function either(a: Interval | None, b: Interval | None): Interval | None {
+  if (isNone(a)) return a;
+  return isNone(b) ? b : interval(Math.min(a.low, b.low), Math.max(a.high, b.high));
+}
+
 /** The largest absolute value within an interval. */
 export const largest = ({ low, high }: Interval): number => Math.max(Math.abs(low), Math.abs(high));
 
@@ -59,6 +65,11 @@ export function rangeOf(state: BoundsState, e: Typed): Interval | None {
       return memberRange(mapMember(e), e.span);
     case "relabel":
       return rangeOf(state, e.a);
+    // What lies outside counts for nothing.
+    case "shifted":
+      return either(rangeOf(state, e.a), exact(e, 0));
+    case "choice":
+      return either(rangeOf(state, e.a), rangeOf(state, e.otherwise));
     case "call":
       return rangeOf(state, opened(state, e));
     case "unary":

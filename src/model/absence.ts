@@ -1,0 +1,127 @@
+/**
+ * What is read outside of a tensor is absent, and a page says what takes its place: a reducer leaves it out (a sum of
+ * products over nothing is 0), or `else` gives another value. Whatever else is computed of it would have a silent
+ * meaning, so it is refused. Sizes decide whether an index can leave its axis at all: this runs when they are known.
+ */
+import { mustAt } from "../../runtime/lookup.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { diagnostic } from "../diagnostics/table.js";
+import { valueOf } from "../graph/sizes.js";
+import { printTyped } from "./print.js";
+import type { Axis, Typed, TypedOf } from "./typed.js";
+import { partsOf } from "./walk.js";
+
+type Shifted = TypedOf<"shifted">;
+
+/** Whether a value reads a tensor at computed indices, not counting what the blocks that it calls do. */
+export const hasShifted = (e: Typed): boolean => e.kind === "shifted" || partsOf(e).some(hasShifted);
+
+/** The axes of the indices that may leave their axis; of those whose sizes are not known, all may. */
+function leaving({ at, from }: Shifted): readonly (readonly Axis[])[] {
+  return at.flatMap(({ offset, terms }, i) => {
+    let [least, most] = [offset.value(), offset.value()];
+    for (const { axis, step } of terms) {
+      const far = step.value() * ((valueOf(axis.size) ?? Number.NaN) - 1);
+      if (far < 0) least += far;
+      else most += far;
+    }
+    const size = valueOf(mustAt(from, i).size) ?? Number.NaN;
+    const isWhole = terms.every(({ step }) => Number.isInteger(step.value()));
+    return isWhole && least >= 0 && most < size ? [] : [terms.map(({ axis }) => axis)];
+  });
+}
+
+/** The reads that may be absent in a value, for which nothing in it says what then. */
+export function absentIn(e: Typed): readonly Shifted[] {
+  switch (e.kind) {
+    case "shifted":
+      return leaving(e).length > 0 ? [e] : [];
+    case "product":
+      return e.summed.length > 0 ? [] : e.factors.flatMap((factor) => absentIn(factor.e));
+    // Arguments and conditions are to be there, and are looked at by themselves.
+    case "reduce":
+    case "call":
+      return [];
+    case "where":
+      return absentIn(e.a);
+    case "choice":
+      return absentIn(e.otherwise);
+    default:
+      return partsOf(e).flatMap(absentIn);
+  }
+}
+
+/** Of these reads, those that stand beside another operand, which may be there where they are not. */
+function addedIn(e: Typed): readonly Shifted[] {
+  switch (e.kind) {
+    case "binary":
+    case "distance":
+      return [e.a, e.b].flatMap(absentIn);
+    case "product":
+      return e.summed.length > 0 ? [] : e.factors.flatMap((factor) => addedIn(factor.e));
+    case "shifted":
+    case "reduce":
+    case "call":
+      return [];
+    case "where":
+      return addedIn(e.a);
+    case "choice":
+      return addedIn(e.otherwise);
+    default:
+      return partsOf(e).flatMap(addedIn);
+  }
+}
+
+/** Whether going along these axes, some places find the read and others do not: then the others are left out. */
+const isAlong = (read: Shifted, axes: readonly Axis[]): boolean =>
+  leaving(read).every((terms) => terms.some((axis) => axes.includes(axis)));
+
+const BESIDE = "the other operand may be there where it is not";
+
+/** Reports the reads of a definition that may be absent where nothing says what then. */
+export function refuseAbsent(e: Typed, report: (d: Diagnostic) => void): void {
+  const refuse = (reads: readonly Shifted[], why: string): void => reads.forEach((read) => report(refused(read, why)));
+  refuse(absentIn(e), "nothing here says what is to be there instead");
+  inside(e);
+
+  function inside(part: Typed): void {
+    switch (part.kind) {
+      case "reduce":
+        reduces(part);
+        break;
+      case "product":
+        if (part.summed.length > 0)
+          refuse(
+            part.factors.flatMap((factor) => addedIn(factor.e)).filter((read) => !isAlong(read, part.summed)),
+            BESIDE,
+          );
+        break;
+      case "call":
+        refuse(part.args.flatMap(absentIn), "a block takes values that are there");
+        break;
+      case "where":
+      case "choice":
+        if (part.condition) refuse(absentIn(part.condition), "a condition has to be true or false");
+        break;
+      default:
+    }
+    partsOf(part).forEach(inside);
+  }
+
+  function reduces({ f, a, axes }: TypedOf<"reduce">): void {
+    if (f === "rms") return refuse(absentIn(a), "`rms` does not know what to do without it");
+    const astray = (reads: readonly Shifted[]): Shifted[] => reads.filter((read) => !isAlong(read, axes));
+    return f === "sum"
+      ? refuse(astray(addedIn(a)), BESIDE)
+      : refuse(astray(absentIn(a)), `then \`${f}\` has nothing to go along`);
+  }
+}
+
+function refused(read: Shifted, why: string): Diagnostic {
+  const text = printTyped(read);
+  return diagnostic("MHC231", read.span, `\`${text}\` may lie outside of \`${nameOf(read)}\`, and ${why}`, {
+    fix: `say what it is there: \`(${text} else 0)\``,
+  });
+}
+
+const nameOf = ({ a }: Shifted): string => (a.kind === "tensor" ? a.tensor.name : "it");
