@@ -58,6 +58,8 @@ export function kindOf(node: Node): Kind {
     case "reduce_max":
     case "scatter_add":
       return "sums";
+    case "recurrence":
+      return "narrow products";
     case "threefry":
       return "random numbers";
     case "parameter":

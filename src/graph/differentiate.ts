@@ -6,8 +6,21 @@ import { mustAt } from "../../runtime/lookup.js";
 import type { Builder } from "./builder.js";
 import type { Node } from "./node.js";
 import { opTable } from "./ops.js";
-import type { OpRecord } from "./record.js";
+import type { GraphTools, OpRecord } from "./record.js";
+import { bodyOf, recur } from "./recurrence.js";
 import { topological } from "./topology.js";
+
+type AnyVjp = (b: Builder, node: Node, g: Node, tools: GraphTools) => readonly (Node | null)[];
+
+/** What a record that holds a graph of its own differentiates it by; none is evaluated here. */
+const tools: GraphTools = {
+  parse: bodyOf,
+  evaluate: () => {
+    throw new Error("bug: a derivative evaluates nothing");
+  },
+  vjp: (b, outputs, cotangents, wrt, held) => vjp(b, outputs, cotangents, wrt, held),
+  recur,
+};
 
 /**
  * Cotangents of `wrt` from those of `outputs`, each of its node's shape. What no output depends on gets zeros, and
@@ -34,11 +47,11 @@ export function vjp(
   for (const node of order.reverse()) {
     const cotangent = reached.get(node);
     if (!cotangent || !active.has(node) || node.inputs.length === 0) continue;
-    if (node.inputs.every((input) => !active.has(input))) continue;
+    if (held.has(node) || node.inputs.every((input) => !active.has(input))) continue;
     const record = opTable[node.op] as OpRecord<typeof node.op>;
     if (!record.vjp) throw new Error(`graph: ${node.op} has no derivative`);
     b.within({ ...node.origin, phase: "backward" }, () => {
-      const back = (record.vjp as (b: Builder, node: Node, g: Node) => readonly (Node | null)[])(b, node, cotangent);
+      const back = (record.vjp as AnyVjp)(b, node, cotangent, tools);
       node.inputs.forEach((input, i) => {
         const part = back[i];
         if (part && active.has(input)) add(input, part);

@@ -2,9 +2,11 @@
  * Evaluates a graph in f64, node by node, unfused: the definition that every fast path is tested against. Leaves are
  * bound by name; a value is freed when its last reader has run.
  */
+import { vjp } from "./differentiate.js";
 import type { Graph, Node } from "./node.js";
 import { opTable } from "./ops.js";
-import { allocate, sizeOf, type OpRecord, type Value } from "./record.js";
+import { bodyOf, recur } from "./recurrence.js";
+import { allocate, sizeOf, type GraphTools, type OpRecord, type Value } from "./record.js";
 import { mustGet } from "../../runtime/lookup.js";
 import { topological } from "./topology.js";
 
@@ -44,6 +46,13 @@ export function evaluate(graph: Graph, bindings: LeafValues): Evaluated {
   };
 }
 
+const graphTools: GraphTools = {
+  parse: bodyOf,
+  evaluate: (graph, bindings) => evaluate(graph, bindings).outputs,
+  vjp,
+  recur,
+};
+
 /** The name of a parameter, a state or an input. Throws for any other node. */
 export function leafName(node: Node): string {
   if (node.op === "parameter" || node.op === "state" || node.op === "input") return node.attrs.name;
@@ -53,9 +62,10 @@ export function leafName(node: Node): string {
 function compute(node: Node, values: ReadonlyMap<Node, Value>): Value {
   const record = opTable[node.op] as OpRecord<typeof node.op>;
   if (!record.evaluate) throw new Error(`graph: ${node.op} cannot be evaluated`);
-  return (record.evaluate as (node: Node, inputs: readonly Value[]) => Value)(
+  return (record.evaluate as (node: Node, inputs: readonly Value[], tools: GraphTools) => Value)(
     node,
     node.inputs.map((input) => mustGet(values, input)),
+    graphTools,
   );
 }
 

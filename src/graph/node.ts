@@ -109,6 +109,19 @@ export interface Attributes {
    */
   contract: { readonly spec: string };
 
+  /**
+   * One of the tensors that a body defines by their own earlier places (`recurrence.ts`): `body` is the text of a graph
+   * with the leaves e0, e1, … (the operands) and s0, s1, … (the tensors themselves), and their new values as outputs 0,
+   * 1, …. Axis `axis` of each is walked in order, from its end where `reversed`. `flops` is that of all places.
+   */
+  recurrence: {
+    readonly body: string;
+    readonly axis: number;
+    readonly reversed: boolean;
+    readonly result: number;
+    readonly flops: number;
+  };
+
   /** inputs: table [v, ...rest] f32, index [...i] u32 -> [...i, ...rest]. */
   gather: {};
   /** inputs: index [...i] u32, values [...i, ...rest] -> [rows, ...rest]: sums of the values whose index is the row. */
@@ -171,7 +184,7 @@ export type TripleOp = "select" | "attention";
  * The operands of an op, or one value for each. The op table's `infer` refuses other numbers of operands, so a rule
  * that has found an op may read its operands without asking whether they are there.
  */
-export type Operands<K extends Op, T> = K extends Leaf | "pack"
+export type Operands<K extends Op, T> = K extends Leaf | "pack" | "recurrence"
   ? readonly T[]
   : K extends PairOp
     ? readonly [T, T, ...T[]]

@@ -6,6 +6,7 @@ import { affineReads } from "./ops/affine.js";
 import { attentions } from "./ops/attention.js";
 import { composites } from "./ops/composite.js";
 import { elementwise, leaves } from "./ops/elementwise.js";
+import { recurrences } from "./ops/recurrence.js";
 import { structure } from "./ops/structure.js";
 import type { Op } from "./node.js";
 import type { OpTable } from "./record.js";
@@ -16,6 +17,7 @@ export const opTable: OpTable = {
   ...elementwise,
   ...structure,
   ...affineReads,
+  ...recurrences,
   ...composites,
   ...attentions,
 };

@@ -1,5 +1,5 @@
 /** The shape of one row of the op table. Everything that other rooms know about an op is here. */
-import type { Attributes, DType, Node, NodeWith, Op, Operands, Shape } from "./node.js";
+import type { Attributes, DType, Graph, Node, NodeWith, Op, Operands, Shape } from "./node.js";
 import type { Builder } from "./builder.js";
 
 /** The values of a tensor in row-major order, as the evaluator keeps them: f32 in f64, u32 as it is, bool as 0 or 1. */
@@ -38,6 +38,32 @@ export interface Case<Attrs = Attributes[Op]> {
   readonly declared?: Declared;
 }
 
+/** What records need that hold a graph of their own; handed down, since imports do not run in circles. */
+export interface GraphTools {
+  /** The graph that a text prints. */
+  readonly parse: (text: string) => Graph;
+  /** The outputs of a graph in f64, by the values of its leaves. */
+  readonly evaluate: (graph: Graph, bindings: ReadonlyMap<string, ArrayLike<number>>) => ReadonlyMap<string, Value>;
+  /** `vjp` of `differentiate.ts`. */
+  readonly vjp: (
+    b: Builder,
+    outputs: readonly Node[],
+    cotangents: readonly Node[],
+    wrt: readonly Node[],
+    held: ReadonlySet<Node>,
+  ) => readonly Node[];
+  /** `recur` of `recurrence.ts`. */
+  readonly recur: (b: Builder, states: readonly RecurringState[], axis: number, reversed: boolean) => readonly Node[];
+}
+
+/** A tensor that is defined by its own earlier places. */
+export interface RecurringState {
+  /** The leaf that stands for it in its own definition. */
+  readonly leaf: Node;
+  /** Its value, of the shape of the leaf. */
+  readonly value: Node;
+}
+
 /**
  * All that the compiler knows about one op. An op is added by a key of `Attributes` in `node.ts` and a record of this
  * shape in the table; the generated tests of `test/graph/ops.test.ts` then compare its evaluation with its expansion
@@ -47,12 +73,14 @@ export interface OpRecord<K extends Op> {
   /** Shape and dtype of the result, or the reason why the inputs are wrong (which becomes the message of an error). */
   infer(inputs: readonly Node[], attrs: Attributes[K], declared: Declared): Inferred | string;
   /** The values of the result from those of the operands, in f64; null for leaves, which are bound by name. */
-  readonly evaluate: ((node: NodeWith<K>, inputs: Operands<K, Value>) => Value) | null;
+  readonly evaluate: ((node: NodeWith<K>, inputs: Operands<K, Value>, tools: GraphTools) => Value) | null;
   /**
    * Cotangents of the operands, each of its operand's shape, from that of the result (null: the result does not depend
    * on the operand); null for an op that is not differentiated.
    */
-  readonly vjp: ((b: Builder, node: NodeWith<K>, cotangent: Node) => readonly (Node | null)[]) | null;
+  readonly vjp:
+    | ((b: Builder, node: NodeWith<K>, cotangent: Node, tools: GraphTools) => readonly (Node | null)[])
+    | null;
   /** Floating-point operations of one evaluation of the whole tensor. */
   flops(node: NodeWith<K>): number;
   /** The definition of a composite in simpler ops. */
@@ -70,7 +98,8 @@ export const saysShape = (node: Node): boolean =>
   node.op === "broadcast" ||
   node.op === "reshape" ||
   node.op === "slice" ||
-  node.op === "affine";
+  node.op === "affine" ||
+  node.op === "recurrence";
 
 /**
  * How many values a tensor of that shape has; 1 for a scalar. The one definition of the compiler: `graph` is the lowest

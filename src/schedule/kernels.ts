@@ -19,6 +19,7 @@ import { partOf, type Located } from "./memory/places.js";
 import { signatureOf, template, type Template } from "./signature.js";
 import { attentionKernel, rolesOf } from "./skeletons/attention/index.js";
 import { matmulKernel } from "./skeletons/matmul/index.js";
+import { recurrenceKernel } from "./skeletons/recurrence/index.js";
 import { regionCpu } from "./skeletons/region/cpu.js";
 import { regionGpu } from "./skeletons/region/gpu.js";
 import { rowKernel } from "./skeletons/rows.js";
@@ -111,6 +112,8 @@ function kernelOf(region: Region, classes: AxisClasses, profile: KernelProfile, 
       return matmulKernel(cluster, profile, places);
     case "sinkhorn":
       return sinkhornKernel(cluster, profile, places);
+    case "recurrence":
+      return recurrenceKernel(cluster, profile, places);
     case "attention":
       return attentionKernel(cluster, profile, places);
     case "pack":

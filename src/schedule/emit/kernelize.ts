@@ -83,6 +83,15 @@ export interface KernelRequest {
   readonly workgroup: number;
   readonly cooperation?: Cooperation;
   readonly chip?: Chip;
+  /** Where a kernel computes a graph of its own, and not the cluster's: where its nodes are read. */
+  readonly own?: OwnGraph;
+}
+
+/** A graph whose nodes a kernel computes, beside those of the entry. */
+export interface OwnGraph {
+  /** The array or buffer that holds a node; null for one that is computed. */
+  readonly bufferOf: (node: Node, read: (node: Node) => string) => string | null;
+  readonly placed: NonNullable<EmitterOptions["placed"]>;
 }
 
 /** How a kernel uses one place. */
@@ -159,7 +168,9 @@ export function kernelize(request: KernelRequest, emit: (bench: Workbench) => nu
 }
 
 /** The emitter of a kernel: what its clusters do not make themselves is on the chip, or read. */
-function emitterOf({ clusters, places, lanes, cooperation, chip }: KernelRequest, read: Workbench["read"]): Emitter {
+function emitterOf(request: KernelRequest, read: Workbench["read"]): Emitter {
+  const { clusters, places, lanes, cooperation, chip, own } = request;
+  if (own) return new Emitter({ lanes, placed: own.placed, bufferOf: (node) => own.bufferOf(node, read) });
   const isMade = chip?.isMade ?? ((node: Node): boolean => clusters.some(({ members }) => members.has(node)));
   const bufferOf = (node: Node): string | null =>
     isMade(node) || !places.isBase(node) ? null : (chip?.arrayOf(node) ?? read(node));

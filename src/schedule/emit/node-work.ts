@@ -39,5 +39,8 @@ export function workOf(
     (isScatter ? [scattered.index, scattered.values] : node.inputs).forEach(visit);
   };
   clusters.forEach(({ roots }) => roots.forEach(visit));
+  // One run makes all results of a recurrence.
+  for (const { kind, roots } of clusters)
+    if (kind === "recurrence") roots.slice(1).forEach((root) => flops.set(root, 0));
   return Array.from(flops, ([node, count]) => ({ node, flops: count }));
 }

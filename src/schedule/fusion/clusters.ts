@@ -7,7 +7,7 @@ import type { Graph, Node, Shape } from "../../graph/node.js";
 import { namesOf, printNode } from "../../graph/text.js";
 
 /** Which skeleton makes the kernel: `map` for what has no anchor, else the kind of the anchor. */
-export type ClusterKind = "map" | "matmul" | "sinkhorn" | "attention" | "pack";
+export type ClusterKind = "map" | "matmul" | "sinkhorn" | "attention" | "recurrence" | "pack";
 
 /** Nodes that one kernel computes. */
 export interface Cluster {

@@ -17,6 +17,7 @@ export const isAnchor = (node: Node): boolean =>
   node.op === "sinkhorn" ||
   node.op === "sinkhorn_vjp" ||
   node.op === "pack" ||
+  node.op === "recurrence" ||
   isAttention(node);
 /** Whether a node is a result of attention or of its derivative. */
 export const isAttention = (node: Node): boolean =>

@@ -8,6 +8,8 @@ import { mustAt } from "../../../runtime/lookup.js";
 import type { Graph, Node, NodeWith, Op } from "../../graph/node.js";
 import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
+import { bodyOf } from "../../graph/recurrence.js";
+import { printGraph } from "../../graph/text.js";
 import { letters, type Letters } from "../../graph/ops/structure.js";
 import { expand } from "../../passes/expand.js";
 import { replace } from "../../passes/rewrite.js";
@@ -56,9 +58,16 @@ export function legalize(graph: Graph): Graph {
 function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
   return replace(expanded, (b, node) => {
+    if (node.op === "recurrence") return withLegalBody(b, node);
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
     return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
   });
+}
+
+/** The same recurrence with the composites of its body expanded. */
+function withLegalBody(b: Builder, node: NodeWith<"recurrence">): Node {
+  const body = expand(bodyOf(node.attrs.body), () => true);
+  return b.make(node.op, node.inputs, { ...node.attrs, body: printGraph(body) }, { shape: node.shape, dtype: "f32" });
 }
 
 /**

@@ -24,10 +24,19 @@ import { sameShape, sizeOf } from "../../graph/record.js";
 import { behindReshapes, isView, rangeOf } from "./views.js";
 
 /**
- * Whether two nodes are results of one run of attention's kernel: the result and its logs, or cotangents of the
- * operands.
+ * Whether two nodes are results of one run of a kernel: the tensors of a recurrence, attention and its logs, or the
+ * cotangents of its operands.
  */
 function isSibling(a: Node, b: Node): boolean {
+  if (a.op === "recurrence")
+    return (
+      b.op === "recurrence" &&
+      a.attrs.body === b.attrs.body &&
+      a.attrs.axis === b.attrs.axis &&
+      a.attrs.reversed === b.attrs.reversed &&
+      a.attrs.result !== b.attrs.result &&
+      a.inputs.every((input, at) => input === b.inputs[at])
+    );
   if (a.op === "attention_vjp" && b.op === "attention_vjp") {
     return (
       a.attrs.wrt !== b.attrs.wrt &&
@@ -179,11 +188,13 @@ const kindOf = (node: Node): ClusterKind =>
     ? "matmul"
     : node.op === "pack"
       ? "pack"
-      : isAttention(node)
-        ? "attention"
-        : isAnchor(node)
-          ? "sinkhorn"
-          : "map";
+      : node.op === "recurrence"
+        ? "recurrence"
+        : isAttention(node)
+          ? "attention"
+          : isAnchor(node)
+            ? "sinkhorn"
+            : "map";
 
 function open({ clusters }: Cutting, node: Node): Draft {
   const cluster: Draft = {
@@ -199,13 +210,14 @@ function open({ clusters }: Cutting, node: Node): Draft {
   return cluster;
 }
 
-/** The cluster of attention that gives this result too, when all that the node reads is there by then. */
+/** The cluster of attention or of a recurrence that gives this result too, when all that it reads is there by then. */
 function findSiblings({ clusters }: Cutting, node: Node, newest: number): Draft | null {
-  if (!isAttention(node)) return null;
+  const own = kindOf(node);
+  if (own !== "attention" && own !== "recurrence") return null;
   return (
     clusters.find(
       ({ kind, members, order }) =>
-        kind === "attention" && order > newest && [...members].every((member) => isSibling(member, node)),
+        kind === own && order > newest && [...members].every((member) => isSibling(member, node)),
     ) ?? null
   );
 }
@@ -236,7 +248,7 @@ function findHome(cutting: Cutting, node: Node, producers: readonly Node[], newe
 
 /** Whether a node can be computed in the loops of a cluster. */
 function fits(cutting: Cutting, node: Node, cluster: Draft): boolean {
-  if (cluster.kind === "sinkhorn" || cluster.kind === "attention" || cluster.kind === "pack") return false;
+  if (cluster.kind !== "map" && cluster.kind !== "matmul") return false;
   const isOutside = (input: Node): boolean => isForeign(cutting, input, cluster);
   // A view that is stored itself reads at other coordinates than it is stored at.
   if (isView(node) && !node.inputs.every(isOutside)) return false;

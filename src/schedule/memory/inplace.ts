@@ -39,8 +39,7 @@ export interface Update {
 export function inPlace({ leaf, value, offset }: Update, placing: UpdatePlacing, state: State): Located | null {
   const { parts, alone, places, inState } = placing;
   const home = parts.stored.get(value);
-  if (!home || !alone.has(home) || home.kind === "sinkhorn" || home.kind === "attention" || home.kind === "pack")
-    return null;
+  if (!home || !alone.has(home) || (home.kind !== "map" && home.kind !== "matmul")) return null;
   const startIn = (node: Node): number => knownStart(mustGet(places, node));
   const start = startIn(leaf) - offset;
   const end = start + sizeOf(value.shape);
