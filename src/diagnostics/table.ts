@@ -53,6 +53,7 @@ export const table = {
   MHC230: error("an index that is no sum of positions and whole numbers"),
   MHC231: error("a read outside of a tensor that nothing replaces"),
   MHC232: error("an index that lies outside of its axis"),
+  MHC233: error("a recurrence that does not go place by place"),
   MHC301: error("an unknown manifold"),
   MHC302: error("a wrong option of a manifold"),
   MHC303: error("a manifold on a shape it does not have"),

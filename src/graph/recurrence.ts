@@ -9,8 +9,9 @@
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Builder } from "./builder.js";
 import { createBuilder } from "./create-builder.js";
-import type { Graph, Node } from "./node.js";
+import type { Graph, Node, NodeWith } from "./node.js";
 import { opTable } from "./ops.js";
+import { letters } from "./ops/structure.js";
 import { saysShape, type OpRecord, type RecurringState } from "./record.js";
 import { parseGraph, printGraph } from "./text.js";
 import { nodesOf, topological } from "./topology.js";
@@ -48,14 +49,33 @@ const inBuilder = (b: Builder, node: Node, inputs: readonly Node[]): Node =>
  * The tensors that recur: a node for each state, whose value reads the state's leaf at earlier places along `axis`
  * (later ones where `reversed`). All states have that axis, and as many places along it.
  */
-export function recur(b: Builder, states: readonly RecurringState[], axis: number, reversed: boolean): Node[] {
-  const leaves = new Set(states.map(({ leaf }) => leaf));
-  const order = topological(states.map(({ value }) => value));
-  const waiting = new Set<Node>();
-  for (const node of order) if (leaves.has(node) || node.inputs.some((input) => waiting.has(input))) waiting.add(node);
+export function recur(b: Builder, given: readonly RecurringState[], axis: number, reversed: boolean): Node[] {
+  const states = placeByPlace(b, given, axis);
+  const waiting = waitingIn(states);
   const inner = createBuilder();
   const moved = new Map<Node, Node>(states.map(({ leaf }, i) => [leaf, inner.input(stateLeaf(i), leaf.shape, "f32")]));
   const operands: Node[] = [];
+  const outside = (node: Node): Node => inner.input(operandLeaf(operands.push(node) - 1), node.shape, "f32");
+  const product = (node: NodeWith<"contract">): Node => {
+    const [x, y] = node.inputs;
+    const { a, b: c, out } = letters(node.attrs.spec);
+    const side = (operand: Node, term: string): { readonly node: Node; readonly term: string } => {
+      const order = rowsFirst(term, out);
+      if (waiting.has(operand) || order === term) return { node: move(operand), term };
+      // Laid out so that neighbours of the result are neighbours in memory, once for all places.
+      const turned = b.transpose(
+        operand,
+        [...order].map((letter) => term.indexOf(letter)),
+      );
+      return { node: moved.get(turned) ?? noted(turned, outside(turned)), term: order };
+    };
+    const [left, right] = [side(x, a), side(y, c)];
+    return inner.contract(`${left.term},${right.term}->${out}`, left.node, right.node);
+  };
+  const noted = (node: Node, made: Node): Node => {
+    moved.set(node, made);
+    return made;
+  };
   const move = (node: Node): Node => {
     const known = moved.get(node);
     if (known) return known;
@@ -66,21 +86,66 @@ export function recur(b: Builder, states: readonly RecurringState[], axis: numbe
       node.dtype === "bool" ||
       node.op === "broadcast" ||
       node.op === "reshape";
-    const made = isInside
-      ? inBuilder(inner, node, node.inputs.map(move))
-      : node.dtype === "u32"
-        ? inner.cast(move(b.cast(node, "f32")), "u32")
-        : inner.input(operandLeaf(operands.push(node) - 1), node.shape, "f32");
-    moved.set(node, made);
-    return made;
+    if (!isInside)
+      return noted(node, node.dtype === "u32" ? inner.cast(move(b.cast(node, "f32")), "u32") : outside(node));
+    return noted(node, node.op === "contract" ? product(node) : inBuilder(inner, node, node.inputs.map(move)));
   };
   const outputs = new Map(states.map(({ value }, i) => [`${i}`, move(value)]));
   const graph: Graph = { name: "body", outputs, updates: new Map() };
   const attrs = { body: printGraph(graph), axis, reversed, flops: flopsOf(graph) };
-  return states.map(({ leaf }, result) =>
+  return given.map(({ leaf }, result) =>
     b.make("recurrence", operands, { ...attrs, result }, { shape: leaf.shape, dtype: "f32" }),
   );
 }
+
+/**
+ * The same tensors where only leaves are read at other places. A derivative reads what is computed of a tensor at its
+ * own place from the next one: what is computed then recurs too, and the tensor is read where it is made.
+ */
+function placeByPlace(b: Builder, states: readonly RecurringState[], axis: number): readonly RecurringState[] {
+  const valueOf = new Map(states.map(({ leaf, value }) => [leaf, value]));
+  const waiting = waitingIn(states);
+  /** What recurs too: its leaf, and what it is made of. */
+  const added = new Map<Node, Node>();
+  const moved = new Map<Node, Node>();
+  const move = (node: Node): Node => {
+    if (!waiting.has(node)) return node;
+    const known = moved.get(node);
+    if (known) return known;
+    const made = remake(node);
+    moved.set(node, made);
+    return made;
+  };
+  const remake = (node: Node): Node => {
+    const value = valueOf.get(node);
+    if (value) return move(value);
+    if (node.op !== "affine" || node.attrs.at[axis]?.offset === 0) return remade(b, node, node.inputs.map(move));
+    const [operand] = node.inputs;
+    if (valueOf.has(operand)) return node;
+    const leaf = b.input(`recurring ${operand.id}`, operand.shape, "f32");
+    added.set(leaf, operand);
+    return remade(b, node, [leaf]);
+  };
+  const renewed = states.map(({ leaf, value }) => ({ leaf, value: move(value) }));
+  const others: RecurringState[] = [];
+  // Moving one may add others, which a map walks to as well.
+  for (const [leaf, operand] of added) others.push({ leaf, value: move(operand) });
+  return [...renewed, ...others];
+}
+
+/** What depends on the leaves of states. */
+function waitingIn(states: readonly RecurringState[]): Set<Node> {
+  const waiting = new Set(states.map(({ leaf }) => leaf));
+  for (const node of topological(states.map(({ value }) => value)))
+    if (node.inputs.some((input) => waiting.has(input))) waiting.add(node);
+  return waiting;
+}
+
+/** The letters of a term with those that are summed first, and the others in the order of the result. */
+const rowsFirst = (term: string, out: string): string =>
+  [...[...term].filter((letter) => !out.includes(letter)), ...[...out].filter((letter) => term.includes(letter))].join(
+    "",
+  );
 
 /** Whether a value is made of constants and positions alone. */
 const isOfNothing = (node: Node): boolean =>

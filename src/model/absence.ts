@@ -31,23 +31,27 @@ function leaving({ at, from }: Shifted): readonly (readonly Axis[])[] {
   });
 }
 
-/** The reads that may be absent in a value, for which nothing in it says what then. */
-export function absentIn(e: Typed): readonly Shifted[] {
+/**
+ * The reads that may be absent in a value, for which nothing in it says what then. Those of a tensor in its own
+ * definition are 0 before the first place; `recurring`: they too, since an `else` says otherwise.
+ */
+export function absentIn(e: Typed, recurring = false): readonly Shifted[] {
+  const inside = (part: Typed): readonly Shifted[] => absentIn(part, recurring);
   switch (e.kind) {
     case "shifted":
-      return leaving(e).length > 0 ? [e] : [];
+      return (recurring || !e.recurs) && leaving(e).length > 0 ? [e] : [];
     case "product":
-      return e.summed.length > 0 ? [] : e.factors.flatMap((factor) => absentIn(factor.e));
+      return e.summed.length > 0 ? [] : e.factors.flatMap((factor) => inside(factor.e));
     // Arguments and conditions are to be there, and are looked at by themselves.
     case "reduce":
     case "call":
       return [];
     case "where":
-      return absentIn(e.a);
+      return inside(e.a);
     case "choice":
-      return absentIn(e.otherwise);
+      return inside(e.otherwise);
     default:
-      return partsOf(e).flatMap(absentIn);
+      return partsOf(e).flatMap(inside);
   }
 }
 
@@ -56,7 +60,7 @@ function addedIn(e: Typed): readonly Shifted[] {
   switch (e.kind) {
     case "binary":
     case "distance":
-      return [e.a, e.b].flatMap(absentIn);
+      return [e.a, e.b].flatMap((part) => absentIn(part));
     case "product":
       return e.summed.length > 0 ? [] : e.factors.flatMap((factor) => addedIn(factor.e));
     case "shifted":
@@ -97,7 +101,10 @@ export function refuseAbsent(e: Typed, report: (d: Diagnostic) => void): void {
           );
         break;
       case "call":
-        refuse(part.args.flatMap(absentIn), "a block takes values that are there");
+        refuse(
+          part.args.flatMap((arg) => absentIn(arg)),
+          "a block takes values that are there",
+        );
         break;
       case "where":
       case "choice":

@@ -7,7 +7,7 @@
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type { BlockInstance, Parameter, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
+import type { BlockInstance, Parameter, Recurrence, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 /** The parts of a model that say what is needed. */
@@ -62,8 +62,25 @@ export function livenessOf({ statements, loss, outputs }: NeededPage): Liveness 
 }
 
 function backwards(state: LivenessState, statements: readonly Statement[]): void {
-  for (const statement of statements.toReversed()) run(state, statement);
+  inOrder(statements.toReversed(), (group) => {
+    // A recurrence reads what is defined behind it.
+    group.forEach(() => group.forEach((statement) => run(state, statement)));
+  });
 }
+
+/** Statements one by one, but those of a recurrence together. */
+function inOrder(statements: readonly Statement[], visit: (group: readonly Statement[]) => void): void {
+  for (let from = 0; from < statements.length;) {
+    const recurrence = recurrenceOf(statements[from]);
+    let to = from + 1;
+    while (recurrence && recurrenceOf(statements[to]) === recurrence) to++;
+    visit(statements.slice(from, to));
+    from = to;
+  }
+}
+
+const recurrenceOf = (statement: Statement | undefined): Recurrence | undefined =>
+  statement?.kind === "let" ? statement.recurrence : undefined;
 
 function run(state: LivenessState, statement: Statement): void {
   if (statement.kind === "repeat") return layers(state, statement.body);
@@ -138,8 +155,11 @@ function needCall(state: LivenessState, { instance, args, span }: TypedOf<"call"
   const use = how.use ?? span;
   instances.set(instance, use);
   need(state, instance.result, { gradient: how.gradient, use });
-  for (const { tensor, value } of instance.body.toReversed())
-    if (read.has(tensor)) need(state, value, { gradient: reached.has(tensor), use });
+  // A recurrence reads what is defined behind it, so its body is walked until nothing new is found.
+  const turns = instance.body.some(({ recurrence }) => recurrence) ? instance.body.length : 1;
+  for (let turn = 0; turn < turns; turn++)
+    for (const { tensor, value } of instance.body.toReversed())
+      if (read.has(tensor)) need(state, value, { gradient: reached.has(tensor), use });
   for (const [i, arg] of args.entries()) {
     const formal = mustAt(instance.formals, i);
     if (read.has(formal)) need(state, arg, { gradient: reached.has(formal), use });

@@ -254,7 +254,11 @@ function readCall(reading: MixReading, e: TypedOf<"call">): Carried {
     definitions.set(formal, arg);
   }
   if (isFree) return free;
-  for (const { tensor, value } of body) {
+  for (const { tensor, value, recurrence } of body) {
+    if (recurrence) {
+      values.set(tensor, unknown("it runs through a recurrence", value));
+      continue;
+    }
     values.set(tensor, read(reading, value));
     definitions.set(tensor, value);
   }

@@ -60,6 +60,25 @@ export interface Parameter {
   readonly doc: string | null;
 }
 
+/**
+ * Definitions that read earlier places of each other, `h[t] = … h[t - 1] …`: they are computed together, place by place
+ * along an axis. Its members follow each other, and share this record.
+ */
+export interface Recurrence {
+  readonly axis: Axis;
+  /** Whether what is read are later places, so that the last place comes first. */
+  readonly reversed: boolean;
+  /** The tensors of which other places are read. */
+  readonly states: readonly Tensor[];
+}
+
+/** A definition in the body of a block. */
+export interface Definition {
+  readonly tensor: Tensor;
+  readonly value: Typed;
+  readonly recurrence?: Recurrence;
+}
+
 /** A block with its arguments bound: everything but the values of its tensors. */
 export interface BlockInstance {
   readonly block: string;
@@ -69,7 +88,7 @@ export interface BlockInstance {
   readonly wrapped: boolean;
   readonly parameters: readonly Parameter[];
   readonly formals: readonly Tensor[];
-  readonly body: readonly { readonly tensor: Tensor; readonly value: Typed }[];
+  readonly body: readonly Definition[];
   readonly result: Typed;
   readonly axes: readonly Axis[];
 }
@@ -125,6 +144,8 @@ export type Typed =
       readonly from: readonly Axis[];
       readonly at: readonly Place[];
       readonly axes: readonly Axis[];
+      /** Whether it is an earlier place of a tensor of the recurrence that is being defined: before the first it is 0. */
+      readonly recurs: boolean;
     })
   | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })
   | (At & { readonly kind: "unary"; readonly f: UnaryFunction; readonly a: Typed })
@@ -188,7 +209,7 @@ export interface Factor {
 
 /** What a model does, in the order of the page. */
 export type Statement =
-  | { readonly kind: "let"; readonly tensor: Tensor; readonly value: Typed }
+  | ({ readonly kind: "let" } & Definition)
   /** The stream's value from here on, by a connection: `x through attention(heads) via mhc(Mixing)`. */
   | { readonly kind: "apply"; readonly stream: Tensor; readonly value: Typed; readonly path: string }
   /**

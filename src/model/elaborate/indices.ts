@@ -36,8 +36,19 @@ const scaled = ({ offset, terms }: Linear, by: DeferredNumber): Linear => ({
   terms: terms.map(({ axis, step }) => ({ axis, step: times(by, step) })),
 });
 
+/** A tensor that is read at computed indices, and whether it is one of the recurrence that is being defined. */
+export interface ShiftedTensor {
+  readonly tensor: Tensor;
+  readonly recurs: boolean;
+}
+
 /** A tensor read at indices of which one at least is computed. */
-export function shifted(state: Elaboration, e: Indexed, tensor: Tensor, scope: Scope): TypedOf<"shifted"> {
+export function shifted(
+  state: Elaboration,
+  e: Indexed,
+  { tensor, recurs }: ShiftedTensor,
+  scope: Scope,
+): TypedOf<"shifted"> {
   const at = e.axes.map((index): Place => together(linear(state, index, scope)));
   const axes = [...new Set(at.flatMap(({ terms }) => terms.map(({ axis }) => axis)))];
   for (const [i, place] of at.entries()) {
@@ -45,7 +56,7 @@ export function shifted(state: Elaboration, e: Indexed, tensor: Tensor, scope: S
     state.checks.push(() => checkPlace(state, place, declared, written));
   }
   const a = { kind: "tensor", tensor, axes: tensor.axes, span: e.base.span } as const;
-  return { kind: "shifted", a, from: tensor.axes, at, axes, span: e.span };
+  return { kind: "shifted", a, from: tensor.axes, at, axes, recurs, span: e.span };
 }
 
 /** The same place with every axis once. */

@@ -8,12 +8,13 @@ import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
+import type { Axis, BlockInstance, Parameter, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { definition } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { sizeOf, startOf } from "./numbers.js";
+import { definedTensor, noteDefinition, noteLets } from "./recurrences.js";
 import {
   childScope,
   define,
@@ -87,6 +88,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const scope = childScope(null, `${path}.`, [...caller.within, decl.name.name]);
   bindConfig(state, block, scope, span);
   const building: Building = { state, use, decl, path, scope, parameters: [], body: [] };
+  noteLets(scope.body, decl.items);
   declareImplicitAxes(building);
 
   // Axes of the result are matched with the place now, unless one is a dim that the body of the block computes.
@@ -235,7 +237,7 @@ function readLet(building: Building, item: Let): void {
   const { state, scope } = building;
   const wanted = item.axes?.map((ident) => axisIn(building, ident, item.value)) ?? null;
   const { value, axes } = definition(state, item.value, scope, wanted);
-  const tensor: Tensor = floatTensor("let", item.name, axes);
-  building.body.push({ tensor, value });
+  const tensor = definedTensor(scope.body, item, axes);
+  building.body.push(noteDefinition(state, scope.body, tensor, value));
   defineTensor(state, scope, tensor);
 }

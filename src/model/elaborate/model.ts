@@ -17,6 +17,7 @@ import { readItem } from "./declarations.js";
 import { attempt, hasItem, manifoldsOf, type ModelDraft } from "./draft.js";
 import { constrained } from "./membership.js";
 import { scalarOf } from "./numbers.js";
+import { noteLets } from "./recurrences.js";
 import { flagsOf, nameOf, type FlagTexts } from "./outside.js";
 import { lookup, type Elaboration } from "./scope.js";
 import { shared } from "./shares.js";
@@ -27,6 +28,7 @@ import { OVERRIDES, readTrain } from "./train.js";
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
 export function readModel(draft: ModelDraft): TypedModel {
   const { state, page, sections } = draft;
+  noteLets(draft.scope.body, page.items);
   for (const item of page.items) {
     // Each item is tried by itself, so that an error in one does not hide those of the others.
     attempt(draft, "name" in item ? item.name : null, () => readItem(draft, item));

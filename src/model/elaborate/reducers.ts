@@ -57,7 +57,7 @@ export function choice(state: Elaboration, e: Else, scope: Scope, expected: Expe
   const positions = union(union(axesOf(a), axesOf(otherwise)), scope.wanted);
   if (when) return { kind: "choice", a, condition: condition(state, when, scope, positions), otherwise, span: e.span };
   state.checks.push(() => {
-    if (absentIn(a).length === 0)
+    if (absentIn(a, true).length === 0)
       state.report(
         diagnostic("MHC212", e.span, "`else` has nothing to stand for: the value before it is always there", {
           fix: "write `… where condition else …`, or leave it out",

@@ -2,7 +2,7 @@
  * Names while elaborating: what a name can stand for, where it is looked up, and the one signal by which a statement is
  * given up after its error has been reported (so that the rest of the page is still checked).
  */
-import type { Arg, Block, Expr, Ident } from "../../../grammar/ast.js";
+import type { Arg, Block, Expr, Ident, Let } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { ConstraintSet, SetInstance } from "../../manifolds/registry.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
@@ -11,7 +11,7 @@ import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
 import { NONE_STANDING, type Standing } from "./standing.js";
 import { bareName } from "./syntax.js";
-import type { Axis, DataSource, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
+import type { Axis, DataSource, Definition, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
 
 /** A block with its configuration not yet evaluated, as it is passed to a connection or another block. */
 export interface BlockValue {
@@ -48,6 +48,8 @@ export type Entity =
 export interface Scope {
   /** Where names are looked up that are not here; null for a model and for the body of a block. */
   readonly parent: Scope | null;
+  /** What is known of the definitions that this scope is of. */
+  readonly body: Body;
   /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
   readonly within: readonly string[];
   readonly names: Map<string, Entity>;
@@ -72,6 +74,7 @@ export const childScope = (
   within: readonly string[] = parent?.within ?? [],
 ): Scope => ({
   parent,
+  body: newBody(),
   within,
   names: new Map(),
   ended: new Map(),
@@ -81,6 +84,24 @@ export const childScope = (
   standing: parent?.standing ?? NONE_STANDING,
   mapping: parent?.mapping ?? null,
 });
+
+/** Definitions of one body that read other places of each other, as long as one of them has not been read. */
+export interface OpenRecurrence {
+  readonly recurrence: { axis: Axis; reversed: boolean; states: Tensor[] };
+  readonly members: Definition[];
+  /** Tensors of which an earlier place was read, by name, that are defined further down. */
+  readonly awaited: Map<string, Tensor>;
+}
+
+/** What is known of the definitions of a model, a `repeat` or a block. */
+export interface Body {
+  /** Its definitions by name, read or not. */
+  readonly lets: Map<string, Let>;
+  open: OpenRecurrence | null;
+}
+
+/** A body of which nothing is known. */
+export const newBody = (): Body => ({ lets: new Map(), open: null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}

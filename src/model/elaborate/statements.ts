@@ -12,11 +12,11 @@ import { definition, valueOn } from "./definitions.js";
 import { attempt, type ModelDraft } from "./draft.js";
 import { settle } from "./einstein.js";
 import { sizeOf } from "./numbers.js";
+import { definedTensor, noteDefinition, noteLets, refuseBetween } from "./recurrences.js";
 import {
   childScope,
   defineTensor,
   fail,
-  floatTensor,
   giveUp,
   lookup,
   namesIn,
@@ -39,9 +39,9 @@ export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
   if (before && !isHere) return refuseHidden(state, item.name, before);
   const named = item.axes?.map((ident) => axisNamed(state, ident, scope, axisLike(item.value, ident.name, scope)));
   const { value, axes } = definition(state, item.value, scope, named ?? null);
-  const tensor = floatTensor("let", item.name, axes);
+  const tensor = definedTensor(scope.body, item, axes);
   defineTensor(state, scope, tensor);
-  return { kind: "let", tensor, value };
+  return { kind: "let", ...noteDefinition(state, scope.body, tensor, value) };
 }
 
 /** `x = …` where `x` is a stream. Its axes may be named, and are then those that it was declared with. */
@@ -155,6 +155,7 @@ export function readRepeat(draft: ModelDraft, item: Repeat, scope: Scope): State
   scope.instances.set(name, span);
   const inner = childScope(scope, `${scope.prefix}${name}.*.`);
   const body: Statement[] = [];
+  noteLets(inner.body, item.body);
   for (const part of item.body) {
     const ident = part.kind === "let" ? part.name : null;
     const statement = attempt(draft, ident, () => readStatement(draft, part, inner), inner);
@@ -180,6 +181,7 @@ function refuseSecondRepeat(state: Elaboration, name: string, span: Span, before
 
 /** A statement of the page, or of a `repeat`. */
 export function readStatement(draft: ModelDraft, item: Let | Apply | Repeat, scope: Scope): Statement {
+  if (item.kind !== "let") refuseBetween(draft.state, scope.body, item.span);
   switch (item.kind) {
     case "let":
       return readLet(draft, item, scope);

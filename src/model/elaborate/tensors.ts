@@ -12,6 +12,7 @@ import type { Axis, Tensor, Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import { BUILTINS } from "./builtins.js";
 import { shifted } from "./indices.js";
+import { definedBelow, recurringTensor } from "./recurrences.js";
 import { isNumberFunction, rangeName, sizeOf } from "./numbers.js";
 import {
   endedName,
@@ -81,6 +82,12 @@ export function reference(state: Elaboration, e: Path, scope: Scope, expected: E
 
 function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
   const [{ name, span }, second] = e.parts;
+  const below = second ? null : definedBelow(scope, name);
+  if (below)
+    fail(state, "MHC201", span, `\`${name}\` is defined further down, and here only earlier places of it are known`, {
+      notes: [{ message: "it is defined here", span: below.name.span }],
+      fix: `move the definition up, or read an earlier place: \`${name}[t - 1]\``,
+    });
   const ended = endedName(scope, name);
   if (ended)
     fail(state, "MHC201", span, `\`${name}\` is defined inside a \`repeat\`, and means nothing after it`, {
@@ -154,21 +161,19 @@ function unifyAxes(state: Elaboration, tensor: Tensor, axis: Axis, other: Axis, 
 
 /** `x[t, w]`, or `table[token, w]`, which looks rows up. */
 export function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
+  const isComputed = e.axes.some((index) => !isAxis(index, scope) && !isLookup(index, scope));
+  const recurring = isComputed ? recurringTensor(state, e, scope) : null;
+  if (recurring) {
+    checkRank(state, e, recurring);
+    return shifted(state, e, { tensor: recurring, recurs: true }, scope);
+  }
   const base = reference(state, e.base, scope, null);
   if (base.kind !== "tensor") return fail(state, "MHC210", e.base.span, `\`${dotted(e.base)}\` has no axes`);
   const { tensor } = base;
-  if (e.axes.length !== tensor.axes.length)
-    return fail(
-      state,
-      "MHC206",
-      e.span,
-      `\`${tensor.name}\` has ${tensor.axes.length} ${tensor.axes.length === 1 ? "axis" : "axes"}, ` +
-        `${listed(tensor.axes)}, and ${e.axes.length} ${e.axes.length === 1 ? "is" : "are"} named here`,
-      { notes: [{ message: "it is declared here", span: tensor.span }] },
-    );
+  checkRank(state, e, tensor);
   const [first] = e.axes;
   if (first && isLookup(first, scope)) return gathered(state, e, tensor, first, scope);
-  if (e.axes.some((index) => !isAxis(index, scope) && !isLookup(index, scope))) return shifted(state, e, tensor, scope);
+  if (isComputed) return shifted(state, e, { tensor, recurs: false }, scope);
   const axes = axesOfIndices(state, tensor, e.axes, 0, scope);
   const twice = axes.find((axis, i) => axes.indexOf(axis) !== i);
   if (twice)
@@ -176,6 +181,18 @@ export function indexed(state: Elaboration, e: Indexed, scope: Scope): Typed {
       fix: `declare a second name for it: \`dim other = ${twice.name}\``,
     });
   return { kind: "tensor", tensor, axes, span: e.span };
+}
+
+function checkRank(state: Elaboration, e: Indexed, tensor: Tensor): void {
+  if (e.axes.length === tensor.axes.length) return;
+  fail(
+    state,
+    "MHC206",
+    e.span,
+    `\`${tensor.name}\` has ${tensor.axes.length} ${tensor.axes.length === 1 ? "axis" : "axes"}, ` +
+      `${listed(tensor.axes)}, and ${e.axes.length} ${e.axes.length === 1 ? "is" : "are"} named here`,
+    { notes: [{ message: "it is declared here", span: tensor.span }] },
+  );
 }
 
 /** Rows of a table, looked up by a tensor of whole numbers, the first of the indices. */

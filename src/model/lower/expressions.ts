@@ -11,6 +11,7 @@ import {
   axesOf,
   type Axis,
   type BlockInstance,
+  type Definition,
   type Parameter,
   type Tensor,
   type Typed,
@@ -19,6 +20,7 @@ import {
 import { distanceOf } from "./distances.js";
 import { activation, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
+import { inOrder, recurring } from "./recurrences.js";
 import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
 import { reduced } from "./reductions.js";
@@ -129,8 +131,10 @@ export function valueOfParameter(state: PageLowering, parameter: Parameter): Lab
   return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
 }
 
-const shifted = (state: PageLowering, e: TypedOf<"shifted">): LabelledTensor =>
-  shiftedRead(state, e, evaluate(state, e.a));
+function shifted(state: PageLowering, e: TypedOf<"shifted">): LabelledTensor {
+  const earlier = e.recurs && e.a.kind === "tensor" ? state.earlier.get(e.a.tensor) : undefined;
+  return shiftedRead(state, e, earlier ?? evaluate(state, e.a));
+}
 
 function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
   const index = evaluate(state, e.index);
@@ -192,7 +196,7 @@ function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
 
 /** Where a read may lie outside, it is what `else` says. */
 function choice(state: PageLowering, e: TypedOf<"choice">): LabelledTensor {
-  const present = presenceOf(state, e.a);
+  const present = presenceOf(state, e.a, true);
   const conditions = [...(e.condition ? [evaluate(state, e.condition)] : []), ...(present ? [present] : [])];
   const [value, otherwise] = [evaluate(state, e.a), evaluate(state, e.otherwise)];
   return conditions.length ? chosen(state, both(state, conditions), value, otherwise) : value;
@@ -211,16 +215,24 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
   // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
   for (const [i, actual] of actuals.entries()) state.values.set(mustAt(formals, i), actual);
   const result = state.b.within({ block: inThisLayer(state, path), phase: "forward" }, () => {
-    for (const { tensor, value } of body) {
-      state.values.set(tensor, labelled(state, value, tensor.axes));
-      if (value.kind === "map") state.maps.set(tensor, value);
-    }
+    inOrder(body, (definitions) => defineAll(state, definitions));
     return labelled(state, instance.result, instance.axes);
   });
   const { wrapped, watching } = state;
   if (!watching && actuals.length && wrapped?.holds(instance))
     wrapped.uses.push({ inputs: actuals.map(({ node }) => node), output: result.node });
   return result;
+}
+
+/** Gives tensors their values: those of a recurrence together, any other by itself. */
+export function defineAll(state: PageLowering, definitions: readonly Definition[]): void {
+  const define = ({ tensor, value }: Definition): void => {
+    state.values.set(tensor, labelled(state, value, tensor.axes));
+    if (value.kind === "map") state.maps.set(tensor, value);
+  };
+  const recurrence = definitions[0]?.recurrence;
+  if (recurrence) recurring(state, recurrence, definitions, define);
+  else definitions.forEach(define);
 }
 
 /** Points of a set, as the image of free coordinates; each is noted as a use of the set. */

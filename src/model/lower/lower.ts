@@ -14,7 +14,7 @@ import { parameterState } from "./parameters.js";
 import { adaptedOf } from "./settings.js";
 import { gateState, isThere, ungated, type Gating } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, noteUse, onto, type PageLowering } from "./state.js";
-import { inEveryLayer, run } from "./statements.js";
+import { inEveryLayer, runAll } from "./statements.js";
 
 export { mapLowered, type Lowered } from "./lowered.js";
 
@@ -31,7 +31,7 @@ export interface LowerOptions {
 /** The nodes of a page, made by `b`. Throws when a size or a fact that the page needs is not known. */
 export function lower(model: TypedModel, b: Builder, options: LowerOptions): Lowered {
   const state = begin(model, b, options);
-  for (const statement of model.statements) run(state, statement);
+  runAll(state, model.statements);
   const perExample = model.loss ? evaluate(state, model.loss) : null;
   const losses = perExample ? onto(state, perExample, [BATCH]) : null;
   const outputs = new Map(
@@ -82,6 +82,8 @@ function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains =
     labels: new Map(),
     sizes: new Map([[BATCH, batch]]),
     values: new Map(),
+    earlier: new Map(),
+    recurrences: 0,
     maps: new Map(),
     inputs: new Map(),
     uses: new Map(),

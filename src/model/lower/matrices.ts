@@ -13,6 +13,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import {
   axesOf,
   type Axis,
+  type Definition,
   type Parameter,
   type Statement,
   type Tensor,
@@ -65,9 +66,7 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
 function readStatement(reading: MatrixReading, statement: Statement): void {
   switch (statement.kind) {
     case "let":
-      return statement.tensor.kind === "stream"
-        ? use(reading, statement.value)
-        : define(reading, statement.tensor, statement.value);
+      return statement.tensor.kind === "stream" ? use(reading, statement.value) : defineIn(reading, statement);
     case "apply":
     case "update":
       return use(reading, statement.value);
@@ -76,6 +75,12 @@ function readStatement(reading: MatrixReading, statement: Statement): void {
     default:
       return statement satisfies never;
   }
+}
+
+/** What recurs is a name for nothing else: it is made of itself. */
+function defineIn(reading: MatrixReading, { tensor, value, recurrence }: Definition): void {
+  if (recurrence) use(reading, value);
+  else define(reading, tensor, value);
 }
 
 /** Another name for a parameter is no use of it. */
@@ -113,7 +118,7 @@ function use(reading: MatrixReading, e: Typed): void {
     case "call": {
       const { formals, body, result } = e.instance;
       for (const [i, arg] of e.args.entries()) define(reading, mustAt(formals, i), arg);
-      for (const { tensor, value } of body) define(reading, tensor, value);
+      for (const definition of body) defineIn(reading, definition);
       return use(reading, result);
     }
     case "cross_entropy":

@@ -29,10 +29,13 @@ export function shiftedRead(state: PageLowering, e: TypedOf<"shifted">, value: L
 export const vanishes = (e: Typed): boolean =>
   e.kind === "shifted" || (e.kind === "unary" && e.f === "neg" && vanishes(e.a));
 
-/** Where all reads of a value find something, as truth values; null where they always do. */
-export function presenceOf(state: PageLowering, e: Typed): LabelledTensor | null {
+/**
+ * Where all reads of a value find something, as truth values; null where they always do. `recurring`: with those of
+ * tensors in their own definition, which otherwise find 0 before the first place.
+ */
+export function presenceOf(state: PageLowering, e: Typed, recurring = false): LabelledTensor | null {
   const { b } = state;
-  const reads = absentIn(e).map((read): LabelledTensor => {
+  const reads = absentIn(e, recurring).map((read): LabelledTensor => {
     const ones = { node: b.fill(1, shapeOf(state, labelsOf(state, read.from))), labels: labelsOf(state, read.from) };
     const { node, labels } = shiftedRead(state, read, ones);
     return { node: b.eq(node, b.fill(1, node.shape)), labels };

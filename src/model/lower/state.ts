@@ -42,6 +42,10 @@ export interface PageLowering {
   readonly sizes: Map<string, number>;
   /** The values that tensors have at this place of the page. */
   readonly values: Map<Tensor, LabelledTensor>;
+  /** Of tensors that recur, while their definitions are lowered, the leaves that stand for their earlier places. */
+  readonly earlier: Map<Tensor, LabelledTensor>;
+  /** Tensors that have recurred so far: their leaves are told apart by it. */
+  recurrences: number;
   /** Tensors that are the image of a map. */
   readonly maps: Map<Tensor, TypedOf<"map">>;
 

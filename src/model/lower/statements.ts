@@ -10,19 +10,33 @@ import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
 import { heldIn } from "../held.js";
 import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
-import type { BlockInstance, Statement } from "../typed.js";
+import type { BlockInstance, Recurrence, Statement } from "../typed.js";
 import { instancesIn } from "../walk.js";
-import { labelled, valueOfTensor } from "./expressions.js";
+import { defineAll, labelled, valueOfTensor } from "./expressions.js";
 import { mixNode } from "./mixes.js";
+import { inOrder } from "./recurrences.js";
 import { gatesAround } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, onto, together, type PageLowering, type WrappedBlocks } from "./state.js";
 
-/** Lowers a statement in the layer that lowering is in. */
-export function run(state: PageLowering, statement: Statement): void {
+/** Lowers statements one after the other, in the layer that lowering is in. */
+export const runAll = (state: PageLowering, statements: readonly Statement[]): void =>
+  inOrder(statements.map(withRecurrence), (items) => {
+    const [first] = items;
+    if (first?.recurrence)
+      defineAll(
+        state,
+        items.flatMap(({ statement }) => (statement.kind === "let" ? [statement] : [])),
+      );
+    else items.forEach(({ statement }) => run(state, statement));
+  });
+
+const withRecurrence = (statement: Statement): { readonly statement: Statement; readonly recurrence?: Recurrence } =>
+  statement.kind === "let" && statement.recurrence ? { statement, recurrence: statement.recurrence } : { statement };
+
+function run(state: PageLowering, statement: Statement): void {
   switch (statement.kind) {
     case "let":
-      state.values.set(statement.tensor, labelled(state, statement.value, statement.tensor.axes));
-      return;
+      return defineAll(state, [statement]);
     case "apply":
       return change(state, statement, (instance) => instance.path === statement.path);
     case "update": {
@@ -46,7 +60,7 @@ function runLayers(
   state.repeatPath = `${outer}${outer && "."}${name}.*`;
   for (let layer = 0; layer < count; layer++) {
     state.layers.push(layer);
-    if (gatesAround(state.gates, state.repeatPath)) for (const statement of body) run(state, statement);
+    if (gatesAround(state.gates, state.repeatPath)) runAll(state, body);
     state.layers.pop();
   }
   state.repeatPath = outer;

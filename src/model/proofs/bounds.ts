@@ -50,7 +50,7 @@ export const boundsState = (
 /** What a call computes. */
 export function opened({ definitions }: BoundsState, { instance, args }: TypedOf<"call">): Typed {
   for (const [i, formal] of instance.formals.entries()) definitions.set(formal, mustAt(args, i));
-  for (const { tensor, value } of instance.body) definitions.set(tensor, value);
+  for (const { tensor, value, recurrence } of instance.body) if (!recurrence) definitions.set(tensor, value);
   return instance.result;
 }
 
