@@ -7,7 +7,7 @@ import { mustGet } from "../../../runtime/lookup.js";
 import type { Graph, Node } from "../../graph/node.js";
 import { sizeOf } from "../../graph/record.js";
 import { isLeaf } from "./clusters.js";
-import { access, behindReshapes, isView, rangeOf } from "./views.js";
+import { access, behindReshapes, behindStrides, isView, rangeOf } from "./views.js";
 
 /** Whether a node sums over axes. */
 export const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
@@ -103,7 +103,7 @@ export function findForced(
   };
   for (const node of nodes) {
     if (node.op === "contract" || isAttention(node)) {
-      for (const operand of node.inputs) if (!access(operand, isBase)) force(operand);
+      for (const operand of node.inputs) if (!access(operand, isBase)) force(behindStrides(operand, isBase));
     } else if (isAnchor(node)) {
       for (const operand of node.inputs) {
         const base = behindReshapes(operand, isBase);

@@ -10,7 +10,9 @@ import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
 import { bodyOf } from "../../graph/recurrence.js";
 import { printGraph } from "../../graph/text.js";
+import { nodesOf } from "../../graph/topology.js";
 import { letters, type Letters } from "../../graph/ops/structure.js";
+import { pushedIntoProduct, strided } from "../../passes/convolutions.js";
 import { expand } from "../../passes/expand.js";
 import { replace } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
@@ -57,12 +59,18 @@ export function legalize(graph: Graph): Graph {
 
 function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
-  return replace(expanded, (b, node) => {
+  const products = hasReads(expanded)
+    ? replace(expanded, (b, node) => (node.op === "sum" ? pushedIntoProduct(b, node) : null))
+    : expanded;
+  return replace(products, (b, node) => {
     if (node.op === "recurrence") return withLegalBody(b, node);
-    if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
+    if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : strided(b, node);
     return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
   });
 }
+
+/** Whether a graph reads at affine indices. */
+const hasReads = (graph: Graph): boolean => nodesOf(graph).some(({ op }) => op === "affine");
 
 /** The same recurrence with the composites of its body expanded. */
 function withLegalBody(b: Builder, node: NodeWith<"recurrence">): Node {

@@ -108,6 +108,12 @@ function affineStrides(node: NodeWith<"affine">, inner: readonly number[]): numb
   return strides;
 }
 
+/** The tensor that has to be in memory for a read of it to go by strides: the node itself, unless it is such a read. */
+export const behindStrides = (node: Node, stop: (node: Node) => boolean): Node =>
+  node.op === "affine" && !stop(node) && affineStrides(node, rowMajor(node.inputs[0].shape))
+    ? behindStrides(node.inputs[0], stop)
+    : node;
+
 /**
  * The words of `node` lie in those of `base`, from `offset` on, when `base` is in memory: what is behind a chain of
  * reshapes and slices.
