@@ -7,7 +7,7 @@ import { mustGet } from "../../../runtime/lookup.js";
 import type { Graph, Node } from "../../graph/node.js";
 import { sizeOf } from "../../graph/record.js";
 import { isLeaf } from "./clusters.js";
-import { access, behindReshapes, behindStrides, isView, rangeOf } from "./views.js";
+import { access, behindReshapes, behindStrides, behindViews, isView, rangeOf } from "./views.js";
 
 /** Whether a node sums over axes. */
 export const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
@@ -87,6 +87,21 @@ export function findFloating(nodes: readonly Node[], uses: Map<Node, Node[]>, re
 }
 
 /**
+ * What is compared with its own maximum, as the derivative of a maximum does: whether two numbers are the same may be
+ * asked of what is in memory alone, since a value that is computed twice may be rounded in two ways.
+ */
+export function findCompared(nodes: readonly Node[]): Set<Node> {
+  const compared = new Set<Node>();
+  for (const node of nodes) {
+    if (node.op !== "eq") continue;
+    const [x, y] = node.inputs;
+    const largest = y.op === "broadcast" ? y.inputs[0] : y;
+    if (largest.op === "reduce_max" && largest.inputs[0] === x) compared.add(behindViews(x, isLeaf));
+  }
+  return compared;
+}
+
+/**
  * Nodes that must be stored although they could be emitted in place: anchors and gathers address memory, and so does
  * the host.
  */
@@ -114,6 +129,7 @@ export function findForced(
       if (table && !access(table, isBase)) force(table);
     }
   }
+  for (const node of findCompared(nodes)) if (!isBase(node)) force(node);
   const ensure = (base: Node): void => {
     if (!isBase(base)) force(base);
   };

@@ -8,6 +8,7 @@ import { elementwise } from "../../graph/ops/elementwise.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { sizeOf } from "../../graph/record.js";
+import { findCompared, reachable } from "./inline.js";
 import { isView, resultsOf } from "./views.js";
 
 const CHEAP: ReadonlySet<Op> = new Set<Op>([
@@ -36,6 +37,7 @@ interface Reading {
 /** The partition without the tensors that are cheaper to compute again than to keep. */
 export function rematerialize(graph: Graph, parts: Partition): Partition {
   const results = resultsOf(graph, parts.isBase);
+  const compared = findCompared(reachable(graph));
   const stored = new Map(parts.stored);
   const reading: Reading = {
     stored,
@@ -46,7 +48,7 @@ export function rematerialize(graph: Graph, parts: Partition): Partition {
   for (const cluster of parts.clusters) for (const node of cluster.reads) readersOf(reading, node).add(cluster);
   // The newest first: what it was made of may go next.
   for (const node of [...stored.keys()].sort((a, b) => b.id - a.id)) {
-    if (results.has(node) || isView(node) || node.dtype !== "f32") continue;
+    if (results.has(node) || compared.has(node) || isView(node) || node.dtype !== "f32") continue;
     const bases = basesOf(node, reading.isBase);
     if (bases && isCheaper(reading, node, bases)) leaveToReaders(reading, node, bases);
   }
