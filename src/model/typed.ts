@@ -5,7 +5,7 @@
  */
 import type { Span } from "../diagnostics/span.js";
 import type { DataInfo } from "../../runtime/plan.js";
-import type { Falling } from "../graph/schedules.js";
+import type { Changing, Unchanging } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 
@@ -291,8 +291,8 @@ export interface Claim {
   readonly proof: readonly string[] | null;
 }
 
-/** A rate over the steps; a falling one ends with the run. */
-export type RateSettings = { readonly kind: "constant"; readonly value: number } | Falling;
+/** A rate over the steps; one that changes ends with the run. */
+export type RateSettings = Unchanging | Changing;
 
 /**
  * `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free

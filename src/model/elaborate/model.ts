@@ -11,6 +11,7 @@ import { resolve } from "../../graph/sizes.js";
 import { inside } from "../paths.js";
 import type { Claim, CostSettings, Parameter, TrainSettings, TypedModel } from "../typed.js";
 import { claimOf } from "./claims.js";
+import { fitSchedules } from "./adapt.js";
 import { clashesOf, mergedOf } from "./clashes.js";
 import { COST_OVERRIDES, readCost } from "./cost.js";
 import { readItem } from "./declarations.js";
@@ -211,7 +212,9 @@ function trainOf(draft: ModelDraft, flags: Overrides): TrainSettings | null {
   const section = draft.sections.get("train");
   if (!section) return null;
   const number = (e: Expr): number | null => attempt(draft, null, () => scalarOf(state, e, scope).value());
-  return attempt(draft, null, () => readTrain(section, flags, { number, report: state.report }));
+  const train = attempt(draft, null, () => readTrain(section, flags, { number, report: state.report }));
+  if (train) fitSchedules(state, draft.page.items, scope, train.steps);
+  return train;
 }
 
 /** A page computes something, and one with a loss says how it is trained. */

@@ -53,7 +53,7 @@ export function readTrain(section: Section, overrides: Overrides, reader: Reader
   const steps = numberOf("steps", null);
   const seed = numberOf("seed", 1337);
   const clip = numberOf("clip", null);
-  const optimizer = readOptimizer(optimizerExpr, overrides, reader);
+  const optimizer = readOptimizer(optimizerExpr, overrides, { ...reader, steps });
   const recompute = readRecompute(written.recompute, reader);
   const precision = readPrecision(settings.get("precision") ?? null, reader);
   const memory = readMemory(written.memory, reader);
