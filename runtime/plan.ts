@@ -166,6 +166,8 @@ export interface ParameterInfo {
    * moves along it.
    */
   readonly point?: true;
+  /** There when the page says that training leaves it as it starts: it has no gradient and no moments. */
+  readonly frozen?: true;
   /**
    * Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not.
    * There when some do.

@@ -24,7 +24,7 @@ export function stateOf({ lowered, states, order }: Entries): StatePlan {
   const { offsets, words } = slotsOf(names.map((name) => mustGet(shapes, name)));
   const layout = new Map(names.map((name, i) => [name, mustAt(offsets, i)]));
   return {
-    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points, cuts }) => ({
+    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points, frozen, cuts }) => ({
       name,
       shape,
       axes,
@@ -33,6 +33,7 @@ export function stateOf({ lowered, states, order }: Entries): StatePlan {
       offset: mustGet(layout, name),
       decay,
       ...(points ? { point: true as const } : {}),
+      ...(frozen ? { frozen: true as const } : {}),
       ...(cuts ? { cuts } : {}),
     })),
     states: states.map(({ role, ...state }) => ({

@@ -67,11 +67,11 @@ export function printModel(model: TypedModel): string {
   return lines.join("\n");
 }
 
-function printParameter({ name, tensor, start, on }: Parameter): string {
+function printParameter({ name, tensor, start, on, frozen }: Parameter): string {
   const args = start.args.map((arg) => arg.text);
   const each = on ? on.each.map((axis) => ` each ${axis.name}`) : [];
   const set = on ? `${each.join("")} on ${printSet(on.manifold)}` : "";
-  return `param ${name}${sized(tensor.axes)} ~ ${start.kind}(${args.join(", ")})${set}`;
+  return `param ${name}${sized(tensor.axes)} ~ ${start.kind}(${args.join(", ")})${set}${frozen ? " frozen" : ""}`;
 }
 
 function printStatement(statement: Statement, indent: string): string[] {

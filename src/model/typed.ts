@@ -57,6 +57,8 @@ export interface Parameter {
   readonly name: string;
   readonly start: StartValue;
   readonly on: Membership | null;
+  /** Whether its declaration says `frozen`. */
+  readonly frozen?: boolean;
   readonly doc: string | null;
 }
 
@@ -328,6 +330,17 @@ export type RecomputeSettings =
   | { readonly kind: "auto" }
   | { readonly kind: "every"; readonly count: number };
 
+/** `group "*.mix.*" { rate = 10% }`: parameters with settings of their own. */
+export interface ParameterGroup {
+  /** That of the page with what the group says, or another. */
+  readonly optimizer: OptimizerSettings;
+  /** Whether the decay is for all of them; else it is for those that decay on this page. */
+  readonly decaysAll: boolean;
+  /** Names of parameters, with the numbers of layers. */
+  readonly members: ReadonlySet<string>;
+  readonly span: Span;
+}
+
 /** The `train` section. */
 export interface TrainSettings {
   readonly batch: number;
@@ -335,6 +348,10 @@ export interface TrainSettings {
   readonly seed: number;
   readonly clip: number | null;
   readonly optimizer: OptimizerSettings;
+  /** No parameter is in two of them. */
+  readonly groups: readonly ParameterGroup[];
+  /** What `freeze` leaves as it starts: names of parameters, with the numbers of layers. */
+  readonly frozen: ReadonlySet<string>;
   /** Null when the page does not say: then nothing is recomputed, unless `memory` asks for it. */
   readonly recompute: RecomputeSettings | null;
   /** The most bytes that a device may take, and where the page says so. */

@@ -1,0 +1,136 @@
+/**
+ * The parameters that a clause of `train` is about. A path, `embed` or `attention.wq` or `layers.0`, stands for all
+ * whose names have these parts in a row: what is so called, and what is inside of it. A pattern in quotes is held
+ * against whole names, where a star stands for any letters, and stands for what is inside of those too. `vectors` have
+ * fewer than two axes, `matrices` two or more, and `embeddings` are read by an index.
+ */
+import type { Target } from "../../../grammar/ast.js";
+import { nearest } from "../../diagnostics/suggest.js";
+import { layerCounts, namesOfLayers } from "../frozen.js";
+import { written } from "../paths.js";
+import type { Parameter, Tensor, Typed, TypedModel } from "../typed.js";
+import { walk } from "../walk.js";
+import type { ModelDraft } from "./draft.js";
+import { fail } from "./scope.js";
+import { dotted } from "./syntax.js";
+
+/** A parameter in one layer. */
+export interface NamedParameter {
+  readonly parameter: Parameter;
+  /** With the numbers of layers. */
+  readonly name: string;
+}
+
+/** The parameters of a page, as targets find them. */
+export interface Targeting {
+  readonly draft: ModelDraft;
+  readonly parameters: readonly NamedParameter[];
+  /** Whether the number of all layers is known. */
+  readonly whole: boolean;
+  readonly embeddings: ReadonlySet<Tensor>;
+}
+
+const KINDS = ["vectors", "matrices", "embeddings"] as const;
+type Kind = (typeof KINDS)[number];
+
+/** The parameters of the page that is being read, once all of its items have been. */
+export function targeting(draft: ModelDraft, parameters: readonly Parameter[]): Targeting {
+  const counts = layerCounts(draft.statements);
+  return {
+    draft,
+    parameters: parameters.flatMap((parameter) =>
+      namesOfLayers(parameter.name, counts).map((name) => ({ parameter, name })),
+    ),
+    whole: ![...counts.values()].includes(null),
+    embeddings: tablesOf(draft),
+  };
+}
+
+/** What is read by an index, under any of its names. */
+function tablesOf({ statements, loss, outputs }: Pick<TypedModel, "statements" | "loss" | "outputs">): Set<Tensor> {
+  const tables = new Set<Tensor>();
+  const meanings = new Map<Tensor, Typed>();
+  walk({ statements, loss, outputs }, (e) => {
+    if (e.kind === "gather") tables.add(e.table);
+    if (e.kind !== "call") return;
+    e.args.forEach((arg, i) => {
+      const formal = e.instance.formals[i];
+      if (formal) meanings.set(formal, arg);
+    });
+    for (const { tensor, value } of e.instance.body) meanings.set(tensor, value);
+  });
+  for (const statement of statements) if (statement.kind === "let") meanings.set(statement.tensor, statement.value);
+  for (const table of tables) {
+    const meaning = bare(meanings.get(table));
+    if (meaning) tables.add(meaning);
+  }
+  return tables;
+}
+
+/** The tensor that an expression is, whatever its axes are called there. */
+function bare(e: Typed | undefined): Tensor | null {
+  if (e?.kind === "relabel") return bare(e.a);
+  return e?.kind === "tensor" ? e.tensor : null;
+}
+
+/** Whether a parameter is of a kind. */
+function isOfKind(kind: Kind, { parameter: { tensor } }: NamedParameter, embeddings: ReadonlySet<Tensor>): boolean {
+  switch (kind) {
+    case "vectors":
+      return tensor.axes.length < 2;
+    case "matrices":
+      return tensor.axes.length >= 2;
+    case "embeddings":
+      return embeddings.has(tensor);
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** The parameters that a target stands for: at least one, or an error that names what is near. */
+export function parametersOf(targets: Targeting, target: Target): readonly NamedParameter[] {
+  const { parameters, embeddings } = targets;
+  const text = textOf(target);
+  const kind = target.kind === "path" ? KINDS.find((other) => other === text) : undefined;
+  const holds = kind
+    ? (named: NamedParameter): boolean => isOfKind(kind, named, embeddings)
+    : matcher(target.kind === "path" ? `*.${text}.*` : text, target.kind === "path");
+  const found = parameters.filter(holds);
+  return found.length ? found : unmatched(targets, target);
+}
+
+/** A target as it is written, without quotes. */
+export const textOf = (target: Target): string => (target.kind === "path" ? dotted(target) : target.value);
+
+/** Whether names are of a pattern, or inside of what is; `inRow`: its parts may stand anywhere in a row. */
+function matcher(pattern: string, inRow: boolean): (named: NamedParameter) => boolean {
+  const source = pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
+  const whole = new RegExp(inRow ? `^${source}$` : `^${source}(?:\\..*)?$`);
+  return ({ name }) => whole.test(inRow ? `.${name}.` : name);
+}
+
+/** Reports a target that stands for nothing. */
+function unmatched({ draft, parameters, whole }: Targeting, target: Target): readonly NamedParameter[] {
+  const { state } = draft;
+  // What is meant may stand in a part that was given up, whose error has been reported, or in a layer further on.
+  if (draft.incomplete || !whole) return [];
+  const text = textOf(target);
+  const names = [...new Set(parameters.map(({ parameter }) => written(parameter.name)))];
+  const paths = [
+    ...KINDS,
+    ...parameters.map(({ name }) => name),
+    ...names.flatMap((name) => {
+      const parts = name.split(".");
+      return parts.map((_, i) => parts.slice(0, i + 1).join("."));
+    }),
+  ];
+  const guess = nearest(text.replaceAll("*", "").replace(/^\.+|\.+$/g, ""), paths);
+  const many = names.length > MOST_LISTED ? `, … (${names.length} in all)` : "";
+  const list = names.slice(0, MOST_LISTED).map((name) => `\`${name}\``);
+  return fail(state, "MHC201", target.span, `no parameter is called \`${text}\``, {
+    fix: guess ? `did you mean \`${guess}\`?` : names.length ? `there are ${list.join(", ")}${many}` : "there are none",
+  });
+}
+
+/** Names that an error lists. */
+const MOST_LISTED = 12;
