@@ -10,12 +10,23 @@ import type { Parameter, Statement, TypedModel } from "./typed.js";
 export const isFrozen = (train: TypedModel["train"], parameter: Parameter, name: string): boolean =>
   parameter.frozen === true || train?.frozen.has(name) === true;
 
-/** Whether it is frozen in every layer. */
-export function isFrozenWholly({ train, statements }: Pick<TypedModel, "train" | "statements">): {
-  (parameter: Parameter): boolean;
-} {
+/** Which parameters are frozen in every layer. */
+export function isFrozenWholly({
+  train,
+  statements,
+}: Pick<TypedModel, "train" | "statements">): (parameter: Parameter) => boolean {
   const counts = layerCounts(statements);
   return (parameter) => namesOfLayers(parameter.name, counts).every((name) => isFrozen(train, parameter, name));
+}
+
+/** The names of all parameters that are frozen, with the numbers of layers. */
+export function frozenNames({ train, parameters, statements }: TypedModel): ReadonlySet<string> {
+  const counts = layerCounts(statements);
+  return new Set(
+    parameters.flatMap((parameter) =>
+      namesOfLayers(parameter.name, counts).filter((name) => isFrozen(train, parameter, name)),
+    ),
+  );
 }
 
 /** Layers by the name of their `repeat`; null where a count depends on data that has not been read. */
