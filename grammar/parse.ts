@@ -90,7 +90,7 @@ export const parseSetting = (text: string, name: string): ParsedPart<Expr | Ever
 
 /** What `freeze` takes, by itself: `embed, layers.0`. `value` is null when it is wrong. */
 export const parseTargets = (text: string, name: string): ParsedPart<readonly Target[]> =>
-  parsePart(text, name, (parser) => parser.targets());
+  parsePart(text, name, (parser) => parser.allTargets());
 
 function parsePart<T>(text: string, name: string, rule: (parser: MhcParser) => T): ParsedPart<T> {
   const { tokens, diagnostics: scanned } = scan(text, name);

@@ -95,6 +95,9 @@ export class MhcParser extends DeclarationParser {
     this.MANY(() => {
       const next = this.OR2({
         ERR_MSG: "`dim`, `param`, a definition or `return`",
+        // One token decides, and the gate of `allow`: what is neither is a definition that went wrong, and told so.
+        MAX_LOOKAHEAD: 1,
+        IGNORE_AMBIGUITIES: true,
         DEF: [
           { ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => this.SUBRULE(this.dims) },
           { ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => this.SUBRULE(this.params) },

@@ -11,6 +11,9 @@ import * as t from "./lexer.js";
 /** What stands behind a target on its line. */
 const ENDS: ReadonlySet<TokenType> = new Set([t.Comma, t.LeftBrace, t.RightBrace]);
 
+/** What a target is called in messages. */
+const TARGET = "a path, or a pattern in quotes";
+
 /** Rules for lists of targets. */
 export class TargetParser extends ExpressionParser {
   /** How far a dotted path reaches that begins at a token: `layers.0` is a name and the number `.0`. */
@@ -27,7 +30,8 @@ export class TargetParser extends ExpressionParser {
   /** Whether a target begins at a token, and not the next clause: `freeze embed, steps = 100`. */
   private isTarget(at: number): boolean {
     const first = this.LA(at);
-    if (first.tokenType === t.StringToken) return true;
+    // A number is no target: that is said where it is read.
+    if (first.tokenType === t.StringToken || first.tokenType === t.NumberToken) return true;
     if (first.tokenType !== t.Name) return false;
     const end = this.pathEnd(at);
     const [last, next] = [this.LA(end), this.LA(end + 1)];
@@ -72,7 +76,7 @@ export class TargetParser extends ExpressionParser {
 
   private target = this.RULE("target", (): Target =>
     this.OR({
-      ERR_MSG: "a path, or a pattern in quotes",
+      ERR_MSG: TARGET,
       DEF: [
         { ALT: (): Path | StringLiteral => this.SUBRULE(this.string) },
         { ALT: (): Path | StringLiteral => this.SUBRULE(this.targetPath) },
@@ -80,8 +84,15 @@ export class TargetParser extends ExpressionParser {
     }),
   );
 
-  /** Targets between commas; also those of a setting from outside of the page. */
-  targets = this.RULE("targets", (): Target[] => {
+  /** Targets between commas, and nothing behind them: a setting from outside of the page. */
+  allTargets = this.RULE("allTargets", (): Target[] => {
+    const targets: Target[] = [];
+    this.AT_LEAST_ONE_SEP({ ERR_MSG: TARGET, SEP: t.Comma, DEF: () => targets.push(this.SUBRULE(this.target)) });
+    return targets;
+  });
+
+  /** Targets between commas, up to the next clause. */
+  protected targets = this.RULE("targets", (): Target[] => {
     const targets = [this.SUBRULE(this.target)];
     this.MANY({
       GATE: () => this.isTarget(2),

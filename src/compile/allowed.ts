@@ -63,9 +63,14 @@ function errorIn({ name, span }: Ident, before: Ident | undefined): Diagnostic |
     });
   }
   if (table[name].severity === "error")
-    return diagnostic("MHC210", span, `\`${name}\` is an error, ${table[name].title}, and an error cannot be allowed`, {
-      fix: "take it out, and change what the error is about",
-    });
+    return diagnostic(
+      "MHC210",
+      span,
+      `\`${name}\` is an error (${table[name].title}), and an error cannot be allowed`,
+      {
+        fix: "take it out, and change what the error is about",
+      },
+    );
   return before
     ? diagnostic("MHC202", span, `\`${name}\` is allowed twice`, {
         notes: [{ message: "it is allowed here", span: before.span }],
@@ -98,7 +103,7 @@ export function shown(
     allowance.code !== IDLE &&
     !diagnostics.some((raised) => isFor(allowance, raised));
   const told = list.filter(idle).map(({ code, span }) =>
-    diagnostic(IDLE, span, `nothing raises \`${code}\`, ${table[code].title}, so there is nothing to allow`, {
+    diagnostic(IDLE, span, `nothing raises \`${code}\` (${table[code].title}), so there is nothing to allow`, {
       fix: "take it out",
     }),
   );

@@ -6,13 +6,13 @@
 import type { Clause, Expr, Section, Setting, Target } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { diagnostic } from "../../diagnostics/table.js";
-import type { OptimizerSettings, Parameter, ParameterGroup } from "../typed.js";
+import type { OptimizerSettings, ParameterGroup } from "../typed.js";
 import { attempt, type ModelDraft } from "./draft.js";
 import { readGroupOptimizer } from "./optimizers.js";
 import { flaggedTargets } from "./outside.js";
 import { fail } from "./scope.js";
 import { unknownSetting, type Reader } from "./setting-table.js";
-import { parametersOf, targeting, textOf, type NamedParameter, type Targeting } from "./targets.js";
+import { parametersOf, textOf, type NamedParameter, type Targeting } from "./targets.js";
 
 type GroupClause = Extract<Clause, { readonly kind: "group" }>;
 
@@ -23,15 +23,14 @@ const NOTHING = "none";
 export interface Grouping {
   readonly draft: ModelDraft;
   readonly section: Section;
-  readonly parameters: readonly Parameter[];
+  readonly targets: Targeting;
   readonly reader: Reader;
 }
 
 /** The groups of a section, with the settings of the page where they say none. What is wrong is left out, and reported. */
 export function groupsOf(grouping: Grouping, page: OptimizerSettings): readonly ParameterGroup[] {
-  const { draft, section, parameters, reader } = grouping;
+  const { draft, section, targets, reader } = grouping;
   const clauses = section.clauses.filter((clause): clause is GroupClause => clause.kind === "group");
-  const targets = targeting(draft, parameters);
   const taken = new Map<string, GroupClause>();
   return clauses.flatMap((clause) => {
     const group = attempt(draft, null, () => {
@@ -128,15 +127,10 @@ const GROUP_SETTINGS: readonly string[] = ["optimizer", "rate", "decay", "betas"
  * Names of the parameters that the section freezes, or `--set train.freeze=…` in its place; `flag` is its text, null
  * when there is none.
  */
-export function frozenOf({ draft, section, parameters }: Grouping, flag: string | null): ReadonlySet<string> {
+export function frozenOf({ draft, section, targets }: Grouping, flag: string | null): ReadonlySet<string> {
   const written = section.clauses.flatMap((clause) => (clause.kind === "freeze" ? clause.targets : []));
-  const targets = flag === null ? written : (attempt(draft, null, () => targetsIn(draft, flag)) ?? []);
-  const named = targeting(draft, parameters);
-  return new Set(
-    targets.flatMap((target) =>
-      (attempt(draft, null, () => parametersOf(named, target)) ?? []).map(({ name }) => name),
-    ),
-  );
+  const listed = flag === null ? written : (attempt(draft, null, () => targetsIn(draft, flag)) ?? []);
+  return new Set(listed.flatMap((target) => parametersOf(targets, target)).map(({ name }) => name));
 }
 
 const targetsIn = ({ state }: ModelDraft, flag: string): readonly Target[] =>

@@ -24,6 +24,7 @@ import { lookup, type Elaboration } from "./scope.js";
 import { shared } from "./shares.js";
 import { gatesOf, layersIn } from "./shrinkable.js";
 import type { Overrides } from "./setting-table.js";
+import { targeting } from "./targets.js";
 import { OVERRIDES, readTrain } from "./train.js";
 
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
@@ -213,12 +214,13 @@ function trainOf(draft: ModelDraft, parameters: readonly Parameter[], flags: Ove
   const { state, scope } = draft;
   const section = draft.sections.get("train");
   if (!section) return null;
+  const targets = targeting(draft, parameters);
   const number = (e: Expr): number | null => attempt(draft, null, () => scalarOf(state, e, scope).value());
   const reader = { number, report: state.report };
   const numbers = attempt(draft, null, () => readTrain(section, flags, reader));
   if (!numbers) return null;
   fitSchedules(state, draft.page.items, scope, numbers.steps);
-  const grouping = { draft, section, parameters, reader: { ...reader, steps: numbers.steps } };
+  const grouping = { draft, section, targets, reader: { ...reader, steps: numbers.steps } };
   return {
     ...numbers,
     groups: groupsOf(grouping, numbers.optimizer),

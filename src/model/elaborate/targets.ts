@@ -6,12 +6,13 @@
  */
 import type { Target } from "../../../grammar/ast.js";
 import { nearest } from "../../diagnostics/suggest.js";
+import { diagnostic } from "../../diagnostics/table.js";
 import { layerCounts, namesOfLayers } from "../frozen.js";
 import { written } from "../paths.js";
 import type { Parameter, Tensor, Typed, TypedModel } from "../typed.js";
 import { walk } from "../walk.js";
 import type { ModelDraft } from "./draft.js";
-import { fail } from "./scope.js";
+import type { Elaboration } from "./scope.js";
 import { dotted } from "./syntax.js";
 
 /** A parameter in one layer. */
@@ -23,9 +24,9 @@ export interface NamedParameter {
 
 /** The parameters of a page, as targets find them. */
 export interface Targeting {
-  readonly draft: ModelDraft;
+  readonly report: Elaboration["report"];
   readonly parameters: readonly NamedParameter[];
-  /** Whether the number of all layers is known. */
+  /** Whether all parameters are known: no part of the page was given up, and the number of all layers is known. */
   readonly whole: boolean;
   readonly embeddings: ReadonlySet<Tensor>;
 }
@@ -37,11 +38,11 @@ type Kind = (typeof KINDS)[number];
 export function targeting(draft: ModelDraft, parameters: readonly Parameter[]): Targeting {
   const counts = layerCounts(draft.statements);
   return {
-    draft,
+    report: draft.state.report,
     parameters: parameters.flatMap((parameter) =>
       namesOfLayers(parameter.name, counts).map((name) => ({ parameter, name })),
     ),
-    whole: ![...counts.values()].includes(null),
+    whole: !draft.incomplete && ![...counts.values()].includes(null),
     embeddings: tablesOf(draft),
   };
 }
@@ -87,7 +88,7 @@ function isOfKind(kind: Kind, { parameter: { tensor } }: NamedParameter, embeddi
   }
 }
 
-/** The parameters that a target stands for: at least one, or an error that names what is near. */
+/** The parameters that a target stands for. That there are none is reported, with what is near. */
 export function parametersOf(targets: Targeting, target: Target): readonly NamedParameter[] {
   const { parameters, embeddings } = targets;
   const text = textOf(target);
@@ -96,7 +97,8 @@ export function parametersOf(targets: Targeting, target: Target): readonly Named
     ? (named: NamedParameter): boolean => isOfKind(kind, named, embeddings)
     : matcher(target.kind === "path" ? `*.${text}.*` : text, target.kind === "path");
   const found = parameters.filter(holds);
-  return found.length ? found : unmatched(targets, target);
+  if (found.length === 0) reportUnmatched(targets, target);
+  return found;
 }
 
 /** A target as it is written, without quotes. */
@@ -109,27 +111,27 @@ function matcher(pattern: string, inRow: boolean): (named: NamedParameter) => bo
   return ({ name }) => whole.test(inRow ? `.${name}.` : name);
 }
 
-/** Reports a target that stands for nothing. */
-function unmatched({ draft, parameters, whole }: Targeting, target: Target): readonly NamedParameter[] {
-  const { state } = draft;
-  // What is meant may stand in a part that was given up, whose error has been reported, or in a layer further on.
-  if (draft.incomplete || !whole) return [];
+/** Reports a target that stands for nothing. What is meant may stand in a part of the page that is not known. */
+function reportUnmatched({ report, parameters, whole }: Targeting, target: Target): void {
+  if (!whole) return;
   const text = textOf(target);
   const names = [...new Set(parameters.map(({ parameter }) => written(parameter.name)))];
-  const paths = [
-    ...KINDS,
-    ...parameters.map(({ name }) => name),
-    ...names.flatMap((name) => {
-      const parts = name.split(".");
-      return parts.map((_, i) => parts.slice(0, i + 1).join("."));
-    }),
-  ];
-  const guess = nearest(text.replaceAll("*", "").replace(/^\.+|\.+$/g, ""), paths);
+  const paths = [...names, ...parameters.map(({ name }) => name)].flatMap((name) => {
+    const parts = name.split(".");
+    return parts.map((_, i) => parts.slice(0, i + 1).join("."));
+  });
+  const guess = nearest(text.replaceAll("*", "").replace(/^\.+|\.+$/g, ""), new Set([...KINDS, ...paths]));
   const many = names.length > MOST_LISTED ? `, … (${names.length} in all)` : "";
   const list = names.slice(0, MOST_LISTED).map((name) => `\`${name}\``);
-  return fail(state, "MHC201", target.span, `no parameter is called \`${text}\``, {
-    fix: guess ? `did you mean \`${guess}\`?` : names.length ? `there are ${list.join(", ")}${many}` : "there are none",
-  });
+  report(
+    diagnostic("MHC201", target.span, `no parameter is called \`${text}\``, {
+      fix: guess
+        ? `did you mean \`${guess}\`?`
+        : names.length
+          ? `there are ${list.join(", ")}${many}`
+          : "there are none",
+    }),
+  );
 }
 
 /** Names that an error lists. */
