@@ -246,7 +246,7 @@ export interface Every {
 }
 
 /** `batch = 12`, `recompute = every 6` */
-export interface Setting {
+export interface NamedSetting {
   readonly kind: "setting";
   readonly name: Ident;
   readonly value: Expr | Every;
@@ -254,11 +254,11 @@ export interface Setting {
 }
 
 /** Parameters of a page: by a path (`layers.0`), by a kind (`vectors`), or by a pattern in quotes (`"*.bias"`). */
-export type Target = Path | StringLiteral;
+export type ParameterTarget = Path | StringLiteral;
 
 /** One line of a section, kept as written: `batch = 12`, `energy <= 50%`, `mlp.up each hidden on sphere`, … */
 export type Clause =
-  | Setting
+  | NamedSetting
   /** `mlp.up each hidden on sphere` */
   | {
       readonly kind: "on";
@@ -279,12 +279,12 @@ export type Clause =
   /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
   | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span }
   /** `freeze embed, layers.0` */
-  | { readonly kind: "freeze"; readonly targets: readonly Target[]; readonly span: Span }
+  | { readonly kind: "freeze"; readonly targets: readonly ParameterTarget[]; readonly span: Span }
   /** `group "*.mix.*" { rate = 10%, decay = 0 }` */
   | {
       readonly kind: "group";
-      readonly targets: readonly Target[];
-      readonly settings: readonly Setting[];
+      readonly targets: readonly ParameterTarget[];
+      readonly settings: readonly NamedSetting[];
       readonly span: Span;
     };
 

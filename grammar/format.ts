@@ -19,7 +19,7 @@ import type {
   ModelItem,
   ParamDecl,
   Section,
-  Target,
+  ParameterTarget,
   Use,
 } from "./ast.js";
 import { axisNames, formatExpr, formatFormal } from "./format-expressions.js";
@@ -346,7 +346,8 @@ function putClauses(layout: PageLayout, line: readonly [Clause, ...Clause[]]): v
   });
 }
 
-const formatTargets = (targets: readonly Target[]): string => targets.map((target) => formatExpr(target)).join(", ");
+const formatTargets = (targets: readonly ParameterTarget[]): string =>
+  targets.map((target) => formatExpr(target)).join(", ");
 
 function formatClause(layout: PageLayout, item: Clause): string {
   const { text } = layout;

@@ -8,7 +8,7 @@ import type { IRecognitionException, IToken, TokenType } from "chevrotain";
 import { mustAt } from "../runtime/lookup.js";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import type { Every, Expr, File, Target } from "./ast.js";
+import type { Every, Expr, File, ParameterTarget } from "./ast.js";
 import type { Span } from "../src/diagnostics/span.js";
 import { tooDeep } from "./depth.js";
 import { explained, lacking } from "./hints.js";
@@ -89,7 +89,7 @@ export const parseSetting = (text: string, name: string): ParsedPart<Expr | Ever
   parsePart(text, name, (parser) => parser.settingValue());
 
 /** What `freeze` takes, by itself: `embed, layers.0`. `value` is null when it is wrong. */
-export const parseTargets = (text: string, name: string): ParsedPart<readonly Target[]> =>
+export const parseTargets = (text: string, name: string): ParsedPart<readonly ParameterTarget[]> =>
   parsePart(text, name, (parser) => parser.allTargets());
 
 function parsePart<T>(text: string, name: string, rule: (parser: MhcParser) => T): ParsedPart<T> {

@@ -2,7 +2,7 @@
  * The grammar of sections (`constrain`, `cost`, `train`) and of what their clauses share with declarations: blocks and
  * manifolds by name, and the sets that parameters are on. It stands between expressions and declarations (`parser.ts`).
  */
-import type { Arg, Call, Clause, Every, Expr, Ident, NumberLiteral, Path, Section, Setting } from "./ast.js";
+import type { Arg, Call, Clause, Every, Expr, Ident, NumberLiteral, Path, Section, NamedSetting } from "./ast.js";
 import * as t from "./lexer.js";
 import { TargetParser } from "./targets.js";
 
@@ -76,7 +76,7 @@ export class SectionParser extends TargetParser {
     }),
   );
 
-  private setting = this.RULE("setting", (): Setting => {
+  private setting = this.RULE("setting", (): NamedSetting => {
     const name = this.SUBRULE(this.ident);
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.settingValue);
@@ -93,7 +93,7 @@ export class SectionParser extends TargetParser {
     const first = this.CONSUME(t.Name);
     const targets = this.SUBRULE(this.targets);
     this.CONSUME(t.LeftBrace);
-    const settings: Setting[] = [];
+    const settings: NamedSetting[] = [];
     this.MANY(() => {
       settings.push(this.SUBRULE(this.setting));
       this.OPTION(() => this.CONSUME(t.Comma));

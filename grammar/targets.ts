@@ -4,7 +4,7 @@
  * expressions and sections (`sections.ts`).
  */
 import type { TokenType } from "chevrotain";
-import type { Allow, Ident, Path, StringLiteral, Target } from "./ast.js";
+import type { Allow, Ident, ParameterTarget, Path, StringLiteral } from "./ast.js";
 import { ExpressionParser } from "./expressions.js";
 import * as t from "./lexer.js";
 
@@ -74,7 +74,7 @@ export class TargetParser extends ExpressionParser {
     return { kind: "path", parts, span: this.span(parts[0], parts.at(-1)) };
   });
 
-  private target = this.RULE("target", (): Target =>
+  private target = this.RULE("target", (): ParameterTarget =>
     this.OR({
       ERR_MSG: TARGET,
       DEF: [
@@ -84,15 +84,32 @@ export class TargetParser extends ExpressionParser {
     }),
   );
 
-  /** Targets between commas, and nothing behind them: a setting from outside of the page. */
-  allTargets = this.RULE("allTargets", (): Target[] => {
-    const targets: Target[] = [];
+  private targetList = this.RULE("targetList", (): ParameterTarget[] => {
+    const targets: ParameterTarget[] = [];
     this.AT_LEAST_ONE_SEP({ ERR_MSG: TARGET, SEP: t.Comma, DEF: () => targets.push(this.SUBRULE(this.target)) });
     return targets;
   });
 
+  /** Targets between commas, perhaps in parentheses, and nothing behind them: a setting from outside of the page. */
+  allTargets = this.RULE("allTargets", (): ParameterTarget[] =>
+    this.OR({
+      ERR_MSG: TARGET,
+      DEF: [
+        {
+          ALT: (): ParameterTarget[] => {
+            this.CONSUME(t.LeftParen);
+            const targets = this.SUBRULE(this.targetList);
+            this.CONSUME(t.RightParen);
+            return targets;
+          },
+        },
+        { ALT: (): ParameterTarget[] => this.SUBRULE2(this.targetList) },
+      ],
+    }),
+  );
+
   /** Targets between commas, up to the next clause. */
-  protected targets = this.RULE("targets", (): Target[] => {
+  protected targets = this.RULE("targets", (): ParameterTarget[] => {
     const targets = [this.SUBRULE(this.target)];
     this.MANY({
       GATE: () => this.isTarget(2),

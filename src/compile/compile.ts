@@ -202,18 +202,13 @@ async function compileModel(
       peak: valueAt(scheduled?.peaks, entry) ?? { work: 0, streams: 0 },
     };
   };
+  const infos = fitted.scheduled.flatMap((scheduled) => scheduled.infos);
+  const idle = idlePrecision(precision, infos);
   return {
     plan: planOf({ text, model: page, facts: options.facts ?? {}, planned, shrinks, devices }),
     diagnostics: [
       ...checked.diagnostics,
-      ...shown(
-        checked.allowed,
-        idlePrecision(
-          precision,
-          fitted.scheduled.flatMap(({ infos }) => infos),
-        ),
-        { page: options.file, whole: true, later: true },
-      ),
+      ...shown(checked.allowed, idle, { page: options.file, whole: true, later: true }),
     ],
     sources: checked.sources,
     stages: stagesOf(page, fitted, schedules),

@@ -5,9 +5,9 @@
  * parameter says so.
  *
  * All parameters are updated as one vector, and so are their moments (`packs.ts`); those of a group are a vector of
- * their own, whose optimizer has numbers of its own. Under Muon the matrices are a vector of their own, and the others are left to AdamW; between the momentum and the step stand products of what is the same
- * matrix in every layer, all at once (`muon.ts`). Parameters that move on a manifold are updated one by one
- * (`riemannian.ts`).
+ * their own, by an optimizer with numbers of its own. Under Muon the matrices are a vector apart, and the others are
+ * left to AdamW; between the momentum and the step stand products of what is the same matrix in every layer, all at
+ * once (`muon.ts`). Parameters that move on a manifold are updated one by one (`riemannian.ts`).
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Moment } from "../../runtime/roles.js";

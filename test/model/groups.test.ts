@@ -80,6 +80,8 @@ describe("a target stands for", () => {
   it("what a flag says, in place of the page", () => {
     expect(frozen("", { "train.freeze": "own.bias, layers.0.own" })).toEqual(OWN.filter((name) => name !== OWN[3]));
     expect(frozen("embed", { "train.freeze": '"scale"' })).toEqual(["scale"]);
+    expect(frozen("embed", { "train.freeze": "(scale, layers.0.own.up)" })).toEqual(["layers.0.own.up", "scale"]);
+    expect(() => frozen("embed", { "train.freeze": "(scale, embed" })).toThrow("expected");
     expect(frozen("embed", { "train.freeze": "none" })).toEqual([]);
   });
 });
@@ -205,7 +207,8 @@ describe("clauses are laid out", () => {
     ['group "*.bias",embed{rate=10%,decay = 0}', '    group "*.bias", embed { rate = 10%, decay = 0 }\n'],
     [
       "group embed { // why\n rate = 10% // a tenth\n\n// and\ndecay=0, betas=(0.5,0.6)\n}",
-      "    group embed { // why\n      rate = 10% // a tenth\n\n      // and\n      decay = 0, betas = (0.5, 0.6)\n    }\n",
+      "    group embed { // why\n      rate = 10% // a tenth\n\n" +
+        "      // and\n      decay = 0, betas = (0.5, 0.6)\n    }\n",
     ],
     [
       "group embed { rate = 1 }, group scale { rate = 2 } seed = 3",

@@ -3,7 +3,7 @@
  * settings of their own, and `freeze embed, layers.0` leaves some as they start. Both are read when the page is whole,
  * since they name what it has.
  */
-import type { Clause, Expr, Section, Setting, Target } from "../../../grammar/ast.js";
+import type { Clause, Expr, NamedSetting, ParameterTarget, Section } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import type { OptimizerSettings, ParameterGroup } from "../typed.js";
@@ -12,7 +12,7 @@ import { readGroupOptimizer } from "./optimizers.js";
 import { flaggedTargets } from "./outside.js";
 import { fail } from "./scope.js";
 import { unknownSetting, type Reader } from "./setting-table.js";
-import { parametersOf, textOf, type NamedParameter, type Targeting } from "./targets.js";
+import { parametersOf, textOf, type LayerParameter, type Targeting } from "./targets.js";
 
 type GroupClause = Extract<Clause, { readonly kind: "group" }>;
 
@@ -20,15 +20,15 @@ type GroupClause = Extract<Clause, { readonly kind: "group" }>;
 const NOTHING = "none";
 
 /** A section whose groups are read. */
-export interface Grouping {
+export interface TrainReading {
   readonly draft: ModelDraft;
   readonly section: Section;
   readonly targets: Targeting;
   readonly reader: Reader;
 }
 
-/** The groups of a section, with the settings of the page where they say none. What is wrong is left out, and reported. */
-export function groupsOf(grouping: Grouping, page: OptimizerSettings): readonly ParameterGroup[] {
+/** The groups of a section, with the page's settings where they say none. What is wrong is left out, and reported. */
+export function groupsOf(grouping: TrainReading, page: OptimizerSettings): readonly ParameterGroup[] {
   const { draft, section, targets, reader } = grouping;
   const clauses = section.clauses.filter((clause): clause is GroupClause => clause.kind === "group");
   const taken = new Map<string, GroupClause>();
@@ -43,7 +43,7 @@ export function groupsOf(grouping: Grouping, page: OptimizerSettings): readonly 
 }
 
 /** The parameters that a clause names, each once. */
-function membersOf(targets: Targeting, { targets: listed }: GroupClause): readonly NamedParameter[] {
+function membersOf(targets: Targeting, { targets: listed }: GroupClause): readonly LayerParameter[] {
   const members = new Map(
     listed.flatMap((target) => parametersOf(targets, target)).map((found) => [found.name, found]),
   );
@@ -54,7 +54,7 @@ function membersOf(targets: Targeting, { targets: listed }: GroupClause): readon
 function refuseTaken(
   { state }: ModelDraft,
   clause: GroupClause,
-  members: readonly NamedParameter[],
+  members: readonly LayerParameter[],
   taken: Map<string, GroupClause>,
 ): void {
   const both = members.filter(({ name }) => taken.has(name));
@@ -76,8 +76,11 @@ function refuseTaken(
   );
 }
 
-const inWords = ({ targets }: GroupClause): string =>
-  `\`group ${targets.map((target) => (target.kind === "string" ? `"${textOf(target)}"` : textOf(target))).join(", ")}\``;
+/** A group as it is written, without its settings. */
+function inWords({ targets }: GroupClause): string {
+  const listed = targets.map((target) => (target.kind === "string" ? `"${textOf(target)}"` : textOf(target)));
+  return `\`group ${listed.join(", ")}\``;
+}
 
 /** The place of what a group is about, without its settings. */
 const headOf = ({ targets, span }: GroupClause): GroupClause["span"] => ({
@@ -87,7 +90,7 @@ const headOf = ({ targets, span }: GroupClause): GroupClause["span"] => ({
 
 function readGroup(
   clause: GroupClause,
-  members: readonly NamedParameter[],
+  members: readonly LayerParameter[],
   page: OptimizerSettings,
   reader: Reader,
 ): ParameterGroup | null {
@@ -113,7 +116,7 @@ function readGroup(
   return { optimizer, decaysAll, members: new Set(members.map(({ name }) => name)), span: headOf(clause) };
 }
 
-function readSetting({ name: { name, span }, value }: Setting, written: Map<string, Expr>, reader: Reader): void {
+function readSetting({ name: { name, span }, value }: NamedSetting, written: Map<string, Expr>, reader: Reader): void {
   if (value.kind === "every") reader.report(diagnostic("MHC502", value.span, `\`every\` is not for \`${name}\``));
   else if (written.has(name)) reader.report(diagnostic("MHC202", span, `\`${name}\` is set twice`));
   else written.set(name, value);
@@ -127,11 +130,11 @@ const GROUP_SETTINGS: readonly string[] = ["optimizer", "rate", "decay", "betas"
  * Names of the parameters that the section freezes, or `--set train.freeze=…` in its place; `flag` is its text, null
  * when there is none.
  */
-export function frozenOf({ draft, section, targets }: Grouping, flag: string | null): ReadonlySet<string> {
+export function frozenOf({ draft, section, targets }: TrainReading, flag: string | null): ReadonlySet<string> {
   const written = section.clauses.flatMap((clause) => (clause.kind === "freeze" ? clause.targets : []));
   const listed = flag === null ? written : (attempt(draft, null, () => targetsIn(draft, flag)) ?? []);
   return new Set(listed.flatMap((target) => parametersOf(targets, target)).map(({ name }) => name));
 }
 
-const targetsIn = ({ state }: ModelDraft, flag: string): readonly Target[] =>
+const targetsIn = ({ state }: ModelDraft, flag: string): readonly ParameterTarget[] =>
   flag.trim() === NOTHING ? [] : flaggedTargets(state, "train.freeze", flag);

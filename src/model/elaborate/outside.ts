@@ -4,7 +4,7 @@
  * page that nobody wrote.
  */
 import { valueAt } from "../../../runtime/records.js";
-import type { Every, Expr, Target } from "../../../grammar/ast.js";
+import type { Every, Expr, ParameterTarget } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
 import { parseSetting, parseTargets } from "../../../grammar/parse.js";
 import { fail, giveUp, type Elaboration } from "./scope.js";
@@ -38,7 +38,7 @@ const readFlag = (name: string, text: string): ReturnType<typeof parseSetting> =
 const padded = (name: string, text: string): string => `${" ".repeat(name.length + 1)}${text}`;
 
 /** The targets that a flag lists, `embed, layers.0`; gives up when it lists none. */
-export function flaggedTargets(state: Elaboration, name: string, text: string): readonly Target[] {
+export function flaggedTargets(state: Elaboration, name: string, text: string): readonly ParameterTarget[] {
   const { value, diagnostics } = parseTargets(padded(name, text), `${PREFIX}${name}`);
   diagnostics.forEach(state.report);
   return value ?? giveUp();

@@ -4,7 +4,7 @@
  * against whole names, where a star stands for any letters, and stands for what is inside of those too. `vectors` have
  * fewer than two axes, `matrices` two or more, and `embeddings` are read by an index.
  */
-import type { Target } from "../../../grammar/ast.js";
+import type { ParameterTarget } from "../../../grammar/ast.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { layerCounts, namesOfLayers } from "../frozen.js";
@@ -16,7 +16,7 @@ import type { Elaboration } from "./scope.js";
 import { dotted } from "./syntax.js";
 
 /** A parameter in one layer. */
-export interface NamedParameter {
+export interface LayerParameter {
   readonly parameter: Parameter;
   /** With the numbers of layers. */
   readonly name: string;
@@ -25,14 +25,14 @@ export interface NamedParameter {
 /** The parameters of a page, as targets find them. */
 export interface Targeting {
   readonly report: Elaboration["report"];
-  readonly parameters: readonly NamedParameter[];
+  readonly parameters: readonly LayerParameter[];
   /** Whether all parameters are known: no part of the page was given up, and the number of all layers is known. */
   readonly whole: boolean;
   readonly embeddings: ReadonlySet<Tensor>;
 }
 
 const KINDS = ["vectors", "matrices", "embeddings"] as const;
-type Kind = (typeof KINDS)[number];
+type TargetKind = (typeof KINDS)[number];
 
 /** The parameters of the page that is being read, once all of its items have been. */
 export function targeting(draft: ModelDraft, parameters: readonly Parameter[]): Targeting {
@@ -75,7 +75,11 @@ function bare(e: Typed | undefined): Tensor | null {
 }
 
 /** Whether a parameter is of a kind. */
-function isOfKind(kind: Kind, { parameter: { tensor } }: NamedParameter, embeddings: ReadonlySet<Tensor>): boolean {
+function isOfKind(
+  kind: TargetKind,
+  { parameter: { tensor } }: LayerParameter,
+  embeddings: ReadonlySet<Tensor>,
+): boolean {
   switch (kind) {
     case "vectors":
       return tensor.axes.length < 2;
@@ -89,12 +93,12 @@ function isOfKind(kind: Kind, { parameter: { tensor } }: NamedParameter, embeddi
 }
 
 /** The parameters that a target stands for. That there are none is reported, with what is near. */
-export function parametersOf(targets: Targeting, target: Target): readonly NamedParameter[] {
+export function parametersOf(targets: Targeting, target: ParameterTarget): readonly LayerParameter[] {
   const { parameters, embeddings } = targets;
   const text = textOf(target);
   const kind = target.kind === "path" ? KINDS.find((other) => other === text) : undefined;
   const holds = kind
-    ? (named: NamedParameter): boolean => isOfKind(kind, named, embeddings)
+    ? (named: LayerParameter): boolean => isOfKind(kind, named, embeddings)
     : matcher(target.kind === "path" ? `*.${text}.*` : text, target.kind === "path");
   const found = parameters.filter(holds);
   if (found.length === 0) reportUnmatched(targets, target);
@@ -102,17 +106,17 @@ export function parametersOf(targets: Targeting, target: Target): readonly Named
 }
 
 /** A target as it is written, without quotes. */
-export const textOf = (target: Target): string => (target.kind === "path" ? dotted(target) : target.value);
+export const textOf = (target: ParameterTarget): string => (target.kind === "path" ? dotted(target) : target.value);
 
 /** Whether names are of a pattern, or inside of what is; `inRow`: its parts may stand anywhere in a row. */
-function matcher(pattern: string, inRow: boolean): (named: NamedParameter) => boolean {
+function matcher(pattern: string, inRow: boolean): (named: LayerParameter) => boolean {
   const source = pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
   const whole = new RegExp(inRow ? `^${source}$` : `^${source}(?:\\..*)?$`);
   return ({ name }) => whole.test(inRow ? `.${name}.` : name);
 }
 
 /** Reports a target that stands for nothing. What is meant may stand in a part of the page that is not known. */
-function reportUnmatched({ report, parameters, whole }: Targeting, target: Target): void {
+function reportUnmatched({ report, parameters, whole }: Targeting, target: ParameterTarget): void {
   if (!whole) return;
   const text = textOf(target);
   const names = [...new Set(parameters.map(({ parameter }) => written(parameter.name)))];

@@ -37,8 +37,8 @@ interface WrittenTrain {
 }
 
 /**
- * The settings of a page; groups and what is frozen are read elsewhere (`groups.ts`). Errors are reported; null when the batch, the
- * steps, the seed or the optimizer has one.
+ * The settings of a page; groups and what is frozen are read elsewhere (`groups.ts`). Errors are reported; null when
+ * the batch, the steps, the seed or the optimizer has one.
  */
 export function readTrain(section: Section, overrides: Overrides, reader: Reader): TrainNumbers | null {
   const written: WrittenTrain = { settings: new Map(), misnamed: new Set(), recompute: null, memory: null };

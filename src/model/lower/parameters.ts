@@ -126,7 +126,7 @@ function rawParameter(state: ParameterState, name: string, shape: readonly numbe
 
 const axisNames = ({ tensor }: Parameter): string[] => tensor.axes.map((axis) => axis.name);
 
-/** A leaf of the graph, which is stored under that name. `of`: the name of its parameter, where it is a piece of one. */
+/** A leaf of the graph, which is stored under that name. `of`: its parameter's name, where it is a piece of one. */
 function declare(
   { b, model: { train }, declared, trained, matrices }: ParameterState,
   { parameter, name, shape, cuts }: ParameterHere,
