@@ -77,6 +77,15 @@ describe("a target stands for", () => {
     expect([...matrices, ...frozen("vectors")].sort()).toEqual(frozen('"*"'));
   });
 
+  it("embeddings: what is read by an index, under whatever names it is handed on", () => {
+    const tied = page({ items: "h[context, width] = read(scales, corpus.token)" })
+      .replace("param scale[width]", "dim letters = corpus.vocab\n  param scales[letters, width], scale[width]")
+      .replace("unembed(y)", "unembed(y + h)");
+    const reading = "block read(table[v, w], token[t]) {\n  return [t, w] = table[token[t], w]\n}\n";
+    const text = `${tied}\n${reading}`.replace("batch = 2", "freeze embeddings\n    batch = 2");
+    expect([...modelOf(text).model.train!.frozen].sort()).toEqual(["embed.table", "scales"]);
+  });
+
   it("what a flag says, in place of the page", () => {
     expect(frozen("", { "train.freeze": "own.bias, layers.0.own" })).toEqual(OWN.filter((name) => name !== OWN[3]));
     expect(frozen("embed", { "train.freeze": '"scale"' })).toEqual(["scale"]);

@@ -195,3 +195,41 @@ describe.each<[string, DeviceName, number]>([
     expect(parameters).toBeLessThan(1e-3);
   });
 });
+
+it("ten planned steps along manifolds, with a group of its own rate and points that are frozen", async () => {
+  const page = smallPage("residual", { optimizer: "radam(rate = 3e-3, betas = (0.9, 0.99))" })
+    .replace("  train {", "  constrain { mlp.up each hidden on sphere, attention.wq each heads on stiefel }\n  train {")
+    .replace(
+      "batch = 5",
+      `group layers.1.mlp { rate = 50% }
+    group layers.1.attention { optimizer = rsgd(rate = 0.01, momentum = 0.5) }
+    freeze layers.0.mlp.up
+    batch = 5`,
+    );
+  const { losses, fell } = await compareSteps(page, text, facts, "javascript", 1);
+  expect(fell).toBe(true);
+  expect(losses).toBeLessThan(1e-3);
+  const { states, parameters } = await planOf(page, ["javascript"], { facts });
+  const moments = (name: string): readonly string[] =>
+    states.flatMap((state) => (state.name.endsWith(`:${name}`) ? [state.name.split(":")[0]!] : [])).sort();
+  expect(["layers.0.mlp.up", "layers.1.mlp.up", "layers.0.attention.wq", "layers.1.attention.wq"].map(moments)).toEqual(
+    [[], ["m", "v"], ["m", "v"], ["momentum"]],
+  );
+  expect(parameters.filter(({ frozen }) => frozen).map(({ name }) => name)).toEqual(["layers.0.mlp.up"]);
+});
+
+it("a group is updated as one vector: what writes the state is one kernel more for each group, at most", async () => {
+  const writers = async (clauses: string): Promise<number> => {
+    const { entries, kernels } = (await planOf(pageWith(OPTIMIZER, clauses), ["javascript"], { facts })).devices[
+      "javascript"
+    ]!;
+    return entries["train"]!.dispatches.filter(({ kernel }) =>
+      kernels[kernel]!.buffers.some(({ pool, access }) => pool === "state" && access !== "read"),
+    ).length;
+  };
+  const alone = await writers("");
+  expect(alone).toBeGreaterThan(0);
+  expect(await writers('group "*.read.*", "*.mix.*" { rate = 10%, decay = 0 }')).toBeLessThanOrEqual(alone + 1);
+  const two = 'group "*.read.*", "*.mix.*" { rate = 10%, decay = 0 }\n    group embed, mlp.up { decay = 0.3 }';
+  expect(await writers(two)).toBeLessThanOrEqual(alone + 2);
+});
