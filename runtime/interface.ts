@@ -151,7 +151,10 @@ export interface Model {
    * that is not the page's, NumericError for one that is not finite.
    */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
-  /** Loss and gradients of one batch, by parameter and in its shape; nothing changes. Errors as `evaluate`. */
+  /**
+   * Loss and gradients of one batch, by parameter and in its shape; nothing changes. A parameter that is frozen has no
+   * gradient. Errors as `evaluate`.
+   */
   gradients(
     batch: Batch,
   ): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;

@@ -61,6 +61,8 @@ describe("a target stands for", () => {
     ['"layers.0.*.up"', ["layers.0.mlp.up", "layers.0.own.up"]],
     ['"em*"', ["embed.table"]],
     ['"scale"', ["scale"]],
+    ['"*e*.t*e"', ["embed.table"]],
+    ['"layers.*.*.*.gain"', ["layers.0.mlp.norm.gain", "layers.1.mlp.norm.gain"]],
     // A pattern is held against whole names.
     ['"layers.1.own.b*"', ["layers.1.own.bias"]],
     ["embeddings", ["embed.table"]],
@@ -127,6 +129,11 @@ describe("a group", () => {
       rate: { kind: "wsd", from: 0.5, to: 0.05, warmup: 3, decay: { kind: "share", share: 0.2 }, shape: "linear" },
       decay: 0.25,
     });
+  });
+
+  it("along manifolds is told what its optimizer has by the optimizer's own name", () => {
+    const text = page({ clauses: "group embed { momentum = 0.9 }" }).replace("adamw(", "radam(");
+    expect(() => modelOf(text)).toThrow("`radam` has no `momentum` (it has `rate`, `betas`, `epsilon`, `decay`)");
   });
 
   it("may have another optimizer, with the page's rate and decay and its own defaults", () => {

@@ -4,7 +4,7 @@
  * ICLR 2019). `docs/optimizers.md` has the formulas.
  */
 import type { Expr } from "../../../grammar/ast.js";
-import { valueAt } from "../../../runtime/records.js";
+import { mustValue, valueAt } from "../../../runtime/records.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { scaledSchedule } from "../../graph/schedules.js";
@@ -106,7 +106,8 @@ export function readGroupOptimizer(
   }
   const { kind, riemannian } = called?.optimizer ?? page;
   const args = new Map(called?.args);
-  for (const [name, value] of written) if (name !== "optimizer") setInGroup(args, name, value, kind, reader);
+  const optimizer = called?.name ?? nameOf(page);
+  for (const [name, value] of written) if (name !== "optimizer") setInGroup(args, name, value, optimizer, reader);
   const rate = args.get("rate");
   const read = settingsOf(
     { kind, riemannian },
@@ -118,17 +119,16 @@ export function readGroupOptimizer(
   return read && { optimizer: read, decaysAll: args.has("decay") };
 }
 
-function setInGroup(
-  args: Map<string, Expr>,
-  name: string,
-  value: Expr,
-  kind: OptimizerSettings["kind"],
-  reader: Reader,
-): void {
-  const names = SETTINGS_OF[kind];
+/** What an optimizer is called on a page. */
+const nameOf = ({ kind, riemannian }: OptimizerName): string =>
+  Object.entries(OPTIMIZERS).find(([, other]) => other.kind === kind && other.riemannian === riemannian)?.[0] ?? kind;
+
+/** Puts a setting of a group among the arguments of its optimizer, which may not say it too. */
+function setInGroup(args: Map<string, Expr>, name: string, value: Expr, optimizer: string, reader: Reader): void {
+  const names = SETTINGS_OF[mustValue(OPTIMIZERS, optimizer).kind];
   if (args.has(name)) reader.report(diagnostic("MHC202", value.span, `\`${name}\` is set twice`));
   else if (names.includes(name)) args.set(name, value);
-  else if (OPTIMIZER_SETTINGS.includes(name)) reader.report(lacks(kind, names, name, value));
+  else if (OPTIMIZER_SETTINGS.includes(name)) reader.report(lacks(optimizer, names, name, value));
 }
 
 /** An optimizer without a setting. `names`: those that it has. */

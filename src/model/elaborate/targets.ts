@@ -9,7 +9,7 @@ import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { layerCounts, namesOfLayers } from "../frozen.js";
 import { written } from "../paths.js";
-import type { Parameter, Tensor, Typed, TypedModel } from "../typed.js";
+import type { Parameter, Statement, Tensor, Typed, TypedModel } from "../typed.js";
 import { walk } from "../walk.js";
 import type { ModelDraft } from "./draft.js";
 import type { Elaboration } from "./scope.js";
@@ -60,12 +60,19 @@ function tablesOf({ statements, loss, outputs }: Pick<TypedModel, "statements" |
     });
     for (const { tensor, value } of e.instance.body) meanings.set(tensor, value);
   });
-  for (const statement of statements) if (statement.kind === "let") meanings.set(statement.tensor, statement.value);
+  noteMeanings(statements, meanings);
   for (const table of tables) {
     const meaning = bare(meanings.get(table));
     if (meaning) tables.add(meaning);
   }
   return tables;
+}
+
+function noteMeanings(statements: readonly Statement[], meanings: Map<Tensor, Typed>): void {
+  for (const statement of statements) {
+    if (statement.kind === "let") meanings.set(statement.tensor, statement.value);
+    else if (statement.kind === "repeat") noteMeanings(statement.body, meanings);
+  }
 }
 
 /** The tensor that an expression is, whatever its axes are called there. */
@@ -97,9 +104,10 @@ export function parametersOf(targets: Targeting, target: ParameterTarget): reado
   const { parameters, embeddings } = targets;
   const text = textOf(target);
   const kind = target.kind === "path" ? KINDS.find((other) => other === text) : undefined;
-  const holds = kind
-    ? (named: LayerParameter): boolean => isOfKind(kind, named, embeddings)
-    : matcher(target.kind === "path" ? `*.${text}.*` : text, target.kind === "path");
+  const holds = (named: LayerParameter): boolean => {
+    if (kind) return isOfKind(kind, named, embeddings);
+    return target.kind === "path" ? hasInRow(named.name, text) : isOfPattern(named.name, text);
+  };
   const found = parameters.filter(holds);
   if (found.length === 0) reportUnmatched(targets, target);
   return found;
@@ -108,11 +116,25 @@ export function parametersOf(targets: Targeting, target: ParameterTarget): reado
 /** A target as it is written, without quotes. */
 export const textOf = (target: ParameterTarget): string => (target.kind === "path" ? dotted(target) : target.value);
 
-/** Whether names are of a pattern, or inside of what is; `inRow`: its parts may stand anywhere in a row. */
-function matcher(pattern: string, inRow: boolean): (named: LayerParameter) => boolean {
-  const source = pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");
-  const whole = new RegExp(inRow ? `^${source}$` : `^${source}(?:\\..*)?$`);
-  return ({ name }) => whole.test(inRow ? `.${name}.` : name);
+/** Whether a name has the parts of a path in a row. */
+const hasInRow = (name: string, path: string): boolean => `.${name}.`.includes(`.${path}.`);
+
+/** Whether a name is of a pattern, or inside of what is. */
+const isOfPattern = (name: string, pattern: string): boolean => fits(name, pattern) || fits(name, `${pattern}.*`);
+
+/** Whether a whole name is of a pattern, in which a star stands for any letters and dots, or for none. */
+function fits(name: string, pattern: string): boolean {
+  const [first = "", ...others] = pattern.split("*");
+  const last = others.pop();
+  if (last === undefined) return name === first;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
 }
 
 /** Reports a target that stands for nothing. What is meant may stand in a part of the page that is not known. */
