@@ -254,6 +254,8 @@ export interface ParamDecl {
   /** `~ normal(0.02) each hidden on sphere`: the set, and the axes whose every index is a point of it. */
   readonly each: readonly Ident[];
   readonly on: Path | Call | null;
+  /** Whether `frozen` stands behind it: training leaves it as it starts. */
+  readonly frozen: boolean;
   readonly doc: Doc;
   readonly span: Span;
 }
@@ -265,10 +267,20 @@ export interface Every {
   readonly span: Span;
 }
 
+/** `batch = 12`, `recompute = every 6` */
+export interface NamedSetting {
+  readonly kind: "setting";
+  readonly name: Ident;
+  readonly value: Expr | Every;
+  readonly span: Span;
+}
+
+/** Parameters of a page: by a path (`layers.0`), by a kind (`vectors`), or by a pattern in quotes (`"*.bias"`). */
+export type ParameterTarget = Path | StringLiteral;
+
 /** One line of a section, kept as written: `batch = 12`, `energy <= 50%`, `mlp.up each hidden on sphere`, … */
 export type Clause =
-  /** `batch = 12`, `recompute = every 6` */
-  | { readonly kind: "setting"; readonly name: Ident; readonly value: Expr | Every; readonly span: Span }
+  | NamedSetting
   /** `mlp.up each hidden on sphere` */
   | {
       readonly kind: "on";
@@ -287,7 +299,16 @@ export type Clause =
       readonly span: Span;
     }
   /** `device laptop`, `flops weight 0.1`, `shrink heads, mlp.hidden`: words and values as written */
-  | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span };
+  | { readonly kind: "words"; readonly words: readonly (Path | NumberLiteral)[]; readonly span: Span }
+  /** `freeze embed, layers.0` */
+  | { readonly kind: "freeze"; readonly targets: readonly ParameterTarget[]; readonly span: Span }
+  /** `group "*.mix.*" { rate = 10%, decay = 0 }` */
+  | {
+      readonly kind: "group";
+      readonly targets: readonly ParameterTarget[];
+      readonly settings: readonly NamedSetting[];
+      readonly span: Span;
+    };
 
 /** `constrain { … }`, `cost { … }`, `train { … }` */
 export interface Section {
@@ -295,6 +316,13 @@ export interface Section {
   readonly name: Ident;
   readonly clauses: readonly Clause[];
   readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `allow MHC220, MHC221`: these warnings are not shown for the page, or for what is inside of the block. */
+export interface Allow {
+  readonly kind: "allow";
+  readonly codes: readonly Ident[];
   readonly span: Span;
 }
 
@@ -311,7 +339,8 @@ export type ModelItem =
   | Repeat
   | LossDecl
   | ParamDecl
-  | Section;
+  | Section
+  | Allow;
 
 /** `model MobyDick { … }` */
 export interface ModelDecl {
@@ -343,7 +372,7 @@ export interface Block {
   readonly config: readonly Formal[];
   /** The last list: data. */
   readonly data: readonly Formal[];
-  readonly items: readonly (DimDecl | ParamDecl | Let)[];
+  readonly items: readonly (DimDecl | ParamDecl | Let | Allow)[];
   readonly result: { readonly axes: readonly Ident[] | null; readonly value: Expr; readonly span: Span };
   readonly doc: Doc;
   readonly span: Span;

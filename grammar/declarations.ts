@@ -71,6 +71,7 @@ export class DeclarationParser extends SectionParser {
           const start = this.SUBRULE(this.application);
           const member = this.OPTION2(() => this.SUBRULE(this.membership));
           const [each, on] = member ? [member.each, member.manifold] : [[], null];
+          const frozen = this.OPTION3({ GATE: () => this.says("frozen"), DEF: () => this.CONSUME(t.Name) });
           for (const item of waiting) {
             params.push({
               kind: "param",
@@ -78,8 +79,9 @@ export class DeclarationParser extends SectionParser {
               start,
               each,
               on,
+              frozen: frozen !== undefined,
               doc: this.ACTION(() => this.docs(item.name.span.start) ?? doc),
-              span: this.span(item.name, on ?? start),
+              span: this.span(item.name, frozen ?? on ?? start),
             });
           }
           waiting = [];

@@ -19,6 +19,7 @@ import type {
   ModelItem,
   ParamDecl,
   Section,
+  ParameterTarget,
   Use,
 } from "./ast.js";
 import { axisNames, formatExpr, formatFormal } from "./format-expressions.js";
@@ -251,7 +252,7 @@ function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | un
   if (following?.kind === "param" && following.start === item.start) return declaration;
   const each = item.each.map(({ name }) => ` each ${name}`).join("");
   const set = item.on ? `${each} on ${formatExpr(item.on)}` : "";
-  return `${declaration} ~ ${formatExpr(item.start)}${set}`;
+  return `${declaration} ~ ${formatExpr(item.start)}${set}${item.frozen ? " frozen" : ""}`;
 }
 
 function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
@@ -284,6 +285,8 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDec
       return put(layout, `loss = ${formatExpr(item.value)}`);
     case "section":
       return putSection(layout, item);
+    case "allow":
+      return put(layout, `allow ${item.codes.map(({ name }) => name).join(", ")}`);
     default:
       item satisfies never;
   }
@@ -310,23 +313,44 @@ function formatAdapting(clause: AdaptClause): string {
   }
 }
 
-/** Clauses that stand on one line of the page stay on one. */
-function putSection(layout: PageLayout, item: Section): void {
-  const lines: [Clause, ...Clause[]][] = [];
-  for (const clause of item.clauses) {
-    const line = lines.at(-1);
-    const last = line?.at(-1);
-    if (line && last && areOnOneLine(layout, last.span.end, clause.span.start)) line.push(clause);
-    else lines.push([clause]);
-  }
-  const entries = lines.map((line): LineEntry => ({
-    span: { ...line[0].span, end: mustAt(line, line.length - 1).span.end },
-    print: () => put(layout, line.map((clause) => formatClause(layout, clause)).join(", ")),
-  }));
-  putBody(layout, { head: item.name.name, span: item.span, headEnd: item.name.span.end, entries });
+function putSection(layout: PageLayout, { name, span, clauses }: Section): void {
+  putBody(layout, { head: name.name, span, headEnd: name.span.end, entries: clauseEntries(layout, clauses) });
 }
 
-function formatClause({ text }: PageLayout, item: Clause): string {
+/** Clauses that stand on one line of the page stay on one; a group has a line of its own. */
+function clauseEntries(layout: PageLayout, clauses: readonly Clause[]): readonly LineEntry[] {
+  const lines: [Clause, ...Clause[]][] = [];
+  for (const clause of clauses) {
+    const line = lines.at(-1);
+    const last = line?.at(-1);
+    const isAlone = clause.kind === "group" || last?.kind === "group";
+    if (line && last && !isAlone && areOnOneLine(layout, last.span.end, clause.span.start)) line.push(clause);
+    else lines.push([clause]);
+  }
+  return lines.map((line): LineEntry => ({
+    span: { ...line[0].span, end: mustAt(line, line.length - 1).span.end },
+    print: () => putClauses(layout, line),
+  }));
+}
+
+/** A line of clauses. A group that stands on several lines of the page stands on several. */
+function putClauses(layout: PageLayout, line: readonly [Clause, ...Clause[]]): void {
+  const [group] = line;
+  if (group.kind !== "group" || areOnOneLine(layout, group.span.start, group.span.end))
+    return put(layout, line.map((clause) => formatClause(layout, clause)).join(", "));
+  putBody(layout, {
+    head: `group ${formatTargets(group.targets)}`,
+    span: group.span,
+    headEnd: mustAt(group.targets, group.targets.length - 1).span.end,
+    entries: clauseEntries(layout, group.settings),
+  });
+}
+
+const formatTargets = (targets: readonly ParameterTarget[]): string =>
+  targets.map((target) => formatExpr(target)).join(", ");
+
+function formatClause(layout: PageLayout, item: Clause): string {
+  const { text } = layout;
   switch (item.kind) {
     case "setting": {
       const { value } = item;
@@ -344,6 +368,12 @@ function formatClause({ text }: PageLayout, item: Clause): string {
       const between = (from: Spanned | undefined, to: Spanned): string =>
         !from ? "" : text.slice(from.span.end, to.span.start).includes(",") ? ", " : " ";
       return item.words.map((word, i) => `${between(item.words[i - 1], word)}${formatExpr(word)}`).join("");
+    }
+    case "freeze":
+      return `freeze ${formatTargets(item.targets)}`;
+    case "group": {
+      const settings = item.settings.map((setting) => formatClause(layout, setting)).join(", ");
+      return `group ${formatTargets(item.targets)} {${settings ? ` ${settings} ` : ""}}`;
     }
     default:
       return item satisfies never;

@@ -280,6 +280,11 @@ const SIGNS: readonly HabitRow[] = [
         }
       : null;
   },
+  // `group { rate = 10% }`
+  ({ token, after, expected }) =>
+    token.image === "group" && after?.tokenType === t.LeftBrace && expected.startsWith("a clause")
+      ? { fix: 'say whose settings these are: `group embed, "*.bias" { … }`' }
+      : null,
   ({ token, expected }) =>
     token.tokenType === t.Equals && expected.startsWith("a clause")
       ? { fix: "a setting is `name = value`, and a comma stands between two on a line" }

@@ -8,7 +8,7 @@ import type { IRecognitionException, IToken, TokenType } from "chevrotain";
 import { mustAt } from "../runtime/lookup.js";
 import { diagnostic } from "../src/diagnostics/table.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
-import type { Every, Expr, File } from "./ast.js";
+import type { Every, Expr, File, ParameterTarget } from "./ast.js";
 import type { Span } from "../src/diagnostics/span.js";
 import { tooDeep } from "./depth.js";
 import { explained, lacking } from "./hints.js";
@@ -78,16 +78,26 @@ export function parse(text: string, name: string): Parsed {
   return { file: { kind: "file", name, text, items }, diagnostics, comments };
 }
 
+/** A text that is no page, read by one rule; its value is null when it is wrong. */
+interface ParsedPart<T> {
+  readonly value: T | null;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
 /** What a setting takes, by itself: an expression, or `every 6`. `value` is null when it is wrong. */
-export function parseSetting(
-  text: string,
-  name: string,
-): { readonly value: Expr | Every | null; readonly diagnostics: readonly Diagnostic[] } {
+export const parseSetting = (text: string, name: string): ParsedPart<Expr | Every> =>
+  parsePart(text, name, (parser) => parser.settingValue());
+
+/** What `freeze` takes, by itself: `embed, layers.0`. `value` is null when it is wrong. */
+export const parseTargets = (text: string, name: string): ParsedPart<readonly ParameterTarget[]> =>
+  parsePart(text, name, (parser) => parser.allTargets());
+
+function parsePart<T>(text: string, name: string, rule: (parser: MhcParser) => T): ParsedPart<T> {
   const { tokens, diagnostics: scanned } = scan(text, name);
   const deep = tooDeep(tokens, name);
   if (scanned.length || deep) return { value: null, diagnostics: deep ? [...scanned, deep] : scanned };
   const parser = parserFor(name);
-  const value = run(parser, tokens, () => parser.settingValue());
+  const value = run(parser, tokens, () => rule(parser));
   const [error] = parser.errors;
   if (error) {
     const at = positionOf(tokens, error.token);

@@ -2,14 +2,14 @@
  * The grammar of sections (`constrain`, `cost`, `train`) and of what their clauses share with declarations: blocks and
  * manifolds by name, and the sets that parameters are on. It stands between expressions and declarations (`parser.ts`).
  */
-import type { Arg, Call, Clause, Every, Expr, Ident, NumberLiteral, Path, Section } from "./ast.js";
-import { ExpressionParser } from "./expressions.js";
+import type { Arg, Call, Clause, Every, Expr, Ident, NumberLiteral, Path, Section, NamedSetting } from "./ast.js";
 import * as t from "./lexer.js";
+import { TargetParser } from "./targets.js";
 
 const word = t.word;
 
 /** Rules for sections. */
-export class SectionParser extends ExpressionParser {
+export class SectionParser extends TargetParser {
   /** A block, connection or manifold by name, perhaps with arguments. */
   protected application = this.RULE("application", (): Path | Call => {
     const callee = this.SUBRULE(this.path);
@@ -39,6 +39,8 @@ export class SectionParser extends ExpressionParser {
 
   /** What kind of clause begins here: looks past a dotted path, on the same line. */
   private clauseKind(): Clause["kind"] {
+    if (this.begins("freeze")) return "freeze";
+    if (this.begins("group")) return "group";
     let at = 1;
     if (this.LA(at).tokenType !== t.Name) return "bound";
     const line = this.LA(at).startLine;
@@ -74,6 +76,32 @@ export class SectionParser extends ExpressionParser {
     }),
   );
 
+  private setting = this.RULE("setting", (): NamedSetting => {
+    const name = this.SUBRULE(this.ident);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.settingValue);
+    return { kind: "setting", name, value, span: this.span(name, value) };
+  });
+
+  private freezing = this.RULE("freezing", (): Clause => {
+    const first = this.CONSUME(t.Name);
+    const targets = this.SUBRULE(this.targets);
+    return { kind: "freeze", targets, span: this.span(first, this.LA(0)) };
+  });
+
+  private grouping = this.RULE("grouping", (): Clause => {
+    const first = this.CONSUME(t.Name);
+    const targets = this.SUBRULE(this.targets);
+    this.CONSUME(t.LeftBrace);
+    const settings: NamedSetting[] = [];
+    this.MANY(() => {
+      settings.push(this.SUBRULE(this.setting));
+      this.OPTION(() => this.CONSUME(t.Comma));
+    });
+    const close = this.CONSUME(t.RightBrace);
+    return { kind: "group", targets, settings, span: this.span(first, close) };
+  });
+
   /** Long, since a rule is one expression: each kind of clause is an alternative of it. */
   private clause = this.RULE("clause", (): Clause =>
     this.OR({
@@ -81,12 +109,15 @@ export class SectionParser extends ExpressionParser {
       DEF: [
         {
           GATE: () => this.clauseKind() === "setting",
-          ALT: (): Clause => {
-            const name = this.SUBRULE(this.ident);
-            this.CONSUME(t.Equals);
-            const value = this.SUBRULE(this.settingValue);
-            return { kind: "setting", name, value, span: this.span(name, value) };
-          },
+          ALT: (): Clause => this.SUBRULE(this.setting),
+        },
+        {
+          GATE: () => this.clauseKind() === "freeze",
+          ALT: (): Clause => this.SUBRULE(this.freezing),
+        },
+        {
+          GATE: () => this.clauseKind() === "group",
+          ALT: (): Clause => this.SUBRULE(this.grouping),
         },
         {
           GATE: () => this.clauseKind() === "on",

@@ -24,7 +24,7 @@ import {
   type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
-import type { CallOptions, Model, ParameterAccess } from "./interface.js";
+import type { CallOptions, Model, ParameterAccess, Restored } from "./interface.js";
 import { mustAt, mustGet } from "./lookup.js";
 import { mustTrain, type ParameterInfo } from "./plan.js";
 import { merged, mustValue, recordOf } from "./records.js";
@@ -226,10 +226,10 @@ async function meanLoss(instance: ModelInstance, source: Source, signal: AbortSi
   );
 }
 
-async function restoreFrom(instance: ModelInstance, files: Files, path: string): Promise<void> {
+async function restoreFrom(instance: ModelInstance, files: Files, path: string): Promise<Restored> {
   const bytes = await files.readBytes(path);
   try {
-    await restore(instance, decode(bytes));
+    return await restore(instance, decode(bytes));
   } catch (error) {
     if (error instanceof DataError) throw new DataError(`${path}: ${error.message}`, error.fix);
     throw error;

@@ -110,6 +110,12 @@ export interface ParameterAccess {
   readonly set: (values: ArrayLike<number>) => Promise<void>;
 }
 
+/** What came of restoring a checkpoint. */
+export interface Restored {
+  /** Its tensors that the model has no place for: moments of parameters that the page has frozen since. */
+  readonly leftOut: readonly string[];
+}
+
 /**
  * A model on a device. Its calls may overlap: each takes a turn, in the order of the calls. `train` takes a turn a
  * step, so that others come between two steps; every other call takes one as a whole and so sees one model, that at
@@ -145,7 +151,10 @@ export interface Model {
    * that is not the page's, NumericError for one that is not finite.
    */
   evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
-  /** Loss and gradients of one batch, by parameter and in its shape; nothing changes. Errors as `evaluate`. */
+  /**
+   * Loss and gradients of one batch, by parameter and in its shape; nothing changes. A parameter that is frozen has no
+   * gradient. Errors as `evaluate`.
+   */
   gradients(
     batch: Batch,
   ): Promise<{ readonly loss: number; readonly gradients: Readonly<Record<string, Float32Array>> }>;
@@ -179,10 +188,11 @@ export interface Model {
   save(path: string): Promise<void>;
   /**
    * Restores a checkpoint, from a file (Node only) or from its bytes. A state of the optimizer that it does not have
-   * begins as at step 0. DataError, with the model as it was, for what is no checkpoint, lacks a parameter, has a
-   * tensor that the model does not, or a number that is not finite.
+   * begins as at step 0; moments of parameters that the page has frozen since are left out, and named. DataError, with
+   * the model as it was, for what is no checkpoint, lacks a parameter, has another tensor that the model does not, or a
+   * number that is not finite.
    */
-  load(from: string | Uint8Array): Promise<void>;
+  load(from: string | Uint8Array): Promise<Restored>;
   /** Gives the device's memory back when the calls before it are done. Calls after it are refused: DeviceError. */
   close(): Promise<void>;
 }

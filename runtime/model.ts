@@ -23,6 +23,7 @@ export type {
   LoadOptions,
   Model,
   ParameterAccess,
+  Restored,
   ShrunkMetrics,
   StepMetrics,
   TrainOptions,

@@ -167,6 +167,11 @@ export interface ParameterInfo {
    */
   readonly point?: true;
   /**
+   * There when the page says that training leaves it as it starts, so that it has no gradient and no moments: the names
+   * of the states that would be its moments, which a checkpoint of a run before may have.
+   */
+  readonly frozen?: readonly string[];
+  /**
    * Which of its axes go with the units of a slot (`ShrinkInfo`), or with pairs of them; null for one that does not.
    * There when some do.
    */

@@ -2,7 +2,8 @@
  * A model's parameters and states as the tensors of a checkpoint, and back. Everything is checked before anything is
  * written, so that a wrong file leaves the model as it was. A parameter must be there; a state that is missing
  * (`state:momentum` in a file of parameters alone) begins as at step 0; what the model does not have is refused, since
- * it would be lost at the next save.
+ * it would be lost at the next save. Moments of a parameter that the page has frozen since are left out instead, and
+ * named.
  */
 import { U32_MAX } from "./check.js";
 import { encode, stateTensor, type Checkpoint } from "./checkpoint.js";
@@ -11,6 +12,7 @@ import { DataError } from "./errors.js";
 import { findNotFinite, inWords } from "./finite.js";
 import { mustGet } from "./lookup.js";
 import { atStart, readState, stateRef, type ModelInstance } from "./instance.js";
+import type { Restored } from "./interface.js";
 import type { ParameterInfo, Plan, StateInfo } from "./plan.js";
 
 type Tensors = Checkpoint["tensors"];
@@ -56,12 +58,12 @@ export const encoded = async (instance: ModelInstance): Promise<Uint8Array<Array
 /**
  * Puts a checkpoint in the model's place. Throws DataError, with nothing written, when it is not one of this model.
  */
-export async function restore(instance: ModelInstance, checkpoint: Checkpoint): Promise<void> {
+export async function restore(instance: ModelInstance, checkpoint: Checkpoint): Promise<Restored> {
   const { plan, session } = instance;
   const { tensors, metadata } = checkpoint;
   const wanted = wantedOf(plan);
   checkKept(plan, metadata);
-  checkNames(plan, wanted, checkpoint);
+  const leftOut = checkNames(plan, wanted, checkpoint);
   const step = stepOf(metadata);
   await checkFinite(plan, tensors);
   for (const { info, name, start } of wanted) {
@@ -71,6 +73,7 @@ export async function restore(instance: ModelInstance, checkpoint: Checkpoint): 
   instance.lastFinite = null;
   // What was being decided was of the model before.
   instance.closing = null;
+  return { leftOut };
 }
 
 function checkKept(plan: Plan, { kept, model = "model" }: Checkpoint["metadata"]): void {
@@ -83,7 +86,8 @@ function checkKept(plan: Plan, { kept, model = "model" }: Checkpoint["metadata"]
   throw new DataError(what, "compile what is left of it: `mhc compile --run FOLDER -o out`");
 }
 
-function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }: Checkpoint): void {
+/** Checks that a checkpoint has what is wanted. Returns the tensors that are left out. */
+function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }: Checkpoint): readonly string[] {
   const whose = `it is of ${metadata["model"] ?? "another model"}`;
   for (const { info, name, start } of wanted) {
     const tensor = tensors.get(name);
@@ -100,8 +104,10 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
     }
   }
   const names = new Set(wanted.map(({ name }) => name));
-  const others = [...tensors.keys()].filter((name) => !names.has(name));
-  if (!others.length) return;
+  const frozen = momentsOfFrozen(plan);
+  const further = [...tensors.keys()].filter((name) => !names.has(name));
+  const others = further.filter((name) => !frozen.has(name));
+  if (!others.length) return further;
   const list = others
     .slice(0, 3)
     .map((name) => `\`${name}\``)
@@ -112,6 +118,10 @@ function checkNames(plan: Plan, wanted: readonly Wanted[], { tensors, metadata }
     `${whose}; load it into the page that it was trained with`,
   );
 }
+
+/** What checkpoints call the moments that frozen parameters would have if they were free. */
+const momentsOfFrozen = ({ parameters }: Plan): ReadonlySet<string> =>
+  new Set(parameters.flatMap(({ frozen = [] }) => frozen.map((name) => stateTensor({ name }))));
 
 function stepOf({ step = "0" }: Checkpoint["metadata"]): number {
   const trained = Number(step);

@@ -81,8 +81,10 @@ export type StateRole =
   /** Scalars of loss scaling: the scale, good steps in a row, and steps so far that changed nothing. */
   | { readonly kind: "lossScale" | "goodSteps" | "skippedSteps" };
 
-/** Which moment of a parameter: `momentum` of SGD and Muon. */
-export type Moment = "m" | "v" | "momentum";
+/** The moments of a parameter: `m` and `v` of AdamW, `momentum` of SGD and Muon. */
+export const MOMENTS = ["m", "v", "momentum"] as const;
+/** Which moment of a parameter. */
+export type Moment = (typeof MOMENTS)[number];
 
 /** The roles of one entry, by the ids of its inputs and outputs. */
 export interface EntryRoles {

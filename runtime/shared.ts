@@ -12,6 +12,7 @@ export type {
   LoadOptions,
   Model,
   ParameterAccess,
+  Restored,
   ShrunkMetrics,
   StepMetrics,
   TrainOptions,

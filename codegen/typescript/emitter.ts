@@ -315,10 +315,10 @@ const keeping = ({ name }: Plan): Method[] => [
   ),
   method(
     "load",
-    "Promise<void>",
+    "Promise<{ readonly leftOut: readonly string[] }>",
     ["from: string | Uint8Array"],
-    "Restores a checkpoint from a file (Node only) or its bytes. Throws DataError when it is not of this " +
-      "model, or not finite.",
+    "Restores a checkpoint from a file (Node only) or its bytes. Names the moments that it leaves out, of parameters " +
+      "that are frozen here. Throws DataError when it is not of this model, or not finite.",
     "load(from)",
   ),
   method("close", "Promise<void>", [], "Gives the device's memory back.", "close()"),

@@ -1,7 +1,6 @@
 /** mhc compare: trains several specs under the same conditions, and says how far apart they are. */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
@@ -24,8 +23,8 @@ import { evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, write, type Ending, type Heeded } from "./interrupt.js";
+import { namesOf, type NamedSpec } from "./named-specs.js";
 import * as options from "./options.js";
-import { UsageError } from "./outcome.js";
 import { Progress } from "./progress.js";
 import {
   compileFor,
@@ -55,8 +54,8 @@ export const compareCommand = (): Command =>
     .description("train several specs with the same data and budget, and compare them")
     .argument(
       "<specs...>",
-      "files; page.mhc@layers=4,width=32 is the page with these settings, page.mhc@like=RUN what a run of it " +
-        "ended with, from the start",
+      "files; page.mhc@layers=4,width=32 is the page with these settings, page.mhc@train.rate=1e-3,3e-3 the page " +
+        "with each of these values, page.mhc@like=RUN what a run of it ended with, from the start",
     )
     .option("--seeds <k>", "runs of each spec, with seeds that follow one another", options.positive, 3)
     .option("--seed <n>", "the first seed (default: that of the first spec)", options.whole)
@@ -209,47 +208,6 @@ async function writeReport(
   process.stdout.write(
     json ? `${result}\n` : `\n${tableText(comparison, process.stdout.columns || 160)}\nthe report is ${report}\n`,
   );
-}
-
-/** A page as a command line names it. */
-interface NamedSpec {
-  readonly name: string;
-  readonly file: string;
-  readonly set: readonly string[];
-}
-
-/** `page.mhc@layers=4,width=32`: a page with settings. Names are as short as they can be while they differ. */
-function namesOf(words: readonly string[]): NamedSpec[] {
-  const parts = words.map((word) => {
-    const at = existsSync(word) ? -1 : word.lastIndexOf("@");
-    // An @ before a slash is a folder's, unless settings follow it.
-    if (at < 1 || (word.includes("/", at) && !/^@\w[\w.]*=/.test(word.slice(at)))) return { word, file: word, set: [] };
-    const set = settingsIn(word.slice(at + 1));
-    if (!set.every((setting) => /^[^=]+=./.test(setting)))
-      throw new UsageError(`error: ${word}: write ${word.slice(0, at)}@name=value,name=value`);
-    return { word, file: word.slice(0, at), set };
-  });
-  const short = parts.map(({ file, set }) =>
-    [basename(file).replace(/\.mhc$/, ""), ...(set.length ? [set.join(",")] : [])].join("@"),
-  );
-  return parts.map(({ word, file, set }, i) => {
-    if (words.indexOf(word) !== i)
-      throw new UsageError(`error: ${word} is given twice; settings tell two of one page apart: ${file}@name=value`);
-    const name = mustAt(short, i);
-    return { name: short.filter((other) => other === name).length > 1 ? word : name, file, set };
-  });
-}
-
-/** Settings between commas; those within parentheses belong to a value: `train.optimizer=sgd(0.1, momentum=0.9)`. */
-function settingsIn(text: string): string[] {
-  let depth = 0;
-  const list = [""];
-  for (const character of text) {
-    depth += Number(character === "(") - Number(character === ")");
-    if (character === "," && depth === 0) list.push("");
-    else list[list.length - 1] += character;
-  }
-  return list;
 }
 
 async function contenderOf(

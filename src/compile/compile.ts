@@ -20,6 +20,7 @@ import type { TypedModel } from "../model/typed.js";
 import { unusedIn } from "../model/unused.js";
 import type { Scheduled } from "../schedule/plan.js";
 import type { Monitors } from "../step/measured.js";
+import { allowancesOf, shown, type Allowances } from "./allowed.js";
 import { ofSchedule, type Optimization } from "./optimizations.js";
 import { planModel } from "./pipeline.js";
 import { planOf } from "./plan.js";
@@ -56,6 +57,8 @@ export interface Checked {
   readonly sources: (file: string) => string | undefined;
   /** Sets of the user's own. */
   readonly own: readonly OwnSet[];
+  /** The warnings that the page allows. */
+  readonly allowed: Allowances;
 }
 
 /** What a page is compiled with. */
@@ -102,7 +105,9 @@ export function check(text: string, options: CheckOptions): Checked {
   const { files, texts, own, diagnostics } = readUses(text, options);
   const sources = (file: string): string | undefined =>
     texts.get(file) ?? standardLibrary.find(({ name }) => name === file)?.text ?? flagText(options.set ?? {}, file);
-  if (diagnostics.length) return { model: null, diagnostics, sources, own };
+  const allowed = allowancesOf(files);
+  const wrong = [...diagnostics, ...allowed.errors];
+  if (wrong.length) return { model: null, diagnostics: wrong, sources, own, allowed };
   const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
   try {
     const { model, diagnostics: told } = elaborate([...files, ...std], {
@@ -112,13 +117,14 @@ export function check(text: string, options: CheckOptions): Checked {
       sets: own.map(({ set }) => set),
     });
     const lost = model?.cost && profileOf(model.cost, { ...options, place: model.cost.span });
-    const whole = model && !told.some(({ severity }) => severity === "error");
+    const whole = model !== null && !told.some(({ severity }) => severity === "error");
     const warnings = whole ? unusedIn(model, files, std) : [];
-    return lost && "code" in lost
-      ? { model: null, diagnostics: [...told, lost], sources, own }
-      : { model, diagnostics: [...told, ...warnings], sources, own };
+    const isLost = lost !== null && lost !== undefined && "code" in lost;
+    const all = isLost ? [...told, lost] : [...told, ...warnings];
+    const seen = shown(allowed, all, { page: file, whole: whole && !isLost });
+    return { model: isLost ? null : model, diagnostics: seen, sources, own, allowed };
   } catch (error) {
-    return { model: null, diagnostics: [blame(own, error, options.file)], sources, own };
+    return { model: null, diagnostics: [blame(own, error, options.file)], sources, own, allowed };
   }
 }
 
@@ -196,14 +202,13 @@ async function compileModel(
       peak: valueAt(scheduled?.peaks, entry) ?? { work: 0, streams: 0 },
     };
   };
+  const infos = fitted.scheduled.flatMap((scheduled) => scheduled.infos);
+  const idle = idlePrecision(precision, infos);
   return {
     plan: planOf({ text, model: page, facts: options.facts ?? {}, planned, shrinks, devices }),
     diagnostics: [
       ...checked.diagnostics,
-      ...idlePrecision(
-        precision,
-        fitted.scheduled.flatMap(({ infos }) => infos),
-      ),
+      ...shown(checked.allowed, idle, { page: options.file, whole: true, later: true }),
     ],
     sources: checked.sources,
     stages: stagesOf(page, fitted, schedules),

@@ -4,8 +4,9 @@
  */
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { ParameterInfo, Plan, StateInfo } from "../../runtime/plan.js";
-import type { StateRole } from "../../runtime/roles.js";
+import { MOMENTS, type StateRole } from "../../runtime/roles.js";
 import type { Entries } from "../step/entries.js";
+import { stateId } from "../step/roles.js";
 import { slotsOf } from "../graph/packing.js";
 
 /** Parameters and states, and where they lie. */
@@ -24,7 +25,7 @@ export function stateOf({ lowered, states, order }: Entries): StatePlan {
   const { offsets, words } = slotsOf(names.map((name) => mustGet(shapes, name)));
   const layout = new Map(names.map((name, i) => [name, mustAt(offsets, i)]));
   return {
-    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points, cuts }) => ({
+    parameters: lowered.parameters.map(({ name, shape, axes, start, doc, decay, points, frozen, cuts }) => ({
       name,
       shape,
       axes,
@@ -33,6 +34,7 @@ export function stateOf({ lowered, states, order }: Entries): StatePlan {
       offset: mustGet(layout, name),
       decay,
       ...(points ? { point: true as const } : {}),
+      ...(frozen ? { frozen: momentNames(name) } : {}),
       ...(cuts ? { cuts } : {}),
     })),
     states: states.map(({ role, ...state }) => ({
@@ -44,6 +46,10 @@ export function stateOf({ lowered, states, order }: Entries): StatePlan {
     words,
   };
 }
+
+/** The names of all moments that a parameter may have. */
+const momentNames = (parameter: string): readonly string[] =>
+  MOMENTS.map((moment) => stateId({ kind: "moment", moment, parameter }));
 
 /** A moment is cut as its parameter is: one of all values, or one for each point. */
 function cutsOf(

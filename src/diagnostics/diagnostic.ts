@@ -24,6 +24,10 @@ export interface Diagnostic {
   /** The place that it is about. */
   readonly span: Span;
   readonly notes: readonly Note[];
+  /**
+   * Where what it is about is declared, when that is elsewhere than at its place: an `allow` there is one of it too.
+   */
+  readonly about?: readonly Span[];
   /** What to do about it, in one sentence; null when nothing better than the message is known. */
   readonly fix: string | null;
 }

@@ -4,7 +4,7 @@
  * 4xx data, 5xx training and cost, 6xx targets.
  */
 import type { Span } from "./span.js";
-import type { Diagnostic, Note, Severity } from "./diagnostic.js";
+import type { Diagnostic, Severity } from "./diagnostic.js";
 
 /** What a code says in general. */
 interface CodeRow {
@@ -50,6 +50,7 @@ export const table = {
   MHC222: warning("a stream that nothing changes"),
   MHC223: error("blocks that are nested too deeply"),
   MHC224: error("something that is too large to be made"),
+  MHC225: warning("a warning that is allowed, and that nothing raises"),
   MHC230: error("an index that is no sum of positions and whole numbers"),
   MHC231: error("a read outside of a tensor that nothing replaces"),
   MHC232: error("an index that lies outside of its axis"),
@@ -69,6 +70,7 @@ export const table = {
   MHC503: error("a setting that is missing"),
   MHC504: error("a budget that cannot be met"),
   MHC505: error("something that cannot be shrunk"),
+  MHC506: warning("training that changes nothing"),
   MHC601: error("something that a target does not have"),
   MHC602: warning("a precision that changes nothing"),
 } as const satisfies Readonly<Record<string, CodeRow>>;
@@ -81,7 +83,7 @@ export function diagnostic(
   code: Code,
   span: Span,
   message: string,
-  { notes = [], fix = null }: { readonly notes?: readonly Note[]; readonly fix?: string | null } = {},
+  { notes = [], fix = null, about }: Partial<Pick<Diagnostic, "notes" | "fix" | "about">> = {},
 ): Diagnostic {
-  return { code, severity: table[code].severity, message, span, notes, fix };
+  return { code, severity: table[code].severity, message, span, notes, fix, ...(about ? { about } : {}) };
 }

@@ -10,7 +10,7 @@
  */
 import type { Builder } from "../graph/builder.js";
 import type { Node } from "../graph/node.js";
-import type { Falling } from "../graph/schedules.js";
+import { endsOfSchedule, type Changing } from "../graph/schedules.js";
 import type { Polynomial } from "../graph/sizes.js";
 import { mustAt } from "../../runtime/lookup.js";
 import { valueAt } from "../../runtime/records.js";
@@ -207,7 +207,7 @@ export type Adaptation = { readonly what: string; readonly name: string } &
   /** The parameter of that name says where it is: `from + (to - from) sigmoid(parameter)`. */
   (
     | { readonly kind: "learned"; readonly from: number; readonly to: number }
-    | { readonly kind: "scheduled"; readonly schedule: Falling }
+    | { readonly kind: "scheduled"; readonly schedule: Changing }
     /**
      * `budget` to the power of a share: shares `first`, … of the `count` that are the softmax of the parameter of that
      * name, one for each layer that a member is in.
@@ -233,7 +233,7 @@ export function endsOf(adaptation: Adaptation): readonly [number, number] | null
     case "learned":
       return [adaptation.from, adaptation.to];
     case "scheduled":
-      return [adaptation.schedule.from, adaptation.schedule.to];
+      return endsOfSchedule(adaptation.schedule);
     default:
       return adaptation satisfies never;
   }

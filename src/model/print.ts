@@ -1,4 +1,5 @@
 /** The typed model as text: `mhc compile --emit model`. Sums are explicit, sizes symbolic, `repeat` kept. */
+import type { Changing, RunPart } from "../graph/schedules.js";
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
@@ -28,13 +29,22 @@ function printAdaptation(adaptation: Adaptation): string {
       return `${adaptation.what} = ${adaptation.budget} ^ share in ${adaptation.name}`;
     case "rank":
       return `rank in ${adaptation.from} .. ${adaptation.to} weight ${adaptation.weight}`;
-    case "scheduled": {
-      const { kind, from, to, warmup } = adaptation.schedule;
-      return `${adaptation.what} = ${kind}(${from}, ${to}${warmup ? `, warmup = ${warmup}` : ""})`;
-    }
+    case "scheduled":
+      return `${adaptation.what} = ${printSchedule(adaptation.schedule)}`;
     default:
       return adaptation satisfies never;
   }
+}
+
+/** A schedule as a page would say it. */
+function printSchedule(schedule: Changing): string {
+  const part = (at: RunPart): string => (at.kind === "share" ? `${100 * at.share}%` : `${at.steps}`);
+  if (schedule.kind === "pieces")
+    return `pieces(${schedule.points.map(({ at, value }) => `(${part(at)}, ${value})`).join(", ")})`;
+  const { kind, from, to, warmup } = schedule;
+  const warm = warmup ? `, warmup = ${warmup}` : "";
+  const fall = schedule.kind === "wsd" ? `, decay = ${part(schedule.decay)}, shape = ${schedule.shape}` : "";
+  return `${kind}(${from}, ${to}${warm}${fall})`;
 }
 
 /** All of a model, an item a line. */
@@ -57,11 +67,11 @@ export function printModel(model: TypedModel): string {
   return lines.join("\n");
 }
 
-function printParameter({ name, tensor, start, on }: Parameter): string {
+function printParameter({ name, tensor, start, on, frozen }: Parameter): string {
   const args = start.args.map((arg) => arg.text);
   const each = on ? on.each.map((axis) => ` each ${axis.name}`) : [];
   const set = on ? `${each.join("")} on ${printSet(on.manifold)}` : "";
-  return `param ${name}${sized(tensor.axes)} ~ ${start.kind}(${args.join(", ")})${set}`;
+  return `param ${name}${sized(tensor.axes)} ~ ${start.kind}(${args.join(", ")})${set}${frozen ? " frozen" : ""}`;
 }
 
 function printStatement(statement: Statement, indent: string): string[] {

@@ -79,6 +79,8 @@ export function namesInItem(item: ModelItem): readonly string[] {
       return ofParam(item);
     case "section":
       return item.clauses.flatMap(namesInClause);
+    case "allow":
+      return [];
     default:
       return item satisfies never;
   }
@@ -94,6 +96,10 @@ function namesInClause(clause: Clause): readonly string[] {
       return [...namesIn(clause.left), ...namesIn(clause.right)];
     case "words":
       return clause.words.flatMap((word) => (word.kind === "path" ? namesIn(word) : []));
+    case "freeze":
+      return [];
+    case "group":
+      return clause.settings.flatMap(namesInClause);
     default:
       return clause satisfies never;
   }
@@ -108,12 +114,6 @@ export function namesInBlock({ config, data, items, result }: Block): ReadonlySe
     ...axesIn(formal.axes),
     ...(formal.default ? namesIn(formal.default) : []),
   ]);
-  const inside = items.flatMap((item) =>
-    item.kind === "dim"
-      ? namesIn(item.value)
-      : item.kind === "param"
-        ? ofParam(item)
-        : [...axesIn(item.axes), ...namesIn(item.value)],
-  );
+  const inside = items.flatMap(namesInItem);
   return new Set([...formals, ...inside, ...axesIn(result.axes), ...namesIn(result.value)]);
 }

@@ -5,9 +5,18 @@
  */
 import type { Span } from "../diagnostics/span.js";
 import type { DataInfo } from "../../runtime/plan.js";
-import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
+import type { TrainSettings } from "./train-settings.js";
+
+export type {
+  AskedPrecision,
+  OptimizerSettings,
+  ParameterGroup,
+  RateSettings,
+  RecomputeSettings,
+  TrainSettings,
+} from "./train-settings.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -57,6 +66,8 @@ export interface Parameter {
   readonly name: string;
   readonly start: StartValue;
   readonly on: Membership | null;
+  /** Whether its declaration says `frozen`. */
+  readonly frozen?: boolean;
   readonly doc: string | null;
 }
 
@@ -334,67 +345,6 @@ export interface Claim {
   readonly monitored: boolean;
   /** Why it holds, step by step; null when it does not follow and is only monitored. */
   readonly proof: readonly string[] | null;
-}
-
-/** A rate over the steps; a falling one ends with the run. */
-export type RateSettings = { readonly kind: "constant"; readonly value: number } | Falling;
-
-/**
- * `riemannian` ones (`radam`, `rsgd`) move parameters that are on a manifold along it; the others move their free
- * coordinates.
- */
-export type OptimizerSettings = { readonly riemannian: boolean } & (
-  | {
-      readonly kind: "adamw";
-      readonly rate: RateSettings;
-      readonly betas: readonly [number, number];
-      readonly epsilon: number;
-      readonly decay: number;
-    }
-  | { readonly kind: "sgd"; readonly rate: RateSettings; readonly momentum: number; readonly decay: number }
-  /** Matrices by Muon, what is none by AdamW with these betas and this epsilon. */
-  | {
-      readonly kind: "muon";
-      readonly rate: RateSettings;
-      readonly momentum: number;
-      readonly nesterov: boolean;
-      readonly betas: readonly [number, number];
-      readonly epsilon: number;
-      readonly decay: number;
-    }
-);
-
-/**
- * Which activations are computed twice rather than kept: none, segments of the paper's length, or segments of so many
- * connections.
- */
-export type RecomputeSettings =
-  | { readonly kind: "off" }
-  | { readonly kind: "auto" }
-  | { readonly kind: "every"; readonly count: number };
-
-/** The `train` section. */
-export interface TrainSettings {
-  readonly batch: number;
-  readonly steps: number;
-  readonly seed: number;
-  readonly clip: number | null;
-  readonly optimizer: OptimizerSettings;
-  /** Null when the page does not say: then nothing is recomputed, unless `memory` asks for it. */
-  readonly recompute: RecomputeSettings | null;
-  /** The most bytes that a device may take, and where the page says so. */
-  readonly memory: { readonly bytes: number; readonly span: Span } | null;
-  /** What the page asks for beside f32, and where. */
-  readonly precision: AskedPrecision | null;
-}
-
-/**
- * A precision other than f32: `f16` is that of activations in memory, `bf16` that of the operands of products, `auto`
- * is f16 where the device profile that a page is compiled for has it.
- */
-export interface AskedPrecision {
-  readonly word: "f16" | "bf16" | "auto";
-  readonly span: Span;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

@@ -5,11 +5,12 @@
  * words. Blocks of the standard library never warn; a use of one on the page may.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import type { Block, File, ModelDecl } from "../../grammar/ast.js";
+import type { Block, File, ModelDecl, ModelItem, Section } from "../../grammar/ast.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
-import { livenessOf, settingsOf, type Liveness } from "./liveness.js";
+import { frozenNames, isFrozenWholly } from "./frozen.js";
+import { livenessOf, settingsOf, trainedParameters, type Liveness } from "./liveness.js";
 import { written } from "./paths.js";
 import { namesInBlock, namesInModel } from "./references.js";
 import type { BlockInstance, Statement, Tensor, TypedModel } from "./typed.js";
@@ -44,6 +45,8 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
       warn(tensor.span, `nothing uses the input \`${tensor.name}\``, { fix: "take it out, or read it" });
   unusedInInstances(live, warn);
   unusedParameters(model, live, warn);
+  const train = page.items.flatMap((item) => (item.kind === "model" ? item.items : [])).find(isTrain);
+  if (train) unchanged(model, train.name.span, warn);
 
   const models = page.items.filter((item): item is ModelDecl => item.kind === "model");
   models.forEach((item) => unusedNames(item, warn));
@@ -68,7 +71,7 @@ type Warn = (
   span: Span,
   message: string,
   extra?: Parameters<typeof diagnostic>[3],
-  code?: "MHC220" | "MHC221" | "MHC222",
+  code?: "MHC220" | "MHC221" | "MHC222" | "MHC506",
 ) => void;
 
 const inOrder = (statements: readonly Statement[]): readonly Exclude<Statement, { readonly kind: "repeat" }>[] =>
@@ -153,26 +156,55 @@ function unusedInInstances({ instances, read }: Liveness, warn: Warn): void {
   }
 }
 
+const isTrain = (item: ModelItem): item is Section => item.kind === "section" && item.name.name === "train";
+
+/** Training, or a group of it, all of whose parameters are frozen. `place`: where the section begins. */
+function unchanged(model: TypedModel, place: Span, warn: Warn): void {
+  const { train, cost } = model;
+  if (!train || !model.loss) return;
+  const isWhollyFrozen = isFrozenWholly(model);
+  const trained = [...trainedParameters(model)];
+  // Gates close all the same.
+  if (trained.length > 0 && trained.every(isWhollyFrozen) && !cost?.gates.length)
+    warn(
+      place,
+      "everything that could learn is frozen: training changes nothing",
+      { fix: "leave something free" },
+      IDLE,
+    );
+  const frozen = frozenNames(model);
+  for (const { members, span } of train.groups)
+    if ([...members].every((name) => frozen.has(name)))
+      warn(span, "everything in this group is frozen: its settings change nothing", { fix: "take it out" }, IDLE);
+}
+
+/** The code of training that changes nothing. */
+const IDLE = "MHC506";
+
 /** Parameters that are read, and that no gradient comes back to; and those of the page itself that are not read. */
 function unusedParameters(model: TypedModel, { instances, read, reached }: Liveness, warn: Warn): void {
   const settings = settingsOf(model.parameters, model.manifolds);
+  const isWhollyFrozen = isFrozenWholly(model);
   const uses = new Map(
     [...instances].flatMap(([instance, use]) => instance.parameters.map(({ tensor }) => [tensor, use] as const)),
   );
   /** Names by the place to show: the declaration, or the use of a block whose parameters are declared elsewhere. */
-  const still = new Map<Span, string[]>();
-  for (const { tensor, name } of model.parameters) {
+  const still = new Map<Span, { readonly names: string[]; readonly about: Span[] }>();
+  for (const parameter of model.parameters) {
+    const { tensor, name } = parameter;
     if (settings.has(name)) continue;
     const place = uses.get(tensor) ?? tensor.span;
     if (read.has(tensor)) {
-      if (model.loss && !reached.has(tensor)) still.set(place, [...(still.get(place) ?? []), `\`${written(name)}\``]);
+      if (!model.loss || reached.has(tensor) || isWhollyFrozen(parameter)) continue;
+      const { names, about } = still.get(place) ?? { names: [], about: [] };
+      still.set(place, { names: [...names, `\`${written(name)}\``], about: [...about, tensor.span] });
     } else if (!name.includes(".")) {
       warn(tensor.span, `nothing uses the parameter \`${name}\`: it would be saved, and never trained`, {
         fix: "take it out, or use it",
       });
     }
   }
-  for (const [place, names] of still) {
+  for (const [place, { names, about }] of still) {
     warn(
       place,
       `no gradient reaches ${inWords(names)}: training leaves ` +
@@ -181,6 +213,7 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
         fix:
           "conditions, indices, targets and factors of 0 have no gradient: read elsewhere what is to be " +
           "learned, or take it out",
+        about,
       },
       "MHC221",
     );

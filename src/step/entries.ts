@@ -19,7 +19,7 @@ import { constraintOutputs, forwardPass, withLoss, type EntryPage } from "./forw
 import type { Shrinking } from "./hard-concrete.js";
 import { gainGraphs, watchedOutputs, type Monitors } from "./measured.js";
 import { entryGraph, inputId, output, type EntryGraph, type UnplacedState } from "./roles.js";
-import { gradientsOf, trainStep, type TrainStep } from "./training.js";
+import { gradientsOf, notFrozen, trainStep, type TrainStep } from "./training.js";
 
 /** The entries of a page, and what the plan needs to know of them together. */
 export interface Entries {
@@ -130,7 +130,7 @@ function addEvaluation(state: EntryState, stepBuilder: Builder, step: TrainStep)
   graphs.push(...startGraphs(b, lowered.parameters));
   const gradients = entryGraph("gradients", [
     output({ kind: "loss" }, lowered.loss),
-    ...lowered.parameters.map(({ name }, i) => output({ kind: "gradient", name }, mustAt(slopes, i))),
+    ...notFrozen(lowered.parameters).map(({ name }, i) => output({ kind: "gradient", name }, mustAt(slopes, i))),
   ]);
   addDerivative(state, inHalf(state, gradients, forward), forward);
 }
@@ -173,7 +173,7 @@ function outputDerivative(b: Builder, { outputs, inputs, parameters }: Lowered):
     ...[...inputs].flatMap(([name, node]) =>
       node.dtype === "f32" ? [{ node, role: { kind: "cotangent", name } as const }] : [],
     ),
-    ...parameters.map(({ name, node }) => ({ node, role: { kind: "gradient", name } as const })),
+    ...notFrozen(parameters).map(({ name, node }) => ({ node, role: { kind: "gradient", name } as const })),
   ];
   const slopes = vjp(
     b,

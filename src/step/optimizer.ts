@@ -4,10 +4,10 @@
  * outside the root, as PyTorch places it; clipping divides by norm + 1e-6, as PyTorch does. Decay applies where the
  * parameter says so.
  *
- * All parameters are updated as one vector, and so are their moments (`packs.ts`). Under Muon the matrices are a vector
- * of their own, and the others are left to AdamW; between the momentum and the step stand products of what is the same
- * matrix in every layer, all at once (`muon.ts`). Parameters that move on a manifold are updated one by one
- * (`riemannian.ts`).
+ * All parameters are updated as one vector, and so are their moments (`packs.ts`); those of a group are a vector of
+ * their own, by an optimizer with numbers of its own. Under Muon the matrices are a vector apart, and the others are
+ * left to AdamW; between the momentum and the step stand products of what is the same matrix in every layer, all at
+ * once (`muon.ts`). Parameters that move on a manifold are updated one by one (`riemannian.ts`).
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Moment } from "../../runtime/roles.js";
@@ -69,7 +69,10 @@ export interface UpdateRequest {
   readonly trained: readonly TrainedParameter[];
   /** Gradients of the loss by these, in their order and shapes; multiplied by the loss scale, where there is one. */
   readonly gradients: readonly Node[];
+  /** How those in no group are updated. */
   readonly spec: OptimizerSpec;
+  /** How those in groups are, by the group's number. */
+  readonly groups?: readonly OptimizerSpec[];
   /** The largest norm of all gradients together; null for no limit. */
   readonly clip: number | null;
   readonly scaling?: LossScale | null;
@@ -96,8 +99,10 @@ export interface ParameterUpdate {
 type MatrixMember = PackMember & { readonly matrix: Sides };
 type MovingMember = PackMember & { readonly manifold: OnManifold };
 
-/** Parameters by how they are updated. */
-interface Groups {
+/** Parameters that are updated by one optimizer: those of a group, or those in none. */
+interface Family {
+  readonly spec: OptimizerSpec;
+  readonly members: readonly PackMember[];
   /** By AdamW or gradient descent. */
   readonly plain: ParameterPack | null;
   /** By Muon. */
@@ -106,34 +111,51 @@ interface Groups {
   readonly moving: readonly MovingMember[];
 }
 
-/** The numbers of a step, all scalars, and the new values that have been made so far. */
-interface UpdateState extends NewValues {
-  readonly spec: OptimizerSpec;
-  readonly rate: Node;
+/** The numbers of a step that all families share, all scalars, and the new values that have been made so far. */
+interface StepState extends NewValues {
   /** What gradients are multiplied by: clipping, and the loss scale's inverse. */
   readonly factor: Node;
   readonly norm: Node | null;
+}
+
+/** Those of one family. */
+interface UpdateState extends StepState {
+  readonly spec: OptimizerSpec;
+  readonly rate: Node;
   /** Null for gradient descent. */
   readonly adam: AdamNumbers | null;
 }
 
 /** The new values of all parameters that training moves, and of the optimizer's states. */
 export function applyOptimizer(b: Builder, request: UpdateRequest): ParameterUpdate {
-  const { spec, scaling } = request;
+  const { spec, groups = [], scaling } = request;
   const members = request.trained.map((parameter, i) => ({ ...parameter, gradient: mustAt(request.gradients, i) }));
-  const groups = groupsOf(b, members, spec);
-  const state = updateState(b, request, groups);
-  const { updates, norm, good } = state;
-  if (groups.plain) updatePlain(state, groups.plain);
-  if (groups.matrices && spec.kind === "muon") updateMatrices(state, groups.matrices, spec);
-  const moves = groups.moving.map((member) => moveMember(state, member));
+  const families = [spec, ...groups].map((one, i) =>
+    familyOf(
+      b,
+      members.filter(({ group }) => (group ?? -1) === i - 1),
+      one,
+    ),
+  );
+  const states = updateStates(b, request, families);
+  const { updates, norm, good } = mustAt(states, 0);
+  const moves = families.flatMap((family, i) => updateFamily(mustAt(states, i), family));
   for (const move of moves) for (const [leaf, value] of move.updates) updates.set(leaf, value);
   if (scaling && good) for (const [leaf, value] of scaling.after(good)) updates.set(leaf, value);
-  const others = [...moves.flatMap(({ states }) => states), ...(scaling?.states ?? [])];
-  const moments = members.flatMap((member) =>
-    momentsOf(member, spec).map((moment) => stateOfRole(momentOf(member.name, moment), member.node.shape)),
+  const others = [...moves.flatMap((move) => move.states), ...(scaling?.states ?? [])];
+  const moments = families.flatMap((family) =>
+    family.members.flatMap((member) =>
+      momentsOf(member, family.spec).map((moment) => stateOfRole(momentOf(member.name, moment), member.node.shape)),
+    ),
   );
-  return { updates, norm, good, states: [...moments, ...others], order: orderOf(groups, spec, others) };
+  return { updates, norm, good, states: [...moments, ...others], order: orderOf(families, others) };
+}
+
+/** Updates what lies in packs, and returns what the others do. */
+function updateFamily(state: UpdateState, { spec, plain, matrices, moving }: Family): readonly Moved[] {
+  if (plain) updatePlain(state, plain);
+  if (matrices && spec.kind === "muon") updateMatrices(state, matrices, spec);
+  return moving.map((member) => moveMember(state, member));
 }
 
 const isMoving = (member: PackMember): member is MovingMember => !!member.manifold;
@@ -154,10 +176,12 @@ function momentsOf(member: PackMember, spec: OptimizerSpec): readonly Moment[] {
   return isByMuon(member, spec) ? ["momentum"] : plainMoments(spec);
 }
 
-function groupsOf(b: Builder, members: readonly PackMember[], spec: OptimizerSpec): Groups {
+function familyOf(b: Builder, members: readonly PackMember[], spec: OptimizerSpec): Family {
   const plain = members.filter((member) => !isMoving(member) && !isByMuon(member, spec));
   const byMuon = members.filter((member) => isByMuon(member, spec));
   return {
+    spec,
+    members,
     plain: packOf(b, inOrder(plain), plainMoments(spec)),
     matrices: packOf(
       b,
@@ -170,18 +194,18 @@ function groupsOf(b: Builder, members: readonly PackMember[], spec: OptimizerSpe
 
 const asMatrix = ({ node, matrix }: MatrixMember): Matrix => matrixOf({ shape: node.shape, sides: matrix });
 
-/** The numbers of a step, before any parameter is updated. */
-function updateState(b: Builder, request: UpdateRequest, groups: Groups): UpdateState {
-  const { spec, clip, scaling = null, loss = null } = request;
+/** The numbers of a step, before any parameter is updated: family by family, and what has been made is one for all. */
+function updateStates(b: Builder, request: UpdateRequest, families: readonly Family[]): readonly UpdateState[] {
+  const { clip, scaling = null, loss = null } = request;
   const unscaled = scaling ? b.div(b.constant(1), scaling.scale) : b.constant(1);
-  const squares = squaresOf(b, groups);
+  const squares = squaresOf(b, families);
   const norm =
     clip === null && !scaling ? null : b.mul(b.sqrt(squares.reduce((sum, square) => b.add(sum, square))), unscaled);
   // What a number that is not finite came from can be looked at afterwards only if the step has not spread it over
   // every parameter.
   const good = scaling && norm ? b.finite(norm) : loss ? b.finite(norm ? b.add(loss, norm) : loss) : null;
   const step = stepOf(b);
-  const rate = scheduled(b, spec.rate, step);
+  const rates = families.map(({ spec }) => scheduled(b, spec.rate, step));
   const clipped =
     clip === null || !norm
       ? b.constant(1)
@@ -189,12 +213,23 @@ function updateState(b: Builder, request: UpdateRequest, groups: Groups): Update
   const factor = b.mul(clipped, unscaled);
   // Moments know of the steps that changed them.
   const age = scaling ? b.sub(step, scaling.skipped) : step;
-  return { b, spec, rate, factor, norm, good, adam: adamNumbers(b, spec, age), updates: new Map() };
+  const shared: StepState = { b, factor, norm, good, updates: new Map() };
+  return families.map(({ spec }, i) => ({
+    ...shared,
+    spec,
+    rate: mustAt(rates, i),
+    adam: adamNumbers(b, spec, age),
+  }));
 }
 
 /** The sums of squares of all gradients, as they come: scalars, at least one. */
-function squaresOf(b: Builder, { plain, matrices, moving }: Groups): readonly Node[] {
-  const squares = [plain?.gradients, matrices?.gradients, ...moving.map(({ gradient }) => gradient)]
+function squaresOf(b: Builder, families: readonly Family[]): readonly Node[] {
+  const squares = families
+    .flatMap(({ plain, matrices, moving }) => [
+      plain?.gradients,
+      matrices?.gradients,
+      ...moving.map(({ gradient }) => gradient),
+    ])
     .filter((gradient) => gradient !== undefined)
     .map((gradient) =>
       b.sum(
@@ -283,20 +318,16 @@ function decayed({ b, spec, rate }: UpdateState, { members, offsets, values }: P
 }
 
 /** Names of parameters and states in the order of memory. */
-function orderOf(
-  { plain, matrices, moving }: Groups,
-  spec: OptimizerSpec,
-  others: readonly UnplacedState[],
-): readonly string[] {
-  return [
+const orderOf = (families: readonly Family[], others: readonly UnplacedState[]): readonly string[] => [
+  ...families.flatMap(({ spec, plain, matrices, moving }) => [
     ...namesIn(plain),
     ...plainMoments(spec).flatMap((moment) => namesIn(plain, moment)),
     ...namesIn(matrices),
     ...namesIn(matrices, "momentum"),
     ...moving.map(({ manifold }) => manifold.name),
-    ...others.map(({ name }) => name),
-  ];
-}
+  ]),
+  ...others.map(({ name }) => name),
+];
 
 /**
  * 1 - beta^(step + 1), a scalar for the scalar `step`. For small exponents the series keeps what the subtraction would

@@ -21,6 +21,8 @@ export interface TrainedParameter {
   readonly decay: boolean;
   /** How it is a matrix, for Muon; nothing when it is none. Matrices decay. */
   readonly matrix?: Sides | null;
+  /** The group whose settings it is updated by, by its number; those of the page when it is in none. */
+  readonly group?: number | null;
   /** The manifold that it moves on; nothing when it is free. */
   readonly manifold?: OnManifold | null;
 }

@@ -8,7 +8,7 @@ import { gradients } from "../graph/differentiate.js";
 import type { Node, Origin } from "../graph/node.js";
 import { stepOf, type Schedule } from "../graph/schedules.js";
 import type { LoweredParameter } from "../model/lower/parameters.js";
-import type { RateSettings, TrainSettings } from "../model/typed.js";
+import type { OptimizerSettings, TrainSettings } from "../model/typed.js";
 import { constraintOutputs, forwardPass, gatesOf, withLoss, type EntryPage, type LoweredLoss } from "./forward.js";
 import {
   expectedCosts,
@@ -32,7 +32,7 @@ export interface TrainStep {
   readonly states: readonly UnplacedState[];
   /** Names of parameters and states in the order of memory that suits the update. */
   readonly order: readonly string[];
-  /** Gradients of the loss by parameter, multiplied by the loss scale where there is one. */
+  /** Gradients of the loss by parameter that is not frozen, multiplied by the loss scale where there is one. */
   readonly slopes: readonly Node[];
   /** Takes the loss scale off a gradient. */
   readonly unscaled: (gradient: Node) => Node;
@@ -49,18 +49,18 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
   const unscaled = (gradient: Node): Node => (scaling ? divided(b, gradient, scaling.scale) : gradient);
   const gates = gatesOf(page, b, true);
   const drawn = gates ? [...gates.values.values()] : [];
-  const wrt = [...parameters.map(({ node }) => node), ...drawn];
+  const free = notFrozen(parameters);
+  const wrt = [...free.map(({ node }) => node), ...drawn];
   const derivatives = gradients(b, objectiveOf(b, lowered), wrt, scaling?.scale);
-  const slopes = derivatives.slice(0, parameters.length);
+  const slopes = derivatives.slice(0, free.length);
   // What no gradient reaches stays as it is: weight decay alone would pull it to 0.
-  const moved = parameters.flatMap((parameter, i) =>
-    parameter.trained ? [{ parameter, gradient: mustAt(slopes, i) }] : [],
-  );
+  const moved = free.flatMap((parameter, i) => (parameter.trained ? [{ parameter, gradient: mustAt(slopes, i) }] : []));
   const update = b.within(UPDATE, () =>
     applyOptimizer(b, {
       trained: moved.map(({ parameter }) => ({ ...parameter, manifold: onManifold(parameter) })),
       gradients: moved.map(({ gradient }) => gradient),
-      spec: optimizerOf(train),
+      spec: specOf(train.optimizer, train.steps),
+      groups: train.groups.map(({ optimizer }) => specOf(optimizer, train.steps)),
       clip: train.clip,
       scaling,
       loss,
@@ -70,7 +70,7 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
     gates &&
     shrinking &&
     b.within(UPDATE, () => {
-      const gradient = unscaled(b.pack(derivatives.slice(parameters.length)));
+      const gradient = unscaled(b.pack(derivatives.slice(free.length)));
       return closeGates(b, shrinking, gates, { gradient, good: update.good });
     });
   const closingStates = closing?.states ?? [];
@@ -94,10 +94,14 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
   };
 }
 
-/** Gradients of the loss by parameter, with no step and no noise. */
+/** Parameters that gradients are made of. */
+export const notFrozen = (parameters: readonly LoweredParameter[]): readonly LoweredParameter[] =>
+  parameters.filter(({ frozen }) => !frozen);
+
+/** Gradients of the loss by parameter that is not frozen, with no step and no noise. */
 export function gradientsOf(b: Builder, lowered: LoweredLoss, half: boolean): readonly Node[] {
   const scale = half ? lossScale(b).scale : undefined;
-  const wrt = lowered.parameters.map(({ node }) => node);
+  const wrt = notFrozen(lowered.parameters).map(({ node }) => node);
   const slopes = gradients(b, objectiveOf(b, lowered), wrt, scale);
   return scale ? slopes.map((gradient) => divided(b, gradient, scale)) : slopes;
 }
@@ -132,8 +136,9 @@ function onManifold({ name, node, points }: LoweredParameter): OnManifold | null
   return points && points.set.kind === "manifold" ? { ...points, name, node, manifold: points.set } : null;
 }
 
-/** The optimizer of a page, whose rate falls with the run. */
-function optimizerOf({ optimizer, steps }: TrainSettings): OptimizerSpec {
-  const schedule = (rate: RateSettings): Schedule => (rate.kind === "constant" ? rate : { ...rate, steps });
-  return { ...optimizer, rate: schedule(optimizer.rate) };
+/** An optimizer of a page, whose rate changes over the `steps` of the run. */
+function specOf(optimizer: OptimizerSettings, steps: number): OptimizerSpec {
+  const { rate } = optimizer;
+  const schedule: Schedule = rate.kind === "constant" ? rate : { ...rate, steps };
+  return { ...optimizer, rate: schedule };
 }

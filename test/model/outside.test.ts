@@ -38,6 +38,8 @@ describe("what is set is what would be written", () => {
     [{ "train.rate": "3e-3" }, page("muon(rate = 3e-3)")],
     [{ "train.rate": ".003" }, page("muon(rate = 3e-3)")],
     [{ "train.rate": "cosine(1e-3, 1e-4, warmup = 10)" }, page("muon(rate = cosine(1e-3, 1e-4, warmup = 10))")],
+    [{ "train.rate": "wsd(1e-3, 0, decay = 30%)" }, page("muon(rate = wsd(1e-3, 0, decay = 30%))")],
+    [{ "train.rate": "pieces((0%, 0), (10, 1e-3))" }, page("muon(rate = pieces((0%, 0), (10, 1e-3)))")],
     [
       { "train.betas": "(0.8, 0.9)", "train.epsilon": "1e-6", "train.decay": "10%" },
       page("muon(rate = 1e-2, betas = (0.8, 0.9), epsilon = 1e-6, decay = 0.1)"),

@@ -57,6 +57,7 @@ const sgd: OptimizerSpec = {
 /** nanoGPT's rate at a step. */
 function rateAt(rate: Schedule, step: number): number {
   if (rate.kind === "constant") return rate.value;
+  if (rate.kind !== "cosine" && rate.kind !== "linear") throw new Error(`no formula of ${rate.kind} here`);
   if (step < rate.warmup) return (rate.from * (step + 1)) / (rate.warmup + 1);
   const progress = Math.min(1, (step - rate.warmup) / (rate.steps - rate.warmup));
   const share = rate.kind === "linear" ? 1 - progress : 0.5 * (1 + Math.cos(Math.PI * progress));

@@ -5,7 +5,7 @@
  * (`adapt rank in 1 .. 16 weight 1e-3`). Each is checked against the set here; what it is in the graph says
  * `settings.ts` of `src/model/lower`.
  */
-import type { AdaptClause, ManifoldDecl } from "../../../grammar/ast.js";
+import type { AdaptClause, ManifoldDecl, ModelItem } from "../../../grammar/ast.js";
 import { valueAt } from "../../../runtime/records.js";
 import type { Span } from "../../diagnostics/span.js";
 import { diagnostic } from "../../diagnostics/table.js";
@@ -13,8 +13,8 @@ import type { SetInstance } from "../../manifolds/registry.js";
 import type { Adaptation } from "../../manifolds/set.js";
 import type { RateSettings } from "../typed.js";
 import { scalarOf, constantStart } from "./numbers.js";
-import { readSchedule } from "./schedules.js";
-import { fail, floatTensor, giveUp, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { fitsRun, readSchedule } from "./schedules.js";
+import { fail, floatTensor, giveUp, lookup, unknownName, type Elaboration, type Scope } from "./scope.js";
 import { numericOptionOf, type NumericOption } from "./set-instances.js";
 
 type LearnedClause = Extract<AdaptClause, { readonly kind: "learned" }>;
@@ -195,4 +195,17 @@ function scheduleOf(
           `\`adapt ${name} = cosine(…)\``,
       })
     : schedule;
+}
+
+/** Reports schedules of options that do not fit into a run of so many steps, which is known once `train` is read. */
+export function fitSchedules(state: Elaboration, items: readonly ModelItem[], scope: Scope, steps: number): void {
+  for (const item of items) {
+    const entity = item.kind === "manifold" ? lookup(scope, item.name.name) : null;
+    if (item.kind !== "manifold" || entity?.kind !== "manifold") continue;
+    for (const { what, value } of item.adapt.flatMap((clause) => (clause.kind === "scheduled" ? [clause] : []))) {
+      const adaptation = entity.manifold.adapt.find((other) => other.what === what.name);
+      if (value.kind === "call" && adaptation?.kind === "scheduled")
+        fitsRun(value, adaptation.schedule, { number: () => null, report: state.report, steps });
+    }
+  }
 }

@@ -12,7 +12,7 @@ import { diagnostic, type Code } from "../../diagnostics/table.js";
 import { MEASURES, type CostSettings, type Measure } from "../typed.js";
 import { valueOfFlag, type FlagTexts } from "./outside.js";
 import type { ShrinkTarget } from "./shrinkable.js";
-import { dotted, type BoundClause, type WordsClause } from "./syntax.js";
+import { dotted, onlyInTrain, type BoundClause, type WordsClause } from "./syntax.js";
 
 /** What `--set cost.…` takes: a device, budgets, and when and by what units are chosen. */
 export const COST_OVERRIDES: readonly string[] = ["device", ...MEASURES, "within", "by"];
@@ -116,7 +116,8 @@ function readClause(draft: CostDraft, clause: Clause): void {
       draft,
       "MHC501",
       clause.span,
-      "a clause of `cost` is `device laptop`, `energy <= 50%`, `flops weight 0.1` or `shrink heads, layers`",
+      onlyInTrain(clause) ??
+        "a clause of `cost` is `device laptop`, `energy <= 50%`, `flops weight 0.1` or `shrink heads, layers`",
     );
 }
 

@@ -59,6 +59,8 @@ export function readItem(draft: ModelDraft, item: ModelItem): void {
       return readLoss(draft, item);
     case "section":
       return keepSection(draft, item);
+    case "allow":
+      return;
     default:
       item satisfies never;
   }
@@ -154,6 +156,7 @@ function readParameter(draft: ModelDraft, item: ParamDecl): void {
     name: item.name.name,
     start: startOf(state, item.start, scope),
     on: item.on && membershipOf(state, tensor, { each: item.each, on: item.on }, scope),
+    ...(item.frozen ? { frozen: true } : {}),
     doc: item.doc,
   };
   state.parameters.push(parameter);

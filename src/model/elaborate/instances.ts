@@ -212,6 +212,8 @@ function readItem(building: Building, item: Block["items"][number]): void {
       return readParameter(building, item);
     case "let":
       return readLet(building, item);
+    case "allow":
+      return;
     default:
       item satisfies never;
   }
@@ -226,6 +228,7 @@ function readParameter(building: Building, item: ParamDecl): void {
     name: `${path}.${item.name.name}`,
     start: startOf(state, item.start, scope),
     on: item.on && membershipOf(state, tensor, { each: item.each, on: item.on }, scope),
+    ...(item.frozen ? { frozen: true } : {}),
     doc: item.doc,
   };
   building.parameters.push(parameter);

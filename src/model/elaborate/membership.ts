@@ -15,7 +15,7 @@ import { listed } from "../quantities.js";
 import type { Axis, Membership, Parameter, Tensor } from "../typed.js";
 import { fail, giveUp, lookupBare, unknownName, type Elaboration, type Scope } from "./scope.js";
 import { setOf } from "./set-instances.js";
-import { dotted } from "./syntax.js";
+import { dotted, onlyInTrain } from "./syntax.js";
 
 /** `each hidden on sphere`: the axes that count points, and a manifold of the model by its name or a set as written. */
 export interface OnClause {
@@ -128,7 +128,8 @@ function readClause(state: Elaboration, clause: Clause, scope: Scope, members: M
       state,
       "MHC501",
       clause.span,
-      "a constraint has the form `mlp.up each hidden on sphere`, a claim the form `gain(x) <= 1.6`",
+      onlyInTrain(clause) ??
+        "a constraint has the form `mlp.up each hidden on sphere`, a claim the form `gain(x) <= 1.6`",
     );
   const path = dotted(clause.path);
   const parameters = state.parameters.filter(({ name }) => matches(name, path));

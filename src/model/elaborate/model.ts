@@ -4,17 +4,19 @@
  * `constrain` has put on sets, and a gate of `cost` decides what a claim may count on.
  */
 import type { Expr, Section } from "../../../grammar/ast.js";
-import { recordOf } from "../../../runtime/records.js";
+import { recordOf, valueAt } from "../../../runtime/records.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { resolve } from "../../graph/sizes.js";
 import { inside } from "../paths.js";
 import type { Claim, CostSettings, Parameter, TrainSettings, TypedModel } from "../typed.js";
 import { claimOf } from "./claims.js";
+import { fitSchedules } from "./adapt.js";
 import { clashesOf, mergedOf } from "./clashes.js";
 import { COST_OVERRIDES, readCost } from "./cost.js";
 import { readItem } from "./declarations.js";
 import { attempt, hasItem, manifoldsOf, type ModelDraft } from "./draft.js";
+import { frozenOf, groupsOf } from "./groups.js";
 import { constrained } from "./membership.js";
 import { scalarOf } from "./numbers.js";
 import { noteLets } from "./recurrences.js";
@@ -23,6 +25,7 @@ import { lookup, type Elaboration } from "./scope.js";
 import { shared } from "./shares.js";
 import { gatesOf, layersIn } from "./shrinkable.js";
 import type { Overrides } from "./setting-table.js";
+import { targeting } from "./targets.js";
 import { OVERRIDES, readTrain } from "./train.js";
 
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
@@ -38,6 +41,7 @@ export function readModel(draft: ModelDraft): TypedModel {
   state.checks.forEach((check) => attempt(draft, null, check));
   checkTraining(draft);
   const trainFlags = sections.has("train") ? flagsOf(state, "train", flagsFor(draft, "train", OVERRIDES)) : new Map();
+  if (sections.has("train")) draft.used.add(FREEZE);
   const costFlags = sections.has("cost") ? flagsFor(draft, "cost", COST_OVERRIDES) : {};
   reportUnusedFlags(draft);
   const constrain = sections.get("constrain");
@@ -45,7 +49,7 @@ export function readModel(draft: ModelDraft): TypedModel {
   mergedOf(parameters).forEach(state.report);
   const cost = costOf(draft, parameters, costFlags);
   const claims = constrain ? claimsOf(draft, constrain, parameters, cost) : [];
-  const train = trainOf(draft, trainFlags);
+  const train = trainOf(draft, parameters, trainFlags);
   checkWhole(draft);
   return {
     name: page.name.name,
@@ -139,7 +143,7 @@ function reportUnusedFlags(draft: ModelDraft): void {
 function reportUnknownSetting(draft: ModelDraft, name: string): void {
   const { sections, dims, state } = draft;
   const settings = [
-    ...(sections.has("train") ? OVERRIDES.map((setting) => `train.${setting}`) : []),
+    ...(sections.has("train") ? [...OVERRIDES.map((setting) => `train.${setting}`), FREEZE] : []),
     ...(sections.has("cost") ? COST_OVERRIDES.map((setting) => `cost.${setting}`) : []),
   ];
   const manifolds = manifoldsOf(draft).map((manifold) => manifold.name);
@@ -209,13 +213,26 @@ function claimsOf(
   });
 }
 
-function trainOf(draft: ModelDraft, flags: Overrides): TrainSettings | null {
+function trainOf(draft: ModelDraft, parameters: readonly Parameter[], flags: Overrides): TrainSettings | null {
   const { state, scope } = draft;
   const section = draft.sections.get("train");
   if (!section) return null;
+  const targets = targeting(draft, parameters);
   const number = (e: Expr): number | null => attempt(draft, null, () => scalarOf(state, e, scope).value());
-  return attempt(draft, null, () => readTrain(section, flags, { number, report: state.report }));
+  const reader = { number, report: state.report };
+  const numbers = attempt(draft, null, () => readTrain(section, flags, reader));
+  if (!numbers) return null;
+  fitSchedules(state, draft.page.items, scope, numbers.steps);
+  const grouping = { draft, section, targets, reader: { ...reader, steps: numbers.steps } };
+  return {
+    ...numbers,
+    groups: groupsOf(grouping, numbers.optimizer),
+    frozen: frozenOf(grouping, valueAt(draft.options.set, FREEZE) ?? null),
+  };
 }
+
+/** What `--set` freezes. */
+const FREEZE = "train.freeze";
 
 /** A page computes something, and one with a loss says how it is trained. */
 function checkWhole(draft: ModelDraft): void {

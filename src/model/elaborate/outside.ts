@@ -4,9 +4,9 @@
  * page that nobody wrote.
  */
 import { valueAt } from "../../../runtime/records.js";
-import type { Every, Expr } from "../../../grammar/ast.js";
+import type { Every, Expr, ParameterTarget } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
-import { parseSetting } from "../../../grammar/parse.js";
+import { parseSetting, parseTargets } from "../../../grammar/parse.js";
 import { fail, giveUp, type Elaboration } from "./scope.js";
 
 /** Flags as they were given, by name: `train.rate` -> `3e-3`. */
@@ -31,9 +31,17 @@ export const valueOfFlag = (name: string, text: string): Span => {
 };
 
 /** Parses what a flag says. Its value is null when that is wrong. */
-function readFlag(name: string, text: string): ReturnType<typeof parseSetting> {
-  // Blanks for the name, so that offsets are those of the flag's text.
-  return parseSetting(`${" ".repeat(name.length + 1)}${text}`, `${PREFIX}${name}`);
+const readFlag = (name: string, text: string): ReturnType<typeof parseSetting> =>
+  parseSetting(padded(name, text), `${PREFIX}${name}`);
+
+/** Blanks for the name, so that offsets are those of the flag's text. */
+const padded = (name: string, text: string): string => `${" ".repeat(name.length + 1)}${text}`;
+
+/** The targets that a flag lists, `embed, layers.0`; gives up when it lists none. */
+export function flaggedTargets(state: Elaboration, name: string, text: string): readonly ParameterTarget[] {
+  const { value, diagnostics } = parseTargets(padded(name, text), `${PREFIX}${name}`);
+  diagnostics.forEach(state.report);
+  return value ?? giveUp();
 }
 
 /** The value of a flag, as an expression; gives up when it is none. */

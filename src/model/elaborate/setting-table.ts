@@ -27,6 +27,9 @@ const LIMITS = {
   rate: positive,
   from: positive,
   to: { from: 0, to: Number.MAX_VALUE },
+  peak: positive,
+  end: { from: 0, to: Number.MAX_VALUE },
+  point: { from: 0, to: Number.MAX_VALUE },
   warmup: { integer: true, from: 0, to: 1e9 },
   beta: { from: 0, to: 1 - 1e-9 },
   epsilon: positive,
@@ -42,6 +45,8 @@ export type NumberSetting = keyof typeof LIMITS;
 export interface Reader {
   readonly number: (e: Expr) => number | null;
   readonly report: (d: Diagnostic) => void;
+  /** The length of the run; null or nothing where it is not known yet. */
+  readonly steps?: number | null;
 }
 
 /** Settings from outside, by name: those of the section, and those of its optimizer. */
@@ -100,7 +105,8 @@ export function numberWithin(reader: Reader, name: NumberSetting, e: Expr): numb
   if (value === null) return null;
   const limits: Limits = LIMITS[name];
   if (value >= limits.from && value <= limits.to && (!limits.integer || Number.isInteger(value))) return value;
-  reader.report(diagnostic("MHC502", e.span, `\`${name}\` must be ${limitsInWords(limits, value)}, and is ${value}`));
+  const what = name === "point" ? "the rate of a point" : `\`${name}\``;
+  reader.report(diagnostic("MHC502", e.span, `${what} must be ${limitsInWords(limits, value)}, and is ${value}`));
   return null;
 }
 

@@ -25,3 +25,7 @@ export const bareName = (e: Expr): string | null =>
 
 /** All arguments of a call in one list; none of a path. */
 export const argumentsOf = (e: Path | Call): Call["lists"][number] => (e.kind === "call" ? e.lists.flat() : []);
+
+/** What is said of a clause that only `train` has; null of any other. */
+export const onlyInTrain = ({ kind }: Clause): string | null =>
+  kind === "freeze" || kind === "group" ? `\`${kind}\` is a clause of \`train\`` : null;

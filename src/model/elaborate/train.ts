@@ -13,8 +13,11 @@ import { OPTIMIZER_SETTINGS, readOptimizer } from "./optimizers.js";
 import { numberWithin, TRAIN_SETTINGS, unknownSetting, type Overrides, type Reader } from "./setting-table.js";
 import { dotted, type BoundClause, type SettingClause } from "./syntax.js";
 
-/** What `--set train.…` takes: the settings of the section, and those of any optimizer. */
+/** What `--set train.…` takes as settings: those of the section, and those of any optimizer. */
 export const OVERRIDES: readonly string[] = [...new Set([...TRAIN_SETTINGS, "memory", ...OPTIMIZER_SETTINGS])];
+
+/** The section but for what names parameters of the page. */
+export type TrainNumbers = Omit<TrainSettings, "groups" | "frozen">;
 
 /** Settings that must be there, each with an example. */
 const REQUIRED = [
@@ -33,13 +36,17 @@ interface WrittenTrain {
   memory: BoundClause | null;
 }
 
-/** The settings of a page. Errors are reported; null when the batch, the steps, the seed or the optimizer has one. */
-export function readTrain(section: Section, overrides: Overrides, reader: Reader): TrainSettings | null {
+/**
+ * The settings of a page; groups and what is frozen are read elsewhere (`groups.ts`). Errors are reported; null when
+ * the batch, the steps, the seed or the optimizer has one.
+ */
+export function readTrain(section: Section, overrides: Overrides, reader: Reader): TrainNumbers | null {
   const written: WrittenTrain = { settings: new Map(), misnamed: new Set(), recompute: null, memory: null };
   for (const clause of section.clauses) {
     if (clause.kind === "bound") readBound(written, clause, reader);
     else if (clause.kind === "setting") readSetting(written, clause, reader);
-    else reader.report(diagnostic("MHC501", clause.span, "a setting has the form `name = value`"));
+    else if (clause.kind !== "group" && clause.kind !== "freeze")
+      reader.report(diagnostic("MHC501", clause.span, "a setting has the form `name = value`"));
   }
   override(written, overrides, reader);
   const { settings } = written;
@@ -53,7 +60,7 @@ export function readTrain(section: Section, overrides: Overrides, reader: Reader
   const steps = numberOf("steps", null);
   const seed = numberOf("seed", 1337);
   const clip = numberOf("clip", null);
-  const optimizer = readOptimizer(optimizerExpr, overrides, reader);
+  const optimizer = readOptimizer(optimizerExpr, overrides, { ...reader, steps });
   const recompute = readRecompute(written.recompute, reader);
   const precision = readPrecision(settings.get("precision") ?? null, reader);
   const memory = readMemory(written.memory, reader);

@@ -93,6 +93,8 @@ const PARAMETER = record<LoweredParameter>({
   // A point that moves is on a set of which nothing adapts (`memberOf`), so that its setting has numbers alone.
   points: same,
   trained: same,
+  frozen: same,
+  group: same,
   matrix: same,
   cuts: same,
 });

@@ -8,6 +8,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import type { Builder } from "../../graph/builder.js";
 import type { Node } from "../../graph/node.js";
 import { sizeOf } from "../../graph/record.js";
+import { isFrozen } from "../frozen.js";
 import { trainedParameters } from "../liveness.js";
 import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
@@ -25,12 +26,19 @@ export interface LoweredParameter {
   readonly start: Start;
   readonly doc: string | null;
   readonly node: Node;
-  /** Whether weight decay would be of any sense: not for gates, gains and biases, nor for what a set holds. */
+  /**
+   * Whether weight decay is for it: not for gates, gains and biases unless its group says a decay, nor for what a set
+   * holds.
+   */
   readonly decay: boolean;
   /** Of a parameter that is a point of a manifold itself, and is moved on it. */
   readonly points: Points | null;
-  /** Whether training moves it: not where no gradient reaches it. */
+  /** Whether training moves it: not where no gradient reaches it, nor where it is frozen. */
   readonly trained: boolean;
+  /** Whether the page says that it stays as it starts. */
+  readonly frozen: boolean;
+  /** The group of the page that it is in, by its number; null for none. */
+  readonly group: number | null;
   /**
    * How it is a matrix of two columns and rows at least; null for what is none, for the head, and for what is on a set.
    */
@@ -118,15 +126,17 @@ function rawParameter(state: ParameterState, name: string, shape: readonly numbe
 
 const axisNames = ({ tensor }: Parameter): string[] => tensor.axes.map((axis) => axis.name);
 
-/** A leaf of the graph, which is stored under that name. */
+/** A leaf of the graph, which is stored under that name. `of`: its parameter's name, where it is a piece of one. */
 function declare(
-  { b, declared, trained, matrices }: ParameterState,
+  { b, model: { train }, declared, trained, matrices }: ParameterState,
   { parameter, name, shape, cuts }: ParameterHere,
-  { axes, points }: Pick<LoweredParameter, "axes" | "points">,
+  { axes, points, of = name }: Pick<LoweredParameter, "axes" | "points"> & { readonly of?: string },
 ): Node {
   const { start, doc, on } = parameter;
   const node = b.parameter(name, shape);
-  if (!declared.has(name))
+  if (!declared.has(name)) {
+    const frozen = isFrozen(train, parameter, of);
+    const group = train?.groups.findIndex(({ members }) => members.has(of)) ?? -1;
     declared.set(name, {
       name,
       shape,
@@ -134,12 +144,15 @@ function declare(
       axes,
       start: startOf(start),
       doc,
-      decay: !on && shape.length >= 2,
+      decay: !on && (shape.length >= 2 || train?.groups[group]?.decaysAll === true),
       points,
-      trained: trained.has(parameter),
+      trained: trained.has(parameter) && !frozen,
+      frozen,
+      group: group < 0 ? null : group,
       matrix: matrixOf(matrices.get(parameter), shape),
       cuts: cuts.some((cut) => cut) ? cuts : null,
     });
+  }
   return node;
 }
 
@@ -173,7 +186,7 @@ function memberOf(state: ParameterState, here: ParameterHere, on: Membership): N
         declare(
           state,
           { parameter, name: piece.name ? `${name}.${piece.name}` : name, shape: piece.shape, cuts: pieceCuts },
-          { axes: piece.axes, points: null },
+          { axes: piece.axes, points: null, of: name },
         ),
       );
   const node = moves ? declare(state, here, { axes, points }) : points.map(b, withOpenParts(settings, manifold, free));
