@@ -72,6 +72,8 @@ export function namesInItem(item: ModelItem): readonly string[] {
     case "repeat":
       return [...namesIn(item.count), ...item.body.flatMap(namesInItem)];
     case "loss":
+    case "term":
+    case "metric":
       return namesIn(item.value);
     case "param":
       return ofParam(item);
@@ -111,7 +113,7 @@ export function namesInBlock({ config, data, items, result }: Block): ReadonlySe
       ? namesIn(item.value)
       : item.kind === "param"
         ? ofParam(item)
-        : [...axesIn(item.axes), ...namesIn(item.value)],
+        : [...(item.kind === "let" ? axesIn(item.axes) : []), ...namesIn(item.value)],
   );
   return new Set([...formals, ...inside, ...axesIn(result.axes), ...namesIn(result.value)]);
 }

@@ -13,6 +13,13 @@ export function valueOn(state: Elaboration, e: Expr, scope: Scope, axes: readonl
   return settled(state, expression(state, e, { ...scope, wanted: axes }, axes), axes);
 }
 
+/** A loss or a metric: a number for each example. */
+export function numberOn(state: Elaboration, e: Expr, scope: Scope): Typed {
+  const raw = expression(state, e, { ...scope, wanted: [] }, []);
+  refuseBareAxes(raw, [], state.report);
+  return settle(raw, [], state.report, false);
+}
+
 /**
  * A definition as the page writes it: with the axes of its left side, or, where that names none (null), with those of
  * its value, in order of appearance.

@@ -3,7 +3,7 @@
  * in from the arguments (by position) and from what the place of the result expects, by unification. A connection is a
  * block that takes a block: `f(z)` instantiates the block that was passed.
  */
-import type { Block, Expr, Ident, Let, ParamDecl } from "../../../grammar/ast.js";
+import type { Block, Expr, Ident, Let, ParamDecl, TermDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
@@ -11,7 +11,7 @@ import { listed } from "../quantities.js";
 import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
-import { definition } from "./definitions.js";
+import { definition, numberOn } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { sizeOf, startOf } from "./numbers.js";
 import {
@@ -79,6 +79,7 @@ interface Building {
   readonly scope: Scope;
   readonly parameters: Parameter[];
   readonly body: BlockInstance["body"][number][];
+  readonly losses: Tensor[];
 }
 
 function build(state: Elaboration, use: BlockUse, path: string): Typed {
@@ -86,7 +87,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const { decl } = block;
   const scope = childScope(null, `${path}.`, [...caller.within, decl.name.name]);
   bindConfig(state, block, scope, span);
-  const building: Building = { state, use, decl, path, scope, parameters: [], body: [] };
+  const building: Building = { state, use, decl, path, scope, parameters: [], body: [], losses: [] };
   declareImplicitAxes(building);
 
   // Axes of the result are matched with the place now, unless one is a dim that the body of the block computes.
@@ -112,6 +113,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
     parameters: building.parameters,
     formals: tensors.map(({ formal }) => formal),
     body: building.body,
+    losses: building.losses,
     result,
     axes,
   };
@@ -210,6 +212,8 @@ function readItem(building: Building, item: Block["items"][number]): void {
       return readParameter(building, item);
     case "let":
       return readLet(building, item);
+    case "term":
+      return readLoss(building, item);
     default:
       item satisfies never;
   }
@@ -228,6 +232,16 @@ function readParameter(building: Building, item: ParamDecl): void {
   };
   building.parameters.push(parameter);
   state.parameters.push(parameter);
+  defineTensor(state, scope, tensor);
+}
+
+/** A loss of the block: a definition that is a number for each example, and that the page knows by its name. */
+function readLoss({ state, use, decl, scope, body, losses }: Building, item: TermDecl): void {
+  const value = numberOn(state, item.value, scope);
+  const tensor = floatTensor("let", item.name, []);
+  body.push({ tensor, value });
+  losses.push(tensor);
+  state.losses.push({ tensor, block: decl.name.name, doc: item.doc, use: use.span });
   defineTensor(state, scope, tensor);
 }
 

@@ -22,7 +22,7 @@ import { headOf } from "./heads.js";
 import { valueOf } from "./parameters.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
-import { cutsOf, gatesOfAxis } from "./slots.js";
+import { cutsOf, gatesAround, gatesOfAxis } from "./slots.js";
 import {
   BATCH,
   batchFirst,
@@ -188,12 +188,27 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
       state.values.set(tensor, labelled(state, value, tensor.axes));
       if (value.kind === "map") state.maps.set(tensor, value);
     }
+    for (const loss of instance.losses) noteLoss(state, loss, path);
     return labelled(state, instance.result, instance.axes);
   });
   const { wrapped, watching } = state;
   if (!watching && actuals.length && wrapped?.holds(instance))
     wrapped.uses.push({ inputs: actuals.map(({ node }) => node), output: result.node });
   return result;
+}
+
+/**
+ * Notes the loss of an instance in this layer, times the gates that may switch it off; but not where a mix is only made
+ * to be watched.
+ */
+function noteLoss(state: PageLowering, loss: Tensor, path: string): void {
+  const { b, losses, layers, watching } = state;
+  if (watching) return;
+  const { node, labels } = valueOfTensor(state, loss);
+  const gates = gatesAround(state.gates, path) ?? [];
+  const open = gates.reduce((value, gate) => b.mul(value, b.broadcast(gate, node.shape, [])), node);
+  const inLayers = losses.get(loss) ?? new Map<string, LabelledTensor>();
+  losses.set(loss, inLayers.set(layers.join("."), { node: open, labels }));
 }
 
 /** Points of a set, as the image of free coordinates; each is noted as a use of the set. */
