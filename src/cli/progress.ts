@@ -82,8 +82,8 @@ export class Progress {
       .join("");
     const { gains: newest } = this;
     const gain = newest ? `  gain ${newest.text}${newest.step === line.step ? "" : ` (step ${newest.step})`}` : "";
-    const measured = measuredOf(line.terms, line.metrics);
-    const heldOut = measuredOf(line.holdout_terms, line.holdout_metrics);
+    const measured = measuredOf("  ", line.terms, line.metrics);
+    const heldOut = measuredOf(", ", line.holdout_terms, line.holdout_metrics);
     const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}${shareOf(line)}${heldOut}`;
     const cost = Object.entries(line.costs ?? {})
       .map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`)
@@ -127,10 +127,10 @@ export class Progress {
   }
 }
 
-/** Named parts of the loss and metrics, behind the loss that they belong to. */
-function measuredOf(terms: Measurements = {}, metrics: Measurements = {}): string {
-  const text = namedNumbers(merged(terms, metrics), "  ");
-  return text && `  ${text}`;
+/** Named parts of the loss and metrics, each with what parts it from the one before, behind the loss. */
+function measuredOf(between: string, terms: Measurements = {}, metrics: Measurements = {}): string {
+  const text = namedNumbers(merged(terms, metrics), between);
+  return text && `${between}${text}`;
 }
 
 /** What a hold-out loss while training is the mean over, when that is not all. */
