@@ -127,6 +127,42 @@ it("are means over all that is held out, the last batch of which is not full", a
   await model.close();
 });
 
+it("a metric that is not finite ends nothing, and names of a page are data", async () => {
+  const names = ["constructor", "__proto__", "toString"] as const;
+  const odd = page()
+    .replaceAll("balance", names[0])
+    .replace(
+      "metric size =",
+      `metric ${names[1]} = log(0 * mean[lanes, context, width](x)) - log(0 * 1)\n  metric size =`,
+    )
+    .replace("metric size", `metric ${names[2]}`);
+  const model = await loaded(odd, "javascript", { facts });
+  const source = sourceFor(model.plan.data[0]);
+  for await (const { step, loss, terms, metrics } of model.train(source, { steps: 2 })) {
+    expect(step).toBeLessThanOrEqual(2);
+    expect(loss).toBeGreaterThan(0);
+    expect(Object.keys(terms).sort()).toEqual(["constructor", "main", "z"]);
+    expect(Object.keys(metrics)).toEqual(["right", names[1], names[2]]);
+    expect(metrics[names[1]]).toBeNaN();
+    expect(metrics[names[2]]).toBeGreaterThan(0);
+  }
+  const measured = await model.measure(source);
+  expect(measured.metrics[names[1]]).toBeNaN();
+  expect(measured.terms["constructor"]).toBeGreaterThan(0);
+  expect(model.plan.metrics!.map(({ name }) => name)).toEqual(["right", names[1], names[2]]);
+  await model.close();
+});
+
+it("what a metric scores is not sampled", async () => {
+  const more = page().replace("metric size", "metric other = cross_entropy(2 * scores, corpus.next)\n  metric size");
+  const heads = (text: string): readonly string[] =>
+    entriesOf(text, { facts })
+      .graphs.filter(({ name }) => name === "forward")
+      .flatMap(({ outputs }) => [...outputs.keys()]);
+  expect(heads(page())).toEqual(["logits"]);
+  expect(heads(more)).toEqual(["logits"]);
+});
+
 describe("in a page that shrinks", () => {
   const shrinks = page().replace(
     "  train {",

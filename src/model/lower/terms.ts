@@ -24,9 +24,13 @@ export function termsOf(state: PageLowering, { terms, loss, outputs }: TypedMode
   return nodes;
 }
 
-/** The metrics by name: [batch]. */
-export const metricsOf = (state: PageLowering, { metrics }: TypedModel): ReadonlyMap<string, Node> =>
-  new Map(metrics.map(({ name, value }) => [name, onto(state, evaluate(state, value), [BATCH])]));
+/** The metrics by name: [batch]. What they score is measured, and nothing that can be sampled. */
+export function metricsOf(state: PageLowering, { metrics }: TypedModel): ReadonlyMap<string, Node> {
+  const heads = state.heads.length;
+  const nodes = new Map(metrics.map(({ name, value }) => [name, onto(state, evaluate(state, value), [BATCH])]));
+  state.heads.length = heads;
+  return nodes;
+}
 
 /** Lowers the outermost calls that have losses in them. */
 function lowerLosses(state: PageLowering, e: Typed): void {
