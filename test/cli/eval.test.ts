@@ -46,9 +46,12 @@ describe("a run says", () => {
     const lines = linesOf("named");
     const names = (line: Line): readonly string[] => Object.keys(line).filter((key) => /terms|metrics/.test(key));
     expect(lines.map(names)).toEqual([
-      ...Array<string[]>(2).fill(["terms", "metrics"]),
+      ["terms", "metrics"],
+      ["terms", "metrics"],
       ["terms", "metrics", "holdout_terms", "holdout_metrics"],
-      ...Array<string[]>(3).fill(["terms", "metrics"]),
+      ["terms", "metrics"],
+      ["terms", "metrics"],
+      ["terms", "metrics"],
       ["holdout_terms", "holdout_metrics"],
     ]);
     for (const line of lines.slice(0, -1)) {
@@ -105,7 +108,12 @@ describe("eval", () => {
 
   it("of a page with a checkpoint is the same, in words", async () => {
     const { code, out, err } = await mhc([
-      ...["eval", "named.mhc", "--checkpoint", join("named", "model.safetensors"), "--device", "javascript"],
+      "eval",
+      "named.mhc",
+      "--checkpoint",
+      join("named", "model.safetensors"),
+      "--device",
+      "javascript",
     ]);
     expect([code, err]).toEqual([0, ""]);
     const {
@@ -176,8 +184,17 @@ describe("eval", () => {
 
 it("compare has a column for each, of what is held out", { tags: "slow" }, async () => {
   const { code, out } = await mhc([
-    ...["compare", "named.mhc", "small.mhc", "--seeds", "2", "--steps", "3", "--device", "javascript"],
-    ...["--out", "compared"],
+    "compare",
+    "named.mhc",
+    "small.mhc",
+    "--seeds",
+    "2",
+    "--steps",
+    "3",
+    "--device",
+    "javascript",
+    "--out",
+    "compared",
   ]);
   expect(code).toBe(0);
   for (const name of ["drift", "main", "right", "double"]) expect(out).toContain(`hold-out ${name}`);
