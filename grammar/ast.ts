@@ -245,6 +245,24 @@ export interface LossDecl {
   readonly span: Span;
 }
 
+/** `loss balance = mean[t](…)`: a part of the loss that has a name, of a block or of the model. */
+export interface TermDecl {
+  readonly kind: "term";
+  readonly name: Ident;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `metric accuracy = mean[t](…)` */
+export interface MetricDecl {
+  readonly kind: "metric";
+  readonly name: Ident;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
 /** `param wq[w, heads, d] ~ normal(0.02) on stiefel`; one per name, those before a `~` share its start. */
 export interface ParamDecl {
   readonly kind: "param";
@@ -338,6 +356,8 @@ export type ModelItem =
   | Apply
   | Repeat
   | LossDecl
+  | TermDecl
+  | MetricDecl
   | ParamDecl
   | Section
   | Allow;
@@ -350,6 +370,9 @@ export interface ModelDecl {
   readonly doc: Doc;
   readonly span: Span;
 }
+
+/** What stands in the braces of a block, before its `return`. */
+export type BlockItem = DimDecl | ParamDecl | Let | TermDecl | Allow;
 
 /**
  * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a
@@ -372,7 +395,7 @@ export interface Block {
   readonly config: readonly Formal[];
   /** The last list: data. */
   readonly data: readonly Formal[];
-  readonly items: readonly (DimDecl | ParamDecl | Let | Allow)[];
+  readonly items: readonly BlockItem[];
   readonly result: { readonly axes: readonly Ident[] | null; readonly value: Expr; readonly span: Span };
   readonly doc: Doc;
   readonly span: Span;

@@ -15,11 +15,13 @@ import type {
   Let,
   LossDecl,
   ManifoldDecl,
+  MetricDecl,
   OutputDecl,
   ParamDecl,
   Path,
   Repeat,
   StreamDecl,
+  TermDecl,
 } from "./ast.js";
 import type { Span } from "../src/diagnostics/span.js";
 import * as t from "./lexer.js";
@@ -307,10 +309,42 @@ export class DeclarationParser extends SectionParser {
     };
   });
 
-  protected lossDecl = this.RULE("lossDecl", (): LossDecl => {
+  /** `loss = …`, or `loss balance = …`. */
+  protected lossDecl = this.RULE("lossDecl", (): LossDecl | TermDecl => {
     const first = this.CONSUME(word.loss);
+    const name = this.OPTION(() => this.SUBRULE(this.ident));
     this.CONSUME(t.Equals);
     const value = this.SUBRULE(this.expression);
-    return { kind: "loss", value, doc: this.ACTION(() => this.docs(first.startOffset)), span: this.span(first, value) };
+    const doc = this.ACTION(() => this.docs(first.startOffset));
+    const span = this.span(first, value);
+    return name ? { kind: "term", name, value, doc, span } : { kind: "loss", value, doc, span };
+  });
+
+  /** A loss in a block, where it has a name. */
+  protected blockLoss = this.RULE("blockLoss", (): TermDecl[] => {
+    const loss = this.SUBRULE(this.lossDecl);
+    return this.ACTION(() => {
+      if (loss.kind === "term") return [loss];
+      this.asides.push({
+        span: loss.span,
+        message: "a loss of a block has a name, by which the page weighs it",
+        fix: "write `loss balance = …` here, and on the page `loss = … + 0.01 * balance`",
+      });
+      return [];
+    });
+  });
+
+  protected metricDecl = this.RULE("metricDecl", (): MetricDecl => {
+    const first = this.CONSUME(word.metric);
+    const name = this.SUBRULE(this.ident);
+    this.CONSUME(t.Equals);
+    const value = this.SUBRULE(this.expression);
+    return {
+      kind: "metric",
+      name,
+      value,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, value),
+    };
   });
 }

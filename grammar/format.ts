@@ -283,6 +283,10 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDec
       });
     case "loss":
       return put(layout, `loss = ${formatExpr(item.value)}`);
+    case "term":
+      return put(layout, `loss ${item.name.name} = ${formatExpr(item.value)}`);
+    case "metric":
+      return put(layout, `metric ${item.name.name} = ${formatExpr(item.value)}`);
     case "section":
       return putSection(layout, item);
     case "allow":

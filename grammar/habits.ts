@@ -7,6 +7,7 @@ import { mustAt } from "../runtime/lookup.js";
 import { nearest } from "../src/diagnostics/suggest.js";
 import { FOREIGN, INSIDE } from "./foreign.js";
 import * as t from "./lexer.js";
+import { MEASURED } from "./measured.js";
 import {
   COMPARISONS,
   OPERATORS,
@@ -347,4 +348,4 @@ const OTHERWISE: readonly HabitRow[] = [
 ];
 
 /** All habits, in the order in which they are tried. */
-export const ROWS: readonly HabitRow[] = [...WORDS, ...SHAPES, ...SIGNS, ...OTHERWISE];
+export const ROWS: readonly HabitRow[] = [...MEASURED, ...WORDS, ...SHAPES, ...SIGNS, ...OTHERWISE];

@@ -24,6 +24,7 @@ export const keywords = [
   "output",
   "repeat",
   "loss",
+  "metric",
   "param",
   "return",
   "through",

@@ -14,7 +14,7 @@ const BODIES: Readonly<Partial<Record<string, string>>> = {
   model: "an item of a model (`dim`, `data`, `manifold`, `stream`, `repeat`, `loss`, `train`, …) or `}`",
   section: "a clause or `}`",
   repeat: "`x through …`, a definition, `repeat` or `}`",
-  block: "`dim`, `param`, a definition or `return`",
+  block: "`dim`, `param`, a definition, `loss` or `return`",
 };
 const label = (type: TokenType): string => (type === EOF ? "the end of the file" : (type.LABEL ?? type.name));
 

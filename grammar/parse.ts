@@ -136,6 +136,7 @@ const ITEMS: ReadonlySet<TokenType> = new Set([
   t.word.output,
   t.word.repeat,
   t.word.loss,
+  t.word.metric,
   t.word.param,
   t.word.return,
   t.word.constrain,

@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Allow, Block, DimDecl, Formal, Let, ModelDecl, ModelItem, ParamDecl, Use } from "./ast.js";
+import type { Block, BlockItem, Formal, ModelDecl, ModelItem, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -32,6 +32,7 @@ export class MhcParser extends DeclarationParser {
           { ALT: (): ModelItem[] => [this.SUBRULE(this.inputDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.outputDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.lossDecl)] },
+          { ALT: (): ModelItem[] => [this.SUBRULE(this.metricDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.repeat)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.section)] },
           { GATE: () => this.begins("allow"), ALT: (): ModelItem[] => [this.SUBRULE(this.allow)] },
@@ -91,21 +92,19 @@ export class MhcParser extends DeclarationParser {
     const formals = this.SUBRULE(this.formals);
     const others = this.OPTION(() => this.SUBRULE2(this.formals));
     this.CONSUME(t.LeftBrace);
-    const items: (DimDecl | ParamDecl | Let | Allow)[] = [];
+    const items: BlockItem[] = [];
     this.MANY(() => {
       const next = this.OR2({
-        ERR_MSG: "`dim`, `param`, a definition or `return`",
+        ERR_MSG: "`dim`, `param`, a definition, `loss` or `return`",
         // One token decides, and the gate of `allow`: what is neither is a definition that went wrong, and told so.
         MAX_LOOKAHEAD: 1,
         IGNORE_AMBIGUITIES: true,
         DEF: [
-          { ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => this.SUBRULE(this.dims) },
-          { ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => this.SUBRULE(this.params) },
-          {
-            GATE: () => this.begins("allow"),
-            ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => [this.SUBRULE(this.allow)],
-          },
-          { ALT: (): (DimDecl | ParamDecl | Let | Allow)[] => [this.SUBRULE(this.let)] },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.dims) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.params) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.blockLoss) },
+          { GATE: () => this.begins("allow"), ALT: (): BlockItem[] => [this.SUBRULE(this.allow)] },
+          { ALT: (): BlockItem[] => [this.SUBRULE(this.let)] },
         ],
       });
       this.ACTION(() => items.push(...(next ?? [])));

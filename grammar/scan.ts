@@ -156,6 +156,7 @@ function withoutTrailingCommas(list: readonly IToken[]): readonly IToken[] {
     word.output,
     word.repeat,
     word.loss,
+    word.metric,
     word.param,
     word.return,
     word.constrain,

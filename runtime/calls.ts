@@ -24,7 +24,7 @@ import {
   type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
-import type { CallOptions, Model, ParameterAccess, Restored } from "./interface.js";
+import type { CallOptions, Evaluation, Model, ParameterAccess, Restored } from "./interface.js";
 import { mustAt, mustGet } from "./lookup.js";
 import { mustTrain, type ParameterInfo } from "./plan.js";
 import { merged, mustValue, recordOf } from "./records.js";
@@ -41,7 +41,8 @@ export interface Called {
 
 /** What calls ask of the entries that they run. */
 const LOSSES: WantedKinds = new Set(["losses"]);
-const EVALUATED: WantedKinds = new Set(["losses", "constraint"]);
+const MEASURED: WantedKinds = new Set(["losses", "term", "metric"]);
+const EVALUATED: WantedKinds = new Set(["losses", "term", "metric", "constraint"]);
 const DIFFERENTIATED: WantedKinds = new Set(["loss", "gradient"]);
 const OUTPUTS: WantedKinds = new Set(["output"]);
 const LOGITS: WantedKinds = new Set(["logits"]);
@@ -71,17 +72,40 @@ export async function holdout(
   const signal = signalOf(optionsOf("holdout", options).signal);
   entryOf(instance, "loss", "be evaluated");
   const source = sourceOf(instance.plan, data);
-  return turns.take(() => meanLoss(instance, source, signal), signal);
+  return (await turns.take(() => meansOf(instance, source, LOSSES, signal), signal)).loss;
+}
+
+/** See `Model.measure`. */
+export async function measure(
+  { instance, turns }: Called,
+  data: Source | string,
+  options: CallOptions | undefined,
+): Result<"measure"> {
+  const signal = signalOf(optionsOf("measure", options).signal);
+  entryOf(instance, "loss", "be evaluated");
+  const source = sourceOf(instance.plan, data);
+  return turns.take(() => meansOf(instance, source, MEASURED, signal), signal);
 }
 
 /** See `Model.evaluate`. */
 export async function evaluate(called: Called, batch: Batch): Result<"evaluate"> {
   const fed = checkedFor(called.instance, "loss", "be evaluated", batch);
   const results = await runWith(called, "loss", fed, EVALUATED);
-  const losses = Array.from(mustSingle("losses", results));
-  const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
-  return { loss, constraints: named("constraint", scalarsOf(results)) };
+  const losses = mustSingle("losses", results);
+  const mean = (values: Words): number => sumOf(values, values.length) / values.length;
+  const meansOfKind = (kind: "term" | "metric"): Readonly<Record<string, number>> =>
+    recordOf(Object.entries(named(kind, results)).map(([name, values]) => [name, mean(values)]));
+  return {
+    loss: mean(losses),
+    terms: meansOfKind("term"),
+    metrics: meansOfKind("metric"),
+    constraints: named("constraint", scalarsOf(results)),
+  };
 }
+
+/** The sum of the first values, in doubles. */
+const sumOf = (values: Words, count: number): number =>
+  Array.from(values.subarray(0, count)).reduce((sum, each) => sum + each, 0);
 
 /** See `Model.gradients`. */
 export async function gradients(called: Called, batch: Batch): Result<"gradients"> {
@@ -199,25 +223,40 @@ function cotangentsById(
   );
 }
 
-/** Mean loss over what a source holds out. */
-async function meanLoss(instance: ModelInstance, source: Source, signal: AbortSignal | undefined): Promise<number> {
+/** Means over what a source holds out, of the kinds that are asked for. */
+async function meansOf(
+  instance: ModelInstance,
+  source: Source,
+  wanted: WantedKinds,
+  signal: AbortSignal | undefined,
+): Promise<Evaluation> {
   const { plan, entries } = instance;
   const size = mustTrain(plan).batch;
+  const totals: Record<"term" | "metric", Map<string, number>> = { term: new Map(), metric: new Map() };
   let total = 0;
   let examples = 0;
   for (const part of source.holdout(size)) {
     if (signal?.aborted) throw signal.reason;
     const { batch, count } = isObject(part) ? part : { batch: part, count: size };
     write(instance, mustValue(entries, "loss"), checkedFor(instance, "loss", "be evaluated", batch));
-    const losses = mustSingle("losses", await runEntry(instance, "loss", LOSSES));
+    const results = await runEntry(instance, "loss", wanted);
+    const losses = mustSingle("losses", results);
     const real = whole("count", count, 1, size);
     for (let i = 0; i < real; i++) total += mustAt(losses, i);
+    for (const [role, values] of results)
+      if (role.kind === "term" || role.kind === "metric") {
+        const sums = totals[role.kind];
+        sums.set(role.name, (sums.get(role.name) ?? 0) + sumOf(values, real));
+      }
     examples += real;
   }
   if (examples === 0) {
     throw new DataError(`the data of ${plan.name} holds nothing out to evaluate on`, "hold out a share of it");
   }
-  if (Number.isFinite(total)) return total / examples;
+  const means = (sums: ReadonlyMap<string, number>): Readonly<Record<string, number>> =>
+    recordOf([...sums].map(([name, sum]) => [name, sum / examples]));
+  if (Number.isFinite(total))
+    return { loss: total / examples, terms: means(totals.term), metrics: means(totals.metric), examples };
   throw await notFinite(
     instance,
     instance.step,

@@ -21,6 +21,10 @@ export interface StepMetrics {
   readonly step: number;
   /** Mean over the batch, in nats a token or an example, before the step's update. */
   readonly loss: number;
+  /** The named parts of the loss, by name, as the loss: sums over all uses of a block, each a mean over the batch. */
+  readonly terms: Readonly<Record<string, number>>;
+  /** The metrics of the page, by name, as the loss: means over the batch. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Milliseconds of the step, with putting its batch together and waiting for the device. */
   readonly ms: number;
   /** Tokens, or examples where the data is no text, a second. */
@@ -63,6 +67,23 @@ export interface ShrunkMetrics {
    */
   readonly compileMs: number;
   readonly swapMs: number;
+}
+
+/** What some examples come to: means over them. */
+export interface Evaluation {
+  readonly loss: number;
+  /** The named parts of the loss, by name. */
+  readonly terms: Readonly<Record<string, number>>;
+  /** The metrics of the page, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** How many examples there were. */
+  readonly examples: number;
+}
+
+/** What one batch comes to. */
+export interface BatchEvaluation extends Omit<Evaluation, "examples"> {
+  /** The largest distance from each manifold. */
+  readonly constraints: Readonly<Record<string, number>>;
 }
 
 /** A monitored claim, as it was measured. */
@@ -147,10 +168,15 @@ export interface Model {
    */
   holdout(data: Source | string, options?: CallOptions): Promise<number>;
   /**
-   * Mean loss of one batch in nats, and the largest distance from each manifold; nothing changes. DataError for a batch
-   * that is not the page's, NumericError for one that is not finite.
+   * The same with the named parts of the loss and the metrics of the page: means over all examples that are held out. A
+   * metric may be a number that is not finite. Errors as `holdout`.
    */
-  evaluate(batch: Batch): Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>;
+  measure(data: Source | string, options?: CallOptions): Promise<Evaluation>;
+  /**
+   * Mean loss of one batch in nats, with its named parts and the metrics, and the largest distance from each manifold;
+   * nothing changes. DataError for a batch that is not the page's, NumericError for one that is not finite.
+   */
+  evaluate(batch: Batch): Promise<BatchEvaluation>;
   /**
    * Loss and gradients of one batch, by parameter and in its shape; nothing changes. A parameter that is frozen has no
    * gradient. Errors as `evaluate`.

@@ -18,8 +18,10 @@ import { train } from "./training.js";
 import { createTurns } from "./turns.js";
 
 export type {
+  BatchEvaluation,
   CallOptions,
   ClaimMetrics,
+  Evaluation,
   LoadOptions,
   Model,
   ParameterAccess,
@@ -128,6 +130,7 @@ function modelOf(host: Host, instance: ModelInstance, owned: boolean): Model {
     },
     train: (data, options) => train(instance, turns, data, options),
     holdout: (data, options) => calls.holdout(called, data, options),
+    measure: (data, options) => calls.measure(called, data, options),
     evaluate: (batch) => calls.evaluate(called, batch),
     gradients: (batch) => calls.gradients(called, batch),
     forward: (inputs) => calls.forward(called, inputs),

@@ -294,6 +294,12 @@ export type DataInfo =
       readonly names: readonly string[];
     };
 
+/** A number that the page names and that is measured: a part of the loss, or a metric. */
+export interface MeasuredInfo {
+  readonly name: string;
+  readonly doc: string | null;
+}
+
 /** How the page says that it is trained. */
 export interface TrainInfo {
   /** Examples a step. */
@@ -319,6 +325,9 @@ export interface Plan {
   readonly states: readonly StateInfo[];
   /** null when the spec has no loss. */
   readonly train: TrainInfo | null;
+  /** The named parts of the loss, and the metrics; absent where the page has none. */
+  readonly terms?: readonly MeasuredInfo[];
+  readonly metrics?: readonly MeasuredInfo[];
   /** For specs with input/output: their shapes without the batch axis; null otherwise. */
   readonly inputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
   readonly outputs: Readonly<Record<string, { readonly shape: readonly number[]; readonly axes: readonly string[] }>>;
@@ -369,9 +378,10 @@ export function tokensOf(plan: Pick<Plan, "name" | "data" | "train">): number {
 
 /*
  * Entries, by convention (ids; `roles` says what each of them is):
- *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME          updates parameters and
- *              state
- *   loss       batch tensors                            outputs losses [batch] (mean of each example), constraint:NAME
+ *   train      inputs step, seed, batch tensors         outputs loss, constraint:NAME, term:NAME, metric:NAME
+ *                                                       updates parameters and state
+ *   loss       batch tensors                            outputs losses, term:NAME, metric:NAME, each [batch] (mean of
+ *                                                       each example), constraint:NAME
  *   start      -                                        updates parameters that are points of a manifold: run once,
  *                                                       after they were drawn
  *   monitor    batch tensors                            outputs monitor:NAME, claim:TEXT; to be verified: free:NAME,

@@ -15,6 +15,9 @@ export type NamedKind =
   | "adapted"
   /** Scalar; of a measure (`energy`): what a step is expected to cost, as a share of the dense model's. */
   | "cost"
+  /** Scalar, and [batch] where it is evaluated; of a named part of the loss, and of a metric. */
+  | "term"
+  | "metric"
   /** Scalar; of a claim, by its text: what it bounds, as measured. */
   | "claim"
   /** Scalar; of a set: the largest free coordinate of all uses, in absolute value (`src/step/reach.ts`). */

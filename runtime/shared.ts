@@ -7,8 +7,10 @@ export type * from "./plan.js";
 export type * from "./roles.js";
 export type { GenerateOptions } from "./generate.js";
 export type {
+  BatchEvaluation,
   CallOptions,
   ClaimMetrics,
+  Evaluation,
   LoadOptions,
   Model,
   ParameterAccess,

@@ -116,7 +116,7 @@ function runOf(instance: ModelInstance, data: unknown, options: TrainOptions | u
 const watchesNorm = ({ roles }: Plan): boolean => stateNameOf(roles, "lossScale") === undefined;
 
 /** Kinds of outputs that are read: after a step, of the entry `monitor`, and to find numbers that are not finite. */
-const STEP: WantedKinds = new Set(["loss", "norm", "constraint", "adapted", "cost"]);
+const STEP: WantedKinds = new Set(["loss", "norm", "term", "metric", "constraint", "adapted", "cost"]);
 const MONITORED: WantedKinds = new Set(["monitor", "claim"]);
 const GRADIENTS: WantedKinds = new Set(["gradient"]);
 
@@ -156,6 +156,8 @@ async function step(run: TrainingRun, goesOn: boolean): Promise<StepMetrics> {
   return {
     step: at,
     loss,
+    terms: named("term", results),
+    metrics: named("metric", results),
     ms,
     tokensPerSecond: (1000 * tokens) / ms,
     constraints: named("constraint", results),

@@ -21,6 +21,7 @@ import { sizeOf } from "../../src/graph/record.js";
 import type { DataInfo, ParameterInfo, Plan } from "../../runtime/plan.js";
 import type { ModuleEmitter } from "../target.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
+import { measuredInterfaces, naming, saying } from "./measured.js";
 import { commentOf, literalOf, localName } from "./words.js";
 
 type Method = OptionalKind<MethodDeclarationStructure>;
@@ -87,7 +88,7 @@ interface ModelFacts {
 }
 
 const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
-  ...(plan.train ? ["Batch", "CallOptions"] : []),
+  ...(plan.train ? ["Batch", "BatchEvaluation", "CallOptions", "Evaluation"] : []),
   ...(generates ? ["GenerateOptions"] : []),
   "LoadOptions",
   "Model",
@@ -130,7 +131,7 @@ function interfaces({ plan, computes }: ModelFacts): Interface[] {
     })),
   });
   const computed = computes ? [tensors("Inputs", plan.inputs), tensors("Outputs", plan.outputs)] : [];
-  return [dims, parameters, ...computed];
+  return [dims, parameters, ...measuredInterfaces(plan), ...computed];
 }
 
 /** The class that an app makes: it holds the runtime's model, and hands every call on to it. */
@@ -203,7 +204,7 @@ function methods({ plan, local, generates, pairs, computes }: ModelFacts): Metho
   const text = pairs ? "lines of two names with a tab between them" : "a text";
   return [
     create,
-    ...(plan.train ? training(hasText, text) : []),
+    ...(plan.train ? training(plan, hasText, text) : []),
     ...(generates ? [GENERATE] : []),
     ...(computes ? computing(plan) : []),
     ...keeping(plan),
@@ -246,17 +247,20 @@ function method(name: string, returnType: string, parameters: readonly string[],
 }
 
 /** `text`: whether it can be trained on text as well as on a source of batches, and on which. */
-function training(text: boolean, what: string): Method[] {
+function training(plan: Plan, text: boolean, what: string): Method[] {
+  const steps = `AsyncIterableIterator<${naming(plan, "StepMetrics")}>`;
+  const evaluation = `Promise<${naming(plan, "Evaluation")}>`;
+  const ofBatch = `Promise<${naming(plan, "BatchEvaluation")}>`;
   const data = `data: Source${text ? " | string" : ""}`;
   return [
     method(
       "train",
-      "AsyncIterableIterator<StepMetrics>",
+      steps,
       [data, "options: TrainOptions = {}"],
       `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come ` +
         `between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is ` +
         "not finite.",
-      "train(data, options)",
+      saying(plan, "train(data, options)", steps),
     ),
     method(
       "holdout",
@@ -266,11 +270,18 @@ function training(text: boolean, what: string): Method[] {
       "holdout(data, options)",
     ),
     method(
+      "measure",
+      evaluation,
+      [data, "options: CallOptions = {}"],
+      "The same with the named parts of the loss and the metrics.",
+      saying(plan, "measure(data, options)", evaluation),
+    ),
+    method(
       "evaluate",
-      "Promise<{ readonly loss: number; readonly constraints: Readonly<Record<string, number>> }>",
+      ofBatch,
       ["batch: Batch"],
-      "Mean loss of one batch; nothing changes.",
-      "evaluate(batch)",
+      "Mean loss of one batch, its named parts and the metrics; nothing changes.",
+      saying(plan, "evaluate(batch)", ofBatch),
     ),
     method(
       "gradients",

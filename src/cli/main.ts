@@ -13,6 +13,7 @@ import { checkCommand } from "./check.js";
 import { compareCommand } from "./compare.js";
 import { compileCommand } from "./compile.js";
 import { costCommand } from "./cost.js";
+import { evalCommand } from "./eval.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
 import { targetTestCommand } from "./target-test.js";
@@ -41,6 +42,7 @@ for (const command of [
   costCommand,
   trainCommand,
   compareCommand,
+  evalCommand,
   sampleCommand,
   benchCommand,
   tuneCommand,

@@ -3,9 +3,10 @@
  * step and nothing else.
  */
 
-import { valueAt } from "../../runtime/records.js";
+import { merged, valueAt } from "../../runtime/records.js";
 import type { GainMonitor } from "../tools/gains.js";
-import type { Evaluating, StepLine } from "../tools/train.js";
+import type { Evaluating, Measurements, StepLine } from "../tools/train.js";
+import { namedNumbers } from "../tools/words.js";
 
 /** How often a long evaluation is told of where lines are not rewritten. */
 const TOLD_MS = 10_000;
@@ -81,13 +82,17 @@ export class Progress {
       .join("");
     const { gains: newest } = this;
     const gain = newest ? `  gain ${newest.text}${newest.step === line.step ? "" : ` (step ${newest.step})`}` : "";
-    const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}${shareOf(line)}`;
+    const measured = measuredOf("  ", line.terms, line.metrics);
+    const heldOut = measuredOf(", ", line.holdout_terms, line.holdout_metrics);
+    const holdout = line.holdout === undefined ? "" : `  hold-out ${line.holdout.toFixed(4)}${shareOf(line)}${heldOut}`;
     const cost = Object.entries(line.costs ?? {})
       .map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`)
       .join("");
     const step = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}`;
     const rate = `${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s`;
-    this.put(`${step}  loss ${line.loss.toFixed(4)}${holdout}  ${rate}${remaining}${cost}${gain}${constraints}`);
+    this.put(
+      `${step}  loss ${line.loss.toFixed(4)}${measured}${holdout}  ${rate}${remaining}${cost}${gain}${constraints}`,
+    );
   }
 
   /** `of`: what the evaluation is on, in words. */
@@ -120,6 +125,12 @@ export class Progress {
     this.stop();
     process.stdout.write(`${text}\n`);
   }
+}
+
+/** Named parts of the loss and metrics, each with what parts it from the one before, behind the loss. */
+function measuredOf(between: string, terms: Measurements = {}, metrics: Measurements = {}): string {
+  const text = namedNumbers(merged(terms, metrics), between);
+  return text && `${between}${text}`;
 }
 
 /** What a hold-out loss while training is the mean over, when that is not all. */

@@ -14,8 +14,8 @@ import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, type ModelledStep } from "../tools/modelled.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "../tools/run.js";
-import { failureLine, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
-import { evaluationOf, exampleOf, joules, unitOf, type EvaluationWords } from "../tools/words.js";
+import { failureLine, holdoutFields, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
+import { evaluationOf, exampleOf, joules, namedNumbers, unitOf, type EvaluationWords } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, type Ending, type Heeded } from "./interrupt.js";
@@ -252,7 +252,7 @@ function tellStop(
 async function tellEnd(
   state: TrainRun,
   run: RunFolder,
-  { loss, holdout, evaluated, seconds }: TrainedRun & { readonly holdout: number },
+  { loss, holdout, terms, metrics, evaluated, seconds }: TrainedRun & { readonly holdout: number },
   energy: Energy | null,
 ): Promise<void> {
   const { flags, device, model, progress } = state;
@@ -265,6 +265,7 @@ async function tellEnd(
     loss,
     holdout,
     holdout_share: shareIn(source, evaluated),
+    ...holdoutFields({ terms, metrics }),
     device: device.name,
     ...(energy ? { joules: energy.joules, energy_by: energy.by } : {}),
   };
@@ -274,6 +275,8 @@ async function tellEnd(
   progress.end(
     `trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`,
   );
+  const measured = namedNumbers(merged(terms, metrics));
+  if (measured) process.stdout.write(`on the same: ${measured}\n`);
   if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
   if (flags.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, flags.sample)}\n\n`);
   process.stdout.write(`the run is in ${run.folder}\n${next(state, run.folder)}\n`);

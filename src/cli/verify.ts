@@ -12,18 +12,10 @@ import type { When } from "../tools/promises.js";
 import type { Finding } from "../tools/verify.js";
 import { written } from "../model/paths.js";
 import { openAsked } from "./device.js";
+import { ofRun } from "./of-run.js";
 import * as options from "./options.js";
 import { UsageError } from "./outcome.js";
-import {
-  mustCompile,
-  openProject,
-  readFacts,
-  report,
-  settingsOf,
-  trainable,
-  type Project,
-  type SpecOptions,
-} from "./project.js";
+import { mustCompile, openProject, readFacts, report, trainable, type Project, type SpecOptions } from "./project.js";
 import { choicesFor } from "./tuned.js";
 
 interface VerifyFlags extends SpecOptions {
@@ -116,15 +108,6 @@ async function compileToVerify(
   await report(compiled, json);
   return { plan: mustCompile(compiled), loaded, missing };
 }
-
-/** The options with a run's settings and data, where the command line does not say otherwise. */
-const ofRun = (flags: VerifyFlags, { set, data }: RunInfo): SpecOptions => ({
-  set: settingsOf(
-    Object.entries(set).map(([name, value]) => `${name}=${value}`),
-    flags.set ?? [],
-  ),
-  data: flags.data ?? Object.entries(data).map(([name, location]) => `${name}=${location}`),
-});
 
 /**
  * The facts of a run are those that it was trained with; its data may have gone, unless it is `named` on the command

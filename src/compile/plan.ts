@@ -1,5 +1,5 @@
 /** The plan as the runtime reads it: what a model and its schedules say, in one record. */
-import type { DataInfo, DevicePlan, Plan } from "../../runtime/plan.js";
+import type { DataInfo, DevicePlan, MeasuredInfo, Plan } from "../../runtime/plan.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
 import { reachOf } from "../manifolds/set.js";
 import type { Facts } from "../model/elaborate/elaborate.js";
@@ -33,6 +33,7 @@ export function planOf({ text, model, facts, planned: { entries, state }, shrink
     parameters: state.parameters,
     states: state.states,
     train: model.train && { batch: model.train.batch, steps: model.train.steps, seed: model.train.seed },
+    ...measuredOf(model),
     inputs: recordOf(model.inputs.map(({ name, axes }) => [name, shaped(axes)])),
     outputs: recordOf(model.outputs.map(({ name, axes }) => [name, shaped(axes)])),
     constraints: constraintsOf(model, entries.lowered.constraints),
@@ -58,6 +59,15 @@ const constraintsOf = (
       reach: reachOf(set),
     }));
 };
+
+/** What is measured beside the loss; a page that names nothing says nothing. */
+function measuredOf({ loss, terms, metrics }: TypedModel): Pick<Plan, "terms" | "metrics"> {
+  const infoOf = ({ name, doc }: MeasuredInfo): MeasuredInfo => ({ name, doc });
+  return {
+    ...(loss && terms.length ? { terms: terms.map(infoOf) } : {}),
+    ...(loss && metrics.length ? { metrics: metrics.map(infoOf) } : {}),
+  };
+}
 
 const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly number[]; axes: readonly string[] } => ({
   shape: axes.map((axis) => mustBeKnown(axis.size)),

@@ -3,19 +3,29 @@
  * last to the first; a tensor is read when something needed reads it, and reached when a gradient comes back to it,
  * which it does not through a condition, an index, a target or a factor 0. A stream is followed value by value, so that
  * one that is replaced before anything reads it counts for nothing; the body of a `repeat` is walked until a further
- * layer changes nothing.
+ * layer changes nothing. A block's loss is needed wherever the block is used, also where nothing else of the use is.
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type { BlockInstance, Parameter, Recurrence, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
-import { partsOf } from "./walk.js";
+import type {
+  BlockInstance,
+  LossTerm,
+  Parameter,
+  Recurrence,
+  Statement,
+  Tensor,
+  Typed,
+  TypedModel,
+  TypedOf,
+} from "./typed.js";
+import { callsLosses, partsOf, type WalkedPage } from "./walk.js";
 
 /** The parts of a model that say what is needed. */
-type NeededPage = Pick<TypedModel, "statements" | "loss" | "outputs" | "parameters" | "manifolds">;
+type NeededPage = WalkedPage & Pick<TypedModel, "parameters" | "manifolds">;
 
 /** What of a page is needed. */
 export interface Liveness {
-  /** Tensors that the loss or an output needs. */
+  /** Tensors that the loss, a metric or an output needs. */
   readonly read: ReadonlySet<Tensor>;
   /** Of these, the ones that a gradient reaches. */
   readonly reached: ReadonlySet<Tensor>;
@@ -23,6 +33,8 @@ export interface Liveness {
   readonly used: ReadonlySet<Statement>;
   /** Instances that are needed, and where the outermost call that they belong to stands. */
   readonly instances: ReadonlyMap<BlockInstance, Span>;
+  /** Named parts of the loss that neither the loss nor a metric reads: they are measured alone. */
+  readonly unweighed: ReadonlySet<LossTerm>;
 }
 
 const COMPARISONS: ReadonlySet<string> = new Set(["<", "<=", "==", "!=", "and", "or"]);
@@ -45,8 +57,8 @@ interface Need {
   readonly use: Span | null;
 }
 
-/** What of a page its loss and its outputs need. */
-export function livenessOf({ statements, loss, outputs }: NeededPage): Liveness {
+/** What of a page its loss, its metrics and its outputs need. */
+export function livenessOf({ statements, loss, outputs, terms, metrics }: NeededPage): Liveness {
   const state: LivenessState = {
     read: new Set(),
     reached: new Set(),
@@ -55,10 +67,28 @@ export function livenessOf({ statements, loss, outputs }: NeededPage): Liveness 
     awaited: new Map(),
   };
   if (loss) need(state, loss, { gradient: true, use: null });
+  for (const { value } of metrics) need(state, value, { gradient: false, use: null });
+  const unweighed = needTerms(state, terms);
   for (const { value } of outputs) need(state, value, { gradient: loss === null, use: null });
+  // What a block's loss is made of, where the use of the block stands beside statements.
+  for (const e of [...(loss ? [loss] : []), ...outputs.map(({ value }) => value)]) needLosses(state, e, null);
+  for (const term of terms) if (term.kind === "part") needLosses(state, term.value, null);
   backwards(state, statements);
   const { read, reached, used, instances } = state;
-  return { read, reached, used, instances };
+  return { read, reached, used, instances, unweighed };
+}
+
+/** What the named parts of the loss are made of, last to first; those that nothing reads are measured all the same. */
+function needTerms(state: LivenessState, terms: readonly LossTerm[]): ReadonlySet<LossTerm> {
+  const { read, reached } = state;
+  const unweighed = new Set<LossTerm>();
+  for (const term of terms.toReversed()) {
+    if (!read.has(term.tensor)) unweighed.add(term);
+    const gradient = reached.has(term.tensor);
+    if (term.kind === "part") need(state, term.value, { gradient, use: null });
+    else for (const tensor of term.uses) mark(state, tensor, gradient);
+  }
+  return unweighed;
 }
 
 function backwards(state: LivenessState, statements: readonly Statement[]): void {
@@ -87,7 +117,10 @@ function run(state: LivenessState, statement: Statement): void {
   const { read, reached, used, awaited } = state;
   const tensor = statement.kind === "let" ? statement.tensor : statement.stream;
   const isStream = tensor.kind === "stream";
-  if (isStream ? !awaited.has(tensor) : !read.has(tensor)) return;
+  if (isStream ? !awaited.has(tensor) : !read.has(tensor)) {
+    if (needLosses(state, statement.value, null)) used.add(statement);
+    return;
+  }
   const gradient = isStream ? awaited.get(tensor) === true : reached.has(tensor);
   if (isStream) state.awaited = new Map([...awaited].filter(([stream]) => stream !== tensor));
   used.add(statement);
@@ -151,19 +184,40 @@ function need(state: LivenessState, e: Typed, how: Need): void {
 }
 
 function needCall(state: LivenessState, { instance, args, span }: TypedOf<"call">, how: Need): void {
-  const { read, reached, instances } = state;
+  const { instances } = state;
   const use = how.use ?? span;
   instances.set(instance, use);
   need(state, instance.result, { gradient: how.gradient, use });
+  needInside(state, instance, args, use);
+}
+
+/** What is needed of a call, of which it is known what reads its body from outside. */
+function needInside(state: LivenessState, instance: BlockInstance, args: readonly Typed[], use: Span): void {
+  const { read, reached } = state;
   // A recurrence reads what is defined behind it, so its body is walked until nothing new is found.
   const turns = instance.body.some(({ recurrence }) => recurrence) ? instance.body.length : 1;
   for (let turn = 0; turn < turns; turn++)
     for (const { tensor, value } of instance.body.toReversed())
       if (read.has(tensor)) need(state, value, { gradient: reached.has(tensor), use });
+      else needLosses(state, value, use);
   for (const [i, arg] of args.entries()) {
     const formal = mustAt(instance.formals, i);
     if (read.has(formal)) need(state, arg, { gradient: reached.has(formal), use });
+    else needLosses(state, arg, use);
   }
+}
+
+/** What losses of blocks need of an expression that nothing else needs; whether that is something. */
+function needLosses(state: LivenessState, e: Typed, use: Span | null): boolean {
+  if (!callsLosses(e)) return false;
+  for (const part of partsOf(e)) if (e.kind !== "call") needLosses(state, part, use);
+  if (e.kind !== "call") return true;
+  const { instance, args, span } = e;
+  const place = use ?? span;
+  state.instances.set(instance, place);
+  needLosses(state, instance.result, place);
+  needInside(state, instance, args, place);
+  return true;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Changing, RunPart } from "../graph/schedules.js";
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
-import type { Axis, Parameter, Place, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
+import type { Axis, LossTerm, Parameter, Place, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
@@ -61,11 +61,16 @@ export function printModel(model: TypedModel): string {
     ...model.parameters.map((parameter) => `  ${printParameter(parameter)}`),
     ...model.statements.flatMap((statement) => printStatement(statement, "  ")),
     ...model.outputs.map((output) => `  output ${output.name}${axes(output.axes)} = ${printTyped(output.value)}`),
+    ...model.terms.map((term) => `  loss ${term.name} = ${printTerm(term)}`),
     ...(model.loss ? [`  loss = ${printTyped(model.loss)}`] : []),
+    ...model.metrics.map(({ name, value }) => `  metric ${name} = ${printTyped(value)}`),
     "}",
   ];
   return lines.join("\n");
 }
+
+const printTerm = (term: LossTerm): string =>
+  term.kind === "sum" ? "the sum over its blocks" : printTyped(term.value);
 
 function printParameter({ name, tensor, start, on, frozen }: Parameter): string {
   const args = start.args.map((arg) => arg.text);
@@ -106,7 +111,8 @@ function inside(e: Typed, indent: string): string[] {
       `${instance.block}(${instance.formals.map((formal) => `${formal.name}${sized(formal.axes)}`).join(", ")}) {`,
     ...instance.body.flatMap(({ tensor, value }) => [
       ...inside(value, `${indent}  `),
-      `${indent}  ${tensor.name}${axes(tensor.axes)} = ${printTyped(value)}`,
+      `${indent}  ${instance.losses.includes(tensor) ? "loss " : ""}${tensor.name}${axes(tensor.axes)} = ` +
+        printTyped(value),
     ]),
     ...inside(instance.result, `${indent}  `),
     `${indent}  return ${axes(instance.axes)} = ${printTyped(instance.result)}`,

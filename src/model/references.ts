@@ -74,6 +74,8 @@ export function namesInItem(item: ModelItem): readonly string[] {
     case "repeat":
       return [...namesIn(item.count), ...item.body.flatMap(namesInItem)];
     case "loss":
+    case "term":
+    case "metric":
       return namesIn(item.value);
     case "param":
       return ofParam(item);

@@ -4,11 +4,12 @@
  * and `repeat` is kept. The emitters, planning and the editor read it; `lower.ts` turns it into a graph.
  */
 import type { Span } from "../diagnostics/span.js";
-import type { DataInfo } from "../../runtime/plan.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
+import type { DataSource, DeferredNumber, Dim, StartValue } from "./declared.js";
 import type { TrainSettings } from "./train-settings.js";
 
+export type { DataSource, DeferredNumber, Dim, StartValue } from "./declared.js";
 export type {
   AskedPrecision,
   OptimizerSettings,
@@ -27,24 +28,12 @@ export interface Axis {
 /** Something that is looked up by name and holds numbers. */
 export interface Tensor {
   readonly name: string;
-  readonly kind: "parameter" | "let" | "formal" | "stream" | "data" | "input";
+  readonly kind: "parameter" | "let" | "formal" | "stream" | "data" | "input" | "term";
   readonly axes: readonly Axis[];
   readonly dtype: "f32" | "u32";
   /** For u32: values are below this size. */
   readonly range: Size | null;
   readonly span: Span;
-}
-
-/** A number that may depend on facts: evaluated when the model is lowered. */
-export interface DeferredNumber {
-  readonly text: string;
-  readonly value: () => number;
-}
-
-/** How a parameter starts: `normal(0.02)`. */
-export interface StartValue {
-  readonly kind: "constant" | "normal" | "uniform" | "identity" | "first" | "ramp";
-  readonly args: readonly DeferredNumber[];
 }
 
 /** A parameter on a set. */
@@ -100,6 +89,8 @@ export interface BlockInstance {
   readonly parameters: readonly Parameter[];
   readonly formals: readonly Tensor[];
   readonly body: readonly Definition[];
+  /** Those of the body that are losses: `loss balance = …`. */
+  readonly losses: readonly Tensor[];
   readonly result: Typed;
   readonly axes: readonly Axis[];
 }
@@ -242,25 +233,26 @@ export type Statement =
       readonly span: Span;
     };
 
-/** A `data` item. */
-export interface DataSource {
+/** A part of the loss that has a name: a number for each example. The loss and metrics read it as `tensor`. */
+export type LossTerm = {
   readonly name: string;
-  readonly kind: DataInfo["kind"];
-  readonly location: string;
-  readonly holdout: number;
-  /** Window for characters, features for examples, negatives for pairs. */
-  readonly length: Size;
-  /** Vocabulary, classes or names. */
-  readonly range: Size;
+  readonly tensor: Tensor;
   readonly doc: string | null;
   readonly span: Span;
-}
+} &
+  /** `loss balance = …` of blocks: the sum over all uses of them, and over all layers of a `repeat`. */
+  (
+    | { readonly kind: "sum"; readonly uses: readonly Tensor[] }
+    /** `loss main = …` of the page itself. */
+    | { readonly kind: "part"; readonly value: Typed }
+  );
 
-/** A `dim` item. */
-export interface Dim {
+/** `metric accuracy = …`: a number for each example, which is measured and never differentiated. */
+export interface Metric {
   readonly name: string;
-  readonly size: Size;
+  readonly value: Typed;
   readonly doc: string | null;
+  readonly span: Span;
 }
 
 /** A page that has no errors, as it is meant. */
@@ -274,6 +266,9 @@ export interface TypedModel {
   readonly statements: readonly Statement[];
   readonly outputs: readonly { readonly name: string; readonly axes: readonly Axis[]; readonly value: Typed }[];
   readonly loss: Typed | null;
+  /** The named parts of the loss: those of blocks, in the order in which they are met, then those of the page. */
+  readonly terms: readonly LossTerm[];
+  readonly metrics: readonly Metric[];
   readonly manifolds: readonly { readonly name: string; readonly manifold: SetInstance }[];
   readonly claims: readonly Claim[];
   readonly cost: CostSettings | null;

@@ -44,6 +44,7 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
     if (!live.read.has(tensor))
       warn(tensor.span, `nothing uses the input \`${tensor.name}\``, { fix: "take it out, or read it" });
   unusedInInstances(live, warn);
+  unweighedLosses(model, live, mine, warn);
   unusedParameters(model, live, warn);
   const train = page.items.flatMap((item) => (item.kind === "model" ? item.items : [])).find(isTrain);
   if (train) unchanged(model, train.name.span, warn);
@@ -222,6 +223,27 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
 
 const inWords = (names: readonly string[]): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${mustAt(names, names.length - 1)}`;
+
+/** Named losses that the page's loss does not weigh. A block of the library is spoken of where the page uses it. */
+function unweighedLosses(
+  { loss }: TypedModel,
+  { unweighed, instances }: Liveness,
+  mine: ReadonlySet<string>,
+  warn: Warn,
+): void {
+  if (!loss) return;
+  for (const { name, span, ...term } of unweighed) {
+    const uses =
+      term.kind === "sum"
+        ? [...instances].flatMap(([{ losses }, use]) => (losses.some((own) => term.uses.includes(own)) ? [use] : []))
+        : [];
+    const place = mine.has(span.file) ? span : uses[0];
+    if (place)
+      warn(place, `the page's loss does not weigh \`${name}\`: it is measured, and nothing descends it`, {
+        fix: `write \`loss = … + 0.01 * ${name}\`, or take it out`,
+      });
+  }
+}
 
 /** Dims, manifolds and data that no other item of the page names. */
 function unusedNames(model: ModelDecl, warn: Warn): void {

@@ -44,12 +44,30 @@ export function instancesIn(e: Typed): ReadonlySet<BlockInstance> {
   return called;
 }
 
+/** Whether an instance, or one in it, has a loss. */
+export function hasLosses({ losses, body, result }: BlockInstance): boolean {
+  return losses.length > 0 || [...body.map(({ value }) => value), result].some(callsLosses);
+}
+
+/** Whether an expression calls an instance that has a loss, or that calls one. */
+export const callsLosses = (e: Typed): boolean =>
+  (e.kind === "call" && hasLosses(e.instance)) || partsOf(e).some(callsLosses);
+
+/** The parts of a model that hold expressions. */
+export type WalkedPage = Pick<TypedModel, "statements" | "loss" | "outputs" | "terms" | "metrics">;
+
+/** Visits an expression and all that it is made of, outer ones first, but not what instances compute. */
+export function visitParts(e: Typed, visit: (e: Typed) => void): void {
+  visit(e);
+  for (const part of partsOf(e)) visitParts(part, visit);
+}
+
 /**
  * Visits every expression of a model, outer ones first, with the path of the innermost instance or `repeat` that it
  * stands in ("" for the page).
  */
 export function walk(
-  { statements, loss, outputs }: Pick<TypedModel, "statements" | "loss" | "outputs">,
+  { statements, loss, outputs, terms, metrics }: WalkedPage,
   visit: (e: Typed, path: string) => void,
 ): void {
   const seen = new Set<Typed>();
@@ -69,6 +87,8 @@ export function walk(
     else inside(statement.value, path);
   };
   statements.forEach((statement) => run(statement, ""));
+  for (const term of terms) if (term.kind === "part") inside(term.value, "");
   if (loss) inside(loss, "");
+  metrics.forEach(({ value }) => inside(value, ""));
   outputs.forEach(({ value }) => inside(value, ""));
 }

@@ -15,7 +15,7 @@ import { activationsOf, narrowestRead, type Forward } from "../graph/streams.js"
 import type { Lowered } from "../model/lower/lower.js";
 import type { LoweredParameter } from "../model/lower/parameters.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
-import { constraintOutputs, forwardPass, withLoss, type EntryPage } from "./forward.js";
+import { constraintOutputs, forwardPass, measuredOutputs, withLoss, type EntryPage } from "./forward.js";
 import type { Shrinking } from "./hard-concrete.js";
 import { gainGraphs, watchedOutputs, type Monitors } from "./measured.js";
 import { entryGraph, inputId, output, type EntryGraph, type UnplacedState } from "./roles.js";
@@ -94,8 +94,8 @@ function addDerivative({ graphs, forwards }: EntryState, graph: EntryGraph, forw
 }
 
 /** What the loss of a page is computed with. */
-const forwardOf = ({ loss, constraints, chains }: Lowered): Forward => ({
-  results: [...(loss ? [loss] : []), ...constraints.values()],
+const forwardOf = ({ loss, terms, metrics, constraints, chains }: Lowered): Forward => ({
+  results: [...(loss ? [loss] : []), ...terms.values(), ...metrics.values(), ...constraints.values()],
   chains,
 });
 
@@ -122,7 +122,11 @@ function addEvaluation(state: EntryState, stepBuilder: Builder, step: TrainStep)
   const lowered = shrinking ? withLoss(forwardPass(page, b, { batch, isNoisy: false })) : step.lowered;
   const slopes = shrinking ? gradientsOf(b, lowered, half) : step.slopes.map(step.unscaled);
   const forward = forwardOf(lowered);
-  const losses = entryGraph("loss", [output({ kind: "losses" }, lowered.losses), ...constraintOutputs(lowered)]);
+  const losses = entryGraph("loss", [
+    output({ kind: "losses" }, lowered.losses),
+    ...measuredOutputs(lowered, (each) => each),
+    ...constraintOutputs(lowered),
+  ]);
   graphs.push(inHalf(state, losses, forward));
   const watched = watchedOutputs(b, page, lowered, monitors);
   if (watched.length) graphs.push(inHalf(state, entryGraph("monitor", watched), forward));

@@ -81,6 +81,12 @@ export function withLoss(lowered: Lowered): LoweredLoss {
   return { ...lowered, loss, losses };
 }
 
+/** The named parts of the loss and the metrics; `of` makes what is read of their values for each example, [batch]. */
+export const measuredOutputs = ({ terms, metrics }: Lowered, of: (each: Node) => Node): readonly Output[] => [
+  ...[...terms].map(([name, each]) => output({ kind: "term", name }, of(each))),
+  ...[...metrics].map(([name, each]) => output({ kind: "metric", name }, of(each))),
+];
+
 /** How far from its set each parameter and each map is, and where the options of sets are that adapt. */
 export const constraintOutputs = ({ constraints, adapted }: Lowered): readonly Output[] => [
   ...[...constraints].map(([name, node]) => output({ kind: "constraint", name }, node)),

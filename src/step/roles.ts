@@ -97,6 +97,8 @@ export function outputId(role: OutputRole): string {
     case "adapted":
     case "cost":
     case "monitor":
+    case "term":
+    case "metric":
     case "claim":
     case "free":
     case "lost":

@@ -9,7 +9,15 @@ import type { Node, Origin } from "../graph/node.js";
 import { stepOf, type Schedule } from "../graph/schedules.js";
 import type { LoweredParameter } from "../model/lower/parameters.js";
 import type { OptimizerSettings, TrainSettings } from "../model/typed.js";
-import { constraintOutputs, forwardPass, gatesOf, withLoss, type EntryPage, type LoweredLoss } from "./forward.js";
+import {
+  constraintOutputs,
+  forwardPass,
+  gatesOf,
+  measuredOutputs,
+  withLoss,
+  type EntryPage,
+  type LoweredLoss,
+} from "./forward.js";
 import {
   expectedCosts,
   openProbability,
@@ -77,6 +85,7 @@ export function trainStep(page: EntryPage, b: Builder, train: TrainSettings): Tr
   const outputs = [
     output({ kind: "loss" }, loss),
     ...(update.norm ? [output({ kind: "norm" }, update.norm)] : []),
+    ...measuredOutputs(lowered, (each) => b.mean(each, [0])),
     ...constraintOutputs(lowered),
     ...[...(closing?.costs ?? [])].map(([measure, node]) => output({ kind: "cost", name: measure }, node)),
   ];

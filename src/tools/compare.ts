@@ -16,7 +16,15 @@ import { EVALUATED } from "./evaluate.js";
 import { gainMonitors } from "./gains.js";
 import { clearRun, conditionsOf, finishedLines, openRun, type Conditions, type KeptFile, type RunInfo } from "./run.js";
 import { outcomeOf, tabulate, type Compared, type ComparedPage, type Outcome } from "./outcomes.js";
-import { failureLine, shareIn, trainModel, type Budget, type Evaluating, type StepLine } from "./train.js";
+import {
+  failureLine,
+  holdoutFields,
+  shareIn,
+  trainModel,
+  type Budget,
+  type Evaluating,
+  type StepLine,
+} from "./train.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { merged, valueAt } from "../../runtime/records.js";
 
@@ -215,7 +223,7 @@ async function runOne(
     watcher.begin(contender, seed, budget.steps);
     const { evaluate, evaluateOn, evaluateEnd } = asked;
     const { recompile, source } = contender;
-    const { loss, holdout, evaluated, seconds } = await trainModel(
+    const { loss, holdout, terms, metrics, evaluated, seconds } = await trainModel(
       model,
       source,
       { ...budget, recompile, evaluate, evaluateOn, evaluateEnd },
@@ -238,6 +246,7 @@ async function runOne(
       loss,
       holdout,
       holdout_share: shareIn(source, evaluated),
+      ...holdoutFields({ terms, metrics }),
       device: device.name,
     });
   } catch (error) {

@@ -11,7 +11,7 @@ import type { Batch } from "../../runtime/data.js";
 import type { Model } from "../../runtime/model.js";
 import { mustGet } from "../../runtime/lookup.js";
 import { mustTrain } from "../../runtime/plan.js";
-import { merged, recordOf } from "../../runtime/records.js";
+import { merged, mustValue, recordOf } from "../../runtime/records.js";
 import { check, type CheckOptions } from "../compile/compile.js";
 import { positionOf } from "../diagnostics/render.js";
 import { buildEntries } from "../step/entries.js";
@@ -90,7 +90,10 @@ export async function firstNotFinite({
     ["step", [model.step]],
     ["seed", [model.seed]],
   ]);
-  const traced = trace(graph, bindings);
+  // A number that is measured alone breaks nothing; a part of the loss does so through the loss.
+  const { outputs: roles } = graph.roles;
+  const alone = (id: string): boolean => ["term", "metric"].includes(mustValue(roles, id).kind);
+  const traced = trace({ outputs: new Map([...graph.outputs].filter(([id]) => !alone(id))) }, bindings);
   if (!traced) return null;
   const { node, inputs } = traced;
   const { at, block, phase } = node.origin;
@@ -160,7 +163,7 @@ interface Traced {
 }
 
 /** Evaluates until a result is not finite, and goes back from there to where that began. */
-function trace({ outputs }: Graph, bindings: ReadonlyMap<string, ArrayLike<number>>): Traced | null {
+function trace({ outputs }: Pick<Graph, "outputs">, bindings: ReadonlyMap<string, ArrayLike<number>>): Traced | null {
   const order = topological(outputs.values());
   const last = new Map<Node, number>();
   order.forEach((node, i) => node.inputs.forEach((input) => last.set(input, i)));

@@ -4,7 +4,7 @@
  */
 import { mustAt } from "../../runtime/lookup.js";
 import { parametersOf, type Plan } from "../../runtime/plan.js";
-import { mustValue, valueAt } from "../../runtime/records.js";
+import { merged, mustValue, recordOf, valueAt } from "../../runtime/records.js";
 import type { GainMonitor } from "./gains.js";
 import type { Line } from "./run.js";
 import { medianOf, summarize, type Summary } from "./statistics.js";
@@ -25,6 +25,8 @@ export interface Outcome {
   /** Null when the run failed, as `failure` says. */
   readonly loss: number | null;
   readonly holdout: number | null;
+  /** The named parts of the hold-out loss and the metrics at the end, by name. */
+  readonly measured: Readonly<Record<string, number>>;
   readonly seconds: number | null;
   readonly failure: string | null;
   /** The largest gains of a stream when they were last measured: forward (row sums), and backward (column sums). */
@@ -67,6 +69,8 @@ export interface Compared {
   readonly reached: Summary | null;
   readonly loss: Summary | null;
   readonly holdout: Summary | null;
+  /** The named parts of the hold-out loss and the metrics, by name. */
+  readonly measured: ReadonlyMap<string, Summary>;
   /** Forward, and backward. */
   readonly gain: Summary | null;
   readonly backward: Summary | null;
@@ -117,6 +121,7 @@ export function outcomeOf(
     steps,
     loss: numberOf(done["loss"]),
     holdout,
+    measured: merged(numbersIn(done["holdout_terms"]), numbersIn(done["holdout_metrics"])),
     seconds: numberOf(done["seconds"]),
     failure: typeof done["failure"] === "string" ? done["failure"] : null,
     gain: gains.at(-1)?.value ?? null,
@@ -130,12 +135,31 @@ export function outcomeOf(
   };
 }
 
+/** The numbers of a record that a line has; a metric that is not finite is null there. */
+const numbersIn = (record: unknown): Readonly<Record<string, number>> =>
+  recordOf(
+    Object.entries(typeof record === "object" && record !== null ? record : {}).filter(
+      (entry): entry is [string, number] => typeof entry[1] === "number",
+    ),
+  );
+
 const numberOf = (value: unknown): number | null => (typeof value === "number" ? value : null);
 
 /** The largest of the monitors of some names, as they were measured after a step; null where none was. */
 function largestOf(monitors: unknown, names: readonly string[]): number | null {
   const values = names.flatMap((name) => valueAt(monitors as Readonly<Record<string, number>> | undefined, name) ?? []);
   return values.length ? Math.max(...values) : null;
+}
+
+/** What was measured on the held-out data over some runs, in the order in which it is met. */
+function measuredOf(runs: readonly Outcome[]): ReadonlyMap<string, Summary> {
+  const names = new Set(runs.flatMap(({ measured }) => Object.keys(measured)));
+  return new Map(
+    [...names].flatMap((name) => {
+      const summary = summarize(runs.map(({ measured }) => valueAt(measured, name) ?? null));
+      return summary ? [[name, summary] as const] : [];
+    }),
+  );
 }
 
 /** The figures of each contender. Differences, and times until a loss is reached, are measured from the first one's. */
@@ -164,6 +188,7 @@ export function tabulate(outcomes: ReadonlyMap<ComparedPage, readonly Outcome[]>
       ),
       loss: over("loss"),
       holdout: over("holdout"),
+      measured: measuredOf(runs),
       gain: over("gain"),
       backward: over("backward"),
       seconds: over("seconds"),

@@ -3,6 +3,7 @@
  * `comparison-page.ts`), and what scripts get.
  */
 import { mustAt } from "../../runtime/lookup.js";
+import { recordOf } from "../../runtime/records.js";
 import type { Comparison } from "./compare.js";
 import type { Compared } from "./outcomes.js";
 import type { Summary } from "./statistics.js";
@@ -16,6 +17,8 @@ export const three = (value: number): string =>
       : value.toPrecision(3);
 /** Four decimals. */
 export const four = (value: number): string => value.toFixed(4);
+/** Four figures. */
+const figure = (value: number): string => value.toPrecision(4);
 /** Four decimals, with the sign. */
 export const signed = (value: number): string => `${value < 0 ? "-" : "+"}${four(Math.abs(value))}`;
 
@@ -57,6 +60,10 @@ export function tableOf({ specs, seeds }: Comparison): ComparisonTable {
     ]),
     ["hold-out loss", ({ holdout }) => words(holdout, four)],
     ...where(specs.length > 1, [`less that of ${first?.spec}`, ({ difference }) => words(difference, signed)]),
+    ...[...new Set(specs.flatMap(({ measured }) => [...measured.keys()]))].map((name): TableColumn => [
+      `hold-out ${name}`,
+      ({ measured }) => words(measured.get(name) ?? null, figure),
+    ]),
     ["last loss", ({ loss }) => words(loss, four)],
     ...where(
       specs.some(({ gain }) => gain),
@@ -107,7 +114,7 @@ export const toJson = ({
   notes,
 }: Comparison): Readonly<Record<string, unknown>> => ({
   specs: specs.map(
-    ({ spec, parameters, left, joules, reached, loss, holdout, gain, backward, seconds, ms, difference, runs }) => ({
+    ({ spec, parameters, left, joules, reached, loss, holdout, measured, gain, backward, seconds, ms, ...rest }) => ({
       spec,
       parameters,
       left,
@@ -115,12 +122,13 @@ export const toJson = ({
       reached,
       loss,
       holdout,
+      ...(measured.size ? { measured: recordOf(measured) } : {}),
       gain,
       gain_backward: backward,
       seconds,
       ms,
-      difference,
-      runs: runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })),
+      difference: rest.difference,
+      runs: rest.runs.map(({ folder, steps, failure }) => ({ folder, steps, failure })),
     }),
   ),
   seeds,

@@ -9,7 +9,7 @@
  */
 import type { Source } from "../../runtime/data.js";
 import { NumericError, type NumericReport } from "../../runtime/errors.js";
-import type { ClaimMetrics, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
+import type { ClaimMetrics, Evaluation, Model, ShrunkMetrics, StepMetrics } from "../../runtime/model.js";
 import { mustTrain } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import { EVALUATED, shareOf, watched } from "./evaluate.js";
@@ -24,6 +24,11 @@ export interface StepLine {
   readonly holdout?: number;
   /** The share of the held-out data that `holdout` is the mean over. */
   readonly holdout_share?: number;
+  /** The named parts of the loss and the metrics, of the step's batch and on the held-out data. */
+  readonly terms?: Measurements;
+  readonly metrics?: Measurements;
+  readonly holdout_terms?: Measurements;
+  readonly holdout_metrics?: Measurements;
   /** Options of manifolds that are learned. */
   readonly adapted?: Readonly<Record<string, number>>;
   /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
@@ -34,6 +39,9 @@ export interface StepLine {
   /** At the step after which the model was smaller. */
   readonly shrunk?: ShrunkMetrics;
 }
+
+/** Numbers by name. */
+export type Measurements = Readonly<Record<string, number>>;
 
 /** How long a run is, and how often it is looked at. */
 export interface Budget {
@@ -93,6 +101,9 @@ export interface TrainedRun {
   readonly loss: number;
   /** Null when the run was ended before it could be evaluated. */
   readonly holdout: number | null;
+  /** The named parts of the hold-out loss and the metrics; empty where it is null, or the page names none. */
+  readonly terms: Measurements;
+  readonly metrics: Measurements;
   /** The examples that it is the mean over. */
   readonly evaluated: number;
   readonly seconds: number;
@@ -107,14 +118,29 @@ class Interrupted extends Error {}
 export const shareIn = (source: Source, examples: number): number =>
   examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4));
 
+const isEmpty = (values: Measurements): boolean => Object.keys(values).length === 0;
+
+/** What was measured on the held-out data, as lines have it. */
+export const holdoutFields = ({
+  terms,
+  metrics,
+}: Pick<Evaluation, "terms" | "metrics">): Pick<StepLine, "holdout_terms" | "holdout_metrics"> => ({
+  ...(isEmpty(terms) ? {} : { holdout_terms: terms }),
+  ...(isEmpty(metrics) ? {} : { holdout_metrics: metrics }),
+});
+
 /** Fields that a line has at some steps only, or for some models. */
 const measured = ({
+  terms,
+  metrics,
   adapted,
   monitors,
   claims,
   costs,
   shrunk,
-}: StepMetrics): Pick<StepLine, "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
+}: StepMetrics): Pick<StepLine, "terms" | "metrics" | "adapted" | "monitors" | "claims" | "costs" | "shrunk"> => ({
+  ...(isEmpty(terms) ? {} : { terms }),
+  ...(isEmpty(metrics) ? {} : { metrics }),
   ...(Object.keys(costs).length ? { costs } : {}),
   ...(shrunk ? { shrunk } : {}),
   ...(Object.keys(adapted).length ? { adapted } : {}),
@@ -162,9 +188,9 @@ async function loop(
   const whileTraining = shareOf(source, budget.evaluateOn ?? EVALUATED, size);
   const atTheEnd = shareOf(source, budget.evaluateEnd ?? Number.POSITIVE_INFINITY, size);
   // Evaluation may take longer than many steps; it heeds the signal too. Null when it was broken off.
-  const evaluate = async (on: Source, last: boolean): Promise<number | null> => {
+  const evaluate = async (on: Source, last: boolean): Promise<Evaluation | null> => {
     try {
-      return await model.holdout(
+      return await model.measure(
         watched(on, (done) => {
           if (signal.aborted) throw new Interrupted();
           evaluating?.({ done, of: on.holdoutExamples, last });
@@ -190,13 +216,25 @@ async function loop(
       tokens_per_s: metrics.tokensPerSecond,
       constraints: metrics.constraints,
       ...measured(metrics),
-      ...(holdout === null ? {} : { holdout, holdout_share: shareIn(source, whileTraining.holdoutExamples) }),
+      ...(holdout && {
+        holdout: holdout.loss,
+        holdout_share: shareIn(source, whileTraining.holdoutExamples),
+        ...holdoutFields(holdout),
+      }),
     });
-    if (holdout !== null) await save();
+    if (holdout) await save();
     if (last || signal.aborted) break;
   }
   const took = (performance.now() - begun) / 1000;
   await save();
   const holdout = signal.aborted ? null : await evaluate(atTheEnd, true);
-  return { loss, holdout, evaluated: atTheEnd.holdoutExamples, seconds: took };
+  const { terms = {}, metrics = {} } = holdout ?? {};
+  return {
+    loss,
+    holdout: holdout?.loss ?? null,
+    terms,
+    metrics,
+    evaluated: atTheEnd.holdoutExamples,
+    seconds: took,
+  };
 }

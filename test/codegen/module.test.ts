@@ -20,6 +20,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 async function checked(spec: string, facts: Facts, app: string): Promise<string> {
   for (const { path, content } of await typescript.emit(spec, await planOf(readSpec(spec), ["javascript"], { facts })))
     writeFileSync(join(folder, path), content);
+  return checkedApp(app);
+}
+
+/** What the type checker says of an app beside the modules that stand in the folder. */
+function checkedApp(app: string): string {
   writeFileSync(join(folder, "app.ts"), app);
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   writeFileSync(
@@ -79,4 +84,54 @@ model.train("text");
     "app.ts(3,13): error TS2345: Argument of type 'string' is not assignable to parameter of type 'Source'",
   );
   expect(said.trim().split("\n").length).toBe(1);
+});
+
+it("with named losses and metrics say their names, in steps and in evaluations", async () => {
+  const page = `model Named {
+  dim features = 3
+  data points = examples("p/*.json", features = features, classes = features)
+  h[features] = measured(points.value)
+  loss main = cross_entropy(h, points.label)
+  loss = main + balance
+  /// How large the largest is.
+  metric largest = max[features](h)
+  train { batch = 2, steps = 3, optimizer = sgd(rate = 0.1) }
+}
+
+block measured(y[w]) {
+  param c[w] ~ ones
+  /// Of the squares.
+  loss balance = sum[w](y[w] ^ 2)
+  return [w] = c[w] * y[w]
+}
+`;
+  const emitted = await typescript.emit("named", await planOf(page, ["javascript"]));
+  const text = emitted.map(({ content }) => content).join("");
+  expect(text).toContain(`export interface NamedTerms {
+  /** Of the squares. */
+  readonly balance: number;
+  readonly main: number;
+}`);
+  expect(text).toContain(`export interface NamedMetrics {
+  /** How large the largest is. */
+  readonly largest: number;
+}`);
+  const app = (name: string): string => `import { Named } from "./named.js";
+import { examplesSource } from "mhc-lang/runtime";
+const model = await Named.create();
+const source = examplesSource(
+  { kind: "examples", name: "points", location: "", features: 3, holdout: 0.5, classes: 3 },
+  [{ values: new Float32Array(12), count: 4 }],
+);
+for await (const { metrics, terms } of model.train(source, { steps: 1 })) {
+  const numbers: number = metrics.largest + terms.balance + terms.main;
+  numbers.toFixed();
+}
+const { examples, terms, metrics } = await model.measure(source);
+console.log(examples.toFixed(), terms.balance, metrics.${name});
+console.log((await model.evaluate(source.batch(2, 1, 0))).metrics.largest);
+`;
+  for (const { path, content } of emitted) writeFileSync(join(folder, path), content);
+  expect(checkedApp(app("largest"))).toBe("");
+  expect(checkedApp(app("smallest"))).toContain("Property 'smallest' does not exist on type 'NamedMetrics'");
 });

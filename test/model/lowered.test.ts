@@ -21,10 +21,13 @@ function nodesIn(value: unknown): readonly Node[] {
 }
 
 test("every node that a lowered page holds goes where it is told", () => {
-  // Mixes that are matrices, a loss with a head, sets and one that adapts, a claimed norm, values that are held.
+  // Mixes that are matrices, a loss with a head and a named part, a metric, sets and one that adapts, a claimed norm,
+  // values that are held.
   const page = readSpec("moby-dick")
     .replace("iterations = 20)", "iterations = 20) adapt temperature in 0.1 .. 2")
-    .replace("gain(x) <= 1.001", "norm(mlp.up) <= 100 monitored");
+    .replace("gain(x) <= 1.001", "norm(mlp.up) <= 100 monitored")
+    .replace("loss = cross", "metric size = mean[lanes, context, width](abs(x))\n  loss main = cross")
+    .replace("constrain {", "loss = main\n  constrain {");
   const facts = { corpus: { vocabulary: [..."abc"] } };
   const { model, diagnostics } = check(page, { file: "page.mhc", facts });
   if (!model) throw new Error(diagnostics.map(({ message }) => message).join("\n"));

@@ -15,14 +15,14 @@ const facts = { corpus: { vocabulary: vocabularyOf(TEXT) } };
 /**
  * A page with an operation in its layers, beside one that is infinite on its way to a finite result: that is no fault.
  */
-const pageOf = (expression: string): string => `model Page {
+const pageOf = (expression: string, more = ""): string => `model Page {
   dim context = 4, width = 4
   data corpus = characters("text.txt", window = context, holdout = 20%)
   stream x[context, width] = embed(corpus.token)
   repeat 2 {
     x through step
   }
-  loss = cross_entropy(unembed(x), corpus.next)
+  loss = cross_entropy(unembed(x), corpus.next)${more}
   train { batch = 3, steps = 5, seed = 1, optimizer = adamw(rate = 1e-2) }
 }
 
@@ -33,8 +33,8 @@ block step(y[t, w]) {
 }
 `;
 
-async function foundIn(expression: string): Promise<Awaited<ReturnType<typeof firstNotFinite>>> {
-  const text = pageOf(expression);
+async function foundIn(expression: string, more = ""): Promise<Awaited<ReturnType<typeof firstNotFinite>>> {
+  const text = pageOf(expression, more);
   const options = { file: "page.mhc", facts };
   const { plan, diagnostics } = await compile(text, { ...options, devices: ["wasm"] });
   expect(diagnostics.filter(({ severity }) => severity === "error")).toEqual([]);
@@ -111,3 +111,13 @@ it.each<readonly [expression: string, op: string, phase: string, words: RegExp, 
 });
 
 it("nothing is named where everything is finite", async () => expect(await foundIn("y[t, w]")).toBe(null));
+
+it("is not that of what is measured alone, whose numbers break nothing", async () => {
+  const idle = "  loss idle = sum[context, width](log(0 * x))\n  metric broken = sum[context, width](log(0 * x))";
+  expect(await foundIn("y[t, w]", `\n${idle}`)).toBeNull();
+  // It is computed before the loss, which breaks by itself.
+  expect(await foundIn("y[t, w]", ` + sqrt(0 * sum[context, width](x) - 1)\n${idle}`)).toMatchObject({
+    op: "sqrt",
+    block: "",
+  });
+});

@@ -9,13 +9,14 @@ import type { Size } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import type { Axis, Typed, TypedModel } from "../typed.js";
-import { walk } from "../walk.js";
+import { walk, type WalkedPage } from "../walk.js";
 
 /** What of a page says which axes can be shrunk. */
-export type ShrinkablePage = Pick<TypedModel, "statements" | "loss" | "outputs" | "parameters"> & {
-  /** Dims of the page by name, with the sizes that axes get from them. */
-  readonly dims: readonly { readonly name: string; readonly size: Size }[];
-};
+export type ShrinkablePage = WalkedPage &
+  Pick<TypedModel, "parameters"> & {
+    /** Dims of the page by name, with the sizes that axes get from them. */
+    readonly dims: readonly { readonly name: string; readonly size: Size }[];
+  };
 
 /** Axes that stand for the same index. */
 export interface AxisClass {

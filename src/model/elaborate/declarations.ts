@@ -20,7 +20,7 @@ import type { SetInstance } from "../../manifolds/registry.js";
 import type { Axis, Parameter } from "../typed.js";
 import { adaptationsOf } from "./adapt.js";
 import { axisNamed } from "./axes.js";
-import { valueOn } from "./definitions.js";
+import { numberOn, valueOn } from "./definitions.js";
 import type { ModelDraft } from "./draft.js";
 import { MOST_ELEMENTS } from "./limits.js";
 import { membershipOf } from "./membership.js";
@@ -31,6 +31,7 @@ import { define, defineTensor, fail, floatTensor } from "./scope.js";
 import { setOf } from "./set-instances.js";
 import { readData } from "./sources.js";
 import { readStatement } from "./statements.js";
+import { readMetric, readPart, scopeOfLosses } from "./terms.js";
 
 /** Reads one item of the page into the draft. Throws `Abandoned` when it is wrong, which has been reported then. */
 export function readItem(draft: ModelDraft, item: ModelItem): void {
@@ -57,6 +58,10 @@ export function readItem(draft: ModelDraft, item: ModelItem): void {
       return;
     case "loss":
       return readLoss(draft, item);
+    case "term":
+      return readPart(draft, item);
+    case "metric":
+      return readMetric(draft, item);
     case "section":
       return keepSection(draft, item);
     case "allow":
@@ -164,9 +169,9 @@ function readParameter(draft: ModelDraft, item: ParamDecl): void {
 }
 
 function readLoss(draft: ModelDraft, item: LossDecl): void {
-  const { state, scope } = draft;
+  const { state } = draft;
   if (draft.loss) fail(state, "MHC202", item.span, "a model has one loss, and this is a second one");
-  draft.loss = valueOn(state, item.value, scope, []);
+  draft.loss = numberOn(state, item.value, scopeOfLosses(draft));
 }
 
 function keepSection({ state, sections }: ModelDraft, item: Section): void {

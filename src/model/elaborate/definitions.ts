@@ -16,6 +16,12 @@ export function valueOn(state: Elaboration, e: Expr, scope: Scope, axes: readonl
   return settled(state, expression(state, e, inside, axes), axes);
 }
 
+/** A loss or a metric: a number for each example. */
+export function numberOn(state: Elaboration, e: Expr, scope: Scope): Typed {
+  const inside: Scope = { ...scope, wanted: [], standing: standingIn(e, [], scope.standing) };
+  return settled(state, expression(state, e, inside, []), [], false);
+}
+
 /**
  * A definition as the page writes it: with the axes of its left side, or, where that names none (null), with those of
  * its value, in order of appearance.
@@ -32,9 +38,10 @@ export function definition(
   return { value, axes: axesOf(value) };
 }
 
-function settled(state: Elaboration, raw: Typed, wanted: readonly Axis[] | null): Typed {
+/** `named`: whether the left side may name axes. */
+function settled(state: Elaboration, raw: Typed, wanted: readonly Axis[] | null, named = true): Typed {
   refuseBareAxes(raw, wanted, state.report);
-  const value = settle(raw, wanted ?? axesOf(raw), state.report);
+  const value = settle(raw, wanted ?? axesOf(raw), state.report, named);
   if (hasShifted(value)) state.checks.push(() => refuseAbsent(value, state.report));
   return value;
 }

@@ -4,7 +4,7 @@
  */
 import type { Ident, ModelDecl, ModelItem, Section } from "../../../grammar/ast.js";
 import type { ConstraintSet } from "../../manifolds/registry.js";
-import type { DataSource, Dim, Statement, Tensor, Typed, TypedModel } from "../typed.js";
+import type { DataSource, Dim, Metric, Statement, Tensor, LossTerm, Typed, TypedModel } from "../typed.js";
 import { Abandoned, childScope, type Elaboration, type Scope } from "./scope.js";
 import type { Facts } from "./sources.js";
 
@@ -35,6 +35,11 @@ export interface ModelDraft {
   readonly used: Set<string>;
   /** `constrain`, `cost` and `train`, which are read when all else has been. */
   readonly sections: Map<string, Section>;
+  /** The parts of the loss that the page itself names. */
+  readonly parts: Extract<LossTerm, { readonly kind: "part" }>[];
+  /** What stands for the sums of blocks' losses where the page reads them, by name. */
+  readonly sums: Map<string, Tensor>;
+  readonly metrics: Metric[];
   loss: Typed | null;
   /** Whether a part was given up. */
   incomplete: boolean;
@@ -53,6 +58,9 @@ export const newDraft = (state: Elaboration, page: ModelDecl, options: Elaborate
   outputs: [],
   used: new Set(),
   sections: new Map(),
+  parts: [],
+  sums: new Map(),
+  metrics: [],
   loss: null,
   incomplete: false,
 });

@@ -14,6 +14,8 @@ import { axesOf, union, type Axis, type Typed } from "../typed.js";
 interface Settling {
   /** The axes that its left side names. */
   readonly left: readonly Axis[];
+  /** Whether axes can be named there: a loss and a metric have none. */
+  readonly canName: boolean;
   readonly report: (d: Diagnostic) => void;
   /** The reducer right around, as `rms` along `w`. */
   readonly reducer: { readonly name: string; readonly axes: readonly Axis[] } | null;
@@ -21,15 +23,15 @@ interface Settling {
 
 /**
  * Makes every implied sum explicit, so that the result carries wanted axes only. Gives up, having reported every axis
- * that is left over.
+ * that is left over. `canName`: whether the left side could name more axes.
  */
-export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic) => void): Typed {
+export function settle(e: Typed, wanted: readonly Axis[], report: (d: Diagnostic) => void, canName = true): Typed {
   let wrong = false;
   const noted = (d: Diagnostic): void => {
     wrong = true;
     report(d);
   };
-  const settled = within(e, wanted, { left: wanted, report: noted, reducer: null });
+  const settled = within(e, wanted, { left: wanted, canName, report: noted, reducer: null });
   return wrong ? giveUp() : settled;
 }
 
@@ -86,7 +88,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
 }
 
 /** Reports axes of one term that nothing sums and that the left side does not name. */
-function reportLone(e: Typed, over: readonly Axis[], { left, report, reducer }: Settling): void {
+function reportLone(e: Typed, over: readonly Axis[], { left, canName, report, reducer }: Settling): void {
   const names = over.map(({ name }) => `\`${name}\``);
   const several = over.length > 1;
   const which = several
@@ -101,7 +103,7 @@ function reportLone(e: Typed, over: readonly Axis[], { left, report, reducer }: 
       : `sum over ${them} with \`sum[${along(over)}](…)\``;
   report(
     diagnostic("MHC204", e.span, `${which} only once here, and the result (${result}) does not have ${them}`, {
-      fix: `${sum}, or name ${them} on the left`,
+      fix: canName ? `${sum}, or name ${them} on the left` : sum,
     }),
   );
 }

@@ -3,18 +3,18 @@
  * in from the arguments (by position) and from what the place of the result expects, by unification. A connection is a
  * block that takes a block: `f(z)` instantiates the block that was passed.
  */
-import type { Block, Expr, Ident, Let, ParamDecl } from "../../../grammar/ast.js";
+import type { Block, Expr, Ident, Let, ParamDecl, TermDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, BlockInstance, Parameter, Typed } from "../typed.js";
+import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
-import { definition } from "./definitions.js";
+import { definition, numberOn } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { sizeOf, startOf } from "./numbers.js";
-import { definedTensor, noteDefinition, noteLets } from "./recurrences.js";
+import { definedTensor, noteDefinition, noteLets, refuseBetween } from "./recurrences.js";
 import {
   childScope,
   define,
@@ -80,6 +80,7 @@ interface Building {
   readonly scope: Scope;
   readonly parameters: Parameter[];
   readonly body: BlockInstance["body"][number][];
+  readonly losses: Tensor[];
 }
 
 function build(state: Elaboration, use: BlockUse, path: string): Typed {
@@ -87,7 +88,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const { decl } = block;
   const scope = childScope(null, `${path}.`, [...caller.within, decl.name.name]);
   bindConfig(state, block, scope, span);
-  const building: Building = { state, use, decl, path, scope, parameters: [], body: [] };
+  const building: Building = { state, use, decl, path, scope, parameters: [], body: [], losses: [] };
   noteLets(scope.body, decl.items);
   declareImplicitAxes(building);
 
@@ -114,6 +115,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
     parameters: building.parameters,
     formals: tensors.map(({ formal }) => formal),
     body: building.body,
+    losses: building.losses,
     result,
     axes,
   };
@@ -214,6 +216,8 @@ function readItem(building: Building, item: Block["items"][number]): void {
       return readLet(building, item);
     case "allow":
       return;
+    case "term":
+      return readLoss(building, item);
     default:
       item satisfies never;
   }
@@ -233,6 +237,17 @@ function readParameter(building: Building, item: ParamDecl): void {
   };
   building.parameters.push(parameter);
   state.parameters.push(parameter);
+  defineTensor(state, scope, tensor);
+}
+
+/** A loss of the block: a definition that is a number for each example, and that the page knows by its name. */
+function readLoss({ state, use, decl, scope, body, losses }: Building, item: TermDecl): void {
+  refuseBetween(state, scope.body, item.span);
+  const value = numberOn(state, item.value, scope);
+  const tensor = floatTensor("let", item.name, []);
+  body.push({ tensor, value });
+  losses.push(tensor);
+  state.losses.push({ tensor, block: decl.name.name, doc: item.doc, use: use.span });
   defineTensor(state, scope, tensor);
 }
 

@@ -26,6 +26,7 @@ import { shared } from "./shares.js";
 import { gatesOf, layersIn } from "./shrinkable.js";
 import type { Overrides } from "./setting-table.js";
 import { targeting } from "./targets.js";
+import { measuredOf } from "./terms.js";
 import { OVERRIDES, readTrain } from "./train.js";
 
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
@@ -34,9 +35,12 @@ export function readModel(draft: ModelDraft): TypedModel {
   noteLets(draft.scope.body, page.items);
   for (const item of page.items) {
     // Each item is tried by itself, so that an error in one does not hide those of the others.
-    attempt(draft, "name" in item ? item.name : null, () => readItem(draft, item));
+    // Nothing reads a metric by its name.
+    const name = "name" in item && item.kind !== "metric" ? item.name : null;
+    attempt(draft, name, () => readItem(draft, item));
   }
   state.incomplete = draft.incomplete;
+  const measured = measuredOf(draft);
   reportOpenSizes(state);
   state.checks.forEach((check) => attempt(draft, null, check));
   checkTraining(draft);
@@ -47,7 +51,7 @@ export function readModel(draft: ModelDraft): TypedModel {
   const constrain = sections.get("constrain");
   const parameters = constrain ? parametersOnSets(draft, constrain) : state.parameters;
   mergedOf(parameters).forEach(state.report);
-  const cost = costOf(draft, parameters, costFlags);
+  const cost = costOf(draft, { parameters, ...measured }, costFlags);
   const claims = constrain ? claimsOf(draft, constrain, parameters, cost) : [];
   const train = trainOf(draft, parameters, trainFlags);
   checkWhole(draft);
@@ -61,6 +65,7 @@ export function readModel(draft: ModelDraft): TypedModel {
     statements: draft.statements,
     outputs: draft.outputs,
     loss: draft.loss,
+    ...measured,
     manifolds: manifoldsOf(draft),
     claims,
     cost,
@@ -162,7 +167,11 @@ function parametersOnSets(draft: ModelDraft, constrain: Section): readonly Param
   return shared({ state, scope, statements, parameters, mayGo: () => false }, constrain, trying);
 }
 
-function costOf(draft: ModelDraft, parameters: readonly Parameter[], flags: FlagTexts): CostSettings | null {
+function costOf(
+  draft: ModelDraft,
+  page: Pick<TypedModel, "parameters" | "terms" | "metrics">,
+  flags: FlagTexts,
+): CostSettings | null {
   const { state, statements, loss, outputs } = draft;
   const section = draft.sections.get("cost");
   if (!section) return null;
@@ -189,7 +198,7 @@ function costOf(draft: ModelDraft, parameters: readonly Parameter[], flags: Flag
     const entity = lookup(draft.scope, name);
     return entity?.kind === "dim" ? [{ name, size: entity.axis.size }] : [];
   });
-  const gates = attempt(draft, null, () => gatesOf(state, { statements, loss, outputs, parameters, dims }, targets));
+  const gates = attempt(draft, null, () => gatesOf(state, { statements, loss, outputs, dims, ...page }, targets));
   return { ...settings, gates: gates ?? [] };
 }
 

@@ -144,6 +144,16 @@ export interface Readers {
   readonly instantiate: (state: Elaboration, use: BlockUse) => Typed;
 }
 
+/** A loss of a block in one use of it. */
+export interface BlockLoss {
+  /** The loss in the instance's body. */
+  readonly tensor: Tensor;
+  readonly block: string;
+  readonly doc: string | null;
+  /** Where the page uses the block. */
+  readonly use: Span;
+}
+
 /** What all of a page shares while it is elaborated. */
 export interface Elaboration {
   readonly readers: Readers;
@@ -153,6 +163,8 @@ export interface Elaboration {
   readonly sets: Readonly<Record<string, ConstraintSet>>;
   /** The parameters so far, in the order in which they are made. */
   readonly parameters: Parameter[];
+  /** The losses of the instances so far. */
+  readonly losses: BlockLoss[];
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
@@ -248,6 +260,11 @@ export function define(state: Elaboration, scope: Scope, name: string, entity: E
 /** Adds the name of a tensor. */
 export const defineTensor = (state: Elaboration, scope: Scope, tensor: Tensor): void =>
   define(state, scope, tensor.name, { kind: "tensor", tensor, span: tensor.span });
+
+/** The name of a block that has a loss of this name, used or not; null when none has. */
+export const ownerOfLoss = ({ blocks }: Elaboration, name: string): string | null =>
+  [...blocks.values()].find(({ items }) => items.some((item) => item.kind === "term" && item.name.name === name))?.name
+    .name ?? null;
 
 /** A tensor of floats, under the name that declares it. */
 export const floatTensor = (kind: Tensor["kind"], { name, span }: Ident, axes: readonly Axis[]): Tensor => ({

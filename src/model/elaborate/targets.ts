@@ -9,7 +9,7 @@ import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { layerCounts, namesOfLayers } from "../frozen.js";
 import { written } from "../paths.js";
-import type { Parameter, Statement, Tensor, Typed, TypedModel } from "../typed.js";
+import type { Parameter, Statement, Tensor, Typed } from "../typed.js";
 import { walk } from "../walk.js";
 import type { ModelDraft } from "./draft.js";
 import type { Elaboration } from "./scope.js";
@@ -48,10 +48,10 @@ export function targeting(draft: ModelDraft, parameters: readonly Parameter[]): 
 }
 
 /** What is read by an index, under any of its names. */
-function tablesOf({ statements, loss, outputs }: Pick<TypedModel, "statements" | "loss" | "outputs">): Set<Tensor> {
+function tablesOf({ statements, loss, outputs, parts, metrics }: ModelDraft): Set<Tensor> {
   const tables = new Set<Tensor>();
   const meanings = new Map<Tensor, Typed>();
-  walk({ statements, loss, outputs }, (e) => {
+  walk({ statements, loss, outputs, terms: parts, metrics }, (e) => {
     if (e.kind === "gather") tables.add(e.table);
     if (e.kind !== "call") return;
     e.args.forEach((arg, i) => {

@@ -21,6 +21,7 @@ import {
   giveUp,
   lookup,
   namesIn,
+  ownerOfLoss,
   unknownName,
   type Elaboration,
   type Entity,
@@ -94,6 +95,17 @@ function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
       notes: [{ message: "it is defined here", span: ended }],
       fix: `what leaves a \`repeat\` is a stream: \`stream ${name}[…] = …\` before it, and \`${name} = …\` inside`,
     });
+  const owner = second ? null : ownerOfLoss(state, name);
+  if (owner)
+    fail(
+      state,
+      "MHC201",
+      span,
+      `\`${name}\` is a loss of the block \`${owner}\`, which is known when all is computed`,
+      {
+        fix: "a page's `loss` and its metrics read it, and nothing before them",
+      },
+    );
   return unknownName(state, {
     code: "MHC201",
     span,

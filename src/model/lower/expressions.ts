@@ -25,7 +25,7 @@ import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
-import { cutsOf, gatesOfAxis } from "./slots.js";
+import { cutsOf, gatesAround, gatesOfAxis } from "./slots.js";
 import {
   BATCH,
   batchFirst,
@@ -216,6 +216,7 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
   for (const [i, actual] of actuals.entries()) state.values.set(mustAt(formals, i), actual);
   const result = state.b.within({ block: inThisLayer(state, path), phase: "forward" }, () => {
     inOrder(body, (definitions) => defineAll(state, definitions));
+    for (const loss of instance.losses) noteLoss(state, loss, path);
     return labelled(state, instance.result, instance.axes);
   });
   const { wrapped, watching } = state;
@@ -233,6 +234,20 @@ export function defineAll(state: PageLowering, definitions: readonly Definition[
   const recurrence = definitions[0]?.recurrence;
   if (recurrence) recurring(state, recurrence, definitions, define);
   else definitions.forEach(define);
+}
+
+/**
+ * Notes the loss of an instance in this layer, times the gates that may switch it off; but not where a mix is only made
+ * to be watched.
+ */
+function noteLoss(state: PageLowering, loss: Tensor, path: string): void {
+  const { b, losses, layers, watching } = state;
+  if (watching) return;
+  const { node, labels } = valueOfTensor(state, loss);
+  const gates = gatesAround(state.gates, path) ?? [];
+  const open = gates.reduce((value, gate) => b.mul(value, b.broadcast(gate, node.shape, [])), node);
+  const inLayers = losses.get(loss) ?? new Map<string, LabelledTensor>();
+  losses.set(loss, inLayers.set(layers.join("."), { node: open, labels }));
 }
 
 /** Points of a set, as the image of free coordinates; each is noted as a use of the set. */

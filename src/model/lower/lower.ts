@@ -5,6 +5,7 @@
  */
 import type { Builder } from "../../graph/builder.js";
 import { largestOf } from "../../graph/combine.js";
+import type { Node } from "../../graph/node.js";
 import { mixingsIn } from "../mixing.js";
 import { repeatsOf } from "../paths.js";
 import type { TypedModel } from "../typed.js";
@@ -15,6 +16,7 @@ import { adaptedOf } from "./settings.js";
 import { gateState, isThere, ungated, type Gating } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, noteUse, onto, type PageLowering } from "./state.js";
 import { inEveryLayer, runAll } from "./statements.js";
+import { metricsOf, termsOf } from "./terms.js";
 
 export { mapLowered, type Lowered } from "./lowered.js";
 
@@ -32,6 +34,7 @@ export interface LowerOptions {
 export function lower(model: TypedModel, b: Builder, options: LowerOptions): Lowered {
   const state = begin(model, b, options);
   runAll(state, model.statements);
+  const terms = model.loss ? termsOf(state, model) : new Map<string, Node>();
   const perExample = model.loss ? evaluate(state, model.loss) : null;
   const losses = perExample ? onto(state, perExample, [BATCH]) : null;
   const outputs = new Map(
@@ -40,6 +43,7 @@ export function lower(model: TypedModel, b: Builder, options: LowerOptions): Low
       onto(state, evaluate(state, value), [BATCH, ...labelsOf(state, axes)]),
     ]),
   );
+  const metrics = model.loss ? metricsOf(state, model) : new Map<string, Node>();
   declareAll(state, model);
   const { parameters, heads, inputs, uses, chains, held, repeats } = state;
   const loss = losses ? b.mean(losses, [0]) : null;
@@ -56,6 +60,8 @@ export function lower(model: TypedModel, b: Builder, options: LowerOptions): Low
     parameters: [...parameters.declared.values()],
     losses,
     loss,
+    terms,
+    metrics,
     heads,
     inputs,
     outputs,
@@ -90,6 +96,7 @@ function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains =
     chains: new Map(),
     held: new Set(),
     heads: [],
+    losses: new Map(),
     repeats: new Map(),
     layers,
     repeatPath: "",

@@ -17,6 +17,9 @@ export interface Lowered {
   readonly loss: Node | null;
   /** [batch] */
   readonly losses: Node | null;
+  /** The named parts of the loss, and the metrics, by name: [batch]. */
+  readonly terms: ReadonlyMap<string, Node>;
+  readonly metrics: ReadonlyMap<string, Node>;
   /** What can be sampled: the scores of every `cross_entropy` against next tokens, in the order of the loss. */
   readonly heads: readonly Head[];
   /** What is fed, by name: data and inputs, [batch, …axes]. */
@@ -118,6 +121,8 @@ const LOWERED = record<Lowered>({
   parameters: each(PARAMETER),
   loss: orNull(node),
   losses: orNull(node),
+  terms: byName(node),
+  metrics: byName(node),
   heads: each(HEAD),
   inputs: byName(node),
   outputs: byName(node),

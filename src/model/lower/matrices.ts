@@ -59,6 +59,7 @@ export function matricesOf(model: TypedModel): ReadonlyMap<Parameter, Sides> {
   };
   for (const statement of model.statements) readStatement(reading, statement);
   for (const { value } of model.outputs) use(reading, value);
+  for (const term of model.terms) if (term.kind === "part") use(reading, term.value);
   if (model.loss) use(reading, model.loss);
   return new Map([...reading.sides].filter(([parameter]) => !reading.others.has(parameter) && !parameter.on));
 }

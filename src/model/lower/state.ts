@@ -56,6 +56,8 @@ export interface PageLowering {
   /** Nodes that no derivative goes through. */
   readonly held: Set<Node>;
   readonly heads: Head[];
+  /** Values of blocks' losses, by the loss of an instance and the layer that it is in. */
+  readonly losses: Map<Tensor, Map<string, LabelledTensor>>;
   /** Layers by the name of their `repeat`. */
   readonly repeats: Map<string, number>;
 
