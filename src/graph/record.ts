@@ -1,5 +1,5 @@
 /** The shape of one row of the op table. Everything that other rooms know about an op is here. */
-import type { Attributes, DType, Node, NodeWith, Op, Operands, Shape } from "./node.js";
+import type { Attributes, DType, Node, NodeWith, Op, Operands, ReductionNode, Shape } from "./node.js";
 import type { Builder } from "./builder.js";
 
 /** The values of a tensor in row-major order, as the evaluator keeps them: f32 in f64, u32 as it is, bool as 0 or 1. */
@@ -67,6 +67,10 @@ export type OpTable = { readonly [K in Op]: OpRecord<K> };
 /** Whether the shape of a node is said where it is made: leaves and layout ops. */
 export const saysShape = (node: Node): boolean =>
   node.inputs.length === 0 || node.op === "broadcast" || node.op === "reshape" || node.op === "slice";
+
+/** Whether a node combines the values along some axes of its operand. */
+export const isReduction = (node: Node): node is ReductionNode =>
+  node.op === "sum" || node.op === "reduce_max" || node.op === "reduce_prod";
 
 /**
  * How many values a tensor of that shape has; 1 for a scalar. The one definition of the compiler: `graph` is the lowest

@@ -2,6 +2,7 @@
 import type { Node } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
+import { angle } from "../../kernel/mathematics.js";
 import { like, widen, type EachOf } from "./coords.js";
 import { random } from "./random.js";
 
@@ -24,6 +25,7 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     case "tanh":
     case "erf":
     case "abs":
+    case "floor":
     case "sin":
     case "cos":
     case "not": {
@@ -48,6 +50,10 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     case "or": {
       const [a, b] = operandsOf(node.inputs, emit);
       return k.binary(node.op, a, b);
+    }
+    case "atan2": {
+      const [y, x] = operandsOf(node.inputs, emit);
+      return angle(y, x, bind);
     }
     case "finite": {
       const [x] = operandsOf(node.inputs, emit);

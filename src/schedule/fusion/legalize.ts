@@ -5,7 +5,7 @@
  * gradient of a mix). A reduction of a long vector to one number becomes two, so that more than one core works on it.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Graph, Node, NodeWith, Op } from "../../graph/node.js";
+import type { Graph, Node, NodeWith, Op, ReductionNode } from "../../graph/node.js";
 import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
 import { letters, type Letters } from "../../graph/ops/structure.js";
@@ -13,7 +13,7 @@ import { expand } from "../../passes/expand.js";
 import { replace } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
 import { lastLetter } from "./contraction.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { access } from "./views.js";
 
 /** Fewer columns than this fill no vector block. */
@@ -57,7 +57,7 @@ function legalized(graph: Graph): Graph {
   const expanded = expand(graph, (node) => !KERNELS.has(node.op) || isTooWide(node));
   return replace(expanded, (b, node) => {
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : null;
-    return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
+    return isReduction(node) ? inTwoStages(b, node) : null;
   });
 }
 
@@ -65,14 +65,14 @@ function legalized(graph: Graph): Graph {
  * First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation
  * everywhere.
  */
-function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
+function inTwoStages(b: Builder, node: ReductionNode): Node | null {
   const x = node.inputs[0];
   const [length, ...otherAxes] = x.shape;
   if (length === undefined || otherAxes.length > 0) return null;
   const row = rowOf(length);
   if (row === null) return null;
   const rows = b.reshape(x, [length / row, row]);
-  return node.op === "sum" ? b.sum(b.sum(rows, [1]), [0]) : b.reduceMax(b.reduceMax(rows, [1]), [0]);
+  return b.make(node.op, [b.make(node.op, [rows], { axes: [1] })], { axes: [0] });
 }
 
 /** The longest row that a long vector is cut into without a rest; null for what is short, or has no such row. */

@@ -9,18 +9,9 @@
  */
 import type { Graph, Node, Shape } from "../../graph/node.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
-import {
-  countUses,
-  findFloating,
-  findForced,
-  isAnchor,
-  isAttention,
-  isElementwise,
-  isReduction,
-  reachable,
-} from "./inline.js";
+import { countUses, findFloating, findForced, isAnchor, isAttention, isElementwise, reachable } from "./inline.js";
 import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } from "./clusters.js";
-import { sameShape, sizeOf } from "../../graph/record.js";
+import { isReduction, sameShape, sizeOf } from "../../graph/record.js";
 import { behindReshapes, isView, rangeOf } from "./views.js";
 
 /**
@@ -287,8 +278,7 @@ const isForeign = (cutting: Cutting, node: Node, cluster: Draft): boolean =>
   !cluster.members.has(node) &&
   (!cutting.inline(node) || node.inputs.every((input) => isForeign(cutting, input, cluster)));
 
-const reducedAxes = (node: Node): readonly number[] =>
-  node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
+const reducedAxes = (node: Node): readonly number[] => (isReduction(node) ? node.attrs.axes : []);
 
 /** Whether a cluster's rows are single numbers. */
 const makesNumbers = (cluster: Draft): boolean =>

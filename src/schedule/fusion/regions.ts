@@ -18,7 +18,7 @@ import { axisClasses, type AxisClasses } from "./axes.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { clusterLine, isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { reachable } from "./inline.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { resultsOf } from "./views.js";
 
 /** Clusters that one kernel computes, token by token; most regions are one cluster, which is a kernel as it is. */
@@ -270,8 +270,7 @@ export function isLocal(cluster: Cluster, token: number, { inside, classes, part
 
 /** Whether the node sums over an axis of the class. */
 function removes(node: Node, token: number, classes: AxisClasses): boolean {
-  if (node.op === "sum" || node.op === "reduce_max")
-    return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
+  if (isReduction(node)) return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
   if (node.op !== "contract") return false;
   const l = letters(node.attrs.spec);
   return (
