@@ -55,12 +55,8 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
       const [y, x] = operandsOf(node.inputs, emit);
       return angle(y, x, bind);
     }
-    case "finite": {
-      const [x] = operandsOf(node.inputs, emit);
-      const bits = k.bitcast(x, "u32");
-      const largest = like(bits, 0x7f800000);
-      return k.ne(k.and(bits, largest), largest);
-    }
+    case "finite":
+      return finite(emit(node.inputs[0]));
     case "select": {
       const [condition, then, otherwise] = operandsOf(node.inputs, emit);
       return k.select(condition, then, otherwise);
@@ -77,6 +73,13 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     default:
       return null;
   }
+}
+
+/** Whether the exponent's bits are not all ones. */
+function finite(x: Expr): Expr {
+  const bits = k.bitcast(x, "u32");
+  const largest = like(bits, 0x7f800000);
+  return k.ne(k.and(bits, largest), largest);
 }
 
 /** exp only of non-positive numbers, so that nothing overflows. */

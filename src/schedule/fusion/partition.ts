@@ -222,7 +222,7 @@ function findHome(cutting: Cutting, node: Node, producers: readonly Node[], newe
   // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
   // costs more than it does.
   const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
-  return numbers && room(numbers) && fits(cutting, node, numbers) ? numbers : null;
+  return numbers && numbers.order >= oldest && room(numbers) && fits(cutting, node, numbers) ? numbers : null;
 }
 
 /** Whether a node can be computed in the loops of a cluster. */

@@ -198,7 +198,7 @@ function arranged({ parts, classes, regions, tokens, results }: Arranging): Arra
       if (!only) return [];
       if (others.length === 0) return [alone(only)];
       const inside = new Set(clusters);
-      const onChip = rootsOf(clusters).filter(
+      const onChip = rootsOf(clusters.filter((cluster) => isOfOneToken(cluster, mustAt(tokens, i), classes))).filter(
         (root) =>
           root.dtype === "f32" && !results.has(root) && inOrder.readersOf(root).every((reader) => inside.has(reader)),
       );
@@ -208,6 +208,15 @@ function arranged({ parts, classes, regions, tokens, results }: Arranging): Arra
     classes,
   };
 }
+
+/**
+ * Whether a turn of a cluster's loops makes values of one token. Where a reduction has a token's axis twice, of which
+ * one goes, a turn makes those of every token: they are in memory, since the chip has room for those of a tile.
+ */
+const isOfOneToken = ({ members }: Cluster, tokens: readonly number[], classes: AxisClasses): boolean =>
+  [...members].every(
+    (member) => !isReduction(member) || tokens.every((token) => count(classes(member.inputs[0]), token) <= 1),
+  );
 
 /** Regions as text, with the names that the graph's text gives its nodes. */
 export function printRegions(graph: Graph, { regions, classes }: Arrangement): string {
