@@ -1,13 +1,22 @@
 /**
  * What of a page is needed: by its loss and outputs, and by the gradient of its loss. Statements are walked from the
  * last to the first; a tensor is read when something needed reads it, and reached when a gradient comes back to it,
- * which it does not through a condition, an index, a target or a factor 0. A stream is followed value by value, so that
- * one that is replaced before anything reads it counts for nothing; the body of a `repeat` is walked until a further
- * layer changes nothing.
+ * which it does not through a condition, an index, a target, a factor 0, or a function that is flat (`stop`, `floor`).
+ * A stream is followed value by value, so that one that is replaced before anything reads it counts for nothing; the
+ * body of a `repeat` is walked until a further layer changes nothing.
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type { BlockInstance, Parameter, Statement, Tensor, Typed, TypedModel, TypedOf } from "./typed.js";
+import {
+  FLAT,
+  type BlockInstance,
+  type Parameter,
+  type Statement,
+  type Tensor,
+  type Typed,
+  type TypedModel,
+  type TypedOf,
+} from "./typed.js";
 import { partsOf } from "./walk.js";
 
 /** The parts of a model that say what is needed. */
@@ -111,6 +120,10 @@ function need(state: LivenessState, e: Typed, how: Need): void {
     case "where":
       need(state, e.a, how);
       return need(state, e.condition, without);
+    case "unary":
+      return need(state, e.a, FLAT.has(e.f) ? without : how);
+    case "reduce":
+      return need(state, e.a, e.f === "argmax" ? without : how);
     case "binary":
       return [e.a, e.b].forEach((operand) => need(state, operand, COMPARISONS.has(e.f) ? without : how));
     case "cross_entropy":

@@ -38,6 +38,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     blocks: blocksOf(files, report),
     sets: merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set]))),
     parameters: [],
+    sites: new Map(),
     report,
     uses,
     pending: [],

@@ -34,7 +34,7 @@ export function expression(state: Elaboration, e: Expr, scope: Scope, expected: 
         state,
         "MHC212",
         span,
-        "`where` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do without a value",
+        "`where` stands only directly under a function along axes, as `sum`, which knows what to do without a value",
       );
     case "call":
       return call(state, e, scope, expected);

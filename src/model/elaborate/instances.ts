@@ -8,7 +8,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
+import type { Axis, BlockInstance, Parameter, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { definition } from "./definitions.js";
@@ -17,6 +17,7 @@ import { sizeOf, startOf } from "./numbers.js";
 import {
   childScope,
   define,
+  definedTensor,
   defineTensor,
   fail,
   floatTensor,
@@ -25,6 +26,7 @@ import {
   type Elaboration,
   type Scope,
 } from "./scope.js";
+import { kindOf } from "./tensors.js";
 
 /** Blocks inside one another: deeper ones would end in the host's stack. */
 const MOST_NESTED = 64;
@@ -235,7 +237,7 @@ function readLet(building: Building, item: Let): void {
   const { state, scope } = building;
   const wanted = item.axes?.map((ident) => axisIn(building, ident, item.value)) ?? null;
   const { value, axes } = definition(state, item.value, scope, wanted);
-  const tensor: Tensor = floatTensor("let", item.name, axes);
+  const tensor = definedTensor(item.name, axes, kindOf(value));
   building.body.push({ tensor, value });
   defineTensor(state, scope, tensor);
 }

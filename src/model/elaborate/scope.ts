@@ -128,6 +128,8 @@ export interface Elaboration {
   readonly sets: Readonly<Record<string, ConstraintSet>>;
   /** The parameters so far, in the order in which they are made. */
   readonly parameters: Parameter[];
+  /** How many uses of random numbers have had a name so far. */
+  readonly sites: Map<string, number>;
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
@@ -221,6 +223,13 @@ export function define(state: Elaboration, scope: Scope, name: string, entity: E
 /** Adds the name of a tensor. */
 export const defineTensor = (state: Elaboration, scope: Scope, tensor: Tensor): void =>
   define(state, scope, tensor.name, { kind: "tensor", tensor, span: tensor.span });
+
+/** A tensor of the values of a definition, under the name that it defines. */
+export const definedTensor = (
+  ident: Ident,
+  axes: readonly Axis[],
+  { dtype, range }: Pick<Tensor, "dtype" | "range">,
+): Tensor => ({ ...floatTensor("let", ident, axes), dtype, range });
 
 /** A tensor of floats, under the name that declares it. */
 export const floatTensor = (kind: Tensor["kind"], { name, span }: Ident, axes: readonly Axis[]): Tensor => ({

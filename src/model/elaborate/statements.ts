@@ -14,9 +14,9 @@ import { settle } from "./einstein.js";
 import { sizeOf } from "./numbers.js";
 import {
   childScope,
+  definedTensor,
   defineTensor,
   fail,
-  floatTensor,
   giveUp,
   lookup,
   namesIn,
@@ -27,6 +27,7 @@ import {
   type Scope,
 } from "./scope.js";
 import { bareName } from "./syntax.js";
+import { kindOf } from "./tensors.js";
 
 /** `h[t, w] = …`: a definition, or the new value of a stream. */
 export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
@@ -39,7 +40,7 @@ export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
   if (before && !isHere) return refuseHidden(state, item.name, before);
   const named = item.axes?.map((ident) => axisNamed(state, ident, scope, axisLike(item.value, ident.name, scope)));
   const { value, axes } = definition(state, item.value, scope, named ?? null);
-  const tensor = floatTensor("let", item.name, axes);
+  const tensor = definedTensor(item.name, axes, kindOf(value));
   defineTensor(state, scope, tensor);
   return { kind: "let", tensor, value };
 }

@@ -17,9 +17,10 @@ import {
   type TypedOf,
 } from "../typed.js";
 import { distanceOf } from "./distances.js";
-import { activation, compared, power } from "./functions.js";
+import { activation, asFloats, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
 import { valueOf } from "./parameters.js";
+import { randomized } from "./randomness.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
 import { cutsOf, gatesOfAxis } from "./slots.js";
@@ -40,6 +41,12 @@ import {
 
 /** The value of an expression; its nodes know where on the page it stands. */
 export const evaluate = (state: PageLowering, e: Typed): LabelledTensor => state.b.at(e.span, () => lowered(state, e));
+
+/** The value of an expression as floats, where it may be whole numbers. */
+function numbers(state: PageLowering, e: Typed): LabelledTensor {
+  const value = evaluate(state, e);
+  return { ...value, node: asFloats(state.b, value.node) };
+}
 
 /** A value on exactly these axes, and the batch if it has it. */
 export function labelled(state: PageLowering, e: Typed, axes: readonly Axis[]): LabelledTensor {
@@ -68,12 +75,15 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "gather":
       return gather(state, e);
     case "unary": {
-      const a = evaluate(state, e.a);
-      return { node: activation(b, e.f, a.node), labels: a.labels };
+      const a = numbers(state, e.a);
+      // The gain of a stream is that of its values, wherever gradients go.
+      return e.f === "stop" && state.gains ? a : { node: activation(b, e.f, a.node), labels: a.labels };
     }
+    case "random":
+      return randomized(state, e, numbers(state, e.a));
     case "binary": {
       const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
-      const node = e.f === "^" ? power(b, x.node, y.node) : compared(b, e.f, x.node, y.node);
+      const node = e.f === "^" ? power(b, asFloats(b, x.node), asFloats(b, y.node)) : compared(b, e.f, x.node, y.node);
       return { node, labels: x.labels };
     }
     case "product":
@@ -89,7 +99,7 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "map":
       return image(state, e);
     case "distance": {
-      const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
+      const [x, y] = together(state, numbers(state, e.a), numbers(state, e.b));
       return distanceOf(state, e, x, y);
     }
     case "cross_entropy":
@@ -128,13 +138,16 @@ function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
   const index = evaluate(state, e.index);
   const table = valueOfTensor(state, e.table);
   if (table.labels.includes(BATCH)) throw new Error("model: a table that comes from the data cannot be indexed");
-  return { node: state.b.gather(table.node, index.node), labels: [...index.labels, ...labelsOf(state, e.axes)] };
+  return {
+    node: state.b.gather(asFloats(state.b, table.node), index.node),
+    labels: [...index.labels, ...labelsOf(state, e.axes)],
+  };
 }
 
 function product(state: PageLowering, e: TypedOf<"product">): LabelledTensor {
   const { b } = state;
   const factors = e.factors.map(({ e: factor, inverse }): LabelledTensor => {
-    const value = evaluate(state, factor);
+    const value = numbers(state, factor);
     return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
   });
   const summed = new Set(labelsOf(state, e.summed));
@@ -171,8 +184,8 @@ function isMixed({ maps }: PageLowering, e: TypedOf<"product">, axis: Axis): boo
 }
 
 function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
-  if (e.a.kind !== "where") return reduced(state, e, evaluate(state, e.a), null);
-  const value = evaluate(state, e.a.a);
+  if (e.a.kind !== "where") return reduced(state, e, numbers(state, e.a), null);
+  const value = numbers(state, e.a.a);
   const [x, condition] = together(state, value, evaluate(state, e.a.condition));
   return reduced(state, e, x, condition.node);
 }
@@ -209,7 +222,7 @@ function image(state: PageLowering, e: TypedOf<"map">): LabelledTensor {
   const pieces = set.free(shapeOf(state, axes.slice(outer.length)).map(known), options);
   if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
   const many = shape.slice(0, shape.length - rank);
-  const nodes = free ? [b.reshape(free.node, [...many, ...mustAt(pieces, 0).shape.map(numberOf)])] : [];
+  const nodes = free ? [b.reshape(asFloats(b, free.node), [...many, ...mustAt(pieces, 0).shape.map(numberOf)])] : [];
   const open = withClosedUnitsApart(state, e, nodes);
   const setting = settingOf(parameters.settings, e.manifold);
   const points = set.map(b, open, shape, setting);
@@ -235,7 +248,7 @@ function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): Labelle
   const target = evaluate(state, e.target);
   const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
   const labels = [...batched, ...labelsOf(state, [e.classes])];
-  const scores = onto(state, evaluate(state, e.logits), labels);
+  const scores = onto(state, numbers(state, e.logits), labels);
   const head = headOf(heads, e, scores);
   if (head) heads.push(head);
   const loss = b.crossEntropy(scores, onto(state, target, batched));

@@ -10,9 +10,10 @@ import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
 import { heldIn } from "../held.js";
 import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
-import type { BlockInstance, Statement } from "../typed.js";
+import type { BlockInstance, Statement, Tensor, Typed } from "../typed.js";
 import { instancesIn } from "../walk.js";
 import { labelled, valueOfTensor } from "./expressions.js";
+import { asFloats } from "./functions.js";
 import { mixNode } from "./mixes.js";
 import { gatesAround } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, onto, together, type PageLowering, type WrappedBlocks } from "./state.js";
@@ -21,7 +22,7 @@ import { BATCH, inThisLayer, labelsOf, onto, together, type PageLowering, type W
 export function run(state: PageLowering, statement: Statement): void {
   switch (statement.kind) {
     case "let":
-      state.values.set(statement.tensor, labelled(state, statement.value, statement.tensor.axes));
+      state.values.set(statement.tensor, valueFor(state, statement.tensor, statement.value));
       return;
     case "apply":
       return change(state, statement, (instance) => instance.path === statement.path);
@@ -34,6 +35,12 @@ export function run(state: PageLowering, statement: Statement): void {
     default:
       statement satisfies never;
   }
+}
+
+/** The value of a tensor: floats, unless it holds whole numbers. */
+function valueFor(state: PageLowering, { axes, dtype }: Tensor, e: Typed): LabelledTensor {
+  const value = labelled(state, e, axes);
+  return dtype === "f32" ? { ...value, node: asFloats(state.b, value.node) } : value;
 }
 
 function runLayers(
@@ -79,7 +86,7 @@ function change(state: PageLowering, statement: Applied, holds: (instance: Block
   state.wrapped = wrapped;
   state.holding = gains ? heldIn(value, stream) : null;
   const after = b.within({ block: inThisLayer(state, path), phase: "forward" }, (): LabelledTensor => {
-    const whole = labelled(state, value, stream.axes);
+    const whole = valueFor(state, stream, value);
     if (!gate) return whole;
     const [off, on] = together(state, before, whole);
     return { node: between(b, gate, off.node, on.node), labels: on.labels };
