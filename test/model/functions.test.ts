@@ -3,10 +3,13 @@
  * by a loop that says what the function is.
  */
 import { describe, expect, it } from "vitest";
+import type { DeviceName } from "../../runtime/device.js";
 import { check } from "../../src/compile/compile.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { everyDevice } from "../helpers/devices.js";
+import { facts as seaFacts, text as sea } from "../helpers/small.js";
 import { distance, entriesOf, loaded } from "../helpers/specs.js";
+import { compareSteps } from "../helpers/steps.js";
 
 type Values = readonly number[];
 
@@ -265,6 +268,64 @@ it("a largest score is compared with a label of the data", () => {
     new Float64Array([20_200, 20_200]),
   );
 });
+
+it("whole numbers of the data are numbers in a value, and stay whole under a name and in a block", () => {
+  const text = `model M {
+    dim t = 3
+    data corpus = characters("x.txt", window = t)
+    dim v = corpus.vocab, u = v
+    param s[v, u] ~ normal(1)
+    token[t] = corpus.token
+    scores[t, u] = s[token, u]
+    sum2[t] = 2 * token + max(corpus.token, 1.5) + same(token)
+    loss = cross_entropy(scores, argmax[u](scores)) + sum[t](sum2)
+    train { batch = 1, steps = 2, optimizer = sgd(rate = 0.1) }
+  }
+  block same(i[n]) { return [n] = i }`;
+  const facts = { corpus: { vocabulary: ["a", "b", "c"] } };
+  const graph = entriesOf(text, { facts }).graphs.find(({ name }) => name === "loss")!;
+  const losses = evaluate(
+    graph,
+    new Map<string, Values>([
+      ["s", [0, 99, 0, 0, 0, 99, 99, 0, 0]],
+      ["corpus.token", [0, 1, 2]],
+      ["corpus.next", [0, 0, 0]],
+    ]),
+  ).outputs;
+  expect([...losses.values()][0]![0]).toBeCloseTo(2 * 3 + (1.5 + 1.5 + 2) + 3, 9);
+});
+
+/** A page that trains through functions whose derivatives are kernels of their own. */
+const TRAINED = `model Trained {
+  dim context = 13, width = 24, parts = 3, part = 8
+  data corpus = characters("text", window = context)
+  dim v = corpus.vocab
+  param split[width, parts, part] ~ normal(0.3)
+  param head[parts, v] ~ normal(0.3)
+  x[context, width] = embed(corpus.token)
+  y[context, width] = x + cumsum[context](mod(3 * x, 0.5)) / 5 + cumsum[width](x) / 9
+  z[context, parts, part] = y[context, width] * split[width, parts, part]
+  product[context, parts] = prod[part](1 + z / 4)
+  least[context, parts] = min[part](z where index(part) > 1)
+  angle[context, parts] = sum[part](atan2(z, 1 + z ^ 2) * stop(sign(z)))
+  share[context, parts] = log_softmax[parts](angle)
+  best[context] = argmax[parts](share)
+  s[context, parts] = product + least + share * (1 + one_hot[parts](best))
+  logits[context, v] = unembed(y) + s[context, parts] * head[parts, v]
+  loss = cross_entropy(logits, corpus.next)
+  train { batch = 5, steps = 100, optimizer = sgd(rate = 0.05) }
+}
+`;
+
+const TRAINS = "steps through functions are those of the evaluator on %s";
+const trains = async (name: DeviceName): Promise<void> => {
+  const { losses, parameters, fell } = await compareSteps(TRAINED, sea, seaFacts, name, 2);
+  expect(losses).toBeLessThan(2e-5);
+  expect(parameters).toBeLessThan(2e-4);
+  expect(fell).toBe(true);
+};
+it.each(["wasm"] as const)(TRAINS, trains);
+it.each(everyDevice.filter((name) => name !== "wasm"))(TRAINS, { tags: "slow", timeout: 180_000 }, trains);
 
 const ALL = `model M {
   dim t = 5, w = 48, v = w

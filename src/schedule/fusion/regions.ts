@@ -274,8 +274,18 @@ export function isLocal(cluster: Cluster, token: number, { inside, classes, part
     if (count(classes(root), token) !== 1) return false;
     visit(root);
   }
+  if ([...cluster.reads].some((read) => inside.has(read)) && losesToken(cluster, token, classes)) return false;
   return local && (cluster.anchor?.op !== "contract" || !removes(cluster.anchor, token, classes));
 }
+
+/**
+ * Whether the first axis of the token's class in the loops of a cluster, which is what the loops take for the token, is
+ * summed over: where a class is there twice, a turn then makes the values of every token.
+ */
+const losesToken = (cluster: Cluster, token: number, classes: AxisClasses): boolean =>
+  [...cluster.members].some(
+    (member) => isReduction(member) && member.attrs.axes.includes(classes(member.inputs[0]).indexOf(token)),
+  );
 
 /** Whether the node sums over an axis of the class. */
 function removes(node: Node, token: number, classes: AxisClasses): boolean {
