@@ -48,6 +48,7 @@ export function kindOf(node: Node): Kind {
     case "cos":
     case "sigmoid":
     case "pow":
+    case "atan2":
     case "softmax":
     case "gelu":
     case "silu":
@@ -56,6 +57,7 @@ export function kindOf(node: Node): Kind {
       return "elementary functions";
     case "sum":
     case "reduce_max":
+    case "reduce_prod":
     case "scatter_add":
       return "sums";
     case "recurrence":
@@ -73,10 +75,12 @@ export function kindOf(node: Node): Kind {
     case "pack":
     case "slice":
     case "affine":
+    case "stop":
     case "gather":
       return "copies";
     case "neg":
     case "abs":
+    case "floor":
     case "add":
     case "sub":
     case "mul":

@@ -65,6 +65,9 @@ export interface Builder {
   readonly sin: UnaryMaker;
   readonly cos: UnaryMaker;
   readonly sigmoid: UnaryMaker;
+  readonly floor: UnaryMaker;
+  /** The same values, through which no derivative goes. */
+  readonly stop: UnaryMaker;
   readonly not: UnaryMaker;
   /** bool: whether each value is neither infinite nor NaN. */
   readonly finite: UnaryMaker;
@@ -82,6 +85,8 @@ export interface Builder {
   readonly max: BinaryMaker;
   /** x^y with x > 0, or y a constant integer. */
   readonly pow: BinaryMaker;
+  /** The angle of the point (x, y), of operands y and x: from -pi to pi. */
+  readonly atan2: BinaryMaker;
   /** Comparisons give bool. */
   readonly lt: BinaryMaker;
   readonly le: BinaryMaker;
@@ -118,6 +123,8 @@ export interface Builder {
   mean(x: Node, axes: readonly number[]): Node;
   /** The largest value along `axes`. */
   reduceMax(x: Node, axes: readonly number[]): Node;
+  /** The product along `axes`. */
+  reduceProd(x: Node, axes: readonly number[]): Node;
   /** A product of two tensors, as einsum writes it: `bij,bjk->bik`. */
   contract(spec: string, x: Node, y: Node): Node;
   /** The adjoint of a gather: values [..., …rest] added into [rows, …rest] by an index [...] (u32). */

@@ -51,6 +51,10 @@ export interface Attributes {
   sin: {};
   cos: {};
   sigmoid: {};
+  /** The largest whole number that is not above x. Its derivative is 0. */
+  floor: {};
+  /** The same values, through which no derivative goes: f32. */
+  stop: {};
   add: {};
   sub: {};
   mul: {};
@@ -59,6 +63,8 @@ export interface Attributes {
   max: {};
   /** x^y with x > 0, or y a constant integer. */
   pow: {};
+  /** inputs: y, x. The angle of the point (x, y), from -pi to pi; 0 at the origin. */
+  atan2: {};
   lt: {};
   le: {};
   eq: {};
@@ -101,6 +107,8 @@ export interface Attributes {
   sum: { readonly axes: readonly number[] };
   /** Largest value. Its gradient goes to all largest entries in equal parts. */
   reduce_max: { readonly axes: readonly number[] };
+  /** Product. Its gradient is made of products of all other entries, so that it is right where an entry is 0. */
+  reduce_prod: { readonly axes: readonly number[] };
 
   /**
    * Product of two tensors, as two-operand Einstein text: "bthd,buhd->bhtu". One letter an axis. A summed letter stands
@@ -167,7 +175,20 @@ export type Op = keyof Attributes;
 /** Ops without operands: leaves, and what is made of attributes alone. */
 export type Leaf = "parameter" | "state" | "input" | "constant" | "literal" | "iota";
 /** Elementwise ops of two operands of one shape. */
-export type ElementwisePair = "add" | "sub" | "mul" | "div" | "min" | "max" | "pow" | "lt" | "le" | "eq" | "and" | "or";
+export type ElementwisePair =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "min"
+  | "max"
+  | "pow"
+  | "atan2"
+  | "lt"
+  | "le"
+  | "eq"
+  | "and"
+  | "or";
 /** Ops of two operands. */
 export type PairOp =
   | ElementwisePair
@@ -231,6 +252,8 @@ export interface Origin {
 export type Node = { readonly [K in Op]: NodeOf<K> }[Op];
 /** A node of the op K, as `node.op === K` narrows it; of a union of ops any of them. */
 export type NodeWith<K extends Op> = Extract<Node, { readonly op: K }>;
+/** A node that combines the values along some axes of its operand. */
+export type ReductionNode = NodeWith<"sum" | "reduce_max" | "reduce_prod">;
 
 /**
  * One compiled entry: named results, and the new values of parameters and states (an entry without updates changes

@@ -1,5 +1,5 @@
 /** The shape of one row of the op table. Everything that other rooms know about an op is here. */
-import type { Attributes, DType, Graph, Node, NodeWith, Op, Operands, Shape } from "./node.js";
+import type { Attributes, DType, Graph, Node, NodeWith, Op, Operands, ReductionNode, Shape } from "./node.js";
 import type { Builder } from "./builder.js";
 
 /** The values of a tensor in row-major order, as the evaluator keeps them: f32 in f64, u32 as it is, bool as 0 or 1. */
@@ -100,6 +100,10 @@ export const saysShape = (node: Node): boolean =>
   node.op === "slice" ||
   node.op === "affine" ||
   node.op === "recurrence";
+
+/** Whether a node combines the values along some axes of its operand. */
+export const isReduction = (node: Node): node is ReductionNode =>
+  node.op === "sum" || node.op === "reduce_max" || node.op === "reduce_prod";
 
 /**
  * How many values a tensor of that shape has; 1 for a scalar. The one definition of the compiler: `graph` is the lowest

@@ -8,7 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { valueOf } from "../graph/sizes.js";
 import { printTyped } from "./print.js";
-import type { Axis, Typed, TypedOf } from "./typed.js";
+import type { Axis, Reducer, Typed, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 type Shifted = TypedOf<"shifted">;
@@ -80,6 +80,9 @@ function addedIn(e: Typed): readonly Shifted[] {
 const isAlong = (read: Shifted, axes: readonly Axis[]): boolean =>
   leaving(read).every((terms) => terms.some((axis) => axes.includes(axis)));
 
+/** Reducers that are something where all that they go along is absent. */
+const OF_NOTHING: ReadonlySet<Reducer> = new Set<Reducer>(["sum", "prod", "cumsum"]);
+
 const BESIDE = "the other operand may be there where it is not";
 
 /** Reports the reads of a definition that may be absent where nothing says what then. */
@@ -118,7 +121,7 @@ export function refuseAbsent(e: Typed, report: (d: Diagnostic) => void): void {
   function reduces({ f, a, axes }: TypedOf<"reduce">): void {
     if (f === "rms") return refuse(absentIn(a), "`rms` does not know what to do without it");
     const astray = (reads: readonly Shifted[]): Shifted[] => reads.filter((read) => !isAlong(read, axes));
-    return f === "sum"
+    return OF_NOTHING.has(f)
       ? refuse(astray(addedIn(a)), BESIDE)
       : refuse(astray(absentIn(a)), `then \`${f}\` has nothing to go along`);
   }

@@ -1,22 +1,24 @@
 /**
  * What of a page is needed: by its loss and outputs, and by the gradient of its loss. Statements are walked from the
  * last to the first; a tensor is read when something needed reads it, and reached when a gradient comes back to it,
- * which it does not through a condition, an index, a target or a factor 0. A stream is followed value by value, so that
- * one that is replaced before anything reads it counts for nothing; the body of a `repeat` is walked until a further
- * layer changes nothing. A block's loss is needed wherever the block is used, also where nothing else of the use is.
+ * which it does not through a condition, an index, a target, a factor 0, or a function that is flat (`stop`, `floor`).
+ * A stream is followed value by value, so that one that is replaced before anything reads it counts for nothing; the
+ * body of a `repeat` is walked until a further layer changes nothing. A block's loss is needed wherever the block is
+ * used, also where nothing else of the use is.
  */
 import { mustAt } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
-import type {
-  BlockInstance,
-  LossTerm,
-  Parameter,
-  Recurrence,
-  Statement,
-  Tensor,
-  Typed,
-  TypedModel,
-  TypedOf,
+import {
+  FLAT,
+  type BlockInstance,
+  type LossTerm,
+  type Parameter,
+  type Recurrence,
+  type Statement,
+  type Tensor,
+  type Typed,
+  type TypedModel,
+  type TypedOf,
 } from "./typed.js";
 import { callsLosses, partsOf, type WalkedPage } from "./walk.js";
 
@@ -165,6 +167,10 @@ function need(state: LivenessState, e: Typed, how: Need): void {
       need(state, e.a, how);
       need(state, e.otherwise, how);
       return e.condition ? need(state, e.condition, without) : undefined;
+    case "unary":
+      return need(state, e.a, FLAT.has(e.f) ? without : how);
+    case "reduce":
+      return need(state, e.a, e.f === "argmax" ? without : how);
     case "binary":
       return [e.a, e.b].forEach((operand) => need(state, operand, COMPARISONS.has(e.f) ? without : how));
     case "cross_entropy":

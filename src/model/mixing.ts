@@ -163,9 +163,10 @@ function read(reading: MixReading, e: Typed): Carried {
     case "gather":
       return readGather(reading, e);
     case "unary":
-      return e.f === "neg"
-        ? times(read(reading, e.a), [minusOne(e.span)])
-        : apart(reading, e, `\`${e.f}\` is taken of the stream`);
+      return readUnary(reading, e);
+    case "random":
+      // What is added does not depend on the stream; what is dropped is another factor at every step.
+      return e.f === "noise" ? read(reading, e.a) : apart(reading, e, "`dropout` drops numbers of the stream");
     case "binary":
       return e.f === "+" || e.f === "-"
         ? readSum(e, read(reading, e.a), read(reading, e.b))
@@ -188,6 +189,14 @@ function read(reading: MixReading, e: Typed): Carried {
     default:
       return e satisfies never;
   }
+}
+
+/** A value through which no gradient goes is passed on as it is. */
+function readUnary(reading: MixReading, e: TypedOf<"unary">): Carried {
+  if (e.f === "stop") return read(reading, e.a);
+  return e.f === "neg"
+    ? times(read(reading, e.a), [minusOne(e.span)])
+    : apart(reading, e, `\`${e.f}\` is taken of the stream`);
 }
 
 function readGather(reading: MixReading, e: TypedOf<"gather">): Carried {

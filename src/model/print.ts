@@ -152,6 +152,8 @@ export function printTyped(e: Typed): string {
       return `${e.table.name}[${[printTyped(e.index), ...e.axes.map((axis) => axis.name)].join(", ")}]`;
     case "unary":
       return `${e.f}(${printTyped(e.a)})`;
+    case "random":
+      return `${e.f}(${printTyped(e.a)}, ${e.amount.text})`;
     case "binary":
       return `(${printTyped(e.a)} ${e.f} ${printTyped(e.b)})`;
     case "product": {

@@ -18,6 +18,10 @@ export type {
   RecomputeSettings,
   TrainSettings,
 } from "./train-settings.js";
+import { KEEPING, type BinaryFunction, type RandomFunction, type Reducer, type UnaryFunction } from "./functions.js";
+
+export { FLAT, KEEPING } from "./functions.js";
+export type { BinaryFunction, RandomFunction, Reducer, UnaryFunction } from "./functions.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -95,28 +99,6 @@ export interface BlockInstance {
   readonly axes: readonly Axis[];
 }
 
-/** Functions of one operand, place by place. */
-export type UnaryFunction =
-  | "neg"
-  | "exp"
-  | "log"
-  | "sqrt"
-  | "sigmoid"
-  | "tanh"
-  | "gelu"
-  | "silu"
-  | "relu"
-  | "softplus"
-  | "erf"
-  | "abs"
-  | "sin"
-  | "cos"
-  | "logit";
-/** What makes fewer values of those along some axes; a softmax makes as many. */
-export type Reducer = "sum" | "max" | "mean" | "softmax" | "rms";
-/** Functions of two operands, place by place. A product is an expression of its own, of any number of factors. */
-export type BinaryFunction = "+" | "-" | "^" | "min" | "max" | "<" | "<=" | "==" | "!=" | "and" | "or";
-
 interface At {
   readonly span: Span;
 }
@@ -161,6 +143,17 @@ export type Typed =
       readonly a: Typed;
       readonly condition: Typed | null;
       readonly otherwise: Typed;
+    })
+  /**
+   * `amount`: the probability with which a number is 0, or the deviation of what is added. `site`: the name of this
+   * use, with stars for layers; no two uses of a page have one name.
+   */
+  | (At & {
+      readonly kind: "random";
+      readonly f: RandomFunction;
+      readonly a: Typed;
+      readonly amount: DeferredNumber;
+      readonly site: string;
     })
   | (At & {
       readonly kind: "call";
@@ -361,6 +354,7 @@ export function axesOf(e: Typed): readonly Axis[] {
     case "gather":
       return union(axesOf(e.index), e.axes);
     case "unary":
+    case "random":
       return axesOf(e.a);
     case "binary":
       return union(axesOf(e.a), axesOf(e.b));
@@ -371,7 +365,7 @@ export function axesOf(e: Typed): readonly Axis[] {
     case "distance":
       return union(axesOf(e.a), axesOf(e.b)).filter((axis) => !e.point.includes(axis));
     case "reduce":
-      return e.f === "softmax" ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
+      return KEEPING.has(e.f) ? axesOf(e.a) : axesOf(e.a).filter((axis) => !e.axes.includes(axis));
     case "where":
       return union(axesOf(e.a), axesOf(e.condition));
     case "choice":

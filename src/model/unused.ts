@@ -212,8 +212,8 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
         `${names.length === 1 ? "it as it starts" : "them as they start"}`,
       {
         fix:
-          "conditions, indices, targets and factors of 0 have no gradient: read elsewhere what is to be " +
-          "learned, or take it out",
+          "conditions, indices, targets, factors of 0, `stop`, `floor`, `round`, `sign` and `argmax` have no " +
+          "gradient: read elsewhere what is to be learned, or take it out",
         about,
       },
       "MHC221",

@@ -13,6 +13,7 @@ export function partsOf(e: Typed): readonly Typed[] {
     case "gather":
       return [e.index];
     case "unary":
+    case "random":
     case "reduce":
     case "relabel":
     case "shifted":
@@ -91,4 +92,13 @@ export function walk(
   if (loss) inside(loss, "");
   metrics.forEach(({ value }) => inside(value, ""));
   outputs.forEach(({ value }) => inside(value, ""));
+}
+
+/** Whether a model draws random numbers while it trains. */
+export function drawsNumbers(model: Parameters<typeof walk>[0]): boolean {
+  let draws = false;
+  walk(model, (e) => {
+    draws ||= e.kind === "random" && e.amount.value() !== 0;
+  });
+  return draws;
 }

@@ -15,6 +15,7 @@ import { activationsOf, narrowestRead, type Forward } from "../graph/streams.js"
 import type { Lowered } from "../model/lower/lower.js";
 import type { LoweredParameter } from "../model/lower/parameters.js";
 import type { TrainSettings, TypedModel } from "../model/typed.js";
+import { drawsNumbers } from "../model/walk.js";
 import { constraintOutputs, forwardPass, measuredOutputs, withLoss, type EntryPage } from "./forward.js";
 import type { Shrinking } from "./hard-concrete.js";
 import { gainGraphs, watchedOutputs, type Monitors } from "./measured.js";
@@ -113,14 +114,15 @@ function addTraining(state: EntryState, train: TrainSettings, stepOnly: boolean)
 
 /**
  * Adds the entries that evaluate, differentiate for its own sake, and watch. They are without noise, so that a page
- * with gates that may close needs a second forward pass for them.
+ * with gates that may close, or with random numbers, needs a second forward pass for them.
  */
 function addEvaluation(state: EntryState, stepBuilder: Builder, step: TrainStep): void {
   const { page, graphs, monitors } = state;
-  const { batch, half, shrinking } = page;
-  const b = shrinking ? createBuilder() : stepBuilder;
-  const lowered = shrinking ? withLoss(forwardPass(page, b, { batch, isNoisy: false })) : step.lowered;
-  const slopes = shrinking ? gradientsOf(b, lowered, half) : step.slopes.map(step.unscaled);
+  const { batch, half, model, shrinking } = page;
+  const isApart = shrinking !== null || drawsNumbers(model);
+  const b = isApart ? createBuilder() : stepBuilder;
+  const lowered = isApart ? withLoss(forwardPass(page, b, { batch, isNoisy: false })) : step.lowered;
+  const slopes = isApart ? gradientsOf(b, lowered, half) : step.slopes.map(step.unscaled);
   const forward = forwardOf(lowered);
   const losses = entryGraph("loss", [
     output({ kind: "losses" }, lowered.losses),

@@ -38,7 +38,10 @@ const PAGE: Origin = { block: "", phase: "forward" };
 export const gatesOf = ({ shrinking }: EntryPage, b: Builder, isNoisy: boolean): Gates | null =>
   shrinking && b.within(PAGE, () => gateValues(b, shrinking.slots, shrinking.words, isNoisy));
 
-/** The forward pass in `b`; gates that may close are drawn for a step, or taken without noise. */
+/**
+ * The forward pass in `b`. `isNoisy`: as a step computes it, where gates that may close are drawn, and so are the
+ * random numbers of the page.
+ */
 export function forwardPass(
   page: EntryPage,
   b: Builder,
@@ -47,7 +50,7 @@ export function forwardPass(
   const { model, kept } = page;
   const inner = createBuilder();
   const values = gatesOf(page, inner, isNoisy)?.values ?? null;
-  return withAttention(lower(model, inner, { batch, gating: { kept, values } }), b, page.attention);
+  return withAttention(lower(model, inner, { batch, gating: { kept, values }, draws: isNoisy }), b, page.attention);
 }
 
 /** The forward pass as gains are measured in it, without noise, and its builder. */

@@ -3,7 +3,8 @@
  * targets.
  */
 import * as k from "../../src/kernel/build.js";
-import type { Expr, Kernel, Lanes, UnaryOp } from "../../src/kernel/ir.js";
+import type { Expr, Kernel, Lanes, Stmt, UnaryOp } from "../../src/kernel/ir.js";
+import { angle } from "../../src/kernel/mathematics.js";
 
 /**
  * Kernels that read `count` numbers of the pool `work` and write a function of each to `out`: one kernel for each
@@ -22,6 +23,21 @@ export const kernelsOf = (f: (x: Expr) => Expr, widths: readonly Lanes[], count:
       ],
       body: [k.store("y", at, f(k.load("x", at, { of: "f32", lanes })))],
     };
+  });
+
+/** The same of the angle of each number, as a height, over one width. */
+export const angleKernels = (width: number, widths: readonly Lanes[], count: number): readonly Kernel[] =>
+  kernelsOf((x) => x, widths, count).map((kernel, i) => {
+    const lanes = widths[i]!;
+    const at = k.mul(k.ref("group", k.INDEX), k.idx(lanes));
+    const body: Stmt[] = [];
+    const bind = (value: Expr): Expr => {
+      const name = `v${body.length}`;
+      body.push(k.letS(name, value));
+      return k.ref(name, value.type);
+    };
+    const value = angle(bind(k.load("x", at, { of: "f32", lanes })), k.splat(k.f32(width), lanes), bind);
+    return { ...kernel, body: [...body, k.store("y", at, value)] };
   });
 
 /** erf by the trapezoidal rule on its integral, which shares nothing with the code under test; error below 1e-10. */

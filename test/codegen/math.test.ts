@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import * as k from "../../src/kernel/build.js";
 import type { Expr, Lanes, UnaryOp } from "../../src/kernel/ir.js";
-import { erf64, kernelsOf, ranges } from "./functions.js";
+import { angleKernels, erf64, kernelsOf, ranges } from "./functions.js";
 import { makePools, runJavaScript, ulps, vectorTargets } from "./run.js";
 
 const COUNT = 4096;
@@ -67,6 +67,21 @@ describe.each(vectorTargets)("$name", ({ name, widths, load }) => {
     await gives("floor", [-0.5, 0.5, -2, 3.9], [-1, 0, -2, 3]);
     await gives("sqrt", [4, 2, 0], [2, Math.fround(Math.SQRT2), 0]);
     await gives("abs", [-3, 3], [3, 3]);
+  });
+
+  it.each([1, -1, 3e-5, -7e8])("angles over a width of %f within 3 ulp, in every octant", async (width) => {
+    const logarithmic = spread(Math.log(Math.abs(width) * 1e-7), Math.log(Math.abs(width) * 1e7));
+    const heights = logarithmic.map((x, i) => (i % 2 === 0 ? Math.exp(x) : -Math.exp(x)));
+    const { run, pools } = await load(angleKernels(width, widths, COUNT), makePools(widths.length * COUNT));
+    pools.work.set(heights);
+    for (const [i, lanes] of widths.entries()) {
+      run[i]!([0, i * COUNT], 0, COUNT / lanes);
+      heights.forEach((height, j) => {
+        const y = pools.out[i * COUNT + j]!;
+        const exact = Math.fround(Math.atan2(height, Math.fround(width)));
+        if (!(ulps(y, exact) <= 3)) expect.fail(`atan2(${height}, ${width}) is ${y} by ${lanes} lanes, not ${exact}`);
+      });
+    }
   });
 
   it.each([-3, -1, 0, 1, 2, 3, 7, 16])(

@@ -35,6 +35,9 @@ const NOT_DIFFERENTIATED: Readonly<Partial<Record<Op, string>>> = {
   attention_vjp: "second derivatives of attention are not asked for",
 };
 
+/** Ops that no derivative goes through although their value depends on the operand, and why. */
+const CUT: Readonly<Partial<Record<Op, string>>> = { stop: "that is what it is for" };
+
 const ALL = Object.keys(opTable) as Op[];
 const DTYPES: readonly DType[] = ["f32", "u32", "bool"];
 const LEAVES: ReadonlySet<Op> = new Set(["parameter", "state", "input"]);
@@ -111,7 +114,8 @@ describe("derivatives", () => {
   const isFloat = (op: Op, item: Case): boolean =>
     build(createBuilder(), op, item, "x", random(1)).node.dtype === "f32";
   const cases = allCases.filter(
-    ({ op, item }) => opTable[op].vjp !== null && item.inputs.some(({ dtype }) => dtype === "f32") && isFloat(op, item),
+    ({ op, item }) =>
+      opTable[op].vjp !== null && !(op in CUT) && item.inputs.some(({ dtype }) => dtype === "f32") && isFloat(op, item),
   );
   it.each(cases)("$op, case $index, against central differences", ({ op, index, item }) => {
     const next = random(1000 * index + op.length);
@@ -149,6 +153,24 @@ describe("derivatives", () => {
   });
 });
 
+it.each(Object.keys(CUT) as Op[])("no derivative goes through %s", (op) => {
+  const b = createBuilder();
+  const { node, inputs } = build(b, op, opTable[op].cases[0]! as Case, "x", random(5));
+  const [gradient] = vjp(b, [b.mul(node, node)], [b.input("g", node.shape, "f32")], inputs);
+  expect(gradient).toBe(b.fill(0, inputs[0]!.shape));
+});
+
+describe("products", () => {
+  it("have the derivative of all other factors where a factor is 0, and where two are", () => {
+    const b = createBuilder();
+    const x = b.input("x", [3, 4], "f32");
+    const [gradient] = vjp(b, [b.reduceProd(x, [1])], [b.fill(1, [3])], [x]);
+    const values = [2, 3, 5, 7, 2, 0, 5, 7, 0, 3, 0, 7];
+    const { outputs } = evaluate(graphOf({ gradient: gradient! }), new Map([["x", values]]));
+    expect([...outputs.get("gradient")!]).toEqual([105, 70, 42, 30, 0, 70, 0, 0, 0, 0, 0, 0]);
+  });
+});
+
 describe("composites", () => {
   const cases = allCases.filter(({ op }) => opTable[op].expand !== undefined);
   it.each(cases)("$op, case $index, is its expansion, and so is its derivative", ({ op, index, item }) => {
@@ -157,7 +179,7 @@ describe("composites", () => {
     const { node, inputs, values } = build(b, op, item, "x", next);
     const expansion = (opTable[op].expand as (b: unknown, node: Node) => Node)(b, node);
     const cotangent = b.input("g", node.shape, "f32");
-    const differentiated = opTable[op].vjp !== null;
+    const differentiated = opTable[op].vjp !== null && !(op in CUT);
     const direct = differentiated ? vjp(b, [node], [cotangent], inputs) : [];
     const through = differentiated ? vjp(b, [expansion], [cotangent], inputs) : [];
     const g = Array.from({ length: sizeOf(node.shape) }, () => next() - 0.5);

@@ -61,7 +61,12 @@ it.each<readonly [right: string, wrong: string, place: string, says: RegExp]>([
   // Nothing is transposed, and functions of elsewhere are written otherwise.
   ["k[u, heads, d] / sqrt", "k.T / sqrt", "T", /name them where/],
   ["k[u, heads, d] / sqrt", "k^T / sqrt", "T", /name them where/],
-  ["sigmoid(x", "sigmoyd(x", "sigmoyd", /did you mean `sigmoid`\?.*functions are exp.*sum\[w\]/],
+  [
+    "sigmoid(x",
+    "sigmoyd(x",
+    "sigmoyd",
+    /did you mean `sigmoid`\?.*functions of one number: exp.*mod\(x, y\).*sum\[w\]/,
+  ],
   ["rms[n, w](x)\n", "norm2[n, w](x)\n", "norm2", /sqrt\(sum/],
   ["q[t, heads, d] * k[u, heads, d]", "matmul(q, k)", "matmul", /named axes/],
 ])("%j for %j", (right, wrong, place, says) => {
@@ -81,7 +86,7 @@ it("what is offered for a function of elsewhere is right", () => {
   expect(forms.length).toBeGreaterThan(30);
   for (const form of forms) {
     const left =
-      form.includes("[w](") && !form.startsWith("rms[w](x - mean[w](x)) ^")
+      form.includes("[w](") && !/^(?:rms\[w\]\(x - mean\[w\]\(x\)\) \^|cumsum|log_softmax)/.test(form)
         ? "output o[t] ="
         : form.includes("norm(")
           ? "output o[t, w] ="

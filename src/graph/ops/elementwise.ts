@@ -50,6 +50,8 @@ const map2 = (dtype: DType, x: Value, y: Value, f: (x: number, y: number) => num
 
 /** Functions of one real number, f32 to f32. */
 type RealFunction = "neg" | "exp" | "log" | "sqrt" | "tanh" | "erf" | "abs" | "sin" | "cos" | "sigmoid";
+/** Functions of one real number that no derivative goes through. */
+type Flat = "floor" | "stop";
 /** Ops of two numbers that give a number, and that give a truth value. */
 type Condition = "lt" | "le" | "eq" | "and" | "or";
 type Arithmetic = Exclude<ElementwisePair, Condition>;
@@ -68,6 +70,17 @@ function unary(
     flops: (node) => flops * sizeOf(node.shape),
     cases: [{ attrs: {}, inputs: [sample] }],
   } satisfies OpRecord<RealFunction>;
+}
+
+/** A function of one real number that no derivative goes through. */
+function flat(f: (x: number) => number, flops: number, sample: Sample) {
+  return {
+    infer: (inputs) => same(inputs, 1, ["f32"]),
+    evaluate: (_, [x]) => map("f32", x, f),
+    vjp: () => [null],
+    flops: (node) => flops * sizeOf(node.shape),
+    cases: [{ attrs: {}, inputs: [sample] }],
+  } satisfies OpRecord<Flat>;
 }
 
 /** `vjp`: the cotangents of x and y as graph, from that of the result. */
@@ -179,6 +192,15 @@ export const leaves = {
 /** Operations of the form that does not overflow: |x|, -, exp, +, /, <, a product and a choice. */
 const SIGMOID = 8;
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
+/** Operations of the angle: a quotient, a polynomial of 8 coefficients, and choices. */
+const ATAN2 = 24;
+
+/** d/dy is x / (x^2 + y^2) and d/dx is -y / (x^2 + y^2); at the origin, where there is no derivative, both are 0. */
+function angleVjp(b: Builder, g: Node, y: Node, x: Node): readonly [Node, Node] {
+  const square = b.add(b.mul(x, x), b.mul(y, y));
+  const scaled = b.div(g, b.select(b.eq(square, like(b, g, 0)), like(b, g, 1), square));
+  return [b.mul(scaled, x), b.neg(b.mul(scaled, y))];
+}
 
 /** Records of the ops that work place by place on operands of one shape. */
 export const elementwise = {
@@ -208,6 +230,12 @@ export const elementwise = {
     draw(-5, 5),
     SIGMOID,
   ),
+  floor: flat(Math.floor, 1, draw(-3, 3, [-3, -2, -1, 0, 1, 2, 3])),
+  stop: {
+    ...flat((x) => x, 0, draw(-2, 2)),
+    // Nothing differentiates behind this: kernels compute the value itself.
+    expand: (_, node) => node.inputs[0],
+  } satisfies OpRecord<"stop">,
   add: binary(
     (x, y) => x + y,
     (_, g) => [g, g],
@@ -260,6 +288,15 @@ export const elementwise = {
     (b, g, x, y, result) => [b.mul(g, b.mul(y, b.pow(x, b.sub(y, like(b, y, 1))))), b.mul(g, b.mul(result, b.log(x)))],
     [[draw(0.5, 2), draw(-2, 3)]],
   ),
+  atan2: {
+    ...binary(Math.atan2, angleVjp, [
+      [draw(-2, 2), draw(0.2, 2)],
+      [draw(0.2, 2), draw(-2, 2)],
+      [draw(-2, -0.2), draw(-2, 2)],
+      [draw(0.1, 2), draw(-2, -0.1)],
+    ]),
+    flops: (node) => ATAN2 * sizeOf(node.shape),
+  } satisfies OpRecord<"atan2">,
   lt: condition(
     (x, y) => x < y,
     ["f32", "u32"],

@@ -1,19 +1,18 @@
 /** The rows of the op table that move, reduce and multiply: layout, reductions, contraction, gather and scatter. */
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
-import type { Node, NodeWith } from "../node.js";
+import type { Builder } from "../builder.js";
+import type { Node, NodeWith, ReductionNode } from "../node.js";
 import { SLOT, slotsOf, wholeSlots } from "../packing.js";
 import { allocate, sizeOf, stridesOf, walk, type OpRecord, type Sample, type Value } from "../record.js";
-
-type Reduction = NodeWith<"sum" | "reduce_max">;
 
 const draw = (shape: readonly number[], low = -2, high = 2): Sample => ({ shape, dtype: "f32", low, high });
 
 /** The axes of a reduction's operand that stay. */
-const kept = (node: Reduction, axes: readonly number[]): number[] =>
+const kept = (node: ReductionNode, axes: readonly number[]): number[] =>
   node.inputs[0].shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
 
 /** Strides of the result for walking the input of a reduction. */
-function keptStrides(node: Reduction): number[] {
+function keptStrides(node: ReductionNode): number[] {
   const strides = stridesOf(node.shape);
   const axes = kept(node, node.attrs.axes);
   return node.inputs[0].shape.map((_, axis) => strides[axes.indexOf(axis)] ?? 0);
@@ -72,6 +71,33 @@ function inferContract(inputs: readonly Node[], spec: string) {
   if ([...l.out].some((letter) => !sizes.has(letter)) || new Set(l.out).size !== l.out.length)
     return `${spec} has a wrong result`;
   return { shape: [...l.out].map((letter) => mustGet(sizes, letter)), dtype: "f32" as const };
+}
+
+/**
+ * Of a product over axes, for every entry the product of all others. The entries, as one axis, stand once as rows and
+ * once as columns; a row takes its own entry out by 1. Nothing is divided by an entry, which may be 0.
+ */
+function others(b: Builder, node: NodeWith<"reduce_prod">): Node {
+  const x = node.inputs[0];
+  const { axes } = node.attrs;
+  const outer = kept(node, axes);
+  const order = [...outer, ...axes];
+  const moved = b.transpose(x, order);
+  const count = sizeOf(axes.map((axis) => mustAt(x.shape, axis)));
+  const rows = b.reshape(moved, [...node.shape, count]);
+  const [row, column] = [node.shape.length, node.shape.length + 1];
+  const square = [...node.shape, count, count];
+  const entries = b.broadcast(
+    rows,
+    square,
+    rows.shape.map((_, axis) => (axis === row ? column : axis)),
+  );
+  const isOwn = b.eq(b.iota(square, row), b.iota(square, column));
+  const product = b.reduceProd(b.select(isOwn, b.fill(1, square), entries), [column]);
+  return b.transpose(
+    b.reshape(product, moved.shape),
+    order.map((_, axis) => order.indexOf(axis)),
+  );
 }
 
 /** Records of layout ops, reductions, contractions, gather and scatter. */
@@ -215,6 +241,17 @@ export const structure = {
     flops: (node) => sizeOf(node.inputs[0].shape),
     cases: [[0], [1], [0, 1]].map((axes) => ({ attrs: { axes }, inputs: [{ ...draw([3, 5]), distinct: true }] })),
   } satisfies OpRecord<"reduce_max">,
+  reduce_prod: {
+    infer: inferReduction,
+    evaluate: (node, [x]) => {
+      const out = new Float64Array(sizeOf(node.shape)).fill(1);
+      walk(node.inputs[0].shape, keptStrides(node), (i, offset) => (out[offset]! *= x[i]!));
+      return out;
+    },
+    vjp: (b, node, g) => [b.mul(b.broadcast(g, node.inputs[0].shape, kept(node, node.attrs.axes)), others(b, node))],
+    flops: (node) => sizeOf(node.inputs[0].shape),
+    cases: [[0], [1], [0, 2], [0, 1, 2]].map((axes) => ({ attrs: { axes }, inputs: [draw([2, 3, 5])] })),
+  } satisfies OpRecord<"reduce_prod">,
   contract: {
     infer: (inputs, { spec }) => inferContract(inputs, spec),
     evaluate: (node, [x, y]) => evaluateContract(node, x, y),

@@ -8,7 +8,7 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Size } from "../../graph/sizes.js";
 import { rankOf } from "../../manifolds/set.js";
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Axis, Typed, TypedModel } from "../typed.js";
+import type { Axis, Reducer, Typed, TypedModel } from "../typed.js";
 import { walk, type WalkedPage } from "../walk.js";
 
 /** What of a page says which axes can be shrunk. */
@@ -134,8 +134,19 @@ function noteExpression(notes: AxisNotes, e: Typed, path: string): void {
   }
 }
 
+/** Reducers for which a unit that is left out is not one that is 0. */
+const BARRED: ReadonlySet<Reducer> = new Set<Reducer>([
+  "max",
+  "min",
+  "prod",
+  "argmax",
+  "softmax",
+  "log_softmax",
+  "cumsum",
+]);
+
 function noteReduction(notes: AxisNotes, e: Extract<Typed, { readonly kind: "reduce" }>): void {
-  if (e.f === "max" || e.f === "softmax") bar(notes, e.axes, `\`${e.f}\` goes along it`, e.span);
+  if (BARRED.has(e.f)) bar(notes, e.axes, `\`${e.f}\` goes along it`, e.span);
   // Such a mean divides by the number of units that the condition lets through, which falls as units are left out.
   else if (e.f === "mean" && e.a.kind === "where")
     bar(notes, e.axes, "it is counted how many of its units a condition lets through", e.span);

@@ -5,7 +5,7 @@
 import type { Call, Expr } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { nearest } from "../../diagnostics/suggest.js";
-import type { BinaryFunction, Reducer, Typed, UnaryFunction } from "../typed.js";
+import type { BinaryFunction, RandomFunction, Reducer, Typed, UnaryFunction } from "../typed.js";
 import { FUNCTIONS_ELSEWHERE } from "./elsewhere.js";
 import { fail, type Elaboration } from "./scope.js";
 
@@ -24,20 +24,46 @@ const UNARY: readonly UnaryFunction[] = [
   "sin",
   "cos",
   "logit",
+  "sign",
+  "floor",
+  "round",
+  "stop",
 ];
-const BINARY = ["min", "max"] as const satisfies readonly BinaryFunction[];
+const BINARY = ["min", "max", "mod", "atan2"] as const satisfies readonly BinaryFunction[];
 
 /** Functions along axes: `sum[w](x)`. */
-export const REDUCERS: readonly Reducer[] = ["sum", "max", "mean", "softmax", "rms"];
+export const REDUCERS: readonly Reducer[] = [
+  "sum",
+  "mean",
+  "max",
+  "min",
+  "prod",
+  "rms",
+  "argmax",
+  "softmax",
+  "log_softmax",
+  "cumsum",
+];
 
 /** Reducers that know what to make of an absent value: `sum[u](x where u <= t)`. */
-export const REDUCERS_OF_ABSENT: readonly Reducer[] = ["sum", "max", "mean", "softmax"];
+export const REDUCERS_OF_ABSENT: readonly Reducer[] = REDUCERS.filter((f) => f !== "rms");
+
+/** Reducers that work along one axis. */
+export const ALONG_ONE: readonly Reducer[] = ["argmax", "cumsum"];
+
+/** What makes an axis of a whole number: `one_hot[v](corpus.token)`. */
+export const ONE_HOT = "one_hot";
+
+/** What draws random numbers while training: `dropout(x, 0.1)`. */
+export const RANDOM: readonly RandomFunction[] = ["dropout", "noise"];
 
 /** What is said of an axis in a value: `size(t)`, `index(t)`. */
 export const OF_AXES = ["size", "index"] as const;
 
 /** All names of functions, for suggestions. */
-export const BUILTINS: readonly string[] = [...UNARY, ...REDUCERS, ...OF_AXES, "min", "cross_entropy"];
+export const BUILTINS: readonly string[] = [
+  ...new Set([...UNARY, ...BINARY, ...REDUCERS, ...OF_AXES, ...RANDOM, ONE_HOT, "cross_entropy"]),
+];
 
 /** The member of a list of names that is called so; undefined when none is. */
 export const memberOf = <T extends string>(names: readonly T[], name: string): T | undefined =>
@@ -72,6 +98,15 @@ export function elementwise(
   return { kind: "binary", f: called.f, a: read(a.value), b: read(mustAt(args, 1).value), span };
 }
 
+/** All functions that there are, a line for each kind. */
+const functionsThere = (): readonly string[] => [
+  `functions of one number: ${UNARY.join(", ")}`,
+  `functions of two numbers: ${BINARY.map((f) => `${f}(${f === "atan2" ? "y, x" : "x, y"})`).join(", ")}`,
+  `along axes: ${[...REDUCERS.map((f) => `${f}[w](x)`), `${ONE_HOT}[v](token)`].join(", ")}`,
+  `others: cross_entropy(logits, target), ${OF_AXES.map((f) => `${f}(t)`).join(", ")}; at random while training: ` +
+    "dropout(x, p), noise(x, deviation)",
+];
+
 /**
  * Reports a function that there is not, with the names of those that there are, and with what to write instead: what
  * other libraries have under the name is an expression here, or else a near name may be meant.
@@ -85,10 +120,8 @@ export function unknownFunction(
 ): never {
   const elsewhere = FUNCTIONS_ELSEWHERE.get(name);
   const guess = nearest(name, candidates);
-  const along = REDUCERS.map((reducer) => `${reducer}[w]`).join(", ");
-  const functions = `the functions are ${UNARY.join(", ")}, min, max and cross_entropy; along axes there are ${along}`;
   return fail(state, "MHC201", e.callee.span, message, {
-    notes: [{ message: functions, span: null }],
+    notes: functionsThere().map((line) => ({ message: line, span: null })),
     fix: elsewhere ?? (guess ? `did you mean \`${guess}\`?` : null),
   });
 }

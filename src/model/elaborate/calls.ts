@@ -6,9 +6,20 @@ import type { Call } from "../../../grammar/ast.js";
 import { unify, variable } from "../../graph/sizes.js";
 import { axesOf, type Axis, type Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
-import { BUILTINS, elementwise, elementwiseNamed, memberOf, OF_AXES, REDUCERS, unknownFunction } from "./builtins.js";
+import {
+  BUILTINS,
+  elementwise,
+  elementwiseNamed,
+  memberOf,
+  OF_AXES,
+  ONE_HOT,
+  RANDOM,
+  REDUCERS,
+  unknownFunction,
+} from "./builtins.js";
 import { valueOn } from "./definitions.js";
 import { sizeOf } from "./numbers.js";
+import { randomized } from "./randomness.js";
 import { reduction } from "./reducers.js";
 import {
   expression,
@@ -62,6 +73,12 @@ function builtin(state: Elaboration, e: Call, name: string, scope: Scope, expect
     return fail(state, "MHC207", e.span, `\`${name}\` needs the axes that it works along`, {
       fix: `write \`${name}[axis](…)\``,
     });
+  if (name === ONE_HOT)
+    return fail(state, "MHC207", e.span, `\`${name}\` needs the axis that it makes`, {
+      fix: `write \`${name}[axis](…)\``,
+    });
+  const random = memberOf(RANDOM, name);
+  if (random) return randomized(state, e, random, { scope, expected });
   if (name === "cross_entropy") return crossEntropy(state, e, scope);
   const said = memberOf(OF_AXES, name);
   if (said) return ofAxis(state, e, said, scope);

@@ -8,7 +8,7 @@
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { giveUp } from "./scope.js";
-import { axesOf, union, type Axis, type Typed } from "../typed.js";
+import { axesOf, KEEPING, union, type Axis, type Typed, type TypedOf } from "../typed.js";
 
 /** What does not change while a definition is settled, but for the reducer. */
 interface Settling {
@@ -18,7 +18,7 @@ interface Settling {
   readonly canName: boolean;
   readonly report: (d: Diagnostic) => void;
   /** The reducer right around, as `rms` along `w`. */
-  readonly reducer: { readonly name: string; readonly axes: readonly Axis[] } | null;
+  readonly reducer: Pick<TypedOf<"reduce">, "f" | "axes"> | null;
 }
 
 /**
@@ -56,6 +56,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
       return e;
     }
     case "unary":
+    case "random":
       return { ...e, a: within(e.a, wanted, plain) };
     case "binary":
       return { ...e, a: within(e.a, wanted, plain), b: within(e.b, wanted, plain) };
@@ -73,7 +74,7 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
       return { ...e, a: within(e.a, inside, plain), b: within(e.b, inside, plain) };
     }
     case "reduce":
-      return { ...e, a: within(e.a, union(wanted, e.axes), { ...how, reducer: { name: e.f, axes: e.axes } }) };
+      return { ...e, a: within(e.a, union(wanted, e.axes), { ...how, reducer: e }) };
     case "product": {
       const carried = e.factors.map((factor) => axesOf(factor.e));
       const summed = [...new Set(carried.flat())].filter(
@@ -98,8 +99,8 @@ function reportLone(e: Typed, over: readonly Axis[], { left, canName, report, re
   const them = several ? "them" : "it";
   const along = (axes: readonly Axis[]): string => axes.map(({ name }) => name).join(", ");
   const sum =
-    reducer && reducer.name !== "softmax"
-      ? `work along ${them} too, \`${reducer.name}[${along([...reducer.axes, ...over])}](…)\``
+    reducer && !KEEPING.has(reducer.f) && reducer.f !== "argmax"
+      ? `work along ${them} too, \`${reducer.f}[${along([...reducer.axes, ...over])}](…)\``
       : `sum over ${them} with \`sum[${along(over)}](…)\``;
   report(
     diagnostic("MHC204", e.span, `${which} only once here, and the result (${result}) does not have ${them}`, {

@@ -39,6 +39,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     sets: merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set]))),
     parameters: [],
     losses: [],
+    sites: new Map(),
     report,
     uses,
     pending: [],

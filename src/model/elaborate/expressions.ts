@@ -35,7 +35,7 @@ export function expression(state: Elaboration, e: Expr, scope: Scope, expected: 
         state,
         "MHC212",
         span,
-        "`where` without `else` stands only directly under `sum`, `max`, `mean` or `softmax`, which know what to do " +
+        "`where` without `else` stands only directly under a function along axes, as `sum`, which knows what to do " +
           "without a value",
         { fix: "say what the value is otherwise: `… where … else 0`" },
       );

@@ -14,7 +14,7 @@ import { axisLike, unknownAxis } from "./axes.js";
 import { definition, numberOn } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { sizeOf, startOf } from "./numbers.js";
-import { definedTensor, noteDefinition, noteLets, refuseBetween } from "./recurrences.js";
+import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
   define,
@@ -26,6 +26,7 @@ import {
   type Elaboration,
   type Scope,
 } from "./scope.js";
+import { kindOf } from "./tensors.js";
 
 /** Blocks inside one another: deeper ones would end in the host's stack. */
 const MOST_NESTED = 64;
@@ -255,7 +256,7 @@ function readLet(building: Building, item: Let): void {
   const { state, scope } = building;
   const wanted = item.axes?.map((ident) => axisIn(building, ident, item.value)) ?? null;
   const { value, axes } = definition(state, item.value, scope, wanted);
-  const tensor = definedTensor(scope.body, item, axes);
+  const tensor = tensorOf(scope.body, item, axes, kindOf(value));
   building.body.push(noteDefinition(state, scope.body, tensor, value));
   defineTensor(state, scope, tensor);
 }

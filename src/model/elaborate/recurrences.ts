@@ -11,7 +11,16 @@ import type { Span } from "../../diagnostics/span.js";
 import { axesOf, type Axis, type Definition, type Tensor, type Typed, type TypedOf } from "../typed.js";
 import { partsOf } from "../walk.js";
 import { axisNamed } from "./axes.js";
-import { fail, floatTensor, lookup, type Body, type Elaboration, type OpenRecurrence, type Scope } from "./scope.js";
+import {
+  definedTensor,
+  fail,
+  floatTensor,
+  lookup,
+  type Body,
+  type Elaboration,
+  type OpenRecurrence,
+  type Scope,
+} from "./scope.js";
 
 /** The scope and the definition of a name that is defined further down; null when there is none. */
 function lookBelow(scope: Scope, name: string): { readonly owner: Scope; readonly item: Let } | null {
@@ -82,8 +91,12 @@ const newRecurrence = (): OpenRecurrence => ({
 });
 
 /** The tensor of a definition: the one that was read before, or a new one. */
-export const definedTensor = (body: Body, item: Let, axes: readonly Axis[]): Tensor =>
-  body.open?.awaited.get(item.name.name) ?? floatTensor("let", item.name, axes);
+export const tensorOf = (
+  body: Body,
+  item: Let,
+  axes: readonly Axis[],
+  kind: Pick<Tensor, "dtype" | "range">,
+): Tensor => body.open?.awaited.get(item.name.name) ?? definedTensor(item.name, axes, kind);
 
 /** A definition as it has been read; the last one that a recurrence waits for closes it. */
 export function noteDefinition(state: Elaboration, body: Body, tensor: Tensor, value: Typed): Definition {

@@ -9,7 +9,17 @@ import { listed } from "../quantities.js";
 import { axesOf, union, type Axis, type Reducer, type Typed } from "../typed.js";
 import { absentIn } from "../absence.js";
 import { axisLike, axisNamed, unknownAxis } from "./axes.js";
-import { elementwise, elementwiseNamed, memberOf, REDUCERS, REDUCERS_OF_ABSENT, unknownFunction } from "./builtins.js";
+import {
+  ALONG_ONE,
+  elementwise,
+  elementwiseNamed,
+  memberOf,
+  ONE_HOT,
+  REDUCERS,
+  REDUCERS_OF_ABSENT,
+  unknownFunction,
+} from "./builtins.js";
+import { oneHot } from "./one-hot.js";
 import { expression, fail, lookup, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { dotted } from "./syntax.js";
 import { reference } from "./tensors.js";
@@ -17,13 +27,16 @@ import { reference } from "./tensors.js";
 /** A call with axes; `idents` are what stands in its brackets. */
 export function reduction(state: Elaboration, e: Call, idents: NonNullable<Call["axes"]>, scope: Scope): Typed {
   const name = dotted(e.callee);
+  if (name === ONE_HOT) return oneHot(state, e, idents, scope);
   const f = memberOf(REDUCERS, name);
-  if (!f) return unknownFunction(state, e, name, `\`${name}\` does not work along axes`, REDUCERS);
+  if (!f) return unknownFunction(state, e, name, `\`${name}\` does not work along axes`, [...REDUCERS, ONE_HOT]);
   const args = e.lists.flat();
   const [arg] = args;
   if (!arg || args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one argument`);
   const axes = idents.map((ident) => axisNamed(state, ident, scope, axisLike(arg.value, ident.name, scope)));
   if (axes.length === 0) return fail(state, "MHC207", e.span, `\`${name}\` needs at least one axis`);
+  if (ALONG_ONE.includes(f) && axes.length > 1)
+    return fail(state, "MHC207", e.span, `\`${name}\` works along one axis, and ${axes.length} are named`);
   const a = reduced(state, f, arg.value, axes, scope);
   const missing = axes.findIndex((axis) => !axesOf(a).includes(axis));
   if (missing >= 0)

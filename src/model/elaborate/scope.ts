@@ -165,6 +165,8 @@ export interface Elaboration {
   readonly parameters: Parameter[];
   /** The losses of the instances so far. */
   readonly losses: BlockLoss[];
+  /** How many uses of random numbers have had a name so far. */
+  readonly sites: Map<string, number>;
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
@@ -265,6 +267,12 @@ export const defineTensor = (state: Elaboration, scope: Scope, tensor: Tensor): 
 export const ownerOfLoss = ({ blocks }: Elaboration, name: string): string | null =>
   [...blocks.values()].find(({ items }) => items.some((item) => item.kind === "term" && item.name.name === name))?.name
     .name ?? null;
+/** A tensor of the values of a definition, under the name that it defines. */
+export const definedTensor = (
+  ident: Ident,
+  axes: readonly Axis[],
+  { dtype, range }: Pick<Tensor, "dtype" | "range">,
+): Tensor => ({ ...floatTensor("let", ident, axes), dtype, range });
 
 /** A tensor of floats, under the name that declares it. */
 export const floatTensor = (kind: Tensor["kind"], { name, span }: Ident, axes: readonly Axis[]): Tensor => ({

@@ -12,7 +12,7 @@ import { definition, valueOn } from "./definitions.js";
 import { attempt, type ModelDraft } from "./draft.js";
 import { settle } from "./einstein.js";
 import { sizeOf } from "./numbers.js";
-import { definedTensor, noteDefinition, noteLets, refuseBetween } from "./recurrences.js";
+import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
   defineTensor,
@@ -27,6 +27,7 @@ import {
   type Scope,
 } from "./scope.js";
 import { bareName } from "./syntax.js";
+import { kindOf } from "./tensors.js";
 
 /** `h[t, w] = …`: a definition, or the new value of a stream. */
 export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
@@ -39,7 +40,7 @@ export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
   if (before && !isHere) return refuseHidden(state, item.name, before);
   const named = item.axes?.map((ident) => axisNamed(state, ident, scope, axisLike(item.value, ident.name, scope)));
   const { value, axes } = definition(state, item.value, scope, named ?? null);
-  const tensor = definedTensor(scope.body, item, axes);
+  const tensor = tensorOf(scope.body, item, axes, kindOf(value));
   defineTensor(state, scope, tensor);
   return { kind: "let", ...noteDefinition(state, scope.body, tensor, value) };
 }

@@ -34,6 +34,8 @@ import { dotted } from "./syntax.js";
 export function kindOf(e: Typed): { readonly dtype: "f32" | "u32"; readonly range: Size | null } {
   if (e.kind === "tensor") return e.tensor;
   if (e.kind === "relabel") return kindOf(e.a);
+  if (e.kind === "call") return kindOf(e.instance.result);
+  if (e.kind === "reduce" && e.f === "argmax") return { dtype: "u32", range: e.axes[0]?.size ?? null };
   return { dtype: "f32", range: null };
 }
 

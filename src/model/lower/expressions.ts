@@ -18,11 +18,12 @@ import {
   type TypedOf,
 } from "../typed.js";
 import { distanceOf } from "./distances.js";
-import { activation, compared, power } from "./functions.js";
+import { activation, asFloats, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
 import { inOrder, recurring } from "./recurrences.js";
 import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
+import { randomized } from "./randomness.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
 import { cutsOf, gatesAround, gatesOfAxis } from "./slots.js";
@@ -43,6 +44,12 @@ import {
 
 /** The value of an expression; its nodes know where on the page it stands. */
 export const evaluate = (state: PageLowering, e: Typed): LabelledTensor => state.b.at(e.span, () => lowered(state, e));
+
+/** The value of an expression as floats, where it may be whole numbers. */
+function numbers(state: PageLowering, e: Typed): LabelledTensor {
+  const value = evaluate(state, e);
+  return { ...value, node: asFloats(state.b, value.node) };
+}
 
 /** A value on exactly these axes, and the batch if it has it. */
 export function labelled(state: PageLowering, e: Typed, axes: readonly Axis[]): LabelledTensor {
@@ -75,12 +82,15 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "gather":
       return gather(state, e);
     case "unary": {
-      const a = evaluate(state, e.a);
-      return { node: activation(b, e.f, a.node), labels: a.labels };
+      const a = numbers(state, e.a);
+      // The gain of a stream is that of its values, wherever gradients go.
+      return e.f === "stop" && state.gains ? a : { node: activation(b, e.f, a.node), labels: a.labels };
     }
+    case "random":
+      return randomized(state, e, numbers(state, e.a));
     case "binary": {
       const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
-      const node = e.f === "^" ? power(b, x.node, y.node) : compared(b, e.f, x.node, y.node);
+      const node = e.f === "^" ? power(b, asFloats(b, x.node), asFloats(b, y.node)) : compared(b, e.f, x.node, y.node);
       return { node, labels: x.labels };
     }
     case "product":
@@ -96,7 +106,7 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "map":
       return image(state, e);
     case "distance": {
-      const [x, y] = together(state, evaluate(state, e.a), evaluate(state, e.b));
+      const [x, y] = together(state, numbers(state, e.a), numbers(state, e.b));
       return distanceOf(state, e, x, y);
     }
     case "cross_entropy":
@@ -140,13 +150,16 @@ function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {
   const index = evaluate(state, e.index);
   const table = valueOfTensor(state, e.table);
   if (table.labels.includes(BATCH)) throw new Error("model: a table that comes from the data cannot be indexed");
-  return { node: state.b.gather(table.node, index.node), labels: [...index.labels, ...labelsOf(state, e.axes)] };
+  return {
+    node: state.b.gather(asFloats(state.b, table.node), index.node),
+    labels: [...index.labels, ...labelsOf(state, e.axes)],
+  };
 }
 
 function product(state: PageLowering, e: TypedOf<"product">): LabelledTensor {
   const { b } = state;
   const factors = e.factors.map(({ e: factor, inverse }): LabelledTensor => {
-    const read = evaluate(state, factor);
+    const read = numbers(state, factor);
     const value = e.summed.length && !vanishes(factor) ? orZero(state, factor, read) : read;
     return inverse ? { node: b.div(b.fill(1, value.node.shape), value.node), labels: value.labels } : value;
   });
@@ -188,7 +201,7 @@ function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
   const inner = guarded?.a ?? e.a;
   const present = e.f === "sum" && vanishes(inner) ? null : presenceOf(state, inner);
   const conditions = [...(guarded ? [evaluate(state, guarded.condition)] : []), ...(present ? [present] : [])];
-  const value = evaluate(state, inner);
+  const value = numbers(state, inner);
   if (conditions.length === 0) return reduced(state, e, value, null);
   const [x, condition] = together(state, value, both(state, conditions));
   return reduced(state, e, x, condition.node);
@@ -198,7 +211,7 @@ function reduction(state: PageLowering, e: TypedOf<"reduce">): LabelledTensor {
 function choice(state: PageLowering, e: TypedOf<"choice">): LabelledTensor {
   const present = presenceOf(state, e.a, true);
   const conditions = [...(e.condition ? [evaluate(state, e.condition)] : []), ...(present ? [present] : [])];
-  const [value, otherwise] = [evaluate(state, e.a), evaluate(state, e.otherwise)];
+  const [value, otherwise] = [numbers(state, e.a), numbers(state, e.otherwise)];
   return conditions.length ? chosen(state, both(state, conditions), value, otherwise) : value;
 }
 
@@ -225,10 +238,16 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
   return result;
 }
 
+/** The value of a tensor: floats, unless it holds whole numbers. */
+export function valueFor(state: PageLowering, { axes, dtype }: Tensor, e: Typed): LabelledTensor {
+  const value = labelled(state, e, axes);
+  return dtype === "f32" ? { ...value, node: asFloats(state.b, value.node) } : value;
+}
+
 /** Gives tensors their values: those of a recurrence together, any other by itself. */
 export function defineAll(state: PageLowering, definitions: readonly Definition[]): void {
   const define = ({ tensor, value }: Definition): void => {
-    state.values.set(tensor, labelled(state, value, tensor.axes));
+    state.values.set(tensor, valueFor(state, tensor, value));
     if (value.kind === "map") state.maps.set(tensor, value);
   };
   const recurrence = definitions[0]?.recurrence;
@@ -263,7 +282,7 @@ function image(state: PageLowering, e: TypedOf<"map">): LabelledTensor {
   const pieces = set.free(shapeOf(state, axes.slice(outer.length)).map(known), options);
   if ("error" in pieces) throw new Error(`model: ${set.name} ${pieces.error}`);
   const many = shape.slice(0, shape.length - rank);
-  const nodes = free ? [b.reshape(free.node, [...many, ...mustAt(pieces, 0).shape.map(numberOf)])] : [];
+  const nodes = free ? [b.reshape(asFloats(b, free.node), [...many, ...mustAt(pieces, 0).shape.map(numberOf)])] : [];
   const open = withClosedUnitsApart(state, e, nodes);
   const setting = settingOf(parameters.settings, e.manifold);
   const points = set.map(b, open, shape, setting);
@@ -289,7 +308,7 @@ function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): Labelle
   const target = evaluate(state, e.target);
   const batched = target.labels.includes(BATCH) ? target.labels : [BATCH, ...target.labels];
   const labels = [...batched, ...labelsOf(state, [e.classes])];
-  const scores = onto(state, evaluate(state, e.logits), labels);
+  const scores = onto(state, numbers(state, e.logits), labels);
   const head = headOf(heads, e, scores);
   if (head) heads.push(head);
   const loss = b.crossEntropy(scores, onto(state, target, batched));

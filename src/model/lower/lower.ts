@@ -10,6 +10,7 @@ import { mixingsIn } from "../mixing.js";
 import { repeatsOf } from "../paths.js";
 import type { TypedModel } from "../typed.js";
 import { evaluate, valueOfParameter } from "./expressions.js";
+import { asFloats } from "./functions.js";
 import type { Lowered } from "./lowered.js";
 import { parameterState } from "./parameters.js";
 import { adaptedOf } from "./settings.js";
@@ -28,6 +29,8 @@ export interface LowerOptions {
   readonly gating?: Gating;
   /** As gains are measured: a node of its own for every stream before a connection, and for what is held there. */
   readonly gains?: boolean;
+  /** As a training step computes it: what draws random numbers does. Elsewhere it is the value itself. */
+  readonly draws?: boolean;
 }
 
 /** The nodes of a page, made by `b`. Throws when a size or a fact that the page needs is not known. */
@@ -36,11 +39,11 @@ export function lower(model: TypedModel, b: Builder, options: LowerOptions): Low
   runAll(state, model.statements);
   const terms = model.loss ? termsOf(state, model) : new Map<string, Node>();
   const perExample = model.loss ? evaluate(state, model.loss) : null;
-  const losses = perExample ? onto(state, perExample, [BATCH]) : null;
+  const losses = perExample ? asFloats(b, onto(state, perExample, [BATCH])) : null;
   const outputs = new Map(
     model.outputs.map(({ name, axes, value }) => [
       name,
-      onto(state, evaluate(state, value), [BATCH, ...labelsOf(state, axes)]),
+      asFloats(b, onto(state, evaluate(state, value), [BATCH, ...labelsOf(state, axes)])),
     ]),
   );
   const metrics = model.loss ? metricsOf(state, model) : new Map<string, Node>();
@@ -76,11 +79,17 @@ export function lower(model: TypedModel, b: Builder, options: LowerOptions): Low
 }
 
 /** The state before anything has been lowered. */
-function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains = false }: LowerOptions): PageLowering {
+function begin(
+  model: TypedModel,
+  b: Builder,
+  { batch, gating = ungated, gains = false, draws = false }: LowerOptions,
+): PageLowering {
   const layers: number[] = [];
   const state: PageLowering = {
     b,
     gains,
+    draws,
+    sites: new Map(),
     parameters: parameterState(model, b, (name, use) => noteUse(state, name, use)),
     gates: gateState(model, gating, layers),
     parameterOf: new Map(model.parameters.map((parameter) => [parameter.tensor, parameter])),

@@ -132,6 +132,7 @@ function use(reading: MatrixReading, e: Typed): void {
     case "scalar":
     case "position":
     case "unary":
+    case "random":
     case "reduce":
     case "binary":
     case "distance":
@@ -174,6 +175,7 @@ function headsOf(reading: MatrixReading, e: Typed): readonly Parameter[] {
     case "call":
       return headsOf(reading, e.instance.result);
     case "unary":
+    case "random":
     case "reduce":
     case "relabel":
     case "where":

@@ -9,6 +9,7 @@ import { ABSENT } from "../../graph/ops/attention.js";
 import { sizeOf } from "../../graph/record.js";
 import { numberOf } from "../../graph/sizes.js";
 import type { TypedOf } from "../typed.js";
+import { firstLargest, logSoftmax, runningSum } from "./scans.js";
 import { gatesOfAxis } from "./slots.js";
 import { labelHere, labelsOf, onto, type PageLowering } from "./state.js";
 
@@ -45,6 +46,12 @@ export function reduced(
       return { node: b.sum(gated(masked(0)), axes), labels };
     case "max":
       return { node: b.reduceMax(masked(ABSENT), axes), labels };
+    case "min":
+      return { node: b.neg(b.reduceMax(b.neg(masked(-ABSENT)), axes)), labels };
+    case "prod":
+      return { node: b.reduceProd(masked(1), axes), labels };
+    case "argmax":
+      return { node: firstLargest(b, masked(ABSENT), mustAt(axes, 0)), labels };
     case "mean": {
       if (!present) return { node: mean(value.node), labels };
       return { node: b.div(b.sum(gated(masked(0)), axes), b.sum(b.cast(present, "f32"), axes)), labels };
@@ -55,6 +62,10 @@ export function reduced(
     }
     case "softmax":
       return { node: softmaxOver(state, masked(ABSENT), axes), labels: value.labels };
+    case "log_softmax":
+      return { node: logSoftmax(b, masked(ABSENT), axes), labels: value.labels };
+    case "cumsum":
+      return { node: runningSum(b, gated(masked(0)), mustAt(axes, 0)), labels: value.labels };
     default:
       return e.f satisfies never;
   }

@@ -31,6 +31,10 @@ export interface PageLowering {
   readonly b: Builder;
   /** Whether gains are measured: every stream before a connection, and what is held there, is a node of its own. */
   readonly gains: boolean;
+  /** Whether `dropout` and `noise` draw numbers: in a training step. */
+  readonly draws: boolean;
+  /** The numbers that uses of random numbers draw by, by their names. */
+  readonly sites: Map<string, number>;
   readonly parameters: ParameterState;
   readonly gates: GateState;
   readonly parameterOf: ReadonlyMap<Tensor, Parameter>;

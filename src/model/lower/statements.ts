@@ -12,7 +12,7 @@ import { heldIn } from "../held.js";
 import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
 import type { BlockInstance, Recurrence, Statement } from "../typed.js";
 import { instancesIn } from "../walk.js";
-import { defineAll, labelled, valueOfTensor } from "./expressions.js";
+import { defineAll, valueFor, valueOfTensor } from "./expressions.js";
 import { mixNode } from "./mixes.js";
 import { inOrder } from "./recurrences.js";
 import { gatesAround } from "./slots.js";
@@ -93,7 +93,7 @@ function change(state: PageLowering, statement: Applied, holds: (instance: Block
   state.wrapped = wrapped;
   state.holding = gains ? heldIn(value, stream) : null;
   const after = b.within({ block: inThisLayer(state, path), phase: "forward" }, (): LabelledTensor => {
-    const whole = labelled(state, value, stream.axes);
+    const whole = valueFor(state, stream, value);
     if (!gate) return whole;
     const [off, on] = together(state, before, whole);
     return { node: between(b, gate, off.node, on.node), labels: on.labels };

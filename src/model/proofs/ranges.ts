@@ -74,6 +74,8 @@ export function rangeOf(state: BoundsState, e: Typed): Interval | None {
       return rangeOf(state, opened(state, e));
     case "unary":
       return unaryRange(state, e);
+    case "random":
+      return randomRange(state, e);
     case "binary":
       return binaryRange(state, e);
     case "product":
@@ -123,6 +125,7 @@ function unaryRange(state: BoundsState, e: TypedOf<"unary">): Interval | None {
     case "cos":
       return interval(-1, 1);
     case "sigmoid":
+    case "indicator":
       return interval(0, 1);
     default:
   }
@@ -133,6 +136,14 @@ function unaryRange(state: BoundsState, e: TypedOf<"unary">): Interval | None {
       return interval(-a.high, -a.low);
     case "abs":
       return interval(0, largest(a));
+    case "stop":
+      return a;
+    case "sign":
+      return interval(Math.sign(a.low), Math.sign(a.high));
+    case "floor":
+      return interval(Math.floor(a.low), Math.floor(a.high));
+    case "round":
+      return interval(Math.floor(a.low), Math.ceil(a.high));
     case "relu":
       return interval(Math.max(0, a.low), Math.max(0, a.high));
     case "exp":
@@ -151,7 +162,18 @@ function unaryRange(state: BoundsState, e: TypedOf<"unary">): Interval | None {
   }
 }
 
+/** In training a number that is not dropped grows; what is added to it by `noise` has no end. */
+function randomRange(state: BoundsState, e: TypedOf<"random">): Interval | None {
+  const amount = e.amount.value();
+  if (!Number.isFinite(amount)) return { none: "a number that is not known yet", span: e.span };
+  const a = rangeOf(state, e.a);
+  if (isNone(a) || amount === 0) return a;
+  if (e.f === "noise") return { none: "a value with noise, which has no largest number", span: e.span };
+  return interval(Math.min(0, a.low / (1 - amount)), Math.max(0, a.high / (1 - amount)));
+}
+
 function binaryRange(state: BoundsState, e: TypedOf<"binary">): Interval | None {
+  if (e.f === "atan2") return interval(-Math.PI, Math.PI);
   const [a, b] = [rangeOf(state, e.a), rangeOf(state, e.b)];
   if (isNone(a)) return a;
   if (isNone(b)) return b;
@@ -164,6 +186,9 @@ function binaryRange(state: BoundsState, e: TypedOf<"binary">): Interval | None 
       return interval(Math.min(a.low, b.low), Math.min(a.high, b.high));
     case "max":
       return interval(Math.max(a.low, b.low), Math.max(a.high, b.high));
+    case "mod":
+      if (b.low > 0) return interval(0, b.high);
+      return b.high < 0 ? interval(b.low, 0) : { none: "a remainder by what may be 0", span: e.span };
     case "^":
       return a.low === a.high && b.low === b.high
         ? checked(e, a.low ** b.low, a.low ** b.low)
@@ -209,17 +234,39 @@ function repeated({ low, high }: Interval, axes: readonly Axis[], span: Span): I
     : interval(low * count, high * count);
 }
 
+const union = (a: Interval, b: Interval): Interval => interval(Math.min(a.low, b.low), Math.max(a.high, b.high));
+
+/** The product of so many numbers within a range. */
+function multiplied(range: Interval, count: number | null, span: Span): Interval | None {
+  if (count === null) return { none: "a product over an axis whose size is not known yet", span };
+  const most = largest(range) ** count;
+  if (!Number.isFinite(most)) return { none: "a product that may not be a number", span };
+  return range.low >= 0 ? interval(range.low ** count, most) : interval(-most, most);
+}
+
 function reductionRange(state: BoundsState, e: TypedOf<"reduce">): Interval | None {
   if (e.f === "softmax") return interval(0, 1);
+  const count = area(e.axes);
+  if (e.f === "argmax")
+    return count === null ? { none: "a size that is not known yet", span: e.span } : interval(0, count - 1);
   const a = rangeOf(state, e.a.kind === "where" ? e.a.a : e.a);
   if (isNone(a)) return a;
   switch (e.f) {
     // What a condition leaves out is 0.
     case "sum":
       return repeated(interval(Math.min(0, a.low), Math.max(0, a.high)), e.axes, e.span);
+    // So is what a condition leaves out of a running sum, which may be one term and may be all.
+    case "cumsum":
+      return repeated(interval(Math.min(0, a.low), Math.max(0, a.high)), e.axes, e.span);
     // Where a condition lets nothing through, there is no largest value.
     case "max":
       return e.a.kind === "where" ? { none: "the largest of what may be nothing", span: e.span } : a;
+    case "min":
+      return e.a.kind === "where" ? { none: "the smallest of what may be nothing", span: e.span } : a;
+    case "prod":
+      return multiplied(e.a.kind === "where" ? union(a, interval(1, 1)) : a, count, e.span);
+    case "log_softmax":
+      return { none: "the logarithm of a share, which has no smallest value", span: e.span };
     case "mean":
       return a;
     case "rms":

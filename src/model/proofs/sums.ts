@@ -72,7 +72,7 @@ function structuredSums(state: BoundsState, e: Typed, view: MatrixView): Sums | 
     case "call":
       return sumsOf(state, opened(state, e), into(view, e.instance.axes, e.axes));
     case "unary":
-      return e.f === "neg" ? sumsOf(state, e.a, view) : null;
+      return e.f === "neg" || e.f === "stop" ? sumsOf(state, e.a, view) : null;
     case "binary":
       return e.f === "+" || e.f === "-" ? addedSums(sumsOf(state, e.a, view), sumsOf(state, e.b, view)) : null;
     case "product":

@@ -2,6 +2,7 @@
 import type { Node } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr } from "../../kernel/ir.js";
+import { angle } from "../../kernel/mathematics.js";
 import { like, widen, type EachOf } from "./coords.js";
 import { random } from "./random.js";
 
@@ -24,6 +25,7 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     case "tanh":
     case "erf":
     case "abs":
+    case "floor":
     case "sin":
     case "cos":
     case "not": {
@@ -49,12 +51,12 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
       const [a, b] = operandsOf(node.inputs, emit);
       return k.binary(node.op, a, b);
     }
-    case "finite": {
-      const [x] = operandsOf(node.inputs, emit);
-      const bits = k.bitcast(x, "u32");
-      const largest = like(bits, 0x7f800000);
-      return k.ne(k.and(bits, largest), largest);
+    case "atan2": {
+      const [y, x] = operandsOf(node.inputs, emit);
+      return angle(y, x, bind);
     }
+    case "finite":
+      return finite(emit(node.inputs[0]));
     case "select": {
       const [condition, then, otherwise] = operandsOf(node.inputs, emit);
       return k.select(condition, then, otherwise);
@@ -71,6 +73,13 @@ export function elementwise(node: Node, emit: (input: Node) => Expr, bind: (valu
     default:
       return null;
   }
+}
+
+/** Whether the exponent's bits are not all ones. */
+function finite(x: Expr): Expr {
+  const bits = k.bitcast(x, "u32");
+  const largest = like(bits, 0x7f800000);
+  return k.ne(k.and(bits, largest), largest);
 }
 
 /** exp only of non-positive numbers, so that nothing overflows. */

@@ -11,7 +11,7 @@
  * Scopes and names are those of `writer.ts`; elementwise ops are in `elementwise.ts`, and loops of reductions in
  * `reductions.ts`.
  */
-import type { Node, NodeWith } from "../../graph/node.js";
+import type { Node, NodeWith, ReductionNode } from "../../graph/node.js";
 import * as k from "../../kernel/build.js";
 import type { Expr, Lanes } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
@@ -62,7 +62,7 @@ export interface EmitterOptions {
 }
 
 /** A node whose value is a walk over others. */
-export type Reducing = NodeWith<"sum"> | NodeWith<"reduce_max"> | NodeWith<"contract">;
+export type Reducing = ReductionNode | NodeWith<"contract">;
 
 /** A reduction at coordinates of its result. */
 export interface ReductionAt {
@@ -220,6 +220,7 @@ export class Emitter extends Writer implements Loops {
         return this.gather(node, coords);
       case "sum":
       case "reduce_max":
+      case "reduce_prod":
       case "contract": {
         const { sizes, reduction } = this.reductionOf(node, coords);
         return this.within(reached, () => mustAt(reduceAll(this, sizes, [reduction]), 0));
@@ -300,11 +301,7 @@ const behindBroadcast = (node: NodeWith<"broadcast">, coords: readonly Coord[]):
   node.attrs.axes.map((axis, i) => (node.inputs[0].shape[i] === 1 ? constant(0) : mustAt(coords, axis)));
 
 /** The coordinates of a reduction's input: the kept ones, and those of the loop. */
-function mergeCoords(
-  node: NodeWith<"sum"> | NodeWith<"reduce_max">,
-  kept: readonly Coord[],
-  reduced: readonly Coord[],
-): Coord[] {
+function mergeCoords(node: ReductionNode, kept: readonly Coord[], reduced: readonly Coord[]): Coord[] {
   let i = 0;
   let j = 0;
   return node.inputs[0].shape.map((_, axis) =>

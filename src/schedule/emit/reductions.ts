@@ -17,9 +17,9 @@ export interface Cooperation {
   readonly workgroup: number;
 }
 
-/** What is combined into one value: a sum or a maximum over the positions of a walk. */
+/** What is combined into one value: a sum, a maximum or a product over the positions of a walk. */
 export interface KernelReduction {
-  readonly op: "sum" | "reduce_max";
+  readonly op: "sum" | "reduce_max" | "reduce_prod";
   /** Lanes of the result. */
   readonly lanes: Lanes;
   /** What is combined, at a position of the walk. */
@@ -47,11 +47,10 @@ const SHARES = 2048;
 const local = k.ref("local", k.INDEX);
 const f32 = (lanes: Lanes): Type => ({ of: "f32", lanes });
 
-const combiner =
-  (op: KernelReduction["op"]) =>
-  (a: Expr, b: Expr): Expr =>
-    op === "sum" ? k.add(a, b) : k.max(a, b);
-const neutral = (op: KernelReduction["op"]): number => (op === "sum" ? 0 : -3.4028234663852886e38);
+const COMBINERS = { sum: k.add, reduce_max: k.max, reduce_prod: k.mul } as const;
+const NEUTRAL = { sum: 0, reduce_max: -3.4028234663852886e38, reduce_prod: 1 } as const;
+const combiner = (op: KernelReduction["op"]): ((a: Expr, b: Expr) => Expr) => COMBINERS[op];
+const neutral = (op: KernelReduction["op"]): number => NEUTRAL[op];
 
 /** Cuts a list into parts that may share a walk. */
 export function walks<T>(

@@ -60,8 +60,8 @@ interface Edge {
 
 /** Ops whose every operand has the shape of the result, and is read where the result is written. */
 const ELEMENT_BY_ELEMENT: ReadonlySet<Op> = new Set<Op>([
-  ...(["neg", "exp", "log", "sqrt", "tanh", "erf", "abs", "sin", "cos", "sigmoid"] as const),
-  ...(["add", "sub", "mul", "div", "min", "max", "pow"] as const),
+  ...(["neg", "exp", "log", "sqrt", "tanh", "erf", "abs", "floor", "sin", "cos", "sigmoid"] as const),
+  ...(["add", "sub", "mul", "div", "min", "max", "pow", "atan2"] as const),
   ...(["lt", "le", "eq", "and", "or", "not", "finite", "select", "cast", "threefry"] as const),
 ]);
 
@@ -84,7 +84,8 @@ function carried(node: Node): Edge[] {
     case "reshape":
       return unsplit(node.inputs[0].shape, node.shape);
     case "sum":
-    case "reduce_max": {
+    case "reduce_max":
+    case "reduce_prod": {
       const kept = axesOf(node.inputs[0].shape).filter((axis) => !node.attrs.axes.includes(axis));
       return kept.map((from, to) => ({ input: 0, from, to }));
     }

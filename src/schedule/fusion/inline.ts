@@ -5,12 +5,10 @@
  */
 import { mustGet } from "../../../runtime/lookup.js";
 import type { Graph, Node } from "../../graph/node.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { isLeaf } from "./clusters.js";
 import { access, behindReshapes, behindStrides, behindViews, isView, rangeOf } from "./views.js";
 
-/** Whether a node sums over axes. */
-export const isReduction = (node: Node): boolean => node.op === "sum" || node.op === "reduce_max";
 /** Whether a node has a skeleton of its own, which a cluster is made around. */
 export const isAnchor = (node: Node): boolean =>
   node.op === "contract" ||

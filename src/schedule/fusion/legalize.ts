@@ -5,7 +5,7 @@
  * gradient of a mix). A reduction of a long vector to one number becomes two, so that more than one core works on it.
  */
 import { mustAt } from "../../../runtime/lookup.js";
-import type { Graph, Node, NodeWith, Op } from "../../graph/node.js";
+import type { Graph, Node, NodeWith, Op, ReductionNode } from "../../graph/node.js";
 import { attentionSizes } from "../../graph/ops/attention.js";
 import { SLOT } from "../../graph/packing.js";
 import { bodyOf } from "../../graph/recurrence.js";
@@ -17,7 +17,7 @@ import { expand } from "../../passes/expand.js";
 import { replace } from "../../passes/rewrite.js";
 import type { Builder } from "../../graph/builder.js";
 import { lastLetter } from "./contraction.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { access } from "./views.js";
 
 /** Fewer columns than this fill no vector block. */
@@ -65,7 +65,7 @@ function legalized(graph: Graph): Graph {
   return replace(products, (b, node) => {
     if (node.op === "recurrence") return withLegalBody(b, node);
     if (node.op === "contract") return isStarved(node) ? multiplyAndSum(b, node) : strided(b, node);
-    return node.op === "sum" || node.op === "reduce_max" ? inTwoStages(b, node) : null;
+    return isReduction(node) ? inTwoStages(b, node) : null;
   });
 }
 
@@ -82,14 +82,14 @@ function withLegalBody(b: Builder, node: NodeWith<"recurrence">): Node {
  * First over rows of the vector, then over their results. The rows depend on the size alone: one order of summation
  * everywhere.
  */
-function inTwoStages(b: Builder, node: NodeWith<"sum"> | NodeWith<"reduce_max">): Node | null {
+function inTwoStages(b: Builder, node: ReductionNode): Node | null {
   const x = node.inputs[0];
   const [length, ...otherAxes] = x.shape;
   if (length === undefined || otherAxes.length > 0) return null;
   const row = rowOf(length);
   if (row === null) return null;
   const rows = b.reshape(x, [length / row, row]);
-  return node.op === "sum" ? b.sum(b.sum(rows, [1]), [0]) : b.reduceMax(b.reduceMax(rows, [1]), [0]);
+  return b.make(node.op, [b.make(node.op, [rows], { axes: [1] })], { axes: [0] });
 }
 
 /** The longest row that a long vector is cut into without a rest; null for what is short, or has no such row. */

@@ -9,18 +9,9 @@
  */
 import type { Graph, Node, Shape } from "../../graph/node.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
-import {
-  countUses,
-  findFloating,
-  findForced,
-  isAnchor,
-  isAttention,
-  isElementwise,
-  isReduction,
-  reachable,
-} from "./inline.js";
+import { countUses, findFloating, findForced, isAnchor, isAttention, isElementwise, reachable } from "./inline.js";
 import { isLeaf, partitionOf, type Cluster, type ClusterKind, type Partition } from "./clusters.js";
-import { sameShape, sizeOf } from "../../graph/record.js";
+import { isReduction, sameShape, sizeOf } from "../../graph/record.js";
 import { behindReshapes, isView, rangeOf } from "./views.js";
 
 /**
@@ -243,7 +234,7 @@ function findHome(cutting: Cutting, node: Node, producers: readonly Node[], newe
   // A number that depends on leaves alone (a rate, say) goes where numbers are made already: a kernel of its own
   // costs more than it does.
   const numbers = node.shape.length === 0 && newest < 0 ? clusters.findLast(makesNumbers) : undefined;
-  return numbers && room(numbers) && fits(cutting, node, numbers) ? numbers : null;
+  return numbers && numbers.order >= oldest && room(numbers) && fits(cutting, node, numbers) ? numbers : null;
 }
 
 /** Whether a node can be computed in the loops of a cluster. */
@@ -299,8 +290,7 @@ const isForeign = (cutting: Cutting, node: Node, cluster: Draft): boolean =>
   !cluster.members.has(node) &&
   (!cutting.inline(node) || node.inputs.every((input) => isForeign(cutting, input, cluster)));
 
-const reducedAxes = (node: Node): readonly number[] =>
-  node.op === "sum" || node.op === "reduce_max" ? node.attrs.axes : [];
+const reducedAxes = (node: Node): readonly number[] => (isReduction(node) ? node.attrs.axes : []);
 
 /** Whether a cluster's rows are single numbers. */
 const makesNumbers = (cluster: Draft): boolean =>

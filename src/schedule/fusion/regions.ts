@@ -18,7 +18,7 @@ import { axisClasses, type AxisClasses } from "./axes.js";
 import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { clusterLine, isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
 import { reachable } from "./inline.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { resultsOf } from "./views.js";
 
 /** Clusters that one kernel computes, token by token; most regions are one cluster, which is a kernel as it is. */
@@ -198,7 +198,7 @@ function arranged({ parts, classes, regions, tokens, results }: Arranging): Arra
       if (!only) return [];
       if (others.length === 0) return [alone(only)];
       const inside = new Set(clusters);
-      const onChip = rootsOf(clusters).filter(
+      const onChip = rootsOf(clusters.filter((cluster) => isOfOneToken(cluster, mustAt(tokens, i), classes))).filter(
         (root) =>
           root.dtype === "f32" && !results.has(root) && inOrder.readersOf(root).every((reader) => inside.has(reader)),
       );
@@ -208,6 +208,15 @@ function arranged({ parts, classes, regions, tokens, results }: Arranging): Arra
     classes,
   };
 }
+
+/**
+ * Whether a turn of a cluster's loops makes values of one token. Where a reduction has a token's axis twice, of which
+ * one goes, a turn makes those of every token: they are in memory, since the chip has room for those of a tile.
+ */
+const isOfOneToken = ({ members }: Cluster, tokens: readonly number[], classes: AxisClasses): boolean =>
+  [...members].every(
+    (member) => !isReduction(member) || tokens.every((token) => count(classes(member.inputs[0]), token) <= 1),
+  );
 
 /** Regions as text, with the names that the graph's text gives its nodes. */
 export function printRegions(graph: Graph, { regions, classes }: Arrangement): string {
@@ -265,13 +274,22 @@ export function isLocal(cluster: Cluster, token: number, { inside, classes, part
     if (count(classes(root), token) !== 1) return false;
     visit(root);
   }
+  if ([...cluster.reads].some((read) => inside.has(read)) && losesToken(cluster, token, classes)) return false;
   return local && (cluster.anchor?.op !== "contract" || !removes(cluster.anchor, token, classes));
 }
 
+/**
+ * Whether the first axis of the token's class in the loops of a cluster, which is what the loops take for the token, is
+ * summed over: where a class is there twice, a turn then makes the values of every token.
+ */
+const losesToken = (cluster: Cluster, token: number, classes: AxisClasses): boolean =>
+  [...cluster.members].some(
+    (member) => isReduction(member) && member.attrs.axes.includes(classes(member.inputs[0]).indexOf(token)),
+  );
+
 /** Whether the node sums over an axis of the class. */
 function removes(node: Node, token: number, classes: AxisClasses): boolean {
-  if (node.op === "sum" || node.op === "reduce_max")
-    return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
+  if (isReduction(node)) return node.attrs.axes.some((axis) => classes(node.inputs[0])[axis] === token);
   if (node.op !== "contract") return false;
   const l = letters(node.attrs.spec);
   return (

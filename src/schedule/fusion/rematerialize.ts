@@ -7,7 +7,7 @@ import type { Graph, Node, Op } from "../../graph/node.js";
 import { elementwise } from "../../graph/ops/elementwise.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, partitionOf, type Cluster, type Partition } from "./clusters.js";
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { findCompared, reachable } from "./inline.js";
 import { isView, resultsOf } from "./views.js";
 
@@ -118,7 +118,6 @@ function basesOf(node: Node, isBase: (node: Node) => boolean): Set<Node> | null 
 function mayCompute(cluster: Cluster, node: Node, isBase: (node: Node) => boolean): boolean {
   const addressed = (operand: Node): boolean =>
     operand === node || (!isBase(operand) && isView(operand) && operand.inputs.some(addressed));
-  const takesValues = (member: Node): boolean =>
-    member.op in elementwise || isView(member) || member.op === "sum" || member.op === "reduce_max";
+  const takesValues = (member: Node): boolean => member.op in elementwise || isView(member) || isReduction(member);
   return [...cluster.members].every((member) => takesValues(member) || !member.inputs.some(addressed));
 }

@@ -1,5 +1,5 @@
 /** Finds sums whose terms are almost all zero, which `scatter.ts` computes from the others alone. */
-import { sizeOf } from "../../graph/record.js";
+import { isReduction, sizeOf } from "../../graph/record.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import type { Lanes } from "../../kernel/ir.js";
 import type { KernelProfile } from "../../kernel/profile.js";
@@ -19,7 +19,7 @@ export interface Scatter {
 export function scatterOf(cluster: Cluster, { kind, lanes }: KernelProfile): Scatter | null {
   if (kind !== "cpu" || cluster.kind !== "map") return null;
   const [root, ...others] = cluster.roots;
-  const sums = [...cluster.members].filter(({ op }) => op === "sum" || op === "reduce_max");
+  const sums = [...cluster.members].filter(isReduction);
   const [sum] = sums;
   if (
     !root ||

@@ -7,7 +7,7 @@ import type { Node } from "../../graph/node.js";
 import { mustGet } from "../../../runtime/lookup.js";
 import { isLeaf, type Cluster, type Partition } from "../fusion/clusters.js";
 import { knownStart, located, type Located } from "./places.js";
-import { sameShape, sizeOf } from "../../graph/record.js";
+import { isReduction, sameShape, sizeOf } from "../../graph/record.js";
 import { isView } from "../fusion/views.js";
 
 /** The pool `state`: offsets by the name of a parameter or state, whether the graph knows it or not. */
@@ -78,13 +78,7 @@ export function readsPointwise(leaf: Node, cluster: Cluster, parts: Partition): 
     const visited = pointwise ? seen.here : seen.elsewhere;
     if (visited.has(node) || isLeaf(node) || (parts.stored.has(node) && !cluster.members.has(node))) return true;
     visited.add(node);
-    const same =
-      pointwise &&
-      !isView(node) &&
-      node !== cluster.anchor &&
-      node.op !== "sum" &&
-      node.op !== "reduce_max" &&
-      node.op !== "gather";
+    const same = pointwise && !isView(node) && node !== cluster.anchor && !isReduction(node) && node.op !== "gather";
     return node.inputs.every((input) => visit(input, same && sameShape(input.shape, cluster.shape)));
   };
   return cluster.roots.every((root) => visit(root, sameShape(root.shape, cluster.shape)));

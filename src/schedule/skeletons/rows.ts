@@ -15,7 +15,7 @@
  */
 import type { KernelProfile } from "../../kernel/profile.js";
 import type { Node, Shape } from "../../graph/node.js";
-import { sameShape, sizeOf } from "../../graph/record.js";
+import { isReduction, sameShape, sizeOf } from "../../graph/record.js";
 import * as k from "../../kernel/build.js";
 import type { Expr, Lanes } from "../../kernel/ir.js";
 import { mustAt } from "../../../runtime/lookup.js";
@@ -148,15 +148,12 @@ export const byLevel = (cluster: Cluster): { full: readonly Node[]; row: readonl
 };
 
 /** The reductions of a cluster. */
-export const sumsOf = (cluster: Cluster): Reducing[] =>
-  [...cluster.members].filter((node): node is Reducing => node.op === "sum" || node.op === "reduce_max");
+export const sumsOf = (cluster: Cluster): Reducing[] => [...cluster.members].filter(isReduction);
 
 /** Whether a node waits for a reduction of the cluster, which what is read does not. */
 export const waits = (node: Node, cluster: Cluster): boolean =>
   node.inputs.some(
-    (input) =>
-      !cluster.reads.has(input) &&
-      (input.op === "sum" || input.op === "reduce_max" ? cluster.members.has(input) : waits(input, cluster)),
+    (input) => !cluster.reads.has(input) && (isReduction(input) ? cluster.members.has(input) : waits(input, cluster)),
   );
 
 /** Some rows a group; the inner axes walked inside each row. */

@@ -133,6 +133,19 @@ function statistics({ b, x }: Shaping): Outputs {
   return out;
 }
 
+/** Products along axes. */
+function factors({ b, x }: Shaping): Outputs {
+  const out: [string, Node][] = [];
+  const nearOne = (shape: readonly number[]): Node => b.add(b.fill(1, shape), b.mul(x(shape), b.fill(0.1, shape)));
+  for (const n of [1, 5, 37, 130]) out.push([`factors ${n}`, b.reduceProd(nearOne([7, n]), [1])]);
+  out.push(["factors of columns", b.reduceProd(nearOne([9, 5, 13]), [0, 1])]);
+  // Products of signs are exact, of however many.
+  const many = x([20_480]);
+  const signs = b.select(b.lt(b.fill(0, [20_480]), many), b.fill(-1, [20_480]), b.fill(1, [20_480]));
+  out.push(["many factors", b.reduceProd(signs, [0])]);
+  return out;
+}
+
 /** Where functions are tried beside the ops' own cases, each range by itself: its ends, and whether by logarithms. */
 const RANGES: readonly (readonly [op: keyof Functions, low: number, high: number, logarithmic?: true])[] = [
   ["exp", -80, -5],
@@ -149,9 +162,11 @@ const RANGES: readonly (readonly [op: keyof Functions, low: number, high: number
   ["sigmoid", 5, 80],
   ["sin", -1000, 1000],
   ["cos", -1000, 1000],
+  ["floor", -1000, 1000],
+  ["floor", 1e-6, 1e6, true],
 ];
 
-type Functions = Pick<Builder, "exp" | "log" | "sqrt" | "tanh" | "erf" | "sigmoid" | "sin" | "cos">;
+type Functions = Pick<Builder, "exp" | "log" | "sqrt" | "tanh" | "erf" | "sigmoid" | "sin" | "cos" | "floor">;
 
 /** Numbers at which a function has a value of its own: zeros, infinities, what overflows, and what is no number. */
 const EDGES: readonly number[] = [0, -0, 1, -1, Infinity, -Infinity, Number.NaN, 200, -200];
@@ -159,13 +174,27 @@ const EDGES: readonly number[] = [0, -0, 1, -1, Infinity, -Infinity, Number.NaN,
 /** What makes an input of given values. */
 type Given = (values: readonly number[]) => Node;
 
+/** Angles of points around the origin, near it and far from it, and on the axes. */
+function angles(b: Builder, given: Given): Outputs {
+  const turns = Array.from({ length: 144 }, (_, i) => (2 * Math.PI * (i + 0.5)) / 144);
+  const around = [1e-12, 1, 1e12].map((radius): readonly [string, Node] => [
+    `angles at ${radius}`,
+    b.atan2(
+      given(turns.map((turn) => Math.fround(radius * Math.sin(turn)))),
+      given(turns.map((turn) => Math.fround(radius * Math.cos(turn)))),
+    ),
+  ]);
+  return [...around, ["angles of the axes", b.atan2(given([0, 2, 0, -2, 0]), given([3, 0, -3, 0, 0]))]];
+}
+
 /** Functions over their whole range. */
 function ranges(b: Builder, given: Given): Outputs {
-  return RANGES.map(([op, low, high, logarithmic]) => {
+  const list = RANGES.map(([op, low, high, logarithmic]) => {
     const at = (share: number): number => (logarithmic ? low * (high / low) ** share : low + (high - low) * share);
     const x = given(Array.from({ length: 101 }, (_, i) => Math.fround(at(i / 100))));
-    return [`${op} from ${low} to ${high}`, b[op](x)];
+    return [`${op} from ${low} to ${high}`, b[op](x)] as const;
   });
+  return [...list, ...angles(b, given)];
 }
 
 /** Functions and comparisons at the edges, and of what is no number. A GPU promises nothing there. */
@@ -173,9 +202,9 @@ function edges(b: Builder, given: Given): Outputs {
   const x = given(EDGES.flatMap((a) => EDGES.map(() => a)));
   const y = given(EDGES.flatMap(() => EDGES));
   const out: [string, Node][] = [];
-  for (const op of ["exp", "log", "sqrt", "tanh", "erf", "sigmoid", "abs"] as const)
+  for (const op of ["exp", "log", "sqrt", "tanh", "erf", "sigmoid", "abs", "floor"] as const)
     out.push([`${op} at the edges`, b[op](given(EDGES))]);
-  for (const op of ["min", "max"] as const) out.push([`${op} at the edges`, b[op](x, y)]);
+  for (const op of ["min", "max", "atan2"] as const) out.push([`${op} at the edges`, b[op](x, y)]);
   for (const op of ["lt", "le"] as const) out.push([`${op} at the edges`, b.cast(b[op](x, y), "f32")]);
   return out;
 }
@@ -214,7 +243,7 @@ export function opGraph({ edges: has = false }: { readonly edges?: boolean } = {
     );
     return b.input(key, shape, "f32");
   };
-  for (const shapes of [products, fused, matrices, axes, statistics])
+  for (const shapes of [products, fused, matrices, axes, statistics, factors])
     for (const [key, node] of shapes({ b, x })) outputs.set(key, node);
   const given: Given = (numbers) => {
     const key = `e${count++}`;

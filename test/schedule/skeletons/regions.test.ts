@@ -181,3 +181,22 @@ describe("a connection at four lanes", () => {
     expect(inner.filter((node) => node.shape.join() === "12,64,128")).toHaveLength(8);
   });
 });
+
+it("a sum over other positions of a token's axis is not on the chip, whatever it reads", async () => {
+  // x and z are added, so that their positions are one class of axes, which the sum over u has twice.
+  const page = `model Earlier {
+    dim t = 5, w = 48, u = t
+    input x[t, w]
+    input z[t, w]
+    output b[t, w] = x + z
+    output e[t, w] = tanh(x) / rms[w](x) + sum[u](z[u, w] where u <= t)
+  }`;
+  const given = (phase: number): number[] => Array.from({ length: 240 }, (_, i) => Math.fround(Math.sin(i + phase)));
+  const inputs = { x: given(0), z: given(9) };
+  const graph = entriesOf(page).graphs.find(({ name }) => name === "forward")!;
+  const wanted = evaluate(graph, new Map(Object.entries(inputs))).outputs;
+  const model = await load(await planOf(page, ["wasm"]), { device: "wasm" });
+  const found = await model.forward({ x: Float32Array.from(inputs.x), z: Float32Array.from(inputs.z) });
+  await model.close();
+  for (const [name, values] of wanted) expect(distance(found[name]!, values), name).toBeLessThan(1e-6);
+});

@@ -44,7 +44,18 @@ const MOST_KEPT = 1 << 20;
 /** Rows that make packing B worth it. */
 const FEW = 8;
 
-const LONG: ReadonlySet<Op> = new Set<Op>(["exp", "log", "tanh", "erf", "sin", "cos", "sigmoid", "pow"]);
+const LONG: ReadonlySet<Op> = new Set<Op>([
+  "exp",
+  "log",
+  "tanh",
+  "erf",
+  "sin",
+  "cos",
+  "sigmoid",
+  "pow",
+  "atan2",
+  "threefry",
+]);
 
 /**
  * Whether what becomes of a product has elementary functions in it. Their constants and intermediates leave no register

@@ -8,7 +8,7 @@
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Graph, Node, NodeWith } from "../../../graph/node.js";
 import { bodyOf, operandLeaf, stateLeaf } from "../../../graph/recurrence.js";
-import { sizeOf } from "../../../graph/record.js";
+import { isReduction, sizeOf } from "../../../graph/record.js";
 import { nodesOf } from "../../../graph/topology.js";
 import { axisClasses, type AxisClasses } from "../../fusion/axes.js";
 import { isView } from "../../fusion/views.js";
@@ -146,7 +146,7 @@ function stagesOf(waiting: ReadonlySet<Node>, values: readonly Node[], isLeaf: (
 }
 
 /** Whether a node walks over an axis of its operands. */
-export const isSum = (node: Node): boolean => node.op === "contract" || node.op === "sum" || node.op === "reduce_max";
+export const isSum = (node: Node): boolean => node.op === "contract" || isReduction(node);
 
 /** The sizes of the inner axes of a value. */
 export const innerSizes = ({ rolesOf }: RecurrenceLayout, node: Node): number[] =>
