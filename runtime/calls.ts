@@ -123,13 +123,14 @@ export async function generate(
   options: GenerateOptions | undefined,
 ): Result<"generate"> {
   const text = textOf(instance.plan);
+  if (!text) throw new DataError(`${instance.plan.name} does not generate text: its data is none`);
   entryOf(instance, "forward", "generate text");
   const heads = Object.keys(named("logits", outputsOf(instance, "forward")));
   const head = headOf(instance.plan.name, heads, options?.head);
-  if (!text || head === null) throw new DataError(`${instance.plan.name} does not generate text`);
+  if (head === null) throw new DataError(`${instance.plan.name} does not generate text`);
   const continuation = continuationOf(text, prompt, options, instance.seed);
   const logitsOf = async (window: Uint32Array): Promise<Float32Array> => {
-    write(instance, mustValue(instance.entries, "forward"), new Map([[`${text.name}.token`, window]]));
+    write(instance, mustValue(instance.entries, "forward"), new Map([[text.field, window]]));
     return mustValue(namedFloats("logits", await runEntry(instance, "forward", LOGITS)), head);
   };
   const broken = (): Promise<NumericError> =>

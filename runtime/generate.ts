@@ -6,13 +6,22 @@ import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
 import { DataError } from "./errors.js";
 import { mustAt } from "./lookup.js";
-import type { DataInfo } from "./plan.js";
+import { LINE_FEED } from "./lines.js";
+import type { TextForm } from "./sources.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
+
+/** Text to tokens and back, by something of the caller's own. */
+export interface TextTokenizer {
+  encode(text: string): ArrayLike<number>;
+  decode(tokens: readonly number[]): string;
+}
 
 /** How a text is continued. */
 export interface GenerateOptions {
-  /** How many characters; 200 when not given. */
+  /** Most characters, or tokens of a tokenizer; 200 when not given. A model of lines ends with its line. */
   readonly tokens?: number | undefined;
+  /** What the text was made tokens by; needed by a page whose data is `tokens`, and by no other. */
+  readonly tokenizer?: TextTokenizer | undefined;
   /** 0 takes the likeliest token; 0.8 when not given. */
   readonly temperature?: number | undefined;
   /** Only the k likeliest tokens. */
@@ -49,6 +58,7 @@ export function headOf(model: string, heads: readonly string[], asked: string | 
 
 /** A prompt and options that were checked. */
 export interface Continuation {
+  readonly codec: Codec;
   readonly prompt: string;
   /** Of the prompt. */
   readonly promptTokens: readonly number[];
@@ -59,11 +69,52 @@ export interface Continuation {
   readonly signal: AbortSignal | undefined;
 }
 
-type Text = Extract<DataInfo, { readonly kind: "characters" }>;
+/** How texts of a page's data are written as tokens. */
+interface Codec {
+  readonly encode: (text: string) => number[];
+  /** What tokens that follow others are as text. */
+  readonly after: (before: readonly number[], tokens: readonly number[]) => string;
+  /** What a text begins after, where it has no prompt. */
+  readonly begin: number;
+  /** The token that ends a text; null where none does. */
+  readonly end: number | null;
+}
+
+function codecOf({ vocabulary, isWhole }: TextForm, tokenizer: TextTokenizer | undefined): Codec {
+  if (!vocabulary) return tokenizing(tokenizer);
+  if (tokenizer !== undefined)
+    throw new DataError("a tokenizer is given, and the data of this model is characters", "leave the tokenizer out");
+  // Without a prompt the text begins after a newline, or after the first character there is.
+  const begin = Math.max(0, vocabulary.indexOf(LINE_FEED));
+  return {
+    encode: (text) => [...encodeText(text, vocabulary)],
+    after: (_, tokens) => decodeTokens(tokens, vocabulary),
+    begin,
+    end: isWhole ? begin : null,
+  };
+}
+
+function tokenizing(tokenizer: TextTokenizer | undefined): Codec {
+  if (typeof tokenizer?.encode !== "function" || typeof tokenizer.decode !== "function")
+    throw new DataError(
+      "this model was trained on the tokens of a tokenizer, and none is given",
+      "pass `tokenizer`, with the functions `encode` and `decode`",
+    );
+  return {
+    encode: (text) => Array.from(tokenizer.encode(text)),
+    // A decoder may put a space between two tokens: so what comes is decoded behind what was there.
+    after(before, tokens) {
+      const [head, all] = [tokenizer.decode(before), tokenizer.decode([...before, ...tokens])];
+      return all.startsWith(head) ? all.slice(head.length) : tokenizer.decode(tokens);
+    },
+    begin: tokenizer.encode(LINE_FEED)[0] ?? 0,
+    end: null,
+  };
+}
 
 /** Checks what a call of `generate` was given. Throws DataError for what is of another type, or out of range. */
 export function continuationOf(
-  { vocabulary }: Text,
+  text: TextForm,
   prompt: unknown,
   options: GenerateOptions | undefined,
   ownSeed: number,
@@ -74,9 +125,19 @@ export function continuationOf(
   if (typeof temperature !== "number" || !(temperature >= 0) || !Number.isFinite(temperature)) {
     throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
   }
+  const codec = codecOf(text, checked.tokenizer);
+  if (text.isWhole && prompt.includes(LINE_FEED))
+    throw new DataError("the prompt has a line feed, and this model makes one line", "give the beginning of a line");
+  const promptTokens = codec.encode(prompt);
+  if (text.isWhole && promptTokens.length >= text.window)
+    throw new DataError(
+      `the prompt has ${promptTokens.length} characters, and a line of this model has at most ${text.window - 1}`,
+      "give a shorter prompt",
+    );
   return {
+    codec,
     prompt,
-    promptTokens: [...encodeText(prompt, vocabulary)],
+    promptTokens,
     temperature,
     tokens: whole("tokens", checked.tokens) ?? 200,
     topK: whole("topK", checked.topK, 1),
@@ -90,27 +151,30 @@ export function continuationOf(
  * is the error of scores that say nothing.
  */
 export async function continued(
-  { vocabulary, window: length }: Text,
-  { prompt, promptTokens, tokens, temperature, topK, seed, signal }: Continuation,
+  { window: length, isWhole }: TextForm,
+  { codec, prompt, promptTokens, tokens, temperature, topK, seed, signal }: Continuation,
   logitsOf: (window: Uint32Array) => Promise<Float32Array>,
   broken: () => Promise<Error>,
 ): Promise<string> {
-  const vocab = vocabulary.length;
-  const sequence = [...promptTokens];
-  const start = sequence.length;
-  // Without a prompt the text begins after a newline, or after the first character there is.
-  if (sequence.length === 0) sequence.push(Math.max(0, vocabulary.indexOf("\n")));
+  // A text that is a whole begins where all begin; others begin with their prompt.
+  const sequence = isWhole || promptTokens.length === 0 ? [codec.begin, ...promptTokens] : [...promptTokens];
   const begin = sequence.length;
-  for (let i = 0; i < tokens; i++) {
+  // A window that is full has one more score: that of what ends the text.
+  const most = isWhole ? Math.min(tokens, length + 1 - begin) : tokens;
+  for (let i = 0; i < most; i++) {
     if (signal?.aborted) throw signal.reason;
     const recent = sequence.slice(-length);
     const window = new Uint32Array(length);
     window.set(recent);
-    const logits = (await logitsOf(window)).subarray((recent.length - 1) * vocab, recent.length * vocab);
+    const scores = await logitsOf(window);
+    const vocab = scores.length / length;
+    const logits = scores.subarray((recent.length - 1) * vocab, recent.length * vocab);
     if (!areScores(logits)) throw await broken();
-    sequence.push(pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
+    const token = pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i])));
+    if (token === codec.end) break;
+    sequence.push(token);
   }
-  return prompt + decodeTokens(sequence.slice(start === 0 ? begin : start), vocabulary);
+  return prompt + codec.after(sequence.slice(0, begin), sequence.slice(begin));
 }
 
 /**

@@ -19,6 +19,7 @@ import type {
 } from "ts-morph";
 import { sizeOf } from "../../src/graph/record.js";
 import type { DataInfo, ParameterInfo, Plan } from "../../runtime/plan.js";
+import { described } from "../../runtime/sources.js";
 import type { ModuleEmitter } from "../target.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
 import { commentOf, literalOf, localName } from "./words.js";
@@ -48,7 +49,8 @@ export const typescript: ModuleEmitter = {
     const facts: ModelFacts = {
       plan,
       local,
-      generates: plan.data.some(({ kind }) => kind === "characters") && plan.train !== null,
+      generates: plan.data.some((info) => described(info).text) && plan.train !== null,
+      written: plan.data.map((info) => described(info).written).find((text) => text !== null) ?? null,
       pairs: plan.data.find(({ kind }) => kind === "pairs"),
       computes: Object.keys(plan.outputs).length > 0,
     };
@@ -80,6 +82,8 @@ interface ModelFacts {
   readonly local: string;
   /** Whether it continues texts. */
   readonly generates: boolean;
+  /** What a text must be to be trained on; null when only a source of batches will do. */
+  readonly written: string | null;
   /** The data of pairs that it is trained on, if there is such. */
   readonly pairs: DataInfo | undefined;
   /** Whether it has outputs that an app reads. */
@@ -187,7 +191,7 @@ function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclara
   ];
 }
 
-function methods({ plan, local, generates, pairs, computes }: ModelFacts): Method[] {
+function methods({ plan, local, generates, written, computes }: ModelFacts): Method[] {
   const create: Method = {
     name: "create",
     isStatic: true,
@@ -199,12 +203,10 @@ function methods({ plan, local, generates, pairs, computes }: ModelFacts): Metho
     parameters: [option("options", "LoadOptions", "{}")],
     statements: [`return new ${local}(await load(${PLAN}(), options));`],
   };
-  const hasText = plan.data.some(({ kind }) => kind !== "examples");
-  const text = pairs ? "lines of two names with a tab between them" : "a text";
   return [
     create,
-    ...(plan.train ? training(hasText, text) : []),
-    ...(generates ? [GENERATE] : []),
+    ...(plan.train ? training(written) : []),
+    ...(generates ? [plan.data.some(({ kind }) => kind === "tokens") ? GENERATE_TOKENS : GENERATE] : []),
     ...(computes ? computing(plan) : []),
     ...keeping(plan),
   ];
@@ -245,15 +247,15 @@ function method(name: string, returnType: string, parameters: readonly string[],
   };
 }
 
-/** `text`: whether it can be trained on text as well as on a source of batches, and on which. */
-function training(text: boolean, what: string): Method[] {
-  const data = `data: Source${text ? " | string" : ""}`;
+/** `text`: what a text must be to be trained on; null when only a source of batches will do. */
+function training(text: string | null): Method[] {
+  const data = `data: Source${text === null ? "" : " | string"}`;
   return [
     method(
       "train",
       "AsyncIterableIterator<StepMetrics>",
       [data, "options: TrainOptions = {}"],
-      `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come ` +
+      `Trains on ${text === null ? "" : `${text} or `}a source of batches; yields after every step. Other calls come ` +
         `between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is ` +
         "not finite.",
       "train(data, options)",
@@ -287,6 +289,14 @@ const GENERATE: Method = method(
   "Promise<string>",
   ["prompt: string", "options: GenerateOptions = {}"],
   "Continues a text with characters of the training text. Throws DataError on any other character.",
+  "generate(prompt, options)",
+);
+
+const GENERATE_TOKENS: Method = method(
+  "generate",
+  "Promise<string>",
+  ["prompt: string", "options: GenerateOptions"],
+  "Continues a text, which `options.tokenizer` makes tokens. Throws DataError where it is not given.",
   "generate(prompt, options)",
 );
 

@@ -2,7 +2,7 @@
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
-import type { Axis, Parameter, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
+import type { Axis, DataSource, Parameter, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
@@ -42,10 +42,7 @@ export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
-    ...model.data.map(
-      ({ name, kind, length, range }) =>
-        `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`,
-    ),
+    ...model.data.map((source) => `  ${printSource(source)}`),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map((input) => `  input ${input.name}${sized(input.axes)}`),
     ...model.parameters.map((parameter) => `  ${printParameter(parameter)}`),
@@ -55,6 +52,15 @@ export function printModel(model: TypedModel): string {
     "}",
   ];
   return lines.join("\n");
+}
+
+function printSource({ name, kind, stated, sizes, settings }: DataSource): string {
+  const options = [
+    ...[...stated].map(([option, size]) => `${option} = ${describe(size)}`),
+    ...Object.entries(settings).map(([option, value]) => `${option} = ${JSON.stringify(value)}`),
+  ];
+  const given = [...sizes].map(([size, value]) => `${name}.${size} = ${describe(value)}`);
+  return `data ${name}: ${kind}(${options.join(", ")}), ${given.join(", ")}`;
 }
 
 function printParameter({ name, tensor, start, on }: Parameter): string {
