@@ -4,10 +4,11 @@
  */
 import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
+import type { Words } from "./device.js";
 import { DataError } from "./errors.js";
 import { mustAt } from "./lookup.js";
-import { LINE_FEED } from "./lines.js";
-import type { TextForm } from "./sources.js";
+import { encodeSource, END, LINE_FEED, PADDING, START } from "./lines.js";
+import type { SequencesInfo, TextForm } from "./sources.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
 /** Text to tokens and back, by something of the caller's own. */
@@ -59,9 +60,6 @@ export function headOf(model: string, heads: readonly string[], asked: string | 
 /** A prompt and options that were checked. */
 export interface Continuation {
   readonly codec: Codec;
-  readonly prompt: string;
-  /** Of the prompt. */
-  readonly promptTokens: readonly number[];
   readonly tokens: number;
   readonly temperature: number;
   readonly topK: number | undefined;
@@ -69,46 +67,86 @@ export interface Continuation {
   readonly signal: AbortSignal | undefined;
 }
 
-/** How texts of a page's data are written as tokens. */
+/** Inputs beside the tokens, when so many of these are there. */
+type Given = (count: number) => readonly (readonly [name: string, values: Words])[];
+
+/** A prompt as tokens, and tokens as text. */
 interface Codec {
-  readonly encode: (text: string) => number[];
-  /** What tokens that follow others are as text. */
-  readonly after: (before: readonly number[], tokens: readonly number[]) => string;
-  /** What a text begins after, where it has no prompt. */
-  readonly begin: number;
+  /** The tokens that are gone on with: what begins every text, where something does, and the prompt. */
+  readonly begin: readonly number[];
+  /** What tokens that follow these are as text, with the prompt where it is a part of it. */
+  readonly decode: (tokens: readonly number[]) => string;
   /** The token that ends a text; null where none does. */
   readonly end: number | null;
+  /** What stands behind the text. */
+  readonly padding: number;
+  readonly given: Given;
 }
 
-function codecOf({ vocabulary, isWhole }: TextForm, tokenizer: TextTokenizer | undefined): Codec {
-  if (!vocabulary) return tokenizing(tokenizer);
+const NOTHING: Given = () => [];
+
+function codecOf({ info, window }: TextForm, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
+  if (info.kind === "tokens") return tokenized(prompt, tokenizer);
   if (tokenizer !== undefined)
     throw new DataError("a tokenizer is given, and the data of this model is characters", "leave the tokenizer out");
+  if (info.kind === "sequences") return madeFrom(info, prompt);
+  const { vocabulary } = info;
+  const tokens = [...encodeText(prompt, vocabulary)];
+  const decode = (others: readonly number[]): string => prompt + decodeTokens(others, vocabulary);
   // Without a prompt the text begins after a newline, or after the first character there is.
-  const begin = Math.max(0, vocabulary.indexOf(LINE_FEED));
+  const first = Math.max(0, vocabulary.indexOf(LINE_FEED));
+  if (info.kind === "characters")
+    return { begin: tokens.length === 0 ? [first] : tokens, decode, end: null, padding: 0, given: NOTHING };
+  if (prompt.includes(LINE_FEED))
+    throw new DataError("the prompt has a line feed, and this model makes one line", "give the beginning of a line");
+  if (tokens.length >= window)
+    throw new DataError(
+      `the prompt has ${tokens.length} characters, and a line of this model has at most ${window - 1}`,
+      "give a shorter prompt",
+    );
+  const given: Given = (count) => [[`${info.name}.present`, new Float32Array(window).fill(1, 0, count)]];
+  return { begin: [first, ...tokens], decode, end: first, padding: first, given };
+}
+
+/** The target of a source, which is the prompt. */
+function madeFrom(info: SequencesInfo, prompt: string): Codec {
+  const { name, target, vocabulary } = info;
+  if (prompt === "")
+    throw new DataError(
+      "this model makes a target from a source, and none is given",
+      "give the source as the prompt (`--prompt` of `mhc sample`)",
+    );
+  const { tokens, present } = encodeSource(info, prompt);
   return {
-    encode: (text) => [...encodeText(text, vocabulary)],
-    after: (_, tokens) => decodeTokens(tokens, vocabulary),
-    begin,
-    end: isWhole ? begin : null,
+    begin: [START],
+    decode: (made) => decodeTokens(made, vocabulary),
+    end: END,
+    padding: PADDING,
+    given: (count) => [
+      [`${name}.source`, tokens],
+      [`${name}.source_present`, present],
+      [`${name}.present`, new Float32Array(target).fill(1, 0, count)],
+    ],
   };
 }
 
-function tokenizing(tokenizer: TextTokenizer | undefined): Codec {
+function tokenized(prompt: string, tokenizer: TextTokenizer | undefined): Codec {
   if (typeof tokenizer?.encode !== "function" || typeof tokenizer.decode !== "function")
     throw new DataError(
       "this model was trained on the tokens of a tokenizer, and none is given",
       "pass `tokenizer`, with the functions `encode` and `decode`",
     );
+  const before = Array.from(tokenizer.encode(prompt));
   return {
-    encode: (text) => Array.from(tokenizer.encode(text)),
+    begin: before.length === 0 ? [tokenizer.encode(LINE_FEED)[0] ?? 0] : before,
     // A decoder may put a space between two tokens: so what comes is decoded behind what was there.
-    after(before, tokens) {
+    decode(tokens) {
       const [head, all] = [tokenizer.decode(before), tokenizer.decode([...before, ...tokens])];
-      return all.startsWith(head) ? all.slice(head.length) : tokenizer.decode(tokens);
+      return prompt + (all.startsWith(head) ? all.slice(head.length) : tokenizer.decode(tokens));
     },
-    begin: tokenizer.encode(LINE_FEED)[0] ?? 0,
     end: null,
+    padding: 0,
+    given: NOTHING,
   };
 }
 
@@ -125,19 +163,8 @@ export function continuationOf(
   if (typeof temperature !== "number" || !(temperature >= 0) || !Number.isFinite(temperature)) {
     throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
   }
-  const codec = codecOf(text, checked.tokenizer);
-  if (text.isWhole && prompt.includes(LINE_FEED))
-    throw new DataError("the prompt has a line feed, and this model makes one line", "give the beginning of a line");
-  const promptTokens = codec.encode(prompt);
-  if (text.isWhole && promptTokens.length >= text.window)
-    throw new DataError(
-      `the prompt has ${promptTokens.length} characters, and a line of this model has at most ${text.window - 1}`,
-      "give a shorter prompt",
-    );
   return {
-    codec,
-    prompt,
-    promptTokens,
+    codec: codecOf(text, prompt, checked.tokenizer),
     temperature,
     tokens: whole("tokens", checked.tokens) ?? 200,
     topK: whole("topK", checked.topK, 1),
@@ -146,35 +173,37 @@ export function continuationOf(
   };
 }
 
+/** What the scores of next tokens are computed from, by input. */
+export type Inputs = ReadonlyMap<string, Words>;
+
 /**
  * `logitsOf`: scores [window, vocabulary] for a window of tokens, of which the later ones may mean nothing; `broken`
  * is the error of scores that say nothing.
  */
 export async function continued(
-  { window: length, isWhole }: TextForm,
-  { codec, prompt, promptTokens, tokens, temperature, topK, seed, signal }: Continuation,
-  logitsOf: (window: Uint32Array) => Promise<Float32Array>,
+  { field, window: length }: TextForm,
+  { codec, tokens, temperature, topK, seed, signal }: Continuation,
+  logitsOf: (inputs: Inputs) => Promise<Float32Array>,
   broken: () => Promise<Error>,
 ): Promise<string> {
-  // A text that is a whole begins where all begin; others begin with their prompt.
-  const sequence = isWhole || promptTokens.length === 0 ? [codec.begin, ...promptTokens] : [...promptTokens];
-  const begin = sequence.length;
-  // A window that is full has one more score: that of what ends the text.
-  const most = isWhole ? Math.min(tokens, length + 1 - begin) : tokens;
+  const { begin, end, padding, given } = codec;
+  const sequence = [...begin];
+  // A text that ends fills its window at most, and a window that is full has one more score: that of what ends it.
+  const most = end === null ? tokens : Math.min(tokens, length + 1 - begin.length);
   for (let i = 0; i < most; i++) {
     if (signal?.aborted) throw signal.reason;
     const recent = sequence.slice(-length);
-    const window = new Uint32Array(length);
+    const window = new Uint32Array(length).fill(padding);
     window.set(recent);
-    const scores = await logitsOf(window);
+    const scores = await logitsOf(new Map<string, Words>([...given(recent.length), [field, window]]));
     const vocab = scores.length / length;
     const logits = scores.subarray((recent.length - 1) * vocab, recent.length * vocab);
     if (!areScores(logits)) throw await broken();
     const token = pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i])));
-    if (token === codec.end) break;
+    if (token === end) break;
     sequence.push(token);
   }
-  return prompt + codec.after(sequence.slice(0, begin), sequence.slice(begin));
+  return codec.decode(sequence.slice(begin.length));
 }
 
 /**

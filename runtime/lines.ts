@@ -16,9 +16,12 @@ export const LINE_FEED = "\n";
 
 /** Tokens of pairs that are no characters, in the order of the vocabulary. */
 export const SPECIAL = ["<padding>", "<start>", "<end>"] as const;
-const PADDING = 0;
-const START = 1;
-const END = 2;
+/** See `SPECIAL`. */
+export const PADDING = 0;
+/** See `SPECIAL`. */
+export const START = 1;
+/** See `SPECIAL`. */
+export const END = 2;
 
 /** A line of a file. */
 export interface TextLine {

@@ -146,15 +146,15 @@ export interface FieldInfo {
   readonly range: IndexRange | null;
 }
 
-/** A source whose examples are text. */
+/** Data whose examples are text. */
+export type TextInfo = CharactersInfo | TokensInfo | LinesInfo | SequencesInfo;
+
+/** Text that a model can go on with, token by token. */
 export interface TextForm {
-  /** The tensor of its tokens, and how many there are in an example. */
+  readonly info: TextInfo;
+  /** The tensor of the tokens that are gone on with, and how many of them an example has. */
   readonly field: string;
   readonly window: number;
-  /** What the tokens stand for; null when a tokenizer knows it. */
-  readonly vocabulary: readonly string[] | null;
-  /** Whether a text is one example: it begins and ends with a line feed, and no window moves along it. */
-  readonly isWhole: boolean;
 }
 
 /** What a source is to those who do not read it. */
@@ -180,42 +180,40 @@ const fieldInfos = (name: string, ...fields: readonly FieldOf[]): readonly Field
 const NO_TEXT = { text: null, written: null };
 
 /** A text that a window moves along. */
-function ofWindows(
-  { name, window }: CharactersInfo | TokensInfo,
-  token: string,
-  range: IndexRange,
-  vocabulary: readonly string[] | null,
-): SourceDescription {
+function ofWindows(info: CharactersInfo | TokensInfo, token: string, range: IndexRange): SourceDescription {
+  const { name, window } = info;
   return {
     fields: fieldInfos(name, ["token", range], ["next", range]),
     unit: `nats a ${token}`,
     example: `${window} ${token}s`,
     held: "windows",
-    text: { field: `${name}.token`, window, vocabulary, isWhole: false },
-    written: vocabulary && "a text",
+    text: { info, field: `${name}.token`, window },
+    written: info.kind === "tokens" ? null : "a text",
   };
 }
 
-function ofLines({ name, length: window, vocabulary }: LinesInfo): SourceDescription {
+function ofLines(info: LinesInfo): SourceDescription {
+  const { name, length: window, vocabulary } = info;
   const range = { size: vocabulary.length, what: CHARACTERS };
   return {
     fields: fieldInfos(name, ["token", range], ["next", range], ["present"]),
     unit: "a line",
     example: "1 line",
     held: "lines",
-    text: { field: `${name}.token`, window, vocabulary, isWhole: true },
+    text: { info, field: `${name}.token`, window },
     written: "lines of text",
   };
 }
 
-function ofSequences({ name, vocabulary }: SequencesInfo): SourceDescription {
+function ofSequences(info: SequencesInfo): SourceDescription {
+  const { name, target: window, vocabulary } = info;
   const range = { size: vocabulary.length, what: "tokens of the vocabulary" };
   return {
     fields: fieldInfos(name, ["source", range], ["source_present"], ["target", range], ["next", range], ["present"]),
     unit: "a pair",
     example: "1 pair",
     held: "pairs",
-    text: null,
+    text: { info, field: `${name}.target`, window },
     written: "lines of a source and a target with a tab between them",
   };
 }
@@ -252,9 +250,9 @@ export function described(info: DataInfo): SourceDescription {
   const { name } = info;
   switch (info.kind) {
     case "characters":
-      return ofWindows(info, "character", { size: info.vocabulary.length, what: CHARACTERS }, info.vocabulary);
+      return ofWindows(info, "character", { size: info.vocabulary.length, what: CHARACTERS });
     case "tokens":
-      return ofWindows(info, "token", { size: info.vocab, what: "tokens of the tokenizer" }, null);
+      return ofWindows(info, "token", { size: info.vocab, what: "tokens of the tokenizer" });
     case "lines":
       return ofLines(info);
     case "sequences":

@@ -92,6 +92,7 @@ interface ModelFacts {
 
 const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
   ...(plan.train ? ["Batch", "CallOptions"] : []),
+  ...[told(plan) ?? []].flat().map(infoType),
   ...(generates ? ["GenerateOptions"] : []),
   "LoadOptions",
   "Model",
@@ -99,6 +100,13 @@ const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
   "Plan",
   ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : []),
 ];
+
+/** The source whose facts an app hands on: to `csvSource`, `imagesSource` and the like. */
+const told = ({ data }: Plan): DataInfo | undefined =>
+  data.find(({ kind }) => kind !== "characters" && kind !== "examples" && kind !== "pairs");
+
+/** The name of the type of what a plan says of a source: `CsvInfo`. */
+const infoType = ({ kind }: DataInfo): string => `${kind[0]?.toUpperCase() ?? ""}${kind.slice(1)}Info`;
 
 /** Dims, parameters, inputs and outputs, as interfaces with a doc comment for each. */
 function interfaces({ plan, computes }: ModelFacts): Interface[] {
@@ -172,7 +180,9 @@ function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclara
         },
       ]
     : [];
+  const source = told(plan);
   return [
+    ...(source ? [dataAccessor(plan, source)] : []),
     {
       name: "dims",
       isStatic: true,
@@ -189,6 +199,17 @@ function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclara
       statements: ["return this.model.device.name;"],
     },
   ];
+}
+
+function dataAccessor({ data }: Plan, info: DataInfo): OptionalKind<GetAccessorDeclarationStructure> {
+  const type = infoType(info);
+  return {
+    name: "data",
+    isStatic: true,
+    returnType: type,
+    docs: [`What is known of ${info.name}, for the functions of mhc-lang/runtime that make batches of data.`],
+    statements: [`return ${PLAN}().data[${data.indexOf(info)}] as ${type};`],
+  };
 }
 
 function methods({ plan, local, generates, written, computes }: ModelFacts): Method[] {

@@ -306,7 +306,8 @@ const PROMPT = "Call me ";
 /** A sample of what was trained; where the loss has several heads, how to ask for one. */
 async function sampled(model: Model, tokens: number, tokenizer: TextTokenizer | undefined): Promise<string> {
   return model.generate("", { tokens, tokenizer }).catch((error: unknown) => {
-    if (error instanceof DataError) return `no sample: ${error.message}\nfix: ${error.fix}`;
+    if (error instanceof DataError)
+      return `no sample: ${error.message}${error.fix === null ? "" : `\nfix: ${error.fix}`}`;
     throw error;
   });
 }
@@ -315,9 +316,10 @@ async function sampled(model: Model, tokens: number, tokenizer: TextTokenizer | 
 function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo): string[] {
   const { text } = described(info);
   if (!text) return [];
-  const prompt = vocabularyOf(PROMPT).every((character) => text.vocabulary?.includes(character))
-    ? ["--prompt", PROMPT]
-    : [];
+  if (text.info.kind === "sequences")
+    return [options.command("npx", "mhc", "sample", run, "--prompt", "SOURCE", ...options.given({ device }))];
+  const known = text.info.kind === "tokens" ? [] : text.info.vocabulary;
+  const prompt = vocabularyOf(PROMPT).every((character) => known.includes(character)) ? ["--prompt", PROMPT] : [];
   return [options.command("npx", "mhc", "sample", run, ...prompt, ...options.given({ device }))];
 }
 

@@ -59,7 +59,11 @@ function printSource({ name, kind, stated, sizes, settings }: DataSource): strin
     ...[...stated].map(([option, size]) => `${option} = ${describe(size)}`),
     ...Object.entries(settings).map(([option, value]) => `${option} = ${JSON.stringify(value)}`),
   ];
-  const given = [...sizes].map(([size, value]) => `${name}.${size} = ${describe(value)}`);
+  // A size that only the data tells has its own name.
+  const given = [...sizes].map(([size, value]) => {
+    const [own, text] = [`${name}.${size}`, describe(value)];
+    return text.startsWith(own) ? text : `${own} = ${text}`;
+  });
   return `data ${name}: ${kind}(${options.join(", ")}), ${given.join(", ")}`;
 }
 
