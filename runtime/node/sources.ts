@@ -9,6 +9,7 @@ import { examplesSource, tokensSource, tokenSource, type Labelled, type Source }
 import { DataError } from "../errors.js";
 import { imagesSource } from "../images.js";
 import {
+  LINE_FEED,
   linesOf,
   linesSource,
   parseSequences,
@@ -107,7 +108,11 @@ const readers: { readonly [K in Loaded["kind"]]: (reading: SourceReading) => Pro
     const tokenizerPath = mustAt(await filesAt(mustValue(settings, "tokenizer"), from), 0);
     const tokenizer = await open(tokenizerPath);
     const texts = await textsOf(files);
-    const parts = texts.map(([, text]) => Uint32Array.from(tokenizer.encode(text)));
+    const feed = Uint32Array.from(tokenizer.encode(LINE_FEED));
+    const parts = texts.flatMap(([, text], i) => [
+      ...(i === 0 ? [] : [feed]),
+      Uint32Array.from(tokenizer.encode(text)),
+    ]);
     return { kind: "tokens", tokens: joined(parts), tokenizer, tokenizerPath, facts: { vocab: tokenizer.size } };
   },
   async lines({ name, location, files }) {
