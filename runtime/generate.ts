@@ -68,7 +68,7 @@ export interface Continuation {
 }
 
 /** Inputs beside the tokens, when so many of these are there. */
-type Given = (count: number) => readonly (readonly [name: string, values: Words])[];
+type GivenInputs = (count: number) => readonly (readonly [name: string, values: Words])[];
 
 /** A prompt as tokens, and tokens as text. */
 interface Codec {
@@ -80,10 +80,10 @@ interface Codec {
   readonly end: number | null;
   /** What stands behind the text. */
   readonly padding: number;
-  readonly given: Given;
+  readonly given: GivenInputs;
 }
 
-const NOTHING: Given = () => [];
+const NOTHING: GivenInputs = () => [];
 
 function codecOf({ info, window }: TextForm, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
   if (info.kind === "tokens") return tokenized(prompt, tokenizer);
@@ -104,7 +104,7 @@ function codecOf({ info, window }: TextForm, prompt: string, tokenizer: TextToke
       `the prompt has ${tokens.length} characters, and a line of this model has at most ${window - 1}`,
       "give a shorter prompt",
     );
-  const given: Given = (count) => [[`${info.name}.present`, new Float32Array(window).fill(1, 0, count)]];
+  const given: GivenInputs = (count) => [[`${info.name}.present`, new Float32Array(window).fill(1, 0, count)]];
   return { begin: [first, ...tokens], decode, end: first, padding: first, given };
 }
 

@@ -95,7 +95,7 @@ export async function readIdxImages(file: string, labels: string | null, request
   if (most >= classes) {
     const at = read.bytes.indexOf(most);
     throw new DataError(
-      `image ${at} of ${own} has the label ${most}, ` + `and \`${name}\` has ${classes} classes, 0 to ${classes - 1}`,
+      `image ${at} of ${own} has the label ${most}, and \`${name}\` has ${classes} classes, 0 to ${classes - 1}`,
       `write \`classes = ${most + 1}\``,
     );
   }

@@ -56,8 +56,8 @@ export function printModel(model: TypedModel): string {
 
 function printSource({ name, kind, stated, sizes, settings }: DataSource): string {
   const options = [
-    ...[...stated].map(([option, size]) => `${option} = ${describe(size)}`),
-    ...Object.entries(settings).map(([option, value]) => `${option} = ${JSON.stringify(value)}`),
+    ...[...stated].map(([option, size]) => `${option}: ${describe(size)}`),
+    ...Object.entries(settings).map(([option, value]) => `${option}: ${JSON.stringify(value)}`),
   ];
   // A size that only the data tells has its own name.
   const given = [...sizes].map(([size, value]) => {

@@ -308,7 +308,7 @@ describe("batches of a table", () => {
     const batches = [...source.holdout(3)];
     expect(batches.map(({ count }) => count)).toEqual([2]);
     const [mean, deviation] = moments(trained(areas));
-    const rows = [...batches[0]!.batch["houses.value"]!.slice(0, 2)].map((value) =>
+    const rows = Array.from(batches[0]!.batch["houses.value"]!.subarray(0, 2), (value) =>
       Math.round(value * deviation + mean),
     );
     expect(rows).toEqual(areas.filter((_, i) => held[i] === 1));

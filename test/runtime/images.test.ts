@@ -68,7 +68,10 @@ function png({
   const stored = [...deflateSync(Uint8Array.from(raw))];
   const half = stored.length >> 1;
   return Uint8Array.from([
-    ...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
+    0x89,
+    ...Buffer.from("PNG\r\n"),
+    0x1a,
+    0x0a,
     ...chunk("IHDR", [...u32(width), ...u32(height), depth, type, 0, 0, interlaced]),
     ...(palette ? chunk("PLTE", palette) : []),
     ...(alpha ? chunk("tRNS", alpha) : []),

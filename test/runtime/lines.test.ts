@@ -34,7 +34,7 @@ function rowsOf(source: Source, name: string, fields: readonly string[]): string
           fields.map((field) => {
             const values = batch[`${name}.${field}`]!;
             const size = values.length / 8;
-            return [...values.slice(i * size, (i + 1) * size)];
+            return Array.from(values.subarray(i * size, (i + 1) * size));
           }),
         ),
       );
