@@ -8,7 +8,7 @@ import type { Words } from "./device.js";
 import { DataError } from "./errors.js";
 import { mustAt } from "./lookup.js";
 import { encodeSource, END, LINE_FEED, PADDING, START } from "./lines.js";
-import type { SequencesInfo, TextForm } from "./sources.js";
+import type { SequencesInfo, TextForm, TokensInfo } from "./sources.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
 /** Text to tokens and back, by something of the caller's own. */
@@ -86,7 +86,7 @@ interface Codec {
 const NOTHING: GivenInputs = () => [];
 
 function codecOf({ info, window }: TextForm, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
-  if (info.kind === "tokens") return tokenized(prompt, tokenizer);
+  if (info.kind === "tokens") return tokenized(info, prompt, tokenizer);
   if (tokenizer !== undefined)
     throw new DataError("a tokenizer is given, and the data of this model is characters", "leave the tokenizer out");
   if (info.kind === "sequences") return madeFrom(info, prompt);
@@ -130,15 +130,22 @@ function madeFrom(info: SequencesInfo, prompt: string): Codec {
   };
 }
 
-function tokenized(prompt: string, tokenizer: TextTokenizer | undefined): Codec {
+function tokenized({ vocab }: TokensInfo, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
   if (typeof tokenizer?.encode !== "function" || typeof tokenizer.decode !== "function")
     throw new DataError(
       "this model was trained on the tokens of a tokenizer, and none is given",
       "pass `tokenizer`, with the functions `encode` and `decode`",
     );
   const before = Array.from(tokenizer.encode(prompt));
+  const begin = before.length === 0 ? [tokenizer.encode(LINE_FEED)[0] ?? 0] : before;
+  const wrong = begin.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
+  if (wrong !== undefined)
+    throw new DataError(
+      `the tokenizer makes the token ${wrong} of the prompt, and the model was trained on ${vocab}, 0 to ${vocab - 1}`,
+      "use the tokenizer that it was trained with",
+    );
   return {
-    begin: before.length === 0 ? [tokenizer.encode(LINE_FEED)[0] ?? 0] : before,
+    begin,
     // A decoder may put a space between two tokens: so what comes is decoded behind what was there.
     decode(tokens) {
       const [head, all] = [tokenizer.decode(before), tokenizer.decode([...before, ...tokens])];

@@ -95,6 +95,10 @@ it("a model of tokens goes on with a text by the tokenizer that it is given", as
   await expect(model.train(text).next()).rejects.toThrow("does not train on text");
   for await (const { loss } of model.train(tokensSource(info, words.encode(text)))) expect(loss).toBeGreaterThan(0);
   await expect(model.generate("sea")).rejects.toThrow("trained on the tokens of a tokenizer, and none is given");
+  const other: TextTokenizer = { ...words, encode: () => [3, 9] };
+  await expect(model.generate("sea", { tokenizer: other })).rejects.toThrow(
+    "the tokenizer makes the token 9 of the prompt, and the model was trained on 9, 0 to 8",
+  );
   // Every token but the space is followed by a space, and three tokens make the next one certain.
   expect(await model.generate("sea was", { tokens: 1, temperature: 0, tokenizer: words })).toBe("sea was ");
   await model.close();

@@ -80,7 +80,8 @@ function readArguments(
       if (value.kind !== "string" || location !== null)
         fail(state, "MHC402", span, `\`${kind}\` takes one location, as text: a path or "npm:package/path"`);
       else location = value.value;
-    } else if (allowed.includes(name.name)) options.set(name.name, value);
+    } else if (options.has(name.name)) fail(state, "MHC402", name.span, `\`${name.name}\` is given twice`);
+    else if (allowed.includes(name.name)) options.set(name.name, value);
     else
       unknownName(state, {
         code: "MHC402",
