@@ -60,9 +60,11 @@ module.exports = {
       name: "compiler-sees-only-the-contract",
       severity: "error",
       comment:
-        "The compiler knows of the runtime only the plan, its roles and its prices, the registry of devices and what a device is, the one implementation of Threefry, records and look-ups, and the text of threads in C.",
+        "The compiler knows of the runtime only the plan, its roles, its sources of data and its prices, the registry of devices and what a device is, the one implementation of Threefry, records and look-ups, and the text of threads in C.",
       from: { path: "^(src/(?!cli/|tools/)|codegen|grammar)" },
-      to: { path: "^runtime/(?!((plan|roles|prices|registry|device|threefry|records|lookup)|native/team)\\.ts$)" },
+      to: {
+        path: "^runtime/(?!((plan|roles|sources|prices|registry|device|threefry|records|lookup)|native/team)\\.ts$)",
+      },
     },
     {
       name: "pure-compiler",

@@ -8,7 +8,7 @@ import type { Batch, Source } from "./data.js";
 import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
-import { continuationOf, continued, headOf, type GenerateOptions } from "./generate.js";
+import { continuationOf, continued, headOf, type GenerateOptions, type Inputs } from "./generate.js";
 import type { Files, Host } from "./host.js";
 import {
   calmer,
@@ -147,13 +147,14 @@ export async function generate(
   options: GenerateOptions | undefined,
 ): Result<"generate"> {
   const text = textOf(instance.plan);
+  if (!text) throw new DataError(`${instance.plan.name} does not generate text: what it is trained on is none`);
   entryOf(instance, "forward", "generate text");
   const heads = Object.keys(named("logits", outputsOf(instance, "forward")));
   const head = headOf(instance.plan.name, heads, options?.head);
-  if (!text || head === null) throw new DataError(`${instance.plan.name} does not generate text`);
+  if (head === null) throw new DataError(`${instance.plan.name} does not generate text`);
   const continuation = continuationOf(text, prompt, options, instance.seed);
-  const logitsOf = async (window: Uint32Array): Promise<Float32Array> => {
-    write(instance, mustValue(instance.entries, "forward"), new Map([[`${text.name}.token`, window]]));
+  const logitsOf = async (inputs: Inputs): Promise<Float32Array> => {
+    write(instance, mustValue(instance.entries, "forward"), inputs);
     return mustValue(namedFloats("logits", await runEntry(instance, "forward", LOGITS)), head);
   };
   const broken = (): Promise<NumericError> =>

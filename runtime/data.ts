@@ -6,7 +6,7 @@
  */
 import { describe, floatsOf, isObject, numbersOf, whole } from "./check.js";
 import { DataError } from "./errors.js";
-import type { DataInfo } from "./plan.js";
+import type { CharactersInfo, ExamplesInfo, TokensInfo } from "./sources.js";
 import { mustAt } from "./lookup.js";
 import { siteHash, threefry2x32 } from "./threefry.js";
 import { recordOf } from "./records.js";
@@ -24,17 +24,6 @@ export interface Source {
   /** How many examples are held out. */
   readonly holdoutExamples: number;
 }
-
-/** Fields of a source, by its kind: what `corpus.token` is called in a page, and in a batch. */
-const FIELDS: Readonly<Record<DataInfo["kind"], readonly string[]>> = {
-  characters: ["token", "next"],
-  examples: ["value", "label"],
-  pairs: ["first", "second", "others"],
-};
-
-/** The names of the tensors that a source's batches have: `corpus.token`. */
-export const fieldsOf = ({ name, kind }: Pick<DataInfo, "name" | "kind">): readonly string[] =>
-  FIELDS[kind].map((field) => `${name}.${field}`);
 
 /** The code point of a character; -1, which no text has, where there is none. */
 const codeOf = (character: string): number => character.codePointAt(0) ?? -1;
@@ -87,41 +76,59 @@ export function drawBelow(bound: number, seed: number, step: number, index: numb
   return Math.floor((a / 4294967296) * bound);
 }
 
-type Characters = Extract<DataInfo, { readonly kind: "characters" }>;
-
 /**
  * Batches of `NAME.token` and `NAME.next`, [batch, window], of a text. Throws DataError for a character that the
  * vocabulary does not have, and for a text too short.
  */
-export const textSource = (info: Characters, text: string): Source =>
-  sourceOfTokens(info, tokensOf(text, info.vocabulary));
+export const textSource = (info: CharactersInfo, text: string): Source =>
+  windowsOf(info, tokensOf(text, info.vocabulary));
 
 /** The same of a text that was tokenized by its own vocabulary. */
-export function tokenSource(info: Characters, { tokens, vocabulary }: Tokenized): Source {
+export function tokenSource(info: CharactersInfo, { tokens, vocabulary }: Tokenized): Source {
   const index = new Map(info.vocabulary.map((character, i) => [character, i]));
   const places = vocabulary.map((character) => {
     const place = index.get(character);
     if (place === undefined) throw unknownCharacter(character);
     return place;
   });
-  if (places.every((place, i) => place === i)) return sourceOfTokens(info, tokens);
+  if (places.every((place, i) => place === i)) return windowsOf(info, tokens);
   const moved = roomFor(tokens.length, info.vocabulary.length);
   for (let i = 0; i < tokens.length; i++) moved[i] = places[tokens[i]!]!;
-  return sourceOfTokens(info, moved);
+  return windowsOf(info, moved);
 }
 
-function sourceOfTokens({ name, window, holdout }: Characters, tokens: TokenArray): Source {
+/**
+ * Batches of `NAME.token` and `NAME.next`, [batch, window], of a text that a tokenizer has made tokens. Throws
+ * DataError for a token that the model does not have, and for a text too short.
+ */
+export function tokensSource(info: TokensInfo, tokens: ArrayLike<number>): Source {
+  const encoded = Uint32Array.from(numbersOf("tokens", tokens));
+  const wrong = encoded.findIndex((token) => token >= info.vocab);
+  if (wrong >= 0)
+    throw new DataError(
+      `token ${wrong} of \`${info.name}\` is ${encoded[wrong]}, and the tokenizer of the model has ${info.vocab}`,
+      "use the tokenizer that the model was compiled with",
+    );
+  return windowsOf(info, encoded, "tokens");
+}
+
+/** Batches of windows of a text that is tokens already. `unit`: what they are called. */
+export function windowsOf(
+  { name, window, holdout }: Pick<CharactersInfo, "name" | "window" | "holdout">,
+  tokens: TokenArray,
+  unit = "characters",
+): Source {
   const cut = Math.floor(tokens.length * (1 - holdout));
   const site = siteHash(`data:${name}`);
   const windows = Math.floor((tokens.length - cut - 1) / window);
   if (cut < window + 2)
     throw new DataError(
-      `\`${name}\` has ${cut} characters to train on, and a window needs ${window + 1}`,
+      `\`${name}\` has ${cut} ${unit} to train on, and a window needs ${window + 1}`,
       "use more text, or a shorter window",
     );
   if (windows < 1)
     throw new DataError(
-      `the held-out part of \`${name}\` has ${tokens.length - cut} characters, and a window needs ${window + 1}`,
+      `the held-out part of \`${name}\` has ${tokens.length - cut} ${unit}, and a window needs ${window + 1}`,
       "hold out more, or use more text",
     );
   const make = (starts: readonly number[]): Batch => {
@@ -163,7 +170,7 @@ export interface Labelled {
  * Throws DataError for what cannot be the examples of a page: another number of classes, ragged rows, numbers that are
  * not finite.
  */
-function checkExamples({ name, features, classes: wanted }: Examples, classes: readonly Partial<Labelled>[]): void {
+function checkExamples({ name, features, classes: wanted }: ExamplesInfo, classes: readonly Partial<Labelled>[]): void {
   if (!Array.isArray(classes))
     throw new DataError(`the classes of \`${name}\` are ${describe(classes)}, and a list is expected`);
   if (classes.length !== wanted)
@@ -184,13 +191,11 @@ function checkExamples({ name, features, classes: wanted }: Examples, classes: r
   }
 }
 
-type Examples = Extract<DataInfo, { readonly kind: "examples" }>;
-
 /**
  * Batches of `NAME.value`, [batch, features], and `NAME.label`, [batch], of examples by their classes. Throws DataError
  * for classes that are not those of the page, and when there is nothing to train on or nothing held out.
  */
-export function examplesSource(info: Examples, classes: readonly Labelled[]): Source {
+export function examplesSource(info: ExamplesInfo, classes: readonly Labelled[]): Source {
   const { name, features, holdout } = info;
   checkExamples(info, classes);
   const site = siteHash(`data:${name}`);

@@ -5,42 +5,19 @@
  * lies behind it.
  */
 import { describe, floatsOf, isObject, numbersOf } from "./check.js";
-import { fieldsOf, textSource, type Batch, type Source } from "./data.js";
+import { sourceOfText } from "./batches.js";
+import type { Batch, Source } from "./data.js";
 import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { countNotFinite, inWords } from "./finite.js";
-import { entryOf, textOf, type ModelInstance } from "./instance.js";
+import { entryOf, type ModelInstance } from "./instance.js";
 import { mustGet } from "./lookup.js";
-import { pairsSource, parsePairs } from "./pairs.js";
 import { isOfTheRun, type Entry, type Plan, type TensorRef } from "./plan.js";
 import { valueAt } from "./records.js";
+import { described, fieldsOf, rangeOfField, type IndexRange } from "./sources.js";
 
 /** Copies of what an entry takes, by input: of the right length, within range, finite. */
 export type Fed = ReadonlyMap<string, Words>;
-
-/** What an index stands for. */
-interface IndexRange {
-  readonly size: number;
-  /** `characters of the vocabulary` */
-  readonly what: string;
-}
-
-/** What an input indexes; null for one of numbers. Every field of a source that has no values is an index. */
-function rangeOf({ data }: Plan, input: string): IndexRange | null {
-  const info = data.find((source) => fieldsOf(source).includes(input));
-  switch (info?.kind) {
-    case "characters":
-      return { size: info.vocabulary.length, what: "characters of the vocabulary" };
-    case "examples":
-      return { size: info.classes, what: "classes" };
-    case "pairs":
-      return { size: info.names.length, what: "names" };
-    case undefined:
-      return null;
-    default:
-      return info satisfies undefined;
-  }
-}
 
 /** Whether a page declares an input: a field of its data, or an input of its own. */
 const isDeclared = ({ data, inputs }: Plan, name: string): boolean =>
@@ -92,7 +69,7 @@ function checkedTensor(instance: ModelInstance, name: string, ref: TensorRef, va
   }
   const room = before?.length === size ? before : undefined;
   if (ref.dtype === "u32")
-    return indicesOf(name, values, rangeOf(instance.plan, name), room as Uint32Array | undefined);
+    return indicesOf(name, values, rangeOfField(instance.plan.data, name), room as Uint32Array | undefined);
   const floats = floatsOf(name, values, room as Float32Array | undefined);
   const count = countNotFinite(floats);
   if (!count) return floats;
@@ -128,15 +105,14 @@ export function write({ session, step, seed }: ModelInstance, entry: Entry, fed:
 /** The batches of what a call was given: a source as it is, text as the page's data says. */
 export function sourceOf({ name, data, train }: Plan, source: unknown): Source {
   if (!train) throw new DataError(`${name} cannot be trained or evaluated on data: its spec has no \`loss\``);
+  const written = data.find((info) => described(info).written !== null);
   if (typeof source === "string") {
-    const text = textOf({ data } as Plan);
-    if (text) return textSource(text, source);
-    const pairs = data.find((info) => info.kind === "pairs");
-    if (pairs) return pairsSource(pairs, parsePairs(source));
+    const batches = written && sourceOfText(written, source);
+    if (batches) return batches;
     throw new DataError(`${name} does not train on text`, SOURCES);
   }
   if (isSource(source)) return source;
-  const wanted = data.some(({ kind }) => kind !== "examples") ? "text or a source of batches" : "a source of batches";
+  const wanted = written ? "text or a source of batches" : "a source of batches";
   throw new DataError(`${name} takes ${wanted}, and this is ${describe(source)}`, SOURCES);
 }
 

@@ -4,15 +4,25 @@
  */
 import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
+import type { Words } from "./device.js";
 import { DataError } from "./errors.js";
 import { mustAt } from "./lookup.js";
-import type { DataInfo } from "./plan.js";
+import { encodeSource, END, LINE_FEED, PADDING, START } from "./lines.js";
+import type { SequencesInfo, TextForm, TokensInfo } from "./sources.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
+
+/** Text to tokens and back, by something of the caller's own. */
+export interface TextTokenizer {
+  encode(text: string): ArrayLike<number>;
+  decode(tokens: readonly number[]): string;
+}
 
 /** How a text is continued. */
 export interface GenerateOptions {
-  /** How many characters; 200 when not given. */
+  /** Most characters, or tokens of a tokenizer; 200 when not given. A model of lines ends with its line. */
   readonly tokens?: number | undefined;
+  /** What the text was made tokens by; needed by a page whose data is `tokens`, and by no other. */
+  readonly tokenizer?: TextTokenizer | undefined;
   /** 0 takes the likeliest token; 0.8 when not given. */
   readonly temperature?: number | undefined;
   /** Only the k likeliest tokens. */
@@ -49,9 +59,7 @@ export function headOf(model: string, heads: readonly string[], asked: string | 
 
 /** A prompt and options that were checked. */
 export interface Continuation {
-  readonly prompt: string;
-  /** Of the prompt. */
-  readonly promptTokens: readonly number[];
+  readonly codec: Codec;
   readonly tokens: number;
   readonly temperature: number;
   readonly topK: number | undefined;
@@ -59,11 +67,99 @@ export interface Continuation {
   readonly signal: AbortSignal | undefined;
 }
 
-type Text = Extract<DataInfo, { readonly kind: "characters" }>;
+/** Inputs beside the tokens, when so many of these are there. */
+type GivenInputs = (count: number) => readonly (readonly [name: string, values: Words])[];
+
+/** A prompt as tokens, and tokens as text. */
+interface Codec {
+  /** The tokens that are gone on with: what begins every text, where something does, and the prompt. */
+  readonly begin: readonly number[];
+  /** What tokens that follow these are as text, with the prompt where it is a part of it. */
+  readonly decode: (tokens: readonly number[]) => string;
+  /** The token that ends a text; null where none does. */
+  readonly end: number | null;
+  /** What stands behind the text. */
+  readonly padding: number;
+  readonly given: GivenInputs;
+}
+
+const NOTHING: GivenInputs = () => [];
+
+function codecOf({ info, window }: TextForm, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
+  if (info.kind === "tokens") return tokenized(info, prompt, tokenizer);
+  if (tokenizer !== undefined)
+    throw new DataError("a tokenizer is given, and the data of this model is characters", "leave the tokenizer out");
+  if (info.kind === "sequences") return madeFrom(info, prompt);
+  const { vocabulary } = info;
+  const tokens = [...encodeText(prompt, vocabulary)];
+  const decode = (others: readonly number[]): string => prompt + decodeTokens(others, vocabulary);
+  // Without a prompt the text begins after a newline, or after the first character there is.
+  const first = Math.max(0, vocabulary.indexOf(LINE_FEED));
+  if (info.kind === "characters")
+    return { begin: tokens.length === 0 ? [first] : tokens, decode, end: null, padding: 0, given: NOTHING };
+  if (prompt.includes(LINE_FEED))
+    throw new DataError("the prompt has a line feed, and this model makes one line", "give the beginning of a line");
+  if (tokens.length >= window)
+    throw new DataError(
+      `the prompt has ${tokens.length} characters, and a line of this model has at most ${window - 1}`,
+      "give a shorter prompt",
+    );
+  const given: GivenInputs = (count) => [[`${info.name}.present`, new Float32Array(window).fill(1, 0, count)]];
+  return { begin: [first, ...tokens], decode, end: first, padding: first, given };
+}
+
+/** The target of a source, which is the prompt. */
+function madeFrom(info: SequencesInfo, prompt: string): Codec {
+  const { name, target, vocabulary } = info;
+  if (prompt === "")
+    throw new DataError(
+      "this model makes a target from a source, and none is given",
+      "give the source as the prompt (`--prompt` of `mhc sample`)",
+    );
+  const { tokens, present } = encodeSource(info, prompt);
+  return {
+    begin: [START],
+    decode: (made) => decodeTokens(made, vocabulary),
+    end: END,
+    padding: PADDING,
+    given: (count) => [
+      [`${name}.source`, tokens],
+      [`${name}.source_present`, present],
+      [`${name}.present`, new Float32Array(target).fill(1, 0, count)],
+    ],
+  };
+}
+
+function tokenized({ vocab }: TokensInfo, prompt: string, tokenizer: TextTokenizer | undefined): Codec {
+  if (typeof tokenizer?.encode !== "function" || typeof tokenizer.decode !== "function")
+    throw new DataError(
+      "this model was trained on the tokens of a tokenizer, and none is given",
+      "pass `tokenizer`, with the functions `encode` and `decode`",
+    );
+  const before = Array.from(tokenizer.encode(prompt));
+  const begin = before.length === 0 ? [tokenizer.encode(LINE_FEED)[0] ?? 0] : before;
+  const wrong = begin.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
+  if (wrong !== undefined)
+    throw new DataError(
+      `the tokenizer makes the token ${wrong} of the prompt, and the model was trained on ${vocab}, 0 to ${vocab - 1}`,
+      "use the tokenizer that it was trained with",
+    );
+  return {
+    begin,
+    // A decoder may put a space between two tokens: so what comes is decoded behind what was there.
+    decode(tokens) {
+      const [head, all] = [tokenizer.decode(before), tokenizer.decode([...before, ...tokens])];
+      return prompt + (all.startsWith(head) ? all.slice(head.length) : tokenizer.decode(tokens));
+    },
+    end: null,
+    padding: 0,
+    given: NOTHING,
+  };
+}
 
 /** Checks what a call of `generate` was given. Throws DataError for what is of another type, or out of range. */
 export function continuationOf(
-  { vocabulary }: Text,
+  text: TextForm,
   prompt: unknown,
   options: GenerateOptions | undefined,
   ownSeed: number,
@@ -75,8 +171,7 @@ export function continuationOf(
     throw new DataError(`\`temperature\` is ${describe(temperature)}, and a finite number of at least 0 is expected`);
   }
   return {
-    prompt,
-    promptTokens: [...encodeText(prompt, vocabulary)],
+    codec: codecOf(text, prompt, checked.tokenizer),
     temperature,
     tokens: whole("tokens", checked.tokens) ?? 200,
     topK: whole("topK", checked.topK, 1),
@@ -85,32 +180,37 @@ export function continuationOf(
   };
 }
 
+/** What the scores of next tokens are computed from, by input. */
+export type Inputs = ReadonlyMap<string, Words>;
+
 /**
  * `logitsOf`: scores [window, vocabulary] for a window of tokens, of which the later ones may mean nothing; `broken`
  * is the error of scores that say nothing.
  */
 export async function continued(
-  { vocabulary, window: length }: Text,
-  { prompt, promptTokens, tokens, temperature, topK, seed, signal }: Continuation,
-  logitsOf: (window: Uint32Array) => Promise<Float32Array>,
+  { field, window: length }: TextForm,
+  { codec, tokens, temperature, topK, seed, signal }: Continuation,
+  logitsOf: (inputs: Inputs) => Promise<Float32Array>,
   broken: () => Promise<Error>,
 ): Promise<string> {
-  const vocab = vocabulary.length;
-  const sequence = [...promptTokens];
-  const start = sequence.length;
-  // Without a prompt the text begins after a newline, or after the first character there is.
-  if (sequence.length === 0) sequence.push(Math.max(0, vocabulary.indexOf("\n")));
-  const begin = sequence.length;
-  for (let i = 0; i < tokens; i++) {
+  const { begin, end, padding, given } = codec;
+  const sequence = [...begin];
+  // A text that ends fills its window at most, and a window that is full has one more score: that of what ends it.
+  const most = end === null ? tokens : Math.min(tokens, length + 1 - begin.length);
+  for (let i = 0; i < most; i++) {
     if (signal?.aborted) throw signal.reason;
     const recent = sequence.slice(-length);
-    const window = new Uint32Array(length);
+    const window = new Uint32Array(length).fill(padding);
     window.set(recent);
-    const logits = (await logitsOf(window)).subarray((recent.length - 1) * vocab, recent.length * vocab);
+    const scores = await logitsOf(new Map<string, Words>([...given(recent.length), [field, window]]));
+    const vocab = scores.length / length;
+    const logits = scores.subarray((recent.length - 1) * vocab, recent.length * vocab);
     if (!areScores(logits)) throw await broken();
-    sequence.push(pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i]))));
+    const token = pick(logits, temperature, topK, unit(...threefry2x32([seed >>> 0, siteHash("generate")], [0, i])));
+    if (token === end) break;
+    sequence.push(token);
   }
-  return prompt + decodeTokens(sequence.slice(start === 0 ? begin : start), vocabulary);
+  return codec.decode(sequence.slice(begin.length));
 }
 
 /**

@@ -6,12 +6,13 @@ import type { Device, Session, Words } from "./device.js";
 import { sizeOf } from "./device.js";
 import { DataError, NumericError, type NumericReport } from "./errors.js";
 import { findNotFinite, inWords, type Looked } from "./finite.js";
-import type { DataInfo, Entry, ParameterInfo, Plan, StateInfo, TensorRef } from "./plan.js";
+import type { Entry, ParameterInfo, Plan, StateInfo, TensorRef } from "./plan.js";
 import { mustAt } from "./lookup.js";
 import { mustValue, valueAt } from "./records.js";
 import type { OfOutput, OutputRole } from "./roles.js";
 import type { Closing } from "./choose.js";
 import { firstGates } from "./shrink.js";
+import { described, type TextForm } from "./sources.js";
 
 /** What all calls on a model share. */
 export interface ModelInstance {
@@ -47,9 +48,9 @@ export function atStart({ shrinking, roles }: Plan, state: StateInfo): Float32Ar
   return kind === "gates" ? logits : units;
 }
 
-/** The text that the page trains on; null when its data is of another kind. */
-export const textOf = ({ data }: Plan): Extract<DataInfo, { kind: "characters" }> | null =>
-  data.find((info): info is Extract<DataInfo, { kind: "characters" }> => info.kind === "characters") ?? null;
+/** The text that the page trains on, which can be continued; null when its data is of another kind. */
+export const textOf = ({ data }: Pick<Plan, "data">): TextForm | null =>
+  data.map((info) => described(info)).find(({ text }) => text)?.text ?? null;
 
 /** The entry of a name. `what`: what the model cannot do without it, for the error. */
 export function entryOf({ plan, entries }: ModelInstance, name: string, what: string): Entry {

@@ -11,7 +11,7 @@
 import { describe } from "./check.js";
 import { drawBelow, type Batch, type Source } from "./data.js";
 import { DataError } from "./errors.js";
-import type { DataInfo } from "./plan.js";
+import type { PairsInfo } from "./sources.js";
 import { mustAt } from "./lookup.js";
 import { siteHash } from "./threefry.js";
 import { recordOf } from "./records.js";
@@ -51,8 +51,6 @@ type Numbered = readonly [first: number, second: number];
 
 /** The seed by which held-out pairs are chosen and their negatives drawn: the same in every run. */
 const FIXED = 0;
-
-type PairsInfo = Extract<DataInfo, { readonly kind: "pairs" }>;
 
 /**
  * Batches of `NAME.first` and `NAME.second`, [batch], and `NAME.others`, [batch, negatives]: indices of `info.names`.

@@ -10,6 +10,20 @@
  * precision; the host never looks into it. Offsets and sizes are in words; ranges start at multiples of 64 words.
  */
 import type { PlanRoles } from "./roles.js";
+import { described, type DataInfo } from "./sources.js";
+
+export type {
+  CharactersInfo,
+  CsvColumn,
+  CsvInfo,
+  DataInfo,
+  ExamplesInfo,
+  ImagesInfo,
+  LinesInfo,
+  PairsInfo,
+  SequencesInfo,
+  TokensInfo,
+} from "./sources.js";
 
 /** A pool that the host may read and write. */
 export type HostPool = "state" | "work" | "ints" | "out";
@@ -261,39 +275,6 @@ export interface StateInfo {
   readonly cuts?: ParameterInfo["cuts"];
 }
 
-/** A source of batches. */
-export type DataInfo =
-  | {
-      readonly kind: "characters";
-      readonly name: string;
-      readonly location: string;
-      readonly window: number;
-      readonly holdout: number;
-      /** Token i is the character vocabulary[i] (a code point as a string), sorted by code point. */
-      readonly vocabulary: readonly string[];
-    }
-  | {
-      /** One file a class, in order of name: {"data": [numbers]} or [numbers], `features` numbers an example. */
-      readonly kind: "examples";
-      readonly name: string;
-      readonly location: string;
-      readonly features: number;
-      readonly holdout: number;
-      readonly classes: number;
-    }
-  | {
-      /** Lines of two names with a tab between them. */
-      readonly kind: "pairs";
-      readonly name: string;
-      readonly location: string;
-      /** Names drawn for each pair that its first is not paired with. */
-      readonly negatives: number;
-      /** 0: nothing is held out, and what is evaluated is every pair. */
-      readonly holdout: number;
-      /** Name i is names[i], sorted: row i of a parameter over `NAME.names`. */
-      readonly names: readonly string[];
-    };
-
 /** A number that the page names and that is measured: a part of the loss, or a metric. */
 export interface MeasuredInfo {
   readonly name: string;
@@ -372,9 +353,12 @@ export function mustTrain({ name, train }: Pick<Plan, "name" | "train">): TrainI
 
 /** Tokens that a training step sees; examples, when the data is not text. */
 export function tokensOf(plan: Pick<Plan, "name" | "data" | "train">): number {
-  const text = plan.data.find((info) => info.kind === "characters");
-  return mustTrain(plan).batch * (text?.kind === "characters" ? text.window : 1);
+  return mustTrain(plan).batch * tokensOfExample(plan);
 }
+
+/** Tokens of an example: the window of a text, 1 when the data is no text. */
+export const tokensOfExample = ({ data }: Pick<Plan, "data">): number =>
+  data.map((info) => described(info)).find(({ text }) => text)?.text?.window ?? 1;
 
 /*
  * Entries, by convention (ids; `roles` says what each of them is):

@@ -5,7 +5,7 @@
  */
 export type * from "./plan.js";
 export type * from "./roles.js";
-export type { GenerateOptions } from "./generate.js";
+export type { GenerateOptions, TextTokenizer } from "./generate.js";
 export type {
   BatchEvaluation,
   CallOptions,
@@ -29,3 +29,11 @@ export { decodeTokens, encodeText, examplesSource, textSource, vocabularyOf } fr
 export type { Batch, Labelled, Source } from "./data.js";
 export { namesOf, pairsSource, parsePairs } from "./pairs.js";
 export type { Pair } from "./pairs.js";
+export { csvSource, csvValues, featureNames } from "./columns.js";
+export { parseCsv } from "./csv.js";
+export type { CsvRow, CsvTable, NamedText } from "./csv.js";
+export { imagesSource } from "./images.js";
+export type { LabelledImages } from "./images.js";
+export { encodeSource, linesOf, linesSource, parseSequences, sequencesSource } from "./lines.js";
+export type { SequencePair, TextLine } from "./lines.js";
+export { tokensSource } from "./data.js";

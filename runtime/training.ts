@@ -15,12 +15,11 @@ import {
   notFinite,
   runEntry,
   scalarsOf,
-  textOf,
   type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
 import type { StepMetrics, TrainOptions } from "./interface.js";
-import { mustTrain, type Plan } from "./plan.js";
+import { mustTrain, tokensOfExample, type Plan } from "./plan.js";
 import { valueAt } from "./records.js";
 import { mustSingle, named, single, stateNameOf } from "./roles.js";
 import type { Recompile } from "./choose.js";
@@ -152,7 +151,7 @@ async function step(run: TrainingRun, goesOn: boolean): Promise<StepMetrics> {
   instance.step = at;
   const shrunk = (await shrinkIfDue(instance, run.recompile, run.signal)) ?? late;
   const ms = performance.now() - begun;
-  const tokens = size * (textOf(instance.plan)?.window ?? 1);
+  const tokens = size * tokensOfExample(instance.plan);
   return {
     step: at,
     loss,

@@ -19,6 +19,7 @@ import type {
 } from "ts-morph";
 import { sizeOf } from "../../src/graph/record.js";
 import type { DataInfo, ParameterInfo, Plan } from "../../runtime/plan.js";
+import { described } from "../../runtime/sources.js";
 import type { ModuleEmitter } from "../target.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
 import { measuredInterfaces, naming, saying } from "./measured.js";
@@ -49,7 +50,8 @@ export const typescript: ModuleEmitter = {
     const facts: ModelFacts = {
       plan,
       local,
-      generates: plan.data.some(({ kind }) => kind === "characters") && plan.train !== null,
+      generates: plan.data.some((info) => described(info).text) && plan.train !== null,
+      written: plan.data.map((info) => described(info).written).find((text) => text !== null) ?? null,
       pairs: plan.data.find(({ kind }) => kind === "pairs"),
       computes: Object.keys(plan.outputs).length > 0,
     };
@@ -81,6 +83,8 @@ interface ModelFacts {
   readonly local: string;
   /** Whether it continues texts. */
   readonly generates: boolean;
+  /** What a text must be to be trained on; null when only a source of batches will do. */
+  readonly written: string | null;
   /** The data of pairs that it is trained on, if there is such. */
   readonly pairs: DataInfo | undefined;
   /** Whether it has outputs that an app reads. */
@@ -89,6 +93,7 @@ interface ModelFacts {
 
 const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
   ...(plan.train ? ["Batch", "BatchEvaluation", "CallOptions", "Evaluation"] : []),
+  ...[told(plan) ?? []].flat().map(infoType),
   ...(generates ? ["GenerateOptions"] : []),
   "LoadOptions",
   "Model",
@@ -96,6 +101,13 @@ const importedTypes = ({ plan, generates }: ModelFacts): string[] => [
   "Plan",
   ...(plan.train ? ["Source", "StepMetrics", "TrainOptions"] : []),
 ];
+
+/** The source whose facts an app hands on: to `csvSource`, `imagesSource` and the like. */
+const told = ({ data }: Plan): DataInfo | undefined =>
+  data.find(({ kind }) => kind !== "characters" && kind !== "examples" && kind !== "pairs");
+
+/** The name of the type of what a plan says of a source: `CsvInfo`. */
+const infoType = ({ kind }: DataInfo): string => `${kind[0]?.toUpperCase() ?? ""}${kind.slice(1)}Info`;
 
 /** Dims, parameters, inputs and outputs, as interfaces with a doc comment for each. */
 function interfaces({ plan, computes }: ModelFacts): Interface[] {
@@ -169,7 +181,9 @@ function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclara
         },
       ]
     : [];
+  const source = told(plan);
   return [
+    ...(source ? [dataAccessor(plan, source)] : []),
     {
       name: "dims",
       isStatic: true,
@@ -188,7 +202,18 @@ function accessors({ plan, pairs }: ModelFacts): OptionalKind<GetAccessorDeclara
   ];
 }
 
-function methods({ plan, local, generates, pairs, computes }: ModelFacts): Method[] {
+function dataAccessor({ data }: Plan, info: DataInfo): OptionalKind<GetAccessorDeclarationStructure> {
+  const type = infoType(info);
+  return {
+    name: "data",
+    isStatic: true,
+    returnType: type,
+    docs: [`What is known of ${info.name}, for the functions of mhc-lang/runtime that make batches of data.`],
+    statements: [`return ${PLAN}().data[${data.indexOf(info)}] as ${type};`],
+  };
+}
+
+function methods({ plan, local, generates, written, computes }: ModelFacts): Method[] {
   const create: Method = {
     name: "create",
     isStatic: true,
@@ -200,12 +225,10 @@ function methods({ plan, local, generates, pairs, computes }: ModelFacts): Metho
     parameters: [option("options", "LoadOptions", "{}")],
     statements: [`return new ${local}(await load(${PLAN}(), options));`],
   };
-  const hasText = plan.data.some(({ kind }) => kind !== "examples");
-  const text = pairs ? "lines of two names with a tab between them" : "a text";
   return [
     create,
-    ...(plan.train ? training(plan, hasText, text) : []),
-    ...(generates ? [GENERATE] : []),
+    ...(plan.train ? training(plan, written) : []),
+    ...(generates ? [plan.data.some(({ kind }) => kind === "tokens") ? GENERATE_TOKENS : GENERATE] : []),
     ...(computes ? computing(plan) : []),
     ...keeping(plan),
   ];
@@ -246,18 +269,18 @@ function method(name: string, returnType: string, parameters: readonly string[],
   };
 }
 
-/** `text`: whether it can be trained on text as well as on a source of batches, and on which. */
-function training(plan: Plan, text: boolean, what: string): Method[] {
+/** `text`: what a text must be to be trained on; null when only a source of batches will do. */
+function training(plan: Plan, text: string | null): Method[] {
   const steps = `AsyncIterableIterator<${naming(plan, "StepMetrics")}>`;
   const evaluation = `Promise<${naming(plan, "Evaluation")}>`;
   const ofBatch = `Promise<${naming(plan, "BatchEvaluation")}>`;
-  const data = `data: Source${text ? " | string" : ""}`;
+  const data = `data: Source${text === null ? "" : " | string"}`;
   return [
     method(
       "train",
       steps,
       [data, "options: TrainOptions = {}"],
-      `Trains on ${text ? `${what} or ` : ""}a source of batches; yields after every step. Other calls come ` +
+      `Trains on ${text === null ? "" : `${text} or `}a source of batches; yields after every step. Other calls come ` +
         `between two steps. \`signal\` ends it after the step under way. Throws NumericError when the loss is ` +
         "not finite.",
       saying(plan, "train(data, options)", steps),
@@ -298,6 +321,14 @@ const GENERATE: Method = method(
   "Promise<string>",
   ["prompt: string", "options: GenerateOptions = {}"],
   "Continues a text with characters of the training text. Throws DataError on any other character.",
+  "generate(prompt, options)",
+);
+
+const GENERATE_TOKENS: Method = method(
+  "generate",
+  "Promise<string>",
+  ["prompt: string", "options: GenerateOptions"],
+  "Continues a text, which `options.tokenizer` makes tokens. Throws DataError where it is not given.",
   "generate(prompt, options)",
 );
 

@@ -1,19 +1,13 @@
 /**
- * Everything that touches the file system, loaded only in Node: reading data by location, writing without ever leaving
- * half a file.
+ * Files, loaded only in Node: finding them by a location, and writing without ever leaving half of one. What they hold
+ * is read by `reading.ts` and `sources.ts`.
  */
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, floatsOf } from "../check.js";
-import { examplesSource, tokenSource, type Labelled, type Source } from "../data.js";
 import { DataError, messageOf } from "../errors.js";
 import { mustAt } from "../lookup.js";
-import { namesOf, pairsSource, parsePairs, type Pair } from "../pairs.js";
-import type { DataInfo } from "../plan.js";
-import type { Tokenized } from "../tokens.js";
-import { readText, readTokens } from "./reading.js";
 
 /** A name in order of reading: chapter_2 before chapter_10. */
 const natural = new Intl.Collator("en", { numeric: true });
@@ -96,90 +90,4 @@ function packageFolder(name: string, starts: readonly string[]): string | null {
     }
   }
   return null;
-}
-
-/** What was read at a location, with the facts that the compiler needs. */
-export type Loaded =
-  | {
-      readonly kind: "characters";
-      readonly tokens: Tokenized["tokens"];
-      readonly facts: { readonly vocabulary: readonly string[] };
-    }
-  | {
-      readonly kind: "examples";
-      readonly classes: readonly Labelled[];
-      readonly facts: { readonly features: number; readonly classes: number };
-    }
-  | { readonly kind: "pairs"; readonly pairs: readonly Pair[]; readonly facts: { readonly names: readonly string[] } };
-
-/** A source of data as a page names it. */
-export interface DataRequest {
-  readonly name: string;
-  readonly kind: Loaded["kind"];
-  readonly location: string;
-  /** Numbers an example; null where the page does not say. */
-  readonly features: number | null;
-}
-
-/** Reads a data source. Relative locations are relative to `from`. */
-export async function readData({ name, kind, location, features }: DataRequest, from: string): Promise<Loaded> {
-  const files = await filesAt(location, from);
-  if (kind === "characters") {
-    const { tokens, vocabulary } = await readTokens(files);
-    if (tokens.length === 0) throw new DataError(`the text of \`${name}\` is empty`, `look at ${location}`);
-    return { kind, tokens, facts: { vocabulary } };
-  }
-  if (kind === "pairs") {
-    const lists = await Promise.all(files.map(async (file) => parsePairs(await readText(file), file)));
-    const pairs = lists.flat();
-    if (pairs.length === 0) throw new DataError(`there are no pairs in \`${name}\``, `look at ${location}`);
-    return { kind, pairs, facts: { names: namesOf(pairs) } };
-  }
-  if (features === null) throw new DataError(`the number of features of \`${name}\` is not known`);
-  const classes = await Promise.all(files.map((file) => readExamples(file, features)));
-  return { kind, classes, facts: { features, classes: classes.length } };
-}
-
-async function readExamples(file: string, features: number): Promise<Labelled> {
-  const text = await readText(file);
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new DataError(
-      `${file} is not JSON`,
-      "a class is a file with a list of numbers, or an object with such a list as `data`",
-    );
-  }
-  const list = Array.isArray(parsed) ? parsed : (parsed as { data?: unknown } | null)?.data;
-  if (!Array.isArray(list))
-    throw new DataError(
-      `${file} does not hold a list of numbers`,
-      "a class is such a list, or an object with one as `data`",
-    );
-  const wrong = list.findIndex((value) => typeof value !== "number");
-  if (wrong >= 0) {
-    const what = `place ${wrong} has ${describe(list[wrong])}`;
-    throw new DataError(
-      `${file} does not hold a list of numbers: ${what}`,
-      "write the examples one after the other, in one list",
-    );
-  }
-  const values = floatsOf(file, list as number[]);
-  const beyond = values.findIndex((value) => !Number.isFinite(value));
-  if (beyond >= 0)
-    throw new DataError(`${file} holds a number that is not finite, at place ${beyond}`, "look at the data");
-  const count = values.length / features;
-  if (Number.isInteger(count) && count > 0) return { values, count };
-  const fix = `write ${features} numbers an example, or change \`features\``;
-  throw new DataError(`${file} has ${values.length} numbers, and an example takes ${features}`, fix);
-}
-
-/** Batches of what was read. Throws DataError where that is of another kind. */
-export function sourceFrom(info: DataInfo, loaded: Loaded): Source {
-  if (info.kind === "characters" && loaded.kind === "characters")
-    return tokenSource(info, { tokens: loaded.tokens, vocabulary: loaded.facts.vocabulary });
-  if (info.kind === "examples" && loaded.kind === "examples") return examplesSource(info, loaded.classes);
-  if (info.kind === "pairs" && loaded.kind === "pairs") return pairsSource(info, loaded.pairs);
-  throw new DataError(`\`${info.name}\` is not data of the kind ${info.kind}`);
 }

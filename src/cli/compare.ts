@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { DataError } from "../../runtime/errors.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { mustTrain } from "../../runtime/plan.js";
-import type { Loaded } from "../../runtime/node/files.js";
+import { partsOf, type Loaded } from "../../runtime/node/sources.js";
 import type { Device, DeviceName } from "../../runtime/device.js";
 import {
   budgetOf,
@@ -21,6 +21,7 @@ import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
+import { usedWith } from "./data.js";
 import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, write, type Ending, type Heeded } from "./interrupt.js";
 import { namesOf, type NamedSpec } from "./named-specs.js";
@@ -217,7 +218,7 @@ async function contenderOf(
 ): Promise<Contender> {
   const { info, source } = trainable(plan, loaded);
   const data = digestOf(mustGet(loaded, info.name));
-  const used = await filesToKeep(project.used);
+  const used = await filesToKeep(usedWith(project.used, loaded));
   // What modules import is not among the files that the page names.
   const imported = used.filter(({ path }) => ![...project.used.keys()].some((named) => resolve(named) === path));
   const spec = digest([project.text, ...[...project.used].flat(), ...imported.map(({ text }) => text)]);
@@ -246,14 +247,7 @@ function digest(parts: Iterable<string | Uint8Array | Uint16Array | Uint32Array>
   return hash.digest("hex").slice(0, 16);
 }
 
-const digestOf = (loaded: Loaded): string =>
-  digest(
-    loaded.kind === "characters"
-      ? [loaded.facts.vocabulary.join(""), loaded.tokens]
-      : loaded.kind === "pairs"
-        ? loaded.pairs.flat()
-        : loaded.classes.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
-  );
+const digestOf = (loaded: Loaded): string => digest(partsOf(loaded));
 
 function budgetWords(contender: Contender, asked: AskedBudget): string {
   const { steps, seconds } = budgetOf(contender, asked);

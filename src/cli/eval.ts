@@ -6,6 +6,7 @@ import { load } from "../../runtime/index.js";
 import type { Evaluation } from "../../runtime/model.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import { merged } from "../../runtime/records.js";
+import { described } from "../../runtime/sources.js";
 import { crossEntropyIn, evaluateModel, perplexityOf, type Part } from "../tools/evaluation.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type StoredRun } from "../tools/run.js";
@@ -120,7 +121,7 @@ async function evaluateOn(device: OpenedDevice, { project, run, checkpoint }: As
     progress.stop();
     const entropy = crossEntropyIn(mustCheck(check(project.text, full)));
     // A perplexity is said of texts, where an example is a row of choices.
-    const perplexity = info.kind === "characters" ? perplexityOf(evaluation, entropy) : null;
+    const perplexity = described(info).text ? perplexityOf(evaluation, entropy) : null;
     const told: Told = { evaluation, perplexity, entropy, on };
     const { name } = plan;
     const line = { page: name, checkpoint, step: model.step, device: device.name, ...fieldsOf(told, parts) };
@@ -173,7 +174,5 @@ function textOf({ evaluation, perplexity, entropy, on }: Told, { source, info }:
 }
 
 /** `1,024 windows drawn from what it is trained on` */
-const drawnOf = ({ kind }: DataInfo, examples: number): string => {
-  const what = { characters: "windows", examples: "examples", pairs: "pairs" }[kind];
-  return `${examples.toLocaleString("en")} ${what} drawn from what it is trained on`;
-};
+const drawnOf = (info: DataInfo, examples: number): string =>
+  `${examples.toLocaleString("en")} ${described(info).held} drawn from what it is trained on`;

@@ -4,17 +4,16 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { fieldsOf, type Source } from "../../runtime/data.js";
+import type { Source } from "../../runtime/data.js";
 import { MhcError, messageOf } from "../../runtime/errors.js";
 import { decodeText } from "../../runtime/node/encoding.js";
-import { sourceFrom, type Loaded } from "../../runtime/node/files.js";
+import { sourceFrom, type Loaded } from "../../runtime/node/sources.js";
 import { mustGet } from "../../runtime/lookup.js";
 import type { DataInfo, Plan, TrainInfo } from "../../runtime/plan.js";
 import type { Recompile } from "../../runtime/choose.js";
 import type { CheckOptions, Checked, Compiled, CompileOptions, Optimization, Shrunk } from "../compile/compile.js";
 import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { valueOf } from "../graph/sizes.js";
 import { hasBf16 } from "../kernel/profile.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
@@ -24,6 +23,8 @@ import { SpecError, UsageError } from "./outcome.js";
 import { measuredProfiles, profileNamed } from "./profiles.js";
 import { choicesFor } from "./tuned.js";
 import { merged, recordOf } from "../../runtime/records.js";
+import { fieldsOf } from "../../runtime/sources.js";
+import { requestOf } from "./data.js";
 
 /** Options of every command that reads a spec. */
 export interface SpecOptions {
@@ -175,13 +176,17 @@ export async function readFacts(project: Project, json: boolean): Promise<WithDa
     checked = check(project.text, { ...project.options, data });
     await report(errorsOf(checked), json);
   }
-  const { filesAt, readData } = await import("../../runtime/node/files.js");
+  const { filesAt } = await import("../../runtime/node/files.js");
+  const { readData } = await import("../../runtime/node/sources.js");
   const loaded = new Map<string, Loaded>();
   const sources: ReadFrom[] = [];
   const from = dirname(resolve(project.file));
-  for (const { name, kind, location, length } of mustCheck(checked).data) {
-    loaded.set(name, await readData({ name, kind, location, features: valueOf(length) }, from));
-    sources.push({ name, location, from, files: await filesAt(location, from) });
+  for (const source of mustCheck(checked).data) {
+    const { name, location } = source;
+    const read = await readData(requestOf(source), from);
+    loaded.set(name, read);
+    const tokenizer = read.kind === "tokens" ? { tokenizer: read.tokenizerPath } : {};
+    sources.push({ name, location, from, files: await filesAt(location, from), ...tokenizer });
   }
   const facts = recordOf([...loaded].map(([name, { facts: fact }]) => [name, fact]));
   return { options: { ...project.options, data, facts }, loaded, sources };

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { load } from "../../runtime/index.js";
 import type { DeviceName } from "../../runtime/device.js";
+import { tokenizerOfRun } from "./data.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { mustCompile, optionsOf, report } from "./project.js";
@@ -25,7 +26,7 @@ export const sampleCommand = (): Command =>
     .description("continue a text with a trained run")
     .argument("<run>", "a run folder")
     .option("--prompt <text>", "the text to continue", "")
-    .option("--tokens <n>", "how many characters", options.whole, 300)
+    .option("--tokens <n>", "how many characters, or tokens of a tokenizer, at most", options.whole, 300)
     .option("--temperature <t>", "0 takes the likeliest", options.decimal, 0.8)
     .option("--top-k <k>", "draw from the k likeliest only", options.positive)
     .option("--seed <n>", "seed of the draw", options.whole)
@@ -43,7 +44,14 @@ export const sampleCommand = (): Command =>
         const model = await load(mustCompile(compiled), { device });
         await model.load(run.checkpoint);
         const { prompt, tokens, temperature, topK, seed, head } = flags;
-        const text = await model.generate(prompt, { tokens, temperature, topK, seed, head });
+        const text = await model.generate(prompt, {
+          tokens,
+          temperature,
+          topK,
+          seed,
+          head,
+          tokenizer: await tokenizerOfRun(run),
+        });
         process.stdout.write(
           flags.json
             ? `${JSON.stringify({ text, step: model.step, ...(head === undefined ? {} : { head }) })}\n`

@@ -5,9 +5,11 @@ import { vocabularyOf } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
+import type { TextTokenizer } from "../../runtime/generate.js";
 import type { Model } from "../../runtime/model.js";
 import { parametersOf, type DataInfo } from "../../runtime/plan.js";
 import { merged, mustValue, valueAt } from "../../runtime/records.js";
+import { described } from "../../runtime/sources.js";
 import { energyOf, meteredBy, openMeter, type Energy, type OpenedMeter } from "../tools/energy.js";
 import { firstNotFinite, inWords, type NotFiniteOperation, type Question } from "../tools/first-not-finite.js";
 import { gainMonitors } from "../tools/gains.js";
@@ -17,6 +19,7 @@ import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "
 import { failureLine, holdoutFields, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
 import { evaluationOf, exampleOf, joules, namedNumbers, unitOf, type EvaluationWords } from "../tools/words.js";
 import { openAsked } from "./device.js";
+import { tokenizerOf, usedWith } from "./data.js";
 import { filesToKeep } from "./host.js";
 import { exitCodeBy, heedSignals, type Ending, type Heeded } from "./interrupt.js";
 import * as options from "./options.js";
@@ -70,7 +73,7 @@ export const trainCommand = (): Command =>
       "measure gains, mixes and monitored claims every k steps, 0 for never (default: 50)",
       options.whole,
     )
-    .option("--sample <n>", "print this many characters sampled at the end", options.whole)
+    .option("--sample <n>", "print this many characters, or tokens, sampled at the end", options.whole)
     .addOption(options.json())
     .action(async (file: string, flags: TrainFlags) => {
       refuseTaken(flags.out);
@@ -132,7 +135,7 @@ async function trainAndTell(state: TrainRun, steps: number): Promise<void> {
   const { project, flags, device, compiled, model, meter, progress } = state;
   const { settings, info } = state.trainable;
   const { plan, loaded, sources } = compiled;
-  const used = await filesToKeep(project.used);
+  const used = await filesToKeep(usedWith(project.used, loaded));
   const run = await openRun(flags.out, basename(project.file).replace(/\.mhc$/, ""), project.text, used);
   progress.say(
     `${plan.name}: ${parametersOf(plan).toLocaleString("en")} parameters on ${device.name} ` +
@@ -278,7 +281,8 @@ async function tellEnd(
   const measured = namedNumbers(merged(terms, metrics));
   if (measured) process.stdout.write(`on the same: ${measured}\n`);
   if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);
-  if (flags.sample && info.kind === "characters") process.stdout.write(`\n${await sampled(model, flags.sample)}\n\n`);
+  if (flags.sample)
+    process.stdout.write(`\n${await sampled(model, flags.sample, tokenizerOf(state.compiled.loaded, info.name))}\n\n`);
   process.stdout.write(`the run is in ${run.folder}\n${next(state, run.folder)}\n`);
 }
 
@@ -303,19 +307,22 @@ async function operationOf(
 const PROMPT = "Call me ";
 
 /** A sample of what was trained; where the loss has several heads, how to ask for one. */
-async function sampled(model: Model, tokens: number): Promise<string> {
-  return model.generate("", { tokens }).catch((error: unknown) => {
-    if (error instanceof DataError) return `no sample: ${error.message}\nfix: ${error.fix}`;
+async function sampled(model: Model, tokens: number, tokenizer: TextTokenizer | undefined): Promise<string> {
+  return model.generate("", { tokens, tokenizer }).catch((error: unknown) => {
+    if (error instanceof DataError)
+      return `no sample: ${error.message}${error.fix === null ? "" : `\nfix: ${error.fix}`}`;
     throw error;
   });
 }
 
 /** The command that samples from a run, for data that can be sampled. */
 function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo): string[] {
-  if (info.kind !== "characters") return [];
-  const prompt = vocabularyOf(PROMPT).every((character) => info.vocabulary.includes(character))
-    ? ["--prompt", PROMPT]
-    : [];
+  const { text } = described(info);
+  if (!text) return [];
+  if (text.info.kind === "sequences")
+    return [options.command("npx", "mhc", "sample", run, "--prompt", "SOURCE", ...options.given({ device }))];
+  const known = text.info.kind === "tokens" ? [] : text.info.vocabulary;
+  const prompt = vocabularyOf(PROMPT).every((character) => known.includes(character)) ? ["--prompt", PROMPT] : [];
   return [options.command("npx", "mhc", "sample", run, ...prompt, ...options.given({ device }))];
 }
 

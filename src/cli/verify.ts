@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError } from "../../runtime/errors.js";
-import type { Loaded } from "../../runtime/node/files.js";
+import type { Loaded } from "../../runtime/node/sources.js";
 import { mustAt } from "../../runtime/lookup.js";
 import type { Plan } from "../../runtime/plan.js";
 import type { CheckOptions } from "../compile/compile.js";

@@ -152,7 +152,7 @@ const failed = ({ diagnostics, sources }: Checked, ...reasons: readonly Diagnost
 /** Data whose facts are not known: without them a plan has no sizes. */
 const missingFacts = (model: TypedModel): Diagnostic[] =>
   model.data
-    .filter((source) => valueOf(source.range) === null)
+    .filter(({ sizes }) => [...sizes.values()].some((size) => valueOf(size) === null))
     .map((source) =>
       diagnostic("MHC403", source.span, `the facts of \`${source.name}\` are not known: its data has not been read`, {
         fix: `pass the data: \`--data ${source.name}=path\``,

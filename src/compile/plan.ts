@@ -1,8 +1,9 @@
 /** The plan as the runtime reads it: what a model and its schedules say, in one record. */
-import type { DataInfo, DevicePlan, MeasuredInfo, Plan } from "../../runtime/plan.js";
+import type { DevicePlan, MeasuredInfo, Plan } from "../../runtime/plan.js";
 import { recordOf, valueAt } from "../../runtime/records.js";
 import { reachOf } from "../manifolds/set.js";
 import type { Facts } from "../model/elaborate/elaborate.js";
+import { infoOf } from "../model/elaborate/source-kinds.js";
 import type { TypedModel } from "../model/typed.js";
 import { rolesOf } from "../step/roles.js";
 import { mustBeKnown } from "./known.js";
@@ -28,7 +29,7 @@ export function planOf({ text, model, facts, planned: { entries, state }, shrink
     doc: model.doc,
     dims: recordOf(model.dims.map(({ name, size }) => [name, mustBeKnown(size)])),
     dimDocs: recordOf(model.dims.flatMap(({ name, doc }) => (doc ? [[name, doc]] : []))),
-    data: model.data.map((source) => dataOf(source, facts)),
+    data: model.data.map((source) => infoOf(source, valueAt(facts, source.name) ?? null, mustBeKnown)),
     spec: text,
     parameters: state.parameters,
     states: state.states,
@@ -73,28 +74,3 @@ const shaped = (axes: TypedModel["inputs"][number]["axes"]): { shape: readonly n
   shape: axes.map((axis) => mustBeKnown(axis.size)),
   axes: axes.map((axis) => axis.name),
 });
-
-function dataOf(source: TypedModel["data"][number], facts: Facts): DataInfo {
-  const { name, location, holdout } = source;
-  const fact = valueAt(facts, name);
-  const length = mustBeKnown(source.length);
-  if (source.kind === "characters")
-    return {
-      kind: "characters",
-      name,
-      location,
-      window: length,
-      holdout,
-      vocabulary: fact && "vocabulary" in fact ? fact.vocabulary : [],
-    };
-  if (source.kind === "pairs")
-    return {
-      kind: "pairs",
-      name,
-      location,
-      negatives: length,
-      holdout,
-      names: fact && "names" in fact ? fact.names : [],
-    };
-  return { kind: "examples", name, location, features: length, holdout, classes: mustBeKnown(source.range) };
-}

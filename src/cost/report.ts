@@ -3,6 +3,7 @@
  * plan, time and energy are modelled.
  */
 import { bytesOfPools, parametersOf, tokensOf, wordBytes, type DevicePlan, type Plan } from "../../runtime/plan.js";
+import { described } from "../../runtime/sources.js";
 import { leastShare } from "../../runtime/prices.js";
 import type { Phase } from "../graph/node.js";
 import { sizeOf } from "../graph/record.js";
@@ -102,7 +103,7 @@ export function cost(compiled: Costed, profile: DeviceProfile): CostReport {
     measured: profile.measured,
     entry,
     tokens,
-    unit: plan.train && plan.data.some(({ kind }) => kind === "characters") ? "token" : "example",
+    unit: plan.train && plan.data.some((info) => described(info).text) ? "token" : "example",
     parameters: parametersOf(plan),
     ...perToken(costs.total),
     memory_bytes: bytesOfPools(device.pools),

@@ -21,10 +21,14 @@ export interface DataSource {
   readonly kind: DataInfo["kind"];
   readonly location: string;
   readonly holdout: number;
-  /** Window for characters, features for examples, negatives for pairs. */
-  readonly length: Size;
-  /** Vocabulary, classes or names. */
-  readonly range: Size;
+  /** Sizes that its options say: the window of a text, the height of images. */
+  readonly stated: ReadonlyMap<string, Size>;
+  /** Sizes that a page may name: `corpus.vocab`. */
+  readonly sizes: ReadonlyMap<string, Size>;
+  /** Numbers that a page may name, which only the data tells: `table.deviation`. */
+  readonly numbers: ReadonlyMap<string, DeferredNumber>;
+  /** What its options say beside sizes: `target`, `scale`. */
+  readonly settings: Readonly<Record<string, string>>;
   readonly doc: string | null;
   readonly span: Span;
 }

@@ -3,7 +3,17 @@ import type { Changing, RunPart } from "../graph/schedules.js";
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
-import type { Axis, LossTerm, Parameter, Place, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
+import type {
+  Axis,
+  DataSource,
+  LossTerm,
+  Parameter,
+  Place,
+  Statement,
+  Typed,
+  TypedModel,
+  TypedOf,
+} from "./typed.js";
 import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
@@ -52,10 +62,7 @@ export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
-    ...model.data.map(
-      ({ name, kind, length, range }) =>
-        `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`,
-    ),
+    ...model.data.map((source) => `  ${printSource(source)}`),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map((input) => `  input ${input.name}${sized(input.axes)}`),
     ...model.parameters.map((parameter) => `  ${printParameter(parameter)}`),
@@ -71,6 +78,19 @@ export function printModel(model: TypedModel): string {
 
 const printTerm = (term: LossTerm): string =>
   term.kind === "sum" ? "the sum over its blocks" : printTyped(term.value);
+
+function printSource({ name, kind, stated, sizes, settings }: DataSource): string {
+  const options = [
+    ...[...stated].map(([option, size]) => `${option}: ${describe(size)}`),
+    ...Object.entries(settings).map(([option, value]) => `${option}: ${JSON.stringify(value)}`),
+  ];
+  // A size that only the data tells has its own name.
+  const given = [...sizes].map(([size, value]) => {
+    const [own, text] = [`${name}.${size}`, describe(value)];
+    return text.startsWith(own) ? text : `${own} = ${text}`;
+  });
+  return `data ${name}: ${kind}(${options.join(", ")}), ${given.join(", ")}`;
+}
 
 function printParameter({ name, tensor, start, on, frozen }: Parameter): string {
   const args = start.args.map((arg) => arg.text);

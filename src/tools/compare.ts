@@ -27,6 +27,7 @@ import {
 } from "./train.js";
 import { mustAt, mustGet } from "../../runtime/lookup.js";
 import { merged, valueAt } from "../../runtime/records.js";
+import { described } from "../../runtime/sources.js";
 
 /** A spec that is ready to be trained. */
 export interface Contender extends ComparedPage {
@@ -93,12 +94,15 @@ function differencesOf(first: Contender, other: Contender, { steps, seconds }: A
   // The name is part of the seed that draws batches.
   differ("names of the data, which draw other batches", (contender) => data(contender).name);
   differ("shares held out", (contender) => data(contender).holdout);
-  if (seconds === undefined)
-    differ(`${data(first).kind === "characters" ? "characters" : "examples"} a step`, ({ plan }) => tokensOf(plan));
+  if (seconds === undefined) differ(`${kindOfExamples(data(first))} a step`, ({ plan }) => tokensOf(plan));
   differ("negatives a pair", (contender) => negativesOf(data(contender)));
   if (steps === undefined && seconds === undefined) differ("steps", ({ plan }) => mustTrain(plan).steps);
   return sentences;
 }
+
+/** What `tokensOf` counts. */
+const kindOfExamples = (info: Plan["data"][number]): string =>
+  info.kind === "characters" ? "characters" : described(info).text ? "tokens" : "examples";
 
 /** With more of them a loss is a larger number. */
 const negativesOf = (info: Plan["data"][number]): number => (info.kind === "pairs" ? info.negatives : 0);

@@ -8,6 +8,7 @@ import { sizeOf } from "../graph/record.js";
 import type { Batch, Source } from "../../runtime/data.js";
 import type { Session } from "../../runtime/device.js";
 import type { Model, ParameterAccess } from "../../runtime/model.js";
+import { described } from "../../runtime/sources.js";
 import { isOfTheRun, type DataInfo, type Entry, type Plan, type TensorRef } from "../../runtime/plan.js";
 import { probedOf, probesOf, type Probed } from "./gains.js";
 import { mainEntry, type Measurements } from "./promises.js";
@@ -271,16 +272,6 @@ function put(state: BenchState, changes: readonly TensorChange[], into: Measurin
   return recordOf(batch);
 }
 
-/** How many tokens, labels or names there are. */
-export function rangeOf(info: DataInfo): number {
-  switch (info.kind) {
-    case "characters":
-      return info.vocabulary.length;
-    case "examples":
-      return info.classes;
-    case "pairs":
-      return info.names.length;
-    default:
-      return info satisfies never;
-  }
-}
+/** How many tokens, labels or names there are; 0 for data that is numbers alone. */
+export const rangeOf = (info: DataInfo): number =>
+  described(info).fields.reduce((most, { range }) => Math.max(most, range?.size ?? 0), 0);

@@ -43,6 +43,8 @@ export interface ReadFrom {
   readonly location: string;
   readonly from: string;
   readonly files: readonly string[];
+  /** Where the tokenizer that made its text tokens was; the run keeps it. */
+  readonly tokenizer?: string;
 }
 
 /** A file that a page uses, as its run keeps it. */

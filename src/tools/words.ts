@@ -1,22 +1,12 @@
 /** What people call the examples of a source of data and their losses, for all commands alike. */
 import type { DataInfo } from "../../runtime/plan.js";
+import { described } from "../../runtime/sources.js";
 
 /** Of losses. */
-export const unitOf = ({ kind }: DataInfo): string => (kind === "characters" ? "nats a character" : "nats an example");
+export const unitOf = (info: DataInfo): string => described(info).unit;
 
 /** One example of a batch: `64 characters`. */
-export function exampleOf(info: DataInfo): string {
-  switch (info.kind) {
-    case "characters":
-      return `${info.window} characters`;
-    case "examples":
-      return "1 example";
-    case "pairs":
-      return `1 pair and ${info.negatives} negative${info.negatives === 1 ? "" : "s"}`;
-    default:
-      return info satisfies never;
-  }
-}
+export const exampleOf = (info: DataInfo): string => described(info).example;
 
 /** What a loss is called, and what it is the mean of: `hold-out loss`, `64 of 1,000 held-out windows`. */
 export interface EvaluationWords {
@@ -27,18 +17,10 @@ export interface EvaluationWords {
 /** What a loss over `count` of the `all` examples that are held out is called, and what it is the mean of. */
 export function evaluationOf(info: DataInfo, count: number, all = count): EvaluationWords {
   const written = `${count === all ? "" : `${count.toLocaleString("en")} of `}${all.toLocaleString("en")}`;
-  switch (info.kind) {
-    case "characters":
-      return { loss: "hold-out loss", of: `${written} held-out windows` };
-    case "examples":
-      return { loss: "hold-out loss", of: `${written} held-out examples` };
-    case "pairs":
-      return info.holdout > 0
-        ? { loss: "hold-out loss", of: `${written} held-out pairs` }
-        : { loss: "loss", of: `${count === all ? "all " : ""}${written} pairs` };
-    default:
-      return info satisfies never;
-  }
+  const { held } = described(info);
+  // Pairs of which none are held out are evaluated all.
+  if (info.holdout === 0) return { loss: "loss", of: `${count === all ? "all " : ""}${written} ${held}` };
+  return { loss: "hold-out loss", of: `${written} held-out ${held}` };
 }
 
 /** Numbers by name, in four figures: `accuracy 0.9123, balance 1.034`. */

@@ -17,8 +17,12 @@ const folder = mkdtempSync(join(tmpdir(), "mhc-module-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What the type checker says of an app beside the module of a spec. */
-async function checked(spec: string, facts: Facts, app: string): Promise<string> {
-  for (const { path, content } of await typescript.emit(spec, await planOf(readSpec(spec), ["javascript"], { facts })))
+const checked = (spec: string, facts: Facts, app: string): Promise<string> =>
+  checkedPage(spec, readSpec(spec), facts, app);
+
+/** The same of a page, whose module has a name. */
+async function checkedPage(stem: string, page: string, facts: Facts, app: string): Promise<string> {
+  for (const { path, content } of await typescript.emit(stem, await planOf(page, ["javascript"], { facts })))
     writeFileSync(join(folder, path), content);
   return checkedApp(app);
 }
@@ -134,4 +138,92 @@ console.log((await model.evaluate(source.batch(2, 1, 0))).metrics.largest);
   for (const { path, content } of emitted) writeFileSync(join(folder, path), content);
   expect(checkedApp(app("largest"))).toBe("");
   expect(checkedApp(app("smallest"))).toContain("Property 'smallest' does not exist on type 'NamedMetrics'");
+});
+
+const page = (data: string, rest: string): string => `model Own {
+  dim n = 6, m = 5
+  data own = ${data}
+${rest}
+  train { batch = 2, steps = 2, optimizer = sgd(rate = 1e-2) }
+}
+`;
+const tokens = `  dim vocab = own.vocab
+  param table[vocab, m] ~ normal(0.1)
+  param out[m, vocab] ~ normal(0.1)
+  seen[n, m] = table[own.token[n], m]
+  scores[n, vocab] = seen[n, m] * out[m, vocab]
+  loss = cross_entropy(scores, own.next)`;
+
+it.each<readonly [string, string, Facts, string]>([
+  [
+    "csv",
+    page(
+      'csv("t.csv", target = "y", label = "k")',
+      "  dim f = own.features\n  param w[f] ~ zeros\n  loss = (sum[f](own.value[f] * w[f]) - own.target) ^ 2",
+    ),
+    {
+      own: {
+        columns: [{ kind: "number", name: "a", mean: 1, deviation: 2 }],
+        target: { name: "y", mean: 0, deviation: 1 },
+        label: { name: "k", classes: ["no", "yes"] },
+      },
+    },
+    `import { csvSource, csvValues } from "mhc-lang/runtime";
+const classes: readonly string[] | undefined = Own.data.label?.classes;
+const values: Float32Array = csvValues(Own.data, "a\\n1\\n");
+await model.holdout(csvSource(Own.data, "a,y,k\\n1,2,no\\n"));
+for await (const { loss } of model.train("a,y,k\\n1,2,no\\n")) console.log(loss, classes, values);
+`,
+  ],
+  [
+    "images",
+    page(
+      'images("d", height = n, width = m)',
+      "  param w[n, m] ~ zeros\n  loss = mean[n, m]((own.value[n, m] - w[n, m]) ^ 2)",
+    ),
+    { own: { labels: ["cat", "dog"] } },
+    `import { imagesSource } from "mhc-lang/runtime";
+const name: string | undefined = Own.data.classes[0];
+await model.holdout(imagesSource(Own.data, { pixels: new Uint8Array(60), labels: [0, 1] }));
+console.log(name);
+`,
+  ],
+  [
+    "lines",
+    page('lines("n.txt", length = n)', tokens),
+    { own: { vocabulary: ["\n", "a"] } },
+    `import { linesSource } from "mhc-lang/runtime";
+await model.holdout(linesSource(Own.data, "a\\na\\n"));
+for await (const { loss } of model.train("a\\na\\n")) loss.toFixed();
+const said: string = await model.generate("a", { temperature: 0 });
+`,
+  ],
+  [
+    "sequences",
+    page('sequences("n.tsv", source = m, target = n)', tokens.replace("own.token", "own.target")),
+    { own: { vocabulary: ["<padding>", "<start>", "<end>", "a"] } },
+    `import { sequencesSource } from "mhc-lang/runtime";
+await model.holdout(sequencesSource(Own.data, "a\\ta\\n"));
+for await (const { loss } of model.train("a\\ta\\n")) loss.toFixed();
+const said: string = await model.generate("a");
+`,
+  ],
+  [
+    "tokens",
+    page('tokens("n.txt", tokenizer = "t.json", window = n)', tokens),
+    { own: { vocab: 7 } },
+    `import { tokensSource, type TextTokenizer } from "mhc-lang/runtime";
+const tokenizer: TextTokenizer = { encode: (text) => [...text].map(Number), decode: (tokens) => tokens.join("") };
+await model.holdout(tokensSource(Own.data, tokenizer.encode("123")));
+const said: string = await model.generate("12", { tokenizer });
+`,
+  ],
+])("of %s take what the source is made of, and say what is known of it", async (kind, text, facts, app) => {
+  const said = await checkedPage(
+    `own-${kind}`,
+    text,
+    facts,
+    `import { Own } from "./own-${kind}.js";\nconst model = await Own.create();\n${app}`,
+  );
+  expect(said).toBe("");
 });

@@ -51,11 +51,11 @@ function factOf(source: TypedModel["data"][number]): Facts[string] {
     case "characters":
       return { vocabulary: [...new Set(text)].sort() };
     case "examples":
-      return { features: valueOf(source.length)!, classes: valueOf(source.range)! };
+      return { features: valueOf(source.stated.get("features")!)!, classes: valueOf(source.sizes.get("classes")!)! };
     case "pairs":
       return { names: namesOf(pairs) };
     default:
-      return source.kind satisfies never;
+      throw new Error(`no page here has data of the kind ${source.kind}`);
   }
 }
 
@@ -68,6 +68,7 @@ function sourceOf({ data }: Plan): Source {
   const info = data[0]!;
   if (info.kind === "characters") return textSource(info, text);
   if (info.kind === "pairs") return pairsSource(info, pairs);
+  if (info.kind !== "examples") throw new Error(info.kind);
   const next = random(3);
   return examplesSource(
     info,

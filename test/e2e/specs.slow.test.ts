@@ -9,6 +9,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import type { Batch, Source } from "../../runtime/data.js";
 import { load } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
+import { described } from "../../runtime/sources.js";
 import { threefry2x32, unit } from "../../runtime/threefry.js";
 import { check } from "../../src/compile/compile.js";
 import { hasCompiler } from "../helpers/devices.js";
@@ -34,9 +35,7 @@ const pages = readdirSync(new URL("../../specs", import.meta.url))
 function madeUp(plan: Plan, device: DeviceName): Source {
   const { inputs } = plan.devices[device]!.entries["train"]!;
   const indices = Math.min(
-    ...plan.data.map((info) =>
-      info.kind === "characters" ? info.vocabulary.length : info.kind === "pairs" ? info.names.length : info.classes,
-    ),
+    ...plan.data.flatMap((info) => described(info).fields.map(({ range }) => range?.size ?? Number.POSITIVE_INFINITY)),
   );
   const batch = (_size: number, seed: number, step: number): Batch =>
     Object.fromEntries(

@@ -1,11 +1,10 @@
 /** Whole training steps on a device against the unfused f64 evaluation of the same graph. */
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Facts } from "../../src/compile/compile.js";
-import { textSource } from "../../runtime/data.js";
+import { sourceOfText } from "../../runtime/batches.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { initialValues } from "../../runtime/initialize.js";
 import { load } from "../../runtime/index.js";
-import { pairsSource, parsePairs } from "../../runtime/pairs.js";
 import { distance, entriesOf, planOf, type SpecOptions } from "./specs.js";
 
 const STEPS = 10;
@@ -24,10 +23,8 @@ export async function compareSteps(
   const { graphs } = entriesOf(page, { facts });
   const graph = graphs.find(({ name }) => name === "train")!;
   const [info] = plan.data;
-  const source =
-    info?.kind === "pairs"
-      ? pairsSource(info, parsePairs(text))
-      : textSource(info as Parameters<typeof textSource>[0], text);
+  const source = sourceOfText(info!, text);
+  if (!source) throw new Error(`data of the kind ${info!.kind} is no text`);
   const model = await load(plan, { device, threads });
   const values = new Map<string, ArrayLike<number>>(
     plan.parameters.map((info) => [info.name, initialValues(info, model.seed)]),

@@ -7,7 +7,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { DataError } from "../../runtime/errors.js";
 import { decodeTokens, vocabularyOf } from "../../runtime/data.js";
 import { createTokenizer, createUtf8 } from "../../runtime/tokens.js";
-import { filesAt, readData, writeAtomically } from "../../runtime/node/files.js";
+import { filesAt, writeAtomically } from "../../runtime/node/files.js";
+import { readData } from "../../runtime/node/sources.js";
 
 const folder = mkdtempSync(join(tmpdir(), "mhc files "));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -15,15 +16,15 @@ const put = (path: string, content: string | Uint8Array): void => {
   mkdirSync(join(folder, path, ".."), { recursive: true });
   writeFileSync(join(folder, path), content);
 };
-const characters = (location: string) =>
-  readData({ name: "corpus", kind: "characters", location, features: null }, folder);
+const plain = { holdout: 0.1, sizes: {}, settings: {} };
+const characters = (location: string) => readData({ name: "corpus", kind: "characters", location, ...plain }, folder);
 const textAt = async (location: string): Promise<string> => {
   const loaded = await characters(location);
   return loaded.kind === "characters" ? decodeTokens(loaded.tokens, loaded.facts.vocabulary) : loaded.kind;
 };
-const pairs = (location: string) => readData({ name: "kin", kind: "pairs", location, features: null }, folder);
+const pairs = (location: string) => readData({ name: "kin", kind: "pairs", location, ...plain }, folder);
 const examples = (location: string, features: number | null = 2) =>
-  readData({ name: "images", kind: "examples", location, features }, folder);
+  readData({ name: "images", kind: "examples", location, ...plain, sizes: { features } }, folder);
 
 describe("locations", () => {
   it("are read in natural order and joined by a newline", async () => {

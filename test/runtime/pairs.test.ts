@@ -6,7 +6,7 @@ import { array, assert, integer, property, tuple } from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import type { Batch, Source } from "../../runtime/data.js";
 import { DataError } from "../../runtime/errors.js";
-import { readData } from "../../runtime/node/files.js";
+import { readData } from "../../runtime/node/sources.js";
 import { namesOf, pairsSource, parsePairs, type Pair } from "../../runtime/pairs.js";
 import type { DataInfo } from "../../runtime/plan.js";
 
@@ -216,7 +216,8 @@ describe("what is evaluated", () => {
 describe("files of pairs", () => {
   const folder = mkdtempSync(join(tmpdir(), "mhc pairs "));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const read = (location: string) => readData({ name: "kinds", kind: "pairs", location, features: null }, folder);
+  const read = (location: string) =>
+    readData({ name: "kinds", kind: "pairs", location, holdout: 0, sizes: {}, settings: {} }, folder);
 
   it("are read one after the other, with the names of all as facts", async () => {
     writeFileSync(join(folder, "b.tsv"), "wolf\tcanine\n");

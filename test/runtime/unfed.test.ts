@@ -3,10 +3,14 @@
  * evaluated and differentiated.
  */
 import { describe, expect, it } from "vitest";
-import { examplesSource, fieldsOf, textSource, type Source } from "../../runtime/data.js";
+import { csvSource } from "../../runtime/columns.js";
+import { examplesSource, textSource, tokensSource, type Source } from "../../runtime/data.js";
+import { imagesSource } from "../../runtime/images.js";
 import { load } from "../../runtime/index.js";
+import { linesSource, sequencesSource } from "../../runtime/lines.js";
 import { pairsSource } from "../../runtime/pairs.js";
 import type { DataInfo } from "../../runtime/plan.js";
+import { fieldsOf } from "../../runtime/sources.js";
 import type { Facts } from "../../src/compile/compile.js";
 import { planOf } from "../helpers/specs.js";
 
@@ -49,12 +53,69 @@ const cases: readonly Case[] = [
       others: "mean[n](table[own.others[n]] ^ 2)",
     },
   },
+  {
+    kind: "tokens",
+    declaration: 'tokens("t.txt", tokenizer = "tokenizer.json", window = n)',
+    facts: { vocab: 5 },
+    terms: { token: "mean[n](table[own.token[n]] ^ 2)", next: "mean[n](table[own.next[n]] ^ 2)" },
+  },
+  {
+    kind: "lines",
+    declaration: 'lines("n.txt", length = n)',
+    facts: { vocabulary: ["\n", "a", "b"] },
+    terms: {
+      token: "mean[n](table[own.token[n]] ^ 2)",
+      next: "mean[n](table[own.next[n]] ^ 2)",
+      present: "mean[n](scale[n] ^ 2 * own.present[n])",
+    },
+  },
+  {
+    kind: "sequences",
+    declaration: 'sequences("p.tsv", source = n, target = n)',
+    facts: { vocabulary: ["<padding>", "<start>", "<end>", "a", "b"] },
+    terms: {
+      source: "mean[n](table[own.source[n]] ^ 2)",
+      source_present: "mean[n](scale[n] ^ 2 * own.source_present[n])",
+      target: "mean[n](table[own.target[n]] ^ 2)",
+      next: "mean[n](table[own.next[n]] ^ 2)",
+      present: "mean[n](scale[n] ^ 2 * own.present[n])",
+    },
+  },
+  {
+    kind: "csv",
+    declaration: 'csv("t.csv", target = "y", label = "k")',
+    facts: {
+      columns: ["a", "b"].map((name) => ({ kind: "number", name, mean: 0, deviation: 1 })),
+      target: { name: "y", mean: 0, deviation: 1 },
+      label: { name: "k", classes: ["no", "yes"] },
+    },
+    terms: {
+      value: "mean[n]((scale[n] - own.value[n]) ^ 2)",
+      target: "(mean[n](scale) - own.target) ^ 2",
+      label: "table[own.label] ^ 2",
+    },
+  },
+  {
+    kind: "images",
+    declaration: 'images("d", height = n, width = n2)',
+    facts: { labels: ["cat", "dog"] },
+    terms: { value: "mean[n, n2]((scale[n] - own.value[n, n2]) ^ 2)", label: "table[own.label] ^ 2" },
+  },
 ];
 
-const RANGES = { characters: "vocab", examples: "classes", pairs: "names" } as const;
+const RANGES = {
+  characters: "vocab",
+  tokens: "vocab",
+  lines: "vocab",
+  sequences: "vocab",
+  examples: "classes",
+  csv: "classes",
+  images: "classes",
+  pairs: "names",
+} as const;
 
 const pageOf = ({ kind, declaration, terms }: Case, fields: readonly string[]): string => `model Unfed {
-  dim n = 2
+  dim n = 2, n2 = 2
   data own = ${declaration}
   dim range = own.${RANGES[kind]}
   param scale[n] ~ ones
@@ -75,6 +136,22 @@ function sourceOf(info: DataInfo): Source {
       );
     case "pairs":
       return pairsSource(info, kinds);
+    case "tokens":
+      return tokensSource(
+        info,
+        Array.from({ length: 40 }, (_, i) => i % 5),
+      );
+    case "lines":
+      return linesSource(info, "a\nb\n".repeat(4));
+    case "sequences":
+      return sequencesSource(info, "ab\tb\nb\ta\n".repeat(4));
+    case "csv":
+      return csvSource(info, "a,b,y,k\n1,2,3,no\n4,5,6,yes\n7,8,9,no\n");
+    case "images":
+      return imagesSource(info, {
+        pixels: Uint8Array.from({ length: 40 }, (_, i) => 6 * i),
+        labels: Array.from({ length: 10 }, (_, i) => i % 2),
+      });
     default:
       return info satisfies never;
   }

@@ -19,6 +19,51 @@ it.each([
     "hold-out loss",
     "1,200 held-out pairs",
   ],
+  [
+    { kind: "tokens", ...common, window: 8, holdout: 0.1, vocab: 5, tokenizer: "t.json" },
+    "8 tokens",
+    "nats a token",
+    "hold-out loss",
+    "1,200 held-out windows",
+  ],
+  [
+    { kind: "lines", ...common, length: 8, cut: false, holdout: 0.1, vocabulary: ["\n"] },
+    "1 line",
+    "a line",
+    "hold-out loss",
+    "1,200 held-out lines",
+  ],
+  [
+    { kind: "sequences", ...common, source: 8, target: 9, cut: false, holdout: 0.1, vocabulary: ["a"] },
+    "1 pair",
+    "a pair",
+    "hold-out loss",
+    "1,200 held-out pairs",
+  ],
+  [
+    {
+      kind: "csv",
+      ...common,
+      holdout: 0.1,
+      separator: ",",
+      columns: [],
+      target: null,
+      label: null,
+      standard: false,
+      fill: false,
+    },
+    "1 row",
+    "a row",
+    "hold-out loss",
+    "1,200 held-out rows",
+  ],
+  [
+    { kind: "images", ...common, holdout: 0.1, height: 2, width: 2, channels: 0, classes: ["a"] },
+    "1 image",
+    "an image",
+    "hold-out loss",
+    "1,200 held-out images",
+  ],
 ] as const)("of %j", (info, example, unit, loss, of) => {
   expect([exampleOf(info), unitOf(info), evaluationOf(info, 1200)]).toEqual([example, unit, { loss, of }]);
 });

@@ -81,11 +81,11 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
     });
   if (entity.kind === "poison") return giveUp();
   if (second && !further.length) {
-    // Axes of data are dims of the page, and the sizes of those are polynomials.
-    if (entity.kind === "data" && second.name === rangeName(entity.source.kind))
-      return entity.source.range as Polynomial;
+    const size = entity.kind === "data" ? entity.source.sizes.get(second.name) : undefined;
+    // Sizes of data are dims of the page or facts, and both are polynomials.
+    if (size) return size as Polynomial;
     if (entity.kind === "manifold" && second.name === "free") return freeSize(state, e, entity.manifold, scope);
-    const hint = entity.kind === "data" ? { fix: `there is \`${first.name}.${rangeName(entity.source.kind)}\`` } : {};
+    const hint = entity.kind === "data" ? { fix: `there is ${sizesOf(entity.source)}` } : {};
     return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`, hint);
   }
   if (entity.kind !== "dim" || second)
@@ -116,15 +116,9 @@ function freeSize(state: Elaboration, e: Path, manifold: SetInstance, { mapping 
 export const coordinates = (pieces: readonly Piece[]): Polynomial =>
   pieces.map(({ shape }) => shape.reduce(multiply, known(1))).reduce(add, known(0));
 
-/** What each source of data calls the size that its whole numbers are below. */
-const RANGES: Readonly<Record<DataSource["kind"], string>> = {
-  characters: "vocab",
-  examples: "classes",
-  pairs: "names",
-};
-
-/** What a source of data calls the size that its whole numbers are below. */
-export const rangeName = (kind: DataSource["kind"]): string => RANGES[kind];
+/** The sizes of a source of data, in words. */
+const sizesOf = ({ name, sizes }: DataSource): string =>
+  [...sizes.keys()].map((size) => `\`${name}.${size}\``).join(" and ");
 
 /** Operators of numbers; comparisons are none. */
 const ARITHMETIC: Readonly<Partial<Record<BinarySign, (x: number, y: number) => number>>> = {
@@ -196,6 +190,10 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
         const { size } = entity.axis;
         return { text: dotted(e), value: () => valueOf(size) ?? Number.NaN };
       }
+      const [first, second, ...further] = e.parts;
+      const data = second && !further.length ? lookup(scope, first.name) : null;
+      const number = second && data?.kind === "data" ? data.source.numbers.get(second.name) : undefined;
+      if (number) return number;
       const size = sizeOf(state, e, scope);
       return { text: show(size), value: () => valueOf(size) ?? Number.NaN };
     }

@@ -12,8 +12,8 @@ import type { Axis, Tensor, Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import { BUILTINS } from "./builtins.js";
 import { shifted } from "./indices.js";
+import { isNumberFunction, sizeOf } from "./numbers.js";
 import { definedBelow, recurringTensor } from "./recurrences.js";
-import { isNumberFunction, rangeName, sizeOf } from "./numbers.js";
 import {
   endedName,
   expression,
@@ -131,7 +131,10 @@ function ofData(
     });
   const field = fields.get(second.name);
   if (field && parts.length === 2) return onExpected(state, field, expected, span);
-  if (second.name === rangeName(source.kind) && parts.length === 2) return { kind: "size", size: source.range, span };
+  const size = source.sizes.get(second.name);
+  if (size && parts.length === 2) return { kind: "size", size, span };
+  const scalar = source.numbers.get(second.name);
+  if (scalar && parts.length === 2) return { kind: "scalar", scalar, span };
   return unknownName(state, {
     code: "MHC201",
     span: second.span,
