@@ -123,6 +123,15 @@ export interface DimDecl {
   readonly span: Span;
 }
 
+/** `number temperature = 0.5, floor = 1 / 64`: one per name. */
+export interface NumberDecl {
+  readonly kind: "number";
+  readonly name: Ident;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
 /** `data corpus = characters("…", window = context)` */
 export interface DataDecl {
   readonly kind: "data";
@@ -279,6 +288,7 @@ export interface Section {
 /** What stands in the braces of a model. */
 export type ModelItem =
   | DimDecl
+  | NumberDecl
   | DataDecl
   | ManifoldDecl
   | StreamDecl
@@ -303,7 +313,7 @@ export interface ModelDecl {
 /**
  * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a
  * `connection` a bare name is the block it wraps; `M: manifold`, `norm: block`, `k: dim`, `out: start`, `p: number` say
- * so.
+ * so. A name without a type that no axis and no size of the block is made of may be given a number, too.
  */
 export interface Formal {
   readonly name: Ident;
@@ -313,6 +323,9 @@ export interface Formal {
   readonly span: Span;
 }
 
+/** What stands in the braces of a block, before its `return`. */
+export type BlockItem = DimDecl | NumberDecl | ParamDecl | Let;
+
 /** `block attention(heads)(y[t, w]) { … return [t, w] = … }` */
 export interface Block {
   readonly kind: "block" | "connection";
@@ -321,7 +334,7 @@ export interface Block {
   readonly config: readonly Formal[];
   /** The last list: data. */
   readonly data: readonly Formal[];
-  readonly items: readonly (DimDecl | ParamDecl | Let)[];
+  readonly items: readonly BlockItem[];
   readonly result: { readonly axes: readonly Ident[] | null; readonly value: Expr; readonly span: Span };
   readonly doc: Doc;
   readonly span: Span;

@@ -15,6 +15,7 @@ import type {
   Let,
   LossDecl,
   ManifoldDecl,
+  NumberDecl,
   OutputDecl,
   ParamDecl,
   Path,
@@ -51,6 +52,30 @@ export class DeclarationParser extends SectionParser {
     });
     this.ACTION(() => this.sameLine("dim"));
     return dims;
+  });
+
+  protected numbers = this.RULE("numbers", (): NumberDecl[] => {
+    const first = this.CONSUME(t.NumberWord);
+    const doc = this.ACTION(() => this.docs(first.startOffset));
+    const numbers: NumberDecl[] = [];
+    this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
+      SEP: t.Comma,
+      DEF: () => {
+        const name = this.SUBRULE(this.ident);
+        this.CONSUME(t.Equals);
+        const value = this.SUBRULE(this.expression);
+        numbers.push({
+          kind: "number",
+          name,
+          value,
+          doc: this.ACTION(() => this.docs(name.span.start) ?? doc),
+          span: this.span(name, value),
+        });
+      },
+    });
+    this.ACTION(() => this.sameLine("number"));
+    return numbers;
   });
 
   protected params = this.RULE("params", (): ParamDecl[] => {
@@ -98,7 +123,7 @@ export class DeclarationParser extends SectionParser {
   asides: { readonly span: Span; readonly message: string; readonly fix: string }[] = [];
 
   /** A definition behind a `dim` on its line is the next dim, without its comma. */
-  private sameLine(list: "dim" | "param"): void {
+  private sameLine(list: "dim" | "number" | "param"): void {
     const [last, next, after] = [this.LA(0), this.LA(1), this.LA(2)];
     if (
       next.tokenType !== t.Name ||

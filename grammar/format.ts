@@ -17,6 +17,7 @@ import type {
   ManifoldDecl,
   ModelDecl,
   ModelItem,
+  NumberDecl,
   ParamDecl,
   Section,
   Use,
@@ -212,19 +213,26 @@ function putBlock(layout: PageLayout, item: Block): void {
   });
 }
 
-/** Items as entries; dims and parameters that one keyword declared are one entry. */
+/** Declarations of which one keyword may begin several. */
+type ListedDecl = DimDecl | NumberDecl | ParamDecl;
+
+const isListed = (item: ModelItem): item is ListedDecl =>
+  item.kind === "dim" || item.kind === "number" || item.kind === "param";
+
+/** Items as entries; dims, numbers and parameters that one keyword declared are one entry. */
 function grouped(layout: PageLayout, list: readonly ModelItem[]): LineEntry[] {
   const entries: LineEntry[] = [];
   for (let i = 0; i < list.length;) {
     const item = mustAt(list, i++);
-    if (item.kind !== "dim" && item.kind !== "param") {
+    if (!isListed(item)) {
       entries.push({ span: item.span, print: () => putItem(layout, item) });
       continue;
     }
-    const group: (DimDecl | ParamDecl)[] = [item];
+    const group: ListedDecl[] = [item];
     for (let other = list[i]; other; other = list[i]) {
-      if (other.kind !== item.kind || !isCommaBetween(layout, mustAt(group, group.length - 1), other)) break;
-      group.push(other as DimDecl | ParamDecl);
+      if (!isListed(other) || other.kind !== item.kind) break;
+      if (!isCommaBetween(layout, mustAt(group, group.length - 1), other)) break;
+      group.push(other);
       i++;
     }
     const start = layout.text.lastIndexOf(item.kind, item.span.start);
@@ -244,8 +252,8 @@ function isCommaBetween({ text }: PageLayout, a: Spanned, b: Spanned): boolean {
 }
 
 /** One declaration of a list, without its keyword. */
-function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | undefined): string {
-  if (item.kind === "dim") return `${item.name.name} = ${formatExpr(item.value)}`;
+function declared(item: ListedDecl, following: ListedDecl | undefined): string {
+  if (item.kind !== "param") return `${item.name.name} = ${formatExpr(item.value)}`;
   const declaration = `${item.name.name}${axisNames(item.axes)}`;
   // `wq[…], wk[…] ~ start`: the start stands once, after the last that shares it.
   if (following?.kind === "param" && following.start === item.start) return declaration;
@@ -254,7 +262,7 @@ function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | un
   return `${declaration} ~ ${formatExpr(item.start)}${set}`;
 }
 
-function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
+function putItem(layout: PageLayout, item: Exclude<ModelItem, ListedDecl>): void {
   switch (item.kind) {
     case "data":
       return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);

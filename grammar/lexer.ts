@@ -55,6 +55,12 @@ const keyword = (word: Keyword): TokenType =>
 /** The token of each word of the language. */
 export const word = recordOf(keywords.map((name) => [name, keyword(name)]));
 
+/**
+ * `number`, where it begins an item: before a name on its line, where no name may stand. Anywhere else it is a name, so
+ * it is found among the tokens (`scan.ts`).
+ */
+export const NumberWord = createToken({ name: "NumberWord", label: "`number`", pattern: Lexer.NA });
+
 const symbol = (name: string, text: string): TokenType =>
   createToken({ name, label: `\`${text}\``, pattern: new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) });
 
@@ -148,6 +154,7 @@ export const tokens: readonly TokenType[] = [
   Slash,
   Caret,
   ...keywords.map((name) => word[name]),
+  NumberWord,
   Name,
 ];
 

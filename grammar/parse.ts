@@ -119,6 +119,7 @@ const ITEMS: ReadonlySet<TokenType> = new Set([
   t.word.block,
   t.word.connection,
   t.word.dim,
+  t.NumberWord,
   t.word.data,
   t.word.manifold,
   t.word.stream,

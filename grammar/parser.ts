@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Block, DimDecl, Formal, Let, ModelDecl, ModelItem, ParamDecl, Use } from "./ast.js";
+import type { Block, BlockItem, Formal, ModelDecl, ModelItem, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -26,6 +26,7 @@ export class MhcParser extends DeclarationParser {
         DEF: [
           { ALT: (): ModelItem[] => this.SUBRULE(this.dims) },
           { ALT: (): ModelItem[] => this.SUBRULE(this.params) },
+          { ALT: (): ModelItem[] => this.SUBRULE(this.numbers) },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.dataDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.manifoldDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.streamDecl)] },
@@ -90,14 +91,15 @@ export class MhcParser extends DeclarationParser {
     const formals = this.SUBRULE(this.formals);
     const others = this.OPTION(() => this.SUBRULE2(this.formals));
     this.CONSUME(t.LeftBrace);
-    const items: (DimDecl | ParamDecl | Let)[] = [];
+    const items: BlockItem[] = [];
     this.MANY(() => {
       const next = this.OR2({
         ERR_MSG: "`dim`, `param`, a definition or `return`",
         DEF: [
-          { ALT: (): (DimDecl | ParamDecl | Let)[] => this.SUBRULE(this.dims) },
-          { ALT: (): (DimDecl | ParamDecl | Let)[] => this.SUBRULE(this.params) },
-          { ALT: (): (DimDecl | ParamDecl | Let)[] => [this.SUBRULE(this.let)] },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.dims) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.params) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.numbers) },
+          { ALT: (): BlockItem[] => [this.SUBRULE(this.let)] },
         ],
       });
       this.ACTION(() => items.push(...(next ?? [])));

@@ -42,6 +42,7 @@ export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
+    ...model.numbers.map(({ name, scalar }) => `  number ${name} = ${scalar.text}`),
     ...model.data.map(
       ({ name, kind, length, range }) =>
         `  data ${name}: ${kind} of length ${describe(length)}, values below ${describe(range)}`,

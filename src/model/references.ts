@@ -49,6 +49,7 @@ const ofParam = (item: ParamDecl): readonly string[] => [
 export function namesInItem(item: ModelItem): readonly string[] {
   switch (item.kind) {
     case "dim":
+    case "number":
       return namesIn(item.value);
     case "data":
       return namesIn(item.source);
@@ -107,7 +108,7 @@ export function namesInBlock({ config, data, items, result }: Block): ReadonlySe
     ...(formal.default ? namesIn(formal.default) : []),
   ]);
   const inside = items.flatMap((item) =>
-    item.kind === "dim"
+    item.kind === "dim" || item.kind === "number"
       ? namesIn(item.value)
       : item.kind === "param"
         ? ofParam(item)

@@ -8,6 +8,9 @@ import type { DataInfo } from "../../runtime/plan.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
+import type { DeferredNumber, NamedNumber } from "./deferred.js";
+
+export type { DeferredNumber, LayerNumbers, NamedNumber } from "./deferred.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -24,12 +27,6 @@ export interface Tensor {
   /** For u32: values are below this size. */
   readonly range: Size | null;
   readonly span: Span;
-}
-
-/** A number that may depend on facts: evaluated when the model is lowered. */
-export interface DeferredNumber {
-  readonly text: string;
-  readonly value: () => number;
 }
 
 /** How a parameter starts: `normal(0.02)`. */
@@ -212,6 +209,7 @@ export interface TypedModel {
   readonly name: string;
   readonly doc: string | null;
   readonly dims: readonly Dim[];
+  readonly numbers: readonly NamedNumber[];
   readonly data: readonly DataSource[];
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Parameter[];

@@ -190,18 +190,13 @@ function unusedParameters(model: TypedModel, { instances, read, reached }: Liven
 const inWords = (names: readonly string[]): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${mustAt(names, names.length - 1)}`;
 
-/** Dims, manifolds and data that no other item of the page names. */
+/** Dims, numbers, manifolds and data that no other item of the page names. */
 function unusedNames(model: ModelDecl, warn: Warn): void {
   const names = namesInModel(model);
   for (const item of model.items) {
-    if (item.kind !== "dim" && item.kind !== "manifold" && item.kind !== "data") continue;
+    if (item.kind !== "dim" && item.kind !== "number" && item.kind !== "manifold" && item.kind !== "data") continue;
     const { name, span } = item.name;
-    if (!names.has(name))
-      warn(
-        span,
-        item.kind === "data" ? `nothing uses the data \`${name}\`` : `nothing uses the ${item.kind} \`${name}\``,
-        { fix: "take it out, or use it" },
-      );
+    if (!names.has(name)) warn(span, `nothing uses the ${item.kind} \`${name}\``, { fix: "take it out, or use it" });
   }
 }
 
@@ -216,8 +211,8 @@ function unusedArguments(block: Block, warn: Warn): void {
       });
   }
   for (const item of block.items) {
-    if (item.kind === "dim" && !names.has(item.name.name))
-      warn(item.name.span, `nothing uses the dim \`${item.name.name}\` of \`${name}\``, {
+    if ((item.kind === "dim" || item.kind === "number") && !names.has(item.name.name))
+      warn(item.name.span, `nothing uses the ${item.kind} \`${item.name.name}\` of \`${name}\``, {
         fix: "take it out, or use it",
       });
   }

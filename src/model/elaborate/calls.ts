@@ -50,7 +50,15 @@ export function call(state: Elaboration, e: Call, scope: Scope, expected: Expect
   if (entity && isSplit) return fail(state, "MHC207", e.span, `\`${name}\` has its configuration already`);
   const config = (isSplit ? e.lists[0] : null) ?? [];
   const data: DataArg[] = (e.lists.at(-1) ?? []).map((arg) => ({ kind: "written", arg, scope }));
-  const block: BlockValue = entity?.block ?? { decl, config, scope, path: null, wrapped: false, span: e.span };
+  const block: BlockValue = entity?.block ?? {
+    decl,
+    config,
+    beside: [],
+    scope,
+    path: null,
+    wrapped: false,
+    span: e.span,
+  };
   return state.readers.instantiate(state, { block, data, caller: scope, expected, as: e.as, span: e.span });
 }
 

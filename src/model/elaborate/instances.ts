@@ -13,7 +13,7 @@ import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { definition } from "./definitions.js";
 import { membershipOf } from "./membership.js";
-import { sizeOf, startOf } from "./numbers.js";
+import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import {
   childScope,
   define,
@@ -205,6 +205,10 @@ function readItem(building: Building, item: Block["items"][number]): void {
       const { name, span } = item.name;
       const axis = { name, size: sizeOf(state, item.value, scope) };
       return define(state, scope, name, { kind: "dim", axis, span });
+    }
+    case "number": {
+      const { name, span } = item.name;
+      return define(state, scope, name, { kind: "number", scalar: scalarOf(state, item.value, scope), span });
     }
     case "param":
       return readParameter(building, item);

@@ -3,7 +3,7 @@
  * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
  * come later.
  */
-import type { BinarySign, Expr, Path } from "../../../grammar/ast.js";
+import type { BinarySign, Expr, Ident, Path } from "../../../grammar/ast.js";
 import { argumentsOf, calleeOf, dotted } from "./syntax.js";
 import {
   add,
@@ -18,7 +18,17 @@ import {
   type Polynomial,
 } from "../../graph/sizes.js";
 import type { Piece, SetInstance } from "../../manifolds/set.js";
-import { fail, giveUp, lookup, lookupBare, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import {
+  fail,
+  giveUp,
+  lookup,
+  lookupBare,
+  namesIn,
+  unknownName,
+  type Elaboration,
+  type Entity,
+  type Scope,
+} from "./scope.js";
 import type { DataSource, DeferredNumber, StartValue } from "../typed.js";
 import { valueAt } from "../../../runtime/records.js";
 
@@ -88,6 +98,7 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
     const hint = entity.kind === "data" ? { fix: `there is \`${first.name}.${rangeName(entity.source.kind)}\`` } : {};
     return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`, hint);
   }
+  if (entity.kind === "number" && !second) return notASize(state, first, entity);
   if (entity.kind !== "dim" || second)
     return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, {
       notes: [{ message: "it is defined here", span: entity.span }],
@@ -96,6 +107,27 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
   return size.kind === "variable"
     ? fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`)
     : size;
+}
+
+/** A number where a size is expected. */
+function notASize(
+  state: Elaboration,
+  { name, span }: Ident,
+  { scalar, span: definition }: Extract<Entity, { readonly kind: "number" }>,
+): never {
+  const isLayer = scalar.depths?.length;
+  return fail(
+    state,
+    "MHC210",
+    span,
+    isLayer
+      ? `\`${name}\` depends on the layer, and a size is the same in all layers`
+      : `\`${name}\` is a number, and a size is a whole number that is a \`dim\``,
+    {
+      notes: [{ message: "it is defined here", span: definition }],
+      fix: isLayer ? null : `write \`dim ${name} = …\` if it is a size`,
+    },
+  );
 }
 
 /** `M.free`: the number of free coordinates of a point, in the argument of the map of M. */
@@ -147,6 +179,12 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   },
 };
 
+/** The layers that a number made of others depends on. */
+function of(...parts: readonly DeferredNumber[]): Pick<DeferredNumber, "depths"> {
+  const depths = [...new Set(parts.flatMap((part) => part.depths ?? []))];
+  return depths.length ? { depths } : {};
+}
+
 /** A number, evaluated when it is asked for. */
 export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNumber {
   switch (e.kind) {
@@ -156,18 +194,22 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
         : { text: e.text, value: () => e.value };
     case "group": {
       const inner = scalarOf(state, e.inner, scope);
-      return { text: `(${inner.text})`, value: inner.value };
+      return { ...inner, text: `(${inner.text})` };
     }
     case "unary": {
       const a = scalarOf(state, e.operand, scope);
-      return { text: `-${a.text}`, value: () => -a.value() };
+      return { ...of(a), text: `-${a.text}`, value: (layers) => -a.value(layers) };
     }
     case "binary": {
       const a = scalarOf(state, e.left, scope);
       const b = scalarOf(state, e.right, scope);
       const f = ARITHMETIC[e.op];
       if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
-      return { text: `${a.text} ${e.op} ${b.text}`, value: () => f(a.value(), b.value()) };
+      return {
+        ...of(a, b),
+        text: `${a.text} ${e.op} ${b.text}`,
+        value: (layers) => f(a.value(layers), b.value(layers)),
+      };
     }
     case "call": {
       const name = dotted(e.callee);
@@ -184,7 +226,7 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
       const [arg] = args;
       if (!arg || args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
       const a = scalarOf(state, arg.value, scope);
-      return { text: `${name}(${a.text})`, value: () => f(a.value()) };
+      return { ...of(a), text: `${name}(${a.text})`, value: (layers) => f(a.value(layers)) };
     }
     case "path": {
       const entity = lookupBare(scope, e);

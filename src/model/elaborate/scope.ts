@@ -17,7 +17,9 @@ export interface BlockValue {
   readonly decl: Block;
   /** Arguments of its first list, as written. */
   readonly config: readonly Arg[];
-  /** Where the configuration was written. */
+  /** What is given of its last list beside its first tensor, by name. */
+  readonly beside: readonly Arg[];
+  /** Where the configuration, and what is given beside the first tensor, was written. */
   readonly scope: Scope;
   /** The path of its instance when that is decided already (the block that a connection wraps). */
   readonly path: string | null;
