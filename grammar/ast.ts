@@ -81,7 +81,7 @@ export interface Call {
 /** The one sign before an operand. */
 export type UnarySign = "-";
 /** The signs and words between two operands. */
-export type BinarySign = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
+export type BinarySign = "+" | "-" | "*" | "/" | "%" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
 
 /** `-x` */
 export interface Unary {
@@ -215,14 +215,37 @@ export interface Apply {
   readonly span: Span;
 }
 
-/** `repeat layers { … }` */
+/** `repeat layers { … }`, `repeat layers as l { … }`, `repeat layers shared { … }` */
 export interface Repeat {
   readonly kind: "repeat";
   readonly count: Expr;
-  readonly body: readonly (Let | Apply | Repeat)[];
+  /** What the number of a layer is called in the body; null when it has no name. */
+  readonly as: Ident | null;
+  /** Whether all layers use one set of parameters. */
+  readonly shared: boolean;
+  readonly body: readonly PageStatement[];
   readonly doc: Doc;
   readonly span: Span;
 }
+
+/** What stands in braces, with the place from the opening to the closing one. */
+export interface Braced<Item> {
+  readonly items: readonly Item[];
+  readonly span: Span;
+}
+
+/** `if l % 4 == 3 { … } else { … }`; `otherwise` is another `if` where one stands right behind `else`. */
+export interface If<Item> {
+  readonly kind: "if";
+  readonly condition: Expr;
+  readonly then: Braced<Item>;
+  readonly otherwise: Braced<Item> | If<Item> | null;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** What a model computes: what may stand in the body of a `repeat` and of an `if`, too. */
+export type PageStatement = Let | Apply | Repeat | If<PageStatement>;
 
 /** `loss = mean[t](…)` */
 export interface LossDecl {
@@ -294,9 +317,7 @@ export type ModelItem =
   | StreamDecl
   | InputDecl
   | OutputDecl
-  | Let
-  | Apply
-  | Repeat
+  | PageStatement
   | LossDecl
   | ParamDecl
   | Section;
@@ -324,7 +345,7 @@ export interface Formal {
 }
 
 /** What stands in the braces of a block, before its `return`. */
-export type BlockItem = DimDecl | NumberDecl | ParamDecl | Let;
+export type BlockItem = DimDecl | NumberDecl | ParamDecl | Let | If<BlockItem>;
 
 /** `block attention(heads)(y[t, w]) { … return [t, w] = … }` */
 export interface Block {
@@ -339,6 +360,9 @@ export interface Block {
   readonly doc: Doc;
   readonly span: Span;
 }
+
+/** What may stand in the braces of a model or of a block, and in those of their parts. */
+export type AnyItem = ModelItem | BlockItem;
 
 /** `use "./mine.mhc"` */
 export interface Use {

@@ -6,17 +6,20 @@
 import type {
   AdaptClause,
   Apply,
+  Braced,
   Call,
   DataDecl,
   DimDecl,
   Expr,
   Ident,
+  If,
   InputDecl,
   Let,
   LossDecl,
   ManifoldDecl,
   NumberDecl,
   OutputDecl,
+  PageStatement,
   ParamDecl,
   Path,
   Repeat,
@@ -178,33 +181,68 @@ export class DeclarationParser extends SectionParser {
     };
   });
 
-  protected repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
-    const first = this.CONSUME(word.repeat);
-    const count = this.SUBRULE(this.expression);
-    this.CONSUME(t.LeftBrace);
-    const body: (Let | Apply | Repeat)[] = [];
+  /** What a model computes, in braces. */
+  private statements: (idx?: number) => Braced<PageStatement> = this.RULE("statements", (): Braced<PageStatement> => {
+    const open = this.CONSUME(t.LeftBrace);
+    const items: PageStatement[] = [];
     this.MANY(() => {
-      body.push(
+      items.push(
         this.OR({
-          ERR_MSG: "`x through …`, a definition or `repeat`",
+          ERR_MSG: "`x through …`, a definition, `repeat` or `if`",
           DEF: [
             {
               GATE: () => this.LA(2).tokenType === word.through,
-              ALT: (): Let | Apply | Repeat => this.SUBRULE(this.apply),
+              ALT: (): PageStatement => this.SUBRULE(this.apply),
             },
-            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.let) },
-            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.repeat) },
+            { ALT: (): PageStatement => this.SUBRULE(this.let) },
+            { ALT: (): PageStatement => this.SUBRULE(this.repeat) },
+            { ALT: (): PageStatement => this.SUBRULE(this.choice) },
           ],
         }),
       );
     });
     const close = this.CONSUME(t.RightBrace);
+    return { items, span: this.span(open, close) };
+  });
+
+  protected repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
+    const first = this.CONSUME(word.repeat);
+    const count = this.SUBRULE(this.expression);
+    const as = this.OPTION(() => {
+      this.CONSUME(word.as);
+      return this.SUBRULE(this.ident);
+    });
+    const shared = this.OPTION2({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
+    const body = this.SUBRULE(this.statements);
     return {
       kind: "repeat",
       count,
-      body,
+      as: as ?? null,
+      shared: shared !== undefined,
+      body: this.ACTION(() => body.items),
       doc: this.ACTION(() => this.docs(first.startOffset)),
-      span: this.span(first, close),
+      span: this.span(first, body),
+    };
+  });
+
+  protected choice: (idx?: number) => If<PageStatement> = this.RULE("choice", (): If<PageStatement> => {
+    const first = this.CONSUME(word.if);
+    const condition = this.SUBRULE(this.expression);
+    const then = this.SUBRULE(this.statements);
+    const otherwise = this.OPTION(() => {
+      this.CONSUME(word.else);
+      return this.OR([
+        { ALT: (): Braced<PageStatement> | If<PageStatement> => this.SUBRULE(this.choice) },
+        { ALT: (): Braced<PageStatement> | If<PageStatement> => this.SUBRULE2(this.statements) },
+      ]);
+    });
+    return {
+      kind: "if",
+      condition,
+      then,
+      otherwise: otherwise ?? null,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, otherwise ?? then),
     };
   });
 

@@ -11,12 +11,14 @@ import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { Span } from "../src/diagnostics/span.js";
 import type {
   AdaptClause,
+  AnyItem,
   Block,
+  Braced,
   Clause,
   DimDecl,
+  If,
   ManifoldDecl,
   ModelDecl,
-  ModelItem,
   NumberDecl,
   ParamDecl,
   Section,
@@ -216,11 +218,11 @@ function putBlock(layout: PageLayout, item: Block): void {
 /** Declarations of which one keyword may begin several. */
 type ListedDecl = DimDecl | NumberDecl | ParamDecl;
 
-const isListed = (item: ModelItem): item is ListedDecl =>
+const isListed = (item: AnyItem): item is ListedDecl =>
   item.kind === "dim" || item.kind === "number" || item.kind === "param";
 
 /** Items as entries; dims, numbers and parameters that one keyword declared are one entry. */
-function grouped(layout: PageLayout, list: readonly ModelItem[]): LineEntry[] {
+function grouped(layout: PageLayout, list: readonly AnyItem[]): LineEntry[] {
   const entries: LineEntry[] = [];
   for (let i = 0; i < list.length;) {
     const item = mustAt(list, i++);
@@ -262,7 +264,7 @@ function declared(item: ListedDecl, following: ListedDecl | undefined): string {
   return `${declaration} ~ ${formatExpr(item.start)}${set}`;
 }
 
-function putItem(layout: PageLayout, item: Exclude<ModelItem, ListedDecl>): void {
+function putItem(layout: PageLayout, item: Exclude<AnyItem, ListedDecl>): void {
   switch (item.kind) {
     case "data":
       return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);
@@ -283,11 +285,13 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, ListedDecl>): void
     }
     case "repeat":
       return putBody(layout, {
-        head: `repeat ${formatExpr(item.count)}`,
+        head: `repeat ${formatExpr(item.count)}${item.as ? ` as ${item.as.name}` : ""}${item.shared ? " shared" : ""}`,
         span: item.span,
-        headEnd: item.count.span.end,
+        headEnd: (item.as ?? item.count).span.end,
         entries: grouped(layout, item.body),
       });
+    case "if":
+      return putChoice(layout, item, "");
     case "loss":
       return put(layout, `loss = ${formatExpr(item.value)}`);
     case "section":
@@ -295,6 +299,19 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, ListedDecl>): void
     default:
       item satisfies never;
   }
+}
+
+/** An `if` with all that follows it. `lead`: what its first line begins with. */
+function putChoice(layout: PageLayout, item: If<AnyItem>, lead: string): void {
+  const { condition, then, otherwise } = item;
+  const body = ({ items, span }: Braced<AnyItem>, head: string, headEnd: number): void =>
+    putBody(layout, { head, span, headEnd, entries: grouped(layout, items) });
+  body(then, `${lead}if ${formatExpr(condition)}`, condition.span.end);
+  if (!otherwise) return;
+  // The brace that was put last is followed by `else` on its line.
+  layout.lines.pop();
+  if ("kind" in otherwise) putChoice(layout, otherwise, "} else ");
+  else body(otherwise, "} else", then.span.end);
 }
 
 /** A set without arguments keeps its parentheses, if it has them. */

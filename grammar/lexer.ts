@@ -23,6 +23,8 @@ export const keywords = [
   "input",
   "output",
   "repeat",
+  "if",
+  "else",
   "loss",
   "param",
   "return",
@@ -108,6 +110,8 @@ export const Minus = symbol("Minus", "-");
 export const Star = symbol("Star", "*");
 /** `/` */
 export const Slash = symbol("Slash", "/");
+/** `%` before an operand on its line: what is left of a division. Right behind a number it is a part of that. */
+export const Percent = createToken({ name: "Percent", label: "`%`", pattern: /%(?=[ \t]*[\w(.])/ });
 /** `^` */
 export const Caret = symbol("Caret", "^");
 const DIGITS = "\\d+(?:_\\d+)*";
@@ -152,6 +156,7 @@ export const tokens: readonly TokenType[] = [
   Minus,
   Star,
   Slash,
+  Percent,
   Caret,
   ...keywords.map((name) => word[name]),
   NumberWord,

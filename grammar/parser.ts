@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Block, BlockItem, Formal, ModelDecl, ModelItem, Use } from "./ast.js";
+import type { Block, BlockItem, Braced, Formal, If, ModelDecl, ModelItem, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -34,6 +34,7 @@ export class MhcParser extends DeclarationParser {
           { ALT: (): ModelItem[] => [this.SUBRULE(this.outputDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.lossDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.repeat)] },
+          { ALT: (): ModelItem[] => [this.SUBRULE(this.choice)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.section)] },
           { GATE: () => this.LA(2).tokenType === word.through, ALT: (): ModelItem[] => [this.SUBRULE(this.apply)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.let)] },
@@ -85,25 +86,59 @@ export class MhcParser extends DeclarationParser {
     return formals;
   });
 
+  private blockItems: (idx?: number) => BlockItem[] = this.RULE("blockItems", (): BlockItem[] => {
+    const items: BlockItem[] = [];
+    this.MANY(() => {
+      const next = this.OR({
+        ERR_MSG: "`dim`, `param`, a definition or `return`",
+        DEF: [
+          { ALT: (): BlockItem[] => this.SUBRULE(this.dims) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.params) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.numbers) },
+          { ALT: (): BlockItem[] => [this.SUBRULE(this.blockChoice)] },
+          { ALT: (): BlockItem[] => [this.SUBRULE(this.let)] },
+        ],
+      });
+      this.ACTION(() => items.push(...(next ?? [])));
+    });
+    return items;
+  });
+
+  private bracedItems: (idx?: number) => Braced<BlockItem> = this.RULE("bracedItems", (): Braced<BlockItem> => {
+    const open = this.CONSUME(t.LeftBrace);
+    const items = this.SUBRULE(this.blockItems);
+    const close = this.CONSUME(t.RightBrace);
+    return { items, span: this.span(open, close) };
+  });
+
+  private blockChoice: (idx?: number) => If<BlockItem> = this.RULE("blockChoice", (): If<BlockItem> => {
+    const first = this.CONSUME(word.if);
+    const condition = this.SUBRULE(this.expression);
+    const then = this.SUBRULE(this.bracedItems);
+    const otherwise = this.OPTION(() => {
+      this.CONSUME(word.else);
+      return this.OR([
+        { ALT: (): Braced<BlockItem> | If<BlockItem> => this.SUBRULE(this.blockChoice) },
+        { ALT: (): Braced<BlockItem> | If<BlockItem> => this.SUBRULE2(this.bracedItems) },
+      ]);
+    });
+    return {
+      kind: "if",
+      condition,
+      then,
+      otherwise: otherwise ?? null,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, otherwise ?? then),
+    };
+  });
+
   private block = this.RULE("block", (): Block => {
     const head = this.OR([{ ALT: () => this.CONSUME(word.block) }, { ALT: () => this.CONSUME(word.connection) }]);
     const name = this.SUBRULE(this.ident);
     const formals = this.SUBRULE(this.formals);
     const others = this.OPTION(() => this.SUBRULE2(this.formals));
     this.CONSUME(t.LeftBrace);
-    const items: BlockItem[] = [];
-    this.MANY(() => {
-      const next = this.OR2({
-        ERR_MSG: "`dim`, `param`, a definition or `return`",
-        DEF: [
-          { ALT: (): BlockItem[] => this.SUBRULE(this.dims) },
-          { ALT: (): BlockItem[] => this.SUBRULE(this.params) },
-          { ALT: (): BlockItem[] => this.SUBRULE(this.numbers) },
-          { ALT: (): BlockItem[] => [this.SUBRULE(this.let)] },
-        ],
-      });
-      this.ACTION(() => items.push(...(next ?? [])));
-    });
+    const items = this.SUBRULE(this.blockItems);
     const back = this.CONSUME(word.return);
     const axes = this.OPTION2(() => {
       const names = this.SUBRULE(this.axes);

@@ -166,6 +166,8 @@ function withoutTrailingCommas(list: readonly IToken[]): readonly IToken[] {
     word.input,
     word.output,
     word.repeat,
+    word.if,
+    word.else,
     word.loss,
     word.param,
     word.return,

@@ -50,6 +50,7 @@ export const table = {
   MHC222: warning("a stream that nothing changes"),
   MHC223: error("blocks that are nested too deeply"),
   MHC224: error("something that is too large to be made"),
+  MHC225: error("a condition that is not known when the page is compiled"),
   MHC301: error("an unknown manifold"),
   MHC302: error("a wrong option of a manifold"),
   MHC303: error("a manifold on a shape it does not have"),

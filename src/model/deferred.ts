@@ -1,4 +1,9 @@
-/** Numbers of a page that are known when it is lowered, and not before. */
+/**
+ * What of a page is known when it is lowered, and not before: numbers that depend on facts or on the layer, and, with
+ * them, which branch of an `if` a layer has.
+ */
+import type { Span } from "../diagnostics/span.js";
+import type { Size } from "../graph/sizes.js";
 
 /** The numbers of the layers that a place of a page is in, from 0: of each `repeat` around it, the outermost first. */
 export type LayerNumbers = readonly number[];
@@ -12,9 +17,40 @@ export interface DeferredNumber {
   readonly depths?: readonly number[];
 }
 
+/** A `dim` item. */
+export interface Dim {
+  readonly name: string;
+  readonly size: Size;
+  readonly doc: string | null;
+  /** Where its value is said: on the page, or in a flag. */
+  readonly place: Span;
+}
+
 /** A `number` item. */
 export interface NamedNumber {
   readonly name: string;
   readonly scalar: DeferredNumber;
   readonly doc: string | null;
 }
+
+/** One branch of an `if`: the layers that have it are those in which the condition is not 0, if it is `taken`. */
+export interface Branch {
+  readonly kind: "branch";
+  readonly condition: DeferredNumber;
+  readonly taken: boolean;
+}
+
+/** What a part of a page stands in. */
+export type Around =
+  | { readonly kind: "repeat"; readonly name: string; readonly count: Size; readonly shared: boolean }
+  | Branch;
+
+/** Whether a branch is that of a layer. */
+export const isTaken = ({ condition, taken }: Branch, layers: LayerNumbers): boolean => {
+  const value = condition.value(layers);
+  return (value !== 0 && !Number.isNaN(value)) === taken;
+};
+
+/** Whether something that stands in these is there in some layers only, or not at all. */
+export const isConditional = (around: readonly Around[] | undefined): boolean =>
+  around?.some(({ kind }) => kind === "branch") ?? false;

@@ -2,6 +2,7 @@
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
+import type { RepeatStatement } from "./statements.js";
 import type { Axis, Parameter, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
@@ -80,14 +81,25 @@ function printStatement(statement: Statement, indent: string): string[] {
       ];
     case "repeat":
       return [
-        `${indent}repeat ${describe(statement.count)} {`,
+        `${indent}repeat ${describe(statement.count)}${printedLayers(statement)} {`,
         ...statement.body.flatMap((part) => printStatement(part, `${indent}  `)),
+        `${indent}}`,
+      ];
+    case "if":
+      return [
+        `${indent}if ${statement.condition.text} {`,
+        ...statement.then.flatMap((part) => printStatement(part, `${indent}  `)),
+        ...(statement.otherwise.length ? [`${indent}} else {`] : []),
+        ...statement.otherwise.flatMap((part) => printStatement(part, `${indent}  `)),
         `${indent}}`,
       ];
     default:
       return statement satisfies never;
   }
 }
+
+const printedLayers = ({ as, shared }: RepeatStatement): string =>
+  `${as === null ? "" : ` as ${as}`}${shared ? " shared" : ""}`;
 
 /** The bodies of the instances that an expression calls, innermost first. */
 function inside(e: Typed, indent: string): string[] {

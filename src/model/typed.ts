@@ -8,9 +8,11 @@ import type { DataInfo } from "../../runtime/plan.js";
 import type { Falling } from "../graph/schedules.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
-import type { DeferredNumber, NamedNumber } from "./deferred.js";
+import type { Measure } from "./measures.js";
+import type { Around, DeferredNumber, Dim, NamedNumber } from "./deferred.js";
 
-export type { DeferredNumber, LayerNumbers, NamedNumber } from "./deferred.js";
+export { MEASURES, type Measure } from "./measures.js";
+export type { DeferredNumber, Dim, LayerNumbers, NamedNumber } from "./deferred.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -50,11 +52,13 @@ export interface Membership {
 /** A parameter as a page or a block declares it; of one in a `repeat`, that of every layer. */
 export interface Parameter {
   readonly tensor: Tensor;
-  /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat`. */
+  /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat` whose layers do not share it. */
   readonly name: string;
   readonly start: StartValue;
   readonly on: Membership | null;
   readonly doc: string | null;
+  /** What it stands in, the outermost first, if the stars of its name do not say it: a branch, or shared layers. */
+  readonly around?: readonly Around[];
 }
 
 /** A block with its arguments bound: everything but the values of its tensors. */
@@ -177,9 +181,22 @@ export type Statement =
     }
   | {
       readonly kind: "repeat";
+      /** What its part of paths is called: `layers` of `layers.*.attention`. */
       readonly name: string;
       readonly count: Size;
+      /** Whether all layers use one set of parameters, whose paths have no star then: `layers.attention`. */
+      readonly shared: boolean;
+      /** What the number of a layer is called in its body; null when it has no name. */
+      readonly as: string | null;
       readonly body: readonly Statement[];
+      readonly span: Span;
+    }
+  /** One branch of these in each layer: the first where the condition is not 0. */
+  | {
+      readonly kind: "if";
+      readonly condition: DeferredNumber;
+      readonly then: readonly Statement[];
+      readonly otherwise: readonly Statement[];
       readonly span: Span;
     };
 
@@ -195,13 +212,6 @@ export interface DataSource {
   readonly range: Size;
   readonly doc: string | null;
   readonly span: Span;
-}
-
-/** A `dim` item. */
-export interface Dim {
-  readonly name: string;
-  readonly size: Size;
-  readonly doc: string | null;
 }
 
 /** A page that has no errors, as it is meant. */
@@ -221,11 +231,6 @@ export interface TypedModel {
   readonly cost: CostSettings | null;
   readonly train: TrainSettings | null;
 }
-
-/** What a step costs can be counted in. */
-export const MEASURES = ["flops", "bytes", "energy", "time"] as const;
-/** One of them. */
-export type Measure = (typeof MEASURES)[number];
 
 /** What may be switched off while training, and then compiled away. Names have stars for layers. */
 export type Gate =

@@ -56,6 +56,7 @@ export function readItem(draft: ModelDraft, item: ModelItem): void {
     case "let":
     case "apply":
     case "repeat":
+    case "if":
       draft.statements.push(readStatement(draft, item, draft.scope));
       return;
     case "loss":
@@ -76,13 +77,11 @@ function readDim(draft: ModelDraft, item: DimDecl): void {
   const value = valueOf(size);
   if (value !== null && value >= MOST_ELEMENTS)
     fail(state, "MHC224", item.span, `\`${name}\` is ${value}, and an axis has fewer than 2^32 places`);
-  if (value !== null && value < 1) {
-    const place = override === undefined ? item.span : valueOfFlag(name, override);
-    fail(state, "MHC215", place, `\`${name}\` is ${value}, and a dim is at least 1`);
-  }
+  const place = override === undefined ? item.span : valueOfFlag(name, override);
+  if (value !== null && value < 0) fail(state, "MHC215", place, `\`${name}\` is ${value}, and a dim is not negative`);
   // In messages a dim goes by its own name, whatever it was computed from.
   const named = atom(name, value);
-  draft.dims.push({ name, size: named, doc: item.doc });
+  draft.dims.push({ name, size: named, doc: item.doc, place });
   const axis: Axis = { name, size: isPlain(item.value) || override !== undefined ? named : size };
   define(state, scope, name, { kind: "dim", axis, span });
 }

@@ -40,6 +40,7 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     parameters: [],
     report,
     uses,
+    around: [],
     pending: [],
     incomplete: false,
   };

@@ -3,14 +3,17 @@
  * in from the arguments (by position) and from what the place of the result expects, by unification. A connection is a
  * block that takes a block: `f(z)` instantiates the block that was passed.
  */
-import type { Block, Expr, Ident, Let, ParamDecl } from "../../../grammar/ast.js";
+import type { Block, BlockItem, Expr, Ident, If, Let, ParamDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
+import type { Span } from "../../diagnostics/span.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
+import { isConditional } from "../deferred.js";
+import type { Axis, BlockInstance, Parameter, StartValue, Tensor, Typed } from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
+import { chosenItems, isBraced } from "./choices.js";
 import { definition } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
@@ -125,7 +128,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
  */
 function declareImplicitAxes(building: Building): void {
   const { state, decl } = building;
-  const declared = new Set(decl.items.flatMap((item) => (item.kind === "dim" ? [item.name.name] : [])));
+  const declared = dimsIn(decl.items);
   const declare = (ident: Ident): void => declareImplicit(building, ident, declared);
   for (const formal of decl.data) {
     if (formal.axes) formal.axes.forEach(declare);
@@ -133,6 +136,19 @@ function declareImplicitAxes(building: Building): void {
   }
   decl.result.axes?.forEach(declare);
   for (const item of decl.items) if (item.kind === "param") item.axes.forEach(declare);
+}
+
+/** The names of all dims that items declare, be they in an `if` or not. */
+function dimsIn(items: readonly BlockItem[]): ReadonlySet<string> {
+  return new Set(
+    items.flatMap((item): readonly string[] => {
+      if (item.kind === "dim") return [item.name.name];
+      if (item.kind !== "if") return [];
+      const { then, otherwise } = item;
+      const others = !otherwise ? [] : isBraced(otherwise) ? otherwise.items : [otherwise];
+      return [...dimsIn(then.items), ...dimsIn(others)];
+    }),
+  );
 }
 
 function declareImplicit(
@@ -210,6 +226,8 @@ function readItem(building: Building, item: Block["items"][number]): void {
       const { name, span } = item.name;
       return define(state, scope, name, { kind: "number", scalar: scalarOf(state, item.value, scope), span });
     }
+    case "if":
+      return readChosen(building, item);
     case "param":
       return readParameter(building, item);
     case "let":
@@ -223,16 +241,43 @@ function readParameter(building: Building, item: ParamDecl): void {
   const { state, scope, path } = building;
   const axes = item.axes.map((ident) => axisIn(building, ident));
   const tensor = floatTensor("parameter", item.name, axes);
+  const start = startOf(state, item.start, scope);
   const parameter: Parameter = {
     tensor,
     name: `${path}.${item.name.name}`,
-    start: startOf(state, item.start, scope),
+    start,
     on: item.on && membershipOf(state, tensor, { each: item.each, on: item.on }, scope),
     doc: item.doc,
+    ...aroundOf(state, start, item.start.span),
   };
   building.parameters.push(parameter);
   state.parameters.push(parameter);
   defineTensor(state, scope, tensor);
+}
+
+/** Reads the branch of an `if` that this use of the block has; axes of its parameters are declared with it. */
+function readChosen(building: Building, choice: If<BlockItem>): void {
+  const declared = dimsIn(building.decl.items);
+  for (const item of chosenItems(building.state, choice, building.scope)) {
+    if (item.kind === "param") item.axes.forEach((ident) => declareImplicit(building, ident, declared));
+    readItem(building, item);
+  }
+}
+
+/** What a parameter stands in; refuses one of which shared layers would want different starts. */
+function aroundOf(state: Elaboration, start: StartValue, span: Span): Pick<Parameter, "around"> {
+  const around = [...state.around];
+  const repeats = around.filter((part) => part.kind === "repeat");
+  const depths = start.args.flatMap((arg) => arg.depths ?? []);
+  const shared = depths.map((depth) => repeats[depth]).find((repeat) => repeat?.shared);
+  if (shared)
+    fail(
+      state,
+      "MHC210",
+      span,
+      `this start depends on the layer, and all layers of \`repeat ${shared.name} shared\` have one parameter`,
+    );
+  return repeats.some((repeat) => repeat.shared) || isConditional(around) ? { around } : {};
 }
 
 function readLet(building: Building, item: Let): void {

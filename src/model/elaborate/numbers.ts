@@ -61,6 +61,11 @@ export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
               fix: `choose ${show(a)} as a multiple of ${show(b)}`,
             })
           );
+        case "%":
+          if (b.value === 0) return fail(state, "MHC209", e.span, `${describe(a)} is divided by zero`);
+          return a.value !== null && b.value !== null
+            ? known(a.value % b.value)
+            : fail(state, "MHC208", e.span, `what is left of ${describe(a)} by ${describe(b)} is not known yet`);
         case "^": {
           if (b.value === null || b.value < 0)
             return fail(state, "MHC215", e.span, "the power of a size must be a number");
@@ -164,6 +169,8 @@ const ARITHMETIC: Readonly<Partial<Record<BinarySign, (x: number, y: number) => 
   "-": (x, y) => x - y,
   "*": (x, y) => x * y,
   "/": (x, y) => x / y,
+  // What is left has the sign of the divisor.
+  "%": (x, y) => x - y * Math.floor(x / y),
   "^": (x, y) => x ** y,
 };
 
@@ -179,10 +186,15 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   },
 };
 
-/** The layers that a number made of others depends on. */
-function of(...parts: readonly DeferredNumber[]): Pick<DeferredNumber, "depths"> {
+/** A number made of others, by a function of their values. */
+export function numberFrom(
+  parts: readonly DeferredNumber[],
+  text: string,
+  f: (...values: number[]) => number,
+): DeferredNumber {
   const depths = [...new Set(parts.flatMap((part) => part.depths ?? []))];
-  return depths.length ? { depths } : {};
+  const value: DeferredNumber["value"] = (layers) => f(...parts.map((part) => part.value(layers)));
+  return { text, value, ...(depths.length ? { depths } : {}) };
 }
 
 /** A number, evaluated when it is asked for. */
@@ -198,18 +210,14 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
     }
     case "unary": {
       const a = scalarOf(state, e.operand, scope);
-      return { ...of(a), text: `-${a.text}`, value: (layers) => -a.value(layers) };
+      return numberFrom([a], `-${a.text}`, (x) => -x);
     }
     case "binary": {
       const a = scalarOf(state, e.left, scope);
       const b = scalarOf(state, e.right, scope);
       const f = ARITHMETIC[e.op];
       if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
-      return {
-        ...of(a, b),
-        text: `${a.text} ${e.op} ${b.text}`,
-        value: (layers) => f(a.value(layers), b.value(layers)),
-      };
+      return numberFrom([a, b], `${a.text} ${e.op} ${b.text}`, f);
     }
     case "call": {
       const name = dotted(e.callee);
@@ -226,7 +234,7 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
       const [arg] = args;
       if (!arg || args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
       const a = scalarOf(state, arg.value, scope);
-      return { ...of(a), text: `${name}(${a.text})`, value: (layers) => f(a.value(layers)) };
+      return numberFrom([a], `${name}(${a.text})`, f);
     }
     case "path": {
       const entity = lookupBare(scope, e);

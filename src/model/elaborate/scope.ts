@@ -9,6 +9,7 @@ import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
+import type { Around } from "../deferred.js";
 import { bareName } from "./syntax.js";
 import type { Axis, DataSource, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
 
@@ -45,6 +46,14 @@ export type Entity =
   /** Its definition was wrong and has been reported. */
   | { readonly kind: "poison"; readonly span: Span };
 
+/** What has a body on a page whose names mean nothing outside of it. */
+export type BodyKind = "repeat" | "if";
+
+/** A name of a body that has ended: where it was defined, and in what. */
+export interface EndedName extends Span {
+  readonly body: BodyKind;
+}
+
 /** The names that can be used at a place of a page, and what else depends on the place. */
 export interface Scope {
   /** Where names are looked up that are not here; null for a model and for the body of a block. */
@@ -52,8 +61,10 @@ export interface Scope {
   /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
   readonly within: readonly string[];
   readonly names: Map<string, Entity>;
-  /** Names of `repeat`s that have ended here, which mean nothing any more. */
-  readonly ended: Map<string, Span>;
+  /** Names of bodies that have ended here, which mean nothing any more. */
+  readonly ended: Map<string, EndedName>;
+  /** What this is the body of, if it is one on a page. */
+  readonly body: BodyKind | null;
   /** "" in a model, `layers.*.` in a repeat, `layers.*.attention.` in an instance. */
   readonly prefix: string;
   /** Names of the instances made here. */
@@ -74,6 +85,7 @@ export const childScope = (
   within,
   names: new Map(),
   ended: new Map(),
+  body: null,
   prefix,
   instances: new Map(),
   wanted: [],
@@ -133,6 +145,8 @@ export interface Elaboration {
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
+  /** The `repeat`s and branches around what is being read, the outermost first. */
+  readonly around: Around[];
   /** Sizes that must be known in the end, with what to say if they are not. */
   readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
   /**
@@ -161,11 +175,11 @@ export function lookupBare(scope: Scope, e: Expr): Entity | null {
   return name === null ? null : lookup(scope, name);
 }
 
-/** Where a name was defined inside a `repeat` that has ended; null when it was not. */
-export function endedName(scope: Scope, name: string): Span | null {
+/** Where a name was defined inside a body that has ended; null when it was not. */
+export function endedName(scope: Scope, name: string): EndedName | null {
   for (let at: Scope | null = scope; at; at = at.parent) {
-    const span = at.ended.get(name);
-    if (span) return span;
+    const ended = at.ended.get(name);
+    if (ended) return ended;
   }
   return null;
 }

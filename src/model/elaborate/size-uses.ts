@@ -42,6 +42,11 @@ function sizeUseInItem(item: BlockItem, name: string): Span | null {
       return amongAxes(item.axes, name) ?? amongAxes(item.each, name);
     case "let":
       return amongAxes(item.axes, name) ?? sizeUseIn(item.value, name);
+    case "if": {
+      const { condition, then, otherwise } = item;
+      const others = !otherwise ? [] : "kind" in otherwise ? [otherwise] : otherwise.items;
+      return sizeUseIn(condition, name) ?? first([...then.items, ...others], (part) => sizeUseInItem(part, name));
+    }
     default:
       return item satisfies never;
   }

@@ -19,6 +19,7 @@ import {
 import { distanceOf } from "./distances.js";
 import { activation, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
+import { folded, isLayerNumber } from "./layer-numbers.js";
 import { valueOf } from "./parameters.js";
 import { reduced } from "./reductions.js";
 import { settingOf } from "./settings.js";
@@ -39,7 +40,11 @@ import {
 } from "./state.js";
 
 /** The value of an expression; its nodes know where on the page it stands. */
-export const evaluate = (state: PageLowering, e: Typed): LabelledTensor => state.b.at(e.span, () => lowered(state, e));
+export const evaluate = (state: PageLowering, e: Typed): LabelledTensor =>
+  state.b.at(e.span, () => {
+    const value = lowered(state, e);
+    return isLayerNumber(e) ? { node: folded(state.b, value.node), labels: [] } : value;
+  });
 
 /** A value on exactly these axes, and the batch if it has it. */
 export function labelled(state: PageLowering, e: Typed, axes: readonly Axis[]): LabelledTensor {
@@ -54,7 +59,7 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "number":
       return { node: b.constant(e.value), labels: [] };
     case "scalar":
-      return { node: b.constant(e.scalar.value()), labels: [] };
+      return { node: b.constant(e.scalar.value(state.counters)), labels: [] };
     case "size":
       return { node: b.constant(numberOf(e.size)), labels: [] };
     case "position": {
@@ -121,7 +126,7 @@ export function valueOfParameter(state: PageLowering, parameter: Parameter): Lab
   const labels = labelsOf(state, axes);
   const shape = shapeOf(state, labels);
   const cuts = cutsOf(state.gates, axes);
-  return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
+  return { node: valueOf(state.parameters, { parameter, name, shape, cuts, layers: [...state.counters] }), labels };
 }
 
 function gather(state: PageLowering, e: TypedOf<"gather">): LabelledTensor {

@@ -90,6 +90,7 @@ function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains =
     heads: [],
     repeats: new Map(),
     layers,
+    counters: [],
     repeatPath: "",
     wrapped: null,
     holding: null,
@@ -101,7 +102,7 @@ function begin(model: TypedModel, b: Builder, { batch, gating = ungated, gains =
 /** Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares. */
 function declareAll(state: PageLowering, { parameters }: TypedModel): void {
   for (const parameter of parameters) {
-    inEveryLayer(state, repeatsOf(parameter.name), () => {
+    inEveryLayer(state, parameter.around ?? repeatsOf(parameter.name), () => {
       if (isThere(state.gates, inThisLayer(state, parameter.name))) valueOfParameter(state, parameter);
     });
   }
