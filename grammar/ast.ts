@@ -364,10 +364,12 @@ export interface Block {
 /** What may stand in the braces of a model or of a block, and in those of their parts. */
 export type AnyItem = ModelItem | BlockItem;
 
-/** `use "./mine.mhc"` */
+/** `use "./mine.mhc"`, `use "./mine.mhc" { gated, router }` */
 export interface Use {
   readonly kind: "use";
   readonly path: StringLiteral;
+  /** What is taken of it; null for all. */
+  readonly names: readonly Ident[] | null;
   readonly span: Span;
 }
 

@@ -183,7 +183,7 @@ function putBody(layout: PageLayout, { head, span, headEnd, entries }: Body): vo
 function putTopLevel(layout: PageLayout, item: Use | ModelDecl | Block): void {
   switch (item.kind) {
     case "use":
-      return put(layout, `use ${formatExpr(item.path)}`);
+      return put(layout, `use ${formatExpr(item.path)}${taken(item)}`);
     case "model":
       return putBody(layout, {
         head: `model ${item.name.name}`,
@@ -198,6 +198,8 @@ function putTopLevel(layout: PageLayout, item: Use | ModelDecl | Block): void {
       item satisfies never;
   }
 }
+
+const taken = ({ names }: Use): string => (names ? ` { ${names.map(({ name }) => name).join(", ")} }` : "");
 
 function putBlock(layout: PageLayout, item: Block): void {
   const { text } = layout;

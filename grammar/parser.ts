@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Block, BlockItem, Braced, Formal, If, ModelDecl, ModelItem, Use } from "./ast.js";
+import type { Block, BlockItem, Braced, Formal, Ident, If, ModelDecl, ModelItem, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -162,7 +162,14 @@ export class MhcParser extends DeclarationParser {
   private use = this.RULE("use", (): Use => {
     const first = this.CONSUME(word.use);
     const path = this.SUBRULE(this.string);
-    return { kind: "use", path, span: this.span(first, path) };
+    const names = this.OPTION(() => {
+      const taken: Ident[] = [];
+      this.CONSUME(t.LeftBrace);
+      this.AT_LEAST_ONE_SEP({ ERR_MSG: "a name", SEP: t.Comma, DEF: () => taken.push(this.SUBRULE(this.ident)) });
+      this.CONSUME(t.RightBrace);
+      return taken;
+    });
+    return { kind: "use", path, names: names ?? null, span: this.span(first, this.LA(0)) };
   });
 
   /** A whole page. */

@@ -14,11 +14,13 @@ import { settle } from "./einstein.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import {
   Abandoned,
+  blocksIn,
   expression,
   fail,
   lookup,
   lookupBare,
   namesIn,
+  refuseNotTaken,
   unknownName,
   type BlockUse,
   type BlockValue,
@@ -231,14 +233,16 @@ export function blockValue(state: Elaboration, e: Expr, scope: Scope): BlockValu
     if (config.length) fail(state, "MHC207", e.span, `\`${name}\` has its configuration already`);
     return entity.block;
   }
-  const decl = state.blocks.get(name);
+  const blocks = blocksIn(state, callee.span.file);
+  const decl = blocks.get(name);
+  if (!decl) refuseNotTaken(state, name, callee.span);
   if (!decl)
     return unknownName(state, {
       code: "MHC201",
       span: callee.span,
       message: `there is no block \`${name}\``,
       name,
-      candidates: state.blocks.keys(),
+      candidates: blocks.keys(),
     });
   const { given, beside } = besideFirst(state, e, decl);
   return { decl, config: given, beside, scope, path: null, wrapped: false, span: e.span };

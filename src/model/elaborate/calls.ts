@@ -11,12 +11,14 @@ import { valueOn } from "./definitions.js";
 import { sizeOf } from "./numbers.js";
 import { reduction } from "./reducers.js";
 import {
+  blocksIn,
   expression,
   fail,
   giveUp,
   lookup,
   lookupBare,
   namesIn,
+  refuseNotTaken,
   type BlockValue,
   type DataArg,
   type Elaboration,
@@ -44,7 +46,7 @@ export function call(state: Elaboration, e: Call, scope: Scope, expected: Expect
     return fail(state, "MHC210", e.callee.span, `\`${name}\` is not a block or a function`, {
       notes: [{ message: "it is defined here", span: entity.span }],
     });
-  const decl = entity?.block.decl ?? state.blocks.get(name);
+  const decl = entity?.block.decl ?? blocksIn(state, e.span.file).get(name);
   if (!decl) return builtin(state, e, name, scope, expected);
   const isSplit = e.lists.length > 1;
   if (entity && isSplit) return fail(state, "MHC207", e.span, `\`${name}\` has its configuration already`);
@@ -73,8 +75,9 @@ function builtin(state: Elaboration, e: Call, name: string, scope: Scope, expect
   if (name === "cross_entropy") return crossEntropy(state, e, scope);
   const said = memberOf(OF_AXES, name);
   if (said) return ofAxis(state, e, said, scope);
+  refuseNotTaken(state, name, e.callee.span);
   return unknownFunction(state, e, name, `there is no block or function \`${name}\``, [
-    ...state.blocks.keys(),
+    ...blocksIn(state, e.span.file).keys(),
     ...BUILTINS,
     ...namesIn(scope),
   ]);

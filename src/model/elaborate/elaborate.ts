@@ -3,7 +3,7 @@
  * that it causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that
  * come from it stay symbolic unless `facts` are given.
  */
-import type { Block, File, ModelDecl } from "../../../grammar/ast.js";
+import type { File, ModelDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { merged, recordOf } from "../../../runtime/records.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
@@ -17,6 +17,7 @@ import { tooLarge } from "./limits.js";
 import { readModel } from "./model.js";
 import type { Elaboration } from "./scope.js";
 import type { Facts } from "./sources.js";
+import { visibleBlocks } from "./visible.js";
 
 export type { ElaborateOptions, Facts };
 
@@ -33,9 +34,11 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   const diagnostics: Diagnostic[] = [];
   const uses: Elaboration["uses"] = [];
   const report = (d: Diagnostic): void => addOnce(diagnostics, shownOnPage(d, page.name, uses));
+  const visible = visibleBlocks(files, report);
   const state: Elaboration = {
     readers: { expression, instantiate },
-    blocks: blocksOf(files, report),
+    blocks: visible.page,
+    blocksOf: visible.files,
     sets: merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set]))),
     parameters: [],
     report,
@@ -74,26 +77,6 @@ function addOnce(diagnostics: Diagnostic[], d: Diagnostic): void {
     ({ span, message }) => span.file === d.span.file && span.start === d.span.start && message === d.message,
   );
   if (!isSaid) diagnostics.push(d);
-}
-
-/** The blocks of all files by name. Those of earlier files hide those of later ones: a page may have its own `mlp`. */
-function blocksOf(files: readonly File[], report: (d: Diagnostic) => void): ReadonlyMap<string, Block> {
-  const blocks = new Map<string, Block>();
-  for (const { items } of [...files].reverse()) {
-    for (const item of items) {
-      if (item.kind !== "block" && item.kind !== "connection") continue;
-      const { name, span } = item.name;
-      const before = blocks.get(name);
-      if (before?.span.file !== item.span.file) blocks.set(name, item);
-      else
-        report(
-          diagnostic("MHC202", span, `\`${name}\` is defined twice`, {
-            notes: [{ message: "it is defined here first", span: before.name.span }],
-          }),
-        );
-    }
-  }
-  return blocks;
 }
 
 /** The one model of a file; null, with an error, when it has none or several. */

@@ -136,8 +136,10 @@ export interface Readers {
 /** What all of a page shares while it is elaborated. */
 export interface Elaboration {
   readonly readers: Readers;
-  /** Blocks and connections by name: those of the page and of all files that it uses. */
+  /** Blocks and connections by name: those that the page may name, and the library. */
   readonly blocks: ReadonlyMap<string, Block>;
+  /** Those that each file which the page uses may name. */
+  readonly blocksOf: ReadonlyMap<string, ReadonlyMap<string, Block>>;
   /** Sets by name: those of the registry, and the page's own. */
   readonly sets: Readonly<Record<string, ConstraintSet>>;
   /** The parameters so far, in the order in which they are made. */
@@ -159,6 +161,10 @@ export interface Elaboration {
 /** Reads an expression that stands inside of another, or in an instance. */
 export const expression = (state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed =>
   state.readers.expression(state, e, scope, expected);
+
+/** The blocks that can be named in a file. */
+export const blocksIn = ({ blocks, blocksOf }: Elaboration, file: string): ReadonlyMap<string, Block> =>
+  blocksOf.get(file) ?? blocks;
 
 /** What a name stands for at a place; null when it means nothing there. */
 export function lookup(scope: Scope, name: string): Entity | null {
@@ -217,6 +223,15 @@ export interface UnknownName {
 export function unknownName(state: Elaboration, { code, span, message, name, candidates }: UnknownName): never {
   const guess = nearest(name, candidates);
   return fail(state, code, span, message, { fix: guess ? `did you mean \`${guess}\`?` : null });
+}
+
+/** Reports a block that a file which the page uses has, and of which the file that names it does not take it. */
+export function refuseNotTaken(state: Elaboration, name: string, span: Span): void {
+  const [file] = [...state.blocksOf].find(([, blocks]) => blocks.get(name)?.span.file !== undefined) ?? [];
+  if (file === undefined) return;
+  fail(state, "MHC201", span, `\`${name}\` is a block of \`${file}\`, and is not taken of it here`, {
+    fix: `add it to the braces: \`use "…" { …, ${name} }\``,
+  });
 }
 
 /** Adds a name; a second definition is an error that shows the first. */
