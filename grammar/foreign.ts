@@ -33,7 +33,8 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
 
 /** What stands inside of expressions in other languages, with what to write. */
 export const INSIDE: ReadonlyMap<string, string> = new Map([
-  ...words("if then elif", VALUE),
+  ...words("if then", VALUE),
+  ["elif", "write `else if`"],
   ["else", "`where` has no `else`: what is absent is left out of the sum, the maximum or the softmax"],
   ["for", "an axis is summed by its name: `sum[u](…)`"],
   ["not", "turn the comparison round: `<` for `>=`, `!=` for `==`"],

@@ -265,7 +265,8 @@ const SIGNS: readonly HabitRow[] = [
   // `where u = t`
   ({ token, tokens, from, at }) => {
     const condition =
-      token.tokenType === t.Equals && tokens.slice(from, at).some(({ tokenType }) => tokenType === t.word.where);
+      token.tokenType === t.Equals &&
+      tokens.slice(from, at).some(({ tokenType }) => tokenType === t.word.where || tokenType === t.word.if);
     return condition ? { fix: "write `==`: `=` defines" } : null;
   },
   // `batch 4`

@@ -2,8 +2,7 @@
  * Conditions that are decided when a page is compiled: of an `if`, by dims, numbers and the number of the layer. What
  * is computed from data or parameters is no such condition.
  */
-import type { Braced, Expr, If } from "../../../grammar/ast.js";
-import { isTaken } from "../deferred.js";
+import type { BlockItem, Braced, Expr, If } from "../../../grammar/ast.js";
 import type { DeferredNumber } from "../typed.js";
 import { numberFrom, scalarOf } from "./numbers.js";
 import { fail, lookup, type Elaboration, type Scope } from "./scope.js";
@@ -105,7 +104,8 @@ export function chosenItems<Item>(state: Elaboration, item: If<Item>, scope: Sco
       `\`${condition.text}\` depends on the layer, and an \`if\` of a block is decided once for all layers`,
       { fix: "put the `if` into the `repeat`, around what goes through the block" },
     );
-  if (Number.isNaN(condition.value()))
+  const value = condition.value();
+  if (Number.isNaN(value) && state.assumed === null)
     return fail(
       state,
       "MHC225",
@@ -113,7 +113,7 @@ export function chosenItems<Item>(state: Elaboration, item: If<Item>, scope: Sco
       `\`${condition.text}\` is known only with the data, and an \`if\` of a block is decided before`,
       { fix: "put the `if` into the model, around what goes through the block" },
     );
-  if (isTaken({ kind: "branch", condition, taken: true }, [])) return item.then.items;
+  if (Number.isNaN(value) ? state.assumed : value !== 0) return item.then.items;
   const { otherwise } = item;
   if (!otherwise) return [];
   return isBraced(otherwise) ? otherwise.items : chosenItems(state, otherwise, scope);
@@ -121,3 +121,16 @@ export function chosenItems<Item>(state: Elaboration, item: If<Item>, scope: Sco
 
 /** Whether what stands behind `else` is a body, and not another `if`. */
 export const isBraced = <Item>(otherwise: Braced<Item> | If<Item>): otherwise is Braced<Item> => !("kind" in otherwise);
+
+/** The names of all dims that items declare, be they in an `if` or not. */
+export function dimsIn(items: readonly BlockItem[]): ReadonlySet<string> {
+  return new Set(
+    items.flatMap((item): readonly string[] => {
+      if (item.kind === "dim") return [item.name.name];
+      if (item.kind !== "if") return [];
+      const { then, otherwise } = item;
+      const others = !otherwise ? [] : isBraced(otherwise) ? otherwise.items : [otherwise];
+      return [...dimsIn(then.items), ...dimsIn(others)];
+    }),
+  );
+}

@@ -10,6 +10,7 @@ import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { sets } from "../../manifolds/registry.js";
 import type { TypedModel } from "../typed.js";
+import { checkBlocks } from "./alone.js";
 import { newDraft, type ElaborateOptions } from "./draft.js";
 import { expression } from "./expressions.js";
 import { instantiate } from "./instances.js";
@@ -23,9 +24,11 @@ export type { ElaborateOptions, Facts };
 
 /** What a page means, and what is wrong with it. */
 export interface Elaborated {
-  /** Null when there is an error among the diagnostics. */
+  /** Null when there is an error among the diagnostics, and for a file of blocks alone. */
   readonly model: TypedModel | null;
   readonly diagnostics: readonly Diagnostic[];
+  /** How many blocks a file has that has no model: these are checked as far as they can be without a use. */
+  readonly blocks?: number;
 }
 
 /** Elaborates the one model of `files[0]`, with the blocks of all files. */
@@ -44,9 +47,11 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
     report,
     uses,
     around: [],
+    assumed: null,
     pending: [],
     incomplete: false,
   };
+  if (isOfBlocks(page)) return { model: null, diagnostics, blocks: checkBlocks(state, page) };
   const declared = theModel(page, report);
   if (!declared) return { model: null, diagnostics };
   const model = readModel(newDraft(state, declared, options));
@@ -78,6 +83,10 @@ function addOnce(diagnostics: Diagnostic[], d: Diagnostic): void {
   );
   if (!isSaid) diagnostics.push(d);
 }
+
+/** Whether a file has blocks and no model. */
+const isOfBlocks = ({ items }: File): boolean =>
+  items.some(({ kind }) => kind === "block" || kind === "connection") && !items.some(({ kind }) => kind === "model");
 
 /** The one model of a file; null, with an error, when it has none or several. */
 function theModel({ name, items }: File, report: (d: Diagnostic) => void): ModelDecl | null {

@@ -10,10 +10,18 @@ import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
 import { isConditional } from "../deferred.js";
-import type { Axis, BlockInstance, Parameter, StartValue, Tensor, Typed } from "../typed.js";
+import {
+  axesOf,
+  type Axis,
+  type BlockInstance,
+  type Parameter,
+  type StartValue,
+  type Tensor,
+  type Typed,
+} from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
-import { chosenItems, isBraced } from "./choices.js";
+import { chosenItems, dimsIn } from "./choices.js";
 import { definition } from "./definitions.js";
 import { membershipOf } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
@@ -21,6 +29,7 @@ import {
   childScope,
   define,
   defineTensor,
+  expression,
   fail,
   floatTensor,
   lookup,
@@ -35,6 +44,7 @@ const MOST_NESTED = 64;
 /** Makes an instance of a block. Two uses under one name may be one only where neither has parameters. */
 export function instantiate(state: Elaboration, use: BlockUse): Typed {
   const { block, caller, as, span } = use;
+  if (block.anything) return anyResult(state, use);
   const name = block.decl.name.name;
   if (caller.within.includes(name))
     return fail(
@@ -70,6 +80,15 @@ export function instantiate(state: Elaboration, use: BlockUse): Typed {
   } finally {
     state.uses.pop();
   }
+}
+
+/** What a block makes of which nothing is known: what is expected, or something like its first argument. */
+function anyResult(state: Elaboration, { block, data, expected, span }: BlockUse): Typed {
+  const values = data.flatMap((arg) =>
+    arg.kind === "written" ? expression(state, arg.arg.value, arg.scope, null) : arg.kind === "tensor" ? arg.value : [],
+  );
+  const axes = expected ?? (values[0] ? axesOf(values[0]) : []);
+  return { kind: "tensor", tensor: floatTensor("let", block.decl.name, axes), axes, span };
 }
 
 /** An instance while its block is read. */
@@ -138,31 +157,21 @@ function declareImplicitAxes(building: Building): void {
   for (const item of decl.items) if (item.kind === "param") item.axes.forEach(declare);
 }
 
-/** The names of all dims that items declare, be they in an `if` or not. */
-function dimsIn(items: readonly BlockItem[]): ReadonlySet<string> {
-  return new Set(
-    items.flatMap((item): readonly string[] => {
-      if (item.kind === "dim") return [item.name.name];
-      if (item.kind !== "if") return [];
-      const { then, otherwise } = item;
-      const others = !otherwise ? [] : isBraced(otherwise) ? otherwise.items : [otherwise];
-      return [...dimsIn(then.items), ...dimsIn(others)];
-    }),
-  );
-}
-
 function declareImplicit(
   { state, use, decl, scope }: Building,
-  { name, span }: Ident,
+  { name, span: place }: Ident,
   declared: ReadonlySet<string>,
 ): void {
   if (scope.names.has(name) || declared.has(name)) return;
   const size = variable(name);
-  scope.names.set(name, { kind: "dim", axis: { name, size }, span });
+  scope.names.set(name, { kind: "dim", axis: { name, size }, span: place });
   const guess = nearest(name, [...declared, ...[...scope.names.keys()].filter((other) => other !== name)]);
   const hint = guess ? ` (is \`${guess}\` meant?)` : "";
   const what = `the size of axis \`${name}\` of \`${decl.name.name}\` cannot be known from this use${hint}`;
-  state.pending.push({ size, span: use.span, what });
+  // Of a block that one of the library uses, the page's own use is shown.
+  const page = state.uses[0]?.span.file;
+  const span = state.uses.findLast((other) => other.span.file === page)?.span ?? use.span;
+  state.pending.push({ size, span, what });
 }
 
 /** An axis of the block by its name. `value`: where an expression may show what an undeclared one is like. */

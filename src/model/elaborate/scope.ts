@@ -26,6 +26,8 @@ export interface BlockValue {
   readonly path: string | null;
   /** Whether it is the block that a connection wraps, even where the connection hands it on to another block. */
   readonly wrapped: boolean;
+  /** Whether nothing is known of it: it makes what is expected of it (`alone.ts`). */
+  readonly anything?: boolean;
   readonly span: Span;
 }
 
@@ -149,6 +151,8 @@ export interface Elaboration {
   readonly uses: { readonly block: string; readonly span: Span }[];
   /** The `repeat`s and branches around what is being read, the outermost first. */
   readonly around: Around[];
+  /** What conditions are that nothing decides, where blocks are checked without a use; null where a page is read. */
+  readonly assumed: boolean | null;
   /** Sizes that must be known in the end, with what to say if they are not. */
   readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
   /**
