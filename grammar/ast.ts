@@ -81,7 +81,7 @@ export interface Call {
 /** The one sign before an operand. */
 export type UnarySign = "-";
 /** The signs and words between two operands. */
-export type BinarySign = "+" | "-" | "*" | "/" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
+export type BinarySign = "+" | "-" | "*" | "/" | "%" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or";
 
 /** `-x` */
 export interface Unary {
@@ -139,6 +139,15 @@ export type Doc = string | null;
 /** `dim d = w / heads, u = t`: one per name. */
 export interface DimDecl {
   readonly kind: "dim";
+  readonly name: Ident;
+  readonly value: Expr;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** `number temperature = 0.5, floor = 1 / 64`: one per name. */
+export interface NumberDecl {
+  readonly kind: "number";
   readonly name: Ident;
   readonly value: Expr;
   readonly doc: Doc;
@@ -228,14 +237,37 @@ export interface Apply {
   readonly span: Span;
 }
 
-/** `repeat layers { … }` */
+/** `repeat layers { … }`, `repeat layers as l { … }`, `repeat layers shared { … }` */
 export interface Repeat {
   readonly kind: "repeat";
   readonly count: Expr;
-  readonly body: readonly (Let | Apply | Repeat)[];
+  /** What the number of a layer is called in the body; null when it has no name. */
+  readonly as: Ident | null;
+  /** Whether all layers use one set of parameters. */
+  readonly shared: boolean;
+  readonly body: readonly PageStatement[];
   readonly doc: Doc;
   readonly span: Span;
 }
+
+/** What stands in braces, with the place from the opening to the closing one. */
+export interface Braced<Item> {
+  readonly items: readonly Item[];
+  readonly span: Span;
+}
+
+/** `if l % 4 == 3 { … } else { … }`; `otherwise` is another `if` where one stands right behind `else`. */
+export interface If<Item> {
+  readonly kind: "if";
+  readonly condition: Expr;
+  readonly then: Braced<Item>;
+  readonly otherwise: Braced<Item> | If<Item> | null;
+  readonly doc: Doc;
+  readonly span: Span;
+}
+
+/** What a model computes: what may stand in the body of a `repeat` and of an `if`, too. */
+export type PageStatement = Let | Apply | Repeat | If<PageStatement>;
 
 /** `loss = mean[t](…)` */
 export interface LossDecl {
@@ -347,14 +379,13 @@ export interface Allow {
 /** What stands in the braces of a model. */
 export type ModelItem =
   | DimDecl
+  | NumberDecl
   | DataDecl
   | ManifoldDecl
   | StreamDecl
   | InputDecl
   | OutputDecl
-  | Let
-  | Apply
-  | Repeat
+  | PageStatement
   | LossDecl
   | TermDecl
   | MetricDecl
@@ -372,12 +403,12 @@ export interface ModelDecl {
 }
 
 /** What stands in the braces of a block, before its `return`. */
-export type BlockItem = DimDecl | ParamDecl | Let | TermDecl | Allow;
+export type BlockItem = DimDecl | NumberDecl | ParamDecl | Let | TermDecl | If<BlockItem> | Allow;
 
 /**
  * A parameter of a block: `y[t, w]` is a tensor, `heads` (no type) a dim, except that in the last list of a
  * `connection` a bare name is the block it wraps; `M: manifold`, `norm: block`, `k: dim`, `out: start`, `p: number` say
- * so.
+ * so. A name without a type that no axis and no size of the block is made of may be given a number, too.
  */
 export interface Formal {
   readonly name: Ident;
@@ -401,10 +432,15 @@ export interface Block {
   readonly span: Span;
 }
 
-/** `use "./mine.mhc"` */
+/** What may stand in the braces of a model or of a block, and in those of their parts. */
+export type AnyItem = ModelItem | BlockItem;
+
+/** `use "./mine.mhc"`, `use "./mine.mhc" { gated, router }` */
 export interface Use {
   readonly kind: "use";
   readonly path: StringLiteral;
+  /** What is taken of it; null for all. */
+  readonly names: readonly Ident[] | null;
   readonly span: Span;
 }
 

@@ -6,17 +6,21 @@
 import type {
   AdaptClause,
   Apply,
+  Braced,
   Call,
   DataDecl,
   DimDecl,
   Expr,
   Ident,
+  If,
   InputDecl,
   Let,
   LossDecl,
   ManifoldDecl,
   MetricDecl,
+  NumberDecl,
   OutputDecl,
+  PageStatement,
   ParamDecl,
   Path,
   Repeat,
@@ -53,6 +57,30 @@ export class DeclarationParser extends SectionParser {
     });
     this.ACTION(() => this.sameLine("dim"));
     return dims;
+  });
+
+  protected numbers = this.RULE("numbers", (): NumberDecl[] => {
+    const first = this.CONSUME(t.NumberWord);
+    const doc = this.ACTION(() => this.docs(first.startOffset));
+    const numbers: NumberDecl[] = [];
+    this.AT_LEAST_ONE_SEP({
+      ERR_MSG: "a name",
+      SEP: t.Comma,
+      DEF: () => {
+        const name = this.SUBRULE(this.ident);
+        this.CONSUME(t.Equals);
+        const value = this.SUBRULE(this.expression);
+        numbers.push({
+          kind: "number",
+          name,
+          value,
+          doc: this.ACTION(() => this.docs(name.span.start) ?? doc),
+          span: this.span(name, value),
+        });
+      },
+    });
+    this.ACTION(() => this.sameLine("number"));
+    return numbers;
   });
 
   protected params = this.RULE("params", (): ParamDecl[] => {
@@ -102,7 +130,7 @@ export class DeclarationParser extends SectionParser {
   asides: { readonly span: Span; readonly message: string; readonly fix: string }[] = [];
 
   /** A definition behind a `dim` on its line is the next dim, without its comma. */
-  private sameLine(list: "dim" | "param"): void {
+  private sameLine(list: "dim" | "number" | "param"): void {
     const [last, next, after] = [this.LA(0), this.LA(1), this.LA(2)];
     if (
       next.tokenType !== t.Name ||
@@ -157,33 +185,68 @@ export class DeclarationParser extends SectionParser {
     };
   });
 
-  protected repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
-    const first = this.CONSUME(word.repeat);
-    const count = this.SUBRULE(this.expression);
-    this.CONSUME(t.LeftBrace);
-    const body: (Let | Apply | Repeat)[] = [];
+  /** What a model computes, in braces. */
+  private statements: (idx?: number) => Braced<PageStatement> = this.RULE("statements", (): Braced<PageStatement> => {
+    const open = this.CONSUME(t.LeftBrace);
+    const items: PageStatement[] = [];
     this.MANY(() => {
-      body.push(
+      items.push(
         this.OR({
-          ERR_MSG: "`x through …`, a definition or `repeat`",
+          ERR_MSG: "`x through …`, a definition, `repeat` or `if`",
           DEF: [
             {
               GATE: () => this.LA(2).tokenType === word.through,
-              ALT: (): Let | Apply | Repeat => this.SUBRULE(this.apply),
+              ALT: (): PageStatement => this.SUBRULE(this.apply),
             },
-            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.let) },
-            { ALT: (): Let | Apply | Repeat => this.SUBRULE(this.repeat) },
+            { ALT: (): PageStatement => this.SUBRULE(this.let) },
+            { ALT: (): PageStatement => this.SUBRULE(this.repeat) },
+            { ALT: (): PageStatement => this.SUBRULE(this.choice) },
           ],
         }),
       );
     });
     const close = this.CONSUME(t.RightBrace);
+    return { items, span: this.span(open, close) };
+  });
+
+  protected repeat: (idx?: number) => Repeat = this.RULE("repeat", (): Repeat => {
+    const first = this.CONSUME(word.repeat);
+    const count = this.SUBRULE(this.expression);
+    const as = this.OPTION(() => {
+      this.CONSUME(word.as);
+      return this.SUBRULE(this.ident);
+    });
+    const shared = this.OPTION2({ GATE: () => this.says("shared"), DEF: () => this.CONSUME(t.Name) });
+    const body = this.SUBRULE(this.statements);
     return {
       kind: "repeat",
       count,
-      body,
+      as: as ?? null,
+      shared: shared !== undefined,
+      body: this.ACTION(() => body.items),
       doc: this.ACTION(() => this.docs(first.startOffset)),
-      span: this.span(first, close),
+      span: this.span(first, body),
+    };
+  });
+
+  protected choice: (idx?: number) => If<PageStatement> = this.RULE("choice", (): If<PageStatement> => {
+    const first = this.CONSUME(word.if);
+    const condition = this.SUBRULE(this.expression);
+    const then = this.SUBRULE(this.statements);
+    const otherwise = this.OPTION(() => {
+      this.CONSUME(word.else);
+      return this.OR([
+        { ALT: (): Braced<PageStatement> | If<PageStatement> => this.SUBRULE(this.choice) },
+        { ALT: (): Braced<PageStatement> | If<PageStatement> => this.SUBRULE2(this.statements) },
+      ]);
+    });
+    return {
+      kind: "if",
+      condition,
+      then,
+      otherwise: otherwise ?? null,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, otherwise ?? then),
     };
   });
 

@@ -196,7 +196,11 @@ export class ExpressionParser extends EmbeddedActionsParser {
   protected product = this.RULE("product", (): Expr => {
     let left = this.SUBRULE(this.unary);
     this.MANY(() => {
-      const op = this.OR([{ ALT: () => this.CONSUME(t.Star) }, { ALT: () => this.CONSUME(t.Slash) }]);
+      const op = this.OR([
+        { ALT: () => this.CONSUME(t.Star) },
+        { ALT: () => this.CONSUME(t.Slash) },
+        { ALT: () => this.CONSUME(t.Percent) },
+      ]);
       left = this.binary(left, op, this.SUBRULE2(this.unary));
     });
     return left;

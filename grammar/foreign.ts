@@ -6,7 +6,9 @@ const BLOCK = "a block is `block name(sizes)(x[t, w]) { … return [t, w] = … 
 const MODEL = "a network is `model Name { … }`, a part of one `block name(sizes)(x[t, w]) { … }`";
 const PLAIN = "a definition has no word before it, `y[t] = …`, and a size is a `dim`: `dim width = 64`";
 const REPEAT = "what is done several times stands in `repeat layers { … }`";
-const CHOICE = "a choice is made by a condition: `sum[u](x[u] where u <= t)`";
+const CHOICE =
+  "parts of a page are chosen by `if l % 2 == 0 { … } else { … }`, values by a condition: `sum[u](x[u] where u <= t)`";
+const VALUE = "a value is chosen by a condition: `sum[u](x[u] where u <= t)`";
 const USE = 'another file is taken with `use "./blocks.mhc"`';
 const PARAM = "what is trained is a `param`: `param w[t] ~ normal(0.02)`";
 
@@ -18,7 +20,7 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
   ...words("def fn fun func function layer", BLOCK),
   ...words("class struct module network net", MODEL),
   ...words("for while loop do foreach", REPEAT),
-  ...words("if unless switch match", CHOICE),
+  ...words("unless switch match elif", CHOICE),
   ...words("import from include require", USE),
   ...words("weight weights parameter parameters variable", PARAM),
   ...words(
@@ -31,7 +33,8 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
 
 /** What stands inside of expressions in other languages, with what to write. */
 export const INSIDE: ReadonlyMap<string, string> = new Map([
-  ...words("if then elif", CHOICE),
+  ...words("if then", VALUE),
+  ["elif", "write `else if`"],
   ["else", "`where` has no `else`: what is absent is left out of the sum, the maximum or the softmax"],
   ["for", "an axis is summed by its name: `sum[u](…)`"],
   ["not", "turn the comparison round: `<` for `>=`, `!=` for `==`"],

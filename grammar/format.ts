@@ -11,12 +11,15 @@ import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { Span } from "../src/diagnostics/span.js";
 import type {
   AdaptClause,
+  AnyItem,
   Block,
+  Braced,
   Clause,
   DimDecl,
+  If,
   ManifoldDecl,
   ModelDecl,
-  ModelItem,
+  NumberDecl,
   ParamDecl,
   Section,
   ParameterTarget,
@@ -181,7 +184,7 @@ function putBody(layout: PageLayout, { head, span, headEnd, entries }: Body): vo
 function putTopLevel(layout: PageLayout, item: Use | ModelDecl | Block): void {
   switch (item.kind) {
     case "use":
-      return put(layout, `use ${formatExpr(item.path)}`);
+      return put(layout, `use ${formatExpr(item.path)}${taken(item)}`);
     case "model":
       return putBody(layout, {
         head: `model ${item.name.name}`,
@@ -196,6 +199,8 @@ function putTopLevel(layout: PageLayout, item: Use | ModelDecl | Block): void {
       item satisfies never;
   }
 }
+
+const taken = ({ names }: Use): string => (names ? ` { ${names.map(({ name }) => name).join(", ")} }` : "");
 
 function putBlock(layout: PageLayout, item: Block): void {
   const { text } = layout;
@@ -213,19 +218,26 @@ function putBlock(layout: PageLayout, item: Block): void {
   });
 }
 
-/** Items as entries; dims and parameters that one keyword declared are one entry. */
-function grouped(layout: PageLayout, list: readonly ModelItem[]): LineEntry[] {
+/** Declarations of which one keyword may begin several. */
+type ListedDecl = DimDecl | NumberDecl | ParamDecl;
+
+const isListed = (item: AnyItem): item is ListedDecl =>
+  item.kind === "dim" || item.kind === "number" || item.kind === "param";
+
+/** Items as entries; dims, numbers and parameters that one keyword declared are one entry. */
+function grouped(layout: PageLayout, list: readonly AnyItem[]): LineEntry[] {
   const entries: LineEntry[] = [];
   for (let i = 0; i < list.length;) {
     const item = mustAt(list, i++);
-    if (item.kind !== "dim" && item.kind !== "param") {
+    if (!isListed(item)) {
       entries.push({ span: item.span, print: () => putItem(layout, item) });
       continue;
     }
-    const group: (DimDecl | ParamDecl)[] = [item];
+    const group: ListedDecl[] = [item];
     for (let other = list[i]; other; other = list[i]) {
-      if (other.kind !== item.kind || !isCommaBetween(layout, mustAt(group, group.length - 1), other)) break;
-      group.push(other as DimDecl | ParamDecl);
+      if (!isListed(other) || other.kind !== item.kind) break;
+      if (!isCommaBetween(layout, mustAt(group, group.length - 1), other)) break;
+      group.push(other);
       i++;
     }
     const start = layout.text.lastIndexOf(item.kind, item.span.start);
@@ -245,8 +257,8 @@ function isCommaBetween({ text }: PageLayout, a: Spanned, b: Spanned): boolean {
 }
 
 /** One declaration of a list, without its keyword. */
-function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | undefined): string {
-  if (item.kind === "dim") return `${item.name.name} = ${formatExpr(item.value)}`;
+function declared(item: ListedDecl, following: ListedDecl | undefined): string {
+  if (item.kind !== "param") return `${item.name.name} = ${formatExpr(item.value)}`;
   const declaration = `${item.name.name}${axisNames(item.axes)}`;
   // `wq[…], wk[…] ~ start`: the start stands once, after the last that shares it.
   if (following?.kind === "param" && following.start === item.start) return declaration;
@@ -255,7 +267,7 @@ function declared(item: DimDecl | ParamDecl, following: DimDecl | ParamDecl | un
   return `${declaration} ~ ${formatExpr(item.start)}${set}${item.frozen ? " frozen" : ""}`;
 }
 
-function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDecl>): void {
+function putItem(layout: PageLayout, item: Exclude<AnyItem, ListedDecl>): void {
   switch (item.kind) {
     case "data":
       return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);
@@ -276,11 +288,13 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDec
     }
     case "repeat":
       return putBody(layout, {
-        head: `repeat ${formatExpr(item.count)}`,
+        head: `repeat ${formatExpr(item.count)}${item.as ? ` as ${item.as.name}` : ""}${item.shared ? " shared" : ""}`,
         span: item.span,
-        headEnd: item.count.span.end,
+        headEnd: (item.as ?? item.count).span.end,
         entries: grouped(layout, item.body),
       });
+    case "if":
+      return putChoice(layout, item, "");
     case "loss":
       return put(layout, `loss = ${formatExpr(item.value)}`);
     case "term":
@@ -294,6 +308,19 @@ function putItem(layout: PageLayout, item: Exclude<ModelItem, DimDecl | ParamDec
     default:
       item satisfies never;
   }
+}
+
+/** An `if` with all that follows it. `lead`: what its first line begins with. */
+function putChoice(layout: PageLayout, item: If<AnyItem>, lead: string): void {
+  const { condition, then, otherwise } = item;
+  const body = ({ items, span }: Braced<AnyItem>, head: string, headEnd: number): void =>
+    putBody(layout, { head, span, headEnd, entries: grouped(layout, items) });
+  body(then, `${lead}if ${formatExpr(condition)}`, condition.span.end);
+  if (!otherwise) return;
+  // The brace that was put last is followed by `else` on its line.
+  layout.lines.pop();
+  if ("kind" in otherwise) putChoice(layout, otherwise, "} else ");
+  else body(otherwise, "} else", then.span.end);
 }
 
 /** A set without arguments keeps its parentheses, if it has them. */

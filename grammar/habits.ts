@@ -109,9 +109,12 @@ const WORDS: readonly HabitRow[] = [
   },
   ({ token, before }) => {
     for (const word of [before, token]) {
-      const fix = word?.tokenType === t.Name ? INSIDE.get(word.image) : undefined;
+      const isItem = word?.tokenType === t.word.if || word?.tokenType === t.word.else;
+      const isInside = isItem && word === token && sameLine(before, word) && before?.tokenType !== t.RightBrace;
+      const fix = word?.tokenType === t.Name || isInside ? INSIDE.get(word.image) : undefined;
       if (word && fix) {
-        return { message: `\`${word.image}\` is not a word of the language`, fix, place: [word, word] };
+        const what = isInside ? "does not stand in an expression" : "is not a word of the language";
+        return { message: `\`${word.image}\` ${what}`, fix, place: [word, word] };
       }
     }
     return null;
@@ -263,7 +266,8 @@ const SIGNS: readonly HabitRow[] = [
   // `where u = t`
   ({ token, tokens, from, at }) => {
     const condition =
-      token.tokenType === t.Equals && tokens.slice(from, at).some(({ tokenType }) => tokenType === t.word.where);
+      token.tokenType === t.Equals &&
+      tokens.slice(from, at).some(({ tokenType }) => tokenType === t.word.where || tokenType === t.word.if);
     return condition ? { fix: "write `==`: `=` defines" } : null;
   },
   // `batch 4`

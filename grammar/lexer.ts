@@ -23,6 +23,8 @@ export const keywords = [
   "input",
   "output",
   "repeat",
+  "if",
+  "else",
   "loss",
   "metric",
   "param",
@@ -56,6 +58,12 @@ const keyword = (word: Keyword): TokenType =>
 
 /** The token of each word of the language. */
 export const word = recordOf(keywords.map((name) => [name, keyword(name)]));
+
+/**
+ * `number`, where it begins an item: before a name on its line, where no name may stand. Anywhere else it is a name, so
+ * it is found among the tokens (`scan.ts`).
+ */
+export const NumberWord = createToken({ name: "NumberWord", label: "`number`", pattern: Lexer.NA });
 
 const symbol = (name: string, text: string): TokenType =>
   createToken({ name, label: `\`${text}\``, pattern: new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) });
@@ -104,6 +112,8 @@ export const Minus = symbol("Minus", "-");
 export const Star = symbol("Star", "*");
 /** `/` */
 export const Slash = symbol("Slash", "/");
+/** `%` before an operand on its line: what is left of a division. Right behind a number it is a part of that. */
+export const Percent = createToken({ name: "Percent", label: "`%`", pattern: /%(?=[ \t]*[\w(.])/ });
 /** `^` */
 export const Caret = symbol("Caret", "^");
 const DIGITS = "\\d+(?:_\\d+)*";
@@ -148,8 +158,10 @@ export const tokens: readonly TokenType[] = [
   Minus,
   Star,
   Slash,
+  Percent,
   Caret,
   ...keywords.map((name) => word[name]),
+  NumberWord,
   Name,
 ];
 

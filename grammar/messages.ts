@@ -13,7 +13,8 @@ const TOP = "`model`, `block`, `connection` or `use`";
 const BODIES: Readonly<Partial<Record<string, string>>> = {
   model: "an item of a model (`dim`, `data`, `manifold`, `stream`, `repeat`, `loss`, `train`, …) or `}`",
   section: "a clause or `}`",
-  repeat: "`x through …`, a definition, `repeat` or `}`",
+  statements: "`x through …`, a definition, `repeat`, `if` or `}`",
+  bracedItems: "`dim`, `param`, a definition, `loss` or `}`",
   block: "`dim`, `param`, a definition, `loss` or `return`",
 };
 const label = (type: TokenType): string => (type === EOF ? "the end of the file" : (type.LABEL ?? type.name));

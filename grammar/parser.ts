@@ -2,7 +2,7 @@
  * The grammar of files: models and blocks on top of the grammars of expressions, sections and declarations
  * (`expressions.ts`, `sections.ts`, `declarations.ts`). Each rule returns the tree of what it read.
  */
-import type { Block, BlockItem, Formal, ModelDecl, ModelItem, Use } from "./ast.js";
+import type { Block, BlockItem, Braced, Formal, Ident, If, ModelDecl, ModelItem, Use } from "./ast.js";
 import { DeclarationParser } from "./declarations.js";
 import * as t from "./lexer.js";
 
@@ -26,6 +26,7 @@ export class MhcParser extends DeclarationParser {
         DEF: [
           { ALT: (): ModelItem[] => this.SUBRULE(this.dims) },
           { ALT: (): ModelItem[] => this.SUBRULE(this.params) },
+          { ALT: (): ModelItem[] => this.SUBRULE(this.numbers) },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.dataDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.manifoldDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.streamDecl)] },
@@ -34,6 +35,7 @@ export class MhcParser extends DeclarationParser {
           { ALT: (): ModelItem[] => [this.SUBRULE(this.lossDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.metricDecl)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.repeat)] },
+          { ALT: (): ModelItem[] => [this.SUBRULE(this.choice)] },
           { ALT: (): ModelItem[] => [this.SUBRULE(this.section)] },
           { GATE: () => this.begins("allow"), ALT: (): ModelItem[] => [this.SUBRULE(this.allow)] },
           { GATE: () => this.LA(2).tokenType === word.through, ALT: (): ModelItem[] => [this.SUBRULE(this.apply)] },
@@ -86,15 +88,10 @@ export class MhcParser extends DeclarationParser {
     return formals;
   });
 
-  private block = this.RULE("block", (): Block => {
-    const head = this.OR([{ ALT: () => this.CONSUME(word.block) }, { ALT: () => this.CONSUME(word.connection) }]);
-    const name = this.SUBRULE(this.ident);
-    const formals = this.SUBRULE(this.formals);
-    const others = this.OPTION(() => this.SUBRULE2(this.formals));
-    this.CONSUME(t.LeftBrace);
+  private blockItems: (idx?: number) => BlockItem[] = this.RULE("blockItems", (): BlockItem[] => {
     const items: BlockItem[] = [];
     this.MANY(() => {
-      const next = this.OR2({
+      const next = this.OR({
         ERR_MSG: "`dim`, `param`, a definition, `loss` or `return`",
         // One token decides, and the gate of `allow`: what is neither is a definition that went wrong, and told so.
         MAX_LOOKAHEAD: 1,
@@ -102,13 +99,53 @@ export class MhcParser extends DeclarationParser {
         DEF: [
           { ALT: (): BlockItem[] => this.SUBRULE(this.dims) },
           { ALT: (): BlockItem[] => this.SUBRULE(this.params) },
+          { ALT: (): BlockItem[] => this.SUBRULE(this.numbers) },
           { ALT: (): BlockItem[] => this.SUBRULE(this.blockLoss) },
+          { ALT: (): BlockItem[] => [this.SUBRULE(this.blockChoice)] },
           { GATE: () => this.begins("allow"), ALT: (): BlockItem[] => [this.SUBRULE(this.allow)] },
           { ALT: (): BlockItem[] => [this.SUBRULE(this.let)] },
         ],
       });
       this.ACTION(() => items.push(...(next ?? [])));
     });
+    return items;
+  });
+
+  private bracedItems: (idx?: number) => Braced<BlockItem> = this.RULE("bracedItems", (): Braced<BlockItem> => {
+    const open = this.CONSUME(t.LeftBrace);
+    const items = this.SUBRULE(this.blockItems);
+    const close = this.CONSUME(t.RightBrace);
+    return { items, span: this.span(open, close) };
+  });
+
+  private blockChoice: (idx?: number) => If<BlockItem> = this.RULE("blockChoice", (): If<BlockItem> => {
+    const first = this.CONSUME(word.if);
+    const condition = this.SUBRULE(this.expression);
+    const then = this.SUBRULE(this.bracedItems);
+    const otherwise = this.OPTION(() => {
+      this.CONSUME(word.else);
+      return this.OR([
+        { ALT: (): Braced<BlockItem> | If<BlockItem> => this.SUBRULE(this.blockChoice) },
+        { ALT: (): Braced<BlockItem> | If<BlockItem> => this.SUBRULE2(this.bracedItems) },
+      ]);
+    });
+    return {
+      kind: "if",
+      condition,
+      then,
+      otherwise: otherwise ?? null,
+      doc: this.ACTION(() => this.docs(first.startOffset)),
+      span: this.span(first, otherwise ?? then),
+    };
+  });
+
+  private block = this.RULE("block", (): Block => {
+    const head = this.OR([{ ALT: () => this.CONSUME(word.block) }, { ALT: () => this.CONSUME(word.connection) }]);
+    const name = this.SUBRULE(this.ident);
+    const formals = this.SUBRULE(this.formals);
+    const others = this.OPTION(() => this.SUBRULE2(this.formals));
+    this.CONSUME(t.LeftBrace);
+    const items = this.SUBRULE(this.blockItems);
     const back = this.CONSUME(word.return);
     const axes = this.OPTION2(() => {
       const names = this.SUBRULE(this.axes);
@@ -132,7 +169,14 @@ export class MhcParser extends DeclarationParser {
   private use = this.RULE("use", (): Use => {
     const first = this.CONSUME(word.use);
     const path = this.SUBRULE(this.string);
-    return { kind: "use", path, span: this.span(first, path) };
+    const names = this.OPTION(() => {
+      const taken: Ident[] = [];
+      this.CONSUME(t.LeftBrace);
+      this.AT_LEAST_ONE_SEP({ ERR_MSG: "a name", SEP: t.Comma, DEF: () => taken.push(this.SUBRULE(this.ident)) });
+      this.CONSUME(t.RightBrace);
+      return taken;
+    });
+    return { kind: "use", path, names: names ?? null, span: this.span(first, this.LA(0)) };
   });
 
   /** A whole page. */

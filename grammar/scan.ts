@@ -13,6 +13,8 @@ import {
   isBelow,
   LeftBracket,
   LeftParen,
+  Name,
+  NumberWord,
   readAs,
   RightBrace,
   RightBracket,
@@ -88,7 +90,7 @@ export function scan(text: string, file: string): Scanned {
       says: nothing(text.slice(offset, offset + length)),
     });
   return {
-    tokens: withoutTrailingCommas(kept),
+    tokens: withoutTrailingCommas(withNumberWords(kept)),
     comments: (groups["comments"] ?? []).map(({ startOffset: start, image }) => ({
       text: image.trimEnd(),
       start,
@@ -143,18 +145,29 @@ function nothing(image: string): Wrong["says"] {
   return { message: `\`${shown}\` means nothing here`, fix };
 }
 
+/** `number rate = 0.5`: the word of the language that is one only before a name. */
+const withNumberWords = (list: readonly IToken[]): readonly IToken[] =>
+  list.map((token, i) => {
+    const after = list[i + 1];
+    const isWord = token.tokenType === Name && token.image === "number" && after?.tokenType === Name;
+    return isWord && !isBelow(after, token) ? readAs(token, NumberWord) : token;
+  });
+
 /** A comma behind the last of a list, which many write and which says nothing. */
 function withoutTrailingCommas(list: readonly IToken[]): readonly IToken[] {
   const opens = new Set([LeftParen, LeftBracket, Comma]);
   const closes = new Set([RightParen, RightBracket, RightBrace]);
   const items = new Set([
     word.dim,
+    NumberWord,
     word.data,
     word.manifold,
     word.stream,
     word.input,
     word.output,
     word.repeat,
+    word.if,
+    word.else,
     word.loss,
     word.metric,
     word.param,

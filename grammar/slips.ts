@@ -185,11 +185,11 @@ const SLIPS = {
     }),
   },
   percent: {
-    pattern: /%/y,
+    pattern: /%(?![ \t]*[\w(.])/y,
     as: null,
     says: () => ({
       message: "`%` stands right behind a number, and means hundredths",
-      fix: "write `20%`; what is left of a division has no sign",
+      fix: "write `20%`; what is left of a division stands between two numbers, `l % 4`",
     }),
   },
   backslash: {

@@ -16,6 +16,12 @@ export const checkCommand = (): Command =>
       const { check } = await import("../compile/compile.js");
       const checked = check(project.text, project.options);
       await report(checked, flags.json === true);
+      const { blocks } = checked;
+      if (blocks !== undefined) {
+        if (!flags.json)
+          process.stdout.write(`${file} is right, as far as that can be said without a use: ${counted(blocks)}\n`);
+        return;
+      }
       const model = mustCheck(checked);
       if (!flags.json)
         process.stdout.write(
@@ -23,6 +29,8 @@ export const checkCommand = (): Command =>
             model.claims.map(explained).join(""),
         );
     });
+
+const counted = (blocks: number): string => `${blocks} block${blocks === 1 ? "" : "s"}`;
 
 /** A claim and why it holds. */
 const explained = ({ text, proof }: Claim): string =>

@@ -160,10 +160,10 @@ const errorsOf = (checked: Checked): Checked => ({
 
 /** Checks the spec, reads the data it names, and returns the options with the facts. */
 export async function readFacts(project: Project, json: boolean): Promise<WithData> {
-  const { check } = await import("../compile/compile.js");
+  const { check, withModel } = await import("../compile/compile.js");
   const plain = project.options.data?.[""];
   let data = recordOf(Object.entries(project.options.data ?? {}).filter(([name]) => name !== ""));
-  let checked: Checked = check(project.text, { ...project.options, data });
+  let checked: Checked = withModel(check(project.text, { ...project.options, data }), project.file);
   await report(errorsOf(checked), json);
   if (plain !== undefined) {
     const sources = mustCheck(checked).data;

@@ -3,7 +3,7 @@
  * what is inside of it. Such warnings are not shown. An error cannot be allowed, and an `allow` that nothing needs is a
  * warning of its own, so that none outlives its reason.
  */
-import type { File, Ident, ModelItem } from "../../grammar/ast.js";
+import type { File, Ident, AnyItem } from "../../grammar/ast.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import { nearest } from "../diagnostics/suggest.js";
@@ -38,7 +38,7 @@ export function allowancesOf(files: readonly File[]): Allowances {
   for (const { items } of files)
     for (const item of items) {
       if (item.kind === "use") continue;
-      const parts: readonly ModelItem[] = item.items;
+      const parts: readonly AnyItem[] = item.items;
       const codes = parts.flatMap((part) => (part.kind === "allow" ? part.codes : []));
       const inside = item.kind === "model" ? null : item.span;
       const here = new Map<string, Ident>();

@@ -49,9 +49,11 @@ export interface CheckOptions {
   readonly profiles?: readonly DeviceProfile[];
 }
 
-/** A page that was read; `model` is null when it has errors. */
+/** A page that was read; `model` is null when it has errors, and of a file of blocks alone. */
 export interface Checked {
   readonly model: TypedModel | null;
+  /** Of a file of blocks alone, how many it has: they were checked as far as they can be without a use. */
+  readonly blocks?: number;
   readonly diagnostics: readonly Diagnostic[];
   /** The text of every file that a diagnostic may point at. */
   readonly sources: (file: string) => string | undefined;
@@ -110,7 +112,11 @@ export function check(text: string, options: CheckOptions): Checked {
   if (wrong.length) return { model: null, diagnostics: wrong, sources, own, allowed };
   const std = standardLibrary.map(({ name, text: content }) => parse(content, name).file);
   try {
-    const { model, diagnostics: told } = elaborate([...files, ...std], {
+    const {
+      model,
+      diagnostics: told,
+      blocks,
+    } = elaborate([...files, ...std], {
       set: options.set ?? {},
       data: options.data ?? {},
       facts: options.facts ?? null,
@@ -122,7 +128,8 @@ export function check(text: string, options: CheckOptions): Checked {
     const isLost = lost !== null && lost !== undefined && "code" in lost;
     const all = isLost ? [...told, lost] : [...told, ...warnings];
     const seen = shown(allowed, all, { page: file, whole: whole && !isLost });
-    return { model: isLost ? null : model, diagnostics: seen, sources, own, allowed };
+    const found = blocks === undefined ? {} : { blocks };
+    return { model: isLost ? null : model, diagnostics: seen, sources, own, allowed, ...found };
   } catch (error) {
     return { model: null, diagnostics: [blame(own, error, options.file)], sources, own, allowed };
   }
@@ -130,7 +137,7 @@ export function check(text: string, options: CheckOptions): Checked {
 
 /** Compiles for some devices. `plan` is null when there are errors. */
 export async function compile(text: string, options: CompileOptions): Promise<Compiled> {
-  const checked = check(text, options);
+  const checked = withModel(check(text, options), options.file);
   if (!checked.model) return failed(checked);
   try {
     return await compileModel(text, checked.model, checked, options);
@@ -138,6 +145,20 @@ export async function compile(text: string, options: CompileOptions): Promise<Co
     return failed(checked, blame(checked.own, error, options.file));
   }
 }
+
+/** A page that is to be compiled: of a file of blocks alone, it is an error that there is no model. */
+export const withModel = (checked: Checked, file: string): Checked =>
+  checked.blocks === undefined
+    ? checked
+    : {
+        ...checked,
+        diagnostics: [
+          ...checked.diagnostics,
+          diagnostic("MHC216", { file, start: 0, end: 1 }, "there is no model in this file", {
+            fix: `a page takes its blocks with \`use "…"\``,
+          }),
+        ],
+      };
 
 /** Why nothing is compiled. */
 const failed = ({ diagnostics, sources }: Checked, ...reasons: readonly Diagnostic[]): Compiled => ({

@@ -10,6 +10,7 @@ import { parse } from "../../grammar/parse.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { diagnostic } from "../diagnostics/table.js";
 import { guarded, OwnSetError } from "../manifolds/guarded.js";
+import { pathOfUse } from "../model/elaborate/visible.js";
 import { setsIn } from "../manifolds/own.js";
 import { sets } from "../manifolds/registry.js";
 import type { ConstraintSet } from "../manifolds/set.js";
@@ -76,14 +77,20 @@ function readPage(state: UsesState, name: string, text: string): void {
   const parsed = parse(text, name);
   state.diagnostics.push(...parsed.diagnostics);
   state.files.push(parsed.file);
-  for (const item of parsed.file.items) if (item?.kind === "use") readUse(state, name, item.path);
+  for (const item of parsed.file.items) if (item?.kind === "use") readUse(state, name, item);
 }
 
 /** Reads what a `use` of a file names: a module with sets, or another page. */
-function readUse(state: UsesState, file: string, { value: written, span }: Use["path"]): void {
+function readUse(state: UsesState, file: string, { path: { value: written, span }, names }: Use): void {
   const { host, modules, diagnostics } = state;
-  const path = relativeTo(file, written);
+  const path = pathOfUse(file, written);
   if (/\.m?js$/.test(path)) {
+    if (names)
+      diagnostics.push(
+        diagnostic("MHC217", names[0]?.span ?? span, `\`${written}\` is a module, and its sets are taken as one`, {
+          fix: `write \`use "${written}"\``,
+        }),
+      );
     if (!modules.has(path)) diagnostics.push(...loadSets(state, path, written, span));
     modules.add(path);
   } else if (/\.[cm]?ts$/.test(path)) {
@@ -154,15 +161,4 @@ export function blame(own: readonly OwnSet[], error: unknown, file: string): Dia
   return diagnostic("MHC307", found.span, (error as OwnSetError).message, {
     fix: "`checkSet` of mhc-lang/manifolds tests a set by itself",
   });
-}
-
-function relativeTo(file: string, path: string): string {
-  if (path.startsWith("/")) return path;
-  const parts = [...file.split("/").slice(0, -1), ...path.split("/")];
-  const out: string[] = [];
-  for (const part of parts) {
-    if (part === ".." && out.length && out.at(-1) !== "..") out.pop();
-    else if (part !== ".") out.push(part);
-  }
-  return out.join("/");
 }

@@ -51,6 +51,7 @@ export const table = {
   MHC223: error("blocks that are nested too deeply"),
   MHC224: error("something that is too large to be made"),
   MHC225: warning("a warning that is allowed, and that nothing raises"),
+  MHC226: error("a condition that is not known when the page is compiled"),
   MHC230: error("an index that is no sum of positions and whole numbers"),
   MHC231: error("a read outside of a tensor that nothing replaces"),
   MHC232: error("an index that lies outside of its axis"),

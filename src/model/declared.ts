@@ -1,13 +1,8 @@
-/** What a page declares and a typed model has as it is: numbers, starts of parameters, sources of data, dims. */
+/** What a page declares and a typed model has as it is: starts of parameters and sources of data. */
 import type { DataInfo } from "../../runtime/plan.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Size } from "../graph/sizes.js";
-
-/** A number that may depend on facts: evaluated when the model is lowered. */
-export interface DeferredNumber {
-  readonly text: string;
-  readonly value: () => number;
-}
+import type { DeferredNumber } from "./deferred.js";
 
 /** How a parameter starts: `normal(0.02)`. */
 export interface StartValue {
@@ -31,11 +26,4 @@ export interface DataSource {
   readonly settings: Readonly<Record<string, string>>;
   readonly doc: string | null;
   readonly span: Span;
-}
-
-/** A `dim` item. */
-export interface Dim {
-  readonly name: string;
-  readonly size: Size;
-  readonly doc: string | null;
 }

@@ -4,6 +4,7 @@
  */
 import { valueOf } from "../graph/sizes.js";
 import { everyLayer, numbered, repeatsOf } from "./paths.js";
+import { statementsIn } from "./statements.js";
 import type { Parameter, Statement, TypedModel } from "./typed.js";
 
 /** Whether a parameter is frozen in the layer that its name is of. */
@@ -32,9 +33,10 @@ export function frozenNames({ train, parameters, statements }: TypedModel): Read
 /** Layers by the name of their `repeat`; null where a count depends on data that has not been read. */
 export const layerCounts = (statements: readonly Statement[]): ReadonlyMap<string, number | null> =>
   new Map(
-    statements.flatMap((statement): (readonly [string, number | null])[] =>
-      statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)], ...layerCounts(statement.body)] : [],
-    ),
+    statements.flatMap((statement): (readonly [string, number | null])[] => [
+      ...(statement.kind === "repeat" ? [[statement.name, valueOf(statement.count)] as const] : []),
+      ...layerCounts(statementsIn(statement)),
+    ]),
   );
 
 /** The names of a parameter in all layers; in the first alone, where it is not known how many there are. */

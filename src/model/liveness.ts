@@ -116,6 +116,7 @@ const recurrenceOf = (statement: Statement | undefined): Recurrence | undefined 
 
 function run(state: LivenessState, statement: Statement): void {
   if (statement.kind === "repeat") return layers(state, statement.body);
+  if (statement.kind === "if") return branches(state, statement);
   const { read, reached, used, awaited } = state;
   const tensor = statement.kind === "let" ? statement.tensor : statement.stream;
   const isStream = tensor.kind === "stream";
@@ -139,6 +140,16 @@ function layers(state: LivenessState, body: readonly Statement[]): void {
     for (const [stream, gradient] of after) wait(state, stream, gradient);
     backwards(state, body);
   }
+}
+
+/** What is needed before an `if` is what either branch needs: a layer has the one or the other. */
+function branches(state: LivenessState, { then, otherwise }: Extract<Statement, { readonly kind: "if" }>): void {
+  const after = state.awaited;
+  backwards(state, then);
+  const before = state.awaited;
+  state.awaited = after;
+  backwards(state, otherwise);
+  for (const [stream, gradient] of before) wait(state, stream, gradient);
 }
 
 /** The value that a stream has here is needed. */

@@ -11,6 +11,7 @@ import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Span } from "../diagnostics/span.js";
 import { heldIn } from "./held.js";
 import { partsOf } from "./walk.js";
+import { statementsIn } from "./statements.js";
 import { axesOf, type Axis, type Statement, type Tensor, type Typed, type TypedOf } from "./typed.js";
 
 /** A factor that does not carry the stream: an expression, and what its axes are called here. */
@@ -114,8 +115,8 @@ export type Applied = Extract<Statement, { readonly stream: Tensor }>;
 export function mixingsIn(statements: readonly Statement[]): ReadonlyMap<Applied, Mixing> {
   const mixings = new Map<Applied, Mixing>();
   const visit = (statement: Statement): void => {
-    if (statement.kind === "repeat") statement.body.forEach(visit);
-    else if ("stream" in statement) mixings.set(statement, mixingOf(statement.value, statement.stream));
+    statementsIn(statement).forEach(visit);
+    if ("stream" in statement) mixings.set(statement, mixingOf(statement.value, statement.stream));
   };
   statements.forEach(visit);
   return mixings;

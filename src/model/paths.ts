@@ -3,6 +3,7 @@
  * what one of them has.
  */
 import { numberOf } from "../graph/sizes.js";
+import { statementsIn, type RepeatStatement } from "./statements.js";
 import type { Statement } from "./typed.js";
 
 /** Whether a name is inside of a path, or is it. */
@@ -11,6 +12,9 @@ export const inside = (name: string, path: string): boolean =>
 
 /** `layers.*.mlp.up` as it is written in a claim: `mlp.up`. */
 export const written = (name: string): string => name.replace(/[^.]+\.\*\./g, "");
+
+/** `layers.*.mlp.up` with its repeats: `layers.mlp.up`. */
+export const withRepeats = (name: string): string => name.replace(/\.\*/g, "");
 
 /** The repeats that a name stands inside of, outermost first: `layers` of `layers.*.mlp.up`. */
 export const repeatsOf = (name: string): readonly string[] =>
@@ -32,8 +36,13 @@ export const everyLayer = (counts: readonly number[]): readonly (readonly number
 /** Layers by the name of their `repeat`. */
 export function countsOf(statements: readonly Statement[]): Map<string, number> {
   return new Map(
-    statements.flatMap((statement): (readonly [string, number])[] =>
-      statement.kind === "repeat" ? [[statement.name, numberOf(statement.count)], ...countsOf(statement.body)] : [],
-    ),
+    statements.flatMap((statement): (readonly [string, number])[] => [
+      ...(statement.kind === "repeat" ? [[statement.name, numberOf(statement.count)] as const] : []),
+      ...countsOf(statementsIn(statement)),
+    ]),
   );
 }
+
+/** The path of a `repeat` inside of another path ("" for the page): `layers.*`, or `layers` of one that is shared. */
+export const pathOfRepeat = (outer: string, { name, shared }: Pick<RepeatStatement, "name" | "shared">): string =>
+  `${outer}${outer && "."}${name}${shared ? "" : ".*"}`;

@@ -3,17 +3,8 @@ import type { Changing, RunPart } from "../graph/schedules.js";
 import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
-import type {
-  Axis,
-  DataSource,
-  LossTerm,
-  Parameter,
-  Place,
-  Statement,
-  Typed,
-  TypedModel,
-  TypedOf,
-} from "./typed.js";
+import type { RepeatStatement } from "./statements.js";
+import type { Axis, DataSource, LossTerm, Parameter, Place, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
 import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
@@ -62,6 +53,7 @@ export function printModel(model: TypedModel): string {
   const lines = [
     `model ${model.name} {`,
     ...model.dims.map(({ name, size }) => `  dim ${describe(size) === name ? name : describe(size)}`),
+    ...model.numbers.map(({ name, scalar }) => `  number ${name} = ${scalar.text}`),
     ...model.data.map((source) => `  ${printSource(source)}`),
     ...model.manifolds.map(({ name, manifold }) => `  manifold ${name} = ${printSet(manifold)}`),
     ...model.inputs.map((input) => `  input ${input.name}${sized(input.axes)}`),
@@ -114,14 +106,25 @@ function printStatement(statement: Statement, indent: string): string[] {
       ];
     case "repeat":
       return [
-        `${indent}repeat ${describe(statement.count)} {`,
+        `${indent}repeat ${describe(statement.count)}${printedLayers(statement)} {`,
         ...statement.body.flatMap((part) => printStatement(part, `${indent}  `)),
+        `${indent}}`,
+      ];
+    case "if":
+      return [
+        `${indent}if ${statement.condition.text} {`,
+        ...statement.then.flatMap((part) => printStatement(part, `${indent}  `)),
+        ...(statement.otherwise.length ? [`${indent}} else {`] : []),
+        ...statement.otherwise.flatMap((part) => printStatement(part, `${indent}  `)),
         `${indent}}`,
       ];
     default:
       return statement satisfies never;
   }
 }
+
+const printedLayers = ({ as, shared }: RepeatStatement): string =>
+  `${as === null ? "" : ` as ${as}`}${shared ? " shared" : ""}`;
 
 /** The bodies of the instances that an expression calls, innermost first. */
 function inside(e: Typed, indent: string): string[] {

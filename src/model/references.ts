@@ -2,7 +2,7 @@
  * The names that a piece of a page refers to, in its own words: nothing is looked up here. Of `M.free` and
  * `embed.table` it is the first.
  */
-import type { Block, Clause, Expr, ModelDecl, ModelItem, ParamDecl } from "../../grammar/ast.js";
+import type { AnyItem, Block, Clause, Expr, If, ModelDecl, ParamDecl } from "../../grammar/ast.js";
 
 /** The names that an expression refers to, in the order of its text. */
 export function namesIn(e: Expr): readonly string[] {
@@ -48,9 +48,10 @@ const ofParam = (item: ParamDecl): readonly string[] => [
 ];
 
 /** What an item of a model refers to; the name that it defines is not among them, unless it stands in its own value. */
-export function namesInItem(item: ModelItem): readonly string[] {
+export function namesInItem(item: AnyItem): readonly string[] {
   switch (item.kind) {
     case "dim":
+    case "number":
       return namesIn(item.value);
     case "data":
       return namesIn(item.source);
@@ -73,6 +74,8 @@ export function namesInItem(item: ModelItem): readonly string[] {
       return [item.stream.name, ...namesIn(item.block), ...(item.via ? namesIn(item.via) : ["residual"])];
     case "repeat":
       return [...namesIn(item.count), ...item.body.flatMap(namesInItem)];
+    case "if":
+      return namesInChoice(item);
     case "loss":
     case "term":
     case "metric":
@@ -86,6 +89,15 @@ export function namesInItem(item: ModelItem): readonly string[] {
     default:
       return item satisfies never;
   }
+}
+
+function namesInChoice({ condition, then, otherwise }: If<AnyItem>): readonly string[] {
+  const others = !otherwise
+    ? []
+    : "kind" in otherwise
+      ? namesInChoice(otherwise)
+      : otherwise.items.flatMap(namesInItem);
+  return [...namesIn(condition), ...then.items.flatMap(namesInItem), ...others];
 }
 
 function namesInClause(clause: Clause): readonly string[] {

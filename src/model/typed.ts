@@ -6,10 +6,17 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
-import type { DataSource, DeferredNumber, Dim, StartValue } from "./declared.js";
+import type { DataSource, StartValue } from "./declared.js";
+import type { Around, DeferredNumber, Dim, NamedNumber } from "./deferred.js";
+import { KEEPING, type BinaryFunction, type RandomFunction, type Reducer, type UnaryFunction } from "./functions.js";
+import type { Measure } from "./measures.js";
 import type { TrainSettings } from "./train-settings.js";
 
-export type { DataSource, DeferredNumber, Dim, StartValue } from "./declared.js";
+export type { DataSource, StartValue } from "./declared.js";
+export type { DeferredNumber, Dim, LayerNumbers, NamedNumber } from "./deferred.js";
+export { FLAT, KEEPING } from "./functions.js";
+export type { BinaryFunction, RandomFunction, Reducer, UnaryFunction } from "./functions.js";
+export { MEASURES, type Measure } from "./measures.js";
 export type {
   AskedPrecision,
   OptimizerSettings,
@@ -18,10 +25,6 @@ export type {
   RecomputeSettings,
   TrainSettings,
 } from "./train-settings.js";
-import { KEEPING, type BinaryFunction, type RandomFunction, type Reducer, type UnaryFunction } from "./functions.js";
-
-export { FLAT, KEEPING } from "./functions.js";
-export type { BinaryFunction, RandomFunction, Reducer, UnaryFunction } from "./functions.js";
 
 /** One index of tensors in one scope. Identity is what counts; the name is for people. */
 export interface Axis {
@@ -55,13 +58,15 @@ export interface Membership {
 /** A parameter as a page or a block declares it; of one in a `repeat`, that of every layer. */
 export interface Parameter {
   readonly tensor: Tensor;
-  /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat`. */
+  /** `layers.*.attention.wq`: a star for the index of each enclosing `repeat` whose layers do not share it. */
   readonly name: string;
   readonly start: StartValue;
   readonly on: Membership | null;
   /** Whether its declaration says `frozen`. */
   readonly frozen?: boolean;
   readonly doc: string | null;
+  /** What it stands in, the outermost first, if the stars of its name do not say it: a branch, or shared layers. */
+  readonly around?: readonly Around[];
 }
 
 /**
@@ -220,9 +225,22 @@ export type Statement =
     }
   | {
       readonly kind: "repeat";
+      /** What its part of paths is called: `layers` of `layers.*.attention`. */
       readonly name: string;
       readonly count: Size;
+      /** Whether all layers use one set of parameters, whose paths have no star then: `layers.attention`. */
+      readonly shared: boolean;
+      /** What the number of a layer is called in its body; null when it has no name. */
+      readonly as: string | null;
       readonly body: readonly Statement[];
+      readonly span: Span;
+    }
+  /** One branch of these in each layer: the first where the condition is not 0. */
+  | {
+      readonly kind: "if";
+      readonly condition: DeferredNumber;
+      readonly then: readonly Statement[];
+      readonly otherwise: readonly Statement[];
       readonly span: Span;
     };
 
@@ -253,6 +271,7 @@ export interface TypedModel {
   readonly name: string;
   readonly doc: string | null;
   readonly dims: readonly Dim[];
+  readonly numbers: readonly NamedNumber[];
   readonly data: readonly DataSource[];
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Parameter[];
@@ -267,11 +286,6 @@ export interface TypedModel {
   readonly cost: CostSettings | null;
   readonly train: TrainSettings | null;
 }
-
-/** What a step costs can be counted in. */
-export const MEASURES = ["flops", "bytes", "energy", "time"] as const;
-/** One of them. */
-export type Measure = (typeof MEASURES)[number];
 
 /** What may be switched off while training, and then compiled away. Names have stars for layers. */
 export type Gate =

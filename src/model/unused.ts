@@ -12,7 +12,8 @@ import { diagnostic } from "../diagnostics/table.js";
 import { frozenNames, isFrozenWholly } from "./frozen.js";
 import { livenessOf, settingsOf, trainedParameters, type Liveness } from "./liveness.js";
 import { written } from "./paths.js";
-import { namesInBlock, namesInModel } from "./references.js";
+import { namesInBlock, namesInItem, namesInModel } from "./references.js";
+import { statementsIn, type ValueStatement } from "./statements.js";
 import type { BlockInstance, Statement, Tensor, TypedModel } from "./typed.js";
 import { instancesIn } from "./walk.js";
 
@@ -50,7 +51,10 @@ export function unusedIn(model: TypedModel, files: readonly File[], library: rea
   if (train) unchanged(model, train.name.span, warn);
 
   const models = page.items.filter((item): item is ModelDecl => item.kind === "model");
-  models.forEach((item) => unusedNames(item, warn));
+  for (const item of models) {
+    unusedNames(item, warn);
+    unusedNumbers(item.items, warn);
+  }
   const blocks = [...files, ...library]
     .flatMap(({ items }) => items)
     .filter((item): item is Block => item.kind === "block" || item.kind === "connection");
@@ -75,8 +79,8 @@ type Warn = (
   code?: "MHC220" | "MHC221" | "MHC222" | "MHC506",
 ) => void;
 
-const inOrder = (statements: readonly Statement[]): readonly Exclude<Statement, { readonly kind: "repeat" }>[] =>
-  statements.flatMap((statement) => (statement.kind === "repeat" ? inOrder(statement.body) : [statement]));
+const inOrder = (statements: readonly Statement[]): readonly ValueStatement[] =>
+  statements.flatMap((statement) => ("value" in statement ? [statement] : inOrder(statementsIn(statement))));
 const changedIn = (statements: readonly Statement[]): readonly Tensor[] =>
   inOrder(statements).flatMap((statement) => (statement.kind === "let" ? [] : [statement.stream]));
 const streamsIn = (statements: readonly Statement[]): readonly Tensor[] =>
@@ -245,18 +249,32 @@ function unweighedLosses(
   }
 }
 
-/** Dims, manifolds and data that no other item of the page names. */
+/** Dims, numbers, manifolds and data that no other item of the page names. */
 function unusedNames(model: ModelDecl, warn: Warn): void {
   const names = namesInModel(model);
   for (const item of model.items) {
-    if (item.kind !== "dim" && item.kind !== "manifold" && item.kind !== "data") continue;
+    if (item.kind !== "dim" && item.kind !== "number" && item.kind !== "manifold" && item.kind !== "data") continue;
     const { name, span } = item.name;
-    if (!names.has(name))
-      warn(
-        span,
-        item.kind === "data" ? `nothing uses the data \`${name}\`` : `nothing uses the ${item.kind} \`${name}\``,
-        { fix: "take it out, or use it" },
-      );
+    if (!names.has(name)) warn(span, `nothing uses the ${item.kind} \`${name}\``, { fix: "take it out, or use it" });
+  }
+}
+
+/** Names of layers' numbers that nothing in their `repeat` uses, and that do not tell it from another one. */
+function unusedNumbers(items: readonly ModelItem[], warn: Warn): void {
+  const counts = new Set<string>();
+  for (const item of items) {
+    if (item.kind === "if") {
+      const { then, otherwise } = item;
+      unusedNumbers(then.items, warn);
+      if (otherwise) unusedNumbers("kind" in otherwise ? [otherwise] : otherwise.items, warn);
+    }
+    if (item.kind !== "repeat") continue;
+    const count = namesInItem({ ...item, body: [] }).join();
+    const { as, body } = item;
+    if (as && !counts.has(count) && !body.flatMap(namesInItem).includes(as.name))
+      warn(as.span, `nothing uses the number \`${as.name}\` of this \`repeat\``, { fix: "take it out, or use it" });
+    counts.add(count);
+    unusedNumbers(body, warn);
   }
 }
 
@@ -271,8 +289,8 @@ function unusedArguments(block: Block, warn: Warn): void {
       });
   }
   for (const item of block.items) {
-    if (item.kind === "dim" && !names.has(item.name.name))
-      warn(item.name.span, `nothing uses the dim \`${item.name.name}\` of \`${name}\``, {
+    if ((item.kind === "dim" || item.kind === "number") && !names.has(item.name.name))
+      warn(item.name.span, `nothing uses the ${item.kind} \`${item.name.name}\` of \`${name}\``, {
         fix: "take it out, or use it",
       });
   }

@@ -1,4 +1,6 @@
 /** Walks over typed expressions: the parts of one, and all of a model's with the place that each belongs to. */
+import { pathOfRepeat } from "./paths.js";
+import { statementsIn } from "./statements.js";
 import type { BlockInstance, Statement, Typed, TypedModel } from "./typed.js";
 
 /** The expressions that one is made of; of a call its arguments, not what its instance computes. */
@@ -83,9 +85,9 @@ export function walk(
       );
   };
   const run = (statement: Statement, path: string): void => {
-    if (statement.kind === "repeat")
-      statement.body.forEach((part) => run(part, `${path}${path ? "." : ""}${statement.name}.*`));
-    else inside(statement.value, path);
+    if ("value" in statement) return inside(statement.value, path);
+    const within = statement.kind === "repeat" ? pathOfRepeat(path, statement) : path;
+    statementsIn(statement).forEach((part) => run(part, within));
   };
   statements.forEach((statement) => run(statement, ""));
   for (const term of terms) if (term.kind === "part") inside(term.value, "");

@@ -22,12 +22,14 @@ import { sizeOf } from "./numbers.js";
 import { randomized } from "./randomness.js";
 import { reduction } from "./reducers.js";
 import {
+  blocksIn,
   expression,
   fail,
   giveUp,
   lookup,
   lookupBare,
   namesIn,
+  refuseNotTaken,
   type BlockValue,
   type DataArg,
   type Elaboration,
@@ -55,13 +57,21 @@ export function call(state: Elaboration, e: Call, scope: Scope, expected: Expect
     return fail(state, "MHC210", e.callee.span, `\`${name}\` is not a block or a function`, {
       notes: [{ message: "it is defined here", span: entity.span }],
     });
-  const decl = entity?.block.decl ?? state.blocks.get(name);
+  const decl = entity?.block.decl ?? blocksIn(state, e.span.file).get(name);
   if (!decl) return builtin(state, e, name, scope, expected);
   const isSplit = e.lists.length > 1;
   if (entity && isSplit) return fail(state, "MHC207", e.span, `\`${name}\` has its configuration already`);
   const config = (isSplit ? e.lists[0] : null) ?? [];
   const data: DataArg[] = (e.lists.at(-1) ?? []).map((arg) => ({ kind: "written", arg, scope }));
-  const block: BlockValue = entity?.block ?? { decl, config, scope, path: null, wrapped: false, span: e.span };
+  const block: BlockValue = entity?.block ?? {
+    decl,
+    config,
+    beside: [],
+    scope,
+    path: null,
+    wrapped: false,
+    span: e.span,
+  };
   return state.readers.instantiate(state, { block, data, caller: scope, expected, as: e.as, span: e.span });
 }
 
@@ -82,8 +92,9 @@ function builtin(state: Elaboration, e: Call, name: string, scope: Scope, expect
   if (name === "cross_entropy") return crossEntropy(state, e, scope);
   const said = memberOf(OF_AXES, name);
   if (said) return ofAxis(state, e, said, scope);
+  refuseNotTaken(state, name, e.callee.span);
   return unknownFunction(state, e, name, `there is no block or function \`${name}\``, [
-    ...state.blocks.keys(),
+    ...blocksIn(state, e.span.file).keys(),
     ...BUILTINS,
     ...namesIn(scope),
   ]);

@@ -4,9 +4,12 @@
  * those of one thing.
  */
 import type { Call, Expr, Ident, Path } from "../../../grammar/ast.js";
+import type { Span } from "../../diagnostics/span.js";
 import type { Size } from "../../graph/sizes.js";
-import { written } from "../paths.js";
-import { layersOf, listed } from "../quantities.js";
+import { isConditional } from "../deferred.js";
+import { withRepeats, written } from "../paths.js";
+import { layersOf, listed, normsIn } from "../quantities.js";
+import { statementsIn } from "../statements.js";
 import type { Axis, Parameter, Quantity, Statement, Tensor } from "../typed.js";
 import { matches, unknownParameter } from "./membership.js";
 import { scalarOf } from "./numbers.js";
@@ -141,9 +144,20 @@ function overLayers(page: ClaimPage, e: Call): Quantity {
       candidates: repeats.keys(),
     });
   const quantity = quantityOf(page, arg.value);
+  refuseConditional(state, quantity, arg.value.span);
   if (!layersOf(quantity).includes(name))
     fail(state, "MHC210", arg.value.span, `nothing here is of a layer of \`repeat ${name}\``);
   return { kind: "over", repeat: name, quantity };
+}
+
+/** A product over layers is of what every layer has. */
+export function refuseConditional(state: Elaboration, quantity: Quantity, span: Span): void {
+  const conditional = normsIn(quantity).find(({ around }) => isConditional(around));
+  if (!conditional) return;
+  fail(state, "MHC305", span, `\`${written(conditional.name)}\` stands in an \`if\`, and not every layer has it`, {
+    notes: [{ message: "it is declared here", span: conditional.tensor.span }],
+    fix: "claim its norm by itself, which is that of the layers that have it",
+  });
 }
 
 /** The one parameter that a path names, in whole or by its end. */
@@ -152,7 +166,10 @@ function parameterNamed({ state, parameters }: ClaimPage, path: Path): Parameter
   const names = (list: readonly Parameter[]): readonly string[] => list.map(({ name }) => written(name));
   if (!parameter) return unknownParameter(state, names(parameters), path);
   if (!further.length) return parameter;
-  const candidates = names([parameter, ...further]).map((name) => `\`${name}\``);
+  const short = names([parameter, ...further]);
+  const isClear = new Set(short).size === short.length;
+  const told = isClear ? short : [parameter, ...further].map(({ name }) => withRepeats(name));
+  const candidates = told.map((name) => `\`${name}\``);
   return fail(state, "MHC201", path.span, `\`${dotted(path)}\` may be ${candidates.join(" or ")}`, {
     fix: "write more of its name",
   });
@@ -161,8 +178,9 @@ function parameterNamed({ state, parameters }: ClaimPage, path: Path): Parameter
 /** The repeats of a page, by name, with their sizes. */
 export function repeatsIn(statements: readonly Statement[]): Map<string, Size> {
   return new Map(
-    statements.flatMap((statement) =>
-      statement.kind === "repeat" ? [[statement.name, statement.count] as const, ...repeatsIn(statement.body)] : [],
-    ),
+    statements.flatMap((statement) => [
+      ...(statement.kind === "repeat" ? [[statement.name, statement.count] as const] : []),
+      ...repeatsIn(statementsIn(statement)),
+    ]),
   );
 }

@@ -9,6 +9,7 @@ import type {
   LossDecl,
   ManifoldDecl,
   ModelItem,
+  NumberDecl,
   OutputDecl,
   ParamDecl,
   Section,
@@ -25,7 +26,7 @@ import type { ModelDraft } from "./draft.js";
 import { MOST_ELEMENTS } from "./limits.js";
 import { membershipOf } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
-import { isPlain, sizeOf, startOf } from "./numbers.js";
+import { isPlain, scalarOf, sizeOf, startOf } from "./numbers.js";
 import { flagged, valueOfFlag } from "./outside.js";
 import { define, defineTensor, fail, floatTensor } from "./scope.js";
 import { setOf } from "./set-instances.js";
@@ -38,6 +39,8 @@ export function readItem(draft: ModelDraft, item: ModelItem): void {
   switch (item.kind) {
     case "dim":
       return readDim(draft, item);
+    case "number":
+      return readNumber(draft, item);
     case "data":
       draft.data.push(readData(draft.state, draft.scope, item, draft.options));
       return;
@@ -54,6 +57,7 @@ export function readItem(draft: ModelDraft, item: ModelItem): void {
     case "let":
     case "apply":
     case "repeat":
+    case "if":
       draft.statements.push(readStatement(draft, item, draft.scope));
       return;
     case "loss":
@@ -80,15 +84,24 @@ function readDim(draft: ModelDraft, item: DimDecl): void {
   const value = valueOf(size);
   if (value !== null && value >= MOST_ELEMENTS)
     fail(state, "MHC224", item.span, `\`${name}\` is ${value}, and an axis has fewer than 2^32 places`);
-  if (value !== null && value < 1) {
-    const place = override === undefined ? item.span : valueOfFlag(name, override);
-    fail(state, "MHC215", place, `\`${name}\` is ${value}, and a dim is at least 1`);
-  }
+  const place = override === undefined ? item.span : valueOfFlag(name, override);
+  if (value !== null && value < 0) fail(state, "MHC215", place, `\`${name}\` is ${value}, and a dim is not negative`);
   // In messages a dim goes by its own name, whatever it was computed from.
   const named = atom(name, value);
-  draft.dims.push({ name, size: named, doc: item.doc });
+  draft.dims.push({ name, size: named, doc: item.doc, place });
   const axis: Axis = { name, size: isPlain(item.value) || override !== undefined ? named : size };
   define(state, scope, name, { kind: "dim", axis, span });
+}
+
+function readNumber(draft: ModelDraft, item: NumberDecl): void {
+  const { state, scope } = draft;
+  const { name, span } = item.name;
+  const override = valueAt(draft.options.set, name);
+  draft.used.add(name);
+  const scalar = scalarOf(state, override === undefined ? item.value : flagged(state, name, override), scope);
+  draft.numbers.push({ name, scalar, doc: item.doc });
+  // In messages and in the model as text it goes by its own name.
+  define(state, scope, name, { kind: "number", scalar: { ...scalar, text: name }, span });
 }
 
 /** The size that `--set` gives a dim. */

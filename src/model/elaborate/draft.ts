@@ -4,7 +4,7 @@
  */
 import type { Ident, ModelDecl, ModelItem, Section } from "../../../grammar/ast.js";
 import type { ConstraintSet } from "../../manifolds/registry.js";
-import type { DataSource, Dim, Metric, Statement, Tensor, LossTerm, Typed, TypedModel } from "../typed.js";
+import type { DataSource, Dim, LossTerm, Metric, NamedNumber, Statement, Tensor, Typed, TypedModel } from "../typed.js";
 import { Abandoned, childScope, type Elaboration, type Scope } from "./scope.js";
 import type { Facts } from "./sources.js";
 
@@ -27,6 +27,7 @@ export interface ModelDraft {
   readonly options: ElaborateOptions;
   readonly scope: Scope;
   readonly dims: Dim[];
+  readonly numbers: NamedNumber[];
   readonly data: DataSource[];
   readonly inputs: Tensor[];
   readonly statements: Statement[];
@@ -52,6 +53,7 @@ export const newDraft = (state: Elaboration, page: ModelDecl, options: Elaborate
   options,
   scope: childScope(null, ""),
   dims: [],
+  numbers: [],
   data: [],
   inputs: [],
   statements: [],

@@ -3,13 +3,14 @@
  * that it causes no second error, and the rest of the page is still checked. Nothing here knows the data: sizes that
  * come from it stay symbolic unless `facts` are given.
  */
-import type { Block, File, ModelDecl } from "../../../grammar/ast.js";
+import type { File, ModelDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { merged, recordOf } from "../../../runtime/records.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { sets } from "../../manifolds/registry.js";
 import type { TypedModel } from "../typed.js";
+import { checkBlocks } from "./alone.js";
 import { newDraft, type ElaborateOptions } from "./draft.js";
 import { expression } from "./expressions.js";
 import { instantiate } from "./instances.js";
@@ -17,14 +18,17 @@ import { tooLarge } from "./limits.js";
 import { readModel } from "./model.js";
 import type { Elaboration } from "./scope.js";
 import type { Facts } from "./sources.js";
+import { visibleBlocks } from "./visible.js";
 
 export type { ElaborateOptions, Facts };
 
 /** What a page means, and what is wrong with it. */
 export interface Elaborated {
-  /** Null when there is an error among the diagnostics. */
+  /** Null when there is an error among the diagnostics, and for a file of blocks alone. */
   readonly model: TypedModel | null;
   readonly diagnostics: readonly Diagnostic[];
+  /** How many blocks a file has that has no model: these are checked as far as they can be without a use. */
+  readonly blocks?: number;
 }
 
 /** Elaborates the one model of `files[0]`, with the blocks of all files. */
@@ -33,19 +37,24 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   const diagnostics: Diagnostic[] = [];
   const uses: Elaboration["uses"] = [];
   const report = (d: Diagnostic): void => addOnce(diagnostics, shownOnPage(d, page.name, uses));
+  const visible = visibleBlocks(files, report);
   const state: Elaboration = {
     readers: { expression, instantiate },
-    blocks: blocksOf(files, report),
+    blocks: visible.page,
+    blocksOf: visible.files,
     sets: merged(sets, recordOf((options.sets ?? []).map((set) => [set.name, set]))),
     parameters: [],
     losses: [],
     sites: new Map(),
     report,
     uses,
+    around: [],
+    assumed: null,
     pending: [],
     checks: [],
     incomplete: false,
   };
+  if (isOfBlocks(page)) return { model: null, diagnostics, blocks: checkBlocks(state, page) };
   const declared = theModel(page, report);
   if (!declared) return { model: null, diagnostics };
   const model = readModel(newDraft(state, declared, options));
@@ -78,25 +87,9 @@ function addOnce(diagnostics: Diagnostic[], d: Diagnostic): void {
   if (!isSaid) diagnostics.push(d);
 }
 
-/** The blocks of all files by name. Those of earlier files hide those of later ones: a page may have its own `mlp`. */
-function blocksOf(files: readonly File[], report: (d: Diagnostic) => void): ReadonlyMap<string, Block> {
-  const blocks = new Map<string, Block>();
-  for (const { items } of [...files].reverse()) {
-    for (const item of items) {
-      if (item.kind !== "block" && item.kind !== "connection") continue;
-      const { name, span } = item.name;
-      const before = blocks.get(name);
-      if (before?.span.file !== item.span.file) blocks.set(name, item);
-      else
-        report(
-          diagnostic("MHC202", span, `\`${name}\` is defined twice`, {
-            notes: [{ message: "it is defined here first", span: before.name.span }],
-          }),
-        );
-    }
-  }
-  return blocks;
-}
+/** Whether a file has blocks and no model. */
+const isOfBlocks = ({ items }: File): boolean =>
+  items.some(({ kind }) => kind === "block" || kind === "connection") && !items.some(({ kind }) => kind === "model");
 
 /** The one model of a file; null, with an error, when it has none or several. */
 function theModel({ name, items }: File, report: (d: Diagnostic) => void): ModelDecl | null {

@@ -5,6 +5,8 @@
 import type { Binary, Expr } from "../../../grammar/ast.js";
 import type { Factor, Typed } from "../typed.js";
 import { call } from "./calls.js";
+import { refuseComputed } from "./choices.js";
+import { scalarOf } from "./numbers.js";
 import { fail, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { choice } from "./reducers.js";
 import { bareName } from "./syntax.js";
@@ -61,6 +63,9 @@ function binary(state: Elaboration, e: Binary, scope: Scope, expected: Expected)
           fix: "name them where it is used: `x[w, t]`",
         });
       break;
+    case "%":
+      refuseComputed(state, e, scope, "`%` is of numbers that are known when it is compiled");
+      return { kind: "scalar", scalar: scalarOf(state, e, scope), span: e.span };
     case "+":
     case "-":
       break;

@@ -8,7 +8,7 @@ import { diagnostic } from "../../diagnostics/table.js";
 import { describe, valueOf } from "../../graph/sizes.js";
 import type { Axis, DeferredNumber, Place, Tensor, TypedOf } from "../typed.js";
 import { axisNamed } from "./axes.js";
-import { scalarOf } from "./numbers.js";
+import { numberFrom, scalarOf } from "./numbers.js";
 import { fail, lookupBare, type Elaboration, type Scope } from "./scope.js";
 import { bareName, dotted } from "./syntax.js";
 
@@ -23,12 +23,12 @@ const isZero = ({ text }: DeferredNumber): boolean => text === "0";
 
 function plus(a: DeferredNumber, b: DeferredNumber): DeferredNumber {
   if (isZero(a)) return b;
-  return isZero(b) ? a : { text: `${a.text} + ${b.text}`, value: () => a.value() + b.value() };
+  return isZero(b) ? a : numberFrom([a, b], `${a.text} + ${b.text}`, (x, y) => x + y);
 }
 
 function times(a: DeferredNumber, b: DeferredNumber): DeferredNumber {
   if (a.text === "1") return b;
-  return b.text === "1" ? a : { text: `${a.text} * ${b.text}`, value: () => a.value() * b.value() };
+  return b.text === "1" ? a : numberFrom([a, b], `${a.text} * ${b.text}`, (x, y) => x * y);
 }
 
 const scaled = ({ offset, terms }: Linear, by: DeferredNumber): Linear => ({

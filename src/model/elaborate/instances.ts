@@ -3,22 +3,34 @@
  * in from the arguments (by position) and from what the place of the result expects, by unification. A connection is a
  * block that takes a block: `f(z)` instantiates the block that was passed.
  */
-import type { Block, Expr, Ident, Let, ParamDecl, TermDecl } from "../../../grammar/ast.js";
+import type { Block, BlockItem, Expr, Ident, If, Let, ParamDecl, TermDecl } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
+import type { Span } from "../../diagnostics/span.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { describe, unify, variable } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, BlockInstance, Parameter, Tensor, Typed } from "../typed.js";
+import { isConditional } from "../deferred.js";
+import {
+  axesOf,
+  type Axis,
+  type BlockInstance,
+  type Parameter,
+  type StartValue,
+  type Tensor,
+  type Typed,
+} from "../typed.js";
 import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
+import { chosenItems, dimsIn } from "./choices.js";
 import { definition, numberOn } from "./definitions.js";
 import { membershipOf } from "./membership.js";
-import { sizeOf, startOf } from "./numbers.js";
+import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
   define,
   defineTensor,
+  expression,
   fail,
   floatTensor,
   lookup,
@@ -34,6 +46,7 @@ const MOST_NESTED = 64;
 /** Makes an instance of a block. Two uses under one name may be one only where neither has parameters. */
 export function instantiate(state: Elaboration, use: BlockUse): Typed {
   const { block, caller, as, span } = use;
+  if (block.anything) return anyResult(state, use);
   const name = block.decl.name.name;
   if (caller.within.includes(name))
     return fail(
@@ -71,6 +84,15 @@ export function instantiate(state: Elaboration, use: BlockUse): Typed {
   }
 }
 
+/** What a block makes of which nothing is known: what is expected, or something like its first argument. */
+function anyResult(state: Elaboration, { block, data, expected, span }: BlockUse): Typed {
+  const values = data.flatMap((arg) =>
+    arg.kind === "written" ? expression(state, arg.arg.value, arg.scope, null) : arg.kind === "tensor" ? arg.value : [],
+  );
+  const axes = expected ?? (values[0] ? axesOf(values[0]) : []);
+  return { kind: "tensor", tensor: floatTensor("let", block.decl.name, axes), axes, span };
+}
+
 /** An instance while its block is read. */
 interface Building {
   readonly state: Elaboration;
@@ -90,7 +112,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const scope = childScope(null, `${path}.`, [...caller.within, decl.name.name]);
   bindConfig(state, block, scope, span);
   const building: Building = { state, use, decl, path, scope, parameters: [], body: [], losses: [] };
-  noteLets(scope.body, decl.items);
+  noteLets(scope.defining, decl.items);
   declareImplicitAxes(building);
 
   // Axes of the result are matched with the place now, unless one is a dim that the body of the block computes.
@@ -130,7 +152,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
  */
 function declareImplicitAxes(building: Building): void {
   const { state, decl } = building;
-  const declared = new Set(decl.items.flatMap((item) => (item.kind === "dim" ? [item.name.name] : [])));
+  const declared = dimsIn(decl.items);
   const declare = (ident: Ident): void => declareImplicit(building, ident, declared);
   for (const formal of decl.data) {
     if (formal.axes) formal.axes.forEach(declare);
@@ -142,16 +164,19 @@ function declareImplicitAxes(building: Building): void {
 
 function declareImplicit(
   { state, use, decl, scope }: Building,
-  { name, span }: Ident,
+  { name, span: place }: Ident,
   declared: ReadonlySet<string>,
 ): void {
   if (scope.names.has(name) || declared.has(name)) return;
   const size = variable(name);
-  scope.names.set(name, { kind: "dim", axis: { name, size }, span });
+  scope.names.set(name, { kind: "dim", axis: { name, size }, span: place });
   const guess = nearest(name, [...declared, ...[...scope.names.keys()].filter((other) => other !== name)]);
   const hint = guess ? ` (is \`${guess}\` meant?)` : "";
   const what = `the size of axis \`${name}\` of \`${decl.name.name}\` cannot be known from this use${hint}`;
-  state.pending.push({ size, span: use.span, what });
+  // Of a block that one of the library uses, the page's own use is shown.
+  const page = state.uses[0]?.span.file;
+  const span = state.uses.findLast((other) => other.span.file === page)?.span ?? use.span;
+  state.pending.push({ size, span, what });
 }
 
 /** An axis of the block by its name. `value`: where an expression may show what an undeclared one is like. */
@@ -211,6 +236,12 @@ function readItem(building: Building, item: Block["items"][number]): void {
       const axis = { name, size: sizeOf(state, item.value, scope) };
       return define(state, scope, name, { kind: "dim", axis, span });
     }
+    case "number": {
+      const { name, span } = item.name;
+      return define(state, scope, name, { kind: "number", scalar: scalarOf(state, item.value, scope), span });
+    }
+    case "if":
+      return readChosen(building, item);
     case "param":
       return readParameter(building, item);
     case "let":
@@ -228,13 +259,15 @@ function readParameter(building: Building, item: ParamDecl): void {
   const { state, scope, path } = building;
   const axes = item.axes.map((ident) => axisIn(building, ident));
   const tensor = floatTensor("parameter", item.name, axes);
+  const start = startOf(state, item.start, scope);
   const parameter: Parameter = {
     tensor,
     name: `${path}.${item.name.name}`,
-    start: startOf(state, item.start, scope),
+    start,
     on: item.on && membershipOf(state, tensor, { each: item.each, on: item.on }, scope),
     ...(item.frozen ? { frozen: true } : {}),
     doc: item.doc,
+    ...aroundOf(state, start, item.start.span),
   };
   building.parameters.push(parameter);
   state.parameters.push(parameter);
@@ -243,7 +276,7 @@ function readParameter(building: Building, item: ParamDecl): void {
 
 /** A loss of the block: a definition that is a number for each example, and that the page knows by its name. */
 function readLoss({ state, use, decl, scope, body, losses }: Building, item: TermDecl): void {
-  refuseBetween(state, scope.body, item.span);
+  refuseBetween(state, scope.defining, item.span);
   const value = numberOn(state, item.value, scope);
   const tensor = floatTensor("let", item.name, []);
   body.push({ tensor, value });
@@ -252,11 +285,38 @@ function readLoss({ state, use, decl, scope, body, losses }: Building, item: Ter
   defineTensor(state, scope, tensor);
 }
 
+/** Reads the branch of an `if` that this use of the block has; axes of its parameters are declared with it. */
+function readChosen(building: Building, choice: If<BlockItem>): void {
+  const declared = dimsIn(building.decl.items);
+  const items = chosenItems(building.state, choice, building.scope);
+  noteLets(building.scope.defining, items);
+  for (const item of items) {
+    if (item.kind === "param") item.axes.forEach((ident) => declareImplicit(building, ident, declared));
+    readItem(building, item);
+  }
+}
+
+/** What a parameter stands in; refuses one of which shared layers would want different starts. */
+function aroundOf(state: Elaboration, start: StartValue, span: Span): Pick<Parameter, "around"> {
+  const around = [...state.around];
+  const repeats = around.filter((part) => part.kind === "repeat");
+  const depths = start.args.flatMap((arg) => arg.depths ?? []);
+  const shared = depths.map((depth) => repeats[depth]).find((repeat) => repeat?.shared);
+  if (shared)
+    fail(
+      state,
+      "MHC210",
+      span,
+      `this start depends on the layer, and all layers of \`repeat ${shared.name} shared\` have one parameter`,
+    );
+  return repeats.some((repeat) => repeat.shared) || isConditional(around) ? { around } : {};
+}
+
 function readLet(building: Building, item: Let): void {
   const { state, scope } = building;
   const wanted = item.axes?.map((ident) => axisIn(building, ident, item.value)) ?? null;
   const { value, axes } = definition(state, item.value, scope, wanted);
-  const tensor = tensorOf(scope.body, item, axes, kindOf(value));
-  building.body.push(noteDefinition(state, scope.body, tensor, value));
+  const tensor = tensorOf(scope.defining, item, axes, kindOf(value));
+  building.body.push(noteDefinition(state, scope.defining, tensor, value));
   defineTensor(state, scope, tensor);
 }

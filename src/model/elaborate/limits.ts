@@ -3,10 +3,12 @@
  * more elements than an index of 32 bits counts. What a device has no room for is another matter, told by `memory`
  * (`src/compile/fit.ts`) or by the device.
  */
+import type { Span } from "../../diagnostics/span.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { describe, show, valueOf } from "../../graph/sizes.js";
 import { written } from "../paths.js";
+import { statementsIn, type RepeatStatement } from "../statements.js";
 import { axesOf, type Axis, type Statement, type TypedModel } from "../typed.js";
 import { walk } from "../walk.js";
 
@@ -17,7 +19,38 @@ export const MOST_ELEMENTS = 2 ** 32;
 
 /** The first thing that is too large; null when all can be made. Sizes that are not known yet are not judged. */
 export function tooLarge(model: TypedModel): Diagnostic | null {
-  return tooManyLayers(model) ?? largeParameter(model) ?? largeValue(model);
+  return emptyAxis(model) ?? tooManyLayers(model) ?? largeParameter(model) ?? largeValue(model);
+}
+
+/** An axis of no places: a `dim` may be 0 only as a number of layers. */
+function emptyAxis(model: TypedModel): Diagnostic | null {
+  const isEmpty = ({ size }: Axis): boolean => valueOf(size) === 0;
+  const empty = (axis: Axis, span: Span): Diagnostic => {
+    const text = show(axis.size);
+    const dim = model.dims.find(({ name, size }) => valueOf(size) === 0 && text === name);
+    if (dim)
+      return diagnostic("MHC215", dim.place, `\`${dim.name}\` is 0, and a dim that is an axis is at least 1`, {
+        notes: [{ message: "it is an axis here", span }],
+      });
+    return diagnostic(
+      "MHC215",
+      span,
+      `the axis \`${axis.name}\` is ${describe(axis.size)} here, and has one place at least`,
+      {
+        fix: "only a number of layers may be 0",
+      },
+    );
+  };
+  for (const { axes, span } of [...model.inputs, ...model.parameters.map(({ tensor }) => tensor)]) {
+    const axis = axes.find(isEmpty);
+    if (axis) return empty(axis, span);
+  }
+  let found: Diagnostic | null = null;
+  walk(model, (e) => {
+    const axis = found ? undefined : (e.kind === "position" ? [e.axis] : axesOf(e)).find(isEmpty);
+    if (axis) found = empty(axis, e.span);
+  });
+  return found;
 }
 
 function tooManyLayers({ statements }: TypedModel): Diagnostic | null {
@@ -71,14 +104,17 @@ function largest(axes: readonly Axis[]): string {
   return axis ? `\`${show(axis.size)}\`` : "it";
 }
 
-type RepeatStatement = Extract<Statement, { readonly kind: "repeat" }>;
 const repeatsIn = (statements: readonly Statement[]): RepeatStatement[] =>
-  statements.flatMap((statement) => (statement.kind === "repeat" ? [statement, ...repeatsIn(statement.body)] : []));
+  statements.flatMap((statement) => [
+    ...(statement.kind === "repeat" ? [statement] : []),
+    ...repeatsIn(statementsIn(statement)),
+  ]);
 
-/** Statements once repeats are unrolled. */
+/** Statements once repeats are unrolled; of an `if`, those of the longer branch. */
 const countOf = (statements: readonly Statement[]): number =>
-  statements.reduce(
-    (sum, statement) =>
-      sum + (statement.kind === "repeat" ? (valueOf(statement.count) ?? 1) * countOf(statement.body) : 1),
-    0,
-  );
+  statements.reduce((sum, statement) => sum + countIn(statement), 0);
+
+function countIn(statement: Statement): number {
+  if (statement.kind === "repeat") return (valueOf(statement.count) ?? 1) * countOf(statement.body);
+  return statement.kind === "if" ? Math.max(countOf(statement.then), countOf(statement.otherwise)) : 1;
+}

@@ -10,7 +10,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { describe, resolve, unify, type Polynomial } from "../../graph/sizes.js";
 import type { SetInstance } from "../../manifolds/registry.js";
 import { rankOf } from "../../manifolds/set.js";
-import { written } from "../paths.js";
+import { withRepeats, written } from "../paths.js";
 import { listed } from "../quantities.js";
 import type { Axis, Membership, Parameter, Tensor } from "../typed.js";
 import { fail, giveUp, lookupBare, unknownName, type Elaboration, type Scope } from "./scope.js";
@@ -96,9 +96,9 @@ function checkPoint(
     });
 }
 
-/** Whether a path names this parameter: it is the name, or its end. */
+/** Whether a path names this parameter: it is the name, with its repeats or without them, or its end. */
 export const matches = (name: string, path: string): boolean =>
-  [name, written(name)].some((full) => full === path || full.endsWith(`.${path}`));
+  [name, written(name), withRepeats(name)].some((full) => full === path || full.endsWith(`.${path}`));
 
 /**
  * The parameters of the page, those that `constrain` names on the sets that it names for them. `attempt` runs the part

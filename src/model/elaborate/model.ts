@@ -32,7 +32,7 @@ import { OVERRIDES, readTrain } from "./train.js";
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
 export function readModel(draft: ModelDraft): TypedModel {
   const { state, page, sections } = draft;
-  noteLets(draft.scope.body, page.items);
+  noteLets(draft.scope.defining, page.items);
   for (const item of page.items) {
     // Each item is tried by itself, so that an error in one does not hide those of the others.
     // Nothing reads a metric by its name.
@@ -59,6 +59,7 @@ export function readModel(draft: ModelDraft): TypedModel {
     name: page.name.name,
     doc: page.doc,
     dims: draft.dims,
+    numbers: draft.numbers,
     data: draft.data,
     inputs: draft.inputs,
     parameters,
@@ -146,17 +147,18 @@ function reportUnusedFlags(draft: ModelDraft): void {
 }
 
 function reportUnknownSetting(draft: ModelDraft, name: string): void {
-  const { sections, dims, state } = draft;
+  const { sections, dims, numbers, state } = draft;
   const settings = [
     ...(sections.has("train") ? [...OVERRIDES.map((setting) => `train.${setting}`), FREEZE] : []),
     ...(sections.has("cost") ? COST_OVERRIDES.map((setting) => `cost.${setting}`) : []),
   ];
   const manifolds = manifoldsOf(draft).map((manifold) => manifold.name);
-  const names = [...dims.map((dim) => dim.name), ...manifolds, ...settings];
+  const names = [...[...dims, ...numbers].map((item) => item.name), ...manifolds, ...settings];
   // `--set rate=1e-3` leaves the section out.
   const guess = names.find((other) => other.endsWith(`.${name}`)) ?? nearest(name, names);
   const fix = guess ? `did you mean \`${guess}\`?` : `there are ${names.join(", ")}`;
-  state.report(diagnostic("MHC501", nameOf(name), `the spec has no dim, manifold or setting \`${name}\``, { fix }));
+  const kinds = `dim, ${numbers.length ? "number, " : ""}manifold or setting`;
+  state.report(diagnostic("MHC501", nameOf(name), `the spec has no ${kinds} \`${name}\``, { fix }));
 }
 
 /** The parameters of the page, on the sets that `constrain` names and on the balls of the budgets that it shares. */

@@ -3,7 +3,7 @@
  * layers)`). Dims are evaluated symbolically; other numbers are kept as functions, since they may depend on facts that
  * come later.
  */
-import type { BinarySign, Expr, Path } from "../../../grammar/ast.js";
+import type { BinarySign, Expr, Ident, Path } from "../../../grammar/ast.js";
 import { argumentsOf, calleeOf, dotted } from "./syntax.js";
 import {
   add,
@@ -18,7 +18,17 @@ import {
   type Polynomial,
 } from "../../graph/sizes.js";
 import type { Piece, SetInstance } from "../../manifolds/set.js";
-import { fail, giveUp, lookup, lookupBare, namesIn, unknownName, type Elaboration, type Scope } from "./scope.js";
+import {
+  fail,
+  giveUp,
+  lookup,
+  lookupBare,
+  namesIn,
+  unknownName,
+  type Elaboration,
+  type Entity,
+  type Scope,
+} from "./scope.js";
 import type { DataSource, DeferredNumber, StartValue } from "../typed.js";
 import { valueAt } from "../../../runtime/records.js";
 
@@ -51,6 +61,11 @@ export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
               fix: `choose ${show(a)} as a multiple of ${show(b)}`,
             })
           );
+        case "%":
+          if (b.value === 0) return fail(state, "MHC209", e.span, `${describe(a)} is divided by zero`);
+          return a.value !== null && b.value !== null
+            ? known(a.value % b.value)
+            : fail(state, "MHC208", e.span, `what is left of ${describe(a)} by ${describe(b)} is not known yet`);
         case "^": {
           if (b.value === null || b.value < 0)
             return fail(state, "MHC215", e.span, "the power of a size must be a number");
@@ -88,6 +103,7 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
     const hint = entity.kind === "data" ? { fix: `there is ${sizesOf(entity.source)}` } : {};
     return fail(state, "MHC201", e.span, `\`${dotted(e)}\` is not a size`, hint);
   }
+  if (entity.kind === "number" && !second) return notASize(state, first, entity);
   if (entity.kind !== "dim" || second)
     return fail(state, "MHC210", e.span, `\`${dotted(e)}\` is not a dim`, {
       notes: [{ message: "it is defined here", span: entity.span }],
@@ -96,6 +112,27 @@ function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
   return size.kind === "variable"
     ? fail(state, "MHC208", e.span, `the size of \`${dotted(e)}\` is not known yet here`)
     : size;
+}
+
+/** A number where a size is expected. */
+function notASize(
+  state: Elaboration,
+  { name, span }: Ident,
+  { scalar, span: definition }: Extract<Entity, { readonly kind: "number" }>,
+): never {
+  const isLayer = scalar.depths?.length;
+  return fail(
+    state,
+    "MHC210",
+    span,
+    isLayer
+      ? `\`${name}\` depends on the layer, and a size is the same in all layers`
+      : `\`${name}\` is a number, and a size is a whole number that is a \`dim\``,
+    {
+      notes: [{ message: "it is defined here", span: definition }],
+      fix: isLayer ? null : `write \`dim ${name} = …\` if it is a size`,
+    },
+  );
 }
 
 /** `M.free`: the number of free coordinates of a point, in the argument of the map of M. */
@@ -126,6 +163,8 @@ const ARITHMETIC: Readonly<Partial<Record<BinarySign, (x: number, y: number) => 
   "-": (x, y) => x - y,
   "*": (x, y) => x * y,
   "/": (x, y) => x / y,
+  // What is left has the sign of the divisor.
+  "%": (x, y) => x - y * Math.floor(x / y),
   "^": (x, y) => x ** y,
 };
 
@@ -144,6 +183,17 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
 /** Whether numbers have a function of this name. */
 export const isNumberFunction = (name: string): boolean => valueAt(FUNCTIONS, name) !== undefined;
 
+/** A number made of others, by a function of their values. */
+export function numberFrom(
+  parts: readonly DeferredNumber[],
+  text: string,
+  f: (...values: number[]) => number,
+): DeferredNumber {
+  const depths = [...new Set(parts.flatMap((part) => part.depths ?? []))];
+  const value: DeferredNumber["value"] = (layers) => f(...parts.map((part) => part.value(layers)));
+  return { text, value, ...(depths.length ? { depths } : {}) };
+}
+
 /** A number, evaluated when it is asked for. */
 export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNumber {
   switch (e.kind) {
@@ -153,18 +203,18 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
         : { text: e.text, value: () => e.value };
     case "group": {
       const inner = scalarOf(state, e.inner, scope);
-      return { text: `(${inner.text})`, value: inner.value };
+      return { ...inner, text: `(${inner.text})` };
     }
     case "unary": {
       const a = scalarOf(state, e.operand, scope);
-      return { text: `-${a.text}`, value: () => -a.value() };
+      return numberFrom([a], `-${a.text}`, (x) => -x);
     }
     case "binary": {
       const a = scalarOf(state, e.left, scope);
       const b = scalarOf(state, e.right, scope);
       const f = ARITHMETIC[e.op];
       if (!f) return fail(state, "MHC210", e.span, "a comparison is not a number");
-      return { text: `${a.text} ${e.op} ${b.text}`, value: () => f(a.value(), b.value()) };
+      return numberFrom([a, b], `${a.text} ${e.op} ${b.text}`, f);
     }
     case "call": {
       const name = dotted(e.callee);
@@ -181,7 +231,7 @@ export function scalarOf(state: Elaboration, e: Expr, scope: Scope): DeferredNum
       const [arg] = args;
       if (!arg || args.length !== 1) return fail(state, "MHC207", e.span, `\`${name}\` takes one number`);
       const a = scalarOf(state, arg.value, scope);
-      return { text: `${name}(${a.text})`, value: () => f(a.value()) };
+      return numberFrom([a], `${name}(${a.text})`, f);
     }
     case "path": {
       const entity = lookupBare(scope, e);

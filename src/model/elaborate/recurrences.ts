@@ -16,7 +16,7 @@ import {
   fail,
   floatTensor,
   lookup,
-  type Body,
+  type Defining,
   type Elaboration,
   type OpenRecurrence,
   type Scope,
@@ -26,7 +26,7 @@ import {
 function lookBelow(scope: Scope, name: string): { readonly owner: Scope; readonly item: Let } | null {
   if (lookup(scope, name)) return null;
   for (let at: Scope | null = scope; at; at = at.parent) {
-    const item = at.body.lets.get(name);
+    const item = at.defining.lets.get(name);
     if (item) return { owner: at, item };
   }
   return null;
@@ -36,7 +36,7 @@ function lookBelow(scope: Scope, name: string): { readonly owner: Scope; readonl
 export const definedBelow = (scope: Scope, name: string): Let | null => lookBelow(scope, name)?.item ?? null;
 
 /** The definitions of a body by name, so that those further down are known. */
-export function noteLets(body: Body, items: readonly { readonly kind: string }[]): void {
+export function noteLets(body: Defining, items: readonly { readonly kind: string }[]): void {
   for (const item of items) if (isLet(item) && !body.lets.has(item.name.name)) body.lets.set(item.name.name, item);
 }
 
@@ -52,7 +52,7 @@ export function recurringTensor(state: Elaboration, e: Indexed, scope: Scope): T
   const below = lookBelow(scope, name);
   if (!below) return memberNamed(scope, name);
   const { owner, item } = below;
-  const open = (owner.body.open ??= newRecurrence());
+  const open = (owner.defining.open ??= newRecurrence());
   const known = open.awaited.get(name);
   if (known) return known;
   if (!item.axes)
@@ -75,7 +75,7 @@ function memberNamed(scope: Scope, name: string): Tensor | null {
   for (let at: Scope | null = scope; at; at = at.parent) {
     const entity = at.names.get(name);
     if (!entity) continue;
-    const { open } = at.body;
+    const { open } = at.defining;
     if (entity.kind !== "tensor" || !open?.members.some(({ tensor }) => tensor === entity.tensor)) return null;
     const { states } = open.recurrence;
     if (!states.includes(entity.tensor)) states.push(entity.tensor);
@@ -92,14 +92,14 @@ const newRecurrence = (): OpenRecurrence => ({
 
 /** The tensor of a definition: the one that was read before, or a new one. */
 export const tensorOf = (
-  body: Body,
+  body: Defining,
   item: Let,
   axes: readonly Axis[],
   kind: Pick<Tensor, "dtype" | "range">,
 ): Tensor => body.open?.awaited.get(item.name.name) ?? definedTensor(item.name, axes, kind);
 
 /** A definition as it has been read; the last one that a recurrence waits for closes it. */
-export function noteDefinition(state: Elaboration, body: Body, tensor: Tensor, value: Typed): Definition {
+export function noteDefinition(state: Elaboration, body: Defining, tensor: Tensor, value: Typed): Definition {
   const { open } = body;
   if (!open) return { tensor, value };
   const definition: Definition = { tensor, value, recurrence: open.recurrence };
@@ -112,7 +112,7 @@ export function noteDefinition(state: Elaboration, body: Body, tensor: Tensor, v
 }
 
 /** Refuses what stands between the definitions of a recurrence and is none of them. */
-export function refuseBetween(state: Elaboration, body: Body, span: Span): void {
+export function refuseBetween(state: Elaboration, body: Defining, span: Span): void {
   const [name] = body.open?.awaited.keys() ?? [];
   if (name === undefined) return;
   body.open = null;

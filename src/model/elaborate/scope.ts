@@ -9,6 +9,7 @@ import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic, type Code } from "../../diagnostics/table.js";
 import type { Polynomial, Size } from "../../graph/sizes.js";
+import type { Around } from "../deferred.js";
 import { NONE_STANDING, type Standing } from "./standing.js";
 import { bareName } from "./syntax.js";
 import type { Axis, DataSource, Definition, Parameter, DeferredNumber, StartValue, Tensor, Typed } from "../typed.js";
@@ -18,12 +19,16 @@ export interface BlockValue {
   readonly decl: Block;
   /** Arguments of its first list, as written. */
   readonly config: readonly Arg[];
-  /** Where the configuration was written. */
+  /** What is given of its last list beside its first tensor, by name. */
+  readonly beside: readonly Arg[];
+  /** Where the configuration, and what is given beside the first tensor, was written. */
   readonly scope: Scope;
   /** The path of its instance when that is decided already (the block that a connection wraps). */
   readonly path: string | null;
   /** Whether it is the block that a connection wraps, even where the connection hands it on to another block. */
   readonly wrapped: boolean;
+  /** Whether nothing is known of it: it makes what is expected of it (`alone.ts`). */
+  readonly anything?: boolean;
   readonly span: Span;
 }
 
@@ -44,17 +49,27 @@ export type Entity =
   /** Its definition was wrong and has been reported. */
   | { readonly kind: "poison"; readonly span: Span };
 
+/** What has a body on a page whose names mean nothing outside of it. */
+export type BodyKind = "repeat" | "if";
+
+/** A name of a body that has ended: where it was defined, and in what. */
+export interface EndedName extends Span {
+  readonly body: BodyKind;
+}
+
 /** The names that can be used at a place of a page, and what else depends on the place. */
 export interface Scope {
   /** Where names are looked up that are not here; null for a model and for the body of a block. */
   readonly parent: Scope | null;
   /** What is known of the definitions that this scope is of. */
-  readonly body: Body;
+  readonly defining: Defining;
   /** The blocks whose bodies this scope is inside of, outermost first: none of them may be instantiated here. */
   readonly within: readonly string[];
   readonly names: Map<string, Entity>;
-  /** Names of `repeat`s that have ended here, which mean nothing any more. */
-  readonly ended: Map<string, Span>;
+  /** Names of bodies that have ended here, which mean nothing any more. */
+  readonly ended: Map<string, EndedName>;
+  /** What this is the body of, if it is one on a page. */
+  readonly body: BodyKind | null;
   /** "" in a model, `layers.*.` in a repeat, `layers.*.attention.` in an instance. */
   readonly prefix: string;
   /** Names of the instances made here. */
@@ -74,10 +89,11 @@ export const childScope = (
   within: readonly string[] = parent?.within ?? [],
 ): Scope => ({
   parent,
-  body: newBody(),
+  defining: newDefining(),
   within,
   names: new Map(),
   ended: new Map(),
+  body: null,
   prefix,
   instances: new Map(),
   wanted: [],
@@ -94,14 +110,14 @@ export interface OpenRecurrence {
 }
 
 /** What is known of the definitions of a model, a `repeat` or a block. */
-export interface Body {
+export interface Defining {
   /** Its definitions by name, read or not. */
   readonly lets: Map<string, Let>;
   open: OpenRecurrence | null;
 }
 
 /** A body of which nothing is known. */
-export const newBody = (): Body => ({ lets: new Map(), open: null });
+export const newDefining = (): Defining => ({ lets: new Map(), open: null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
@@ -157,8 +173,10 @@ export interface BlockLoss {
 /** What all of a page shares while it is elaborated. */
 export interface Elaboration {
   readonly readers: Readers;
-  /** Blocks and connections by name: those of the page and of all files that it uses. */
+  /** Blocks and connections by name: those that the page may name, and the library. */
   readonly blocks: ReadonlyMap<string, Block>;
+  /** Those that each file which the page uses may name. */
+  readonly blocksOf: ReadonlyMap<string, ReadonlyMap<string, Block>>;
   /** Sets by name: those of the registry, and the page's own. */
   readonly sets: Readonly<Record<string, ConstraintSet>>;
   /** The parameters so far, in the order in which they are made. */
@@ -170,6 +188,10 @@ export interface Elaboration {
   readonly report: (d: Diagnostic) => void;
   /** The instances being made, innermost last: what an error inside a library block is traced back through. */
   readonly uses: { readonly block: string; readonly span: Span }[];
+  /** The `repeat`s and branches around what is being read, the outermost first. */
+  readonly around: Around[];
+  /** What conditions are that nothing decides, where blocks are checked without a use; null where a page is read. */
+  readonly assumed: boolean | null;
   /** Sizes that must be known in the end, with what to say if they are not. */
   readonly pending: { readonly size: Size; readonly span: Span; readonly what: string }[];
   /** What can be checked only when all sizes are known, and reports for itself. */
@@ -184,6 +206,10 @@ export interface Elaboration {
 /** Reads an expression that stands inside of another, or in an instance. */
 export const expression = (state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed =>
   state.readers.expression(state, e, scope, expected);
+
+/** The blocks that can be named in a file. */
+export const blocksIn = ({ blocks, blocksOf }: Elaboration, file: string): ReadonlyMap<string, Block> =>
+  blocksOf.get(file) ?? blocks;
 
 /** What a name stands for at a place; null when it means nothing there. */
 export function lookup(scope: Scope, name: string): Entity | null {
@@ -200,11 +226,11 @@ export function lookupBare(scope: Scope, e: Expr): Entity | null {
   return name === null ? null : lookup(scope, name);
 }
 
-/** Where a name was defined inside a `repeat` that has ended; null when it was not. */
-export function endedName(scope: Scope, name: string): Span | null {
+/** Where a name was defined inside a body that has ended; null when it was not. */
+export function endedName(scope: Scope, name: string): EndedName | null {
   for (let at: Scope | null = scope; at; at = at.parent) {
-    const span = at.ended.get(name);
-    if (span) return span;
+    const ended = at.ended.get(name);
+    if (ended) return ended;
   }
   return null;
 }
@@ -242,6 +268,15 @@ export interface UnknownName {
 export function unknownName(state: Elaboration, { code, span, message, name, candidates }: UnknownName): never {
   const guess = nearest(name, candidates);
   return fail(state, code, span, message, { fix: guess ? `did you mean \`${guess}\`?` : null });
+}
+
+/** Reports a block that a file which the page uses has, and of which the file that names it does not take it. */
+export function refuseNotTaken(state: Elaboration, name: string, span: Span): void {
+  const [file] = [...state.blocksOf].find(([, blocks]) => blocks.get(name)?.span.file !== undefined) ?? [];
+  if (file === undefined) return;
+  fail(state, "MHC201", span, `\`${name}\` is a block of \`${file}\`, and is not taken of it here`, {
+    fix: `add it to the braces: \`use "…" { …, ${name} }\``,
+  });
 }
 
 /** Adds a name; a second definition is an error that shows the first. */

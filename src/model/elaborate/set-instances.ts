@@ -143,7 +143,12 @@ export function numericOptionOf(
   { kind, from, to }: NumericOption,
   scope: Scope,
 ): number {
-  const value = scalarOf(state, e, scope).value();
+  const number = scalarOf(state, e, scope);
+  if (number.depths?.length)
+    fail(state, "MHC302", e.span, `\`${name}\` depends on the layer here, and a set is the same in all layers`);
+  const given = number.value();
+  // Of a block without a use, a number that nothing is known of is assumed to be right.
+  const value = state.assumed !== null && Number.isNaN(given) ? Math.min(to, Math.max(from, 1)) : given;
   if (value >= from && value <= to && (kind === "real" || Number.isInteger(value))) return value;
   const what = kind === "integer" ? "a whole number" : "a number";
   return fail(state, "MHC302", e.span, `\`${name}\` is ${what} from ${from} to ${to}`);

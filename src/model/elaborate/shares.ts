@@ -11,7 +11,7 @@ import { add, known, resolve, type Polynomial, type Size } from "../../graph/siz
 import { spectralBall } from "../../manifolds/spectral_ball.js";
 import { repeatsOf, written } from "../paths.js";
 import type { Axis, Membership, Parameter, Quantity } from "../typed.js";
-import { quantityOf, repeatsIn, type ClaimPage } from "./claimed.js";
+import { quantityOf, refuseConditional, repeatsIn, type ClaimPage } from "./claimed.js";
 import { matches, onSet, refuseSecondSet } from "./membership.js";
 import { constantStart, scalarOf } from "./numbers.js";
 import { fail, floatTensor } from "./scope.js";
@@ -56,7 +56,9 @@ function share(page: ClaimPage, clause: BoundClause, { members, shares }: Budget
   const budget = scalarOf(state, clause.right, scope).value();
   if (!(budget > 0))
     fail(state, "MHC502", clause.right.span, `a claim bounds by a number above 0, and this is ${budget}`);
-  const sharers = sharersOf(page, quantityOf(page, clause.left), null, clause.left.span);
+  const quantity = quantityOf(page, clause.left);
+  refuseConditional(state, quantity, clause.left.span);
+  const sharers = sharersOf(page, quantity, null, clause.left.span);
   const [first] = sharers;
   if (!first) return;
   const firstName = written(first.parameter.name);

@@ -11,6 +11,9 @@
  */
 import type { Span } from "../../diagnostics/span.js";
 import { show, valueOf, type Size } from "../../graph/sizes.js";
+import { isConditional } from "../deferred.js";
+import { withRepeats, written } from "../paths.js";
+import { statementsIn } from "../statements.js";
 import type { Gate, Statement } from "../typed.js";
 import { classesOf, type AxisClass, type ShrinkablePage } from "./axis-classes.js";
 import { fail, unknownName, type Elaboration } from "./scope.js";
@@ -29,6 +32,7 @@ export function gatesOf(state: Elaboration, page: ShrinkablePage, targets: reado
   const classes = classesOf(page);
   const gates = new Map<string, Gate>();
   for (const target of targets) {
+    refuseUnlike(state, page.statements, target);
     const gatesOfTarget = [...layersIn(page.statements, target.name), ...axesCalled(state, page, classes, target)];
     if (!gatesOfTarget.length) unknownTarget(state, page, target);
     for (const gate of gatesOfTarget) if (!gates.has(gate.name)) gates.set(gate.name, gate);
@@ -52,12 +56,34 @@ function unknownTarget(state: Elaboration, page: ShrinkablePage, { name, span }:
   });
 }
 
+/**
+ * A layer that is priced and closed by itself is like the others, and has parameters of its own: so nothing that stands
+ * in an `if`, no layers that have one, and none that share their parameters can be switched off.
+ */
+function refuseUnlike(state: Elaboration, statements: readonly Statement[], { name, span }: ShrinkTarget): void {
+  const refuse = (why: string): never => fail(state, "MHC505", span, `\`${name}\` cannot be shrunk: ${why}`);
+  const isCalled = (statement: Statement): boolean =>
+    statement.kind === "apply" ? splitLast(statement.path)[1] === name : statementsIn(statement).some(isCalled);
+  for (const statement of statements) {
+    const inside = statementsIn(statement);
+    if (statement.kind === "if" && inside.some(isCalled)) refuse("it stands in an `if`, and not every layer has it");
+    if (statement.kind === "repeat") {
+      const isThis = statement.name === name;
+      if (isThis && inside.some(({ kind }) => kind === "if"))
+        refuse("its layers are not alike: there is an `if` in them");
+      if (statement.shared && (isThis || inside.some(isCalled)))
+        refuse(`the layers of \`repeat ${statement.name} shared\` have one set of parameters`);
+    }
+    refuseUnlike(state, inside, { name, span });
+  }
+}
+
 /** Layers of a `repeat` of this name, and connections in one of a block that is called so. */
 export function layersIn(statements: readonly Statement[], name: string, prefix = ""): Gate[] {
   return statements.flatMap((statement): Gate[] => {
     if (statement.kind === "apply")
       return prefix !== "" && statement.path === prefix + name ? [{ kind: "layer", name: statement.path }] : [];
-    if (statement.kind !== "repeat") return [];
+    if (statement.kind !== "repeat") return layersIn(statementsIn(statement), name, prefix);
     const path = `${prefix}${statement.name}.*`;
     return [
       ...(statement.name === name ? [{ kind: "layer", name: path } as const] : []),
@@ -68,9 +94,10 @@ export function layersIn(statements: readonly Statement[], name: string, prefix 
 
 /** Names of repeats, for suggestions. */
 const repeatsIn = (statements: readonly Statement[]): string[] =>
-  statements.flatMap((statement) =>
-    statement.kind === "repeat" ? [statement.name, ...repeatsIn(statement.body)] : [],
-  );
+  statements.flatMap((statement) => [
+    ...(statement.kind === "repeat" ? [statement.name] : []),
+    ...repeatsIn(statementsIn(statement)),
+  ]);
 
 /** Names of connections in repeats, for suggestions. */
 const connectionsIn = (statements: readonly Statement[]): string[] =>
@@ -113,7 +140,19 @@ function axesCalled(
       return fail(state, "MHC505", span, `\`${name}\` is 1: nothing of it can be left out`, {
         fix: "take it out of `shrink`",
       });
-    return [gateOf(axisClass, axis.size, splitLast(name)[1], labels)];
+    const gate = gateOf(axisClass, axis.size, splitLast(name)[1], labels);
+    const conditional = page.parameters.find(
+      ({ tensor, around }) => isConditional(around) && tensor.axes.some((inside) => axisClass.axes.has(inside)),
+    );
+    if (gate.kind === "axis" && gate.path !== "" && conditional)
+      return fail(
+        state,
+        "MHC505",
+        span,
+        `\`${name}\` cannot be shrunk: \`${written(conditional.name)}\` has it and stands in an \`if\``,
+        { notes: [{ message: "here", span: conditional.tensor.span }] },
+      );
+    return [gate];
   });
 }
 
@@ -130,7 +169,7 @@ function callsClass(page: ShrinkablePage, name: string): (axisClass: AxisClass) 
   }
   return ({ axes, paths }) =>
     [...axes].some((axis) => axis.name === axisName) &&
-    (owner === "" || [...paths].some((path) => `.${withoutStars(path)}`.endsWith(`.${owner}`)));
+    (owner === "" || [...paths].some((path) => `.${withRepeats(path)}`.endsWith(`.${owner}`)));
 }
 
 /** The gate of a class of axes. `labels`: the names of the gates before it, which are not given twice. */
@@ -143,8 +182,6 @@ function gateOf({ axes, paths, squares }: AxisClass, size: Size, axisName: strin
   labels.add(name);
   return { kind: "axis", name, path, size, axes, squares };
 }
-
-const withoutStars = (path: string): string => path.replace(/\.\*/g, "");
 
 /** The longest path that all begin with. */
 function commonPath(paths: readonly string[]): string {

@@ -1,13 +1,15 @@
 /**
- * What a page computes: definitions, new values of streams, and layers (`repeat`). A name of a `repeat` means nothing
- * outside of it; what goes from layer to layer is a stream.
+ * What a page computes: definitions, new values of streams, layers (`repeat`) and what only some layers have (`if`). A
+ * name of a body means nothing outside of it; what goes from layer to layer is a stream.
  */
-import type { Apply, Ident, Let, Path, Repeat } from "../../../grammar/ast.js";
+import type { Apply, Expr, Ident, If, Let, PageStatement, Path, Repeat } from "../../../grammar/ast.js";
 import type { Span } from "../../diagnostics/span.js";
 import { listed } from "../quantities.js";
-import type { Statement, Tensor } from "../typed.js";
+import type { Around, Branch } from "../deferred.js";
+import type { DeferredNumber, Statement, Tensor } from "../typed.js";
 import { blockValue } from "./arguments.js";
 import { axisLike, axisNamed } from "./axes.js";
+import { conditionOf, isBraced } from "./choices.js";
 import { definition, valueOn } from "./definitions.js";
 import { attempt, type ModelDraft } from "./draft.js";
 import { settle } from "./einstein.js";
@@ -15,12 +17,14 @@ import { sizeOf } from "./numbers.js";
 import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
+  define,
   defineTensor,
   fail,
   giveUp,
   lookup,
   namesIn,
   unknownName,
+  type BodyKind,
   type DataArg,
   type Elaboration,
   type Entity,
@@ -37,12 +41,12 @@ export function readLet(draft: ModelDraft, item: Let, scope: Scope): Statement {
   if (before?.kind === "poison" && !isHere) return giveUp();
   if (before?.kind === "tensor" && before.tensor.kind === "stream")
     return readUpdate(state, item, before.tensor, scope);
-  if (before && !isHere) return refuseHidden(state, item.name, before);
+  if (before && !isHere) return refuseHidden(state, item.name, before, scope.body ?? "repeat");
   const named = item.axes?.map((ident) => axisNamed(state, ident, scope, axisLike(item.value, ident.name, scope)));
   const { value, axes } = definition(state, item.value, scope, named ?? null);
-  const tensor = tensorOf(scope.body, item, axes, kindOf(value));
+  const tensor = tensorOf(scope.defining, item, axes, kindOf(value));
   defineTensor(state, scope, tensor);
-  return { kind: "let", ...noteDefinition(state, scope.body, tensor, value) };
+  return { kind: "let", ...noteDefinition(state, scope.defining, tensor, value) };
 }
 
 /** `x = …` where `x` is a stream. Its axes may be named, and are then those that it was declared with. */
@@ -63,12 +67,13 @@ function readUpdate(state: Elaboration, item: Let, stream: Tensor, scope: Scope)
   return { kind: "update", stream, value, path: scope.prefix.replace(/\.$/, ""), span: item.span };
 }
 
-/** A name of a `repeat` that hides one outside of it would be thrown away with the layer. */
-function refuseHidden(state: Elaboration, { name, span }: Ident, before: Entity): never {
+/** A name of a body that hides one outside of it would be thrown away with the layer. */
+function refuseHidden(state: Elaboration, { name, span }: Ident, before: Entity, body: BodyKind): never {
   const what =
     before.kind === "tensor"
-      ? `\`${name}\` is defined outside of this \`repeat\`, and only a stream changes from layer to layer`
-      : `\`${name}\` has a meaning outside of this \`repeat\` already`;
+      ? `\`${name}\` is defined outside of this \`${body}\`, and only a stream changes ` +
+        (body === "repeat" ? "from layer to layer" : "in it")
+      : `\`${name}\` has a meaning outside of this \`${body}\` already`;
   return fail(state, "MHC202", span, what, {
     notes: [{ message: "it is defined here first", span: before.span }],
     fix:
@@ -150,24 +155,31 @@ export function readRepeat(draft: ModelDraft, item: Repeat, scope: Scope): State
   const { state } = draft;
   const { span } = item.count;
   const count = sizeOf(state, item.count, scope);
-  const name = bareName(item.count) ?? "repeat";
-  const before = scope.instances.get(name);
-  if (before) refuseSecondRepeat(state, name, span, before);
-  scope.instances.set(name, span);
-  const inner = childScope(scope, `${scope.prefix}${name}.*.`);
-  const body: Statement[] = [];
-  noteLets(inner.body, item.body);
-  for (const part of item.body) {
-    const ident = part.kind === "let" ? part.name : null;
-    const statement = attempt(draft, ident, () => readStatement(draft, part, inner), inner);
-    if (statement) body.push(statement);
-  }
-  for (const [ended, place] of inner.ended) scope.ended.set(ended, place);
-  for (const [local, entity] of inner.names) scope.ended.set(local, entity.span);
-  return { kind: "repeat", name, count, body, span };
+  const name = nameOfRepeat(state, item, scope);
+  const { shared } = item;
+  const inner: Scope = { ...childScope(scope, `${scope.prefix}${name}.${shared ? "" : "*."}`), body: "repeat" };
+  const depth = state.around.filter(({ kind }) => kind === "repeat").length;
+  if (item.as) defineLayerNumber(state, item.as, depth, inner);
+  const body = readBody(draft, item.body, inner, { kind: "repeat", name, count, shared });
+  return { kind: "repeat", name, count, shared, as: item.as?.name ?? null, body, span };
 }
 
-function refuseSecondRepeat(state: Elaboration, name: string, span: Span, before: Span): never {
+/**
+ * What the layers of a `repeat` are called in paths: as its dim, or, where another one of that dim stands before it, as
+ * the number of its layer.
+ */
+function nameOfRepeat(state: Elaboration, { count, as }: Repeat, scope: Scope): string {
+  const name = bareName(count) ?? "repeat";
+  const before = scope.instances.get(name);
+  const another = before && as ? as.name : name;
+  const taken = scope.instances.get(another);
+  if (taken) refuseSecondRepeat(state, { name: another, span: as?.span ?? count.span }, count, taken);
+  scope.instances.set(another, count.span);
+  return another;
+}
+
+function refuseSecondRepeat(state: Elaboration, { name, span }: Ident, count: Expr, before: Span): never {
+  const dim = bareName(count);
   return fail(
     state,
     "MHC211",
@@ -175,14 +187,61 @@ function refuseSecondRepeat(state: Elaboration, name: string, span: Span, before
     `the layers of this \`repeat\` would be called \`${name}\` as those of another, and share their parameters`,
     {
       notes: [{ message: "the first use", span: before }],
-      fix: "declare a dim for it, `dim others = 3`, and write `repeat others { … }`",
+      fix:
+        `name the number of its layers, \`repeat ${dim ?? "…"} as other { … }\`: then its parameters are called ` +
+        "`other.0.…`, too",
     },
   );
 }
 
-/** A statement of the page, or of a `repeat`. */
-export function readStatement(draft: ModelDraft, item: Let | Apply | Repeat, scope: Scope): Statement {
-  if (item.kind !== "let") refuseBetween(draft.state, scope.body, item.span);
+/** `l` of `repeat layers as l`: the number of the layer, from 0. */
+function defineLayerNumber(state: Elaboration, ident: Ident, depth: number, inner: Scope): void {
+  const { name, span } = ident;
+  const before = inner.parent && lookup(inner.parent, name);
+  if (before) refuseHidden(state, ident, before, "repeat");
+  const value: DeferredNumber["value"] = (layers) => layers?.[depth] ?? Number.NaN;
+  define(state, inner, name, { kind: "number", scalar: { text: name, value, depths: [depth] }, span });
+}
+
+/** The statements of a body. Its names mean nothing after it. */
+function readBody(draft: ModelDraft, items: readonly PageStatement[], inner: Scope, around: Around): Statement[] {
+  const { state } = draft;
+  const { parent, body: kind } = inner;
+  const body: Statement[] = [];
+  noteLets(inner.defining, items);
+  state.around.push(around);
+  for (const item of items) {
+    const ident = item.kind === "let" ? item.name : null;
+    const statement = attempt(draft, ident, () => readStatement(draft, item, inner), inner);
+    if (statement) body.push(statement);
+  }
+  state.around.pop();
+  for (const [name, ended] of inner.ended) parent?.ended.set(name, ended);
+  if (kind) for (const [name, { span }] of inner.names) parent?.ended.set(name, { ...span, body: kind });
+  return body;
+}
+
+/** `if l % 4 == 3 { … } else { … }`: both branches are read, and a layer has one of them. */
+function readIf(draft: ModelDraft, item: If<PageStatement>, scope: Scope): Statement {
+  const { state } = draft;
+  const condition = conditionOf(state, item.condition, scope);
+  const branch = (taken: boolean): Branch => ({ kind: "branch", condition, taken });
+  // Instances of both branches have names of their own: the paths of a page say which is meant.
+  const inner = (): Scope => ({ ...childScope(scope, scope.prefix), body: "if", instances: scope.instances });
+  const { otherwise } = item;
+  const others = !otherwise ? [] : isBraced(otherwise) ? otherwise.items : [otherwise];
+  return {
+    kind: "if",
+    condition,
+    then: readBody(draft, item.then.items, inner(), branch(true)),
+    otherwise: readBody(draft, others, inner(), branch(false)),
+    span: item.condition.span,
+  };
+}
+
+/** A statement of the page, or of a body. */
+export function readStatement(draft: ModelDraft, item: PageStatement, scope: Scope): Statement {
+  if (item.kind !== "let") refuseBetween(draft.state, scope.defining, item.span);
   switch (item.kind) {
     case "let":
       return readLet(draft, item, scope);
@@ -190,6 +249,8 @@ export function readStatement(draft: ModelDraft, item: Let | Apply | Repeat, sco
       return readApply(draft, item, scope);
     case "repeat":
       return readRepeat(draft, item, scope);
+    case "if":
+      return readIf(draft, item, scope);
     default:
       return item satisfies never;
   }

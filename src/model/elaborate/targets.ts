@@ -9,6 +9,7 @@ import { nearest } from "../../diagnostics/suggest.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { layerCounts, namesOfLayers } from "../frozen.js";
 import { written } from "../paths.js";
+import { statementsIn } from "../statements.js";
 import type { Parameter, Statement, Tensor, Typed } from "../typed.js";
 import { walk } from "../walk.js";
 import type { ModelDraft } from "./draft.js";
@@ -71,7 +72,7 @@ function tablesOf({ statements, loss, outputs, parts, metrics }: ModelDraft): Se
 function noteMeanings(statements: readonly Statement[], meanings: Map<Tensor, Typed>): void {
   for (const statement of statements) {
     if (statement.kind === "let") meanings.set(statement.tensor, statement.value);
-    else if (statement.kind === "repeat") noteMeanings(statement.body, meanings);
+    noteMeanings(statementsIn(statement), meanings);
   }
 }
 

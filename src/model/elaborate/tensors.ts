@@ -8,7 +8,7 @@ import { mustAt } from "../../../runtime/lookup.js";
 import type { Span } from "../../diagnostics/span.js";
 import { describe, unify, type Size } from "../../graph/sizes.js";
 import { listed } from "../quantities.js";
-import type { Axis, Tensor, Typed } from "../typed.js";
+import type { Axis, Parameter, Tensor, Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import { BUILTINS } from "./builtins.js";
 import { shifted } from "./indices.js";
@@ -24,6 +24,7 @@ import {
   ownerOfLoss,
   unknownName,
   type Elaboration,
+  type EndedName,
   type Entity,
   type Expected,
   type Scope,
@@ -47,6 +48,7 @@ export function reference(state: Elaboration, e: Path, scope: Scope, expected: E
   const entity = lookup(scope, first.name);
   if (second) {
     const parameter = state.parameters.find(({ name }) => name === scope.prefix + dotted(e));
+    if (parameter) refuseElsewhere(state, parameter, e);
     if (parameter) return onExpected(state, parameter.tensor, expected, span);
   }
   if (second && /^(?:T|mT|H|transpose)$/.test(last.name) && entity?.kind !== "data") {
@@ -83,6 +85,14 @@ export function reference(state: Elaboration, e: Path, scope: Scope, expected: E
   });
 }
 
+/** A parameter of a branch is there only where the branch is. */
+function refuseElsewhere(state: Elaboration, { around = [] }: Parameter, e: Path): void {
+  if (around.every((part) => part.kind !== "branch" || state.around.includes(part))) return;
+  fail(state, "MHC201", e.span, `\`${dotted(e)}\` stands inside an \`if\`, and is not there without it`);
+}
+
+const aBody = ({ body }: EndedName): string => (body === "if" ? "an `if`" : "a `repeat`");
+
 function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
   const [{ name, span }, second] = e.parts;
   const below = second ? null : definedBelow(scope, name);
@@ -93,9 +103,9 @@ function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
     });
   const ended = endedName(scope, name);
   if (ended)
-    fail(state, "MHC201", span, `\`${name}\` is defined inside a \`repeat\`, and means nothing after it`, {
+    fail(state, "MHC201", span, `\`${name}\` is defined inside ${aBody(ended)}, and means nothing after it`, {
       notes: [{ message: "it is defined here", span: ended }],
-      fix: `what leaves a \`repeat\` is a stream: \`stream ${name}[…] = …\` before it, and \`${name} = …\` inside`,
+      fix: `what leaves ${aBody(ended)} is a stream: \`stream ${name}[…] = …\` before it, and \`${name} = …\` inside`,
     });
   const owner = second ? null : ownerOfLoss(state, name);
   if (owner)

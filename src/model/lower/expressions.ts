@@ -20,6 +20,7 @@ import {
 import { distanceOf } from "./distances.js";
 import { activation, asFloats, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
+import { folded, isLayerNumber } from "./layer-numbers.js";
 import { inOrder, recurring } from "./recurrences.js";
 import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
@@ -43,7 +44,11 @@ import {
 } from "./state.js";
 
 /** The value of an expression; its nodes know where on the page it stands. */
-export const evaluate = (state: PageLowering, e: Typed): LabelledTensor => state.b.at(e.span, () => lowered(state, e));
+export const evaluate = (state: PageLowering, e: Typed): LabelledTensor =>
+  state.b.at(e.span, () => {
+    const value = lowered(state, e);
+    return isLayerNumber(e) ? { node: folded(state.b, value.node), labels: [] } : value;
+  });
 
 /** The value of an expression as floats, where it may be whole numbers. */
 function numbers(state: PageLowering, e: Typed): LabelledTensor {
@@ -64,7 +69,7 @@ function lowered(state: PageLowering, e: Typed): LabelledTensor {
     case "number":
       return { node: b.constant(e.value), labels: [] };
     case "scalar":
-      return { node: b.constant(e.scalar.value()), labels: [] };
+      return { node: b.constant(e.scalar.value(state.counters)), labels: [] };
     case "size":
       return { node: b.constant(numberOf(e.size)), labels: [] };
     case "position": {
@@ -138,7 +143,7 @@ export function valueOfParameter(state: PageLowering, parameter: Parameter): Lab
   const labels = labelsOf(state, axes);
   const shape = shapeOf(state, labels);
   const cuts = cutsOf(state.gates, axes);
-  return { node: valueOf(state.parameters, { parameter, name, shape, cuts }), labels };
+  return { node: valueOf(state.parameters, { parameter, name, shape, cuts, layers: [...state.counters] }), labels };
 }
 
 function shifted(state: PageLowering, e: TypedOf<"shifted">): LabelledTensor {

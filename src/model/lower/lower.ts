@@ -108,6 +108,7 @@ function begin(
     losses: new Map(),
     repeats: new Map(),
     layers,
+    counters: [],
     repeatPath: "",
     wrapped: null,
     holding: null,
@@ -119,7 +120,7 @@ function begin(
 /** Every parameter is there, also one that nothing reads, so that a checkpoint has all that the page declares. */
 function declareAll(state: PageLowering, { parameters }: TypedModel): void {
   for (const parameter of parameters) {
-    inEveryLayer(state, repeatsOf(parameter.name), () => {
+    inEveryLayer(state, parameter.around ?? repeatsOf(parameter.name), () => {
       if (isThere(state.gates, inThisLayer(state, parameter.name))) valueOfParameter(state, parameter);
     });
   }

@@ -10,6 +10,7 @@
  * is no matrix. Nor is the head: the parameter whose product makes the logits of a `cross_entropy`.
  */
 import { mustAt } from "../../../runtime/lookup.js";
+import { statementsIn } from "../statements.js";
 import {
   axesOf,
   type Axis,
@@ -72,7 +73,8 @@ function readStatement(reading: MatrixReading, statement: Statement): void {
     case "update":
       return use(reading, statement.value);
     case "repeat":
-      return statement.body.forEach((part) => readStatement(reading, part));
+    case "if":
+      return statementsIn(statement).forEach((part) => readStatement(reading, part));
     default:
       return statement satisfies never;
   }

@@ -14,7 +14,7 @@ import { matricesOf, type Sides } from "./matrices.js";
 import { pointsOf, type Points } from "./points.js";
 import { normsIn } from "../quantities.js";
 import { settingOf, settingsState, withOpenParts, type SettingsState } from "./settings.js";
-import type { Axis, Membership, Parameter, StartValue, TypedModel } from "../typed.js";
+import type { Axis, LayerNumbers, Membership, Parameter, StartValue, TypedModel } from "../typed.js";
 
 /** A stored parameter, of one layer where it is in a `repeat`. */
 export interface LoweredParameter {
@@ -87,6 +87,8 @@ export interface ParameterHere {
   readonly shape: readonly number[];
   /** How its axes are cut, by position. */
   readonly cuts: readonly (Cut | null)[];
+  /** The layer that it is in. */
+  readonly layers: LayerNumbers;
 }
 
 /** The state before any parameter has been read. */
@@ -121,7 +123,7 @@ export function valueOf(state: ParameterState, here: ParameterHere): Node {
 function rawParameter(state: ParameterState, name: string, shape: readonly number[]): Node {
   const parameter = state.model.parameters.find((declared) => declared.name === name);
   if (!parameter) throw new Error(`bug: no parameter stands for ${name}`);
-  return valueOf(state, { parameter, name, shape, cuts: [] });
+  return valueOf(state, { parameter, name, shape, cuts: [], layers: [] });
 }
 
 const axisNames = ({ tensor }: Parameter): string[] => tensor.axes.map((axis) => axis.name);
@@ -129,7 +131,7 @@ const axisNames = ({ tensor }: Parameter): string[] => tensor.axes.map((axis) =>
 /** A leaf of the graph, which is stored under that name. `of`: its parameter's name, where it is a piece of one. */
 function declare(
   { b, model: { train }, declared, trained, matrices }: ParameterState,
-  { parameter, name, shape, cuts }: ParameterHere,
+  { parameter, name, shape, cuts, layers }: ParameterHere,
   { axes, points, of = name }: Pick<LoweredParameter, "axes" | "points"> & { readonly of?: string },
 ): Node {
   const { start, doc, on } = parameter;
@@ -142,7 +144,7 @@ function declare(
       shape,
       node,
       axes,
-      start: startOf(start),
+      start: startOf(start, layers),
       doc,
       decay: !on && (shape.length >= 2 || train?.groups[group]?.decaysAll === true),
       points,
@@ -185,7 +187,7 @@ function memberOf(state: ParameterState, here: ParameterHere, on: Membership): N
     : points.pieces.map((piece) =>
         declare(
           state,
-          { parameter, name: piece.name ? `${name}.${piece.name}` : name, shape: piece.shape, cuts: pieceCuts },
+          { ...here, name: piece.name ? `${name}.${piece.name}` : name, shape: piece.shape, cuts: pieceCuts },
           { axes: piece.axes, points: null, of: name },
         ),
       );
@@ -203,8 +205,8 @@ function layerOf({ name: pattern }: Parameter, name: string): number {
 }
 
 /** How a parameter starts, with the numbers that its page gives. */
-function startOf(start: StartValue): Start {
-  const numbers = start.args.map((arg) => arg.value());
+function startOf(start: StartValue, layers: LayerNumbers): Start {
+  const numbers = start.args.map((arg) => arg.value(layers));
   const number = (index: number): number => mustAt(numbers, index);
   switch (start.kind) {
     case "constant":

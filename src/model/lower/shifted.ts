@@ -15,9 +15,12 @@ export function shiftedRead(state: PageLowering, e: TypedOf<"shifted">, value: L
   const batched = value.labels.includes(BATCH);
   const labels = [...(batched ? [BATCH] : []), ...labelsOf(state, e.axes)];
   const at: AffineIndex[] = e.at.map(({ offset, terms }) => ({
-    offset: offset.value(),
+    offset: offset.value(state.counters),
     terms: terms
-      .map(({ axis, step }): [number, number] => [labels.indexOf(mustAt(labelsOf(state, [axis]), 0)), step.value()])
+      .map(({ axis, step }): [number, number] => [
+        labels.indexOf(mustAt(labelsOf(state, [axis]), 0)),
+        step.value(state.counters),
+      ])
       .filter(([, step]) => step !== 0),
     divisor: 1,
   }));

@@ -65,8 +65,10 @@ export interface PageLowering {
   /** Layers by the name of their `repeat`. */
   readonly repeats: Map<string, number>;
 
-  /** The number of the layer in each `repeat` around, the outermost first. */
+  /** The numbers of layers that names have: of each `repeat` around whose layers share nothing, the outermost first. */
   readonly layers: number[];
+  /** The number of the layer in each `repeat` around, the outermost first. */
+  readonly counters: number[];
   /** The path of the `repeat` around: `layers.*`; "" for the page. */
   repeatPath: string;
   /** The blocks of the connection or update that is being lowered; null outside of one. */

@@ -10,6 +10,9 @@ import { numberOf } from "../../graph/sizes.js";
 import { ofItsOwn, type Connection } from "../../graph/streams.js";
 import { heldIn } from "../held.js";
 import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
+import { isTaken, type Around } from "../deferred.js";
+import { pathOfRepeat } from "../paths.js";
+import type { RepeatStatement } from "../statements.js";
 import type { BlockInstance, Recurrence, Statement } from "../typed.js";
 import { instancesIn } from "../walk.js";
 import { defineAll, valueFor, valueOfTensor } from "./expressions.js";
@@ -45,35 +48,56 @@ function run(state: PageLowering, statement: Statement): void {
     }
     case "repeat":
       return runLayers(state, statement);
+    case "if": {
+      const { condition, then, otherwise } = statement;
+      const isThen = isTaken({ kind: "branch", condition, taken: true }, state.counters);
+      return runAll(state, isThen ? then : otherwise);
+    }
     default:
       statement satisfies never;
   }
 }
 
-function runLayers(
-  state: PageLowering,
-  { name, count: size, body }: Extract<Statement, { readonly kind: "repeat" }>,
-): void {
+function runLayers(state: PageLowering, statement: RepeatStatement): void {
+  const { name, count: size, shared, body } = statement;
   const count = numberOf(size);
   state.repeats.set(name, count);
   const outer = state.repeatPath;
-  state.repeatPath = `${outer}${outer && "."}${name}.*`;
-  for (let layer = 0; layer < count; layer++) {
-    state.layers.push(layer);
-    if (gatesAround(state.gates, state.repeatPath)) runAll(state, body);
-    state.layers.pop();
-  }
+  state.repeatPath = pathOfRepeat(outer, statement);
+  for (let layer = 0; layer < count; layer++)
+    inLayer(state, layer, shared, () => {
+      if (gatesAround(state.gates, state.repeatPath)) runAll(state, body);
+    });
   state.repeatPath = outer;
 }
 
-/** Runs a part once for every layer of these repeats, the outermost first. */
-export function inEveryLayer(state: PageLowering, [repeat, ...inner]: readonly string[], part: () => void): void {
-  if (repeat === undefined) return part();
-  for (let layer = 0; layer < mustGet(state.repeats, repeat); layer++) {
-    state.layers.push(layer);
-    inEveryLayer(state, inner, part);
-    state.layers.pop();
+/** Runs a part in a layer of a `repeat`. */
+function inLayer(state: PageLowering, layer: number, shared: boolean, part: () => void): void {
+  state.counters.push(layer);
+  if (!shared) state.layers.push(layer);
+  part();
+  if (!shared) state.layers.pop();
+  state.counters.pop();
+}
+
+/**
+ * Runs a part once for every layer of these, the outermost first: of `repeat`s by their names, or of all that it stands
+ * in, where only layers count that have its branches.
+ */
+export function inEveryLayer(
+  state: PageLowering,
+  [outermost, ...inner]: readonly (Around | string)[],
+  part: () => void,
+): void {
+  if (outermost === undefined) return part();
+  if (typeof outermost !== "string" && outermost.kind === "branch") {
+    if (isTaken(outermost, state.counters)) inEveryLayer(state, inner, part);
+    return;
   }
+  const [name, shared] = typeof outermost === "string" ? [outermost, false] : [outermost.name, outermost.shared];
+  // A `repeat` in a branch that no layer has was not met.
+  const count = state.repeats.get(name) ?? 0;
+  for (let layer = 0; layer < count; layer++) inLayer(state, layer, shared, () => inEveryLayer(state, inner, part));
 }
 
 /** Gives a stream its new value, and writes down what recompute and monitors need to know of the connection. */

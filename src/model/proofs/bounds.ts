@@ -10,7 +10,7 @@ import type { Span } from "../../diagnostics/span.js";
 import { valueOf } from "../../graph/sizes.js";
 import type { SetInstance } from "../../manifolds/registry.js";
 import { endsOf, rankOf, type Bounded, type Options } from "../../manifolds/set.js";
-import type { Axis, Parameter, Tensor, Typed, TypedOf } from "../typed.js";
+import type { Axis, LayerNumbers, Parameter, Tensor, Typed, TypedOf } from "../typed.js";
 
 /** Why nothing is known: the end of "… is …", or of a sentence of its own. */
 export interface None {
@@ -25,6 +25,8 @@ export interface BoundsState {
   readonly parameterOf: ReadonlyMap<Tensor, Parameter>;
   /** What names stand for; those too that stand in the calls that have been looked into. */
   readonly definitions: Map<Tensor, Typed>;
+  /** The layer that bounds are of. */
+  readonly layers: LayerNumbers;
 }
 
 /** A point of a set: the axes that it has, and what a sentence calls it. */
@@ -42,9 +44,11 @@ export const isNone = <T>(bound: T | None): bound is None =>
 export const boundsState = (
   parameters: readonly Parameter[],
   definitions: ReadonlyMap<Tensor, Typed>,
+  layers: LayerNumbers,
 ): BoundsState => ({
   parameterOf: new Map(parameters.map((parameter) => [parameter.tensor, parameter])),
   definitions: new Map(definitions),
+  layers,
 });
 
 /** What a call computes. */

@@ -19,8 +19,11 @@ import {
 } from "../mixing.js";
 import { listed } from "../quantities.js";
 import { written } from "../paths.js";
-import type { Axis, Parameter, Statement, Tensor } from "../typed.js";
+import { statementsIn, type RepeatStatement, type ValueStatement } from "../statements.js";
+import type { Axis, LayerNumbers, Parameter, Statement, Tensor } from "../typed.js";
+import { walk } from "../walk.js";
 import { area, boundsState, isNone, sizesOf, type BoundsState, type None } from "./bounds.js";
+import { joinedExtents, noExtents, repeatedExtents, type Extents } from "./extents.js";
 import { entryBound } from "./ranges.js";
 import { matrixSums, type Sums } from "./sums.js";
 
@@ -52,11 +55,11 @@ interface StreamChange {
 /** The new values of a stream in the order of the page; those in a `repeat` are there once. */
 function changesOf(statements: readonly Statement[], stream: Tensor): readonly StreamChange[] {
   return statements.flatMap((statement) =>
-    statement.kind === "repeat" ? changesOf(statement.body, stream) : (changeOf(statement, stream) ?? []),
+    "value" in statement ? (changeOf(statement, stream) ?? []) : changesOf(statementsIn(statement), stream),
   );
 }
 
-function changeOf(statement: Exclude<Statement, { readonly kind: "repeat" }>, stream: Tensor): StreamChange | null {
+function changeOf(statement: ValueStatement, stream: Tensor): StreamChange | null {
   switch (statement.kind) {
     case "let":
       return null;
@@ -69,28 +72,6 @@ function changeOf(statement: Exclude<Statement, { readonly kind: "repeat" }>, st
     default:
       return statement satisfies never;
   }
-}
-
-/** A bound of a product, and the largest of those of its parts: up to every factor, or from every factor on. */
-interface Extent {
-  readonly whole: number;
-  readonly most: number;
-}
-
-const nothing: Extent = { whole: 1, most: 0 };
-/** `first` is nearer to the end that every part reaches. */
-const joined = (first: Extent, second: Extent): Extent => ({
-  whole: first.whole * second.whole,
-  most: Math.max(first.most, first.whole * second.most),
-});
-/** The parts grow or fall from layer to layer, so that the largest is in the first or the last. */
-const repeated = ({ whole, most }: Extent, count: number): Extent =>
-  count === 0 ? nothing : { whole: whole ** count, most: Math.max(most, whole ** (count - 1) * most) };
-
-/** Of the largest row sums, and of the largest column sums. */
-interface Extents {
-  readonly rows: Extent;
-  readonly columns: Extent;
 }
 
 /** Why the gain does not follow. */
@@ -106,11 +87,15 @@ interface ProofState {
   readonly page: GainPage;
   readonly stream: Tensor;
   readonly steps: string[];
+  /** The layer that is read: of layers that are alike the first, which stands for all. */
+  readonly layers: LayerNumbers;
+  /** Of these numbers, the ones of layers that are read one by one. */
+  readonly named: LayerNumbers;
 }
 
 /** Proves how large the gain of a stream is at most. */
 export function proveGain(page: GainPage, stream: Tensor): GainProof {
-  const state: ProofState = { page, stream, steps: [] };
+  const state: ProofState = { page, stream, steps: [], layers: [], named: [] };
   const { steps } = state;
   const product = extentsOf(state, page.statements, 1);
   if (isMissing(product)) return { ...product, steps };
@@ -126,44 +111,88 @@ export function proveGain(page: GainPage, stream: Tensor): GainProof {
 
 /** The bounds of some statements together, which are run so many `times`; null when that is not known yet. */
 function extentsOf(state: ProofState, statements: readonly Statement[], times: number | null): Extents | Missing {
-  let product: Extents = { rows: nothing, columns: nothing };
+  let product: Extents = noExtents;
   for (const statement of statements) {
-    const next =
-      statement.kind === "repeat"
-        ? layerExtents(state, statement, times)
-        : changeExtents(state, changeOf(statement, state.stream), times);
+    const next = statementExtents(state, statement, times);
     if (next === null) continue;
     if (isMissing(next)) return next;
-    product = { rows: joined(product.rows, next.rows), columns: joined(next.columns, product.columns) };
+    product = joinedExtents(product, next);
+  }
+  return product;
+}
+
+function statementExtents(state: ProofState, statement: Statement, times: number | null): Extents | Missing | null {
+  if (statement.kind === "repeat")
+    return dependsOnLayer(statement)
+      ? eachLayerExtents(state, statement, times)
+      : layerExtents(state, statement, times);
+  if (statement.kind !== "if") return changeExtents(state, changeOf(statement, state.stream), times);
+  const { condition, then, otherwise, span } = statement;
+  if (!changesOf(statementsIn(statement), state.stream).length) return null;
+  const value = condition.value(state.layers);
+  if (Number.isNaN(value)) return { none: `whether \`${condition.text}\` is not known yet`, span };
+  return extentsOf(state, value === 0 ? otherwise : then, times);
+}
+
+/** Whether the layers of a `repeat` are not alike: some number in it is of the layer, or a branch. */
+function dependsOnLayer({ body }: RepeatStatement): boolean {
+  const hasBranches = (statement: Statement): boolean =>
+    statement.kind === "if" || statementsIn(statement).some(hasBranches);
+  if (body.some(hasBranches)) return true;
+  let depends = false;
+  walk({ statements: body, loss: null, outputs: [], terms: [], metrics: [] }, (e) => {
+    depends ||= e.kind === "scalar" && (e.scalar.depths?.length ?? 0) > 0;
+  });
+  return depends;
+}
+
+/** The bounds of layers that are not alike, each read by itself. */
+function eachLayerExtents(
+  state: ProofState,
+  { count: size, body }: RepeatStatement,
+  times: number | null,
+): Extents | Missing | null {
+  if (!changesOf(body, state.stream).length) return null;
+  const count = valueOf(size);
+  if (count === null) return { none: "the number of layers is not known yet", span: null };
+  let product: Extents = noExtents;
+  for (let layer = 0; layer < count; layer++) {
+    const { layers, named } = state;
+    const next = extentsOf({ ...state, layers: [...layers, layer], named: [...named, layer] }, body, times);
+    if (isMissing(next)) return next;
+    product = joinedExtents(product, next);
   }
   return product;
 }
 
 function layerExtents(
   state: ProofState,
-  { count: size, body }: Extract<Statement, { readonly kind: "repeat" }>,
+  { count: size, body }: RepeatStatement,
   times: number | null,
 ): Extents | Missing {
   const count = valueOf(size);
-  const layer = extentsOf(state, body, times === null || count === null ? null : times * count);
+  // The layers are alike, so that the first stands for all of them.
+  const first = { ...state, layers: [...state.layers, 0] };
+  const layer = extentsOf(first, body, times === null || count === null ? null : times * count);
   if (isMissing(layer) || count === null) return layer;
-  return { rows: repeated(layer.rows, count), columns: repeated(layer.columns, count) };
+  return repeatedExtents(layer, count);
 }
 
 /** The bounds of one new value of the stream; null for a statement that gives it none. */
 function changeExtents(
-  { page, steps }: ProofState,
+  { page, steps, layers, named }: ProofState,
   change: StreamChange | null,
   times: number | null,
 ): Extents | Missing | null {
   if (!change) return null;
-  const { name, path, mixing } = change;
+  const { path, mixing } = change;
+  const name = `${change.name}${named.length ? ` of layer ${named.join(".")}` : ""}`;
   if (mixing.kind === "unknown") return { none: notMixed(name, mixing), span: mixing.span };
   if (isIdentity(mixing)) {
     steps.push(`${name} passes the stream on beside its block: factor 1`);
     return { rows: { whole: 1, most: 1 }, columns: { whole: 1, most: 1 } };
   }
-  const proved = connectionSums(name, mixing, boundsState(page.parameters, mixing.definitions));
+  const proved = connectionSums(name, mixing, boundsState(page.parameters, mixing.definitions, layers));
   if (isNone(proved)) return { none: proved.none, span: proved.span };
   if (times === null) return { none: "the number of layers is not known yet", span: null };
   // Switched off, a connection passes its stream on: a factor of 1.

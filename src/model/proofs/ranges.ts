@@ -52,7 +52,7 @@ export function rangeOf(state: BoundsState, e: Typed): Interval | None {
     case "number":
       return exact(e, e.value);
     case "scalar":
-      return exact(e, e.scalar.value());
+      return exact(e, e.scalar.value(state.layers));
     case "size":
       return exact(e, valueOf(e.size) ?? Number.NaN);
     case "position": {
