@@ -93,7 +93,9 @@ export function elementwise(
   const args = lists.length === 1 ? lists.flat() : [];
   const [a] = args;
   if (!a || args.length !== arity)
-    return fail(state, "MHC207", span, `\`${f}\` takes ${arity} argument${arity === 1 ? "" : "s"}`);
+    return fail(state, "MHC207", span, `\`${f}\` takes ${arity} argument${arity === 1 ? "" : "s"}`, {
+      fix: memberOf(REDUCERS, f) ? `along an axis it is \`${f}[axis](…)\`` : null,
+    });
   if (called.arity === 1) return { kind: "unary", f: called.f, a: read(a.value), span };
   return { kind: "binary", f: called.f, a: read(a.value), b: read(mustAt(args, 1).value), span };
 }

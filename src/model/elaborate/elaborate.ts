@@ -16,6 +16,7 @@ import { expression } from "./expressions.js";
 import { instantiate } from "./instances.js";
 import { tooLarge } from "./limits.js";
 import { readModel } from "./model.js";
+import { wrongAmount } from "./randomness.js";
 import type { Elaboration } from "./scope.js";
 import type { Facts } from "./sources.js";
 import { visibleBlocks } from "./visible.js";
@@ -60,6 +61,9 @@ export function elaborate(files: readonly File[], options: ElaborateOptions): El
   const model = readModel(newDraft(state, declared, options));
   const large = hasError(diagnostics) ? null : tooLarge(model);
   if (large) report(large);
+  const isKnown = options.facts !== null || model.data.length === 0;
+  const wrong = hasError(diagnostics) || !isKnown ? null : wrongAmount(model);
+  if (wrong) report(wrong);
   return { model: hasError(diagnostics) ? null : model, diagnostics };
 }
 

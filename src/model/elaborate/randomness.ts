@@ -3,7 +3,10 @@
  * its own, so that no two draw the same numbers: the path of what it stands in, and how many uses there are before it.
  */
 import type { Call } from "../../../grammar/ast.js";
-import type { RandomFunction, Typed } from "../typed.js";
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import { diagnostic } from "../../diagnostics/table.js";
+import type { RandomFunction, Typed, TypedModel } from "../typed.js";
+import { walk } from "../walk.js";
 import { scalarOf } from "./numbers.js";
 import { expression, fail, type Elaboration, type Expected, type Scope } from "./scope.js";
 
@@ -43,6 +46,18 @@ export function randomized(state: Elaboration, e: Call, f: RandomFunction, { sco
   if (!Number.isNaN(known) && !allows(known))
     return fail(state, "MHC207", number.span, `\`${f}\` takes ${range}, and this is ${known}`);
   return { kind: "random", f, a, amount, site: siteOf(state, scope, f), span: e.span };
+}
+
+/** What is wrong with the first amount that is no number, of a model whose sizes are known; null where each is one. */
+export function wrongAmount(model: TypedModel): Diagnostic | null {
+  const wrong: Diagnostic[] = [];
+  walk(model, (e) => {
+    if (e.kind === "random" && Number.isNaN(e.amount.value()))
+      wrong.push(
+        diagnostic("MHC207", e.span, `\`${e.f}\` takes ${AMOUNTS[e.f].range}, and \`${e.amount.text}\` is no number`),
+      );
+  });
+  return wrong[0] ?? null;
 }
 
 function siteOf({ sites }: Elaboration, { prefix }: Scope, f: RandomFunction): string {
