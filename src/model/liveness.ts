@@ -47,6 +47,8 @@ interface LivenessState {
   readonly reached: Set<Tensor>;
   readonly used: Set<Statement>;
   readonly instances: Map<BlockInstance, Span>;
+  /** Whether a block of the page has a loss. */
+  readonly hasLosses: boolean;
   /** Streams whose value at this place is needed, and whether by the gradient. */
   awaited: ReadonlyMap<Tensor, boolean>;
 }
@@ -66,6 +68,7 @@ export function livenessOf({ statements, loss, outputs, terms, metrics }: Needed
     reached: new Set(),
     used: new Set(),
     instances: new Map(),
+    hasLosses: terms.some(({ kind }) => kind === "sum"),
     awaited: new Map(),
   };
   if (loss) need(state, loss, { gradient: true, use: null });
@@ -226,7 +229,7 @@ function needInside(state: LivenessState, instance: BlockInstance, args: readonl
 
 /** What losses of blocks need of an expression that nothing else needs; whether that is something. */
 function needLosses(state: LivenessState, e: Typed, use: Span | null): boolean {
-  if (!callsLosses(e)) return false;
+  if (!state.hasLosses || !callsLosses(e)) return false;
   for (const part of partsOf(e)) if (e.kind !== "call") needLosses(state, part, use);
   if (e.kind !== "call") return true;
   const { instance, args, span } = e;
