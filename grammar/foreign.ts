@@ -35,7 +35,6 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
 export const INSIDE: ReadonlyMap<string, string> = new Map([
   ...words("if then", VALUE),
   ["elif", "write `else if`"],
-  ["else", "`where` has no `else`: what is absent is left out of the sum, the maximum or the softmax"],
   ["for", "an axis is summed by its name: `sum[u](…)`"],
   ["not", "turn the comparison round: `<` for `>=`, `!=` for `==`"],
   ["is", "write `==`"],

@@ -35,7 +35,6 @@ export const keywords = [
   "on",
   "each",
   "where",
-  "else",
   "adapt",
   "in",
   "monitored",
