@@ -19,13 +19,13 @@ export const MEASURED: readonly HabitRow[] = [
   },
   ({ token, rules }) => {
     const rule = rules.at(-1);
-    if (token.tokenType === t.word.metric && rule === "block")
+    if (token.tokenType === t.word.metric && (rule === "block" || rule === "blockItems"))
       return {
         message: "a metric is of a model, and this is a block",
         fix: "give what it is made of as the block's result, and measure that in the model",
         place: [token, token],
       };
-    if (rule !== "repeat") return null;
+    if (rule !== "repeat" && rule !== "statements") return null;
     if (token.tokenType === t.word.metric)
       return {
         message: "a metric is of a model, and stands beside its `repeat`",
