@@ -294,6 +294,19 @@ describe("what is known of such layers", () => {
     expect(proof(some, 2.9)).toBeUndefined();
   });
 
+  it("a claim is of no layers where a repeat stands in a branch that is not taken, or has none", async () => {
+    const body =
+      "if layers > 9 { repeat layers { x = wide(x) } }\n repeat layers as l { x through add() via grow(l + 1) }";
+    const text = page(body, "constrain { norm(wide.m) <= 1 monitored\n gain(x) <= 24 }").replace(
+      "block add",
+      "block wide(y[w]) { param m[w, v] ~ ones\n return [v] = m[w, v] * y[w] }\nblock add",
+    );
+    const { plan, diagnostics } = await compile(text, { file: "p.mhc", devices: ["javascript"], monitors: "all" });
+    expect(diagnostics.filter(({ severity }) => severity === "error")).toEqual([]);
+    expect(plan!.parameters.map(({ name }) => name)).toEqual([0, 1, 2, 3].map((l) => `l.${l}.add.b`));
+    expect(check(text, { file: "p.mhc", set: { layers: "0" } }).model).not.toBeNull();
+  });
+
   it("what not every layer has cannot be shrunk, nor claimed over the layers", () => {
     const blocksOf = (more: string): string => `model Unlike {
   dim width = 4, layers = 3

@@ -6,7 +6,7 @@
 import type { Builder } from "../../graph/builder.js";
 import { largestOf } from "../../graph/combine.js";
 import { mixingsIn } from "../mixing.js";
-import { repeatsOf } from "../paths.js";
+import { countsOf, repeatsOf } from "../paths.js";
 import type { TypedModel } from "../typed.js";
 import { evaluate, valueOfParameter } from "./expressions.js";
 import type { Lowered } from "./lowered.js";
@@ -32,6 +32,8 @@ export interface LowerOptions {
 export function lower(model: TypedModel, b: Builder, options: LowerOptions): Lowered {
   const state = begin(model, b, options);
   for (const statement of model.statements) run(state, statement);
+  // A `repeat` in a branch that is not taken has no layers.
+  for (const name of countsOf(model.statements).keys()) if (!state.repeats.has(name)) state.repeats.set(name, 0);
   const perExample = model.loss ? evaluate(state, model.loss) : null;
   const losses = perExample ? onto(state, perExample, [BATCH]) : null;
   const outputs = new Map(
