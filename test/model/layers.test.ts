@@ -8,7 +8,6 @@ import { format } from "../../grammar/format.js";
 import { check, compile } from "../../src/compile/compile.js";
 import { printModel } from "../../src/model/print.js";
 import { entriesOfText, outputsOf } from "../helpers/outputs.js";
-import { compareSteps } from "../helpers/steps.js";
 
 const blocks = `
 block scale(by)(y[w]) { return [w] = by * y[w] }
@@ -294,6 +293,19 @@ describe("what is known of such layers", () => {
     expect(proof(some, 2.9)).toBeUndefined();
   });
 
+  it("a claim is of no layers where a repeat stands in a branch that is not taken, or has none", async () => {
+    const body =
+      "if layers > 9 { repeat layers { x = wide(x) } }\n repeat layers as l { x through add() via grow(l + 1) }";
+    const text = page(body, "constrain { norm(wide.m) <= 1 monitored\n gain(x) <= 24 }").replace(
+      "block add",
+      "block wide(y[w]) { param m[w, v] ~ ones\n return [v] = m[w, v] * y[w] }\nblock add",
+    );
+    const { plan, diagnostics } = await compile(text, { file: "p.mhc", devices: ["javascript"], monitors: "all" });
+    expect(diagnostics.filter(({ severity }) => severity === "error")).toEqual([]);
+    expect(plan!.parameters.map(({ name }) => name)).toEqual([0, 1, 2, 3].map((l) => `l.${l}.add.b`));
+    expect(check(text, { file: "p.mhc", set: { layers: "0" } }).model).not.toBeNull();
+  });
+
   it("what not every layer has cannot be shrunk, nor claimed over the layers", () => {
     const blocksOf = (more: string): string => `model Unlike {
   dim width = 4, layers = 3
@@ -362,32 +374,4 @@ block f(k)(y[w]) {
     }
   }`);
   });
-});
-
-const trained = `model Trained {
-  dim context = 4, width = 8, heads = 2, layers = 4, lanes = 2
-  data corpus = characters("text.txt", window = context)
-  manifold Mixing = birkhoff(exact)
-  stream x[lanes, context, width] = copies(embed(corpus.token))
-  repeat layers as l {
-    if l % 2 == 1 {
-      x through attention(heads) via mhc(Mixing)
-    } else {
-      x through mlp(12, projection = normal(0.02 / sqrt(l + 1))) via mhc(Mixing)
-    }
-    x = x * (1 + 1 / (l + 2))
-  }
-  repeat layers as k shared {
-    x through mlp(8) via hc
-  }
-  loss = cross_entropy(unembed(norm(total(x))), corpus.next)
-  train { batch = 5, steps = 10, optimizer = sgd(rate = 0.1, momentum = 0.9), recompute = every 2 }
-}`;
-it.each(["javascript", "wasm"] as const)("trains on %s as the graph is defined", { tags: ["slow"] }, async (device) => {
-  const text = "the quick brown fox jumps over the lazy dog. ".repeat(20);
-  const vocabulary = [...new Set(text)].sort();
-  const { losses, parameters, fell } = await compareSteps(trained, text, { corpus: { vocabulary } }, device, 1);
-  expect(losses).toBeLessThan(1e-5);
-  expect(parameters).toBeLessThan(1e-3);
-  expect(fell).toBe(true);
 });

@@ -63,7 +63,9 @@ function unknownTarget(state: Elaboration, page: ShrinkablePage, { name, span }:
 function refuseUnlike(state: Elaboration, statements: readonly Statement[], { name, span }: ShrinkTarget): void {
   const refuse = (why: string): never => fail(state, "MHC505", span, `\`${name}\` cannot be shrunk: ${why}`);
   const isCalled = (statement: Statement): boolean =>
-    statement.kind === "apply" ? splitLast(statement.path)[1] === name : statementsIn(statement).some(isCalled);
+    (statement.kind === "apply" && splitLast(statement.path)[1] === name) ||
+    (statement.kind === "repeat" && statement.name === name) ||
+    statementsIn(statement).some(isCalled);
   for (const statement of statements) {
     const inside = statementsIn(statement);
     if (statement.kind === "if" && inside.some(isCalled)) refuse("it stands in an `if`, and not every layer has it");

@@ -7,7 +7,7 @@ import type { Builder } from "../../graph/builder.js";
 import { largestOf } from "../../graph/combine.js";
 import type { Node } from "../../graph/node.js";
 import { mixingsIn } from "../mixing.js";
-import { repeatsOf } from "../paths.js";
+import { countsOf, repeatsOf } from "../paths.js";
 import type { TypedModel } from "../typed.js";
 import { evaluate, valueOfParameter } from "./expressions.js";
 import { asFloats } from "./functions.js";
@@ -37,6 +37,8 @@ export interface LowerOptions {
 export function lower(model: TypedModel, b: Builder, options: LowerOptions): Lowered {
   const state = begin(model, b, options);
   runAll(state, model.statements);
+  // A `repeat` in a branch that is not taken has no layers.
+  for (const name of countsOf(model.statements).keys()) if (!state.repeats.has(name)) state.repeats.set(name, 0);
   const terms = model.loss ? termsOf(state, model) : new Map<string, Node>();
   const perExample = model.loss ? evaluate(state, model.loss) : null;
   const losses = perExample ? asFloats(b, onto(state, perExample, [BATCH])) : null;

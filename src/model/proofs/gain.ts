@@ -99,7 +99,8 @@ export function proveGain(page: GainPage, stream: Tensor): GainProof {
   const { steps } = state;
   const product = extentsOf(state, page.statements, 1);
   if (isMissing(product)) return { ...product, steps };
-  if (steps.length === 0) return { none: `nothing goes through \`${stream.name}\``, span: stream.span, steps };
+  if (steps.length === 0 && !changesOf(page.statements, stream).length)
+    return { none: `nothing goes through \`${stream.name}\``, span: stream.span, steps };
   const at = Math.max(product.rows.most, product.columns.most);
   const whole = Math.max(product.rows.whole, product.columns.whole);
   const words =
