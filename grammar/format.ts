@@ -10,21 +10,19 @@ import { mustAt } from "../runtime/lookup.js";
 import type { Diagnostic } from "../src/diagnostics/diagnostic.js";
 import type { Span } from "../src/diagnostics/span.js";
 import type {
-  AdaptClause,
   AnyItem,
   Block,
   Braced,
   Clause,
   DimDecl,
   If,
-  ManifoldDecl,
   ModelDecl,
   NumberDecl,
   ParamDecl,
   Section,
-  ParameterTarget,
   Use,
 } from "./ast.js";
+import { formatClause, formatManifold, formatTargets } from "./format-clauses.js";
 import { axisNames, formatExpr, formatFormal } from "./format-expressions.js";
 import { parse, type Comment } from "./parse.js";
 
@@ -272,7 +270,7 @@ function putItem(layout: PageLayout, item: Exclude<AnyItem, ListedDecl>): void {
     case "data":
       return put(layout, `data ${item.name.name} = ${formatExpr(item.source)}`);
     case "manifold":
-      return put(layout, formatManifold(layout, item));
+      return put(layout, formatManifold(layout.text, item));
     case "stream":
       return put(layout, `stream ${item.name.name}${axisNames(item.axes)} = ${formatExpr(item.value)}`);
     case "input":
@@ -323,27 +321,6 @@ function putChoice(layout: PageLayout, item: If<AnyItem>, lead: string): void {
   else body(otherwise, "} else", then.span.end);
 }
 
-/** A set without arguments keeps its parentheses, if it has them. */
-function formatManifold({ text }: PageLayout, { name, value, adapt }: ManifoldDecl): string {
-  const isBare =
-    value.lists.every((list) => list.length === 0) && !text.slice(value.callee.span.end).trimStart().startsWith("(");
-  const set = formatExpr(isBare ? value.callee : value);
-  return `manifold ${name.name} = ${set}${adapt.map(formatAdapting).join("")}`;
-}
-
-function formatAdapting(clause: AdaptClause): string {
-  switch (clause.kind) {
-    case "learned": {
-      const weight = clause.weight ? ` weight ${formatExpr(clause.weight)}` : "";
-      return ` adapt ${clause.what.name} in ${formatExpr(clause.from)} .. ${formatExpr(clause.to)}${weight}`;
-    }
-    case "scheduled":
-      return ` adapt ${clause.what.name} = ${formatExpr(clause.value)}`;
-    default:
-      return clause satisfies never;
-  }
-}
-
 function putSection(layout: PageLayout, { name, span, clauses }: Section): void {
   putBody(layout, { head: name.name, span, headEnd: name.span.end, entries: clauseEntries(layout, clauses) });
 }
@@ -368,47 +345,13 @@ function clauseEntries(layout: PageLayout, clauses: readonly Clause[]): readonly
 function putClauses(layout: PageLayout, line: readonly [Clause, ...Clause[]]): void {
   const [group] = line;
   if (group.kind !== "group" || areOnOneLine(layout, group.span.start, group.span.end))
-    return put(layout, line.map((clause) => formatClause(layout, clause)).join(", "));
+    return put(layout, line.map((clause) => formatClause(layout.text, clause)).join(", "));
   putBody(layout, {
     head: `group ${formatTargets(group.targets)}`,
     span: group.span,
     headEnd: mustAt(group.targets, group.targets.length - 1).span.end,
     entries: clauseEntries(layout, group.settings),
   });
-}
-
-const formatTargets = (targets: readonly ParameterTarget[]): string =>
-  targets.map((target) => formatExpr(target)).join(", ");
-
-function formatClause(layout: PageLayout, item: Clause): string {
-  const { text } = layout;
-  switch (item.kind) {
-    case "setting": {
-      const { value } = item;
-      return `${item.name.name} = ${value.kind === "every" ? `every ${formatExpr(value.count)}` : formatExpr(value)}`;
-    }
-    case "on": {
-      const each = item.each.map((axis) => ` each ${axis.name}`).join("");
-      return `${formatExpr(item.path)}${each} on ${formatExpr(item.manifold)}`;
-    }
-    case "bound": {
-      const words = `${item.shared ? " shared" : ""}${item.monitored ? " monitored" : ""}`;
-      return `${formatExpr(item.left)} <= ${formatExpr(item.right)}${words}`;
-    }
-    case "words": {
-      const between = (from: Spanned | undefined, to: Spanned): string =>
-        !from ? "" : text.slice(from.span.end, to.span.start).includes(",") ? ", " : " ";
-      return item.words.map((word, i) => `${between(item.words[i - 1], word)}${formatExpr(word)}`).join("");
-    }
-    case "freeze":
-      return `freeze ${formatTargets(item.targets)}`;
-    case "group": {
-      const settings = item.settings.map((setting) => formatClause(layout, setting)).join(", ");
-      return `group ${formatTargets(item.targets)} {${settings ? ` ${settings} ` : ""}}`;
-    }
-    default:
-      return item satisfies never;
-  }
 }
 
 function finished({ lines }: PageLayout): string {

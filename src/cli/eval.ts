@@ -7,7 +7,7 @@ import type { Evaluation } from "../../runtime/model.js";
 import type { DataInfo } from "../../runtime/plan.js";
 import { merged } from "../../runtime/records.js";
 import { described } from "../../runtime/sources.js";
-import { crossEntropyIn, evaluateModel, perplexityOf, type Part } from "../tools/evaluation.js";
+import { crossEntropyIn, evaluateModel, perplexityOf, type DataPart } from "../tools/evaluation.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type StoredRun } from "../tools/run.js";
 import { shareIn } from "../tools/train.js";
@@ -32,7 +32,7 @@ import { choicesFor } from "./tuned.js";
 
 interface EvalFlags extends SpecOptions {
   readonly checkpoint?: string;
-  readonly on: Part;
+  readonly on: DataPart;
   readonly limit?: number;
   readonly device: DeviceName;
   readonly threads?: number;
@@ -65,13 +65,13 @@ export const evalCommand = (): Command =>
       }
     });
 
-function partOf(word: string): Part {
+function partOf(word: string): DataPart {
   if (word === "holdout" || word === "train") return word;
   throw new InvalidArgumentError("it is holdout or train.");
 }
 
 /** A page and its parameters. */
-interface Asked {
+interface EvalRequest {
   readonly project: Project;
   /** The run that they are of; null of a page. */
   readonly run: StoredRun | null;
@@ -79,7 +79,7 @@ interface Asked {
 }
 
 /** The run or the page that is named. Throws UsageError where there is neither, or no parameters. */
-async function askedOf(what: string, flags: EvalFlags): Promise<Asked> {
+async function askedOf(what: string, flags: EvalFlags): Promise<EvalRequest> {
   const { checkpoint } = flags;
   if (!existsSync(what)) throw new UsageError(`error: there is no run and no file ${what}`);
   if (statSync(what).isDirectory()) {
@@ -94,7 +94,11 @@ async function askedOf(what: string, flags: EvalFlags): Promise<Asked> {
   return { project: await openProject(what, flags), run: null, checkpoint };
 }
 
-async function evaluateOn(device: OpenedDevice, { project, run, checkpoint }: Asked, flags: EvalFlags): Promise<void> {
+async function evaluateOn(
+  device: OpenedDevice,
+  { project, run, checkpoint }: EvalRequest,
+  flags: EvalFlags,
+): Promise<void> {
   const { on, limit } = flags;
   const json = flags.json === true;
   const { options: read, loaded } = await readFacts(project, json);
@@ -122,7 +126,7 @@ async function evaluateOn(device: OpenedDevice, { project, run, checkpoint }: As
     const entropy = crossEntropyIn(mustCheck(check(project.text, full)));
     // A perplexity is said of texts, where an example is a row of choices.
     const perplexity = described(info).text ? perplexityOf(evaluation, entropy) : null;
-    const told: Told = { evaluation, perplexity, entropy, on };
+    const told: ToldEvaluation = { evaluation, perplexity, entropy, on };
     const { name } = plan;
     const line = { page: name, checkpoint, step: model.step, device: device.name, ...fieldsOf(told, parts) };
     process.stdout.write(
@@ -134,16 +138,16 @@ async function evaluateOn(device: OpenedDevice, { project, run, checkpoint }: As
 }
 
 /** An evaluation as it is told. */
-interface Told {
+interface ToldEvaluation {
   readonly evaluation: Evaluation;
   readonly perplexity: number | null;
   /** The number that the perplexity is of: "" for the loss, or the name of a part of it; null when there is none. */
   readonly entropy: string | null;
-  readonly on: Part;
+  readonly on: DataPart;
 }
 
 const fieldsOf = (
-  { evaluation, perplexity, entropy, on }: Told,
+  { evaluation, perplexity, entropy, on }: ToldEvaluation,
   { source, info }: Trainable,
 ): Readonly<Record<string, unknown>> => {
   const { loss, terms, metrics, examples } = evaluation;
@@ -159,7 +163,7 @@ const fieldsOf = (
   };
 };
 
-function textOf({ evaluation, perplexity, entropy, on }: Told, { source, info }: Trainable): string {
+function textOf({ evaluation, perplexity, entropy, on }: ToldEvaluation, { source, info }: Trainable): string {
   const { loss, terms, metrics, examples } = evaluation;
   const words = evaluationOf(info, examples, source.holdoutExamples);
   const [what, of] = on === "train" ? ["training loss", drawnOf(info, examples)] : [words.loss, words.of];

@@ -5,7 +5,7 @@
 
 import { merged, valueAt } from "../../runtime/records.js";
 import type { GainMonitor } from "../tools/gains.js";
-import type { Evaluating, Measurements, StepLine } from "../tools/train.js";
+import type { Evaluating, NamedNumbers, StepLine } from "../tools/train.js";
 import { namedNumbers } from "../tools/words.js";
 
 /** How often a long evaluation is told of where lines are not rewritten. */
@@ -128,7 +128,7 @@ export class Progress {
 }
 
 /** Named parts of the loss and metrics, each with what parts it from the one before, behind the loss. */
-function measuredOf(between: string, terms: Measurements = {}, metrics: Measurements = {}): string {
+function measuredOf(between: string, terms: NamedNumbers = {}, metrics: NamedNumbers = {}): string {
   const text = namedNumbers(merged(terms, metrics), between);
   return text && `${between}${text}`;
 }

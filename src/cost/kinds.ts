@@ -1,6 +1,6 @@
 /** Work as people speak of it, and as machines do it. */
 import { mustAt } from "../../runtime/lookup.js";
-import type { Node, NodeWith } from "../graph/node.js";
+import type { Node, NodeWith, Op } from "../graph/node.js";
 import { letters } from "../graph/ops/structure.js";
 import { sizeOf } from "../graph/record.js";
 import type { WorkClass } from "./profile.js";
@@ -24,83 +24,72 @@ export type Kind = (typeof KINDS)[number];
 const NARROW = 24;
 
 /**
- * The kind of an op. It is long since it is a flat table of all ops, held whole by the type checker.
- *
- * Composites without a kernel of their own are expanded before a plan is made, and counted as what they are made of.
+ * The kind of every op but products. Composites without a kernel of their own are expanded before a plan is made, and
+ * counted as what they are made of.
  */
-export function kindOf(node: Node): Kind {
-  switch (node.op) {
-    case "contract":
-      return isNarrow(node) ? "narrow products" : "products";
-    case "attention":
-    case "attention_lse":
-    case "attention_vjp":
-      return "attention";
-    case "sinkhorn":
-    case "sinkhorn_vjp":
-      return "mixing";
-    case "exp":
-    case "log":
-    case "sqrt":
-    case "tanh":
-    case "erf":
-    case "sin":
-    case "cos":
-    case "sigmoid":
-    case "pow":
-    case "atan2":
-    case "softmax":
-    case "gelu":
-    case "silu":
-    case "softplus":
-    case "cross_entropy":
-      return "elementary functions";
-    case "sum":
-    case "reduce_max":
-    case "reduce_prod":
-    case "scatter_add":
-      return "sums";
-    case "recurrence":
-      return "narrow products";
-    case "threefry":
-      return "random numbers";
-    case "parameter":
-    case "state":
-    case "input":
-    case "constant":
-    case "literal":
-    case "iota":
-    case "broadcast":
-    case "reshape":
-    case "pack":
-    case "slice":
-    case "affine":
-    case "stop":
-    case "gather":
-      return "copies";
-    case "neg":
-    case "abs":
-    case "floor":
-    case "add":
-    case "sub":
-    case "mul":
-    case "div":
-    case "min":
-    case "max":
-    case "lt":
-    case "le":
-    case "eq":
-    case "and":
-    case "or":
-    case "not":
-    case "finite":
-    case "select":
-    case "cast":
-      return "elementwise";
-    default:
-      return node satisfies never;
-  }
-}
+const KIND_OF: Readonly<Record<Exclude<Op, "contract">, Kind>> = {
+  attention: "attention",
+  attention_lse: "attention",
+  attention_vjp: "attention",
+  sinkhorn: "mixing",
+  sinkhorn_vjp: "mixing",
+  exp: "elementary functions",
+  log: "elementary functions",
+  sqrt: "elementary functions",
+  tanh: "elementary functions",
+  erf: "elementary functions",
+  sin: "elementary functions",
+  cos: "elementary functions",
+  sigmoid: "elementary functions",
+  pow: "elementary functions",
+  atan2: "elementary functions",
+  softmax: "elementary functions",
+  gelu: "elementary functions",
+  silu: "elementary functions",
+  softplus: "elementary functions",
+  cross_entropy: "elementary functions",
+  sum: "sums",
+  reduce_max: "sums",
+  reduce_prod: "sums",
+  scatter_add: "sums",
+  recurrence: "narrow products",
+  threefry: "random numbers",
+  parameter: "copies",
+  state: "copies",
+  input: "copies",
+  constant: "copies",
+  literal: "copies",
+  iota: "copies",
+  broadcast: "copies",
+  reshape: "copies",
+  pack: "copies",
+  slice: "copies",
+  affine: "copies",
+  stop: "copies",
+  gather: "copies",
+  neg: "elementwise",
+  abs: "elementwise",
+  floor: "elementwise",
+  add: "elementwise",
+  sub: "elementwise",
+  mul: "elementwise",
+  div: "elementwise",
+  min: "elementwise",
+  max: "elementwise",
+  lt: "elementwise",
+  le: "elementwise",
+  eq: "elementwise",
+  and: "elementwise",
+  or: "elementwise",
+  not: "elementwise",
+  finite: "elementwise",
+  select: "elementwise",
+  cast: "elementwise",
+};
+
+/** The kind of a node's work. */
+export const kindOf = (node: Node): Kind =>
+  node.op === "contract" ? (isNarrow(node) ? "narrow products" : "products") : KIND_OF[node.op];
 
 /** Rows are what the first operand alone has, columns the second; what both and the result have is many products. */
 function isNarrow({ attrs: { spec }, inputs: [x, y], shape }: NodeWith<"contract">): boolean {

@@ -43,7 +43,7 @@ export function isWithin(index: AffineIndex, size: number, shape: Shape): boolea
 export const isTotal = ({ attrs, shape, inputs: [x] }: NodeWith<"affine">): boolean =>
   attrs.at.every((index, axis) => isWithin(index, mustAt(x.shape, axis), shape));
 
-/** For every axis of the operand the axis of the result that it is, where a read is a broadcast; null where it is not. */
+/** For every axis of the operand the axis of the result that it is, where a read is a broadcast; else null. */
 export function plainAxes(from: Shape, shape: Shape, at: readonly AffineIndex[]): readonly number[] | null {
   const axes: number[] = [];
   for (const [i, index] of at.entries()) {

@@ -13,13 +13,13 @@ import {
   type BlockInstance,
   type LossTerm,
   type Parameter,
-  type Recurrence,
   type Statement,
   type Tensor,
   type Typed,
   type TypedModel,
   type TypedOf,
 } from "./typed.js";
+import { runsOf } from "./runs.js";
 import { callsLosses, partsOf, type WalkedPage } from "./walk.js";
 
 /** The parts of a model that say what is needed. */
@@ -97,25 +97,10 @@ function needTerms(state: LivenessState, terms: readonly LossTerm[]): ReadonlySe
 }
 
 function backwards(state: LivenessState, statements: readonly Statement[]): void {
-  inOrder(statements.toReversed(), (group) => {
-    // A recurrence reads what is defined behind it.
+  // A recurrence reads what is defined behind it.
+  for (const group of runsOf(statements.toReversed()))
     group.forEach(() => group.forEach((statement) => run(state, statement)));
-  });
 }
-
-/** Statements one by one, but those of a recurrence together. */
-function inOrder(statements: readonly Statement[], visit: (group: readonly Statement[]) => void): void {
-  for (let from = 0; from < statements.length;) {
-    const recurrence = recurrenceOf(statements[from]);
-    let to = from + 1;
-    while (recurrence && recurrenceOf(statements[to]) === recurrence) to++;
-    visit(statements.slice(from, to));
-    from = to;
-  }
-}
-
-const recurrenceOf = (statement: Statement | undefined): Recurrence | undefined =>
-  statement?.kind === "let" ? statement.recurrence : undefined;
 
 function run(state: LivenessState, statement: Statement): void {
   if (statement.kind === "repeat") return layers(state, statement.body);

@@ -4,7 +4,17 @@ import { describe } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
 import type { Adaptation } from "../manifolds/set.js";
 import type { RepeatStatement } from "./statements.js";
-import type { Axis, DataSource, LossTerm, Parameter, Place, Statement, Typed, TypedModel, TypedOf } from "./typed.js";
+import type {
+  Axis,
+  DataSource,
+  LossTerm,
+  Parameter,
+  AxisPlace,
+  Statement,
+  Typed,
+  TypedModel,
+  TypedOf,
+} from "./typed.js";
 import { partsOf } from "./walk.js";
 
 const axes = (list: readonly Axis[]): string => (list.length ? `[${list.map((axis) => axis.name).join(", ")}]` : "");
@@ -146,10 +156,12 @@ function inside(e: Typed, indent: string): string[] {
 /** The calls of an expression, but not those in the arguments of a call. */
 const callsIn = (e: Typed): readonly TypedOf<"call">[] => (e.kind === "call" ? [e] : partsOf(e).flatMap(callsIn));
 
+const printCondition = (e: Typed | null): string => (e ? ` where ${printTyped(e)}` : "");
+
 const printPlaced = (e: Typed): string => (e.kind === "tensor" ? e.tensor.name : printTyped(e));
 
 /** `2 * i + a - 1` */
-function printPlace({ offset, terms }: Place): string {
+function printPlace({ offset, terms }: AxisPlace): string {
   const parts = terms.map(({ axis, step }) => (step.text === "1" ? axis.name : `${step.text} * ${axis.name}`));
   return [...parts, ...(offset.text === "0" && parts.length ? [] : [offset.text])].join(" + ");
 }
@@ -170,7 +182,7 @@ export function printTyped(e: Typed): string {
     case "shifted":
       return `${printPlaced(e.a)}[${e.at.map(printPlace).join(", ")}]`;
     case "choice":
-      return `(${printTyped(e.a)}${e.condition ? ` where ${printTyped(e.condition)}` : ""} else ${printTyped(e.otherwise)})`;
+      return `(${printTyped(e.a)}${printCondition(e.condition)} else ${printTyped(e.otherwise)})`;
     case "gather":
       return `${e.table.name}[${[printTyped(e.index), ...e.axes.map((axis) => axis.name)].join(", ")}]`;
     case "unary":

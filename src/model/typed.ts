@@ -109,7 +109,7 @@ interface At {
 }
 
 /** An index of a shifted read: offset + the sum of step * the position along an axis. All are whole numbers. */
-export interface Place {
+export interface AxisPlace {
   readonly offset: DeferredNumber;
   readonly terms: readonly { readonly axis: Axis; readonly step: DeferredNumber }[];
 }
@@ -131,9 +131,9 @@ export type Typed =
       readonly kind: "shifted";
       readonly a: Typed;
       readonly from: readonly Axis[];
-      readonly at: readonly Place[];
+      readonly at: readonly AxisPlace[];
       readonly axes: readonly Axis[];
-      /** Whether it is an earlier place of a tensor of the recurrence that is being defined: before the first it is 0. */
+      /** Whether it is an earlier place of a tensor in its own definition: before the first it is 0. */
       readonly recurs: boolean;
     })
   | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })

@@ -1,10 +1,10 @@
 /**
  * Convolutions: a product of which one operand is a read at affine indices, `x[t + k - 1, w] * taps[k, w, v]`. The
- * product skeletons walk operands by strides, and such a read is one if it stays inside of its tensor and goes forwards;
- * so the tensor is copied once with zeros around it, and what each tap reads is never made. Three rules bring a graph to
- * that form:
+ * product skeletons walk operands by strides, and such a read is one if it stays inside of its tensor and goes
+ * forwards; so the tensor is copied once with zeros around it, and what each tap reads is never made. Three rules bring
+ * a graph to that form:
  *
- *   the derivative   sum(read(product)) is a product of reads: what a tap read is read backwards, not made for each tap
+ *   the derivative   sum(read(product)) is a product of reads: what a tap read is not made for each tap
  *   taps backwards   t - k + 1 goes forwards in k' = taps - 1 - k, which turns the taps around
  *   edges            a read that leaves its tensor reads a copy with zeros where it leaves
  */
@@ -52,7 +52,7 @@ export function pushedIntoProduct(b: Builder, node: NodeWith<"sum">): Node | nul
   };
   const [x, y] = [side(product.inputs[0], spec.a), side(product.inputs[1], spec.b)];
   const kept = read.shape.flatMap((_, axis) => (node.attrs.axes.includes(axis) ? [] : [ALPHABET.charAt(axis)]));
-  const gone = [...ALPHABET.slice(0, sizes.length)].filter((letter) => !kept.includes(letter));
+  const gone = Array.from(ALPHABET.slice(0, sizes.length)).filter((letter) => !kept.includes(letter));
   const stands = (letter: string): boolean => x.term.includes(letter) || y.term.includes(letter);
   if (!kept.every(stands) || !gone.every((letter) => x.term.includes(letter) && y.term.includes(letter))) return null;
   return b.contract(`${x.term},${y.term}->${kept.join("")}`, x.node, y.node);

@@ -11,11 +11,11 @@ import type { Typed, TypedModel } from "../model/typed.js";
 import { EVALUATED, shareOf, watched } from "./evaluate.js";
 
 /** Which part of the data is evaluated on. */
-export type Part = "train" | "holdout";
+export type DataPart = "train" | "holdout";
 
 /** What is evaluated on. */
 export interface EvaluationRequest {
-  readonly on: Part;
+  readonly on: DataPart;
   /** At most so many examples, but a batch at least; all that is held out, or 1024 of the training data, by default. */
   readonly limit?: number | undefined;
   /** Before each batch: how many examples are done, of how many. */

@@ -25,10 +25,10 @@ export interface StepLine {
   /** The share of the held-out data that `holdout` is the mean over. */
   readonly holdout_share?: number;
   /** The named parts of the loss and the metrics, of the step's batch and on the held-out data. */
-  readonly terms?: Measurements;
-  readonly metrics?: Measurements;
-  readonly holdout_terms?: Measurements;
-  readonly holdout_metrics?: Measurements;
+  readonly terms?: NamedNumbers;
+  readonly metrics?: NamedNumbers;
+  readonly holdout_terms?: NamedNumbers;
+  readonly holdout_metrics?: NamedNumbers;
   /** Options of manifolds that are learned. */
   readonly adapted?: Readonly<Record<string, number>>;
   /** Gains and mixes, and monitored claims, at the steps at which they were measured. */
@@ -41,7 +41,7 @@ export interface StepLine {
 }
 
 /** Numbers by name. */
-export type Measurements = Readonly<Record<string, number>>;
+export type NamedNumbers = Readonly<Record<string, number>>;
 
 /** How long a run is, and how often it is looked at. */
 export interface Budget {
@@ -102,8 +102,8 @@ export interface TrainedRun {
   /** Null when the run was ended before it could be evaluated. */
   readonly holdout: number | null;
   /** The named parts of the hold-out loss and the metrics; empty where it is null, or the page names none. */
-  readonly terms: Measurements;
-  readonly metrics: Measurements;
+  readonly terms: NamedNumbers;
+  readonly metrics: NamedNumbers;
   /** The examples that it is the mean over. */
   readonly evaluated: number;
   readonly seconds: number;
@@ -118,7 +118,7 @@ class Interrupted extends Error {}
 export const shareIn = (source: Source, examples: number): number =>
   examples === source.holdoutExamples ? 1 : Number((examples / source.holdoutExamples).toFixed(4));
 
-const isEmpty = (values: Measurements): boolean => Object.keys(values).length === 0;
+const isEmpty = (values: NamedNumbers): boolean => Object.keys(values).length === 0;
 
 /** What was measured on the held-out data, as lines have it. */
 export const holdoutFields = ({
@@ -227,14 +227,7 @@ async function loop(
   }
   const took = (performance.now() - begun) / 1000;
   await save();
-  const holdout = signal.aborted ? null : await evaluate(atTheEnd, true);
-  const { terms = {}, metrics = {} } = holdout ?? {};
-  return {
-    loss,
-    holdout: holdout?.loss ?? null,
-    terms,
-    metrics,
-    evaluated: atTheEnd.holdoutExamples,
-    seconds: took,
-  };
+  const last = signal.aborted ? null : await evaluate(atTheEnd, true);
+  const { loss: holdout = null, terms = {}, metrics = {} } = last ?? {};
+  return { loss, holdout, terms, metrics, evaluated: atTheEnd.holdoutExamples, seconds: took };
 }

@@ -22,6 +22,29 @@ const page = (body: string, blocks = ""): string => `model Small {
 }
 ${blocks}`;
 
+/** A page with further dims. */
+const withDims = (dims: string, spec: string): string => spec.replace("hidden = 24", `hidden = 24, ${dims}`);
+
+/** A recurrence from the end, which reads two places ahead. */
+const BACK = `block back(y[t, w]) {
+  dim v = w
+  param b[w, v] ~ normal(0.2)
+  h[t, v] = tanh(y[t, w] * b[w, v] + 0.5 * h[t + 1, v] + (h[t + 2, v] else 1))
+  return [t, v] = h
+}`;
+
+/** An image of the streams: a convolution, groups, pools, and the way back. */
+const IMAGE = `one[context, width, single] = x[context, width] where single == 0 else 0
+  c[context, width, channels] = relu(conv2d(3, padding = 1)(one))
+  d[six, eight, channels] = max_pool(2)(group_norm(2)(c))
+  e[six, eight, channels] = depthwise2d(3, padding = 1)(d)
+  f[three, four, channels] = mean_pool(2)(e) as pooled
+  x[context, width] = x[context, width] + flat(f)`;
+const FLAT = `block flat(f[i, j, c]) {
+  param w[i, j, c, t, v] ~ normal(0.1)
+  return [t, v] = f[i, j, c] * w[i, j, c, t, v]
+}`;
+
 /** Pages by what they show. */
 const PAGES: readonly (readonly [string, string])[] = [
   ["a gated recurrent unit", page("x = x + gru(x)")],
@@ -35,29 +58,23 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["attention in a window", page("x through window_attention(heads, 3)")],
   [
     "an encoder and a decoder",
-    page("m[context, width] = full_attention(heads)(x)\n  x = x + cross_attention(heads)(x, m)"),
+    page("m[context, width] = full_attention(heads)(x)\n  x through cross_attention(heads, memory = m)"),
   ],
   ["a causal convolution", page("x = x + causal_conv1d(3)(x)")],
   [
     "a convolution with a stride, and its mirror",
-    page(
-      "h[half, width] = relu(conv1d(4, stride = 2, padding = 1)(x))\n  x[context, width] = x[context, width] + sum[half, four](h[half, width] where 2 * half + four - 1 == context)",
-    ).replace("hidden = 24", "hidden = 24, half = 6, four = 4"),
-  ],
-  ["layer normalisation with a bias", page("x = layernorm(x)")],
-  [
-    "a recurrence from the end, in a repeat",
-    page(
-      "repeat heads {\n    x = x + back(x)\n  }",
-      "block back(y[t, w]) {\n  param a[w, w] ~ normal(0.2)\n  dim v = w\n  param b[w, v] ~ normal(0.2)\n  h[t, v] = tanh(y[t, w] * b[w, v] + 0.5 * h[t + 1, v] + (h[t + 2, v] else 1))\n  return [t, v] = h\n}",
+    withDims(
+      "half = 6, four = 4",
+      page(`h[half, width] = relu(conv1d(4, stride = 2, padding = 1)(x))
+  back[context, width] = sum[half, four](h[half, width] where 2 * half + four - 1 == context)
+  x = x + back`),
     ),
   ],
+  ["layer normalisation with a bias", page("x = layernorm(x)")],
+  ["a recurrence from the end, in a repeat", page("repeat heads {\n    x = x + back(x)\n  }", BACK)],
   [
     "images: convolutions, pools and groups",
-    page(
-      "one[context, width, single] = x[context, width] where single == 0 else 0\n  c[context, width, channels] = relu(conv2d(3, padding = 1)(one))\n  d[six, eight, channels] = max_pool(2)(group_norm(2)(c))\n  e[six, eight, channels] = depthwise2d(3, padding = 1)(d)\n  f[three, four, channels] = mean_pool(2)(e) as pooled\n  x[context, width] = x[context, width] + back(f)",
-      "block back(f[i, j, c]) {\n  param w[i, j, c, t, v] ~ normal(0.1)\n  return [t, v] = f[i, j, c] * w[i, j, c, t, v]\n}",
-    ).replace("hidden = 24", "hidden = 24, single = 1, channels = 6, six = 6, eight = 8, three = 3, four = 4"),
+    withDims("single = 1, channels = 6, six = 6, eight = 8, three = 3, four = 4", page(IMAGE, FLAT)),
   ],
 ];
 

@@ -1,8 +1,8 @@
 /**
- * The record of recurrences (`../recurrence.ts`). The value is the fixed point of the body: begun with zeros, every turn
- * makes one more place right. The derivative is a recurrence in the other direction: the cotangent of a place is that
- * of its readers outside and what comes back from the next place, and with the cotangents of all places known, those of
- * the operands are those of the body at all places at once.
+ * The record of recurrences (`../recurrence.ts`). The value is the fixed point of the body: begun with zeros, every
+ * turn makes one more place right. The derivative is a recurrence in the other direction: the cotangent of a place is
+ * that of its readers outside and what comes back from the next place, and with the cotangents of all places known,
+ * those of the operands are those of the body at all places at once.
  */
 import { mustAt } from "../../../runtime/lookup.js";
 import type { Builder } from "../builder.js";

@@ -6,7 +6,7 @@ import type { Expr, Indexed } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import { diagnostic } from "../../diagnostics/table.js";
 import { describe, valueOf } from "../../graph/sizes.js";
-import type { Axis, DeferredNumber, Place, Tensor, TypedOf } from "../typed.js";
+import type { Axis, DeferredNumber, AxisPlace, Tensor, TypedOf } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import { numberFrom, scalarOf } from "./numbers.js";
 import { fail, lookupBare, type Elaboration, type Scope } from "./scope.js";
@@ -17,7 +17,7 @@ const ZERO = number(0);
 const ONE = number(1);
 
 /** An index while it is read: a place whose terms may name an axis twice. */
-type Linear = Place;
+type Linear = AxisPlace;
 
 const isZero = ({ text }: DeferredNumber): boolean => text === "0";
 
@@ -49,7 +49,7 @@ export function shifted(
   { tensor, recurs }: ShiftedTensor,
   scope: Scope,
 ): TypedOf<"shifted"> {
-  const at = e.axes.map((index): Place => together(linear(state, index, scope)));
+  const at = e.axes.map((index): AxisPlace => together(linear(state, index, scope)));
   const axes = [...new Set(at.flatMap(({ terms }) => terms.map(({ axis }) => axis)))];
   for (const [i, place] of at.entries()) {
     const [declared, written] = [mustAt(tensor.axes, i), mustAt(e.axes, i)];
@@ -60,7 +60,7 @@ export function shifted(
 }
 
 /** The same place with every axis once. */
-function together({ offset, terms }: Linear): Place {
+function together({ offset, terms }: Linear): AxisPlace {
   const steps = new Map<Axis, DeferredNumber>();
   for (const { axis, step } of terms) {
     const before = steps.get(axis);
@@ -131,7 +131,7 @@ function positionOf(state: Elaboration, e: Extract<Expr, { readonly kind: "path"
 }
 
 /** Reports an index that is no whole number, or never one of its axis. */
-function checkPlace(state: Elaboration, { offset, terms }: Place, axis: Axis, written: Expr): void {
+function checkPlace(state: Elaboration, { offset, terms }: AxisPlace, axis: Axis, written: Expr): void {
   const size = valueOf(axis.size);
   let [least, most] = [offset.value(), offset.value()];
   for (const { axis: along, step } of terms) {

@@ -1,9 +1,9 @@
 /**
- * Recurrences: `h[t, v] = tanh(x[t, v] + h[t - 1, u] * back[u, v])`. A definition may read other places of a tensor that
- * is being defined, or is defined further down in the same body; from the first that does to the last that is awaited,
- * the definitions belong together and are computed place by place. This file finds them and says what does not go so:
- * everything that is read of them is of the same place, but for the tensors that recur, of which it is an earlier one
- * (or always a later one).
+ * Recurrences: `h[t, v] = tanh(x[t, v] + h[t - 1, u] * back[u, v])`. A definition may read other places of a tensor
+ * that is being defined, or is defined further down in the same body; from the first that does to the last that is
+ * awaited, the definitions belong together and are computed place by place. This file finds them and says what does not
+ * go so: everything that is read of them is of the same place, but for the tensors that recur, of which it is an
+ * earlier one (or always a later one).
  */
 import type { Indexed, Let } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
@@ -185,7 +185,7 @@ function shiftOf(
 const isWaiting = (e: Typed, waiting: ReadonlyMap<Tensor, Axis>): boolean =>
   (e.kind === "tensor" && waiting.has(e.tensor)) || partsOf(e).some((part) => isWaiting(part, waiting));
 
-/** Checks that a value at a place of `along` needs of the waiting tensors that place alone, or earlier ones that recur. */
+/** Checks that a value needs of the waiting tensors its own place along `along`, or earlier ones that recur. */
 function goesAlong(state: Elaboration, e: Typed, along: Axis, waiting: ReadonlyMap<Tensor, Axis>): void {
   if (!isWaiting(e, waiting)) return;
   const refuse = (why: string): never =>

@@ -1,7 +1,8 @@
 /**
  * The names that stand by themselves in a definition: on its left side, in the brackets of a tensor or of a reducer. In
- * an index that is computed, `x[t + k - half]`, a name that stands by itself elsewhere in the definition is the position
- * along that axis; any other dim is its size. A name that would be a lone axis otherwise is thus never taken for one.
+ * an index that is computed, `x[t + k - half]`, a name that stands by itself elsewhere in the definition is the
+ * position along that axis; any other dim is its size. A name that would be a lone axis otherwise is thus never taken
+ * for one.
  */
 import type { Expr } from "../../../grammar/ast.js";
 import { bareName } from "./syntax.js";

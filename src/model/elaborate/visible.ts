@@ -1,6 +1,6 @@
 /**
  * Which blocks a file may name: its own, those of the files that it uses (all of them, or the ones that it lists in
- * braces), and those of the standard library. Blocks of a page hide those of the library, there and in the library
+ * braces), and those of the standard library. BlocksByName of a page hide those of the library, there and in the library
  * itself; of two files that a page uses, none hides the other's.
  */
 import type { Block, File, Ident, Use } from "../../../grammar/ast.js";
@@ -9,14 +9,14 @@ import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { diagnostic } from "../../diagnostics/table.js";
 
 /** Blocks by name. */
-export type Blocks = ReadonlyMap<string, Block>;
+export type BlocksByName = ReadonlyMap<string, Block>;
 
 /** The blocks that can be named, by the file that names them. */
 export interface VisibleBlocks {
   /** On the page. */
-  readonly page: Blocks;
+  readonly page: BlocksByName;
   /** In each file that the page uses. The library names what the page does. */
-  readonly files: ReadonlyMap<string, Blocks>;
+  readonly files: ReadonlyMap<string, BlocksByName>;
 }
 
 /** The file that a `use` of another one names: paths are relative to the file that they stand in. */
@@ -32,23 +32,23 @@ export function pathOfUse(file: string, path: string): string {
 }
 
 /** What is read of the files of a page. */
-interface Reading {
+interface Visiting {
   readonly files: ReadonlyMap<string, File>;
   readonly report: (d: Diagnostic) => void;
-  readonly own: Map<string, Blocks>;
+  readonly own: Map<string, BlocksByName>;
 }
 
 /** The blocks of a page and of all files, of which the first is the page. Two of one name in a file are an error. */
 export function visibleBlocks(files: readonly File[], report: (d: Diagnostic) => void): VisibleBlocks {
   const byName = new Map(files.map((file) => [file.name, file]));
-  const reading: Reading = { files: byName, report, own: new Map() };
+  const reading: Visiting = { files: byName, report, own: new Map() };
   for (const file of files) reading.own.set(file.name, ownBlocks(file, report));
   const [page] = files;
   if (!page) return { page: new Map(), files: new Map() };
   const used = reachable(reading, page.name);
   const library = new Map(files.filter(({ name }) => !used.has(name)).flatMap(({ name }) => [...ownOf(reading, name)]));
   const onPage = new Map([...library, ...taken(reading, page), ...ownOf(reading, page.name)]);
-  const others = [...used].flatMap((name): (readonly [string, Blocks])[] => {
+  const others = [...used].flatMap((name): (readonly [string, BlocksByName])[] => {
     const file = byName.get(name);
     return file && file !== page
       ? [[name, new Map([...onPage, ...taken(reading, file), ...ownOf(reading, name)])]]
@@ -57,9 +57,9 @@ export function visibleBlocks(files: readonly File[], report: (d: Diagnostic) =>
   return { page: onPage, files: new Map(others) };
 }
 
-const ownOf = ({ own }: Reading, name: string): Blocks => own.get(name) ?? new Map();
+const ownOf = ({ own }: Visiting, name: string): BlocksByName => own.get(name) ?? new Map();
 
-function ownBlocks({ items }: File, report: (d: Diagnostic) => void): Blocks {
+function ownBlocks({ items }: File, report: (d: Diagnostic) => void): BlocksByName {
   const blocks = new Map<string, Block>();
   for (const item of items) {
     if (item.kind !== "block" && item.kind !== "connection") continue;
@@ -79,7 +79,7 @@ function ownBlocks({ items }: File, report: (d: Diagnostic) => void): Blocks {
 const usesOf = ({ items }: File): readonly Use[] => items.filter((item): item is Use => item.kind === "use");
 
 /** The names of the files that a file uses, and that those use, with its own. */
-function reachable({ files }: Pick<Reading, "files">, name: string, found = new Set<string>()): ReadonlySet<string> {
+function reachable({ files }: Pick<Visiting, "files">, name: string, found = new Set<string>()): ReadonlySet<string> {
   const file = files.get(name);
   if (!file || found.has(name)) return found;
   found.add(name);
@@ -88,16 +88,21 @@ function reachable({ files }: Pick<Reading, "files">, name: string, found = new 
 }
 
 /** What a file gives to those that use it: its own blocks, and what it takes of others. */
-function given(reading: Reading, file: File, around: readonly File[]): Blocks {
+function given(reading: Visiting, file: File, around: readonly File[]): BlocksByName {
   return around.includes(file)
     ? new Map()
     : new Map([...takenFrom(reading, file, [...around, file], () => undefined), ...ownOf(reading, file.name)]);
 }
 
 /** The blocks that a file takes of those that it uses. What is wrong with it is reported. */
-const taken = (reading: Reading, file: File): Blocks => takenFrom(reading, file, [file], reading.report);
+const taken = (reading: Visiting, file: File): BlocksByName => takenFrom(reading, file, [file], reading.report);
 
-function takenFrom(reading: Reading, file: File, around: readonly File[], report: (d: Diagnostic) => void): Blocks {
+function takenFrom(
+  reading: Visiting,
+  file: File,
+  around: readonly File[],
+  report: (d: Diagnostic) => void,
+): BlocksByName {
   const blocks = new Map<string, Block>();
   const uses = new Map<string, Use>();
   const own = ownOf(reading, file.name);
@@ -116,7 +121,7 @@ function takenFrom(reading: Reading, file: File, around: readonly File[], report
 }
 
 /** Of the blocks of a file, those that a `use` lists, or all. */
-function listed({ names, path }: Use, blocks: Blocks, report: (d: Diagnostic) => void): Blocks {
+function listed({ names, path }: Use, blocks: BlocksByName, report: (d: Diagnostic) => void): BlocksByName {
   if (!names) return blocks;
   const found = new Map<string, Block>();
   for (const ident of names) {

@@ -17,11 +17,12 @@ import {
   type Typed,
   type TypedOf,
 } from "../typed.js";
+import { runsOf } from "../runs.js";
 import { distanceOf } from "./distances.js";
 import { activation, asFloats, compared, power } from "./functions.js";
 import { headOf } from "./heads.js";
 import { folded, isLayerNumber } from "./layer-numbers.js";
-import { inOrder, recurring } from "./recurrences.js";
+import { recurring } from "./recurrences.js";
 import { both, chosen, presenceOf, shiftedRead, vanishes } from "./shifted.js";
 import { valueOf } from "./parameters.js";
 import { randomized } from "./randomness.js";
@@ -233,7 +234,7 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
   // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
   for (const [i, actual] of actuals.entries()) state.values.set(mustAt(formals, i), actual);
   const result = state.b.within({ block: inThisLayer(state, path), phase: "forward" }, () => {
-    inOrder(body, (definitions) => defineAll(state, definitions));
+    for (const definitions of runsOf(body)) defineAll(state, definitions);
     for (const loss of instance.losses) noteLoss(state, loss, path);
     return labelled(state, instance.result, instance.axes);
   });

@@ -9,20 +9,6 @@ import { recur, substitutedLeaves } from "../../graph/recurrence.js";
 import type { Definition, Recurrence } from "../typed.js";
 import { BATCH, labelHere, labelsOf, onto, shapeOf, type PageLowering } from "./state.js";
 
-/** Runs of definitions that belong together: those of a recurrence, or one. */
-export function inOrder<T extends { readonly recurrence?: Recurrence }>(
-  items: readonly T[],
-  run: (items: readonly T[]) => void,
-): void {
-  for (let from = 0; from < items.length;) {
-    const { recurrence } = mustAt(items, from);
-    let to = from + 1;
-    while (recurrence && items[to]?.recurrence === recurrence) to++;
-    run(items.slice(from, to));
-    from = to;
-  }
-}
-
 /** Gives the tensors of a recurrence their values; `define` gives one the value of its own definition. */
 export function recurring(
   state: PageLowering,

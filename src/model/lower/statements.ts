@@ -13,28 +13,24 @@ import { isIdentity, laneOf, unwatched, type Applied } from "../mixing.js";
 import { isTaken, type Around } from "../deferred.js";
 import { pathOfRepeat } from "../paths.js";
 import type { RepeatStatement } from "../statements.js";
-import type { BlockInstance, Recurrence, Statement } from "../typed.js";
+import { recurrenceOf, runsOf } from "../runs.js";
+import type { BlockInstance, Statement } from "../typed.js";
 import { instancesIn } from "../walk.js";
 import { defineAll, valueFor, valueOfTensor } from "./expressions.js";
 import { mixNode } from "./mixes.js";
-import { inOrder } from "./recurrences.js";
 import { gatesAround } from "./slots.js";
 import { BATCH, inThisLayer, labelsOf, onto, together, type PageLowering, type WrappedBlocks } from "./state.js";
 
 /** Lowers statements one after the other, in the layer that lowering is in. */
-export const runAll = (state: PageLowering, statements: readonly Statement[]): void =>
-  inOrder(statements.map(withRecurrence), (items) => {
-    const [first] = items;
-    if (first?.recurrence)
+export function runAll(state: PageLowering, statements: readonly Statement[]): void {
+  for (const group of runsOf(statements))
+    if (group.some(recurrenceOf))
       defineAll(
         state,
-        items.flatMap(({ statement }) => (statement.kind === "let" ? [statement] : [])),
+        group.flatMap((part) => (part.kind === "let" ? [part] : [])),
       );
-    else items.forEach(({ statement }) => run(state, statement));
-  });
-
-const withRecurrence = (statement: Statement): { readonly statement: Statement; readonly recurrence?: Recurrence } =>
-  statement.kind === "let" && statement.recurrence ? { statement, recurrence: statement.recurrence } : { statement };
+    else group.forEach((statement) => run(state, statement));
+}
 
 function run(state: PageLowering, statement: Statement): void {
   switch (statement.kind) {

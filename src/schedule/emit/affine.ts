@@ -1,7 +1,8 @@
 /**
- * Reads at affine indices (`src/graph/affine.ts`), inlined where they are used: an address, and where an index may leave
- * its axis a condition, under which the value is 0. What is loaded then is the nearest element that there is, so that no
- * load leaves its tensor. Addresses are never negative, so a negative index is told by a bias that is added to it.
+ * Reads at affine indices (`src/graph/affine.ts`), inlined where they are used: an address, and where an index may
+ * leave its axis a condition, under which the value is 0. What is loaded then is the nearest element that there is, so
+ * that no load leaves its tensor. Addresses are never negative, so a negative index is told by a bias that is added to
+ * it.
  */
 import { extentOf, isWithin } from "../../graph/affine.js";
 import type { AffineIndex, Node, NodeWith } from "../../graph/node.js";
@@ -12,7 +13,7 @@ import { keyOf, still, widthOf, type Coord } from "./coords.js";
 import type { Writer } from "./writer.js";
 
 /** Where an operand is read along one axis, and whether there is something. */
-interface Place {
+interface ReadPlace {
   readonly coord: Coord;
   /** Null where there always is. */
   readonly inside: Expr | null;
@@ -29,7 +30,7 @@ export function affine(
   emit: (input: Node, coords: readonly Coord[]) => Expr,
 ): Expr | null {
   const [x] = node.inputs;
-  const places: Place[] = [];
+  const places: ReadPlace[] = [];
   for (const [axis, index] of node.attrs.at.entries()) {
     const place = placeOf(w, index, mustAt(x.shape, axis), node, coords);
     if (!place) return null;
@@ -47,7 +48,13 @@ export function affine(
   return k.select(condition, value, k.splat(nothing, lanes));
 }
 
-function placeOf(w: Writer, index: AffineIndex, size: number, { shape }: Node, coords: readonly Coord[]): Place | null {
+function placeOf(
+  w: Writer,
+  index: AffineIndex,
+  size: number,
+  { shape }: Node,
+  coords: readonly Coord[],
+): ReadPlace | null {
   const named = index.terms.map(([axis, step]) => ({ coord: mustAt(coords, axis), step }));
   const lane = named.reduce((sum, { coord, step }) => sum + coord.lane * step, 0);
   const isSafe = isWithin(index, size, shape);
