@@ -7,7 +7,7 @@ import type { Span } from "../src/diagnostics/span.js";
 import { formatExpr } from "./format-expressions.js";
 
 /** What has a place. */
-interface Spanned {
+export interface Spanned {
   readonly span: Span;
 }
 

@@ -22,7 +22,7 @@ import type {
   Section,
   Use,
 } from "./ast.js";
-import { formatClause, formatManifold, formatTargets } from "./format-clauses.js";
+import { formatClause, formatManifold, formatTargets, type Spanned } from "./format-clauses.js";
 import { axisNames, formatExpr, formatFormal } from "./format-expressions.js";
 import { parse, type Comment } from "./parse.js";
 
@@ -73,11 +73,6 @@ interface LineEntry {
   readonly span: Span;
   /** Prints it at the current indentation; its last line is left open for a trailing comment. */
   readonly print: () => void;
-}
-
-/** Declarations and clauses that share a line. */
-interface Spanned {
-  readonly span: Span;
 }
 
 function put({ lines, indent }: PageLayout, line: string): void {

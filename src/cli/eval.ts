@@ -128,7 +128,8 @@ async function evaluateOn(
     const perplexity = described(info).text ? perplexityOf(evaluation, entropy) : null;
     const told: ToldEvaluation = { evaluation, perplexity, entropy, on };
     const { name } = plan;
-    const line = { page: name, checkpoint, step: model.step, device: device.name, ...fieldsOf(told, parts) };
+    const page = { page: name, checkpoint, step: model.step, device: device.name };
+    const line = merged<unknown>(page, fieldsOf(told, parts));
     process.stdout.write(
       json ? `${JSON.stringify(line)}\n` : `${name} at step ${model.step} on ${device.name}\n${textOf(told, parts)}`,
     );

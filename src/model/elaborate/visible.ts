@@ -1,6 +1,6 @@
 /**
  * Which blocks a file may name: its own, those of the files that it uses (all of them, or the ones that it lists in
- * braces), and those of the standard library. BlocksByName of a page hide those of the library, there and in the library
+ * braces), and those of the standard library. Blocks of a page hide those of the library, there and in the library
  * itself; of two files that a page uses, none hides the other's.
  */
 import type { Block, File, Ident, Use } from "../../../grammar/ast.js";
