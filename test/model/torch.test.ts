@@ -6,6 +6,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { parse } from "../../grammar/parse.js";
+import { standardLibrary } from "../../specs/std.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import type { Facts } from "../../src/compile/compile.js";
 import { everyDevice } from "../helpers/devices.js";
@@ -107,4 +109,34 @@ describe.each(cases)("%s", (_, fixture) => {
     { tags: "slow" },
     onDevice,
   );
+});
+
+/** Blocks of the library that no file of test/fixtures/torch has, with the tests that hold them, and why. */
+const HELD_ELSEWHERE: Readonly<Record<string, readonly [test: string, reason: string]>> = {
+  mhc: ["model/oracle.test.ts", "it has numbers of an implementation of its own, in a form of their own"],
+  accuracy: ["model/losses.test.ts", "it has no derivative; its values are counted"],
+  token_accuracy: ["model/losses.test.ts", "it has no derivative; its values are counted"],
+};
+
+describe("the standard library", () => {
+  const blocks = standardLibrary.flatMap(({ name, text }) =>
+    parse(text, name).file.items.flatMap((item) => (item.kind === "block" || item.kind === "connection" ? item : [])),
+  );
+  const names = blocks.map(({ name }) => name.name);
+  /** Whether a page calls a block, or has a stream go through one by it. */
+  const held = names.filter((name) =>
+    cases.some(([, { page }]) => new RegExp(`\\b${name}\\(|via ${name}\\b`).test(page)),
+  );
+
+  it("has no block that neither these numbers nor a test of its own hold", () => {
+    expect(names.length).toBeGreaterThan(40);
+    expect(names.filter((name) => !held.includes(name) && !Object.hasOwn(HELD_ELSEWHERE, name))).toEqual([]);
+  });
+
+  it.each(Object.entries(HELD_ELSEWHERE))("%s is in its own test alone", (name, [test]) => {
+    expect(names).toContain(name);
+    expect(held).not.toContain(name);
+    const text = readFileSync(new URL(`../${test}`, import.meta.url), "utf8");
+    expect(new RegExp(`\\b${name}\\b`).test(text)).toBe(true);
+  });
 });
