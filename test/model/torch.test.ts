@@ -36,7 +36,8 @@ const cases: readonly (readonly [string, Case])[] = readdirSync(folder)
   .sort()
   .map((file) => [file.slice(0, -".json".length), JSON.parse(readFileSync(new URL(file, folder), "utf8")) as Case]);
 
-const factsOf = ({ vocabulary }: Case): Facts | undefined => vocabulary && { corpus: { vocabulary: [...vocabulary] } };
+const factsOf = ({ vocabulary }: Case): Facts | undefined =>
+  vocabulary === undefined ? undefined : { corpus: { vocabulary: [...vocabulary] } };
 
 const largest = ({ data }: Tensor): number => data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
 
