@@ -161,14 +161,14 @@ interface Body {
 function putBody(layout: PageLayout, { head, span, headEnd, entries }: Body): void {
   put(layout, `${head} {`);
   const open = layout.text.indexOf("{", headEnd) + 1;
-  // A comment on the line of the opening brace ends that line.
+  layout.indent++;
+  // A comment on the line of the opening brace ends that line; a second one stands in the braces.
   const limit = entries[0]?.span.start ?? span.end;
   for (let comment = layout.comments[layout.next]; comment; comment = layout.comments[layout.next]) {
     if (comment.start >= limit || !areOnOneLine(layout, open, comment.start)) break;
     layout.next++;
     putBehind(layout, comment);
   }
-  layout.indent++;
   putEntries(layout, entries, open, span.end - 1);
   layout.indent--;
   put(layout, "}");

@@ -163,7 +163,10 @@ const printPlaced = (e: Typed): string => (e.kind === "tensor" ? e.tensor.name :
 /** `2 * i + a - 1` */
 function printPlace({ offset, terms }: AxisPlace): string {
   const parts = terms.map(({ axis, step }) => (step.text === "1" ? axis.name : `${step.text} * ${axis.name}`));
-  return [...parts, ...(offset.text === "0" && parts.length ? [] : [offset.text])].join(" + ");
+  const whole = [...parts, ...(offset.text === "0" && parts.length ? [] : [offset.text])];
+  return whole
+    .map((part, i) => (i === 0 ? part : part.startsWith("-") ? ` - ${part.slice(1)}` : ` + ${part}`))
+    .join("");
 }
 
 /** An expression, in one line. */

@@ -54,18 +54,25 @@ export function clashesOf({ inputs, parameters, schedule, trains, shrinks }: Pag
 
 /**
  * Two parameters of one name would be one, and be saved as one: a block's and what a manifold or a claim adds beside
- * it.
+ * it, or those of a block that a connection calls more than once. Of a block one is reported.
  */
 export function mergedOf(parameters: readonly Parameter[]): Diagnostic[] {
   const firsts = new Map<string, Tensor>();
+  const owners = new Set<string>();
   return parameters.flatMap(({ name, tensor }) => {
     const first = firsts.get(name);
     if (!first) firsts.set(name, tensor);
-    if (!first || first === tensor) return [];
+    const owner = name.slice(0, name.lastIndexOf("."));
+    if (!first || first === tensor || owners.has(owner)) return [];
+    owners.add(owner);
+    // The same words of one block, which is used under one name.
+    const isCalledTwice = first.span === tensor.span;
     return [
       diagnostic("MHC211", tensor.span, `\`${name}\` is the name of two parameters, which would be one`, {
-        notes: [{ message: "the first", span: first.span }],
-        fix: "give the block another name where it is used: `as another`",
+        notes: isCalledTwice ? [] : [{ message: "the first", span: first.span }],
+        fix: isCalledTwice
+          ? `call \`${owner}\` once, or give the other call a name: \`as another\``
+          : "give the block another name where it is used: `as another`",
       }),
     ];
   });

@@ -53,7 +53,7 @@ export function shifted(
   const axes = [...new Set(at.flatMap(({ terms }) => terms.map(({ axis }) => axis)))];
   for (const [i, place] of at.entries()) {
     const [declared, written] = [mustAt(tensor.axes, i), mustAt(e.axes, i)];
-    state.checks.push(() => checkPlace(state, place, declared, written));
+    state.checks.push(() => checkPlace(state, place, { axis: declared, written, recurs }));
   }
   const a = { kind: "tensor", tensor, axes: tensor.axes, span: e.base.span } as const;
   return { kind: "shifted", a, from: tensor.axes, at, axes, recurs, span: e.span };
@@ -130,8 +130,18 @@ function positionOf(state: Elaboration, e: Extract<Expr, { readonly kind: "path"
   );
 }
 
-/** Reports an index that is no whole number, or never one of its axis. */
-function checkPlace(state: Elaboration, { offset, terms }: AxisPlace, axis: Axis, written: Expr): void {
+/** An index as it is written, of an axis of a tensor. */
+interface WrittenIndex {
+  readonly axis: Axis;
+  readonly written: Expr;
+  readonly recurs: boolean;
+}
+
+/**
+ * Reports an index that is no whole number, or never one of its axis. In a recurrence no place may have an earlier one:
+ * along an axis of size 1 there is none, and each place is a start.
+ */
+function checkPlace(state: Elaboration, { offset, terms }: AxisPlace, { axis, written, recurs }: WrittenIndex): void {
   const size = valueOf(axis.size);
   let [least, most] = [offset.value(), offset.value()];
   for (const { axis: along, step } of terms) {
@@ -141,7 +151,7 @@ function checkPlace(state: Elaboration, { offset, terms }: AxisPlace, axis: Axis
     most += Math.max(0, far);
   }
   if (!Number.isNaN(offset.value()) && !Number.isInteger(offset.value())) return refuseFraction(state, offset, written);
-  if (size === null || !(most < 0 || least >= size)) return;
+  if (size === null || recurs || !(most < 0 || least >= size)) return;
   state.report(
     diagnostic(
       "MHC232",

@@ -130,10 +130,12 @@ function close(state: Elaboration, { recurrence, members }: OpenRecurrence): voi
     if (shift.axis !== first.axis)
       fail(state, "MHC233", shift.span, `a recurrence goes along one axis, and this along \`${shift.axis.name}\``, {
         notes: [{ message: `here it goes along \`${first.axis.name}\``, span: first.span }],
+        fix: `read what is beside along \`${shift.axis.name}\` of a tensor that is no part of the recurrence`,
       });
     if (shift.step < 0 !== first.step < 0)
       fail(state, "MHC233", shift.span, "a recurrence goes one way, and this reads the other", {
         notes: [{ message: `here it reads ${first.step < 0 ? "earlier" : "later"} places`, span: first.span }],
+        fix: "define two tensors, one for each way, and add them",
       });
   }
   const waiting = new Map<Tensor, Axis>();
