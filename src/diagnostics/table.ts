@@ -39,7 +39,6 @@ export const table = {
   MHC211: error("a second use of a block that needs a name"),
   MHC212: error("a `where` that nothing reduces"),
   MHC213: error("a model that computes nothing"),
-  MHC214: error("a result without an axis that it needs"),
   MHC215: error("a size that is not a positive whole number"),
   MHC216: error("a file without exactly one model"),
   MHC217: error("a file that cannot be read"),
