@@ -49,8 +49,8 @@ export const names = {
     ["u > 0", "1 where u[width] > 0 else 0"],
   ),
   MHC211: explained(
-    "The parameters of a block are called after it. A second use has parameters of its own, so it needs a name of its " +
-      "own: `as`.",
+    "The parameters of a block are called after it. A second use has parameters of its own, so it needs a name of " +
+      "its own: `as`.",
     "docs/language.md#instances",
     training(`
   stream x[context, width] = embed(corpus.token)
