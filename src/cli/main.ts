@@ -14,6 +14,7 @@ import { compareCommand } from "./compare.js";
 import { compileCommand } from "./compile.js";
 import { costCommand } from "./cost.js";
 import { evalCommand } from "./eval.js";
+import { explainCommand } from "./explain.js";
 import { fmtCommand } from "./fmt.js";
 import { sampleCommand } from "./sample.js";
 import { targetTestCommand } from "./target-test.js";
@@ -50,6 +51,7 @@ for (const command of [
   bisectCommand,
   targetTestCommand,
   devicesCommand,
+  explainCommand,
 ]) {
   program.addCommand(
     command()

@@ -140,8 +140,11 @@ export async function report(
     if (json) process.stdout.write(`${JSON.stringify(toJson(diagnostic, checked.sources))}\n`);
     else process.stderr.write(`${render(diagnostic, checked.sources, { color: process.stderr.isTTY === true })}\n\n`);
   }
-  const errors = checked.diagnostics.filter(({ severity }) => severity === "error").length;
-  if (errors) throw new SpecError(json ? "" : `${errors} error${errors === 1 ? "" : "s"}`);
+  const errors = checked.diagnostics.filter(({ severity }) => severity === "error");
+  const [first] = errors;
+  if (!first) return;
+  const count = `${errors.length} error${errors.length === 1 ? "" : "s"}`;
+  throw new SpecError(json ? "" : `${count}\n\`mhc explain ${first.code}\` says more`);
 }
 
 /** How a spec is compiled when its data was read. */

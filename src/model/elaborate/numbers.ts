@@ -259,16 +259,25 @@ interface StartForm {
   readonly arity: number;
   /** The number that it takes by itself. */
   readonly fixed?: number;
+  /** How it is written, and what it gives, for the reference. */
+  readonly form: string;
+  readonly does: string;
 }
 
-const STARTS: Readonly<Record<string, StartForm>> = {
-  normal: { kind: "normal", arity: 1 },
-  uniform: { kind: "uniform", arity: 2 },
-  constant: { kind: "constant", arity: 1 },
-  zeros: { kind: "constant", arity: 0, fixed: 0 },
-  ones: { kind: "constant", arity: 0, fixed: 1 },
-  identity: { kind: "identity", arity: 1 },
-  ramp: { kind: "ramp", arity: 2 },
+/** The ways in which parameters start, by name. */
+export const STARTS: Readonly<Record<string, StartForm>> = {
+  normal: { kind: "normal", arity: 1, form: "normal(0.02)", does: "normal numbers of this deviation" },
+  uniform: { kind: "uniform", arity: 2, form: "uniform(-0.1, 0.1)", does: "even numbers between two ends" },
+  constant: { kind: "constant", arity: 1, form: "constant(0.5)", does: "this number everywhere" },
+  zeros: { kind: "constant", arity: 0, fixed: 0, form: "zeros", does: "0 everywhere" },
+  ones: { kind: "constant", arity: 0, fixed: 1, form: "ones", does: "1 everywhere" },
+  identity: { kind: "identity", arity: 1, form: "identity(1)", does: "this number on the diagonal, 0 elsewhere" },
+  ramp: {
+    kind: "ramp",
+    arity: 2,
+    form: "ramp(0, 0.5)",
+    does: "even steps along the last axis, from center - spread to center + spread",
+  },
 };
 
 const scalar = (value: number): DeferredNumber => ({ text: `${value}`, value: () => value });

@@ -36,6 +36,8 @@ interface KnownSource {
 
 /** A kind of source. */
 interface SourceKind<K extends DataKind> {
+  /** What it reads, for the reference. */
+  readonly reads: string;
   readonly options: readonly string[];
   /** A location, for an error. */
   readonly place: string;
@@ -52,6 +54,7 @@ const factSize = ({ item }: SourceDraft, name: string, value: number | null): Po
 const vocabularyIn = (fact: Fact | null): readonly string[] => (fact && "vocabulary" in fact ? fact.vocabulary : []);
 
 const characters: SourceKind<"characters"> = {
+  reads: "text, a token a character",
   options: ["window", "holdout"],
   place: "data/*.txt",
   give(source) {
@@ -74,6 +77,7 @@ const characters: SourceKind<"characters"> = {
 };
 
 const tokens: SourceKind<"tokens"> = {
+  reads: "text, by the tokens of a tokenizer.json",
   options: ["tokenizer", "window", "holdout"],
   place: "data/*.txt",
   give(source) {
@@ -106,6 +110,7 @@ const tokens: SourceKind<"tokens"> = {
 const LONGER = ["cut"];
 
 const lines: SourceKind<"lines"> = {
+  reads: "one text a line",
   options: ["length", "longer", "holdout"],
   place: "names.txt",
   give(source) {
@@ -134,6 +139,7 @@ const lines: SourceKind<"lines"> = {
 };
 
 const sequences: SourceKind<"sequences"> = {
+  reads: "two texts a line, with a tab between",
   options: ["source", "target", "longer", "holdout"],
   place: "pairs.tsv",
   give(draft) {
@@ -187,6 +193,7 @@ function exampleAxes(source: SourceDraft): { readonly axes: readonly Axis[]; rea
 }
 
 const examples: SourceKind<"examples"> = {
+  reads: "JSON files of numbers, one a class",
   options: ["features", "classes", "height", "width", "holdout"],
   place: "data/*.json",
   give(source) {
@@ -215,6 +222,7 @@ const examples: SourceKind<"examples"> = {
 const SEPARATORS = [",", ";", "|", "\t"];
 
 const csv: SourceKind<"csv"> = {
+  reads: "a table: numbers and categories by column",
   options: ["features", "target", "label", "classes", "categories", "scale", "missing", "separator", "holdout"],
   place: "table.csv",
   give(source) {
@@ -296,6 +304,7 @@ function separatorOf(source: SourceDraft): string | null {
 }
 
 const images: SourceKind<"images"> = {
+  reads: "images by class: IDX files or folders of PNG files",
   options: ["height", "width", "channels", "classes", "labels", "holdout"],
   place: "train-images-idx3-ubyte.gz",
   give(source) {
@@ -328,6 +337,7 @@ const images: SourceKind<"images"> = {
 };
 
 const pairs: SourceKind<"pairs"> = {
+  reads: "pairs of names, with a tab between",
   options: ["negatives", "holdout"],
   place: "data/*.tsv",
   give(source) {
