@@ -79,7 +79,7 @@ describe.each(cases)("%s", (_, fixture) => {
     agree((name) => back.get(`gradient:${name}`), gradients.parameters, 1e-9);
     const learned = [...back.keys()].filter((name) => name.startsWith("gradient:")).sort();
     expect(learned).toEqual(
-      Object.keys(parameters)
+      Object.keys(gradients.parameters)
         .map((name) => `gradient:${name}`)
         .sort(),
     );
