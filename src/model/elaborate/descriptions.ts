@@ -70,7 +70,8 @@ export const otherFunctions: Readonly<
   noise: of("noise(x, 0.1)", "x and normal noise of this deviation, while training; x elsewhere"),
   cross_entropy: of(
     "cross_entropy(unembed(h), corpus.next)",
-    "minus the logarithm of the probability of a class by its logits, as a mean over the axes of the target, but for those that the left side names",
+    "minus the logarithm of the probability of a class by its logits, as a mean over the axes of the target, but " +
+      "for those that the left side names",
   ),
 };
 
