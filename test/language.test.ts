@@ -1,13 +1,13 @@
 /**
- * docs/language.md and docs/tutorial.md: their snippets compile, or raise the code that they show, and the tables of the
- * reference are those of the registries. UPDATE_DOCS=1 (`npm run docs:language`) writes the tables, and docs/errors.md,
- * anew; the prose is by hand, and mentions every word, function, start, source, set and setting.
+ * docs/language.md and docs/tutorial.md: their snippets compile, or raise the code that they show, and the tables of
+ * the reference are those of the registries. UPDATE_DOCS=1 (`npm run docs:language`) writes the tables, and
+ * docs/errors.md, anew; the prose is by hand, and mentions every word, function, start, source, set and setting.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { contextualMeanings } from "../grammar/words.js";
 import { keywords } from "../grammar/lexer.js";
-import { check } from "../src/compile/compile.js";
+import { check, type PageHost } from "../src/compile/compile.js";
 import { explanations } from "../src/diagnostics/explanations/index.js";
 import { sets } from "../src/manifolds/registry.js";
 import { BUILTINS } from "../src/model/elaborate/builtins.js";
@@ -42,8 +42,15 @@ if (process.env["UPDATE_DOCS"]) {
 
 const language = textOf(LANGUAGE);
 
+/** The set of the tutorial's last page. */
+const own = (await import(fileOf("examples/own-set/zero_sum.js").href)) as { readonly default: unknown };
+const host: PageHost = {
+  read: () => null,
+  load: (path) => (path.endsWith("zero_sum.js") ? { value: own.default } : null),
+};
+
 const errorsOf = (page: string): readonly string[] =>
-  check(page, { file: "page.mhc", host: { read: () => null } })
+  check(page, { file: "page.mhc", host })
     .diagnostics.filter(({ severity }) => severity === "error")
     .map(({ code, message, span }) => `${code} ${page.slice(span.start, span.end)}: ${message}`);
 

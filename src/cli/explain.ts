@@ -47,6 +47,17 @@ function nearTo(name: string): readonly string[] {
 
 const listed = (code: Code): string => `${code}  ${table[code].severity.padEnd(7)}  ${table[code].title}\n`;
 
+/** A paragraph in lines of 80 columns. */
+function wrapped(text: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= 80) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.join("\n");
+}
+
 const indented = (page: string): string => page.replace(/^(?=.)/gm, "    ");
 
 function inWords(code: Code): string {
@@ -54,9 +65,9 @@ function inWords(code: Code): string {
   const { text, example, arises, read }: Explanation = explanations[code];
   const parts = [
     `${severity} ${code}: ${title}\n`,
-    `${text}\n`,
+    `${wrapped(text)}\n`,
     ...(example ? [`Wrong:\n\n${indented(example.wrong)}`, `Right:\n\n${indented(example.right)}`] : []),
-    ...(arises === null ? [] : [`How it comes about: ${arises}\n`]),
+    ...(arises === null ? [] : [`${wrapped(`How it comes about: ${arises}`)}\n`]),
     `More: ${read}\n`,
   ];
   return parts.join("\n");

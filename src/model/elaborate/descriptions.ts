@@ -22,7 +22,7 @@ export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "ind
   sqrt: of("sqrt(x)", "the square root"),
   sigmoid: of("sigmoid(x)", "1 / (1 + exp(-x))"),
   tanh: of("tanh(x)", "the hyperbolic tangent"),
-  gelu: of("gelu(x)", "x times the normal distribution function of x, by the approximation with tanh"),
+  gelu: of("gelu(x)", "x times the normal distribution function of x, by erf and not the approximation with tanh"),
   silu: of("silu(x)", "x * sigmoid(x)"),
   relu: of("relu(x)", "max(x, 0)"),
   softplus: of("softplus(x)", "log(1 + exp(x)), exact for any x"),
@@ -70,7 +70,8 @@ export const otherFunctions: Readonly<
   noise: of("noise(x, 0.1)", "x and normal noise of this deviation, while training; x elsewhere"),
   cross_entropy: of(
     "cross_entropy(unembed(h), corpus.next)",
-    "minus the logarithm of the probability of a class by its logits, as a mean over the axes of the target",
+    "minus the logarithm of the probability of a class by its logits, as a mean over the axes of the target, but " +
+      "for those that the left side names",
   ),
 };
 
