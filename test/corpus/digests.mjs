@@ -29,6 +29,12 @@ const facts = {
   corpus: { vocabulary },
   images: { features: 784, classes: 10 },
   mammals: { names: Array.from({ length: 60 }, (_, i) => `noun.${String(i).padStart(2, "0")}`) },
+  task: { vocabulary: [..."abcdefghijklmnopqrstuvwxyz"] },
+  houses: {
+    columns: ["area", "rooms", "year", "town"].map((name) => ({ kind: "number", name, mean: 5, deviation: 2 })),
+    target: { name: "price", mean: 400, deviation: 100 },
+    label: { name: "soon", classes: ["no", "yes"] },
+  },
 };
 
 /** What a page is compiled for: a name, and options of `compile` beside its text. */

@@ -11,7 +11,7 @@ import { load } from "../../runtime/index.js";
 import type { Plan } from "../../runtime/plan.js";
 import { described } from "../../runtime/sources.js";
 import { threefry2x32, unit } from "../../runtime/threefry.js";
-import { check } from "../../src/compile/compile.js";
+import { check, type Facts } from "../../src/compile/compile.js";
 import { hasCompiler } from "../helpers/devices.js";
 import { compilePlan, readSpec } from "../helpers/specs.js";
 
@@ -21,10 +21,16 @@ vi.hoisted(() => {
 });
 
 const STEPS = 20;
-const facts = {
+const facts: Facts = {
   corpus: { vocabulary: [..."abcdefghijklmnopqrstuvwxyz .,!"].sort() },
   images: { features: 784, classes: 10 },
   mammals: { names: Array.from({ length: 60 }, (_, i) => `noun.${String(i).padStart(2, "0")}`) },
+  task: { vocabulary: [..."abcdefghijklmnopqrstuvwxyz"] },
+  houses: {
+    columns: ["area", "rooms", "year", "town"].map((name) => ({ kind: "number", name, mean: 5, deviation: 2 })),
+    target: { name: "price", mean: 400, deviation: 100 },
+    label: { name: "soon", classes: ["no", "yes"] },
+  },
 };
 const pages = readdirSync(new URL("../../specs", import.meta.url))
   .filter((file) => file.endsWith(".mhc"))

@@ -1,6 +1,6 @@
 /**
- * The mixtures of experts and the low-rank adaptation of the standard library, in f64, against plain loops: which tokens
- * go to which expert, what they count, which find no place, the losses of the router, and every gradient.
+ * The mixtures of experts and the low-rank adaptation of the standard library, in f64, against plain loops: which
+ * tokens go to which expert, what they count, which find no place, the losses of the router, and every gradient.
  */
 import { describe, expect, it } from "vitest";
 import { check, compile } from "../../src/compile/compile.js";
@@ -159,7 +159,7 @@ it.each([
   { name: "routed_mixture", page: routed(T) },
 ])("of equal scores the first experts are chosen, exactly so many: $name", ({ page }) => {
   const equal = { ...PARAMETERS, "mix.router.route": new Array<number>(W * EXPERTS).fill(0) };
-  expect(examples(equal, T)[0]!.chosen).toEqual(new Array(T).fill([0, 1]));
+  expect(examples(equal, T)[0]!.chosen).toEqual(Array.from({ length: T }, () => [0, 1]));
   const outputs = outputsOf(page, "loss", equal);
   examples(equal, T).forEach(({ main, balance }, i) => {
     expect(outputs.get("term:main")![i]).toBeCloseTo(main, 10);
@@ -171,7 +171,7 @@ it.each([
 
 it(
   "a step of mixture.mhc costs at most 1.4 times that of one gated layer of the active size",
-  { timeout: 120_000 },
+  { tags: "slow", timeout: 120_000 },
   async () => {
     const flops = async (text: string): Promise<number> => {
       const compiled = await compile(text, {
