@@ -23,7 +23,8 @@ connection halves(x[a, b], f) {
 /** A page of these inputs and blocks. Its statements end in what `y` is. */
 const pageOf = (statements: string): string => {
   const used = Object.entries({ x: "[t, w]", s: "[t]", q: "[w]" }).map(([name, axes]) => `  input ${name}${axes}\n`);
-  return `model Meaning {\n  dim t = 3, w = 2, k = 3, u = t, v = w, half = w / 2, one = 1\n${used.join("")}  ${statements}\n}\n${BLOCKS}`;
+  const dims = "t = 3, w = 2, k = 3, u = t, v = w, half = w / 2, one = 1";
+  return `model Meaning {\n  dim ${dims}\n${used.join("")}  ${statements}\n}\n${BLOCKS}`;
 };
 
 const valueOf = (source: string, parameters: Readonly<Record<string, readonly number[]>> = {}): readonly number[] =>
