@@ -33,3 +33,8 @@ it("of a page keeps its meaning and its comments, and is its own layout", { time
     { numRuns: asked("programs", 60), seed: asked("seed", 5), endOnFailure: asked("shrink", 0) === 0 },
   );
 });
+
+it("of a head with comments behind and before its brace indents the second as the body", () => {
+  const text = "block twice(y[a, // one\n b]) { // two\n  return [a, b] = 2 * y\n}\n";
+  expect(format(text, "page.mhc").text).toBe("block twice(y[a, b]) { // one\n  // two\n  return [a, b] = 2 * y\n}\n");
+});

@@ -74,12 +74,8 @@ function block(chooser: Chooser, number: number, [t, w]: readonly [Axis, Axis], 
   const second = hasSecond ? ", z[b]" : "";
   const head = chooser.often(5) ? `(p = 0.75)(y[a, b]${second})` : `(y[a, b]${second}, p: number = 0.4)`;
   const result = `tanh(${valueOf(place, [a, b], DEPTH - 1)}) + p * y[a, b]`;
-  return {
-    name: `block${number}`,
-    hasSecond,
-    hasLoss,
-    text: `block block${number}${head} {\n${lines.map((line) => `  ${line}\n`).join("")}  return [a, b] = ${result}\n}\n`,
-  };
+  const body = [...lines, `return [a, b] = ${result}`].map((line) => `  ${line}\n`).join("");
+  return { name: `block${number}`, hasSecond, hasLoss, text: `block block${number}${head} {\n${body}}\n` };
 }
 
 /** A tensor of certain axes; there is one of each that is asked for. */

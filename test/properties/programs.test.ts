@@ -21,6 +21,44 @@ const runs = (count: number): { numRuns: number; seed: number; endOnFailure: boo
   endOnFailure: asked("shrink", 0) === 0,
 });
 
+it("pages have all that the language says", () => {
+  const texts = fc.sample(numbers, { numRuns: 500, seed: 1 }).map((list) => pageOf(list, { smooth: false }).text);
+  const said = [
+    ...[
+      / where .* else /,
+      / else /,
+      /\[.* - 1/,
+      /\[.*2 \* /,
+      /sum\[k\]/,
+      /softmax/,
+      /cumsum/,
+      /prod/,
+      /rms/,
+      /\bmax\(/,
+    ],
+    ...[/\bh\d+\[t - 1/, /\bh\d+\[t \+ 1/, /\bc\d+\[t - 2/, /repeat \w+ as/, /shared/, /\bif\b.*%/, /else if/],
+    ...[/through/, /via residual/, /via mine/, /stream/, /p = 0.75/, /p: number/, /z = /, /loss part/, /metric/],
+    ...[
+      /loss fit/,
+      /dropout/,
+      /noise/,
+      /stop/,
+      /one_hot/,
+      /points\.label/,
+      /temperature/,
+      /size\(/,
+      /index\(/,
+      /adamw/,
+    ],
+  ];
+  expect(said.filter((words) => !texts.some((text) => words.test(text))).map(String)).toEqual([]);
+});
+
+it("a derivative that is not that of differences is found", () => {
+  const text = "model Wrong {\n  dim t = 2\n  input s[t]\n  output out[t] = s[t] * stop(s[t])\n}\n";
+  expect(wrongDerivative({ text, trains: false })).toContain("cotangent:s");
+});
+
 it("derivatives are those of differences", { timeout: LONG }, () => {
   fc.assert(
     fc.property(numbers, (list) => {
