@@ -7,16 +7,16 @@ import type { OF_AXES, ONE_HOT } from "./builtins.js";
 import type { TRAIN_SETTINGS } from "./setting-table.js";
 
 /** How a function is written, and what it gives. */
-export interface Described {
+export interface Description {
   /** A use of it in a page with the tensors x[t, w] and s[t], the axis k and the data corpus. */
   readonly form: string;
   readonly does: string;
 }
 
-const of = (form: string, does: string): Described => ({ form, does });
+const of = (form: string, does: string): Description => ({ form, does });
 
 /** Functions of one number. */
-export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "indicator">, Described>> = {
+export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "indicator">, Description>> = {
   exp: of("exp(x)", "e to the power of x"),
   log: of("log(x)", "the natural logarithm"),
   sqrt: of("sqrt(x)", "the square root"),
@@ -38,7 +38,7 @@ export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "ind
 };
 
 /** Functions of two numbers. */
-export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, Described>> = {
+export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, Description>> = {
   min: of("min(x, 0)", "the smaller one"),
   max: of("max(x, 0)", "the larger one"),
   mod: of("mod(x, 2)", "what is left of a division, with the sign of the divisor; also written `x % 2`"),
@@ -46,7 +46,7 @@ export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "m
 };
 
 /** Functions along axes. */
-export const reducers: Readonly<Record<Reducer, Described>> = {
+export const reducers: Readonly<Record<Reducer, Description>> = {
   sum: of("sum[w](x)", "the sum"),
   mean: of("mean[w](x)", "the mean"),
   max: of("max[w](x)", "the largest"),
@@ -61,7 +61,7 @@ export const reducers: Readonly<Record<Reducer, Described>> = {
 
 /** All other functions. */
 export const otherFunctions: Readonly<
-  Record<(typeof OF_AXES)[number] | typeof ONE_HOT | RandomFunction | "cross_entropy", Described>
+  Record<(typeof OF_AXES)[number] | typeof ONE_HOT | RandomFunction | "cross_entropy", Description>
 > = {
   size: of("x / size(w)", "how many places an axis has"),
   index: of("x * index(t)", "the position along an axis, from 0"),
@@ -76,7 +76,7 @@ export const otherFunctions: Readonly<
 };
 
 /** Settings of `train`. */
-export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], Described>> = {
+export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], Description>> = {
   batch: of("batch = 12", "examples a step"),
   steps: of("steps = 2000", "steps of the run"),
   seed: of("seed = 1337", "what starts, batches and noise are drawn by; 1337 when the page does not say"),
@@ -90,7 +90,7 @@ export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], Des
 };
 
 /** Settings of optimizers; docs/optimizers.md says which has which. */
-export const optimizerSettings: Readonly<Record<string, Described>> = {
+export const optimizerSettings: Readonly<Record<string, Description>> = {
   rate: of("rate = 1e-3", "the learning rate: a number or a schedule"),
   betas: of("betas = (0.9, 0.99)", "how fast the two moments of Adam forget"),
   epsilon: of("epsilon = 1e-8", "what is added to the divisor of Adam"),
@@ -100,7 +100,7 @@ export const optimizerSettings: Readonly<Record<string, Described>> = {
 };
 
 /** Optimizers. */
-export const optimizers: Readonly<Record<string, Described>> = {
+export const optimizers: Readonly<Record<string, Description>> = {
   adamw: of("adamw(rate = 1e-3)", "Adam with decoupled decay"),
   sgd: of("sgd(rate = 0.1, momentum = 0.9)", "stochastic descent, with momentum if asked"),
   muon: of("muon(rate = 4e-3)", "matrices by orthogonalized momentum, the rest by AdamW"),
@@ -109,7 +109,7 @@ export const optimizers: Readonly<Record<string, Described>> = {
 };
 
 /** Schedules. */
-export const schedules: Readonly<Record<string, Described>> = {
+export const schedules: Readonly<Record<string, Description>> = {
   cosine: of("cosine(1e-3, 1e-4, warmup = 100)", "falls along half a wave of the cosine"),
   linear: of("linear(1e-3, 1e-4)", "falls in a straight line"),
   wsd: of("wsd(1e-3, 0, decay = 30%)", "stays, and falls in the last part of the run"),
