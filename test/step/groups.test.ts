@@ -116,7 +116,7 @@ describe("a step in f64 is the formula", () => {
       expect(distance(expected.get(name)!, start.get(name)!)).toBeGreaterThan(1e-4);
   });
 
-  it("where a group is moved by another optimizer", async () => {
+  it("where a group is moved by another optimizer", { tags: "slow" }, async () => {
     const page = pageWith(
       OPTIMIZER,
       "group embed, layers.1 { optimizer = sgd(momentum = 0.5), rate = 0.2 }\n    group positions { rate = 200% }",
@@ -168,7 +168,7 @@ describe.each<[string, DeviceName, number]>([
   ["javascript", "javascript", 1],
   ["wasm", "wasm", 2],
 ])("ten planned steps on %s are those of the evaluator", (_, device, threads) => {
-  it("under SGD", async () => {
+  it("under SGD", { tags: "slow" }, async () => {
     const page = pageWith("sgd(rate = 0.2, momentum = 0.9, decay = 0.01)", GROUPS);
     const { losses, parameters, fell } = await compareSteps(page, text, facts, device, threads);
     expect(fell).toBe(true);
@@ -196,7 +196,7 @@ describe.each<[string, DeviceName, number]>([
   });
 });
 
-it("ten planned steps along manifolds, with a group of its own rate and points that are frozen", async () => {
+it("ten planned steps along manifolds, with a group and points that are frozen", { tags: "slow" }, async () => {
   const page = smallPage("residual", { optimizer: "radam(rate = 3e-3, betas = (0.9, 0.99))" })
     .replace("  train {", "  constrain { mlp.up each hidden on sphere, attention.wq each heads on stiefel }\n  train {")
     .replace(
@@ -218,7 +218,7 @@ it("ten planned steps along manifolds, with a group of its own rate and points t
   expect(parameters.filter(({ frozen }) => frozen).map(({ name }) => name)).toEqual(["layers.0.mlp.up"]);
 });
 
-it("a group is updated as one vector: what writes the state is one kernel more for each group, at most", async () => {
+it("a group is updated as one vector: one kernel more for each group, at most", { tags: "slow" }, async () => {
   const writers = async (clauses: string): Promise<number> => {
     const { entries, kernels } = (await planOf(pageWith(OPTIMIZER, clauses), ["javascript"], { facts })).devices[
       "javascript"
