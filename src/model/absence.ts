@@ -16,8 +16,11 @@ type Shifted = TypedOf<"shifted">;
 /** Whether a value reads a tensor at computed indices, not counting what the blocks that it calls do. */
 export const hasShifted = (e: Typed): boolean => e.kind === "shifted" || partsOf(e).some(hasShifted);
 
-/** The axes of the indices that may leave their axis; of those whose sizes are not known, all may. */
-function leaving({ at, from }: Shifted): readonly (readonly Axis[])[] {
+/**
+ * The axes of the indices that may leave their axis; of those whose sizes are not known, all may. One that is never
+ * inside is wrong itself, but in a recurrence, where no place may have an earlier one.
+ */
+function leaving({ at, from, recurs }: Shifted): readonly (readonly Axis[])[] {
   return at.flatMap(({ offset, terms }, i) => {
     let [least, most] = [offset.value(), offset.value()];
     for (const { axis, step } of terms) {
@@ -26,6 +29,7 @@ function leaving({ at, from }: Shifted): readonly (readonly Axis[])[] {
       else most += far;
     }
     const size = valueOf(mustAt(from, i).size) ?? Number.NaN;
+    if (!recurs && (most < 0 || least >= size)) return [];
     const isWhole = terms.every(({ step }) => Number.isInteger(step.value()));
     return isWhole && least >= 0 && most < size ? [] : [terms.map(({ axis }) => axis)];
   });

@@ -97,8 +97,8 @@ describe("a computed index", () => {
     ["[t]", "s[t / 2] else 0", ["MHC230 t / 2"]],
     ["[t]", "s[0.5 * t] else 0", ["MHC230 0.5 * t"]],
     ["[t]", "s[t + 4] else 0", ["MHC232 t + 4"]],
-    ["[]", "s[4]", ["MHC232 4", "MHC231 s[4]"]],
-    ["[]", "s[-1]", ["MHC232 -1", "MHC231 s[-1]"]],
+    ["[]", "s[4]", ["MHC232 4"]],
+    ["[]", "s[-1]", ["MHC232 -1"]],
     // Whether k is summed or a size cannot be told.
     ["[t]", "s[t + k] * s[t - k]", ["MHC219 k"]],
     ["[t]", "s[t + k - 1] * 2", ["MHC231 s[t + k - 1]"]],

@@ -38,12 +38,13 @@ export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "ind
 };
 
 /** Functions of two numbers. */
-export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, Description>> = {
-  min: of("min(x, 0)", "the smaller one"),
-  max: of("max(x, 0)", "the larger one"),
-  mod: of("mod(x, 2)", "what is left of a division, with the sign of the divisor; also written `x % 2`"),
-  atan2: of("atan2(x, 1)", "the angle of the point with the heights x and 1: `atan2(y, x)`"),
-};
+export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, Description>> =
+  {
+    min: of("min(x, 0)", "the smaller one"),
+    max: of("max(x, 0)", "the larger one"),
+    mod: of("mod(x, 2)", "what is left of a division, with the sign of the divisor; also written `x % 2`"),
+    atan2: of("atan2(x, 1)", "the angle of the point with the heights x and 1: `atan2(y, x)`"),
+  };
 
 /** Functions along axes. */
 export const reducers: Readonly<Record<Reducer, Description>> = {
