@@ -16,20 +16,39 @@ type Shifted = TypedOf<"shifted">;
 /** Whether a value reads a tensor at computed indices, not counting what the blocks that it calls do. */
 export const hasShifted = (e: Typed): boolean => e.kind === "shifted" || partsOf(e).some(hasShifted);
 
+/** The least and the largest place that an index has, and the size of its axis; NaN where a size is not known. */
+function extentOf(
+  { at, from }: Shifted,
+  i: number,
+): { readonly least: number; readonly most: number; readonly size: number } {
+  const { offset, terms } = mustAt(at, i);
+  let [least, most] = [offset.value(), offset.value()];
+  for (const { axis, step } of terms) {
+    const far = step.value() * ((valueOf(axis.size) ?? Number.NaN) - 1);
+    if (far < 0) least += far;
+    else most += far;
+  }
+  return { least, most, size: valueOf(mustAt(from, i).size) ?? Number.NaN };
+}
+
+/** Whether an index is never one of its axis: that is wrong itself. */
+function isNever(read: Shifted, i: number): boolean {
+  const { least, most, size } = extentOf(read, i);
+  return most < 0 || least >= size;
+}
+
+/** Whether a value reads somewhere that is never there. */
+export const readsNothing = (e: Typed): boolean =>
+  (e.kind === "shifted" && e.at.some((_, i) => isNever(e, i))) || partsOf(e).some(readsNothing);
+
 /**
  * The axes of the indices that may leave their axis; of those whose sizes are not known, all may. One that is never
  * inside is wrong itself, but in a recurrence, where no place may have an earlier one.
  */
-function leaving({ at, from, recurs }: Shifted): readonly (readonly Axis[])[] {
-  return at.flatMap(({ offset, terms }, i) => {
-    let [least, most] = [offset.value(), offset.value()];
-    for (const { axis, step } of terms) {
-      const far = step.value() * ((valueOf(axis.size) ?? Number.NaN) - 1);
-      if (far < 0) least += far;
-      else most += far;
-    }
-    const size = valueOf(mustAt(from, i).size) ?? Number.NaN;
-    if (!recurs && (most < 0 || least >= size)) return [];
+function leaving(read: Shifted): readonly (readonly Axis[])[] {
+  return read.at.flatMap(({ terms }, i) => {
+    const { least, most, size } = extentOf(read, i);
+    if (!read.recurs && isNever(read, i)) return [];
     const isWhole = terms.every(({ step }) => Number.isInteger(step.value()));
     return isWhole && least >= 0 && most < size ? [] : [terms.map(({ axis }) => axis)];
   });

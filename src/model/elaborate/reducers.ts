@@ -7,7 +7,7 @@ import { diagnostic } from "../../diagnostics/table.js";
 import type { Span } from "../../diagnostics/span.js";
 import { listed } from "../quantities.js";
 import { axesOf, union, type Axis, type Reducer, type Typed } from "../typed.js";
-import { absentIn } from "../absence.js";
+import { absentIn, readsNothing } from "../absence.js";
 import { axisLike, axisNamed, unknownAxis } from "./axes.js";
 import {
   ALONG_ONE,
@@ -70,7 +70,7 @@ export function choice(state: Elaboration, e: Else, scope: Scope, expected: Expe
   const positions = union(union(axesOf(a), axesOf(otherwise)), scope.wanted);
   if (when) return { kind: "choice", a, condition: condition(state, when, scope, positions), otherwise, span: e.span };
   state.checks.push(() => {
-    if (absentIn(a, true).length === 0)
+    if (absentIn(a, true).length === 0 && !readsNothing(a))
       state.report(
         diagnostic("MHC212", e.span, "`else` has nothing to stand for: the value before it is always there", {
           fix: "write `… where condition else …`, or leave it out",
