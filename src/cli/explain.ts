@@ -1,5 +1,6 @@
 /** mhc explain: what a code of an error or a warning means, with a wrong page and a right one; alone, all codes. */
 import { Command } from "commander";
+import { merged } from "../../runtime/records.js";
 import { explanations, type Explanation } from "../diagnostics/explanations/index.js";
 import { nearest } from "../diagnostics/suggest.js";
 import { table, type Code } from "../diagnostics/table.js";
@@ -78,5 +79,6 @@ const head = (code: Code): Readonly<Record<string, unknown>> => ({ code, ...tabl
 /** All that is known of a code; what there is not is null. */
 function whole(code: Code): Readonly<Record<string, unknown>> {
   const { text, example, arises, read }: Explanation = explanations[code];
-  return { ...head(code), text, wrong: example?.wrong ?? null, right: example?.right ?? null, arises, read };
+  const { wrong = null, right = null } = example ?? {};
+  return merged<unknown>(head(code), { text, wrong, right, arises, read });
 }

@@ -7,6 +7,8 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { examplesSource, textSource, type Source } from "../../runtime/data.js";
+import { csvSource } from "../../runtime/columns.js";
+import { sequencesSource, SPECIAL } from "../../runtime/lines.js";
 import { decode } from "../../runtime/checkpoint.js";
 import { countNotFinite } from "../../runtime/finite.js";
 import { load } from "../../runtime/index.js";
@@ -27,6 +29,13 @@ const STEPS = 500;
 const pairs = parsePairs(
   ["b", "c", "d", "e", "f", "g", "h"].flatMap((name, i) => [`${name}\ta`, ...(i > 2 ? [`${name}\tb`] : [])]).join("\n"),
 );
+
+/** Houses with numbers alone, and words with themselves backwards. */
+const houses = [
+  "area,rooms,price,soon",
+  ...Array.from({ length: 40 }, (_, i) => `${20 + i},${1 + (i % 4)},${100 + 3 * i},${i % 3 ? "yes" : "no"}`),
+].join("\n");
+const words = ["abc", "bca", "cab", "acb", "ba", "ca"].map((word) => `${word}\t${[...word].reverse().join("")}`);
 
 /** Sizes of the dims that the pages have; a page with others keeps its own. */
 const SMALL: Readonly<Record<string, number>> = {
@@ -54,6 +63,14 @@ function factOf(source: TypedModel["data"][number]): Facts[string] {
       return { features: valueOf(source.stated.get("features")!)!, classes: valueOf(source.sizes.get("classes")!)! };
     case "pairs":
       return { names: namesOf(pairs) };
+    case "csv":
+      return {
+        columns: ["area", "rooms"].map((name) => ({ kind: "number", name, mean: 20, deviation: 10 })),
+        target: { name: "price", mean: 150, deviation: 40 },
+        label: { name: "soon", classes: ["no", "yes"] },
+      };
+    case "sequences":
+      return { vocabulary: [...SPECIAL, "a", "b", "c"] };
     default:
       throw new Error(`no page here has data of the kind ${source.kind}`);
   }
@@ -68,6 +85,8 @@ function sourceOf({ data }: Plan): Source {
   const info = data[0]!;
   if (info.kind === "characters") return textSource(info, text);
   if (info.kind === "pairs") return pairsSource(info, pairs);
+  if (info.kind === "csv") return csvSource(info, houses);
+  if (info.kind === "sequences") return sequencesSource(info, words.join("\n"));
   if (info.kind !== "examples") throw new Error(info.kind);
   const next = random(3);
   return examplesSource(
