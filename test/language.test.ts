@@ -77,7 +77,7 @@ describe("the tables of the reference", () => {
     descriptions.binaryFunctions,
     descriptions.reducers,
     descriptions.otherFunctions,
-  ].flatMap((records) => Object.values(records as Readonly<Record<string, descriptions.Description>>));
+  ].flatMap((records) => Object.values(records as Readonly<Record<string, descriptions.WordDescription>>));
   it.each(functions.map(({ form }) => form))("have an example that compiles: %s", (form) => {
     const item = form.startsWith("one_hot")
       ? `dim v = corpus.vocab\nq[t, v] = ${form}`

@@ -24,7 +24,7 @@ const meanings = (words: Readonly<Record<string, string>>): string =>
     Object.entries(words).map(([word, meaning]) => [code(word), meaning]),
   );
 
-const described = (what: string, records: Readonly<Record<string, descriptions.Description>>): string =>
+const described = (what: string, records: Readonly<Record<string, descriptions.WordDescription>>): string =>
   table(
     [what, "example", "meaning"],
     Object.entries(records).map(([name, { form, does }]) => [code(name), code(form), does]),

@@ -7,16 +7,16 @@ import type { OF_AXES, ONE_HOT } from "./builtins.js";
 import type { TRAIN_SETTINGS } from "./setting-table.js";
 
 /** How a function is written, and what it gives. */
-export interface Description {
+export interface WordDescription {
   /** A use of it in a page with the tensors x[t, w] and s[t], the axis k and the data corpus. */
   readonly form: string;
   readonly does: string;
 }
 
-const of = (form: string, does: string): Description => ({ form, does });
+const of = (form: string, does: string): WordDescription => ({ form, does });
 
 /** Functions of one number. */
-export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "indicator">, Description>> = {
+export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "indicator">, WordDescription>> = {
   exp: of("exp(x)", "e to the power of x"),
   log: of("log(x)", "the natural logarithm"),
   sqrt: of("sqrt(x)", "the square root"),
@@ -38,16 +38,17 @@ export const unaryFunctions: Readonly<Record<Exclude<UnaryFunction, "neg" | "ind
 };
 
 /** Functions of two numbers. */
-export const binaryFunctions: Readonly<Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, Description>> =
-  {
-    min: of("min(x, 0)", "the smaller one"),
-    max: of("max(x, 0)", "the larger one"),
-    mod: of("mod(x, 2)", "what is left of a division, with the sign of the divisor; also written `x % 2`"),
-    atan2: of("atan2(x, 1)", "the angle of the point with the heights x and 1: `atan2(y, x)`"),
-  };
+export const binaryFunctions: Readonly<
+  Record<Extract<BinaryFunction, "min" | "max" | "mod" | "atan2">, WordDescription>
+> = {
+  min: of("min(x, 0)", "the smaller one"),
+  max: of("max(x, 0)", "the larger one"),
+  mod: of("mod(x, 2)", "what is left of a division, with the sign of the divisor; also written `x % 2`"),
+  atan2: of("atan2(x, 1)", "the angle of the point with the heights x and 1: `atan2(y, x)`"),
+};
 
 /** Functions along axes. */
-export const reducers: Readonly<Record<Reducer, Description>> = {
+export const reducers: Readonly<Record<Reducer, WordDescription>> = {
   sum: of("sum[w](x)", "the sum"),
   mean: of("mean[w](x)", "the mean"),
   max: of("max[w](x)", "the largest"),
@@ -62,7 +63,7 @@ export const reducers: Readonly<Record<Reducer, Description>> = {
 
 /** All other functions. */
 export const otherFunctions: Readonly<
-  Record<(typeof OF_AXES)[number] | typeof ONE_HOT | RandomFunction | "cross_entropy", Description>
+  Record<(typeof OF_AXES)[number] | typeof ONE_HOT | RandomFunction | "cross_entropy", WordDescription>
 > = {
   size: of("x / size(w)", "how many places an axis has"),
   index: of("x * index(t)", "the position along an axis, from 0"),
@@ -77,7 +78,7 @@ export const otherFunctions: Readonly<
 };
 
 /** Settings of `train`. */
-export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], Description>> = {
+export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], WordDescription>> = {
   batch: of("batch = 12", "examples a step"),
   steps: of("steps = 2000", "steps of the run"),
   seed: of("seed = 1337", "what starts, batches and noise are drawn by; 1337 when the page does not say"),
@@ -91,7 +92,7 @@ export const trainSettings: Readonly<Record<(typeof TRAIN_SETTINGS)[number], Des
 };
 
 /** Settings of optimizers; docs/optimizers.md says which has which. */
-export const optimizerSettings: Readonly<Record<string, Description>> = {
+export const optimizerSettings: Readonly<Record<string, WordDescription>> = {
   rate: of("rate = 1e-3", "the learning rate: a number or a schedule"),
   betas: of("betas = (0.9, 0.99)", "how fast the two moments of Adam forget"),
   epsilon: of("epsilon = 1e-8", "what is added to the divisor of Adam"),
@@ -101,7 +102,7 @@ export const optimizerSettings: Readonly<Record<string, Description>> = {
 };
 
 /** Optimizers. */
-export const optimizers: Readonly<Record<string, Description>> = {
+export const optimizers: Readonly<Record<string, WordDescription>> = {
   adamw: of("adamw(rate = 1e-3)", "Adam with decoupled decay"),
   sgd: of("sgd(rate = 0.1, momentum = 0.9)", "stochastic descent, with momentum if asked"),
   muon: of("muon(rate = 4e-3)", "matrices by orthogonalized momentum, the rest by AdamW"),
@@ -110,7 +111,7 @@ export const optimizers: Readonly<Record<string, Description>> = {
 };
 
 /** Schedules. */
-export const schedules: Readonly<Record<string, Description>> = {
+export const schedules: Readonly<Record<string, WordDescription>> = {
   cosine: of("cosine(1e-3, 1e-4, warmup = 100)", "falls along half a wave of the cosine"),
   linear: of("linear(1e-3, 1e-4)", "falls in a straight line"),
   wsd: of("wsd(1e-3, 0, decay = 30%)", "stays, and falls in the last part of the run"),
