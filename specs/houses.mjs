@@ -1,8 +1,7 @@
 // Houses that were sold, all of them made up: area, rooms, year, town, garden, price, and whether they were sold within
 // a month, as those below 320,000 were. Prices follow a formula with a random part, whose standard deviation is 8%,
-// so that the best guess is off by about 6% of the price on average. Writes specs/data/houses.csv, for a page whose
-// data is
-// `csv("data/houses.csv", target = "price", label = "soon")`:
+// so that the best guess is off by about 6% of the price on average. Writes specs/data/houses.csv, for a page that
+// says `csv("data/houses.csv", target = "price", label = "soon")`:
 //
 //   node specs/houses.mjs [ROWS] [FILE]
 //

@@ -11,15 +11,11 @@ import type { Builder } from "./builder.js";
 import { createBuilder } from "./create-builder.js";
 import type { Graph, Node, NodeWith } from "./node.js";
 import { opTable } from "./ops.js";
+import { operandLeaf, stateLeaf } from "./ops/recurrence.js";
 import { letters } from "./ops/structure.js";
 import { saysShape, type OpRecord, type RecurringState } from "./record.js";
 import { parseGraph, printGraph } from "./text.js";
 import { nodesOf, topological } from "./topology.js";
-
-/** The leaf of a body that stands for an operand, and the one that stands for a tensor that recurs. */
-export const operandLeaf = (i: number): string => `e${i}`;
-/** The leaf of a body that stands for a tensor that recurs. */
-export const stateLeaf = (i: number): string => `s${i}`;
 
 const bodies = new Map<string, Graph>();
 /** Bodies that are kept; a page has a few. */
@@ -150,23 +146,6 @@ const rowsFirst = (term: string, out: string): string =>
 /** Whether a value is made of constants and positions alone. */
 const isOfNothing = (node: Node): boolean =>
   node.op === "constant" || node.op === "iota" || (node.inputs.length > 0 && node.inputs.every(isOfNothing));
-
-/** The outputs of a body in another builder, in order, where its leaves are these nodes, by name. */
-export function inlined(b: Builder, body: Graph, leaves: ReadonlyMap<string, Node>): Node[] {
-  const moved = new Map<Node, Node>();
-  for (const node of nodesOf(body)) {
-    const made =
-      node.op === "input"
-        ? mustGet(leaves, node.attrs.name)
-        : inBuilder(
-            b,
-            node,
-            node.inputs.map((input) => mustGet(moved, input)),
-          );
-    moved.set(node, made);
-  }
-  return Array.from(body.outputs, ([, node]) => mustGet(moved, node));
-}
 
 /** What depends on these leaves, with other nodes in their place. */
 export function substitutedLeaves(b: Builder, roots: readonly Node[], leaves: ReadonlyMap<Node, Node>): Node[] {

@@ -10,8 +10,10 @@ import type { Attributes, Graph, Node, NodeWith } from "../node.js";
 import { allocate, saysShape, sizeOf, type GraphTools, type OpRecord, type Sample, type Value } from "../record.js";
 import { topological } from "../topology.js";
 
-const stateName = (i: number): string => `s${i}`;
-const operandName = (i: number): string => `e${i}`;
+/** The leaf of a body that stands for a tensor that recurs. */
+export const stateLeaf = (i: number): string => `s${i}`;
+/** The leaf of a body that stands for an operand. */
+export const operandLeaf = (i: number): string => `e${i}`;
 
 function evaluateRecurrence(
   { attrs: { body: text, axis, result } }: NodeWith<"recurrence">,
@@ -22,9 +24,9 @@ function evaluateRecurrence(
   const outputs = [...body.outputs.values()];
   const places = mustAt(mustAt(outputs, 0).shape, axis);
   let states: Value[] = outputs.map(({ shape }) => allocate("f32", sizeOf(shape)));
-  const operands = inputs.map((value, i) => [operandName(i), value] as const);
+  const operands = inputs.map((value, i) => [operandLeaf(i), value] as const);
   for (let place = 0; place < places; place++) {
-    const found = evaluate(body, new Map([...operands, ...states.map((value, i) => [stateName(i), value] as const)]));
+    const found = evaluate(body, new Map([...operands, ...states.map((value, i) => [stateLeaf(i), value] as const)]));
     states = outputs.map((_, i) => found.get(`${i}`) ?? allocate("f32", 0));
   }
   return mustAt(states, result);
@@ -54,8 +56,8 @@ function cotangents(
     b.make("recurrence", inputs, { ...attrs, result }, { shape, dtype: "f32", epoch: node.epoch }),
   );
   const leaves = new Map([
-    ...inputs.map((input, i) => [operandName(i), input] as const),
-    ...states.map((state, i) => [stateName(i), state] as const),
+    ...inputs.map((input, i) => [operandLeaf(i), input] as const),
+    ...states.map((state, i) => [stateLeaf(i), state] as const),
   ]);
   // The body at all places at once, which reads what the places before have come to.
   const values = inBuilder(b, body, leaves);

@@ -7,7 +7,8 @@
  */
 import { mustAt } from "../../../../runtime/lookup.js";
 import type { Graph, Node, NodeWith } from "../../../graph/node.js";
-import { bodyOf, operandLeaf, stateLeaf } from "../../../graph/recurrence.js";
+import { operandLeaf, stateLeaf } from "../../../graph/ops/recurrence.js";
+import { bodyOf } from "../../../graph/recurrence.js";
 import { isReduction, sizeOf } from "../../../graph/record.js";
 import { nodesOf } from "../../../graph/topology.js";
 import { axisClasses, type AxisClasses } from "../../fusion/axes.js";
