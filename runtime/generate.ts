@@ -13,7 +13,9 @@ import { siteHash, threefry2x32, unit } from "./threefry.js";
 
 /** Text to tokens and back, by something of the caller's own. */
 export interface TextTokenizer {
+  /** The tokens of a text, each a whole number below the vocabulary's size. */
   encode(text: string): ArrayLike<number>;
+  /** The text that tokens stand for. */
   decode(tokens: readonly number[]): string;
 }
 

@@ -21,6 +21,7 @@ export type {
   Shrunk,
   Stages,
 } from "./compile/compile.js";
+export type { Allowance, Allowances } from "./compile/allowed.js";
 export type { OwnSet, PageSource } from "./compile/uses.js";
 export { cost, type BlockCost, type Costed, type CostReport, type TokenShare } from "./cost/report.js";
 export type { Account, Accounted, Traffic, Work } from "./cost/account.js";
@@ -36,3 +37,4 @@ export type { Graph, Phase } from "./graph/node.js";
 export type { Optimization } from "./compile/optimizations.js";
 export type { ScheduleOptimization } from "./schedule/optimizations.js";
 export type { Monitors } from "./step/measured.js";
+export type { Fact } from "../runtime/sources.js";

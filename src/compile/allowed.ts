@@ -10,7 +10,7 @@ import { nearest } from "../diagnostics/suggest.js";
 import { diagnostic, table, type Code } from "../diagnostics/table.js";
 
 /** A code that is allowed. */
-interface Allowance {
+export interface Allowance {
   readonly code: Code;
   /** Where it is allowed: a block, or everywhere. */
   readonly inside: Span | null;

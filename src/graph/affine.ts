@@ -54,6 +54,33 @@ export function plainAxes(from: Shape, shape: Shape, at: readonly AffineIndex[])
   return axes;
 }
 
+/** A read that leaves every element where it lies: the operand's words with some axes cut into several. */
+export interface CutAxes {
+  /** The operand's axes after the cuts. */
+  readonly shape: Shape;
+  /** For each of them the axis of the result that it is. */
+  readonly axes: readonly number[];
+}
+
+/**
+ * The cuts that a read is, where each of its indices counts through an axis of the operand from its first element to
+ * its last: `x[2 * p + a]` of p in n and a in 2 cuts an axis of 2n elements into [n, 2]. Null for any other read.
+ */
+export function cutsOf(from: Shape, shape: Shape, at: readonly AffineIndex[]): CutAxes | null {
+  const axes: number[] = [];
+  for (const [i, { offset, terms, divisor }] of at.entries()) {
+    const counting = [...terms].sort(([, a], [, b]) => b - a);
+    let extent = 1;
+    for (const [axis, step] of [...counting].reverse()) {
+      if (step !== extent || axes.includes(axis)) return null;
+      extent *= mustAt(shape, axis);
+    }
+    if (offset !== 0 || divisor !== 1 || extent !== from[i]) return null;
+    axes.push(...counting.map(([axis]) => axis));
+  }
+  return { shape: axes.map((axis) => mustAt(shape, axis)), axes };
+}
+
 /** An index without terms of step 0, each axis once, in lowest terms. */
 function tidied(offset: number, terms: readonly (readonly [number, number])[], divisor: number): AffineIndex {
   const steps = new Map<number, number>();

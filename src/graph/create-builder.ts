@@ -5,7 +5,7 @@
  * (x * 1, x + 0, views that change nothing) are folded here.
  */
 import { mustAt } from "../../runtime/lookup.js";
-import { plainAxes } from "./affine.js";
+import { cutsOf, plainAxes } from "./affine.js";
 import type { BinaryMaker, Builder, MakeOptions, UnaryMaker } from "./builder.js";
 import type { Attributes, DType, Node, Op, Origin, Shape } from "./node.js";
 import { opTable } from "./ops.js";
@@ -209,7 +209,10 @@ const layout = (make: Make) =>
       offset === 0 && sameShape(x.shape, shape) ? x : make("slice", [x], { offset }, { shape }),
     affine: (x, shape, at) => {
       const plain = plainAxes(x.shape, shape, at);
-      return plain ? broadcast(make, x, shape, plain) : make("affine", [x], { at }, { shape });
+      if (plain) return broadcast(make, x, shape, plain);
+      const cuts = cutsOf(x.shape, shape, at);
+      if (cuts) return broadcast(make, reshape(make, x, cuts.shape), shape, cuts.axes);
+      return make("affine", [x], { at }, { shape });
     },
   }) satisfies Partial<Builder>;
 

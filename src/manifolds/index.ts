@@ -55,6 +55,7 @@ export { relax, relaxed } from "./relax.js";
 export { checkSet } from "./laws.js";
 export type { BinaryMaker, Builder, MakeOptions, UnaryMaker } from "../graph/builder.js";
 export type {
+  AffineIndex,
   Attributes,
   DType,
   ElementwisePair,

@@ -95,6 +95,44 @@ it("equal nodes are one node; sites and epochs keep them apart", () => {
   expect(() => b.add(x, b.input("y", [3], "f32"))).toThrow(/one shape/);
 });
 
+describe("a read that counts through an axis", () => {
+  const counting = (sizes: readonly [number, number], steps: readonly [number, number], offset = 0): Node => {
+    const b = createBuilder();
+    const at = (axis: number, step: number): [number, number] => [axis, step];
+    return b.affine(
+      b.input("x", [12, 5], "f32"),
+      [sizes[0], 5, sizes[1]],
+      [
+        { offset, terms: [at(0, steps[0]), at(2, steps[1])], divisor: 1 },
+        { offset: 0, terms: [at(1, 1)], divisor: 1 },
+      ],
+    );
+  };
+
+  it("cuts it into the axes that it counts by, and moves nothing", () => {
+    const cut = counting([4, 3], [3, 1]);
+    expect([cut.op, cut.inputs[0]!.op, cut.inputs[0]!.shape]).toEqual(["broadcast", "reshape", [4, 3, 5]]);
+    const x = Float64Array.from({ length: 60 }, (_, i) => i);
+    const { outputs } = evaluate(
+      { name: "cut", outputs: new Map([["y", cut]]), updates: new Map() },
+      new Map([["x", x]]),
+    );
+    // y[p, w, a] = x[3 p + a, w]
+    const wanted = Array.from({ length: 60 }, (_, i) => {
+      const [p, w, a] = [Math.floor(i / 15), Math.floor(i / 3) % 5, i % 3];
+      return x[(3 * p + a) * 5 + w]!;
+    });
+    expect([...outputs.get("y")!]).toEqual(wanted);
+  });
+
+  it.each([
+    ["begins elsewhere", counting([4, 3], [3, 1], 1)],
+    ["overlaps", counting([4, 3], [2, 1])],
+    ["leaves something out", counting([3, 3], [4, 1])],
+    ["ends early", counting([3, 3], [3, 1])],
+  ])("is a read like any other where it %s", (_, node) => expect(node.op).toBe("affine"));
+});
+
 describe("products of many factors", () => {
   const sizes: Record<string, number> = { a: 2, b: 3, c: 4, d: 5 };
   const labels = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { maxLength: 3 });

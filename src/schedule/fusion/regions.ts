@@ -49,6 +49,9 @@ const FEWEST = { cpu: 64, gpu: 128 } as const;
  */
 const NARROW = { cpu: 24, gpu: 64 } as const;
 
+/** Nor does one in which a token has so many rows of its own: it is a matrix product for each of them. */
+const MANY_ROWS = 64;
+
 /** What is known while clusters find their regions. */
 interface Arranging {
   readonly parts: Partition;
@@ -298,23 +301,61 @@ function removes(node: Node, token: number, classes: AxisClasses): boolean {
   );
 }
 
-/** Whether a cluster is work for a region: not a product with wide weights. */
+/**
+ * Whether a cluster is work for a region: not a product with wide weights, whose tokens each have one row or few, nor
+ * one of wide matrices that some of the tokens share.
+ */
 function isSmall(cluster: Cluster, candidates: readonly number[], classes: AxisClasses, narrow: number): boolean {
   if (cluster.kind !== "matmul") return cluster.kind === "map" || cluster.kind === "sinkhorn";
-  const shape = weightsOf(cluster.anchor as NodeWith<"contract">, (node) =>
-    classes(node).some((c) => candidates.includes(c)),
+  const node = cluster.anchor as NodeWith<"contract">;
+  const isToken = (operand: Node, axis: number): boolean => candidates.includes(mustAt(classes(operand), axis));
+  const shape =
+    weightsOf(node, (operand) => operand.shape.some((_, axis) => isToken(operand, axis))) ?? sharedOf(node, isToken);
+  if (shape === null) return true;
+  const { a, b, out } = letters(node.attrs.spec);
+  const [weights, streams] = shape.operand === 0 ? [a, b] : [b, a];
+  const rows = sizeOf(
+    [...out].flatMap((letter, axis) =>
+      streams.includes(letter) && !weights.includes(letter) && !isToken(node, axis) ? [mustAt(node.shape, axis)] : [],
+    ),
   );
-  return shape === null || shape.columns <= narrow || shape.terms <= narrow;
+  return rows < MANY_ROWS && (shape.columns <= narrow || shape.terms <= narrow);
+}
+
+/** An operand of a product that many tokens read. */
+interface SharedOperand {
+  readonly operand: 0 | 1;
+  /** Columns of the result, and terms of the sum. */
+  readonly columns: number;
+  readonly terms: number;
+}
+
+/**
+ * The operand that lacks an axis of tokens of the result, where both have tokens: those of a sequence share it. Null
+ * where both operands belong to each token by itself.
+ */
+function sharedOf(node: NodeWith<"contract">, isToken: (operand: Node, axis: number) => boolean): SharedOperand | null {
+  const { a, b, out } = letters(node.attrs.spec);
+  const lacking = (term: string): boolean =>
+    [...out].some((letter, axis) => !term.includes(letter) && isToken(node, axis));
+  if (lacking(a) === lacking(b)) return null;
+  const operand = lacking(a) ? 0 : 1;
+  const [shared, other] = operand === 0 ? [a, b] : [b, a];
+  const { shape } = node.inputs[operand];
+  const size = (among: (letter: string) => boolean): number =>
+    sizeOf(shape.filter((_, axis) => among(mustAt(shared, axis))));
+  return {
+    operand,
+    columns: size((letter) => out.includes(letter) && !other.includes(letter)),
+    terms: size((letter) => !out.includes(letter)),
+  };
 }
 
 /**
  * The operand of a product that is the same for all tokens, as columns of the result and terms of the sum; null when
  * both have tokens.
  */
-export function weightsOf(
-  node: NodeWith<"contract">,
-  hasTokens: (node: Node) => boolean,
-): { readonly operand: 0 | 1; readonly columns: number; readonly terms: number } | null {
+export function weightsOf(node: NodeWith<"contract">, hasTokens: (node: Node) => boolean): SharedOperand | null {
   const l = letters(node.attrs.spec);
   const [x, y] = node.inputs;
   if (hasTokens(x) && hasTokens(y)) return null;

@@ -182,6 +182,45 @@ describe("a connection at four lanes", () => {
   });
 });
 
+/** The products that share a kernel with other clusters on a CPU, as einsum. */
+const sharedProducts = (page: string): string[] => {
+  const legal = legalize(entriesOf(page).graphs.find(({ name }) => name === "forward")!);
+  const { regions } = arrange(legal, rematerialize(legal, partition(legal)), "cpu");
+  return regions.flatMap(({ clusters }) =>
+    clusters.length > 1 ? clusters.flatMap(({ anchor }) => (anchor?.op === "contract" ? [anchor.attrs.spec] : [])) : [],
+  );
+};
+
+describe("a product is a kernel of its own, for it is work for registers of rows and columns,", () => {
+  it("where a wide matrix belongs to a sequence, whose tokens share it", () => {
+    const page = (terms: number): string => `model Shared {
+      dim s = 8, t = 16, u = ${terms}, w = 64
+      input x[s, t]
+      input z[s]
+      param scale[u], columns[u, w] ~ normal(1)
+      m[s, u, w] = tanh(z[s] * columns[u, w])
+      h[s, t, u] = tanh(x[s, t] * scale[u])
+      output y[s, t, w] = exp(h[s, t, u] * m[s, u, w])
+      output r[s, t] = rms[u](h)
+    }`;
+    expect(sharedProducts(page(48))).toEqual([]);
+    expect(sharedProducts(page(4))).toHaveLength(1);
+  });
+
+  it("where a token has many rows of its own: the places of an image", () => {
+    const page = (side: number): string => `model Places {
+      dim s = 64, i = ${side}, c = 12, o = 8
+      input x[s]
+      param places[i, c], weight[c, o] ~ normal(1)
+      h[s, i, c] = tanh(x[s] * places[i, c])
+      output y[s, i, o] = tanh(h[s, i, c] * weight[c, o])
+      output z[s] = mean[i, c](h)
+    }`;
+    expect(sharedProducts(page(64))).toEqual([]);
+    expect(sharedProducts(page(16))).toHaveLength(1);
+  });
+});
+
 it("a sum over other positions of a token's axis is not on the chip, whatever it reads", async () => {
   // x and z are added, so that their positions are one class of axes, which the sum over u has twice.
   const page = `model Earlier {
