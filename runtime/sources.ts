@@ -160,7 +160,7 @@ export interface TextForm {
 /** What a source is to those who do not read it. */
 export interface SourceDescription {
   readonly fields: readonly FieldInfo[];
-  /** Of losses: `nats a character`. */
+  /** What a loss is a mean over: `a character`. */
   readonly unit: string;
   /** One example: `64 characters`. */
   readonly example: string;
@@ -184,7 +184,7 @@ function ofWindows(info: CharactersInfo | TokensInfo, token: string, range: Inde
   const { name, window } = info;
   return {
     fields: fieldInfos(name, ["token", range], ["next", range]),
-    unit: `nats a ${token}`,
+    unit: `a ${token}`,
     example: `${window} ${token}s`,
     held: "windows",
     text: { info, field: `${name}.token`, window },
@@ -235,7 +235,7 @@ function ofPairs({ name, negatives, names }: PairsInfo): SourceDescription {
   const range = { size: names.length, what: "names" };
   return {
     fields: fieldInfos(name, ["first", range], ["second", range], ["others", range]),
-    unit: "nats an example",
+    unit: "an example",
     example: `1 pair and ${negatives} negative${negatives === 1 ? "" : "s"}`,
     held: "pairs",
     text: null,
@@ -260,7 +260,7 @@ export function described(info: DataInfo): SourceDescription {
     case "examples":
       return {
         fields: fieldInfos(name, ["value"], ["label", { size: info.classes, what: "classes" }]),
-        unit: "nats an example",
+        unit: "an example",
         example: "1 example",
         held: "examples",
         ...NO_TEXT,

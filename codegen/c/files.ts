@@ -114,7 +114,7 @@ function trainsOnText(model: CModel, train: EntryFunction, forward: EntryFunctio
     `    memcpy(${next.name} + b * ${info.window}, corpus + from + 1, ${4 * info.window});`,
     "  }",
     `  const float loss = ${name}_${train.name}(model${given(train)});`,
-    `  if (step % 10 == 0 || step == steps) printf("step %d: %.4f nats\\n", step, loss);`,
+    `  if (step % 10 == 0 || step == steps) printf("step %d: loss %.4f\\n", step, loss);`,
     "}",
     ...(forward ? generates(model, forward, info.vocabulary.length) : []),
   ];

@@ -36,6 +36,7 @@ import {
   type CompiledFor,
   type Project,
   type SpecOptions,
+  isEntropy,
 } from "./project.js";
 import { version } from "./version.js";
 import { merged } from "../../runtime/records.js";
@@ -129,7 +130,11 @@ async function compareSpecs(words: string[], flags: CompareFlags): Promise<void>
       watcher: watcherOf(telling),
     });
     const again = `npx mhc compare ${repeated(words, flags, out)}`;
-    if (comparison) await writeReport(comparison, { out, again, json, unit: unitOf(mustAt(first.plan.data, 0)) });
+    if (comparison) {
+      const areEntropies = await Promise.all(compiled.map((spec) => isEntropy(spec.project, spec)));
+      const unit = unitOf(mustAt(first.plan.data, 0), areEntropies.every(Boolean));
+      await writeReport(comparison, { out, again, json, unit });
+    }
     else tellStop(telling, heeded.by(), out, again);
   } finally {
     telling.progress.stop();

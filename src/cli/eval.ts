@@ -157,7 +157,7 @@ const fieldsOf = (
     examples,
     ...(on === "holdout" ? { share: shareIn(source, examples) } : {}),
     loss,
-    ...(entropy === "" ? { unit: unitOf(info) } : {}),
+    ...(entropy === "" ? { unit: unitOf(info, true) } : {}),
     ...(perplexity === null ? {} : { perplexity, ...(entropy ? { perplexity_of: entropy } : {}) }),
     terms,
     metrics,
@@ -168,7 +168,7 @@ function textOf({ evaluation, perplexity, entropy, on }: ToldEvaluation, { sourc
   const { loss, terms, metrics, examples } = evaluation;
   const words = evaluationOf(info, examples, source.holdoutExamples);
   const [what, of] = on === "train" ? ["training loss", drawnOf(info, examples)] : [words.loss, words.of];
-  const unit = entropy === "" ? ` ${unitOf(info)}` : "";
+  const unit = entropy === "" ? ` ${unitOf(info, true)}` : "";
   const measured = namedNumbers(merged(terms, metrics), "\n");
   return [
     `${what} ${loss.toFixed(4)}${unit} (${of})`,

@@ -34,6 +34,7 @@ import {
   type Project,
   type SpecOptions,
   type Trainable,
+  isEntropy,
   isOfBf16,
 } from "./project.js";
 
@@ -275,9 +276,8 @@ async function tellEnd(
   run.log(done);
   if (flags.json === true) return print(done);
   const { loss: name, of } = evaluation(state, evaluated);
-  progress.end(
-    `trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unitOf(info)} (${of})`,
-  );
+  const unit = unitOf(info, await isEntropy(state.project, state.compiled));
+  progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unit} (${of})`);
   const measured = namedNumbers(merged(terms, metrics));
   if (measured) process.stdout.write(`on the same: ${measured}\n`);
   if (energy) process.stdout.write(`${joules(energy.joules)} (${energy.by})\n`);

@@ -2,8 +2,9 @@
 import type { DataInfo } from "../../runtime/plan.js";
 import { described } from "../../runtime/sources.js";
 
-/** Of losses. */
-export const unitOf = (info: DataInfo): string => described(info).unit;
+/** The unit of a loss: `nats a character` of a mean cross entropy alone, `a character` of any other. */
+export const unitOf = (info: DataInfo, isEntropy: boolean): string =>
+  `${isEntropy ? "nats " : ""}${described(info).unit}`;
 
 /** One example of a batch: `64 characters`. */
 export const exampleOf = (info: DataInfo): string => described(info).example;

@@ -158,7 +158,7 @@ describe("a comparison", () => {
     expect([info.set, info.facts.mammals.names.length]).toEqual([{ Space: "euclidean" }, 60]);
     const alone = await mhc(["train", "ball.mhc", "--data", felines, "--steps", "20", ...DEVICE, "--out", "ball"]);
     expect(alone.out).toMatch(/Poincare: 300 parameters on wasm .*, 20 steps of 50 x 1 pair and 10 negatives\n/);
-    expect(alone.out).toMatch(/; loss \d\.\d{4} nats an example \(all 169 pairs\)\n/);
+    expect(alone.out).toMatch(/; loss \d\.\d{4} an example \(all 169 pairs\)\n/);
     const refused = await mhc(["compare", "ball.mhc", "ball.mhc@negatives=5", ...common]);
     expect([refused.code, refused.err]).toEqual([
       1,

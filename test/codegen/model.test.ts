@@ -183,7 +183,7 @@ describe.skipIf(!isThere("gcc"))("a model in C", () => {
     execFileSync("gcc", [...WARNINGS, "-O1", "example.c", "small.c", "-o", "example", "-lm"], { cwd: model.folder });
     writeFileSync(join(model.folder, "text.txt"), text);
     const said = execFileSync("./example", ["text.txt", "10"], { cwd: model.folder, encoding: "utf8" });
-    expect(said).toMatch(/^\d+ bytes of memory, \d+ parameters\nstep 10: \d\.\d{4} nats\n/);
+    expect(said).toMatch(/^\d+ bytes of memory, \d+ parameters\nstep 10: loss \d\.\d{4}\n/);
     expect(spawnSync("./example", ["missing.txt"], { cwd: model.folder, encoding: "utf8" }).stderr).toContain("usage");
   });
 

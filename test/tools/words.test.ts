@@ -9,20 +9,20 @@ const examples: DataInfo = { kind: "examples", ...common, features: 2, holdout: 
 const pairs: DataInfo = { kind: "pairs", ...common, negatives: 10, holdout: 0, names: ["a", "b"] };
 
 it.each([
-  [text, "64 characters", "nats a character", "hold-out loss", "1,200 held-out windows"],
-  [examples, "1 example", "nats an example", "hold-out loss", "1,200 held-out examples"],
-  [pairs, "1 pair and 10 negatives", "nats an example", "loss", "all 1,200 pairs"],
+  [text, "64 characters", "a character", "hold-out loss", "1,200 held-out windows"],
+  [examples, "1 example", "an example", "hold-out loss", "1,200 held-out examples"],
+  [pairs, "1 pair and 10 negatives", "an example", "loss", "all 1,200 pairs"],
   [
     { ...pairs, negatives: 1, holdout: 0.1 },
     "1 pair and 1 negative",
-    "nats an example",
+    "an example",
     "hold-out loss",
     "1,200 held-out pairs",
   ],
   [
     { kind: "tokens", ...common, window: 8, holdout: 0.1, vocab: 5, tokenizer: "t.json" },
     "8 tokens",
-    "nats a token",
+    "a token",
     "hold-out loss",
     "1,200 held-out windows",
   ],
@@ -65,5 +65,6 @@ it.each([
     "1,200 held-out images",
   ],
 ] as const)("of %j", (info, example, unit, loss, of) => {
-  expect([exampleOf(info), unitOf(info), evaluationOf(info, 1200)]).toEqual([example, unit, { loss, of }]);
+  expect(unitOf(info, true)).toBe(`nats ${unit}`);
+  expect([exampleOf(info), unitOf(info, false), evaluationOf(info, 1200)]).toEqual([example, unit, { loss, of }]);
 });
