@@ -261,7 +261,8 @@ const SIGNS: readonly HabitRow[] = [
     if (token.tokenType === t.LeftParen) return { fix: "axes stand in brackets: write `[t, w]`" };
     const start =
       first?.tokenType === t.word.param ? " ~ normal(0.02)" : first?.tokenType === t.word.input ? "" : " = …";
-    return first && isKeyword(first) ? { fix: `say its axes: \`${first.image} y[t, w]${start}\`` } : null;
+    const one = first?.tokenType === t.word.param ? `, or for one number \`param y[]${start}\`` : "";
+    return first && isKeyword(first) ? { fix: `say its axes: \`${first.image} y[t, w]${start}\`${one}` } : null;
   },
   // `where u = t`
   ({ token, tokens, from, at }) => {
@@ -312,6 +313,11 @@ const SIGNS: readonly HabitRow[] = [
     if (expected === "`<=`" && COMPARISONS.has(token.tokenType)) return { fix: "a bound is written with `<=`" };
     return COMPARISONS.has(token.tokenType) ? { fix: "a comparison has two sides: `1 < t and t < 3`" } : null;
   },
+  // `repeat layers { param w[t] ~ zeros … }`
+  ({ token, expected }) =>
+    token.tokenType === t.word.param && expected.includes("`x through …`")
+      ? { fix: "write it in a block, which each layer uses by itself, or above: then all layers share it" }
+      : null,
   ({ token, first, before, expected }) => {
     if (token.tokenType === t.Tilde && first?.tokenType !== t.word.param)
       return { fix: "write `=`: `~` says how a `param` starts" };

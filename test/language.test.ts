@@ -66,6 +66,9 @@ describe.each([LANGUAGE, TUTORIAL])("the snippets of %s", (path) => {
 describe("the tables of the reference", () => {
   it("are all there, each once", () => expect([...tablesIn(language)].sort()).toEqual(Object.keys(tables).sort()));
 
+  it("have rows", () =>
+    expect(Object.keys(tables).filter((name) => tables[name]!().split("\n").length < 3)).toEqual([]));
+
   it("are up to date: npm run docs:language", () => expect(withTables(language)).toBe(language));
 
   it("have every setting, optimizer and start", () => {

@@ -19,6 +19,7 @@ import {
 import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
+import { isEntropy } from "../tools/evaluation.js";
 import { evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { usedWith } from "./data.js";
@@ -36,7 +37,6 @@ import {
   type CompiledFor,
   type Project,
   type SpecOptions,
-  isEntropy,
 } from "./project.js";
 import { version } from "./version.js";
 import { merged } from "../../runtime/records.js";
@@ -131,11 +131,10 @@ async function compareSpecs(words: string[], flags: CompareFlags): Promise<void>
     });
     const again = `npx mhc compare ${repeated(words, flags, out)}`;
     if (comparison) {
-      const areEntropies = await Promise.all(compiled.map((spec) => isEntropy(spec.project, spec)));
+      const areEntropies = await Promise.all(compiled.map((spec) => isEntropy(spec.project.text, spec.options)));
       const unit = unitOf(mustAt(first.plan.data, 0), areEntropies.every(Boolean));
       await writeReport(comparison, { out, again, json, unit });
-    }
-    else tellStop(telling, heeded.by(), out, again);
+    } else tellStop(telling, heeded.by(), out, again);
   } finally {
     telling.progress.stop();
     heeded?.release();

@@ -15,7 +15,6 @@ import type { CheckOptions, Checked, Compiled, CompileOptions, Optimization, Shr
 import type { TypedModel } from "../model/typed.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { hasBf16 } from "../kernel/profile.js";
-import { crossEntropyIn } from "../tools/evaluation.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { readRun, type KeptFile, type ReadFrom, type RunInfo, type StoredRun } from "../tools/run.js";
 import { hostOf } from "./host.js";
@@ -254,12 +253,6 @@ export async function compileFor(
 
 /** Whether a plan has products of bf16, which the page asked for. */
 export const isOfBf16 = ({ devices }: Plan): boolean => Object.values(devices).some(({ kernels }) => hasBf16(kernels));
-
-/** Whether the loss of a page is a mean cross entropy alone, and so in nats. */
-export async function isEntropy({ text }: Project, { options }: Pick<CompiledFor, "options">): Promise<boolean> {
-  const { check } = await import("../compile/compile.js");
-  return crossEntropyIn(mustCheck(check(text, options))) === "";
-}
 
 /** A spec that was compiled for one device. */
 export interface CompiledFor {

@@ -17,6 +17,7 @@ import { modelledStep, type ModelledStep } from "../tools/modelled.js";
 import type { OpenedDevice } from "../tools/opened.js";
 import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "../tools/run.js";
 import { failureLine, holdoutFields, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
+import { isEntropy } from "../tools/evaluation.js";
 import { evaluationOf, exampleOf, joules, namedNumbers, unitOf, type EvaluationWords } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { tokenizerOf, usedWith } from "./data.js";
@@ -34,7 +35,6 @@ import {
   type Project,
   type SpecOptions,
   type Trainable,
-  isEntropy,
   isOfBf16,
 } from "./project.js";
 
@@ -276,7 +276,7 @@ async function tellEnd(
   run.log(done);
   if (flags.json === true) return print(done);
   const { loss: name, of } = evaluation(state, evaluated);
-  const unit = unitOf(info, await isEntropy(state.project, state.compiled));
+  const unit = unitOf(info, await isEntropy(state.project.text, state.compiled.options));
   progress.end(`trained ${model.step} steps in ${seconds.toFixed(1)} s; ${name} ${holdout.toFixed(4)} ${unit} (${of})`);
   const measured = namedNumbers(merged(terms, metrics));
   if (measured) process.stdout.write(`on the same: ${measured}\n`);

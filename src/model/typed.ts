@@ -6,12 +6,14 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
+import type { Claim } from "./claimed.js";
 import type { DataSource, StartValue } from "./declared.js";
 import type { Around, DeferredNumber, Dim, NamedNumber } from "./deferred.js";
 import { KEEPING, type BinaryFunction, type RandomFunction, type Reducer, type UnaryFunction } from "./functions.js";
 import type { Measure } from "./measures.js";
 import type { TrainSettings } from "./train-settings.js";
 
+export type { Claim, Quantity } from "./claimed.js";
 export type { DataSource, StartValue } from "./declared.js";
 export type { DeferredNumber, Dim, LayerNumbers, NamedNumber } from "./deferred.js";
 export { FLAT, KEEPING } from "./functions.js";
@@ -139,7 +141,13 @@ export type Typed =
   | (At & { readonly kind: "gather"; readonly table: Tensor; readonly index: Typed; readonly axes: readonly Axis[] })
   | (At & { readonly kind: "unary"; readonly f: UnaryFunction; readonly a: Typed })
   | (At & { readonly kind: "binary"; readonly f: BinaryFunction; readonly a: Typed; readonly b: Typed })
-  | (At & { readonly kind: "product"; readonly factors: readonly Factor[]; readonly summed: readonly Axis[] })
+  /** `groups`: factors that stand in brackets together, until sums are explicit. */
+  | (At & {
+      readonly kind: "product";
+      readonly factors: readonly Factor[];
+      readonly summed: readonly Axis[];
+      readonly groups?: readonly (readonly Factor[])[];
+    })
   | (At & { readonly kind: "reduce"; readonly f: Reducer; readonly axes: readonly Axis[]; readonly a: Typed })
   | (At & { readonly kind: "where"; readonly a: Typed; readonly condition: Typed })
   /** `a where condition else otherwise`: the second too where the first is absent. */
@@ -187,8 +195,14 @@ export type Typed =
       readonly b: Typed;
       readonly point: readonly Axis[];
     })
-  /** Mean over the target's axes of -log softmax(logits)[target]. */
-  | (At & { readonly kind: "cross_entropy"; readonly logits: Typed; readonly target: Typed; readonly classes: Axis })
+  /** -log softmax(logits)[target], as a mean over the target's axes but for those that are kept. */
+  | (At & {
+      readonly kind: "cross_entropy";
+      readonly logits: Typed;
+      readonly target: Typed;
+      readonly classes: Axis;
+      readonly kept: readonly Axis[];
+    })
   /** The same values under other names, axis by axis. */
   | (At & {
       readonly kind: "relabel";
@@ -323,40 +337,15 @@ export interface CostSettings {
   readonly span: Span;
 }
 
-/** What a claim is about. */
-export type Quantity =
-  /** How much the product of the mixes of a stream's connections can grow what passes through them. */
-  | { readonly kind: "gain"; readonly stream: Tensor }
-  /**
-   * The largest singular value of a parameter, as a matrix of these rows and the other axes; of the layers of a
-   * `repeat`, the largest.
-   */
-  | { readonly kind: "norm"; readonly parameter: Parameter; readonly rows: readonly Axis[] }
-  | { readonly kind: "number"; readonly value: number }
-  | { readonly kind: "product"; readonly factors: readonly Quantity[] }
-  /** The product over the layers of a `repeat`. */
-  | { readonly kind: "over"; readonly repeat: string; readonly quantity: Quantity };
-
-/** `gain(x) <= 1.6 monitored` */
-export interface Claim {
-  /** As the page writes it, without `monitored`. */
-  readonly text: string;
-  readonly quantity: Quantity;
-  readonly bound: number;
-  /** Measured while training, and reported when it is broken. */
-  readonly monitored: boolean;
-  /** Why it holds, step by step; null when it does not follow and is only monitored. */
-  readonly proof: readonly string[] | null;
-}
-
 /** The axes that a typed expression carries, in order of first appearance. */
 export function axesOf(e: Typed): readonly Axis[] {
   switch (e.kind) {
     case "number":
     case "size":
     case "scalar":
-    case "cross_entropy":
       return [];
+    case "cross_entropy":
+      return e.kept;
     case "position":
       return [e.axis];
     case "tensor":

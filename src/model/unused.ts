@@ -236,16 +236,26 @@ function unweighedLosses(
   warn: Warn,
 ): void {
   if (!loss) return;
+  /** Those that are spoken of at one place: the losses of a block of the library. */
+  const byPlace = new Map<string, { readonly place: Span; readonly names: string[] }>();
   for (const { name, span, ...term } of unweighed) {
     const uses =
       term.kind === "sum"
         ? [...instances].flatMap(([{ losses }, use]) => (losses.some((own) => term.uses.includes(own)) ? [use] : []))
         : [];
     const place = mine.has(span.file) ? span : uses[0];
-    if (place)
-      warn(place, `the page's loss does not weigh \`${name}\`: it is measured, and nothing descends it`, {
-        fix: `write \`loss = … + 0.01 * ${name}\`, or take it out`,
-      });
+    if (!place) continue;
+    const id = `${place.file}:${place.start}`;
+    const there = byPlace.get(id) ?? { place, names: [] };
+    byPlace.set(id, there);
+    there.names.push(name);
+  }
+  for (const { place, names } of byPlace.values()) {
+    const listed = inWords(names.map((name) => `\`${name}\``));
+    const [it, is] = names.length > 1 ? ["them", "they are"] : ["it", "it is"];
+    warn(place, `the page's loss does not weigh ${listed}: ${is} measured, and nothing descends ${it}`, {
+      fix: `write \`loss = … ${names.map((name) => `+ 0.01 * ${name}`).join(" ")}\`, or take ${it} out`,
+    });
   }
 }
 
@@ -261,7 +271,9 @@ function unusedNames(model: ModelDecl, warn: Warn): void {
 
 /** Names of layers' numbers that nothing in their `repeat` uses, and that do not tell it from another one. */
 function unusedNumbers(items: readonly ModelItem[], warn: Warn): void {
-  const counts = new Set<string>();
+  const countOf = (item: ModelItem): string | null =>
+    item.kind === "repeat" ? namesInItem({ ...item, body: [] }).join() : null;
+  const counts = items.map(countOf);
   for (const item of items) {
     if (item.kind === "if") {
       const { then, otherwise } = item;
@@ -269,11 +281,10 @@ function unusedNumbers(items: readonly ModelItem[], warn: Warn): void {
       if (otherwise) unusedNumbers("kind" in otherwise ? [otherwise] : otherwise.items, warn);
     }
     if (item.kind !== "repeat") continue;
-    const count = namesInItem({ ...item, body: [] }).join();
     const { as, body } = item;
-    if (as && !counts.has(count) && !body.flatMap(namesInItem).includes(as.name))
+    const tells = counts.filter((count) => count === countOf(item)).length > 1;
+    if (as && !tells && !body.flatMap(namesInItem).includes(as.name))
       warn(as.span, `nothing uses the number \`${as.name}\` of this \`repeat\``, { fix: "take it out, or use it" });
-    counts.add(count);
     unusedNumbers(body, warn);
   }
 }

@@ -7,6 +7,7 @@ import type { Source } from "../../runtime/data.js";
 import type { Evaluation, Model } from "../../runtime/model.js";
 import { mustTrain } from "../../runtime/plan.js";
 import { valueAt } from "../../runtime/records.js";
+import type { CheckOptions } from "../compile/compile.js";
 import type { Typed, TypedModel } from "../model/typed.js";
 import { EVALUATED, shareOf, watched } from "./evaluate.js";
 
@@ -56,6 +57,13 @@ export function crossEntropyIn({ loss, terms }: Pick<TypedModel, "loss" | "terms
   const parts = terms.filter((term) => term.kind === "part" && isEntropy(term.value));
   const [part] = parts;
   return part && parts.length === 1 ? part.name : null;
+}
+
+/** Whether the loss of a page is a mean cross entropy alone, and so in nats. */
+export async function isEntropy(text: string, options: CheckOptions): Promise<boolean> {
+  const { check } = await import("../compile/compile.js");
+  const { model } = check(text, options);
+  return model !== null && crossEntropyIn(model) === "";
 }
 
 /** The perplexity of an evaluation of text; null where no measured number is a cross entropy alone. */

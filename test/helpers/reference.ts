@@ -33,13 +33,14 @@ const described = (what: string, records: Readonly<Record<string, descriptions.W
 /** Everything up to the end of the first sentence; a dot within brackets or a number ends none. */
 const firstSentence = (doc: string): string => /^.*?\.(?=\s+[A-Z]|$)/s.exec(doc.replace(/\s+/g, " "))?.[0] ?? doc;
 
-/** The blocks of a file of the standard library: name, header, and the first sentence of the doc comment. */
-export function blocksOf(file: string): readonly { name: string; header: string; doc: string }[] {
+/** The blocks and connections of a file of the library: name, header, and the first sentence of the doc comment. */
+export function blocksOf(file: string): readonly { name: string; header: string; gives: string; doc: string }[] {
   const text = textOf(`specs/std/${file}`);
   return parse(text, file).file.items.flatMap((item) => {
-    if (item.kind !== "block") return [];
+    if (item.kind !== "block" && item.kind !== "connection") return [];
     const [header = ""] = text.slice(item.span.start).split(" {\n", 1);
-    return [{ name: item.name.name, header, doc: firstSentence(item.doc ?? "") }];
+    const gives = /^ {2}return (\[[^\]]*\])/m.exec(text.slice(item.span.start, item.span.end))?.[1] ?? "";
+    return [{ name: item.name.name, header, gives, doc: firstSentence(item.doc ?? "") }];
   });
 }
 
@@ -50,8 +51,8 @@ export const library: readonly string[] = readdirSync(new URL("specs/std/", root
 
 const blockTable = (file: string): string =>
   table(
-    ["block", "what it is"],
-    blocksOf(file).map(({ header, doc }) => [code(header), doc]),
+    [file === "connections.mhc" ? "connection" : "block", "gives", "what it is"],
+    blocksOf(file).map(({ header, gives, doc }) => [code(header), code(gives), doc]),
   );
 
 const optionsOf = (options: Readonly<Record<string, unknown>>): string =>

@@ -1,7 +1,8 @@
 /** Steps of small pages with optimizations turned off, beside the same steps in f64. */
 import { createHash } from "node:crypto";
-import { load } from "../../runtime/index.js";
-import type { DeviceName } from "../../runtime/device.js";
+import { load, openDevice } from "../../runtime/index.js";
+import type { Device, DeviceName } from "../../runtime/device.js";
+import type { Model } from "../../runtime/model.js";
 import { textSource, type Source } from "../../runtime/data.js";
 import type { Plan } from "../../runtime/plan.js";
 import { compile, type Optimization } from "../../src/compile/compile.js";
@@ -77,16 +78,32 @@ export async function differenceWithout(
   return difference;
 }
 
+/**
+ * The one GPU, and the models on it: a kernel that another plan has too is not compiled again there, for as long as
+ * a model that uses it is open.
+ */
+const gpu: { device: Promise<Device> | null; readonly open: Model[] } = { device: null, open: [] };
+
+/** Closes what was kept open. */
+export async function closeKept(): Promise<void> {
+  await Promise.all(gpu.open.splice(0).map((model) => model.close()));
+  await (await gpu.device)?.close();
+  gpu.device = null;
+}
+
 async function measure(name: SmallPage, plan: Plan, device: DeviceName): Promise<number> {
   const exact = known.get(name) ?? exactOf(name);
   known.set(name, exact);
   const { source, losses: wanted } = await exact;
-  const model = await load(plan, { device, threads: 2 });
+  const isKept = device === "webgpu";
+  if (isKept) gpu.device ??= openDevice("webgpu");
+  const model = await load(plan, { device: isKept ? ((await gpu.device) ?? device) : device, threads: 2 });
+  if (isKept) gpu.open.push(model);
   try {
     const losses: number[] = [];
     for await (const { loss } of model.train(source, { steps: STEPS })) losses.push(loss);
     return differenceOf(losses, wanted);
   } finally {
-    await model.close();
+    if (!isKept) await model.close();
   }
 }

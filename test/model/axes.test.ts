@@ -86,11 +86,11 @@ it("what is offered for a function of elsewhere is right", () => {
   expect(forms.length).toBeGreaterThan(30);
   for (const form of forms) {
     const left =
-      form.includes("[w](") && !/^(?:rms\[w\]\(x - mean\[w\]\(x\)\) \^|cumsum|log_softmax)/.test(form)
+      form.includes("[w](") && !/^(?:rms\[w\]\(x - mean\[w\]\(x\)\) \^|cumsum|exp\(cumsum|log_softmax)/.test(form)
         ? "output o[t] ="
         : form.includes("norm(")
           ? "output o[t, w] ="
-          : form.includes("[w]")
+          : form.includes("[w]") && !/cumsum|log_softmax/.test(form)
             ? "output o[t] ="
             : "output o[t, w] =";
     const text =

@@ -238,3 +238,50 @@ describe("losses", () => {
     expect(at(body, "gradients").get("gradient:a")).toEqual([0, 1]);
   });
 });
+
+describe("a cross entropy", () => {
+  const page = (body: string): string => `model Marked {
+  dim context = 3, vocab = 2
+  data corpus = characters("t.txt", window = context)
+  param table[vocab, vocab] ~ zeros
+  scores[context, vocab] = table[corpus.token[context], vocab]
+${body}
+  train { batch = 1, steps = 2, optimizer = sgd(rate = 0.1) }
+}`;
+  // After a 0 the second class has odds of 3, after a 1 of 1.
+  const values = { table: [0, Math.log(3), 0, 0], "corpus.token": [0, 1, 0], "corpus.next": [1, 0, 0] };
+  const nats = [Math.log(4 / 3), Math.log(2), Math.log(4)] as const;
+  const at = (body: string): ReadonlyMap<string, readonly number[]> =>
+    outputsOf(page(body), values, { entry: "loss", facts: { corpus: { vocabulary: ["a", "b"] } } });
+
+  it.each<readonly [string, string, number]>([
+    ["is a mean over the axes of its target", "cross_entropy(scores, corpus.next)", (nats[0] + nats[1] + nats[2]) / 3],
+    [
+      "keeps those that a sum goes along",
+      "sum[context](cross_entropy(scores, corpus.next))",
+      nats[0] + nats[1] + nats[2],
+    ],
+    ["is under a mask", "sum[context](cross_entropy(scores, corpus.next) where context > 0)", nats[1] + nats[2]],
+    [
+      "is weighed place by place",
+      "sum[context](index(context) * cross_entropy(scores, corpus.next))",
+      nats[1] + 2 * nats[2],
+    ],
+    [
+      "is a mean where it is a factor",
+      "2 * cross_entropy(scores, corpus.next)",
+      (2 * (nats[0] + nats[1] + nats[2])) / 3,
+    ],
+  ])("%s", (_, loss, wanted) => {
+    expect(at(`  loss = ${loss}`).get("losses")![0]).toBeCloseTo(wanted, 12);
+  });
+
+  it("keeps the axes that the left side names", () => {
+    const body = `  nats[context] = cross_entropy(scores, corpus.next)
+  loss = nats[0] + 10 * nats[2]
+  metric last = nats[2]`;
+    const found = at(body);
+    expect(found.get("losses")![0]).toBeCloseTo(nats[0] + 10 * nats[2], 12);
+    expect(found.get("metric:last")![0]).toBeCloseTo(nats[2], 12);
+  });
+});

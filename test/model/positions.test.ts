@@ -39,6 +39,9 @@ describe("in a value", () => {
     ["[t]", "a[t, d] * b[d] / d", [-0.5, -0.5, -0.5]],
     ["[t]", "sum[d](a[t, d]) / d + sqrt(d ^ 2)", [3.5, 5.5, 7.5]],
     ["[]", "mean[t, d](a) * t", [10.5]],
+    // An axis that a reducer goes along is a position in the conditions inside of it, how deep they stand.
+    ["[t]", "sum[d](a[t, d] * sum[u](1 where u < d))", [2, 4, 6]],
+    ["[t]", "sum[d](1 where d < 1 else 0)", [1, 1, 1]],
   ])("%s = %s", (axes, value, expected) => {
     const found = outputOf(page(axes, value));
     expected.forEach((number, i) => expect(found[i]).toBeCloseTo(number, 6));
@@ -51,8 +54,6 @@ describe("in a value", () => {
     ["[t]", "sum[d](a[t, d] where d < 1) + t", ["t"]],
     ["[t, d]", "rows(t * a[t, d])", ["t"]],
     ["[t]", "sum[u](u where u <= t)", ["u"]],
-    // What a condition inside another reducer cannot see as a position is not taken for a size.
-    ["[t]", "sum[d](a[t, d] * sum[u](1 where u < d))", ["d"]],
   ])("%s = %s says which is meant", (axes, value, bare) => {
     expect(codesOf(`${page(axes, value)}\nblock rows(y[i, j]) { return [i, j] = 2 * y[i, j] }`)).toEqual(
       bare.map((name) => `MHC219 ${name}`),

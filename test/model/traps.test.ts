@@ -26,10 +26,10 @@ describe("what is said", () => {
     ["lost-let", ["MHC222 aux", "MHC221 embed(corpus.token)", "MHC220 foo", "MHC221 unembed(e)"]],
     ["lost-update", ["MHC220 heads"]],
     ["autoencoder", []],
-    ["static-beside-dynamic", []],
+    ["static-beside-dynamic", ["MHC308 identity(1)"]],
     ["nan-at-step-1", []],
     ["balance-loss", []],
-    ["encoder-decoder", []],
+    ["encoder-decoder", ["MHC227 h[t, w] * wq[w, heads, d]"]],
     ["gru", []],
     ["number-argument", []],
   ])("of %s", (name, said) => {

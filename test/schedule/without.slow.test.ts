@@ -4,12 +4,13 @@
  *
  * @module-tag slow
  */
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { optimizationNames } from "../../src/compile/optimizations.js";
 import { everyDevice } from "../helpers/devices.js";
-import { differenceWithout, SMALL, type SmallPage } from "../helpers/without.js";
+import { closeKept, differenceWithout, SMALL, type SmallPage } from "../helpers/without.js";
 
 describe.each(everyDevice)("on %s", (device) => {
+  afterAll(closeKept);
   const pages = Object.keys(SMALL) as SmallPage[];
   describe.each(device === "native" ? pages.slice(0, 1) : pages)("%s", (page) => {
     it.each(optimizationNames)(

@@ -114,6 +114,21 @@ block wide(y[w]) {
 `),
     ["4000000000", "4000"],
   ),
+  MHC227: explained(
+    "The axis is summed over the smallest product that holds all of its places. Here each part of that product could " +
+      "sum it by itself as well, which is something else. Name the parts first, or write the sum that is meant.",
+    "docs/language.md#einsteins-rule",
+    model(`
+  dim t = 8, w = 4, h = 3
+  input x[t, w]
+  param gate[w, h], up[w, h] ~ normal(0.5)
+  output y[t, h] = silu(x[t, w] * gate[w, h]) * (x[t, w] * up[w, h])
+`),
+    [
+      "  output y[t, h] = silu(x[t, w] * gate[w, h]) * (x[t, w] * up[w, h])",
+      "  a[t, h] = silu(x[t, w] * gate[w, h])\n  b[t, h] = x[t, w] * up[w, h]\n  output y[t, h] = a[t, h] * b[t, h]",
+    ],
+  ),
   MHC230: explained(
     "An index is a sum of positions times whole numbers, so that it can be turned around for the derivative. What " +
       "chooses places by another rule is a sum under a condition.",

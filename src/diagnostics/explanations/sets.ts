@@ -70,4 +70,19 @@ export const sets = {
     "docs/manifolds.md#a-set-of-your-own",
     "A page uses a module whose export is no set, or lacks a part of one.",
   ),
+  MHC308: explained(
+    "Behind `on` a start is that of the free coordinates, which the set's map takes to the matrix: the identity as " +
+      "logits is a matrix near the average. `M.start` is the set's own start, near the identity where it can be.",
+    "docs/language.md#sets",
+    lanes("birkhoff", "").replace("via mhc(Mixing)", "via mixed(Mixing)") +
+      `
+connection mixed(M: manifold)(x[n, t, w], f) {
+  dim m = n
+  param mix[m, n] ~ identity(1) on M
+  y[t, w] = f(mean[n](x))
+  return [m, t, w] = mix[m, n] * x[n, t, w] + y[t, w]
+}
+`,
+    ["identity(1)", "M.start"],
+  ),
 };

@@ -367,6 +367,9 @@ function onAxes(
       "MHC206",
       span,
       `\`${place.block}\` takes \`${place.formal}${listed(axes)}\`, and this has the axes ${listed(carried)}`,
+      value.kind === "product" && carried.length > axes.length
+        ? { fix: "a product that sums has a line of its own: `a[…] = …`, and `a` here" }
+        : {},
     );
   for (const [i, axis] of carried.entries()) {
     const wanted = mustAt(axes, i);

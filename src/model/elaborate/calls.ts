@@ -132,5 +132,5 @@ function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {
   const classes: Axis = { name: "class", size: variable("class") };
   unify(classes.size, range);
   const logits = valueOn(state, logitsArg.value, scope, [...axesOf(target), classes]);
-  return { kind: "cross_entropy", logits, target, classes, span: e.span };
+  return { kind: "cross_entropy", logits, target, classes, kept: [], span: e.span };
 }

@@ -4,8 +4,8 @@
  */
 import type { BlockItem, Braced, Expr, If } from "../../../grammar/ast.js";
 import type { DeferredNumber } from "../typed.js";
-import { numberFrom, scalarOf } from "./numbers.js";
-import { fail, lookup, type Elaboration, type Scope } from "./scope.js";
+import { isNumberFunction, numberFrom, scalarOf } from "./numbers.js";
+import { fail, lookup, lookupBare, type Elaboration, type Scope } from "./scope.js";
 import { dotted } from "./syntax.js";
 
 /** Comparisons and connectives of numbers: 1 where they hold. */
@@ -50,6 +50,26 @@ export function refuseComputed(state: Elaboration, e: Expr, scope: Scope, why: s
   fail(state, "MHC226", computed.span, `\`${computed.name}\` is computed while the page runs, and ${why}`, {
     fix: "choose between values: `a where … else b`",
   });
+}
+
+/** Whether an expression is of numbers alone: of no tensor, no dim, and no function but those that numbers know. */
+export function isOfNumbers(e: Expr, scope: Scope): boolean {
+  switch (e.kind) {
+    case "number":
+      return true;
+    case "path":
+      return lookupBare(scope, e)?.kind === "number";
+    case "call":
+      return isNumberFunction(dotted(e.callee)) && e.lists.flat().every(({ value }) => isOfNumbers(value, scope));
+    case "group":
+      return isOfNumbers(e.inner, scope);
+    case "unary":
+      return isOfNumbers(e.operand, scope);
+    case "binary":
+      return isOfNumbers(e.left, scope) && isOfNumbers(e.right, scope);
+    default:
+      return false;
+  }
 }
 
 /** The first part of an expression that names a tensor, or something of data that is one. */

@@ -24,7 +24,7 @@ import { axisNamed } from "./axes.js";
 import { numberOn, valueOn } from "./definitions.js";
 import type { ModelDraft } from "./draft.js";
 import { MOST_ELEMENTS } from "./limits.js";
-import { membershipOf } from "./membership.js";
+import { membershipOf, warnOfStart } from "./membership.js";
 import { isMixture, readMixture } from "./mixtures.js";
 import { isPlain, scalarOf, sizeOf, startOf } from "./numbers.js";
 import { flagged, valueOfFlag } from "./outside.js";
@@ -163,7 +163,10 @@ function readInput(draft: ModelDraft, item: InputDecl): void {
 
 function readOutput(draft: ModelDraft, item: OutputDecl): void {
   const axes = axesNamed(draft, item.axes);
-  draft.outputs.push({ name: item.name.name, axes, value: valueOn(draft.state, item.value, draft.scope, axes) });
+  const { name, span } = item.name;
+  // The caller reads it, and the page what it is made of.
+  draft.scope.ended.set(name, { ...span, body: "output" });
+  draft.outputs.push({ name, axes, value: valueOn(draft.state, item.value, draft.scope, axes) });
 }
 
 function readParameter(draft: ModelDraft, item: ParamDecl): void {
@@ -178,6 +181,7 @@ function readParameter(draft: ModelDraft, item: ParamDecl): void {
     doc: item.doc,
   };
   state.parameters.push(parameter);
+  warnOfStart(state, parameter, parameter.start, item.start);
   defineTensor(state, scope, tensor);
 }
 

@@ -96,7 +96,7 @@ export const optimizerSettings: Readonly<Record<string, WordDescription>> = {
   rate: of("rate = 1e-3", "the learning rate: a number or a schedule"),
   betas: of("betas = (0.9, 0.99)", "how fast the two moments of Adam forget"),
   epsilon: of("epsilon = 1e-8", "what is added to the divisor of Adam"),
-  decay: of("decay = 0.1", "decoupled weight decay"),
+  decay: of("decay = 0.1", "decoupled weight decay, of parameters of two axes or more that are on no set"),
   momentum: of("momentum = 0.9", "how fast the moment of `sgd` and `muon` forgets"),
   nesterov: of("nesterov = false", "whether `muon` looks ahead"),
 };

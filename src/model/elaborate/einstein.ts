@@ -6,9 +6,12 @@
  * wants is an error, which catches the forgotten axis.
  */
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
+import type { Span } from "../../diagnostics/span.js";
 import { diagnostic } from "../../diagnostics/table.js";
+import { mustAt } from "../../../runtime/lookup.js";
+import { partsOf } from "../walk.js";
 import { giveUp } from "./scope.js";
-import { axesOf, KEEPING, union, type Axis, type Typed, type TypedOf } from "../typed.js";
+import { axesOf, KEEPING, union, type Axis, type Factor, type Typed, type TypedOf } from "../typed.js";
 
 /** What does not change while a definition is settled, but for the reducer. */
 interface Settling {
@@ -42,8 +45,9 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
     case "number":
     case "size":
     case "scalar":
-    case "cross_entropy":
       return e;
+    case "cross_entropy":
+      return { ...e, kept: axesOf(e.target).filter((axis) => wanted.includes(axis)) };
     case "position":
     case "tensor":
     case "gather":
@@ -73,19 +77,94 @@ function within(e: Typed, wanted: readonly Axis[], how: Settling): Typed {
       const inside = union(wanted, e.point);
       return { ...e, a: within(e.a, inside, plain), b: within(e.b, inside, plain) };
     }
-    case "reduce":
+    case "reduce": {
+      const over = KEEPING.has(e.f) ? e.axes.filter((axis) => !wanted.includes(axis)) : [];
+      if (over.length) reportLone(e, over, plain);
       return { ...e, a: within(e.a, union(wanted, e.axes), { ...how, reducer: e }) };
-    case "product": {
-      const carried = e.factors.map((factor) => axesOf(factor.e));
-      const summed = [...new Set(carried.flat())].filter(
-        (axis) => !wanted.includes(axis) && carried.filter((axes) => axes.includes(axis)).length >= 2,
-      );
-      const inside = [...wanted, ...summed];
-      return { ...e, factors: e.factors.map((factor) => ({ ...factor, e: within(factor.e, inside, plain) })), summed };
     }
+    case "product":
+      return productWithin(e, wanted, plain);
     default:
       return e satisfies never;
   }
+}
+
+/** A product, with a sum over each axis that it sums. */
+function productWithin(e: TypedOf<"product">, wanted: readonly Axis[], how: Settling): Typed {
+  const carried = e.factors.map((factor) => axesOf(factor.e));
+  const summed = [...new Set(carried.flat())].filter(
+    (axis) => !wanted.includes(axis) && carried.filter((axes) => axes.includes(axis)).length >= 2,
+  );
+  for (const axis of summed) reportTwoPlaces(e, axis, how);
+  const inside = [...wanted, ...summed];
+  const { groups: _, ...product } = e;
+  return { ...product, factors: e.factors.map((factor) => ({ ...factor, e: within(factor.e, inside, how) })), summed };
+}
+
+/**
+ * Reports an axis of which each part of a product could be summed by itself as well as the whole: in
+ * `silu(x[t, w] * a[w, h]) * (x[t, w] * b[w, h])` people read two sums over w. No such part is one in which the axis
+ * stands once, as `silu(x[t, w] * gain[w]) * m[w, h]`: that has one sum.
+ */
+function reportTwoPlaces(e: TypedOf<"product">, axis: Axis, { report }: Settling): void {
+  const carries = ({ e: factor }: Factor): boolean => axesOf(factor).includes(axis);
+  const groups = (e.groups ?? []).filter((group) => group.some(carries) && !e.factors.every((f) => group.includes(f)));
+  const loose = e.factors.filter((factor) => carries(factor) && !groups.some((group) => group.includes(factor)));
+  const plain = loose.filter((factor) => !sumsInside(factor.e, axis));
+  const inner = [
+    ...groups.flatMap((group) => (hasTwice(group, axis) ? [spanOf(group)] : [])),
+    ...loose.flatMap((factor) => (plain.includes(factor) ? [] : [factor.e.span])),
+  ];
+  const [span] = inner;
+  const everyPart = groups.every((group) => hasTwice(group, axis)) && plain.length !== 1;
+  if (!span || !everyPart || inner.length + Math.min(plain.length, 1) < 2) return;
+  report(
+    diagnostic("MHC227", span, `\`${axis.name}\` could be summed in this part by itself, or over the whole`, {
+      fix: `name this part first, \`part[…] = …\`, or write the sum that is meant: \`sum[${axis.name}](…)\``,
+    }),
+  );
+}
+
+const spanOf = (factors: readonly Factor[]): Span => ({
+  ...mustAt(factors, 0).e.span,
+  end: mustAt(factors, factors.length - 1).e.span.end,
+});
+
+const hasTwice = (factors: readonly Factor[], axis: Axis): boolean =>
+  factors.filter((factor) => axesOf(factor.e).includes(axis)).length >= 2;
+
+/** Whether products inside of a value could sum the axis wherever it stands there. */
+function sumsInside(e: Typed, axis: Axis): boolean {
+  const everywhere = (...parts: readonly Typed[]): boolean =>
+    parts.every((part) => !axesOf(part).includes(axis) || sumsInside(part, axis));
+  switch (e.kind) {
+    case "unary":
+    case "random":
+    case "reduce":
+      return sumsInside(e.a, axis);
+    case "binary":
+      return everywhere(e.a, e.b);
+    case "choice":
+      return everywhere(e.a, e.otherwise) && !(e.condition && axesOf(e.condition).includes(axis));
+    case "product":
+      return hasTwice(e.factors, axis) || everywhere(...e.factors.map((factor) => factor.e));
+    default:
+      return false;
+  }
+}
+
+/**
+ * What to do about axes that a block's own result has, which the page has no name for: they are named where the result
+ * has a line of its own. Null where the axes are of the page.
+ */
+export function ownLine(e: Typed, over: readonly Axis[]): string | null {
+  const called = [e, ...partsOf(e)].find(
+    (part) => part.kind === "call" && part.axes.some((axis) => over.includes(axis)),
+  );
+  if (called?.kind !== "call") return null;
+  const { path } = called.instance;
+  const name = path.slice(path.lastIndexOf(".") + 1);
+  return `give it a line of its own, whose left side names its axes: \`a[…] = ${name}(…)\``;
 }
 
 /** Reports axes of one term that nothing sums and that the left side does not name. */
@@ -104,7 +183,7 @@ function reportLone(e: Typed, over: readonly Axis[], { left, canName, report, re
       : `sum over ${them} with \`sum[${along(over)}](…)\``;
   report(
     diagnostic("MHC204", e.span, `${which} only once here, and the result (${result}) does not have ${them}`, {
-      fix: canName ? `${sum}, or name ${them} on the left` : sum,
+      fix: ownLine(e, over) ?? (canName ? `${sum}, or name ${them} on the left` : sum),
     }),
   );
 }

@@ -5,7 +5,7 @@
 import type { Binary, Expr } from "../../../grammar/ast.js";
 import type { Factor, Typed } from "../typed.js";
 import { call } from "./calls.js";
-import { refuseComputed } from "./choices.js";
+import { isOfNumbers } from "./choices.js";
 import { scalarOf } from "./numbers.js";
 import { fail, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { choice } from "./reducers.js";
@@ -64,8 +64,8 @@ function binary(state: Elaboration, e: Binary, scope: Scope, expected: Expected)
         });
       break;
     case "%":
-      refuseComputed(state, e, scope, "`%` is of numbers that are known when it is compiled");
-      return { kind: "scalar", scalar: scalarOf(state, e, scope), span: e.span };
+      if (isOfNumbers(e, scope)) return { kind: "scalar", scalar: scalarOf(state, e, scope), span: e.span };
+      break;
     case "+":
     case "-":
       break;
@@ -82,15 +82,20 @@ function binary(state: Elaboration, e: Binary, scope: Scope, expected: Expected)
       return e.op satisfies never;
   }
   const a = expression(state, e.left, scope, expected);
-  return { kind: "binary", f: e.op, a, b: expression(state, e.right, scope, expected), span: e.span };
+  const f = e.op === "%" ? "mod" : e.op;
+  return { kind: "binary", f, a, b: expression(state, e.right, scope, expected), span: e.span };
 }
 
 /** A chain of * and / as one product. */
 function product(state: Elaboration, e: Expr, scope: Scope, expected: Expected): Typed {
   const factors: Factor[] = [];
+  const groups: Factor[][] = [];
   const collect = (part: Expr, inverse: boolean): void => {
-    if (part.kind === "group") collect(part.inner, inverse);
-    else if (part.kind === "binary" && part.op === "*" && !inverse) {
+    if (part.kind === "group") {
+      const first = factors.length;
+      collect(part.inner, inverse);
+      if (factors.length > first + 1) groups.push(factors.slice(first));
+    } else if (part.kind === "binary" && part.op === "*" && !inverse) {
       collect(part.left, false);
       collect(part.right, false);
     } else if (part.kind === "binary" && part.op === "/" && !inverse) {
@@ -99,5 +104,5 @@ function product(state: Elaboration, e: Expr, scope: Scope, expected: Expected):
     } else factors.push({ e: expression(state, part, scope, expected), inverse });
   };
   collect(e, false);
-  return { kind: "product", factors, summed: [], span: e.span };
+  return { kind: "product", factors, summed: [], ...(groups.length ? { groups } : {}), span: e.span };
 }

@@ -23,7 +23,7 @@ import { bindConfig, bindData, plainKind } from "./arguments.js";
 import { axisLike, unknownAxis } from "./axes.js";
 import { chosenItems, dimsIn } from "./choices.js";
 import { definition, numberOn } from "./definitions.js";
-import { membershipOf } from "./membership.js";
+import { membershipOf, warnOfStart } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
 import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
 import {
@@ -269,6 +269,7 @@ function readParameter(building: Building, item: ParamDecl): void {
     doc: item.doc,
     ...aroundOf(state, start, item.start.span),
   };
+  warnOfStart(state, parameter, start, item.start);
   building.parameters.push(parameter);
   state.parameters.push(parameter);
   defineTensor(state, scope, tensor);

@@ -4,16 +4,20 @@
  * sphere`). An axis after `each` counts points; the axes that are left are a point's: all of them are one vector, or
  * two are a matrix, or every entry is a point of its own.
  */
-import type { Call, Clause, Ident, Path, Section } from "../../../grammar/ast.js";
+import type { Call, Clause, Expr, Ident, Path, Section } from "../../../grammar/ast.js";
+import { diagnostic } from "../../diagnostics/table.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import type { Span } from "../../diagnostics/span.js";
-import { describe, resolve, unify, type Polynomial } from "../../graph/sizes.js";
+import { createBuilder } from "../../graph/create-builder.js";
+import { evaluate } from "../../graph/evaluate.js";
+import { describe, known, resolve, unify, type Polynomial } from "../../graph/sizes.js";
 import type { SetInstance } from "../../manifolds/registry.js";
-import { rankOf } from "../../manifolds/set.js";
+import { fixed, rankOf } from "../../manifolds/set.js";
 import { withRepeats, written } from "../paths.js";
 import { listed } from "../quantities.js";
-import type { Axis, Membership, Parameter, Tensor } from "../typed.js";
+import type { Axis, Membership, Parameter, StartValue, Tensor } from "../typed.js";
 import { fail, giveUp, lookupBare, unknownName, type Elaboration, type Scope } from "./scope.js";
+import { mustAt, mustGet } from "../../../runtime/lookup.js";
 import { setOf } from "./set-instances.js";
 import { dotted, onlyInTrain } from "./syntax.js";
 
@@ -34,6 +38,46 @@ export function membershipOf(state: Elaboration, tensor: Tensor, { each, on }: O
   const point = tensor.axes.filter((axis) => !counted.includes(axis));
   checkPoint(state, tensor, manifold, point, on.span);
   return { manifold, each: counted, span: on.span };
+}
+
+/** The size of the matrix that a start is tried on. */
+const TRIED = 4;
+/** How far its diagonal may be from what the start says, or from 1: as far as a set's own start is. */
+const NEAR = 0.06;
+
+/**
+ * Warns of `~ identity(1) on M` where the matrix that starts is another, since the start is that of the free
+ * coordinates, which the map of the set takes to the matrix.
+ */
+export function warnOfStart(state: Elaboration, { on }: Parameter, { kind, args }: StartValue, written: Expr): void {
+  const value = args[0]?.value();
+  if (kind !== "identity" || written.kind === "path" || !on || typeof value !== "number") return;
+  const { set, options } = on.manifold;
+  if (rankOf(set.point) !== 2) return;
+  const pieces = set.free([known(TRIED), known(TRIED)], options);
+  if ("error" in pieces || pieces.length !== 1) return;
+  const diagonal = startingDiagonal(on.manifold, value);
+  if (Math.min(Math.abs(diagonal - value), Math.abs(diagonal - 1)) <= NEAR) return;
+  const { span } = written;
+  const message =
+    `on ${set.name} this starts the free coordinates, and a ${TRIED} x ${TRIED} matrix that they make has ` +
+    `${diagonal.toPrecision(2)} on its diagonal`;
+  state.report(
+    diagnostic("MHC308", span, message, {
+      fix: "name the set, `manifold M = …`, and write `~ M.start`, which is its own start",
+    }),
+  );
+}
+
+/** What stands on the diagonal of the matrix that free coordinates of `value` on theirs make. */
+function startingDiagonal({ set, options }: SetInstance, value: number): number {
+  const b = createBuilder();
+  const shape = [TRIED, TRIED];
+  const free = b.input("free", shape, "f32");
+  const start = Float64Array.from({ length: TRIED * TRIED }, (_, i) => (i % (TRIED + 1) === 0 ? value : 0));
+  const outputs = new Map([["member", set.map(b, [free], shape, fixed(options))]]);
+  const member = evaluate({ name: "start", outputs, updates: new Map() }, new Map([["free", start]])).outputs;
+  return mustAt([...mustGet(member, "member")], 0);
 }
 
 /** The axis of a tensor that is called so. */

@@ -143,6 +143,7 @@ function freeSize(state: Elaboration, e: Path, manifold: SetInstance, { mapping 
       "MHC303",
       e.span,
       `\`${dotted(e)}\` is known only inside \`${e.parts[0].name}(…)\`, where the size of its argument is`,
+      { fix: `write the size out: of a matrix that is mapped by itself, \`dim free = n * n\`` },
     );
   const { set, options } = manifold;
   const pieces = set.free(mapping.point, options);

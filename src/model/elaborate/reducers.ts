@@ -7,6 +7,7 @@ import { diagnostic } from "../../diagnostics/table.js";
 import type { Span } from "../../diagnostics/span.js";
 import { listed } from "../quantities.js";
 import { axesOf, union, type Axis, type Reducer, type Typed } from "../typed.js";
+import { partsOf } from "../walk.js";
 import { absentIn, readsNothing } from "../absence.js";
 import { axisLike, axisNamed, unknownAxis } from "./axes.js";
 import {
@@ -20,6 +21,7 @@ import {
   unknownFunction,
 } from "./builtins.js";
 import { oneHot } from "./one-hot.js";
+import { ownLine } from "./einstein.js";
 import { expression, fail, lookup, lookupBare, type Elaboration, type Expected, type Scope } from "./scope.js";
 import { dotted } from "./syntax.js";
 import { reference } from "./tensors.js";
@@ -37,18 +39,22 @@ export function reduction(state: Elaboration, e: Call, idents: NonNullable<Call[
   if (axes.length === 0) return fail(state, "MHC207", e.span, `\`${name}\` needs at least one axis`);
   if (ALONG_ONE.includes(f) && axes.length > 1)
     return fail(state, "MHC207", e.span, `\`${name}\` works along one axis, and ${axes.length} are named`);
-  const a = reduced(state, f, arg.value, axes, scope);
-  const missing = axes.findIndex((axis) => !axesOf(a).includes(axis));
+  const a = reduced(state, f, arg.value, axes, { ...scope, wanted: union(scope.wanted, axes) });
+  const missing = axes.findIndex((axis) => !axesOf(a).includes(axis) && !mayKeep(a, axis));
   if (missing >= 0)
     return fail(
       state,
       "MHC205",
       mustAt(idents, missing).span,
       `\`${name}\` works along \`${mustAt(axes, missing).name}\`, which its argument does not have`,
-      { fix: `its axes are ${listed(axesOf(a))}` },
+      { fix: ownLine(a, axesOf(a)) ?? `its axes are ${listed(axesOf(a))}` },
     );
   return { kind: "reduce", f, axes, a, span: e.span };
 }
+
+/** Whether a cross entropy in a value has an axis when it is asked for. */
+const mayKeep = (e: Typed, axis: Axis): boolean =>
+  e.kind === "cross_entropy" ? axesOf(e.target).includes(axis) : partsOf(e).some((part) => mayKeep(part, axis));
 
 /** What a reducer works on: a value, or one that is absent where a condition is false. */
 function reduced(state: Elaboration, f: Reducer, e: Expr, axes: readonly Axis[], scope: Scope): Typed {
@@ -112,6 +118,8 @@ function condition(state: Elaboration, e: Expr, scope: Scope, positions: readonl
           return { kind: "binary", f: e.op === ">" ? "<" : "<=", a: inner(e.right), b: inner(e.left), span };
         case "*":
           return times(inner(e.left), inner(e.right), span);
+        case "%":
+          return { kind: "binary", f: "mod", a: inner(e.left), b: inner(e.right), span };
         default:
           return fail(state, "MHC210", span, `\`${e.op}\` has no place in a condition`);
       }

@@ -52,9 +52,9 @@ export type Entity =
 /** What has a body on a page whose names mean nothing outside of it. */
 export type BodyKind = "repeat" | "if";
 
-/** A name of a body that has ended: where it was defined, and in what. */
+/** A name that is on the page and cannot be read: where it was defined, and in what. */
 export interface EndedName extends Span {
-  readonly body: BodyKind;
+  readonly body: BodyKind | "output";
 }
 
 /** The names that can be used at a place of a page, and what else depends on the place. */
@@ -299,9 +299,14 @@ export const defineTensor = (state: Elaboration, scope: Scope, tensor: Tensor): 
   define(state, scope, tensor.name, { kind: "tensor", tensor, span: tensor.span });
 
 /** The name of a block that has a loss of this name, used or not; null when none has. */
-export const ownerOfLoss = ({ blocks }: Elaboration, name: string): string | null =>
-  [...blocks.values()].find(({ items }) => items.some((item) => item.kind === "term" && item.name.name === name))?.name
-    .name ?? null;
+export function ownerOfLoss({ blocks }: Elaboration, name: string, file: string): string | null {
+  const owners = [...blocks.values()].filter(({ items }) =>
+    items.some((item) => item.kind === "term" && item.name.name === name),
+  );
+  // A block of the page's own is meant rather than one of the library.
+  return (owners.find(({ span }) => span.file === file) ?? owners[0])?.name.name ?? null;
+}
+
 /** A tensor of the values of a definition, under the name that it defines. */
 export const definedTensor = (
   ident: Ident,

@@ -102,12 +102,17 @@ function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
       fix: `move the definition up, or read an earlier place: \`${name}[t - 1]\``,
     });
   const ended = endedName(scope, name);
+  if (ended?.body === "output")
+    fail(state, "MHC201", span, `\`${name}\` is an output, which the caller reads and nothing on the page`, {
+      notes: [{ message: "it is here", span: ended }],
+      fix: `define it first, \`${name}[…] = …\`, and write \`output ${name}[…] = ${name}\``,
+    });
   if (ended)
     fail(state, "MHC201", span, `\`${name}\` is defined inside ${aBody(ended)}, and means nothing after it`, {
       notes: [{ message: "it is defined here", span: ended }],
       fix: `what leaves ${aBody(ended)} is a stream: \`stream ${name}[…] = …\` before it, and \`${name} = …\` inside`,
     });
-  const owner = second ? null : ownerOfLoss(state, name);
+  const owner = second ? null : ownerOfLoss(state, name, span.file);
   if (owner)
     fail(
       state,

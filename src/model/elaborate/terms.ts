@@ -160,7 +160,7 @@ function checkUsed({ state, sums, incomplete }: ModelDraft, e: Typed): void {
     if (part.kind !== "tensor" || sums.get(part.tensor.name) !== part.tensor) return;
     const { name } = part.tensor;
     if (state.losses.some(({ tensor }) => tensor.name === name)) return;
-    const owner = ownerOfLoss(state, name) ?? name;
+    const owner = ownerOfLoss(state, name, part.span.file) ?? name;
     state.report(
       diagnostic("MHC201", part.span, `\`${name}\` is a loss of the block \`${owner}\`, which is not used`, {
         fix: "use the block, or take its loss out of this one",

@@ -308,7 +308,7 @@ function withClosedUnitsApart(state: PageLowering, e: TypedOf<"map">, free: read
   return apart ? [apart(state.b, first, gates)] : free;
 }
 
-/** The mean of the cross entropy over all axes but the batch: [batch]. */
+/** The cross entropy of every example, as a mean over the target's axes but for those that are kept. */
 function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): LabelledTensor {
   const { b, heads } = state;
   const target = evaluate(state, e.target);
@@ -318,5 +318,7 @@ function crossEntropy(state: PageLowering, e: TypedOf<"cross_entropy">): Labelle
   const head = headOf(heads, e, scores);
   if (head) heads.push(head);
   const loss = b.crossEntropy(scores, onto(state, target, batched));
-  return { node: b.mean(loss, loss.shape.map((_, axis) => axis).slice(1)), labels: [BATCH] };
+  const kept = new Set([BATCH, ...labelsOf(state, e.kept)]);
+  const averaged = batched.flatMap((label, axis) => (kept.has(label) ? [] : [axis]));
+  return { node: b.mean(loss, averaged), labels: batched.filter((label) => kept.has(label)) };
 }
