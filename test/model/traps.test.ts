@@ -29,11 +29,18 @@ describe("what is said", () => {
     ["static-beside-dynamic", ["MHC308 identity(1)"]],
     ["nan-at-step-1", []],
     ["balance-loss", []],
-    ["encoder-decoder", ["MHC227 h[t, w] * wq[w, heads, d]"]],
+    ["encoder-decoder", []],
     ["gru", []],
     ["number-argument", []],
   ])("of %s", (name, said) => {
     expect(saidOf(read(name))).toEqual(said);
+  });
+
+  it("of two products in one line, which are two sums to people", () => {
+    const page = read("encoder-decoder")
+      .replace(/ {2}q\[t, heads, d\] = h.*\n {2}k\[u, heads, d\] = h.*\n/, "")
+      .replace("q[t, heads, d] * k[u, heads, d]", "(h[t, w] * wq[w, heads, d]) * (h[u, w] * wk[w, heads, d])");
+    expect(saidOf(page)).toEqual(["MHC227 h[t, w] * wq[w, heads, d]"]);
   });
 
   it("of a gain that is too large names the factor of a layer and of all", () => {
