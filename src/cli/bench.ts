@@ -1,9 +1,10 @@
 /** mhc bench: times the training step of a spec on one device, and its kernels beside the machine's ceilings. */
 import { Command } from "commander";
 import type { DeviceName } from "../../runtime/device.js";
+import type { Plan } from "../../runtime/plan.js";
 import type { Benchmark, KernelTime } from "../tools/bench.js";
 import { modelledStep } from "../tools/modelled.js";
-import { joules } from "../tools/words.js";
+import { countedIn, joules } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import * as options from "./options.js";
 import { choicesFor } from "./tuned.js";
@@ -74,7 +75,7 @@ export const benchCommand = (): Command =>
           modelled: modelledStep(plan, device.name, accounts),
           accounts: accounts(device.name, "train").accounts,
         });
-        process.stdout.write(json ? `${JSON.stringify(measured)}\n` : table(plan.name, measured));
+        process.stdout.write(json ? `${JSON.stringify(measured)}\n` : table(plan, measured));
       } finally {
         await device.close();
       }
@@ -82,11 +83,12 @@ export const benchCommand = (): Command =>
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en");
 
-function table(name: string, measured: Benchmark): string {
+function table({ name, data }: Plan, measured: Benchmark): string {
+  const rate = `${whole(measured.tokens_per_s)} ${countedIn(data)}/s`;
   const { submits, joules_per_step: energy, kernels, peak } = measured;
   const lines = [
     `${name} on ${measured.device} (${measured.adapter}): ${measured.median_ms.toFixed(1)} ms a step (least ` +
-      `${measured.min_ms.toFixed(1)}), ${whole(measured.tokens_per_s)} tokens/s, ${measured.gflops.toFixed(1)} GFLOP/s`,
+      `${measured.min_ms.toFixed(1)}), ${rate}, ${measured.gflops.toFixed(1)} GFLOP/s`,
     `${measured.dispatches} dispatches and ${submits} submission${submits === 1 ? "" : "s"} a step; ` +
       `${(measured.arena_bytes / 2 ** 20).toFixed(1)} MiB in pools; ${whole(measured.parameters)} parameters`,
     ...(energy === null ? [] : [`${joules(energy)} a step (${measured.energy_by})`]),

@@ -20,7 +20,7 @@ import { gainMonitors } from "../tools/gains.js";
 import { modelledStep, profileFor } from "../tools/modelled.js";
 import { folderFor } from "../tools/run.js";
 import { isEntropy } from "../tools/evaluation.js";
-import { evaluationOf, unitOf } from "../tools/words.js";
+import { countedIn, evaluationOf, unitOf } from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { usedWith } from "./data.js";
 import { filesToKeep } from "./host.js";
@@ -176,7 +176,7 @@ const watcherOf = (telling: Telling): Watcher => ({
   begin({ name, plan }, seed, steps) {
     const { json, ended, total } = telling;
     const prefix = `${name}, seed ${seed} (${ended + 1} of ${total}): `;
-    telling.progress = new Progress({ steps, json, prefix, gains: gainMonitors(plan) });
+    telling.progress = new Progress({ steps, json, prefix, gains: gainMonitors(plan), counted: countedIn(plan.data) });
   },
   // With --json there is one object, at the end.
   step: (line) => (telling.json ? undefined : telling.progress.step(line)),

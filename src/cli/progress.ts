@@ -23,6 +23,8 @@ export interface ProgressOptions {
   readonly prefix?: string;
   /** The gains that are shown. */
   readonly gains?: readonly GainMonitor[];
+  /** What is counted a second; tokens, when it is not said. */
+  readonly counted?: "tokens" | "examples";
 }
 
 /** Progress of one run. */
@@ -41,11 +43,13 @@ export class Progress {
   private readonly json: boolean;
   private readonly prefix: string;
   private readonly gainNames: readonly string[];
+  private readonly counted: "tokens" | "examples";
 
-  constructor({ steps, json, prefix = "", gains = [] }: ProgressOptions) {
+  constructor({ steps, json, prefix = "", gains = [], counted = "tokens" }: ProgressOptions) {
     this.steps = steps;
     this.json = json;
     this.prefix = prefix;
+    this.counted = counted;
     this.gainNames = gains.map(({ name }) => name);
   }
 
@@ -89,7 +93,7 @@ export class Progress {
       .map(([measure, part]) => `  ${measure} ${(100 * part).toFixed(0)}%`)
       .join("");
     const step = `${this.prefix}step ${line.step}${limited ? `/${this.steps}` : ""}`;
-    const rate = `${Math.round(line.tokens_per_s).toLocaleString("en")} tokens/s`;
+    const rate = `${Math.round(line.tokens_per_s).toLocaleString("en")} ${this.counted}/s`;
     this.put(
       `${step}  loss ${line.loss.toFixed(4)}${measured}${holdout}  ${rate}${remaining}${cost}${gain}${constraints}`,
     );

@@ -18,7 +18,15 @@ import type { OpenedDevice } from "../tools/opened.js";
 import { CHECKPOINT, openRun, refuseTaken, type RunFolder, type RunInfo } from "../tools/run.js";
 import { failureLine, holdoutFields, shareIn, trainModel, type StepLine, type TrainedRun } from "../tools/train.js";
 import { isEntropy } from "../tools/evaluation.js";
-import { evaluationOf, exampleOf, joules, namedNumbers, unitOf, type EvaluationWords } from "../tools/words.js";
+import {
+  countedIn,
+  evaluationOf,
+  exampleOf,
+  joules,
+  namedNumbers,
+  unitOf,
+  type EvaluationWords,
+} from "../tools/words.js";
 import { openAsked } from "./device.js";
 import { tokenizerOf, usedWith } from "./data.js";
 import { filesToKeep } from "./host.js";
@@ -115,7 +123,7 @@ async function trainOn(device: OpenedDevice, project: Project, flags: TrainFlags
   const steps = flags.steps ?? parts.settings.steps;
   const heeded = heedSignals();
   const meter = openMeter(meteredBy(device));
-  const progress = new Progress({ steps, json, gains: gainMonitors(plan) });
+  const progress = new Progress({ steps, json, gains: gainMonitors(plan), counted: countedIn(plan.data) });
   try {
     const step = modelledStep(plan, device.name, accounts);
     await trainAndTell(

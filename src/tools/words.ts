@@ -6,6 +6,10 @@ import { described } from "../../runtime/sources.js";
 export const unitOf = (info: DataInfo, isEntropy: boolean): string =>
   `${isEntropy ? "nats " : ""}${described(info).unit}`;
 
+/** What a step is counted in: tokens of a text, examples of other data. */
+export const countedIn = (data: readonly DataInfo[]): "tokens" | "examples" =>
+  data.some((info) => described(info).text) ? "tokens" : "examples";
+
 /** One example of a batch: `64 characters`. */
 export const exampleOf = (info: DataInfo): string => described(info).example;
 

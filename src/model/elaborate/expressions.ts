@@ -77,7 +77,9 @@ function binary(state: Elaboration, e: Binary, scope: Scope, expected: Expected)
     case "!=":
     case "and":
     case "or":
-      return fail(state, "MHC210", e.span, "a comparison stands only in the condition of a `where`");
+      return fail(state, "MHC210", e.span, "a comparison stands only in the condition of a `where`", {
+        fix: "make a number of it: `1 where … else 0`",
+      });
     default:
       return e.op satisfies never;
   }
