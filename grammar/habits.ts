@@ -119,6 +119,11 @@ const WORDS: readonly HabitRow[] = [
     }
     return null;
   },
+  // `repeat layers { param w[t] ~ zeros … }`
+  ({ token, expected }) =>
+    token.tokenType === t.word.param && expected.includes("`x through …`")
+      ? { fix: "write it in a block, which each layer uses by itself, or above: then all layers share it" }
+      : null,
 ];
 
 /** Brackets, commas and what stands behind what. */
@@ -313,11 +318,6 @@ const SIGNS: readonly HabitRow[] = [
     if (expected === "`<=`" && COMPARISONS.has(token.tokenType)) return { fix: "a bound is written with `<=`" };
     return COMPARISONS.has(token.tokenType) ? { fix: "a comparison has two sides: `1 < t and t < 3`" } : null;
   },
-  // `repeat layers { param w[t] ~ zeros … }`
-  ({ token, expected }) =>
-    token.tokenType === t.word.param && expected.includes("`x through …`")
-      ? { fix: "write it in a block, which each layer uses by itself, or above: then all layers share it" }
-      : null,
   ({ token, first, before, expected }) => {
     if (token.tokenType === t.Tilde && first?.tokenType !== t.word.param)
       return { fix: "write `=`: `~` says how a `param` starts" };

@@ -27,3 +27,20 @@ export interface DataSource {
   readonly doc: string | null;
   readonly span: Span;
 }
+
+/** One index of tensors in one scope. Identity is what counts; the name is for people. */
+export interface Axis {
+  readonly name: string;
+  readonly size: Size;
+}
+
+/** Something that is looked up by name and holds numbers. */
+export interface Tensor {
+  readonly name: string;
+  readonly kind: "parameter" | "let" | "formal" | "stream" | "data" | "input" | "term";
+  readonly axes: readonly Axis[];
+  readonly dtype: "f32" | "u32";
+  /** For u32: values are below this size. */
+  readonly range: Size | null;
+  readonly span: Span;
+}

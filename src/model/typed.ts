@@ -6,15 +6,13 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Size } from "../graph/sizes.js";
 import type { SetInstance } from "../manifolds/registry.js";
-import type { Claim } from "./claimed.js";
-import type { DataSource, StartValue } from "./declared.js";
+import type { Axis, DataSource, StartValue, Tensor } from "./declared.js";
 import type { Around, DeferredNumber, Dim, NamedNumber } from "./deferred.js";
 import { KEEPING, type BinaryFunction, type RandomFunction, type Reducer, type UnaryFunction } from "./functions.js";
 import type { Measure } from "./measures.js";
 import type { TrainSettings } from "./train-settings.js";
 
-export type { Claim, Quantity } from "./claimed.js";
-export type { DataSource, StartValue } from "./declared.js";
+export type { Axis, DataSource, StartValue, Tensor } from "./declared.js";
 export type { DeferredNumber, Dim, LayerNumbers, NamedNumber } from "./deferred.js";
 export { FLAT, KEEPING } from "./functions.js";
 export type { BinaryFunction, RandomFunction, Reducer, UnaryFunction } from "./functions.js";
@@ -27,23 +25,6 @@ export type {
   RecomputeSettings,
   TrainSettings,
 } from "./train-settings.js";
-
-/** One index of tensors in one scope. Identity is what counts; the name is for people. */
-export interface Axis {
-  readonly name: string;
-  readonly size: Size;
-}
-
-/** Something that is looked up by name and holds numbers. */
-export interface Tensor {
-  readonly name: string;
-  readonly kind: "parameter" | "let" | "formal" | "stream" | "data" | "input" | "term";
-  readonly axes: readonly Axis[];
-  readonly dtype: "f32" | "u32";
-  /** For u32: values are below this size. */
-  readonly range: Size | null;
-  readonly span: Span;
-}
 
 /** A parameter on a set. */
 export interface Membership {
@@ -335,6 +316,32 @@ export interface CostSettings {
   /** The part of the steps in which the gates close. */
   readonly within: number;
   readonly span: Span;
+}
+
+/** What a claim is about. */
+export type Quantity =
+  /** How much the product of the mixes of a stream's connections can grow what passes through them. */
+  | { readonly kind: "gain"; readonly stream: Tensor }
+  /**
+   * The largest singular value of a parameter, as a matrix of these rows and the other axes; of the layers of a
+   * `repeat`, the largest.
+   */
+  | { readonly kind: "norm"; readonly parameter: Parameter; readonly rows: readonly Axis[] }
+  | { readonly kind: "number"; readonly value: number }
+  | { readonly kind: "product"; readonly factors: readonly Quantity[] }
+  /** The product over the layers of a `repeat`. */
+  | { readonly kind: "over"; readonly repeat: string; readonly quantity: Quantity };
+
+/** `gain(x) <= 1.6 monitored` */
+export interface Claim {
+  /** As the page writes it, without `monitored`. */
+  readonly text: string;
+  readonly quantity: Quantity;
+  readonly bound: number;
+  /** Measured while training, and reported when it is broken. */
+  readonly monitored: boolean;
+  /** Why it holds, step by step; null when it does not follow and is only monitored. */
+  readonly proof: readonly string[] | null;
 }
 
 /** The axes that a typed expression carries, in order of first appearance. */

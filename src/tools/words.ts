@@ -2,9 +2,15 @@
 import type { DataInfo } from "../../runtime/plan.js";
 import { described } from "../../runtime/sources.js";
 
-/** The unit of a loss: `nats a character` of a mean cross entropy alone, `a character` of any other. */
-export const unitOf = (info: DataInfo, isEntropy: boolean): string =>
-  `${isEntropy ? "nats " : ""}${described(info).unit}`;
+/**
+ * The unit of a loss: of a mean cross entropy alone `nats a character`, which of lines and pairs is a mean over their
+ * places too; of any other what it is of, `a line`.
+ */
+export function unitOf(info: DataInfo, isEntropy: boolean): string {
+  const { unit } = described(info);
+  if (!isEntropy) return unit;
+  return `nats ${info.kind === "lines" || info.kind === "sequences" ? "a character" : unit}`;
+}
 
 /** What a step is counted in: tokens of a text, examples of other data. */
 export const countedIn = (data: readonly DataInfo[]): "tokens" | "examples" =>

@@ -70,7 +70,7 @@ describe("the command on data", () => {
   it("lines: trains and samples a line, also when its data is gone", async () => {
     const { code, out } = await mhc(["train", "names.mhc", "--out", "run-names"]);
     expect(code).toBe(0);
-    expect(out).toMatch(/hold-out loss \d\.\d{4} a line \(1 held-out line/);
+    expect(out).toMatch(/hold-out loss \d\.\d{4} nats a character \(1 held-out line/);
     rmSync(join(cwd, "names.txt"));
     const sample = await mhc(["sample", "run-names", "--prompt", "an"]);
     expect(sample.code).toBe(0);
@@ -84,7 +84,7 @@ describe("the command on data", () => {
   it("images: trains on IDX files, and compiles to a module", async () => {
     const { code, out } = await mhc(["train", "digits.mhc", "--out", "run-digits"]);
     expect(code).toBe(0);
-    expect(out).toMatch(/hold-out loss 0\.\d{4} an image \(1 held-out image/);
+    expect(out).toMatch(/hold-out loss 0\.\d{4} nats an image \(1 held-out image/);
     expect((await mhc(["compile", "digits.mhc", "-o", "out"])).code).toBe(0);
     const module = readFileSync(join(cwd, "out/digits.ts"), "utf8");
     expect(module).toContain("static get data(): ImagesInfo");
@@ -155,7 +155,7 @@ describe("the command on data", () => {
     );
     const { code, out } = await mhc(["train", "reverse.mhc", "--out", "run-reverse"]);
     expect(code).toBe(0);
-    expect(out).toMatch(/a pair \(50 held-out pairs\)/);
+    expect(out).toMatch(/nats a character \(50 held-out pairs\)/);
     expect((await mhc(["sample", "run-reverse"])).err).toContain("this model makes a target from a source");
     expect((await mhc(["sample", "run-reverse", "--prompt", "12+3"])).code).toBe(0);
     expect((await mhc(["sample", "run-reverse", "--prompt", "ABC"])).err).toContain(

@@ -65,6 +65,7 @@ it.each([
     "1,200 held-out images",
   ],
 ] as const)("of %j", (info, example, unit, loss, of) => {
-  expect(unitOf(info, true)).toBe(`nats ${unit}`);
+  const isOfPlaces = info.kind === "lines" || info.kind === "sequences";
+  expect(unitOf(info, true)).toBe(`nats ${isOfPlaces ? "a character" : unit}`);
   expect([exampleOf(info), unitOf(info, false), evaluationOf(info, 1200)]).toEqual([example, unit, { loss, of }]);
 });

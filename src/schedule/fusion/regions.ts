@@ -49,7 +49,7 @@ const FEWEST = { cpu: 64, gpu: 128 } as const;
  */
 const NARROW = { cpu: 24, gpu: 64 } as const;
 
-/** Nor does one in which a token has so many rows of its own: it is a matrix product for each of them. */
+/** A product in which a token has so many rows of its own fills a matmul kernel, however narrow its weights are. */
 const MANY_ROWS = 64;
 
 /** What is known while clusters find their regions. */
@@ -302,8 +302,9 @@ function removes(node: Node, token: number, classes: AxisClasses): boolean {
 }
 
 /**
- * Whether a cluster is work for a region: not a product with wide weights, whose tokens each have one row or few, nor
- * one of wide matrices that some of the tokens share.
+ * Whether a cluster is work for a region. A product is where each token brings both operands, or where the operand that
+ * tokens share (weights, or a matrix of a sequence) is narrow and a token has few rows: any other has enough rows and
+ * columns to fill the registers of a matmul kernel.
  */
 function isSmall(cluster: Cluster, candidates: readonly number[], classes: AxisClasses, narrow: number): boolean {
   if (cluster.kind !== "matmul") return cluster.kind === "map" || cluster.kind === "sinkhorn";
