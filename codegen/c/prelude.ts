@@ -11,6 +11,10 @@ const HEAD = `#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* Vectors wider than the processor's pass from function to function, all of them static: no ABI is concerned. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
 #define INLINE static inline __attribute__((unused))
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)

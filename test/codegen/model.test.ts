@@ -161,7 +161,9 @@ describe.skipIf(!isThere("gcc"))("a model in C", () => {
 
   it.each([8, 16] as const)("has vectors of %i lanes where they are asked for", { tags: ["slow"] }, async (lanes) => {
     const wide = await written("residual", lanes);
-    expect(farthest(numbersOf(wide.folder, ["gcc"], ["-O2", "-march=native"]), wide.losses)).toBeLessThan(1e-4);
+    expect(farthest(numbersOf(wide.folder, ["gcc"], ["-O1", "-march=native"]), wide.losses)).toBeLessThan(1e-4);
+    // Also where the compiler is not told of a processor that has them.
+    expect(farthest(numbersOf(wide.folder, ["gcc"], ["-O0"]), wide.losses)).toBeLessThan(1e-4);
   });
 
   it("with mHC trains as WebAssembly does", { tags: ["slow"] }, async () => {

@@ -118,7 +118,7 @@ export async function runNative(
   try {
     const path = join(folder, "kernels.so");
     const { code: ended, stderr } = await runCommand(
-      [command, ...flags, "-fvisibility=default", "-Wno-psabi", "-shared", "-x", "c", "-o", path, "-", "-lm"],
+      [command, ...flags, "-fvisibility=default", "-shared", "-x", "c", "-o", path, "-", "-lm"],
       file!.content as string,
     );
     if (ended !== 0) throw new Error(stderr);
