@@ -33,7 +33,7 @@ import { batch, type KernelBatch, type Due, type PlaceSpan } from "./memory/batc
 import type { State } from "./memory/inplace.js";
 import { planOffsets, type Planned, type Run, type Unplanned } from "./memory/offsets.js";
 import { place, resultPlace, type Placement, type Unplaced } from "./memory/placement.js";
-import { inWhole, wholeOf, type Located } from "./memory/places.js";
+import { inWhole, located, wholeOf, type Located } from "./memory/places.js";
 import { stagesOfRegions, verifyStages, type RegionStages } from "./stages.js";
 import { fitChip } from "./skeletons/region/gpu.js";
 
@@ -141,7 +141,11 @@ export function runPasses(source: Graph, { passes: run, table, state, literal, v
   const placement = run.place({ graph, arrangement, profile, state, literal, inPlace: true, packs: true });
   const entry = { graph, arrangement, placement, state };
   sound("place", () => verifyPlaces(entry));
-  const places: Places = { of: (node) => placement.places.get(node) ?? null, isBase };
+  const places: Places = {
+    of: (node) => placement.places.get(node) ?? null,
+    isBase,
+    scratch: (words) => located("work", words),
+  };
   const dues = run.kernels(table, { arrangement, placement, places });
   sound("kernels", () => [...verifyKernelPlaces(entry, dues), ...verifyKernels(dues.map(({ bound }) => bound.kernel))]);
   const batches = run.batch(dues, spanOf);
@@ -184,7 +188,7 @@ function unplanned(
   const results = [...graph.outputs.values()].map((node) => resultPlace(placement, behindReshapes(node, isBase)));
   return {
     runs,
-    ranges: [...new Set([...places.values(), ...aside.values()].map(wholeOf))],
+    ranges: [...new Set([...places.values(), ...aside.values(), ...runs.flatMap((each) => each.places)].map(wholeOf))],
     fed: new Set([...inputs.values()].map((node) => mustGet(places, node))),
     kept: new Set(results.map(wholeOf)),
     streams: new Set([...(graph.streams ?? [])].flatMap((node) => places.get(behindViews(node, isBase)) ?? [])),

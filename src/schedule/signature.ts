@@ -4,7 +4,7 @@
  * made of clusters. Regions of one signature have one kernel over different places, so a layer's kernels are emitted
  * once and found again for every other layer. Names of leaves, ids and offsets are not in it.
  */
-import { mustAt } from "../../runtime/lookup.js";
+import { mustAt, mustGet } from "../../runtime/lookup.js";
 import type { Node } from "../graph/node.js";
 import type { AxisClasses } from "./fusion/axes.js";
 import type { Bound, Place, Places } from "./emit/kernelize.js";
@@ -61,14 +61,21 @@ export function template(bound: Bound, { nodes }: Signature, places: Places): Te
   const numberOf = (place: Place): number =>
     nodes.findIndex((node) => places.isBase(node) && places.of(node) === place);
   const numbers = bound.places.map(numberOf);
-  const made = [...bound.made].map(numberOf);
-  if ([...numbers, ...made].includes(-1)) throw new Error("schedule: a kernel reads what its region does not name");
+  const made = [...bound.made].filter((place) => !bound.scratch.has(place)).map(numberOf);
+  if (made.includes(-1) || bound.places.some((place, i) => numbers[i] === -1 && !bound.scratch.has(place)))
+    throw new Error("schedule: a kernel reads what its region does not name");
   return (other, otherPlaces) => {
     const at = (number: number): Place => {
       const place = otherPlaces.of(mustAt(other.nodes, number));
       if (!place) throw new Error("bug: regions of one signature differ in what is in memory");
       return place;
     };
-    return { ...bound, places: numbers.map(at), made: new Set(made.map(at)) };
+    const own = new Map(Array.from(bound.scratch, ([place, words]) => [place, otherPlaces.scratch(words)]));
+    return {
+      ...bound,
+      places: bound.places.map((place, i) => own.get(place) ?? at(mustAt(numbers, i))),
+      made: new Set([...made.map(at), ...own.values()]),
+      scratch: new Map(Array.from(bound.scratch, ([place, words]) => [mustGet(own, place), words])),
+    };
   };
 }

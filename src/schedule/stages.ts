@@ -33,14 +33,13 @@ export interface RegionStages {
 
 /** The stages of every region of several clusters. */
 export function stagesOfRegions({ regions, classes, parts }: Arrangement, profile: KernelProfile): RegionStages[] {
-  const places = { of: () => null, isBase: parts.isBase };
   return regions.flatMap((region, number) => {
     if (region.clusters.length === 1) return [];
     const { wordsOf } = tokensOf(region, classes);
     const stages =
       profile.kind === "gpu"
-        ? stagesOf(region, classes, places, true)
-        : chain(stagesOf(region, classes, places, false), region, parts.isBase);
+        ? stagesOf(region, classes, parts.isBase, true)
+        : chain(stagesOf(region, classes, parts.isBase, false), region, parts.isBase);
     return [{ region, number, stages, wordsOf, chip: planChip(stages, region.onChip, wordsOf, 1) }];
   });
 }

@@ -48,6 +48,7 @@ it.each(["moby-dick", "nanogpt"].flatMap((spec) => devices.map(([target, make]) 
           made.set(node, { pool: node.dtype === "u32" ? "ints" : node.op === "parameter" ? "state" : "work" });
         return made.get(node)!;
       },
+      scratch: () => ({ pool: "work" }),
     };
     const texts = new Map<string, Set<string>>();
     let shared = 0;

@@ -29,6 +29,8 @@ export interface Places {
   readonly of: (node: Node) => Place | null;
   /** Whether a node is readable where `access` ends. */
   readonly isBase: (node: Node) => boolean;
+  /** So many words of memory that are a kernel's own while it runs: nothing is in them before or after. */
+  readonly scratch: (words: number) => Place;
 }
 
 /** A kernel and the place of each of its buffers. */
@@ -42,6 +44,8 @@ export interface Bound {
   readonly touched: readonly (number | null)[];
   /** What the kernel writes before it reads it: such reads are not traffic. */
   readonly made: ReadonlySet<Place>;
+  /** Places that are the kernel's own, with their words. */
+  readonly scratch: ReadonlyMap<Place, number>;
   /** Floating-point operations of one run, by the op table: what is computed in several lanes or places counts once. */
   readonly flops: number;
   /** The choice that was made for it, when it has one to make. */
@@ -57,6 +61,8 @@ export interface Workbench {
   readonly read: (node: Node) => string;
   /** The name of the buffer for writing it. */
   readonly write: (node: Node) => string;
+  /** The name of a buffer of so many floats that is the kernel's own: what has no room on the chip. */
+  readonly scratch: (words: number) => string;
   /** The member of a skeleton's family to build. */
   readonly choose: <C extends Choice>(skeleton: string, shape: string, fallback: C) => C;
 }
@@ -134,6 +140,14 @@ export function kernelize(request: KernelRequest, emit: (bench: Workbench) => nu
     use.writes = true;
     return use.name;
   };
+  const owned = new Map<Place, number>();
+  const scratch = (words: number): string => {
+    const place = places.scratch(words);
+    owned.set(place, words);
+    const buffer = `b${uses.size}`;
+    uses.set(place, { name: buffer, place, reads: true, writes: true, made: true });
+    return buffer;
+  };
   let tuned: Tuned | null = null;
   const choose = <C extends Choice>(skeleton: string, shape: string, fallback: C): C => {
     const choice = chosen(profile, skeleton, shape, fallback);
@@ -141,7 +155,8 @@ export function kernelize(request: KernelRequest, emit: (bench: Workbench) => nu
     return choice;
   };
   const emitter = emitterOf(request, read);
-  const groups = emit({ profile, places, emitter, read, write: (node) => chip?.arrayOf(node) ?? write(node), choose });
+  const writeTo = (node: Node): string => chip?.arrayOf(node) ?? write(node);
+  const groups = emit({ profile, places, emitter, read, write: writeTo, scratch, choose });
   const used = [...uses.values()];
   const buffers: Buffer[] = used.map(({ name: buffer, place, reads, writes }) => ({
     name: buffer,
@@ -162,6 +177,7 @@ export function kernelize(request: KernelRequest, emit: (bench: Workbench) => nu
     places: used.map(({ place }) => place),
     touched: used.map(({ place, writes }) => (writes ? null : (slices?.get(place) ?? null))),
     made: new Set(used.filter(({ made }) => made).map(({ place }) => place)),
+    scratch: owned,
     flops: workOf(clusters, profile, places.isBase).reduce((sum, { flops }) => sum + flops, 0),
     tuned,
   };

@@ -260,6 +260,7 @@ function together(members: readonly Bound[]): Bound {
     touched: places.map((place) => slicesTogether(place, members)),
     flops: members.reduce((sum, { flops }) => sum + flops, 0),
     made: new Set(members.flatMap(({ made }) => [...made])),
+    scratch: new Map(members.flatMap(({ scratch }) => [...scratch])),
   };
 }
 

@@ -48,6 +48,7 @@ function run({ name, buffers, places, words, word }: PlainRun, profile: KernelPr
       flops: 0,
       touched: places.map(() => null),
       made: new Set(),
+      scratch: new Map(),
       tuned: null,
     };
   }
@@ -62,6 +63,7 @@ function run({ name, buffers, places, words, word }: PlainRun, profile: KernelPr
     flops: 0,
     touched: places.map(() => null),
     made: new Set(),
+    scratch: new Map(),
     tuned: null,
   };
 }

@@ -237,7 +237,8 @@ function touchedBy(
     for (const node of basesOf(cluster, paper.parts.isBase)) if (!made.has(node)) reads.push(...placed(node));
     for (const root of cluster.roots) made.add(root);
   }
-  return { reads, writes: [...made].flatMap(placed), copied: [] };
+  const own = Array.from(bound.scratch.keys(), (place) => rangeIn(paper, null, place as Located));
+  return { reads, writes: [...[...made].flatMap(placed), ...own], copied: [] };
 }
 
 /** Results lie where the host reads them, and new values where the next run finds them. */

@@ -202,6 +202,7 @@ export function verifyKernelPlaces(
     const written = new Set<Place>();
     for (const [i, { access }] of bound.kernel.buffers.entries()) {
       const place = mustAt(bound.places, i);
+      if (bound.scratch.has(place)) continue;
       if (access !== "write") read.add(place);
       if (access !== "read") written.add(place);
     }

@@ -10,14 +10,22 @@ import * as k from "../../../kernel/build.js";
 import type { Expr } from "../../../kernel/ir.js";
 import type { KernelProfile } from "../../../kernel/profile.js";
 import { sizeOf } from "../../../graph/record.js";
-import { constant, keyOf, still, type Coord } from "../../emit/coords.js";
+import { constant, keyOf, outermost, still, type Coord } from "../../emit/coords.js";
 import type { ReductionAt, Reducing } from "../../emit/emit.js";
 import { kernelize, type Bound, type OwnGraph, type Places, type Workbench } from "../../emit/kernelize.js";
 import type { Cluster } from "../../fusion/clusters.js";
 import { behindReshapes, isView, rowMajor } from "../../fusion/views.js";
 import { anchorOf } from "../anchor.js";
 import { lanes } from "../rows.js";
-import { innerSizes, isSum, layOut, wordsOf, type AxisRole, type RecurrenceLayout } from "./layout.js";
+import {
+  innerSizes,
+  isSum,
+  layOut,
+  wordsOf,
+  type AxisRole,
+  type RecurrenceLayout,
+  type RecurringTensor,
+} from "./layout.js";
 
 /** Positions of the independent axes that a group of a CPU takes together at most: their sums share registers. */
 const MOST_ROWS = 4;
@@ -39,10 +47,12 @@ interface RecurrenceKernel {
   slotOf: (along: Coord, slots: number) => Coord;
   /** The value that is made now, which is not read but computed. */
   making: Node | null;
-  /** The arrays of what is kept on the chip. */
-  readonly arrays: ReadonlyMap<Node, string>;
+  /** The arrays of what is kept on the chip, and the kernel's own buffers of what has no room there. */
+  readonly arrays: Map<Node, string>;
   /** Tensors that are read back from memory, since the chip has no room for them. */
   readonly inMemory: ReadonlySet<Node>;
+  /** Values that are in memory of the kernel's own, since the chip has no room for them. */
+  readonly inScratch: ReadonlySet<Node>;
 }
 
 /** The kernel of a cluster whose members are the results of a recurrence. */
@@ -65,18 +75,22 @@ function kernelOf(cluster: Cluster, layout: RecurrenceLayout, isGpu: boolean): R
     (_, i) => members.find((member) => member.attrs.result === i && stored.has(member)) ?? null,
   );
   const rowCount = isGpu ? 1 : rowsFor(layout);
-  const inMemory = isGpu ? withoutRoom(layout, results) : new Set<Node>();
+  const moved = isGpu ? withoutRoom(layout) : new Set<Node>();
+  const isResult = ({ leaf }: RecurringTensor, i: number): boolean => moved.has(leaf) && mustAt(results, i) !== null;
+  const inMemory = new Set(layout.states.filter(isResult).map(({ leaf }) => leaf));
   const arrays = new Map<Node, string>();
   for (const { leaf, value } of layout.states) {
-    if (inMemory.has(leaf)) continue;
+    if (moved.has(leaf)) continue;
     const name = `state${arrays.size}`;
     arrays.set(leaf, name);
     arrays.set(value, name);
   }
   for (const stage of layout.stages)
-    if (!layout.states.some(({ value }) => value === stage)) arrays.set(stage, `stage${arrays.size}`);
+    if (!moved.has(stage) && !layout.states.some(({ value }) => value === stage))
+      arrays.set(stage, `stage${arrays.size}`);
   const slotOf = (along: Coord): Coord => along;
-  return { layout, results, rows: new Map(), rowCount, slotOf, making: null, arrays, inMemory };
+  const inScratch = new Set([...moved].filter((node) => !inMemory.has(node)));
+  return { layout, results, rows: new Map(), rowCount, slotOf, making: null, arrays, inMemory, inScratch };
 }
 
 /** As many rows as share sums, of which whole groups can be made. */
@@ -88,18 +102,22 @@ function rowsFor({ groupSizes, stages }: RecurrenceLayout): number {
   return rows;
 }
 
-/** The tensors that do not fit on the chip of a GPU: the largest are read back from memory. */
-function withoutRoom(layout: RecurrenceLayout, results: RecurrenceKernel["results"]): Set<Node> {
+/**
+ * What does not fit on the chip of a GPU: the largest of the tensors that recur, by their leaves, and when the chip is
+ * too small for the others alone the largest of those.
+ */
+function withoutRoom(layout: RecurrenceLayout): Set<Node> {
   const { states, stages } = layout;
-  const others = stages.filter((stage) => !states.some(({ value }) => value === stage));
-  let words = others.reduce((sum, stage) => sum + wordsOf(layout, stage), 0);
+  const others = stages
+    .filter((stage) => !states.some(({ value }) => value === stage))
+    .map((node) => ({ node, words: wordsOf(layout, node) }));
+  const tensors = states.map(({ leaf, value, slots }) => ({ node: leaf, words: slots * wordsOf(layout, value) }));
+  const ascending = (values: typeof others): typeof others => values.sort((a, b) => a.words - b.words);
+  let room = CHIP_WORDS;
   const moved = new Set<Node>();
-  const sized = states.map(({ leaf, value, slots }, i) => ({ leaf, words: slots * wordsOf(layout, value), i }));
-  for (const { leaf, words: own, i } of sized.sort((a, b) => a.words - b.words)) {
-    words += own;
-    if (words <= CHIP_WORDS || !results[i]) continue;
-    moved.add(leaf);
-    words -= own;
+  for (const { node, words } of [...ascending(others), ...ascending(tensors)]) {
+    if (words <= room) room -= words;
+    else moved.add(node);
   }
   return moved;
 }
@@ -123,9 +141,12 @@ function ownGraph(kernel: RecurrenceKernel, node: NodeWith<"recurrence">, places
   };
 }
 
-/** Where an element of what is on the chip lies: row by row, place by place, then as the value lies in memory. */
+/**
+ * Where an element of what is on the chip lies: row by row, place by place, then as the value lies in memory. In the
+ * kernel's own memory each group has its rows.
+ */
 function placeOnChip(
-  { layout, rows, rowCount, slotOf }: RecurrenceKernel,
+  { layout, rows, rowCount, slotOf, inScratch }: RecurrenceKernel,
   node: Node,
   coords: readonly Coord[],
 ): { readonly coords: readonly Coord[]; readonly strides: readonly number[] } {
@@ -133,12 +154,13 @@ function placeOnChip(
   const state = layout.states.find(({ leaf, value }) => leaf === node || value === node);
   const words = wordsOf(layout, node);
   const inner = coords.filter((_, axis) => mustAt(roles, axis).kind === "inner");
-  const row = rowCount === 1 ? 0 : (rows.get(rowKey(roles, coords)) ?? fail());
+  const isScratch = inScratch.has(state?.leaf ?? node);
+  const row = isScratch ? outermost(group) : constant(rowCount === 1 ? 0 : (rows.get(rowKey(roles, coords)) ?? fail()));
   const along = coords[roles.findIndex(({ kind }) => kind === "along")];
   const strides = rowMajor(innerSizes(layout, node));
   const slots = state?.slots ?? 1;
-  if (!along || slots === 1) return { coords: [constant(row), ...inner], strides: [words, ...strides] };
-  return { coords: [constant(row), slotOf(along, slots), ...inner], strides: [slots * words, words, ...strides] };
+  if (!along || slots === 1) return { coords: [row, ...inner], strides: [words, ...strides] };
+  return { coords: [row, slotOf(along, slots), ...inner], strides: [slots * words, words, ...strides] };
 }
 
 const fail = (): never => {
@@ -192,17 +214,23 @@ function onCpu(bench: Workbench, kernel: RecurrenceKernel): number {
 }
 
 function onGpu(bench: Workbench, kernel: RecurrenceKernel): number {
-  const { layout, inMemory } = kernel;
+  const { layout, arrays, inMemory, inScratch } = kernel;
   const { emitter: e, profile } = bench;
   for (const [name, words] of arraysOf(kernel)) e.shared(name, words);
+  const groups = sizeOf(layout.groupSizes);
+  for (const node of inScratch) {
+    const state = layout.states.find(({ leaf }) => leaf === node);
+    const buffer = bench.scratch(groups * (state?.slots ?? 1) * wordsOf(layout, state?.value ?? node));
+    for (const stored of state ? [state.leaf, state.value] : [node]) arrays.set(stored, buffer);
+  }
   walk(bench, kernel, (stage, rows, along) => {
     const sizes = innerSizes(layout, stage);
     e.loop(local, k.idx(sizeOf(sizes)), profile.workgroup, (flat) =>
       make(bench, kernel, stage, { rows, along, inner: e.split(flat, sizes) }),
     );
-    e.push(k.barrier(inMemory.size > 0));
+    e.push(k.barrier(inMemory.size > 0 || inScratch.size > 0));
   });
-  return sizeOf(layout.groupSizes);
+  return groups;
 }
 
 /** The arrays on the chip with their words. */

@@ -90,7 +90,7 @@ export function regionCpu(region: Region, classes: AxisClasses, profile: KernelP
   const span = Math.ceil(Math.min(SPAN, total / SPANS) / tile) * tile;
   const whole = total % tile === 0;
 
-  const stages = chain(stagesOf(region, classes, places, false), region, places.isBase);
+  const stages = chain(stagesOf(region, classes, places.isBase, false), region, places.isBase);
   const plan = planChip(stages, region.onChip, (node) => wordsOf(node) * tile, SLOT);
   const tileTokens = createTileTokens(tokens);
   let current = mustAt(stages, 0);

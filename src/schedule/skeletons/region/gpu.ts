@@ -68,14 +68,19 @@ interface RegionSpread {
   readonly threads: number;
 }
 
-function spreadOf(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): RegionSpread {
+function spreadOf(
+  region: Region,
+  classes: AxisClasses,
+  profile: KernelProfile,
+  isBase: (node: Node) => boolean,
+): RegionSpread {
   const tokens = tokensOf(region, classes);
   const widest = region.clusters
     .flatMap(({ roots }) => roots)
     .reduce((most, root) => Math.max(most, tokens.wordsOf(root)), 1);
   const shape = `${tokens.total}x${widest}`;
   const { threads } = chosen(profile, "token", shape, DEFAULT);
-  const stages = stagesOf(region, classes, places, true);
+  const stages = stagesOf(region, classes, isBase, true);
   return { tokens, stages, shape, threads };
 }
 
@@ -87,7 +92,7 @@ export function fitChip(
   isBase: (node: Node) => boolean,
 ): Region {
   if (region.clusters.length === 1) return region;
-  const { tokens, stages, threads } = spreadOf(region, classes, profile, { of: () => null, isBase });
+  const { tokens, stages, threads } = spreadOf(region, classes, profile, isBase);
   const { wordsOf } = tokens;
   const room = threads === 1 ? PRIVATE : SHARED;
   const fitting: Node[] = [];
@@ -109,7 +114,7 @@ interface RegionKernel {
 
 /** The kernel of a region on a GPU. */
 export function regionGpu(region: Region, classes: AxisClasses, profile: KernelProfile, places: Places): Bound {
-  const spread = spreadOf(region, classes, profile, places);
+  const spread = spreadOf(region, classes, profile, places.isBase);
   const { tokens, stages, shape, threads } = spread;
   const alone = threads === 1;
   const workgroup = alone ? TOKENS : threads;

@@ -7,7 +7,6 @@
  */
 import type { Node, NodeWith } from "../../../graph/node.js";
 import { mustAt } from "../../../../runtime/lookup.js";
-import type { Places } from "../../emit/kernelize.js";
 import type { AxisClasses } from "../../fusion/axes.js";
 import { letters } from "../../../graph/ops/structure.js";
 import type { Cluster } from "../../fusion/clusters.js";
@@ -50,7 +49,7 @@ export type RegionStage =
 /** What is decided about the stages of a region while they are made. */
 interface Staging {
   readonly region: Region;
-  readonly places: Places;
+  readonly isBase: (node: Node) => boolean;
   /** Whether products with weights that have more columns than terms are computed where they are read. */
   readonly wideJoin: boolean;
   /** The tokens' axes that a node has. */
@@ -64,10 +63,15 @@ interface Staging {
  * The stages of a region in order. `wideJoin`: whether products with weights that have more columns than terms are
  * computed where they are read.
  */
-export function stagesOf(region: Region, classes: AxisClasses, places: Places, wideJoin: boolean): RegionStage[] {
+export function stagesOf(
+  region: Region,
+  classes: AxisClasses,
+  isBase: (node: Node) => boolean,
+  wideJoin: boolean,
+): RegionStage[] {
   const tokensOf = (node: Node): number[] =>
     region.tokens.map((token) => classes(node).indexOf(token)).filter((axis) => axis >= 0);
-  const staging: Staging = { region, places, wideJoin, tokensOf, joined: new Map(), stages: [] };
+  const staging: Staging = { region, isBase, wideJoin, tokensOf, joined: new Map(), stages: [] };
   for (const cluster of region.clusters) {
     if (cluster.anchor?.op === "contract") addProduct(staging, cluster, cluster.anchor);
     else if (cluster.kind === "sinkhorn") staging.stages.push({ kind: "sinkhorn", clusters: [cluster] });
@@ -82,7 +86,7 @@ const withJoined = ({ joined }: Staging, cluster: Cluster): [Cluster, ...Cluster
 ];
 
 function addProduct(staging: Staging, cluster: Cluster, anchor: NodeWith<"contract">): void {
-  const { stages, places, tokensOf } = staging;
+  const { stages, isBase, tokensOf } = staging;
   const weights = readWeights(staging, anchor);
   const isPlain =
     weights !== null &&
@@ -92,7 +96,7 @@ function addProduct(staging: Staging, cluster: Cluster, anchor: NodeWith<"contra
     const clusters = withJoined(staging, cluster);
     const reader = isPass(staging, anchor) ? readerToJoin(staging, cluster) : null;
     if (reader) staging.joined.set(reader, [...(staging.joined.get(reader) ?? []), ...clusters]);
-    else stages.push({ kind: "inner", clusters, wide: isWide(anchor, places) });
+    else stages.push({ kind: "inner", clusters, wide: isWide(anchor, isBase) });
     return;
   }
   const { operand, columns } = weights;
@@ -122,14 +126,14 @@ function isPass(staging: Staging, anchor: NodeWith<"contract">): boolean {
  * product's epilogue.
  */
 function readerToJoin(staging: Staging, cluster: Cluster): Cluster | null {
-  const { region, wideJoin, places } = staging;
+  const { region, wideJoin, isBase } = staging;
   const [root, ...otherRoots] = cluster.roots;
   if (!root || otherRoots.length > 0 || (root !== cluster.anchor && !wideJoin) || !region.onChip.has(root)) return null;
   const [reader, ...others] = region.clusters.filter((other) => other.reads.has(root));
   if (!reader || others.length > 0 || reader.axes !== null || sizeOf(root.shape) !== sizeOf(reader.shape)) return null;
   if (reader.kind === "map") return reader;
   if (!wideJoin || reader.anchor?.op !== "contract" || !isPass(staging, reader.anchor)) return null;
-  return reader.anchor.inputs.some((input) => behindViews(input, places.isBase) === root) ? null : reader;
+  return reader.anchor.inputs.some((input) => behindViews(input, isBase) === root) ? null : reader;
 }
 
 /** The extents of the sum of a product. */
@@ -152,12 +156,12 @@ function hasPlainRows(node: NodeWith<"contract">, operand: 0 | 1, tokens: readon
   );
 }
 
-function isWide(node: NodeWith<"contract">, places: Places): boolean {
+function isWide(node: NodeWith<"contract">, isBase: (node: Node) => boolean): boolean {
   const { a, b, out } = letters(node.attrs.spec);
   const last = mustAt(out, out.length - 1);
   return [a, b].some((term, i) => {
     const axis = term.indexOf(last);
-    return axis >= 0 && access(mustAt(node.inputs, i), places.isBase)?.strides[axis] === 1;
+    return axis >= 0 && access(mustAt(node.inputs, i), isBase)?.strides[axis] === 1;
   });
 }
 
