@@ -4,7 +4,7 @@
  *
  *   node test/corpus/digests.mjs             prints them for the compiler that is built here
  *   node test/corpus/digests.mjs --check     compares them with `digests.txt`, and names what differs
- *   node test/corpus/digests.mjs --quick     a few of them, one of each kind of page and device; with --check too
+ *   node test/corpus/digests.mjs --quick     one of each page and each kind of plan; with --check too
  *   node test/corpus/digests.mjs FOLDER      those of the compiler that is built in FOLDER, or in its `dist`
  *
  * What `digests.txt` keeps is changed by whoever means to change plans or kernels, with
@@ -95,15 +95,28 @@ const kept = new Map(
     .map((line) => [line.slice(0, line.indexOf(": ")), line]),
 );
 const quick = new Set([
+  "autoencoder (javascript)",
+  "convnet (webgpu)",
   "deep-narrow (segments)",
   "depths (wasm)",
   "digits (javascript)",
+  "gpt2 (wasm)",
+  "gru (webgpu)",
+  "hc (webgpu, software adapter)",
+  "identity (javascript)",
+  "lean (shrunk)",
   "lean (webgpu, software adapter)",
+  "llama (webgpu)",
+  "lora (wasm)",
+  "mixture (webgpu)",
+  "moby-dick (truncated)",
   "moby-dick (wasm)",
   "moby-dick (webgpu)",
   "nanogpt (half precision)",
   "poincare (all that can be measured)",
   "sublayer (javascript)",
+  "tabular (wasm)",
+  "translate (javascript)",
 ]);
 let different = 0;
 

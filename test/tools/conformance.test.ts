@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { DeviceTarget } from "../../codegen/target.js";
 import { printers } from "../../codegen/registry.js";
-import { openDevice, type BuiltInDevice } from "../../runtime/index.js";
+import { openDevice } from "../../runtime/index.js";
 import type { Session } from "../../runtime/device.js";
 import { DeviceError } from "../../runtime/errors.js";
 import type { DevicePlan } from "../../runtime/plan.js";
@@ -67,9 +67,10 @@ describe("a device that is right", () => {
     expect(row!.worst).toBeGreaterThan(0);
   });
 
-  it.each([...everyDevice, "float32"])("is %s, in all", { tags: "slow" }, async (name) => {
-    const subjects = subjectsFor(name === "float32" ? float32 : printers[name as BuiltInDevice]);
-    const rows = await rowsOf(name === "float32" ? float32 : name, ...subjects);
+  // An emulated GPU takes minutes for all: its kernels are held against others' in test/schedule.
+  it.each(everyDevice.filter((name) => name !== "webgpu"))("is %s, in all", { tags: "slow" }, async (name) => {
+    const subjects = subjectsFor(printers[name]);
+    const rows = await rowsOf(name, ...subjects);
     expect(rows.filter(({ ok }) => !ok)).toEqual([]);
     expect(rows).toHaveLength(3 * subjects.length - 6);
     expect(subjects.includes("nanogpt-bf16")).toBe(name === "native");
