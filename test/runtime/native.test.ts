@@ -170,6 +170,16 @@ describe.skipIf(!hasCompiler)("a compiler", () => {
     close(y);
   });
 
+  it("that is interrupted is not called unfit", async () => {
+    const ended = script(
+      "ended",
+      `for word in "$@"; do if [ "$word" = -c ]; then kill -INT $$; fi; done\nexec ${CC} "$@"`,
+    );
+    const { error } = await inProcess("native", { CC: ended, MHC_CACHE: empty("ended-cache") });
+    expect(error?.message).toMatch(/^the C compiler was ended by SIGINT while it compiled .+/);
+    expect(error?.fix).toMatch(/^give the command again/);
+  });
+
   it("that makes what cannot be loaded here is known when the device is opened, and `auto` goes on", async () => {
     const foreign = script(
       "foreign",

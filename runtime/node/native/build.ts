@@ -102,7 +102,7 @@ class LinkError extends DeviceError {}
 
 async function linked(objects: readonly string[], library: string, compiler: Compiler): Promise<void> {
   const { command, userFlags } = compiler;
-  const { code, stderr } = await runCommand([
+  const { code, signal, stderr } = await runCommand([
     command,
     "-shared",
     ...userFlags,
@@ -113,6 +113,7 @@ async function linked(objects: readonly string[], library: string, compiler: Com
     "-lm",
   ]);
   if (code === 0) return;
+  if (signal) throw interrupted(signal, "linked the kernels");
   const { message, fix } = refusal("could not link the kernels", stderr, compiler);
   throw new LinkError(message, fix);
 }
@@ -187,10 +188,17 @@ async function objectOf(unit: TranslationUnit, folder: string, compiler: Compile
       [compiler.command, ...compiler.flags, ...compiler.userFlags, "-w", "-c", "-x", "c", "-o", temporary, "-"],
       unit.text,
     );
+    if (compiled.signal) throw interrupted(compiled.signal, `compiled ${unit.what}`);
     if (compiled.code !== 0) throw refusal(`refused ${unit.what}`, compiled.stderr, compiler);
   });
   return path;
 }
+
+const interrupted = (signal: NodeJS.Signals, what: string): DeviceError =>
+  new DeviceError(
+    `the C compiler was ended by ${signal} while it ${what}`,
+    "give the command again: what is compiled already is kept",
+  );
 
 const refusal = (what: string, reason: string, { version }: Compiler): DeviceError =>
   new DeviceError(

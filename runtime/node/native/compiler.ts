@@ -30,6 +30,8 @@ export interface Compiler {
 /** What a command printed, and whether it ended well. */
 export interface Printed {
   readonly code: number | null;
+  /** The signal that ended it, Ctrl-C in its terminal say; null for none. */
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -54,22 +56,22 @@ export const runCommand = (
       child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], env });
     } catch (error) {
       // A permission model refuses at once.
-      return resolve({ code: null, stdout: "", stderr: reasonOf(error) });
+      return resolve({ code: null, signal: null, stdout: "", stderr: reasonOf(error) });
     }
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on("data", (part: Buffer) => out.push(part));
     child.stderr.on("data", (part: Buffer) => err.push(part));
     const text = (parts: readonly Buffer[]): string => Buffer.concat(parts).toString("utf8");
-    const failed = (stderr: string): void => resolve({ code: null, stdout: "", stderr });
+    const failed = (stderr: string): void => resolve({ code: null, signal: null, stdout: "", stderr });
     const timer = seconds > 0 ? setTimeout(() => (child.kill("SIGKILL"), failed(late(seconds))), 1000 * seconds) : null;
     child.on("error", (error) => {
       if (timer) clearTimeout(timer);
       failed("code" in error && error.code === "ENOENT" ? `there is no program ${file}` : error.message);
     });
-    child.on("close", (code) => {
+    child.on("close", (code, signal) => {
       if (timer) clearTimeout(timer);
-      resolve({ code, stdout: text(out), stderr: text(err) });
+      resolve({ code, signal, stdout: text(out), stderr: text(err) });
     });
     // One that ends before it has read everything closes the pipe; its exit code tells why.
     child.stdin.on("error", () => undefined);
