@@ -8,7 +8,7 @@ import type { Batch, Source } from "./data.js";
 import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
-import { continuationOf, continued, headOf, type GenerateOptions, type Inputs } from "./generate.js";
+import { continuationOf, continued, headOf, whyNoText, type GenerateOptions, type Inputs } from "./generate.js";
 import type { Files, Host } from "./host.js";
 import {
   calmer,
@@ -146,9 +146,9 @@ export async function generate(
   prompt: string,
   options: GenerateOptions | undefined,
 ): Result<"generate"> {
+  const why = whyNoText(instance.plan);
   const text = textOf(instance.plan);
-  if (!text) throw new DataError(`${instance.plan.name} does not generate text: what it is trained on is none`);
-  entryOf(instance, "forward", "generate text");
+  if (why || !text) throw why;
   const heads = Object.keys(named("logits", outputsOf(instance, "forward")));
   const head = headOf(instance.plan.name, heads, options?.head);
   if (head === null) throw new DataError(`${instance.plan.name} does not generate text`);

@@ -6,8 +6,11 @@ import { describe, optionsOf, signalOf, U32_MAX, whole } from "./check.js";
 import { decodeTokens, encodeText } from "./data.js";
 import type { Words } from "./device.js";
 import { DataError } from "./errors.js";
+import { textOf } from "./instance.js";
 import { mustAt } from "./lookup.js";
 import { encodeSource, END, LINE_FEED, PADDING, START } from "./lines.js";
+import { isOfTheRun, type Plan } from "./plan.js";
+import { valueAt } from "./records.js";
 import type { SequencesInfo, TextForm, TokensInfo } from "./sources.js";
 import { siteHash, threefry2x32, unit } from "./threefry.js";
 
@@ -38,6 +41,38 @@ export interface GenerateOptions {
   readonly head?: string | undefined;
   /** Ends the call after the token under way: it is rejected with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Tensors of a source, beside the tokens, that are known while text is made. */
+const KNOWN: Readonly<Record<TextForm["info"]["kind"], readonly string[]>> = {
+  characters: [],
+  tokens: [],
+  lines: ["present"],
+  sequences: ["source", "source_present", "present"],
+};
+
+/** Why a model makes no text; null where it does. */
+export function whyNoText({ name, data, roles, devices }: Plan): DataError | null {
+  const error = (why: string, fix: string | null = null): DataError =>
+    new DataError(`${name} does not generate text: ${why}`, fix);
+  const text = textOf({ data });
+  if (!text) return error("what it is trained on is none");
+  const outputs = Object.values(valueAt(roles.entries, "forward")?.outputs ?? {});
+  if (!outputs.some(({ kind }) => kind === "logits"))
+    return error(
+      "no loss of its page is a `cross_entropy`, whose scores say what comes next",
+      "write the loss with `cross_entropy(scores, target)`, and train again",
+    );
+  const known = new Set([text.field, ...KNOWN[text.info.kind].map((field) => `${text.info.name}.${field}`)]);
+  const [device] = Object.values(devices);
+  const inputs = Object.entries(valueAt(device?.entries ?? {}, "forward")?.inputs ?? {});
+  const unknown = inputs.find(([input, ref]) => !isOfTheRun(input, ref) && !known.has(input))?.[0];
+  return unknown === undefined
+    ? null
+    : error(
+        `its scores are computed from \`${unknown}\`, which is not known while text is made`,
+        `compute them from \`${text.field}\` alone`,
+      );
 }
 
 /**

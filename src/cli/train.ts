@@ -5,9 +5,9 @@ import { vocabularyOf } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
-import type { TextTokenizer } from "../../runtime/generate.js";
+import { whyNoText, type TextTokenizer } from "../../runtime/generate.js";
 import type { Model } from "../../runtime/model.js";
-import { parametersOf, type DataInfo } from "../../runtime/plan.js";
+import { parametersOf, type DataInfo, type Plan } from "../../runtime/plan.js";
 import { merged, mustValue, valueAt } from "../../runtime/records.js";
 import { described } from "../../runtime/sources.js";
 import { energyOf, meteredBy, openMeter, type Energy, type OpenedMeter } from "../tools/energy.js";
@@ -323,10 +323,10 @@ async function sampled(model: Model, tokens: number, tokenizer: TextTokenizer | 
   });
 }
 
-/** The command that samples from a run, for data that can be sampled. */
-function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo): string[] {
+/** The command that samples from a run, for a model that makes text. */
+function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo, plan: Plan): string[] {
   const { text } = described(info);
-  if (!text) return [];
+  if (!text || whyNoText(plan)) return [];
   if (text.info.kind === "sequences")
     return [options.command("npx", "mhc", "sample", run, "--prompt", "SOURCE", ...options.given({ device }))];
   const known = text.info.kind === "tokens" ? [] : text.info.vocabulary;
@@ -341,7 +341,7 @@ function next({ project, flags, trainable: { settings, info }, compiled }: Train
   const { set = [], data, device, profile } = flags;
   const larger = [...set.filter((setting) => !/^\s*train\.batch\s*=/.test(setting)), `train.batch=${2 * batch}`];
   return `try next: ${[
-    ...sampling(run, flags, info),
+    ...sampling(run, flags, info, compiled.plan),
     options.command(
       "npx",
       "mhc",
@@ -370,7 +370,7 @@ function stopped(
   { run, checkpoint, device }: { readonly run: string; readonly checkpoint: string; readonly device: string },
   info: DataInfo,
 ): string {
-  const sample = sampling(run, { device }, info);
+  const sample = sampling(run, { device }, info, model.plan);
   return [
     `stopped by ${by} after step ${model.step}; the checkpoint is in ${run}`,
     ...(sample.length ? [`try it: ${sample.join()}`] : []),

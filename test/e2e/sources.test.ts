@@ -250,6 +250,30 @@ describe("generating", () => {
     await model.close();
   });
 
+  it.each([
+    ["scores that nothing learns from", "mean[long](max[v](scores))", "no loss of its page is a `cross_entropy`"],
+    [
+      "scores that see what comes next",
+      "cross_entropy(scores + seen, task.next)",
+      "its scores are computed from `task.next`, which is not known while text is made",
+    ],
+  ])("is refused of %s", async (_, loss, why) => {
+    const page = `model Lines {
+  dim long = 6
+  data task = lines("names.txt", length = long)
+  dim v = task.vocab
+  param table[v, v] ~ normal(0.1)
+  scores[long, v] = table[task.token[long], v]
+  seen[long, v] = table[task.next[long], v]
+  loss = ${loss}
+  train { batch = 1, steps = 1, optimizer = sgd(rate = 0.1) }
+}`;
+    const facts: Facts = { task: { vocabulary: ["\n", "a", "n"] } };
+    const model = await load(await planOf(page, ["javascript"], { facts }), { device: "javascript" });
+    await expect(model.generate("an")).rejects.toThrow(`Lines does not generate text: ${why}`);
+    await model.close();
+  });
+
   it("is refused of data that is no text", async () => {
     const facts = tableOf({ target: "price", label: null });
     const model = await load(await planOf(HOUSES, ["javascript"], { facts }), { device: "javascript" });
