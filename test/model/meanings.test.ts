@@ -276,6 +276,11 @@ ${body}
     expect(at(`  loss = ${loss}`).get("losses")![0]).toBeCloseTo(wanted, 12);
   });
 
+  it.each(["scores[context, vocab]", "table[corpus.token[context], vocab]"])("takes the classes of %s", (logits) => {
+    const found = at(`  loss = cross_entropy(${logits}, corpus.next[context])`).get("losses")![0];
+    expect(found).toBeCloseTo((nats[0] + nats[1] + nats[2]) / 3, 12);
+  });
+
   it("keeps the axes that the left side names", () => {
     const body = `  nats[context] = cross_entropy(scores, corpus.next)
   loss = nats[0] + 10 * nats[2]

@@ -2,8 +2,8 @@
  * Calls: of a block, which makes an instance of it; of a manifold, which makes a member; and of the functions that the
  * language has.
  */
-import type { Call } from "../../../grammar/ast.js";
-import { unify, variable } from "../../graph/sizes.js";
+import type { Call, Expr } from "../../../grammar/ast.js";
+import { unify, variable, type Size } from "../../graph/sizes.js";
 import { axesOf, type Axis, type Typed } from "../typed.js";
 import { axisNamed } from "./axes.js";
 import {
@@ -38,6 +38,7 @@ import {
 } from "./scope.js";
 import { distance, mapped } from "./set-calls.js";
 import { dotted } from "./syntax.js";
+import { NONE_STANDING, standingIn } from "./standing.js";
 import { kindOf } from "./tensors.js";
 
 /** A call of anything, by what its name stands for. */
@@ -115,6 +116,24 @@ function ofAxis(state: Elaboration, e: Call, name: (typeof OF_AXES)[number], sco
   return { kind: "size", size, span: e.span };
 }
 
+/**
+ * The axis of the classes: the one of that size that the logits name, as `scores[t, vocab]` does, or else one that only
+ * `cross_entropy` knows.
+ */
+function classAxis(logits: Expr, around: readonly Axis[], range: Size, scope: Scope): Axis {
+  const named = [...standingIn(logits, [], NONE_STANDING).alone].flatMap((name): readonly Axis[] => {
+    const entity = lookup(scope, name);
+    return entity?.kind === "dim" && !around.includes(entity.axis) && unify(entity.axis.size, range)
+      ? [entity.axis]
+      : [];
+  });
+  const [only, second] = named;
+  if (only && !second) return only;
+  const classes: Axis = { name: "class", size: variable("class") };
+  unify(classes.size, range);
+  return classes;
+}
+
 function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {
   const args = e.lists.flat();
   const [logitsArg, targetArg] = args;
@@ -129,8 +148,7 @@ function crossEntropy(state: Elaboration, e: Call, scope: Scope): Typed {
       targetArg.span,
       "the targets of `cross_entropy` are whole numbers from the data, such as `corpus.next`",
     );
-  const classes: Axis = { name: "class", size: variable("class") };
-  unify(classes.size, range);
+  const classes = classAxis(logitsArg.value, axesOf(target), range, scope);
   const logits = valueOn(state, logitsArg.value, scope, [...axesOf(target), classes]);
   return { kind: "cross_entropy", logits, target, classes, kept: [], span: e.span };
 }
