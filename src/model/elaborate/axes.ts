@@ -6,7 +6,7 @@
 import type { Expr, Ident } from "../../../grammar/ast.js";
 import { nearest } from "../../diagnostics/suggest.js";
 import type { Axis } from "../typed.js";
-import { fail, giveUp, lookup, lookupBare, namesIn, type Elaboration, type Scope } from "./scope.js";
+import { fail, giveUp, lookup, lookupBare, namesIn, refuseBelow, type Elaboration, type Scope } from "./scope.js";
 import { bareName } from "./syntax.js";
 
 /**
@@ -26,6 +26,7 @@ export function axisNamed(state: Elaboration, ident: Ident, scope: Scope, like: 
 
 /** Reports an axis that is not declared, with the declaration that is likely missing. */
 export function unknownAxis(state: Elaboration, { name, span }: Ident, scope: Scope, like: string | null): never {
+  refuseBelow(state, scope, { name, span });
   const dims = [...new Set(namesIn(scope))].filter((candidate) => lookup(scope, candidate)?.kind === "dim");
   const guess = nearest(name, dims);
   const second =

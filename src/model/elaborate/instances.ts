@@ -25,7 +25,7 @@ import { chosenItems, dimsIn } from "./choices.js";
 import { definition, numberOn } from "./definitions.js";
 import { membershipOf, warnOfStart } from "./membership.js";
 import { scalarOf, sizeOf, startOf } from "./numbers.js";
-import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
+import { noteDefinition, noteNames, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
   define,
@@ -112,7 +112,7 @@ function build(state: Elaboration, use: BlockUse, path: string): Typed {
   const scope = childScope(null, `${path}.`, [...caller.within, decl.name.name]);
   bindConfig(state, block, scope, span);
   const building: Building = { state, use, decl, path, scope, parameters: [], body: [], losses: [] };
-  noteLets(scope.defining, decl.items);
+  noteNames(scope.defining, decl.items);
   declareImplicitAxes(building);
 
   // Axes of the result are matched with the place now, unless one is a dim that the body of the block computes.
@@ -290,7 +290,7 @@ function readLoss({ state, use, decl, scope, body, losses }: Building, item: Ter
 function readChosen(building: Building, choice: If<BlockItem>): void {
   const declared = dimsIn(building.decl.items);
   const items = chosenItems(building.state, choice, building.scope);
-  noteLets(building.scope.defining, items);
+  noteNames(building.scope.defining, items);
   for (const item of items) {
     if (item.kind === "param") item.axes.forEach((ident) => declareImplicit(building, ident, declared));
     readItem(building, item);

@@ -19,7 +19,7 @@ import { attempt, hasItem, manifoldsOf, type ModelDraft } from "./draft.js";
 import { frozenOf, groupsOf } from "./groups.js";
 import { constrained } from "./membership.js";
 import { scalarOf } from "./numbers.js";
-import { noteLets } from "./recurrences.js";
+import { noteNames } from "./recurrences.js";
 import { flagsOf, nameOf, type FlagTexts } from "./outside.js";
 import { lookup, type Elaboration } from "./scope.js";
 import { shared } from "./shares.js";
@@ -32,7 +32,7 @@ import { OVERRIDES, readTrain } from "./train.js";
 /** Reads the page of a draft. Errors are reported, and the model lacks the parts that have them. */
 export function readModel(draft: ModelDraft): TypedModel {
   const { state, page, sections } = draft;
-  noteLets(draft.scope.defining, page.items);
+  noteNames(draft.scope.defining, page.items);
   for (const item of page.items) {
     // Each item is tried by itself, so that an error in one does not hide those of the others.
     // Nothing reads a metric by its name.

@@ -24,6 +24,7 @@ import {
   lookup,
   lookupBare,
   namesIn,
+  refuseBelow,
   unknownName,
   type Elaboration,
   type Entity,
@@ -86,6 +87,7 @@ export function sizeOf(state: Elaboration, e: Expr, scope: Scope): Polynomial {
 function sizeOfPath(state: Elaboration, e: Path, scope: Scope): Polynomial {
   const [first, second, ...further] = e.parts;
   const entity = lookup(scope, first.name);
+  if (!entity) refuseBelow(state, scope, first);
   if (!entity)
     return unknownName(state, {
       code: "MHC201",

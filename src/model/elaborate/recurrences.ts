@@ -5,7 +5,7 @@
  * go so: everything that is read of them is of the same place, but for the tensors that recur, of which it is an
  * earlier one (or always a later one).
  */
-import type { Indexed, Let } from "../../../grammar/ast.js";
+import type { AnyItem, Ident, Indexed, Let } from "../../../grammar/ast.js";
 import { mustAt } from "../../../runtime/lookup.js";
 import type { Span } from "../../diagnostics/span.js";
 import { axesOf, type Axis, type Definition, type Tensor, type Typed, type TypedOf } from "../typed.js";
@@ -35,12 +35,31 @@ function lookBelow(scope: Scope, name: string): { readonly owner: Scope; readonl
 /** The definition of a name that stands further down in the bodies around a place; null when there is none. */
 export const definedBelow = (scope: Scope, name: string): Let | null => lookBelow(scope, name)?.item ?? null;
 
-/** The definitions of a body by name, so that those further down are known. */
-export function noteLets(body: Defining, items: readonly { readonly kind: string }[]): void {
-  for (const item of items) if (isLet(item) && !body.lets.has(item.name.name)) body.lets.set(item.name.name, item);
+/** The definitions and declarations of a body by name, so that those further down are known. */
+export function noteNames(body: Defining, items: readonly AnyItem[]): void {
+  for (const item of items) {
+    if (item.kind === "let" && !body.lets.has(item.name.name)) body.lets.set(item.name.name, item);
+    const name = declaredBy(item);
+    if (name && !body.declared.has(name.name)) body.declared.set(name.name, name);
+  }
 }
 
-const isLet = (item: { readonly kind: string }): item is Let => item.kind === "let";
+/** The name that means something from an item on; null where it is of another kind. */
+function declaredBy(item: AnyItem): Ident | null {
+  switch (item.kind) {
+    case "dim":
+    case "number":
+    case "data":
+    case "manifold":
+    case "stream":
+    case "input":
+    case "param":
+    case "let":
+      return item.name;
+    default:
+      return null;
+  }
+}
 
 /**
  * The tensor that a computed index reads other places of, if it is one of those that are being defined: the one whose

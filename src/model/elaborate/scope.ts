@@ -113,11 +113,13 @@ export interface OpenRecurrence {
 export interface Defining {
   /** Its definitions by name, read or not. */
   readonly lets: Map<string, Let>;
+  /** The first place that declares a name, read or not. */
+  readonly declared: Map<string, Ident>;
   open: OpenRecurrence | null;
 }
 
 /** A body of which nothing is known. */
-export const newDefining = (): Defining => ({ lets: new Map(), open: null });
+export const newDefining = (): Defining => ({ lets: new Map(), declared: new Map(), open: null });
 
 /** Thrown after an error has been reported: the statement has no meaning. Caught where statements are elaborated. */
 export class Abandoned extends Error {}
@@ -240,6 +242,18 @@ export function namesIn(scope: Scope): string[] {
   const names: string[] = [];
   for (let at: Scope | null = scope; at; at = at.parent) names.push(...at.names.keys());
   return names;
+}
+
+/** Reports a name that nothing has here, where it is declared further down, and gives the statement up. */
+export function refuseBelow(state: Elaboration, scope: Scope, { name, span }: Ident): void {
+  for (let at: Scope | null = scope; at; at = at.parent) {
+    const declared = at.defining.declared.get(name);
+    if (!declared || declared.span.start < span.end) continue;
+    fail(state, "MHC201", span, `\`${name}\` is declared further down`, {
+      notes: [{ message: "it is declared here", span: declared.span }],
+      fix: "move its declaration up: a name means something from there on",
+    });
+  }
 }
 
 /** Reports an error and gives the statement up. */

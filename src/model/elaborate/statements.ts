@@ -14,7 +14,7 @@ import { definition, valueOn } from "./definitions.js";
 import { attempt, type ModelDraft } from "./draft.js";
 import { settle } from "./einstein.js";
 import { sizeOf } from "./numbers.js";
-import { noteDefinition, noteLets, refuseBetween, tensorOf } from "./recurrences.js";
+import { noteDefinition, noteNames, refuseBetween, tensorOf } from "./recurrences.js";
 import {
   childScope,
   define,
@@ -23,6 +23,7 @@ import {
   giveUp,
   lookup,
   namesIn,
+  refuseBelow,
   unknownName,
   type BodyKind,
   type DataArg,
@@ -134,6 +135,7 @@ export function readApply(draft: ModelDraft, item: Apply, scope: Scope): Stateme
 function streamNamed(state: Elaboration, { name, span }: Ident, scope: Scope): Tensor {
   const entity = lookup(scope, name);
   if (entity?.kind === "poison") return giveUp();
+  if (!entity) refuseBelow(state, scope, { name, span });
   if (!entity)
     return unknownName(state, {
       code: "MHC201",
@@ -208,7 +210,7 @@ function readBody(draft: ModelDraft, items: readonly PageStatement[], inner: Sco
   const { state } = draft;
   const { parent, body: kind } = inner;
   const body: Statement[] = [];
-  noteLets(inner.defining, items);
+  noteNames(inner.defining, items);
   state.around.push(around);
   for (const item of items) {
     const ident = item.kind === "let" ? item.name : null;

@@ -22,6 +22,7 @@ import {
   lookup,
   namesIn,
   ownerOfLoss,
+  refuseBelow,
   unknownName,
   type Elaboration,
   type EndedName,
@@ -101,6 +102,7 @@ function undefinedName(state: Elaboration, e: Path, scope: Scope): never {
       notes: [{ message: "it is defined here", span: below.name.span }],
       fix: `move the definition up, or read an earlier place: \`${name}[t - 1]\``,
     });
+  if (!second) refuseBelow(state, scope, { name, span });
   const ended = endedName(scope, name);
   if (ended?.body === "output")
     fail(state, "MHC201", span, `\`${name}\` is an output, which the caller reads and nothing on the page`, {
