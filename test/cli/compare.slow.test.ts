@@ -94,7 +94,7 @@ describe("a comparison", () => {
     const child = spawn(process.execPath, [main, ...args], {
       cwd,
       stdio: ["ignore", "pipe", "ignore"],
-      timeout: 30_000,
+      timeout: 120_000,
     });
     let out = "";
     let asked = false;

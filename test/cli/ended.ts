@@ -17,7 +17,7 @@ export const meanwhileIn =
     const child = spawn(process.execPath, [main, ...args], {
       cwd,
       stdio: ["ignore", "pipe", "ignore"],
-      timeout: 50_000,
+      timeout: 120_000,
     });
     let out = "";
     let acted = false;

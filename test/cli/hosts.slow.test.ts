@@ -68,7 +68,7 @@ describe("the command and its host", () => {
     const err = await new Promise<string>((resolve, reject) => {
       const done = (error: Error | null, _: string, said: string): void =>
         error ? reject(new Error(said)) : resolve(said);
-      execFile("sh", ["-c", line], { cwd, env: { ...process.env, ...quiet }, timeout: 30_000 }, done);
+      execFile("sh", ["-c", line], { cwd, env: { ...process.env, ...quiet }, timeout: 120_000 }, done);
     });
     expect(err).toMatch(/^note: javascript, not wasm: no WebAssembly memory can be made: .+$/m);
   });

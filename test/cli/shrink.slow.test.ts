@@ -99,7 +99,7 @@ it("trains, is compiled smaller on the way, and its run is what is left", async 
   expect((JSON.parse(readFileSync(join(cwd, "like/run.json"), "utf8")) as Info).shrunk.kept).toEqual(shrunk.kept);
   const verified = await mhc(["verify", "lean.mhc", "--run", "run", "--device", "javascript", "--runs", "2"]);
   expect([verified.code, verified.err]).toEqual([0, ""]);
-}, 120_000);
+}, 300_000);
 
 it("is compared by what is left of it, and with what magnitude leaves", async () => {
   const compared = await mhc([
@@ -146,4 +146,4 @@ it("is compared by what is left of it, and with what magnitude leaves", async ()
   }
   expect(specs[0]!["joules"]!.mean / specs[1]!["joules"]!.mean).toBeLessThan(1);
   expect(readFileSync(join(cwd, "compared/report.html"), "utf8")).toContain("mJ a step, modelled");
-}, 120_000);
+}, 300_000);

@@ -258,7 +258,7 @@ describe("commands", () => {
     const child = spawn(
       process.execPath,
       [main, "train", "small.mhc", "--device", "wasm", "--json", "--steps", "1000000", "--out", "stopped"],
-      { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 30_000 },
+      { cwd, stdio: ["ignore", "pipe", "ignore"], timeout: 120_000 },
     );
     let out = "";
     let asked = false;
@@ -293,7 +293,7 @@ describe("commands", () => {
         "--out",
         "evaluated",
       ],
-      { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 },
+      { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 120_000 },
     );
     let out = "";
     let asked = false;

@@ -85,7 +85,7 @@ export const commandIn =
         cwd,
         env: { ...process.env, MHC_CACHE: join(cwd, "tune.json"), ...env },
         stdio: ["ignore", "pipe", "pipe"],
-        timeout: 30_000,
+        timeout: 120_000,
       });
       let out = "";
       let err = "";

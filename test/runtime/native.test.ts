@@ -82,7 +82,7 @@ const inProcess = (
       process.execPath,
       [...flags, join(folder, "child.mjs"), runtime, planFile, device],
       // No GPU is found: what its driver says is not asked.
-      { env: { ...process.env, VK_DRIVER_FILES: "none", VK_ICD_FILENAMES: "none", ...env }, timeout: 30_000 },
+      { env: { ...process.env, VK_DRIVER_FILES: "none", VK_ICD_FILENAMES: "none", ...env }, timeout: 60_000 },
       (error, out, said) => (error ? reject(new Error(said)) : resolve(JSON.parse(out) as Answer)),
     );
   });
