@@ -180,7 +180,7 @@ function read(reading: MixReading, e: Typed): Carried {
     case "choice":
       return apart(reading, e, "a condition depends on the stream");
     case "shifted":
-      return apart(reading, e, "the stream is read at other places");
+      return readShifted(reading, e);
     case "call":
       return readCall(reading, e);
     case "distance":
@@ -191,6 +191,46 @@ function read(reading: MixReading, e: Typed): Carried {
       return e satisfies never;
   }
 }
+
+/** One lane is the sum of all, of which a coefficient leaves that one: `x[0, t, w]`. */
+function readShifted(reading: MixReading, e: TypedOf<"shifted">): Carried {
+  const elsewhere = "the stream is read at other places";
+  const value = read(reading, e.a);
+  if (value.kind !== "linear") return value;
+  const chosen = new Map<Axis, number>();
+  const names: (readonly [from: Axis, to: Axis])[] = [];
+  for (const [i, { offset, terms }] of e.at.entries()) {
+    const axis = mustAt(e.from, i);
+    const [term, ...others] = terms;
+    if (offset.depths || others.length > 0 || e.recurs) return unknown(elsewhere, e);
+    if (!term) chosen.set(axis, offset.value());
+    else if (offset.value() === 0 && term.step.value() === 1) names.push([axis, term.axis]);
+    else return unknown(elsewhere, e);
+  }
+  const one = summedOver(
+    times(
+      value,
+      Array.from(chosen, ([axis, place]) => coefficient(indicator(axis, place, e.span))),
+    ),
+    [...chosen.keys()],
+  );
+  const [from, to] = [names.map(([axis]) => axis), names.map(([, axis]) => axis)];
+  return renamed(one, from, to);
+}
+
+/** 1 at one position along an axis, 0 elsewhere. */
+const indicator = (axis: Axis, place: number, span: Span): Typed => ({
+  kind: "where",
+  a: { kind: "number", value: 1, span },
+  condition: {
+    kind: "binary",
+    f: "==",
+    a: { kind: "position", axis, span },
+    b: { kind: "number", value: place, span },
+    span,
+  },
+  span,
+});
 
 /** A value through which no gradient goes is passed on as it is. */
 function readUnary(reading: MixReading, e: TypedOf<"unary">): Carried {

@@ -90,7 +90,13 @@ export function textOf(name: string, steps: readonly Step[]): string {
     else if (kind < 46)
       makes(
         "z",
-        pick % 5 === 0 ? `max[n](${s}[n, t, w])` : pick % 2 ? `sum[n](${s}[n, t, w])` : `mean[k](${s}[k, t, w])`,
+        [
+          `sum[n](${s}[n, t, w])`,
+          `mean[k](${s}[k, t, w])`,
+          `${s}[${b % 3}, t, w]`,
+          `sum[n](${s}[n, t, w])`,
+          `max[n](${s}[n, t, w])`,
+        ][pick % 5]!,
       );
     else if (kind < 50) makes("z", `${coefficient(c)} * ${s}[n, t, w]`);
     else if (kind < 54)

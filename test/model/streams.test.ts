@@ -111,7 +111,7 @@ const CASES: readonly Case[] = [
   head("hunyuan_v4_head", "hy-v4-head", gate("hunyuan_v4_head.read", OF_HEAD, 0, 0, N)),
   lanes("qwen4(6)", "qwen4-exp", {
     ...qwen("squash.qwen4"),
-    "squash.qwen4.inject": plain("block_inject_weight.weight", N, N, C),
+    "squash.qwen4.lane_writes.inject": plain("block_inject_weight.weight", N, N, C),
   }),
   head("qwen4_head(6)", "qwen4-exp-head", qwen("qwen4_head")),
   lanes(
