@@ -1,7 +1,7 @@
 /**
- * Residual streams that open models ship, against numbers of their own classes (transformers 5.24, in f64, around tanh):
- * the value and every gradient. The fixtures have tokens before lanes and weights as those classes keep them; each case
- * says where a page's parameter stands in them.
+ * Residual streams that open models ship, against numbers of their own classes (transformers 5.24, in f64, around
+ * tanh): the value and every gradient. The fixtures have tokens before lanes and weights as those classes keep them;
+ * each case says where a page's parameter stands in them.
  */
 import { describe, expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";

@@ -84,7 +84,10 @@ export const CONVENTIONS = {
   "qwen4-exp": {
     via: `qwen4(${RANK})`,
     shapes: (n) => ({ ...qwenShapes(n), inject: [n, n * CHANNELS] }),
-    parameters: (n) => ({ ...qwen("squash.qwen4", n), "squash.qwen4.lane_writes.inject": inOrder("inject", [n, n, CHANNELS]) }),
+    parameters: (n) => ({
+      ...qwen("squash.qwen4", n),
+      "squash.qwen4.lane_writes.inject": inOrder("inject", [n, n, CHANNELS]),
+    }),
     coefficients: () => [],
   },
   "qwen4-exp-head": {
