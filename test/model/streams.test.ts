@@ -114,6 +114,7 @@ const CASES: readonly Case[] = [
     "squash.qwen4.lane_writes.inject": plain("block_inject_weight.weight", N, N, C),
   }),
   head("qwen4_head(6)", "qwen4-exp-head", qwen("qwen4_head")),
+  // With `routed_lanes`, whose parameters are the connection's own.
   lanes(
     "altup",
     "gemma3n-altup",
