@@ -8,7 +8,7 @@ import type { Batch, Source } from "./data.js";
 import { sizeOf, type Words } from "./device.js";
 import { DataError, NumericError } from "./errors.js";
 import { checkedFor, sourceOf, write, type Fed } from "./feed.js";
-import { continuationOf, continued, headOf, whyNoText, type GenerateOptions, type Inputs } from "./generate.js";
+import { continuationOf, continued, headOf, textMadeBy, type GenerateOptions, type Inputs } from "./generate.js";
 import type { Files, Host } from "./host.js";
 import {
   calmer,
@@ -20,7 +20,6 @@ import {
   runEntry,
   scalarsOf,
   stateRef,
-  textOf,
   type ModelInstance,
   type WantedKinds,
 } from "./instance.js";
@@ -146,9 +145,8 @@ export async function generate(
   prompt: string,
   options: GenerateOptions | undefined,
 ): Result<"generate"> {
-  const why = whyNoText(instance.plan);
-  const text = textOf(instance.plan);
-  if (why || !text) throw why;
+  const text = textMadeBy(instance.plan);
+  if (text instanceof DataError) throw text;
   const heads = Object.keys(named("logits", outputsOf(instance, "forward")));
   const head = headOf(instance.plan.name, heads, options?.head);
   if (head === null) throw new DataError(`${instance.plan.name} does not generate text`);

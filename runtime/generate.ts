@@ -51,8 +51,8 @@ const KNOWN: Readonly<Record<TextForm["info"]["kind"], readonly string[]>> = {
   sequences: ["source", "source_present", "present"],
 };
 
-/** Why a model makes no text; null where it does. */
-export function whyNoText({ name, data, roles, devices }: Plan): DataError | null {
+/** The text that a model goes on with, or why it makes none. */
+export function textMadeBy({ name, data, roles, devices }: Plan): TextForm | DataError {
   const error = (why: string, fix: string | null = null): DataError =>
     new DataError(`${name} does not generate text: ${why}`, fix);
   const text = textOf({ data });
@@ -68,7 +68,7 @@ export function whyNoText({ name, data, roles, devices }: Plan): DataError | nul
   const inputs = Object.entries(valueAt(device?.entries ?? {}, "forward")?.inputs ?? {});
   const unknown = inputs.find(([input, ref]) => !isOfTheRun(input, ref) && !known.has(input))?.[0];
   return unknown === undefined
-    ? null
+    ? text
     : error(
         `its scores are computed from \`${unknown}\`, which is not known while text is made`,
         `compute them from \`${text.field}\` alone`,

@@ -5,7 +5,7 @@ import { vocabularyOf } from "../../runtime/data.js";
 import type { DeviceName } from "../../runtime/device.js";
 import { DataError, MhcError, NumericError } from "../../runtime/errors.js";
 import { load } from "../../runtime/index.js";
-import { whyNoText, type TextTokenizer } from "../../runtime/generate.js";
+import { textMadeBy, type TextTokenizer } from "../../runtime/generate.js";
 import type { Model } from "../../runtime/model.js";
 import { parametersOf, type DataInfo, type Plan } from "../../runtime/plan.js";
 import { merged, mustValue, valueAt } from "../../runtime/records.js";
@@ -326,7 +326,7 @@ async function sampled(model: Model, tokens: number, tokenizer: TextTokenizer | 
 /** The command that samples from a run, for a model that makes text. */
 function sampling(run: string, { device }: Pick<TrainFlags, "device">, info: DataInfo, plan: Plan): string[] {
   const { text } = described(info);
-  if (!text || whyNoText(plan)) return [];
+  if (!text || textMadeBy(plan) instanceof DataError) return [];
   if (text.info.kind === "sequences")
     return [options.command("npx", "mhc", "sample", run, "--prompt", "SOURCE", ...options.given({ device }))];
   const known = text.info.kind === "tokens" ? [] : text.info.vocabulary;

@@ -8,6 +8,7 @@ import type { DeviceName } from "../../runtime/device.js";
 import { evaluate } from "../../src/graph/evaluate.js";
 import { everyDevice } from "../helpers/devices.js";
 import { distance, entriesOf, loaded, readFixture } from "../helpers/specs.js";
+import { taken, type Place } from "../vectors/conventions.mjs";
 
 interface Tensor {
   readonly shape: readonly number[];
@@ -22,13 +23,6 @@ interface Fixture {
 }
 
 const [N, T, C, RANK] = [4, 5, 8, 6];
-
-/** Where an element of a page's tensor stands in a tensor of the fixture, which has that name. */
-interface Place {
-  readonly of: string;
-  readonly shape: readonly number[];
-  readonly at: (...coords: number[]) => number;
-}
 
 const plain = (of: string, ...shape: readonly number[]): Place => ({
   of,
@@ -136,19 +130,6 @@ const CASES: readonly Case[] = [
     "squash.affine_residual.kept_bias": plain("residual_bias", C),
   }),
 ];
-
-/** The elements of a page's tensor, out of the fixture's. */
-function taken({ shape, at }: Place, data: readonly number[]): number[] {
-  const size = shape.reduce((product, n) => product * n, 1);
-  return Array.from({ length: size }, (_, flat) => {
-    const coords: number[] = [];
-    for (let axis = shape.length - 1, rest = flat; axis >= 0; axis--) {
-      coords.unshift(rest % shape[axis]!);
-      rest = Math.floor(rest / shape[axis]!);
-    }
-    return data[at(...coords)]!;
-  });
-}
 
 const pageOf = ({ statement, input }: Case): string =>
   `model Case {

@@ -6,7 +6,8 @@
 The paper's own convention has no class there, and is left out.
 """
 
-from contextlib import contextmanager
+import pathlib
+import sys
 from types import SimpleNamespace
 
 import torch
@@ -15,6 +16,9 @@ from transformers.models.deepseek_v4.modeling_deepseek_v4 import DeepseekV4Hyper
 from transformers.models.hy_v4.modeling_hy_v4 import HYV4HyperConnection
 from transformers.models.qwen4_exp.modeling_qwen4_exp import Qwen4ExpTextGatedResidual
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "fixtures" / "torch"))
+from f64 import in_f64  # noqa: E402
+
 QWEN = {
     "weight": "hc_norm.weight",
     "down": "input_mix_weight_down.weight",
@@ -22,19 +26,6 @@ QWEN = {
     "inject": "block_inject_weight.weight",
 }
 HEAD = {name: f"hc_{name}" for name in ("fn", "scale", "base")}
-
-
-@contextmanager
-def in_f64():
-    """The classes change to f32 in places: within, they stay in f64."""
-    single, method = torch.float32, torch.Tensor.float
-    torch.float32 = torch.float = torch.float64
-    torch.Tensor.float = torch.Tensor.double
-    try:
-        yield
-    finally:
-        torch.float32 = torch.float = single
-        torch.Tensor.float = method
 
 
 def config(x, parameters):
