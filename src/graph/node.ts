@@ -238,12 +238,14 @@ export interface NodeOf<K extends Op> {
 export type Phase = "forward" | "backward" | "update";
 
 /**
- * The block that a node belongs to, for accounts of cost: the block's instance by its path ("layers.2.mlp"; "" for the
- * page itself). Equal nodes are one, and whoever needs it first has made it.
+ * The block that a node belongs to, for accounts of cost and for what is kept in f32: the block's instance by its path
+ * ("layers.2.mlp"; "" for the page itself). Equal nodes are one, and whoever needs it first has made it.
  */
 export interface Origin {
   readonly block: string;
   readonly phase: Phase;
+  /** Whether a connection makes it, and not the block that it wraps: coefficients, mixes and what they are made of. */
+  readonly connects?: boolean;
   /** The expression of the page that it computes, or is the derivative of; what a pass makes for itself has none. */
   readonly at?: Span;
 }

@@ -40,7 +40,9 @@ export function signatureOf({ clusters, tokens, onChip }: Region, classes: AxisC
     const number = numbers.size;
     numbers.set(node, number);
     const local = tokens.length ? tokens.map((token) => classes(node).indexOf(token)).join() : "";
-    const what = base ? "" : `${node.op}${JSON.stringify(node.attrs)}`;
+    // Products of connections are in f32 where others are of bf16.
+    const precise = node.op === "contract" && node.origin.connects ? "precise " : "";
+    const what = base ? "" : `${precise}${node.op}${JSON.stringify(node.attrs)}`;
     const place = places.isBase(node) ? placeOf(node) : "";
     parts.push(`${what}|${node.dtype}${node.shape.join("x")}|${inputs.join()}|${place}|${local}`);
     return number;

@@ -34,6 +34,35 @@ it("a page whose products are all narrow is told that it changes nothing", async
   expect(diagnostics.map(({ code }) => code)).toContain("MHC602");
 });
 
+/** With so many lanes that the coefficients of a mix are as many as a product of bf16 has. */
+const eightLanes = (precision: string): string => page("mhc(Mixing)", precision).replace("lanes = 4", "lanes = 8");
+
+describe("a stream of eight lanes", () => {
+  const products = async (precision: string): Promise<readonly string[]> => {
+    const { kernels } = (await planOf(eightLanes(precision), ["native"], { facts })).devices["native"]!;
+    return kernels.flatMap(({ tuned }) => (tuned?.startsWith("bf16/") ? [tuned] : []));
+  };
+
+  it("has products of bf16 in its blocks alone: 8 x 48 features by 64 coefficients stay in f32", async () => {
+    const rounded = await products("bf16");
+    expect(rounded.length).toBeGreaterThan(0);
+    expect(rounded.filter((name) => name.includes("384") || name.includes("x64x"))).toEqual([]);
+    expect(await products("f32")).toEqual([]);
+  });
+
+  it.skipIf(!hasCompiler)("has mixes whose sums are 1 to 1e-5, at every step", async () => {
+    const plan = await planOf(eightLanes("bf16"), ["native"], { facts, monitors: "all" });
+    const model = await load(plan, { device: "native", threads: 2 });
+    const source = textSource(plan.data[0] as Parameters<typeof textSource>[0], text);
+    const off: number[] = [];
+    for await (const { constraints } of model.train(source, { steps: STEPS, monitor: 0 }))
+      off.push(constraints["Mixing"]!);
+    await model.close();
+    expect(off).toHaveLength(STEPS);
+    expect(Math.max(...off)).toBeLessThan(1e-5);
+  });
+});
+
 describe.skipIf(!hasCompiler)("on the native device", () => {
   it.each(["residual", "mhc(Mixing)"] as const)("with %s", { timeout: 60_000 }, async (connection) => {
     const full = await lossesOf(connection, "f32", 2);

@@ -1,7 +1,7 @@
 /**
- * Streams far from ordinary numbers. Compiled backward passes of such normalisations are known to overflow at cotangents
- * that training meets, and exponentials of large logits to become infinite: here gradients are linear in the cotangent
- * over 66 orders of magnitude, and mixes of logits up to 10,000 are numbers, on every device.
+ * Streams far from ordinary numbers. Compiled backward passes of such normalisations are known to overflow at
+ * cotangents that training meets, and exponentials of large logits to become infinite: here gradients are linear in
+ * the cotangent over 66 orders of magnitude, and mixes of logits up to 10,000 are numbers, on every device.
  */
 import { describe, expect, it } from "vitest";
 import type { DeviceName } from "../../runtime/device.js";

@@ -233,11 +233,15 @@ function called(state: PageLowering, instance: BlockInstance, args: readonly Typ
   const actuals = args.map((arg, i) => labelled(state, arg, mustAt(formals, i).axes));
   // An instance's tensors are its own, but inside a repeat the instance is lowered many times: old values go.
   for (const [i, actual] of actuals.entries()) state.values.set(mustAt(formals, i), actual);
-  const result = state.b.within({ block: inThisLayer(state, path), phase: "forward" }, () => {
+  const { connecting } = state;
+  const connects = connecting && !state.wrapped?.holds(instance);
+  state.connecting = connects;
+  const result = state.b.within({ block: inThisLayer(state, path), phase: "forward", connects }, () => {
     for (const definitions of runsOf(body)) defineAll(state, definitions);
     for (const loss of instance.losses) noteLoss(state, loss, path);
     return labelled(state, instance.result, instance.axes);
   });
+  state.connecting = connecting;
   const { wrapped, watching } = state;
   if (!watching && actuals.length && wrapped?.holds(instance))
     wrapped.uses.push({ inputs: actuals.map(({ node }) => node), output: result.node });

@@ -113,6 +113,7 @@ function begin(
     counters: [],
     repeatPath: "",
     wrapped: null,
+    connecting: false,
     holding: null,
     watching: false,
   };

@@ -73,6 +73,8 @@ export interface PageLowering {
   repeatPath: string;
   /** The blocks of the connection or update that is being lowered; null outside of one. */
   wrapped: WrappedBlocks | null;
+  /** Whether a connection is being lowered, and not the block that it wraps. */
+  connecting: boolean;
   /** The calls of the connection that is being lowered whose results are held; null where gains are not measured. */
   holding: ReadonlySet<Typed> | null;
   /** Whether a mix is being made to be watched: then nothing is used anew. */

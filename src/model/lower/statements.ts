@@ -112,13 +112,16 @@ function change(state: PageLowering, statement: Applied, holds: (instance: Block
   const wrapped: WrappedBlocks = { holds, uses: [] };
   state.wrapped = wrapped;
   state.holding = gains ? heldIn(value, stream) : null;
-  const after = b.within({ block: inThisLayer(state, path), phase: "forward" }, (): LabelledTensor => {
+  const connects = statement.kind === "apply";
+  state.connecting = connects;
+  const after = b.within({ block: inThisLayer(state, path), phase: "forward", connects }, (): LabelledTensor => {
     const whole = valueFor(state, stream, value);
     if (!gate) return whole;
     const [off, on] = together(state, before, whole);
     return { node: between(b, gate, off.node, on.node), labels: on.labels };
   });
   state.wrapped = null;
+  state.connecting = false;
   state.holding = null;
   values.set(stream, after);
   const connection: Connection = {

@@ -19,6 +19,8 @@ export function matmulKernel(cluster: Cluster, profile: KernelProfile, places: P
   const request = { name: "matmul", clusters: [cluster], profile, places, lanes: profile.lanes };
   if (profile.kind === "gpu")
     return kernelize({ ...request, workgroup: profile.workgroup }, (bench) => matmulGpu(bench, cluster, node, product));
-  const make = profile.products === "bf16" && isOfBf16(product) ? matmulBf16 : matmulCpu;
+  // Coefficients of connections stay in f32, however many a stream of many lanes has.
+  const isRounded = profile.products === "bf16" && isOfBf16(product) && !node.origin.connects;
+  const make = isRounded ? matmulBf16 : matmulCpu;
   return kernelize({ ...request, workgroup: 1 }, (bench) => make(bench, cluster, node, product));
 }
