@@ -1,13 +1,13 @@
 /**
  * docs/streams.md: what each residual stream costs in one decoder, and which of them has a gain that is proved.
- * UPDATE_DOCS=1 (`npm run docs:streams`) writes the tables anew.
+ * UPDATE_DOCS=1 (`npm run docs:streams`) writes the table anew.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { check, compile } from "../../src/compile/compile.js";
 import { profiles } from "../../src/cost/profiles.js";
 import { cost, type CostReport } from "../../src/cost/report.js";
-import { snippetsOf } from "../helpers/reference.js";
+import { snippetsOf, withTables } from "../helpers/reference.js";
 
 const PAGE = new URL("../../docs/streams.md", import.meta.url);
 const facts = {
@@ -119,10 +119,7 @@ it("are pages that compile", () => {
 it("are what docs/streams.md says: npm run docs:streams", { tags: "slow" }, async () => {
   const document = readFileSync(PAGE, "utf8");
   const made = await table();
-  const written = document.replace(
-    /(<!-- table: costs -->\n)[^]*?(<!-- end of the table -->)/,
-    (_, open: string, close: string) => `${open}\n${made}\n\n${close}`,
-  );
+  const written = withTables(document, { costs: () => made });
   expect(written).toContain(made);
   if (process.env["UPDATE_DOCS"]) writeFileSync(PAGE, written);
   else expect(written).toBe(document);

@@ -91,9 +91,9 @@ export const tables: Readonly<Record<string, () => string>> = {
 const REGION = /(<!-- table: (.+?) -->\n)[\s\S]*?(<!-- end of the table -->)/g;
 
 /** The document with its tables as they are to be. Throws an Error for a table that there is not. */
-export const withTables = (document: string): string =>
+export const withTables = (document: string, its: Readonly<Record<string, () => string>> = tables): string =>
   document.replace(REGION, (_, open: string, name: string, close: string) => {
-    const make = tables[name];
+    const make = its[name];
     if (!make) throw new Error(`there is no table ${name}`);
     return `${open}\n${make()}\n\n${close}`;
   });
